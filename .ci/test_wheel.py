@@ -1,0 +1,134 @@
+"""What arrives at a user: the built wheel and the editable install, tried in empty virtual environments.
+
+Not a part of the package's own tests, which run from an installed wheel and have no tree to build. The tree is copied
+first, so that a build leaves nothing behind in it, and what an earlier build left is not built in.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import shutil
+import subprocess
+import tempfile
+import venv
+import zipfile
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+TREE = Path(__file__).resolve().parent.parent
+LEFT_OVERS = shutil.ignore_patterns(
+    ".git", ".tox", ".venv", "venv", ".*_cache", "build", "dist", "*.egg-info", "*.cache"
+)
+
+
+@functools.cache
+def workshop() -> Path:
+    """A folder for everything here, removed in the end."""
+    folder = Path(tempfile.mkdtemp(prefix="txmirror-wheel-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@functools.cache
+def copied_tree() -> Path:
+    copy = workshop() / "tree"
+    shutil.copytree(TREE, copy, ignore=LEFT_OVERS)
+    return copy
+
+
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a command from an empty folder, with nothing on Python's path but what is installed."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    with tempfile.TemporaryDirectory(dir=workshop()) as empty:
+        return subprocess.run(
+            command,
+            cwd=empty,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+
+
+def pip(environment: Path, *arguments: str | Path) -> None:
+    done = run(environment / "bin" / "python", "-m", "pip", *arguments)
+    if done.returncode != 0:
+        raise AssertionError(f"pip {arguments} failed:\n{done.stdout}")
+
+
+def new_environment(name: str) -> Path:
+    environment = workshop() / name
+    venv.create(environment, with_pip=True)
+    return environment
+
+
+@functools.cache
+def built_wheel() -> Path:
+    pip(new_environment("building"), "wheel", "--no-deps", "--wheel-dir", workshop(), copied_tree())
+    (wheel,) = workshop().glob("txmirror-*.whl")
+    return wheel
+
+
+@functools.cache
+def wheel_environment() -> Path:
+    environment = new_environment("from-wheel")
+    pip(environment, "install", built_wheel())
+    return environment
+
+
+@functools.cache
+def editable_environment() -> Path:
+    environment = new_environment("editable")
+    pip(environment, "install", "--editable", copied_tree())
+    return environment
+
+
+class WheelTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        with zipfile.ZipFile(built_wheel()) as wheel:
+            self.names = set(wheel.namelist())
+
+    def test_has_the_plugin_and_the_type_marker(self) -> None:
+        self.assertLessEqual({"twisted/plugins/txmirror_plugins.py", "txmirror/py.typed"}, self.names)
+
+    def test_has_every_module(self) -> None:
+        modules = {path.relative_to(TREE).as_posix() for path in (TREE / "txmirror").rglob("*.py")}
+        self.assertEqual(modules - self.names, set())
+
+    def test_has_nothing_else(self) -> None:
+        others = {
+            name
+            for name in self.names
+            if not name.startswith("txmirror") and name != "twisted/plugins/txmirror_plugins.py"
+        }
+        self.assertEqual(others, set())
+
+
+class TwistdTests(SynchronousTestCase):
+    def assert_plugin_found(self, environment: Path) -> None:
+        done = run(environment / "bin" / "twistd", "--help")
+        self.assertEqual(done.returncode, 0, done.stdout)
+        commands = [line.split()[0] for line in done.stdout.splitlines() if line.strip()]
+        self.assertIn("txmirror", commands, done.stdout)
+
+    def assert_usage_error(self, environment: Path) -> None:
+        done = run(environment / "bin" / "twistd", "txmirror", "--bogus")
+        self.assertEqual(done.returncode, os.EX_USAGE, done.stdout)
+
+    def test_finds_the_plugin_of_a_wheel(self) -> None:
+        self.assert_plugin_found(wheel_environment())
+
+    def test_finds_the_plugin_of_an_editable_install(self) -> None:
+        self.assert_plugin_found(editable_environment())
+
+    def test_usage_error_of_a_wheel(self) -> None:
+        self.assert_usage_error(wheel_environment())
+
+    def test_usage_error_of_an_editable_install(self) -> None:
+        self.assert_usage_error(editable_environment())

@@ -1,0 +1,53 @@
+"""How txmirror is built and what it needs; the settings of the tools are in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+TEST = ["kazoo>=2.9", "hypothesis>=6.100"]
+# Lint's and mypy's rules change from release to release: they move when we move them.
+LINT = ["ruff==0.17.*", "import-linter==2.*"]
+TYPES = ["mypy==2.4.*", "mypy-zope==1.0.*"]
+DOCS = ["sphinx>=7", "sphinxcontrib-zopeext>=0.4"]
+
+setup(
+    name="txmirror",
+    version="0.1.0",
+    description="ZooKeeper nodes mirrored in live Python objects, and a service registry on them, for Twisted",
+    long_description=Path(__file__).with_name("README.rst").read_text(encoding="utf-8"),
+    long_description_content_type="text/x-rst",
+    author="The txmirror developers",
+    license="MIT",
+    license_files=["LICENSE"],
+    keywords=["zookeeper", "twisted", "service discovery", "service registry", "coordination"],
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Framework :: Twisted",
+        "Intended Audience :: Developers",
+        "Intended Audience :: System Administrators",
+        "Operating System :: POSIX",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: System :: Distributed Computing",
+        "Typing :: Typed",
+    ],
+    python_requires=">=3.10",
+    install_requires=["twisted>=24.7", "zope.interface", "attrs>=22.2"],
+    extras_require={
+        "test": TEST,
+        "lint": LINT,
+        "types": TYPES,
+        "docs": DOCS,
+        "dev": [*TEST, *LINT, *TYPES, *DOCS, "tox>=4.4", "towncrier", "build"],
+    },
+    # twisted/plugins has no __init__.py, and must have none, so that find_packages passes it by.
+    packages=[*find_packages(include=["txmirror", "txmirror.*"]), "twisted.plugins"],
+    # With this, an editable install is a path file in place of an import hook, and twistd finds the plugin.
+    package_dir={"": "."},
+    package_data={"txmirror": ["py.typed"]},
+    zip_safe=False,
+)

@@ -1,0 +1,1 @@
+"""State and services from ZooKeeper, simply up to date in Twisted programs."""

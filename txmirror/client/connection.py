@@ -1,0 +1,323 @@
+"""One connection to one server: the handshake, replies matched to requests, and whether the server is still there.
+
+It knows nothing of what was before it or comes after it: it tells its owner what happens, and gives up at the first
+thing that is not ZooKeeper's protocol.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol, cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime, ITCPTransport
+from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txmirror.client.calls import Call
+from txmirror.client.limits import Limits
+from txmirror.client.timers import Timer
+from txmirror.errors import (
+    AuthFailedException,
+    ClosingException,
+    ConnectionLossException,
+    ProtocolError,
+    ReplyTooLargeException,
+)
+from txmirror.types import EventType, WatchedEvent
+from txmirror.wire import (
+    AUTH_XID,
+    EVENT_XID,
+    LAST_XID,
+    PING_XID,
+    AuthRequest,
+    ConnectRequest,
+    ConnectResponse,
+    Cursor,
+    FrameDecoder,
+    Operation,
+    OversizedFrame,
+    ReplyHeader,
+    WatcherEvent,
+    encode_frame,
+)
+
+_FRAME_HEADER = struct.Struct(">iii")
+_PING = encode_frame(struct.pack(">ii", PING_XID, Operation.PING))
+
+
+class Owner(Protocol):
+    """Who a connection tells what happens."""
+
+    def handshaken(self, connection: Connection, response: ConnectResponse) -> None:
+        """The server has answered the handshake. Nothing else was sent yet."""
+
+    def replied(self, zxid: int) -> None:
+        """An ordered reply with this zxid has come, and is about to be delivered."""
+
+    def fired(self, event: WatchedEvent) -> None:
+        """A watch event has come."""
+
+    def disconnected(self, connection: Connection, reason: Exception) -> None:
+        """The connection is gone, and so is everything that waited for an answer from it."""
+
+
+class Connection(TwistedProtocol):
+    """A connection to one server, from the first byte to the last.
+
+    :param clock: the reactor.
+    :param owner: who is told.
+    :param hello: the handshake to begin with.
+    :param limits: how long a reply may be.
+    :ivar heard: when something last came, in the reactor's seconds.
+    :ivar acknowledged: when the latest packet was sent whose answer has come.
+    :ivar handshaken_at: when the handshake was answered; None before.
+    :ivar answered: whether anything has come at all.
+    :ivar closed_by_peer: whether the other side, or the network, ended it.
+    """
+
+    _log = Logger()
+
+    def __init__(self, clock: IReactorTime, owner: Owner, hello: ConnectRequest, limits: Limits) -> None:
+        self._clock = clock
+        self._owner = owner
+        self.hello = hello
+        self._decoder = FrameDecoder(limits.max_reply)
+        self._in_flight: deque[Call[Any]] = deque()
+        self._auths: deque[Deferred[None]] = deque()
+        self._xid = 0
+        self._timeout = 0.0
+        self._timer = Timer(clock, self._tick)
+        self._tick_due = 0.0
+        self._ping_sent: float | None = None
+        self._on_ping: Callable[[int], None] | None = None
+        self._last_sent = 0.0
+        self._reason: Exception | None = None
+        self.handshaken_at: float | None = None
+        self.answered = False
+        self.closed_by_peer = False
+        self.heard = 0.0
+        self.acknowledged = 0.0
+
+    # What the owner asks for.
+
+    def send(self, call: Call[Any]) -> None:
+        """Send a request. Its Deferred fires with what comes, or fails with the connection."""
+        xid = self._xid = self._xid + 1 if self._xid < LAST_XID else 1
+        call.xid = xid
+        call.sent = self._last_sent = self._clock.seconds()
+        self._in_flight.append(call)
+        self._write(_FRAME_HEADER.pack(8 + len(call.body), xid, call.operation) + call.body)
+
+    def send_auth(self, request: AuthRequest) -> Deferred[None]:
+        """Send an identity. Its answer comes outside the order of requests.
+
+        :returns: fails with :exc:`AuthFailedException`, after which the server closes, or with the connection.
+        """
+        answered: Deferred[None] = Deferred()
+        self._auths.append(answered)
+        self._last_sent = self._clock.seconds()
+        self._write(encode_frame(struct.pack(">ii", AUTH_XID, Operation.AUTH) + request.encode()))
+        return answered
+
+    def ask_zxid(self, answer: Callable[[int], None]) -> None:
+        """Call ``answer`` with the zxid that the server has reached, by a ping."""
+        self._on_ping = answer
+        self._ping(self._clock.seconds())
+
+    def keep_alive(self, timeout: float) -> None:
+        """Begin to send pings, and to watch for silence.
+
+        :param timeout: the session's timeout, as negotiated, in seconds.
+        """
+        self._timeout = timeout
+        self._schedule(self._clock.seconds())
+
+    def end(self, reason: Exception) -> None:
+        """Give the connection up at once; what is not sent yet never is."""
+        if self._reason is None:
+            self._reason = reason
+            self._timer.stop()
+            cast(ITCPTransport, self.transport).abortConnection()
+
+    def leave(self, reason: Exception) -> None:
+        """Close the connection once everything is sent, expecting nothing more."""
+        if self._reason is None:
+            self._reason = reason
+            self._timer.stop()
+            cast(ITCPTransport, self.transport).loseConnection()
+
+    @property
+    def closing(self) -> bool:
+        """Whether it was given up, and is only waiting for the transport to be gone."""
+        return self._reason is not None
+
+    # What the transport says.
+
+    def connectionMade(self) -> None:
+        """Begin the handshake, and send nothing else before its answer."""
+        transport = cast(ITCPTransport, self.transport)
+        transport.setTcpNoDelay(True)
+        self.heard = self._last_sent = self._clock.seconds()
+        transport.write(encode_frame(self.hello.encode()))
+
+    def dataReceived(self, data: bytes) -> None:
+        """Deliver each frame in the order of arrival, each fully before the next."""
+        self.answered = True
+        self.heard = self._clock.seconds()
+        for frame in self._decoder.feed(data):
+            if self._reason is not None:
+                return
+            try:
+                self._deliver(frame)
+            except ProtocolError as error:
+                self.end(error)
+        if self._decoder.fault is not None:
+            self.end(ProtocolError(f"{self._decoder.fault}, after {data[:16]!r}"))
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        """Fail what waited, then tell the owner."""
+        self._timer.stop()
+        if self._reason is None:
+            self.closed_by_peer = True
+            self._reason = ConnectionLossException(f"the connection was lost: {reason.getErrorMessage().rstrip('.')}")
+        calls, self._in_flight = self._in_flight, deque()
+        auths, self._auths = self._auths, deque()
+        kind = ClosingException if isinstance(self._reason, ClosingException) else ConnectionLossException
+        lost = f"the connection went before the answer came: {self._reason}"
+        for call in calls:
+            call.fail(kind(lost, path=call.path))
+        for auth in auths:
+            auth.errback(kind(lost))
+        self._owner.disconnected(self, self._reason)
+
+    # Frames.
+
+    def _deliver(self, frame: bytes | OversizedFrame) -> None:
+        if self.handshaken_at is None:
+            self._deliver_handshake(frame)
+            return
+        oversized = isinstance(frame, OversizedFrame)
+        cursor = Cursor(frame.head if isinstance(frame, OversizedFrame) else frame)
+        header = ReplyHeader.decode(cursor)
+        xid = header.xid
+        if xid > 0:
+            self._deliver_reply(header, cursor, frame.length if isinstance(frame, OversizedFrame) else None)
+        elif oversized:
+            raise ProtocolError(f"a packet with xid {xid} is longer than any has reason to be")
+        elif xid == EVENT_XID:
+            self._deliver_event(header, cursor)
+        elif xid == PING_XID:
+            self._deliver_pong(header)
+        elif xid == AUTH_XID:
+            self._deliver_auth(header)
+        else:
+            raise ProtocolError(f"a reply has the xid {xid}, which is nobody's")
+
+    def _deliver_handshake(self, frame: bytes | OversizedFrame) -> None:
+        if isinstance(frame, OversizedFrame):
+            raise ProtocolError(f"the answer to the handshake is {frame.length} bytes long, after {frame.head!r}")
+        cursor = Cursor(frame)
+        response = ConnectResponse.decode(cursor)
+        cursor.finish()
+        self.handshaken_at = self.heard
+        self.acknowledged = self._last_sent
+        self._owner.handshaken(self, response)
+
+    def _deliver_reply(self, header: ReplyHeader, cursor: Cursor, oversize: int | None) -> None:
+        xid, zxid, err = header
+        if not self._in_flight or self._in_flight[0].xid != xid:
+            expected = self._in_flight[0].xid if self._in_flight else "none"
+            raise ProtocolError(f"a reply has the xid {xid}; the next that is due: {expected}")
+        call = self._in_flight.popleft()
+        self.acknowledged = call.sent
+        if zxid > 0:
+            self._owner.replied(zxid)
+        if call.on_reply is not None:
+            call.on_reply(err)
+        if err:
+            call.refuse(err, zxid)
+        elif oversize is not None:
+            call.fail(ReplyTooLargeException(f"a reply of {oversize} bytes is over the limit", path=call.path, zxid=zxid))
+        else:
+            try:
+                result = call.decode(cursor, zxid)
+                cursor.finish()
+            except ProtocolError as error:
+                call.fail(ProtocolError(f"the reply cannot be read: {error}", path=call.path))
+                raise
+            call.succeed(result)
+
+    def _deliver_event(self, header: ReplyHeader, cursor: Cursor) -> None:
+        record = WatcherEvent.decode(cursor)
+        cursor.finish()
+        try:
+            kind = EventType(record.type)
+        except ValueError:
+            self._log.warn("An event of the unknown type {type} for {path} was ignored.", type=record.type, path=record.path)
+            return
+        self._owner.fired(WatchedEvent(kind, record.path, header.zxid if header.zxid > 0 else None))
+
+    def _deliver_pong(self, header: ReplyHeader) -> None:
+        if self._ping_sent is None:
+            raise ProtocolError("a ping was answered that was not sent")
+        self.acknowledged, self._ping_sent = max(self.acknowledged, self._ping_sent), None
+        answer, self._on_ping = self._on_ping, None
+        if answer is not None:
+            answer(header.zxid)
+
+    def _deliver_auth(self, header: ReplyHeader) -> None:
+        if not self._auths:
+            raise ProtocolError("an auth packet was answered that was not sent")
+        answered = self._auths.popleft()
+        if header.err:
+            answered.errback(AuthFailedException())
+        else:
+            answered.callback(None)
+
+    # Liveness. The rules are those of DESIGN's sixth: a ping after a third of the timeout without sending, death after
+    # two thirds without an answer, or without anything at all.
+
+    def _schedule(self, now: float) -> None:
+        due = min(self._last_sent + self._timeout / 3, self._verdict_due())
+        if self._ping_sent is not None:
+            due = self._verdict_due()
+        self._set_timer(max(0.0, due - now), now)
+
+    def _verdict_due(self) -> float:
+        waiting_since = self.heard
+        if self._in_flight:
+            waiting_since = min(waiting_since, self._in_flight[0].sent)
+        if self._ping_sent is not None:
+            waiting_since = min(waiting_since, self._ping_sent)
+        return waiting_since + self._timeout * 2 / 3
+
+    def _tick(self) -> None:
+        now = self._clock.seconds()
+        overdue = now - self._verdict_due()
+        if overdue < 0:
+            if now >= self._last_sent + self._timeout / 3 and self._ping_sent is None:
+                self._ping(now)
+            self._schedule(now)
+        elif now - self._tick_due > self._timeout / 12:
+            # The reactor has stalled, not necessarily the server: what it said meanwhile is still in the socket's
+            # buffer, and timers run before sockets are read. So it gets the time to be read.
+            if self._ping_sent is None:
+                self._ping(now)
+            self._set_timer(self._timeout / 12, now)
+        else:
+            self.end(ConnectionLossException(f"the server was silent for {self._timeout * 2 / 3 + overdue:.1f} s"))
+
+    def _ping(self, now: float) -> None:
+        self._ping_sent = self._last_sent = now
+        self._write(_PING)
+
+    def _set_timer(self, delay: float, now: float) -> None:
+        self._tick_due = now + delay
+        self._timer.start(delay)
+
+    def _write(self, data: bytes) -> None:
+        cast(ITCPTransport, self.transport).write(data)

@@ -1,0 +1,101 @@
+"""Which server to try next, and when.
+
+The order is shuffled once for each client, so that the clients of an ensemble spread over it. The first round goes
+without a pause; then the pauses grow, with full jitter, so that a server that comes back is not stormed.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from random import Random
+
+from txmirror.client.servers import Server
+
+#: The pauses between attempts start about here, in seconds.
+_FIRST_PAUSE = 0.1
+#: The longest pause while the session may live; it is never more than a twentieth of the session timeout either.
+_LIVING_PAUSE = 0.5
+#: The longest pause after that.
+_LONGEST_PAUSE = 5.0
+
+
+class Outcome(enum.Enum):
+    """How the latest attempt at a server ended, without a session."""
+
+    UNRESOLVED = "its name cannot be resolved"
+    UNREACHABLE = "it cannot be reached"
+    REFUSED = "it closed the handshake without an answer"
+    FAILED = "it failed the handshake"
+
+
+class Dialler:
+    """Keeps the order of the servers, how each attempt ended, and the pauses.
+
+    :param servers: the servers of the ensemble.
+    :param random: shuffles, and draws the pauses.
+    """
+
+    def __init__(self, servers: Sequence[Server], random: Random) -> None:
+        self._order = list(servers)
+        random.shuffle(self._order)
+        self._random = random
+        self._next = 0
+        self._attempts = 0
+        self._outcomes: dict[Server, tuple[Outcome, float]] = {}
+
+    def next_server(self) -> Server:
+        """Give the server to try now."""
+        server = self._order[self._next]
+        self._next = (self._next + 1) % len(self._order)
+        self._attempts += 1
+        return server
+
+    def same_again(self) -> None:
+        """Let the next server be the one that was tried last, not counting that try."""
+        self._next = (self._next - 1) % len(self._order)
+        self._attempts -= 1
+
+    def pause(self, session_timeout: float, may_live: bool) -> float:
+        """Give the seconds to wait before the next attempt.
+
+        :param session_timeout: the session's timeout in seconds.
+        :param may_live: whether there is a session that may still be alive.
+        """
+        rounds = self._attempts // len(self._order)
+        if rounds == 0:
+            return 0.0
+        ceiling = min(session_timeout / 20, _LIVING_PAUSE) if may_live else _LONGEST_PAUSE
+        return self._random.uniform(0, min(ceiling, _FIRST_PAUSE * 2.0 ** min(rounds - 1, 16)))
+
+    def lived(self) -> None:
+        """Start the pauses anew: there was a connection that lasted."""
+        self._attempts = 0
+
+    def ended(self, server: Server, outcome: Outcome, now: float) -> bool:
+        """Note how an attempt ended.
+
+        :returns: whether it ended otherwise than the one before it.
+        """
+        before = self._outcomes.get(server)
+        if before is not None and before[0] is outcome:
+            return False
+        self._outcomes[server] = (outcome, now)
+        return True
+
+    def accepted(self, server: Server) -> None:
+        """Note that a server has answered a handshake."""
+        self._outcomes.pop(server, None)
+
+    def all_unresolved(self) -> bool:
+        """Tell whether no server's name can be resolved."""
+        return all(self._is(server, Outcome.UNRESOLVED) for server in self._order)
+
+    def refused_since(self) -> float | None:
+        """Tell since when every server has closed each handshake without an answer; None if they have not."""
+        if not all(self._is(server, Outcome.REFUSED) for server in self._order):
+            return None
+        return max(self._outcomes[server][1] for server in self._order)
+
+    def _is(self, server: Server, outcome: Outcome) -> bool:
+        return server in self._outcomes and self._outcomes[server][0] is outcome

@@ -1,0 +1,51 @@
+"""Until when what a session holds may be relied upon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from txmirror.client.timers import Timer
+
+
+class Holding:
+    """Tells whoever holds something on the strength of a session when to stop.
+
+    :param clock: the reactor.
+    :param safe_until: tells the moment, in the reactor's seconds, until which the session certainly stands.
+    """
+
+    def __init__(self, clock: IReactorTime, safe_until: Callable[[], float]) -> None:
+        self._clock = clock
+        self._safe_until = safe_until
+        self._holders: dict[Deferred[None], None] = {}
+        self._timer = Timer(clock, self._check)
+
+    def when_unsafe(self) -> Deferred[None]:
+        """Be told when nothing may be held any longer. Cancelling it unhooks it."""
+        holder: Deferred[None] = Deferred(self._unhook)
+        self._holders[holder] = None
+        if not self._timer.running:
+            self._check()
+        return holder
+
+    def end(self) -> None:
+        """Tell everybody now: the session has ended."""
+        self._timer.stop()
+        holders, self._holders = self._holders, {}
+        for holder in holders:
+            holder.callback(None)
+
+    def _check(self) -> None:
+        left = self._safe_until() - self._clock.seconds()
+        if left <= 0:
+            self.end()
+        elif self._holders:
+            self._timer.start(left)
+
+    def _unhook(self, holder: Deferred[None]) -> None:
+        self._holders.pop(holder, None)
+        if not self._holders:
+            self._timer.stop()

@@ -1,0 +1,111 @@
+"""Connection strings: which servers to try, and below which node to live."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Sequence
+
+import attrs
+
+from txmirror import paths
+from txmirror.errors import PathError
+
+DEFAULT_PORT = 2181
+
+#: What may stand before the port. Names with an underscore are no host names, yet resolvers answer for them.
+_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
+_SERVER = re.compile(r"(?:\[(?P<ipv6>[^\]]*)\]|(?P<name>[^:\[\]]*))(?::(?P<port>.*))?", re.DOTALL)
+
+
+@attrs.frozen
+class Server:
+    """Where one server of an ensemble listens."""
+
+    host: str
+    """A name, or an IP address without brackets."""
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@attrs.frozen
+class ConnectString:
+    """The servers of an ensemble, and the node that all paths are below."""
+
+    servers: tuple[Server, ...]
+    chroot: str = ""
+    """A path without a trailing slash; empty for the root itself."""
+
+    def __str__(self) -> str:
+        return ",".join(map(str, self.servers)) + self.chroot
+
+
+def parse_servers(servers: str | Sequence[str | tuple[str, int]]) -> ConnectString:
+    """Read a connection string, or a list of servers.
+
+    :param servers: ``host:port,host:port/chroot``, where the ports (2181) and the chroot may be missing and IPv6 addresses
+        stand in brackets; or a list of ``host:port`` strings or (host, port) pairs.
+    :raises ValueError: it is malformed; the message quotes the offending part.
+    :raises TypeError: it is none of these.
+    """
+    chroot = ""
+    if isinstance(servers, str):
+        hosts, slash, rest = servers.partition("/")
+        if slash and rest:
+            try:
+                chroot = paths.validate("/" + rest)
+            except PathError as error:
+                raise ValueError(f"the chroot of {servers!r} will not do: {error}") from None
+        entries: Sequence[object] = hosts.split(",")
+    elif isinstance(servers, Sequence):
+        entries = servers
+    else:
+        raise TypeError(f"servers are a string or a list, not {servers!r}")
+    parsed = tuple(_parse_entry(entry) for entry in entries)
+    if not parsed:
+        raise ValueError(f"no server in {servers!r}")
+    return ConnectString(parsed, chroot)
+
+
+def _parse_entry(entry: object) -> Server:
+    if isinstance(entry, str):
+        return _parse_address(entry)
+    if isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str) and isinstance(entry[1], int):
+        return Server(_check_host(entry[0], entry), _check_port(str(entry[1]), entry))
+    raise TypeError(f"a server is a 'host:port' string or a (host, port) pair, not {entry!r}")
+
+
+def _parse_address(text: str) -> Server:
+    match = _SERVER.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is no server address: expected host:port, with an IPv6 address in brackets")
+    port = DEFAULT_PORT if match["port"] is None else _check_port(match["port"], text)
+    if match["ipv6"] is None:
+        return Server(_check_name(match["name"], text), port)
+    return Server(_check_ipv6(match["ipv6"], text), port)
+
+
+def _check_host(host: str, entry: object) -> str:
+    return _check_ipv6(host, entry) if ":" in host else _check_name(host, entry)
+
+
+def _check_name(host: str, entry: object) -> str:
+    if _NAME.fullmatch(host) is None:
+        raise ValueError(f"{entry!r} is no server address: {host!r} is no host name")
+    return host
+
+
+def _check_ipv6(host: str, entry: object) -> str:
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        raise ValueError(f"{entry!r} is no server address: {host!r} is no IPv6 address") from None
+    return host
+
+
+def _check_port(port: str, entry: object) -> int:
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError(f"{entry!r} is no server address: {port!r} is no port from 1 to 65535")
+    return int(port)

@@ -1,0 +1,40 @@
+"""A timer that can be started again and stopped at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+
+class Timer:
+    """One delayed call at a time.
+
+    :param clock: the reactor.
+    :param expired: what to call when the time is over.
+    """
+
+    def __init__(self, clock: IReactorTime, expired: Callable[[], None]) -> None:
+        self._clock = clock
+        self._expired = expired
+        self._call: IDelayedCall | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started, and is neither stopped nor over."""
+        return self._call is not None
+
+    def start(self, delay: float) -> None:
+        """Call once after ``delay`` seconds from now, and not when it was to be before."""
+        self.stop()
+        self._call = self._clock.callLater(max(0.0, delay), self._fire)
+
+    def stop(self) -> None:
+        """Call no more, if that was still to come."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _fire(self) -> None:
+        self._call = None
+        self._expired()

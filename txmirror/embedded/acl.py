@@ -1,0 +1,110 @@
+"""Who may do what: identities, and the access control lists that name them.
+
+The rules are those of ``PrepRequestProcessor.fixupACL``, ``ZooKeeperServer.checkACL`` and of the two authentication
+providers that a server has without being told: ``digest`` and ``ip``.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from ipaddress import AddressValueError, IPv4Address
+from typing import NamedTuple
+
+from txmirror.errors import InvalidACLException, NoAuthException
+from txmirror.types import ACL, Permission
+
+
+class Identity(NamedTuple):
+    """Somebody, as a scheme knows them."""
+
+    scheme: str
+    name: str
+
+
+def digest_identity(credentials: bytes) -> Identity:
+    """Give the identity that ``user:password`` proves: the user, and a hash of both."""
+    text = credentials.decode("utf-8", "replace")
+    # The hash is the protocol's choice; it is what Java's and everybody's digest ACLs hold.
+    digest = hashlib.sha1(text.encode(), usedforsecurity=False).digest()
+    return Identity("digest", f"{text.split(':', 1)[0]}:{base64.b64encode(digest).decode('ascii')}")
+
+
+def resolve(acls: Iterable[ACL], identities: Sequence[Identity], path: str) -> tuple[ACL, ...]:
+    """Give the list as it is kept: without repetitions, and with whoever asks in the place of ``auth``.
+
+    :param identities: who asks.
+    :raises InvalidACLException: it is empty, names an unknown scheme or what is no identity of its scheme, or says ``auth``
+        where whoever asks has proved nothing.
+    """
+    kept: list[ACL] = []
+    for acl in dict.fromkeys(acls):
+        if acl.scheme == "auth":
+            proved = [identity for identity in identities if identity.scheme == "digest"]
+            if not proved:
+                raise InvalidACLException(path=path)
+            kept.extend(ACL(acl.permissions, *identity) for identity in proved)
+        elif _is_valid(acl):
+            kept.append(acl)
+        else:
+            raise InvalidACLException(path=path)
+    if not kept:
+        raise InvalidACLException(path=path)
+    return tuple(kept)
+
+
+def permits(acls: Sequence[ACL], permission: int, identities: Sequence[Identity]) -> bool:
+    """Tell whether any of ``identities`` has any of the permissions in ``permission``."""
+    return any(acl.permissions & permission and _matches(acl, identities) for acl in acls)
+
+
+def check(acls: Sequence[ACL], permission: int, identities: Sequence[Identity], path: str) -> None:
+    """Make sure that one of ``identities`` has one of the permissions in ``permission``.
+
+    :raises NoAuthException: none has.
+    """
+    if not permits(acls, permission, identities):
+        raise NoAuthException(path=path)
+
+
+def shown_to(acls: Sequence[ACL], identities: Sequence[Identity]) -> list[ACL]:
+    """Give the list as ``identities`` may see it: the hashes of passwords are for those who may change it."""
+    if permits(acls, Permission.ADMIN, identities):
+        return list(acls)
+    return [acl._replace(identity=re.sub(":.*", ":x", acl.identity)) if acl.scheme == "digest" else acl for acl in acls]
+
+
+def _is_valid(acl: ACL) -> bool:
+    if acl.scheme == "world":
+        return acl.identity == "anyone"
+    if acl.scheme == "digest":
+        # Java's split forgets empty parts at the end, but not at the start.
+        return len(acl.identity.rstrip(":").split(":")) == 2
+    return acl.scheme == "ip" and _network(acl.identity) is not None
+
+
+def _matches(acl: ACL, identities: Sequence[Identity]) -> bool:
+    if acl.scheme == "world":
+        return acl.identity == "anyone"
+    if acl.scheme != "ip":
+        return (acl.scheme, acl.identity) in identities
+    network = _network(acl.identity)
+    if network is None:
+        return False
+    address, shift = network
+    return any(
+        scheme == "ip" and (own := _network(name)) is not None and own[0] >> shift == address >> shift
+        for scheme, name in identities
+    )
+
+
+def _network(text: str) -> tuple[int, int] | None:
+    """Take ``a.b.c.d/bits`` apart: the address as a number, and how many of its low bits do not matter."""
+    host, slash, bits = text.partition("/")
+    try:
+        significant = int(bits) if slash else 32
+        return (int(IPv4Address(host)), 32 - significant) if 0 <= significant <= 32 else None
+    except (AddressValueError, ValueError):
+        return None

@@ -1,0 +1,171 @@
+"""Sessions: who has one, how long it lives without a word from its client, and what goes with it.
+
+As in ``SessionTrackerImpl`` and ``ExpiryQueue``, time is counted in ticks: a session ends at the first tick after its timeout.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Callable
+from typing import Protocol
+
+import attrs
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from txmirror.embedded.database import Database
+
+
+class Clock(Protocol):
+    """What is needed of a reactor: ``IReactorTime``'s methods."""
+
+    def seconds(self) -> float:
+        """Give the time in seconds."""
+
+    def callLater(self, delay: float, callable: Callable[..., object], *args: object) -> IDelayedCall:
+        """Call something later."""
+
+
+class SessionConnection(Protocol):
+    """The connection that serves a session at present."""
+
+    def drop(self, reason: str) -> None:
+        """Close it at once; what was not sent is lost."""
+
+
+@attrs.define(eq=False)
+class Session:
+    """One session."""
+
+    id: int
+    timeout: float
+    """In seconds, as negotiated with its latest connection."""
+    password: bytes = attrs.field(repr=False)
+    connection: SessionConnection | None = None
+    deadline: float = 0.0
+    """When it ends, unless its client is heard from."""
+
+
+class Sessions:
+    """The sessions that are alive.
+
+    :param clock: what time is taken from.
+    :param database: where the ends of sessions are transactions.
+    :param tick: the length of a tick in seconds; timeouts are between 2 and 20 ticks.
+    """
+
+    _log = Logger()
+
+    def __init__(self, clock: Clock, database: Database, tick: float) -> None:
+        self._clock = clock
+        self._database = database
+        self._tick = tick
+        self._alive: dict[int, Session] = {}
+        self._running = False
+        self._timer: IDelayedCall | None = None
+        # The highest byte is the server's number. The rest is random where ZooKeeper takes the time, so that no two servers
+        # on one clock give the same id.
+        self._next_id = 1 << 56 | secrets.randbits(40) << 16
+
+    @property
+    def alive(self) -> frozenset[int]:
+        """The ids of the sessions that have not ended."""
+        return frozenset(self._alive)
+
+    def find(self, session_id: int) -> Session | None:
+        """Give the session with an id, or None if it has ended or never was."""
+        return self._alive.get(session_id)
+
+    def open(self, timeout: int, connection: SessionConnection) -> Session:
+        """Begin a session, which is a transaction.
+
+        :param timeout: what the client asks for, in milliseconds.
+        """
+        self._database.begin()
+        session = Session(self._next_id, self._negotiate(timeout), secrets.token_bytes(16), connection)
+        self._next_id += 1
+        self._alive[session.id] = session
+        self.touch(session)
+        self._log.info("Session {session:#x}: opened, timeout {timeout} s", session=session.id, timeout=session.timeout)
+        return session
+
+    def resume(
+        self, session_id: int, password: bytes | None, timeout: int, connection: SessionConnection
+    ) -> Session | None:
+        """Go on with a session on another connection.
+
+        The connection that served it until now is closed, even where the password is then found to be wrong: so ZooKeeper
+        does it.
+
+        :returns: the session, or None if it has ended or the password is wrong.
+        """
+        session = self._alive.get(session_id)
+        if session is None:
+            return None
+        former, session.connection = session.connection, None
+        if former is not None:
+            former.drop("its session went on elsewhere")
+        if password != session.password:
+            return None
+        session.connection = connection
+        session.timeout = self._negotiate(timeout)
+        self.touch(session)
+        self._log.info("Session {session:#x}: resumed", session=session.id)
+        return session
+
+    def touch(self, session: Session) -> None:
+        """Let a session live on: its client was heard from."""
+        limit = self._clock.seconds() + session.timeout
+        session.deadline = (math.floor(limit / self._tick) + 1) * self._tick
+        if self._timer is not None and self._timer.getTime() > session.deadline:
+            self._stop_waiting()
+        self._wait()
+
+    def end(self, session: Session, reason: str) -> None:
+        """End a session, which is a transaction: its ephemeral nodes go. Its connection is left to the caller."""
+        del self._alive[session.id]
+        self._log.info("Session {session:#x}: ended, {reason}", session=session.id, reason=reason)
+        self._database.end_session(session.id)
+
+    def expire(self, session: Session, reason: str) -> None:
+        """End a session and drop its connection."""
+        self.end(session, reason)
+        if session.connection is not None:
+            session.connection.drop("its session has ended")
+
+    def start(self) -> None:
+        """Let sessions expire from now on, and give each its full timeout: so a restarted server does it."""
+        self._running = True
+        for session in self._alive.values():
+            self.touch(session)
+
+    def stop(self) -> None:
+        """Let no session expire until :meth:`start`."""
+        self._running = False
+        self._stop_waiting()
+
+    def forget(self) -> None:
+        """Forget all sessions as if they had never been, without a transaction."""
+        self._alive.clear()
+
+    def _negotiate(self, milliseconds: int) -> float:
+        return min(max(milliseconds / 1000, 2 * self._tick), 20 * self._tick)
+
+    def _wait(self) -> None:
+        # One timer for all: a session that is touched is only seen to be alive when the timer goes off.
+        if self._running and self._timer is None and self._alive:
+            deadline = min(session.deadline for session in self._alive.values())
+            self._timer = self._clock.callLater(max(0.0, deadline - self._clock.seconds()), self._expire_due)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _expire_due(self) -> None:
+        self._timer = None
+        now = self._clock.seconds()
+        for session in [session for session in self._alive.values() if session.deadline <= now]:
+            self.expire(session, "its client was silent for too long")
+        self._wait()

@@ -1,0 +1,245 @@
+"""The promises that rooms make to one another, and to programs that bring a provider of their own.
+
+What a provider may lack stands in an interface of its own, so that callers ask ``providedBy`` in place of guessing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from twisted.internet.defer import Deferred
+from zope.interface import Attribute, Interface
+
+from txmirror.types import (
+    ACL,
+    OPEN_ACL,
+    ChildrenReply,
+    CreateReply,
+    DataReply,
+    SessionEvent,
+    StatReply,
+    WatchedEvent,
+    WatchKind,
+    ZnodeStat,
+)
+
+
+class IZooKeeperClient(Interface):
+    """A connection to an ensemble, whichever of its servers that takes: Deferreds in, Deferreds out.
+
+    Requests reach ZooKeeper in the order in which the methods were called. What is asked while there is no connection
+    waits for one. Every Deferred may fail with :exc:`~txmirror.errors.ConnectionLossException` (no answer; for a write
+    ``applied`` says whether it may have happened), :exc:`~txmirror.errors.SessionExpiredException` (the session that it
+    was asked in has ended first) or :exc:`~txmirror.errors.ClosingException`. Cancelling one abandons the answer: what
+    was not sent yet never is; what was sent happens all the same, and disturbs no other's answer.
+
+    Paths are checked at the call: :exc:`~txmirror.errors.PathError`, a ``ValueError``.
+    """
+
+    session_id: int = Attribute("The id of the session, as ``ephemeralOwner`` has it; 0 while there is none.")
+    session_timeout: float = Attribute("The session's timeout in seconds: as negotiated, or as asked for before that.")
+
+    def connect() -> Deferred[None]:
+        """Begin to connect, if that was not done yet.
+
+        :returns: fires when a session stands. Fails if no listed server's name can be resolved; attempts go on all the
+            same.
+        """
+
+    def close() -> Deferred[None]:
+        """End the session at the server, so that its ephemerals go at once, and then the connection.
+
+        It may be called at any time, and twice.
+
+        :returns: fires when all is gone: socket, timers, waiting Deferreds. It never fails, and takes a bounded time.
+            Cancelling it does nothing.
+        """
+
+    def create(
+        path: str,
+        data: bytes = b"",
+        acl: Sequence[ACL] = OPEN_ACL,
+        *,
+        ephemeral: bool = False,
+        sequence: bool = False,
+    ) -> Deferred[str]:
+        """Create a node.
+
+        :param ephemeral: it goes away with the session.
+        :param sequence: the server appends ten digits to its name, counted per parent.
+        :returns: fires with the path that was made. Fails with :exc:`~txmirror.errors.NodeExistsException`,
+            :exc:`~txmirror.errors.NoNodeException` (no parent), :exc:`~txmirror.errors.NoAuthException`,
+            :exc:`~txmirror.errors.NoChildrenForEphemeralsException`, :exc:`~txmirror.errors.InvalidACLException` or
+            :exc:`~txmirror.errors.RequestTooLargeException` (nothing was sent).
+        """
+
+    def delete(path: str, version: int = -1) -> Deferred[None]:
+        """Delete a node.
+
+        :param version: the version that it must be at; -1 takes any.
+        :returns: fires when it is gone. Fails with :exc:`~txmirror.errors.NoNodeException`,
+            :exc:`~txmirror.errors.BadVersionException`, :exc:`~txmirror.errors.NotEmptyException` or
+            :exc:`~txmirror.errors.NoAuthException`.
+        """
+
+    def exists(path: str) -> Deferred[ZnodeStat | None]:
+        """Ask for a node's stat.
+
+        :returns: fires with it, or with None if there is no such node.
+        """
+
+    def exists_and_watch(path: str) -> tuple[Deferred[ZnodeStat | None], Deferred[WatchedEvent]]:
+        """Ask for a node's stat, and to be told once when it is created, changed or deleted next.
+
+        :returns: the answer, as of :meth:`exists`, and the watch. The watch survives reconnections; it fails with
+            :exc:`~txmirror.errors.SessionExpiredException` when the session ends, and never fires if the request
+            failed. Cancelling it leaves the server's watch in place, and nobody is told.
+        """
+
+    def get(path: str) -> Deferred[tuple[bytes, ZnodeStat]]:
+        """Ask for a node's data and stat.
+
+        :returns: fires with both. Fails with :exc:`~txmirror.errors.NoNodeException`,
+            :exc:`~txmirror.errors.NoAuthException` or :exc:`~txmirror.errors.ReplyTooLargeException`.
+        """
+
+    def get_and_watch(path: str) -> tuple[Deferred[tuple[bytes, ZnodeStat]], Deferred[WatchedEvent]]:
+        """Ask for a node's data and stat, and to be told once when it is changed or deleted next.
+
+        :returns: the answer, as of :meth:`get`, and the watch, as of :meth:`exists_and_watch`; but no watch is left on a
+            node that does not exist.
+        """
+
+    def get_children(path: str) -> Deferred[list[str]]:
+        """Ask for the names of a node's children.
+
+        :returns: fires with them, in no order. Fails as :meth:`get` does.
+        """
+
+    def get_children_and_watch(path: str) -> tuple[Deferred[list[str]], Deferred[WatchedEvent]]:
+        """Ask for the names of a node's children, and to be told once when one comes or goes, or the node is deleted.
+
+        :returns: the answer, as of :meth:`get_children`, and the watch, as of :meth:`get_and_watch`.
+        """
+
+    def set(path: str, data: bytes, version: int = -1) -> Deferred[ZnodeStat]:
+        """Replace a node's data.
+
+        :param version: the version that it must be at; -1 takes any.
+        :returns: fires with the new stat. Fails with :exc:`~txmirror.errors.NoNodeException`,
+            :exc:`~txmirror.errors.BadVersionException`, :exc:`~txmirror.errors.NoAuthException` or
+            :exc:`~txmirror.errors.RequestTooLargeException` (nothing was sent).
+        """
+
+    def get_acl(path: str) -> Deferred[tuple[list[ACL], ZnodeStat]]:
+        """Ask for a node's access control list and stat.
+
+        :returns: fires with both. Fails as :meth:`get` does.
+        """
+
+    def set_acl(path: str, acl: Sequence[ACL], version: int = -1) -> Deferred[ZnodeStat]:
+        """Replace a node's access control list.
+
+        :param version: the ACL's version (``aversion``) that it must be at; -1 takes any.
+        :returns: fires with the new stat. Fails as :meth:`set` does, or with
+            :exc:`~txmirror.errors.InvalidACLException`.
+        """
+
+    def sync(path: str = "/") -> Deferred[str]:
+        """Wait until the server has caught up with its leader, so that reads that follow see all that others did.
+
+        :returns: fires with the path.
+        """
+
+    def add_auth(scheme: str, credentials: bytes) -> Deferred[None]:
+        """Add an identity to the session, now and after each reconnection.
+
+        :param scheme: ``digest``, or another that the server knows.
+        :param credentials: in the scheme's own form; ``user:password`` for ``digest``.
+        :returns: fires when the server has taken it. Fails with :exc:`~txmirror.errors.AuthFailedException`.
+        """
+
+
+class IWatchFeed(Interface):
+    """What live objects need beyond a client: one ordered feed, and replies that say as of when they are true.
+
+    The feed carries each step of the session (:class:`~txmirror.types.SessionEvent`) and each watch event
+    (:class:`~txmirror.types.WatchedEvent`) in the order in which they happened, between the replies that arrived before
+    and after them. Watches that the reads here leave are the feed's: in one session the client sets them again by itself
+    after each reconnection. With a session they end; :meth:`set_watches` brings them over to the next.
+    """
+
+    session: SessionEvent = Attribute("The latest step of the session.")
+
+    def add_listener(listener: Callable[[SessionEvent | WatchedEvent], None]) -> None:
+        """Call ``listener`` with everything that the feed carries from now on.
+
+        It is called in the reactor's thread, with everything consistent, and may call anything. One that raises is logged,
+        and goes on being called.
+        """
+
+    def remove_listener(listener: Callable[[SessionEvent | WatchedEvent], None]) -> None:
+        """Call ``listener`` no more; silent if it was not being called."""
+
+    def read_data(path: str) -> Deferred[DataReply]:
+        """Ask for a node's data, leaving a watch on the feed if there is such a node.
+
+        :returns: fires and fails as :meth:`IZooKeeperClient.get`; a failure that the server answered has its ``zxid``.
+        """
+
+    def read_children(path: str) -> Deferred[ChildrenReply]:
+        """Ask for a node's children, leaving a watch on the feed if there is such a node.
+
+        :returns: fires and fails as :meth:`IZooKeeperClient.get`; a failure that the server answered has its ``zxid``.
+        """
+
+    def read_existence(path: str) -> Deferred[StatReply]:
+        """Ask for a node's stat, leaving a watch on the feed whether or not there is such a node.
+
+        :returns: fires with the stat, or with None for it if there is no such node.
+        """
+
+    def write_create(path: str, data: bytes, acl: Sequence[ACL], flags: int) -> Deferred[CreateReply]:
+        """Create a node, as :meth:`IZooKeeperClient.create`; ``flags`` is a sum of :class:`txmirror.wire.CreateFlag`."""
+
+    def write_data(path: str, data: bytes, version: int) -> Deferred[StatReply]:
+        """Replace a node's data, as :meth:`IZooKeeperClient.set`."""
+
+    def write_delete(path: str, version: int) -> Deferred[int]:
+        """Delete a node, as :meth:`IZooKeeperClient.delete`; fires with the zxid as of which it is gone."""
+
+    def set_watches(
+        zxid: int, data: Iterable[str] = (), exist: Iterable[str] = (), children: Iterable[str] = ()
+    ) -> Deferred[None]:
+        """Set watches on the feed as they stood at ``zxid``, in a session that does not have them.
+
+        For what changed since then, events come at once.
+
+        :param data: nodes that existed, for changes of their data and their deletion.
+        :param exist: nodes that did not exist, for their creation.
+        :param children: nodes that existed, for children that come or go, and their own deletion.
+        :returns: fires when every event that the server owes, for these and for watches that the client has set again
+            by itself, has been delivered. With nothing to set it is only that. Fails with
+            :exc:`~txmirror.errors.UnimplementedException` where the server has no such operation.
+        """
+
+    def remove_watches(path: str, kind: WatchKind) -> Deferred[None]:
+        """Take this session's watches of a kind from a path, at the server too. Nobody is told.
+
+        :returns: fires when they are gone. Fails with :exc:`~txmirror.errors.NoWatcherException`, or with
+            :exc:`~txmirror.errors.UnimplementedException` by servers before 3.5.
+        """
+
+
+class IHolding(Interface):
+    """Tells how long what a session holds (a lock, leadership) can be relied upon, without asking the server."""
+
+    def when_unsafe() -> Deferred[None]:
+        """Be told when nothing may be held on the strength of this session any longer.
+
+        That is two thirds of the session's timeout after the moment at which the latest request was *sent* whose answer has
+        arrived, or the session's end: before any server can give the session up, and so before anybody else can be let
+        in.
+
+        :returns: fires once, at once if there is no session. Cancelling it unhooks it.
+        """

@@ -1,0 +1,74 @@
+"""Znode paths: what is one, and how they are taken apart and put together.
+
+The rules are those of ZooKeeper's ``PathUtils.validatePath``.
+"""
+
+from __future__ import annotations
+
+import re
+
+from txmirror.errors import PathError
+
+#: Characters that no znode's name may hold: the controls, the surrogates (and so, ZooKeeper being written in Java, all
+#: that Java writes with them), the private use area, and the specials.
+_FORBIDDEN = "\x00-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\uffff\U00010000-\U0010ffff"
+
+#: One name after each slash; a name is not ``.`` or ``..``, and not empty.
+_VALID = re.compile(rf"/|(?:/(?!\.{{1,2}}(?:/|\Z))[^/{_FORBIDDEN}]+)+")
+_FORBIDDEN_ONE = re.compile(f"[{_FORBIDDEN}]")
+_SLASHES = re.compile("/+")
+
+
+def validate(path: str, *, sequence: bool = False) -> str:
+    """Make sure that ``path`` is a znode's path, and give it back.
+
+    :param sequence: the server will append digits to it, so that it may end in a slash.
+    :raises PathError: it is not; the message quotes it.
+    :raises TypeError: it is not a ``str``.
+    """
+    if not isinstance(path, str):
+        raise TypeError(f"a znode's path is a str, not {path!r}")
+    candidate = path + "0" if sequence else path
+    if _VALID.fullmatch(candidate) is None:
+        raise PathError(f"{path!r} is no znode path: {_fault(candidate)}")
+    return path
+
+
+def normalise(path: str) -> str:
+    """Add a missing leading slash, and take doubled and trailing ones away; then validate.
+
+    :raises PathError: what is left is no znode path; the message quotes it.
+    :raises TypeError: it is not a ``str``.
+    """
+    if not isinstance(path, str):
+        raise TypeError(f"a znode's path is a str, not {path!r}")
+    return validate(_SLASHES.sub("/", "/" + path).rstrip("/") or "/")
+
+
+def join(parent: str, name: str) -> str:
+    """Give the path of the child ``name`` of ``parent``, both taken to be valid."""
+    return f"/{name}" if parent == "/" else f"{parent}/{name}"
+
+
+def parent_of(path: str) -> str | None:
+    """Give the path of the parent, or None for the root."""
+    if path == "/":
+        return None
+    return path[: path.rindex("/")] or "/"
+
+
+def name_of(path: str) -> str:
+    """Give the last part of a path: what its parent's list of children calls it."""
+    return path[path.rindex("/") + 1 :]
+
+
+def _fault(path: str) -> str:
+    if not path.startswith("/"):
+        return "it must start with a slash"
+    if _FORBIDDEN_ONE.search(path):
+        return "it holds a character that ZooKeeper does not allow"
+    if path.endswith("/"):
+        return "it must not end with a slash"
+    if "//" in path:
+        return "it has an empty name between two slashes"
+    return "'.' and '..' are no names for a znode"

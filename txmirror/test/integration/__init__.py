@@ -1,0 +1,1 @@
+"""Tests against servers: the embedded one and a real ZooKeeper."""

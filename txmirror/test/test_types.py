@@ -1,0 +1,134 @@
+"""The values that every room shares."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from txmirror.types import (
+    ACL,
+    CREATOR_ALL_ACL,
+    OPEN_ACL,
+    READ_ACL,
+    ChildrenReply,
+    CreateReply,
+    DataReply,
+    EventType,
+    Permission,
+    SessionEvent,
+    SessionState,
+    StatReply,
+    WatchedEvent,
+    WatchKind,
+    ZnodeStat,
+)
+
+STAT = ZnodeStat(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
+
+
+class ZnodeStatTests(SynchronousTestCase):
+    def test_fields(self) -> None:
+        """The fields have the names and the order of zookeeper.jute."""
+        self.assertEqual(
+            ZnodeStat._fields,
+            (
+                "czxid",
+                "mzxid",
+                "ctime",
+                "mtime",
+                "version",
+                "cversion",
+                "aversion",
+                "ephemeralOwner",
+                "dataLength",
+                "numChildren",
+                "pzxid",
+            ),
+        )
+
+    def test_repr(self) -> None:
+        """The repr is what a user of a registry sees: every field, by name."""
+        self.assertEqual(
+            repr(STAT),
+            "ZnodeStat(czxid=1, mzxid=2, ctime=3, mtime=4, version=5, cversion=6, aversion=7, ephemeralOwner=8, "
+            "dataLength=9, numChildren=10, pzxid=11)",
+        )
+
+    def test_is_immutable(self) -> None:
+        """A stat that was given to one watcher cannot be changed for the next."""
+        self.assertRaises(AttributeError, setattr, STAT, "version", 6)
+
+
+class NumberTests(SynchronousTestCase):
+    def test_event_types(self) -> None:
+        """Events have the numbers of Watcher.Event.EventType."""
+        self.assertEqual(
+            {event.name: int(event) for event in EventType},
+            {
+                "CREATED": 1,
+                "DELETED": 2,
+                "CHANGED": 3,
+                "CHILD": 4,
+                "DATA_WATCH_REMOVED": 5,
+                "CHILD_WATCH_REMOVED": 6,
+            },
+        )
+
+    def test_watch_kinds(self) -> None:
+        """Kinds of watches have the numbers of Watcher.WatcherType."""
+        self.assertEqual({kind.name: int(kind) for kind in WatchKind}, {"CHILDREN": 1, "DATA": 2, "ANY": 3})
+
+    def test_permissions(self) -> None:
+        """Permissions have the bits of ZooDefs.Perms."""
+        self.assertEqual(
+            {name: int(bit) for name, bit in Permission.__members__.items()},
+            {"READ": 1, "WRITE": 2, "CREATE": 4, "DELETE": 8, "ADMIN": 16, "ALL": 31},
+        )
+
+    def test_all_permissions(self) -> None:
+        """ALL is all of them together."""
+        self.assertEqual(
+            Permission.READ | Permission.WRITE | Permission.CREATE | Permission.DELETE | Permission.ADMIN,
+            Permission.ALL,
+        )
+
+
+class ACLTests(SynchronousTestCase):
+    def test_open(self) -> None:
+        """The open list lets anybody do anything, as ZooDefs.Ids.OPEN_ACL_UNSAFE does."""
+        self.assertEqual(OPEN_ACL, (ACL(31, "world", "anyone"),))
+
+    def test_read(self) -> None:
+        """The read list lets anybody read, as ZooDefs.Ids.READ_ACL_UNSAFE does."""
+        self.assertEqual(READ_ACL, (ACL(1, "world", "anyone"),))
+
+    def test_creator(self) -> None:
+        """The creator's list names nobody: the server puts in who the session has proved to be."""
+        self.assertEqual(CREATOR_ALL_ACL, (ACL(31, "auth", ""),))
+
+
+class EventTests(SynchronousTestCase):
+    def test_watched_event(self) -> None:
+        """A watched event has a type and a path, and no zxid where the server tells none."""
+        event = WatchedEvent(EventType.CHILD, "/a")
+        self.assertEqual((event.type, event.path, event.zxid), (EventType.CHILD, "/a", None))
+
+    def test_session_event_is_immutable(self) -> None:
+        """A session event cannot be changed by one of those who are told."""
+        event = SessionEvent(SessionState.CONNECTED, 1, 1, 7)
+        self.assertRaises(AttributeError, setattr, event, "epoch", 2)
+
+    def test_session_events_are_values(self) -> None:
+        """Session events that say the same are equal."""
+        self.assertEqual(SessionEvent(SessionState.LOST, 1, 1, 7), SessionEvent(SessionState.LOST, 1, 1, 7))
+
+
+class ReplyTests(SynchronousTestCase):
+    def test_zxid_comes_first(self) -> None:
+        """Every reply begins with the zxid that it is as of."""
+        for reply in (DataReply, ChildrenReply, StatReply, CreateReply):
+            self.assertEqual(reply._fields[0], "zxid")
+
+    def test_stat_comes_last(self) -> None:
+        """Every reply ends with a stat."""
+        for reply in (DataReply, ChildrenReply, StatReply, CreateReply):
+            self.assertEqual(reply._fields[-1], "stat")

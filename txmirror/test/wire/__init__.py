@@ -1,0 +1,1 @@
+"""Tests of the wire: bytes and records, and nothing else."""

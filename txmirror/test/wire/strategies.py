@@ -1,0 +1,145 @@
+"""What the wire's property tests draw from, and the contract that every record keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from txmirror.errors import ProtocolError
+from txmirror.types import ACL, ZnodeStat
+from txmirror.wire import Cursor
+
+if TYPE_CHECKING:
+    from twisted.trial.unittest import SynchronousTestCase as _TestCase
+else:
+    _TestCase = object
+
+T = TypeVar("T")
+
+INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+
+int32s = st.integers(INT32_MIN, INT32_MAX)
+int64s = st.integers(INT64_MIN, INT64_MAX)
+#: Whatever UTF-8 can say: all but surrogates.
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+lists_of_texts = st.lists(texts, max_size=4)
+tuples_of_texts = lists_of_texts.map(tuple)
+buffers = st.none() | st.binary(max_size=24)
+acls = st.builds(ACL, int32s, texts, texts)
+lists_of_acls = st.lists(acls, max_size=3)
+tuples_of_acls = lists_of_acls.map(tuple)
+stats: SearchStrategy[ZnodeStat] = st.tuples(
+    int64s, int64s, int64s, int64s, int32s, int32s, int32s, int64s, int32s, int32s, int64s
+).map(ZnodeStat._make)
+
+
+def outcome(read: Callable[[], T]) -> T | ProtocolError:
+    """Give what ``read`` reads, or the one exception that it may raise. Any other goes on to the test, and fails it."""
+    try:
+        return read()
+    except ProtocolError as error:
+        return error
+
+
+class RecordContract(_TestCase):
+    """What holds for every record, to be mixed into a test case for one.
+
+    :cvar record: the record's class.
+    :cvar records: any such record, complete: with the last field, if it may be missing.
+    :cvar optional: how many bytes the field takes that may be missing at the end.
+    """
+
+    record: ClassVar[Any]
+    records: ClassVar[SearchStrategy[Any]]
+    optional: ClassVar[int] = 0
+
+    def decode(self, frame: bytes) -> Any:
+        """Read a record that must take all of ``frame``."""
+        cursor = Cursor(frame)
+        value = self.record.decode(cursor)
+        cursor.finish()
+        return value
+
+    def test_round_trip(self) -> None:
+        """A record is read back as it was written, with nothing left over."""
+
+        @given(self.records)
+        def check(value: Any) -> None:
+            encoded = value.encode()
+            self.assertIs(type(encoded), bytes)
+            decoded = self.decode(encoded)
+            self.assertIs(type(decoded), self.record)
+            self.assertEqual(decoded, value)
+
+        check()
+
+    def test_inside_a_frame(self) -> None:
+        """A record is read from where the cursor stands, and the cursor is left just past it."""
+
+        @settings(max_examples=30)
+        @given(self.records, st.binary(max_size=20), st.binary(max_size=80))
+        def check(value: Any, before: bytes, after: bytes) -> None:
+            encoded = value.encode()
+            cursor = Cursor(before + encoded + after, len(before))
+            self.assertEqual(self.record.decode(cursor), value)
+            self.assertEqual(cursor.offset, len(before) + len(encoded))
+
+        check()
+
+    def test_over_long(self) -> None:
+        """Bytes that are left after a record are found."""
+
+        @settings(max_examples=20)
+        @given(self.records, st.binary(min_size=1, max_size=80))
+        def check(value: Any, after: bytes) -> None:
+            cursor = Cursor(value.encode() + after)
+            self.record.decode(cursor)
+            self.assertRaises(ProtocolError, cursor.finish)
+
+        check()
+
+    def test_truncated(self) -> None:
+        """A record that is cut short anywhere is a protocol error, and nothing else."""
+
+        @settings(max_examples=20)
+        @given(self.records)
+        def check(value: Any) -> None:
+            encoded = value.encode()
+            for length in range(len(encoded) - self.optional):
+                self.assertRaises(ProtocolError, self.record.decode, Cursor(encoded[:length]))
+
+        check()
+
+    def test_garbage(self) -> None:
+        """Arbitrary bytes are a record or a protocol error, and are never read past their end."""
+
+        @given(st.binary(max_size=100))
+        def check(frame: bytes) -> None:
+            self.read_any(frame)
+
+        check()
+
+    def test_damaged(self) -> None:
+        """A record with some of its bytes changed is a record or a protocol error."""
+
+        @given(self.records, st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), min_size=1, max_size=3))
+        def check(value: Any, changes: list[tuple[int, int]]) -> None:
+            frame = bytearray(value.encode())
+            for place, byte in changes:
+                if frame:
+                    frame[place % len(frame)] = byte
+            self.read_any(bytes(frame))
+
+        check()
+
+    def read_any(self, frame: bytes) -> None:
+        """Read ``frame``, whatever it is."""
+        cursor = Cursor(frame)
+        value = outcome(lambda: self.record.decode(cursor))
+        self.assertIsInstance(value, (self.record, ProtocolError))
+        self.assertLessEqual(cursor.offset, len(frame))

@@ -1,0 +1,240 @@
+"""Debian's real ZooKeeper, run as a child process for the integration tests.
+
+This module knows how to find the server, start it, wound it and ask it questions. It knows nothing of txmirror. Its
+calls block, for seconds where a server starts: a test that has a reactor to keep turning uses ``deferToThread``.
+
+The environment variable ``TXMIRROR_ZOOKEEPER`` says whether the real server is used:
+
+``auto`` (or nothing)
+    where it is installed; without it, the tests that need it are skipped.
+``require``
+    always; without it, they fail.
+``off``
+    never.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from unittest import SkipTest
+
+__all__ = ["ServerFailed", "ZooKeeperProcess", "check_available", "shared_server"]
+
+_POLICY = "TXMIRROR_ZOOKEEPER"
+_JAR = Path("/usr/share/java/zookeeper.jar")
+# slf4j-simple first, or the server logs nothing.
+_CLASS_PATH = f"/usr/share/java/slf4j-simple.jar:{_JAR}:/usr/share/java/*"
+_JVM_OPTIONS = (
+    "-Xmx512m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Dzookeeper.forceSync=no",
+    "-Dzookeeper.preAllocSize=1024",
+    "-Dzookeeper.extendedTypesEnabled=true",
+    "-Dznode.container.checkIntervalMs=500",
+)
+_CONFIGURATION = """\
+tickTime=500
+dataDir={data}
+clientPort={port}
+clientPortAddress=127.0.0.1
+maxClientCnxns=0
+admin.enableServer=false
+4lw.commands.whitelist=*
+extendedTypesEnabled=true
+"""
+# Below the range from which the kernel takes ports for outgoing connections: a port that is kept while its server is
+# down is then neither taken by one, nor does a client that tries it connect to itself.
+_PORTS = range(20_000, 32_000)
+_START_TIMEOUT = 30.0
+_STOP_TIMEOUT = 10.0
+
+
+class ServerFailed(Exception):
+    """The server did not start; the message ends with the last lines of its log."""
+
+
+def check_available() -> None:
+    """Let a test that needs the real server go on only where it may and can have one.
+
+    :raises SkipTest: the environment rules it out, or it is not installed.
+    :raises ServerFailed: it is not installed, and the environment requires it.
+    """
+    policy = os.environ.get(_POLICY) or "auto"
+    if policy not in {"auto", "require", "off"}:
+        raise ValueError(f"{_POLICY} is {policy!r}: not one of auto, require, off")
+    if policy == "off":
+        raise SkipTest(f"no real ZooKeeper server: {_POLICY} is off")
+    if shutil.which("java") is None or not _JAR.exists():
+        missing = "no real ZooKeeper server: install one with `apt-get install zookeeper`"
+        raise ServerFailed(missing) if policy == "require" else SkipTest(missing)
+
+
+@functools.cache
+def shared_server() -> ZooKeeperProcess:
+    """The server that all tests of one run share: started when first asked for, stopped when the interpreter exits.
+
+    A test that wounds its server makes its own in place of this one.
+
+    :raises SkipTest: see :func:`check_available`.
+    :raises ServerFailed: it is required and missing, or did not start.
+    """
+    server = ZooKeeperProcess()
+    atexit.register(server.cleanup)
+    server.start()
+    return server
+
+
+class ZooKeeperProcess:
+    """One standalone server on loopback, with a data folder and a port of its own that outlast its restarts.
+
+    It grants sessions of 1 to 10 seconds. Whoever makes one calls :meth:`cleanup` in the end.
+
+    :raises SkipTest: see :func:`check_available`.
+    :raises ServerFailed: it is required and not installed.
+    """
+
+    def __init__(self) -> None:
+        check_available()
+        self.port = _free_port()
+        self._home = Path(tempfile.mkdtemp(prefix="txmirror-zookeeper-"))
+        self._data = self._home / "data"
+        self._log = self._home / "server.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        """What a client connects to, as ``127.0.0.1:port``; the same over restarts."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is alive, paused or not."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start the server on the data that it has, and wait until it serves.
+
+        :raises ServerFailed: it ended, or did not serve within 30 seconds. It is not left running.
+        """
+        assert not self.running, "the server runs already"
+        self._data.mkdir(exist_ok=True)
+        configuration = self._home / "zoo.cfg"
+        configuration.write_text(_CONFIGURATION.format(data=self._data, port=self.port))
+        main_class = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
+        command = ["java", *_JVM_OPTIONS, "-cp", _CLASS_PATH, main_class, str(configuration)]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command, cwd=self._home, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            )
+        self._wait_until_serving(self._process)
+
+    def stop(self) -> None:
+        """Ask the server to end (SIGTERM) and wait until it has; its data stays."""
+        process = self._running_process()
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGCONT)  # a paused process would never see the other
+        try:
+            process.wait(_STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """End the server as a crash would (SIGKILL) and wait until it is gone; its data stays."""
+        process = self._running_process()
+        process.kill()
+        process.wait(_STOP_TIMEOUT)
+
+    def restart(self) -> None:
+        """Stop the server and start it again, with the same port and data."""
+        self.stop()
+        self.start()
+
+    def pause(self) -> None:
+        """Stall the server (SIGSTOP): its connections stay open, and nothing is answered until :meth:`resume`."""
+        self._running_process().send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused server go on (SIGCONT)."""
+        self._running_process().send_signal(signal.SIGCONT)
+
+    def wipe(self) -> None:
+        """Forget all data of a server that is stopped: the next start is a new history, whose zxids begin again."""
+        assert not self.running, "only a stopped server's data can be wiped"
+        shutil.rmtree(self._data, ignore_errors=True)
+
+    def four_letter(self, word: str) -> str:
+        """Ask one of the server's four-letter words.
+
+        :raises OSError: nobody answers within 5 seconds.
+        """
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5.0) as connection:
+            connection.sendall(word.encode("ascii"))
+            with connection.makefile("rb") as answer:
+                return answer.read().decode("utf-8")
+
+    def sessions(self) -> set[int]:
+        """The ids of the sessions that are alive, those of clients that are gone but not yet timed out among them.
+
+        The server prints them as hexadecimal numbers, signed in a client's handshake and unsigned here.
+        """
+        sessions, _, _ = self.four_letter("dump").partition("ephemeral nodes dump:")
+        return {int(line, 16) for line in sessions.splitlines() if line.startswith("\t0x")}
+
+    def cleanup(self) -> None:
+        """End the process if it runs, and remove all files. May be called twice."""
+        if self.running:
+            self.kill()
+        shutil.rmtree(self._home, ignore_errors=True)
+
+    def _running_process(self) -> subprocess.Popen[bytes]:
+        process = self._process
+        assert process is not None and process.poll() is None, "the server does not run"
+        return process
+
+    def _wait_until_serving(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + _START_TIMEOUT
+        while process.poll() is None and time.monotonic() < deadline:
+            if self._serves():
+                return
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.05)
+        ended = process.poll()
+        if ended is None:
+            self.kill()
+        what = "did not serve in time" if ended is None else f"ended with status {ended}"
+        raise ServerFailed(f"ZooKeeper {what}; its log ends with:\n{self._log_tail()}")
+
+    def _serves(self) -> bool:
+        # `ruok` is answered before the server serves; `srvr` then says that it does not yet. The folder in `conf` shows
+        # that it is this server which answers, and not another that took the port.
+        try:
+            serving = self.four_letter("srvr").startswith("Zookeeper version")
+            return serving and str(self._data) in self.four_letter("conf")
+        except OSError:
+            return False
+
+    def _log_tail(self) -> str:
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-30:])
+
+
+def _free_port() -> int:
+    for port in random.sample(_PORTS, 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise ServerFailed("no free port on loopback in a hundred tries")

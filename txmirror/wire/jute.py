@@ -1,0 +1,206 @@
+"""Jute's primitives: how numbers, strings, buffers and lists become bytes, and come back.
+
+All numbers are big-endian. Strings and buffers stand behind their length as an int; a length of -1 is null.
+(``org.apache.jute.BinaryOutputArchive``.)
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from txmirror.errors import ProtocolError
+from txmirror.types import ACL, ZnodeStat
+
+_T = TypeVar("_T")
+
+INT = struct.Struct(">i")
+LONG = struct.Struct(">q")
+STAT = struct.Struct(">qqqqiiiqiiq")
+
+encode_int = INT.pack
+encode_long = LONG.pack
+
+#: A buffer that is null, which is not the same as an empty one.
+NULL = encode_int(-1)
+
+
+def encode_bool(value: bool) -> bytes:
+    """Give a boolean's one byte."""
+    return b"\x01" if value else b"\x00"
+
+
+def encode_buffer(value: bytes | None) -> bytes:
+    """Give a buffer, or null, behind its length."""
+    return NULL if value is None else INT.pack(len(value)) + value
+
+
+def encode_string(value: str) -> bytes:
+    """Give a string in UTF-8 behind its length.
+
+    :raises ValueError: it holds a lone surrogate, which UTF-8 cannot say.
+    """
+    encoded = value.encode()
+    return INT.pack(len(encoded)) + encoded
+
+
+def encode_strings(values: Iterable[str]) -> bytes:
+    """Give a list of strings behind its length."""
+    encoded = [encode_string(value) for value in values]
+    return INT.pack(len(encoded)) + b"".join(encoded)
+
+
+def encode_acls(acls: Iterable[ACL]) -> bytes:
+    """Give an access control list behind its length."""
+    encoded = [encode_int(acl[0]) + encode_string(acl[1]) + encode_string(acl[2]) for acl in acls]
+    return INT.pack(len(encoded)) + b"".join(encoded)
+
+
+def encode_stat(stat: ZnodeStat) -> bytes:
+    """Give a stat's eleven numbers."""
+    return STAT.pack(*stat)
+
+
+class Cursor:
+    """A place in a frame, moving on as records are read from it.
+
+    A frame is whole, so that whatever does not fit into it is the fault of who sent it.
+
+    :ivar frame: the frame's bytes.
+    :ivar offset: where the next record starts.
+    """
+
+    __slots__ = ("frame", "offset")
+
+    def __init__(self, frame: bytes, offset: int = 0) -> None:
+        self.frame = frame
+        self.offset = offset
+
+    def int32(self) -> int:
+        """Read an int.
+
+        :raises ProtocolError: the frame ends first.
+        """
+        try:
+            value: int = INT.unpack_from(self.frame, self.offset)[0]
+        except struct.error:
+            raise self._truncated("an int") from None
+        self.offset += 4
+        return value
+
+    def int64(self) -> int:
+        """Read a long.
+
+        :raises ProtocolError: the frame ends first.
+        """
+        try:
+            value: int = LONG.unpack_from(self.frame, self.offset)[0]
+        except struct.error:
+            raise self._truncated("a long") from None
+        self.offset += 8
+        return value
+
+    def boolean(self) -> bool:
+        """Read a boolean.
+
+        :raises ProtocolError: the frame ends first, or the byte is neither 0 nor 1.
+        """
+        if self.offset >= len(self.frame):
+            raise self._truncated("a boolean")
+        value = self.frame[self.offset]
+        if value > 1:
+            raise ProtocolError(f"a boolean at byte {self.offset} is {value}, neither 0 nor 1")
+        self.offset += 1
+        return value == 1
+
+    def buffer(self) -> bytes | None:
+        """Read a buffer, None where it is null.
+
+        :raises ProtocolError: the frame ends first, or the length is below -1.
+        """
+        length = self.int32()
+        if length < 0:
+            if length == -1:
+                return None
+            raise ProtocolError(f"a buffer at byte {self.offset - 4} has the length {length}")
+        start = self.offset
+        stop = start + length
+        if stop > len(self.frame):
+            raise self._truncated(f"a buffer of {length} bytes")
+        self.offset = stop
+        return self.frame[start:stop]
+
+    def string(self) -> str:
+        """Read a string.
+
+        :raises ProtocolError: the frame ends first, or the string is null or not UTF-8.
+        """
+        start = self.offset
+        value = self.buffer()
+        if value is None:
+            raise ProtocolError(f"a string at byte {start} is null")
+        try:
+            return value.decode()
+        except UnicodeDecodeError as error:
+            raise ProtocolError(f"a string at byte {start} is not UTF-8: {error}") from None
+
+    def vector(self, item: Callable[[], _T], smallest: int) -> list[_T]:
+        """Read a list, its items by ``item``; a null list is an empty one.
+
+        :param smallest: how many bytes the shortest item takes, so that a length that cannot be true is found out before
+            anything is made of it.
+        :raises ProtocolError: the frame ends first, or the length is below -1, or an item is faulty.
+        """
+        count = self.int32()
+        if count < 0:
+            if count == -1:
+                return []
+            raise ProtocolError(f"a list at byte {self.offset - 4} has the length {count}")
+        if count * smallest > len(self.frame) - self.offset:
+            raise self._truncated(f"a list of {count} items")
+        return [item() for _ in range(count)]
+
+    def strings(self) -> list[str]:
+        """Read a list of strings.
+
+        :raises ProtocolError: the frame ends first, or a string is null or not UTF-8.
+        """
+        return self.vector(self.string, 4)
+
+    def acls(self) -> list[ACL]:
+        """Read an access control list.
+
+        :raises ProtocolError: the frame ends first, or a string is null or not UTF-8.
+        """
+        return self.vector(self._acl, 12)
+
+    def stat(self) -> ZnodeStat:
+        """Read a stat.
+
+        :raises ProtocolError: the frame ends first.
+        """
+        try:
+            stat = ZnodeStat._make(STAT.unpack_from(self.frame, self.offset))
+        except struct.error:
+            raise self._truncated("a stat") from None
+        self.offset += STAT.size
+        return stat
+
+    def at_end(self) -> bool:
+        """Tell whether all of the frame has been read."""
+        return self.offset == len(self.frame)
+
+    def finish(self) -> None:
+        """Make sure that nothing is left.
+
+        :raises ProtocolError: something is.
+        """
+        if self.offset != len(self.frame):
+            raise ProtocolError(f"a record is over, but {len(self.frame) - self.offset} bytes of its frame are left")
+
+    def _acl(self) -> ACL:
+        return ACL(self.int32(), self.string(), self.string())
+
+    def _truncated(self, what: str) -> ProtocolError:
+        return ProtocolError(f"a frame of {len(self.frame)} bytes ends within {what} at byte {self.offset}")

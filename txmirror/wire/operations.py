@@ -1,0 +1,52 @@
+"""The numbers of the protocol: operations, reserved xids, and the limits of a frame."""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+
+class Operation(enum.IntEnum):
+    """What a request asks for, by ``org.apache.zookeeper.ZooDefs.OpCode``."""
+
+    CREATE = 1
+    DELETE = 2
+    EXISTS = 3
+    GET_DATA = 4
+    SET_DATA = 5
+    GET_ACL = 6
+    SET_ACL = 7
+    GET_CHILDREN = 8
+    SYNC = 9
+    PING = 11
+    GET_CHILDREN2 = 12
+    CREATE2 = 15
+    REMOVE_WATCHES = 18
+    AUTH = 100
+    SET_WATCHES = 101
+    CLOSE_SESSION = -11
+
+
+class CreateFlag(enum.IntFlag):
+    """What kind of node a create makes."""
+
+    PERSISTENT = 0
+    EPHEMERAL = 1
+    SEQUENCE = 2
+
+
+#: The xid of a watch event.
+EVENT_XID: Final = -1
+#: The xid of a ping and of its reply.
+PING_XID: Final = -2
+#: The xid of an auth packet and of its reply, which is sent out of the order of requests.
+AUTH_XID: Final = -4
+#: The highest xid that a request gets; the next one is 1 again.
+LAST_XID: Final = 2**31 - 1
+
+#: No frame is longer than this, whatever either side was told to accept.
+HARD_FRAME_LIMIT: Final = 256 * 1024 * 1024
+#: A server's own default for the longest request, its length field not counted (``jute.maxbuffer``).
+DEFAULT_MAX_REQUEST: Final = 0xFFFFF
+#: The longest reply that a client accepts, unless told otherwise.
+DEFAULT_MAX_REPLY: Final = 4 * 1024 * 1024
