@@ -36,6 +36,7 @@ class IZooKeeperClient(Interface):
     Paths are checked at the call: :exc:`~txmirror.errors.PathError`, a ``ValueError``.
     """
 
+    connect_string: str = Attribute("The servers and the chroot, as in ``host:port,host:port/chroot``.")
     session_id: int = Attribute("The id of the session, as ``ephemeralOwner`` has it; 0 while there is none.")
     session_timeout: float = Attribute("The session's timeout in seconds: as negotiated, or as asked for before that.")
 

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from txmirror.client.timers import Timer
+from txmirror.timers import Timer
 from txmirror.errors import ConnectionLossException, NoNodeException, ZooKeeperException, exception_for
 from txmirror.wire import Cursor, Request
 

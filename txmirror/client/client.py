@@ -13,7 +13,7 @@ from zope.interface import implementer
 from txmirror import paths
 from txmirror.client.calls import Call, decode_nothing
 from txmirror.client.limits import Limits
-from txmirror.client.servers import ConnectString, parse_servers
+from txmirror.client.servers import parse_servers
 from txmirror.client.sessions import Sessions
 from txmirror.client.watches import WatchSet
 from txmirror.errors import NoNodeException
@@ -86,10 +86,11 @@ class ZooKeeperClient:
             from twisted.internet import reactor as global_reactor
 
             reactor = IReactorTime(global_reactor)
-        self.connect_string: ConnectString = parse_servers(servers)
-        self._chroot = self.connect_string.chroot
+        parsed = parse_servers(servers)
+        self.connect_string = str(parsed)
+        self._chroot = parsed.chroot
         self._sessions = Sessions(
-            self.connect_string.servers, session_timeout, reactor, limits or Limits(), random or Random()
+            parsed.servers, session_timeout, reactor, limits or Limits(), random or Random()
         )
         self._listeners: dict[_Listener, _Listener] = {}
 

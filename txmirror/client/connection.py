@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from txmirror.client.calls import Call
 from txmirror.client.limits import Limits
-from txmirror.client.timers import Timer
+from txmirror.timers import Timer
 from txmirror.errors import (
     AuthFailedException,
     ClosingException,

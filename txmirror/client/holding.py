@@ -7,7 +7,7 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from txmirror.client.timers import Timer
+from txmirror.timers import Timer
 
 
 class Holding:

@@ -25,7 +25,7 @@ from txmirror.client.holding import Holding
 from txmirror.client.identities import Identities
 from txmirror.client.limits import Limits
 from txmirror.client.servers import Server
-from txmirror.client.timers import Timer
+from txmirror.timers import Timer
 from txmirror.client.watches import SessionWatches, WatchSet
 from txmirror.errors import (
     ClosingException,

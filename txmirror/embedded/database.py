@@ -18,7 +18,6 @@ from txmirror.errors import (
     MarshallingErrorException,
     NoChildrenForEphemeralsException,
     NodeExistsException,
-    NoNodeException,
     NotEmptyException,
     NoWatcherException,
     PathError,
@@ -194,14 +193,10 @@ class Database:
         path = request.path
         if "\0" in path:
             raise BadArgumentsException(path=path)
-        node = self.tree.nodes.get(path)
-        if node is not None:
-            access.check(node.acl, Permission.READ, caller.identities, path)
+        # Anybody may ask this: 3.8.0 has no check here.
         if request.watch:
             self.watches.data.add(path, caller)
-        if node is None:
-            raise NoNodeException(path=path)
-        return StatResponse(node.stat()).encode()
+        return StatResponse(self.tree.node(path).stat()).encode()
 
     def _get_data(self, cursor: Cursor, caller: Caller) -> bytes:
         request = GetDataRequest.decode(cursor)

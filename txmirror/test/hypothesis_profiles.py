@@ -6,16 +6,26 @@ one. ``txmirror.test`` imports it, so that it holds for every test of the packag
 
 from __future__ import annotations
 
+import atexit
 import os
-from typing import Final
+import shutil
+import tempfile
+import warnings
 
 from hypothesis import settings
+from hypothesis.configuration import set_hypothesis_home_dir
 
-#: The environment variable that names the profile.
-VARIABLE: Final = "HYPOTHESIS_PROFILE"
-
-# No deadlines: a loaded machine is no bug. No database: what fails must fail again by itself, and nothing is to be left
-# lying in whatever folder the tests run in.
+# No deadlines: a loaded machine is no bug. No database: what fails must fail again by itself.
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=100, database=None)
-settings.register_profile("dev", deadline=None, max_examples=100, database=None)
-settings.load_profile(os.environ.get(VARIABLE) or "dev")
+settings.register_profile("dev", deadline=None, database=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "dev")
+
+# Without a database it still keeps tables, in a folder that it leaves in whatever folder the tests were started in.
+if "HYPOTHESIS_STORAGE_DIRECTORY" not in os.environ:
+    _HOME = tempfile.mkdtemp(prefix="txmirror-hypothesis-")
+    atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
+    set_hypothesis_home_dir(_HOME)
+
+# The tests run under -bb, and hypothesis looks up examples that hold an int in one place in a dict of others, which may
+# hold bytes there: b"" and 0 have the same hash.
+warnings.filterwarnings("ignore", category=BytesWarning, module=r"(.*[/\\])?hypothesis[./\\]")

@@ -132,9 +132,9 @@ class ValidateTests(SynchronousTestCase):
         """What the server will append digits to is a path if it is one with digits."""
         self.assertEqual(accepts(text, sequence=True), is_path(text + "1"))
 
-    @given(st.text())
+    @given(st.text(st.characters(exclude_categories=())))
     def test_any_text(self, text: str) -> None:
-        """Any text at all is accepted or refused, and nothing else happens."""
+        """Any text at all, lone surrogates too, is accepted or refused, and nothing else happens."""
         self.assertEqual(accepts(text), is_path(text))
 
     def test_sequence_may_end_in_a_slash(self) -> None:

@@ -68,6 +68,7 @@ class RecordContract(_TestCase):
     def test_round_trip(self) -> None:
         """A record is read back as it was written, with nothing left over."""
 
+        @settings(max_examples=60)
         @given(self.records)
         def check(value: Any) -> None:
             encoded = value.encode()
@@ -81,7 +82,7 @@ class RecordContract(_TestCase):
     def test_inside_a_frame(self) -> None:
         """A record is read from where the cursor stands, and the cursor is left just past it."""
 
-        @settings(max_examples=30)
+        @settings(max_examples=15)
         @given(self.records, st.binary(max_size=20), st.binary(max_size=80))
         def check(value: Any, before: bytes, after: bytes) -> None:
             encoded = value.encode()
@@ -118,6 +119,7 @@ class RecordContract(_TestCase):
     def test_garbage(self) -> None:
         """Arbitrary bytes are a record or a protocol error, and are never read past their end."""
 
+        @settings(max_examples=30)
         @given(st.binary(max_size=100))
         def check(frame: bytes) -> None:
             self.read_any(frame)
@@ -127,6 +129,7 @@ class RecordContract(_TestCase):
     def test_damaged(self) -> None:
         """A record with some of its bytes changed is a record or a protocol error."""
 
+        @settings(max_examples=40)
         @given(self.records, st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), min_size=1, max_size=3))
         def check(value: Any, changes: list[tuple[int, int]]) -> None:
             frame = bytearray(value.encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -40,7 +41,7 @@ def feed(decoder: FrameDecoder, pieces: Iterable[bytes]) -> Frames:
 def split(data: bytes, places: Sequence[int]) -> list[bytes]:
     """Cut ``data`` at ``places``."""
     cuts = [0, *sorted(min(place, len(data)) for place in places), len(data)]
-    return [data[start:stop] for start, stop in zip(cuts, cuts[1:], strict=False)]
+    return [data[start:stop] for start, stop in itertools.pairwise(cuts)]
 
 
 def two_pieces(data: bytes) -> Iterator[list[bytes]]:

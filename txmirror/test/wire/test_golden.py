@@ -9,10 +9,8 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from kazoo import security
 from kazoo.protocol import serialization as kazoo
-from kazoo.security import ACL as KazooACL
-from kazoo.security import CREATOR_ALL_ACL as KAZOO_CREATOR_ALL_ACL
-from kazoo.security import Id as KazooId
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.test.wire.strategies import buffers, int32s, int64s, stats
@@ -59,7 +57,7 @@ tuples_of_acls = st.lists(acls, max_size=3).map(tuple)
 
 def to_kazoo(entries: tuple[ACL, ...]) -> list[Any]:
     """Give an access control list as kazoo has it."""
-    return [KazooACL(entry.permissions, KazooId(entry.scheme, entry.identity)) for entry in entries]
+    return [security.ACL(entry.permissions, security.Id(entry.scheme, entry.identity)) for entry in entries]
 
 
 class GoldenCase(SynchronousTestCase):
@@ -101,7 +99,7 @@ class KazooRequestTests(GoldenCase):
 
     def test_create_for_the_creator(self) -> None:
         """An ACL entry whose identity kazoo leaves null, as a real server allows it, has an empty identity."""
-        frame = bytes(kazoo.Create("/a", b"", KAZOO_CREATOR_ALL_ACL, 0).serialize())
+        frame = bytes(kazoo.Create("/a", b"", security.CREATOR_ALL_ACL, 0).serialize())
         self.assertEqual(CreateRequest.decode(Cursor(frame)), CreateRequest("/a", b"", CREATOR_ALL_ACL, 0))
 
     @given(texts, int32s)

@@ -1,0 +1,191 @@
+"""One part of a node that is kept up to date, its value or its children: what is known of it, and who wants to know.
+
+A cell knows nothing of ZooKeeper. It keeps the promises to those who read it and watch it: nothing goes backwards, each
+change is told once to everybody, and nobody sees a second change before all have seen the first.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable
+from typing import Any, Generic, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from txmirror.errors import ZooKeeperException
+
+_T = TypeVar("_T")
+
+
+class Cell(Generic[_T]):
+    """What is known of one part of a node.
+
+    :param path: the node's path, for the log.
+    :param render: makes what watchers and readers get of what is known; None stands for an absent node.
+    :param unsettled: where the cell enters itself for as long as it has to be read.
+
+    :ivar known: whether anything is.
+    :ivar value: what is known; None if the node is absent.
+    :ivar zxid: the transaction as of which it is known.
+    :ivar dirty: whether it has to be read again.
+    :ivar reading: whether a read is on its way.
+    :ivar armed: whether the session has a watch for it; without meaning while it is dirty or being read.
+    :ivar problem: why it cannot be read; None if it can, for all that is known.
+    """
+
+    _log = Logger()
+
+    def __init__(self, path: str, render: Callable[[_T | None], object], unsettled: set[Cell[Any]]) -> None:
+        self._path = path
+        self._render = render
+        self._unsettled = unsettled
+        self._watchers: dict[Hashable, Callable[..., object]] = {}
+        self._announcements: deque[_T | None] = deque()
+        self._announcing = False
+        self._readers: dict[Deferred[None], None] = {}
+        self._settlers: dict[Deferred[None], None] = {}
+        self._identity: object = None
+        self.known = False
+        self.value: _T | None = None
+        self.zxid = 0
+        self.dirty = True
+        self.reading = False
+        self.armed = False
+        self.problem: ZooKeeperException | None = None
+        unsettled.add(self)
+
+    # What happens to it.
+
+    def mark(self) -> None:
+        """Note that it has changed, or may have."""
+        self.dirty = True
+        self._unsettled.add(self)
+
+    def begin(self) -> None:
+        """Note that a read is on its way: what happens from now on is another change."""
+        self.reading = True
+        self.dirty = False
+        self.problem = None
+
+    def interrupt(self) -> None:
+        """Note that a read was lost."""
+        self.reading = False
+        self.mark()
+
+    def show(self, identity: object, value: _T | None, zxid: int) -> None:
+        """Take what was read or written, unless something later is known.
+
+        :param identity: equal for what is no change for a watcher; not None unless the node is absent.
+        :param value: what is known now; None if the node is absent.
+        :param zxid: the transaction as of which it is true.
+        """
+        if zxid < self.zxid:
+            return
+        self.zxid = zxid
+        changed = not self.known or identity != self._identity
+        self.known = True
+        self.problem = None
+        self._identity = identity
+        self.value = value
+        if changed:
+            self._announce(value)
+
+    def settle(self) -> None:
+        """Note that a read has succeeded and left a watch. If nothing happened since, whoever waits has waited enough."""
+        self.reading = False
+        self.armed = True
+        if not self.dirty:
+            self._unsettled.discard(self)
+            self.release()
+            self._fire(self._settlers)
+
+    def fail(self, problem: ZooKeeperException) -> None:
+        """Note that it cannot be read. It stays dirty, so that it is tried again, but nobody waits for that."""
+        self.reading = False
+        self.dirty = True
+        self.problem = problem
+        self._unsettled.discard(self)
+        self.release()
+        self._fire(self._settlers)
+
+    def forget(self) -> None:
+        """Know nothing any more: what was known is of another history."""
+        self.known = False
+        self.value = None
+        self.zxid = 0
+        self._identity = None
+        self.mark()
+
+    def release(self) -> None:
+        """Let everybody who waits to read have what is known, or the problem, if there is either."""
+        if self.known or self.problem is not None:
+            self._fire(self._readers)
+
+    def close(self, problem: ZooKeeperException) -> None:
+        """Let everybody go: there will be no more news."""
+        self.problem = problem
+        self._fire(self._readers)
+        self._fire(self._settlers)
+
+    # Who wants to know.
+
+    @property
+    def current(self) -> bool:
+        """Whether nothing is known that would have to be read first."""
+        return self.known and not self.dirty and not self.reading
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything that has happened so far is shown, or cannot be."""
+        return self.problem is not None or not (self.dirty or self.reading)
+
+    def readable(self, connected: bool) -> bool:
+        """Tell whether there is an answer for a reader now."""
+        return self.current or self.problem is not None or (self.known and not connected)
+
+    def to_read(self) -> Deferred[None]:
+        """Wait until it can be read: known and current, or a problem, or known and disconnected."""
+        return self._waiter(self._readers)
+
+    def to_settle(self) -> Deferred[None]:
+        """Wait until everything that has happened so far is shown, or cannot be."""
+        return self._waiter(self._settlers)
+
+    def watch(self, key: Hashable, function: Callable[..., object]) -> None:
+        """Call ``function`` with each change; in place of the former one with this key, if there was one."""
+        self._watchers[key] = function
+
+    def unwatch(self, key: Hashable) -> None:
+        """Call nothing with this key any more."""
+        self._watchers.pop(key, None)
+
+    def _announce(self, value: _T | None) -> None:
+        self._announcements.append(value)
+        if self._announcing:
+            return
+        self._announcing = True
+        try:
+            while self._announcements:
+                self._tell(self._announcements.popleft())
+        finally:
+            self._announcing = False
+
+    def _tell(self, value: _T | None) -> None:
+        for key, function in list(self._watchers.items()):
+            if self._watchers.get(key) is function:
+                try:
+                    function(self._render(value))
+                except Exception:
+                    self._log.failure("The watcher {key} of {path} failed.", key=key, path=self._path)
+
+    def _waiter(self, waiters: dict[Deferred[None], None]) -> Deferred[None]:
+        waiter: Deferred[None] = Deferred(lambda cancelled: waiters.pop(cancelled, None))
+        waiters[waiter] = None
+        return waiter
+
+    def _fire(self, waiters: dict[Deferred[None], None]) -> None:
+        fired = list(waiters)
+        waiters.clear()
+        for waiter in fired:
+            waiter.callback(None)

@@ -1,0 +1,316 @@
+"""A mirror: every node that a program asked for, kept true over one client's sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txmirror import paths
+from txmirror.client import ZooKeeperClient
+from txmirror.errors import (
+    ClosingException,
+    ConnectionLossException,
+    NodeExistsException,
+    NoNodeException,
+    NotEmptyException,
+    SessionExpiredException,
+)
+from txmirror.interfaces import IWatchFeed, IZooKeeperClient
+from txmirror.mirror.cell import Cell
+from txmirror.mirror.node import Node
+from txmirror.mirror.state import MirrorState
+from txmirror.types import SessionEvent, SessionState, WatchedEvent
+
+
+class Mirror(Service):
+    """Keeps live objects that agree with ZooKeeper, through disconnections and ended sessions.
+
+    It never blocks, and it never fails for want of a server: it starts to connect at :meth:`connect`, at
+    :meth:`startService` or at the first :meth:`get`, whichever comes first, and goes on trying.
+
+    :param servers: as for :class:`txmirror.client.ZooKeeperClient`.
+    :param session_timeout: as for :class:`txmirror.client.ZooKeeperClient`, in seconds.
+    :param client: a provider of :class:`IZooKeeperClient` and :class:`IWatchFeed` to use in place of one of its own; then
+        the two parameters before it are not used, and :meth:`close` leaves the client open.
+    :param reactor: the reactor; the global one if None.
+    :raises ValueError: an address is malformed; the message quotes it.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        servers: str | Sequence[str | tuple[str, int]] = "localhost:2181",
+        *,
+        session_timeout: float = 10.0,
+        client: IZooKeeperClient | None = None,
+        reactor: IReactorTime | None = None,
+    ) -> None:
+        if reactor is None:
+            from twisted.internet import reactor as global_reactor
+
+            reactor = IReactorTime(global_reactor)
+        self._owns_client = client is None
+        if client is None:
+            client = ZooKeeperClient(servers, session_timeout=session_timeout, reactor=reactor)
+        self.clock = reactor
+        self.client: IZooKeeperClient = client
+        self.feed: IWatchFeed = IWatchFeed(client)
+        self._nodes: dict[str, Node] = {}
+        self._unsettled: set[Cell[Any]] = set()
+        self._state_watchers: dict[Hashable, Callable[[MirrorState], object]] = {}
+        self.state = MirrorState.DISCONNECTED
+        self._session = self.feed.session
+        self._restore_zxid: int | None = None
+        self._recovered = False
+        self._started = False
+        self._closed: Deferred[None] | None = None
+        self.disconnected_since: float | None = reactor.seconds()
+        self.feed.add_listener(self._happened)
+        if self._session.state is SessionState.CONNECTED:
+            self._connected(self._session)
+
+    def __repr__(self) -> str:
+        return f"<Mirror {self.connstr()} {self.state.value}>"
+
+    # What programs use.
+
+    def connect(self) -> Deferred[None]:
+        """Begin to connect, if that was not done yet.
+
+        :returns: fires when a session stands. Fails with :exc:`~txmirror.errors.ConnectionLossException` if no listed
+            server's name can be resolved; attempts go on all the same. Fails with
+            :exc:`~txmirror.errors.ClosingException` when the mirror is closed. Cancelling ends the wait.
+        """
+        self._started = True
+        return self.client.connect()
+
+    def startService(self) -> None:
+        """Begin to connect. It never fails."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._start()
+
+    def stopService(self) -> Deferred[None]:
+        """Close, as :meth:`close` does."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        return self.close()
+
+    def close(self) -> Deferred[None]:
+        """Stop mirroring, and end the session unless the client was given. What was last known stays readable.
+
+        :returns: fires when all is gone; it never fails. It may be called at any time, and twice.
+        """
+        if self._closed is None:
+            closed: Deferred[None] = Deferred()
+            self._closed = closed
+            ended = self.client.close() if self._owns_client else succeed(None)
+            ended.addBoth(self._close_nodes)
+        closed, waiter = self._closed, Deferred[None]()
+
+        def done(result: None) -> None:
+            waiter.callback(None)
+
+        closed.addCallback(done)
+        return waiter
+
+    def get(self, path: str) -> Node:
+        """Give the node at a path, at once, whether or not it exists and whether or not ZooKeeper can be reached.
+
+        It is the same object each time.
+
+        :param path: a missing leading slash is added; doubled and trailing ones are taken away.
+        :raises ValueError: it is no znode path; the message quotes it.
+        """
+        path = paths.normalise(path)
+        node = self._nodes.get(path)
+        if node is None:
+            node = self._nodes[path] = Node(self, path, self._unsettled)
+            if self._closed is not None:
+                node.close()
+            else:
+                self._start()
+                node.refresh()
+        return node
+
+    def is_connected(self) -> bool:
+        """Tell whether there is a session with a server at this moment."""
+        return self.disconnected_since is None
+
+    def time_disconnected(self) -> float:
+        """Tell for how many seconds there has been no connection; 0 if there is one."""
+        return 0.0 if self.disconnected_since is None else self.clock.seconds() - self.disconnected_since
+
+    def connstr(self) -> str:
+        """Give the servers and the chroot, as in ``host:port,host:port/chroot``."""
+        return self.client.connect_string
+
+    def add_auth(self, scheme: str, credentials: bytes) -> Deferred[None]:
+        """Add an identity to the session, and try again what could not be read without it.
+
+        :returns: fires and fails as :meth:`IZooKeeperClient.add_auth`.
+        """
+
+        def taken(_: None) -> None:
+            for node in list(self._nodes.values()):
+                node.refresh()
+
+        return self.client.add_auth(scheme, credentials).addCallback(taken)
+
+    def addStateWatcher(self, key: Hashable, function: Callable[[MirrorState], object]) -> None:
+        """Call ``function`` with each new state of the connection from now on.
+
+        After each (re)connection, :attr:`MirrorState.CONNECTED` is followed by :attr:`MirrorState.SETTLED` as soon as all
+        nodes show what the server has. A watcher that raises is logged, and goes on being called.
+
+        :param key: what to remove it by; a watcher with the same key is replaced.
+        """
+        self._state_watchers[key] = function
+
+    def delStateWatcher(self, key: Hashable) -> None:
+        """Call the state watcher with this key no more; silent if there is none."""
+        self._state_watchers.pop(key, None)
+
+    # What nodes use.
+
+    def check_settled(self) -> None:
+        """Tell the state watchers, if this was the last thing to be read after a reconnection."""
+        if self._recovered and not self._unsettled and self.state is MirrorState.CONNECTED:
+            self._enter(MirrorState.SETTLED)
+
+    def parent_shows(self, path: str) -> Deferred[None]:
+        """Wait until the parent of a node that was written shows it, if there is an object for it."""
+        parent = self._nodes.get(paths.parent_of(path) or "")
+        return succeed(None) if parent is None else parent.children_shown()
+
+    async def make_path(self, path: str) -> None:
+        """Make a node and those above it that are missing, persistent and open to everybody.
+
+        From below, because whoever may use a node need not be allowed anything further up.
+        """
+        try:
+            await self.client.create(path)
+        except NodeExistsException:
+            pass
+        except NoNodeException:
+            parent = paths.parent_of(path)
+            if parent is None:
+                raise
+            await self.make_path(parent)
+            await self.make_path(path)
+
+    async def delete_below(self, path: str) -> None:
+        """Delete everything below a node, whatever comes or goes there meanwhile."""
+        for name in await self.client.get_children(path):
+            child = paths.join(path, name)
+            try:
+                await self.client.delete(child)
+            except NoNodeException:
+                pass
+            except NotEmptyException:
+                await self.delete_below(child)
+                await self.delete_below(path)
+                return
+
+    # What the feed tells.
+
+    def _start(self) -> None:
+        if not self._started and self._closed is None:
+            # Whoever wants to know calls connect; the client logs what fails, and tries on.
+            self.connect().addErrback(lambda _: None)
+
+    def _happened(self, event: SessionEvent | WatchedEvent) -> None:
+        if isinstance(event, WatchedEvent):
+            node = self._nodes.get(event.path)
+            if node is not None:
+                node.happened(event.type)
+        elif event.state is SessionState.CONNECTED:
+            self._connected(event)
+        else:
+            self._disconnected()
+
+    def _connected(self, event: SessionEvent) -> None:
+        before, self._session = self._session, event
+        self.disconnected_since = None
+        self._recovered = False
+        if event.history != before.history:
+            self._restore_zxid = None
+            for node in list(self._nodes.values()):
+                node.history_changed()
+        elif event.epoch != before.epoch and before.epoch:
+            # Watches of an older session that could not be brought over yet are still to be brought over from there.
+            if self._restore_zxid is None:
+                self._restore_zxid = event.zxid
+            for node in self._nodes.values():
+                node.session_changed()
+        self._enter(MirrorState.CONNECTED)
+        if self._session is event and self.is_connected():
+            self._bring_over(event)
+            for node in list(self._nodes.values()):
+                node.refresh()
+
+    def _bring_over(self, event: SessionEvent) -> None:
+        """Set the watches that the session lacks as they stood; what changed meanwhile then fires.
+
+        The answer is awaited even if there are none: then everything that the server owed has come.
+        """
+        groups: tuple[list[str], list[str], list[str]] = ([], [], [])
+        lacking: list[Node] = []
+        if self._restore_zxid is not None:
+            for path, node in self._nodes.items():
+                needs = node.unarmed()
+                if any(needs):
+                    lacking.append(node)
+                    for needed, group in zip(needs, groups, strict=True):
+                        if needed:
+                            group.append(path)
+        zxid = event.zxid if self._restore_zxid is None else self._restore_zxid
+        brought = self.feed.set_watches(zxid, *groups)
+        brought.addCallbacks(lambda _: self._brought_over(lacking), self._not_brought_over)
+        brought.addErrback(lambda failure: self._log.failure("Recovery failed.", failure=failure))
+
+    def _brought_over(self, lacking: list[Node]) -> None:
+        self._restore_zxid = None
+        for node in lacking:
+            node.arm()
+        self._recovered = True
+        self.check_settled()
+
+    def _not_brought_over(self, failure: Failure) -> None:
+        if isinstance(failure.value, (ConnectionLossException, SessionExpiredException, ClosingException)):
+            return
+        self._log.info("Watches cannot be set again ({reason}): everything is read again.", reason=str(failure.value))
+        self._restore_zxid = None
+        for node in list(self._nodes.values()):
+            node.disarm()
+        self._recovered = True
+        self.check_settled()
+
+    def _disconnected(self) -> None:
+        if self.disconnected_since is None:
+            self.disconnected_since = self.clock.seconds()
+            for node in list(self._nodes.values()):
+                node.disconnected()
+            self._enter(MirrorState.DISCONNECTED)
+
+    def _enter(self, state: MirrorState) -> None:
+        self.state = state
+        for key, function in list(self._state_watchers.items()):
+            if self._state_watchers.get(key) is function:
+                try:
+                    function(state)
+                except Exception:
+                    self._log.failure("The state watcher {key} failed.", key=key)
+
+    def _close_nodes(self, _: object) -> None:
+        self.feed.remove_listener(self._happened)
+        self._disconnected()
+        for node in list(self._nodes.values()):
+            node.close()
+        assert self._closed is not None
+        self._closed.callback(None)

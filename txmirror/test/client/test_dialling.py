@@ -1,0 +1,170 @@
+"""Which server to try next, and when."""
+
+from __future__ import annotations
+
+from collections.abc import MutableSequence
+from random import Random
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from txmirror.client import Server
+from txmirror.client.dialling import Dialler, Outcome
+
+A, B, C = Server("a", 1), Server("b", 2), Server("c", 3)
+
+
+class LongestPauses(Random):
+    """Leaves the order as it is, and draws the longest pause that may be."""
+
+    def shuffle(self, x: MutableSequence[Any]) -> None:
+        pass
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
+class OrderTests(SynchronousTestCase):
+    def test_each_in_turn(self) -> None:
+        """Every server is tried once before any is tried again, always in the same order."""
+        dialler = Dialler([A, B, C], Random(7))
+        first = [dialler.next_server() for _ in range(3)]
+        self.assertEqual(sorted(first, key=str), [A, B, C])
+        self.assertEqual([dialler.next_server() for _ in range(6)], first * 2)
+
+    def test_shuffled(self) -> None:
+        """Rule 10: clients do not all begin with the same server."""
+        begins = {Dialler([A, B, C], Random(seed)).next_server() for seed in range(30)}
+        self.assertEqual(begins, {A, B, C})
+
+    def test_list_of_the_caller(self) -> None:
+        """The caller's own list keeps its order."""
+        servers = [A, B, C]
+        for seed in range(10):
+            Dialler(servers, Random(seed))
+        self.assertEqual(servers, [A, B, C])
+
+    def test_same_again(self) -> None:
+        """A server may be asked for again, which does not count as another attempt."""
+        dialler = Dialler([A, B, C], LongestPauses())
+        self.assertEqual([dialler.next_server(), dialler.next_server()], [A, B])
+        dialler.same_again()
+        self.assertEqual([dialler.next_server(), dialler.next_server()], [B, C])
+        self.assertEqual(dialler.pause(10, True), 0.1)
+
+
+class PauseTests(SynchronousTestCase):
+    def pauses(self, count: int, session_timeout: float, may_live: bool, servers: int = 1) -> list[float]:
+        """The longest pauses that may follow each of so many attempts."""
+        dialler = Dialler([A, B, C][:servers], LongestPauses())
+        pauses = []
+        for _ in range(count):
+            dialler.next_server()
+            pauses.append(dialler.pause(session_timeout, may_live))
+        return pauses
+
+    def test_first_round(self) -> None:
+        """Rule 10: within the first round there is no pause."""
+        self.assertEqual(self.pauses(3, 10, True, servers=3)[:2], [0, 0])
+
+    def test_later_rounds(self) -> None:
+        """Rule 10: the pauses double from round to round, not from server to server."""
+        self.assertEqual(self.pauses(9, 100, True, servers=3), [0, 0, 0.1, 0.1, 0.1, 0.2, 0.2, 0.2, 0.4])
+
+    def test_longest_while_the_session_may_live(self) -> None:
+        """Rule 10: while the session may live a pause is no longer than half a second."""
+        self.assertEqual(max(self.pauses(100, 30, True)), 0.5)
+
+    def test_longest_for_short_sessions(self) -> None:
+        """Rule 10: while the session may live a pause is no longer than a twentieth of its timeout."""
+        self.assertEqual(max(self.pauses(100, 1, True)), 0.05)
+
+    def test_longest_after(self) -> None:
+        """Rule 10: when no session may be lost by it, the pauses grow to five seconds."""
+        self.assertEqual(max(self.pauses(100, 1, False)), 5.0)
+        self.assertEqual(self.pauses(7, 1, False), [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0])
+
+    def test_many_rounds(self) -> None:
+        """After any number of attempts a pause can still be told."""
+        self.assertEqual(self.pauses(5000, 10, False)[-1], 5.0)
+
+    def test_full_jitter(self) -> None:
+        """Rule 10: pauses are spread from nothing to the longest, so that clients do not come together."""
+        dialler = Dialler([A], Random(1))
+        for _ in range(30):
+            dialler.next_server()
+        pauses = sorted(dialler.pause(10, False) for _ in range(1000))
+        self.assertLess(pauses[0], 0.1)
+        self.assertGreater(pauses[-1], 4.9)
+        self.assertAlmostEqual(pauses[500], 2.5, delta=0.4)
+
+    def test_lived(self) -> None:
+        """Rule 10: a connection that lived starts the pauses anew."""
+        dialler = Dialler([A, B], LongestPauses())
+        for _ in range(20):
+            dialler.next_server()
+        dialler.lived()
+        self.assertEqual(dialler.pause(10, True), 0)
+        dialler.next_server()
+        self.assertEqual(dialler.pause(10, True), 0)
+        dialler.next_server()
+        self.assertEqual(dialler.pause(10, True), 0.1)
+
+
+class OutcomeTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.dialler = Dialler([A, B], LongestPauses())
+
+    def test_news(self) -> None:
+        """An outcome is news if the server's latest was another, so that a log line is not written at every try."""
+        self.assertTrue(self.dialler.ended(A, Outcome.UNREACHABLE, 0))
+        self.assertFalse(self.dialler.ended(A, Outcome.UNREACHABLE, 1))
+        self.assertTrue(self.dialler.ended(B, Outcome.UNREACHABLE, 2))
+        self.assertTrue(self.dialler.ended(A, Outcome.REFUSED, 3))
+        self.assertTrue(self.dialler.ended(A, Outcome.UNREACHABLE, 4))
+
+    def test_news_after_success(self) -> None:
+        """After a handshake that was answered, the same failure is news again."""
+        self.dialler.ended(A, Outcome.REFUSED, 0)
+        self.dialler.accepted(A)
+        self.assertTrue(self.dialler.ended(A, Outcome.REFUSED, 1))
+
+    def test_accepted_before_any_failure(self) -> None:
+        """Success at a server that never failed is nothing to note."""
+        self.dialler.accepted(A)
+        self.assertIsNone(self.dialler.refused_since())
+
+    def test_all_unresolved(self) -> None:
+        """All names are unresolvable only when each server's latest attempt says so."""
+        self.assertFalse(self.dialler.all_unresolved())
+        self.dialler.ended(A, Outcome.UNRESOLVED, 0)
+        self.assertFalse(self.dialler.all_unresolved())
+        self.dialler.ended(B, Outcome.UNRESOLVED, 1)
+        self.assertTrue(self.dialler.all_unresolved())
+        self.dialler.ended(A, Outcome.UNREACHABLE, 2)
+        self.assertFalse(self.dialler.all_unresolved())
+
+    def test_refused_since(self) -> None:
+        """Rule 8: refusal counts from the moment when the last of the servers began to refuse."""
+        self.dialler.ended(A, Outcome.REFUSED, 1)
+        self.assertIsNone(self.dialler.refused_since())
+        self.dialler.ended(B, Outcome.REFUSED, 5)
+        self.dialler.ended(A, Outcome.REFUSED, 6)
+        self.dialler.ended(B, Outcome.REFUSED, 7)
+        self.assertEqual(self.dialler.refused_since(), 5)
+
+    def test_another_outcome_breaks_the_refusal(self) -> None:
+        """Rule 8: a server that cannot be reached has not refused, and refusal then counts anew."""
+        self.dialler.ended(A, Outcome.REFUSED, 1)
+        self.dialler.ended(B, Outcome.REFUSED, 2)
+        self.dialler.ended(A, Outcome.UNREACHABLE, 3)
+        self.assertIsNone(self.dialler.refused_since())
+        self.dialler.ended(A, Outcome.REFUSED, 4)
+        self.assertEqual(self.dialler.refused_since(), 4)
+
+    def test_an_answer_breaks_the_refusal(self) -> None:
+        """Rule 8: a server that has answered does not refuse."""
+        self.dialler.ended(A, Outcome.REFUSED, 1)
+        self.dialler.ended(B, Outcome.REFUSED, 2)
+        self.dialler.accepted(B)
+        self.assertIsNone(self.dialler.refused_since())

@@ -1,0 +1,85 @@
+"""Until when what a session holds may be relied upon."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from txmirror.client.holding import Holding
+
+
+class HoldingTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.safe_until = 4.0
+        self.holding = Holding(self.clock, lambda: self.safe_until)
+        self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
+
+    def test_told_in_time(self) -> None:
+        """A holder is told at the moment when safety ends, and not before."""
+        told = self.holding.when_unsafe()
+        self.clock.pump([3.9])
+        self.assertNoResult(told)
+        self.clock.advance(0.1)
+        self.assertIsNone(self.successResultOf(told))
+
+    def test_safety_extended(self) -> None:
+        """A holder is not told while the moment moves on."""
+        told = self.holding.when_unsafe()
+        for _ in range(5):
+            self.clock.advance(3)
+            self.safe_until = self.clock.seconds() + 4
+        self.assertNoResult(told)
+        self.clock.advance(4)
+        self.successResultOf(told)
+
+    def test_unsafe_already(self) -> None:
+        """Whoever asks when it is unsafe already is told at once."""
+        self.clock.advance(4)
+        self.successResultOf(self.holding.when_unsafe())
+
+    def test_end(self) -> None:
+        """The session's end tells every holder at once."""
+        holders = [self.holding.when_unsafe() for _ in range(3)]
+        self.holding.end()
+        for told in holders:
+            self.successResultOf(told)
+
+    def test_many_holders_one_timer(self) -> None:
+        """Any number of holders costs one timer, and all are told."""
+        holders = [self.holding.when_unsafe() for _ in range(10)]
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.advance(4)
+        for told in holders:
+            self.successResultOf(told)
+
+    def test_cancelling_one(self) -> None:
+        """A holder that cancels is unhooked; the others are still told."""
+        gone, stays = self.holding.when_unsafe(), self.holding.when_unsafe()
+        gone.cancel()
+        self.failureResultOf(gone, CancelledError)
+        self.clock.advance(4)
+        self.successResultOf(stays)
+
+    def test_cancelling_the_last(self) -> None:
+        """Without holders no timer is left."""
+        told = self.holding.when_unsafe()
+        told.cancel()
+        self.failureResultOf(told, CancelledError)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_asking_again_when_told(self) -> None:
+        """Who asks again from within the callback, when it is safe again, waits anew."""
+
+        def hold_again(_: None) -> None:
+            self.safe_until = self.clock.seconds() + 4
+            again.append(self.holding.when_unsafe())
+
+        again: list[object] = []
+        self.holding.when_unsafe().addCallback(hold_again)
+        self.clock.advance(4)
+        (told,) = again
+        self.assertNoResult(told)  # type: ignore[arg-type]
+        self.clock.advance(4)
+        self.successResultOf(told)  # type: ignore[arg-type]

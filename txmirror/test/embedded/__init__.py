@@ -1,0 +1,1 @@
+"""The embedded server, on a reactor in memory."""

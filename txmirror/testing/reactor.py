@@ -1,0 +1,339 @@
+"""The reactor of a world in memory: its time, its names, and who listens where."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from twisted.internet import error
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.base import BaseConnector
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IAddress,
+    IConnector,
+    IHostnameResolver,
+    IHostResolution,
+    IListeningPort,
+    IReactorPluggableNameResolver,
+    IReactorTCP,
+    IResolutionReceiver,
+)
+from twisted.internet.protocol import ClientFactory, ServerFactory
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from txmirror.testing.network import Address, Link
+
+#: The interfaces that stand for any address.
+_ANYWHERE = ("", "0.0.0.0", "::")  # noqa: S104
+_FIRST_FREE_PORT = 49152
+
+
+@implementer(IReactorTCP, IReactorPluggableNameResolver)
+class MemoryReactor(Clock):
+    """A reactor for tests: it has no sockets, and time passes when the test says so.
+
+    Whole programs run in it, clients and servers, as long as they take their reactor as an argument. Nothing that they do
+    takes time but what they wait for. What is written is delivered on a later turn of the same instant, never within the
+    call that wrote it; :meth:`settle` runs these turns, and :meth:`pass_time` lets time go by::
+
+        reactor = MemoryReactor()
+        server = EmbeddedServer(reactor)
+        server.listen()
+        client = ZooKeeperClient(server.address, reactor=reactor)
+        connected = client.connect()
+        reactor.settle()
+
+    :cvar patience: how many calls :meth:`settle` runs before it takes them for a spin.
+    :ivar links: the connections that are alive, the oldest first: what faults are injected into.
+    :ivar nameResolver: turns names into addresses, by its ``names``, a dictionary of lists of IP addresses. ``localhost`` is
+        in it from the start. IP addresses resolve to themselves, other names to nothing.
+    """
+
+    patience = 1_000_000
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: list[Link] = []
+        self.nameResolver: IHostnameResolver = MemoryResolver(self)
+        self._piece: int | None = None
+        self._listening: dict[tuple[str, int], MemoryPort] = {}
+        self._black_holes: set[tuple[str, int]] = set()
+        self._last_port = _FIRST_FREE_PORT
+
+    @property
+    def piece(self) -> int | None:
+        """How many bytes a protocol gets at once, at most; None, which is the default, for all that there are.
+
+        With 1, each message is cut wherever it can be cut.
+
+        :raises ValueError: it is set to less than 1.
+        """
+        return self._piece
+
+    @piece.setter
+    def piece(self, size: int | None) -> None:
+        if size is not None and size < 1:
+            raise ValueError(f"a piece of {size!r} bytes never ends: give 1 or more, or None")
+        self._piece = size
+
+    def settle(self) -> None:
+        """Run everything that is due at this instant, and what follows from it, until there is nothing left.
+
+        :raises RuntimeError: there is no end to it; the message names what was to be called next.
+        """
+        for _ in range(self.patience):
+            if not self.calls or self.calls[0].getTime() > self.seconds():
+                return
+            call = self.calls.pop(0)
+            call.called = 1
+            call.func(*call.args, **call.kw)
+        raise RuntimeError(
+            f"something spins: {self.patience} calls at the instant {self.seconds()}, and the next is {self.calls[0]}"
+        )
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time go by, from one call that is due to the next, each at its own time.
+
+        (``advance`` of many seconds at once would show each call the time at the end.)
+
+        :param seconds: how long.
+        :raises ValueError: it is negative.
+        :raises RuntimeError: see :meth:`settle`.
+        """
+        if seconds < 0:
+            raise ValueError(f"time does not pass backwards, as {seconds!r} has it")
+        end = self.seconds() + seconds
+        self.settle()
+        while self.calls and self.calls[0].getTime() <= end:
+            self.rightNow = max(self.rightNow, self.calls[0].getTime())
+            self.settle()
+        self.rightNow = end
+
+    def black_hole(self, host: str, port: int) -> None:
+        """Let nobody answer at an address any more, nor refuse: whoever connects there waits until their timeout.
+
+        Connections that stand are not touched (see :meth:`Link.stall`).
+
+        :param host: the IP address.
+        :param port: the port.
+        """
+        self._black_holes.add((host, port))
+
+    def undo_black_hole(self, host: str, port: int) -> None:
+        """Make an address one like any other again; attempts that wait already go on waiting."""
+        self._black_holes.discard((host, port))
+
+    def connectTCP(
+        self,
+        host: str,
+        port: int,
+        factory: ClientFactory[Any],
+        timeout: float = 30.0,
+        bindAddress: tuple[str, int] | None = None,
+    ) -> IConnector:
+        connector = MemoryConnector(self, host, port, factory, timeout, bindAddress)
+        connector.connect()
+        return connector
+
+    def listenTCP(self, port: int, factory: ServerFactory, backlog: int = 50, interface: str = "") -> IListeningPort:
+        listening = MemoryPort(self, port, factory, interface)
+        listening.startListening()
+        return listening
+
+    def installNameResolver(self, resolver: IHostnameResolver) -> IHostnameResolver:
+        former, self.nameResolver = self.nameResolver, resolver
+        return former
+
+    def take_port(self) -> int:
+        """Give a port number that was never given before."""
+        self._last_port += 1
+        return self._last_port
+
+    def listeners(self) -> dict[tuple[str, int], MemoryPort]:
+        """Give who listens where; ports add and remove themselves."""
+        return self._listening
+
+    def find(self, host: str, port: int) -> MemoryPort | None:
+        """Give the listener that answers at an address, or None."""
+        for interface in (host, *_ANYWHERE):
+            listening = self._listening.get((interface, port))
+            if listening is not None:
+                return listening
+        return None
+
+    def swallows(self, host: str, port: int) -> bool:
+        """Tell whether an address is a black hole."""
+        return (host, port) in self._black_holes
+
+
+@implementer(IHostResolution)
+class _Resolution:
+    """A name being resolved, until the next turn."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+@implementer(IHostnameResolver)
+class MemoryResolver:
+    """Turns names into addresses.
+
+    :ivar names: the IP addresses of each name, in the order in which they are given; a test may change it at any time.
+    """
+
+    def __init__(self, reactor: MemoryReactor) -> None:
+        self._reactor = reactor
+        self.names: dict[str, list[str]] = {"localhost": ["127.0.0.1"]}
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: IResolutionReceiver,
+        hostName: str,
+        portNumber: int = 0,
+        addressTypes: Sequence[type[IAddress]] | None = None,
+        transportSemantics: str = "TCP",
+    ) -> IHostResolution:
+        resolution = _Resolution(hostName)
+        resolutionReceiver.resolutionBegan(resolution)
+
+        def answer() -> None:
+            if resolution.cancelled:
+                return
+            for host in self.addresses(hostName):
+                address = make_address(host, portNumber)
+                if addressTypes is None or isinstance(address, tuple(addressTypes)):
+                    resolutionReceiver.addressResolved(address)
+            resolutionReceiver.resolutionComplete()
+
+        self._reactor.callLater(0, answer)
+        return resolution
+
+    def addresses(self, name: str) -> list[str]:
+        """Give the IP addresses of a name, or of an IP address that one."""
+        return [name] if isIPAddress(name) or isIPv6Address(name) else self.names.get(name, [])
+
+
+@implementer(IListeningPort)
+class MemoryPort:
+    """A port that is listened at."""
+
+    def __init__(self, reactor: MemoryReactor, port: int, factory: ServerFactory, interface: str) -> None:
+        self._reactor = reactor
+        self._port = port or reactor.take_port()
+        self._interface = interface
+        self._listening = False
+        self.factory = factory
+
+    def startListening(self) -> None:
+        key = (self._interface, self._port)
+        if key in self._reactor.listeners():
+            taken = OSError("address in use")
+            raise error.CannotListenError(self._interface, self._port, taken)  # type: ignore[no-untyped-call]
+        self._reactor.listeners()[key] = self
+        self._listening = True
+        self.factory.doStart()  # type: ignore[no-untyped-call]
+
+    def stopListening(self) -> Deferred[None]:
+        stopped: Deferred[None] = Deferred()
+        if self._listening:
+            self._listening = False
+            del self._reactor.listeners()[self._interface, self._port]
+            self._reactor.callLater(0, self.factory.doStop)
+        self._reactor.callLater(0, stopped.callback, None)
+        return stopped
+
+    def getHost(self) -> Address:
+        return make_address(self._interface or "0.0.0.0", self._port)  # noqa: S104
+
+
+@implementer(IConnector)
+class MemoryConnector(BaseConnector):
+    """An attempt to connect, and the connection that it becomes. Twisted's own base class tells the factory."""
+
+    def __init__(
+        self,
+        reactor: MemoryReactor,
+        host: str,
+        port: int,
+        factory: ClientFactory[Any],
+        timeout: float,
+        source: tuple[str, int] | None,
+    ) -> None:
+        # The base class wants a whole reactor, and uses its callLater.
+        super().__init__(factory, timeout, cast(Any, reactor))
+        self.world = reactor
+        self.host = host
+        self.port = port
+        self.source = source
+
+    def _makeTransport(self) -> Any:
+        return _Attempt(self)
+
+    def getDestination(self) -> Address:
+        return make_address(self.host, self.port)
+
+
+class _Attempt:
+    """What stands in for a transport until there is one."""
+
+    def __init__(self, connector: MemoryConnector) -> None:
+        self._connector = connector
+        self._over = False
+        self._world = connector.world
+        self._world.callLater(0, self._resolve)
+
+    def failIfNotConnected(self, reason: Exception) -> None:
+        """End the attempt. The base class's name for it."""
+        if not self._over:
+            self._over = True
+            self._connector.connectionFailed(Failure(reason))  # type: ignore[no-untyped-call]
+
+    def _resolve(self) -> None:
+        connector = self._connector
+        resolver = self._world.nameResolver
+        known = resolver.addresses(connector.host) if isinstance(resolver, MemoryResolver) else [connector.host]
+        if not known:
+            self.failIfNotConnected(error.DNSLookupError(f"{connector.host!r} has no address"))
+        elif not self._world.swallows(known[0], connector.port):
+            self._connect(known[0])
+
+    def _connect(self, host: str) -> None:
+        connector = self._connector
+        if self._over:
+            return
+        listening = self._world.find(host, connector.port)
+        if listening is None:
+            self.failIfNotConnected(error.ConnectionRefusedError())  # type: ignore[no-untyped-call]
+            return
+        self._over = True
+        local = "::1" if isIPv6Address(host) else "127.0.0.1"
+        source, number = connector.source or (local, 0)
+        link = Link(
+            self._world,
+            make_address(source or local, number or self._world.take_port()),
+            make_address(host, connector.port),
+        )
+        accepted = listening.factory.buildProtocol(link.client_address)
+        if accepted is None:
+            link.server.loseConnection()
+        else:
+            link.server.begin(accepted)
+        connector.transport = cast(Any, link.client)
+        protocol = connector.buildProtocol(link.server_address)
+        if protocol is None:
+            link.client.loseConnection()
+        else:
+            link.client.begin(protocol, connector.connectionLost)
+
+
+def make_address(host: str, port: int) -> Address:
+    """Give the address of an IP address and a port; a name that is not resolved yet stands where IPv4 would."""
+    return IPv6Address("TCP", host, port) if isIPv6Address(host) else IPv4Address("TCP", host, port)
