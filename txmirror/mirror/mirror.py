@@ -312,5 +312,6 @@ class Mirror(Service):
         self._disconnected()
         for node in list(self._nodes.values()):
             node.close()
+        self._enter(MirrorState.CLOSED)
         assert self._closed is not None
         self._closed.callback(None)

@@ -40,3 +40,5 @@ class MirrorState(enum.Enum):
     """There is a connection (again): what has changed meanwhile is being read."""
     SETTLED = "settled"
     """Every node shows what the server has."""
+    CLOSED = "closed"
+    """The mirror was closed. Nothing follows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -76,10 +76,10 @@ class HoldingTests(SynchronousTestCase):
             self.safe_until = self.clock.seconds() + 4
             again.append(self.holding.when_unsafe())
 
-        again: list[object] = []
+        again: list[Deferred[None]] = []
         self.holding.when_unsafe().addCallback(hold_again)
         self.clock.advance(4)
         (told,) = again
-        self.assertNoResult(told)  # type: ignore[arg-type]
+        self.assertNoResult(told)
         self.clock.advance(4)
-        self.successResultOf(told)  # type: ignore[arg-type]
+        self.successResultOf(told)

@@ -41,11 +41,11 @@ from txmirror.wire import (
     encode_frame,
 )
 
-_RecordT = TypeVar("_RecordT", covariant=True)
+_RecordT_co = TypeVar("_RecordT_co", covariant=True)
 
 
-class Decodable(Typed[_RecordT]):
-    def decode(self, cursor: Cursor) -> _RecordT: ...
+class Decodable(Typed[_RecordT_co]):
+    def decode(self, cursor: Cursor) -> _RecordT_co: ...
 
 
 class Reply(NamedTuple):
@@ -56,7 +56,7 @@ class Reply(NamedTuple):
     err: int
     body: bytes
 
-    def read(self, record: Decodable[_RecordT]) -> _RecordT:
+    def read(self, record: Decodable[_RecordT_co]) -> _RecordT_co:
         cursor = Cursor(self.body)
         value = record.decode(cursor)
         cursor.finish()

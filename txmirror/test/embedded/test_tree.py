@@ -242,7 +242,7 @@ class AccessTests(TreeTestCase):
         """``auth`` stands for whoever creates the node; nobody else gets at it."""
         self.client.create("/a", acl=CREATOR_ALL_ACL)
         (entry,) = self.acl(self.client, "/a")
-        self.assertEqual(entry, ACL(31, "digest", "user:JM0n3zAB25wNaeLVTQwkKIYeTGE="))
+        self.assertEqual(entry, ACL(31, "digest", "user:5w9W4eL3797Y4Wq8AcKUPPk8ha4="))
         for request in (
             GetDataRequest("/a", False),
             GetChildrenRequest("/a", False),

@@ -1,0 +1,102 @@
+"""The command line of ``twistd txmirror``: what it takes, and one clear line for what it does not."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from twisted.python import usage
+
+from txmirror import paths
+from txmirror.client import parse_servers
+from txmirror.registry import encode_payload
+
+#: The exit status for a command line that will not do (``EX_USAGE`` of BSD's sysexits).
+EX_USAGE = 64
+
+
+class Options(usage.Options):
+    """Register services in ZooKeeper, and keep them registered until stopped."""
+
+    synopsis = "Usage: twistd [options] txmirror --servers HOSTS --register PATH [--data KEY=VALUE]..."
+    longdesc = (
+        "Registers each PATH as an ephemeral node with the data given, and keeps it registered through everything that"
+        " ZooKeeper and the network do. On SIGTERM it is withdrawn before the program exits."
+    )
+    optParameters = [  # noqa: RUF012 - usage.Options wants it so
+        ["servers", "s", None, "ZooKeeper's servers, as host:port,host:port/chroot [default: localhost:2181]"],
+        ["session-timeout", "t", "10", "After how many seconds without contact ZooKeeper may drop the registrations"],
+    ]
+    optFlags = [  # noqa: RUF012 - usage.Options wants it so
+        [
+            "embedded",
+            "e",
+            "Start an in-memory ZooKeeper in this process, to try things out; it registers a sample service too",
+        ],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["register"] = []
+        self["data"] = {}
+
+    def opt_register(self, path: str) -> None:
+        """The full path of a service to register, as in /services/ssh/server1:22; may be given again for another."""
+        try:
+            paths.validate(path)
+        except ValueError as error:
+            raise usage.UsageError(f"--register: {error}") from None
+        if path == "/":
+            raise usage.UsageError("--register: '/' cannot be registered: it always exists")
+        if path in self["register"]:
+            raise usage.UsageError(f"--register: {path!r} is given twice")
+        self["register"].append(path)
+
+    opt_r = opt_register
+
+    def opt_data(self, item: str) -> None:
+        """A fact for whoever finds the services, as KEY=VALUE; may be given again for another key."""
+        key, equals, value = item.partition("=")
+        if not key or not equals:
+            raise usage.UsageError(f"--data: {item!r} is not of the form KEY=VALUE")
+        if key in self["data"]:
+            raise usage.UsageError(f"--data: the key {key!r} is given twice, in {item!r}")
+        self["data"][key] = value
+
+    opt_d = opt_data
+
+    def parseArgs(self, *arguments: str) -> None:
+        """Take none."""
+        if arguments:
+            raise usage.UsageError(f"unexpected argument {arguments[0]!r}")
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Read the command line; say in one line what is wrong with it, and exit with status 64."""
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            sys.stderr.write(f"txmirror: {error}\n")
+            # Not left to twistd, which in some versions exits with 0 then.
+            raise SystemExit(EX_USAGE) from None
+
+    def postOptions(self) -> None:
+        """Check what only shows when all is read."""
+        text = self["session-timeout"]
+        try:
+            self["session-timeout"] = float(text)
+        except ValueError:
+            raise usage.UsageError(f"--session-timeout: {text!r} is no number of seconds") from None
+        if not 0.001 <= self["session-timeout"] <= 86400:
+            raise usage.UsageError(f"--session-timeout: {text!r} is not between 0.001 and 86400 seconds")
+        if self["embedded"] and self["servers"] is not None:
+            raise usage.UsageError(f"--embedded and --servers {self['servers']!r} exclude each other")
+        if not self["embedded"] and not self["register"]:
+            raise usage.UsageError("nothing to do: give --register PATH, or --embedded for a demonstration")
+        try:
+            parse_servers(self["servers"] or "localhost:2181")
+        except ValueError as error:
+            raise usage.UsageError(f"--servers: {error}") from None
+        try:
+            encode_payload(self["data"], pid=0, created=0.0)
+        except ValueError as error:
+            raise usage.UsageError(f"--data: {self['data']!r} cannot be stored: {error}") from None

@@ -1,0 +1,128 @@
+"""The service that twistd runs: a mirror, and the registrations that are kept on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from txmirror.embedded import EmbeddedServer
+from txmirror.mirror import Mirror, MirrorState
+from txmirror.registry import Registration
+from txmirror.service.display import Display
+from txmirror.service.options import Options
+
+#: What is registered where nothing was asked for, to show something.
+_SAMPLE = "/services/sample/localhost:8080"
+
+#: How long the withdrawal of the registrations may take, in seconds. The session's end takes care of the rest.
+_WITHDRAWAL = 2.0
+
+
+@implementer(IService)
+class RegistrationService(Service):
+    """Registers services when it starts, and withdraws them before it has stopped.
+
+    An outage of ZooKeeper never keeps it from starting or stopping.
+
+    :param servers: as for :class:`txmirror.client.ZooKeeperClient`; None starts an in-memory server in this process, and
+        shows what is registered there.
+    :param registrations: the paths to register.
+    :param data: the facts to register each with.
+    :param session_timeout: in seconds.
+    :param reactor: the reactor.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        servers: str | None,
+        registrations: Sequence[str],
+        data: Mapping[str, object],
+        *,
+        session_timeout: float,
+        reactor: IReactorTime,
+    ) -> None:
+        self._servers = servers
+        self._paths = tuple(registrations)
+        self._data = dict(data)
+        self._session_timeout = session_timeout
+        self._reactor = reactor
+        self._embedded: EmbeddedServer | None = None
+        self._mirror: Mirror | None = None
+        self._registrations: list[Registration] = []
+
+    def startService(self) -> None:
+        """Start the server, if one is to be embedded; then register."""
+        super().startService()  # type: ignore[no-untyped-call]
+        servers = self._start_embedded() if self._servers is None else self._servers
+        mirror = Mirror(servers, session_timeout=self._session_timeout, reactor=self._reactor)
+        self._mirror = mirror
+        mirror.addStateWatcher(self, self._say_state)
+        self._log.info("Registering with ZooKeeper at {servers}.", servers=mirror.connstr())
+        mirror.startService()
+        self._registrations = [Registration(mirror, path, self._data) for path in self._paths]
+        for registration in self._registrations:
+            registration.start()
+        if self._embedded is not None:
+            Display(mirror)
+
+    def stopService(self) -> Deferred[None]:
+        """Withdraw the registrations, end the session, and stop the embedded server.
+
+        :returns: fires when all is gone, in a bounded time; it never fails.
+        """
+        super().stopService()  # type: ignore[no-untyped-call]
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        withdrawals = [registration.stop() for registration in self._registrations]
+        withdrawn = gatherResults(withdrawals, consumeErrors=True)
+        try:
+            await withdrawn.addTimeout(_WITHDRAWAL, self._reactor, self._not_withdrawn)
+        finally:
+            if self._mirror is not None:
+                await self._mirror.close()
+            if self._embedded is not None:
+                await self._embedded.stop()
+            self._log.info("Stopped.")
+
+    def _not_withdrawn(self, result: object, timeout: float) -> None:
+        if isinstance(result, Failure):
+            self._log.warn("ZooKeeper is out of reach: the registrations go when the session ends.")
+
+    def _start_embedded(self) -> str:
+        self._embedded = EmbeddedServer(cast(Any, self._reactor))
+        self._embedded.listen()
+        address = self._embedded.address
+        self._log.info(
+            "An in-memory ZooKeeper, for demonstrations and tests (it keeps nothing), listens on {address}."
+            " Any ZooKeeper client can look at it there.",
+            address=address,
+        )
+        return address
+
+    def _say_state(self, state: MirrorState) -> None:
+        if state is MirrorState.DISCONNECTED and self.running:
+            self._log.warn("ZooKeeper is out of reach. The registrations are put right as soon as it is back.")
+
+
+def makeService(options: Options) -> IService:
+    """Make the service that the command line asks for. Nothing is opened before it starts."""
+    from twisted.internet import reactor
+
+    embedded = options["embedded"]
+    return RegistrationService(
+        None if embedded else options["servers"] or "localhost:2181",
+        options["register"] or [_SAMPLE],
+        options["data"],
+        session_timeout=options["session-timeout"],
+        reactor=IReactorTime(reactor),
+    )

@@ -1,0 +1,210 @@
+"""How a connection begins: what goes first, what must not, and what the server's answer may look like."""
+
+from __future__ import annotations
+
+from txmirror.client import Limits
+from txmirror.test.client.peer import PASSWORD, SESSION, STAT, ClientTestCase, S, ignore, reply
+from txmirror.types import SessionState
+from txmirror.wire import (
+    ConnectRequest,
+    ConnectResponse,
+    GetDataRequest,
+    GetDataResponse,
+    Operation,
+    encode_frame,
+)
+
+ACCEPTANCE = ConnectResponse(round(S * 1000), SESSION, PASSWORD, False)
+
+
+class RequestTests(ClientTestCase):
+    def test_first_handshake(self) -> None:
+        """The first handshake of all asks for a new session, and claims to have seen nothing."""
+        self.make_client(session_timeout=7.5).connect().addErrback(lambda _: None)
+        self.assertEqual(self.server.peer.hello, ConnectRequest(0, 7500, 0, bytes(16), False))
+
+    def test_resumption(self) -> None:
+        """A handshake that resumes a session offers its id and password, and the last zxid that was seen."""
+        client, peer = self.make_connected()
+        self.show_zxid(client, peer, 77)
+        resumed = self.reconnect(peer, accept=False)
+        self.assertEqual(resumed.hello, ConnectRequest(77, round(S * 1000), SESSION, PASSWORD, False))
+
+    def test_highest_zxid(self) -> None:
+        """A handshake tells the highest zxid that was ever seen, not the latest."""
+        client, peer = self.make_connected()
+        self.show_zxid(client, peer, 77)
+        self.show_zxid(client, peer, 60)
+        self.assertEqual(self.reconnect(peer, accept=False).hello.lastZxidSeen, 77)
+
+    def test_zxid_in_a_new_session(self) -> None:
+        """A handshake for a new session tells the highest zxid too, so that no server that lags behind answers."""
+        client, peer = self.make_connected()
+        self.show_zxid(client, peer, 77)
+        self.reconnect(peer, accept=False).expire()
+        self.pass_time(0.5)
+        self.assertEqual(self.server.peer.hello.sessionId, 0)
+        self.assertEqual(self.server.peer.hello.lastZxidSeen, 77)
+        self.assertEqual(self.server.peer.hello.passwd, bytes(16))
+
+    def test_timeout_asked_for_again(self) -> None:
+        """What is asked for is the configured timeout, whatever a server has negotiated before."""
+        client = self.make_client(session_timeout=30.0)
+        ignore(client.connect())
+        self.server.peer.accept(timeout=4.0)
+        self.assertEqual(client.session_timeout, 4.0)
+        resumed = self.reconnect(self.server.peer, accept=False)
+        self.assertEqual(resumed.hello.timeOut, 30_000)
+        resumed.expire()
+        self.pass_time(0.5)
+        self.assertEqual(self.server.peer.hello.timeOut, 30_000)
+        self.assertEqual(client.session_timeout, 30.0)
+
+
+class OrderTests(ClientTestCase):
+    def test_nothing_before_the_answer(self) -> None:
+        """Rule 1: nothing but the handshake is sent before its answer has come."""
+        client = self.make_client()
+        for deferred in (client.connect(), client.get("/a"), client.add_auth("digest", b"u:p"), client.sync()):
+            ignore(deferred)
+        self.pass_time(S / 3 - 0.5)
+        self.assertEqual(self.server.peer.packets, [])
+        self.assertEqual(self.server.peer.pings, [])
+
+    def test_nothing_before_half_an_answer(self) -> None:
+        """Rule 1: a part of the answer is no answer."""
+        client = self.make_client()
+        ignore(client.connect())
+        ignore(client.get("/a"))
+        peer = self.server.peer
+        peer.send(encode_frame(ACCEPTANCE.encode())[:-1])
+        self.pass_time(1)
+        self.assertEqual(peer.packets, [])
+        self.assertIs(client.session.state, SessionState.CONNECTING)
+
+    def test_what_follows_the_answer(self) -> None:
+        """Rule 1: after the answer come the identities, then the watches, then what was queued, each in its order."""
+        client, peer = self.make_connected()
+        ignore(client.add_auth("digest", b"first:1"))
+        peer.answer_auth()
+        ignore(client.read_data("/watched"))
+        peer.answer(GetDataRequest, GetDataResponse(b"", STAT))
+        peer.drop()
+        ignore(client.get("/queued"))
+        ignore(client.add_auth("digest", b"second:2"))
+        ignore(client.delete("/queued"))
+        self.pass_time(0.5)
+        self.server.peer.accept()
+        self.assertEqual(
+            self.server.peer.operations,
+            [Operation.AUTH, Operation.AUTH, Operation.SET_WATCHES, Operation.GET_DATA, Operation.DELETE],
+        )
+        self.assertEqual(self.server.peer.answer_auth().auth, b"first:1")
+        self.assertEqual(self.server.peer.answer_auth().auth, b"second:2")
+
+    def test_queued_before_what_is_asked_on_connection(self) -> None:
+        """Rule 1: what a listener asks for when the session stands comes after what was queued before."""
+        client = self.make_client()
+        ignore(client.get("/queued"))
+        client.add_listener(lambda step: ignore(client.get("/listener")))
+        client.connect().addCallback(lambda _: ignore(client.get("/connected")))
+        peer = self.server.peer
+        peer.accept()
+        paths = [peer.take(GetDataRequest)[1].path for _ in range(3)]
+        self.assertEqual(paths, ["/queued", "/listener", "/connected"])
+
+
+class AnswerTests(ClientTestCase):
+    def test_session(self) -> None:
+        """With the answer the session stands, with the negotiated timeout, and ``connect`` fires."""
+        client = self.make_client(session_timeout=30.0)
+        connected = client.connect()
+        self.settle()
+        self.assertNoResult(connected)
+        self.server.peer.accept(session_id=-5, timeout=6.0)
+        self.successResultOf(connected)
+        self.assertEqual((client.session_id, client.session_timeout), (-5, 6.0))
+        self.assertEqual(self.states(), [SessionState.CONNECTED])
+
+    def test_without_read_only(self) -> None:
+        """The answer of an old server lacks the last byte, and is an answer all the same."""
+        client = self.make_client()
+        connected = client.connect()
+        self.server.peer.accept(read_only=None)
+        self.successResultOf(connected)
+
+    def test_split_anywhere(self) -> None:
+        """An answer that comes in two pieces is the same, wherever it is cut."""
+        for answer in (ACCEPTANCE, ConnectResponse(round(S * 1000), SESSION, PASSWORD, None)):
+            frame = encode_frame(answer.encode())
+            for cut in range(1, len(frame)):
+                client = self.make_client()
+                connected = client.connect()
+                peer = self.server.peer
+                peer.send(frame[:cut])
+                self.assertNoResult(connected)
+                peer.send(frame[cut:])
+                self.successResultOf(connected)
+                self.close_fast(client, peer)
+
+    def test_byte_by_byte(self) -> None:
+        """A whole conversation works when every byte comes alone."""
+        self.reactor.piece = 1
+        client, peer = self.make_connected()
+        self.show_zxid(client, peer, 77)
+        self.assertEqual(self.reconnect(peer).hello.lastZxidSeen, 77)
+        self.close_fast(client, self.server.peer)
+
+    def test_with_what_follows(self) -> None:
+        """An answer that arrives together with the first replies is told apart from them."""
+        client = self.make_client()
+        answer = client.get("/a")
+        ignore(client.connect())
+        self.server.peer.send(encode_frame(ACCEPTANCE.encode()), reply(1, GetDataResponse(b"x", STAT)))
+        self.assertEqual(self.successResultOf(answer), (b"x", STAT))
+
+    def test_no_password(self) -> None:
+        """A null password is kept as an empty one."""
+        client = self.make_client()
+        ignore(client.connect())
+        self.server.peer.accept(password=None)
+        self.assertEqual(self.reconnect(self.server.peer, accept=False).hello.passwd, b"")
+
+    def test_connect_again(self) -> None:
+        """While the session is connected, ``connect`` fires at once, and makes no second connection."""
+        client, _ = self.make_connected()
+        self.successResultOf(client.connect())
+        self.assertEqual(self.server.count, 1)
+
+    def test_connect_twice_at_once(self) -> None:
+        """Two calls of ``connect`` wait for the same connection."""
+        client = self.make_client()
+        first, second = client.connect(), client.connect()
+        self.server.peer.accept()
+        self.successResultOf(first)
+        self.successResultOf(second)
+        self.assertEqual(self.server.count, 1)
+
+
+class ConstructionTests(ClientTestCase):
+    def test_connects_when_told(self) -> None:
+        """A client that was made does nothing before ``connect``."""
+        self.make_client()
+        self.pass_time(10)
+        self.assertEqual(self.server.count, 0)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_bad_timeout(self) -> None:
+        """A session timeout that is no positive number of seconds is a ValueError that quotes it."""
+        for timeout in (0, -1, 1e10, float("nan"), float("inf")):
+            error = self.assertRaises(ValueError, self.make_client, session_timeout=timeout)
+            self.assertIn(repr(timeout), str(error))
+
+    def test_bad_address(self) -> None:
+        """A malformed address is a ValueError at once, that quotes it."""
+        error = self.assertRaises(ValueError, self.make_client, "10.0.0.1:http")
+        self.assertIn("10.0.0.1:http", str(error))
+
+    def test_attempt_limit(self) -> None:
+        """Rule 6: one attempt may take a third of the session's timeout, and no more than four seconds."""
+        self.assertEqual([Limits().attempt(timeout) for timeout in (1.5, 9.0, 12.0, 60.0)], [0.5, 3.0, 4.0, 4.0])

@@ -1,0 +1,307 @@
+"""The server as a whole: its port, its knobs, its four-letter words, and what it does with nonsense."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from twisted.internet.error import CannotListenError, ConnectionLost
+from twisted.logger import formatEvent, globalLogPublisher
+from zope.interface.verify import verifyObject
+
+from txmirror.embedded import EmbeddedServer
+from txmirror.errors import UnimplementedException
+from txmirror.test.embedded.peer import Event, Peer, ServerTestCase
+from txmirror.testing import MemoryReactor
+from txmirror.types import EventType
+from txmirror.wire import CreateRequest, ExistsRequest, PingRequest, RequestHeader, encode_frame
+
+
+class PortTests(ServerTestCase):
+    def test_address(self) -> None:
+        """A server knows where it listens."""
+        self.assertEqual(self.server.address, "127.0.0.1:2181")
+
+    def test_free_port(self) -> None:
+        """Port 0 takes a free one."""
+        server = EmbeddedServer(self.reactor)
+        server.listen()
+        self.assertNotEqual(server.address, "127.0.0.1:0")
+        self.settle(server.stop())
+
+    def test_ipv6(self) -> None:
+        """An IPv6 address is written in brackets."""
+        server = EmbeddedServer(self.reactor)
+        server.listen(2181, "::1")
+        self.assertEqual(server.address, "[::1]:2181")
+        self.settle(server.stop())
+
+    def test_no_address(self) -> None:
+        """A server that never listened has no address."""
+        server = EmbeddedServer(self.reactor)
+        self.assertIn("listen()", str(self.assertRaises(RuntimeError, lambda: server.address)))
+
+    def test_twice(self) -> None:
+        """A server listens once."""
+        self.assertIn("127.0.0.1:2181", str(self.assertRaises(ValueError, self.server.listen)))
+
+    def test_port_taken(self) -> None:
+        """A port that is taken is no port for a second server, which can then take another."""
+        server = EmbeddedServer(self.reactor)
+        self.assertRaises(CannotListenError, server.listen, 2181)
+        server.listen(2182)
+        self.settle(server.stop())
+
+    def test_bad_arguments(self) -> None:
+        """What makes no sense is refused with a message that quotes it."""
+        for tick_time in (0, -1, float("nan")):
+            self.assertIn(
+                repr(tick_time), str(self.assertRaises(ValueError, EmbeddedServer, self.reactor, tick_time=tick_time))
+            )
+        server = EmbeddedServer(self.reactor)
+        self.assertIn("65536", str(self.assertRaises(ValueError, server.listen, 65536)))
+
+    def test_tick_time(self) -> None:
+        """Timeouts follow the tick."""
+        self.settle(self.server.stop())
+        self.server = EmbeddedServer(self.reactor, tick_time=2)
+        self.server.listen(2181)
+        peer = self.peer(timeout=1)
+        assert peer.welcome is not None
+        self.assertEqual(peer.welcome.timeOut, 4000)
+
+
+class RestartTests(ServerTestCase):
+    def test_restart(self) -> None:
+        """A restart keeps data and sessions, however long it takes, and gives every session its full timeout again."""
+        peer = self.peer(timeout=2000)
+        peer.create("/e", flags=1)
+        self.settle(self.server.stop_listening())
+        self.assertIsNotNone(peer.lost)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        self.reactor.pass_time(60)
+        self.server.listen(2181)
+        self.reactor.pass_time(1.9)
+        again = self.peer(resume=peer)
+        self.assertEqual(again.get("/e").stat.ephemeralOwner, peer.session)
+
+    def test_nobody_returns(self) -> None:
+        """Sessions that nobody comes back to end after the restart."""
+        self.peer(timeout=1000)
+        self.settle(self.server.stop_listening())
+        self.server.listen(2181)
+        self.reactor.pass_time(1.6)
+        self.assertEqual(self.server.sessions, frozenset())
+
+    def test_down(self) -> None:
+        """While it does not listen, nobody gets in."""
+        self.settle(self.server.stop_listening())
+        peer = self.connect()
+        self.assertIsNone(peer.transport)
+
+    def test_stop(self) -> None:
+        """A server that is stopped has no sessions, no connections and no timers."""
+        peer = self.peer()
+        self.settle(self.server.stop())
+        self.assertIsNotNone(peer.lost)
+        self.assertEqual(self.server.sessions, frozenset())
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_stop_twice(self) -> None:
+        """Stopping what is stopped is no error."""
+        self.settle(self.server.stop())
+        self.settle(self.server.stop())
+        self.settle(self.server.stop_listening())
+
+
+class KnobTests(ServerTestCase):
+    def test_expire_session(self) -> None:
+        """A session can be made to expire at once."""
+        victim, watcher = self.peer(), self.peer()
+        victim.create("/e", flags=1)
+        watcher.exists("/e", watch=True)
+        self.server.expire_session(victim.session)
+        self.assertEqual(watcher.events(), [Event(EventType.DELETED, "/e")])
+        self.assertIsNotNone(victim.lost)
+        self.assertEqual(self.server.sessions, {watcher.session})
+
+    def test_expire_nobody(self) -> None:
+        """A session that there is not cannot expire."""
+        self.assertIn("12345", str(self.assertRaises(ValueError, self.server.expire_session, 12345)))
+
+    def test_drop_connections(self) -> None:
+        """Connections can be dropped, and come back."""
+        peer = self.peer()
+        self.server.drop_connections()
+        self.reactor.settle()
+        assert peer.lost is not None
+        peer.lost.trap(ConnectionLost)
+        self.peer(resume=peer).ping()
+
+    def test_wipe(self) -> None:
+        """A wiped server has forgotten all, and counts from the start; who knew it before is turned away."""
+        peer = self.peer()
+        peer.create("/a")
+        self.server.wipe()
+        self.reactor.settle()
+        self.assertIsNotNone(peer.lost)
+        self.assertEqual((self.server.zxid, self.server.sessions), (0, frozenset()))
+        self.assertIsNone(self.peer(resume=peer, zxid=2).welcome)
+        other = self.peer()
+        self.assertNotEqual(other.session, peer.session)
+        self.assertFalse(other.exists("/a"))
+
+    def test_zxid(self) -> None:
+        """The last transaction is known."""
+        peer = self.peer()
+        self.assertEqual(peer.create("/a").stat.czxid, self.server.zxid)
+
+
+class FourLetterTests(ServerTestCase):
+    def word(self, word: bytes) -> bytes:
+        peer = self.connect()
+        peer.raw(word)
+        self.assertIsNotNone(peer.lost)
+        return peer.text
+
+    def test_ruok(self) -> None:
+        """``ruok`` is answered."""
+        self.assertEqual(self.word(b"ruok"), b"imok")
+
+    def test_split(self) -> None:
+        """A word may come byte by byte."""
+        self.reactor.piece = 1
+        self.assertEqual(self.word(b"ruok"), b"imok")
+
+    def test_srvr(self) -> None:
+        """``srvr`` has the real one's lines, and says what this server is."""
+        self.peer().create("/a")
+        lines = self.word(b"srvr").decode("ascii").splitlines()
+        self.assertTrue(lines[0].startswith("Zookeeper version: 3.8.0-txmirror-embedded"), lines[0])
+        self.assertEqual(
+            lines[1:],
+            [
+                "Latency min/avg/max: 0/0.0/0",
+                "Received: 3",
+                "Sent: 2",
+                "Connections: 2",
+                "Outstanding: 0",
+                "Zxid: 0x2",
+                "Mode: standalone",
+                "Node count: 6",
+            ],
+        )
+
+    def test_disabled(self) -> None:
+        """Other words are answered as by a server whose whitelist has them not."""
+        self.assertEqual(self.word(b"stat"), b"stat is not executed because it is not in the whitelist.\n")
+
+
+class NonsenseTests(ServerTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.lines: list[str] = []
+        globalLogPublisher.addObserver(self.observe)
+        self.addCleanup(globalLogPublisher.removeObserver, self.observe)
+        self.witness = self.peer()
+
+    def observe(self, event: Mapping[str, Any]) -> None:
+        if event["log_level"].name == "warn":
+            self.lines.append(formatEvent(dict(event)))
+
+    def assert_closed(self, peer: Peer, why: str) -> None:
+        """The peer lost its connection, one line said why, and nobody else noticed."""
+        self.reactor.settle()
+        self.assertIsNotNone(peer.lost)
+        (line,) = self.lines
+        self.assertIn(why, line)
+        self.witness.ping()
+
+    def test_http(self) -> None:
+        """What is no ZooKeeper client gets nothing."""
+        peer = self.connect()
+        peer.raw(b"GET / HTTP/1.1\r\n\r\n")
+        self.assert_closed(peer, "announces a length of")
+        self.assertEqual(peer.text, b"")
+
+    def test_negative_length(self) -> None:
+        """A negative length ends the connection."""
+        peer = self.peer()
+        peer.raw(b"\xff\xff\xff\xff")
+        self.assert_closed(peer, "announces a length of -1")
+
+    def test_short_handshake(self) -> None:
+        """A handshake that ends too early ends the connection."""
+        peer = self.connect()
+        peer.raw(encode_frame(b"\0\0\0\0"))
+        self.assert_closed(peer, "ends within")
+
+    def test_short_header(self) -> None:
+        """A request without a whole header ends the connection."""
+        peer = self.peer()
+        peer.raw(encode_frame(b"\0\0\0\0"))
+        self.assert_closed(peer, "ends within")
+
+    def test_nothing_after_nonsense(self) -> None:
+        """What comes behind nonsense in one piece is not looked at."""
+        peer = self.peer()
+        create = CreateRequest("/a", b"", (), 0)
+        peer.raw(encode_frame(b"") + encode_frame(RequestHeader(1, create.operation).encode() + create.encode()))
+        self.assert_closed(peer, "ends within")
+        self.assertEqual(self.server.zxid, 2)
+
+    def test_largest_request(self) -> None:
+        """A request of ``jute.maxbuffer`` bytes is served; one byte more costs the connection."""
+        peer = self.peer()
+        room = 0xFFFFF - 8 - len(CreateRequest("/a", b"", ((31, "world", "anyone"),), 0).encode())  # type: ignore[arg-type]
+        peer.create("/a", b"x" * room)
+        with self.assertRaises(ValueError):
+            peer.create("/b", b"x" * (room + 1))
+        self.assert_closed(peer, "1048576 bytes")
+
+    def test_unknown_operation(self) -> None:
+        """An operation that 3.8.0 does not know gets an answer without a zxid, and ends the connection."""
+        peer = self.peer()
+        peer.raw(encode_frame(RequestHeader(7, 999).encode()))
+        (reply,) = peer.take()
+        self.assertEqual(reply, (7, -1, UnimplementedException.code, b""))
+        self.assert_closed(peer, "999")
+
+    def test_missing_operation(self) -> None:
+        """An operation that is only missing here gets an ordinary refusal."""
+        peer = self.peer()
+        for operation in (13, 14, 19, 21, 22, 103, 105, 106, 107):
+            peer.raw(encode_frame(RequestHeader(7, operation).encode()))
+            (reply,) = peer.take()
+            self.assertEqual(reply, (7, self.server.zxid, UnimplementedException.code, b""))
+        self.assertEqual(self.lines, [])
+
+    def test_stream_in_pieces(self) -> None:
+        """Requests may come byte by byte, or many at once."""
+        self.reactor.piece = 1
+        peer = self.peer()
+        self.assertTrue(peer.exists("/"))
+        self.reactor.piece = None
+        ping = encode_frame(RequestHeader(-2, PingRequest.operation).encode())
+        peer.raw(ping * 3)
+        self.assertEqual(len(peer.take()), 3)
+
+    def test_unanswered(self) -> None:
+        """What was asked on a connection that went is done, and its answer dropped."""
+        peer = self.peer()
+        create = CreateRequest("/a", b"", ((31, "world", "anyone"),), 0)  # type: ignore[arg-type]
+        assert peer.transport is not None
+        peer.transport.write(encode_frame(RequestHeader(1, create.operation).encode() + create.encode()))
+        peer.transport.loseConnection()
+        self.reactor.settle()
+        self.assertEqual(peer.received, [])
+        self.assertEqual(self.witness.ask(ExistsRequest("/a", False)).err, 0)
+
+
+class ReactorTests(ServerTestCase):
+    def test_port_interface(self) -> None:
+        """What ``listen`` gives is a port as a reactor's."""
+        from twisted.internet.interfaces import IListeningPort
+
+        server = EmbeddedServer(MemoryReactor())
+        verifyObject(IListeningPort, server.listen())
