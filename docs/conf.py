@@ -16,6 +16,26 @@ autodoc_typehints_format = "short"
 nitpick_ignore_regex = [
     ("py:.*", r"(twisted|zope|attrs?|collections|typing|enum)\..*"),
     ("py:class", r"<InterfaceClass .*>"),
+    # Short names in signatures: another project's, an interface that stands on this page by its full name, and the
+    # mirror's own.
+    ("py:class", r"IReactorTime|Random|IZooKeeperClient|Cell"),
 ]
 
 html_theme = "alabaster"
+
+
+def _draw_states(app: object) -> None:
+    """Write the table of the session's states out of the one that the client runs by."""
+    from pathlib import Path
+
+    from txmirror.client.sessions import TRANSITIONS
+
+    lines = [".. list-table::", "   :header-rows: 1", "", "   * - state", "     - what may follow"]
+    for state, following in TRANSITIONS.items():
+        names = sorted(each.value for each in following)
+        lines += [f"   * - {state.value}", f"     - {', '.join(names) or 'nothing'}"]
+    Path(__file__).with_name("_states.inc").write_text("\n".join(lines) + "\n")
+
+
+def setup(app: object) -> None:
+    app.connect("builder-inited", _draw_states)

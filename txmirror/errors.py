@@ -17,7 +17,7 @@ class ZooKeeperException(Exception):
 
     :param message: one line for a person; made from the class and the path where it is missing.
     :param path: the znode that the failed operation was about, where there is one.
-    :param applied: what became of a write: False, it certainly had no effect; None, nobody can know.
+    :param applied: what became of a write: False, it certainly had no effect; None leaves it at what the class says.
     :param zxid: the transaction id in the header of the reply that brought this failure, where one did: the server's
         state as of that transaction is what the failure speaks of.
     """
@@ -306,7 +306,7 @@ class QuotaExceededException(ZooKeeperException):
     meaning = "quota exceeded"
 
 
-class ThrottledException(ZooServerProblem):
+class ThrottledOpException(ZooServerProblem):
     """The server refused the request for being overloaded."""
 
     code = -127

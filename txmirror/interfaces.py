@@ -185,13 +185,13 @@ class IWatchFeed(Interface):
     def read_data(path: str) -> Deferred[DataReply]:
         """Ask for a node's data, leaving a watch on the feed if there is such a node.
 
-        :returns: fires and fails as :meth:`IZooKeeperClient.get`; a failure that the server answered has its ``zxid``.
+        :returns: fires and fails as :meth:`~txmirror.interfaces.IZooKeeperClient.get`; a failure that the server answered has its ``zxid``.
         """
 
     def read_children(path: str) -> Deferred[ChildrenReply]:
         """Ask for a node's children, leaving a watch on the feed if there is such a node.
 
-        :returns: fires and fails as :meth:`IZooKeeperClient.get`; a failure that the server answered has its ``zxid``.
+        :returns: fires and fails as :meth:`~txmirror.interfaces.IZooKeeperClient.get`; a failure that the server answered has its ``zxid``.
         """
 
     def read_existence(path: str) -> Deferred[StatReply]:
@@ -201,13 +201,13 @@ class IWatchFeed(Interface):
         """
 
     def write_create(path: str, data: bytes, acl: Sequence[ACL], flags: int) -> Deferred[CreateReply]:
-        """Create a node, as :meth:`IZooKeeperClient.create`; ``flags`` is a sum of :class:`txmirror.wire.CreateFlag`."""
+        """Create a node, as :meth:`~txmirror.interfaces.IZooKeeperClient.create`; ``flags`` is a sum of ``txmirror.wire.CreateFlag``."""
 
     def write_data(path: str, data: bytes, version: int) -> Deferred[StatReply]:
-        """Replace a node's data, as :meth:`IZooKeeperClient.set`."""
+        """Replace a node's data, as :meth:`~txmirror.interfaces.IZooKeeperClient.set`."""
 
     def write_delete(path: str, version: int) -> Deferred[int]:
-        """Delete a node, as :meth:`IZooKeeperClient.delete`; fires with the zxid as of which it is gone."""
+        """Delete a node, as :meth:`~txmirror.interfaces.IZooKeeperClient.delete`; fires with the zxid as of which it is gone."""
 
     def set_watches(
         zxid: int, data: Iterable[str] = (), exist: Iterable[str] = (), children: Iterable[str] = ()

@@ -1,4 +1,4 @@
-"""A node that is simply up to date: the tour of Mirror and Node.
+"""A node that is simply up to date: a tour of Mirror and Node.
 
 Run it with the address of a ZooKeeper as its argument; without one it takes localhost:2181.
 """

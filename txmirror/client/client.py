@@ -113,11 +113,11 @@ class ZooKeeperClient:
         return self._sessions.session_timeout
 
     def connect(self) -> Deferred[None]:
-        """See :meth:`IZooKeeperClient.connect`."""
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.connect`."""
         return self._sessions.connect()
 
     def close(self) -> Deferred[None]:
-        """See :meth:`IZooKeeperClient.close`. It takes no longer than ``limits.close_time`` seconds."""
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.close`. It takes no longer than ``limits.close_time`` seconds."""
         return self._sessions.close()
 
     # IZooKeeperClient.
@@ -131,21 +131,21 @@ class ZooKeeperClient:
         ephemeral: bool = False,
         sequence: bool = False,
     ) -> Deferred[str]:
-        """See :meth:`IZooKeeperClient.create`."""
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.create`."""
         flags = (CreateFlag.EPHEMERAL if ephemeral else 0) | (CreateFlag.SEQUENCE if sequence else 0)
         request = CreateRequest(self._valid(path, sequence=sequence), _bytes(data), tuple(acl), flags)
         return self._ask(request, path, self._decode_path)
 
     def delete(self, path: str, version: int = -1) -> Deferred[None]:
-        """See :meth:`IZooKeeperClient.delete`."""
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.delete`."""
         return self._ask(DeleteRequest(self._valid(path), version), path, decode_nothing)
 
     def exists(self, path: str) -> Deferred[ZnodeStat | None]:
-        """See :meth:`IZooKeeperClient.exists`."""
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.exists`."""
         return self._ask(ExistsRequest(self._valid(path), False), path, _decode_stat_or_none, _missing)
 
     def exists_and_watch(self, path: str) -> tuple[Deferred[ZnodeStat | None], Deferred[WatchedEvent]]:
-        """See :meth:`IZooKeeperClient.exists_and_watch`."""
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.exists_and_watch`."""
         watch: Deferred[WatchedEvent] = Deferred()
         request = ExistsRequest(self._valid(path), True)
         stat = self._ask(
@@ -154,49 +154,49 @@ class ZooKeeperClient:
         return stat, watch
 
     def get(self, path: str) -> Deferred[tuple[bytes, ZnodeStat]]:
-        """See :meth:`IZooKeeperClient.get`."""
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.get`."""
         return self._ask(GetDataRequest(self._valid(path), False), path, _decode_data)
 
     def get_and_watch(self, path: str) -> tuple[Deferred[tuple[bytes, ZnodeStat]], Deferred[WatchedEvent]]:
-        """See :meth:`IZooKeeperClient.get_and_watch`."""
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.get_and_watch`."""
         watch: Deferred[WatchedEvent] = Deferred()
         request = GetDataRequest(self._valid(path), True)
         return self._ask(request, path, _decode_data, on_reply=self._watch_data(request.path, watch)), watch
 
     def get_children(self, path: str) -> Deferred[list[str]]:
-        """See :meth:`IZooKeeperClient.get_children`."""
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.get_children`."""
         return self._ask(GetChildren2Request(self._valid(path), False), path, _decode_names)
 
     def get_children_and_watch(self, path: str) -> tuple[Deferred[list[str]], Deferred[WatchedEvent]]:
-        """See :meth:`IZooKeeperClient.get_children_and_watch`."""
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.get_children_and_watch`."""
         watch: Deferred[WatchedEvent] = Deferred()
         request = GetChildren2Request(self._valid(path), True)
         return self._ask(request, path, _decode_names, on_reply=self._watch_children(request.path, watch)), watch
 
     def set(self, path: str, data: bytes, version: int = -1) -> Deferred[ZnodeStat]:
-        """See :meth:`IZooKeeperClient.set`."""
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.set`."""
         return self._ask(SetDataRequest(self._valid(path), _bytes(data), version), path, _decode_stat)
 
     def get_acl(self, path: str) -> Deferred[tuple[list[ACL], ZnodeStat]]:
-        """See :meth:`IZooKeeperClient.get_acl`."""
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.get_acl`."""
         return self._ask(GetACLRequest(self._valid(path)), path, _decode_acl)
 
     def set_acl(self, path: str, acl: Sequence[ACL], version: int = -1) -> Deferred[ZnodeStat]:
-        """See :meth:`IZooKeeperClient.set_acl`."""
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.set_acl`."""
         return self._ask(SetACLRequest(self._valid(path), tuple(acl), version), path, _decode_stat)
 
     def sync(self, path: str = "/") -> Deferred[str]:
-        """See :meth:`IZooKeeperClient.sync`."""
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.sync`."""
         return self._ask(SyncRequest(self._valid(path)), path, self._decode_path)
 
     def add_auth(self, scheme: str, credentials: bytes) -> Deferred[None]:
-        """See :meth:`IZooKeeperClient.add_auth`."""
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.add_auth`."""
         return self._sessions.add_auth(scheme, _bytes(credentials))
 
     # IWatchFeed.
 
     def add_listener(self, listener: _Listener) -> None:
-        """See :meth:`IWatchFeed.add_listener`."""
+        """See :meth:`~txmirror.interfaces.IWatchFeed.add_listener`."""
         if not self._chroot:
             self._sessions.add_listener(listener)
             return
@@ -208,44 +208,44 @@ class ZooKeeperClient:
         self._sessions.add_listener(below_chroot)
 
     def remove_listener(self, listener: _Listener) -> None:
-        """See :meth:`IWatchFeed.remove_listener`."""
+        """See :meth:`~txmirror.interfaces.IWatchFeed.remove_listener`."""
         self._sessions.remove_listener(self._listeners.pop(listener, listener))
 
     def read_data(self, path: str) -> Deferred[DataReply]:
-        """See :meth:`IWatchFeed.read_data`."""
+        """See :meth:`~txmirror.interfaces.IWatchFeed.read_data`."""
         request = GetDataRequest(self._valid(path), True)
         return self._ask(request, path, _decode_data_reply, on_reply=self._watch_data(request.path))
 
     def read_children(self, path: str) -> Deferred[ChildrenReply]:
-        """See :meth:`IWatchFeed.read_children`."""
+        """See :meth:`~txmirror.interfaces.IWatchFeed.read_children`."""
         request = GetChildren2Request(self._valid(path), True)
         return self._ask(request, path, _decode_children_reply, on_reply=self._watch_children(request.path))
 
     def read_existence(self, path: str) -> Deferred[StatReply]:
-        """See :meth:`IWatchFeed.read_existence`."""
+        """See :meth:`~txmirror.interfaces.IWatchFeed.read_existence`."""
         request = ExistsRequest(self._valid(path), True)
         return self._ask(
             request, path, _decode_stat_reply, _missing_reply, on_reply=self._watch_existence(request.path)
         )
 
     def write_create(self, path: str, data: bytes, acl: Sequence[ACL], flags: int) -> Deferred[CreateReply]:
-        """See :meth:`IWatchFeed.write_create`."""
+        """See :meth:`~txmirror.interfaces.IWatchFeed.write_create`."""
         sequence = bool(flags & CreateFlag.SEQUENCE)
         request = Create2Request(self._valid(path, sequence=sequence), _bytes(data), tuple(acl), flags)
         return self._ask(request, path, self._decode_created)
 
     def write_data(self, path: str, data: bytes, version: int) -> Deferred[StatReply]:
-        """See :meth:`IWatchFeed.write_data`."""
+        """See :meth:`~txmirror.interfaces.IWatchFeed.write_data`."""
         return self._ask(SetDataRequest(self._valid(path), _bytes(data), version), path, _decode_stat_reply)
 
     def write_delete(self, path: str, version: int) -> Deferred[int]:
-        """See :meth:`IWatchFeed.write_delete`."""
+        """See :meth:`~txmirror.interfaces.IWatchFeed.write_delete`."""
         return self._ask(DeleteRequest(self._valid(path), version), path, _decode_zxid)
 
     def set_watches(
         self, zxid: int, data: Iterable[str] = (), exist: Iterable[str] = (), children: Iterable[str] = ()
     ) -> Deferred[None]:
-        """See :meth:`IWatchFeed.set_watches`."""
+        """See :meth:`~txmirror.interfaces.IWatchFeed.set_watches`."""
         watches = WatchSet()
         watches.data = {self._valid(path): [] for path in data}
         watches.exist = {self._valid(path): [] for path in exist}
@@ -253,7 +253,7 @@ class ZooKeeperClient:
         return self._sessions.set_watches(zxid, watches)
 
     def remove_watches(self, path: str, kind: WatchKind) -> Deferred[None]:
-        """See :meth:`IWatchFeed.remove_watches`."""
+        """See :meth:`~txmirror.interfaces.IWatchFeed.remove_watches`."""
         request = RemoveWatchesRequest(self._valid(path), kind)
 
         def removed(err: int) -> None:
@@ -265,7 +265,7 @@ class ZooKeeperClient:
     # IHolding.
 
     def when_unsafe(self) -> Deferred[None]:
-        """See :meth:`IHolding.when_unsafe`."""
+        """See :meth:`~txmirror.interfaces.IHolding.when_unsafe`."""
         return self._sessions.when_unsafe()
 
     # What a request and its reply go through.

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorTime, ITCPTransport
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.logger import Logger
@@ -183,11 +184,14 @@ class Connection(TwistedProtocol):
         self._timer.stop()
         if self._reason is None:
             self.closed_by_peer = True
-            self._reason = ConnectionLossException(f"the connection was lost: {reason.getErrorMessage().rstrip('.')}")
+            clean = isinstance(reason.value, ConnectionDone)
+            self._reason = ConnectionLossException(
+                "the server closed the connection" if clean else f"the connection broke: {reason.value!s:.200}"
+            )
         calls, self._in_flight = self._in_flight, deque()
         auths, self._auths = self._auths, deque()
         kind = ClosingException if isinstance(self._reason, ClosingException) else ConnectionLossException
-        lost = f"the connection went before the answer came: {self._reason}"
+        lost = f"no answer came: {self._reason}"
         for call in calls:
             call.fail(kind(lost, path=call.path))
         for auth in auths:

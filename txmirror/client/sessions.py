@@ -59,6 +59,10 @@ Listener = Callable[["SessionEvent | WatchedEvent"], None]
 
 _NO_PASSWORD = bytes(16)
 
+#: How long after one address of a name the next is tried too, in seconds. It is also how long Twisted takes to tell that
+#: all have refused, so it is short.
+_ADDRESS_DELAY = 0.05
+
 
 def session_name(session_id: int) -> str:
     """Give a session's id as ZooKeeper's own logs write it."""
@@ -216,7 +220,9 @@ class Sessions:
         self._attempt_timer.start(limit)
         factory = Factory.forProtocol(self._make_connection)
         factory.noisy = False
-        connecting = HostnameEndpoint(self._reactor, server.host, server.port, timeout=limit + 1).connect(factory)
+        connecting = HostnameEndpoint(
+            self._reactor, server.host, server.port, timeout=limit + 1, attemptDelay=_ADDRESS_DELAY
+        ).connect(factory)
         self._connecting = connecting
         connecting.addCallbacks(self._reached, self._unreachable)
 
@@ -259,7 +265,7 @@ class Sessions:
         now = self._reactor.seconds()
         if self._dialler.ended(self._server, outcome, now):
             self._log.warn(
-                "No session with {server}, {outcome} ({reason}). Trying on.",
+                "No session with {server}: {outcome} ({reason}). Trying on.",
                 server=str(self._server),
                 outcome=outcome.value,
                 reason=reason,

@@ -47,9 +47,7 @@ from txmirror.wire import (
 #: disabled. What 3.8.0 does not know either costs the connection, as it does there.
 _MISSING = frozenset({13, 14, 16, 17, 19, 21, 22, 102, 103, 104, 105, 106, 107})
 #: Four-letter words that a server knows, and does not answer unless it is told to.
-_DISABLED_WORDS = frozenset(
-    b"conf cons crst dirs dump envi gtmk hash isro mntr srst stat stmk wchc wchp wchs".split()
-)  # fmt: skip
+_DISABLED_WORDS = set(b"conf cons crst dirs dump envi gtmk hash isro mntr srst stat stmk wchc wchp wchs".split())
 _CONNECTED_STATE = 3
 
 

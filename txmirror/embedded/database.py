@@ -52,9 +52,7 @@ from txmirror.wire import (
     SyncRequest,
 )
 
-_WRITES = frozenset(
-    {Operation.CREATE, Operation.CREATE2, Operation.DELETE, Operation.SET_DATA, Operation.SET_ACL}
-)  # fmt: skip
+_WRITES = {Operation.CREATE, Operation.CREATE2, Operation.DELETE, Operation.SET_DATA, Operation.SET_ACL}
 
 
 class Caller(Watcher, Protocol):

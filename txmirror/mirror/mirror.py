@@ -36,7 +36,7 @@ class Mirror(Service):
 
     :param servers: as for :class:`txmirror.client.ZooKeeperClient`.
     :param session_timeout: as for :class:`txmirror.client.ZooKeeperClient`, in seconds.
-    :param client: a provider of :class:`IZooKeeperClient` and :class:`IWatchFeed` to use in place of one of its own; then
+    :param client: a provider of :class:`~txmirror.interfaces.IZooKeeperClient` and :class:`~txmirror.interfaces.IWatchFeed` to use in place of one of its own; then
         the two parameters before it are not used, and :meth:`close` leaves the client open.
     :param reactor: the reactor; the global one if None.
     :raises ValueError: an address is malformed; the message quotes it.
@@ -93,12 +93,12 @@ class Mirror(Service):
 
     def startService(self) -> None:
         """Begin to connect. It never fails."""
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
         self._start()
 
     def stopService(self) -> Deferred[None]:
         """Close, as :meth:`close` does."""
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         return self.close()
 
     def close(self) -> Deferred[None]:
@@ -153,7 +153,7 @@ class Mirror(Service):
     def add_auth(self, scheme: str, credentials: bytes) -> Deferred[None]:
         """Add an identity to the session, and try again what could not be read without it.
 
-        :returns: fires and fails as :meth:`IZooKeeperClient.add_auth`.
+        :returns: fires and fails as :meth:`~txmirror.interfaces.IZooKeeperClient.add_auth`.
         """
 
         def taken(_: None) -> None:

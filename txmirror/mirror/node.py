@@ -111,7 +111,7 @@ class Node:
         :param makepath: make the nodes above it that are missing, persistent and open to everybody.
         :param acl: its access control list; open to everybody if None.
         :returns: fires with the node that was made: this one, or that of the name with digits. Fails as
-            :meth:`IZooKeeperClient.create`; where ``applied`` is None, this object shows what happened as soon as that is
+            :meth:`~txmirror.interfaces.IZooKeeperClient.create`; where ``applied`` is None, this object shows what happened as soon as that is
             known. Cancelling abandons the wait, not a write that was sent.
         """
         flags = (CreateFlag.EPHEMERAL if ephemeral else 0) | (CreateFlag.SEQUENCE if sequence else 0)
@@ -123,7 +123,7 @@ class Node:
         Writes reach ZooKeeper in the order in which they were called.
 
         :param version: the version that the znode must be at; -1 takes any.
-        :returns: fires with the new stat. Fails as :meth:`IZooKeeperClient.set`; where ``applied`` is None, this object
+        :returns: fires with the new stat. Fails as :meth:`~txmirror.interfaces.IZooKeeperClient.set`; where ``applied`` is None, this object
             shows what happened as soon as that is known. Cancelling abandons the wait, not a write that was sent.
         """
         return Deferred.fromCoroutine(self._set(value, version))
@@ -133,7 +133,7 @@ class Node:
 
         :param version: the version that the znode must be at; -1 takes any.
         :param recursive: delete all that is below it first, whatever the versions there.
-        :returns: fires when it is gone. Fails as :meth:`IZooKeeperClient.delete`; where ``applied`` is None, this object
+        :returns: fires when it is gone. Fails as :meth:`~txmirror.interfaces.IZooKeeperClient.delete`; where ``applied`` is None, this object
             shows what happened as soon as that is known. Cancelling abandons the wait, not a write that was sent.
         """
         return Deferred.fromCoroutine(self._delete(version, recursive))

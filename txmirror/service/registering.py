@@ -61,7 +61,7 @@ class RegistrationService(Service):
 
     def startService(self) -> None:
         """Start the server, if one is to be embedded; then register."""
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
         servers = self._start_embedded() if self._servers is None else self._servers
         mirror = Mirror(servers, session_timeout=self._session_timeout, reactor=self._reactor)
         self._mirror = mirror
@@ -79,7 +79,7 @@ class RegistrationService(Service):
 
         :returns: fires when all is gone, in a bounded time; it never fails.
         """
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:

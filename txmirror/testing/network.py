@@ -144,6 +144,7 @@ class MemoryTransport:
         self._paused = False
         self._half_closing = False
         self._half_closed = False
+        self._heard_all = False
         self._farewell: Exception | None = None
         self._call: IDelayedCall | None = None
         self._producer: IProducer | None = None
@@ -326,7 +327,9 @@ class MemoryTransport:
             return
         half_closeable = _half_closeable(self._protocol)
         if half_closeable is not None and isinstance(reason, ConnectionDone):
-            self._guard(half_closeable.readConnectionLost)
+            if not self._heard_all:
+                self._heard_all = True
+                self._guard(half_closeable.readConnectionLost)
         else:
             self._farewell = ConnectionDone()
             self._end(reason, True)
@@ -352,7 +355,7 @@ class MemoryTransport:
         self._deaf = True
         self._buffer.clear()
         self._link.ended()
-        failure = Failure(reason)  # type: ignore[no-untyped-call]
+        failure = Failure(reason)
         producer, self._producer, self._streaming = self._producer, None, False
         if producer is not None:
             producer.stopProducing()

@@ -236,10 +236,10 @@ class MemoryPort:
         key = (self._interface, self._port)
         if key in self._reactor.listeners():
             taken = OSError("address in use")
-            raise error.CannotListenError(self._interface, self._port, taken)  # type: ignore[no-untyped-call]
+            raise error.CannotListenError(self._interface, self._port, taken)
         self._reactor.listeners()[key] = self
         self._listening = True
-        self.factory.doStart()  # type: ignore[no-untyped-call]
+        self.factory.doStart()
 
     def stopListening(self) -> Deferred[None]:
         stopped: Deferred[None] = Deferred()
@@ -294,7 +294,7 @@ class _Attempt:
         """End the attempt. The base class's name for it."""
         if not self._over:
             self._over = True
-            self._connector.connectionFailed(Failure(reason))  # type: ignore[no-untyped-call]
+            self._connector.connectionFailed(Failure(reason))
 
     def _resolve(self) -> None:
         connector = self._connector
@@ -311,7 +311,7 @@ class _Attempt:
             return
         listening = self._world.find(host, connector.port)
         if listening is None:
-            self.failIfNotConnected(error.ConnectionRefusedError())  # type: ignore[no-untyped-call]
+            self.failIfNotConnected(error.ConnectionRefusedError())
             return
         self._over = True
         local = "::1" if isIPv6Address(host) else "127.0.0.1"

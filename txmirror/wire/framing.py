@@ -31,13 +31,14 @@ def encode_frame(body: bytes) -> bytes:
 class FrameDecoder:
     """Takes a stream in pieces of any size, and gives the frames that are complete.
 
-    :param limit: the longest frame in bytes that is kept; a longer one becomes an :class:`OversizedFrame`.
+    :param limit: the longest frame in bytes that is kept; a longer one becomes an :class:`OversizedFrame`. It is 16 at the
+        least, and :data:`HARD_FRAME_LIMIT` at the most.
     :ivar fault: what broke the stream, once a length was read that no frame has. What came before it was still
         given; nothing after it can be.
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = max(limit, _HEAD)
+        self._limit = min(max(limit, _HEAD), HARD_FRAME_LIMIT)
         self._buffer = bytearray()
         self._discarding = 0
         self.fault: ProtocolError | None = None

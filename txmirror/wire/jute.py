@@ -171,7 +171,7 @@ class Cursor:
     def acls(self) -> list[ACL]:
         """Read an access control list.
 
-        :raises ProtocolError: the frame ends first, or a string is null or not UTF-8.
+        :raises ProtocolError: the frame ends first, or a string is not UTF-8.
         """
         return self.vector(self._acl, 12)
 
@@ -200,7 +200,16 @@ class Cursor:
             raise ProtocolError(f"a record is over, but {len(self.frame) - self.offset} bytes of its frame are left")
 
     def _acl(self) -> ACL:
-        return ACL(self.int32(), self.string(), self.string())
+        return ACL(self.int32(), self._acl_string(), self._acl_string())
+
+    def _acl_string(self) -> str:
+        """Read a string that a server does not check: it may be null, or hold surrogates as Java writes them."""
+        start = self.offset
+        try:
+            text = (self.buffer() or b"").decode(errors="surrogatepass")
+            return text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeError as error:
+            raise ProtocolError(f"a string at byte {start} is not UTF-8: {error}") from None
 
     def _truncated(self, what: str) -> ProtocolError:
         return ProtocolError(f"a frame of {len(self.frame)} bytes ends within {what} at byte {self.offset}")

@@ -329,6 +329,8 @@ class ClientTestCase(SynchronousTestCase):
         self.reactor.advance(1000.0)
         self.server = Server(self.reactor, "10.0.0.1")
         self.servers = [self.server]
+        self._clients: list[ZooKeeperClient] = []
+        self.addCleanup(self._close_clients)
         self._log_events: list[LogEvent] = []
         observer = cast(ILogObserver, self._log_events.append)
         globalLogPublisher.addObserver(observer)
@@ -371,7 +373,7 @@ class ClientTestCase(SynchronousTestCase):
         )
         self.feed: list[SessionEvent | WatchedEvent] = []
         client.add_listener(self.feed.append)
-        self.addCleanup(self._close, client)
+        self._clients.append(client)
         return client
 
     def make_connected(self, limits: Limits | None = None, chroot: str = "") -> tuple[ZooKeeperClient, Peer]:
@@ -431,10 +433,11 @@ class ClientTestCase(SynchronousTestCase):
         peer.answer(CloseSessionRequest)
         self.successResultOf(closed)
 
-    def _close(self, client: ZooKeeperClient) -> None:
-        closed = client.close()
+    def _close_clients(self) -> None:
+        closed = [client.close() for client in self._clients]
         self.pass_time(5.0)
-        self.successResultOf(closed)
+        for deferred in closed:
+            self.successResultOf(deferred)
         self.assert_nothing_left()
 
 

@@ -14,7 +14,7 @@ from txmirror.errors import (
     ProtocolError,
     ReplyTooLargeException,
     RequestTooLargeException,
-    ThrottledException,
+    ThrottledOpException,
     UnknownServerException,
     ZooServerProblem,
 )
@@ -313,7 +313,7 @@ class ErrorCodeTests(ClientTestCase):
         client, peer = self.make_connected()
         written = client.set("/a", b"")
         peer.answer(SetDataRequest, err=-127)
-        self.assertIs(self.failureResultOf(written, ThrottledException).value.applied, False)
+        self.assertIs(self.failureResultOf(written, ThrottledOpException).value.applied, False)
         self.assertFalse(peer.lost)
 
 

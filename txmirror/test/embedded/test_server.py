@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from twisted.internet.error import CannotListenError, ConnectionLost
-from twisted.logger import formatEvent, globalLogPublisher
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from txmirror.embedded import EmbeddedServer
 from txmirror.errors import UnimplementedException
 from txmirror.test.embedded.peer import Event, Peer, ServerTestCase
 from txmirror.testing import MemoryReactor
-from txmirror.types import EventType
+from txmirror.types import OPEN_ACL, EventType
 from txmirror.wire import CreateRequest, ExistsRequest, PingRequest, RequestHeader, encode_frame
 
 
@@ -201,13 +200,15 @@ class NonsenseTests(ServerTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.lines: list[str] = []
-        globalLogPublisher.addObserver(self.observe)
-        self.addCleanup(globalLogPublisher.removeObserver, self.observe)
-        self.witness = self.peer()
 
-    def observe(self, event: Mapping[str, Any]) -> None:
-        if event["log_level"].name == "warn":
-            self.lines.append(formatEvent(dict(event)))
+        @implementer(ILogObserver)
+        def observe(event: LogEvent) -> None:
+            if event["log_level"] is LogLevel.warn:
+                self.lines.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        self.witness = self.peer()
 
     def assert_closed(self, peer: Peer, why: str) -> None:
         """The peer lost its connection, one line said why, and nobody else noticed."""
@@ -253,7 +254,7 @@ class NonsenseTests(ServerTestCase):
     def test_largest_request(self) -> None:
         """A request of ``jute.maxbuffer`` bytes is served; one byte more costs the connection."""
         peer = self.peer()
-        room = 0xFFFFF - 8 - len(CreateRequest("/a", b"", ((31, "world", "anyone"),), 0).encode())  # type: ignore[arg-type]
+        room = 0xFFFFF - 8 - len(CreateRequest("/a", b"", OPEN_ACL, 0).encode())
         peer.create("/a", b"x" * room)
         with self.assertRaises(ValueError):
             peer.create("/b", b"x" * (room + 1))
@@ -289,11 +290,10 @@ class NonsenseTests(ServerTestCase):
     def test_unanswered(self) -> None:
         """What was asked on a connection that went is done, and its answer dropped."""
         peer = self.peer()
-        create = CreateRequest("/a", b"", ((31, "world", "anyone"),), 0)  # type: ignore[arg-type]
-        assert peer.transport is not None
-        peer.transport.write(encode_frame(RequestHeader(1, create.operation).encode() + create.encode()))
-        peer.transport.loseConnection()
-        self.reactor.settle()
+        create = CreateRequest("/a", b"", OPEN_ACL, 0)
+        self.reactor.links[-1].cut_after(to_client=0)
+        peer.raw(encode_frame(RequestHeader(1, create.operation).encode() + create.encode()))
+        self.assertIsNotNone(peer.lost)
         self.assertEqual(peer.received, [])
         self.assertEqual(self.witness.ask(ExistsRequest("/a", False)).err, 0)
 
@@ -301,7 +301,5 @@ class NonsenseTests(ServerTestCase):
 class ReactorTests(ServerTestCase):
     def test_port_interface(self) -> None:
         """What ``listen`` gives is a port as a reactor's."""
-        from twisted.internet.interfaces import IListeningPort
-
         server = EmbeddedServer(MemoryReactor())
         verifyObject(IListeningPort, server.listen())

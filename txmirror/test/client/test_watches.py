@@ -1,0 +1,704 @@
+"""Watches: when one stands, what an event uses up, and how they are set again."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import LogLevel
+from twisted.trial.unittest import SynchronousTestCase
+
+from txmirror.client.watches import SessionWatches, WatchSet
+from txmirror.errors import (
+    ConnectionLossException,
+    NoNodeException,
+    NoWatcherException,
+    SessionExpiredException,
+    UnimplementedException,
+    ZooKeeperException,
+)
+from txmirror.test.client.peer import STAT, ClientTestCase, Peer, ignore, reply
+from txmirror.types import EventType, SessionEvent, SessionState, WatchedEvent, WatchKind
+from txmirror.wire import (
+    AUTH_XID,
+    ExistsRequest,
+    GetChildren2Request,
+    GetChildren2Response,
+    GetDataRequest,
+    GetDataResponse,
+    Operation,
+    RemoveWatchesRequest,
+    SetWatchesRequest,
+    StatResponse,
+)
+
+DATA = GetDataResponse(b"", STAT)
+NAMES = GetChildren2Response(["x"], STAT)
+PACKET_LIMIT = 128 * 1024
+
+names = st.text("abcdefghij/é", min_size=1, max_size=40)
+watch_tables = st.lists(names, max_size=30, unique=True)
+
+
+def make_watches(data: list[str], exist: list[str], child: list[str]) -> WatchSet:
+    watches = WatchSet()
+    watches.data = {path: [] for path in data}
+    watches.exist = {path: [] for path in exist}
+    watches.child = {path: [] for path in child}
+    return watches
+
+
+def tables(watches: WatchSet) -> tuple[list[str], list[str], list[str]]:
+    return list(watches.data), list(watches.exist), list(watches.child)
+
+
+class UsedUpTests(SynchronousTestCase):
+    """Which watches an event uses up: by the Java client's ``ZKWatchManager.materialize``."""
+
+    def left_by(self, kind: EventType) -> tuple[bool, bool, bool]:
+        """Which of data, exist and child watches are left on a node with all three."""
+        watches = make_watches(["/a", "/b"], ["/a", "/b"], ["/a", "/b"])
+        watches.fire(WatchedEvent(kind, "/a"))
+        for table in tables(watches):
+            self.assertIn("/b", table)
+        data, exist, child = tables(watches)
+        return "/a" in data, "/a" in exist, "/a" in child
+
+    def test_created(self) -> None:
+        """A creation uses up data and existence watches."""
+        self.assertEqual(self.left_by(EventType.CREATED), (False, False, True))
+
+    def test_changed(self) -> None:
+        """A change of data uses up data and existence watches."""
+        self.assertEqual(self.left_by(EventType.CHANGED), (False, False, True))
+
+    def test_deleted(self) -> None:
+        """A deletion uses up all watches."""
+        self.assertEqual(self.left_by(EventType.DELETED), (False, False, False))
+
+    def test_child(self) -> None:
+        """A change of children uses up the child watch alone."""
+        self.assertEqual(self.left_by(EventType.CHILD), (True, True, False))
+
+    def test_removed(self) -> None:
+        """That a watch was removed is no change of the node, and uses nothing up."""
+        self.assertEqual(self.left_by(EventType.DATA_WATCH_REMOVED), (True, True, True))
+        self.assertEqual(self.left_by(EventType.CHILD_WATCH_REMOVED), (True, True, True))
+
+    def test_waiters(self) -> None:
+        """Whoever waits for what is used up is given back, each once."""
+        watches = WatchSet()
+        waiters: list[Deferred[WatchedEvent]] = [Deferred() for _ in range(4)]
+        watches.data["/a"] = waiters[:2]
+        watches.exist["/a"] = waiters[2:3]
+        watches.child["/a"] = waiters[3:]
+        self.assertEqual(watches.fire(WatchedEvent(EventType.DELETED, "/a")), waiters)
+        self.assertEqual(watches.fire(WatchedEvent(EventType.DELETED, "/a")), [])
+
+    def test_no_watch(self) -> None:
+        """An event without a watch uses nothing up."""
+        for kind in EventType:
+            self.assertEqual(WatchSet().fire(WatchedEvent(kind, "/a")), [])
+
+
+class PacketTests(SynchronousTestCase):
+    def assert_packets(self, watches: WatchSet) -> list[SetWatchesRequest]:
+        """All the watches are in packets, once each and in order, and every packet is in bounds."""
+        packets = list(watches.packets(77))
+        said: tuple[list[str], list[str], list[str]] = ([], [], [])
+        for packet in packets:
+            self.assertEqual(packet.relativeZxid, 77)
+            self.assertLess(4 + 8 + len(packet.encode()), PACKET_LIMIT)
+            groups = (packet.dataWatches, packet.existWatches, packet.childWatches)
+            self.assertTrue(any(groups), "an empty packet")
+            for whole, group in zip(said, groups, strict=True):
+                whole.extend(group)
+        self.assertEqual(said, tables(watches))
+        return packets
+
+    def test_none(self) -> None:
+        """Nothing to set is no packet at all."""
+        self.assertEqual(self.assert_packets(WatchSet()), [])
+
+    def test_few(self) -> None:
+        """Few watches are one packet."""
+        self.assertEqual(
+            self.assert_packets(make_watches(["/a"], ["/b"], ["/a", "/c"])),
+            [SetWatchesRequest(77, ("/a",), ("/b",), ("/a", "/c"))],
+        )
+
+    def test_many(self) -> None:
+        """Rule 5: many watches are packets under 128 KiB, as full as they can be, complete, and none empty."""
+        paths = [f"/some/where/{number:06d}" for number in range(20_000)]
+        packets = self.assert_packets(make_watches(paths, paths[:7000], paths[3000:]))
+        self.assertEqual(len(packets), -(-44_000 * 22 // (PACKET_LIMIT - 64)))
+
+    def test_long_paths(self) -> None:
+        """Rule 5: the limit is one of bytes, not of characters."""
+        paths = [f"/{'é' * 10_000}{number}" for number in range(50)]
+        self.assert_packets(make_watches(paths, [], paths))
+
+    def test_longest_path(self) -> None:
+        """A path that is over the limit by itself has a packet of its own."""
+        long = "/" + "x" * PACKET_LIMIT
+        packets = list(make_watches(["/a", long, "/b"], [], []).packets(1))
+        self.assertEqual([packet.dataWatches for packet in packets], [("/a",), (long,), ("/b",)])
+
+    @given(watch_tables, watch_tables, watch_tables, st.integers(1, 200))
+    def test_any(self, data: list[str], exist: list[str], child: list[str], copies: int) -> None:
+        """Rule 5: whatever the watches, all are said, once each, in packets in bounds."""
+        longer = [path * copies * 5 for path in data]
+        self.assert_packets(make_watches(longer, exist, child))
+
+    @given(watch_tables, watch_tables, watch_tables)
+    def test_round_trip(self, data: list[str], exist: list[str], child: list[str]) -> None:
+        """A packet gives the watches back that it was made of."""
+        for packet in make_watches(data, exist, child).packets(1):
+            self.assertEqual(tables(WatchSet.of_packet(packet)), (data, exist, child))
+
+
+class TableTests(SynchronousTestCase):
+    def test_merge(self) -> None:
+        """Watches that are taken over keep who waits for each."""
+        mine, theirs = WatchSet(), WatchSet()
+        first: Deferred[WatchedEvent] = Deferred()
+        second: Deferred[WatchedEvent] = Deferred()
+        mine.data["/a"] = [first]
+        theirs.data["/a"] = [second]
+        theirs.child["/b"] = []
+        mine.merge(theirs)
+        self.assertEqual(tables(mine), (["/a"], [], ["/b"]))
+        self.assertEqual(mine.data["/a"], [first, second])
+
+    def test_remove(self) -> None:
+        """A kind of watches is removed from one path alone; existence goes with data, as at the server."""
+        expected = {
+            WatchKind.DATA: (["/b"], ["/b"], ["/a", "/b"]),
+            WatchKind.CHILDREN: (["/a", "/b"], ["/a", "/b"], ["/b"]),
+            WatchKind.ANY: (["/b"], ["/b"], ["/b"]),
+        }
+        for kind, left in expected.items():
+            watches = make_watches(["/a", "/b"], ["/a", "/b"], ["/a", "/b"])
+            watches.remove("/a", kind)
+            self.assertEqual(tables(watches), left)
+
+    def test_length(self) -> None:
+        """The length is that of all kinds together."""
+        self.assertEqual(len(make_watches(["/a"], ["/b"], ["/a", "/c"])), 4)
+
+
+class BringingOverTests(SynchronousTestCase):
+    """Watches of a former session, on their way into this one."""
+
+    def setUp(self) -> None:
+        self.watches = SessionWatches()
+        self.call = self.watches.bring_over(SetWatchesRequest(5, ("/d", "/e"), ("/x",), ("/c",)))
+        self.done = self.call.waited_for()
+
+    def answer(self, err: int = 0) -> None:
+        assert self.call.on_reply is not None
+        self.call.on_reply(err)
+        if err:
+            self.call.refuse(err, 1)
+        else:
+            self.call.succeed(None)
+
+    def test_before_the_reply(self) -> None:
+        """Rule 4: before the reply they do not stand yet."""
+        self.assertEqual(len(self.watches.standing), 0)
+
+    def test_after_the_reply(self) -> None:
+        """Rule 4: with the reply they stand."""
+        self.answer()
+        self.successResultOf(self.done)
+        self.assertEqual(tables(self.watches.standing), (["/d", "/e"], ["/x"], ["/c"]))
+
+    def test_refused(self) -> None:
+        """Rule 4: when the server refuses, they never stand."""
+        self.answer(-6)
+        self.failureResultOf(self.done, UnimplementedException)
+        self.assertEqual(len(self.watches.standing), 0)
+
+    def test_cut_off(self) -> None:
+        """Rule 4: when the connection goes, they never stand, and an event that follows finds nothing."""
+        self.call.fail(ConnectionLossException())
+        self.failureResultOf(self.done, ConnectionLossException)
+        self.watches.fire(WatchedEvent(EventType.DELETED, "/d"))
+        self.assertEqual(len(self.watches.standing), 0)
+
+    def test_event_before_the_reply(self) -> None:
+        """What the server fires at once, before it replies, is used up and does not stand afterwards."""
+        self.watches.fire(WatchedEvent(EventType.CHANGED, "/d"))
+        self.watches.fire(WatchedEvent(EventType.CREATED, "/x"))
+        self.watches.fire(WatchedEvent(EventType.CHILD, "/c"))
+        self.answer()
+        self.successResultOf(self.done)
+        self.assertEqual(tables(self.watches.standing), (["/e"], [], []))
+
+
+class RecordingTests(ClientTestCase):
+    """Which watches stand is seen by what is set again after a reconnection."""
+
+    def assert_set_again(
+        self, peer: Peer, data: tuple[str, ...] = (), exist: tuple[str, ...] = (), child: tuple[str, ...] = ()
+    ) -> None:
+        again = self.reconnect(peer)
+        if data or exist or child:
+            _, request = again.take(SetWatchesRequest)
+            self.assertEqual((request.dataWatches, request.existWatches, request.childWatches), (data, exist, child))
+        self.assertEqual(again.packets, [])
+
+    def test_data(self) -> None:
+        """Rule 4: a ``get`` leaves a data watch."""
+        client, peer = self.make_connected()
+        ignore(client.get_and_watch("/a")[1])
+        ignore(client.read_data("/b"))
+        for _ in range(2):
+            self.assertTrue(peer.answer(GetDataRequest, DATA).watch)
+        self.assert_set_again(peer, data=("/a", "/b"))
+
+    def test_data_of_a_missing_node(self) -> None:
+        """Rule 4: a ``get`` on a missing node leaves none."""
+        client, peer = self.make_connected()
+        for deferred in (*client.get_and_watch("/a"), client.read_data("/b")):
+            ignore(deferred)
+        peer.answer(GetDataRequest, err=-101)
+        peer.answer(GetDataRequest, err=-101)
+        self.assert_set_again(peer)
+
+    def test_children(self) -> None:
+        """Rule 4: ``get_children`` leaves a child watch."""
+        client, peer = self.make_connected()
+        ignore(client.get_children_and_watch("/a")[1])
+        ignore(client.read_children("/b"))
+        for _ in range(2):
+            self.assertTrue(peer.answer(GetChildren2Request, NAMES).watch)
+        self.assert_set_again(peer, child=("/a", "/b"))
+
+    def test_children_of_a_missing_node(self) -> None:
+        """Rule 4: ``get_children`` on a missing node leaves none."""
+        client, peer = self.make_connected()
+        for deferred in client.get_children_and_watch("/a"):
+            ignore(deferred)
+        peer.answer(GetChildren2Request, err=-101)
+        self.assert_set_again(peer)
+
+    def test_existence(self) -> None:
+        """Rule 4: an ``exists`` leaves a data watch on a node that is there, and an existence watch on one that is not."""
+        client, peer = self.make_connected()
+        for path in ("/there", "/missing"):
+            ignore(client.exists_and_watch(path)[1])
+        ignore(client.read_existence("/there2"))
+        ignore(client.read_existence("/missing2"))
+        for err in (0, -101, 0, -101):
+            self.assertTrue(peer.answer(ExistsRequest, b"" if err else StatResponse(STAT), err=err).watch)
+        self.assert_set_again(peer, data=("/there", "/there2"), exist=("/missing", "/missing2"))
+
+    def test_refused(self) -> None:
+        """Rule 4: what was refused leaves no watch."""
+        client, peer = self.make_connected()
+        for deferred in (*client.get_and_watch("/a"), *client.exists_and_watch("/b")):
+            ignore(deferred)
+        peer.answer(GetDataRequest, err=-102)
+        peer.answer(ExistsRequest, err=-102)
+        self.assert_set_again(peer)
+
+    def test_cut_off(self) -> None:
+        """Rule 4: what was cut off leaves no watch."""
+        client, peer = self.make_connected()
+        ignore(client.read_data("/a"))
+        self.assertEqual(len(peer.packets), 1)
+        self.assert_set_again(peer)
+
+    def test_no_watch_asked_for(self) -> None:
+        """Reads without a watch ask for none, and leave none."""
+        client, peer = self.make_connected()
+        ignore(client.get("/a"))
+        ignore(client.exists("/a"))
+        ignore(client.get_children("/a"))
+        self.assertFalse(peer.answer(GetDataRequest, DATA).watch)
+        self.assertFalse(peer.answer(ExistsRequest, StatResponse(STAT)).watch)
+        self.assertFalse(peer.answer(GetChildren2Request, NAMES).watch)
+        self.assert_set_again(peer)
+
+    def test_cancelled(self) -> None:
+        """Rule 12: the watch of a read that was cancelled on the wire stands, because the server has it."""
+        client, peer = self.make_connected()
+        read = client.read_data("/a")
+        self.settle()
+        read.cancel()
+        self.failureResultOf(read, CancelledError)
+        peer.answer(GetDataRequest, DATA)
+        self.assert_set_again(peer, data=("/a",))
+
+    def test_used_up(self) -> None:
+        """A watch that has fired is not set again."""
+        client, peer = self.make_connected()
+        ignore(client.read_data("/a"))
+        peer.answer(GetDataRequest, DATA)
+        peer.event(EventType.CHANGED, "/a")
+        self.assert_set_again(peer)
+
+    def test_fires_once(self) -> None:
+        """All who watch the same node are told by one event, and once."""
+        client, peer = self.make_connected()
+        watches = [client.get_and_watch("/a")[1], client.exists_and_watch("/a")[1], client.get_children_and_watch("/a")[1]]
+        peer.answer(GetDataRequest, DATA)
+        peer.answer(ExistsRequest, StatResponse(STAT))
+        peer.answer(GetChildren2Request, NAMES)
+        changed = WatchedEvent(EventType.CHANGED, "/a")
+        peer.event(*changed[:2])
+        self.assertEqual([self.successResultOf(watch) for watch in watches[:2]], [changed, changed])
+        self.assertNoResult(watches[2])
+        peer.event(EventType.CHILD, "/a")
+        self.assertEqual(self.successResultOf(watches[2]), WatchedEvent(EventType.CHILD, "/a"))
+        self.assertEqual(len(self.watch_events()), 2)
+
+    def test_watch_of_a_failed_read(self) -> None:
+        """The watch of a read that failed never fires."""
+        client, peer = self.make_connected()
+        read, watch = client.get_and_watch("/a")
+        peer.answer(GetDataRequest, err=-101)
+        self.failureResultOf(read, NoNodeException)
+        peer.event(EventType.CREATED, "/a")
+        self.assertNoResult(watch)
+
+    def test_cancelled_watch(self) -> None:
+        """Cancelling a watch tells nobody, and its event hurts nobody."""
+        client, peer = self.make_connected()
+        _, cancelled = client.get_and_watch("/a")
+        _, other = client.get_and_watch("/a")
+        peer.answer(GetDataRequest, DATA)
+        peer.answer(GetDataRequest, DATA)
+        cancelled.cancel()
+        self.failureResultOf(cancelled, CancelledError)
+        peer.event(EventType.CHANGED, "/a")
+        self.successResultOf(other)
+
+    def test_watch_again_from_a_watcher(self) -> None:
+        """A watcher that reads again, and watches again, when it is told keeps its new watch."""
+        client, peer = self.make_connected()
+        _, watch = client.get_and_watch("/a")
+        peer.answer(GetDataRequest, DATA)
+        watch.addCallback(lambda _: ignore(client.read_data("/a")))
+        peer.event(EventType.CHANGED, "/a")
+        peer.answer(GetDataRequest, DATA)
+        self.assert_set_again(peer, data=("/a",))
+
+    def test_survives_the_connection(self) -> None:
+        """Rule 5: a watch that was set again on a new connection fires for whoever waited on the old one."""
+        client, peer = self.make_connected()
+        _, watch = client.get_and_watch("/a")
+        peer.answer(GetDataRequest, DATA)
+        again = self.reconnect(peer)
+        again.answer(SetWatchesRequest)
+        self.assertNoResult(watch)
+        again.event(EventType.DELETED, "/a")
+        self.assertEqual(self.successResultOf(watch).type, EventType.DELETED)
+
+    def test_ends_with_the_session(self) -> None:
+        """With the session its watches fail, and the next session sets none again."""
+        client, peer = self.make_connected()
+        _, watch = client.get_and_watch("/a")
+        peer.answer(GetDataRequest, DATA)
+        self.reconnect(peer, accept=False).expire()
+        self.failureResultOf(watch, SessionExpiredException)
+        self.pass_time(0.5)
+        self.server.peer.accept(session_id=5)
+        self.assertEqual(self.server.peer.packets, [])
+
+
+class RelativeZxidTests(ClientTestCase):
+    """Rule 5: what setWatches is relative to."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.client, self.peer = self.make_connected()
+        ignore(self.client.read_data("/watched"))
+        self.peer.answer(GetDataRequest, DATA, zxid=50)
+
+    def relative_zxid(self) -> int:
+        self.peer = self.reconnect(self.peer)
+        _, request = self.peer.take(SetWatchesRequest)
+        return request.relativeZxid
+
+    def test_last_reply(self) -> None:
+        """Rule 5: it is the zxid of the last reply."""
+        self.show_zxid(self.client, self.peer, 60)
+        self.assertEqual(self.relative_zxid(), 60)
+
+    def test_failed_reply(self) -> None:
+        """Rule 5: a reply with an error has a zxid too."""
+        ignore(self.client.get("/a"))
+        self.peer.answer(GetDataRequest, err=-101, zxid=61)
+        self.assertEqual(self.relative_zxid(), 61)
+
+    def test_no_event(self) -> None:
+        """Rule 5: it is never an event's: others of the same transaction may still be unsent."""
+        self.peer.event(EventType.CHANGED, "/other", zxid=90)
+        self.assertEqual(self.relative_zxid(), 50)
+
+    def test_no_ping(self) -> None:
+        """Rule 5: it is never a ping's."""
+        self.peer.answers_pings = False
+        self.pass_time(4)
+        self.peer.pong(zxid=90)
+        self.assertEqual(self.relative_zxid(), 50)
+
+    def test_no_auth(self) -> None:
+        """Rule 5: it is never that of the answer to an identity."""
+        ignore(self.client.add_auth("digest", b"u:p"))
+        self.peer.send(reply(AUTH_XID, zxid=90))
+        again = self.reconnect(self.peer)
+        again.answer_auth()
+        self.assertEqual(again.take(SetWatchesRequest)[1].relativeZxid, 50)
+
+    def test_positive(self) -> None:
+        """Rule 5: a reply without a positive zxid changes nothing."""
+        for zxid in (0, -1):
+            ignore(self.client.get("/a"))
+            self.peer.answer(GetDataRequest, DATA, zxid=zxid)
+        self.assertEqual(self.relative_zxid(), 50)
+
+    def test_handshake_floor_without_events(self) -> None:
+        """Rule 5: an event's zxid is not claimed to have been seen in a handshake either."""
+        self.peer.event(EventType.CHANGED, "/other", zxid=90)
+        self.assertEqual(self.reconnect(self.peer, accept=False).hello.lastZxidSeen, 50)
+
+    def test_in_the_feed(self) -> None:
+        """The steps of the session tell the zxid up to which the client has seen everything."""
+        self.show_zxid(self.client, self.peer, 60)
+        self.peer.drop()
+        self.assertEqual(self.feed[-1], SessionEvent(SessionState.SUSPENDED, 1, 0, 60))
+
+
+class RearmingTests(ClientTestCase):
+    def watch_many(self, count: int, zxid: int = 50) -> tuple[Peer, list[str]]:
+        """Watch so many nodes that setting them again takes several packets."""
+        client, peer = self.make_connected()
+        self.client = client
+        paths = [f"/{number:04d}{'x' * 1000}" for number in range(count)]
+        for path in paths:
+            ignore(client.read_data(path))
+        while peer.packets:
+            peer.send(*(reply(packet.xid, DATA, zxid=zxid) for packet in peer.packets))
+            peer.packets.clear()
+        return peer, paths
+
+    def test_all_in_packets(self) -> None:
+        """Rule 5: all watches are set again, in several packets under 128 KiB where one would be too long."""
+        peer, paths = self.watch_many(300)
+        again = self.reconnect(peer)
+        said: list[str] = []
+        lengths = [packet.length for packet in again.packets]
+        while again.packets:
+            said.extend(again.take(SetWatchesRequest)[1].dataWatches)
+        self.assertEqual(said, paths)
+        self.assertEqual(len(lengths), 3)
+        self.assertLess(max(lengths), PACKET_LIMIT)
+
+    def test_cut_between_packets(self) -> None:
+        """Rule 5: when the connection goes between two packets, the zxid has not moved, and what was due comes again."""
+        peer, _ = self.watch_many(300, zxid=50)
+        again = self.reconnect(peer)
+        again.answer(SetWatchesRequest, zxid=90)
+        third = self.reconnect(again)
+        zxids = {third.take(SetWatchesRequest)[1].relativeZxid for _ in range(3)}
+        self.assertEqual(zxids, {50})
+
+    def test_cut_before_any_answer(self) -> None:
+        """Rule 5: when the connection goes before any answer, everything is set again as before."""
+        peer, paths = self.watch_many(10)
+        again = self.reconnect(peer)
+        _, first = again.take(SetWatchesRequest)
+        _, second = self.reconnect(again).take(SetWatchesRequest)
+        self.assertEqual(first, second)
+
+    def test_events_between_packets(self) -> None:
+        """Rule 5: what an event has used up between two packets is not set again after a cut; the rest is."""
+        peer, paths = self.watch_many(300)
+        again = self.reconnect(peer)
+        again.event(EventType.CHANGED, paths[0])
+        again.answer(SetWatchesRequest, zxid=90)
+        third = self.reconnect(again)
+        said = [path for _ in range(3) for path in third.take(SetWatchesRequest)[1].dataWatches]
+        self.assertEqual(said, paths[1:])
+
+    def test_moves_on_afterwards(self) -> None:
+        """Rule 5: once every packet is answered, the zxid moves on with the replies that follow."""
+        peer, _ = self.watch_many(300)
+        again = self.reconnect(peer)
+        for _ in range(3):
+            again.answer(SetWatchesRequest, zxid=90)
+        self.show_zxid(self.client, again, 95)
+        self.assertEqual(self.reconnect(again).take(SetWatchesRequest)[1].relativeZxid, 95)
+
+    def test_queued_behind_the_packets(self) -> None:
+        """Rule 5: a reply to a queued request, which comes behind all packets, moves the zxid."""
+        peer, _ = self.watch_many(3)
+        peer.drop()
+        read = self.client.get("/a")
+        again = self.reconnect(peer)
+        again.answer(SetWatchesRequest, zxid=90)
+        again.answer(GetDataRequest, DATA, zxid=91)
+        self.successResultOf(read)
+        self.assertEqual(self.reconnect(again).take(SetWatchesRequest)[1].relativeZxid, 91)
+
+    def test_floor_while_rearming(self) -> None:
+        """Rule 5: while watches are being set again, the handshake's zxid still moves with every reply."""
+        peer, _ = self.watch_many(300)
+        again = self.reconnect(peer)
+        again.answer(SetWatchesRequest, zxid=90)
+        self.assertEqual(self.reconnect(again, accept=False).hello.lastZxidSeen, 90)
+
+    def test_refused(self) -> None:
+        """Where a server refuses to set watches again, whoever waited for them is told, and the log."""
+        client, peer = self.make_connected()
+        _, watch = client.get_and_watch("/a")
+        peer.answer(GetDataRequest, DATA)
+        again = self.reconnect(peer)
+        again.answer(SetWatchesRequest, err=-6)
+        self.failureResultOf(watch, UnimplementedException)
+        self.assertIn("set again", "\n".join(self.log_lines(LogLevel.warn)))
+        self.assertEqual(self.reconnect(again).packets, [])
+
+    def test_feed_order(self) -> None:
+        """Rule 5: the events that the server owes come on the feed after the step that says it is connected again."""
+        client, peer = self.make_connected()
+        ignore(client.read_data("/a"))
+        peer.answer(GetDataRequest, DATA)
+        again = self.reconnect(peer)
+        again.event(EventType.CHANGED, "/a")
+        self.assertIsInstance(self.feed[-2], SessionEvent)
+        self.assertEqual(self.feed[-1], WatchedEvent(EventType.CHANGED, "/a"))
+
+
+class SetWatchesTests(ClientTestCase):
+    """``set_watches``: watches of a former session."""
+
+    def test_request(self) -> None:
+        """It sends what it is given, relative to the zxid that it is given."""
+        client, peer = self.make_connected()
+        done = client.set_watches(33, data=["/d"], exist=["/x"], children=["/c", "/d"])
+        request = peer.answer(SetWatchesRequest)
+        self.assertEqual(request, SetWatchesRequest(33, ("/d",), ("/x",), ("/c", "/d")))
+        self.successResultOf(done)
+
+    def test_set_again(self) -> None:
+        """What it has set is the session's, and is set again on the next connection."""
+        client, peer = self.make_connected()
+        ignore(client.set_watches(33, data=["/d"], exist=["/x"], children=["/c"]))
+        peer.answer(SetWatchesRequest, zxid=70)
+        _, request = self.reconnect(peer).take(SetWatchesRequest)
+        self.assertEqual(request, SetWatchesRequest(70, ("/d",), ("/x",), ("/c",)))
+
+    def test_owed_events_first(self) -> None:
+        """It fires when every event that the server owes has been delivered, and those are used up."""
+        client, peer = self.make_connected()
+        order: list[object] = []
+        client.add_listener(order.append)
+        client.set_watches(33, data=["/d"], children=["/c"]).addCallback(lambda _: order.append("done"))
+        xid, _ = peer.take(SetWatchesRequest)
+        peer.event(EventType.CHANGED, "/d")
+        peer.reply(xid)
+        self.assertEqual(order, [WatchedEvent(EventType.CHANGED, "/d"), "done"])
+        _, request = self.reconnect(peer).take(SetWatchesRequest)
+        self.assertEqual((request.dataWatches, request.childWatches), ((), ("/c",)))
+
+    def test_barrier(self) -> None:
+        """With nothing to set it still waits for the server, behind what is set again by itself."""
+        client, peer = self.make_connected()
+        ignore(client.read_data("/a"))
+        peer.answer(GetDataRequest, DATA)
+        again = self.reconnect(peer)
+        done = client.set_watches(33)
+        again.answer(SetWatchesRequest)
+        self.assertNoResult(done)
+        self.assertEqual(again.answer(SetWatchesRequest), SetWatchesRequest(33, (), (), ()))
+        self.successResultOf(done)
+
+    def test_many(self) -> None:
+        """Where it takes several packets it fires with the answer to the last."""
+        client, peer = self.make_connected()
+        done = client.set_watches(33, data=[f"/{number:04d}{'x' * 1000}" for number in range(300)])
+        self.assertEqual(peer.operations, [Operation.SET_WATCHES] * 3)
+        for _ in range(3):
+            self.assertNoResult(done)
+            peer.answer(SetWatchesRequest)
+        self.successResultOf(done)
+
+    def test_refused(self) -> None:
+        """Where a server has no such operation it fails, and nothing is set again later."""
+        client, peer = self.make_connected()
+        done = client.set_watches(33, data=["/d"])
+        peer.answer(SetWatchesRequest, err=-6)
+        self.failureResultOf(done, UnimplementedException)
+        self.assertEqual(self.reconnect(peer).packets, [])
+
+    def test_one_of_many_refused(self) -> None:
+        """Where one packet is refused it fails, once, when the last is answered."""
+        client, peer = self.make_connected()
+        done = client.set_watches(33, data=[f"/{number:04d}{'x' * 1000}" for number in range(300)])
+        peer.answer(SetWatchesRequest, err=-5)
+        peer.answer(SetWatchesRequest)
+        self.assertNoResult(done)
+        peer.answer(SetWatchesRequest)
+        self.failureResultOf(done, ZooKeeperException)
+
+    def test_cut_off(self) -> None:
+        """When the connection goes before its answer it fails, and its watches are not taken for set."""
+        client, peer = self.make_connected()
+        done = client.set_watches(33, data=["/d"])
+        peer.take(SetWatchesRequest)
+        again = self.reconnect(peer)
+        self.failureResultOf(done, ConnectionLossException)
+        self.assertEqual(again.packets, [])
+
+    def test_queued_for_a_session_that_ends(self) -> None:
+        """Asked for without a connection, in a session that then ends, it fails, and the next session gets nothing."""
+        client, peer = self.make_connected()
+        peer.drop()
+        done = client.set_watches(33, data=["/d"])
+        self.reconnect(peer, accept=False).expire()
+        self.failureResultOf(done, SessionExpiredException)
+        self.pass_time(0.5)
+        self.server.peer.accept(session_id=9)
+        self.assertEqual(self.server.peer.packets, [])
+
+
+class RemoveWatchesTests(ClientTestCase):
+    def watch(self) -> Peer:
+        self.client, peer = self.make_connected()
+        ignore(self.client.read_data("/a"))
+        peer.answer(GetDataRequest, DATA)
+        ignore(self.client.read_children("/a"))
+        peer.answer(GetChildren2Request, NAMES)
+        return peer
+
+    def test_removed(self) -> None:
+        """Watches that were removed at the server are not set again; the other kind is."""
+        peer = self.watch()
+        done = self.client.remove_watches("/a", WatchKind.DATA)
+        self.assertEqual(peer.answer(RemoveWatchesRequest), RemoveWatchesRequest("/a", 2))
+        self.successResultOf(done)
+        _, request = self.reconnect(peer).take(SetWatchesRequest)
+        self.assertEqual((request.dataWatches, request.childWatches), ((), ("/a",)))
+
+    def test_refused(self) -> None:
+        """When the server knows of no such watch it fails."""
+        peer = self.watch()
+        done = self.client.remove_watches("/a", WatchKind.ANY)
+        peer.answer(RemoveWatchesRequest, err=-121)
+        self.failureResultOf(done, NoWatcherException)
+
+    def test_nobody_is_told(self) -> None:
+        """The server's own note that a watch was removed is told to no watcher."""
+        client, peer = self.make_connected()
+        _, watch = client.get_and_watch("/a")
+        peer.answer(GetDataRequest, DATA)
+        done = client.remove_watches("/a", WatchKind.DATA)
+        xid, _ = peer.take(RemoveWatchesRequest)
+        peer.event(EventType.DATA_WATCH_REMOVED, "/a")
+        peer.reply(xid)
+        self.successResultOf(done)
+        self.assertNoResult(watch)
