@@ -89,9 +89,7 @@ class ZooKeeperClient:
         parsed = parse_servers(servers)
         self.connect_string = str(parsed)
         self._chroot = parsed.chroot
-        self._sessions = Sessions(
-            parsed.servers, session_timeout, reactor, limits or Limits(), random or Random()
-        )
+        self._sessions = Sessions(parsed.servers, session_timeout, reactor, limits or Limits(), random or Random())
         self._listeners: dict[_Listener, _Listener] = {}
 
     def __repr__(self) -> str:
@@ -328,9 +326,7 @@ class ZooKeeperClient:
         return answered
 
 
-def _record(
-    table: dict[str, list[Deferred[WatchedEvent]]], path: str, waiter: Deferred[WatchedEvent] | None
-) -> None:
+def _record(table: dict[str, list[Deferred[WatchedEvent]]], path: str, waiter: Deferred[WatchedEvent] | None) -> None:
     waiters = table.setdefault(path, [])
     if waiter is not None:
         waiters.append(waiter)

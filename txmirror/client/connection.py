@@ -245,7 +245,9 @@ class Connection(TwistedProtocol):
         if err:
             call.refuse(err, zxid)
         elif oversize is not None:
-            call.fail(ReplyTooLargeException(f"a reply of {oversize} bytes is over the limit", path=call.path, zxid=zxid))
+            call.fail(
+                ReplyTooLargeException(f"a reply of {oversize} bytes is over the limit", path=call.path, zxid=zxid)
+            )
         else:
             try:
                 result = call.decode(cursor, zxid)
@@ -261,7 +263,9 @@ class Connection(TwistedProtocol):
         try:
             kind = EventType(record.type)
         except ValueError:
-            self._log.warn("An event of the unknown type {type} for {path} was ignored.", type=record.type, path=record.path)
+            self._log.warn(
+                "An event of the unknown type {type} for {path} was ignored.", type=record.type, path=record.path
+            )
             return
         self._owner.fired(WatchedEvent(kind, record.path, header.zxid if header.zxid > 0 else None))
 

@@ -143,7 +143,9 @@ class Sessions:
             call.fail(ClosingException(path=call.path, applied=False))
         elif size > self._limits.max_request:
             limit = self._limits.max_request
-            call.fail(RequestTooLargeException(f"a request of {size} bytes is over the limit of {limit}", path=call.path))
+            call.fail(
+                RequestTooLargeException(f"a request of {size} bytes is over the limit of {limit}", path=call.path)
+            )
         elif connection is not None:
             connection.send(call)
         else:
@@ -230,9 +232,7 @@ class Sessions:
         if self._probing:
             hello = ConnectRequest(0, round(self._asked_timeout * 1000), 0, _NO_PASSWORD)
         else:
-            hello = ConnectRequest(
-                self._seen_zxid, round(self._asked_timeout * 1000), self.session_id, self._password
-            )
+            hello = ConnectRequest(self._seen_zxid, round(self._asked_timeout * 1000), self.session_id, self._password)
         self._connection = Connection(self._reactor, self, hello, self._limits)
         return self._connection
 
@@ -401,7 +401,9 @@ class Sessions:
         calls = self._queue.take_all()
         self._enter(SessionState.LOST)
         for call in calls:
-            call.fail(ConnectionLossException("no connection while the session may live", path=call.path, applied=False))
+            call.fail(
+                ConnectionLossException("no connection while the session may live", path=call.path, applied=False)
+            )
         self._tell(self.session)
 
     def _end_session(self, history: int | None = None) -> None:

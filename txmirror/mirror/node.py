@@ -253,7 +253,9 @@ class Node:
     def _timed_out(self, _: object, timeout: float) -> None:
         raise OperationTimeoutException(f"{self.path!r} could not be read within {timeout:g} s", path=self.path)
 
-    def _ask(self, answer: Deferred[_T], take: Callable[[_T], None], refused: Callable[[ZooKeeperException], None]) -> None:
+    def _ask(
+        self, answer: Deferred[_T], take: Callable[[_T], None], refused: Callable[[ZooKeeperException], None]
+    ) -> None:
         def failed(failure: Failure) -> None:
             if not isinstance(failure.value, ZooKeeperException):
                 failure.raiseException()

@@ -26,6 +26,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from unittest import SkipTest
 
@@ -101,12 +102,14 @@ class ZooKeeperProcess:
 
     It grants sessions of 1 to 10 seconds. Whoever makes one calls :meth:`cleanup` in the end.
 
+    :param jvm_options: Java's options; those for a quick start if not given.
     :raises SkipTest: see :func:`check_available`.
     :raises ServerFailed: it is required and not installed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, jvm_options: Sequence[str] = _JVM_OPTIONS) -> None:
         check_available()
+        self._jvm_options = tuple(jvm_options)
         self.port = _free_port()
         self._home = Path(tempfile.mkdtemp(prefix="txmirror-zookeeper-"))
         self._data = self._home / "data"
@@ -133,7 +136,7 @@ class ZooKeeperProcess:
         configuration = self._home / "zoo.cfg"
         configuration.write_text(_CONFIGURATION.format(data=self._data, port=self.port))
         main_class = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-        command = ["java", *_JVM_OPTIONS, "-cp", _CLASS_PATH, main_class, str(configuration)]
+        command = ["java", *self._jvm_options, "-cp", _CLASS_PATH, main_class, str(configuration)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, cwd=self._home, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT

@@ -1,0 +1,88 @@
+"""Runs the workloads of txmirror and kazoo side by side, on one server that it starts itself.
+
+Each run of a workload is a fresh process; from round to round the order of the peers is rotated. It prints medians of
+wall time and of the client's CPU seconds, and kazoo's ratio to ours, and writes all of it as JSON where asked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from txmirror.test.zookeeper import ZooKeeperProcess
+
+HERE = Path(__file__).parent
+PEERS = ("txmirror", "kazoo")
+WORKLOADS = {
+    "W1": "3,000 gets of 100 bytes, one after the other",
+    "W2": "20,000 gets, 1,000 outstanding",
+    "W3": "10,000 creates of 100 bytes, 1,000 outstanding",
+    "W4": "10,000 sets of 100 bytes over 5,000 nodes, 1,000 outstanding",
+    "W5": "5,000 watched nodes are set by another; until the last callback",
+}
+#: With a server's defaults each request crosses its worker pool, and the server is what is measured.
+JVM_OPTIONS = (
+    "-Xmx1g",
+    "-XX:+UseSerialGC",
+    "-Dzookeeper.nio.numWorkerThreads=0",
+    "-Dzookeeper.nio.numSelectorThreads=1",
+    "-Dzookeeper.forceSync=no",
+    "-Dzookeeper.snapCount=5000000",
+    "-Dzookeeper.preAllocSize=16384",
+)
+
+
+def run(peer: str, workload: str, servers: str) -> dict[str, float]:
+    """Run one workload in a process of its own."""
+    command = [sys.executable, str(HERE / f"{peer}_workloads.py"), workload, servers]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+    if done.returncode:
+        raise SystemExit(f"{peer} failed {workload}:\n{done.stderr}")
+    figures: dict[str, float] = json.loads(done.stdout)
+    return figures
+
+
+def main() -> None:
+    """Read the command line, run, and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("workloads", nargs="*", default=list(WORKLOADS), help="which to run (all)")
+    parser.add_argument("--rounds", type=int, default=3, help="how often (3)")
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    options = parser.parse_args()
+    for workload in options.workloads:
+        if workload not in WORKLOADS:
+            parser.error(f"there is no workload {workload!r}; there are {', '.join(WORKLOADS)}")
+
+    server = ZooKeeperProcess(JVM_OPTIONS)
+    figures: dict[str, dict[str, list[dict[str, float]]]] = {}
+    try:
+        server.start()
+        for _ in range(10):
+            run("txmirror", "W2", server.address)
+        for workload in options.workloads:
+            results = figures[workload] = {peer: [] for peer in PEERS}
+            for number in range(options.rounds):
+                for place in range(len(PEERS)):
+                    peer = PEERS[(number + place) % len(PEERS)]
+                    results[peer].append(run(peer, workload, server.address))
+            print(f"{workload}: {WORKLOADS[workload]}")
+            median = {
+                peer: {key: statistics.median(each[key] for each in results[peer]) for key in ("wall", "cpu")}
+                for peer in PEERS
+            }
+            for peer in PEERS:
+                print(f"  {peer:9} {median[peer]['wall']:8.3f} s   {median[peer]['cpu']:8.3f} s of CPU")
+            ratios = [f"{median['kazoo'][key] / median['txmirror'][key]:.1f} ({key})" for key in ("wall", "cpu")]
+            print(f"  kazoo's to txmirror's: {', '.join(ratios)}", flush=True)
+    finally:
+        server.cleanup()
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""The workloads as txmirror does them: ``txmirror_workloads.py W1 127.0.0.1:2181`` prints its figures as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+
+from clock import Clock
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+
+from txmirror.client import ZooKeeperClient
+from txmirror.mirror import Mirror
+
+DATA = b"x" * 100
+ROOT = "/txmirror-benchmark"
+
+
+def outstanding(most: int, requests: Iterable[Callable[[], Deferred[object]]]) -> Deferred[None]:
+    """Make requests, so many at a time; fires when all are answered."""
+    waiting = iter(requests)
+    done: Deferred[None] = Deferred()
+    running = 0
+
+    def begin() -> bool:
+        nonlocal running
+        for request in waiting:
+            running += 1
+            request().addCallbacks(answered, done.errback)
+            return True
+        return False
+
+    def answered(_: object) -> None:
+        nonlocal running
+        running -= 1
+        if not begin() and running == 0:
+            done.callback(None)
+
+    for _ in range(most):
+        begin()
+    if running == 0:
+        done.callback(None)
+    return done
+
+
+async def prepare(client: ZooKeeperClient, count: int) -> list[str]:
+    """Make nodes, empty the room they stand in first, and give their paths."""
+    await clear(client)
+    await client.create(ROOT)
+    paths = [f"{ROOT}/n{number}" for number in range(count)]
+    await outstanding(500, (lambda path=path: client.create(path, DATA) for path in paths))
+    return paths
+
+
+async def clear(client: ZooKeeperClient) -> None:
+    """Delete what an earlier run has left."""
+    if await client.exists(ROOT) is not None:
+        names = await client.get_children(ROOT)
+        await outstanding(500, (lambda name=name: client.delete(f"{ROOT}/{name}") for name in names))
+        await client.delete(ROOT)
+
+
+async def w1(client: ZooKeeperClient, clock: Clock) -> None:
+    (path,) = await prepare(client, 1)
+    clock.start()
+    for _ in range(3000):
+        await client.get(path)
+    clock.stop()
+
+
+async def w2(client: ZooKeeperClient, clock: Clock) -> None:
+    (path,) = await prepare(client, 1)
+    clock.start()
+    await outstanding(1000, ((lambda: client.get(path)) for _ in range(20_000)))
+    clock.stop()
+
+
+async def w3(client: ZooKeeperClient, clock: Clock) -> None:
+    await prepare(client, 0)
+    clock.start()
+    await outstanding(1000, ((lambda n=n: client.create(f"{ROOT}/n{n}", DATA)) for n in range(10_000)))
+    clock.stop()
+
+
+async def w4(client: ZooKeeperClient, clock: Clock) -> None:
+    paths = await prepare(client, 5000)
+    clock.start()
+    await outstanding(1000, ((lambda path=path: client.set(path, DATA)) for path in paths * 2))
+    clock.stop()
+
+
+async def w5(client: ZooKeeperClient, clock: Clock) -> None:
+    paths = await prepare(client, 5000)
+    mirror = Mirror(client.connect_string)
+    nodes = [mirror.get(path) for path in paths]
+    for node in nodes:
+        await node.children(timeout=None)
+        await node.value(timeout=None)
+    left = set(paths)
+    told: Deferred[None] = Deferred()
+
+    def changed(path: str, value: tuple[bytes, object]) -> None:
+        if value[0] == b"y" * 100:
+            left.discard(path)
+            if not left:
+                told.callback(None)
+
+    for node in nodes:
+        node.addValueWatcher("benchmark", lambda value, path=node.path: changed(path, value))
+    clock.start()
+    await outstanding(1000, ((lambda path=path: client.set(path, b"y" * 100)) for path in paths))
+    await told
+    clock.stop()
+    await mirror.close()
+
+
+async def main(reactor: object, workload: str, servers: str) -> None:
+    """Run a workload and print its figures."""
+    client, clock = ZooKeeperClient(servers), Clock()
+    await client.connect()
+    await {"W1": w1, "W2": w2, "W3": w3, "W4": w4, "W5": w5}[workload](client, clock)
+    await clear(client)
+    await client.close()
+    print(json.dumps(clock.figures))
+
+
+if __name__ == "__main__":
+    react(lambda reactor: Deferred.fromCoroutine(main(reactor, *sys.argv[1:])))
