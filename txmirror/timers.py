@@ -12,12 +12,16 @@ class Timer:
 
     :param clock: the reactor.
     :param expired: what to call when the time is over.
+    :ivar late: how many seconds after it was due the latest call was made. The reactor was busy for so long, or stopped:
+        what came in meanwhile is not read yet.
     """
 
     def __init__(self, clock: IReactorTime, expired: Callable[[], None]) -> None:
         self._clock = clock
         self._expired = expired
         self._call: IDelayedCall | None = None
+        self._due = 0.0
+        self.late = 0.0
 
     @property
     def running(self) -> bool:
@@ -27,7 +31,9 @@ class Timer:
     def start(self, delay: float) -> None:
         """Call once after ``delay`` seconds from now, and not when it was to be before."""
         self.stop()
-        self._call = self._clock.callLater(max(0.0, delay), self._fire)
+        delay = max(0.0, delay)
+        self._due = self._clock.seconds() + delay
+        self._call = self._clock.callLater(delay, self._fire)
 
     def stop(self) -> None:
         """Call no more, if that was still to come."""
@@ -37,4 +43,5 @@ class Timer:
 
     def _fire(self) -> None:
         self._call = None
+        self.late = self._clock.seconds() - self._due
         self._expired()

@@ -8,8 +8,8 @@ from typing import Any, Generic, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from txmirror.timers import Timer
 from txmirror.errors import ConnectionLossException, NoNodeException, ZooKeeperException, exception_for
+from txmirror.timers import Timer
 from txmirror.wire import Cursor, Request
 
 _T = TypeVar("_T")

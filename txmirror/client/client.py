@@ -144,7 +144,7 @@ class ZooKeeperClient:
 
     def exists_and_watch(self, path: str) -> tuple[Deferred[ZnodeStat | None], Deferred[WatchedEvent]]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.exists_and_watch`."""
-        watch: Deferred[WatchedEvent] = Deferred()
+        watch = self._watch()
         request = ExistsRequest(self._valid(path), True)
         stat = self._ask(
             request, path, _decode_stat_or_none, _missing, on_reply=self._watch_existence(request.path, watch)
@@ -157,7 +157,7 @@ class ZooKeeperClient:
 
     def get_and_watch(self, path: str) -> tuple[Deferred[tuple[bytes, ZnodeStat]], Deferred[WatchedEvent]]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.get_and_watch`."""
-        watch: Deferred[WatchedEvent] = Deferred()
+        watch = self._watch()
         request = GetDataRequest(self._valid(path), True)
         return self._ask(request, path, _decode_data, on_reply=self._watch_data(request.path, watch)), watch
 
@@ -167,7 +167,7 @@ class ZooKeeperClient:
 
     def get_children_and_watch(self, path: str) -> tuple[Deferred[list[str]], Deferred[WatchedEvent]]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.get_children_and_watch`."""
-        watch: Deferred[WatchedEvent] = Deferred()
+        watch = self._watch()
         request = GetChildren2Request(self._valid(path), True)
         return self._ask(request, path, _decode_names, on_reply=self._watch_children(request.path, watch)), watch
 
@@ -198,9 +198,11 @@ class ZooKeeperClient:
         if not self._chroot:
             self._sessions.add_listener(listener)
             return
+        if listener in self._listeners:
+            return
 
         def below_chroot(event: SessionEvent | WatchedEvent) -> None:
-            listener(event._replace(path=self._below(event.path)) if isinstance(event, WatchedEvent) else event)
+            listener(self._event_below(event) if isinstance(event, WatchedEvent) else event)
 
         self._listeners[listener] = below_chroot
         self._sessions.add_listener(below_chroot)
@@ -291,6 +293,14 @@ class ZooKeeperClient:
     def _below(self, path: str) -> str:
         """Take the chroot off a path that a server gave."""
         return path[len(self._chroot) :] or "/"
+
+    def _event_below(self, event: WatchedEvent) -> WatchedEvent:
+        return event._replace(path=self._below(event.path))
+
+    def _watch(self) -> Deferred[WatchedEvent]:
+        """Make what a caller waits for who wants to be told of a change."""
+        watch: Deferred[WatchedEvent] = Deferred()
+        return watch.addCallback(self._event_below) if self._chroot else watch
 
     def _decode_path(self, cursor: Cursor, zxid: int) -> str:
         return self._below(PathResponse.decode(cursor).path)

@@ -20,7 +20,6 @@ from twisted.python.failure import Failure
 
 from txmirror.client.calls import Call
 from txmirror.client.limits import Limits
-from txmirror.timers import Timer
 from txmirror.errors import (
     AuthFailedException,
     ClosingException,
@@ -28,6 +27,7 @@ from txmirror.errors import (
     ProtocolError,
     ReplyTooLargeException,
 )
+from txmirror.timers import Timer
 from txmirror.types import EventType, WatchedEvent
 from txmirror.wire import (
     AUTH_XID,
@@ -92,7 +92,6 @@ class Connection(TwistedProtocol):
         self._xid = 0
         self._timeout = 0.0
         self._timer = Timer(clock, self._tick)
-        self._tick_due = 0.0
         self._ping_sent: float | None = None
         self._on_ping: Callable[[int], None] | None = None
         self._last_sent = 0.0
@@ -177,7 +176,9 @@ class Connection(TwistedProtocol):
             except ProtocolError as error:
                 self.end(error)
         if self._decoder.fault is not None:
-            self.end(ProtocolError(f"{self._decoder.fault}, after {data[:16]!r}"))
+            # What a stranger says at the handshake tells who they are. Later bytes may be anybody's secrets.
+            said = f", after {data[:16]!r}" if self.handshaken_at is None else ""
+            self.end(ProtocolError(f"{self._decoder.fault}{said}"))
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """Fail what waited, then tell the owner."""
@@ -276,6 +277,8 @@ class Connection(TwistedProtocol):
         answer, self._on_ping = self._on_ping, None
         if answer is not None:
             answer(header.zxid)
+        elif self._timer.running:
+            self._schedule(self.heard)
 
     def _deliver_auth(self, header: ReplyHeader) -> None:
         if not self._auths:
@@ -290,10 +293,10 @@ class Connection(TwistedProtocol):
     # two thirds without an answer, or without anything at all.
 
     def _schedule(self, now: float) -> None:
-        due = min(self._last_sent + self._timeout / 3, self._verdict_due())
-        if self._ping_sent is not None:
-            due = self._verdict_due()
-        self._set_timer(max(0.0, due - now), now)
+        due = self._verdict_due()
+        if self._ping_sent is None:
+            due = min(due, self._last_sent + self._timeout / 3)
+        self._timer.start(due - now)
 
     def _verdict_due(self) -> float:
         waiting_since = self.heard
@@ -310,22 +313,18 @@ class Connection(TwistedProtocol):
             if now >= self._last_sent + self._timeout / 3 and self._ping_sent is None:
                 self._ping(now)
             self._schedule(now)
-        elif now - self._tick_due > self._timeout / 12:
+        elif self._timer.late > self._timeout / 12:
             # The reactor has stalled, not necessarily the server: what it said meanwhile is still in the socket's
             # buffer, and timers run before sockets are read. So it gets the time to be read.
             if self._ping_sent is None:
                 self._ping(now)
-            self._set_timer(self._timeout / 12, now)
+            self._timer.start(self._timeout / 12)
         else:
             self.end(ConnectionLossException(f"the server was silent for {self._timeout * 2 / 3 + overdue:.1f} s"))
 
     def _ping(self, now: float) -> None:
         self._ping_sent = self._last_sent = now
         self._write(_PING)
-
-    def _set_timer(self, delay: float, now: float) -> None:
-        self._tick_due = now + delay
-        self._timer.start(delay)
 
     def _write(self, data: bytes) -> None:
         cast(ITCPTransport, self.transport).write(data)

@@ -11,21 +11,21 @@ from random import Random
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
-from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.error import DNSLookupError
+from twisted.internet.error import ConnectingCancelledError, DNSLookupError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txmirror.audience import Audience
 from txmirror.client.calls import Call, RequestQueue, decode_nothing
 from txmirror.client.connection import Connection
 from txmirror.client.dialling import Dialler, Outcome
 from txmirror.client.holding import Holding
 from txmirror.client.identities import Identities
 from txmirror.client.limits import Limits
+from txmirror.client.reaching import reach
 from txmirror.client.servers import Server
-from txmirror.timers import Timer
 from txmirror.client.watches import SessionWatches, WatchSet
 from txmirror.errors import (
     ClosingException,
@@ -34,6 +34,7 @@ from txmirror.errors import (
     RequestTooLargeException,
     SessionExpiredException,
 )
+from txmirror.timers import Timer
 from txmirror.types import SessionEvent, SessionState, WatchedEvent
 from txmirror.wire import (
     AuthRequest,
@@ -58,10 +59,6 @@ TRANSITIONS: dict[SessionState, frozenset[SessionState]] = {
 Listener = Callable[["SessionEvent | WatchedEvent"], None]
 
 _NO_PASSWORD = bytes(16)
-
-#: How long after one address of a name the next is tried too, in seconds. It is also how long Twisted takes to tell that
-#: all have refused, so it is short.
-_ADDRESS_DELAY = 0.05
 
 
 def session_name(session_id: int) -> str:
@@ -94,7 +91,9 @@ class Sessions:
         self._dialler = Dialler(servers, random)
         self._queue = RequestQueue(reactor, limits.queued_requests, limits.queued_time)
         self._holding = Holding(reactor, self._safe_until)
-        self._listeners: list[Listener] = []
+        self._listeners: Audience[SessionEvent | WatchedEvent] = Audience(
+            lambda listener: self._log.failure("The listener {listener} failed.", listener=listener)
+        )
         self._identities = Identities()
         self.watches = SessionWatches()
 
@@ -167,7 +166,13 @@ class Sessions:
         packets = list(watches.packets(zxid)) or [SetWatchesRequest(zxid, (), (), ())]
         calls = [self.watches.bring_over(packet) for packet in packets]
         last = calls[-1]
-        done: Deferred[None] = Deferred()
+
+        def cancel(_: Deferred[None]) -> None:
+            for call in calls:
+                if call.deferred is not None:
+                    call.deferred.cancel()
+
+        done: Deferred[None] = Deferred(cancel)
         failures: list[Failure] = []
 
         def answered(result: Failure | None, call: Call[None]) -> None:
@@ -186,12 +191,11 @@ class Sessions:
 
     def add_listener(self, listener: Listener) -> None:
         """Tell ``listener`` every step and event from now on."""
-        self._listeners.append(listener)
+        self._listeners.add(listener, listener)
 
     def remove_listener(self, listener: Listener) -> None:
         """Tell ``listener`` nothing more."""
-        if listener in self._listeners:
-            self._listeners.remove(listener)
+        self._listeners.remove(listener)
 
     def when_unsafe(self) -> Deferred[None]:
         """Be told when nothing may be held on the strength of the session any longer."""
@@ -199,7 +203,7 @@ class Sessions:
 
     def close(self) -> Deferred[None]:
         """End the session and everything else, within a bounded time."""
-        if self._finished:
+        if self.session.state is SessionState.CLOSED:
             return succeed(None)
         done: Deferred[None] = Deferred()
         self._close_waiters.append(done)
@@ -222,11 +226,9 @@ class Sessions:
         self._attempt_timer.start(limit)
         factory = Factory.forProtocol(self._make_connection)
         factory.noisy = False
-        connecting = HostnameEndpoint(
-            self._reactor, server.host, server.port, timeout=limit + 1, attemptDelay=_ADDRESS_DELAY
-        ).connect(factory)
-        self._connecting = connecting
-        connecting.addCallbacks(self._reached, self._unreachable)
+        # The attempt has its own limit, which counts the handshake too.
+        self._connecting = Deferred.fromCoroutine(reach(self._reactor, server, factory, limit + 1))
+        self._connecting.addCallbacks(self._reached, self._unreachable)
 
     def _make_connection(self) -> Connection:
         if self._probing:
@@ -244,7 +246,7 @@ class Sessions:
         if self._finished:
             return
         self._attempt_timer.stop()
-        if isinstance(failure.value, CancelledError):
+        if isinstance(failure.value, (CancelledError, ConnectingCancelledError)):
             self._failed(Outcome.UNREACHABLE, "no connection in time")
         else:
             unresolved = isinstance(failure.value, DNSLookupError)
@@ -256,6 +258,11 @@ class Sessions:
                 waiter.errback(ConnectionLossException("no server's name can be resolved", applied=False))
 
     def _attempt_over(self) -> None:
+        limit = self._limits.attempt(self.session_timeout)
+        if self._attempt_timer.late > limit / 4:
+            # The reactor has stalled: the answer may be in the socket's buffer, and gets the time to be read.
+            self._attempt_timer.start(limit / 4)
+            return
         if self._connecting is not None:
             self._connecting.cancel()
         elif self._connection is not None:
@@ -305,6 +312,9 @@ class Sessions:
 
     def replied(self, zxid: int) -> None:
         """Note how far the data was seen."""
+        if not self._standing:
+            # Those to whom a probe speaks may have another history.
+            return
         self._seen_zxid = max(self._seen_zxid, zxid)
         if not self.watches.rearming:
             # While watches are being set again, what they are relative to must stay, or a packet that is cut off
@@ -315,7 +325,7 @@ class Sessions:
         """Tell a watch's waiters, then the feed."""
         for waiter in self.watches.fire(event):
             waiter.callback(event)
-        self._tell(event)
+        self._listeners.tell(event)
 
     def disconnected(self, connection: Connection, reason: Exception) -> None:
         """Suspend the session, or note a failed attempt; then try on."""
@@ -370,7 +380,7 @@ class Sessions:
             self._send_close(connection)
         waiters, self._connect_waiters = self._connect_waiters, []
         self._enter(SessionState.CONNECTED, epoch)
-        self._tell(self.session)
+        self._listeners.tell(self.session)
         for waiter in waiters:
             waiter.callback(None)
 
@@ -390,7 +400,7 @@ class Sessions:
         self._lost_timer.start(connection.heard + self.session_timeout * 4 / 3 - now)
         self._enter(SessionState.SUSPENDED)
         self._retry()
-        self._tell(self.session)
+        self._listeners.tell(self.session)
 
     def _presume_lost(self) -> None:
         self._log.warn(
@@ -400,11 +410,11 @@ class Sessions:
         )
         calls = self._queue.take_all()
         self._enter(SessionState.LOST)
+        self._listeners.tell(self.session)
         for call in calls:
             call.fail(
                 ConnectionLossException("no connection while the session may live", path=call.path, applied=False)
             )
-        self._tell(self.session)
 
     def _end_session(self, history: int | None = None) -> None:
         """Let go of everything that was the session's. The next one follows unasked."""
@@ -416,12 +426,12 @@ class Sessions:
         calls = self._queue.take_all()
         watches, self.watches = self.watches, SessionWatches()
         self._enter(SessionState.ENDED, history=history)
+        self._listeners.tell(self.session)
         self._holding.end()
         for call in calls:
             call.fail(SessionExpiredException(path=call.path))
         for waiter in watches.standing.waiters():
             waiter.errback(SessionExpiredException())
-        self._tell(self.session)
         if self._closing:
             self._finish()
 
@@ -455,13 +465,6 @@ class Sessions:
             before.history if history is None else history,
             self._watch_zxid,
         )
-
-    def _tell(self, event: SessionEvent | WatchedEvent) -> None:
-        for listener in list(self._listeners):
-            try:
-                listener(event)
-            except Exception:
-                self._log.failure("A listener failed on {event}.", event=event)
 
     def _safe_until(self) -> float:
         if self._connection is not None and self._standing:
@@ -515,6 +518,7 @@ class Sessions:
         closing, self._close_waiters = self._close_waiters, []
         self.session_id = 0
         self._enter(SessionState.CLOSED)
+        self._listeners.tell(self.session)
         self._holding.end()
         for call in calls:
             call.fail(ClosingException(path=call.path, applied=False))
@@ -523,6 +527,5 @@ class Sessions:
             waiter.errback(ClosingException())
         for connect in connecting:
             connect.errback(ClosingException(applied=False))
-        self._tell(self.session)
         for done in closing:
             done.callback(None)

@@ -6,13 +6,13 @@ change is told once to everybody, and nobody sees a second change before all hav
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from txmirror.audience import Audience
 from txmirror.errors import ZooKeeperException
 
 _T = TypeVar("_T")
@@ -37,12 +37,11 @@ class Cell(Generic[_T]):
     _log = Logger()
 
     def __init__(self, path: str, render: Callable[[_T | None], object], unsettled: set[Cell[Any]]) -> None:
-        self._path = path
         self._render = render
         self._unsettled = unsettled
-        self._watchers: dict[Hashable, Callable[..., object]] = {}
-        self._announcements: deque[_T | None] = deque()
-        self._announcing = False
+        self._watchers: Audience[_T | None] = Audience(
+            lambda key: self._log.failure("The watcher {key} of {path} failed.", key=key, path=path)
+        )
         self._readers: dict[Deferred[None], None] = {}
         self._settlers: dict[Deferred[None], None] = {}
         self._identity: object = None
@@ -60,13 +59,13 @@ class Cell(Generic[_T]):
     def mark(self) -> None:
         """Note that it has changed, or may have."""
         self.dirty = True
+        self.problem = None
         self._unsettled.add(self)
 
     def begin(self) -> None:
         """Note that a read is on its way: what happens from now on is another change."""
         self.reading = True
         self.dirty = False
-        self.problem = None
 
     def interrupt(self) -> None:
         """Note that a read was lost."""
@@ -89,7 +88,7 @@ class Cell(Generic[_T]):
         self._identity = identity
         self.value = value
         if changed:
-            self._announce(value)
+            self._watchers.tell(value)
 
     def settle(self) -> None:
         """Note that a read has succeeded and left a watch. If nothing happened since, whoever waits has waited enough."""
@@ -136,6 +135,11 @@ class Cell(Generic[_T]):
         return self.known and not self.dirty and not self.reading
 
     @property
+    def wanting(self) -> bool:
+        """Whether a read is to be begun: it is dirty, nothing is on its way, and it is not put off."""
+        return self.dirty and not self.reading and self.problem is None
+
+    @property
     def settled(self) -> bool:
         """Whether everything that has happened so far is shown, or cannot be."""
         return self.problem is not None or not (self.dirty or self.reading)
@@ -154,30 +158,11 @@ class Cell(Generic[_T]):
 
     def watch(self, key: Hashable, function: Callable[..., object]) -> None:
         """Call ``function`` with each change; in place of the former one with this key, if there was one."""
-        self._watchers[key] = function
+        self._watchers.add(key, lambda value: function(self._render(value)))
 
     def unwatch(self, key: Hashable) -> None:
         """Call nothing with this key any more."""
-        self._watchers.pop(key, None)
-
-    def _announce(self, value: _T | None) -> None:
-        self._announcements.append(value)
-        if self._announcing:
-            return
-        self._announcing = True
-        try:
-            while self._announcements:
-                self._tell(self._announcements.popleft())
-        finally:
-            self._announcing = False
-
-    def _tell(self, value: _T | None) -> None:
-        for key, function in list(self._watchers.items()):
-            if self._watchers.get(key) is function:
-                try:
-                    function(self._render(value))
-                except Exception:
-                    self._log.failure("The watcher {key} of {path} failed.", key=key, path=self._path)
+        self._watchers.remove(key)
 
     def _waiter(self, waiters: dict[Deferred[None], None]) -> Deferred[None]:
         waiter: Deferred[None] = Deferred(lambda cancelled: waiters.pop(cancelled, None))

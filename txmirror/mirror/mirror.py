@@ -6,12 +6,13 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txmirror import paths
+from txmirror.audience import Audience
 from txmirror.client import ZooKeeperClient
 from txmirror.errors import (
     ClosingException,
@@ -64,7 +65,9 @@ class Mirror(Service):
         self.feed: IWatchFeed = IWatchFeed(client)
         self._nodes: dict[str, Node] = {}
         self._unsettled: set[Cell[Any]] = set()
-        self._state_watchers: dict[Hashable, Callable[[MirrorState], object]] = {}
+        self._state_watchers: Audience[MirrorState] = Audience(
+            lambda key: self._log.failure("The state watcher {key} failed.", key=key)
+        )
         self.state = MirrorState.DISCONNECTED
         self._session = self.feed.session
         self._restore_zxid: int | None = None
@@ -88,6 +91,8 @@ class Mirror(Service):
             server's name can be resolved; attempts go on all the same. Fails with
             :exc:`~txmirror.errors.ClosingException` when the mirror is closed. Cancelling ends the wait.
         """
+        if self._closed is not None:
+            return fail(ClosingException(applied=False))
         self._started = True
         return self.client.connect()
 
@@ -158,7 +163,7 @@ class Mirror(Service):
 
         def taken(_: None) -> None:
             for node in list(self._nodes.values()):
-                node.refresh()
+                node.try_again()
 
         return self.client.add_auth(scheme, credentials).addCallback(taken)
 
@@ -170,11 +175,11 @@ class Mirror(Service):
 
         :param key: what to remove it by; a watcher with the same key is replaced.
         """
-        self._state_watchers[key] = function
+        self._state_watchers.add(key, function)
 
     def delStateWatcher(self, key: Hashable) -> None:
         """Call the state watcher with this key no more; silent if there is none."""
-        self._state_watchers.pop(key, None)
+        self._state_watchers.remove(key)
 
     # What nodes use.
 
@@ -252,7 +257,7 @@ class Mirror(Service):
         if self._session is event and self.is_connected():
             self._bring_over(event)
             for node in list(self._nodes.values()):
-                node.refresh()
+                node.try_again()
 
     def _bring_over(self, event: SessionEvent) -> None:
         """Set the watches that the session lacks as they stood; what changed meanwhile then fires.
@@ -300,12 +305,7 @@ class Mirror(Service):
 
     def _enter(self, state: MirrorState) -> None:
         self.state = state
-        for key, function in list(self._state_watchers.items()):
-            if self._state_watchers.get(key) is function:
-                try:
-                    function(state)
-                except Exception:
-                    self._log.failure("The state watcher {key} failed.", key=key)
+        self._state_watchers.tell(state)
 
     def _close_nodes(self, _: object) -> None:
         self.feed.remove_listener(self._happened)

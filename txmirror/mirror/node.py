@@ -14,6 +14,7 @@ from txmirror import paths
 from txmirror.errors import (
     ClosingException,
     ConnectionLossException,
+    InvalidStateException,
     NoNodeException,
     NotEmptyException,
     OperationTimeoutException,
@@ -55,8 +56,9 @@ class Node:
         self._value: Cell[tuple[bytes, ZnodeStat]] = Cell(path, _render_value, unsettled)
         self._children: Cell[tuple[str, ...]] = Cell(path, _render_children, unsettled)
         self._maybe_absent = False
-        self._retry = Timer(mirror.clock, self.refresh)
+        self._retry = Timer(mirror.clock, self.try_again)
         self._failures = 0
+        self._closed = False
 
     def __repr__(self) -> str:
         return f"<Node {self.path!r} {self.state.existence.value}>"
@@ -174,18 +176,25 @@ class Node:
         self.refresh()
 
     def refresh(self) -> None:
-        """Read what has to be read, if there is a connection to do it."""
+        """Read what has to be read, if there is a connection to do it. What could not be read waits for its time."""
         if not self._mirror.is_connected():
             return
-        if self._value.dirty and not self._value.reading:
+        if self._value.wanting:
             self._value.begin()
             if self._maybe_absent:
-                self._ask(self._feed.read_existence(self.path), self._existence_read, self._value_refused)
+                self._ask(self._value, self._feed.read_existence(self.path), self._existence_read)
             else:
-                self._ask(self._feed.read_data(self.path), self._value_read, self._value_refused)
-        if self._children.dirty and not self._children.reading and not self._maybe_absent:
+                self._ask(self._value, self._feed.read_data(self.path), self._value_read)
+        if self._children.wanting and not self._maybe_absent:
             self._children.begin()
-            self._ask(self._feed.read_children(self.path), self._children_read, self._children_refused)
+            self._ask(self._children, self._feed.read_children(self.path), self._children_read)
+
+    def try_again(self) -> None:
+        """Read also what could not be read the last time."""
+        for cell in (self._value, self._children):
+            if cell.problem is not None:
+                cell.mark()
+        self.refresh()
 
     def disconnected(self) -> None:
         """Let readers have what is known."""
@@ -215,14 +224,14 @@ class Node:
         self._value.armed = self._children.armed = True
 
     def disarm(self) -> None:
-        """Read again what has no watch: the server cannot set it without."""
-        for cell in (self._value, self._children):
-            if not cell.armed:
-                cell.mark()
+        """Read everything again: whatever watches there were, the server cannot set them again."""
+        self._value.mark()
+        self._children.mark()
         self.refresh()
 
     def close(self) -> None:
         """Let everybody go who waits. What was known stays readable."""
+        self._closed = True
         self._retry.stop()
         problem = ClosingException(path=self.path)
         self._value.close(problem)
@@ -230,6 +239,10 @@ class Node:
 
     def children_shown(self) -> Deferred[None]:
         """Fires when the children show everything that has happened so far, or cannot be read."""
+        if self._children.current and not self._children.armed:
+            # The session is new, and nothing would tell of what has just been written.
+            self._children.mark()
+            self.refresh()
         return succeed(None) if self._children.settled else self._children.to_settle()
 
     # Reading.
@@ -253,16 +266,27 @@ class Node:
     def _timed_out(self, _: object, timeout: float) -> None:
         raise OperationTimeoutException(f"{self.path!r} could not be read within {timeout:g} s", path=self.path)
 
-    def _ask(
-        self, answer: Deferred[_T], take: Callable[[_T], None], refused: Callable[[ZooKeeperException], None]
-    ) -> None:
-        def failed(failure: Failure) -> None:
-            if not isinstance(failure.value, ZooKeeperException):
-                failure.raiseException()
+    def _ask(self, cell: Cell[Any], answer: Deferred[_T], take: Callable[[_T], None]) -> None:
+        def answered(result: _T | Failure) -> None:
+            if self._closed:
+                return
+            if not isinstance(result, Failure):
+                take(result)
+            elif isinstance(result.value, _LOST):
+                # There is nothing to do until the next connection.
+                cell.interrupt()
+                return
+            elif isinstance(result.value, NoNodeException):
+                self._missing(cell)
+            elif isinstance(result.value, ZooKeeperException):
+                self._put_off(cell, result.value)
             else:
-                refused(failure.value)
+                result.raiseException()
+            # What happened while the read was on its way may not be in it.
+            self.refresh()
+            self._mirror.check_settled()
 
-        answer.addCallbacks(take, failed).addErrback(
+        answer.addBoth(answered).addErrback(
             lambda failure: self._log.failure("Reading {path} failed.", failure=failure, path=self.path)
         )
 
@@ -271,7 +295,6 @@ class Node:
             self._maybe_absent = False
             self._value.interrupt()
             self._children.mark()
-            self.refresh()
         elif self._in_time(self._value, reply.zxid):
             self._value.show(None, None, reply.zxid)
             self._children.show(None, None, reply.zxid)
@@ -279,23 +302,12 @@ class Node:
                 self._children.dirty = False
                 self._children.settle()
             self._value.settle()
-            self._mirror.check_settled()
 
     def _value_read(self, reply: DataReply) -> None:
         if self._in_time(self._value, reply.zxid):
             stat = reply.stat
             self._value.show((stat.czxid, stat.mzxid), (reply.data, stat), reply.zxid)
             self._value.settle()
-            self._mirror.check_settled()
-
-    def _value_refused(self, error: ZooKeeperException) -> None:
-        if isinstance(error, NoNodeException):
-            # A read of a missing node leaves no watch; to ask whether it exists does.
-            self._maybe_absent = True
-            self._value.interrupt()
-            self.refresh()
-        else:
-            self._refused(self._value, error)
 
     def _children_read(self, reply: ChildrenReply) -> None:
         if self._in_time(self._children, reply.zxid):
@@ -304,40 +316,29 @@ class Node:
             self._children.show((stat.czxid, names), names, reply.zxid)
             self._refresh_stat(stat, reply.zxid)
             self._children.settle()
-            self._mirror.check_settled()
 
-    def _children_refused(self, error: ZooKeeperException) -> None:
-        if isinstance(error, NoNodeException):
-            self._children.interrupt()
-            if self._value.current:
-                if self._value.value is not None:
-                    self.happened(EventType.DELETED)
-                else:
-                    self._children.dirty = False
-                    self._children.settle()
-                    self._mirror.check_settled()
+    def _missing(self, cell: Cell[Any]) -> None:
+        """Find out about a node that was not there: to read it leaves no watch, to ask whether it exists does."""
+        cell.interrupt()
+        if not self._value.current:
+            self._maybe_absent = True
+        elif self._value.value is not None:
+            self.happened(EventType.DELETED)
         else:
-            self._refused(self._children, error)
+            self._children.dirty = False
+            self._children.settle()
 
     def _in_time(self, cell: Cell[Any], zxid: int) -> bool:
-        """Tell whether a reply may be shown. A server that lags behind what was shown is asked again later."""
-        self._failures = 0
+        """Tell whether a reply may be shown."""
         if zxid >= cell.zxid:
+            self._failures = 0
             return True
-        cell.interrupt()
-        self._try_again()
+        self._put_off(cell, InvalidStateException("the server lags behind what was seen", path=self.path, zxid=zxid))
         return False
 
-    def _refused(self, cell: Cell[Any], error: ZooKeeperException) -> None:
-        if isinstance(error, _LOST):
-            cell.interrupt()
-            return
-        self._log.warn("{path} cannot be read: {error}. It is tried again.", path=self.path, error=str(error))
+    def _put_off(self, cell: Cell[Any], error: ZooKeeperException) -> None:
+        self._log.warn("{path} cannot be read: {reason}. It is tried again.", path=self.path, reason=str(error))
         cell.fail(error)
-        self._try_again()
-        self._mirror.check_settled()
-
-    def _try_again(self) -> None:
         if not self._retry.running:
             self._retry.start(_RETRY(self._failures))
             self._failures += 1

@@ -85,7 +85,7 @@ class Registration:
         self._corrections = 0
         self._stable_since = 0.0
         self._session_id = 0
-        self._said = ""
+        self._said: tuple[str, dict[str, str]] | None = None
         self._registered: list[Deferred[None]] = []
         self._withdrawn: list[Deferred[None]] = []
 
@@ -175,7 +175,7 @@ class Registration:
             # Somebody was faster. The node will show what they did.
             self._try_again()
         except ZooKeeperException as error:
-            self._say(f"{self.path} cannot be registered: {error}. It is tried again.")
+            self._say("{path} cannot be registered: {reason}. It is tried again.", reason=str(error))
             self._try_again()
 
     async def _put_in_place(self) -> None:
@@ -227,7 +227,7 @@ class Registration:
         if self._corrections == 1:
             return True
         pause = _PAUSE(self._corrections - 2)
-        self._say(f"Somebody keeps changing {self.path}: it is put back, but ever more slowly.")
+        self._say("Somebody keeps changing {path}: it is put back, but ever more slowly.")
         self._timer.start(pause)
         return False
 
@@ -238,7 +238,7 @@ class Registration:
         self._session_id = session_id
         self._stable_since = self._mirror.clock.seconds()
         self._failures = 0
-        self._said = ""
+        self._said = None
         self._log.info("Registered {path}.", path=self.path)
         self._fire(self._registered)
 
@@ -246,13 +246,13 @@ class Registration:
         self.state = RegistrationState.BLOCKED
         owner = stat.ephemeralOwner
         if owner == 0:
-            self._say(f"{self.path} is a persistent node: it cannot be registered until somebody deletes it.")
+            self._say("{path} is a persistent node: it cannot be registered until somebody deletes it.")
         elif owner == self._session_id:
-            self._say(f"{self.path} is still there from our former session: it is registered anew when that has ended.")
+            self._say("{path} is still there from our former session: it is registered anew when that has ended.")
         else:
             self._say(
-                f"{self.path} is registered by another session, {owner & 0xFFFFFFFFFFFFFFFF:#x}:"
-                " it is registered here when that has ended."
+                "{path} is registered by another session, {owner}: it is registered here when that has ended.",
+                owner=f"{owner & 0xFFFFFFFFFFFFFFFF:#x}",
             )
 
     def _gone(self) -> None:
@@ -270,8 +270,9 @@ class Registration:
         for waiter in fired:
             waiter.callback(None)
 
-    def _say(self, message: str) -> None:
+    def _say(self, format: str, **fields: str) -> None:
         """Warn, once for each new reason."""
-        if message != self._said:
-            self._said = message
-            self._log.warn("{message}", message=message)
+        said = (format, fields)
+        if said != self._said:
+            self._said = said
+            self._log.warn(format, path=self.path, **fields)

@@ -6,6 +6,7 @@ from twisted.logger import Logger
 
 from txmirror import paths
 from txmirror.mirror import Mirror
+from txmirror.service.printable import on_one_line
 from txmirror.types import ZnodeStat
 
 #: ZooKeeper's own nodes, which are nobody's services.
@@ -46,7 +47,7 @@ class Display:
     def _value_changed(self, value: tuple[bytes, ZnodeStat] | None) -> None:
         if value is not None:
             sign = "~" if self._shown else "+"
-            text = value[0].decode(errors="backslashreplace")
+            text = on_one_line(value[0].decode(errors="backslashreplace"))
             self._log.info("registry: {sign} {path}  {text}", sign=sign, path=self._path, text=text)
         elif self._shown:
             self._log.info("registry: - {path}", path=self._path)

@@ -10,6 +10,7 @@ from twisted.python import usage
 from txmirror import paths
 from txmirror.client import parse_servers
 from txmirror.registry import encode_payload
+from txmirror.service.printable import on_one_line
 
 #: The exit status for a command line that will not do (``EX_USAGE`` of BSD's sysexits).
 EX_USAGE = 64
@@ -75,7 +76,7 @@ class Options(usage.Options):
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
-            sys.stderr.write(f"txmirror: {error}\n")
+            sys.stderr.write(f"txmirror: {on_one_line(str(error))}\n")
             # Not left to twistd, which in some versions exits with 0 then.
             raise SystemExit(EX_USAGE) from None
 
@@ -93,7 +94,7 @@ class Options(usage.Options):
         if not self["embedded"] and not self["register"]:
             raise usage.UsageError("nothing to do: give --register PATH, or --embedded for a demonstration")
         try:
-            parse_servers(self["servers"] or "localhost:2181")
+            parse_servers("localhost:2181" if self["servers"] is None else self["servers"])
         except ValueError as error:
             raise usage.UsageError(f"--servers: {error}") from None
         try:

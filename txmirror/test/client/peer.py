@@ -42,7 +42,7 @@ from txmirror.wire import (
 )
 
 _T = TypeVar("_T")
-_RecordT = TypeVar("_RecordT", bound="Record", covariant=True)
+_RecordT_co = TypeVar("_RecordT_co", bound="Record", covariant=True)
 
 #: The session timeout of these tests in seconds: its third, its half and its twelfth are exact numbers.
 S = 12.0
@@ -64,12 +64,12 @@ class Record(Encodable, Protocol):
     def operation(self) -> Operation: ...
 
 
-class RecordType(Protocol[_RecordT]):
+class RecordType(Protocol[_RecordT_co]):
     """The class of a request's record."""
 
     operation: Operation
 
-    def decode(self, cursor: Cursor) -> _RecordT: ...
+    def decode(self, cursor: Cursor) -> _RecordT_co: ...
 
 
 class Packet(NamedTuple):
@@ -108,6 +108,7 @@ class Peer(TwistedProtocol):
     What a method sends has arrived at the client, with all that follows from it, when the method returns.
 
     :ivar answers_pings: whether pings are answered unasked, which they are.
+    :ivar ping_zxid: the zxid that they are answered with.
     :ivar pings: when pings came, in the reactor's seconds.
     :ivar hello: the client's handshake, once it has come.
     :ivar lost: whether the connection is gone.
@@ -120,6 +121,7 @@ class Peer(TwistedProtocol):
         self._packets: list[Packet] = []
         self._hello: ConnectRequest | None = None
         self.answers_pings = True
+        self.ping_zxid = 100
         self.pings: list[float] = []
         self.lost = False
 
@@ -130,6 +132,11 @@ class Peer(TwistedProtocol):
         """The client's handshake."""
         self._reactor.settle()
         assert self._hello is not None, "the client has not begun its handshake"
+        return self._hello
+
+    def hello_now(self) -> ConnectRequest:
+        """The client's handshake, for ``on_handshake``, which runs within a turn of the reactor."""
+        assert self._hello is not None
         return self._hello
 
     @property
@@ -149,7 +156,7 @@ class Peer(TwistedProtocol):
         """The operations of :attr:`packets`."""
         return [packet.operation for packet in self.packets]
 
-    def take(self, expected: RecordType[_RecordT]) -> tuple[int, _RecordT]:
+    def take(self, expected: RecordType[_RecordT_co]) -> tuple[int, _RecordT_co]:
         """Take the next packet, which must be of this kind.
 
         :returns: its xid and its record.
@@ -187,8 +194,8 @@ class Peer(TwistedProtocol):
         self.send(reply(xid, record, zxid=zxid, err=err))
 
     def answer(
-        self, expected: RecordType[_RecordT], record: Encodable | bytes = b"", *, zxid: int = 100, err: int = 0
-    ) -> _RecordT:
+        self, expected: RecordType[_RecordT_co], record: Encodable | bytes = b"", *, zxid: int = 100, err: int = 0
+    ) -> _RecordT_co:
         """Take the next packet, which must be of this kind, and answer it."""
         xid, request = self.take(expected)
         self.reply(xid, record, zxid=zxid, err=err)
@@ -237,7 +244,7 @@ class Peer(TwistedProtocol):
                 self.pings.append(self._reactor.seconds())
                 assert header.xid == PING_XID
                 if self.answers_pings:
-                    cast(ITCPTransport, self.transport).write(reply(PING_XID))
+                    cast(ITCPTransport, self.transport).write(reply(PING_XID, zxid=self.ping_zxid))
                     continue
             self._packets.append(Packet(header.xid, header.type, frame[cursor.offset :], len(frame)))
 
@@ -397,6 +404,16 @@ class ClientTestCase(SynchronousTestCase):
             server.peer.accept()
         return server.peer
 
+    def next_peer(self, server: Server, within: float = 6.0) -> Peer:
+        """Let time go by until a client connects to a server again, and give that connection."""
+        count = server.count
+        for _ in range(round(within / 0.1)):
+            if server.count > count:
+                break
+            self.pass_time(0.1)
+        self.assertEqual(server.count, count + 1)
+        return server.peer
+
     def show_zxid(self, client: ZooKeeperClient, peer: Peer, zxid: int) -> None:
         """Let the client see an ordered reply with this zxid."""
         answer = client.get("/zxid")
@@ -413,9 +430,7 @@ class ClientTestCase(SynchronousTestCase):
 
     def log_lines(self, *levels: LogLevel) -> list[str]:
         """What was logged so far; of these levels only, if any are given."""
-        return [
-            formatEvent(logged) for logged in self._log_events if not levels or logged.get("log_level") in levels
-        ]
+        return [formatEvent(logged) for logged in self._log_events if not levels or logged.get("log_level") in levels]
 
     def result_of(self, deferred: Deferred[_T]) -> _T:
         """Give what a Deferred has fired with, after all that is due."""
@@ -432,6 +447,11 @@ class ClientTestCase(SynchronousTestCase):
         closed = client.close()
         peer.answer(CloseSessionRequest)
         self.successResultOf(closed)
+
+    def keep(self, deferred: Deferred[_T]) -> Deferred[_T]:
+        """Let a Deferred be looked at until the test is over, and then fail without a word."""
+        self.addCleanup(ignore, deferred)
+        return deferred
 
     def _close_clients(self) -> None:
         closed = [client.close() for client in self._clients]

@@ -35,6 +35,7 @@ from txmirror.wire import (
     SetDataRequest,
     SetWatchesRequest,
     StatResponse,
+    WatcherEvent,
     encode_frame,
 )
 from txmirror.wire.jute import encode_int
@@ -137,8 +138,9 @@ class OrderTests(ClientTestCase):
         second = client.get("/b")
         self.assertEqual([packet.xid for packet in peer.packets], [1, 2, 3])
         peer.send(reply(1, DATA), reply(2), reply(3, DATA))
-        for deferred in (first, watches, second):
-            self.successResultOf(deferred)
+        self.successResultOf(first)
+        self.successResultOf(watches)
+        self.successResultOf(second)
 
     def test_pong_between_replies(self) -> None:
         """Rule 2: the answer to a ping takes no request's place."""
@@ -242,6 +244,11 @@ class ViolationTests(ClientTestCase):
     def test_event_that_is_cut_short(self) -> None:
         """An event whose record is cut short ends the connection."""
         self.assert_ends(reply(EVENT_XID, b"\0\0\0\1"), log="ends within")
+
+    def test_event_with_more_than_its_record(self) -> None:
+        """An event with bytes left over ends the connection."""
+        frame = reply(EVENT_XID, WatcherEvent(EventType.CHILD, 3, "/a").encode() + b"!")
+        self.assert_ends(frame, log="left")
 
     def test_event_of_an_unknown_type(self) -> None:
         """An event of a type that nobody knows yet is logged, and changes nothing."""

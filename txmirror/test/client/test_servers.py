@@ -17,7 +17,9 @@ hosts = (
     | st.ip_addresses(v=6).map(str)
 )
 servers = st.builds(Server, hosts, st.integers(1, 65535))
-chroots = st.lists(st.text(_LETTERS, min_size=1, max_size=5), max_size=3).map(lambda names: "".join(f"/{n}" for n in names))
+chroots = st.lists(st.text(_LETTERS, min_size=1, max_size=5), max_size=3).map(
+    lambda names: "".join(f"/{n}" for n in names)
+)
 connect_strings = st.builds(ConnectString, st.lists(servers, min_size=1, max_size=4).map(tuple), chroots)
 
 

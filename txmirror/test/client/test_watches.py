@@ -143,6 +143,8 @@ class PacketTests(SynchronousTestCase):
         long = "/" + "x" * PACKET_LIMIT
         packets = list(make_watches(["/a", long, "/b"], [], []).packets(1))
         self.assertEqual([packet.dataWatches for packet in packets], [("/a",), (long,), ("/b",)])
+        packets = list(make_watches([long], [long], []).packets(1))
+        self.assertEqual(packets, [SetWatchesRequest(1, (long,), (), ()), SetWatchesRequest(1, (), (long,), ())])
 
     @given(watch_tables, watch_tables, watch_tables, st.integers(1, 200))
     def test_any(self, data: list[str], exist: list[str], child: list[str], copies: int) -> None:
@@ -342,7 +344,11 @@ class RecordingTests(ClientTestCase):
     def test_fires_once(self) -> None:
         """All who watch the same node are told by one event, and once."""
         client, peer = self.make_connected()
-        watches = [client.get_and_watch("/a")[1], client.exists_and_watch("/a")[1], client.get_children_and_watch("/a")[1]]
+        watches = [
+            client.get_and_watch("/a")[1],
+            client.exists_and_watch("/a")[1],
+            client.get_children_and_watch("/a")[1],
+        ]
         peer.answer(GetDataRequest, DATA)
         peer.answer(ExistsRequest, StatResponse(STAT))
         peer.answer(GetChildren2Request, NAMES)
@@ -508,7 +514,7 @@ class RearmingTests(ClientTestCase):
 
     def test_cut_before_any_answer(self) -> None:
         """Rule 5: when the connection goes before any answer, everything is set again as before."""
-        peer, paths = self.watch_many(10)
+        peer, _ = self.watch_many(10)
         again = self.reconnect(peer)
         _, first = again.take(SetWatchesRequest)
         _, second = self.reconnect(again).take(SetWatchesRequest)
@@ -532,6 +538,17 @@ class RearmingTests(ClientTestCase):
             again.answer(SetWatchesRequest, zxid=90)
         self.show_zxid(self.client, again, 95)
         self.assertEqual(self.reconnect(again).take(SetWatchesRequest)[1].relativeZxid, 95)
+
+    def test_moves_on_after_a_cut(self) -> None:
+        """Rule 5: it does so too when an earlier attempt to set the watches again was cut off."""
+        peer, _ = self.watch_many(300)
+        again = self.reconnect(peer)
+        again.answer(SetWatchesRequest, zxid=90)
+        third = self.reconnect(again)
+        for _ in range(3):
+            third.answer(SetWatchesRequest, zxid=91)
+        self.show_zxid(self.client, third, 95)
+        self.assertEqual(self.reconnect(third).take(SetWatchesRequest)[1].relativeZxid, 95)
 
     def test_queued_behind_the_packets(self) -> None:
         """Rule 5: a reply to a queued request, which comes behind all packets, moves the zxid."""

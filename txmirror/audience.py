@@ -1,0 +1,51 @@
+"""Those who are told of something: in order, each thing to all before the next, and none disturbed by another."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+_T = TypeVar("_T")
+
+
+class Audience(Generic[_T]):
+    """Functions to call, each by a key of its own.
+
+    :param failed: called with the key of a function that has raised, while the exception is being handled.
+    """
+
+    def __init__(self, failed: Callable[[Hashable], object]) -> None:
+        self._failed = failed
+        self._functions: dict[Hashable, Callable[[_T], object]] = {}
+        self._waiting: deque[_T] = deque()
+        self._telling = False
+
+    def add(self, key: Hashable, function: Callable[[_T], object]) -> None:
+        """Call ``function`` from now on, in place of the former one with this key, if there was one."""
+        self._functions[key] = function
+
+    def remove(self, key: Hashable) -> None:
+        """Call nothing with this key any more; silent if there is nothing."""
+        self._functions.pop(key, None)
+
+    def tell(self, news: _T) -> None:
+        """Call everybody. What is told while that goes on is told to all after it."""
+        self._waiting.append(news)
+        if self._telling:
+            return
+        self._telling = True
+        try:
+            while self._waiting:
+                self._tell_all(self._waiting.popleft())
+        finally:
+            self._telling = False
+
+    def _tell_all(self, news: _T) -> None:
+        for key, function in list(self._functions.items()):
+            # An earlier one may have removed or replaced it.
+            if self._functions.get(key) is function:
+                try:
+                    function(news)
+                except Exception:
+                    self._failed(key)

@@ -1,0 +1,96 @@
+"""From a server's name to a TCP connection: the name is resolved anew each time, and all its addresses are tried.
+
+Twisted's ``HostnameEndpoint`` does much the same, but takes 0.3 seconds to say that a connection was refused, and does not
+take names with an underscore, which containers have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.internet.error import ConnectingCancelledError, DNSLookupError
+from twisted.internet.interfaces import IAddress, IHostResolution, IProtocol, IProtocolFactory, IResolutionReceiver
+from zope.interface import implementer
+
+from txmirror.client.servers import Server
+
+
+@implementer(IResolutionReceiver)
+class _Addresses:
+    """Collects the addresses of a name.
+
+    :ivar found: fires with them. Cancelling ends the resolution.
+    """
+
+    def __init__(self) -> None:
+        self.found: Deferred[list[IAddress]] = Deferred(self._cancel)
+        self._addresses: list[IAddress] = []
+        self._resolution: IHostResolution | None = None
+        self._over = False
+
+    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
+        """See ``IResolutionReceiver``."""
+        self._resolution = resolutionInProgress
+
+    def addressResolved(self, address: IAddress) -> None:
+        """See ``IResolutionReceiver``."""
+        self._addresses.append(address)
+
+    def resolutionComplete(self) -> None:
+        """See ``IResolutionReceiver``."""
+        if not self._over:
+            self._over = True
+            self.found.callback(self._addresses)
+
+    def _cancel(self, _: Deferred[list[IAddress]]) -> None:
+        self._over = True
+        if self._resolution is not None:
+            try:
+                self._resolution.cancel()
+            except NotImplementedError:
+                # Twisted's resolver in threads cannot: what it still finds is dropped.
+                pass
+
+
+async def reach(reactor: Any, server: Server, factory: IProtocolFactory, limit: float) -> IProtocol:
+    """Connect to a server.
+
+    :param reactor: connects, and resolves names.
+    :param limit: how long it may take, in seconds, not counting the resolution; the addresses share it.
+    :returns: the protocol that ``factory`` made.
+    :raises DNSLookupError: the name has no address.
+    :raises Exception: what the last address failed with.
+    """
+    addresses = await _resolve(reactor, server)
+    if not addresses:
+        raise DNSLookupError(f"no address for {server.host!r}")
+    for address in addresses[:-1]:
+        try:
+            return await _connect(reactor, address, factory, limit / len(addresses))
+        except (CancelledError, ConnectingCancelledError):
+            raise
+        except Exception:  # noqa: S112 - what matters is how the last one ends
+            continue
+    return await _connect(reactor, addresses[-1], factory, limit / len(addresses))
+
+
+async def _resolve(reactor: Any, server: Server) -> Sequence[IAddress]:
+    if isIPAddress(server.host):
+        return [IPv4Address("TCP", server.host, server.port)]
+    if isIPv6Address(server.host):
+        return [IPv6Address("TCP", server.host, server.port)]
+    receiver = _Addresses()
+    reactor.nameResolver.resolveHostName(receiver, server.host, server.port, transportSemantics="TCP")
+    return await receiver.found
+
+
+def _connect(reactor: Any, address: IAddress, factory: IProtocolFactory, limit: float) -> Deferred[IProtocol]:
+    kind = TCP6ClientEndpoint if isinstance(address, IPv6Address) else TCP4ClientEndpoint
+    assert isinstance(address, (IPv4Address, IPv6Address))
+    connected: Deferred[IProtocol] = kind(reactor, address.host, address.port, timeout=limit).connect(factory)
+    return connected

@@ -1,0 +1,65 @@
+"""The native client's contract, on the embedded server over loopback."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.trial.unittest import TestCase
+
+from txmirror.client import ZooKeeperClient
+from txmirror.embedded import EmbeddedServer
+from txmirror.test.client.contract import (
+    AbsenceContract,
+    ClientContract,
+    ContractServer,
+    ReconnectionContract,
+)
+from txmirror.test.integration.proxy import Proxy
+
+
+class Embedded:
+    """An embedded server of one test's own, behind a proxy."""
+
+    def __init__(self, reactor: Any) -> None:
+        self.server = EmbeddedServer(reactor)
+        host: Any = self.server.listen().getHost()
+        self._proxy = Proxy(reactor, host.port)
+
+    @property
+    def address(self) -> str:
+        return self._proxy.address
+
+    @property
+    def direct_address(self) -> str:
+        return self.server.address
+
+    def sessions(self) -> Deferred[set[int]]:
+        return succeed({session & 0xFFFFFFFFFFFFFFFF for session in self.server.sessions})
+
+    def disconnect(self) -> Deferred[None]:
+        self._proxy.cut()
+        return succeed(None)
+
+    def reconnect(self) -> Deferred[None]:
+        self._proxy.open()
+        return succeed(None)
+
+    def expire(self, session_id: int) -> Deferred[None]:
+        self.server.expire_session(session_id)
+        return succeed(None)
+
+    def stop(self) -> Deferred[Any]:
+        return gatherResults([self._proxy.close(), self.server.stop()])
+
+
+class EmbeddedServerTests(ClientContract, ReconnectionContract, AbsenceContract, TestCase):
+    """The whole contract."""
+
+    def start_server(self) -> Deferred[ContractServer]:
+        server = Embedded(self.reactor)
+        self.addCleanup(server.stop)
+        return succeed(server)
+
+    def make_client(self, servers: str, session_timeout: float) -> ZooKeeperClient:
+        return ZooKeeperClient(servers, session_timeout=session_timeout)

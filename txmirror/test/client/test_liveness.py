@@ -1,0 +1,342 @@
+"""Whether the server is still there: pings, silence, a reactor that stalls, and attempts that take too long."""
+
+from __future__ import annotations
+
+from twisted.logger import LogLevel
+
+from txmirror.errors import ConnectionLossException
+from txmirror.test.client.peer import (
+    PASSWORD,
+    SESSION,
+    STAT,
+    ClientTestCase,
+    Peer,
+    S,
+    ignore,
+    reply,
+    write,
+)
+from txmirror.types import EventType, SessionState
+from txmirror.wire import PING_XID, ConnectResponse, GetDataRequest, GetDataResponse, encode_frame
+
+DATA = GetDataResponse(b"", STAT)
+
+
+class PingTests(ClientTestCase):
+    def since_start(self, peer: Peer) -> list[float]:
+        """When pings came, in seconds since the test began."""
+        return [round(moment - 1000, 3) for moment in peer.pings]
+
+    def test_idle(self) -> None:
+        """Rule 6: an idle client pings after each third of the session's timeout, and goes on for ever."""
+        client, peer = self.make_connected()
+        self.pass_time(5 * S)
+        self.assertEqual(self.since_start(peer), [4.0 * number for number in range(1, 16)])
+        self.assertIs(client.session.state, SessionState.CONNECTED)
+
+    def test_negotiated(self) -> None:
+        """Rule 6: it is the negotiated timeout that counts."""
+        client = self.make_client(session_timeout=60.0)
+        ignore(client.connect())
+        peer = self.server.peer
+        peer.accept(timeout=6.0)
+        self.pass_time(6.1)
+        self.assertEqual(self.since_start(peer), [2.0, 4.0, 6.0])
+
+    def test_after_a_request(self) -> None:
+        """Rule 6: a request does what a ping does, so that the next ping is a third of the timeout after it."""
+        client, peer = self.make_connected()
+        self.pass_time(3)
+        self.show_zxid(client, peer, 5)
+        self.pass_time(3.9)
+        self.assertEqual(self.since_start(peer), [])
+        self.pass_time(0.2)
+        self.assertEqual(self.since_start(peer), [7.0])
+
+    def test_busy(self) -> None:
+        """Rule 6: a client that sends requests all the time sends no pings."""
+        client, peer = self.make_connected()
+        for _ in range(20):
+            self.pass_time(1)
+            self.show_zxid(client, peer, 5)
+        self.assertEqual(self.since_start(peer), [])
+
+    def test_while_events_come(self) -> None:
+        """Rule 6: what comes in does not put pings off: the server counts what it hears, not what it says."""
+        _, peer = self.make_connected()
+        for _ in range(36):
+            self.pass_time(1)
+            peer.event(EventType.CHILD, "/busy")
+        self.assertEqual(self.since_start(peer), [4.0 * number for number in range(1, 10)])
+
+    def test_with_a_slow_server(self) -> None:
+        """Rule 6: a server that takes its time to answer pings gets them no less often."""
+        _, peer = self.make_connected()
+        peer.answers_pings = False
+        for _ in range(4):
+            self.pass_time(5)
+            if peer.packets:
+                peer.packets.clear()
+                peer.pong()
+        gaps = [later - earlier for earlier, later in zip(peer.pings, peer.pings[1:], strict=False)]
+        self.assertLessEqual(max(gaps), 5.0)
+
+    def test_one_at_a_time(self) -> None:
+        """Rule 6: while one ping is unanswered no other is sent."""
+        _, peer = self.make_connected()
+        peer.answers_pings = False
+        self.pass_time(7.9)
+        self.assertEqual(len(peer.pings), 1)
+
+
+class SilenceTests(ClientTestCase):
+    def test_nothing_at_all(self) -> None:
+        """Rule 6: a connection on which nothing at all came for two thirds of the timeout is dead."""
+        client, peer = self.make_connected()
+        peer.answers_pings = False
+        self.pass_time(7.9)
+        self.assertIs(client.session.state, SessionState.CONNECTED)
+        self.pass_time(0.2)
+        self.assertTrue(peer.lost)
+        self.assertEqual(self.states()[:2], [SessionState.CONNECTED, SessionState.SUSPENDED])
+        self.assertIn("silent for 8.0 s", "\n".join(self.log_lines(LogLevel.warn)))
+
+    def test_half_open(self) -> None:
+        """Rule 6: so is one whose bytes go nowhere, though nobody has closed it."""
+        client, _ = self.make_connected()
+        self.reactor.links[0].stall()
+        self.pass_time(8.1)
+        self.assertEqual(self.server.count, 2)
+        self.server.peer.accept()
+        self.assertIs(client.session.state, SessionState.CONNECTED)
+
+    def test_unanswered_request(self) -> None:
+        """Rule 6: a connection is dead when a request goes unanswered for two thirds of the timeout, while events come."""
+        client, peer = self.make_connected()
+        self.pass_time(2)
+        answer = client.get("/a")
+        for _ in range(15):
+            self.pass_time(0.5)
+            peer.event(EventType.CHILD, "/busy")
+        self.assertNoResult(answer)
+        self.assertFalse(peer.lost)
+        self.pass_time(0.6)
+        self.assertTrue(peer.lost)
+        self.assertIsNone(self.failureResultOf(answer, ConnectionLossException).value.applied)
+
+    def test_unanswered_ping(self) -> None:
+        """Rule 6: a connection is dead when a ping goes unanswered for two thirds of the timeout, while events come."""
+        _, peer = self.make_connected()
+        peer.answers_pings = False
+        for _ in range(23):
+            self.pass_time(0.5)
+            peer.event(EventType.CHILD, "/busy")
+        self.assertFalse(peer.lost)
+        self.pass_time(0.6)
+        self.assertTrue(peer.lost)
+
+    def test_steady_writer_on_a_half_open_link(self) -> None:
+        """Rule 6: a client that keeps writing into a link that goes nowhere finds out just as soon."""
+        client, _ = self.make_connected()
+        self.reactor.links[0].stall()
+        for _ in range(17):
+            ignore(client.get("/a"))
+            self.pass_time(0.5)
+        self.assertIn(SessionState.SUSPENDED, self.states())
+
+    def test_slow_but_alive(self) -> None:
+        """Rule 6: a server that answers each request just in time is alive."""
+        client, peer = self.make_connected()
+        for _ in range(3):
+            answer = client.get("/a")
+            self.pass_time(7.5)
+            peer.answer(GetDataRequest, DATA)
+            self.successResultOf(answer)
+        self.assertFalse(peer.lost)
+
+    def test_many_in_flight(self) -> None:
+        """Rule 6: it is the oldest unanswered request that counts, and the answer to it makes the next one oldest."""
+        client, peer = self.make_connected()
+        for _ in range(6):
+            ignore(client.get("/a"))
+            self.pass_time(3)
+            if len(peer.packets) > 1:
+                peer.answer(GetDataRequest, DATA)
+        self.assertFalse(peer.lost)
+
+    def test_next_server_at_once(self) -> None:
+        """Rule 6: when a connection that lived is dead, the next server is tried at once."""
+        other = self.add_server()
+        client, peer = self.make_connected()
+        self.pass_time(2 * S)
+        peer.answers_pings = False
+        last_heard = peer.pings[-1]
+        self.pass_time(8.1)
+        self.assertEqual(other.times, [last_heard + 8])
+        other.peer.accept()
+        self.assertIs(client.session.state, SessionState.CONNECTED)
+
+    def test_in_time_for_the_session(self) -> None:
+        """Rule 6: a server that falls silent, and a black hole next in the list, do not cost the session."""
+        self.reactor.black_hole(self.add_server().host, 2181)
+        third = self.add_server()
+        _, peer = self.make_connected()
+        self.pass_time(2 * S)
+        self.reactor.links[0].stall()
+        last_sent = peer.pings[-1]
+        self.pass_time(S)
+        self.assertLess(third.times[0], last_sent + S + 0.1)
+
+
+class StallTests(ClientTestCase):
+    """A reactor that was busy elsewhere: timers run before sockets are read."""
+
+    def assert_survives(self, seconds: float) -> None:
+        """The server's answers wait in the socket's buffer; the connection lives."""
+        client, peer = self.make_connected()
+        self.pass_time(1)
+        answer = client.get("/a")
+        xid, _ = peer.take(GetDataRequest)
+        self.pass_time(0.1)
+        # What the server says while the client is stuck arrives when the timers have run.
+        self.stall_reactor(seconds)
+        self.run_timers_before_reading(peer, reply(xid, DATA))
+        self.successResultOf(answer)
+        self.assertFalse(peer.lost)
+        self.pass_time(2 * S)
+        self.assertEqual(self.states(), [SessionState.CONNECTED])
+
+    def run_timers_before_reading(self, peer: Peer, *frames: bytes) -> None:
+        """Run what is overdue, and only then let these bytes arrive."""
+        link = self.reactor.links[-1]
+        link.stall()
+        write(peer, *frames)
+        self.settle()
+        link.resume()
+        self.settle()
+
+    def test_half(self) -> None:
+        """Rule 6: a reactor that was stuck for half of the timeout keeps its connection."""
+        self.assert_survives(0.5 * S)
+
+    def test_nine_tenths(self) -> None:
+        """Rule 6: one that was stuck for nine tenths of the timeout does not take its own sleep for the server's."""
+        self.assert_survives(0.9 * S)
+
+    def test_more_than_the_timeout(self) -> None:
+        """Rule 6: nor does one that was stuck for longer than the timeout, if the server still answers."""
+        self.assert_survives(1.5 * S)
+
+    def test_idle(self) -> None:
+        """Rule 6: an idle connection that has slept asks before it judges."""
+        _, peer = self.make_connected()
+        self.stall_reactor(1.5 * S)
+        self.settle()
+        self.assertEqual(len(peer.pings), 1)
+        self.pass_time(S)
+        self.assertFalse(peer.lost)
+
+    def test_silent_all_the_same(self) -> None:
+        """Rule 6: a server that says nothing after the sleep either is dead a twelfth of the timeout later."""
+        client, peer = self.make_connected()
+        peer.answers_pings = False
+        self.stall_reactor(1.5 * S)
+        self.pass_time(0.9)
+        self.assertFalse(peer.lost)
+        self.pass_time(0.2)
+        self.assertTrue(peer.lost)
+        self.assertEqual(self.states(), [SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.LOST])
+        self.assertEqual(client.session.epoch, 1)
+
+    def test_ended_meanwhile(self) -> None:
+        """Rule 6: a server that has closed meanwhile is gone, and the next handshake tells what became of the session."""
+        client, peer = self.make_connected()
+        self.stall_reactor(1.5 * S)
+        peer.close()
+        self.pass_time(0.2)
+        self.server.peer.expire()
+        self.pass_time(0.2)
+        self.server.peer.accept(session_id=2)
+        self.assertEqual(client.session.epoch, 2)
+
+    def test_handshake_in_the_buffer(self) -> None:
+        """Rule 6: the answer to a handshake that came while the reactor was stuck is taken."""
+        client = self.make_client()
+        connected = client.connect()
+        peer = self.server.peer
+        self.assertTrue(peer.greeted)
+        self.stall_reactor(0.5 * S)
+        self.run_timers_before_reading(
+            peer, encode_frame(ConnectResponse(round(S * 1000), SESSION, PASSWORD, False).encode())
+        )
+        self.successResultOf(connected)
+
+    def test_pong_in_the_buffer(self) -> None:
+        """Rule 6: the answer to a ping that was sent before the sleep counts."""
+        _, peer = self.make_connected()
+        peer.answers_pings = False
+        self.pass_time(4.1)
+        self.assertEqual(len(peer.pings), 1)
+        peer.packets.clear()
+        peer.answers_pings = True
+        self.stall_reactor(S)
+        self.run_timers_before_reading(peer, reply(PING_XID))
+        self.pass_time(3 * S)
+        self.assertFalse(peer.lost)
+
+
+class AttemptTests(ClientTestCase):
+    def test_black_hole(self) -> None:
+        """Rule 6: an attempt at a host that answers nothing is over after a third of the timeout."""
+        self.reactor.black_hole(self.server.host, 2181)
+        other = self.add_server()
+        ignore(self.make_client(session_timeout=6.0).connect())
+        self.pass_time(1.9)
+        self.assertEqual(other.times, [])
+        self.pass_time(0.2)
+        self.assertEqual(other.times, [1002.0])
+
+    def test_black_hole_with_a_long_timeout(self) -> None:
+        """Rule 6: an attempt is over after four seconds, however long the timeout."""
+        self.reactor.black_hole(self.server.host, 2181)
+        other = self.add_server()
+        ignore(self.make_client(session_timeout=90.0).connect())
+        self.pass_time(4.1)
+        self.assertEqual(other.times, [1004.0])
+
+    def test_black_hole_in_the_log(self) -> None:
+        """Rule 6: the log says that the host could not be reached in time."""
+        self.reactor.black_hole(self.server.host, 2181)
+        ignore(self.make_client().connect())
+        self.pass_time(30)
+        lines = self.log_lines(LogLevel.warn)
+        self.assertEqual(len(lines), 1)
+        self.assertIn("10.0.0.1:2181", lines[0])
+        self.assertIn("no connection in time", lines[0])
+
+    def test_silent_host(self) -> None:
+        """Rule 6: the time for the handshake is in the same limit: a host that accepts and says nothing costs no more."""
+        other = self.add_server()
+        ignore(self.make_client().connect())
+        self.pass_time(3.9)
+        self.assertTrue(self.server.peer.greeted)
+        self.pass_time(0.2)
+        self.assertTrue(self.server.peer.lost)
+        self.assertEqual(other.times, [1004.0])
+        self.assertIn("no answer to the handshake in time", "\n".join(self.log_lines(LogLevel.warn)))
+
+    def test_dribbling_host(self) -> None:
+        """Rule 6: a host that dribbles its answer does not stretch the limit."""
+        ignore(self.make_client().connect())
+        peer = self.server.peer
+        for byte in (0, 0, 0):
+            self.pass_time(1)
+            peer.send(bytes([byte]))
+        self.pass_time(1.1)
+        self.assertTrue(peer.lost)
+
+    def test_no_limit_after_the_handshake(self) -> None:
+        """Rule 6: the limit ends with the handshake."""
+        client, _ = self.make_connected()
+        self.pass_time(S)
+        self.assertIs(client.session.state, SessionState.CONNECTED)

@@ -1,0 +1,624 @@
+"""A write's Deferred fires when the node, its watchers and its parent show it; where it fails, it says what is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from txmirror.errors import (
+    BadVersionException,
+    ConnectionLossException,
+    InvalidACLException,
+    NoAuthException,
+    NoChildrenForEphemeralsException,
+    NodeExistsException,
+    NoNodeException,
+    NotEmptyException,
+    RequestTooLargeException,
+    SessionExpiredException,
+    ZooKeeperException,
+)
+from txmirror.mirror import Existence, Node
+from txmirror.test.mirror.world import MirrorTestCase, S, ignore, watch_children, watch_value
+from txmirror.types import CREATOR_ALL_ACL, READ_ACL, SessionEvent, SessionState, WatchedEvent, ZnodeStat
+
+_T = TypeVar("_T")
+
+
+class WriteTestCase(MirrorTestCase):
+    def at_once(self, write: Deferred[Any], look: Callable[[], _T]) -> _T:
+        """Give what can be seen in the very moment in which a write's Deferred fires."""
+        seen: list[_T] = []
+        write.addCallback(lambda _: seen.append(look()))
+        self.settle()
+        self.successResultOf(write)
+        return seen[0]
+
+
+class SetTests(WriteTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.world.make("/a", b"one")
+
+    def test_result(self) -> None:
+        """M4: a set fires with the new stat."""
+        node = self.live("/a")
+        stat = self.done(node.set(b"two", 0))
+        self.assertEqual(stat.version, 1)
+        self.assertEqual(stat, self.done(self.other.exists("/a")))
+
+    def test_shown(self) -> None:
+        """M4: when a set fires, the node shows it."""
+        node = self.live("/a")
+        self.assertEqual(self.at_once(node.set(b"two", -1), lambda: node.state.value), b"two")
+
+    def test_readable(self) -> None:
+        """M4: a read that begins when a set has fired gives what was set, or what came later."""
+        node = self.live("/a")
+        read = self.at_once(node.set(b"two", -1), node.value)
+        self.assertEqual(self.successResultOf(read)[0], b"two")
+
+    def test_watchers(self) -> None:
+        """M4: when a set fires, the watchers have been called with it, once."""
+        node = self.live("/a")
+        values = watch_value(node)
+        self.assertEqual(self.at_once(node.set(b"two", -1), lambda: list(values)), [b"two"])
+        self.assertEqual(values, [b"two"])
+
+    def test_unknown_node(self) -> None:
+        """M4: a node that was never read shows what was written to it, too."""
+        node = self.mirror.get("/a")
+        values = watch_value(node)
+        self.assertEqual(self.at_once(node.set(b"two", -1), lambda: (node.state.value, values[-1])), (b"two", b"two"))
+
+    def test_in_order(self) -> None:
+        """M4: writes are done in the order in which they were called; each is told unless a later one is already known."""
+        node = self.live("/a")
+        values = watch_value(node)
+        seen: list[tuple[bytes, bytes | None]] = []
+
+        def look(stat: ZnodeStat, data: bytes) -> None:
+            seen.append((data, node.state.value))
+
+        for number in range(10):
+            node.set(b"%d" % number, -1).addCallback(look, b"%d" % number)
+        self.settle()
+        self.assertEqual([data for data, _ in seen], [b"%d" % number for number in range(10)])
+        self.assertTrue(all(shown is not None and shown >= data for data, shown in seen), seen)
+        self.assertEqual(values, sorted(set(values), key=lambda value: value or b""))
+        self.assertEqual(values[-1], b"9")
+
+    def test_overwritten(self) -> None:
+        """M4: where somebody else has written since, what fires is the first, and what is shown in the end the second."""
+        node = self.live("/a")
+        values = watch_value(node)
+        write = node.set(b"mine", -1)
+        ignore(self.other.set("/a", b"theirs"))
+        self.assertIn(self.at_once(write, lambda: node.state.value), (b"mine", b"theirs"))
+        self.assertEqual((node.state.value, values[-1]), (b"theirs", b"theirs"))
+        self.assertEqual(values, sorted(set(values), key=lambda value: value or b""))
+
+    def test_bad_version(self) -> None:
+        """M9: at another version nothing is written, and that is certain; the node shows what is there."""
+        node = self.live("/a")
+        error = self.assert_fails(node.set(b"two", 7), BadVersionException)
+        assert isinstance(error, ZooKeeperException)
+        self.assertIs(error.applied, False)
+        self.assertEqual(node.state.value, b"one")
+
+    def test_no_node(self) -> None:
+        """M9: where there is no node nothing is written."""
+        node = self.live("/missing")
+        error = self.assert_fails(node.set(b"two", -1), NoNodeException)
+        assert isinstance(error, ZooKeeperException)
+        self.assertIs(error.applied, False)
+        self.assertIs(node.state.existence, Existence.ABSENT)
+
+    def test_no_auth(self) -> None:
+        """M9: where it is not allowed nothing is written."""
+        self.done(self.other.set_acl("/a", READ_ACL))
+        node = self.live("/a")
+        error = self.assert_fails(node.set(b"two", -1), NoAuthException)
+        assert isinstance(error, ZooKeeperException)
+        self.assertIs(error.applied, False)
+        self.assertEqual(node.state.value, b"one")
+
+    def test_too_large(self) -> None:
+        """M9: what is too large for a request is never sent, and the connection stays."""
+        node = self.live("/a")
+        before = self.world.requests()
+        error = self.assert_fails(node.set(b"x" * 0xFFFFF, -1), RequestTooLargeException)
+        assert isinstance(error, ZooKeeperException)
+        self.assertIs(error.applied, False)
+        self.assertEqual(self.world.requests(), before)
+
+    def test_no_bytes(self) -> None:
+        """Data that is no bytes fails the Deferred, and quotes it."""
+        node = self.live("/a")
+        error = self.assert_fails(node.set("two", -1), TypeError)  # type: ignore[arg-type]
+        self.assertIn("'two'", str(error))
+
+    def test_connection_lost(self) -> None:
+        """M9: a write that was sent and not answered may have happened; on return the node shows that it has."""
+        node = self.live("/a")
+        self.world.link.stall(to_server=False)
+        write = node.set(b"two", -1)
+        self.settle()
+        self.world.leave()
+        error = self.assert_fails(write, ConnectionLossException)
+        assert isinstance(error, ZooKeeperException)
+        self.assertIsNone(error.applied)
+        self.assertEqual(node.state.value, b"one")
+        self.world.come_back()
+        self.assertEqual(node.state.value, b"two")
+        self.assert_equal_to_server("/a")
+
+    def test_connection_lost_before(self) -> None:
+        """M9: a write that never arrived fails in the same way; on return the node shows that it has not happened."""
+        node = self.live("/a")
+        self.world.link.stall(to_client=False)
+        write = node.set(b"two", -1)
+        self.settle()
+        self.world.leave()
+        error = self.assert_fails(write, ConnectionLossException)
+        assert isinstance(error, ZooKeeperException)
+        self.assertIsNone(error.applied)
+        self.world.come_back()
+        self.assertEqual(node.state.value, b"one")
+
+    def test_session_expired(self) -> None:
+        """M9: a write that waited for a connection, and whose session has ended, certainly has not happened."""
+        node = self.live("/a")
+        self.world.expire_away()
+        write = node.set(b"two", -1)
+        self.world.come_back()
+        error = self.assert_fails(write, SessionExpiredException)
+        assert isinstance(error, ZooKeeperException)
+        self.assertIs(error.applied, False)
+        self.assertEqual(node.state.value, b"one")
+
+    def test_away(self) -> None:
+        """M4: a write that is called while disconnected is done on return, within the same session."""
+        node = self.live("/a")
+        self.world.leave()
+        write = node.set(b"two", -1)
+        self.settle()
+        self.assertNoResult(write)
+        self.assertEqual(node.state.value, b"one")
+        self.world.come_back()
+        self.successResultOf(write)
+        self.assertEqual(node.state.value, b"two")
+
+    def test_presumed_lost(self) -> None:
+        """M9: a write that waited until the session was presumed lost was never sent."""
+        node = self.live("/a")
+        self.world.leave()
+        write = node.set(b"two", -1)
+        self.pass_time(S * 4 / 3)
+        error = self.assert_fails(write, ConnectionLossException)
+        assert isinstance(error, ZooKeeperException)
+        self.assertIs(error.applied, False)
+        self.world.come_back()
+
+    def test_cancelled(self) -> None:
+        """M9: to cancel a write that was sent ends the wait; the write happens, and the node shows it."""
+        node = self.live("/a")
+        values = watch_value(node)
+        write = node.set(b"two", -1)
+        write.cancel()
+        self.failureResultOf(write, CancelledError)
+        self.settle()
+        self.assertEqual((node.state.value, values), (b"two", [b"two"]))
+
+    def test_cancelled_away(self) -> None:
+        """M9: a write that is cancelled before it was sent never is."""
+        node = self.live("/a")
+        self.world.leave()
+        write, second = node.set(b"two", 0), node.set(b"three", 0)
+        write.cancel()
+        self.failureResultOf(write, CancelledError)
+        self.world.come_back()
+        self.assertEqual(self.successResultOf(second).version, 1)
+        self.assertEqual(node.state.value, b"three")
+
+    def test_then_deleted(self) -> None:
+        """M3: what was set before the node was deleted never shows after that."""
+        node = self.live("/a")
+        values = watch_value(node)
+        ignore(node.set(b"two", -1))
+        ignore(self.other.delete("/a"))
+        self.settle()
+        self.assertIs(node.state.existence, Existence.ABSENT)
+        self.assertIsNone(values[-1])
+        self.assertEqual(values.count(None), 1)
+
+
+class CreateTests(WriteTestCase):
+    def test_result(self) -> None:
+        """M4: a create fires with the node."""
+        node = self.live("/a")
+        self.assertIs(self.done(node.create(b"one")), node)
+
+    def test_shown(self) -> None:
+        """M4: when a create fires, the node shows it, and so do its watchers, once."""
+        node = self.live("/a")
+        values, children = watch_value(node), watch_children(node)
+        seen = self.at_once(node.create(b"one"), lambda: (node.state.value, node.state.children, *values, *children))
+        self.assertEqual(seen, (b"one", (), b"one", []))
+        self.assertEqual((values, children), ([b"one"], [[]]))
+        self.assert_equal_to_server("/a")
+
+    def test_unknown_node(self) -> None:
+        """M4: a node that was never read shows its creation too."""
+        node = self.mirror.get("/a")
+        self.assertEqual(self.at_once(node.create(b"one"), lambda: node.state.value), b"one")
+
+    def test_default(self) -> None:
+        """A node is created empty, persistent, and open to everybody."""
+        self.done(self.live("/a").create())
+        data, stat = self.done(self.other.get("/a"))
+        self.assertEqual((data, stat.ephemeralOwner), (b"", 0))
+        self.done(self.other.set("/a", b"x"))
+
+    def test_parent(self) -> None:
+        """M4: when a create fires, the parent's children show it, and their watchers have been called."""
+        parent, node = self.live("/"), self.live("/a")
+        children = watch_children(parent)
+        seen = self.at_once(node.create(), lambda: (parent.state.children, list(children)))
+        self.assertEqual(seen, (("a", "zookeeper"), [["a", "zookeeper"]]))
+
+    def test_parent_being_read(self) -> None:
+        """M4: a parent that has not been read yet is waited for."""
+        self.live("/zookeeper")
+        parent, node = self.mirror.get("/"), self.mirror.get("/a")
+        self.assertEqual(self.at_once(node.create(), lambda: parent.state.children), ("a", "zookeeper"))
+
+    def test_no_parent_in_the_mirror(self) -> None:
+        """M4: a parent that nobody asked for is not waited for, and not asked for either."""
+        node = self.live("/a")
+        before = self.world.requests()
+        self.done(node.create())
+        # The create, and the node's value and children, which its event has read again.
+        self.assertEqual(self.world.requests() - before, 3)
+
+    def test_parent_that_may_not_be_read(self) -> None:
+        """M4: a parent that may not be read holds no write up."""
+        self.done(self.other.add_auth("digest", b"joe:secret"))
+        acl = (*CREATOR_ALL_ACL, READ_ACL[0]._replace(permissions=4))
+        self.done(self.other.create("/p", b"", acl))
+        parent = self.mirror.get("/p")
+        self.assert_fails(parent.children(), NoAuthException)
+        self.done(self.live("/p/a").create())
+
+    def test_exists(self) -> None:
+        """M9: a node that is there already is not created; it is shown as it is."""
+        self.world.make("/a", b"theirs")
+        node = self.mirror.get("/a")
+        error = self.assert_fails(node.create(b"mine"), NodeExistsException)
+        assert isinstance(error, ZooKeeperException)
+        self.assertIs(error.applied, False)
+        self.assertEqual(node.state.value, b"theirs")
+
+    def test_no_parent(self) -> None:
+        """M9: without its parent a node is not created."""
+        node = self.live("/a/b/c")
+        error = self.assert_fails(node.create(), NoNodeException)
+        assert isinstance(error, ZooKeeperException)
+        self.assertIs(error.applied, False)
+
+    def test_makepath(self) -> None:
+        """M4: with ``makepath`` the nodes above are made, and all of them show."""
+        nodes = [self.live(path) for path in ("/", "/a", "/a/b", "/a/b/c")]
+        seen = self.at_once(nodes[-1].create(b"one", makepath=True), lambda: [node.state.children for node in nodes])
+        self.assertEqual(seen, [("a", "zookeeper"), ("b",), ("c",), ()])
+        self.assert_equal_to_server("/", "/a", "/a/b", "/a/b/c")
+
+    def test_makepath_partly_there(self) -> None:
+        """M4: nodes above that are there already are left as they are."""
+        self.world.make("/a", b"theirs")
+        self.done(self.live("/a/b/c").create(b"one", makepath=True))
+        self.assertEqual(self.live("/a").state.value, b"theirs")
+        self.assert_equal_to_server("/a/b", "/a/b/c")
+
+    def test_makepath_not_allowed_above(self) -> None:
+        """M4: with ``makepath`` nothing is asked of nodes further up than need be."""
+        self.world.make("/a")
+        self.world.make("/a/b")
+        self.done(self.other.set_acl("/", READ_ACL))
+        self.done(self.other.set_acl("/a", READ_ACL))
+        self.done(self.live("/a/b/c/d").create(makepath=True))
+
+    def test_makepath_exists(self) -> None:
+        """M9: ``makepath`` is no excuse for a node that is there already."""
+        self.world.make("/a")
+        self.assert_fails(self.live("/a").create(makepath=True), NodeExistsException)
+
+    def test_two_paths_at_once(self) -> None:
+        """M4: two creates that make the same path do not get into each other's way."""
+        first = self.live("/a/b/c").create(makepath=True)
+        second = self.live("/a/b/d").create(makepath=True)
+        self.settle()
+        self.successResultOf(first)
+        self.successResultOf(second)
+        self.assertEqual(self.live("/a/b").state.children, ("c", "d"))
+
+    def test_ephemeral(self) -> None:
+        """M4: an ephemeral node is the session's, and goes with it."""
+        node = self.live("/a")
+        self.done(node.create(b"one", ephemeral=True))
+        assert node.state.stat is not None
+        self.assertEqual(node.state.stat.ephemeralOwner, self.world.client.session_id)
+        self.world.expire()
+        self.pass_time(1.0)
+        self.assertIs(node.state.existence, Existence.ABSENT)
+        self.assert_equal_to_server("/", "/a")
+
+    def test_below_an_ephemeral(self) -> None:
+        """M9: an ephemeral node has no children."""
+        self.world.make("/a", ephemeral=True)
+        error = self.assert_fails(self.live("/a/b").create(), NoChildrenForEphemeralsException)
+        assert isinstance(error, ZooKeeperException)
+        self.assertIs(error.applied, False)
+
+    def test_sequence(self) -> None:
+        """M4: a sequence create fires with the node that was made, under the name that the server gave."""
+        parent = self.live("/")
+        prefix = self.live("/a-")
+        nodes = [self.done(prefix.create(b"%d" % number, sequence=True)) for number in range(2)]
+        self.assertEqual([node.path for node in nodes], ["/a-0000000000", "/a-0000000001"])
+        self.assertEqual([node.state.value for node in nodes], [b"0", b"1"])
+        self.assertIs(nodes[0], self.mirror.get("/a-0000000000"))
+        self.assertIs(prefix.state.existence, Existence.ABSENT)
+        self.assertEqual(parent.state.children, ("a-0000000000", "a-0000000001", "zookeeper"))
+        self.assert_equal_to_server("/", *(node.path for node in nodes))
+
+    def test_sequence_shown(self) -> None:
+        """M4: when a sequence create fires, the node and its parent show it."""
+        parent = self.live("/")
+
+        def look(made: Node) -> tuple[bytes | None, bool]:
+            return made.state.value, made.path[1:] in (parent.state.children or ())
+
+        write = self.live("/a-").create(b"one", sequence=True).addCallback(look)
+        self.assertEqual(self.done(write), (b"one", True))
+
+    def test_sequence_below(self) -> None:
+        """M4: a sequence node of a parent that is missing is made with ``makepath``."""
+        node = self.done(self.live("/p/a-").create(b"one", sequence=True, ephemeral=True, makepath=True))
+        self.assertEqual((node.path, node.state.value), ("/p/a-0000000000", b"one"))
+
+    def test_acl(self) -> None:
+        """A node gets the ACL that it was given."""
+        self.done(self.live("/a").create(b"one", acl=READ_ACL))
+        self.assertEqual(tuple(self.done(self.other.get_acl("/a"))[0]), READ_ACL)
+
+    def test_bad_acl(self) -> None:
+        """M9: an ACL that the server refuses makes no node."""
+        error = self.assert_fails(self.live("/a").create(acl=()), InvalidACLException)
+        assert isinstance(error, ZooKeeperException)
+        self.assertIs(error.applied, False)
+
+    def test_connection_lost(self) -> None:
+        """M9: a create that was sent and not answered may have happened; on return the node and its parent show it."""
+        parent, node = self.live("/"), self.live("/a")
+        self.world.link.stall(to_server=False)
+        write = node.create(b"one")
+        self.settle()
+        self.world.leave()
+        error = self.assert_fails(write, ConnectionLossException)
+        assert isinstance(error, ZooKeeperException)
+        self.assertIsNone(error.applied)
+        self.world.come_back()
+        self.assertEqual((node.state.value, parent.state.children), (b"one", ("a", "zookeeper")))
+
+    def test_cancelled(self) -> None:
+        """M9: to cancel a create that was sent ends the wait; the node and its parent show it."""
+        parent, node = self.live("/"), self.live("/a")
+        write = node.create(b"one")
+        write.cancel()
+        self.failureResultOf(write, CancelledError)
+        self.settle()
+        self.assertEqual((node.state.value, parent.state.children), (b"one", ("a", "zookeeper")))
+
+    def test_cancelled_while_the_parent_is_read(self) -> None:
+        """M9: to cancel the wait for the parent disturbs nothing."""
+        parent, node = self.live("/"), self.live("/a")
+        write = node.create(b"one")
+        while node.state.value is None:
+            self.world.step(1)
+        self.assertNoResult(write)
+        write.cancel()
+        self.failureResultOf(write, CancelledError)
+        self.settle()
+        self.assertEqual(parent.state.children, ("a", "zookeeper"))
+
+    def test_disconnected_while_the_parent_is_read(self) -> None:
+        """M4: a create whose parent could not be read again before the connection went fires when it has been."""
+        parent, node = self.live("/"), self.live("/a")
+        write = node.create(b"one")
+        while node.state.value is None:
+            self.world.step(1)
+        self.world.leave()
+        self.assertNoResult(write)
+        self.world.come_back()
+        self.successResultOf(write)
+        self.assertEqual(parent.state.children, ("a", "zookeeper"))
+
+    def test_in_a_new_session(self) -> None:
+        """M4: a create that is called between two sessions is shown by the parent when it fires, though the parent has
+        no watch yet.
+        """
+        parent, node = self.live("/"), self.live("/a")
+        writes: list[Deferred[tuple[bytes | None, tuple[str, ...] | None]]] = []
+
+        def look(made: Node) -> tuple[bytes | None, tuple[str, ...] | None]:
+            return made.state.value, parent.state.children
+
+        def between(event: SessionEvent | WatchedEvent) -> None:
+            if isinstance(event, SessionEvent) and event.state is SessionState.ENDED:
+                writes.append(node.create(b"one").addCallback(look))
+
+        self.world.client.add_listener(between)
+        self.world.expire()
+        self.pass_time(2.5)
+        self.assertEqual(self.successResultOf(writes[0]), (b"one", ("a", "zookeeper")))
+
+
+class DeleteTests(WriteTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.world.make("/a", b"one")
+
+    def test_shown(self) -> None:
+        """M4: when a delete fires, the node shows it, and so do its watchers, once."""
+        node = self.live("/a")
+        values, children = watch_value(node), watch_children(node)
+        seen = self.at_once(node.delete(), lambda: (node.state.existence, *values, *children))
+        self.assertEqual(seen, (Existence.ABSENT, None, None))
+        self.assertEqual((values, children), ([None], [None]))
+
+    def test_result(self) -> None:
+        """M4: a delete fires with None."""
+        self.assertIsNone(self.done(self.live("/a").delete(0)))
+
+    def test_read(self) -> None:
+        """M4: a read that begins when a delete has fired finds nothing."""
+        node = self.live("/a")
+        read = self.at_once(node.delete(), node.value)
+        self.failureResultOf(read, NoNodeException)
+
+    def test_unknown_node(self) -> None:
+        """M4: a node that was never read shows its deletion too."""
+        node = self.mirror.get("/a")
+        self.assertIs(self.at_once(node.delete(), lambda: node.state.existence), Existence.ABSENT)
+        self.assert_equal_to_server("/a")
+
+    def test_parent(self) -> None:
+        """M4: when a delete fires, the parent's children show it, and their watchers have been called."""
+        parent, node = self.live("/"), self.live("/a")
+        children = watch_children(parent)
+        seen = self.at_once(node.delete(), lambda: (parent.state.children, list(children)))
+        self.assertEqual(seen, (("zookeeper",), [["zookeeper"]]))
+
+    def test_created_again(self) -> None:
+        """M4: a node that was deleted can be created, again and again, and shows each."""
+        node = self.live("/a")
+        for number in range(5):
+            self.assertIs(self.at_once(node.delete(), lambda: node.state.existence), Existence.ABSENT)
+            data = b"%d" % number
+            self.assertEqual(self.at_once(node.create(data), lambda: node.state.value), data)
+        self.assert_equal_to_server("/", "/a")
+
+    def test_created_again_by_somebody_else(self) -> None:
+        """M4: a node that somebody else creates at once after it was deleted is shown in the end."""
+        node = self.live("/a")
+        write = node.delete()
+        ignore(self.other.create("/a", b"theirs"))
+        self.settle()
+        self.successResultOf(write)
+        self.assertEqual(node.state.value, b"theirs")
+        self.assert_equal_to_server("/", "/a")
+
+    def test_then_changes_are_seen(self) -> None:
+        """M5: a node that was never read, and was deleted, is followed all the same."""
+        node = self.mirror.get("/a")
+        self.done(node.delete())
+        self.world.make("/a", b"two")
+        self.assertEqual(node.state.value, b"two")
+        self.assert_equal_to_server("/a")
+
+    def test_bad_version(self) -> None:
+        """M9: at another version nothing is deleted."""
+        node = self.live("/a")
+        error = self.assert_fails(node.delete(7), BadVersionException)
+        assert isinstance(error, ZooKeeperException)
+        self.assertIs(error.applied, False)
+        self.assertEqual(node.state.value, b"one")
+
+    def test_missing(self) -> None:
+        """M9: what is not there cannot be deleted."""
+        self.assert_fails(self.live("/missing").delete(), NoNodeException)
+
+    def test_not_empty(self) -> None:
+        """M9: a node with children is not deleted."""
+        self.world.make("/a/b")
+        node = self.live("/a")
+        error = self.assert_fails(node.delete(), NotEmptyException)
+        assert isinstance(error, ZooKeeperException)
+        self.assertIs(error.applied, False)
+        self.assertEqual(node.state.children, ("b",))
+
+    def test_recursive(self) -> None:
+        """M4: a recursive delete takes everything below, and all of it shows."""
+        paths = ("/a/b", "/a/b/c", "/a/b/d", "/a/e", "/a/e/f")
+        for path in paths:
+            self.world.make(path)
+        nodes = [self.live(path) for path in ("/a", *paths)]
+        seen = self.at_once(nodes[0].delete(recursive=True), lambda: nodes[0].state.existence)
+        self.assertIs(seen, Existence.ABSENT)
+        self.assertEqual({node.state.existence for node in nodes}, {Existence.ABSENT})
+        self.assert_equal_to_server("/", "/a", *paths)
+
+    def test_recursive_without_children(self) -> None:
+        """M4: a node without children is deleted like any other."""
+        self.done(self.live("/a").delete(recursive=True))
+        self.assert_equal_to_server("/", "/a")
+
+    def test_recursive_missing(self) -> None:
+        """M9: a recursive delete of what is not there says so."""
+        self.assert_fails(self.live("/missing").delete(recursive=True), NoNodeException)
+
+    def test_recursive_version(self) -> None:
+        """M9: at another version nothing is deleted, recursively neither, and nothing below."""
+        self.world.make("/a/b")
+        node = self.live("/a")
+        self.assert_fails(node.delete(7, recursive=True), BadVersionException)
+        self.assertEqual(node.state.children, ("b",))
+
+    def test_recursive_while_others_create(self) -> None:
+        """M4: what comes below while a recursive delete runs goes too."""
+        self.world.make("/a/b")
+        node = self.live("/a")
+        write = node.delete(recursive=True)
+        for number in range(10):
+            ignore(self.other.create(f"/a/{number}"))
+            ignore(self.other.create(f"/a/b/{number}"))
+            self.world.step(3)
+        self.settle()
+        self.successResultOf(write)
+        self.assert_equal_to_server("/", "/a", "/a/b")
+
+    def test_connection_lost(self) -> None:
+        """M9: a delete that was sent and not answered may have happened; on return the node and its parent show it."""
+        parent, node = self.live("/"), self.live("/a")
+        self.world.link.stall(to_server=False)
+        write = node.delete()
+        self.settle()
+        self.world.leave()
+        error = self.assert_fails(write, ConnectionLossException)
+        assert isinstance(error, ZooKeeperException)
+        self.assertIsNone(error.applied)
+        self.world.come_back()
+        self.assertIs(node.state.existence, Existence.ABSENT)
+        self.assertEqual(parent.state.children, ("zookeeper",))
+
+    def test_cancelled(self) -> None:
+        """M9: to cancel a delete that was sent ends the wait; the node shows it."""
+        node = self.live("/a")
+        write = node.delete()
+        write.cancel()
+        self.failureResultOf(write, CancelledError)
+        self.settle()
+        self.assertIs(node.state.existence, Existence.ABSENT)
+
+
+class StatTests(WriteTestCase):
+    def test_stat_of_a_set(self) -> None:
+        """M4: the stat that a set fires with, that which the node shows and that of the server are one."""
+        self.world.make("/a", b"one")
+        node = self.live("/a")
+        both = self.done(node.set(b"two", -1).addCallback(lambda stat: (stat, node.state.stat)))
+        there = self.done(self.other.exists("/a"))
+        self.assertEqual(both, (there, there))

@@ -1,0 +1,349 @@
+"""The world in which the mirror's tests take place: a server, a mirror, and somebody else who uses the same server.
+
+Nothing in it takes real time, and nothing is left of it at the end. The mirror reaches the server by one address and
+somebody else by another, so that a test can part one of them from the server and not the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.protocol import Factory, Protocol
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from txmirror.client import Limits, ZooKeeperClient
+from txmirror.embedded import EmbeddedServer
+from txmirror.errors import NoNodeException
+from txmirror.mirror import Existence, Mirror, MirrorState, Node
+from txmirror.test.client.peer import ClientTestCase, Peer
+from txmirror.testing import Link, MemoryReactor
+from txmirror.types import ZnodeStat
+
+_T = TypeVar("_T")
+
+#: The session timeout of these tests, in seconds.
+S = 6.0
+PORT = 2181
+#: The address by which the mirror reaches the server.
+MIRROR_HOST = "10.0.0.1"
+#: The address by which somebody else does.
+OTHER_HOST = "10.0.0.2"
+_ASKER_HOST = "10.0.0.3"
+
+Value = tuple[bytes, ZnodeStat]
+
+
+class World:
+    """A server, a mirror on a client of its own, and a plain client, all on one reactor in memory. Time begins at 1000 s.
+
+    Methods that do something return when all that follows from it at this instant has happened, if they do not say
+    otherwise.
+
+    :param limits: what the mirror's client allows itself.
+    :ivar client: the mirror's client.
+    :ivar other: somebody else's.
+    """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.reactor = MemoryReactor()
+        self.reactor.advance(1000.0)
+        self.server = EmbeddedServer(self.reactor)
+        self.server.listen(PORT, interface="")
+        self.client = ZooKeeperClient(
+            f"{MIRROR_HOST}:{PORT}", session_timeout=S, limits=limits, random=Random(1), reactor=self.reactor
+        )
+        self.mirror = Mirror(client=self.client, reactor=self.reactor)
+        self.other = ZooKeeperClient(f"{OTHER_HOST}:{PORT}", session_timeout=S, random=Random(2), reactor=self.reactor)
+        self.down = False
+        self._asked = 0
+        self.done(self.other.connect())
+
+    # Time.
+
+    def settle(self) -> None:
+        """Let everything happen that is to happen at this instant."""
+        self.reactor.settle()
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time go by."""
+        self.reactor.pass_time(seconds)
+
+    def step(self, count: int) -> None:
+        """Let so many turns happen, at this instant, and no more."""
+        calls = self.reactor.calls
+        for _ in range(count):
+            if not calls or calls[0].getTime() > self.reactor.seconds():
+                return
+            call = calls.pop(0)
+            call.called = 1
+            call.func(*call.args, **call.kw)
+
+    def done(self, deferred: Deferred[_T]) -> _T:
+        """Give what a Deferred fires with at this instant, or raise what it fails with."""
+        self.settle()
+        outcome: list[_T | Failure] = []
+        deferred.addBoth(outcome.append)
+        assert outcome, "it has not fired"
+        if isinstance(outcome[0], Failure):
+            outcome[0].raiseException()
+        return outcome[0]
+
+    # What somebody else does.
+
+    def make(self, path: str, data: bytes = b"", *, ephemeral: bool = False) -> None:
+        """Create a node."""
+        self.done(self.other.create(path, data, ephemeral=ephemeral))
+
+    def change(self, path: str, data: bytes) -> ZnodeStat:
+        """Set a node's data."""
+        return self.done(self.other.set(path, data))
+
+    def remove(self, path: str) -> None:
+        """Delete a node."""
+        self.done(self.other.delete(path))
+
+    # What the network does to the mirror.
+
+    @property
+    def link(self) -> Link:
+        """The mirror's connection."""
+        return [link for link in self.reactor.links if link.server_address.host == MIRROR_HOST][-1]
+
+    def leave(self) -> None:
+        """Part the mirror from the server. Its session lives on there, for as long as its timeout says."""
+        self.reactor.black_hole(MIRROR_HOST, PORT)
+        self.link.cut()
+        self.settle()
+        assert not self.mirror.is_connected()
+
+    def come_back(self) -> None:
+        """Let the mirror reach the server again, and give it the time to do so: less than its session lives."""
+        self.reactor.undo_black_hole(MIRROR_HOST, PORT)
+        self.pass_time(2.5)
+        assert self.mirror.is_connected()
+
+    def hear_only(self) -> None:
+        """From now on let the mirror hear what was and is said to it, while nothing that it says is heard."""
+        self.link.stall(to_client=False, to_server=True)
+        self.link.server.hold(False)
+        self.settle()
+
+    # What happens to the server.
+
+    def expire(self) -> None:
+        """End the mirror's session at the server."""
+        self.server.expire_session(self.client.session_id)
+        self.settle()
+
+    def expire_away(self) -> None:
+        """End the mirror's session while it is away, where it stays."""
+        self.leave()
+        self.expire()
+
+    def stop_server(self) -> None:
+        """Kill the server; it keeps its data."""
+        self.down = True
+        self.server.stop_listening()
+        self.settle()
+
+    def start_server(self) -> None:
+        """Start it again."""
+        self.down = False
+        self.server.listen(PORT, interface="")
+        self.settle()
+
+    def wipe(self) -> None:
+        """Lose the server's data, and give everybody the time to notice."""
+        # What opens a session is a transaction. Had the new data caught up with the old, nobody could tell.
+        for _ in range(300):
+            self.other.delete("/nothing").addErrback(lambda failure: failure.trap(NoNodeException))
+        self.settle()
+        self.done(self.client.sync())
+        self.server.wipe()
+        self.pass_time(5 * S)
+
+    def requests(self) -> int:
+        """Tell how many packets the server has got so far, not counting how this is found out: by asking it."""
+        asker = self.done(HostnameEndpoint(self.reactor, _ASKER_HOST, PORT).connect(_ASKERS))
+        assert isinstance(asker, _Asker)
+        self.settle()
+        self._asked += 1
+        (line,) = [line for line in asker.answer.decode().splitlines() if line.startswith("Received: ")]
+        return int(line.removeprefix("Received: ")) - self._asked
+
+    # The end.
+
+    def heal(self) -> None:
+        """Undo all faults."""
+        if self.down:
+            self.start_server()
+        self.reactor.piece = None
+        self.reactor.undo_black_hole(MIRROR_HOST, PORT)
+        for link in list(self.reactor.links):
+            link.resume()
+        self.settle()
+
+    def close(self) -> None:
+        """Close everything, and see that nothing is left of it."""
+        self.heal()
+        sessions = {self.client.session_id, self.other.session_id}
+        closed: list[None] = []
+        self.mirror.close().addCallback(closed.append)
+        self.settle()
+        assert closed, "the mirror does not close"
+        for client in (self.client, self.other):
+            client.close().addCallback(closed.append)
+        self.pass_time(Limits().close_time)
+        assert len(closed) == 3, "a client does not close"
+        left = sessions & self.server.sessions
+        # What a client never knew of, because the answer to its handshake was lost, only the server can end.
+        self.pass_time(2 * S)
+        strange = self.server.sessions
+        self.server.stop()
+        self.settle()
+        assert not left, f"sessions that were not closed: {left}"
+        assert not strange, f"sessions that are left: {strange}"
+        calls = self.reactor.getDelayedCalls()
+        assert not calls, f"timers that are left: {calls}"
+        assert not self.reactor.links, f"connections that are left: {self.reactor.links}"
+
+
+class MirrorTestCase(SynchronousTestCase):
+    """Tests in a :class:`World`, of which nothing may be left after each."""
+
+    limits: Limits | None = None
+    """What the mirror's client allows itself."""
+
+    def setUp(self) -> None:
+        self.log_lines = record_log(self)
+        self.world = World(self.limits)
+        self.addCleanup(self.world.close)
+        self.mirror = self.world.mirror
+        self.other = self.world.other
+        self.settle = self.world.settle
+        self.pass_time = self.world.pass_time
+        self.done = self.world.done
+
+    def live(self, path: str) -> Node:
+        """Give a node of the mirror, known and up to date."""
+        node = self.mirror.get(path)
+        self.settle()
+        self.assertIsNot(node.state.existence, Existence.UNKNOWN)
+        return node
+
+    def assert_fails(self, deferred: Deferred[Any], *expected: type[Exception]) -> Exception:
+        """Give what a Deferred fails with at this instant."""
+        self.settle()
+        error = self.failureResultOf(deferred, *expected).value
+        assert isinstance(error, Exception)
+        return error
+
+    def assert_equal_to_server(self, *paths: str) -> None:
+        """The mirror's nodes are the server's, in all that the mirror promises."""
+        for path in paths:
+            self.assertEqual(shown(self.live(path)), self.done(read(self.other, path)), path)
+
+    def states(self) -> list[MirrorState]:
+        """Give a list that fills with what a state watcher is told from now on."""
+        told: list[MirrorState] = []
+        self.mirror.addStateWatcher(object(), told.append)
+        return told
+
+
+class ScriptedTestCase(ClientTestCase):
+    """Tests of a mirror whose server does only what the test tells it."""
+
+    def make_mirror(self) -> tuple[Mirror, Peer]:
+        """Make a mirror with a session; what it asks for to begin with is answered."""
+        client, peer = self.make_connected()
+        mirror = Mirror(client=client, reactor=self.reactor)
+        self.addCleanup(mirror.close)
+        return mirror, peer
+
+
+Shown = tuple[bytes, int, int, int, int, list[str]]
+
+
+def shown(node: Node) -> Shown | None:
+    """Give what a node shows, as far as the mirror promises that it is the server's; None if it is absent."""
+    state = node.state
+    assert state.existence is not Existence.UNKNOWN, f"{node} is unknown"
+    if state.existence is Existence.ABSENT:
+        return None
+    assert state.value is not None
+    assert state.stat is not None
+    assert state.children is not None, f"the children of {node} are unknown"
+    return _promised(state.value, state.stat, list(state.children))
+
+
+async def _read(client: ZooKeeperClient, path: str) -> Shown | None:
+    try:
+        data, stat = await client.get(path)
+        return _promised(data, stat, await client.get_children(path))
+    except NoNodeException:
+        return None
+
+
+def read(client: ZooKeeperClient, path: str) -> Deferred[Shown | None]:
+    """Ask the server for the same as :func:`shown` gives."""
+    return Deferred.fromCoroutine(_read(client, path))
+
+
+def _promised(data: bytes, stat: ZnodeStat, children: list[str]) -> Shown:
+    return data, stat.czxid, stat.mzxid, stat.version, stat.ephemeralOwner, sorted(children)
+
+
+def watch_value(node: Node, key: object = "value") -> list[bytes | None]:
+    """Give a list that fills with the data that a value watcher is told from now on."""
+    told: list[bytes | None] = []
+    node.addValueWatcher(key, lambda value: told.append(None if value is None else value[0]))
+    return told
+
+
+def watch_children(node: Node, key: object = "children") -> list[list[str] | None]:
+    """Give a list that fills with what a watcher of the children is told from now on."""
+    told: list[list[str] | None] = []
+    node.addChildWatcher(key, told.append)
+    return told
+
+
+def record_log(case: SynchronousTestCase) -> Callable[[], list[str]]:
+    """Give what tells, line by line, what was logged since."""
+    events: list[LogEvent] = []
+
+    @implementer(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        events.append(event)
+
+    globalLogPublisher.addObserver(observe)
+    case.addCleanup(globalLogPublisher.removeObserver, observe)
+    return lambda: [formatEvent(event) for event in events]
+
+
+def ignore(deferred: Deferred[Any]) -> None:
+    """Let a Deferred fail without a word: the test is about something else."""
+    deferred.addErrback(lambda _: None)
+
+
+class _Asker(Protocol):
+    """Asks a server for its figures."""
+
+    answer = b""
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.transport.write(b"srvr")
+
+    def dataReceived(self, data: bytes) -> None:
+        self.answer += data
+
+
+_ASKERS = Factory.forProtocol(_Asker)
+_ASKERS.noisy = False

@@ -1,0 +1,1137 @@
+"""A registration stays in place, whatever happens to its node, its session, its server and its replies."""
+
+from __future__ import annotations
+
+import gc
+import os
+import weakref
+from collections.abc import Callable
+from itertools import pairwise
+from typing import TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.protocol import ServerFactory
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
+from zope.interface import implementer
+
+from txmirror.client import ZooKeeperClient
+from txmirror.errors import PathError
+from txmirror.mirror import Existence, Mirror, MirrorState
+from txmirror.registry import Registration, RegistrationState, decode_payload, encode_payload
+from txmirror.test.embedded.peer import ServerTestCase
+from txmirror.testing import Link
+from txmirror.types import ACL, OPEN_ACL, READ_ACL, EventType, Permission, WatchedEvent, ZnodeStat
+from txmirror.wire import CreateFlag
+
+PATH = "/services/ssh/server1:22"
+DATA = {"foo": "bar"}
+#: The session timeout of the mirror whose registrations are tested, in seconds.
+TIMEOUT = 4.0
+
+_T = TypeVar("_T")
+
+
+@implementer(ILogObserver)
+class Log:
+    """Keeps the lines that are logged by this package, from information upwards."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[object, str]] = []
+
+    def __call__(self, event: LogEvent) -> None:
+        if event["log_namespace"].startswith("txmirror.") and event["log_level"] >= LogLevel.info:
+            self.lines.append((event["log_level"], formatEvent(event)))
+
+    def texts(self, level: object = None, about: str = "") -> list[str]:
+        """Give the lines of one level, or of all, that speak of something."""
+        return [text for its_level, text in self.lines if level in (None, its_level) and about in text]
+
+
+class Refusing(ServerFactory):
+    """Closes every connection as soon as it is made."""
+
+    noisy = False
+
+    def buildProtocol(self, addr: object) -> None:
+        return None
+
+
+class RegistrationTestCase(ServerTestCase):
+    """A mirror on a server, and beside it another client, which looks at what is there and meddles with it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        # A fight without pauses has no end: do not wait for it.
+        self.reactor.patience = 20_000
+        self.log = Log()
+        globalLogPublisher.addObserver(self.log)
+        self.addCleanup(globalLogPublisher.removeObserver, self.log)
+        self.clients: list[ZooKeeperClient] = []
+        self.other = self.client()
+        self.mirror = Mirror(self.server.address, session_timeout=TIMEOUT, reactor=self.reactor)
+
+    def clean_up(self) -> None:
+        """End everything, and find no timer and no connection left."""
+        self.reactor.undo_black_hole("127.0.0.1", 2181)
+        closed = [self.mirror.close(), *(client.close() for client in self.clients)]
+        self.reactor.pass_time(10)
+        for done in closed:
+            self.successResultOf(done)
+        super().clean_up()
+
+    # The world.
+
+    def ask(self, deferred: Deferred[_T]) -> _T:
+        """Give what a Deferred fires with, within this instant."""
+        self.reactor.settle()
+        return self.successResultOf(deferred)
+
+    def client(self) -> ZooKeeperClient:
+        """Connect another client, wherever the server is now."""
+        client = ZooKeeperClient(self.server.address, reactor=self.reactor)
+        self.clients.append(client)
+        self.ask(client.connect())
+        return client
+
+    def link(self) -> Link:
+        """Give the connection of the mirror: the one that was made last."""
+        assert self.mirror.is_connected()
+        return self.reactor.links[-1]
+
+    def stop_server(self) -> None:
+        self.ask(self.server.stop_listening())
+
+    def start_server(self) -> None:
+        """Let the server come back, and everybody to it."""
+        self.server.listen(2181)
+        self.reactor.pass_time(6)
+
+    def disconnect(self) -> None:
+        """Cut the mirror off from the server. Others that are connected stay so, but nobody new can connect."""
+        self.reactor.black_hole("127.0.0.1", 2181)
+        self.link().cut()
+        self.reactor.settle()
+        self.assertFalse(self.mirror.is_connected())
+
+    def reconnect(self, seconds: float = 2.0) -> None:
+        """Let the mirror get at the server again, which takes as long as an attempt takes that nobody answers."""
+        self.reactor.undo_black_hole("127.0.0.1", 2181)
+        self.reactor.pass_time(seconds)
+        self.assertIs(self.mirror.state, MirrorState.SETTLED)
+
+    # What is registered.
+
+    def register(self, path: str = PATH) -> Registration:
+        """Make a registration, and see it in place."""
+        registration = Registration(self.mirror, path, DATA)
+        registration.start()
+        self.reactor.settle()
+        self.assert_in_place(registration)
+        return registration
+
+    def at(self, path: str) -> tuple[bytes, ZnodeStat]:
+        return self.ask(self.other.get(path))
+
+    def stat(self) -> ZnodeStat:
+        return self.at(PATH)[1]
+
+    def assert_absent(self, path: str = PATH) -> None:
+        self.assertIsNone(self.ask(self.other.exists(path)))
+
+    def assert_in_place(self, registration: Registration) -> None:
+        data, stat = self.at(registration.path)
+        facts = decode_payload(data)
+        assert facts is not None
+        self.assertEqual((facts["foo"], facts["pid"]), ("bar", os.getpid()))
+        self.assertEqual(stat.ephemeralOwner, self.mirror.client.session_id)
+        self.assertIs(registration.state, RegistrationState.REGISTERED)
+
+    def history(self, path: str = PATH) -> list[EventType]:
+        """Give a list to which is added what happens to a node from now on."""
+        happened: list[EventType] = []
+
+        def watch() -> None:
+            existence, event = self.other.exists_and_watch(path)
+            existence.addErrback(lambda _: None)
+            event.addCallbacks(note, lambda _: None)
+
+        def note(event: WatchedEvent) -> None:
+            happened.append(event.type)
+            watch()
+
+        watch()
+        self.reactor.settle()
+        return happened
+
+    def make_services(self) -> None:
+        """Make the nodes above the one that is registered."""
+        for path in ("/services", "/services/ssh"):
+            self.ask(self.other.create(path))
+
+
+class StartTests(RegistrationTestCase):
+    def test_registers(self) -> None:
+        """The node is made, in the mirror's session, with the data, and those above it that are missing."""
+        registration = self.register()
+        for parent in ("/services", "/services/ssh"):
+            self.assertEqual(self.at(parent)[1].ephemeralOwner, 0)
+            self.assertEqual(self.ask(self.other.get_acl(parent))[0], list(OPEN_ACL))
+        self.assertEqual(self.log.texts(LogLevel.info, PATH), [f"Registered {PATH}."])
+        self.assertIn("registered", repr(registration))
+        self.assertIn(PATH, repr(registration))
+
+    def test_before_start(self) -> None:
+        """Nothing is done, nor even connected, before it is started."""
+        registration = Registration(self.mirror, PATH, DATA)
+        self.reactor.pass_time(5)
+        self.assertIs(registration.state, RegistrationState.WITHDRAWN)
+        self.assert_absent("/services")
+        self.assertFalse(self.mirror.is_connected())
+
+    def test_twice(self) -> None:
+        """To start it twice is to start it once."""
+        registration = self.register()
+        before = self.stat()
+        registration.start()
+        self.reactor.pass_time(5)
+        self.assertEqual(self.stat(), before)
+
+    def test_zookeeper_down(self) -> None:
+        """With ZooKeeper out of reach it is registered when ZooKeeper comes."""
+        self.stop_server()
+        registration = Registration(self.mirror, PATH, DATA)
+        registration.start()
+        self.reactor.pass_time(100)
+        self.assertIs(registration.state, RegistrationState.PENDING)
+        self.start_server()
+        self.assert_in_place(registration)
+
+    def test_parents_exist(self) -> None:
+        """Nodes above it that exist already are left as they are."""
+        self.make_services()
+        before = self.at("/services")
+        self.register()
+        self.assertEqual(self.at("/services"), before)
+
+    def test_data_copied(self) -> None:
+        """What becomes of the caller's data afterwards does not matter."""
+        data: dict[str, object] = {"foo": "bar"}
+        registration = Registration(self.mirror, PATH, data)
+        data["foo"] = "other"
+        registration.start()
+        self.reactor.settle()
+        self.assert_in_place(registration)
+
+    def test_several(self) -> None:
+        """Registrations on one mirror do not disturb one another."""
+        registrations = [self.register(f"/services/ssh/server{number}:22") for number in range(5)]
+        self.ask(registrations[2].stop())
+        left = self.ask(self.other.get_children("/services/ssh"))
+        self.assertEqual(sorted(left), [f"server{number}:22" for number in (0, 1, 3, 4)])
+
+    def test_wrong_path(self) -> None:
+        """What is no znode path is refused at once, with a message that quotes it, and so is the root."""
+        for path in ("services/x", "/services//x", "/services/", "/services/../x", "", "/"):
+            error = self.assertRaises(PathError, Registration, self.mirror, path)
+            self.assertIn(repr(path), str(error))
+
+    def test_wrong_data(self) -> None:
+        """Data that JSON cannot hold is refused at once."""
+        self.assertRaises(TypeError, Registration, self.mirror, PATH, {"a": b"bytes"})
+        self.assertRaises(ValueError, Registration, self.mirror, PATH, {"a": float("nan")})
+
+
+class WhenRegisteredTests(RegistrationTestCase):
+    def test_waits(self) -> None:
+        """It fires once the node is in place."""
+        self.stop_server()
+        registration = Registration(self.mirror, PATH, DATA)
+        waiter = registration.when_registered()
+        registration.start()
+        self.reactor.pass_time(10)
+        self.assertNoResult(waiter)
+        self.start_server()
+        self.assertIsNone(self.successResultOf(waiter))
+        self.assert_in_place(registration)
+
+    def test_at_once(self) -> None:
+        """It fires at once when the node is in place."""
+        self.assertIsNone(self.successResultOf(self.register().when_registered()))
+
+    def test_node_seen(self) -> None:
+        """Whoever was waiting finds the node in the mirror when it fires."""
+        registration = Registration(self.mirror, PATH, DATA)
+        seen = registration.when_registered().addCallback(lambda _: self.mirror.get(PATH).state.value)
+        registration.start()
+        self.assertIsNotNone(self.ask(seen))
+
+    def test_disconnected(self) -> None:
+        """It waits while disconnected: nobody can know whether the node is in place."""
+        registration = self.register()
+        self.disconnect()
+        waiter = registration.when_registered()
+        self.assertNoResult(waiter)
+        self.reconnect()
+        self.assertIsNone(self.successResultOf(waiter))
+
+    def test_cancel(self) -> None:
+        """Cancelling ends the wait of the one who cancels, and nothing else."""
+        registration = Registration(self.mirror, PATH, DATA)
+        cancelled, other = registration.when_registered(), registration.when_registered()
+        cancelled.cancel()
+        self.failureResultOf(cancelled, CancelledError)
+        registration.start()
+        self.assertIsNone(self.ask(other))
+        self.assert_in_place(registration)
+
+
+class DisconnectionTests(RegistrationTestCase):
+    def test_pending(self) -> None:
+        """While disconnected it does not claim to be registered."""
+        registration = self.register()
+        self.disconnect()
+        self.assertIs(registration.state, RegistrationState.PENDING)
+
+    def test_same_session(self) -> None:
+        """When the session has survived, nothing is written."""
+        registration = self.register()
+        before, happened = self.stat(), self.history()
+        self.disconnect()
+        self.reactor.pass_time(1)
+        self.reconnect()
+        self.assert_in_place(registration)
+        self.assertEqual(self.stat(), before)
+        self.assertEqual(happened, [])
+
+    def test_again_and_again(self) -> None:
+        """However often the connection breaks, nothing is written."""
+        registration = self.register()
+        before = self.stat()
+        for _ in range(20):
+            self.link().cut()
+            self.reactor.pass_time(1.5)
+            self.assert_in_place(registration)
+        self.assertEqual(self.stat(), before)
+
+    def test_server_restart(self) -> None:
+        """When the server was restarted and has kept the session, nothing is written."""
+        registration = self.register()
+        before = self.stat()
+        self.stop_server()
+        self.reactor.pass_time(2)
+        self.start_server()
+        self.assert_in_place(registration)
+        self.assertEqual(self.stat(), before)
+
+    def test_server_long_away(self) -> None:
+        """A session that was presumed lost, but that the server has kept, keeps its node untouched."""
+        registration = self.register()
+        before = self.stat()
+        self.stop_server()
+        self.reactor.pass_time(120)
+        self.start_server()
+        self.assert_in_place(registration)
+        self.assertEqual(self.stat(), before)
+
+    def test_data_lost(self) -> None:
+        """When the server has lost all data, the node is made again, with those above it."""
+        registration = self.register()
+        self.stop_server()
+        self.server.wipe()
+        self.start_server()
+        self.reactor.pass_time(30)
+        self.other = self.client()
+        self.assert_in_place(registration)
+
+    def test_session_ended_while_connected(self) -> None:
+        """When the session ends, the node is made again in the next one."""
+        registration = self.register()
+        before = self.stat()
+        self.server.expire_session(self.mirror.client.session_id)
+        self.reactor.pass_time(1)
+        self.assert_in_place(registration)
+        self.assertNotEqual(self.stat().ephemeralOwner, before.ephemeralOwner)
+
+    def test_session_ended_while_disconnected(self) -> None:
+        """When the session has ended while we were away, the node is made again in the next one."""
+        registration = self.register()
+        before = self.stat()
+        self.disconnect()
+        self.reactor.pass_time(3 * TIMEOUT)
+        self.assert_absent()
+        self.reconnect(6)
+        self.assert_in_place(registration)
+        self.assertNotEqual(self.stat().ephemeralOwner, before.ephemeralOwner)
+
+    def test_session_after_session(self) -> None:
+        """However often the session ends, the node is back, without another's help and without a warning of ours."""
+        registration = self.register()
+        for _ in range(10):
+            self.server.expire_session(self.mirror.client.session_id)
+            self.reactor.pass_time(1)
+            self.assert_in_place(registration)
+        self.assertEqual(self.log.texts(LogLevel.warn, PATH), [])
+
+    def refuse(self, seconds: float, meanwhile: Callable[[ZooKeeperClient], Deferred[object]]) -> None:
+        """Let handshakes be closed unanswered for a while, as by a server that does not serve yet. Then let another do
+        something, and the mirror return after that."""
+        self.stop_server()
+        refusing = self.reactor.listenTCP(2181, Refusing(), interface="127.0.0.1")
+        self.reactor.pass_time(seconds)
+        self.server.listen(2182)
+        self.ask(meanwhile(self.client()))
+        self.stop_server()
+        refusing.stopListening()
+        self.server.listen(2181)
+        self.reactor.pass_time(10)
+
+    def test_overwritten_while_refused(self) -> None:
+        """Our data is put back on return, whatever the client has tried out to find out why it was refused."""
+        registration = self.register()
+        for number in range(12):
+            self.refuse(TIMEOUT + 1 + number, lambda client: client.set(PATH, b"theirs").addCallback(lambda _: None))
+            self.assert_in_place(registration)
+
+    def test_session_ended_while_refused(self) -> None:
+        """The node is made again in the next session, whatever the client has tried out to find out why."""
+        registration = self.register()
+        for number in range(8):
+            before = self.stat()
+
+            def end(client: ZooKeeperClient, owner: int = before.ephemeralOwner) -> Deferred[object]:
+                self.server.expire_session(owner)
+                return succeed(None)
+
+            self.refuse(TIMEOUT + 1 + number, end)
+            self.assert_in_place(registration)
+            self.assertNotEqual(self.stat().ephemeralOwner, before.ephemeralOwner)
+
+    def test_deleted_while_disconnected(self) -> None:
+        """When somebody has deleted it while we were away, it is made again on return."""
+        registration = self.register()
+        session = self.mirror.client.session_id
+        self.disconnect()
+        self.ask(self.other.delete(PATH))
+        self.reconnect()
+        self.assert_in_place(registration)
+        self.assertEqual(self.stat().ephemeralOwner, session)
+
+    def test_parents_deleted_while_disconnected(self) -> None:
+        """When somebody has deleted the nodes above it too, they are made again on return."""
+        registration = self.register()
+        self.disconnect()
+        for path in (PATH, "/services/ssh", "/services"):
+            self.ask(self.other.delete(path))
+        self.reconnect()
+        self.assert_in_place(registration)
+
+    def test_overwritten_while_disconnected(self) -> None:
+        """When somebody has written over it while we were away, our data is put back on return, in the same node."""
+        registration = self.register()
+        before = self.stat()
+        self.disconnect()
+        self.ask(self.other.set(PATH, b"theirs"))
+        self.reconnect()
+        self.assert_in_place(registration)
+        self.assertEqual(self.stat().czxid, before.czxid)
+
+    def test_replaced_while_disconnected(self) -> None:
+        """When another has put a node of its own there while we were away, it is waited for."""
+        registration = self.register()
+        self.disconnect()
+        self.ask(self.other.delete(PATH))
+        self.ask(self.other.create(PATH, b"theirs", ephemeral=True))
+        self.reconnect()
+        self.assertIs(registration.state, RegistrationState.BLOCKED)
+        self.assertEqual(self.at(PATH)[0], b"theirs")
+        self.ask(self.other.delete(PATH))
+        self.assert_in_place(registration)
+
+    def test_silence(self) -> None:
+        """A server that goes silent for longer than the session lives costs the session, and the node comes back."""
+        registration = self.register()
+        self.link().stall()
+        self.reactor.black_hole("127.0.0.1", 2181)
+        self.reactor.pass_time(3 * TIMEOUT)
+        self.reconnect(6)
+        self.assert_in_place(registration)
+
+
+class MeddlingTests(RegistrationTestCase):
+    def test_deleted(self) -> None:
+        """A node that somebody deletes is put back at once."""
+        registration = self.register()
+        before = self.stat()
+        self.ask(self.other.delete(PATH))
+        self.assert_in_place(registration)
+        self.assertNotEqual(self.stat().czxid, before.czxid)
+
+    def test_overwritten(self) -> None:
+        """Data that somebody writes over is put back at once, in the same node."""
+        registration = self.register()
+        before = self.stat()
+        self.ask(self.other.set(PATH, b"theirs"))
+        self.assert_in_place(registration)
+        self.assertEqual(self.stat().czxid, before.czxid)
+
+    def test_deleted_with_parents(self) -> None:
+        """The nodes above it are put back too."""
+        registration = self.register()
+        for path in (PATH, "/services/ssh", "/services"):
+            self.other.delete(path).addErrback(lambda failure: failure.trap(Exception))
+        self.reactor.pass_time(5)
+        self.assert_in_place(registration)
+
+    def test_now_and_then(self) -> None:
+        """What is undone only now and then is put back at once each time, and not talked about."""
+        registration = self.register()
+        for _ in range(5):
+            self.reactor.pass_time(61)
+            self.ask(self.other.delete(PATH))
+            self.assert_in_place(registration)
+        self.assertEqual(self.log.texts(LogLevel.warn, PATH), [])
+
+    def fight(self, undo: Callable[[], Deferred[_T]], seconds: float) -> list[float]:
+        """Let somebody undo whatever is written, at once each time; give the moments at which it was put back."""
+        moments: list[float] = []
+
+        def look() -> None:
+            found, _ = self.other.get_and_watch(PATH)
+            found.addCallbacks(undo_ours, lambda _: None)
+            existence, event = self.other.exists_and_watch(PATH)
+            existence.addErrback(lambda _: None)
+            event.addCallbacks(lambda _: look(), lambda _: None)
+
+        def undo_ours(found: tuple[bytes, ZnodeStat]) -> None:
+            if found[0] != b"theirs":
+                moments.append(self.reactor.seconds())
+                undo().addErrback(lambda _: None)
+
+        look()
+        self.reactor.pass_time(seconds)
+        return moments
+
+    def assert_ever_slower(self, moments: list[float], seconds: float) -> None:
+        pauses = [after - before for before, after in pairwise(moments)]
+        self.assertEqual(pauses, sorted(pauses))
+        self.assertTrue(30 < pauses[-1] < 61, pauses)
+        self.assertTrue(seconds / 60 < len(moments) < seconds / 60 + 15, pauses)
+
+    def test_fight_over_existence(self) -> None:
+        """Against somebody who always deletes it, it is put back ever more slowly, but for ever."""
+        self.register()
+        moments = self.fight(lambda: self.other.delete(PATH), 600)
+        self.assert_ever_slower(moments, 600)
+
+    def test_fight_over_data(self) -> None:
+        """Against somebody who always writes over it, it is put back ever more slowly, but for ever."""
+        self.register()
+        moments = self.fight(lambda: self.other.set(PATH, b"theirs"), 600)
+        self.assert_ever_slower(moments, 600)
+
+    def test_fight_said_once(self) -> None:
+        """A fight is said once in the log, at the level of a warning."""
+        self.register()
+        self.fight(lambda: self.other.delete(PATH), 600)
+        self.assertEqual(len(self.log.texts(LogLevel.warn, PATH)), 1)
+
+    def test_after_a_fight(self) -> None:
+        """When a fight has been over for a while, the next deletion is put right at once again."""
+        registration = self.register()
+        for _ in range(5):
+            self.ask(self.other.delete(PATH))
+            self.reactor.pass_time(10)
+        self.assert_in_place(registration)
+        self.reactor.pass_time(120)
+        self.ask(self.other.delete(PATH))
+        self.assert_in_place(registration)
+
+
+class ForeignNodeTests(RegistrationTestCase):
+    def occupy(self, *, ephemeral: bool = True) -> ZooKeeperClient:
+        """Let another have a node there."""
+        stranger = self.client()
+        self.make_services()
+        self.ask(stranger.create(PATH, b"theirs", ephemeral=ephemeral))
+        return stranger
+
+    def start(self) -> Registration:
+        registration = Registration(self.mirror, PATH, DATA)
+        registration.start()
+        self.reactor.settle()
+        return registration
+
+    def test_waits(self) -> None:
+        """A stranger's node is left alone, and replaced at once when its session ends."""
+        stranger = self.occupy()
+        before = self.at(PATH)
+        registration = self.start()
+        self.reactor.pass_time(100)
+        self.assertIs(registration.state, RegistrationState.BLOCKED)
+        self.assertEqual(self.at(PATH), before)
+        self.ask(stranger.close())
+        self.assert_in_place(registration)
+
+    def test_said_once(self) -> None:
+        """That another's node is in the way is said once, with whose it is, however often that changes its data."""
+        stranger = self.occupy()
+        self.start()
+        for number in range(10):
+            self.ask(stranger.set(PATH, b"%d" % number))
+            self.reactor.pass_time(10)
+        (warning,) = self.log.texts(LogLevel.warn, PATH)
+        self.assertIn(f"{stranger.session_id & 0xFFFFFFFFFFFFFFFF:#x}", warning)
+
+    def test_said_once_over_disconnections(self) -> None:
+        """It is not said again after each disconnection."""
+        self.occupy()
+        self.start()
+        for _ in range(3):
+            self.link().cut()
+            self.reactor.pass_time(3)
+        self.assertEqual(len(self.log.texts(LogLevel.warn, PATH)), 1)
+
+    def test_another_stranger(self) -> None:
+        """When another stranger takes the place, that is said too."""
+        stranger = self.occupy()
+        registration = self.start()
+        self.disconnect()
+        self.ask(stranger.close())
+        self.ask(self.other.create(PATH, b"too", ephemeral=True))
+        self.reconnect()
+        self.assertIs(registration.state, RegistrationState.BLOCKED)
+        self.assertEqual(len(self.log.texts(LogLevel.warn, PATH)), 2)
+
+    def test_former_program(self) -> None:
+        """The node of a program that died is replaced as soon as that one's session has timed out, and not before."""
+        former = self.peer(timeout=4000)
+        self.make_services()
+        former.create(PATH, b"theirs", CreateFlag.EPHEMERAL)
+        self.reactor.links[-1].cut()
+        registration = self.start()
+        self.reactor.pass_time(3.5)
+        self.assertIs(registration.state, RegistrationState.BLOCKED)
+        self.assertEqual(self.stat().ephemeralOwner, former.session)
+        self.reactor.pass_time(1.5)
+        self.assert_in_place(registration)
+        self.assertEqual(len(self.log.texts(LogLevel.warn, PATH)), 1)
+
+    def test_persistent(self) -> None:
+        """A persistent node is left alone, and that it is in the way is said once."""
+        self.occupy(ephemeral=False)
+        before = self.at(PATH)
+        registration = self.start()
+        self.reactor.pass_time(300)
+        self.assertIs(registration.state, RegistrationState.BLOCKED)
+        self.assertEqual(self.at(PATH), before)
+        (warning,) = self.log.texts(LogLevel.warn, PATH)
+        self.assertIn("persistent", warning)
+
+    def test_persistent_deleted(self) -> None:
+        """When somebody deletes the persistent node, it is registered at once."""
+        self.occupy(ephemeral=False)
+        registration = self.start()
+        self.ask(self.other.delete(PATH))
+        self.assert_in_place(registration)
+
+    def create_own(self, data: bytes) -> ZnodeStat:
+        """Make the node in the mirror's own session, behind the registration's back."""
+        self.make_services()
+        self.ask(self.mirror.connect())
+        self.ask(self.mirror.client.create(PATH, data, ephemeral=True))
+        return self.stat()
+
+    def test_own_node_adopted(self) -> None:
+        """A node of our own session with our data is adopted as it is, and withdrawn like any other."""
+        before = self.create_own(encode_payload(DATA, pid=os.getpid(), created=self.reactor.seconds()))
+        registration = self.start()
+        self.assert_in_place(registration)
+        self.assertEqual(self.stat(), before)
+        self.assertIsNone(self.ask(registration.stop()))
+        self.assert_absent()
+
+    def test_own_node_with_other_data(self) -> None:
+        """A node of our own session with other data gets ours, and is withdrawn like any other."""
+        before = self.create_own(b"other")
+        registration = self.start()
+        self.assert_in_place(registration)
+        self.assertEqual(self.stat().czxid, before.czxid)
+        self.assertIsNone(self.ask(registration.stop()))
+        self.assert_absent()
+
+
+class RefusalTests(RegistrationTestCase):
+    def start(self, data: str = "") -> Registration:
+        registration = Registration(self.mirror, PATH, data or DATA)
+        registration.start()
+        self.reactor.settle()
+        return registration
+
+    def forbid(self) -> None:
+        """Let nobody create anything where it is to be registered."""
+        self.ask(self.other.create("/services", acl=[ACL(Permission.READ | Permission.ADMIN, "world", "anyone")]))
+
+    def allow(self) -> None:
+        self.ask(self.other.set_acl("/services", OPEN_ACL))
+
+    def test_said_once(self) -> None:
+        """That ZooKeeper does not allow it is said once, and not taken for a bug of ours."""
+        self.forbid()
+        registration = self.start()
+        self.reactor.pass_time(600)
+        self.assertIs(registration.state, RegistrationState.PENDING)
+        (warning,) = self.log.texts(LogLevel.warn, PATH)
+        self.assertIn("not permitted by the ACL", warning)
+
+    def test_tried_again_soon(self) -> None:
+        """A refusal that is soon over delays it by a moment."""
+        self.forbid()
+        registration = self.start()
+        self.allow()
+        self.reactor.pass_time(0.6)
+        self.assert_in_place(registration)
+
+    def test_tried_again_ever_more_slowly(self) -> None:
+        """After a minute of refusals the pauses are of about a minute."""
+        self.forbid()
+        registration = self.start()
+        self.reactor.pass_time(64)
+        self.allow()
+        self.reactor.pass_time(50)
+        self.assert_absent()
+        self.reactor.pass_time(15)
+        self.assert_in_place(registration)
+
+    def test_unreadable(self) -> None:
+        """A node that may not be read is said once, and it is registered some time after that has gone."""
+        self.make_services()
+        self.ask(self.other.create(PATH, b"", [ACL(Permission.WRITE, "world", "anyone")], ephemeral=True))
+        registration = self.start()
+        self.reactor.pass_time(200)
+        self.assertEqual(len(self.log.texts(LogLevel.warn, f"{PATH} cannot be registered")), 1)
+        self.ask(self.other.delete(PATH))
+        self.reactor.pass_time(130)
+        self.assert_in_place(registration)
+
+    def test_too_large(self) -> None:
+        """Data over the limit of a request is said once, and disturbs no other registration."""
+        large = self.start("x" * 2_000_000)
+        self.reactor.pass_time(200)
+        self.assertIs(large.state, RegistrationState.PENDING)
+        self.assertEqual(len(self.log.texts(LogLevel.warn, PATH)), 1)
+        self.register("/services/ssh/server2:22")
+
+    def test_below_an_ephemeral_node(self) -> None:
+        """Where the node above can have no children, that is said once."""
+        self.ask(self.other.create("/services"))
+        self.ask(self.other.create("/services/ssh", ephemeral=True))
+        registration = self.start()
+        self.reactor.pass_time(200)
+        self.assertIs(registration.state, RegistrationState.PENDING)
+        (warning,) = self.log.texts(LogLevel.warn, PATH)
+        self.assertIn("ephemeral", warning)
+
+
+class LostReplyTests(RegistrationTestCase):
+    def prepare(self) -> None:
+        """Let the mirror know that there is no node, so that the first thing that a registration does is to create it."""
+        self.make_services()
+        self.mirror.get(PATH)
+        self.reactor.pass_time(1)
+        self.assertIs(self.mirror.state, MirrorState.SETTLED)
+
+    def test_adopted(self) -> None:
+        """When the reply to the create is lost, the node that was made is adopted, and not written again."""
+        self.prepare()
+        link = self.link()
+        link.stall(to_server=False)
+        registration = Registration(self.mirror, PATH, DATA)
+        registration.start()
+        made = self.stat()
+        self.assertIs(registration.state, RegistrationState.PENDING)
+        link.cut()
+        self.reactor.pass_time(3)
+        self.assert_in_place(registration)
+        self.assertEqual(self.stat(), made)
+
+    def test_never_arrived(self) -> None:
+        """When the create itself is lost, it is done again."""
+        self.prepare()
+        link = self.link()
+        link.stall(to_client=False)
+        registration = Registration(self.mirror, PATH, DATA)
+        registration.start()
+        self.assert_absent()
+        link.cut()
+        self.reactor.pass_time(3)
+        self.assert_in_place(registration)
+
+    def test_session_ended(self) -> None:
+        """When the reply is lost and the session too, the node is made in the next one."""
+        self.prepare()
+        link = self.link()
+        link.stall(to_server=False)
+        registration = Registration(self.mirror, PATH, DATA)
+        registration.start()
+        made = self.stat()
+        self.server.expire_session(made.ephemeralOwner)
+        link.cut()
+        self.reactor.pass_time(3)
+        self.assert_in_place(registration)
+        self.assertNotEqual(self.stat().ephemeralOwner, made.ephemeralOwner)
+
+    def test_lost_write(self) -> None:
+        """Wherever the connection breaks while our data is put back, it is written once."""
+        registration = self.register()
+        for count in range(0, 300, 9):
+            # Now and then is no fight.
+            self.reactor.pass_time(61)
+            before = self.stat()
+            self.link().cut_after(to_client=count)
+            self.ask(self.other.set(PATH, b"theirs"))
+            self.reactor.pass_time(5)
+            self.assert_in_place(registration)
+            self.assertEqual(self.stat().version, before.version + 2, f"cut after {count} bytes")
+
+    def test_any_cut(self) -> None:
+        """Wherever the connection breaks on the way back, one node is made, and it stays the same."""
+        self.make_services()
+        self.mirror.get("/")
+        self.reactor.pass_time(5)
+        for count in range(0, 500, 9):
+            path = f"/services/ssh/server{count}:22"
+            self.link().cut_after(to_client=count)
+            happened = self.history(path)
+            registration = Registration(self.mirror, path, DATA)
+            registration.start()
+            self.reactor.pass_time(5)
+            self.assert_in_place(registration)
+            self.assertEqual(happened, [EventType.CREATED], f"cut after {count} bytes")
+
+    def test_any_cut_on_the_way_out(self) -> None:
+        """Wherever the connection breaks on the way out, one node is made, and it stays the same."""
+        self.make_services()
+        self.mirror.get("/")
+        self.reactor.pass_time(5)
+        for count in range(0, 400, 9):
+            path = f"/services/ssh/server{count}:22"
+            self.link().cut_after(to_server=count)
+            happened = self.history(path)
+            registration = Registration(self.mirror, path, DATA)
+            registration.start()
+            self.reactor.pass_time(5)
+            self.assert_in_place(registration)
+            self.assertEqual(happened, [EventType.CREATED], f"cut after {count} bytes")
+
+
+class StopTests(RegistrationTestCase):
+    def assert_withdrawn(self, registration: Registration, path: str = PATH) -> None:
+        self.assert_absent(path)
+        self.assertIs(registration.state, RegistrationState.WITHDRAWN)
+
+    def after_turns(self, turns: int, call: Callable[[], object]) -> None:
+        """Call something when the world has taken so many turns."""
+        if turns:
+            self.reactor.callLater(0, self.after_turns, turns - 1, call)
+        else:
+            call()
+
+    def test_registered(self) -> None:
+        """The node goes, the stop fires, and nothing brings it back."""
+        registration = self.register()
+        stopped = registration.stop()
+        self.assertNoResult(stopped)
+        self.assertIsNone(self.ask(stopped))
+        self.reactor.pass_time(100)
+        self.assert_withdrawn(registration)
+        self.assertEqual(self.log.texts(about=PATH), [f"Registered {PATH}.", f"Withdrew {PATH}."])
+
+    def test_fires_after_the_deletion(self) -> None:
+        """When it fires, the mirror shows that the node is gone."""
+        registration = self.register()
+        seen = registration.stop().addCallback(lambda _: self.mirror.get(PATH).state.existence)
+        self.assertIs(self.ask(seen), Existence.ABSENT)
+
+    def test_before_start(self) -> None:
+        """To stop what was never started fires at once, and connects to nothing."""
+        registration = Registration(self.mirror, PATH, DATA)
+        self.assertIsNone(self.successResultOf(registration.stop()))
+        self.assertFalse(self.mirror.is_connected())
+
+    def test_before_a_connection(self) -> None:
+        """With ZooKeeper never reached it fires at once, and nothing is registered when ZooKeeper comes."""
+        self.stop_server()
+        registration = Registration(self.mirror, PATH, DATA)
+        registration.start()
+        self.reactor.pass_time(5)
+        self.assertIsNone(self.successResultOf(registration.stop()))
+        happened = self.history()
+        self.start_server()
+        self.reactor.pass_time(30)
+        self.assert_withdrawn(registration)
+        self.assertEqual(happened, [])
+
+    def test_during_the_create(self) -> None:
+        """Stopped while the create is on its way, it takes the node away when that is done, and fires after that."""
+        self.make_services()
+        self.mirror.get(PATH)
+        self.reactor.pass_time(1)
+        link = self.link()
+        link.stall(to_server=False)
+        registration = Registration(self.mirror, PATH, DATA)
+        registration.start()
+        self.stat()
+        stopped = registration.stop()
+        self.reactor.settle()
+        self.assertNoResult(stopped)
+        link.resume()
+        self.assertIsNone(self.ask(stopped))
+        self.assert_withdrawn(registration)
+
+    def test_during_a_create_that_is_lost(self) -> None:
+        """When the reply to that create is lost, it finds out on return what became of it, and fires after that."""
+        self.make_services()
+        self.mirror.get(PATH)
+        self.reactor.pass_time(1)
+        self.link().stall(to_server=False)
+        registration = Registration(self.mirror, PATH, DATA)
+        registration.start()
+        self.stat()
+        stopped = registration.stop()
+        self.disconnect()
+        self.assertNoResult(stopped)
+        self.reconnect()
+        self.assertIsNone(self.successResultOf(stopped))
+        self.assert_withdrawn(registration)
+
+    def test_at_any_turn(self) -> None:
+        """Stopped at whatever moment of its start, it leaves nothing behind."""
+        for turns in range(40):
+            path = f"/services/{turns}/server1:22"
+            registration = Registration(self.mirror, path, DATA)
+            stopped: list[None] = []
+            registration.start()
+            self.after_turns(turns, lambda: registration.stop().addCallback(stopped.append))  # noqa: B023
+            self.reactor.settle()
+            self.assertEqual(stopped, [None], f"after {turns} turns")
+            self.assert_withdrawn(registration, path)
+
+    def test_any_cut(self) -> None:
+        """Wherever the connection breaks during the withdrawal, the node goes, and does not come back."""
+        for count in range(0, 300, 9):
+            path = f"/services/ssh/server{count}:22"
+            registration = self.register(path)
+            happened = self.history(path)
+            self.link().cut_after(to_client=count)
+            stopped = registration.stop()
+            self.reactor.pass_time(5)
+            self.assertIsNone(self.successResultOf(stopped))
+            self.assert_withdrawn(registration, path)
+            self.assertEqual(happened, [EventType.DELETED], f"cut after {count} bytes")
+
+    def test_disconnected(self) -> None:
+        """Stopped while disconnected, it waits, and takes the node away on return."""
+        registration = self.register()
+        happened = self.history()
+        self.disconnect()
+        stopped = registration.stop()
+        self.reactor.pass_time(1)
+        self.assertNoResult(stopped)
+        self.reconnect()
+        self.assertIsNone(self.successResultOf(stopped))
+        self.reactor.pass_time(100)
+        self.assert_withdrawn(registration)
+        self.assertEqual(happened, [EventType.DELETED])
+
+    def test_disconnected_and_session_ended(self) -> None:
+        """When the session has ended meanwhile, the node stays away in the next one."""
+        registration = self.register()
+        happened = self.history()
+        self.disconnect()
+        stopped = registration.stop()
+        self.reactor.pass_time(3 * TIMEOUT)
+        self.reconnect(6)
+        self.assertIsNone(self.successResultOf(stopped))
+        self.reactor.pass_time(100)
+        self.assert_withdrawn(registration)
+        self.assertEqual(happened, [EventType.DELETED])
+
+    def test_disconnected_and_deleted(self) -> None:
+        """When somebody has deleted the node meanwhile, it stays away on return."""
+        registration = self.register()
+        happened = self.history()
+        self.disconnect()
+        stopped = registration.stop()
+        self.ask(self.other.delete(PATH))
+        self.reconnect()
+        self.assertIsNone(self.successResultOf(stopped))
+        self.assertEqual(happened, [EventType.DELETED])
+
+    def test_at_any_turn_of_a_reconnection(self) -> None:
+        """Stopped at whatever moment of a reconnection, it is never resurrected, whether or not the session survived."""
+        for turns in range(0, 60, 2):
+            path = f"/services/ssh/server{turns}:22"
+            registration = self.register(path)
+            happened = self.history(path)
+            if turns % 4:
+                self.server.expire_session(self.mirror.client.session_id)
+            else:
+                self.link().cut()
+            stopped: list[int] = []
+
+            def stop(
+                registration: Registration = registration,
+                happened: list[EventType] = happened,
+                stopped: list[int] = stopped,
+            ) -> None:
+                registration.stop().addCallback(lambda _: stopped.append(len(happened)))
+
+            self.after_turns(turns, stop)
+            self.reactor.pass_time(3)
+            self.assert_withdrawn(registration, path)
+            (before,) = stopped
+            self.assertNotIn(EventType.CREATED, happened[before:], f"after {turns} turns")
+
+    def test_foreign_node(self) -> None:
+        """Stopped while another's node is in the way, it fires at once, and leaves that node alone."""
+        self.make_services()
+        self.ask(self.other.create(PATH, b"theirs", ephemeral=True))
+        registration = Registration(self.mirror, PATH, DATA)
+        registration.start()
+        self.reactor.settle()
+        self.assertIsNone(self.ask(registration.stop()))
+        self.assertEqual(self.at(PATH)[0], b"theirs")
+        self.ask(self.other.delete(PATH))
+        self.assert_withdrawn(registration)
+
+    def test_replaced_node(self) -> None:
+        """A node that another has put in the place of ours while we were away is left alone."""
+        registration = self.register()
+        self.disconnect()
+        self.ask(self.other.delete(PATH))
+        self.ask(self.other.create(PATH, b"theirs", ephemeral=True))
+        stopped = registration.stop()
+        self.reconnect()
+        self.assertIsNone(self.successResultOf(stopped))
+        self.assertEqual(self.at(PATH)[0], b"theirs")
+
+    def test_overwritten_node(self) -> None:
+        """Our node goes whatever others have written into it."""
+        registration = self.register()
+        self.disconnect()
+        self.ask(self.other.set(PATH, b"theirs"))
+        stopped = registration.stop()
+        self.reconnect()
+        self.assertIsNone(self.successResultOf(stopped))
+        self.assert_withdrawn(registration)
+
+    def test_refused(self) -> None:
+        """Stopped between two attempts at what ZooKeeper refuses, it leaves no timer behind."""
+        self.ask(self.other.create("/services", acl=READ_ACL))
+        registration = Registration(self.mirror, PATH, DATA)
+        registration.start()
+        self.reactor.pass_time(64)
+        self.assertIsNone(self.ask(registration.stop()))
+        self.assertIs(registration.state, RegistrationState.WITHDRAWN)
+
+    def test_forgotten(self) -> None:
+        """Once it is withdrawn, the mirror does not hold on to it."""
+        registration = self.register()
+        self.ask(registration.stop())
+        reference = weakref.ref(registration)
+        del registration
+        gc.collect()
+        self.assertIsNone(reference())
+
+    def test_during_a_fight(self) -> None:
+        """Stopped in the pause before it is put back, it stays away."""
+        registration = self.register()
+        for _ in range(2):
+            self.ask(self.other.delete(PATH))
+        self.assert_absent()
+        happened = self.history()
+        self.assertIsNone(self.ask(registration.stop()))
+        self.reactor.pass_time(100)
+        self.assert_withdrawn(registration)
+        self.assertEqual(happened, [])
+
+    def test_twice(self) -> None:
+        """Stopped twice, both fire."""
+        registration = self.register()
+        first, second = registration.stop(), registration.stop()
+        self.assertIsNone(self.ask(first))
+        self.assertIsNone(self.successResultOf(second))
+        self.assertIsNone(self.successResultOf(registration.stop()))
+
+    def test_cancelled(self) -> None:
+        """Cancelling a stop ends the wait, not the withdrawal."""
+        registration = self.register()
+        self.disconnect()
+        cancelled, other = registration.stop(), registration.stop()
+        cancelled.cancel()
+        self.failureResultOf(cancelled, CancelledError)
+        self.reconnect()
+        self.assertIsNone(self.successResultOf(other))
+        self.assert_withdrawn(registration)
+
+    def test_mirror_closed(self) -> None:
+        """Stopped while disconnected, it fires when the mirror is closed."""
+        registration = self.register()
+        self.disconnect()
+        stopped = registration.stop()
+        closed = self.mirror.close()
+        self.reactor.pass_time(10)
+        self.assertIsNone(self.successResultOf(closed))
+        self.assertIsNone(self.successResultOf(stopped))
+
+    def test_after_the_mirror_was_closed(self) -> None:
+        """Stopped after the mirror was closed, it fires at once."""
+        registration = self.register()
+        self.ask(self.mirror.close())
+        self.assert_absent()
+        self.assertIsNone(self.ask(registration.stop()))
+        self.assertIs(registration.state, RegistrationState.WITHDRAWN)
+
+    def test_started_again(self) -> None:
+        """What was stopped can be started again."""
+        registration = self.register()
+        for _ in range(3):
+            self.ask(registration.stop())
+            self.assert_absent()
+            registration.start()
+            self.reactor.settle()
+            self.assert_in_place(registration)
+
+    def test_taken_back(self) -> None:
+        """Started again while a stop is under way, the stop fires at once and the node is in place in the end."""
+        registration = self.register()
+        stopped = registration.stop()
+        registration.start()
+        self.assertIsNone(self.successResultOf(stopped))
+        self.reactor.settle()
+        self.assert_in_place(registration)
+
+    def test_taken_back_while_disconnected(self) -> None:
+        """Stopped and started again while disconnected, the node is not touched."""
+        registration = self.register()
+        before, happened = self.stat(), self.history()
+        self.disconnect()
+        stopped = registration.stop()
+        registration.start()
+        self.assertIsNone(self.successResultOf(stopped))
+        self.reconnect()
+        self.assert_in_place(registration)
+        self.assertEqual((self.stat(), happened), (before, []))
+
+    def test_back_and_forth(self) -> None:
+        """Stopped and started at whatever moments, it ends as was said last."""
+        for turns in range(20):
+            path = f"/services/ssh/server{turns}:22"
+            registration = self.register(path)
+            for step in range(6):
+                self.after_turns(turns * step, registration.start if step % 2 else registration.stop)
+            self.reactor.pass_time(3)
+            self.assert_in_place(registration)
+            self.after_turns(turns, registration.stop)
+            self.reactor.settle()
+            self.assert_withdrawn(registration, path)

@@ -1,0 +1,221 @@
+"""What is registered is shown in the log as it comes, changes and goes."""
+
+from __future__ import annotations
+
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from zope.interface import implementer
+
+from txmirror.client import ZooKeeperClient
+from txmirror.mirror import Mirror
+from txmirror.service.display import Display
+from txmirror.test.embedded.peer import ServerTestCase
+
+
+@implementer(ILogObserver)
+class Shown:
+    """Keeps the lines that displays have logged."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def __call__(self, event: LogEvent) -> None:
+        if event["log_namespace"] == "txmirror.service.display.Display":
+            line = formatEvent(event)
+            assert line.startswith("registry: ")
+            self.lines.append(line.removeprefix("registry: ").rstrip())
+
+    def take(self) -> list[str]:
+        taken, self.lines = self.lines, []
+        return taken
+
+
+class DisplayTests(ServerTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.shown = Shown()
+        globalLogPublisher.addObserver(self.shown)
+        self.addCleanup(globalLogPublisher.removeObserver, self.shown)
+        self.client = ZooKeeperClient(self.server.address, reactor=self.reactor)
+        self.settle(self.client.connect())
+        self.mirror = Mirror(self.server.address, session_timeout=4.0, reactor=self.reactor)
+        self.settle(self.mirror.connect())
+
+    def clean_up(self) -> None:
+        self.reactor.undo_black_hole("127.0.0.1", 2181)
+        closed = [self.mirror.close(), self.client.close()]
+        self.reactor.pass_time(10)
+        for done in closed:
+            self.successResultOf(done)
+        super().clean_up()
+
+    def create(self, *paths: str) -> None:
+        for path in paths:
+            self.client.create(path, b"data of " + path.encode())
+        self.reactor.settle()
+
+    def delete(self, *paths: str) -> None:
+        for path in paths:
+            self.settle(self.client.delete(path))
+
+    def display(self, path: str = "/") -> Display:
+        display = Display(self.mirror, path)
+        self.reactor.settle()
+        return display
+
+    def disconnect(self) -> None:
+        """Cut the mirror off, whose connection is the second."""
+        self.reactor.black_hole("127.0.0.1", 2181)
+        self.reactor.links[1].cut()
+        self.reactor.settle()
+
+    def reconnect(self, seconds: float = 3.0) -> None:
+        self.reactor.undo_black_hole("127.0.0.1", 2181)
+        self.reactor.pass_time(seconds)
+        self.assertTrue(self.mirror.is_connected())
+
+    def test_what_is_there(self) -> None:
+        """What is there already is shown, each with its data, and from above downwards."""
+        self.create("/a", "/a/b", "/c")
+        self.display()
+        shown = self.shown.take()
+        self.assertEqual(sorted(shown), ["+ /", "+ /a  data of /a", "+ /a/b  data of /a/b", "+ /c  data of /c"])
+        self.assertLess(shown.index("+ /a  data of /a"), shown.index("+ /a/b  data of /a/b"))
+
+    def test_not_zookeeper_s_own(self) -> None:
+        """ZooKeeper's own nodes are not shown: they are nobody's services."""
+        names = self.client.get_children("/")
+        self.reactor.settle()
+        self.assertIn("zookeeper", self.successResultOf(names))
+        self.display()
+        self.assertEqual(self.shown.take(), ["+ /"])
+
+    def test_additions(self) -> None:
+        """What is added is shown, at any depth."""
+        self.display()
+        self.shown.take()
+        self.create("/a")
+        self.assertEqual(self.shown.take(), ["+ /a  data of /a"])
+        self.create("/a/b", "/a/b/c")
+        self.assertEqual(self.shown.take(), ["+ /a/b  data of /a/b", "+ /a/b/c  data of /a/b/c"])
+
+    def test_changes(self) -> None:
+        """What is changed is shown as a change."""
+        self.create("/a")
+        self.display()
+        self.shown.take()
+        self.client.set("/a", b"new")
+        self.reactor.settle()
+        self.assertEqual(self.shown.take(), ["~ /a  new"])
+
+    def test_removals(self) -> None:
+        """What is removed is shown once, from below upwards."""
+        self.create("/a", "/a/b", "/a/b/c")
+        self.display()
+        self.shown.take()
+        self.delete("/a/b/c", "/a/b", "/a")
+        self.assertEqual(self.shown.take(), ["- /a/b/c", "- /a/b", "- /a"])
+
+    def test_removals_at_once(self) -> None:
+        """Removals that follow one another closely are all shown, each once."""
+        self.create("/a", "/a/b", "/a/b/c")
+        self.display()
+        self.shown.take()
+        for path in ("/a/b/c", "/a/b", "/a"):
+            self.client.delete(path)
+        self.reactor.settle()
+        self.assertEqual(sorted(self.shown.take()), ["- /a", "- /a/b", "- /a/b/c"])
+
+    def test_again(self) -> None:
+        """What comes back is shown as an addition."""
+        self.create("/a")
+        self.display()
+        for _ in range(3):
+            self.shown.take()
+            self.delete("/a")
+            self.create("/a")
+            self.assertEqual(self.shown.take(), ["- /a", "+ /a  data of /a"])
+        self.client.set("/a", b"new")
+        self.reactor.settle()
+        self.assertEqual(self.shown.take(), ["~ /a  new"])
+
+    def test_nothing_happens(self) -> None:
+        """What stays as it is, is not shown again, not after a disconnection either."""
+        self.create("/a", "/a/b")
+        self.display()
+        self.shown.take()
+        self.reactor.links[1].cut()
+        self.reactor.pass_time(30)
+        self.assertEqual(self.shown.take(), [])
+
+    def test_changes_while_disconnected(self) -> None:
+        """What has happened during a disconnection is shown after it, each node once."""
+        self.create("/kept", "/changed", "/gone", "/gone/below", "/back")
+        self.display()
+        self.shown.take()
+        self.disconnect()
+        self.delete("/gone/below", "/gone", "/back")
+        self.create("/new", "/new/below", "/back")
+        self.client.set("/changed", b"new")
+        self.reactor.settle()
+        self.reconnect()
+        shown = self.shown.take()
+        for line in ("- /gone/below", "- /gone", "+ /new  data of /new", "+ /new/below  data of /new/below"):
+            self.assertEqual(shown.count(line), 1, shown)
+        self.assertEqual(shown.count("~ /changed  new"), 1, shown)
+        self.assertEqual([line for line in shown if "/kept" in line], [])
+        self.assertIn(
+            [line for line in shown if "/back" in line],
+            (["~ /back  data of /back"], ["- /back", "+ /back  data of /back"]),
+        )
+
+    def test_session_ended(self) -> None:
+        """With the end of the mirror's own session nothing is shown but what has changed."""
+        self.create("/a")
+        self.display()
+        self.shown.take()
+        self.disconnect()
+        self.reactor.pass_time(12)
+        self.client.set("/a", b"new")
+        self.reactor.settle()
+        self.reconnect(8)
+        self.assertEqual(self.shown.take(), ["~ /a  new"])
+
+    def test_known_already(self) -> None:
+        """What somebody else has had mirrored before is shown like anything else."""
+        self.create("/a", "/a/b")
+        for path in ("/", "/a", "/a/b"):
+            self.mirror.get(path)
+        self.reactor.settle()
+        self.display()
+        self.assertEqual(sorted(self.shown.take()), ["+ /", "+ /a  data of /a", "+ /a/b  data of /a/b"])
+
+    def test_not_text(self) -> None:
+        """Data that is no text is shown with what cannot be read escaped, and on one line."""
+        self.client.create("/a", b"\xff{braces} %s \x00")
+        self.display()
+        (line,) = [line for line in self.shown.take() if "/a" in line]
+        self.assertIn(r"\xff{braces} %s", line)
+
+    def test_several_lines(self) -> None:
+        """Data of several lines cannot pretend to be other lines of the log."""
+        self.client.create("/a", b"one\ntwo")
+        self.display()
+        (line,) = [line for line in self.shown.take() if "/a" in line]
+        self.assertNotIn("\n", line)
+
+    def test_part(self) -> None:
+        """Only what is below the path given is shown."""
+        self.create("/a", "/a/b", "/c")
+        self.display("/a")
+        self.assertEqual(self.shown.take(), ["+ /a  data of /a", "+ /a/b  data of /a/b"])
+
+    def test_stop(self) -> None:
+        """Once stopped it shows nothing more."""
+        self.create("/a", "/a/b")
+        display = self.display()
+        self.shown.take()
+        display.stop()
+        self.create("/c", "/a/d")
+        self.client.set("/a/b", b"new")
+        self.delete("/c")
+        self.assertEqual(self.shown.take(), [])

@@ -1,0 +1,205 @@
+"""The command line: what is good is taken, and what is not gets one line that quotes it, and exit status 64."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.application.service import IService, IServiceMaker
+from twisted.internet.interfaces import IReactorTime
+from twisted.plugin import getPlugins
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from txmirror.service import Options, makeService
+
+REGISTER = ["--register", "/services/ssh/server1:22"]
+
+
+class OptionsTestCase(SynchronousTestCase):
+    def parse(self, *arguments: str) -> Options:
+        options = Options()
+        options.parseOptions(list(arguments))
+        return options
+
+    def refuse(self, *arguments: str) -> str:
+        """Give the one line that a command line is refused with."""
+        stderr, stdout = io.StringIO(), io.StringIO()
+        self.patch(sys, "stderr", stderr)
+        self.patch(sys, "stdout", stdout)
+        exited = self.assertRaises(SystemExit, self.parse, *arguments)
+        self.assertEqual(exited.code, 64)
+        self.assertEqual(stdout.getvalue(), "")
+        written = stderr.getvalue()
+        self.assertEqual(written.count("\n"), 1, written)
+        self.assertTrue(written.endswith("\n"), written)
+        self.assertTrue(written.startswith("txmirror: "), written)
+        return written
+
+
+class GoodTests(OptionsTestCase):
+    def test_all(self) -> None:
+        """Servers, paths, data and the session timeout are taken as given."""
+        options = self.parse(
+            *("--servers", "zk1:2181,zk2/prod", "--session-timeout", "2.5"),
+            *("--register", "/a/b:1", "--register", "/c/d:2", "--data", "x=1", "--data", "y=2"),
+        )
+        self.assertEqual(options["servers"], "zk1:2181,zk2/prod")
+        self.assertEqual(options["session-timeout"], 2.5)
+        self.assertEqual(options["register"], ["/a/b:1", "/c/d:2"])
+        self.assertEqual(options["data"], {"x": "1", "y": "2"})
+
+    def test_short(self) -> None:
+        """Each option has a short form."""
+        options = self.parse("-s", "zk1", "-t", "3", "-r", "/a", "-d", "x=1")
+        self.assertEqual((options["servers"], options["session-timeout"]), ("zk1", 3.0))
+        self.assertEqual((options["register"], options["data"]), (["/a"], {"x": "1"}))
+
+    def test_defaults(self) -> None:
+        """Without more than a path there is a session timeout of ten seconds, and no data."""
+        options = self.parse(*REGISTER)
+        self.assertEqual((options["session-timeout"], options["data"]), (10.0, {}))
+
+    def test_values(self) -> None:
+        """A value may hold anything, equals signs too, or nothing; a key keeps its spaces."""
+        options = self.parse(*REGISTER, "--data", "a=b=c", "--data", "e=", "--data", "k k= v ")
+        self.assertEqual(options["data"], {"a": "b=c", "e": "", "k k": " v "})
+
+    def test_embedded(self) -> None:
+        """With the embedded server nothing else is needed."""
+        self.assertTrue(self.parse("--embedded")["embedded"])
+
+    def test_apart(self) -> None:
+        """Two command lines in one program have nothing in common."""
+        self.parse(*REGISTER, "--data", "x=1")
+        options = self.parse("-r", "/other")
+        self.assertEqual((options["register"], options["data"]), (["/other"], {}))
+
+    def test_help(self) -> None:
+        """The help names every option, and exits well."""
+        stdout = io.StringIO()
+        self.patch(sys, "stdout", stdout)
+        exited = self.assertRaises(SystemExit, self.parse, "--help")
+        self.assertIn(exited.code, (0, None))
+        for option in ("--servers", "--register", "--data", "--session-timeout", "--embedded"):
+            self.assertIn(option, stdout.getvalue())
+
+
+class BadTests(OptionsTestCase):
+    def assert_refused(self, option: str, *values: str) -> None:
+        """See that each value is quoted, with the name of its option."""
+        for value in values:
+            line = self.refuse(*([] if option == "--register" else REGISTER), option, value)
+            self.assertIn(repr(value), line)
+            self.assertIn(option, line)
+
+    def test_servers(self) -> None:
+        """An address that is none is quoted."""
+        self.assert_refused("--servers", "", "host:port", "host:0", "host:65536", "a b:1", "[::1", "host:-1", "host:")
+
+    def test_one_of_the_servers(self) -> None:
+        """The one address that is none is quoted."""
+        self.assertIn("'zk2:x'", self.refuse(*REGISTER, "--servers", "zk1:2181,zk2:x,zk3"))
+
+    def test_chroot(self) -> None:
+        """A chroot that is no path is quoted."""
+        self.assertIn("/a//b", self.refuse(*REGISTER, "--servers", "zk1/a//b"))
+
+    def test_register(self) -> None:
+        """What is no znode path is quoted."""
+        self.assert_refused(
+            "--register", "", "services/x", "/a//b", "/a/", "/a/../b", "/a\x00", "/a\nb", "/", "/\ud800"
+        )
+
+    def test_register_twice(self) -> None:
+        """A path that is given twice is quoted."""
+        line = self.refuse(*REGISTER, *REGISTER)
+        self.assertIn(repr(REGISTER[1]), line)
+
+    def test_data(self) -> None:
+        """A fact that is not of the form KEY=VALUE is quoted."""
+        self.assert_refused("--data", "", "x", "=1", "=", "two\nlines")
+
+    def test_data_twice(self) -> None:
+        """A key that is given twice is quoted."""
+        line = self.refuse(*REGISTER, "--data", "x=1", "--data", "x=2")
+        self.assertIn("'x=2'", line)
+
+    def test_data_not_text(self) -> None:
+        """A fact that UTF-8 cannot hold, as of an argument in another encoding, is quoted."""
+        line = self.refuse(*REGISTER, "--data", "x=caf\udce9")
+        self.assertIn(r"caf\udce9", line)
+
+    def test_session_timeout(self) -> None:
+        """A session timeout that is no sensible number of seconds is quoted."""
+        self.assert_refused("--session-timeout", "", "x", "10s", "0", "-1", "nan", "inf", "-inf", "1e9", "0.0001")
+
+    def test_unknown_option(self) -> None:
+        """An option that there is not is quoted."""
+        self.assertIn("--bogus", self.refuse(*REGISTER, "--bogus"))
+        self.assertIn("-Z", self.refuse(*REGISTER, "-Z"))
+
+    def test_unknown_option_of_two_lines(self) -> None:
+        """An option that there is not is quoted in one line, even if it is two itself."""
+        self.assertIn("--bo", self.refuse(*REGISTER, "--bo\ngus"))
+
+    def test_missing_value(self) -> None:
+        """An option without its value is named."""
+        for option in ("--servers", "--register", "--data", "--session-timeout"):
+            self.assertIn(option, self.refuse(option))
+
+    def test_flag_with_a_value(self) -> None:
+        """A flag that is given a value is named."""
+        self.assertIn("--embedded", self.refuse("--embedded=yes"))
+
+    def test_argument(self) -> None:
+        """An argument that belongs to no option is quoted."""
+        self.assertIn("'stray'", self.refuse(*REGISTER, "stray"))
+        self.assertIn(repr("two\nlines"), self.refuse(*REGISTER, "two\nlines"))
+
+    def test_nothing_to_do(self) -> None:
+        """Without anything to register it says what to give."""
+        self.assertIn("--register", self.refuse())
+        self.assertIn("--register", self.refuse("--servers", "zk1"))
+
+    def test_embedded_and_servers(self) -> None:
+        """The embedded server and others exclude each other."""
+        line = self.refuse("--embedded", "--servers", "zk1")
+        self.assertIn("'zk1'", line)
+        self.assertIn("--embedded", line)
+
+    @given(st.lists(st.sampled_from(["-r", "-d", "-s", "-t", "-e"]) | st.text(max_size=8), max_size=6))
+    def test_anything(self, arguments: list[str]) -> None:
+        """Any command line is taken, or exits with a status and one line; nothing else ever comes of it."""
+        stderr, stdout = io.StringIO(), io.StringIO()
+        self.patch(sys, "stderr", stderr)
+        self.patch(sys, "stdout", stdout)
+        try:
+            self.parse(*arguments)
+        except SystemExit as exited:
+            if exited.code == 64:
+                self.assertEqual(stderr.getvalue().count("\n"), 1, stderr.getvalue())
+            else:
+                # Help, or the version.
+                self.assertIn(exited.code, (0, None))
+
+
+class MakeServiceTests(OptionsTestCase):
+    def test_service(self) -> None:
+        """A service is made, and nothing is opened before it starts."""
+        from twisted.internet import reactor
+
+        before = IReactorTime(reactor).getDelayedCalls()
+        service = makeService(self.parse(*REGISTER))
+        self.assertTrue(verifyObject(IService, service))
+        self.assertFalse(service.running)
+        self.assertEqual(IReactorTime(reactor).getDelayedCalls(), before)
+
+    def test_plugin(self) -> None:
+        """The plugin of twistd is found, and names this room."""
+        makers = [maker for maker in getPlugins(IServiceMaker) if maker.tapname == "txmirror"]
+        self.assertEqual(len(makers), 1)
+        self.assertIs(makers[0].options, Options)
+        self.assertIs(makers[0].makeService, makeService)

@@ -1,0 +1,115 @@
+"""The programs in docs/examples run as they are written, and print what they promise.
+
+They are found in the folder that the environment variable ``TXMIRROR_EXAMPLES`` names, and without it beside the
+package, as in a checkout; where they are not there, as beside an installed package, they are skipped.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+from unittest import SkipTest
+
+from twisted.internet.defer import Deferred
+from twisted.trial import util
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+import txmirror
+from txmirror.embedded import EmbeddedServer
+
+_FOLDER = "TXMIRROR_EXAMPLES"
+
+
+def find_examples() -> Path:
+    """Find the folder of the examples.
+
+    :raises SkipTest: there is none, and none was promised.
+    :raises AssertionError: the one that was promised holds none.
+    """
+    named = os.environ.get(_FOLDER)
+    folder = Path(named) if named else Path(txmirror.__file__).parents[1] / "docs" / "examples"
+    if any(folder.glob("*.py")):
+        return folder
+    if named:
+        raise AssertionError(f"{_FOLDER} is {named!r}: there are no examples in it")
+    raise SkipTest(f"no examples beside the package; {_FOLDER} may name their folder")
+
+
+class FindTests(SynchronousTestCase):
+    def set_folder(self, folder: str) -> None:
+        self.patch(os, "environ", {**os.environ, _FOLDER: folder})
+
+    def test_promised(self) -> None:
+        """A folder that was promised and holds no examples is a failure that quotes it, not a skip."""
+        missing = self.mktemp()
+        self.set_folder(missing)
+        error = self.assertRaises(AssertionError, find_examples)
+        self.assertIn(repr(missing), str(error))
+        self.assertNotIn("\n", str(error))
+
+    def test_named(self) -> None:
+        """The folder that the environment names is taken."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / "example.py").touch()
+        self.set_folder(str(folder))
+        self.assertEqual(find_examples(), folder)
+
+
+class ExampleTests(TestCase):
+    timeout = 30
+    # The tests run under -bb, and to print bytes is what the examples mean to do.
+    suppress = [util.suppress(category=BytesWarning, message=r"str\(\) on a bytes instance")]  # noqa: RUF012 - trial's way
+
+    def run_example(self, name: str) -> Deferred[list[str]]:
+        """Run an example on a server of its own, and give the lines that it prints."""
+        from twisted.internet import reactor
+
+        path = find_examples() / name
+        server = EmbeddedServer(reactor)
+        server.listen()
+        self.addCleanup(server.stop)
+        stdout = io.StringIO()
+        self.patch(sys, "stdout", stdout)
+        program: dict[str, Any] = runpy.run_path(str(path))
+        running = Deferred.fromCoroutine(program["main"](reactor, server.address))
+
+        def ended(_: object) -> list[str]:
+            # It has closed its session.
+            self.assertEqual(server.sessions, frozenset())
+            return stdout.getvalue().splitlines()
+
+        return running.addCallback(ended)
+
+    def test_mirrored_node(self) -> Deferred[None]:
+        """The tour of Mirror and Node sees every value that its ancestor's documentation promises."""
+        expected = [
+            "the root's value: b'' at version 0",
+            "its children: ['zookeeper']",
+            "no such znode: '/missing'",
+            "no such znode: '/missing'",
+            "created: b'value' at version 0",
+            "its children: []",
+            "set: b'new_value' at version 1",
+            "the watcher saw: [b'stuff']",
+        ]
+        return self.run_example("mirrored_node.py").addCallback(self.assertEqual, expected)
+
+    def test_registration(self) -> Deferred[None]:
+        """A program that registers itself is found, and gone when it says so."""
+        expected = [
+            "servers: ['server1:22']",
+            "foo is bar",
+            "it goes away with our session: True",
+            "servers: []",
+        ]
+        return self.run_example("registration.py").addCallback(self.assertEqual, expected)
+
+    def test_all(self) -> None:
+        """No example is without its test."""
+        for path in find_examples().glob("*.py"):
+            self.assertTrue(hasattr(self, f"test_{path.stem}"), f"{path.name} is not tested")
