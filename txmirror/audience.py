@@ -12,10 +12,11 @@ _T = TypeVar("_T")
 class Audience(Generic[_T]):
     """Functions to call, each by a key of its own.
 
-    :param failed: called with the key of a function that has raised, while the exception is being handled.
+    :param failed: called with the key of a function that has raised and with what it was told, while the exception is
+        being handled.
     """
 
-    def __init__(self, failed: Callable[[Hashable], object]) -> None:
+    def __init__(self, failed: Callable[[Hashable, _T], object]) -> None:
         self._failed = failed
         self._functions: dict[Hashable, Callable[[_T], object]] = {}
         self._waiting: deque[_T] = deque()
@@ -42,10 +43,11 @@ class Audience(Generic[_T]):
             self._telling = False
 
     def _tell_all(self, news: _T) -> None:
-        for key, function in list(self._functions.items()):
+        for key in list(self._functions):
             # An earlier one may have removed or replaced it.
-            if self._functions.get(key) is function:
+            function = self._functions.get(key)
+            if function is not None:
                 try:
                     function(news)
                 except Exception:
-                    self._failed(key)
+                    self._failed(key, news)

@@ -92,7 +92,9 @@ class Sessions:
         self._queue = RequestQueue(reactor, limits.queued_requests, limits.queued_time)
         self._holding = Holding(reactor, self._safe_until)
         self._listeners: Audience[SessionEvent | WatchedEvent] = Audience(
-            lambda listener: self._log.failure("The listener {listener} failed.", listener=listener)
+            lambda listener, event: self._log.failure(
+                "The listener {listener} failed on {event}.", listener=listener, event=event
+            )
         )
         self._identities = Identities()
         self.watches = SessionWatches()

@@ -31,6 +31,7 @@ class Cell(Generic[_T]):
     :ivar dirty: whether it has to be read again.
     :ivar reading: whether a read is on its way.
     :ivar armed: whether the session has a watch for it; without meaning while it is dirty or being read.
+    :ivar postponed: whether that has to wait, because a server lagged behind what is shown.
     :ivar problem: why it cannot be read; None if it can, for all that is known.
     """
 
@@ -40,7 +41,7 @@ class Cell(Generic[_T]):
         self._render = render
         self._unsettled = unsettled
         self._watchers: Audience[_T | None] = Audience(
-            lambda key: self._log.failure("The watcher {key} of {path} failed.", key=key, path=path)
+            lambda key, _: self._log.failure("The watcher {key} of {path} failed.", key=key, path=path)
         )
         self._readers: dict[Deferred[None], None] = {}
         self._settlers: dict[Deferred[None], None] = {}
@@ -51,6 +52,7 @@ class Cell(Generic[_T]):
         self.dirty = True
         self.reading = False
         self.armed = False
+        self.postponed = False
         self.problem: ZooKeeperException | None = None
         unsettled.add(self)
 
@@ -59,6 +61,7 @@ class Cell(Generic[_T]):
     def mark(self) -> None:
         """Note that it has changed, or may have."""
         self.dirty = True
+        self.postponed = False
         self.problem = None
         self._unsettled.add(self)
 
@@ -66,11 +69,18 @@ class Cell(Generic[_T]):
         """Note that a read is on its way: what happens from now on is another change."""
         self.reading = True
         self.dirty = False
+        self.problem = None
+        self._unsettled.add(self)
 
     def interrupt(self) -> None:
         """Note that a read was lost."""
         self.reading = False
         self.mark()
+
+    def postpone(self) -> None:
+        """Note that a read was in vain: the server lagged behind what is shown."""
+        self.interrupt()
+        self.postponed = True
 
     def show(self, identity: object, value: _T | None, zxid: int) -> None:
         """Take what was read or written, unless something later is known.
@@ -137,7 +147,7 @@ class Cell(Generic[_T]):
     @property
     def wanting(self) -> bool:
         """Whether a read is to be begun: it is dirty, nothing is on its way, and it is not put off."""
-        return self.dirty and not self.reading and self.problem is None
+        return self.dirty and not self.reading and not self.postponed and self.problem is None
 
     @property
     def settled(self) -> bool:

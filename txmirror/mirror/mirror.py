@@ -66,7 +66,7 @@ class Mirror(Service):
         self._nodes: dict[str, Node] = {}
         self._unsettled: set[Cell[Any]] = set()
         self._state_watchers: Audience[MirrorState] = Audience(
-            lambda key: self._log.failure("The state watcher {key} failed.", key=key)
+            lambda key, _: self._log.failure("The state watcher {key} failed.", key=key)
         )
         self.state = MirrorState.DISCONNECTED
         self._session = self.feed.session

@@ -14,7 +14,6 @@ from txmirror import paths
 from txmirror.errors import (
     ClosingException,
     ConnectionLossException,
-    InvalidStateException,
     NoNodeException,
     NotEmptyException,
     OperationTimeoutException,
@@ -192,7 +191,7 @@ class Node:
     def try_again(self) -> None:
         """Read also what could not be read the last time."""
         for cell in (self._value, self._children):
-            if cell.problem is not None:
+            if cell.problem is not None or cell.postponed:
                 cell.mark()
         self.refresh()
 
@@ -239,10 +238,7 @@ class Node:
 
     def children_shown(self) -> Deferred[None]:
         """Fires when the children show everything that has happened so far, or cannot be read."""
-        if self._children.current and not self._children.armed:
-            # The session is new, and nothing would tell of what has just been written.
-            self._children.mark()
-            self.refresh()
+        self._check_armed(self._children)
         return succeed(None) if self._children.settled else self._children.to_settle()
 
     # Reading.
@@ -333,12 +329,16 @@ class Node:
         if zxid >= cell.zxid:
             self._failures = 0
             return True
-        self._put_off(cell, InvalidStateException("the server lags behind what was seen", path=self.path, zxid=zxid))
+        cell.postpone()
+        self._try_again_later()
         return False
 
     def _put_off(self, cell: Cell[Any], error: ZooKeeperException) -> None:
         self._log.warn("{path} cannot be read: {reason}. It is tried again.", path=self.path, reason=str(error))
         cell.fail(error)
+        self._try_again_later()
+
+    def _try_again_later(self) -> None:
         if not self._retry.running:
             self._retry.start(_RETRY(self._failures))
             self._failures += 1
@@ -396,6 +396,14 @@ class Node:
         self._value.show((stat.czxid, stat.mzxid), (value, stat), stat.mzxid)
         if stat.czxid == stat.mzxid == stat.pzxid:
             self._children.show((stat.czxid, ()), (), stat.czxid)
+            self._check_armed(self._children)
+        self._check_armed(self._value)
+
+    def _check_armed(self, cell: Cell[Any]) -> None:
+        """Read again what was written in a session that has no watch for it (yet): nothing else would tell what follows."""
+        if cell.current and not cell.armed:
+            cell.mark()
+            self.refresh()
 
 
 def _render_value(value: tuple[bytes, ZnodeStat] | None) -> tuple[bytes, ZnodeStat] | None:

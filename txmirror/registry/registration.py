@@ -80,6 +80,7 @@ class Registration:
         self._step: Deferred[None] | None = None
         self._woken = False
         self._written = False
+        self._unsure = False
         self._timer = Timer(mirror.clock, self._wake)
         self._failures = 0
         self._corrections = 0
@@ -138,6 +139,7 @@ class Registration:
 
     def _mirror_changed(self, state: MirrorState) -> None:
         if state in (MirrorState.SETTLED, MirrorState.CLOSED):
+            self._unsure = False
             self._timer.stop()
             self._wake()
         elif state is MirrorState.DISCONNECTED and self.state is RegistrationState.REGISTERED:
@@ -160,7 +162,7 @@ class Registration:
         if not self._wanted and (not self._written or self._mirror.state is MirrorState.CLOSED):
             self._gone()
             return
-        if self._mirror.state is not MirrorState.SETTLED:
+        if self._unsure or self._mirror.state is not MirrorState.SETTLED:
             # What the nodes show may be of before the disconnection. The state watcher wakes us when it is not.
             return
         try:
@@ -170,7 +172,7 @@ class Registration:
                 await self._take_away()
         except (ConnectionLossException, SessionExpiredException, ClosingException):
             # The mirror settles again, or is closed; either wakes us, and shows what became of a write.
-            pass
+            self._unsure = True
         except (NodeExistsException, NoNodeException, BadVersionException):
             # Somebody was faster. The node will show what they did.
             self._try_again()
@@ -222,6 +224,7 @@ class Registration:
         now = self._mirror.clock.seconds()
         if now - self._stable_since >= _STABLE:
             self._corrections = 0
+            self._said = None
         self.state = RegistrationState.PENDING
         self._corrections += 1
         if self._corrections == 1:
@@ -238,7 +241,8 @@ class Registration:
         self._session_id = session_id
         self._stable_since = self._mirror.clock.seconds()
         self._failures = 0
-        self._said = None
+        if not self._corrections:
+            self._said = None
         self._log.info("Registered {path}.", path=self.path)
         self._fire(self._registered)
 
@@ -256,6 +260,10 @@ class Registration:
             )
 
     def _gone(self) -> None:
+        if self._wanted:
+            # It was started again meanwhile.
+            self._woken = True
+            return
         self.state = RegistrationState.WITHDRAWN
         self._written = False
         self._timer.stop()

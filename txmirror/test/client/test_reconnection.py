@@ -194,7 +194,7 @@ class NameTests(ClientTestCase):
         self.names["zoo"] = ["10.9.9.9", "10.0.0.1"]
         client = self.make_client("zoo:2181")
         connected = client.connect()
-        self.pass_time(1)
+        self.pass_time(3)
         self.server.peer.accept()
         self.successResultOf(connected)
         self.assertEqual(len(self.reactor.links), 1)
