@@ -94,7 +94,7 @@ class IZooKeeperClient(Interface):
 
         :returns: the answer, as of :meth:`exists`, and the watch. The watch survives reconnections; it fails with
             :exc:`~txmirror.errors.SessionExpiredException` when the session ends, and never fires if the request
-            failed. Cancelling it leaves the server's watch in place, and nobody is told.
+            failed (but with :exc:`~txmirror.errors.ReplyTooLargeException`: then it was set). Cancelling it leaves the server's watch in place, and nobody is told.
         """
 
     def get(path: str) -> Deferred[tuple[bytes, ZnodeStat]]:

@@ -5,6 +5,6 @@ from twisted.application.service import ServiceMaker
 txmirror = ServiceMaker(
     "txmirror",
     "txmirror.service",
-    "Keep services registered in ZooKeeper, with their health checked.",
+    "Keep services registered in ZooKeeper.",
     "txmirror",
 )

@@ -228,8 +228,7 @@ class Sessions:
         self._attempt_timer.start(limit)
         factory = Factory.forProtocol(self._make_connection)
         factory.noisy = False
-        # The attempt has its own limit, which counts the handshake too.
-        self._connecting = Deferred.fromCoroutine(reach(self._reactor, server, factory, limit + 1))
+        self._connecting = Deferred.fromCoroutine(reach(self._reactor, server, factory, limit))
         self._connecting.addCallbacks(self._reached, self._unreachable)
 
     def _make_connection(self) -> Connection:

@@ -21,7 +21,7 @@ def encode_payload(data: Mapping[str, object] | str | None, *, pid: int, created
     :param pid: the process that registers it.
     :param created: when, in seconds since the epoch.
     :raises TypeError: ``data`` is neither, or holds what JSON cannot.
-    :raises ValueError: it holds a number that JSON cannot (not a number, infinite), or itself.
+    :raises ValueError: it holds a number that JSON cannot (not a number, infinite), or itself, or is nested too deeply.
     """
     record: dict[str, object] = {
         "pid": pid,
@@ -33,7 +33,10 @@ def encode_payload(data: Mapping[str, object] | str | None, *, pid: int, created
         record.update(data)
     elif data is not None:
         raise TypeError(f"data is a mapping or a string, not {data!r:.60}")
-    return json.dumps(record, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
+    try:
+        return json.dumps(record, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("data is nested too deeply") from None
 
 
 def decode_payload(data: bytes) -> dict[str, object] | None:

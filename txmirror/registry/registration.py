@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 
 from twisted.application.internet import backoffPolicy
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 
 from txmirror import paths
@@ -86,6 +86,7 @@ class Registration:
         self._corrections = 0
         self._stable_since = 0.0
         self._session_id = 0
+        self._our_sessions: set[int] = set()
         self._said: tuple[str, dict[str, str]] | None = None
         self._registered: list[Deferred[None]] = []
         self._withdrawn: list[Deferred[None]] = []
@@ -127,10 +128,13 @@ class Registration:
     def when_registered(self) -> Deferred[None]:
         """Wait until the node is in place.
 
-        :returns: fires at once if it is. Cancelling ends the wait.
+        :returns: fires at once if it is. Fails with :exc:`~txmirror.errors.ClosingException` when it is withdrawn, or the
+            mirror closed, before it was. Cancelling ends the wait.
         """
         if self.state is RegistrationState.REGISTERED:
             return succeed(None)
+        if self._mirror.state is MirrorState.CLOSED:
+            return fail(ClosingException(path=self.path, applied=False))
         waiter: Deferred[None] = Deferred(self._registered.remove)
         self._registered.append(waiter)
         return waiter
@@ -141,6 +145,8 @@ class Registration:
         if state in (MirrorState.SETTLED, MirrorState.CLOSED):
             self._unsure = False
             self._timer.stop()
+            if state is MirrorState.CLOSED:
+                self._give_up_waiting()
             self._wake()
         elif state is MirrorState.DISCONNECTED and self.state is RegistrationState.REGISTERED:
             self.state = RegistrationState.PENDING
@@ -183,6 +189,7 @@ class Registration:
     async def _put_in_place(self) -> None:
         node = self._mirror.get(self.path)
         session_id = self._mirror.client.session_id
+        self._our_sessions.add(session_id)
         try:
             value, stat = await node.value(timeout=None)
         except NoNodeException:
@@ -251,7 +258,7 @@ class Registration:
         owner = stat.ephemeralOwner
         if owner == 0:
             self._say("{path} is a persistent node: it cannot be registered until somebody deletes it.")
-        elif owner == self._session_id:
+        elif owner in self._our_sessions:
             self._say("{path} is still there from our former session: it is registered anew when that has ended.")
         else:
             self._say(
@@ -264,13 +271,20 @@ class Registration:
             # It was started again meanwhile.
             self._woken = True
             return
+        if self._written:
+            self._log.info("Withdrew {path}.", path=self.path)
         self.state = RegistrationState.WITHDRAWN
-        self._written = False
+        self._written = self._unsure = False
         self._timer.stop()
         self._mirror.get(self.path).delValueWatcher(self)
         self._mirror.delStateWatcher(self)
-        self._log.info("Withdrew {path}.", path=self.path)
+        self._give_up_waiting()
         self._fire(self._withdrawn)
+
+    def _give_up_waiting(self) -> None:
+        waiters, self._registered = self._registered, []
+        for waiter in waiters:
+            waiter.errback(ClosingException(path=self.path, applied=False))
 
     def _fire(self, waiters: list[Deferred[None]]) -> None:
         fired = list(waiters)

@@ -199,6 +199,15 @@ class NameTests(ClientTestCase):
         self.successResultOf(connected)
         self.assertEqual(len(self.reactor.links), 1)
 
+    def test_black_hole_among_the_addresses_of_a_short_session(self) -> None:
+        """Rule 10: nor does it where the session's timeout leaves little time for an attempt."""
+        self.reactor.black_hole("10.9.9.9", 2181)
+        self.names["zoo"] = ["10.9.9.9", "10.0.0.1"]
+        client = self.make_client("zoo:2181", session_timeout=1.5)
+        connected = client.connect()
+        self.next_peer(self.server, within=3.0).accept()
+        self.successResultOf(connected)
+
     def test_ipv6(self) -> None:
         """A server may be given by its IPv6 address."""
         six = Server(self.reactor, "::5")

@@ -26,9 +26,9 @@ from txmirror.wire import (
     CreateRequest,
     DeleteRequest,
     GetDataRequest,
-    PathResponse,
     GetDataResponse,
     Operation,
+    PathResponse,
     SetWatchesRequest,
     encode_frame,
 )

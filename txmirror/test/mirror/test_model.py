@@ -7,6 +7,7 @@ shows, and that "settled" is true.
 
 from __future__ import annotations
 
+import enum
 import os
 from collections import Counter
 from typing import Any
@@ -31,7 +32,6 @@ from txmirror.types import ZnodeStat
 EXAMPLES = "TXMIRROR_MODEL_EXAMPLES"
 STEPS = 30
 
-_FIRST = ("/", "/a", "/a/x", "/b")
 _PATHS = ("/a", "/a/x", "/a/x/y", "/b", "/b/z", "/c")
 _FOLLOWING = {
     MirrorState.DISCONNECTED: {MirrorState.CONNECTED},
@@ -39,7 +39,21 @@ _FOLLOWING = {
     MirrorState.SETTLED: {MirrorState.DISCONNECTED},
 }
 
+
+class Deed(enum.Enum):
+    """What somebody else may do."""
+
+    CREATE = enum.auto()
+    CREATE_EPHEMERAL = enum.auto()
+    SET = enum.auto()
+    SET_ROOT = enum.auto()
+    DELETE = enum.auto()
+    RECREATE = enum.auto()
+
+
 a_path = st.sampled_from(_PATHS)
+some_deeds = st.lists(st.tuples(st.sampled_from(Deed), a_path), min_size=1, max_size=6)
+some_seconds = st.sampled_from([0.0, 0.0, 0.5, S, 2 * S])
 some_data = st.sampled_from([b"", b"one", b"two"])
 rarely = st.sampled_from([False, False, False, True])
 
@@ -141,45 +155,37 @@ class MirrorModel(RuleBasedStateMachine):
         self.log = FailureLog(self.faults)
         globalLogPublisher.addObserver(self.log)
 
-    @initialize(existing=st.sets(a_path), settled=st.booleans())
-    def begin(self, existing: set[str], settled: bool) -> None:
-        for path in sorted(existing):
-            self.other_creates(path, b"old", False)
-        for path in _FIRST:
-            self.node(path)
+    @initialize(missing=st.sets(a_path), later=st.sets(a_path), settled=st.booleans())
+    def begin(self, missing: set[str], later: set[str], settled: bool) -> None:
+        for path in _PATHS:
+            if path not in missing:
+                self.does(Deed.CREATE, path)
+        for path in ("/", *_PATHS):
+            if path not in later:
+                self.node(path)
         if settled:
             self.world.settle()
 
     # What is written.
 
-    @rule(path=a_path, data=some_data, ephemeral=rarely)
-    def other_creates(self, path: str, data: bytes, ephemeral: bool) -> None:
-        self.creations[path] += 1
-        ignore(self.world.other.create(path, data, ephemeral=ephemeral))
+    @rule(deeds=some_deeds)
+    def somebody_does(self, deeds: list[tuple[Deed, str]]) -> None:
+        for deed, path in deeds:
+            self.does(deed, path)
 
-    @rule(path=st.sampled_from(("/", *_PATHS)), data=some_data)
-    def other_sets(self, path: str, data: bytes) -> None:
-        ignore(self.world.other.set(path, data))
-
-    @rule(path=a_path)
-    def other_deletes(self, path: str) -> None:
-        self.deletions += 1
-        ignore(self.world.other.delete(path))
-
-    @rule(path=a_path, data=some_data)
-    def other_recreates(self, path: str, data: bytes) -> None:
-        self.other_deletes(path)
-        self.other_creates(path, data, False)
-
-    @rule(path=a_path)
-    def other_creates_with_parents(self, path: str) -> None:
-        above: str | None = path
-        made = []
-        while above is not None and above != "/":
-            made.append(above)
-            above = paths.parent_of(above)
-        for each in reversed(made):
-            self.other_creates(each, b"", False)
+    def does(self, deed: Deed, path: str) -> None:
+        """Let somebody else do one thing, or try to."""
+        other = self.world.other
+        if deed in {Deed.DELETE, Deed.RECREATE}:
+            self.deletions += 1
+            ignore(other.delete(path))
+        if deed in {Deed.CREATE, Deed.CREATE_EPHEMERAL, Deed.RECREATE}:
+            self.creations[path] += 1
+            ignore(other.create(path, b"created", ephemeral=deed is Deed.CREATE_EPHEMERAL))
+        if deed is Deed.SET:
+            ignore(other.set(path, b"set"))
+        if deed is Deed.SET_ROOT:
+            ignore(other.set("/", b"set"))
 
     @rule(path=a_path, data=some_data, ephemeral=rarely, makepath=rarely, cancelled=rarely)
     def mirror_creates(self, path: str, data: bytes, ephemeral: bool, makepath: bool, cancelled: bool) -> None:
@@ -227,10 +233,6 @@ class MirrorModel(RuleBasedStateMachine):
 
     # What is read.
 
-    @rule(path=st.sampled_from(("/", *_PATHS)))
-    def gets(self, path: str) -> None:
-        self.node(path)
-
     def node(self, path: str) -> Node:
         """Give a node of the mirror, which from then on has a witness."""
         node = self.mirror.get(path)
@@ -238,7 +240,7 @@ class MirrorModel(RuleBasedStateMachine):
             self.witnesses[path] = Witness(self, node)
         return node
 
-    @rule(path=st.sampled_from(_FIRST), timeout=st.sampled_from([0.1, 5.0, None]))
+    @rule(path=a_path, timeout=st.sampled_from([0.1, 5.0, None]))
     def reads(self, path: str, timeout: float | None) -> None:
         self.expect(self.node(path).value(timeout).addBoth(self.witnesses[path].was_read))
 
@@ -257,7 +259,11 @@ class MirrorModel(RuleBasedStateMachine):
     def an_instant(self) -> None:
         self.world.settle()
 
-    @rule(seconds=st.sampled_from([0.01, 0.1, 0.5, 1.0, 2.0, S, 2 * S]))
+    @rule()
+    def a_moment(self) -> None:
+        self.world.pass_time(1.0)
+
+    @rule(seconds=st.sampled_from([0.01, 0.1, 0.5, 2.0, S, 2 * S]))
     def time(self, seconds: float) -> None:
         self.world.pass_time(seconds)
 
@@ -276,35 +282,25 @@ class MirrorModel(RuleBasedStateMachine):
         for link in self.links(MIRROR_HOST):
             link.cut_after(to_client=to_client, to_server=to_server)
 
-    @rule(
-        what=st.lists(st.tuples(st.sampled_from(["create", "set", "delete", "recreate"]), a_path), max_size=6),
-        expired=rarely,
-        quiet=st.booleans(),
-    )
-    def goes_away(self, what: list[tuple[str, str]], expired: bool, quiet: bool) -> None:
+    @rule(deeds=some_deeds, expired=rarely, seconds=some_seconds)
+    def goes_away(self, deeds: list[tuple[Deed, str]], expired: bool, seconds: float) -> None:
         """Part the mirror from the server, and let somebody else do things meanwhile."""
-        self.black_hole(True)
+        self.world.reactor.black_hole(MIRROR_HOST, PORT)
         self.cut(MIRROR_HOST)
         self.world.settle()
-        for deed, path in what:
-            self.do(deed, path)
+        self.somebody_does(deeds)
         if expired:
             self.expire(True)
-        self.world.settle()
-        self.black_hole(False)
-        if quiet:
-            self.be_quiet()
+        self.world.pass_time(seconds)
+        self.world.reactor.undo_black_hole(MIRROR_HOST, PORT)
 
-    def do(self, deed: str, path: str) -> None:
-        """Let somebody else do one thing."""
-        if deed == "create":
-            self.other_creates(path, b"new", False)
-        elif deed == "set":
-            self.other_sets(path, b"changed")
-        elif deed == "delete":
-            self.other_deletes(path)
-        else:
-            self.other_recreates(path, b"old")
+    @rule(deeds=some_deeds, seconds=some_seconds)
+    def restarts(self, deeds: list[tuple[Deed, str]], seconds: float) -> None:
+        """Kill the server, and start it again."""
+        self.somebody_does(deeds)
+        self.world.stop_server()
+        self.world.pass_time(seconds)
+        self.world.start_server()
 
     @rule(count=st.integers(0, 200), to_client=st.booleans())
     def cut_next_after(self, count: int, to_client: bool) -> None:
@@ -319,25 +315,14 @@ class MirrorModel(RuleBasedStateMachine):
             link.cut_after(to_client=count if to_client else None, to_server=None if to_client else count)
 
     @rule(to_client=st.booleans(), to_server=st.booleans())
-    def stall(self, to_client: bool, to_server: bool) -> None:
+    def flow(self, to_client: bool, to_server: bool) -> None:
         for link in self.links(MIRROR_HOST):
-            link.stall(to_client=to_client, to_server=to_server)
-
-    @rule()
-    def resume(self) -> None:
-        for link in self.links(MIRROR_HOST):
-            link.resume()
+            link.server.hold(not to_client)
+            link.client.hold(not to_server)
 
     @rule(piece=st.none() | st.integers(1, 30))
     def in_pieces(self, piece: int | None) -> None:
         self.world.reactor.piece = piece
-
-    @rule(away=st.booleans())
-    def black_hole(self, away: bool) -> None:
-        if away:
-            self.world.reactor.black_hole(MIRROR_HOST, PORT)
-        else:
-            self.world.reactor.undo_black_hole(MIRROR_HOST, PORT)
 
     @rule(mirrors=st.sampled_from([True, True, False]))
     def expire(self, mirrors: bool) -> None:
@@ -345,13 +330,6 @@ class MirrorModel(RuleBasedStateMachine):
         if client.session_id in self.world.server.sessions:
             self.deletions += 1
             self.world.server.expire_session(client.session_id)
-
-    @rule()
-    def restart(self) -> None:
-        if self.world.down:
-            self.world.start_server()
-        else:
-            self.world.stop_server()
 
     @rule()
     def drop_connections(self) -> None:
