@@ -1,5 +1,9 @@
 """Sphinx's settings. Built with ``-n -W``: a reference that leads nowhere is an error."""
 
+from pathlib import Path
+
+from txmirror.client.sessions import TRANSITIONS
+
 project = "txmirror"
 author = "The txmirror developers"
 copyright = "The txmirror developers"
@@ -26,10 +30,6 @@ html_theme = "alabaster"
 
 def _draw_states(app: object) -> None:
     """Write the table of the session's states out of the one that the client runs by."""
-    from pathlib import Path
-
-    from txmirror.client.sessions import TRANSITIONS
-
     lines = [".. list-table::", "   :header-rows: 1", "", "   * - state", "     - what may follow"]
     for state, following in TRANSITIONS.items():
         names = sorted(each.value for each in following)

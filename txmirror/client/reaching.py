@@ -7,6 +7,7 @@ take names with an underscore, which containers have.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
@@ -50,11 +51,9 @@ class _Addresses:
     def _cancel(self, _: Deferred[list[IAddress]]) -> None:
         self._over = True
         if self._resolution is not None:
-            try:
+            # Twisted's resolver in threads cannot: what it still finds is dropped.
+            with suppress(NotImplementedError):
                 self._resolution.cancel()
-            except NotImplementedError:
-                # Twisted's resolver in threads cannot: what it still finds is dropped.
-                pass
 
 
 async def reach(reactor: Any, server: Server, factory: IProtocolFactory, limit: float) -> IProtocol:

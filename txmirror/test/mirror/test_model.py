@@ -14,7 +14,7 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
@@ -360,9 +360,8 @@ class MirrorModel(RuleBasedStateMachine):
         if not holds:
             self.faults.append(complaint)
 
-    @invariant()
     def nothing_went_wrong(self) -> None:
-        """What was found within a callback is raised here."""
+        """Raise what was found within callbacks."""
         assert not self.faults, "\n".join(self.faults)
 
     @rule()
