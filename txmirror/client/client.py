@@ -144,8 +144,8 @@ class ZooKeeperClient:
 
     def exists_and_watch(self, path: str) -> tuple[Deferred[ZnodeStat | None], Deferred[WatchedEvent]]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.exists_and_watch`."""
-        watch = self._watch()
         request = ExistsRequest(self._valid(path), True)
+        watch = self._watch(request.path)
         stat = self._ask(
             request, path, _decode_stat_or_none, _missing, on_reply=self._watch_existence(request.path, watch)
         )
@@ -157,8 +157,8 @@ class ZooKeeperClient:
 
     def get_and_watch(self, path: str) -> tuple[Deferred[tuple[bytes, ZnodeStat]], Deferred[WatchedEvent]]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.get_and_watch`."""
-        watch = self._watch()
         request = GetDataRequest(self._valid(path), True)
+        watch = self._watch(request.path)
         return self._ask(request, path, _decode_data, on_reply=self._watch_data(request.path, watch)), watch
 
     def get_children(self, path: str) -> Deferred[list[str]]:
@@ -167,8 +167,8 @@ class ZooKeeperClient:
 
     def get_children_and_watch(self, path: str) -> tuple[Deferred[list[str]], Deferred[WatchedEvent]]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.get_children_and_watch`."""
-        watch = self._watch()
         request = GetChildren2Request(self._valid(path), True)
+        watch = self._watch(request.path)
         return self._ask(request, path, _decode_names, on_reply=self._watch_children(request.path, watch)), watch
 
     def set(self, path: str, data: bytes, version: int = -1) -> Deferred[ZnodeStat]:
@@ -297,9 +297,11 @@ class ZooKeeperClient:
     def _event_below(self, event: WatchedEvent) -> WatchedEvent:
         return event._replace(path=self._below(event.path))
 
-    def _watch(self) -> Deferred[WatchedEvent]:
+    def _watch(self, path: str) -> Deferred[WatchedEvent]:
         """Make what a caller waits for who wants to be told of a change."""
-        watch: Deferred[WatchedEvent] = Deferred()
+        watch: Deferred[WatchedEvent] = Deferred(
+            lambda cancelled: self._sessions.watches.standing.forget(path, cancelled)
+        )
         return watch.addCallback(self._event_below) if self._chroot else watch
 
     def _decode_path(self, cursor: Cursor, zxid: int) -> str:
@@ -338,7 +340,7 @@ class ZooKeeperClient:
 
 def _record(table: dict[str, list[Deferred[WatchedEvent]]], path: str, waiter: Deferred[WatchedEvent] | None) -> None:
     waiters = table.setdefault(path, [])
-    if waiter is not None:
+    if waiter is not None and not waiter.called:
         waiters.append(waiter)
 
 

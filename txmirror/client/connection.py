@@ -63,7 +63,7 @@ class Owner(Protocol):
         """A watch event has come."""
 
     def disconnected(self, connection: Connection, reason: Exception) -> None:
-        """The connection is gone, and so is everything that waited for an answer from it."""
+        """The connection is gone. What waited for an answer from it still does, until :meth:`Connection.fail_pending`."""
 
 
 class Connection(TwistedProtocol):
@@ -181,7 +181,7 @@ class Connection(TwistedProtocol):
             self.end(ProtocolError(f"{self._decoder.fault}{said}"))
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
-        """Fail what waited, then tell the owner."""
+        """Tell the owner, who lets what waited fail."""
         self._timer.stop()
         if self._reason is None:
             self.closed_by_peer = True
@@ -189,6 +189,10 @@ class Connection(TwistedProtocol):
             self._reason = ConnectionLossException(
                 "the server closed the connection" if clean else f"the connection broke: {reason.value!s:.200}"
             )
+        self._owner.disconnected(self, self._reason)
+
+    def fail_pending(self) -> None:
+        """Let everything fail that waits for an answer, now that none can come."""
         calls, self._in_flight = self._in_flight, deque()
         auths, self._auths = self._auths, deque()
         kind = ClosingException if isinstance(self._reason, ClosingException) else ConnectionLossException
@@ -197,7 +201,6 @@ class Connection(TwistedProtocol):
             call.fail(kind(lost, path=call.path))
         for auth in auths:
             auth.errback(kind(lost))
-        self._owner.disconnected(self, self._reason)
 
     # Frames.
 

@@ -27,6 +27,7 @@ class Outcome(enum.Enum):
     UNREACHABLE = "it cannot be reached"
     REFUSED = "it closed the handshake without an answer"
     FAILED = "it failed the handshake"
+    FOREIGN = "it does not speak ZooKeeper's protocol"
 
 
 class Dialler:

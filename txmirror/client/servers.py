@@ -92,7 +92,9 @@ def _check_host(host: str, entry: object) -> str:
 
 
 def _check_name(host: str, entry: object) -> str:
-    if _NAME.fullmatch(host) is None:
+    labels = host.removesuffix(".").split(".")
+    # What the domain name system allows, or resolvers fail on it in ways of their own.
+    if _NAME.fullmatch(host) is None or len(host) > 253 or not all(0 < len(label) < 64 for label in labels):
         raise ValueError(f"{entry!r} is no server address: {host!r} is no host name")
     return host
 

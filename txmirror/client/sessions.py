@@ -61,6 +61,10 @@ Listener = Callable[["SessionEvent | WatchedEvent"], None]
 _NO_PASSWORD = bytes(16)
 
 
+class _ServesAgain(Exception):
+    """The server has shown that it was only not serving: what it is offered next is our session."""
+
+
 def session_name(session_id: int) -> str:
     """Give a session's id as ZooKeeper's own logs write it."""
     return f"{session_id & 0xFFFFFFFFFFFFFFFF:#x}"
@@ -302,7 +306,7 @@ class Sessions:
                 self._dialler.accepted(self._server)
                 connection.end(SessionExpiredException())
             else:
-                connection.end(ProtocolError("a new session was refused"))
+                connection.end(ConnectionLossException("a new session was refused"))
         elif self._probing:
             connection.ask_zxid(lambda zxid: self._probed(connection, response, zxid))
         else:
@@ -331,18 +335,28 @@ class Sessions:
     def disconnected(self, connection: Connection, reason: Exception) -> None:
         """Suspend the session, or note a failed attempt; then try on."""
         if connection is not self._connection:
+            connection.fail_pending()
             return
         stood, self._standing = self._standing, False
         self._connection = None
         self._attempt_timer.stop()
+        if stood and not self._finished:
+            self._suspend(connection, reason)
+        connection.fail_pending()
         if self._finished:
             self._gone()
-        elif stood:
-            self._suspend(connection, reason)
-        elif isinstance(reason, SessionExpiredException):
+        elif not stood:
+            self._attempt_ended(connection, reason)
+
+    def _attempt_ended(self, connection: Connection, reason: Exception) -> None:
+        if isinstance(reason, SessionExpiredException):
             self._end_session()
             if not self._finished:
                 self._retry_timer.start(0)
+        elif isinstance(reason, _ServesAgain):
+            self._retry_timer.start(0)
+        elif isinstance(reason, ProtocolError):
+            self._failed(Outcome.FOREIGN, str(reason))
         elif connection.closed_by_peer and not connection.answered:
             self._failed(Outcome.REFUSED, str(reason))
         else:
@@ -405,7 +419,7 @@ class Sessions:
 
     def _presume_lost(self) -> None:
         self._log.warn(
-            "No server could be reached for {timeout:g} s: session {session} has most likely ended.",
+            "Out of contact for {timeout:.1f} s: session {session} has most likely ended.",
             timeout=self.session_timeout * 4 / 3,
             session=session_name(self.session_id),
         )
@@ -444,7 +458,7 @@ class Sessions:
             self._dialler.accepted(self._server)
             self._dialler.same_again()
             closing = Call(CloseSessionRequest(), None, decode_nothing)
-            closing.waited_for().addBoth(lambda _: connection.leave(ConnectionLossException("the server serves again")))
+            closing.waited_for().addBoth(lambda _: connection.leave(_ServesAgain()))
             connection.send(closing)
             return
         self._log.warn("The servers' data is older than what was seen: it was wiped or restored. A new history begins.")

@@ -72,6 +72,13 @@ class WatchSet:
         pairs = ((self.data, other.data), (self.exist, other.exist), (self.child, other.child))
         return [waiter for mine, theirs in pairs for path in theirs for waiter in mine.pop(path, ())]
 
+    def forget(self, path: str, waiter: Deferred[WatchedEvent]) -> None:
+        """Let somebody go who no longer waits for a watch on ``path``. The watch stays."""
+        for table in (self.data, self.exist, self.child):
+            waiters = table.get(path, [])
+            if waiter in waiters:
+                waiters.remove(waiter)
+
     def waiters(self) -> _Waiters:
         """Give everybody who waits."""
         return [waiter for table in (self.data, self.exist, self.child) for each in table.values() for waiter in each]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from twisted.application.service import Service
@@ -193,33 +194,38 @@ class Mirror(Service):
         parent = self._nodes.get(paths.parent_of(path) or "")
         return succeed(None) if parent is None else parent.children_shown()
 
-    async def make_path(self, path: str) -> None:
+    async def make_path(self, path: str | None) -> None:
         """Make a node and those above it that are missing, persistent and open to everybody.
 
         From below, because whoever may use a node need not be allowed anything further up.
+
+        :raises NoNodeException: the chroot does not exist: it is not ours to make.
         """
+        if path in (None, "/"):
+            raise NoNodeException(f"{self.connstr()!r} has a chroot that does not exist", path="/")
         try:
             await self.client.create(path)
         except NodeExistsException:
             pass
         except NoNodeException:
-            parent = paths.parent_of(path)
-            if parent is None:
-                raise
-            await self.make_path(parent)
+            await self.make_path(paths.parent_of(path))
             await self.make_path(path)
 
     async def delete_below(self, path: str) -> None:
         """Delete everything below a node, whatever comes or goes there meanwhile."""
-        for name in await self.client.get_children(path):
-            child = paths.join(path, name)
+        with suppress(NoNodeException):
+            for name in await self.client.get_children(path):
+                await self._delete_all(paths.join(path, name))
+
+    async def _delete_all(self, path: str) -> None:
+        while True:
             try:
-                await self.client.delete(child)
-            except NoNodeException:
-                pass
+                await self.client.delete(path)
             except NotEmptyException:
-                await self.delete_below(child)
                 await self.delete_below(path)
+            except NoNodeException:
+                return
+            else:
                 return
 
     # What the feed tells.
@@ -238,6 +244,10 @@ class Mirror(Service):
             self._connected(event)
         else:
             self._disconnected()
+            if event.state is SessionState.CLOSED and self._closed is None:
+                # Whoever gave us the client has closed it.
+                self._closed = Deferred()
+                self._close_nodes(None)
 
     def _connected(self, event: SessionEvent) -> None:
         before, self._session = self._session, event

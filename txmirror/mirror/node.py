@@ -254,7 +254,7 @@ class Node:
                 waiter.addTimeout(timeout, self._mirror.clock, self._timed_out)
             await waiter
         if not cell.known and cell.problem is not None:
-            raise cell.problem
+            raise cell.problem.with_traceback(None)
         if cell.value is None:
             raise NoNodeException(path=self.path, zxid=cell.zxid)
         return cell.value
@@ -302,6 +302,7 @@ class Node:
     def _value_read(self, reply: DataReply) -> None:
         if self._in_time(self._value, reply.zxid):
             stat = reply.stat
+            self._maybe_absent = False
             self._value.show((stat.czxid, stat.mzxid), (reply.data, stat), reply.zxid)
             self._value.settle()
 
@@ -336,6 +337,9 @@ class Node:
     def _put_off(self, cell: Cell[Any], error: ZooKeeperException) -> None:
         self._log.warn("{path} cannot be read: {reason}. It is tried again.", path=self.path, reason=str(error))
         cell.fail(error)
+        if self._maybe_absent and self._children.wanting:
+            # They are not read before it is known that the node exists.
+            self._children.fail(error)
         self._try_again_later()
 
     def _try_again_later(self) -> None:
@@ -356,10 +360,9 @@ class Node:
         try:
             reply = await self._feed.write_create(self.path, value, acl, flags)
         except NoNodeException:
-            parent = paths.parent_of(self.path)
-            if not makepath or parent is None:
+            if not makepath:
                 raise
-            await self._mirror.make_path(parent)
+            await self._mirror.make_path(paths.parent_of(self.path))
             reply = await self._feed.write_create(self.path, value, acl, flags)
         node = self if reply.path == self.path else self._mirror.get(reply.path)
         node.was_written(value, reply.stat)
@@ -393,6 +396,7 @@ class Node:
 
     def was_written(self, value: bytes, stat: ZnodeStat) -> None:
         """Show what was written to the node: its event came before the reply, but its data is known only here."""
+        self._maybe_absent = False
         self._value.show((stat.czxid, stat.mzxid), (value, stat), stat.mzxid)
         if stat.czxid == stat.mzxid == stat.pzxid:
             self._children.show((stat.czxid, ()), (), stat.czxid)

@@ -23,6 +23,7 @@ from txmirror.errors import (
     NodeExistsException,
     NoNodeException,
     PathError,
+    RequestTooLargeException,
     SessionExpiredException,
     ZooKeeperException,
 )
@@ -77,10 +78,9 @@ class Registration:
         self._mirror = mirror
         self._payload = encode_payload(data, pid=os.getpid(), created=mirror.clock.seconds())
         self._wanted = False
-        self._step: Deferred[None] | None = None
+        self._stepping = False
         self._woken = False
         self._written = False
-        self._unsure = False
         self._timer = Timer(mirror.clock, self._wake)
         self._failures = 0
         self._corrections = 0
@@ -88,8 +88,8 @@ class Registration:
         self._session_id = 0
         self._our_sessions: set[int] = set()
         self._said: tuple[str, dict[str, str]] | None = None
-        self._registered: list[Deferred[None]] = []
-        self._withdrawn: list[Deferred[None]] = []
+        self._registered: dict[Deferred[None], None] = {}
+        self._withdrawn: dict[Deferred[None], None] = {}
 
     def __repr__(self) -> str:
         return f"<Registration {self.path!r} {self.state.value}>"
@@ -120,8 +120,7 @@ class Registration:
         self._wanted = False
         if self.state is RegistrationState.WITHDRAWN:
             return succeed(None)
-        waiter: Deferred[None] = Deferred(self._withdrawn.remove)
-        self._withdrawn.append(waiter)
+        waiter = self._waiter(self._withdrawn)
         self._wake()
         return waiter
 
@@ -135,15 +134,12 @@ class Registration:
             return succeed(None)
         if self._mirror.state is MirrorState.CLOSED:
             return fail(ClosingException(path=self.path, applied=False))
-        waiter: Deferred[None] = Deferred(self._registered.remove)
-        self._registered.append(waiter)
-        return waiter
+        return self._waiter(self._registered)
 
     # The loop: woken by the node, by the mirror, and by a timer; one step at a time.
 
     def _mirror_changed(self, state: MirrorState) -> None:
         if state in (MirrorState.SETTLED, MirrorState.CLOSED):
-            self._unsure = False
             self._timer.stop()
             if state is MirrorState.CLOSED:
                 self._give_up_waiting()
@@ -153,13 +149,14 @@ class Registration:
 
     def _wake(self) -> None:
         self._woken = True
-        if self._step is None and self.state is not RegistrationState.WITHDRAWN:
-            self._step = Deferred.fromCoroutine(self._steps())
-            self._step.addErrback(lambda failure: self._log.failure("{path}: a step failed.", failure, path=self.path))
-            self._step.addBoth(self._stepped)
+        if not self._stepping and self.state is not RegistrationState.WITHDRAWN:
+            self._stepping = True
+            step = Deferred.fromCoroutine(self._steps())
+            step.addErrback(lambda failure: self._log.failure("{path}: a step failed.", failure, path=self.path))
+            step.addBoth(self._stepped)
 
     def _stepped(self, _: object) -> None:
-        self._step = None
+        self._stepping = False
         if self._woken:
             self._wake()
 
@@ -168,7 +165,7 @@ class Registration:
         if not self._wanted and (not self._written or self._mirror.state is MirrorState.CLOSED):
             self._gone()
             return
-        if self._unsure or self._mirror.state is not MirrorState.SETTLED:
+        if self._mirror.state is not MirrorState.SETTLED:
             # What the nodes show may be of before the disconnection. The state watcher wakes us when it is not.
             return
         try:
@@ -178,10 +175,17 @@ class Registration:
                 await self._take_away()
         except (ConnectionLossException, SessionExpiredException, ClosingException):
             # The mirror settles again, or is closed; either wakes us, and shows what became of a write.
-            self._unsure = True
-        except (NodeExistsException, NoNodeException, BadVersionException):
+            pass
+        except (NodeExistsException, BadVersionException):
             # Somebody was faster. The node will show what they did.
             self._try_again()
+        except NoNodeException as error:
+            # Somebody was faster, unless it is the chroot that is missing.
+            if error.path == "/":
+                self._say("{path} cannot be registered: {reason}. It is tried again.", reason=str(error))
+            self._try_again()
+        except RequestTooLargeException as error:
+            self._say("{path} cannot be registered: {reason}.", reason=str(error))
         except ZooKeeperException as error:
             self._say("{path} cannot be registered: {reason}. It is tried again.", reason=str(error))
             self._try_again()
@@ -216,6 +220,8 @@ class Registration:
                 await node.delete(stat.version)
         except NoNodeException:
             pass
+        if not self._wanted:
+            self._log.info("Withdrew {path}.", path=self.path)
         self._gone()
 
     def _try_again(self) -> None:
@@ -271,26 +277,26 @@ class Registration:
             # It was started again meanwhile.
             self._woken = True
             return
-        if self._written:
-            self._log.info("Withdrew {path}.", path=self.path)
         self.state = RegistrationState.WITHDRAWN
-        self._written = self._unsure = False
+        self._written = False
         self._timer.stop()
         self._mirror.get(self.path).delValueWatcher(self)
         self._mirror.delStateWatcher(self)
         self._give_up_waiting()
         self._fire(self._withdrawn)
 
-    def _give_up_waiting(self) -> None:
-        waiters, self._registered = self._registered, []
-        for waiter in waiters:
-            waiter.errback(ClosingException(path=self.path, applied=False))
+    def _waiter(self, waiters: dict[Deferred[None], None]) -> Deferred[None]:
+        waiter: Deferred[None] = Deferred(lambda cancelled: waiters.pop(cancelled, None))
+        waiters[waiter] = None
+        return waiter
 
-    def _fire(self, waiters: list[Deferred[None]]) -> None:
-        fired = list(waiters)
-        waiters.clear()
-        for waiter in fired:
-            waiter.callback(None)
+    def _fire(self, waiters: dict[Deferred[None], None]) -> None:
+        while waiters:
+            waiters.popitem()[0].callback(None)
+
+    def _give_up_waiting(self) -> None:
+        while self._registered:
+            self._registered.popitem()[0].errback(ClosingException(path=self.path, applied=False))
 
     def _say(self, format: str, **fields: str) -> None:
         """Warn, once for each new reason."""

@@ -15,6 +15,9 @@ from txmirror.service.printable import on_one_line
 #: The exit status for a command line that will not do (``EX_USAGE`` of BSD's sysexits).
 EX_USAGE = 64
 
+#: How much data is taken, in bytes: what the server's limit for a request leaves beside a path.
+_MOST_DATA = 1_000_000
+
 
 class Options(usage.Options):
     """Register services in ZooKeeper, and keep them registered until stopped."""
@@ -62,6 +65,10 @@ class Options(usage.Options):
             raise usage.UsageError(f"--data: {item!r} is not of the form KEY=VALUE")
         if key in self["data"]:
             raise usage.UsageError(f"--data: the key {key!r} is given twice, in {item!r}")
+        try:
+            encode_payload({key: value}, pid=0, created=0.0)
+        except ValueError as error:
+            raise usage.UsageError(f"--data: {item!r} cannot be stored: {error}") from None
         self["data"][key] = value
 
     opt_d = opt_data
@@ -97,7 +104,6 @@ class Options(usage.Options):
             parse_servers("localhost:2181" if self["servers"] is None else self["servers"])
         except ValueError as error:
             raise usage.UsageError(f"--servers: {error}") from None
-        try:
-            encode_payload(self["data"], pid=0, created=0.0)
-        except ValueError as error:
-            raise usage.UsageError(f"--data: {self['data']!r} cannot be stored: {error}") from None
+        size = len(encode_payload(self["data"], pid=0, created=0.0))
+        if size > _MOST_DATA:
+            raise usage.UsageError(f"--data: {size} bytes in all are more than the {_MOST_DATA} that a znode can hold")

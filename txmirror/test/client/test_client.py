@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import LogLevel
 from zope.interface.verify import verifyObject
@@ -471,6 +472,33 @@ class CallbackTests(ClientTestCase):
         self.failureResultOf(first, RuntimeError)
         self.failureResultOf(second, ZooKeeperException)
         self.assertIs(client.session.state, SessionState.CONNECTED)
+
+
+class CancelledWatchTests(ClientTestCase):
+    def test_after_the_reply(self) -> None:
+        """Rule 12: a watch that is cancelled leaves nothing behind at the client, and its event disturbs nobody."""
+        client, peer = self.make_connected()
+        _, cancelled = client.get_and_watch("/a")
+        _, other = client.get_and_watch("/a")
+        for _ in range(2):
+            peer.answer(GetDataRequest, DATA)
+        cancelled.cancel()
+        self.failureResultOf(cancelled, CancelledError)
+        self.assertEqual(client._sessions.watches.standing.data, {"/a": [other]})
+        peer.event(EventType.CHANGED, "/a")
+        self.assertEqual(self.successResultOf(other), WatchedEvent(EventType.CHANGED, "/a"))
+
+    def test_before_the_reply(self) -> None:
+        """Rule 12: likewise where the reply that sets it is still on its way."""
+        client, peer = self.make_connected()
+        answer, cancelled = client.exists_and_watch("/a")
+        cancelled.cancel()
+        self.failureResultOf(cancelled, CancelledError)
+        peer.answer(ExistsRequest, err=-101)
+        self.assertIsNone(self.successResultOf(answer))
+        self.assertEqual(client._sessions.watches.standing.exist, {"/a": []})
+        peer.event(EventType.CREATED, "/a")
+        self.assertEqual(len(client._sessions.watches.standing), 0)
 
 
 class SecretTests(ClientTestCase):

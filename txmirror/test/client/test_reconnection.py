@@ -328,48 +328,48 @@ class ForeignServerTests(ClientTestCase):
     def test_http(self) -> None:
         """The log shows what an HTTP server has answered."""
         self.answer_with(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
-        self.assert_refused("failed the handshake", "HTTP/1.1 400")
+        self.assert_refused("does not speak ZooKeeper's protocol", "HTTP/1.1 400")
 
     def test_http_in_pieces(self) -> None:
         """It does so when the answer comes in pieces too."""
         self.reactor.piece = 3
         self.answer_with(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
-        self.assert_refused("failed the handshake", "1213486160 bytes")
+        self.assert_refused("does not speak ZooKeeper's protocol", "1213486160 bytes")
 
     def test_ssh(self) -> None:
         """A server that speaks first is found out by what it says."""
         self.server.on_connection = lambda peer: write(peer, b"SSH-2.0-OpenSSH_9.2\r\n")
-        self.assert_refused("failed the handshake", "SSH-2.0")
+        self.assert_refused("does not speak ZooKeeper's protocol", "SSH-2.0")
 
     def test_negative_length(self) -> None:
         """A negative length is no handshake's."""
         self.answer_with(b"\xff\xff\xff\xff")
-        self.assert_refused("failed the handshake", "-1")
+        self.assert_refused("does not speak ZooKeeper's protocol", "-1")
 
     def test_tls_alert(self) -> None:
         """A TLS server's alert is no handshake."""
         self.answer_with(b"\x15\x03\x01\x00\x02\x02\x46")
-        self.assert_refused("failed the handshake")
+        self.assert_refused("does not speak ZooKeeper's protocol")
 
     def test_short_answer(self) -> None:
         """A frame that is too short for an answer is none."""
         self.answer_with(b"\0\0\0\4\0\0\0\0")
-        self.assert_refused("failed the handshake", "ends within")
+        self.assert_refused("does not speak ZooKeeper's protocol", "ends within")
 
     def test_empty_answer(self) -> None:
         """An empty frame is no answer."""
         self.answer_with(b"\0\0\0\0")
-        self.assert_refused("failed the handshake")
+        self.assert_refused("does not speak ZooKeeper's protocol")
 
     def test_long_answer(self) -> None:
         """A frame with more in it than an answer has is none."""
         self.answer_with(b"\0\0\0\x30" + bytes(4) + b"\0\0\x10\0" + bytes(7) + b"\1" + bytes(32))
-        self.assert_refused("failed the handshake", "left")
+        self.assert_refused("does not speak ZooKeeper's protocol", "left")
 
     def test_oversized_answer(self) -> None:
         """A frame of megabytes is no answer."""
         self.answer_with(b"\x01\0\0\0" + b"junk" * 10)
-        self.assert_refused("failed the handshake", "16777216 bytes")
+        self.assert_refused("does not speak ZooKeeper's protocol", "16777216 bytes")
 
     def test_half_an_answer(self) -> None:
         """A server that closes within its answer has failed the handshake."""
@@ -379,7 +379,7 @@ class ForeignServerTests(ClientTestCase):
             hang_up(peer)
 
         self.server.on_handshake = answer
-        self.assert_refused("failed the handshake")
+        self.assert_refused("does not speak ZooKeeper's protocol")
 
     def test_new_session_refused(self) -> None:
         """A server that answers the wish for a new session as if one had ended has failed the handshake."""

@@ -101,6 +101,11 @@ class RefusedTests(SynchronousTestCase):
         self.assertIn(repr(offender), str(error))
         self.assertNotIn("\n", str(error))
 
+    def test_names_that_no_resolver_takes(self) -> None:
+        """A name with an empty or an overlong label, or an overlong one, is none."""
+        for name in ("a..b", ".a", "a..", "x" * 64, "a." + "y" * 64 + ".b", ".".join(["z" * 60] * 5)):
+            self.assert_refused(f"{name}:2181")
+
     def test_nothing(self) -> None:
         """An empty string names no server."""
         self.assert_refused("")

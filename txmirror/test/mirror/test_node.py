@@ -17,6 +17,7 @@ from txmirror.test.client.peer import STAT
 from txmirror.test.mirror.world import MirrorTestCase, ScriptedTestCase, watch_children, watch_value
 from txmirror.types import CREATOR_ALL_ACL, READ_ACL, EventType, ZnodeStat
 from txmirror.wire import (
+    DeleteRequest,
     ExistsRequest,
     GetChildren2Request,
     GetChildren2Response,
@@ -452,6 +453,15 @@ class RefusedTests(MirrorTestCase):
         self.pass_time(0.001)
         self.assertEqual(node.state.value, b"one")
 
+    def test_away(self) -> None:
+        """M5: while disconnected, what could not be read fails its readers at once, however long that is."""
+        node = self.mirror.get("/secret")
+        self.assert_fails(node.value(), NoAuthException)
+        self.world.leave()
+        self.failureResultOf(node.value(), NoAuthException)
+        self.pass_time(10.0)
+        self.failureResultOf(node.value(), NoAuthException)
+
     def test_pauses_grow(self) -> None:
         """M5: the pauses between tries double, up to a minute."""
         node = self.mirror.get("/secret")
@@ -517,6 +527,19 @@ class TooLargeTests(MirrorTestCase):
         self.assertEqual(node.state.value, b"one")
         self.world.change("/a", b"two")
         self.assertEqual(self.done(node.value())[0], b"two")
+
+    def test_pauses_begin_anew(self) -> None:
+        """M5: once it could be read, the pauses begin anew."""
+        self.world.make("/a", b"x" * 1000)
+        node = self.mirror.get("/a")
+        self.assert_fails(node.value(), ReplyTooLargeException)
+        self.pass_time(20.0)
+        self.world.change("/a", b"one")
+        self.pass_time(20.0)
+        self.world.change("/a", b"x" * 1000)
+        count = len(self.log_lines())
+        self.pass_time(1.0)
+        self.assertEqual(sum("tried again" in line for line in self.log_lines()[count:]), 1)
 
     def test_too_many_children(self) -> None:
         """M5: too many children to list fail the readers of the list, and not those of the value."""
@@ -591,6 +614,35 @@ class OrderTests(ScriptedTestCase):
         self.assertEqual((node.state.value, values), (b"two", [b"one", b"two"]))
         self.successResultOf(node.value())
 
+    def test_lagging_absence_after_a_value(self) -> None:
+        """M3: absence is older than a value that was read as of a later transaction, though that was written earlier."""
+        mirror, peer = self.make_mirror()
+        peer.answer(SetWatchesRequest)
+        node = mirror.get("/a")
+        peer.answer(GetDataRequest, GetDataResponse(b"one", STAT), zxid=100)
+        peer.answer(GetChildren2Request, GetChildren2Response([], STAT), zxid=100)
+        peer.event(EventType.CHANGED, "/a")
+        peer.answer(GetDataRequest, GetDataResponse(b"two", STAT._replace(mzxid=105)), zxid=110)
+        peer.event(EventType.CHANGED, "/a")
+        peer.answer(GetDataRequest, err=-101, zxid=107)
+        peer.answer(ExistsRequest, err=-101, zxid=107)
+        self.assertEqual(node.state.value, b"two")
+
+    def test_lagging_children(self) -> None:
+        """M3: an older list of children is not shown over a newer one, though it was the last to change."""
+        mirror, peer = self.make_mirror()
+        peer.answer(SetWatchesRequest)
+        node = mirror.get("/a")
+        children = watch_children(node)
+        peer.answer(GetDataRequest, GetDataResponse(b"one", STAT), zxid=100)
+        peer.answer(GetChildren2Request, GetChildren2Response(["b"], STAT._replace(pzxid=50)), zxid=100)
+        peer.event(EventType.CHILD, "/a")
+        peer.answer(GetChildren2Request, GetChildren2Response([], STAT._replace(pzxid=60)), zxid=90)
+        self.assertEqual(node.state.children, ("b",))
+        self.pass_time(1.0)
+        peer.answer(GetChildren2Request, GetChildren2Response(["b", "c"], STAT._replace(pzxid=101)), zxid=101)
+        self.assertEqual(children, [["b"], ["b", "c"]])
+
     def test_lagging_value(self) -> None:
         """M3: an older value is not shown over a newer one; it is asked for again a second later."""
         mirror, peer = self.make_mirror()
@@ -619,3 +671,54 @@ class OrderTests(ScriptedTestCase):
         self.failureResultOf(node.value(), NoNodeException)
         self.failureResultOf(node.children(), NoNodeException)
         self.assertEqual(peer.packets, [])
+
+    def test_recreated_between_two_reads(self) -> None:
+        """M5: where the node is gone for the read of the children, and there again for that of the value, both end equal."""
+        mirror, peer = self.make_mirror()
+        peer.answer(SetWatchesRequest)
+        node = mirror.get("/a")
+        peer.answer(GetDataRequest, GetDataResponse(b"one", STAT), zxid=100)
+        peer.answer(GetChildren2Request, GetChildren2Response(["b"], STAT), zxid=100)
+        peer.event(EventType.CHILD, "/a")
+        peer.event(EventType.CHANGED, "/a")
+        peer.answer(GetChildren2Request, err=-101, zxid=102)
+        anew = STAT._replace(czxid=103, mzxid=103, pzxid=103)
+        peer.answer(GetDataRequest, GetDataResponse(b"two", anew), zxid=103)
+        peer.answer(GetChildren2Request, GetChildren2Response([], anew), zxid=103)
+        self.assertEqual((node.state.value, node.state.children), (b"two", ()))
+        self.assertEqual(self.successResultOf(node.children()), [])
+        self.assertEqual(peer.packets, [])
+
+    def test_recreated_after_our_delete(self) -> None:
+        """M5: where somebody else creates a node anew between our delete and our first read, its children are followed."""
+        mirror, peer = self.make_mirror()
+        peer.answer(SetWatchesRequest)
+        peer.drop()
+        node = mirror.get("/a")
+        write = node.delete()
+        peer = self.reconnect(peer)
+        peer.answer(DeleteRequest, zxid=102)
+        peer.answer(SetWatchesRequest, zxid=103)
+        self.successResultOf(write)
+        anew = STAT._replace(czxid=103, mzxid=103, pzxid=103)
+        peer.answer(GetDataRequest, GetDataResponse(b"two", anew), zxid=103)
+        peer.answer(GetChildren2Request, GetChildren2Response([], anew), zxid=103)
+        self.assertEqual((node.state.value, node.state.children), (b"two", ()))
+        peer.event(EventType.CHILD, "/a")
+        peer.answer(GetChildren2Request, GetChildren2Response(["b"], anew), zxid=104)
+        self.assertEqual(self.successResultOf(node.children()), ["b"])
+
+    def test_existence_refused(self) -> None:
+        """M5: where the server does not even tell whether a node exists, that is an answer to those who read it."""
+        mirror, peer = self.make_mirror()
+        peer.answer(SetWatchesRequest)
+        node = mirror.get("/a")
+        peer.answer(GetDataRequest, err=-101, zxid=100)
+        peer.answer(GetChildren2Request, err=-101, zxid=100)
+        # Servers from 3.10 on check the ACL for this, too; and any server may be too busy.
+        peer.answer(ExistsRequest, err=-102, zxid=101)
+        while peer.packets:
+            peer.answer(GetChildren2Request, err=-102, zxid=101)
+        self.failureResultOf(node.value(), NoAuthException)
+        self.failureResultOf(node.children(), NoAuthException)
+        self.assertEqual(mirror.state.value, "settled")

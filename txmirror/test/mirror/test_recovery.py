@@ -207,6 +207,26 @@ class SameSessionTests(RecoveryTestCase):
         self.world.make(missing[0])
         self.assert_equal_to_server(*paths, *missing)
 
+    def test_cost_of_the_next(self) -> None:
+        """M7: what a recovery has read is not read by the next one, for which nothing has changed."""
+        names = [f"/n{number}" for number in range(50)]
+        for name in names:
+            self.other.create(name)
+        self.settle()
+        for name in names:
+            self.mirror.get(name)
+        self.settle()
+        self.leave()
+        for name in names:
+            self.other.set(name, b"away")
+        self.settle()
+        self.come_back()
+        self.leave()
+        before = self.world.requests()
+        self.come_back()
+        self.assertLessEqual(self.world.requests() - before, 10)
+        self.assert_equal_to_server(*names)
+
     def test_many(self) -> None:
         """M7: watches that do not go into one packet are all set again."""
         names = [f"/{'long' * 50}{number}" for number in range(900)]
@@ -354,6 +374,19 @@ class SameSessionTests(RecoveryTestCase):
         self.world.make("/missing", b"three")
         self.come_back()
         self.assertEqual(seen, [(b"one", b"two", b"three")])
+
+    def test_settled_with_nothing_but_what_was_refused(self) -> None:
+        """M7: before "settled", what could not be read before has been tried again."""
+        self.done(self.other.add_auth("digest", b"joe:secret"))
+        self.done(self.other.create("/secret", b"one", CREATOR_ALL_ACL))
+        secret = self.mirror.get("/secret")
+        self.settle()
+        seen: list[tuple[MirrorState, bytes | None]] = []
+        self.mirror.addStateWatcher("key", lambda state: seen.append((state, secret.state.value)))
+        self.leave()
+        self.done(self.other.set_acl("/secret", (*CREATOR_ALL_ACL, *READ_ACL)))
+        self.come_back()
+        self.assertEqual(seen[-1], (MirrorState.SETTLED, b"one"))
 
     def test_states(self) -> None:
         """M7: the state watchers are told of each step: disconnected, connected, settled."""

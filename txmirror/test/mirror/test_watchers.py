@@ -391,6 +391,10 @@ class StateWatcherTests(MirrorTestCase):
         self.mirror.get("/a")
         self.settle()
         self.assertEqual([state.value for state in told], ["connected", "disconnected", "closed"])
+        # Two handshakes, and this question: a mirror that is closed asks for nothing more.
+        before = self.world.requests()
+        self.done(self.world.client.exists("/a"))
+        self.assertEqual((before, self.world.requests()), (2, 3))
 
     def test_order(self) -> None:
         """M6: no state watcher sees a second state before all have seen the first."""

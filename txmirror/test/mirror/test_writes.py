@@ -337,8 +337,8 @@ class CreateTests(WriteTestCase):
 
     def test_two_paths_at_once(self) -> None:
         """M4: two creates that make the same path do not get into each other's way."""
-        first = self.live("/a/b/c").create(makepath=True)
-        second = self.live("/a/b/d").create(makepath=True)
+        nodes = [self.live("/a/b/c"), self.live("/a/b/d")]
+        first, second = (node.create(makepath=True) for node in nodes)
         self.settle()
         self.successResultOf(first)
         self.successResultOf(second)
@@ -590,6 +590,20 @@ class DeleteTests(WriteTestCase):
         self.successResultOf(write)
         self.assert_equal_to_server("/", "/a", "/a/b")
 
+    def test_recursive_while_others_delete(self) -> None:
+        """M4: what goes below while a recursive delete runs is none of its concern."""
+        for steps in range(0, 40, 2):
+            for path in ("/r", "/r/b", "/r/b/c", "/r/d"):
+                self.world.make(path)
+            node = self.live("/r")
+            write = node.delete(recursive=True)
+            self.world.step(steps)
+            for path in ("/r/b/c", "/r/b", "/r/d"):
+                ignore(self.other.delete(path))
+            self.settle()
+            self.successResultOf(write)
+            self.assert_equal_to_server("/", "/r")
+
     def test_connection_lost(self) -> None:
         """M9: a delete that was sent and not answered may have happened; on return the node and its parent show it."""
         parent, node = self.live("/"), self.live("/a")
@@ -622,3 +636,36 @@ class StatTests(WriteTestCase):
         both = self.done(node.set(b"two", -1).addCallback(lambda stat: (stat, node.state.stat)))
         there = self.done(self.other.exists("/a"))
         self.assertEqual(both, (there, there))
+
+
+class RecursiveDeleteTests(WriteTestCase):
+    def test_wide(self) -> None:
+        """A tree that is wide, each of whose branches has a leaf, is deleted whole."""
+        self.world.make("/t", b"")
+        for number in range(400):
+            self.world.make(f"/t/n{number}", b"")
+            self.world.make(f"/t/n{number}/leaf", b"")
+        self.done(self.live("/t").delete(recursive=True))
+        self.assert_equal_to_server("/t")
+        self.assertIs(self.mirror.get("/t").state.existence, Existence.ABSENT)
+
+    def test_child_vanishes(self) -> None:
+        """A child that somebody else deletes between being named and being looked into is none of our business."""
+        self.world.make("/t", b"")
+        self.world.make("/t/a", b"")
+        self.world.make("/t/a/b", b"")
+        node = self.live("/t")
+        gone: list[object] = []
+        real = self.mirror.client.get_children
+
+        def get_children(path: str) -> Deferred[list[str]]:
+            if path == "/t/a" and not gone:
+                gone.append(self.world.other.delete("/t/a/b"))
+                gone.append(self.world.other.delete("/t/a"))
+                self.world.settle()
+            return real(path)
+
+        self.patch(self.mirror.client, "get_children", get_children)
+        self.done(node.delete(recursive=True))
+        self.assertEqual(len(gone), 2)
+        self.assertIs(node.state.existence, Existence.ABSENT)

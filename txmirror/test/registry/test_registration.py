@@ -15,7 +15,7 @@ from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, global
 from zope.interface import implementer
 
 from txmirror.client import ZooKeeperClient
-from txmirror.errors import PathError
+from txmirror.errors import ClosingException, PathError
 from txmirror.mirror import Existence, Mirror, MirrorState
 from txmirror.registry import Registration, RegistrationState, decode_payload, encode_payload
 from txmirror.test.embedded.peer import ServerTestCase
@@ -283,6 +283,118 @@ class WhenRegisteredTests(RegistrationTestCase):
         registration.start()
         self.assertIsNone(self.ask(other))
         self.assert_in_place(registration)
+
+    def test_mirror_closed(self) -> None:
+        """It fails when the mirror is closed before the node was in place, and at once after that."""
+        self.stop_server()
+        registration = Registration(self.mirror, PATH, DATA)
+        registration.start()
+        waiter = registration.when_registered()
+        closed = self.mirror.close()
+        self.reactor.pass_time(10)
+        self.successResultOf(closed)
+        self.failureResultOf(waiter, ClosingException)
+        self.failureResultOf(registration.when_registered(), ClosingException)
+
+    def test_withdrawn(self) -> None:
+        """It fails when the registration is stopped before the node was in place."""
+        self.stop_server()
+        registration = Registration(self.mirror, PATH, DATA)
+        registration.start()
+        waiter = registration.when_registered()
+        self.successResultOf(registration.stop())
+        self.failureResultOf(waiter, ClosingException)
+
+    def test_one_cancels_another(self) -> None:
+        """Whoever is told first may cancel another's wait."""
+        registration = Registration(self.mirror, PATH, DATA)
+        waiters = [registration.when_registered() for _ in range(2)]
+        waiters[1].addCallback(lambda _: waiters[0].cancel())
+        waiters[0].addCallback(lambda _: waiters[1].cancel())
+        registration.start()
+        self.reactor.settle()
+        outcomes = [self.successResultOf(waiter.addErrback(lambda failure: failure.type)) for waiter in waiters]
+        self.assertCountEqual(outcomes, [None, CancelledError])
+
+    def test_stops_when_told(self) -> None:
+        """Whoever is told may stop the registration at once; one step is taken at a time all the same."""
+        registration = Registration(self.mirror, PATH, DATA)
+        stopped = registration.when_registered().addCallback(lambda _: registration.stop())
+        registration.start()
+        self.reactor.settle()
+        self.disconnect()
+        self.reconnect()
+        self.assertIsNone(self.successResultOf(stopped))
+        self.assertIs(registration.state, RegistrationState.WITHDRAWN)
+        self.assertIsNone(self.ask(self.other.exists(PATH)))
+
+
+class LogTests(RegistrationTestCase):
+    def test_not_withdrawn(self) -> None:
+        """Nobody is told that a node was withdrawn that is still there, or never was."""
+        self.register()
+        absent = Registration(self.mirror, "/never/there:1", DATA)
+        self.successResultOf(absent.stop())
+        self.disconnect()
+        closed = self.mirror.close()
+        self.reactor.pass_time(10)
+        self.successResultOf(closed)
+        self.assertEqual(self.log.texts(about="Withdrew"), [])
+
+    def test_former_sessions(self) -> None:
+        """A node of any session that this program had before is known to be our own."""
+        registration = self.register()
+        first = self.stat().ephemeralOwner
+        for _ in range(2):
+            self.server.expire_session(self.mirror.client.session_id)
+            self.reactor.pass_time(2)
+            self.assert_in_place(registration)
+        self.assertIn(first, registration._our_sessions)
+        self.assertIn(self.stat().ephemeralOwner, registration._our_sessions)
+
+    def test_missing_chroot(self) -> None:
+        """A chroot that does not exist is said, and not made; once somebody has made it, it is registered there."""
+        for chroot in ("/one", "/two/levels"):
+            mirror = Mirror(self.server.address + chroot, session_timeout=TIMEOUT, reactor=self.reactor)
+            registration = Registration(mirror, PATH, DATA)
+            registration.start()
+            self.reactor.pass_time(20)
+            (line,) = [line for line in self.log.texts(LogLevel.warn, PATH) if chroot in line]
+            self.assertIn("chroot that does not exist", line)
+            self.assertIsNone(self.ask(self.other.exists("/" + chroot.split("/")[1])))
+            if chroot == "/two/levels":
+                self.ask(self.other.create("/two"))
+            self.ask(self.other.create(chroot))
+            self.reactor.pass_time(60)
+            self.assertIs(registration.state, RegistrationState.REGISTERED)
+            closed = mirror.close()
+            self.reactor.pass_time(10)
+            self.successResultOf(closed)
+
+    def test_never_fits(self) -> None:
+        """Data over the limit is said once, and not tried again."""
+        registration = Registration(self.mirror, PATH, {"much": "x" * 1_100_000})
+        registration.start()
+        self.reactor.pass_time(300)
+        (line,) = self.log.texts(LogLevel.warn, PATH)
+        self.assertIn("over the limit", line)
+        self.assertNotIn("tried again", line)
+        self.assertFalse(registration._timer.running)
+
+
+class GivenClientTests(RegistrationTestCase):
+    def test_client_closed(self) -> None:
+        """A stop fires when somebody closes the client that the mirror was given."""
+        client = self.client()
+        mirror = Mirror(client=client, reactor=self.reactor)
+        registration = Registration(mirror, PATH, DATA)
+        registration.start()
+        self.ask(registration.when_registered())
+        closed = client.close()
+        self.ask(closed)
+        self.assertIs(mirror.state, MirrorState.CLOSED)
+        self.assertIsNone(self.ask(registration.stop()))
+        self.successResultOf(mirror.close())
 
 
 class DisconnectionTests(RegistrationTestCase):
