@@ -379,7 +379,7 @@ class ForeignServerTests(ClientTestCase):
             hang_up(peer)
 
         self.server.on_handshake = answer
-        self.assert_refused("does not speak ZooKeeper's protocol")
+        self.assert_refused("failed the handshake")
 
     def test_new_session_refused(self) -> None:
         """A server that answers the wish for a new session as if one had ended has failed the handshake."""

@@ -313,7 +313,9 @@ class WhenRegisteredTests(RegistrationTestCase):
         waiters[0].addCallback(lambda _: waiters[1].cancel())
         registration.start()
         self.reactor.settle()
-        outcomes = [self.successResultOf(waiter.addErrback(lambda failure: failure.type)) for waiter in waiters]
+        outcomes = [
+            self.successResultOf(waiter.addBoth(lambda result: getattr(result, "type", None))) for waiter in waiters
+        ]
         self.assertCountEqual(outcomes, [None, CancelledError])
 
     def test_stops_when_told(self) -> None:
