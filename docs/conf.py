@@ -22,7 +22,7 @@ nitpick_ignore_regex = [
     ("py:class", r"<InterfaceClass .*>"),
     # Short names in signatures: another project's, an interface that stands on this page by its full name, and the
     # mirror's own.
-    ("py:class", r"IReactorTime|Random|IZooKeeperClient|Cell"),
+    ("py:class", r"IReactorTime|Random|IZooKeeperClient|ITransaction|Cell"),
 ]
 
 html_theme = "alabaster"

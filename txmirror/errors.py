@@ -333,6 +333,21 @@ class ReplyTooLargeException(ZooKeeperException):
     applied = None
 
 
+class TransactionFailedException(ZooKeeperException):
+    """A transaction was refused as a whole: nothing of it was done.
+
+    :param index: which of its operations was refused, counted from 0.
+    :param error: why.
+    """
+
+    meaning = "the transaction was refused"
+
+    def __init__(self, index: int, error: ZooKeeperException) -> None:
+        super().__init__(f"{self.meaning}, for its operation {index}: {error}", path=error.path, zxid=error.zxid)
+        self.index = index
+        self.error = error
+
+
 class PathError(ValueError):
     """Not a znode path; the message quotes it and says why."""
 

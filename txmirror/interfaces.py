@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
+from txmirror.errors import ZooKeeperException
 from txmirror.types import (
     ACL,
     OPEN_ACL,
@@ -230,6 +231,66 @@ class IWatchFeed(Interface):
         :returns: fires when they are gone. Fails with :exc:`~txmirror.errors.NoWatcherException`, or with
             :exc:`~txmirror.errors.UnimplementedException` by servers before 3.5.
         """
+
+
+class ITransaction(Interface):
+    """Writes that are done all together, or not at all. They are collected here, and sent by :meth:`commit`.
+
+    Paths and data are checked at the call, as :class:`IZooKeeperClient` does it.
+    """
+
+    def create(
+        path: str,
+        data: bytes = b"",
+        acl: Sequence[ACL] = OPEN_ACL,
+        *,
+        ephemeral: bool = False,
+        sequence: bool = False,
+    ) -> None:
+        """Create a node; the result is the path that was made."""
+
+    def delete(path: str, version: int = -1) -> None:
+        """Delete a node; the result is None."""
+
+    def set(path: str, data: bytes, version: int = -1) -> None:
+        """Replace a node's data; the result is the new stat."""
+
+    def check(path: str, version: int) -> None:
+        """Let all of it fail unless a node is at a version (-1: exists); the result is None."""
+
+    def commit() -> Deferred[list[str | ZnodeStat | None]]:
+        """Send what was collected, in one request.
+
+        :returns: fires with the result of each operation, in order. Fails with
+            :exc:`~txmirror.errors.TransactionFailedException`, which says which operation was refused and why (nothing was
+            done); otherwise as the methods of :class:`IZooKeeperClient`. Cancelling abandons the answer.
+        :raises ValueError: it was called before.
+        """
+
+
+class ITransactions(Interface):
+    """A client that can do several writes together."""
+
+    def transaction() -> ITransaction:
+        """Begin to collect writes."""
+
+
+class IBatchedReads(Interface):
+    """A client that can read many nodes in one request, as servers since 3.6 allow.
+
+    With an older server a Deferred fails with :exc:`~txmirror.errors.UnimplementedException`, or the server closes the
+    connection (3.4).
+    """
+
+    def get_many(paths: Sequence[str]) -> Deferred[list[tuple[bytes, ZnodeStat] | ZooKeeperException]]:
+        """Read the data and stat of many nodes, leaving no watches.
+
+        :returns: fires with what there is for each, in order: both, or why that node cannot be read. Fails as a whole only
+            as any request of :class:`IZooKeeperClient` does.
+        """
+
+    def get_children_many(paths: Sequence[str]) -> Deferred[list[list[str] | ZooKeeperException]]:
+        """Read the names of the children of many nodes, likewise."""
 
 
 class IHolding(Interface):

@@ -15,9 +15,17 @@ from txmirror.client.calls import Call, decode_nothing
 from txmirror.client.limits import Limits
 from txmirror.client.servers import parse_servers
 from txmirror.client.sessions import Sessions
+from txmirror.client.transactions import Asker, Transaction, check_bytes, get_children_many, get_many
 from txmirror.client.watches import WatchSet
-from txmirror.errors import NoNodeException
-from txmirror.interfaces import IHolding, IWatchFeed, IZooKeeperClient
+from txmirror.errors import NoNodeException, ZooKeeperException
+from txmirror.interfaces import (
+    IBatchedReads,
+    IHolding,
+    ITransaction,
+    ITransactions,
+    IWatchFeed,
+    IZooKeeperClient,
+)
 from txmirror.types import (
     ACL,
     OPEN_ACL,
@@ -57,7 +65,7 @@ _T = TypeVar("_T")
 _Listener = Callable[["SessionEvent | WatchedEvent"], None]
 
 
-@implementer(IZooKeeperClient, IWatchFeed, IHolding)
+@implementer(IZooKeeperClient, IWatchFeed, ITransactions, IBatchedReads, IHolding)
 class ZooKeeperClient:
     """A ZooKeeper client in pure Twisted: it connects, stays connected, and begins anew when its session has ended.
 
@@ -91,6 +99,7 @@ class ZooKeeperClient:
         self._chroot = parsed.chroot
         self._sessions = Sessions(parsed.servers, session_timeout, reactor, limits or Limits(), random or Random())
         self._listeners: dict[_Listener, _Listener] = {}
+        self._asker = Asker(self._valid, self._below, self._ask)
 
     def __repr__(self) -> str:
         return f"<ZooKeeperClient {self.connect_string} {self.session.state.value}>"
@@ -131,7 +140,7 @@ class ZooKeeperClient:
     ) -> Deferred[str]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.create`."""
         flags = (CreateFlag.EPHEMERAL if ephemeral else 0) | (CreateFlag.SEQUENCE if sequence else 0)
-        request = CreateRequest(self._valid(path, sequence=sequence), _bytes(data), tuple(acl), flags)
+        request = CreateRequest(self._valid(path, sequence=sequence), check_bytes(data), tuple(acl), flags)
         return self._ask(request, path, self._decode_path)
 
     def delete(self, path: str, version: int = -1) -> Deferred[None]:
@@ -173,7 +182,7 @@ class ZooKeeperClient:
 
     def set(self, path: str, data: bytes, version: int = -1) -> Deferred[ZnodeStat]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.set`."""
-        return self._ask(SetDataRequest(self._valid(path), _bytes(data), version), path, _decode_stat)
+        return self._ask(SetDataRequest(self._valid(path), check_bytes(data), version), path, _decode_stat)
 
     def get_acl(self, path: str) -> Deferred[tuple[list[ACL], ZnodeStat]]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.get_acl`."""
@@ -189,7 +198,7 @@ class ZooKeeperClient:
 
     def add_auth(self, scheme: str, credentials: bytes) -> Deferred[None]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.add_auth`."""
-        return self._sessions.add_auth(scheme, _bytes(credentials))
+        return self._sessions.add_auth(scheme, check_bytes(credentials))
 
     # IWatchFeed.
 
@@ -231,12 +240,12 @@ class ZooKeeperClient:
     def write_create(self, path: str, data: bytes, acl: Sequence[ACL], flags: int) -> Deferred[CreateReply]:
         """See :meth:`~txmirror.interfaces.IWatchFeed.write_create`."""
         sequence = bool(flags & CreateFlag.SEQUENCE)
-        request = Create2Request(self._valid(path, sequence=sequence), _bytes(data), tuple(acl), flags)
+        request = Create2Request(self._valid(path, sequence=sequence), check_bytes(data), tuple(acl), flags)
         return self._ask(request, path, self._decode_created)
 
     def write_data(self, path: str, data: bytes, version: int) -> Deferred[StatReply]:
         """See :meth:`~txmirror.interfaces.IWatchFeed.write_data`."""
-        return self._ask(SetDataRequest(self._valid(path), _bytes(data), version), path, _decode_stat_reply)
+        return self._ask(SetDataRequest(self._valid(path), check_bytes(data), version), path, _decode_stat_reply)
 
     def write_delete(self, path: str, version: int) -> Deferred[int]:
         """See :meth:`~txmirror.interfaces.IWatchFeed.write_delete`."""
@@ -261,6 +270,20 @@ class ZooKeeperClient:
                 self._sessions.watches.standing.remove(request.path, kind)
 
         return self._ask(request, path, decode_nothing, on_reply=removed)
+
+    # ITransactions and IBatchedReads.
+
+    def transaction(self) -> ITransaction:
+        """See :meth:`~txmirror.interfaces.ITransactions.transaction`."""
+        return Transaction(self._asker)
+
+    def get_many(self, paths: Sequence[str]) -> Deferred[list[tuple[bytes, ZnodeStat] | ZooKeeperException]]:
+        """See :meth:`~txmirror.interfaces.IBatchedReads.get_many`."""
+        return get_many(self._asker, paths)
+
+    def get_children_many(self, paths: Sequence[str]) -> Deferred[list[list[str] | ZooKeeperException]]:
+        """See :meth:`~txmirror.interfaces.IBatchedReads.get_children_many`."""
+        return get_children_many(self._asker, paths)
 
     # IHolding.
 
@@ -342,12 +365,6 @@ def _record(table: dict[str, list[Deferred[WatchedEvent]]], path: str, waiter: D
     waiters = table.setdefault(path, [])
     if waiter is not None and not waiter.called:
         waiters.append(waiter)
-
-
-def _bytes(value: bytes) -> bytes:
-    if not isinstance(value, bytes):
-        raise TypeError(f"data is bytes, not {type(value).__name__}: {value!r:.60}")
-    return value
 
 
 def _decode_data(cursor: Cursor, zxid: int) -> tuple[bytes, ZnodeStat]:

@@ -26,6 +26,7 @@ from txmirror.errors import (
     ConnectionLossException,
     ProtocolError,
     ReplyTooLargeException,
+    ZooKeeperException,
 )
 from txmirror.timers import Timer
 from txmirror.types import EventType, WatchedEvent
@@ -259,7 +260,11 @@ class Connection(TwistedProtocol):
             except ProtocolError as error:
                 call.fail(ProtocolError(f"the reply cannot be read: {error}", path=call.path))
                 raise
-            call.succeed(result)
+            except ZooKeeperException as error:
+                # The header said that all was well; the record says otherwise, as a transaction's does.
+                call.fail(error)
+            else:
+                call.succeed(result)
 
     def _deliver_event(self, header: ReplyHeader, cursor: Cursor) -> None:
         record = WatcherEvent.decode(cursor)

@@ -2,6 +2,7 @@
 
 from txmirror.wire.framing import FrameDecoder, OversizedFrame, encode_frame
 from txmirror.wire.jute import Cursor
+from txmirror.wire.multi import DoneResult, ErrorResult, MultiReadRequest, MultiRequest, MultiResponse
 from txmirror.wire.operations import (
     AUTH_XID,
     DEFAULT_MAX_REPLY,
@@ -15,6 +16,7 @@ from txmirror.wire.operations import (
 )
 from txmirror.wire.requests import (
     AuthRequest,
+    CheckVersionRequest,
     CloseSessionRequest,
     ConnectRequest,
     Create2Request,
@@ -56,6 +58,7 @@ __all__ = [
     "LAST_XID",
     "PING_XID",
     "AuthRequest",
+    "CheckVersionRequest",
     "CloseSessionRequest",
     "ConnectRequest",
     "ConnectResponse",
@@ -65,6 +68,8 @@ __all__ = [
     "CreateRequest",
     "Cursor",
     "DeleteRequest",
+    "DoneResult",
+    "ErrorResult",
     "ExistsRequest",
     "FrameDecoder",
     "GetACLRequest",
@@ -75,6 +80,9 @@ __all__ = [
     "GetChildrenResponse",
     "GetDataRequest",
     "GetDataResponse",
+    "MultiReadRequest",
+    "MultiRequest",
+    "MultiResponse",
     "Operation",
     "OversizedFrame",
     "PathResponse",

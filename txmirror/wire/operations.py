@@ -20,8 +20,11 @@ class Operation(enum.IntEnum):
     SYNC = 9
     PING = 11
     GET_CHILDREN2 = 12
+    CHECK = 13
+    MULTI = 14
     CREATE2 = 15
     REMOVE_WATCHES = 18
+    MULTI_READ = 22
     AUTH = 100
     SET_WATCHES = 101
     CLOSE_SESSION = -11

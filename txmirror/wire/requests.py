@@ -251,6 +251,32 @@ class SetDataRequest:
 
 
 @attrs.frozen
+class CheckVersionRequest:
+    """Make sure that a node is at the version last seen; in a transaction only.
+
+    Jute: ``ustring path; int version``, operation 13.
+    """
+
+    operation: ClassVar[Operation] = Operation.CHECK
+
+    path: str
+    version: int
+    """The version that the node must be at, or -1 for any."""
+
+    def encode(self) -> bytes:
+        """Give the record's bytes."""
+        return encode_string(self.path) + encode_int(self.version)
+
+    @classmethod
+    def decode(cls, cursor: Cursor) -> CheckVersionRequest:
+        """Read one record and leave ``cursor`` just past it.
+
+        :raises ProtocolError: the frame ends early, or the path is null or not UTF-8.
+        """
+        return cls(cursor.string(), cursor.int32())
+
+
+@attrs.frozen
 class GetACLRequest:
     """Ask for a node's access control list.
 

@@ -1,0 +1,188 @@
+"""Several operations in one request: transactions, and batches of reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import attrs
+from twisted.internet.defer import Deferred, succeed
+from zope.interface import implementer
+
+from txmirror.errors import (
+    ProtocolError,
+    RuntimeInconsistencyException,
+    TransactionFailedException,
+    ZooKeeperException,
+    exception_for,
+)
+from txmirror.interfaces import ITransaction
+from txmirror.types import ACL, OPEN_ACL, ZnodeStat
+from txmirror.wire import (
+    CheckVersionRequest,
+    CreateFlag,
+    CreateRequest,
+    Cursor,
+    DeleteRequest,
+    ErrorResult,
+    GetChildrenRequest,
+    GetChildrenResponse,
+    GetDataRequest,
+    GetDataResponse,
+    MultiReadRequest,
+    MultiRequest,
+    MultiResponse,
+    PathResponse,
+    SetDataRequest,
+    StatResponse,
+)
+
+_T = TypeVar("_T")
+_Write = CreateRequest | DeleteRequest | SetDataRequest | CheckVersionRequest
+
+
+@attrs.frozen
+class Asker:
+    """What a client lends to those who make requests of their own."""
+
+    valid: Callable[..., str]
+    """Checks a path, and puts the chroot before it; ``sequence=True`` for a prefix of a name."""
+    below: Callable[[str], str]
+    """Takes the chroot off a path that a server gave."""
+    ask: Callable[..., Deferred[Any]]
+    """Sends a request, and reads its reply: of a record, the path for errors, and a decoder."""
+
+
+@implementer(ITransaction)
+class Transaction:
+    """Collects writes for one request. See :class:`~txmirror.interfaces.ITransaction`."""
+
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
+        self._writes: list[_Write] = []
+        self._paths: list[str] = []
+        self._committed = False
+
+    def create(
+        self,
+        path: str,
+        data: bytes = b"",
+        acl: Sequence[ACL] = OPEN_ACL,
+        *,
+        ephemeral: bool = False,
+        sequence: bool = False,
+    ) -> None:
+        """See :meth:`~txmirror.interfaces.ITransaction.create`."""
+        flags = (CreateFlag.EPHEMERAL if ephemeral else 0) | (CreateFlag.SEQUENCE if sequence else 0)
+        full = self._asker.valid(path, sequence=sequence)
+        self._add(path, CreateRequest(full, check_bytes(data), tuple(acl), flags))
+
+    def delete(self, path: str, version: int = -1) -> None:
+        """See :meth:`~txmirror.interfaces.ITransaction.delete`."""
+        self._add(path, DeleteRequest(self._asker.valid(path), version))
+
+    def set(self, path: str, data: bytes, version: int = -1) -> None:
+        """See :meth:`~txmirror.interfaces.ITransaction.set`."""
+        self._add(path, SetDataRequest(self._asker.valid(path), check_bytes(data), version))
+
+    def check(self, path: str, version: int) -> None:
+        """See :meth:`~txmirror.interfaces.ITransaction.check`."""
+        self._add(path, CheckVersionRequest(self._asker.valid(path), version))
+
+    def commit(self) -> Deferred[list[str | ZnodeStat | None]]:
+        """See :meth:`~txmirror.interfaces.ITransaction.commit`. Nothing is sent for a transaction without writes."""
+        self._end()
+        if not self._writes:
+            return succeed([])
+        return self._asker.ask(MultiRequest(tuple(self._writes)), self._paths[0], self._decode)
+
+    def _add(self, path: str, write: _Write) -> None:
+        if self._committed:
+            raise ValueError("the transaction was committed before")
+        self._paths.append(path)
+        self._writes.append(write)
+
+    def _end(self) -> None:
+        if self._committed:
+            raise ValueError("the transaction was committed before")
+        self._committed = True
+
+    def _decode(self, cursor: Cursor, zxid: int) -> list[str | ZnodeStat | None]:
+        results = MultiResponse.decode(cursor).results
+        if len(results) != len(self._writes):
+            raise ProtocolError(f"{len(results)} results answer {len(self._writes)} operations")
+        refused = [index for index, result in enumerate(results) if isinstance(result, ErrorResult) and result.err]
+        if refused:
+            # Those before the one to blame are answered with 0, those after it with a runtime inconsistency.
+            to_blame = next(
+                (each for each in refused if _code(results[each]) != RuntimeInconsistencyException.code), refused[0]
+            )
+            error = exception_for(_code(results[to_blame]), path=self._paths[to_blame], zxid=zxid)
+            raise TransactionFailedException(to_blame, error)
+        return [self._value(result) for result in results]
+
+    def _value(self, result: object) -> str | ZnodeStat | None:
+        if isinstance(result, PathResponse):
+            return self._asker.below(result.path)
+        return result.stat if isinstance(result, StatResponse) else None
+
+
+def get_many(asker: Asker, paths: Sequence[str]) -> Deferred[list[tuple[bytes, ZnodeStat] | ZooKeeperException]]:
+    """See :meth:`~txmirror.interfaces.IBatchedReads.get_many`."""
+
+    def decode(cursor: Cursor, zxid: int) -> list[tuple[bytes, ZnodeStat] | ZooKeeperException]:
+        return [
+            (result.data or b"", result.stat) if isinstance(result, GetDataResponse) else _refusal(result, path, zxid)
+            for path, result in _answers(cursor, paths)
+        ]
+
+    return _read(asker, tuple(GetDataRequest(asker.valid(path), False) for path in paths), paths, decode)
+
+
+def get_children_many(asker: Asker, paths: Sequence[str]) -> Deferred[list[list[str] | ZooKeeperException]]:
+    """See :meth:`~txmirror.interfaces.IBatchedReads.get_children_many`."""
+
+    def decode(cursor: Cursor, zxid: int) -> list[list[str] | ZooKeeperException]:
+        return [
+            result.children if isinstance(result, GetChildrenResponse) else _refusal(result, path, zxid)
+            for path, result in _answers(cursor, paths)
+        ]
+
+    return _read(asker, tuple(GetChildrenRequest(asker.valid(path), False) for path in paths), paths, decode)
+
+
+def check_bytes(value: bytes) -> bytes:
+    """Make sure that data is bytes.
+
+    :raises TypeError: it is not.
+    """
+    if not isinstance(value, bytes):
+        raise TypeError(f"data is bytes, not {type(value).__name__}: {value!r:.60}")
+    return value
+
+
+def _read(
+    asker: Asker,
+    requests: tuple[GetDataRequest | GetChildrenRequest, ...],
+    paths: Sequence[str],
+    decode: Callable[[Cursor, int], list[_T]],
+) -> Deferred[list[_T]]:
+    return asker.ask(MultiReadRequest(requests), paths[0], decode) if requests else succeed([])
+
+
+def _answers(cursor: Cursor, paths: Sequence[str]) -> list[tuple[str, object]]:
+    results = MultiResponse.decode(cursor).results
+    if len(results) != len(paths):
+        raise ProtocolError(f"{len(results)} results answer {len(paths)} reads")
+    return list(zip(paths, results, strict=True))
+
+
+def _refusal(result: object, path: str, zxid: int) -> ZooKeeperException:
+    code = _code(result)
+    if not code:
+        raise ProtocolError(f"a read of {path!r} is answered with {type(result).__name__}")
+    return exception_for(code, path=path, zxid=zxid)
+
+
+def _code(result: object) -> int:
+    return result.err if isinstance(result, ErrorResult) else 0
