@@ -17,6 +17,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 
 # No deadlines: a loaded machine is no bug. No database: what fails must fail again by itself.
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=100, database=None)
+settings.register_profile("quick", derandomize=True, deadline=None, max_examples=20, database=None)
 settings.register_profile("dev", deadline=None, database=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "dev")
 

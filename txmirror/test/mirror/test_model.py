@@ -53,6 +53,7 @@ class Deed(enum.Enum):
 
 a_path = st.sampled_from(_PATHS)
 some_deeds = st.lists(st.tuples(st.sampled_from(Deed), a_path), min_size=1, max_size=6)
+some_turns = st.integers(0, 6)
 some_seconds = st.sampled_from([0.0, 0.0, 0.5, S, 2 * S])
 some_data = st.sampled_from([b"", b"one", b"two"])
 rarely = st.sampled_from([False, False, False, True])
@@ -165,13 +166,16 @@ class MirrorModel(RuleBasedStateMachine):
                 self.node(path)
         if settled:
             self.world.settle()
+            self.earlier_creations = self.creations.copy()
 
     # What is written.
 
-    @rule(deeds=some_deeds)
-    def somebody_does(self, deeds: list[tuple[Deed, str]]) -> None:
+    @rule(deeds=some_deeds, turns=some_turns)
+    def somebody_does(self, deeds: list[tuple[Deed, str]], turns: int = 0) -> None:
+        """Let somebody else do things, with so many turns of the reactor between them."""
         for deed, path in deeds:
             self.does(deed, path)
+            self.world.step(turns)
 
     def does(self, deed: Deed, path: str) -> None:
         """Let somebody else do one thing, or try to."""
@@ -215,17 +219,20 @@ class MirrorModel(RuleBasedStateMachine):
                 assert result.check(ZooKeeperException, CancelledError), result.getTraceback()
                 return
             state = node.state
+            parent = self.witnesses.get(paths.parent_of(node.path) or "")
             assert state.existence is not Existence.UNKNOWN, f"{node} was written, and is unknown"
             if isinstance(result, ZnodeStat) and state.stat is not None:
                 assert state.stat.mzxid >= result.mzxid, f"{node} was set to {result}, and is at {state.stat}"
             if created and not self.deletions:
                 assert state.existence is Existence.PRESENT, f"{node} was created, and is absent"
-                parent = self.witnesses.get(paths.parent_of(node.path) or "")
                 if parent is not None:
                     names = parent.node.state.children or ()
                     assert paths.name_of(node.path) in names, f"{parent.node} has {names}, and {node} was created"
             if result is None and self.creations[node.path] == self.earlier_creations[node.path]:
                 assert state.existence is Existence.ABSENT, f"{node} was deleted, and is there"
+                if parent is not None:
+                    names = parent.node.state.children or ()
+                    assert paths.name_of(node.path) not in names, f"{parent.node} has {names}, and {node} was deleted"
 
         self.expect(write.addBoth(fired))
         if cancelled:
@@ -302,17 +309,17 @@ class MirrorModel(RuleBasedStateMachine):
         self.world.pass_time(seconds)
         self.world.start_server()
 
-    @rule(count=st.integers(0, 200), to_client=st.booleans())
-    def cut_next_after(self, count: int, to_client: bool) -> None:
-        """Cut a connection that the mirror begins now, early in its life."""
-        self.cut(MIRROR_HOST)
-        self.world.settle()
-        for _ in range(40):
+    @rule(deeds=some_deeds, expired=rarely, count=st.integers(0, 300), to_client=st.booleans())
+    def returns_briefly(self, deeds: list[tuple[Deed, str]], expired: bool, count: int, to_client: bool) -> None:
+        """Part the mirror from the server, and cut also the connection with which it returns, early in its life."""
+        self.goes_away(deeds, expired, 0.0)
+        for _ in range(50):
             if self.links(MIRROR_HOST):
                 break
             self.world.reactor.advance(0.05)
         for link in self.links(MIRROR_HOST):
             link.cut_after(to_client=count if to_client else None, to_server=None if to_client else count)
+        self.world.settle()
 
     @rule(to_client=st.booleans(), to_server=st.booleans())
     def flow(self, to_client: bool, to_server: bool) -> None:
