@@ -297,8 +297,8 @@ class Connection(TwistedProtocol):
         else:
             answered.callback(None)
 
-    # Liveness. The rules are those of DESIGN's sixth: a ping after a third of the timeout without sending, death after
-    # two thirds without an answer, or without anything at all.
+    # Liveness (rule 6): a ping after a third of the timeout without sending; death after two thirds without an answer, or
+    # without anything at all.
 
     def _schedule(self, now: float) -> None:
         due = self._verdict_due()
