@@ -1,1 +1,1 @@
-The client does several writes together or not at all (``client.transaction()``), and reads many nodes in one request (``get_many``, ``get_children_many``).
+The client does several writes together or not at all (``client.transaction()``), reads many nodes in one request (``get_many``, ``get_children_many``), makes containers and nodes with a time to live, gives a new node's stat (``create_and_stat``), and asks for the session's ephemerals, the number of nodes below one, and its own identities.

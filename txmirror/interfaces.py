@@ -233,6 +233,51 @@ class IWatchFeed(Interface):
         """
 
 
+class ICreateModes(Interface):
+    """A client that can make every kind of node that servers since 3.5 have.
+
+    Servers that do not know a kind, or have it disabled (3.5 to 3.9 have nodes with a time to live disabled unless told
+    otherwise), answer with :exc:`~txmirror.errors.UnimplementedException`; 3.4 closes the connection.
+    """
+
+    def create_and_stat(
+        path: str,
+        data: bytes = b"",
+        acl: Sequence[ACL] = OPEN_ACL,
+        *,
+        ephemeral: bool = False,
+        sequence: bool = False,
+    ) -> Deferred[tuple[str, ZnodeStat]]:
+        """Create a node, as :meth:`IZooKeeperClient.create`; fires with its stat too."""
+
+    def create_container(
+        path: str, data: bytes = b"", acl: Sequence[ACL] = OPEN_ACL
+    ) -> Deferred[tuple[str, ZnodeStat]]:
+        """Create a node that the server deletes some time after its last child has gone."""
+
+    def create_with_ttl(
+        path: str, data: bytes = b"", acl: Sequence[ACL] = OPEN_ACL, *, ttl: float, sequence: bool = False
+    ) -> Deferred[tuple[str, ZnodeStat]]:
+        """Create a node that the server deletes when it was not changed, and had no children, for so long.
+
+        :param ttl: the time in seconds, from a millisecond to some 34,000 years.
+        :raises ValueError: it is out of this range.
+        """
+
+
+class IQueries(Interface):
+    """A client that can ask what servers since 3.6 (:meth:`who_am_i`: 3.7) can tell; others as :class:`ICreateModes`."""
+
+    def get_ephemerals(path: str = "/") -> Deferred[list[str]]:
+        """Ask for the paths of this session's own ephemerals, at or below a node."""
+
+    def count_below(path: str) -> Deferred[int]:
+        """Ask how many nodes there are below one, at any depth."""
+
+    def who_am_i() -> Deferred[list[tuple[str, str]]]:
+        """Ask for the identities of this session: scheme and user of each, without secrets."""
+
+
 class ITransaction(Interface):
     """Writes that are done all together, or not at all. They are collected here, and sent by :meth:`commit`.
 

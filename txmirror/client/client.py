@@ -20,7 +20,9 @@ from txmirror.client.watches import WatchSet
 from txmirror.errors import NoNodeException, ZooKeeperException
 from txmirror.interfaces import (
     IBatchedReads,
+    ICreateModes,
     IHolding,
+    IQueries,
     ITransaction,
     ITransactions,
     IWatchFeed,
@@ -41,17 +43,23 @@ from txmirror.types import (
 from txmirror.wire import (
     Create2Request,
     Create2Response,
+    CreateContainerRequest,
     CreateFlag,
     CreateRequest,
+    CreateTTLRequest,
     Cursor,
     DeleteRequest,
     ExistsRequest,
     GetACLRequest,
     GetACLResponse,
+    GetAllChildrenNumberRequest,
+    GetAllChildrenNumberResponse,
     GetChildren2Request,
     GetChildren2Response,
     GetDataRequest,
     GetDataResponse,
+    GetEphemeralsRequest,
+    GetEphemeralsResponse,
     PathResponse,
     RemoveWatchesRequest,
     Request,
@@ -59,13 +67,18 @@ from txmirror.wire import (
     SetDataRequest,
     StatResponse,
     SyncRequest,
+    WhoAmIRequest,
+    WhoAmIResponse,
 )
 
 _T = TypeVar("_T")
+#: The longest time to live that a server takes, in seconds (``EphemeralType.TTL`` has 40 bits of milliseconds).
+_LONGEST_TTL = 0xFFFFFFFFFF / 1000
+
 _Listener = Callable[["SessionEvent | WatchedEvent"], None]
 
 
-@implementer(IZooKeeperClient, IWatchFeed, ITransactions, IBatchedReads, IHolding)
+@implementer(IZooKeeperClient, IWatchFeed, ICreateModes, IQueries, ITransactions, IBatchedReads, IHolding)
 class ZooKeeperClient:
     """A ZooKeeper client in pure Twisted: it connects, stays connected, and begins anew when its session has ended.
 
@@ -271,6 +284,63 @@ class ZooKeeperClient:
 
         return self._ask(request, path, decode_nothing, on_reply=removed)
 
+    # ICreateModes and IQueries.
+
+    def create_and_stat(
+        self,
+        path: str,
+        data: bytes = b"",
+        acl: Sequence[ACL] = OPEN_ACL,
+        *,
+        ephemeral: bool = False,
+        sequence: bool = False,
+    ) -> Deferred[tuple[str, ZnodeStat]]:
+        """See :meth:`~txmirror.interfaces.ICreateModes.create_and_stat`."""
+        flags = (CreateFlag.EPHEMERAL if ephemeral else 0) | (CreateFlag.SEQUENCE if sequence else 0)
+        request = Create2Request(self._valid(path, sequence=sequence), check_bytes(data), tuple(acl), flags)
+        return self._ask(request, path, self._decode_path_and_stat)
+
+    def create_container(
+        self, path: str, data: bytes = b"", acl: Sequence[ACL] = OPEN_ACL
+    ) -> Deferred[tuple[str, ZnodeStat]]:
+        """See :meth:`~txmirror.interfaces.ICreateModes.create_container`."""
+        request = CreateContainerRequest(self._valid(path), check_bytes(data), tuple(acl), CreateFlag.CONTAINER)
+        return self._ask(request, path, self._decode_path_and_stat)
+
+    def create_with_ttl(
+        self, path: str, data: bytes = b"", acl: Sequence[ACL] = OPEN_ACL, *, ttl: float, sequence: bool = False
+    ) -> Deferred[tuple[str, ZnodeStat]]:
+        """See :meth:`~txmirror.interfaces.ICreateModes.create_with_ttl`."""
+        if not 0.001 <= ttl <= _LONGEST_TTL:
+            raise ValueError(f"a time to live is from 0.001 to {_LONGEST_TTL} seconds, not {ttl!r}")
+        flags = CreateFlag.TTL_SEQUENCE if sequence else CreateFlag.TTL
+        full = self._valid(path, sequence=sequence)
+        request = CreateTTLRequest(full, check_bytes(data), tuple(acl), flags, round(ttl * 1000))
+        return self._ask(request, path, self._decode_path_and_stat)
+
+    def get_ephemerals(self, path: str = "/") -> Deferred[list[str]]:
+        """See :meth:`~txmirror.interfaces.IQueries.get_ephemerals`."""
+        root = self._valid(path)
+
+        def decode(cursor: Cursor, zxid: int) -> list[str]:
+            # The server compares letters, not names: what merely begins alike is not below.
+            ours = [
+                each
+                for each in GetEphemeralsResponse.decode(cursor).ephemerals
+                if root in ("/", each) or each.startswith(root + "/")
+            ]
+            return [self._below(each) for each in ours]
+
+        return self._ask(GetEphemeralsRequest(root), path, decode)
+
+    def count_below(self, path: str) -> Deferred[int]:
+        """See :meth:`~txmirror.interfaces.IQueries.count_below`."""
+        return self._ask(GetAllChildrenNumberRequest(self._valid(path)), path, _decode_number)
+
+    def who_am_i(self) -> Deferred[list[tuple[str, str]]]:
+        """See :meth:`~txmirror.interfaces.IQueries.who_am_i`."""
+        return self._ask(WhoAmIRequest(), None, _decode_identities)
+
     # ITransactions and IBatchedReads.
 
     def transaction(self) -> ITransaction:
@@ -296,7 +366,7 @@ class ZooKeeperClient:
     def _ask(
         self,
         request: Request,
-        path: str,
+        path: str | None,
         decode: Callable[[Cursor, int], _T],
         on_missing: Callable[[int], _T] | None = None,
         on_reply: Callable[[int], None] | None = None,
@@ -329,6 +399,10 @@ class ZooKeeperClient:
 
     def _decode_path(self, cursor: Cursor, zxid: int) -> str:
         return self._below(PathResponse.decode(cursor).path)
+
+    def _decode_path_and_stat(self, cursor: Cursor, zxid: int) -> tuple[str, ZnodeStat]:
+        path, stat = Create2Response.decode(cursor)
+        return self._below(path), stat
 
     def _decode_created(self, cursor: Cursor, zxid: int) -> CreateReply:
         path, stat = Create2Response.decode(cursor)
@@ -401,6 +475,14 @@ def _decode_stat_reply(cursor: Cursor, zxid: int) -> StatReply:
 def _decode_acl(cursor: Cursor, zxid: int) -> tuple[list[ACL], ZnodeStat]:
     acl, stat = GetACLResponse.decode(cursor)
     return acl, stat
+
+
+def _decode_number(cursor: Cursor, zxid: int) -> int:
+    return GetAllChildrenNumberResponse.decode(cursor).totalNumber
+
+
+def _decode_identities(cursor: Cursor, zxid: int) -> list[tuple[str, str]]:
+    return [(info.authScheme, info.user) for info in WhoAmIResponse.decode(cursor).clientInfo]
 
 
 def _decode_zxid(cursor: Cursor, zxid: int) -> int:

@@ -83,7 +83,7 @@ class Node:
         :param timeout: how long to wait for what is not known yet, in seconds; None waits without limit.
         :returns: fires with both. Fails with :exc:`~txmirror.errors.NoNodeException`, with
             :exc:`~txmirror.errors.OperationTimeoutException` if nothing was known in time, with the server's refusal
-            (:exc:`~txmirror.errors.NoAuthException`) if it may not be read, or with
+            (:exc:`~txmirror.errors.NoAuthException`) if it may not be read (any more), or with
             :exc:`~txmirror.errors.ClosingException`. Cancelling ends the wait.
         """
         if self._value.current and self._value.value is not None:
@@ -253,7 +253,7 @@ class Node:
             if timeout is not None:
                 waiter.addTimeout(timeout, self._mirror.clock, self._timed_out)
             await waiter
-        if not cell.known and cell.problem is not None:
+        if cell.problem is not None and not (cell.known and self._mirror.disconnected_since is not None):
             raise cell.problem.with_traceback(None)
         if cell.value is None:
             raise NoNodeException(path=self.path, zxid=cell.zxid)

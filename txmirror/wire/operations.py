@@ -24,9 +24,14 @@ class Operation(enum.IntEnum):
     MULTI = 14
     CREATE2 = 15
     REMOVE_WATCHES = 18
+    CREATE_CONTAINER = 19
+    CREATE_TTL = 21
     MULTI_READ = 22
     AUTH = 100
     SET_WATCHES = 101
+    GET_EPHEMERALS = 103
+    GET_ALL_CHILDREN_NUMBER = 104
+    WHO_AM_I = 107
     CLOSE_SESSION = -11
 
 
@@ -36,6 +41,10 @@ class CreateFlag(enum.IntFlag):
     PERSISTENT = 0
     EPHEMERAL = 1
     SEQUENCE = 2
+    CONTAINER = 4
+    #: Not a sum of the others, and to be sent with the operation for nodes with a time to live only.
+    TTL = 5
+    TTL_SEQUENCE = 6
 
 
 #: The xid of a watch event.

@@ -26,6 +26,7 @@ from txmirror.wire.operations import Operation
 
 _CreateT = TypeVar("_CreateT", bound="_Create")
 _PathAndWatchT = TypeVar("_PathAndWatchT", bound="_PathAndWatch")
+_PathT = TypeVar("_PathT", bound="_Path")
 _EmptyT = TypeVar("_EmptyT", bound="_Empty")
 
 _HEADER = struct.Struct(">ii")
@@ -141,6 +142,51 @@ class Create2Request(_Create):
     """
 
     operation: ClassVar[Operation] = Operation.CREATE2
+
+
+class CreateContainerRequest(_Create):
+    """Create a node that goes away some time after its last child; the answer is its path and its stat. Since 3.5.
+
+    Jute: as :class:`CreateRequest`, operation 19. The flags are 4.
+    """
+
+    operation: ClassVar[Operation] = Operation.CREATE_CONTAINER
+
+
+@attrs.frozen
+class CreateTTLRequest:
+    """Create a node that goes away when it was neither changed nor had children for a time. Since 3.5, where enabled.
+
+    Jute: ``ustring path; buffer data; vector<ACL> acl; int flags; long ttl``, operation 21.
+    """
+
+    operation: ClassVar[Operation] = Operation.CREATE_TTL
+
+    path: str
+    data: bytes | None
+    acl: tuple[ACL, ...]
+    flags: int
+    """5, or 6 with a sequence."""
+    ttl: int
+    """The time in milliseconds."""
+
+    def encode(self) -> bytes:
+        """Give the record's bytes."""
+        return (
+            encode_string(self.path)
+            + encode_buffer(self.data)
+            + encode_acls(self.acl)
+            + encode_int(self.flags)
+            + encode_long(self.ttl)
+        )
+
+    @classmethod
+    def decode(cls, cursor: Cursor) -> CreateTTLRequest:
+        """Read one record and leave ``cursor`` just past it.
+
+        :raises ProtocolError: the frame ends early, or a string is null or not UTF-8.
+        """
+        return cls(cursor.string(), cursor.buffer(), tuple(cursor.acls()), cursor.int32(), cursor.int64())
 
 
 @attrs.frozen
@@ -277,14 +323,7 @@ class CheckVersionRequest:
 
 
 @attrs.frozen
-class GetACLRequest:
-    """Ask for a node's access control list.
-
-    Jute: ``ustring path``, operation 6.
-    """
-
-    operation: ClassVar[Operation] = Operation.GET_ACL
-
+class _Path:
     path: str
 
     def encode(self) -> bytes:
@@ -292,12 +331,39 @@ class GetACLRequest:
         return encode_string(self.path)
 
     @classmethod
-    def decode(cls, cursor: Cursor) -> GetACLRequest:
+    def decode(cls: type[_PathT], cursor: Cursor) -> _PathT:
         """Read one record and leave ``cursor`` just past it.
 
         :raises ProtocolError: the frame ends early, or the path is null or not UTF-8.
         """
         return cls(cursor.string())
+
+
+class GetACLRequest(_Path):
+    """Ask for a node's access control list.
+
+    Jute: ``ustring path``, operation 6.
+    """
+
+    operation: ClassVar[Operation] = Operation.GET_ACL
+
+
+class GetEphemeralsRequest(_Path):
+    """Ask for the paths of the session's own ephemerals that start with a prefix. Known since ZooKeeper 3.6.
+
+    Jute: ``ustring prefixPath``, operation 103.
+    """
+
+    operation: ClassVar[Operation] = Operation.GET_EPHEMERALS
+
+
+class GetAllChildrenNumberRequest(_Path):
+    """Ask how many nodes there are below one, at any depth. Known since ZooKeeper 3.6.
+
+    Jute: ``ustring path``, operation 104.
+    """
+
+    operation: ClassVar[Operation] = Operation.GET_ALL_CHILDREN_NUMBER
 
 
 @attrs.frozen
@@ -327,28 +393,13 @@ class SetACLRequest:
         return cls(cursor.string(), tuple(cursor.acls()), cursor.int32())
 
 
-@attrs.frozen
-class SyncRequest:
+class SyncRequest(_Path):
     """Wait until the server has seen all that its leader had when this reached it.
 
     Jute: ``ustring path``, operation 9.
     """
 
     operation: ClassVar[Operation] = Operation.SYNC
-
-    path: str
-
-    def encode(self) -> bytes:
-        """Give the record's bytes."""
-        return encode_string(self.path)
-
-    @classmethod
-    def decode(cls, cursor: Cursor) -> SyncRequest:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early, or the path is null or not UTF-8.
-        """
-        return cls(cursor.string())
 
 
 @attrs.frozen
@@ -367,6 +418,12 @@ class PingRequest(_Empty):
     """Show that this side is alive. Operation 11."""
 
     operation: ClassVar[Operation] = Operation.PING
+
+
+class WhoAmIRequest(_Empty):
+    """Ask for the identities of this connection. Operation 107, known since ZooKeeper 3.7."""
+
+    operation: ClassVar[Operation] = Operation.WHO_AM_I
 
 
 class CloseSessionRequest(_Empty):

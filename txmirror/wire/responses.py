@@ -234,6 +234,80 @@ class GetChildren2Response(NamedTuple):
         return cls(cursor.strings(), cursor.stat())
 
 
+class GetEphemeralsResponse(NamedTuple):
+    """The answer to getEphemerals.
+
+    Jute: ``vector<ustring> ephemerals``.
+    """
+
+    ephemerals: list[str]
+
+    def encode(self) -> bytes:
+        """Give the record's bytes."""
+        return encode_strings(self.ephemerals)
+
+    @classmethod
+    def decode(cls, cursor: Cursor) -> GetEphemeralsResponse:
+        """Read one record and leave ``cursor`` just past it.
+
+        :raises ProtocolError: the frame ends early, or a path is null or not UTF-8.
+        """
+        return cls(cursor.strings())
+
+
+class GetAllChildrenNumberResponse(NamedTuple):
+    """The answer to getAllChildrenNumber.
+
+    Jute: ``int totalNumber``.
+    """
+
+    totalNumber: int
+
+    def encode(self) -> bytes:
+        """Give the record's bytes."""
+        return encode_int(self.totalNumber)
+
+    @classmethod
+    def decode(cls, cursor: Cursor) -> GetAllChildrenNumberResponse:
+        """Read one record and leave ``cursor`` just past it.
+
+        :raises ProtocolError: the frame ends early.
+        """
+        return cls(cursor.int32())
+
+
+class ClientInfo(NamedTuple):
+    """An identity, as the server shows it: of a password nothing.
+
+    Jute: ``ustring authScheme; ustring user``.
+    """
+
+    authScheme: str
+    user: str
+
+
+class WhoAmIResponse(NamedTuple):
+    """The answer to whoAmI.
+
+    Jute: ``vector<ClientInfo> clientInfo``.
+    """
+
+    clientInfo: list[ClientInfo]
+
+    def encode(self) -> bytes:
+        """Give the record's bytes."""
+        identities = [encode_string(info.authScheme) + encode_string(info.user) for info in self.clientInfo]
+        return encode_int(len(identities)) + b"".join(identities)
+
+    @classmethod
+    def decode(cls, cursor: Cursor) -> WhoAmIResponse:
+        """Read one record and leave ``cursor`` just past it.
+
+        :raises ProtocolError: the frame ends early, or a string is null or not UTF-8.
+        """
+        return cls(cursor.vector(lambda: ClientInfo(cursor.string(), cursor.string()), 8))
+
+
 class GetACLResponse(NamedTuple):
     """The answer to getACL.
 

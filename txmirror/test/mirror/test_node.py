@@ -418,6 +418,19 @@ class RefusedTests(MirrorTestCase):
         self.assertEqual(self.done(node.value())[0], b"one")
         self.assertEqual(self.done(node.children()), [])
 
+    def test_revoked(self) -> None:
+        """M2: a node that has changed, and may not be read any more, fails its readers; offline they get what was known."""
+        self.world.make("/a", b"one")
+        node = self.live("/a")
+        self.world.leave()
+        self.done(self.other.set_acl("/a", CREATOR_ALL_ACL))
+        self.done(self.other.set("/a", b"two"))
+        self.world.come_back()
+        self.assert_fails(node.value(), NoAuthException)
+        self.assertEqual(node.state.value, b"one")
+        self.world.leave()
+        self.assertEqual(self.successResultOf(node.value())[0], b"one")
+
     def test_wrong_auth(self) -> None:
         """M5: an identity that does not help changes nothing."""
         node = self.mirror.get("/secret")
