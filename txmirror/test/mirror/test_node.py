@@ -418,7 +418,7 @@ class RefusedTests(MirrorTestCase):
         self.assertEqual(self.done(node.value())[0], b"one")
         self.assertEqual(self.done(node.children()), [])
 
-    def test_revoked(self) -> None:
+    def test_revoked_and_changed(self) -> None:
         """M2: a node that has changed, and may not be read any more, fails its readers; offline they get what was known."""
         self.world.make("/a", b"one")
         node = self.live("/a")
