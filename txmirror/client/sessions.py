@@ -406,7 +406,7 @@ class Sessions:
         if now - connection.handshaken_at >= self.session_timeout / 3:
             self._dialler.lived()
         self._log.warn(
-            "Disconnected from {server}: {reason}. Session {session} is kept for {timeout:g} s at the least.",
+            "Disconnected from {server}: {reason}. Session {session} ends if none is reached in time: {timeout:g} s.",
             server=str(self._server),
             reason=str(reason),
             session=session_name(self.session_id),

@@ -21,8 +21,17 @@ from txmirror.errors import (
     ZooKeeperException,
 )
 from txmirror.mirror import Existence, Node
-from txmirror.test.mirror.world import MirrorTestCase, S, ignore, watch_children, watch_value
+from txmirror.test.client.peer import STAT
+from txmirror.test.mirror.world import MirrorTestCase, S, ScriptedTestCase, ignore, watch_children, watch_value
 from txmirror.types import CREATOR_ALL_ACL, READ_ACL, SessionEvent, SessionState, WatchedEvent, ZnodeStat
+from txmirror.wire import (
+    DeleteRequest,
+    GetChildren2Request,
+    GetChildren2Response,
+    GetDataRequest,
+    GetDataResponse,
+    SetWatchesRequest,
+)
 
 _T = TypeVar("_T")
 
@@ -649,23 +658,21 @@ class RecursiveDeleteTests(WriteTestCase):
         self.assert_equal_to_server("/t")
         self.assertIs(self.mirror.get("/t").state.existence, Existence.ABSENT)
 
+
+class VanishingChildTests(ScriptedTestCase):
     def test_child_vanishes(self) -> None:
         """A child that somebody else deletes between being named and being looked into is none of our business."""
-        self.world.make("/t", b"")
-        self.world.make("/t/a", b"")
-        self.world.make("/t/a/b", b"")
-        node = self.live("/t")
-        gone: list[object] = []
-        real = self.mirror.client.get_children
-
-        def get_children(path: str) -> Deferred[list[str]]:
-            if path == "/t/a" and not gone:
-                gone.append(self.world.other.delete("/t/a/b"))
-                gone.append(self.world.other.delete("/t/a"))
-                self.world.settle()
-            return real(path)
-
-        self.patch(self.mirror.client, "get_children", get_children)
-        self.done(node.delete(recursive=True))
-        self.assertEqual(len(gone), 2)
+        mirror, peer = self.make_mirror()
+        peer.answer(SetWatchesRequest)
+        node = mirror.get("/t")
+        peer.answer(GetDataRequest, GetDataResponse(b"", STAT), zxid=100)
+        peer.answer(GetChildren2Request, GetChildren2Response(["a"], STAT), zxid=100)
+        deleted = node.delete(recursive=True)
+        self.assertEqual(peer.answer(DeleteRequest, err=-111, zxid=100).path, "/t")
+        peer.answer(GetChildren2Request, GetChildren2Response(["a"], STAT), zxid=100)
+        self.assertEqual(peer.answer(DeleteRequest, err=-111, zxid=100).path, "/t/a")
+        self.assertEqual(peer.answer(GetChildren2Request, err=-101, zxid=101).path, "/t/a")
+        self.assertEqual(peer.answer(DeleteRequest, err=-101, zxid=101).path, "/t/a")
+        self.assertEqual(peer.answer(DeleteRequest, zxid=102).path, "/t")
+        self.successResultOf(deleted)
         self.assertIs(node.state.existence, Existence.ABSENT)
