@@ -45,6 +45,11 @@ def encode_string(value: str) -> bytes:
     return INT.pack(len(encoded)) + encoded
 
 
+def encode_string_or_null(value: str | None) -> bytes:
+    """Give a string as :func:`encode_string` does, or null."""
+    return NULL if value is None else encode_string(value)
+
+
 def encode_strings(values: Iterable[str]) -> bytes:
     """Give a list of strings behind its length."""
     encoded = [encode_string(value) for value in values]
@@ -144,6 +149,16 @@ class Cursor:
             return value.decode()
         except UnicodeDecodeError as error:
             raise ProtocolError(f"a string at byte {start} is not UTF-8: {error}") from None
+
+    def string_or_null(self) -> str | None:
+        """Read a string, None where it is null.
+
+        :raises ProtocolError: the frame ends first, or the string is not UTF-8.
+        """
+        if self.frame[self.offset : self.offset + 4] == NULL:
+            self.offset += 4
+            return None
+        return self.string()
 
     def vector(self, item: Callable[[], _T], smallest: int) -> list[_T]:
         """Read a list, its items by ``item``; a null list is an empty one.

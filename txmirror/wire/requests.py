@@ -20,7 +20,7 @@ from txmirror.wire.jute import (
     encode_int,
     encode_long,
     encode_string,
-    encode_strings,
+    encode_string_or_null,
 )
 from txmirror.wire.operations import Operation
 
@@ -461,59 +461,57 @@ class AuthRequest:
 
 
 @attrs.frozen
-class SetWatchesRequest:
-    """Set one-shot watches again, as they stood at a transaction; what changed since fires at once.
+class SaslRequest:
+    """Go on with the proof of who the client is, in the words of a SASL mechanism.
 
-    Jute: ``long relativeZxid; vector<ustring> dataWatches; vector<ustring> existWatches; vector<ustring>
-    childWatches``, operation 101. The answer is empty.
+    Jute: ``buffer token``, operation 102. The answer is a ``SaslResponse``.
     """
 
-    operation: ClassVar[Operation] = Operation.SET_WATCHES
+    operation: ClassVar[Operation] = Operation.SASL
 
-    relativeZxid: int
-    dataWatches: tuple[str, ...]
-    existWatches: tuple[str, ...]
-    childWatches: tuple[str, ...]
+    token: bytes | None = attrs.field(repr=False)
 
     def encode(self) -> bytes:
         """Give the record's bytes."""
-        return (
-            encode_long(self.relativeZxid)
-            + encode_strings(self.dataWatches)
-            + encode_strings(self.existWatches)
-            + encode_strings(self.childWatches)
-        )
+        return encode_buffer(self.token)
 
     @classmethod
-    def decode(cls, cursor: Cursor) -> SetWatchesRequest:
+    def decode(cls, cursor: Cursor) -> SaslRequest:
         """Read one record and leave ``cursor`` just past it.
 
-        :raises ProtocolError: the frame ends early, or a path is null or not UTF-8.
+        :raises ProtocolError: the frame ends early.
         """
-        return cls(cursor.int64(), tuple(cursor.strings()), tuple(cursor.strings()), tuple(cursor.strings()))
+        return cls(cursor.buffer())
 
 
 @attrs.frozen
-class RemoveWatchesRequest:
-    """Take this connection's watches of one kind from a path. Known since ZooKeeper 3.5.
+class ReconfigRequest:
+    """Change which servers the ensemble is made of; the answer is the new configuration, as that to getData.
 
-    Jute: ``ustring path; int type``, operation 18. The answer is empty.
+    Jute: ``ustring joiningServers; ustring leavingServers; ustring newMembers; long curConfigId``, operation 16. Known
+    since ZooKeeper 3.5.
     """
 
-    operation: ClassVar[Operation] = Operation.REMOVE_WATCHES
+    operation: ClassVar[Operation] = Operation.RECONFIG
 
-    path: str
-    type: int
-    """A :class:`txmirror.types.WatchKind`."""
+    joiningServers: str | None
+    """Those that come, or change, separated by commas: each ``server.ID=HOST:PORT:PORT;PORT``."""
+    leavingServers: str | None
+    """The ids of those that go, separated by commas."""
+    newMembers: str | None
+    """All that there are to be, in place of the other two."""
+    curConfigId: int
+    """The version that the configuration must be at, or -1 for any."""
 
     def encode(self) -> bytes:
         """Give the record's bytes."""
-        return encode_string(self.path) + encode_int(self.type)
+        texts = (self.joiningServers, self.leavingServers, self.newMembers)
+        return b"".join(encode_string_or_null(text) for text in texts) + encode_long(self.curConfigId)
 
     @classmethod
-    def decode(cls, cursor: Cursor) -> RemoveWatchesRequest:
+    def decode(cls, cursor: Cursor) -> ReconfigRequest:
         """Read one record and leave ``cursor`` just past it.
 
-        :raises ProtocolError: the frame ends early, or the path is null or not UTF-8.
+        :raises ProtocolError: the frame ends early, or a string is not UTF-8.
         """
-        return cls(cursor.string(), cursor.int32())
+        return cls(cursor.string_or_null(), cursor.string_or_null(), cursor.string_or_null(), cursor.int64())

@@ -308,6 +308,51 @@ class WhoAmIResponse(NamedTuple):
         return cls(cursor.vector(lambda: ClientInfo(cursor.string(), cursor.string()), 8))
 
 
+class SaslResponse(NamedTuple):
+    """The answer to a step of a SASL exchange.
+
+    Jute: ``buffer token``.
+    """
+
+    token: bytes | None
+
+    def __repr__(self) -> str:
+        return "SaslResponse(...)"
+
+    def encode(self) -> bytes:
+        """Give the record's bytes."""
+        return encode_buffer(self.token)
+
+    @classmethod
+    def decode(cls, cursor: Cursor) -> SaslResponse:
+        """Read one record and leave ``cursor`` just past it.
+
+        :raises ProtocolError: the frame ends early, or a length is below -1.
+        """
+        return cls(cursor.buffer())
+
+
+class AddWatchResponse(NamedTuple):
+    """The answer to addWatch: jute's ``ErrorResponse``, which is 0 wherever a header said that all was well.
+
+    Jute: ``int err``.
+    """
+
+    err: int = 0
+
+    def encode(self) -> bytes:
+        """Give the record's bytes."""
+        return encode_int(self.err)
+
+    @classmethod
+    def decode(cls, cursor: Cursor) -> AddWatchResponse:
+        """Read one record and leave ``cursor`` just past it.
+
+        :raises ProtocolError: the frame ends early.
+        """
+        return cls(cursor.int32())
+
+
 class GetACLResponse(NamedTuple):
     """The answer to getACL.
 

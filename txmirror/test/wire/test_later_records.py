@@ -13,9 +13,13 @@ from txmirror.test.wire.strategies import (
     lists_of_texts,
     texts,
     tuples_of_acls,
+    tuples_of_texts,
 )
 from txmirror.types import OPEN_ACL
 from txmirror.wire import (
+    AddWatchRequest,
+    AddWatchResponse,
+    CheckWatchesRequest,
     ClientInfo,
     CreateContainerRequest,
     CreateFlag,
@@ -24,6 +28,10 @@ from txmirror.wire import (
     GetAllChildrenNumberResponse,
     GetEphemeralsRequest,
     GetEphemeralsResponse,
+    ReconfigRequest,
+    SaslRequest,
+    SaslResponse,
+    SetWatches2Request,
     WhoAmIRequest,
     WhoAmIResponse,
 )
@@ -75,6 +83,71 @@ class WhoAmIResponseTests(RecordContract, SynchronousTestCase):
     records = st.builds(WhoAmIResponse, st.lists(st.builds(ClientInfo, texts, texts), max_size=3))
 
 
+class ReconfigRequestTests(RecordContract, SynchronousTestCase):
+    record = ReconfigRequest
+    records = st.builds(ReconfigRequest, st.none() | texts, st.none() | texts, st.none() | texts, int64s)
+
+    def test_bytes(self) -> None:
+        """What is not said is null, which is not the same as an empty list."""
+        self.assertEqual(
+            ReconfigRequest(None, "3", "", -1).encode(),
+            b"\xff\xff\xff\xff"  # ustring joiningServers
+            b"\0\0\0\x013"  # ustring leavingServers
+            b"\0\0\0\0"  # ustring newMembers
+            b"\xff\xff\xff\xff\xff\xff\xff\xff",  # long curConfigId
+        )
+
+
+class SaslRequestTests(RecordContract, SynchronousTestCase):
+    record = SaslRequest
+    records = st.builds(SaslRequest, buffers)
+
+    def test_secret(self) -> None:
+        """What is said is not shown."""
+        self.assertNotIn("hush", repr(SaslRequest(b"hush")))
+
+
+class SaslResponseTests(RecordContract, SynchronousTestCase):
+    record = SaslResponse
+    records = st.builds(SaslResponse, buffers)
+
+    def test_secret(self) -> None:
+        """What is said is not shown."""
+        self.assertNotIn("hush", repr(SaslResponse(b"hush")))
+
+
+class SetWatches2RequestTests(RecordContract, SynchronousTestCase):
+    record = SetWatches2Request
+    records = st.builds(SetWatches2Request, int64s, *[tuples_of_texts] * 5)
+
+    def test_bytes(self) -> None:
+        """The lists stand in the order of zookeeper.jute's SetWatches2."""
+        self.assertEqual(
+            SetWatches2Request(7, ("/d",), ("/e",), ("/c",), ("/p",), ("/r",)).encode(),
+            b"\0\0\0\0\0\0\0\7"  # long relativeZxid
+            b"\0\0\0\1\0\0\0\2/d"  # vector<ustring> dataWatches
+            b"\0\0\0\1\0\0\0\2/e"  # vector<ustring> existWatches
+            b"\0\0\0\1\0\0\0\2/c"  # vector<ustring> childWatches
+            b"\0\0\0\1\0\0\0\2/p"  # vector<ustring> persistentWatches
+            b"\0\0\0\1\0\0\0\2/r",  # vector<ustring> persistentRecursiveWatches
+        )
+
+
+class CheckWatchesRequestTests(RecordContract, SynchronousTestCase):
+    record = CheckWatchesRequest
+    records = st.builds(CheckWatchesRequest, texts, int32s)
+
+
+class AddWatchRequestTests(RecordContract, SynchronousTestCase):
+    record = AddWatchRequest
+    records = st.builds(AddWatchRequest, texts, int32s)
+
+
+class AddWatchResponseTests(RecordContract, SynchronousTestCase):
+    record = AddWatchResponse
+    records = st.builds(AddWatchResponse, int32s)
+
+
 class OperationTests(SynchronousTestCase):
     def test_numbers(self) -> None:
         """Each has the number of ``ZooDefs.OpCode``."""
@@ -84,5 +157,11 @@ class OperationTests(SynchronousTestCase):
             GetEphemeralsRequest,
             GetAllChildrenNumberRequest,
             WhoAmIRequest,
+            ReconfigRequest,
+            CheckWatchesRequest,
+            SaslRequest,
+            SetWatches2Request,
+            AddWatchRequest,
         )
-        self.assertEqual([int(request.operation) for request in requests], [19, 21, 103, 104, 107])
+        numbers = [19, 21, 103, 104, 107, 16, 17, 102, 105, 106]
+        self.assertEqual([int(request.operation) for request in requests], numbers)
