@@ -4,7 +4,9 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-TEST = ["kazoo>=2.9", "hypothesis>=6.100"]
+TLS = ["twisted[tls]>=24.7"]
+SASL = ["pure-sasl>=0.6"]
+TEST = ["kazoo>=2.9", "hypothesis>=6.100", *TLS, *SASL]
 # Lint's and mypy's rules change from release to release: they move when we move them.
 LINT = ["ruff==0.17.*", "import-linter==2.*"]
 TYPES = ["mypy==2.4.*", "mypy-zope==1.0.*"]
@@ -38,6 +40,8 @@ setup(
     python_requires=">=3.10",
     install_requires=["twisted>=24.7", "zope.interface", "attrs>=22.2"],
     extras_require={
+        "tls": TLS,
+        "sasl": SASL,
         "test": TEST,
         "lint": LINT,
         "types": TYPES,

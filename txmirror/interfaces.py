@@ -17,7 +17,9 @@ from txmirror.types import (
     ChildrenReply,
     CreateReply,
     DataReply,
+    EnsembleConfig,
     SessionEvent,
+    SessionTicket,
     StatReply,
     WatchedEvent,
     WatchKind,
@@ -64,11 +66,18 @@ class IZooKeeperClient(Interface):
         *,
         ephemeral: bool = False,
         sequence: bool = False,
+        protect: bool = False,
     ) -> Deferred[str]:
         """Create a node.
 
         :param ephemeral: it goes away with the session.
         :param sequence: the server appends ten digits to its name, counted per parent.
+        :param protect: put ``_c_``, a GUID and a hyphen before its name, so that it can be told whether it was made when
+            the answer is lost. Then the node is looked for by that name, and made if it is not there: the Deferred fires
+            with its path after all, however many connections that takes. Only if it cannot be found out in this session
+            does it fail with :exc:`~txmirror.errors.ConnectionLossException`; the node is then deleted as soon as it
+            can be, and so it is when the Deferred is cancelled. Whoever uses this may list the parent's children. (The
+            name is as Curator makes it.)
         :returns: fires with the path that was made. Fails with :exc:`~txmirror.errors.NodeExistsException`,
             :exc:`~txmirror.errors.NoNodeException` (no parent), :exc:`~txmirror.errors.NoAuthException`,
             :exc:`~txmirror.errors.NoChildrenForEphemeralsException`, :exc:`~txmirror.errors.InvalidACLException` or
@@ -162,6 +171,46 @@ class IZooKeeperClient(Interface):
         """
 
 
+class ISessionHolder(Interface):
+    """A client whose session can be told of, and handed over to another client."""
+
+    session_ticket: SessionTicket | None = Attribute(
+        "What another client can take the session over with, at this moment; None while there is no session. A secret."
+    )
+
+    def when_connected() -> Deferred[None]:
+        """Wait for the next time that a session stands and a server serves it: at once, if that is so now.
+
+        Unlike :meth:`IZooKeeperClient.connect` it begins nothing.
+
+        :returns: fails with :exc:`~txmirror.errors.ClosingException` or :exc:`~txmirror.errors.AuthFailedException`, where
+            that cannot be any more. Cancelling ends the wait.
+        """
+
+    def leave() -> Deferred[SessionTicket | None]:
+        """Let go of the session without ending it, so that another client, in another process too, can take it over.
+
+        What was asked before is answered first, for as long as a close may take. Then the client is closed as by
+        :meth:`IZooKeeperClient.close`, but that ephemerals and the session stay, until its timeout is over.
+
+        :returns: fires with what ``ZooKeeperClient(session=...)`` takes, or with None if there was no session. It never fails.
+            Cancelling does nothing.
+        """
+
+
+class IServerAbilities(Interface):
+    """A client that notes what its server can do."""
+
+    def server_can(method: str) -> bool | None:
+        """Tell whether the server that is connected to, or was last, can do what a method of the client's asks of it.
+
+        :param method: the method's name, such as ``"add_watch"``.
+        :returns: True if it has done it before; False if it does not know the operation or has it disabled; None if
+            it was not asked.
+        :raises ValueError: there is no such method.
+        """
+
+
 class IWatchFeed(Interface):
     """What live objects need beyond a client: one ordered feed, and replies that say as of when they are true.
 
@@ -228,6 +277,8 @@ class IWatchFeed(Interface):
     def remove_watches(path: str, kind: WatchKind) -> Deferred[None]:
         """Take this session's watches of a kind from a path, at the server too. Nobody is told.
 
+        Lasting watches (:class:`IPersistentWatches`) go with :attr:`~txmirror.types.WatchKind.ANY` alone.
+
         :returns: fires when they are gone. Fails with :exc:`~txmirror.errors.NoWatcherException`, or with
             :exc:`~txmirror.errors.UnimplementedException` by servers before 3.5.
         """
@@ -247,6 +298,7 @@ class ICreateModes(Interface):
         *,
         ephemeral: bool = False,
         sequence: bool = False,
+        protect: bool = False,
     ) -> Deferred[tuple[str, ZnodeStat]]:
         """Create a node, as :meth:`IZooKeeperClient.create`; fires with its stat too."""
 
@@ -266,7 +318,13 @@ class ICreateModes(Interface):
 
 
 class IQueries(Interface):
-    """A client that can ask what servers since 3.6 (:meth:`who_am_i`: 3.7) can tell; others as :class:`ICreateModes`."""
+    """A client that can ask more of a server.
+
+    Servers before 3.6 (for :meth:`who_am_i`: 3.7) cannot answer all of it; see :class:`ICreateModes`.
+    """
+
+    def get_children_and_stat(path: str) -> Deferred[tuple[list[str], ZnodeStat]]:
+        """Ask for the names of a node's children, and its stat as of then. Every server knows this."""
 
     def get_ephemerals(path: str = "/") -> Deferred[list[str]]:
         """Ask for the paths of this session's own ephemerals, at or below a node."""
@@ -276,6 +334,34 @@ class IQueries(Interface):
 
     def who_am_i() -> Deferred[list[tuple[str, str]]]:
         """Ask for the identities of this session: scheme and user of each, without secrets."""
+
+
+class IPersistentWatches(Interface):
+    """A client that can watch for good, and whole subtrees, as servers since 3.6 allow; others as :class:`ICreateModes`."""
+
+    def add_watch(
+        path: str, listener: Callable[[SessionEvent | WatchedEvent], object] | None = None, *, recursive: bool = False
+    ) -> Deferred[None]:
+        """Watch a node, existing or not, until the session ends.
+
+        The client sets the watch again by itself after each reconnection, but a server tells nothing of what happened while
+        there was none: whoever relies on it looks again whenever they are told that the session is
+        :attr:`~txmirror.types.SessionState.CONNECTED`. What is read then is read after the watch was set again.
+
+        :param listener: told of each event of this watch, from when it was set; and, as the feed, of each step of the
+            session up to its end, which is the watch's end too. One that raises is logged, and goes on being called.
+            None leaves it at the feed, which has all of that in any case.
+        :param recursive: watch everything at or below the node. Then there are no events of the type
+            :attr:`~txmirror.types.EventType.CHILD`: that a child comes or goes is told of the child.
+        :returns: fires when the server has set it. Cancelling leaves the watch in place; the listener is told nothing.
+        :raises ValueError: there is a lasting watch of the other kind on this path: servers keep one.
+        """
+
+    def check_watches(path: str, kind: WatchKind) -> Deferred[bool]:
+        """Ask the server whether this session has a watch of a kind on a path.
+
+        Servers up to 3.8 at least say yes too where only other sessions have one.
+        """
 
 
 class ITransaction(Interface):
@@ -350,3 +436,70 @@ class IHolding(Interface):
 
         :returns: fires once, at once if there is no session. Cancelling it unhooks it.
         """
+
+
+class IEnsemble(Interface):
+    """A client that can tell and change which servers the ensemble is made of, as servers since 3.5 allow."""
+
+    def get_config() -> Deferred[tuple[EnsembleConfig, ZnodeStat]]:
+        """Read the configuration, wherever the client's chroot is.
+
+        :returns: fails as :meth:`IZooKeeperClient.get` does.
+        """
+
+    def get_config_and_watch() -> tuple[Deferred[tuple[EnsembleConfig, ZnodeStat]], Deferred[WatchedEvent]]:
+        """Read the configuration, and be told once when it changes, as by :meth:`IZooKeeperClient.get_and_watch`."""
+
+    def reconfig(
+        *,
+        joining: Sequence[str] = (),
+        leaving: Sequence[int] = (),
+        members: Sequence[str] = (),
+        version: int = -1,
+    ) -> Deferred[tuple[EnsembleConfig, ZnodeStat]]:
+        """Change the configuration.
+
+        Servers take it only where they were told to (``reconfigEnabled``), and from whom the ACL of ``/zookeeper/config``
+        allows it: by default only the superuser.
+
+        :param joining: servers that come or change, each ``server.ID=HOST:PORT:PORT;PORT``.
+        :param leaving: the ids of servers that go.
+        :param members: all servers that there are to be, in place of the other two.
+        :param version: the version that the configuration must be at; -1 takes any.
+        :returns: fires with the new configuration. Fails with :exc:`~txmirror.errors.ReconfigDisabledException`,
+            :exc:`~txmirror.errors.BadVersionException`, :exc:`~txmirror.errors.NewConfigNoQuorumException`,
+            :exc:`~txmirror.errors.ReconfigInProgressException`, :exc:`~txmirror.errors.BadArgumentsException`,
+            :exc:`~txmirror.errors.NoAuthException`, or with :exc:`~txmirror.errors.UnimplementedException` where the server
+            stands alone.
+        :raises ValueError: nothing is to change, or both ways are used.
+        """
+
+
+class IMetrics(Interface):
+    """What a program provides that wants to count and time a client's work. It is called in the reactor's thread.
+
+    Times are in seconds, sizes in bytes with a frame's length; ``operation`` is a name such as ``"GET_DATA"``. What it raises
+    is logged, and disturbs nothing.
+    """
+
+    def sent(operation: str, size: int) -> None:
+        """A request was handed to the transport."""
+
+    def answered(operation: str, seconds: float, error: int, size: int) -> None:
+        """A request was answered.
+
+        :param error: 0, or ZooKeeper's number of the failure.
+        :param size: the reply's, or what was announced of one over the limit.
+        """
+
+    def lost(operation: str, seconds: float) -> None:
+        """A request that was sent will not be answered: the connection is gone."""
+
+    def received(size: int) -> None:
+        """Bytes came: of replies, events, and all else."""
+
+    def connected(event: SessionEvent) -> None:
+        """A session stands, resumed if its epoch is the former one's."""
+
+    def disconnected(event: SessionEvent) -> None:
+        """The connection that served the session is gone."""

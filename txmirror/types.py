@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import enum
+import hashlib
 from typing import NamedTuple
 
 import attrs
@@ -65,6 +67,30 @@ READ_ACL = (ACL(Permission.READ, "world", "anyone"),)
 CREATOR_ALL_ACL = (ACL(Permission.ALL, "auth", ""),)
 
 
+def digest_identity(user: str, password: str) -> str:
+    """Give the identity that an ACL of the scheme ``digest`` names a user by, as ZooKeeper makes it.
+
+    That is ``user:`` and the SHA-1 of ``user:password`` in base64 (``DigestAuthenticationProvider.generateDigest``). The
+    credentials for ``add_auth`` are ``user:password`` itself.
+
+    :raises ValueError: the user's name is empty or has a colon, where the server would divide the credentials.
+    """
+    if not user or ":" in user:
+        raise ValueError(f"a user's name has letters and no colon: {user!r}")
+    # What a digest is for here was decided by ZooKeeper.
+    hashed = hashlib.sha1(f"{user}:{password}".encode(), usedforsecurity=False).digest()
+    return f"{user}:{base64.b64encode(hashed).decode()}"
+
+
+def digest_acl(user: str, password: str, permissions: int = Permission.ALL) -> ACL:
+    """Give the ACL entry by which whoever knows a password may do something.
+
+    :param permissions: a sum of :class:`Permission`.
+    :raises ValueError: see :func:`digest_identity`.
+    """
+    return ACL(permissions, "digest", digest_identity(user, password))
+
+
 class EventType(enum.IntEnum):
     """What a watch event says has happened, with the numbers of the wire."""
 
@@ -74,6 +100,8 @@ class EventType(enum.IntEnum):
     CHILD = 4
     DATA_WATCH_REMOVED = 5
     CHILD_WATCH_REMOVED = 6
+    PERSISTENT_WATCH_REMOVED = 7
+    """A lasting watch is gone: the server does not have it any more."""
 
 
 class WatchKind(enum.IntEnum):
@@ -106,6 +134,8 @@ class SessionState(enum.Enum):
     """Out of contact for so long that the session has most likely ended. Only a server can tell."""
     ENDED = "ended"
     """A server said that the session has ended. A new one is being opened."""
+    AUTH_FAILED = "auth failed"
+    """The servers do not let us in as who we say we are. Nothing more is tried; the client can only be closed."""
     CLOSED = "closed"
     """The client was closed. Nothing follows."""
 
@@ -122,6 +152,35 @@ class SessionEvent:
     wiped or restored, so that nothing seen before can be compared with what is seen now."""
     zxid: int
     """The transaction up to which the client has seen this history: what ``set_watches`` may be relative to."""
+    read_only: bool = False
+    """Whether the server that serves the session can only be read, because it is cut off from most others."""
+
+
+@attrs.frozen
+class SessionTicket:
+    """What a client needs to take a session over from another. Whoever has it has the session: it is a secret."""
+
+    session_id: int
+    password: bytes = attrs.field(repr=False)
+    zxid: int
+    """The transaction up to which the data was seen: the session goes on only with servers that have come so far."""
+
+    def to_text(self) -> str:
+        """Write it down in one word, for another process. The word is as secret."""
+        return f"{self.session_id & 0xFFFFFFFFFFFFFFFF:x}.{self.password.hex()}.{self.zxid:x}"
+
+    @classmethod
+    def from_text(cls, text: str) -> SessionTicket:
+        """Read what :meth:`to_text` has written.
+
+        :raises ValueError: it is something else, which the message does not quote.
+        """
+        try:
+            session_id, password, zxid = text.strip().split(".")
+            number = int.from_bytes(bytes.fromhex(session_id.zfill(16)), "big", signed=True)
+            return cls(number, bytes.fromhex(password), int(zxid, 16))
+        except ValueError:
+            raise ValueError("not a session's ticket: three hexadecimal numbers with points between them") from None
 
 
 class DataReply(NamedTuple):
@@ -153,3 +212,48 @@ class CreateReply(NamedTuple):
     zxid: int
     path: str
     stat: ZnodeStat
+
+
+@attrs.frozen
+class EnsembleConfig:
+    """Which servers an ensemble is made of, as its node ``/zookeeper/config`` has it."""
+
+    version: int
+    """What :meth:`~txmirror.interfaces.IEnsemble.reconfig` may be made to depend on."""
+    servers: dict[int, str]
+    """Each server's ``HOST:PORT:PORT:ROLE;[HOST:]PORT``, by its id."""
+
+    @classmethod
+    def parse(cls, data: bytes) -> EnsembleConfig:
+        """Read what the node has: lines ``server.ID=...``, and the version in hexadecimal digits.
+
+        :raises ValueError: it is something else; the message quotes the line.
+        """
+        version, servers = 0, {}
+        for line in data.decode(errors="replace").splitlines():
+            name, _, value = line.partition("=")
+            try:
+                if name == "version":
+                    version = int(value, 16)
+                elif name.startswith("server."):
+                    servers[int(name.removeprefix("server."))] = value
+            except ValueError:
+                raise ValueError(f"not a line of an ensemble's configuration: {line!r}") from None
+        return cls(version, servers)
+
+    @property
+    def connect_string(self) -> str:
+        """Where the servers take clients, as ``host:port,host:port``; those that say nothing of it are left out."""
+        return ",".join(filter(None, map(_client_address, self.servers.values())))
+
+
+def _client_address(server: str) -> str:
+    """Give where a server takes clients; empty if it does not say. Of several addresses, the first."""
+    quorum = server.partition(";")[0].partition("|")[0]
+    address, _, port = server.partition(";")[2].partition(";")[0].rpartition(":")
+    if not port.isdigit():
+        return ""
+    if address in ("", "0.0.0.0", "[::]", "[0:0:0:0:0:0:0:0]"):  # noqa: S104 - the server listens there, not we
+        # It listens on all its addresses: that by which the others know it is one of them.
+        address = quorum[: quorum.index("]") + 1] if quorum.startswith("[") else quorum.partition(":")[0]
+    return f"{address}:{port}"

@@ -1,13 +1,15 @@
-"""Requests on their way: one :class:`Call` each, and the queue of those that wait for a connection."""
+"""Requests on their way: one :class:`Call` each, and the queue of those that were not sent yet."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from txmirror.client.limits import Limits
 from txmirror.errors import ConnectionLossException, NoNodeException, ZooKeeperException, exception_for
 from txmirror.timers import Timer
 from txmirror.wire import Cursor, Request
@@ -25,7 +27,7 @@ class Call(Generic[_T]):
     :param path: the path as the caller gave it, for errors.
     :param decode: makes the result from the reply's record and the zxid in its header.
     :param on_missing: makes the result where the server has no such node, if that is an answer and no failure.
-    :param on_reply: told of every reply before the Deferred fires, with its error code: keeps the table of watches.
+    :param on_reply: told of every reply before the Deferred fires, with its error code and zxid: keeps the table of watches.
     :ivar deferred: what the caller waits for; None once they do not any more.
     :ivar sent: when it was handed to the transport.
     """
@@ -38,7 +40,7 @@ class Call(Generic[_T]):
         path: str | None,
         decode: Callable[[Cursor, int], _T],
         on_missing: Callable[[int], _T] | None = None,
-        on_reply: Callable[[int], None] | None = None,
+        on_reply: Callable[[int, int], None] | None = None,
     ) -> None:
         self.operation = request.operation
         self.body = request.encode()
@@ -82,18 +84,18 @@ class Call(Generic[_T]):
 
 
 class RequestQueue:
-    """Calls that wait for a connection, in order, bounded in number and in age.
+    """Calls that wait to be sent, in order, bounded in number, in bytes and in age.
 
     :param clock: runs the one timer.
-    :param most: how many may wait.
-    :param longest: how long each may wait, in seconds.
+    :param limits: the bounds.
     """
 
-    def __init__(self, clock: IReactorTime, most: int, longest: float) -> None:
+    def __init__(self, clock: IReactorTime, limits: Limits) -> None:
         self._clock = clock
-        self._most = most
-        self._longest = longest
-        self._calls: dict[Call[Any], float] = {}
+        self._limits = limits
+        # An ordinary dict would walk over all that were taken before to find the first.
+        self._calls: OrderedDict[Call[Any], float] = OrderedDict()
+        self._bytes = 0
         self._timer = Timer(clock, self._expire)
 
     def __len__(self) -> int:
@@ -101,36 +103,55 @@ class RequestQueue:
 
     def add(self, call: Call[Any]) -> None:
         """Let a call wait; if too many do already, it fails at once."""
-        if len(self._calls) >= self._most:
-            call.fail(ConnectionLossException(f"no connection, and {self._most} requests wait for one", applied=False))
-            return
-        self._calls[call] = self._clock.seconds() + self._longest
-        call.queue = self
-        if not self._timer.running:
-            self._timer.start(self._longest)
+        limits = self._limits
+        if len(self._calls) >= limits.queued_requests:
+            self._refuse(call, f"{limits.queued_requests} requests wait to be sent already")
+        elif self._calls and self._bytes + len(call.body) > limits.queued_bytes:
+            self._refuse(call, f"requests of {self._bytes} bytes wait to be sent already")
+        else:
+            self._calls[call] = self._clock.seconds() + limits.queued_time
+            self._bytes += len(call.body)
+            call.queue = self
+            if not self._timer.running:
+                self._timer.start(limits.queued_time)
 
     def discard(self, call: Call[Any]) -> None:
         """Take a call out that nobody waits for any more."""
-        self._calls.pop(call, None)
+        if self._calls.pop(call, None) is not None:
+            self._bytes -= len(call.body)
         if not self._calls:
             self._timer.stop()
+
+    def take(self) -> Call[Any]:
+        """Take the first call out; there must be one."""
+        call, _ = self._calls.popitem(last=False)
+        self._bytes -= len(call.body)
+        call.queue = None
+        if not self._calls:
+            self._timer.stop()
+        return call
 
     def take_all(self) -> list[Call[Any]]:
         """Take all calls out, in order."""
         calls = list(self._calls)
         self._calls.clear()
+        self._bytes = 0
         self._timer.stop()
         for call in calls:
             call.queue = None
         return calls
+
+    def _refuse(self, call: Call[Any], why: str) -> None:
+        call.fail(ConnectionLossException(f"not sent: {why}", path=call.path, applied=False))
 
     def _expire(self) -> None:
         now = self._clock.seconds()
         late = [call for call, until in self._calls.items() if until <= now]
         for call in late:
             del self._calls[call]
+            self._bytes -= len(call.body)
             call.queue = None
         if self._calls:
             self._timer.start(next(iter(self._calls.values())) - now)
         for call in late:
-            call.fail(ConnectionLossException(f"no connection for {self._longest:g} s", applied=False))
+            self._refuse(call, f"it has waited for {self._limits.queued_time:g} s")

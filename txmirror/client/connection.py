@@ -26,8 +26,11 @@ from txmirror.errors import (
     ConnectionLossException,
     ProtocolError,
     ReplyTooLargeException,
+    SessionClosedRequireSaslAuthException,
     ZooKeeperException,
+    exception_for,
 )
+from txmirror.interfaces import IMetrics
 from txmirror.timers import Timer
 from txmirror.types import EventType, WatchedEvent
 from txmirror.wire import (
@@ -48,11 +51,19 @@ from txmirror.wire import (
 )
 
 _FRAME_HEADER = struct.Struct(">iii")
+#: The answers to a request by which a server says that it wants to know first who we are.
+_UNAUTHORISED = frozenset({SessionClosedRequireSaslAuthException.code})
 _PING = encode_frame(struct.pack(">ii", PING_XID, Operation.PING))
 
 
 class Owner(Protocol):
     """Who a connection tells what happens."""
+
+    def has_room(self) -> None:
+        """Some of what was sent is answered: more can be sent."""
+
+    def unauthorised(self, error: ZooKeeperException) -> None:
+        """The server has refused to serve anybody who does not prove who they are."""
 
     def handshaken(self, connection: Connection, response: ConnectResponse) -> None:
         """The server has answered the handshake. Nothing else was sent yet."""
@@ -73,22 +84,35 @@ class Connection(TwistedProtocol):
     :param clock: the reactor.
     :param owner: who is told.
     :param hello: the handshake to begin with.
-    :param limits: how long a reply may be.
+    :param limits: how long a reply may be, and how much may be in flight.
+    :param metrics: told what is sent and answered, if anybody wants to know.
     :ivar heard: when something last came, in the reactor's seconds.
     :ivar acknowledged: when the latest packet was sent whose answer has come.
     :ivar handshaken_at: when the handshake was answered; None before.
     :ivar answered: whether anything has come at all.
+    :ivar full: whether as much is in flight as may be. It is looked at by those who send for others; whoever must send, can.
     :ivar closed_by_peer: whether the other side, or the network, ended it.
     """
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, owner: Owner, hello: ConnectRequest, limits: Limits) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        owner: Owner,
+        hello: ConnectRequest,
+        limits: Limits,
+        metrics: IMetrics | None = None,
+    ) -> None:
         self._clock = clock
         self._owner = owner
+        self._limits = limits
+        self._metrics = metrics
         self.hello = hello
         self._decoder = FrameDecoder(limits.max_reply)
         self._in_flight: deque[Call[Any]] = deque()
+        self._bytes_in_flight = 0
+        self.full = False
         self._auths: deque[Deferred[None]] = deque()
         self._xid = 0
         self._timeout = 0.0
@@ -111,7 +135,14 @@ class Connection(TwistedProtocol):
         call.xid = xid
         call.sent = self._last_sent = self._clock.seconds()
         self._in_flight.append(call)
-        self._write(_FRAME_HEADER.pack(8 + len(call.body), xid, call.operation) + call.body)
+        size = 8 + len(call.body)
+        self._bytes_in_flight += size
+        limits = self._limits
+        if self._bytes_in_flight >= limits.in_flight_bytes or len(self._in_flight) >= limits.in_flight_requests:
+            self.full = True
+        self._write(_FRAME_HEADER.pack(size, xid, call.operation) + call.body)
+        if self._metrics is not None:
+            self._metrics.sent(call.operation.name, 4 + size)
 
     def send_auth(self, request: AuthRequest) -> Deferred[None]:
         """Send an identity. Its answer comes outside the order of requests.
@@ -152,6 +183,11 @@ class Connection(TwistedProtocol):
             cast(ITCPTransport, self.transport).loseConnection()
 
     @property
+    def oldest(self) -> Call[Any] | None:
+        """Give the request that is to be answered next."""
+        return self._in_flight[0] if self._in_flight else None
+
+    @property
     def closing(self) -> bool:
         """Whether it was given up, and is only waiting for the transport to be gone."""
         return self._reason is not None
@@ -169,6 +205,8 @@ class Connection(TwistedProtocol):
         """Deliver each frame in the order of arrival, each fully before the next."""
         self.answered = True
         self.heard = self._clock.seconds()
+        if self._metrics is not None:
+            self._metrics.received(len(data))
         for frame in self._decoder.feed(data):
             if self._reason is not None:
                 return
@@ -195,6 +233,10 @@ class Connection(TwistedProtocol):
     def fail_pending(self) -> None:
         """Let everything fail that waits for an answer, now that none can come."""
         calls, self._in_flight = self._in_flight, deque()
+        if self._metrics is not None:
+            now = self._clock.seconds()
+            for call in calls:
+                self._metrics.lost(call.operation.name, now - call.sent)
         auths, self._auths = self._auths, deque()
         kind = ClosingException if isinstance(self._reason, ClosingException) else ConnectionLossException
         lost = f"no answer came: {self._reason}"
@@ -242,13 +284,17 @@ class Connection(TwistedProtocol):
             expected = self._in_flight[0].xid if self._in_flight else "none"
             raise ProtocolError(f"a reply has the xid {xid}; the next that is due: {expected}")
         call = self._in_flight.popleft()
+        self._bytes_in_flight -= 8 + len(call.body)
         self.acknowledged = call.sent
+        if self._metrics is not None:
+            size = 4 + (len(cursor.frame) if oversize is None else oversize)
+            self._metrics.answered(call.operation.name, self._clock.seconds() - call.sent, err, size)
         if zxid > 0:
             self._owner.replied(zxid)
         if call.on_reply is not None:
-            call.on_reply(err)
+            call.on_reply(err, zxid)
         if err:
-            call.refuse(err, zxid)
+            self._refused(call, err, zxid)
         elif oversize is not None:
             call.fail(
                 ReplyTooLargeException(f"a reply of {oversize} bytes is over the limit", path=call.path, zxid=zxid)
@@ -265,6 +311,24 @@ class Connection(TwistedProtocol):
                 call.fail(error)
             else:
                 call.succeed(result)
+        if self.full:
+            self._make_room()
+
+    def _refused(self, call: Call[Any], err: int, zxid: int) -> None:
+        if err in _UNAUTHORISED:
+            error = exception_for(err)
+            self._owner.unauthorised(error)
+        call.refuse(err, zxid)
+
+    def _make_room(self) -> None:
+        # Half of what may be in flight has to be answered, so that those who wait are not let through one by one.
+        limits = self._limits
+        if (
+            self._bytes_in_flight <= limits.in_flight_bytes // 2
+            and len(self._in_flight) <= limits.in_flight_requests // 2
+        ):
+            self.full = False
+            self._owner.has_room()
 
     def _deliver_event(self, header: ReplyHeader, cursor: Cursor) -> None:
         record = WatcherEvent.decode(cursor)

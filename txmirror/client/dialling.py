@@ -45,6 +45,15 @@ class Dialler:
         self._attempts = 0
         self._outcomes: dict[Server, tuple[Outcome, float]] = {}
 
+    @property
+    def servers(self) -> Sequence[Server]:
+        """Give the servers in the order in which they are tried."""
+        return self._order
+
+    def prefer(self, server: Server) -> None:
+        """Let the next server be this one."""
+        self._next = self._order.index(server)
+
     def next_server(self) -> Server:
         """Give the server to try now."""
         server = self._order[self._next]

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txmirror.errors import AuthFailedException, ClosingException
+from txmirror.errors import AuthFailedException, ZooKeeperException
 from txmirror.wire import AuthRequest
 
 #: Sends an identity; the Deferred fails if it is refused, or with the connection.
@@ -38,12 +38,12 @@ class Identities:
         for request in list(self._waiters):
             self.send(request, send)
 
-    def close(self) -> None:
+    def close(self, make_error: Callable[[], ZooKeeperException]) -> None:
         """Fail whoever waits, and forget everything."""
         waiting, self._waiters = self._waiters, {}
         for waiters in waiting.values():
             for waiter in waiters:
-                waiter.errback(ClosingException(applied=False))
+                waiter.errback(make_error())
 
     def _accepted(self, _: None, request: AuthRequest) -> None:
         waiters = self._waiters.get(request)

@@ -15,10 +15,16 @@ class Limits:
     """The longest request; the server closes the connection on one that is over its own limit (``jute.maxbuffer``)."""
     max_reply: int = DEFAULT_MAX_REPLY
     """The longest reply; a longer one is thrown away as it comes in, and its request alone fails."""
+    in_flight_requests: int = 10_000
+    """How many requests may be with the server, unanswered; those that are asked for beyond that wait in the queue."""
+    in_flight_bytes: int = 16 * 1024 * 1024
+    """How long those may be together; one request may always be sent."""
     queued_requests: int = 10_000
-    """How many requests may wait for a connection."""
+    """How many requests may wait for a connection, or for others to be answered; one more fails at once."""
+    queued_bytes: int = 64 * 1024 * 1024
+    """How long those may be together."""
     queued_time: float = 30.0
-    """How long a request may wait for a connection."""
+    """How long a request may wait so."""
     close_time: float = 5.0
     """How long ``close()`` may take."""
     attempt_time: float = 4.0

@@ -6,7 +6,7 @@ take names with an underscore, which containers have.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,7 +15,14 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import ConnectingCancelledError, DNSLookupError
-from twisted.internet.interfaces import IAddress, IHostResolution, IProtocol, IProtocolFactory, IResolutionReceiver
+from twisted.internet.interfaces import (
+    IAddress,
+    IHostResolution,
+    IProtocol,
+    IProtocolFactory,
+    IResolutionReceiver,
+    IStreamClientEndpoint,
+)
 from zope.interface import implementer
 
 from txmirror.client.servers import Server
@@ -56,11 +63,18 @@ class _Addresses:
                 self._resolution.cancel()
 
 
-async def reach(reactor: Any, server: Server, factory: IProtocolFactory, limit: float) -> IProtocol:
+#: Puts TLS around the way to a server: of the server's name or address, and the endpoint.
+Wrap = Callable[[str, IStreamClientEndpoint], IStreamClientEndpoint]
+
+
+async def reach(
+    reactor: Any, server: Server, factory: IProtocolFactory, limit: float, wrap: Wrap | None = None
+) -> IProtocol:
     """Connect to a server.
 
     :param reactor: connects, and resolves names.
     :param limit: how long it may take, in seconds, not counting the resolution; the addresses share it.
+    :param wrap: puts TLS around the connection, if there is to be any.
     :returns: the protocol that ``factory`` made.
     :raises DNSLookupError: the name has no address.
     :raises Exception: what the last address failed with.
@@ -70,12 +84,12 @@ async def reach(reactor: Any, server: Server, factory: IProtocolFactory, limit: 
         raise DNSLookupError(f"no address for {server.host!r}")
     for address in addresses[:-1]:
         try:
-            return await _connect(reactor, address, factory, limit / len(addresses))
+            return await _connect(reactor, server, address, factory, limit / len(addresses), wrap)
         except (CancelledError, ConnectingCancelledError):
             raise
         except Exception:  # noqa: S112 - what matters is how the last one ends
             continue
-    return await _connect(reactor, addresses[-1], factory, limit / len(addresses))
+    return await _connect(reactor, server, addresses[-1], factory, limit / len(addresses), wrap)
 
 
 async def _resolve(reactor: Any, server: Server) -> Sequence[IAddress]:
@@ -88,8 +102,13 @@ async def _resolve(reactor: Any, server: Server) -> Sequence[IAddress]:
     return await receiver.found
 
 
-def _connect(reactor: Any, address: IAddress, factory: IProtocolFactory, limit: float) -> Deferred[IProtocol]:
+def _connect(
+    reactor: Any, server: Server, address: IAddress, factory: IProtocolFactory, limit: float, wrap: Wrap | None
+) -> Deferred[IProtocol]:
     kind = TCP6ClientEndpoint if isinstance(address, IPv6Address) else TCP4ClientEndpoint
     assert isinstance(address, (IPv4Address, IPv6Address))
-    connected: Deferred[IProtocol] = kind(reactor, address.host, address.port, timeout=limit).connect(factory)
+    endpoint: IStreamClientEndpoint = kind(reactor, address.host, address.port, timeout=limit)
+    if wrap is not None:
+        endpoint = wrap(server.host, endpoint)
+    connected: Deferred[IProtocol] = endpoint.connect(factory)
     return connected

@@ -10,55 +10,61 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
-from twisted.internet.error import ConnectingCancelledError, DNSLookupError
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txmirror.audience import Audience
+from txmirror.client.abilities import Abilities
+from txmirror.client.attempts import Attempts
 from txmirror.client.calls import Call, RequestQueue, decode_nothing
+from txmirror.client.claims import Claims
 from txmirror.client.connection import Connection
 from txmirror.client.dialling import Dialler, Outcome
 from txmirror.client.holding import Holding
 from txmirror.client.identities import Identities
 from txmirror.client.limits import Limits
-from txmirror.client.reaching import reach
+from txmirror.client.reaching import Wrap
+from txmirror.client.sasl import DigestMD5, prove
 from txmirror.client.servers import Server
 from txmirror.client.watches import SessionWatches, WatchSet
+from txmirror.client.writable import WritableSearch
 from txmirror.errors import (
+    AuthFailedException,
     ClosingException,
     ConnectionLossException,
     ProtocolError,
     RequestTooLargeException,
     SessionExpiredException,
+    UnimplementedException,
+    ZooKeeperException,
 )
+from txmirror.interfaces import IMetrics
 from txmirror.timers import Timer
-from txmirror.types import SessionEvent, SessionState, WatchedEvent
+from txmirror.types import SessionEvent, SessionState, SessionTicket, WatchedEvent
 from txmirror.wire import (
     AuthRequest,
     CloseSessionRequest,
-    ConnectRequest,
     ConnectResponse,
-    SetWatchesRequest,
+    ExistsRequest,
+    Operation,
+    StatResponse,
 )
 
+_S = SessionState
 #: Which states may follow each.
 TRANSITIONS: dict[SessionState, frozenset[SessionState]] = {
-    SessionState.CONNECTING: frozenset({SessionState.CONNECTED, SessionState.CLOSED}),
-    SessionState.CONNECTED: frozenset({SessionState.SUSPENDED, SessionState.CLOSED}),
-    SessionState.SUSPENDED: frozenset(
-        {SessionState.CONNECTED, SessionState.LOST, SessionState.ENDED, SessionState.CLOSED}
-    ),
-    SessionState.LOST: frozenset({SessionState.CONNECTED, SessionState.ENDED, SessionState.CLOSED}),
-    SessionState.ENDED: frozenset({SessionState.CONNECTED, SessionState.CLOSED}),
-    SessionState.CLOSED: frozenset(),
+    _S.CONNECTING: frozenset({_S.CONNECTED, _S.ENDED, _S.AUTH_FAILED, _S.CLOSED}),
+    _S.CONNECTED: frozenset({_S.SUSPENDED, _S.AUTH_FAILED, _S.CLOSED}),
+    _S.SUSPENDED: frozenset({_S.CONNECTED, _S.LOST, _S.ENDED, _S.AUTH_FAILED, _S.CLOSED}),
+    _S.LOST: frozenset({_S.CONNECTED, _S.ENDED, _S.AUTH_FAILED, _S.CLOSED}),
+    _S.ENDED: frozenset({_S.CONNECTED, _S.AUTH_FAILED, _S.CLOSED}),
+    _S.AUTH_FAILED: frozenset({_S.CLOSED}),
+    _S.CLOSED: frozenset(),
 }
 
-Listener = Callable[["SessionEvent | WatchedEvent"], None]
-
-_NO_PASSWORD = bytes(16)
+Listener = Callable[["SessionEvent | WatchedEvent"], object]
 
 
 class _ServesAgain(Exception):
@@ -78,22 +84,46 @@ class Sessions:
     :param reactor: connects, resolves names, and runs every timer.
     :param limits: the bounds.
     :param random: shuffles servers and draws pauses.
+    :param ticket: a session to take over.
+    :param read_only: whether a server that can only be read will do.
+    :param wrap: puts TLS around connections, if there is to be any.
+    :param sasl: who to prove to be at the start of each connection.
+    :param metrics: who counts, if anybody does.
     :ivar session: the latest step, as listeners were told it.
-    :ivar session_id: the id of the session; 0 while there is none.
     :ivar session_timeout: its timeout in seconds, as negotiated, or as asked for before that.
     :ivar watches: the session's watches.
+    :ivar abilities: what the server has shown that it can do.
     """
 
     _log = Logger()
 
     def __init__(
-        self, servers: tuple[Server, ...], session_timeout: float, reactor: IReactorTime, limits: Limits, random: Random
+        self,
+        servers: tuple[Server, ...],
+        session_timeout: float,
+        reactor: IReactorTime,
+        limits: Limits,
+        random: Random,
+        *,
+        ticket: SessionTicket | None = None,
+        read_only: bool = False,
+        wrap: Wrap | None = None,
+        sasl: DigestMD5 | None = None,
+        metrics: IMetrics | None = None,
     ) -> None:
         self._reactor = reactor
         self._limits = limits
+        self._sasl = sasl
+        self._metrics = metrics
         self._asked_timeout = self.session_timeout = session_timeout
-        self._dialler = Dialler(servers, random)
-        self._queue = RequestQueue(reactor, limits.queued_requests, limits.queued_time)
+        self._claims = Claims(session_timeout, read_only, ticket)
+        self._dialler = dialler = Dialler(servers, random)
+        self._attempts = Attempts(
+            reactor, dialler, wrap, self._make_connection, self._attempt_limit, self._unreachable, self._silent
+        )
+        self._search = WritableSearch(reactor, dialler, wrap, self._attempt_limit, self._found_writable)
+        self.abilities = Abilities(self._attempts.server)
+        self._queue = RequestQueue(reactor, limits)
         self._holding = Holding(reactor, self._safe_until)
         self._listeners: Audience[SessionEvent | WatchedEvent] = Audience(
             lambda listener, event: self._log.failure(
@@ -103,63 +133,87 @@ class Sessions:
         self._identities = Identities()
         self.watches = SessionWatches()
 
-        self.session = SessionEvent(SessionState.CONNECTING, 0, 0, 0)
-        self.session_id = 0
-        self._password = _NO_PASSWORD
-        self._seen_zxid = 0
-        self._watch_zxid = 0
+        self.session = SessionEvent(SessionState.CONNECTING, 1 if ticket else 0, 0, self._claims.watch_zxid)
         self._acknowledged = 0.0
 
         self._started = False
-        self._server = servers[0]
-        self._connecting: Deferred[Any] | None = None
         self._connection: Connection | None = None
         self._standing = False
         self._probing = False
-        self._attempt_timer = Timer(reactor, self._attempt_over)
-        self._retry_timer = Timer(reactor, self._dial)
+        self._refused: AuthFailedException | None = None
         self._lost_timer = Timer(reactor, self._presume_lost)
         self._close_timer = Timer(reactor, self._give_up_closing)
-        self._connect_waiters: list[Deferred[None]] = []
-        self._close_waiters: list[Deferred[None]] = []
+        self._connect_waiters: dict[Deferred[None], None] = {}
+        self._close_waiters: list[Deferred[SessionTicket | None]] = []
         self._closing = False
+        self._leaving = False
+        self._close_sent = False
         self._finished = False
 
     # What the client asks for.
 
+    @property
+    def session_id(self) -> int:
+        """Give the id of the session; 0 while there is none."""
+        return self._claims.session_id
+
+    def ticket(self) -> SessionTicket | None:
+        """Give what another client can take the session over with."""
+        return self._claims.ticket()
+
     def connect(self) -> Deferred[None]:
         """Begin, if that was not done yet, and wait for a session."""
+        if not self._started and not self._closing:
+            self._started = True
+            self._attempts.dial()
+        return self.when_connected()
+
+    def when_connected(self) -> Deferred[None]:
+        """Wait for a session, without beginning anything."""
         if self._closing:
             return fail(ClosingException(applied=False))
-        if not self._started:
-            self._started = True
-            self._dial()
+        if self._refused is not None:
+            return fail(AuthFailedException(str(self._refused)))
         if self.session.state is SessionState.CONNECTED:
             return succeed(None)
-        waiter: Deferred[None] = Deferred()
-        self._connect_waiters.append(waiter)
+        waiter: Deferred[None] = Deferred(lambda cancelled: self._connect_waiters.pop(cancelled, None))
+        self._connect_waiters[waiter] = None
         return waiter
 
     def submit(self, call: Call[Any]) -> None:
-        """Send a request, or let it wait for a connection."""
+        """Send a request, or let it wait for a connection, or for others to be answered."""
         size = 8 + len(call.body)
         connection = self._usable()
         if self._closing:
             call.fail(ClosingException(path=call.path, applied=False))
+        elif self._refused is not None:
+            call.fail(AuthFailedException(str(self._refused), path=call.path))
         elif size > self._limits.max_request:
             limit = self._limits.max_request
             call.fail(
                 RequestTooLargeException(f"a request of {size} bytes is over the limit of {limit}", path=call.path)
             )
-        elif connection is not None:
+        elif connection is not None and not connection.full and not self._queue:
             connection.send(call)
         else:
             self._queue.add(call)
+
+    def insist(self, call: Call[Any]) -> None:
+        """Send a request now, even if as much is in flight as may be; without a connection it fails."""
+        connection = self._usable()
+        if self._closing:
+            call.fail(ClosingException(path=call.path, applied=False))
+        elif connection is None:
+            call.fail(ConnectionLossException(path=call.path, applied=False))
+        else:
+            connection.send(call)
 
     def add_auth(self, scheme: str, credentials: bytes) -> Deferred[None]:
         """Add an identity to this connection and to each that follows it."""
         if self._closing:
             return fail(ClosingException(applied=False))
+        if self._refused is not None:
+            return fail(AuthFailedException(str(self._refused)))
         request = AuthRequest(scheme, credentials)
         taken = self._identities.add(request)
         connection = self._usable()
@@ -169,8 +223,7 @@ class Sessions:
 
     def set_watches(self, zxid: int, watches: WatchSet) -> Deferred[None]:
         """Set watches of a former session in this one. With none it is a barrier behind those that were set again."""
-        packets = list(watches.packets(zxid)) or [SetWatchesRequest(zxid, (), (), ())]
-        calls = [self.watches.bring_over(packet) for packet in packets]
+        calls = self.watches.bring_over(zxid, watches)
         last = calls[-1]
 
         def cancel(_: Deferred[None]) -> None:
@@ -209,83 +262,47 @@ class Sessions:
 
     def close(self) -> Deferred[None]:
         """End the session and everything else, within a bounded time."""
-        if self.session.state is SessionState.CLOSED:
-            return succeed(None)
-        done: Deferred[None] = Deferred()
-        self._close_waiters.append(done)
-        if not self._closing:
-            self._closing = True
-            if self.session_id == 0:
-                self._finish(abruptly=True)
-            else:
-                self._close_timer.start(self._limits.close_time)
-                connection = self._usable()
-                if connection is not None:
-                    self._send_close(connection)
-        return done
+        return self._begin_closing(leaving=False).addCallback(lambda _: None)
+
+    def leave(self) -> Deferred[SessionTicket | None]:
+        """Let go of the session and end everything else, within a bounded time."""
+        return self._begin_closing(leaving=True)
 
     # Connecting.
 
-    def _dial(self) -> None:
-        server = self._server = self._dialler.next_server()
-        limit = self._limits.attempt(self.session_timeout)
-        self._attempt_timer.start(limit)
-        factory = Factory.forProtocol(self._make_connection)
-        factory.noisy = False
-        self._connecting = Deferred.fromCoroutine(reach(self._reactor, server, factory, limit))
-        self._connecting.addCallbacks(self._reached, self._unreachable)
+    def _attempt_limit(self) -> float:
+        return self._limits.attempt(self.session_timeout)
 
     def _make_connection(self) -> Connection:
-        if self._probing:
-            hello = ConnectRequest(0, round(self._asked_timeout * 1000), 0, _NO_PASSWORD)
-        else:
-            hello = ConnectRequest(self._seen_zxid, round(self._asked_timeout * 1000), self.session_id, self._password)
-        self._connection = Connection(self._reactor, self, hello, self._limits)
+        hello = self._claims.hello_of_nobody() if self._probing else self._claims.hello()
+        self._connection = Connection(self._reactor, self, hello, self._limits, self._metrics)
         return self._connection
 
-    def _reached(self, connection: Connection) -> None:
-        self._connecting = None
-
-    def _unreachable(self, failure: Failure) -> None:
-        self._connecting = None
-        if self._finished:
-            return
-        self._attempt_timer.stop()
-        if isinstance(failure.value, (CancelledError, ConnectingCancelledError)):
-            self._failed(Outcome.UNREACHABLE, "no connection in time")
-        else:
-            unresolved = isinstance(failure.value, DNSLookupError)
-            outcome = Outcome.UNRESOLVED if unresolved else Outcome.UNREACHABLE
-            self._failed(outcome, failure.getErrorMessage().rstrip("."))
+    def _unreachable(self, outcome: Outcome, reason: str) -> None:
+        self._failed(outcome, reason)
         if self._dialler.all_unresolved():
-            waiters, self._connect_waiters = self._connect_waiters, []
-            for waiter in waiters:
-                waiter.errback(ConnectionLossException("no server's name can be resolved", applied=False))
+            self._fail_connect_waiters(
+                lambda: ConnectionLossException("no server's name can be resolved", applied=False)
+            )
 
-    def _attempt_over(self) -> None:
-        limit = self._limits.attempt(self.session_timeout)
-        if self._attempt_timer.late > limit / 4:
-            # The reactor has stalled: the answer may be in the socket's buffer, and gets the time to be read.
-            self._attempt_timer.start(limit / 4)
-            return
-        if self._connecting is not None:
-            self._connecting.cancel()
-        elif self._connection is not None:
+    def _silent(self) -> None:
+        if self._connection is not None:
             self._connection.end(ConnectionLossException("no answer to the handshake in time"))
 
     def _failed(self, outcome: Outcome, reason: str) -> None:
         now = self._reactor.seconds()
-        if self._dialler.ended(self._server, outcome, now):
+        server = self._attempts.server
+        if self._dialler.ended(server, outcome, now):
             self._log.warn(
                 "No session with {server}: {outcome} ({reason}). Trying on.",
-                server=str(self._server),
+                server=str(server),
                 outcome=outcome.value,
                 reason=reason,
             )
         # Servers that are not serving yet refuse just like those whose data is behind what we have seen. Only a
         # handshake without any claims can tell, so from now on each server gets one of both kinds.
         since = self._dialler.refused_since()
-        wiped = since is not None and now - since >= self.session_timeout and self._seen_zxid > 0
+        wiped = since is not None and now - since >= self.session_timeout and self._claims.seen_zxid > 0
         self._probing = wiped and outcome is Outcome.REFUSED and not self._probing
         if self._probing:
             self._dialler.same_again()
@@ -293,7 +310,12 @@ class Sessions:
 
     def _retry(self) -> None:
         may_live = self.session.state is SessionState.SUSPENDED
-        self._retry_timer.start(self._dialler.pause(self.session_timeout, may_live))
+        self._attempts.dial_after(self._dialler.pause(self.session_timeout, may_live))
+
+    def _found_writable(self, server: Server) -> None:
+        self._dialler.prefer(server)
+        if self._connection is not None:
+            self._connection.end(ConnectionLossException(f"{server} can be written to"))
 
     # What the connection says.
 
@@ -303,7 +325,7 @@ class Sessions:
         if response.timeOut <= 0 or response.sessionId == 0:
             if asked:
                 self._dialler.same_again()
-                self._dialler.accepted(self._server)
+                self._dialler.accepted(self._attempts.server)
                 connection.end(SessionExpiredException())
             else:
                 connection.end(ConnectionLossException("a new session was refused"))
@@ -313,24 +335,81 @@ class Sessions:
             if asked and response.sessionId != asked:
                 self._end_session()
             if not self._finished:
-                self._adopt(connection, response)
+                self._prove(connection, response)
+
+    def _prove(self, connection: Connection, response: ConnectResponse) -> None:
+        if self._sasl is None:
+            self._adopt(connection, response)
+        else:
+            proof = prove(self._sasl, connection.send)
+            proof.addCallbacks(lambda _: self._adopt(connection, response), self._not_proved)
+            proof.addErrback(lambda failure: self._log.failure("A session could not begin.", failure=failure))
+
+    def _not_proved(self, failure: Failure) -> None:
+        # Where it was only cut off, the next connection begins anew.
+        if isinstance(failure.value, AuthFailedException):
+            self.unauthorised(failure.value)
+
+    def unauthorised(self, error: ZooKeeperException) -> None:
+        """Give up: the servers want to know who we are, and do not believe it."""
+        if self._finished or self._refused is not None:
+            return
+        self._log.error("The servers do not let us in: {reason}.", reason=str(error))
+        self._refused = refused = AuthFailedException(str(error))
+        self._attempts.stop()
+        self._search.stop()
+        self._lost_timer.stop()
+        self._standing = False
+        self._claims.drop_session()
+        calls = self._queue.take_all()
+        watches, self.watches = self.watches, SessionWatches()
+        connection = self._connection
+        self._enter(SessionState.AUTH_FAILED)
+        self._tell(watches)
+        self._holding.end()
+        for call in calls:
+            call.fail(AuthFailedException(str(refused), path=call.path))
+        self._identities.close(lambda: AuthFailedException(str(refused)))
+        for waiter in watches.standing.waiters():
+            waiter.errback(AuthFailedException(str(refused)))
+        self._fail_connect_waiters(lambda: AuthFailedException(str(refused)))
+        if connection is not None:
+            connection.end(refused)
+        if self._closing:
+            self._finish(abruptly=True)
+
+    def has_room(self) -> None:
+        """Send what waits, as far as may be; behind it the request that ends the session, if that is wanted."""
+        connection = self._usable()
+        if connection is None:
+            return
+        while self._queue and not connection.full:
+            connection.send(self._queue.take())
+        if self._closing and not self._queue and not self._close_sent:
+            self._close_sent = True
+            # What is asked by one who leaves is only to be answered last.
+            call: Call[Any] = Call(CloseSessionRequest(), None, decode_nothing)
+            if self._leaving:
+                call = Call(ExistsRequest("/", False), None, lambda cursor, zxid: StatResponse.decode(cursor))
+            # Where the answer is cut off, the loop connects again and finds out whether the session has ended.
+            call.waited_for().addCallbacks(lambda _: self._finish(), lambda _: None)
+            connection.send(call)
 
     def replied(self, zxid: int) -> None:
         """Note how far the data was seen."""
-        if not self._standing:
-            # Those to whom a probe speaks may have another history.
-            return
-        self._seen_zxid = max(self._seen_zxid, zxid)
-        if not self.watches.rearming:
-            # While watches are being set again, what they are relative to must stay, or a packet that is cut off
-            # would be sent again as if it had been there.
-            self._watch_zxid = self._seen_zxid
+        # Those to whom a probe speaks may have another history.
+        if self._standing:
+            self._claims.saw(zxid, watches_stand=not self.watches.rearming)
 
     def fired(self, event: WatchedEvent) -> None:
-        """Tell a watch's waiters, then the feed."""
-        for waiter in self.watches.fire(event):
-            waiter.callback(event)
-        self._listeners.tell(event)
+        """Tell those who wait for a watch, then those whose watch lasts, then the feed."""
+        for each in self.watches.with_implied(event):
+            waiters = self.watches.fire(each)
+            lasting = self.watches.lasting
+            for waiter in waiters:
+                waiter.callback(each)
+            lasting.fire(each)
+            self._listeners.tell(each)
 
     def disconnected(self, connection: Connection, reason: Exception) -> None:
         """Suspend the session, or note a failed attempt; then try on."""
@@ -339,22 +418,41 @@ class Sessions:
             return
         stood, self._standing = self._standing, False
         self._connection = None
-        self._attempt_timer.stop()
+        self._attempts.done()
         if stood and not self._finished:
+            self._note_ability(connection)
             self._suspend(connection, reason)
         connection.fail_pending()
         if self._finished:
             self._gone()
+        elif self._refused is not None:
+            pass
         elif not stood:
             self._attempt_ended(connection, reason)
+        elif self._leaving:
+            self._finish()
+        elif self.session.read_only:
+            # The session was of this server alone, and nobody else knows of it.
+            self._end_session()
+
+    def _note_ability(self, connection: Connection) -> None:
+        oldest = connection.oldest
+        operation = None if oldest is None else oldest.operation
+        if self.abilities.disconnected(operation, connection.closed_by_peer) and oldest is not None:
+            self._log.warn(
+                "{server} closes the connection on {operation}: it does not know it.",
+                server=str(self._attempts.server),
+                operation=oldest.operation.name,
+            )
+            oldest.fail(UnimplementedException(path=oldest.path))
 
     def _attempt_ended(self, connection: Connection, reason: Exception) -> None:
         if isinstance(reason, SessionExpiredException):
             self._end_session()
             if not self._finished:
-                self._retry_timer.start(0)
+                self._attempts.dial_after(0)
         elif isinstance(reason, _ServesAgain):
-            self._retry_timer.start(0)
+            self._attempts.dial_after(0)
         elif isinstance(reason, ProtocolError):
             self._failed(Outcome.FOREIGN, str(reason))
         elif connection.closed_by_peer and not connection.answered:
@@ -365,37 +463,44 @@ class Sessions:
     # The session's life.
 
     def _adopt(self, connection: Connection, response: ConnectResponse) -> None:
-        self._attempt_timer.stop()
+        if connection.closing or self._finished:
+            return
+        self._attempts.done()
         self._lost_timer.stop()
-        self._dialler.accepted(self._server)
+        server = self._attempts.server
+        self._dialler.accepted(server)
+        self.abilities.server = server
         epoch = self.session.epoch
         if response.sessionId == self.session_id:
             verb = "resumed"
         else:
             verb = "new"
             epoch += 1
-        self.session_id = response.sessionId
-        self._password = response.passwd or b""
+        self._claims.take(response)
         self.session_timeout = response.timeOut / 1000
         self._standing = True
+        self._close_sent = False
         self._acknowledged = connection.acknowledged
         connection.keep_alive(self.session_timeout)
         self._log.info(
-            "Connected to {server}: {verb} session {session}, timeout {timeout:g} s.",
-            server=str(self._server),
+            "Connected to {server}: {verb} session {session}, timeout {timeout:g} s{limited}.",
+            server=str(server),
             verb=verb,
             session=session_name(self.session_id),
             timeout=self.session_timeout,
+            limited=", read-only" if response.readOnly else "",
         )
         self._identities.send_all(connection.send_auth)
-        self.watches.rearm(connection.send, self._watch_zxid)
-        for call in self._queue.take_all():
-            connection.send(call)
-        if self._closing:
-            self._send_close(connection)
-        waiters, self._connect_waiters = self._connect_waiters, []
-        self._enter(SessionState.CONNECTED, epoch)
-        self._listeners.tell(self.session)
+        lasting_too = not self.abilities.hangs_up(Operation.SET_WATCHES2)
+        self.watches.rearm(connection.send, self._claims.watch_zxid, lasting_too)
+        self.has_room()
+        waiters, self._connect_waiters = self._connect_waiters, {}
+        self._enter(SessionState.CONNECTED, epoch, read_only=bool(response.readOnly))
+        if response.readOnly:
+            self._search.start()
+        if self._metrics is not None:
+            self._metrics.connected(self.session)
+        self._tell(self.watches)
         for waiter in waiters:
             waiter.callback(None)
 
@@ -405,17 +510,20 @@ class Sessions:
         assert connection.handshaken_at is not None
         if now - connection.handshaken_at >= self.session_timeout / 3:
             self._dialler.lived()
+        self._search.stop()
         self._log.warn(
             "Disconnected from {server}: {reason}. Session {session} ends if none is reached in time: {timeout:g} s.",
-            server=str(self._server),
+            server=str(self._attempts.server),
             reason=str(reason),
             session=session_name(self.session_id),
             timeout=self.session_timeout,
         )
         self._lost_timer.start(connection.heard + self.session_timeout * 4 / 3 - now)
-        self._enter(SessionState.SUSPENDED)
+        self._enter(SessionState.SUSPENDED, read_only=self.session.read_only)
         self._retry()
-        self._listeners.tell(self.session)
+        if self._metrics is not None:
+            self._metrics.disconnected(self.session)
+        self._tell(self.watches)
 
     def _presume_lost(self) -> None:
         self._log.warn(
@@ -425,7 +533,7 @@ class Sessions:
         )
         calls = self._queue.take_all()
         self._enter(SessionState.LOST)
-        self._listeners.tell(self.session)
+        self._tell(self.watches)
         for call in calls:
             call.fail(
                 ConnectionLossException("no connection while the session may live", path=call.path, applied=False)
@@ -435,13 +543,12 @@ class Sessions:
         """Let go of everything that was the session's. The next one follows unasked."""
         self._log.warn("Session {session} has ended.", session=session_name(self.session_id))
         self._lost_timer.stop()
-        self.session_id = 0
-        self._password = _NO_PASSWORD
+        self._claims.drop_session()
         self.session_timeout = self._asked_timeout
         calls = self._queue.take_all()
         watches, self.watches = self.watches, SessionWatches()
         self._enter(SessionState.ENDED, history=history)
-        self._listeners.tell(self.session)
+        self._tell(watches)
         self._holding.end()
         for call in calls:
             call.fail(SessionExpiredException(path=call.path))
@@ -453,24 +560,26 @@ class Sessions:
     def _probed(self, connection: Connection, response: ConnectResponse, zxid: int) -> None:
         """Judge the servers that have refused us, now that one has opened a session without claims."""
         self._probing = False
-        if zxid >= self._seen_zxid:
+        if zxid >= self._claims.seen_zxid:
             # They have our history after all, and were only not serving. Our session may still live.
-            self._dialler.accepted(self._server)
+            self._dialler.accepted(self._attempts.server)
             self._dialler.same_again()
             closing = Call(CloseSessionRequest(), None, decode_nothing)
             closing.waited_for().addBoth(lambda _: connection.leave(_ServesAgain()))
             connection.send(closing)
             return
         self._log.warn("The servers' data is older than what was seen: it was wiped or restored. A new history begins.")
-        self._seen_zxid = self._watch_zxid = 0
+        self._claims.drop_history()
         if self.session_id:
             self._end_session(self.session.history + 1)
         else:
             self.session = SessionEvent(self.session.state, self.session.epoch, self.session.history + 1, 0)
         if not self._finished:
-            self._adopt(connection, response)
+            self._prove(connection, response)
 
-    def _enter(self, state: SessionState, epoch: int | None = None, history: int | None = None) -> None:
+    def _enter(
+        self, state: SessionState, epoch: int | None = None, history: int | None = None, read_only: bool = False
+    ) -> None:
         before = self.session
         if state not in TRANSITIONS[before.state]:
             raise AssertionError(f"a session cannot go from {before.state} to {state}")
@@ -478,8 +587,20 @@ class Sessions:
             state,
             before.epoch if epoch is None else epoch,
             before.history if history is None else history,
-            self._watch_zxid,
+            self._claims.watch_zxid,
+            read_only,
         )
+
+    def _tell(self, watches: SessionWatches) -> None:
+        """Tell the latest step to the feed, and to those whose watches last."""
+        event = self.session
+        self._listeners.tell(event)
+        watches.lasting.tell(event)
+
+    def _fail_connect_waiters(self, make_error: Callable[[], ZooKeeperException]) -> None:
+        waiters, self._connect_waiters = self._connect_waiters, {}
+        for waiter in waiters:
+            waiter.errback(make_error())
 
     def _safe_until(self) -> float:
         if self._connection is not None and self._standing:
@@ -496,29 +617,39 @@ class Sessions:
 
     # Closing.
 
-    def _send_close(self, connection: Connection) -> None:
-        call = Call(CloseSessionRequest(), None, decode_nothing)
-        # Where the answer is cut off, the loop connects again and finds out whether the session has ended.
-        call.waited_for().addCallbacks(lambda _: self._finish(), lambda _: None)
-        connection.send(call)
+    def _begin_closing(self, leaving: bool) -> Deferred[SessionTicket | None]:
+        if self.session.state is SessionState.CLOSED:
+            return succeed(None)
+        done: Deferred[SessionTicket | None] = Deferred()
+        self._close_waiters.append(done)
+        if not self._closing:
+            self._closing = True
+            self._leaving = leaving
+            if self.session_id == 0 or (leaving and self._usable() is None):
+                self._finish(abruptly=True)
+            else:
+                self._close_timer.start(self._limits.close_time)
+                self.has_room()
+        return done
 
     def _give_up_closing(self) -> None:
-        self._log.warn(
-            "Session {session} could not be ended at a server within {time:g} s. It ends by itself in {timeout:g} s or so.",
-            session=session_name(self.session_id),
-            time=self._limits.close_time,
-            timeout=self.session_timeout,
-        )
+        if not self._leaving:
+            self._log.warn(
+                "Session {session} could not be ended at a server within {time:g} s. It ends by itself in {timeout:g} s or so.",
+                session=session_name(self.session_id),
+                time=self._limits.close_time,
+                timeout=self.session_timeout,
+            )
         self._finish(abruptly=True)
 
     def _finish(self, abruptly: bool = False) -> None:
         if self._finished:
             return
         self._finished = True
-        for timer in (self._attempt_timer, self._retry_timer, self._lost_timer, self._close_timer):
-            timer.stop()
-        if self._connecting is not None:
-            self._connecting.cancel()
+        self._attempts.stop()
+        self._search.stop()
+        self._lost_timer.stop()
+        self._close_timer.stop()
         if self._connection is None:
             self._gone()
         elif abruptly:
@@ -527,20 +658,19 @@ class Sessions:
             self._connection.leave(ClosingException())
 
     def _gone(self) -> None:
+        ticket = self._claims.ticket() if self._leaving else None
         calls = self._queue.take_all()
         watches, self.watches = self.watches, SessionWatches()
-        connecting, self._connect_waiters = self._connect_waiters, []
         closing, self._close_waiters = self._close_waiters, []
-        self.session_id = 0
+        self._claims.drop_session()
         self._enter(SessionState.CLOSED)
-        self._listeners.tell(self.session)
+        self._tell(watches)
         self._holding.end()
         for call in calls:
             call.fail(ClosingException(path=call.path, applied=False))
-        self._identities.close()
+        self._identities.close(lambda: ClosingException(applied=False))
         for waiter in watches.standing.waiters():
             waiter.errback(ClosingException())
-        for connect in connecting:
-            connect.errback(ClosingException(applied=False))
+        self._fail_connect_waiters(lambda: ClosingException(applied=False))
         for done in closing:
-            done.callback(None)
+            done.callback(ticket)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import attrs
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from txmirror.client.asking import Asker
 from txmirror.errors import (
     ProtocolError,
     RuntimeInconsistencyException,
@@ -16,7 +16,7 @@ from txmirror.errors import (
     ZooKeeperException,
     exception_for,
 )
-from txmirror.interfaces import ITransaction
+from txmirror.interfaces import IBatchedReads, ITransaction
 from txmirror.types import ACL, OPEN_ACL, ZnodeStat
 from txmirror.wire import (
     CheckVersionRequest,
@@ -39,18 +39,6 @@ from txmirror.wire import (
 
 _T = TypeVar("_T")
 _Write = CreateRequest | DeleteRequest | SetDataRequest | CheckVersionRequest
-
-
-@attrs.frozen
-class Asker:
-    """What a client lends to those who make requests of their own."""
-
-    valid: Callable[..., str]
-    """Checks a path, and puts the chroot before it; ``sequence=True`` for a prefix of a name."""
-    below: Callable[[str], str]
-    """Takes the chroot off a path that a server gave."""
-    ask: Callable[..., Deferred[Any]]
-    """Sends a request, and reads its reply: of a record, the path for errors, and a decoder."""
 
 
 @implementer(ITransaction)
@@ -127,28 +115,47 @@ class Transaction:
         return result.stat if isinstance(result, StatResponse) else None
 
 
-def get_many(asker: Asker, paths: Sequence[str]) -> Deferred[list[tuple[bytes, ZnodeStat] | ZooKeeperException]]:
-    """See :meth:`~txmirror.interfaces.IBatchedReads.get_many`."""
+@implementer(IBatchedReads)
+class BatchedReads:
+    """All of :class:`~txmirror.interfaces.IBatchedReads`.
 
-    def decode(cursor: Cursor, zxid: int) -> list[tuple[bytes, ZnodeStat] | ZooKeeperException]:
-        return [
-            (result.data or b"", result.stat) if isinstance(result, GetDataResponse) else _refusal(result, path, zxid)
-            for path, result in _answers(cursor, paths)
-        ]
+    :param asker: asks the servers.
+    """
 
-    return _read(asker, tuple(GetDataRequest(asker.valid(path), False) for path in paths), paths, decode)
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
 
+    def get_many(self, paths: Sequence[str]) -> Deferred[list[tuple[bytes, ZnodeStat] | ZooKeeperException]]:
+        """See :meth:`~txmirror.interfaces.IBatchedReads.get_many`."""
 
-def get_children_many(asker: Asker, paths: Sequence[str]) -> Deferred[list[list[str] | ZooKeeperException]]:
-    """See :meth:`~txmirror.interfaces.IBatchedReads.get_children_many`."""
+        def decode(cursor: Cursor, zxid: int) -> list[tuple[bytes, ZnodeStat] | ZooKeeperException]:
+            return [
+                (result.data or b"", result.stat)
+                if isinstance(result, GetDataResponse)
+                else _refusal(result, path, zxid)
+                for path, result in _answers(cursor, paths)
+            ]
 
-    def decode(cursor: Cursor, zxid: int) -> list[list[str] | ZooKeeperException]:
-        return [
-            result.children if isinstance(result, GetChildrenResponse) else _refusal(result, path, zxid)
-            for path, result in _answers(cursor, paths)
-        ]
+        return self._read(tuple(GetDataRequest(self._asker.valid(path), False) for path in paths), paths, decode)
 
-    return _read(asker, tuple(GetChildrenRequest(asker.valid(path), False) for path in paths), paths, decode)
+    def get_children_many(self, paths: Sequence[str]) -> Deferred[list[list[str] | ZooKeeperException]]:
+        """See :meth:`~txmirror.interfaces.IBatchedReads.get_children_many`."""
+
+        def decode(cursor: Cursor, zxid: int) -> list[list[str] | ZooKeeperException]:
+            return [
+                result.children if isinstance(result, GetChildrenResponse) else _refusal(result, path, zxid)
+                for path, result in _answers(cursor, paths)
+            ]
+
+        return self._read(tuple(GetChildrenRequest(self._asker.valid(path), False) for path in paths), paths, decode)
+
+    def _read(
+        self,
+        requests: tuple[GetDataRequest | GetChildrenRequest, ...],
+        paths: Sequence[str],
+        decode: Callable[[Cursor, int], list[_T]],
+    ) -> Deferred[list[_T]]:
+        return self._asker.ask(MultiReadRequest(requests), paths[0], decode) if requests else succeed([])
 
 
 def check_bytes(value: bytes) -> bytes:
@@ -159,15 +166,6 @@ def check_bytes(value: bytes) -> bytes:
     if not isinstance(value, bytes):
         raise TypeError(f"data is bytes, not {type(value).__name__}: {value!r:.60}")
     return value
-
-
-def _read(
-    asker: Asker,
-    requests: tuple[GetDataRequest | GetChildrenRequest, ...],
-    paths: Sequence[str],
-    decode: Callable[[Cursor, int], list[_T]],
-) -> Deferred[list[_T]]:
-    return asker.ask(MultiReadRequest(requests), paths[0], decode) if requests else succeed([])
 
 
 def _answers(cursor: Cursor, paths: Sequence[str]) -> list[tuple[str, object]]:

@@ -1,7 +1,10 @@
-"""The watches that a session has at the server, and who waits for each.
+"""The watches that a session has at the server, and who is told of each.
 
 A server keeps one-shot watches in two tables, for data (which serves existence too) and for children. This one keeps
 those on nodes that did not exist apart, because ``setWatches`` wants them so.
+
+Servers up to 3.8 keep one mode for each connection and path: of a one-shot and a lasting watch on the same path, the later
+one destroys the other (ZOOKEEPER-4466). So where there is a lasting one, it serves those too who want to be told once.
 """
 
 from __future__ import annotations
@@ -13,10 +16,12 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txmirror import paths
 from txmirror.client.calls import Call, decode_nothing
+from txmirror.client.lasting import LastingWatches
 from txmirror.errors import ClosingException, ConnectionLossException, exception_for
 from txmirror.types import EventType, WatchedEvent, WatchKind
-from txmirror.wire import SetWatchesRequest
+from txmirror.wire import SetWatches2Request, SetWatchesRequest
 
 _T = TypeVar("_T")
 
@@ -25,6 +30,7 @@ _T = TypeVar("_T")
 _PACKET = 128 * 1024 - 64
 
 _Waiters = list["Deferred[WatchedEvent]"]
+SetWatchesPacket = SetWatchesRequest | SetWatches2Request
 
 
 class WatchSet:
@@ -59,13 +65,18 @@ class WatchSet:
             for path, waiters in theirs.items():
                 mine.setdefault(path, []).extend(waiters)
 
-    def remove(self, path: str, kind: WatchKind) -> None:
-        """Forget the watches of a kind on a path, and who waited for them."""
-        if kind in (WatchKind.DATA, WatchKind.ANY):
-            self.data.pop(path, None)
-            self.exist.pop(path, None)
-        if kind in (WatchKind.CHILDREN, WatchKind.ANY):
-            self.child.pop(path, None)
+    def remove(self, path: str, kind: WatchKind) -> bool:
+        """Forget the watches of a kind on a path, and who waited for them.
+
+        :returns: whether there were any.
+        """
+        tables = {
+            WatchKind.DATA: (self.data, self.exist),
+            WatchKind.CHILDREN: (self.child,),
+            WatchKind.ANY: (self.data, self.exist, self.child),
+        }
+        found = [table.pop(path, None) is not None for table in tables[kind]]
+        return any(found)
 
     def take(self, other: WatchSet) -> _Waiters:
         """Forget all that is in ``other``, and give who waited for it."""
@@ -83,46 +94,84 @@ class WatchSet:
         """Give everybody who waits."""
         return [waiter for table in (self.data, self.exist, self.child) for each in table.values() for waiter in each]
 
-    def packets(self, zxid: int) -> Iterator[SetWatchesRequest]:
-        """Say all of it in setWatches packets that a server takes, none of them empty.
+    def paths(self) -> set[str]:
+        """Give all paths."""
+        return {*self.data, *self.exist, *self.child}
 
-        :param zxid: the transaction as of which the watches stood.
-        """
-        groups: tuple[list[str], list[str], list[str]] = ([], [], [])
-        size = 0
-        for group, table in zip(groups, (self.data, self.exist, self.child), strict=True):
-            for path in table:
-                length = 4 + len(path.encode())
-                if size and size + length > _PACKET:
-                    yield SetWatchesRequest(zxid, *map(tuple, groups))
-                    for each in groups:
-                        each.clear()
-                    size = 0
-                group.append(path)
-                size += length
-        if size:
-            yield SetWatchesRequest(zxid, *map(tuple, groups))
+    def part(self, packet: SetWatchesPacket) -> WatchSet:
+        """Give those watches that a packet sets, with those who wait for them here."""
+        part = WatchSet()
+        part.data = {path: self.data.get(path, []) for path in packet.dataWatches}
+        part.exist = {path: self.exist.get(path, []) for path in packet.existWatches}
+        part.child = {path: self.child.get(path, []) for path in packet.childWatches}
+        return part
 
-    @classmethod
-    def of_packet(cls, packet: SetWatchesRequest) -> WatchSet:
-        """Give the watches that a packet sets, with nobody but the feed waiting for them."""
-        watches = cls()
-        watches.data = {path: [] for path in packet.dataWatches}
-        watches.exist = {path: [] for path in packet.existWatches}
-        watches.child = {path: [] for path in packet.childWatches}
-        return watches
+
+def packets(zxid: int, watches: WatchSet, lasting: LastingWatches) -> Iterator[SetWatchesPacket]:
+    """Say all watches in setWatches packets that a server takes, none of them empty.
+
+    Where a path has both, one-shot watches go into the packet of the lasting one, in which the server sets that last: then
+    it is that which stays.
+
+    :param zxid: the transaction as of which the watches stood.
+    """
+    tables = (watches.data, watches.exist, watches.child)
+    packer = _Packer(zxid)
+    mixed = {watch.path for watch in lasting}
+    for kind, table in enumerate(tables):
+        for path in table:
+            if path not in mixed:
+                yield from packer.add(path, [kind])
+    yield from packer.flush()
+    for watch in lasting:
+        kinds = [kind for kind, table in enumerate(tables) if watch.path in table]
+        yield from packer.add(watch.path, [*kinds, 4 if watch.recursive else 3])
+    yield from packer.flush()
+
+
+class _Packer:
+    """Collects paths by kind (data, exist, child, lasting, lasting with all below) until a packet is full."""
+
+    def __init__(self, zxid: int) -> None:
+        self._zxid = zxid
+        self._groups: tuple[list[str], ...] = ([], [], [], [], [])
+        self._size = 0
+
+    def add(self, path: str, kinds: list[int]) -> Iterator[SetWatchesPacket]:
+        """Add a path in several lists of the same packet; give the one before it, if there is no more room in that."""
+        length = (4 + len(path.encode())) * len(kinds)
+        if self._size + length > _PACKET:
+            yield from self.flush()
+        self._size += length
+        for kind in kinds:
+            self._groups[kind].append(path)
+
+    def flush(self) -> Iterator[SetWatchesPacket]:
+        """Give what was collected, if anything was."""
+        if not self._size:
+            return
+        data, exist, child, lasting, recursive = map(tuple, self._groups)
+        if lasting or recursive:
+            yield SetWatches2Request(self._zxid, data, exist, child, lasting, recursive)
+        else:
+            yield SetWatchesRequest(self._zxid, data, exist, child)
+        self._size = 0
+        for group in self._groups:
+            group.clear()
 
 
 class SessionWatches:
     """The watches of one session, and those that are on their way to becoming its own.
 
-    :ivar standing: those that the server has, or had when the connection went.
+    :ivar standing: one-shot watches that the server has, or had when the connection went; or that a lasting one serves.
+    :ivar lasting: the lasting ones.
     """
 
     _log = Logger()
 
     def __init__(self) -> None:
         self.standing = WatchSet()
+        self.lasting = LastingWatches()
         self._arming: list[WatchSet] = []
         self._rearming = 0
 
@@ -131,30 +180,54 @@ class SessionWatches:
         """Whether the server has yet to answer for watches that were set again on this connection."""
         return self._rearming > 0
 
+    def with_implied(self, event: WatchedEvent) -> list[WatchedEvent]:
+        """Give an event with that which follows from it, and which a server does not send.
+
+        A lasting watch for a subtree brings no events of the type CHILD, and leaves the server without a one-shot watch for
+        children on its own path. Whoever waits for those is told when a child comes or goes.
+        """
+        if event.type in (EventType.CREATED, EventType.DELETED):
+            parent = paths.parent_of(event.path)
+            if parent is not None and self.lasting.takes_in_children(parent) and parent in self.standing.child:
+                return [event, WatchedEvent(EventType.CHILD, parent, event.zxid)]
+        return [event]
+
     def fire(self, event: WatchedEvent) -> _Waiters:
         """Take out what ``event`` has used up, and give who waited for it."""
-        for arming in self._arming:
-            arming.fire(event)
-        return self.standing.fire(event)
+        waiters = [waiter for arming in self._arming for waiter in arming.fire(event)]
+        return waiters + self.standing.fire(event)
 
-    def rearm(self, send: Callable[[Call[None]], None], zxid: int) -> None:
+    def rearm(self, send: Callable[[Call[None]], None], zxid: int, lasting_too: bool) -> None:
         """Set everything again on a new connection.
 
         :param zxid: the transaction as of which it stood.
+        :param lasting_too: whether the server may know lasting watches; if not, they end here.
         """
         self._rearming = 0
-        for packet in self.standing.packets(zxid):
+        if not lasting_too:
+            self._end_lasting([watch.path for watch in self.lasting])
+        for packet in packets(zxid, self.standing, self.lasting):
             self._rearming += 1
             call = Call(packet, None, decode_nothing, on_reply=self._rearmed_by(packet))
             call.waited_for().addErrback(self._log_rearming)
             send(call)
 
-    def bring_over(self, packet: SetWatchesRequest) -> Call[None]:
-        """Make the call that sets watches of a former session. They become this one's when its reply says so."""
-        arming = WatchSet.of_packet(packet)
+    def bring_over(self, zxid: int, watches: WatchSet) -> list[Call[None]]:
+        """Make the calls that set watches as they stood elsewhere. They become this session's when replies say so.
+
+        With none it is one call, a barrier behind those that were set again.
+
+        :param zxid: the transaction as of which they stood.
+        """
+        requests = list(packets(zxid, watches, self.lasting.on(watches.paths()))) or [
+            SetWatchesRequest(zxid, (), (), ())
+        ]
+        return [self._bring_over(packet, watches.part(packet)) for packet in requests]
+
+    def _bring_over(self, packet: SetWatchesPacket, arming: WatchSet) -> Call[None]:
         self._arming.append(arming)
 
-        def answered(err: int) -> None:
+        def answered(err: int, zxid: int) -> None:
             if not err:
                 self.standing.merge(arming)
 
@@ -166,15 +239,23 @@ class SessionWatches:
         call.waited_for().addBoth(done)
         return call
 
-    def _rearmed_by(self, packet: SetWatchesRequest) -> Callable[[int], None]:
-        def answered(err: int) -> None:
+    def _rearmed_by(self, packet: SetWatchesPacket) -> Callable[[int, int], None]:
+        def answered(err: int, zxid: int) -> None:
             self._rearming -= 1
             if err:
-                forgotten = WatchSet.of_packet(packet)
-                for waiter in self.standing.take(forgotten):
+                for waiter in self.standing.take(self.standing.part(packet)):
                     waiter.errback(exception_for(err))
+                if isinstance(packet, SetWatches2Request):
+                    self._end_lasting([*packet.persistentWatches, *packet.persistentRecursiveWatches])
 
         return answered
+
+    def _end_lasting(self, paths_: list[str]) -> None:
+        for path in paths_:
+            watch = self.lasting.remove(path)
+            if watch is not None:
+                self._log.warn("The server does not keep lasting watches: that on {path} has ended.", path=path)
+                watch.audience.tell(WatchedEvent(EventType.PERSISTENT_WATCH_REMOVED, path))
 
     def _log_rearming(self, failure: Failure) -> None:
         if not isinstance(failure.value, (ConnectionLossException, ClosingException)):

@@ -85,7 +85,7 @@ class CallTests(SynchronousTestCase):
 class RequestQueueTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.queue = RequestQueue(self.clock, 3, 10.0)
+        self.queue = RequestQueue(self.clock, Limits(queued_requests=3, queued_time=10.0))
 
     def add(self, path: str = "/a") -> tuple[Call[None], Deferred[None]]:
         call = make_call(path)

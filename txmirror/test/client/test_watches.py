@@ -8,7 +8,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
-from txmirror.client.watches import SessionWatches, WatchSet
+from txmirror.client.lasting import LastingWatches
+from txmirror.client.watches import SessionWatches, SetWatchesPacket, WatchSet, packets
 from txmirror.errors import (
     ConnectionLossException,
     NoNodeException,
@@ -102,11 +103,12 @@ class UsedUpTests(SynchronousTestCase):
 
 
 class PacketTests(SynchronousTestCase):
-    def assert_packets(self, watches: WatchSet) -> list[SetWatchesRequest]:
+    def assert_packets(self, watches: WatchSet) -> list[SetWatchesPacket]:
         """All the watches are in packets, once each and in order, and every packet is in bounds."""
-        packets = list(watches.packets(77))
+        said_in = list(packets(77, watches, LastingWatches()))
         said: tuple[list[str], list[str], list[str]] = ([], [], [])
-        for packet in packets:
+        for packet in said_in:
+            self.assertIsInstance(packet, SetWatchesRequest)
             self.assertEqual(packet.relativeZxid, 77)
             self.assertLess(4 + 8 + len(packet.encode()), PACKET_LIMIT)
             groups = (packet.dataWatches, packet.existWatches, packet.childWatches)
@@ -114,7 +116,7 @@ class PacketTests(SynchronousTestCase):
             for whole, group in zip(said, groups, strict=True):
                 whole.extend(group)
         self.assertEqual(said, tables(watches))
-        return packets
+        return said_in
 
     def test_none(self) -> None:
         """Nothing to set is no packet at all."""
@@ -130,8 +132,8 @@ class PacketTests(SynchronousTestCase):
     def test_many(self) -> None:
         """Rule 5: many watches are packets under 128 KiB, as full as they can be, complete, and none empty."""
         paths = [f"/some/where/{number:06d}" for number in range(20_000)]
-        packets = self.assert_packets(make_watches(paths, paths[:7000], paths[3000:]))
-        self.assertEqual(len(packets), -(-44_000 * 22 // (PACKET_LIMIT - 64)))
+        said_in = self.assert_packets(make_watches(paths, paths[:7000], paths[3000:]))
+        self.assertEqual(len(said_in), -(-44_000 * 22 // (PACKET_LIMIT - 64)))
 
     def test_long_paths(self) -> None:
         """Rule 5: the limit is one of bytes, not of characters."""
@@ -141,10 +143,10 @@ class PacketTests(SynchronousTestCase):
     def test_longest_path(self) -> None:
         """A path that is over the limit by itself has a packet of its own."""
         long = "/" + "x" * PACKET_LIMIT
-        packets = list(make_watches(["/a", long, "/b"], [], []).packets(1))
-        self.assertEqual([packet.dataWatches for packet in packets], [("/a",), (long,), ("/b",)])
-        packets = list(make_watches([long], [long], []).packets(1))
-        self.assertEqual(packets, [SetWatchesRequest(1, (long,), (), ()), SetWatchesRequest(1, (), (long,), ())])
+        said_in = list(packets(1, make_watches(["/a", long, "/b"], [], []), LastingWatches()))
+        self.assertEqual([packet.dataWatches for packet in said_in], [("/a",), (long,), ("/b",)])
+        said_in = list(packets(1, make_watches([long], [long], []), LastingWatches()))
+        self.assertEqual(said_in, [SetWatchesRequest(1, (long,), (), ()), SetWatchesRequest(1, (), (long,), ())])
 
     @given(watch_tables, watch_tables, watch_tables, st.integers(1, 200))
     def test_any(self, data: list[str], exist: list[str], child: list[str], copies: int) -> None:
@@ -155,8 +157,9 @@ class PacketTests(SynchronousTestCase):
     @given(watch_tables, watch_tables, watch_tables)
     def test_round_trip(self, data: list[str], exist: list[str], child: list[str]) -> None:
         """A packet gives the watches back that it was made of."""
-        for packet in make_watches(data, exist, child).packets(1):
-            self.assertEqual(tables(WatchSet.of_packet(packet)), (data, exist, child))
+        watches = make_watches(data, exist, child)
+        for packet in packets(1, watches, LastingWatches()):
+            self.assertEqual(tables(watches.part(packet)), (data, exist, child))
 
 
 class TableTests(SynchronousTestCase):
@@ -194,12 +197,12 @@ class BringingOverTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.watches = SessionWatches()
-        self.call = self.watches.bring_over(SetWatchesRequest(5, ("/d", "/e"), ("/x",), ("/c",)))
+        [self.call] = self.watches.bring_over(5, make_watches(["/d", "/e"], ["/x"], ["/c"]))
         self.done = self.call.waited_for()
 
     def answer(self, err: int = 0) -> None:
         assert self.call.on_reply is not None
-        self.call.on_reply(err)
+        self.call.on_reply(err, 1)
         if err:
             self.call.refuse(err, 1)
         else:

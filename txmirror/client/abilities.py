@@ -1,0 +1,94 @@
+"""What the server can do, as far as its answers have shown it.
+
+Servers since 3.5 answer an operation that they do not know, or have disabled, with the error Unimplemented. Older ones close
+the connection. So does a server that goes away: only one that does it twice running, with the same operation as the
+oldest that it owes an answer for, is taken to mean it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from txmirror.client.servers import Server
+from txmirror.errors import UnimplementedException
+from txmirror.wire import Operation
+
+#: What servers before 3.5 know already.
+ALWAYS_KNOWN = frozenset(
+    {
+        Operation.CREATE,
+        Operation.DELETE,
+        Operation.EXISTS,
+        Operation.GET_DATA,
+        Operation.SET_DATA,
+        Operation.GET_ACL,
+        Operation.SET_ACL,
+        Operation.GET_CHILDREN,
+        Operation.SYNC,
+        Operation.PING,
+        Operation.GET_CHILDREN2,
+        Operation.CHECK,
+        Operation.MULTI,
+        Operation.AUTH,
+        Operation.SET_WATCHES,
+        Operation.SASL,
+        Operation.CLOSE_SESSION,
+    }
+)
+#: How often a server has to hang up on an operation.
+_HANGS_UP = 2
+
+
+class Abilities:
+    """Keeps what each server has shown that it can do, or cannot.
+
+    :ivar server: the server that is spoken of; the one that is connected to.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self._answers: dict[tuple[Server, Operation], bool] = {}
+        self._hung_up: dict[tuple[Server, Operation], int] = {}
+
+    def can(self, operation: Operation) -> bool | None:
+        """Tell whether the server can do something; None if it has not shown that yet."""
+        if operation in ALWAYS_KNOWN:
+            return True
+        return self._answers.get((self.server, operation))
+
+    def hangs_up(self, operation: Operation) -> bool:
+        """Tell whether the server is known to hang up when it is asked for this."""
+        return self._hung_up.get((self.server, operation), 0) >= _HANGS_UP
+
+    def noting(self, operation: Operation, on_reply: Callable[[int, int], None] | None) -> Callable[[int, int], None]:
+        """Give what to do with a reply's error code so that what it shows is noted too."""
+
+        def note(err: int, zxid: int) -> None:
+            key = (self.server, operation)
+            self._answers[key] = err != UnimplementedException.code
+            self._hung_up.pop(key, None)
+            if on_reply is not None:
+                on_reply(err, zxid)
+
+        return note
+
+    def disconnected(self, oldest: Operation | None, hung_up: bool) -> bool:
+        """Note how the connection ended.
+
+        :param oldest: what the server had to answer next.
+        :param hung_up: whether the server ended it.
+        :returns: whether that shows that the server does not know this operation.
+        """
+        suspect = oldest if hung_up and oldest not in ALWAYS_KNOWN else None
+        for server, operation in list(self._hung_up):
+            # It may come back as a newer one: so it is asked once more.
+            if server == self.server and operation is not suspect:
+                self._hung_up[server, operation] = min(self._hung_up[server, operation], _HANGS_UP - 1)
+        if suspect is None or self.can(suspect) is True:
+            return False
+        key = (self.server, suspect)
+        self._hung_up[key] = self._hung_up.get(key, 0) + 1
+        if self._hung_up[key] < _HANGS_UP:
+            return False
+        self._answers[key] = False
+        return True

@@ -1,0 +1,91 @@
+"""Between a program's paths and the servers': what every request and its reply go through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred
+
+from txmirror import paths
+from txmirror.client.abilities import ALWAYS_KNOWN
+from txmirror.client.calls import Call
+from txmirror.client.sessions import Sessions
+from txmirror.errors import UnimplementedException
+from txmirror.types import SessionEvent, WatchedEvent
+from txmirror.wire import Cursor, Request
+
+_T = TypeVar("_T")
+
+
+class Asker:
+    """Asks the servers for a client, below its chroot.
+
+    :param sessions: sends requests.
+    :param chroot: the node that all paths are below, without a trailing slash; empty for the root.
+    """
+
+    def __init__(self, sessions: Sessions, chroot: str) -> None:
+        self.sessions = sessions
+        self.chroot = chroot
+
+    def ask(
+        self,
+        request: Request,
+        path: str | None,
+        decode: Callable[[Cursor, int], _T],
+        on_missing: Callable[[int], _T] | None = None,
+        on_reply: Callable[[int, int], None] | None = None,
+    ) -> Deferred[_T]:
+        """Send a request. See :class:`~txmirror.client.calls.Call` for the rest."""
+        operation = request.operation
+        if operation not in ALWAYS_KNOWN:
+            on_reply = self.sessions.abilities.noting(operation, on_reply)
+        call = Call(request, path, decode, on_missing, on_reply)
+        answer = call.waited_for()
+        if operation not in ALWAYS_KNOWN and self.sessions.abilities.hangs_up(operation):
+            call.fail(UnimplementedException(path=path))
+        else:
+            self.sessions.submit(call)
+        return answer
+
+    def insist(self, request: Request, path: str | None, decode: Callable[[Cursor, int], _T]) -> Deferred[_T]:
+        """Send a request at once, whatever else is in flight; without a connection it fails."""
+        call = Call(request, path, decode)
+        answer = call.waited_for()
+        self.sessions.insist(call)
+        return answer
+
+    def valid(self, path: str, *, sequence: bool = False) -> str:
+        """Check a path, and put the chroot before it.
+
+        :param sequence: it is what a server will append digits to.
+        :raises PathError: it is none.
+        """
+        paths.validate(path, sequence=sequence)
+        if not self.chroot:
+            return path
+        return self.chroot if path == "/" and not sequence else self.chroot + path
+
+    def below(self, path: str) -> str:
+        """Take the chroot off a path that a server gave."""
+        return path[len(self.chroot) :] or "/"
+
+    def event_below(self, event: WatchedEvent) -> WatchedEvent:
+        """Take the chroot off an event's path, if that is below it: the ensemble's configuration is not."""
+        path, chroot = event.path, self.chroot
+        if path == chroot or path.startswith(chroot + "/"):
+            return event._replace(path=self.below(path))
+        return event
+
+    def listener_below(
+        self, listener: Callable[[SessionEvent | WatchedEvent], object]
+    ) -> Callable[[SessionEvent | WatchedEvent], object]:
+        """Give a listener that takes the chroot off what it hands on."""
+        if not self.chroot:
+            return listener
+
+        def below_chroot(event: SessionEvent | WatchedEvent) -> None:
+            listener(self.event_below(event) if isinstance(event, WatchedEvent) else event)
+
+        return below_chroot

@@ -1,0 +1,180 @@
+"""One ordered feed of the session's steps and of watch events, and the watches that are on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from txmirror.client import replies
+from txmirror.client.asking import Asker
+from txmirror.client.calls import decode_nothing
+from txmirror.client.one_shots import OneShots
+from txmirror.client.transactions import check_bytes
+from txmirror.client.watches import WatchSet
+from txmirror.errors import NoWatcherException
+from txmirror.interfaces import IPersistentWatches, IWatchFeed
+from txmirror.types import (
+    ACL,
+    ChildrenReply,
+    CreateReply,
+    DataReply,
+    SessionEvent,
+    StatReply,
+    WatchedEvent,
+    WatchKind,
+)
+from txmirror.wire import (
+    AddWatchRequest,
+    AddWatchResponse,
+    CheckWatchesRequest,
+    Create2Request,
+    Create2Response,
+    CreateFlag,
+    Cursor,
+    DeleteRequest,
+    ExistsRequest,
+    GetChildren2Request,
+    GetDataRequest,
+    RemoveWatchesRequest,
+    SetDataRequest,
+)
+
+_Listener = Callable[["SessionEvent | WatchedEvent"], object]
+
+
+@implementer(IWatchFeed, IPersistentWatches)
+class Feed:
+    """All of :class:`~txmirror.interfaces.IWatchFeed` and :class:`~txmirror.interfaces.IPersistentWatches`.
+
+    :param asker: asks the servers.
+    :param one_shots: makes watches.
+    """
+
+    def __init__(self, asker: Asker, one_shots: OneShots) -> None:
+        self._asker = asker
+        self._one_shots = one_shots
+        self._sessions = asker.sessions
+        self._listeners: dict[_Listener, _Listener] = {}
+
+    @property
+    def session(self) -> SessionEvent:
+        """The latest step of the session."""
+        return self._sessions.session
+
+    def add_listener(self, listener: _Listener) -> None:
+        """See :meth:`~txmirror.interfaces.IWatchFeed.add_listener`."""
+        if listener not in self._listeners:
+            self._listeners[listener] = below = self._asker.listener_below(listener)
+            self._sessions.add_listener(below)
+
+    def remove_listener(self, listener: _Listener) -> None:
+        """See :meth:`~txmirror.interfaces.IWatchFeed.remove_listener`."""
+        below = self._listeners.pop(listener, None)
+        if below is not None:
+            self._sessions.remove_listener(below)
+
+    def read_data(self, path: str) -> Deferred[DataReply]:
+        """See :meth:`~txmirror.interfaces.IWatchFeed.read_data`."""
+        full = self._asker.valid(path)
+        watch, on_reply = self._one_shots.data(full)
+        return self._asker.ask(GetDataRequest(full, watch), path, replies.decode_data_reply, on_reply=on_reply)
+
+    def read_children(self, path: str) -> Deferred[ChildrenReply]:
+        """See :meth:`~txmirror.interfaces.IWatchFeed.read_children`."""
+        full = self._asker.valid(path)
+        watch, on_reply = self._one_shots.children(full)
+        return self._asker.ask(GetChildren2Request(full, watch), path, replies.decode_children_reply, on_reply=on_reply)
+
+    def read_existence(self, path: str) -> Deferred[StatReply]:
+        """See :meth:`~txmirror.interfaces.IWatchFeed.read_existence`."""
+        full = self._asker.valid(path)
+        watch, on_reply = self._one_shots.existence(full)
+        request = ExistsRequest(full, watch)
+        return self._asker.ask(request, path, replies.decode_stat_reply, replies.missing_reply, on_reply)
+
+    def write_create(self, path: str, data: bytes, acl: Sequence[ACL], flags: int) -> Deferred[CreateReply]:
+        """See :meth:`~txmirror.interfaces.IWatchFeed.write_create`."""
+        sequence = bool(flags & CreateFlag.SEQUENCE)
+        request = Create2Request(self._asker.valid(path, sequence=sequence), check_bytes(data), tuple(acl), flags)
+        return self._asker.ask(request, path, self._decode_created)
+
+    def write_data(self, path: str, data: bytes, version: int) -> Deferred[StatReply]:
+        """See :meth:`~txmirror.interfaces.IWatchFeed.write_data`."""
+        return self._asker.ask(
+            SetDataRequest(self._asker.valid(path), check_bytes(data), version), path, replies.decode_stat_reply
+        )
+
+    def write_delete(self, path: str, version: int) -> Deferred[int]:
+        """See :meth:`~txmirror.interfaces.IWatchFeed.write_delete`."""
+        return self._asker.ask(DeleteRequest(self._asker.valid(path), version), path, replies.decode_zxid)
+
+    def set_watches(
+        self, zxid: int, data: Iterable[str] = (), exist: Iterable[str] = (), children: Iterable[str] = ()
+    ) -> Deferred[None]:
+        """See :meth:`~txmirror.interfaces.IWatchFeed.set_watches`."""
+        watches = WatchSet()
+        watches.data = {self._asker.valid(path): [] for path in data}
+        watches.exist = {self._asker.valid(path): [] for path in exist}
+        watches.child = {self._asker.valid(path): [] for path in children}
+        return self._sessions.set_watches(zxid, watches)
+
+    def remove_watches(self, path: str, kind: WatchKind) -> Deferred[None]:
+        """See :meth:`~txmirror.interfaces.IWatchFeed.remove_watches`."""
+        full = self._asker.valid(path)
+        watches = self._sessions.watches
+        if full in watches.lasting and kind is not WatchKind.ANY:
+            # The server has only the lasting watch, and would take half of that away.
+            removed = watches.standing.remove(full, kind)
+            return succeed(None) if removed else fail(NoWatcherException(path=path))
+
+        def answered(err: int, zxid: int) -> None:
+            if err in (0, NoWatcherException.code):
+                self._sessions.watches.standing.remove(full, kind)
+                if kind is WatchKind.ANY:
+                    self._sessions.watches.lasting.remove(full)
+
+        return self._asker.ask(RemoveWatchesRequest(full, kind), path, decode_nothing, on_reply=answered)
+
+    def add_watch(self, path: str, listener: _Listener | None = None, *, recursive: bool = False) -> Deferred[None]:
+        """See :meth:`~txmirror.interfaces.IPersistentWatches.add_watch`."""
+        full = self._asker.valid(path)
+        lasting = self._sessions.watches.lasting
+        watch = lasting.ask(full, recursive)
+
+        def answered(err: int, zxid: int) -> None:
+            if not err and listener is not None and not answer.called:
+                watch.audience.add(listener, self._asker.listener_below(listener))
+            watch.standing = watch.standing or not err
+
+        def done(result: object) -> object:
+            lasting.answered(watch)
+            return result
+
+        answer = self._asker.ask(AddWatchRequest(full, recursive), path, _decode_added, on_reply=answered)
+        return answer.addBoth(done)
+
+    def check_watches(self, path: str, kind: WatchKind) -> Deferred[bool]:
+        """See :meth:`~txmirror.interfaces.IPersistentWatches.check_watches`."""
+        full = self._asker.valid(path)
+        answer = self._asker.ask(CheckWatchesRequest(full, kind), path, _decode_yes)
+        return answer.addErrback(_decode_no)
+
+    def _decode_created(self, cursor: Cursor, zxid: int) -> CreateReply:
+        path, stat = Create2Response.decode(cursor)
+        return CreateReply(zxid, self._asker.below(path), stat)
+
+
+def _decode_added(cursor: Cursor, zxid: int) -> None:
+    AddWatchResponse.decode(cursor)
+
+
+def _decode_no(failure: Failure) -> bool:
+    failure.trap(NoWatcherException)
+    return False
+
+
+def _decode_yes(cursor: Cursor, zxid: int) -> bool:
+    return True

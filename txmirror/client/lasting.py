@@ -1,0 +1,114 @@
+"""The watches of a session that last: by path, whether each takes in the whole subtree, and who is told."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from twisted.logger import Logger
+
+from txmirror import paths
+from txmirror.audience import Audience
+from txmirror.types import EventType, SessionEvent, WatchedEvent
+
+#: What a lasting watch tells.
+News = SessionEvent | WatchedEvent
+
+
+class LastingWatch:
+    """A lasting watch on one path, for all who asked for it.
+
+    :param path: the node that it was set on.
+    :param recursive: whether it takes in everything below.
+    :ivar asked: how many requests for it are unanswered.
+    :ivar standing: whether the server has it, or had it when the connection went.
+    :ivar audience: who is told.
+    """
+
+    _log = Logger()
+
+    def __init__(self, path: str, recursive: bool) -> None:
+        self.path = path
+        self.recursive = recursive
+        self.asked = 0
+        self.standing = False
+        self.audience: Audience[News] = Audience(
+            lambda listener, news: self._log.failure(
+                "The listener {listener} of the watch on {path} failed on {news}.",
+                listener=listener,
+                path=path,
+                news=news,
+            )
+        )
+
+
+class LastingWatches:
+    """The lasting watches of one session: those that stand, and those that were asked for."""
+
+    def __init__(self) -> None:
+        self._watches: dict[str, LastingWatch] = {}
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._watches
+
+    def __iter__(self) -> Iterator[LastingWatch]:
+        return iter([watch for watch in self._watches.values() if watch.standing])
+
+    def ask(self, path: str, recursive: bool) -> LastingWatch:
+        """Give the watch on a path that is about to be asked for.
+
+        :raises ValueError: there is one of the other kind.
+        """
+        watch = self._watches.setdefault(path, LastingWatch(path, recursive))
+        if watch.recursive is not recursive:
+            kinds = ("for the node alone", "for the whole subtree")
+            raise ValueError(f"{path!r} has a lasting watch {kinds[watch.recursive]}, and servers keep only one")
+        watch.asked += 1
+        return watch
+
+    def answered(self, watch: LastingWatch) -> None:
+        """Note that a request for a watch has come to an end, whichever."""
+        watch.asked -= 1
+        if not watch.standing and not watch.asked and self._watches.get(watch.path) is watch:
+            del self._watches[watch.path]
+
+    def remove(self, path: str) -> LastingWatch | None:
+        """Forget the watch on a path, and give it, if there was one."""
+        return self._watches.pop(path, None)
+
+    def on(self, those: Collection[str]) -> LastingWatches:
+        """Give the watches on some paths only, asked for or standing: what a server has to be told of once more."""
+        some = LastingWatches()
+        for path, watch in self._watches.items():
+            if path in those:
+                some.ask(path, watch.recursive).standing = True
+        return some
+
+    def takes_in_children(self, path: str) -> bool:
+        """Tell whether there is a watch for the whole subtree on this very path."""
+        watch = self._watches.get(path)
+        return watch is not None and watch.recursive
+
+    def fire(self, event: WatchedEvent) -> None:
+        """Tell those whose watch an event is of."""
+        if self._watches:
+            for watch in list(self._concerned(event)):
+                watch.audience.tell(event)
+
+    def tell(self, event: SessionEvent) -> None:
+        """Tell everybody a step of the session."""
+        for watch in list(self._watches.values()):
+            watch.audience.tell(event)
+
+    def _concerned(self, event: WatchedEvent) -> Iterator[LastingWatch]:
+        exact = self._watches.get(event.path)
+        if exact is not None and exact.standing and not exact.recursive:
+            yield exact
+        if event.type is EventType.CHILD:
+            # That comes of somebody's watch on this very path. A watch for a subtree tells of the children themselves.
+            return
+        path: str | None = event.path
+        while path is not None:
+            watch = self._watches.get(path)
+            if watch is not None and watch.standing and watch.recursive:
+                yield watch
+            path = paths.parent_of(path)

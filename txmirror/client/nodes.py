@@ -1,0 +1,199 @@
+"""The operations on nodes that every client has, and every way to create one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from txmirror import paths
+from txmirror.client import replies
+from txmirror.client.asking import Asker
+from txmirror.client.calls import decode_nothing
+from txmirror.client.one_shots import OneShots
+from txmirror.client.protection import ProtectedCreate, protected
+from txmirror.client.transactions import check_bytes
+from txmirror.interfaces import ICreateModes
+from txmirror.types import ACL, OPEN_ACL, WatchedEvent, ZnodeStat
+from txmirror.wire import (
+    Create2Request,
+    Create2Response,
+    CreateContainerRequest,
+    CreateFlag,
+    CreateRequest,
+    CreateTTLRequest,
+    Cursor,
+    DeleteRequest,
+    ExistsRequest,
+    GetACLRequest,
+    GetChildren2Request,
+    GetDataRequest,
+    PathResponse,
+    SetACLRequest,
+    SetDataRequest,
+    SyncRequest,
+)
+
+_T = TypeVar("_T")
+#: The longest time to live that a server takes, in seconds (``EphemeralType.TTL`` has 40 bits of milliseconds).
+_LONGEST_TTL = 0xFFFFFFFFFF / 1000
+
+
+@implementer(ICreateModes)
+class NodeOperations:
+    """What :class:`~txmirror.interfaces.IZooKeeperClient` says of nodes, and all of ``ICreateModes``.
+
+    :param asker: asks the servers.
+    :param one_shots: makes watches.
+    :param random: draws GUIDs.
+    """
+
+    def __init__(self, asker: Asker, one_shots: OneShots, random: Random) -> None:
+        self._asker = asker
+        self._one_shots = one_shots
+        self._random = random
+
+    def create(
+        self,
+        path: str,
+        data: bytes = b"",
+        acl: Sequence[ACL] = OPEN_ACL,
+        *,
+        ephemeral: bool = False,
+        sequence: bool = False,
+        protect: bool = False,
+    ) -> Deferred[str]:
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.create`."""
+        flags = (CreateFlag.EPHEMERAL if ephemeral else 0) | (CreateFlag.SEQUENCE if sequence else 0)
+        check_bytes(data)
+
+        def send(path: str) -> Deferred[str]:
+            request = CreateRequest(self._asker.valid(path, sequence=sequence), data, tuple(acl), flags)
+            return self._asker.ask(request, path, self._decode_path)
+
+        if not protect:
+            return send(path)
+        return self._protect(path, sequence, ephemeral, send, lambda path, stat: path)
+
+    def delete(self, path: str, version: int = -1) -> Deferred[None]:
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.delete`."""
+        return self._asker.ask(DeleteRequest(self._asker.valid(path), version), path, decode_nothing)
+
+    def exists(self, path: str) -> Deferred[ZnodeStat | None]:
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.exists`."""
+        return self._asker.ask(
+            ExistsRequest(self._asker.valid(path), False), path, replies.decode_stat_or_none, replies.missing
+        )
+
+    def exists_and_watch(self, path: str) -> tuple[Deferred[ZnodeStat | None], Deferred[WatchedEvent]]:
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.exists_and_watch`."""
+        full = self._asker.valid(path)
+        waiter = self._one_shots.waiter(full)
+        watch, on_reply = self._one_shots.existence(full, waiter)
+        request = ExistsRequest(full, watch)
+        return self._asker.ask(request, path, replies.decode_stat_or_none, replies.missing, on_reply), waiter
+
+    def get(self, path: str) -> Deferred[tuple[bytes, ZnodeStat]]:
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.get`."""
+        return self._asker.ask(GetDataRequest(self._asker.valid(path), False), path, replies.decode_data)
+
+    def get_and_watch(self, path: str) -> tuple[Deferred[tuple[bytes, ZnodeStat]], Deferred[WatchedEvent]]:
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.get_and_watch`."""
+        full = self._asker.valid(path)
+        waiter = self._one_shots.waiter(full)
+        watch, on_reply = self._one_shots.data(full, waiter)
+        request = GetDataRequest(full, watch)
+        return self._asker.ask(request, path, replies.decode_data, on_reply=on_reply), waiter
+
+    def get_children(self, path: str) -> Deferred[list[str]]:
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.get_children`."""
+        return self._asker.ask(GetChildren2Request(self._asker.valid(path), False), path, replies.decode_names)
+
+    def get_children_and_watch(self, path: str) -> tuple[Deferred[list[str]], Deferred[WatchedEvent]]:
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.get_children_and_watch`."""
+        full = self._asker.valid(path)
+        waiter = self._one_shots.waiter(full)
+        watch, on_reply = self._one_shots.children(full, waiter)
+        request = GetChildren2Request(full, watch)
+        return self._asker.ask(request, path, replies.decode_names, on_reply=on_reply), waiter
+
+    def set(self, path: str, data: bytes, version: int = -1) -> Deferred[ZnodeStat]:
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.set`."""
+        return self._asker.ask(
+            SetDataRequest(self._asker.valid(path), check_bytes(data), version), path, replies.decode_stat
+        )
+
+    def get_acl(self, path: str) -> Deferred[tuple[list[ACL], ZnodeStat]]:
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.get_acl`."""
+        return self._asker.ask(GetACLRequest(self._asker.valid(path)), path, replies.decode_acl)
+
+    def set_acl(self, path: str, acl: Sequence[ACL], version: int = -1) -> Deferred[ZnodeStat]:
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.set_acl`."""
+        return self._asker.ask(SetACLRequest(self._asker.valid(path), tuple(acl), version), path, replies.decode_stat)
+
+    def sync(self, path: str = "/") -> Deferred[str]:
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.sync`."""
+        return self._asker.ask(SyncRequest(self._asker.valid(path)), path, self._decode_path)
+
+    # ICreateModes.
+
+    def create_and_stat(
+        self,
+        path: str,
+        data: bytes = b"",
+        acl: Sequence[ACL] = OPEN_ACL,
+        *,
+        ephemeral: bool = False,
+        sequence: bool = False,
+        protect: bool = False,
+    ) -> Deferred[tuple[str, ZnodeStat]]:
+        """See :meth:`~txmirror.interfaces.ICreateModes.create_and_stat`."""
+        flags = (CreateFlag.EPHEMERAL if ephemeral else 0) | (CreateFlag.SEQUENCE if sequence else 0)
+        check_bytes(data)
+
+        def send(path: str) -> Deferred[tuple[str, ZnodeStat]]:
+            request = Create2Request(self._asker.valid(path, sequence=sequence), data, tuple(acl), flags)
+            return self._asker.ask(request, path, self._decode_path_and_stat)
+
+        if not protect:
+            return send(path)
+        return self._protect(path, sequence, ephemeral, send, lambda path, stat: (path, stat))
+
+    def create_container(
+        self, path: str, data: bytes = b"", acl: Sequence[ACL] = OPEN_ACL
+    ) -> Deferred[tuple[str, ZnodeStat]]:
+        """See :meth:`~txmirror.interfaces.ICreateModes.create_container`."""
+        request = CreateContainerRequest(self._asker.valid(path), check_bytes(data), tuple(acl), CreateFlag.CONTAINER)
+        return self._asker.ask(request, path, self._decode_path_and_stat)
+
+    def create_with_ttl(
+        self, path: str, data: bytes = b"", acl: Sequence[ACL] = OPEN_ACL, *, ttl: float, sequence: bool = False
+    ) -> Deferred[tuple[str, ZnodeStat]]:
+        """See :meth:`~txmirror.interfaces.ICreateModes.create_with_ttl`."""
+        if not 0.001 <= ttl <= _LONGEST_TTL:
+            raise ValueError(f"a time to live is from 0.001 to {_LONGEST_TTL} seconds, not {ttl!r}")
+        flags = CreateFlag.TTL_SEQUENCE if sequence else CreateFlag.TTL
+        full = self._asker.valid(path, sequence=sequence)
+        request = CreateTTLRequest(full, check_bytes(data), tuple(acl), flags, round(ttl * 1000))
+        return self._asker.ask(request, path, self._decode_path_and_stat)
+
+    def _protect(
+        self,
+        path: str,
+        sequence: bool,
+        ephemeral: bool,
+        send: Callable[[str], Deferred[_T]],
+        found: Callable[[str, ZnodeStat], _T],
+    ) -> Deferred[_T]:
+        paths.validate(path, sequence=sequence)
+        return ProtectedCreate(self._asker, protected(path, self._random), ephemeral, send, found).run()
+
+    def _decode_path(self, cursor: Cursor, zxid: int) -> str:
+        return self._asker.below(PathResponse.decode(cursor).path)
+
+    def _decode_path_and_stat(self, cursor: Cursor, zxid: int) -> tuple[str, ZnodeStat]:
+        path, stat = Create2Response.decode(cursor)
+        return self._asker.below(path), stat

@@ -1,0 +1,105 @@
+"""Watches that fire once: when one stands, of which kind it is, and who waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from txmirror.client.asking import Asker
+from txmirror.client.watches import WatchSet
+from txmirror.errors import NoNodeException
+from txmirror.types import WatchedEvent
+
+_Table = Callable[[WatchSet], "dict[str, list[Deferred[WatchedEvent]]]"]
+
+
+class OneShot(NamedTuple):
+    """What a read that leaves a watch has to say and do."""
+
+    watch: bool
+    """Whether the server is to set one. Not where a lasting watch on the same path serves for it, which it would
+    destroy."""
+    on_reply: Callable[[int, int], None]
+    """What to do with the reply's error code and zxid."""
+
+
+class OneShots:
+    """Makes the watches that reads leave.
+
+    A watch stands once the reply says so, of the kind that the reply implies. Which table it goes into is looked up only then,
+    because the session may be another one by the time.
+
+    :param asker: whose sessions the watches are in.
+    """
+
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
+        self._sessions = asker.sessions
+
+    def waiter(self, path: str) -> Deferred[WatchedEvent]:
+        """Make what a caller waits for who wants to be told of a change of a node.
+
+        :param path: the node's, with the chroot.
+        """
+        waiter: Deferred[WatchedEvent] = Deferred(
+            lambda cancelled: self._sessions.watches.standing.forget(path, cancelled)
+        )
+        return waiter.addCallback(self._asker.event_below) if self._asker.chroot else waiter
+
+    def data(self, path: str, waiter: Deferred[WatchedEvent] | None = None) -> OneShot:
+        """Watch for changes of a node's data, if there is one."""
+        return self._watch(path, waiter, _data, None)
+
+    def children(self, path: str, waiter: Deferred[WatchedEvent] | None = None) -> OneShot:
+        """Watch for children that come or go, if there is a node."""
+        return self._watch(path, waiter, _child, None)
+
+    def existence(self, path: str, waiter: Deferred[WatchedEvent] | None = None) -> OneShot:
+        """Watch for changes of a node's data, or for its creation."""
+        return self._watch(path, waiter, _data, _exist)
+
+    def _watch(
+        self, path: str, waiter: Deferred[WatchedEvent] | None, present: _Table, missing: _Table | None
+    ) -> OneShot:
+        served = path in self._sessions.watches.lasting
+
+        def answered(err: int, zxid: int) -> None:
+            table = present if not err else missing if err == NoNodeException.code else None
+            if table is None:
+                return
+            watches = self._sessions.watches
+            if served and path not in watches.lasting:
+                # The lasting watch that was to serve has not come about.
+                self._set_later(path, waiter, table, zxid)
+                return
+            waiters = table(watches.standing).setdefault(path, [])
+            if waiter is not None and not waiter.called:
+                waiters.append(waiter)
+
+        return OneShot(not served, answered)
+
+    def _set_later(self, path: str, waiter: Deferred[WatchedEvent] | None, table: _Table, zxid: int) -> None:
+        """Set a watch as of a reply that is here already; a change since then fires it at once."""
+        watches = WatchSet()
+        table(watches)[path] = [] if waiter is None else [waiter]
+
+        def failed(failure: Failure) -> None:
+            if waiter is not None and not waiter.called:
+                waiter.errback(failure)
+
+        self._sessions.set_watches(zxid, watches).addErrback(failed)
+
+
+def _data(watches: WatchSet) -> dict[str, list[Deferred[WatchedEvent]]]:
+    return watches.data
+
+
+def _exist(watches: WatchSet) -> dict[str, list[Deferred[WatchedEvent]]]:
+    return watches.exist
+
+
+def _child(watches: WatchSet) -> dict[str, list[Deferred[WatchedEvent]]]:
+    return watches.child

@@ -1,0 +1,173 @@
+"""Creates whose node can be recognised, so that a lost answer leaves no doubt and no orphan.
+
+The name gets a GUID of its own. When the answer is cut off, the children of the parent are looked through for it: what is
+there was made, what is not there was not. (Curator calls this protection; the name is as it makes it.)
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from random import Random
+from typing import Any, Generic, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from txmirror import paths
+from txmirror.client import replies
+from txmirror.client.asking import Asker
+from txmirror.client.calls import decode_nothing
+from txmirror.errors import (
+    AuthFailedException,
+    ClosingException,
+    ConnectionLossException,
+    NoNodeException,
+    SessionExpiredException,
+    ZooKeeperException,
+)
+from txmirror.types import ZnodeStat
+from txmirror.wire import Cursor, DeleteRequest, ExistsRequest, GetChildren2Request, PathResponse, SyncRequest
+
+_T = TypeVar("_T")
+_Ask = Callable[..., "Deferred[Any]"]
+
+
+def protected(path: str, random: Random) -> str:
+    """Put a GUID before the name of a node.
+
+    :param path: the path, checked.
+    """
+    parent, slash, name = path.rpartition("/")
+    return f"{parent}{slash}_c_{uuid.UUID(int=random.getrandbits(128), version=4)}-{name}"
+
+
+class ProtectedCreate(Generic[_T]):
+    """One such create, from the first request until it is known what became of it.
+
+    :param asker: asks the servers.
+    :param path: the path with the GUID in its name, as the client's user sees it.
+    :param ephemeral: whether the node goes with the session.
+    :param send: sends the create of a path.
+    :param found: makes the result of a node that was found.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        asker: Asker,
+        path: str,
+        ephemeral: bool,
+        send: Callable[[str], Deferred[_T]],
+        found: Callable[[str, ZnodeStat], _T],
+    ) -> None:
+        self._asker = asker
+        self._sessions = asker.sessions
+        self._path = path
+        self._parent = paths.parent_of(path) or "/"
+        self._name = paths.name_of(path)
+        self._ephemeral = ephemeral
+        self._send = send
+        self._found = found
+        self._epoch = 0
+
+    def run(self) -> Deferred[_T]:
+        """Send the create. What comes of it is for the caller; cancelled, it is made undone."""
+        return Deferred.fromCoroutine(self._run())
+
+    async def _run(self) -> _T:
+        try:
+            while True:
+                try:
+                    return await self._send(self._path)
+                except ConnectionLossException as error:
+                    if error.applied is False:
+                        raise
+                    lost = error
+                # Connections come and go within a session. It was told of before this failed.
+                self._epoch = self._sessions.session.epoch
+                made = await self._look_for(lost)
+                if made is not None:
+                    return self._found(*made)
+        except CancelledError:
+            self._epoch = self._sessions.session.epoch
+            self._undo()
+            raise
+        except ConnectionLossException as error:
+            if error.applied is None:
+                self._undo()
+            raise
+
+    async def _look_for(self, lost: ConnectionLossException) -> tuple[str, ZnodeStat] | None:
+        """Find out whether the node was made.
+
+        :param lost: what to fail with if that cannot be found out.
+        :returns: its path and stat; None if it was not made, and never will be.
+        :raises SessionExpiredException: it was not made, or is gone with the session.
+        """
+        while True:
+            try:
+                path = await self._find(self._asker.ask)
+                if path is None:
+                    self._check_session()
+                    return None
+                stat = await self._asker.ask(ExistsRequest(self._asker.valid(path), False), path, replies.decode_stat)
+            except SessionExpiredException:
+                if self._ephemeral or self._sessions.session.epoch != self._epoch:
+                    raise
+                self._epoch += 1
+            except ConnectionLossException as error:
+                if error.applied is False:
+                    raise lost from None
+            except ZooKeeperException:
+                # It may not be looked for, or was there and is gone: somebody else's doing.
+                raise lost from None
+            else:
+                return path, stat
+
+    def _check_session(self) -> None:
+        if self._sessions.session.epoch != self._epoch:
+            # It may still be wanted, but that is for those to say who know of the new session.
+            raise SessionExpiredException(path=self._path)
+
+    async def _find(self, ask: _Ask) -> str | None:
+        """Look for the node in what the leader has, and the server may not have yet."""
+        parent = self._asker.valid(self._parent)
+        try:
+            await ask(SyncRequest(parent), self._parent, _decode_synced)
+            names = await ask(GetChildren2Request(parent, False), self._parent, replies.decode_names)
+        except NoNodeException:
+            return None
+        return next((paths.join(self._parent, name) for name in names if name.startswith(self._name)), None)
+
+    # Nobody waits for the node any more.
+
+    def _undo(self) -> None:
+        if self._epoch:
+            undone = Deferred.fromCoroutine(self._delete())
+            undone.addErrback(lambda failure: self._log.failure("{path} was left behind.", failure, path=self._path))
+
+    async def _delete(self) -> None:
+        while True:
+            try:
+                await self._sessions.when_connected()
+                if self._ephemeral and self._sessions.session.epoch != self._epoch:
+                    return
+                path = await self._find(self._asker.insist)
+                if path is not None:
+                    await self._asker.insist(DeleteRequest(self._asker.valid(path), -1), path, decode_nothing)
+            except (ConnectionLossException, SessionExpiredException):
+                continue
+            except NoNodeException:
+                return
+            except (ClosingException, AuthFailedException):
+                return
+            except ZooKeeperException as error:
+                self._log.error("{path} was left behind: {reason}.", path=self._path, reason=str(error))
+                return
+            return
+
+
+def _decode_synced(cursor: Cursor, zxid: int) -> None:
+    PathResponse.decode(cursor)

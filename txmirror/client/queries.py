@@ -1,0 +1,102 @@
+"""What else a server can be asked: about a session and a subtree, and about the ensemble itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from txmirror.client import replies
+from txmirror.client.asking import Asker
+from txmirror.client.one_shots import OneShots
+from txmirror.errors import ProtocolError
+from txmirror.interfaces import IEnsemble, IQueries
+from txmirror.types import EnsembleConfig, WatchedEvent, ZnodeStat
+from txmirror.wire import (
+    Cursor,
+    GetAllChildrenNumberRequest,
+    GetChildren2Request,
+    GetDataRequest,
+    GetEphemeralsRequest,
+    GetEphemeralsResponse,
+    ReconfigRequest,
+    WhoAmIRequest,
+)
+
+#: Where every server keeps the ensemble's configuration.
+_CONFIG = "/zookeeper/config"
+
+
+@implementer(IQueries, IEnsemble)
+class Queries:
+    """All of :class:`~txmirror.interfaces.IQueries` and :class:`~txmirror.interfaces.IEnsemble`.
+
+    :param asker: asks the servers.
+    :param one_shots: makes watches.
+    """
+
+    def __init__(self, asker: Asker, one_shots: OneShots) -> None:
+        self._asker = asker
+        self._one_shots = one_shots
+
+    def get_children_and_stat(self, path: str) -> Deferred[tuple[list[str], ZnodeStat]]:
+        """See :meth:`~txmirror.interfaces.IQueries.get_children_and_stat`."""
+        request = GetChildren2Request(self._asker.valid(path), False)
+        return self._asker.ask(request, path, replies.decode_names_and_stat)
+
+    def get_ephemerals(self, path: str = "/") -> Deferred[list[str]]:
+        """See :meth:`~txmirror.interfaces.IQueries.get_ephemerals`."""
+        root = self._asker.valid(path)
+
+        def decode(cursor: Cursor, zxid: int) -> list[str]:
+            # The server compares letters, not names: what merely begins alike is not below.
+            ours = [
+                each
+                for each in GetEphemeralsResponse.decode(cursor).ephemerals
+                if root in ("/", each) or each.startswith(root + "/")
+            ]
+            return [self._asker.below(each) for each in ours]
+
+        return self._asker.ask(GetEphemeralsRequest(root), path, decode)
+
+    def count_below(self, path: str) -> Deferred[int]:
+        """See :meth:`~txmirror.interfaces.IQueries.count_below`."""
+        return self._asker.ask(GetAllChildrenNumberRequest(self._asker.valid(path)), path, replies.decode_number)
+
+    def who_am_i(self) -> Deferred[list[tuple[str, str]]]:
+        """See :meth:`~txmirror.interfaces.IQueries.who_am_i`."""
+        return self._asker.ask(WhoAmIRequest(), None, replies.decode_identities)
+
+    def get_config(self) -> Deferred[tuple[EnsembleConfig, ZnodeStat]]:
+        """See :meth:`~txmirror.interfaces.IEnsemble.get_config`."""
+        return self._asker.ask(GetDataRequest(_CONFIG, False), _CONFIG, _decode_config)
+
+    def get_config_and_watch(self) -> tuple[Deferred[tuple[EnsembleConfig, ZnodeStat]], Deferred[WatchedEvent]]:
+        """See :meth:`~txmirror.interfaces.IEnsemble.get_config_and_watch`."""
+        waiter = self._one_shots.waiter(_CONFIG)
+        watch, on_reply = self._one_shots.data(_CONFIG, waiter)
+        return self._asker.ask(GetDataRequest(_CONFIG, watch), _CONFIG, _decode_config, on_reply=on_reply), waiter
+
+    def reconfig(
+        self,
+        *,
+        joining: Sequence[str] = (),
+        leaving: Sequence[int] = (),
+        members: Sequence[str] = (),
+        version: int = -1,
+    ) -> Deferred[tuple[EnsembleConfig, ZnodeStat]]:
+        """See :meth:`~txmirror.interfaces.IEnsemble.reconfig`."""
+        if bool(members) is bool(joining or leaving):
+            raise ValueError("either servers join or leave, or all members are named anew")
+        come, go, all_ = (",".join(map(str, each)) or None for each in (joining, leaving, members))
+        request = ReconfigRequest(come, go, all_, version)
+        return self._asker.ask(request, _CONFIG, _decode_config)
+
+
+def _decode_config(cursor: Cursor, zxid: int) -> tuple[EnsembleConfig, ZnodeStat]:
+    data, stat = replies.decode_data(cursor, zxid)
+    try:
+        return EnsembleConfig.parse(data), stat
+    except ValueError as error:
+        raise ProtocolError(str(error)) from None

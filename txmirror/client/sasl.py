@@ -1,0 +1,107 @@
+"""SASL: proving who the client is, before a server does anything else for it.
+
+ZooKeeper speaks the mechanism DIGEST-MD5 (RFC 2831), whose words the package pure-sasl finds.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from txmirror.client.calls import Call
+from txmirror.errors import AuthFailedException, ClosingException, ConnectionLossException, ZooKeeperException
+from txmirror.wire import Cursor, SaslRequest, SaslResponse
+
+
+@attrs.frozen
+class DigestMD5:
+    """A name and a password for the mechanism DIGEST-MD5. It needs ``pip install txmirror[sasl]``.
+
+    :raises ImportError: the package pure-sasl is missing.
+    """
+
+    username: str
+    password: str = attrs.field(repr=False)
+    service: str = "zookeeper"
+    """What the server calls its service."""
+    host: str = "zk-sasl-md5"
+    """What the server calls itself; all ZooKeeper servers use this name."""
+
+    def __attrs_post_init__(self) -> None:
+        if importlib.util.find_spec("puresasl") is None:
+            raise ImportError("SASL needs the package pure-sasl: pip install 'txmirror[sasl]'")
+
+    def begin(self) -> Exchange:
+        """Begin to prove it to one server."""
+        return Exchange(self)
+
+
+class Exchange:
+    """What is said to one server, word by word.
+
+    :param credentials: who the client is.
+    """
+
+    def __init__(self, credentials: DigestMD5) -> None:
+        from puresasl.client import SASLClient  # noqa: PLC0415 - an extra
+
+        self._mechanism: Any = SASLClient(
+            credentials.host,
+            credentials.service,
+            mechanism="DIGEST-MD5",
+            username=credentials.username,
+            password=credentials.password,
+            # What follows is not to be signed or sealed: ZooKeeper cannot.
+            qops=[b"auth"],
+        )
+
+    def first(self) -> bytes:
+        """Give what to begin with: nothing, so that the server makes its challenge."""
+        return b""
+
+    def answer(self, challenge: bytes | None) -> bytes | None:
+        """Give what to say next; None if all is said, and the server has proved that it knows the password too.
+
+        :raises AuthFailedException: the server has not, or it says what makes no sense.
+        """
+        if challenge is None:
+            raise AuthFailedException("the server does not do SASL")
+        try:
+            said: bytes | None = self._mechanism.process(challenge)
+        except Exception as error:
+            # pure-sasl raises whatever its parser stumbles over.
+            raise AuthFailedException(f"SASL failed: {type(error).__name__}: {error}") from None
+        if said is None and not self._mechanism.complete:
+            raise AuthFailedException("SASL failed: the server's challenge is empty")
+        return said
+
+
+def prove(credentials: DigestMD5, send: Callable[[Call[Any]], None]) -> Deferred[None]:
+    """Prove to a server who the client is, as the first thing on a connection.
+
+    :param send: sends a request on it.
+    :returns: fails with :exc:`AuthFailedException`, or with :exc:`ConnectionLossException` where it was cut off.
+    """
+    return Deferred.fromCoroutine(_prove(credentials.begin(), send))
+
+
+async def _prove(exchange: Exchange, send: Callable[[Call[Any]], None]) -> None:
+    word: bytes | None = exchange.first()
+    while word is not None:
+        call = Call(SaslRequest(word), None, _decode_token)
+        heard = call.waited_for()
+        send(call)
+        try:
+            word = exchange.answer(await heard)
+        except (AuthFailedException, ClosingException, ConnectionLossException):
+            raise
+        except ZooKeeperException as error:
+            raise AuthFailedException(f"SASL was refused: {error}") from None
+
+
+def _decode_token(cursor: Cursor, zxid: int) -> bytes | None:
+    return SaslResponse.decode(cursor).token

@@ -1,0 +1,84 @@
+"""TLS around the way to a server, as Twisted and pyOpenSSL do it. It needs the packages of the extra ``tls``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import service_identity  # noqa: F401 - without it Twisted would check names but roughly
+from OpenSSL import crypto
+from twisted.internet import ssl
+from twisted.internet.endpoints import wrapClientTLS
+from twisted.internet.interfaces import IStreamClientEndpoint
+
+_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+
+
+class TLSEndpoints:
+    """Puts TLS around the way to a server. For the arguments see :class:`~txmirror.client.TLS`.
+
+    :raises ValueError: a file cannot be read, or is not what it should be; the message quotes its name.
+    """
+
+    def __init__(
+        self,
+        authority: str | Path | None,
+        certificate: str | Path | None,
+        key: str | Path | None,
+        check_names: bool,
+    ) -> None:
+        if certificate is None and key is not None:
+            raise ValueError(f"there is a key, {str(key)!r}, and no certificate")
+        self._check_names = check_names
+        self._options: dict[str, Any] = {"trustRoot": ssl.platformTrust()}
+        if authority is not None:
+            self._options["trustRoot"] = ssl.trustRootFromCertificates(_certificates(authority))
+        if certificate is not None:
+            own, *chain = _certificates(certificate)
+            self._options["certificate"] = own.original
+            self._options["extraCertChain"] = [each.original for each in chain]
+            self._options["privateKey"] = _key(key or certificate)
+            try:
+                ssl.CertificateOptions(**self._options).getContext()
+            except Exception as error:
+                # OpenSSL has exceptions of its own for each of its parts.
+                raise ValueError(f"{str(certificate)!r} and its key do not belong together: {error}") from None
+
+    def __call__(self, host: str, endpoint: IStreamClientEndpoint) -> IStreamClientEndpoint:
+        """Give the endpoint that speaks TLS with ``host`` over another."""
+        if self._check_names:
+            creator = ssl.optionsForClientTLS(host, extraCertificateOptions=self._options)
+        else:
+            creator = ssl.CertificateOptions(**self._options)
+        wrapped: IStreamClientEndpoint = wrapClientTLS(creator, endpoint)
+        return wrapped
+
+
+def _read(path: str | Path) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{str(path)!r} cannot be read: {error}") from None
+
+
+def _certificates(path: str | Path) -> Sequence[Any]:
+    found = []
+    for part in _read(path).split(_BEGIN)[1:]:
+        body, end, _ = part.partition(_END)
+        try:
+            found.append(ssl.Certificate.loadPEM((_BEGIN + body + end).encode()))
+        except Exception as error:
+            raise ValueError(f"{str(path)!r} has a certificate that cannot be read: {error}") from None
+    if not found:
+        raise ValueError(f"{str(path)!r} has no certificate in PEM")
+    return found
+
+
+def _key(path: str | Path) -> Any:
+    text = _read(path)
+    try:
+        # With no password OpenSSL would ask for that of an encrypted key on the terminal.
+        return crypto.load_privatekey(crypto.FILETYPE_PEM, text.encode(), passphrase=b"")
+    except Exception:
+        raise ValueError(f"{str(path)!r} has no key in PEM, or one that is encrypted") from None
