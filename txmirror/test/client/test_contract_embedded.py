@@ -15,7 +15,7 @@ from txmirror.test.client.contract import (
     ContractServer,
     ReconnectionContract,
 )
-from txmirror.test.integration.proxy import Proxy
+from txmirror.testing import FaultProxy
 
 
 class Embedded:
@@ -24,7 +24,7 @@ class Embedded:
     def __init__(self, reactor: Any) -> None:
         self.server = EmbeddedServer(reactor)
         host: Any = self.server.listen().getHost()
-        self._proxy = Proxy(reactor, host.port)
+        self._proxy = FaultProxy(host.port, reactor=reactor)
 
     @property
     def address(self) -> str:

@@ -16,8 +16,8 @@ from txmirror.test.client.contract import (
     ContractServer,
     ReconnectionContract,
 )
-from txmirror.test.integration.proxy import Proxy
 from txmirror.test.zookeeper import ZooKeeperProcess, shared_server
+from txmirror.testing import FaultProxy
 
 
 class Shared:
@@ -26,7 +26,7 @@ class Shared:
     def __init__(self, reactor: Any, process: ZooKeeperProcess) -> None:
         self._reactor = reactor
         self._process = process
-        self._proxy = Proxy(reactor, process.port)
+        self._proxy = FaultProxy(process.port, reactor=reactor)
 
     @property
     def address(self) -> str:

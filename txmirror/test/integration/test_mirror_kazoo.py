@@ -14,8 +14,8 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from txmirror.mirror import Existence, Mirror, MirrorState, Node
-from txmirror.test.integration.proxy import Proxy
 from txmirror.test.zookeeper import ZooKeeperProcess, shared_server
+from txmirror.testing import FaultProxy
 from txmirror.types import ZnodeStat
 
 # Its complaints about the server that is killed are no news.
@@ -37,7 +37,7 @@ class MirrorTestCase(TestCase):
 
         self.clock = IReactorTime(reactor)
         self.server = server
-        self.proxy = Proxy(reactor, server.port)
+        self.proxy = FaultProxy(server.port, reactor=reactor)
         self.addCleanup(self.proxy.close)
         self.kazoo = KazooClient(server.address, timeout=10.0)
         self.addCleanup(self.end_kazoo)
