@@ -20,6 +20,7 @@ import contextlib
 import functools
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -28,15 +29,17 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 from unittest import SkipTest
 
-__all__ = ["ServerFailed", "ZooKeeperProcess", "check_available", "shared_server"]
+__all__ = ["JVM_OPTIONS", "ServerFailed", "ZooKeeperProcess", "check_available", "free_ports", "shared_server"]
 
 _POLICY = "TXMIRROR_ZOOKEEPER"
 _JAR = Path("/usr/share/java/zookeeper.jar")
 # slf4j-simple first, or the server logs nothing.
 _CLASS_PATH = f"/usr/share/java/slf4j-simple.jar:{_JAR}:/usr/share/java/*"
-_JVM_OPTIONS = (
+#: Java's options for a quick start.
+JVM_OPTIONS = (
     "-Xmx512m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
@@ -102,19 +105,29 @@ class ZooKeeperProcess:
 
     It grants sessions of 1 to 10 seconds. Whoever makes one calls :meth:`cleanup` in the end.
 
-    :param jvm_options: Java's options; those for a quick start if not given.
+    :param jvm_options: Java's options; ``(*JVM_OPTIONS, "-Dmore=of them")`` adds to those for a quick start.
+    :param configuration: lines for ``zoo.cfg``, after those that every server here has.
+    :ivar port: where it listens for clients, without TLS.
+    :ivar home: the server's folder, where files that ``configuration`` and ``jvm_options`` name may be put before
+        :meth:`start`; :meth:`cleanup` removes it.
+    :ivar configuration: the lines as given; a list, which may be added to until the first :meth:`start`.
+    :ivar jvm_options: Java's options, likewise.
     :raises SkipTest: see :func:`check_available`.
     :raises ServerFailed: it is required and not installed.
     """
 
-    def __init__(self, jvm_options: Sequence[str] = _JVM_OPTIONS) -> None:
+    _serving_modes: ClassVar[frozenset[str]] = frozenset({"standalone"})
+
+    def __init__(self, jvm_options: Sequence[str] = JVM_OPTIONS, configuration: Sequence[str] = ()) -> None:
         check_available()
-        self._jvm_options = tuple(jvm_options)
-        self.port = _free_port()
-        self._home = Path(tempfile.mkdtemp(prefix="txmirror-zookeeper-"))
-        self._data = self._home / "data"
-        self._log = self._home / "server.log"
+        self.jvm_options = list(jvm_options)
+        self.configuration = list(configuration)
+        (self.port,) = free_ports(1)
+        self.home = Path(tempfile.mkdtemp(prefix="txmirror-zookeeper-"))
+        self._data = self.home / "data"
+        self._log = self.home / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._paused = False
 
     @property
     def address(self) -> str:
@@ -126,22 +139,53 @@ class ZooKeeperProcess:
         """Whether the process is alive, paused or not."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def paused(self) -> bool:
+        """Whether the process is alive, and was paused."""
+        return self.running and self._paused
+
     def start(self) -> None:
         """Start the server on the data that it has, and wait until it serves.
 
         :raises ServerFailed: it ended, or did not serve within 30 seconds. It is not left running.
         """
+        self.launch()
+        self.wait_until_serving()
+
+    def launch(self) -> None:
+        """Start the server on the data that it has, without waiting."""
         assert not self.running, "the server runs already"
         self._data.mkdir(exist_ok=True)
-        configuration = self._home / "zoo.cfg"
-        configuration.write_text(_CONFIGURATION.format(data=self._data, port=self.port))
+        configuration = self.home / "zoo.cfg"
+        # Where there is one, it is the server's own: it keeps there what its ensemble was changed to.
+        if not configuration.exists():
+            common = _CONFIGURATION.format(data=self._data, port=self.port)
+            configuration.write_text(common + "".join(f"{line}\n" for line in self.configuration))
         main_class = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-        command = ["java", *self._jvm_options, "-cp", _CLASS_PATH, main_class, str(configuration)]
+        command = ["java", *self.jvm_options, "-cp", _CLASS_PATH, main_class, str(configuration)]
+        self._paused = False
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                command, cwd=self._home, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                command, cwd=self.home, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
             )
-        self._wait_until_serving(self._process)
+
+    def wait_until_serving(self) -> None:
+        """Wait until the server serves that was launched.
+
+        :raises ServerFailed: as :meth:`start`.
+        """
+        assert self._process is not None, "the server was not launched"
+        process, deadline = self._process, time.monotonic() + _START_TIMEOUT
+        while process.poll() is None and time.monotonic() < deadline:
+            if self._serves():
+                return
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.05)
+        ended = process.poll()
+        if ended is None:
+            self.kill()
+        what = "did not serve in time" if ended is None else f"ended with status {ended}"
+        raise ServerFailed(f"ZooKeeper {what}; its log ends with:\n{self._log_tail()}")
 
     def stop(self) -> None:
         """Ask the server to end (SIGTERM) and wait until it has; its data stays."""
@@ -167,15 +211,19 @@ class ZooKeeperProcess:
     def pause(self) -> None:
         """Stall the server (SIGSTOP): its connections stay open, and nothing is answered until :meth:`resume`."""
         self._running_process().send_signal(signal.SIGSTOP)
+        self._paused = True
 
     def resume(self) -> None:
         """Let a paused server go on (SIGCONT)."""
         self._running_process().send_signal(signal.SIGCONT)
+        self._paused = False
 
     def wipe(self) -> None:
         """Forget all data of a server that is stopped: the next start is a new history, whose zxids begin again."""
         assert not self.running, "only a stopped server's data can be wiped"
         shutil.rmtree(self._data, ignore_errors=True)
+        for kept in self.home.glob("zoo.cfg*"):
+            kept.unlink()
 
     def four_letter(self, word: str) -> str:
         """Ask one of the server's four-letter words.
@@ -186,6 +234,18 @@ class ZooKeeperProcess:
             connection.sendall(word.encode("ascii"))
             with connection.makefile("rb") as answer:
                 return answer.read().decode("utf-8")
+
+    @property
+    def mode(self) -> str | None:
+        """What the server says that it is: ``standalone``, ``leader``, ``follower`` or ``read-only``; None while it does not
+        serve.
+        """
+        try:
+            answer = self.four_letter("srvr") if self.running and not self._paused else ""
+        except OSError:
+            return None
+        found = re.search(r"^Mode: (\S+)$", answer, re.MULTILINE)
+        return None if found is None else found[1]
 
     def sessions(self) -> set[int]:
         """The ids of the sessions that are alive, those of clients that are gone but not yet timed out among them.
@@ -199,32 +259,18 @@ class ZooKeeperProcess:
         """End the process if it runs, and remove all files. May be called twice."""
         if self.running:
             self.kill()
-        shutil.rmtree(self._home, ignore_errors=True)
+        shutil.rmtree(self.home, ignore_errors=True)
 
     def _running_process(self) -> subprocess.Popen[bytes]:
         process = self._process
         assert process is not None and process.poll() is None, "the server does not run"
         return process
 
-    def _wait_until_serving(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + _START_TIMEOUT
-        while process.poll() is None and time.monotonic() < deadline:
-            if self._serves():
-                return
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.05)
-        ended = process.poll()
-        if ended is None:
-            self.kill()
-        what = "did not serve in time" if ended is None else f"ended with status {ended}"
-        raise ServerFailed(f"ZooKeeper {what}; its log ends with:\n{self._log_tail()}")
-
     def _serves(self) -> bool:
         # `ruok` is answered before the server serves; `srvr` then says that it does not yet. The folder in `conf` shows
         # that it is this server which answers, and not another that took the port.
         try:
-            serving = self.four_letter("srvr").startswith("Zookeeper version")
-            return serving and str(self._data) in self.four_letter("conf")
+            return self.mode in self._serving_modes and str(self._data) in self.four_letter("conf")
         except OSError:
             return False
 
@@ -232,12 +278,19 @@ class ZooKeeperProcess:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-30:])
 
 
-def _free_port() -> int:
+def free_ports(count: int) -> list[int]:
+    """Find free ports on loopback, each another.
+
+    :raises ServerFailed: there are too few in a hundred tries.
+    """
+    found: list[int] = []
     for port in random.sample(_PORTS, 100):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return port
-    raise ServerFailed("no free port on loopback in a hundred tries")
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise ServerFailed(f"{len(found)} free ports on loopback in a hundred tries, and not {count}")

@@ -7,7 +7,8 @@ from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txmirror.test.zookeeper import ServerFailed, ZooKeeperProcess, check_available, shared_server
+from txmirror.test.ensemble import SUPERUSER, shared_ensemble
+from txmirror.test.zookeeper import JVM_OPTIONS, ServerFailed, ZooKeeperProcess, check_available, shared_server
 
 
 class AvailabilityTests(SynchronousTestCase):
@@ -119,4 +120,56 @@ class ZooKeeperProcessTests(SynchronousTestCase):
         server.cleanup()
         server.cleanup()
         self.assertFalse(server.running)
-        self.assertFalse(server._home.exists())
+        self.assertFalse(server.home.exists())
+
+    def test_more_configuration(self) -> None:
+        """Lines of configuration and options of Java's are added to what every server has."""
+        server = ZooKeeperProcess((*JVM_OPTIONS, "-Duser.name=somebody"), ["maxSessionTimeout=77000"])
+        self.addCleanup(server.cleanup)
+        server.start()
+        self.assertIn("maxSessionTimeout=77000", server.four_letter("conf"))
+        self.assertIn("user.name=somebody", server.four_letter("envi"))
+        self.assertEqual(server.mode, "standalone")
+
+
+class ZooKeeperEnsembleTests(SynchronousTestCase):
+    def test_members(self) -> None:
+        """Three servers serve, one of which leads; when it is killed another does, and it comes back to follow."""
+        ensemble = shared_ensemble()
+        self.addCleanup(ensemble.heal)
+        leader = ensemble.leader()
+        self.assertEqual(len(ensemble.followers()), 2)
+        leader.kill()
+        self.assertIsNone(leader.mode)
+        successor = ensemble.leader()
+        self.assertIsNot(successor, leader)
+        leader.start()
+        self.assertEqual(leader.mode, "follower")
+
+    def test_heal(self) -> None:
+        """Servers that are paused go on, and those that are gone are back, whichever they are."""
+        ensemble = shared_ensemble()
+        paused, killed = ensemble.followers()
+        paused.pause()
+        self.assertEqual((paused.running, paused.paused, paused.mode), (True, True, None))
+        killed.kill()
+        ensemble.heal()
+        self.assertEqual(sorted(str(member.mode) for member in ensemble.members), ["follower", "follower", "leader"])
+
+    def test_reconfiguration(self) -> None:
+        """The superuser can change the ensemble."""
+        from kazoo.client import KazooClient
+
+        ensemble = shared_ensemble()
+        self.addCleanup(ensemble.heal)
+        client = KazooClient(ensemble.leader().address, timeout=4.0)
+        client.start(timeout=10)
+        try:
+            client.add_auth("digest", SUPERUSER.decode("ascii"))
+            left = ensemble.followers()[0]
+            client.reconfig(joining=None, leaving=str(left.number), new_members=None)
+            data, _ = client.reconfig(joining=f"server.{left.number}={left.server}", leaving=None, new_members=None)
+        finally:
+            client.stop()
+            client.close()
+        self.assertIn(left.server.encode("ascii"), data)
