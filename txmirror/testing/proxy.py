@@ -31,7 +31,7 @@ class FaultProxy:
     told to.
 
     It needs a real reactor. Everything here takes effect at once, on the connections that are there and on those to come,
-    unless it says otherwise. What a method cuts can come back at once, if the door is open; only :meth:`cut` shuts it.
+    unless it says otherwise. Who was cut off can come back at once; only :meth:`cut` and :meth:`shut` shut the door.
 
     :param port: where the server listens.
     :param reactor: the reactor; the global one if None.
@@ -79,8 +79,15 @@ class FaultProxy:
 
     def cut(self) -> None:
         """Abort every connection, and turn away whoever comes (accept and close), until :meth:`open`."""
-        self._door = _Door.SHUT
+        self.shut()
         self.drop()
+
+    def shut(self) -> None:
+        """Turn away whoever comes, until :meth:`open`. Connections that are there go on.
+
+        A fault that strikes once leaves the door as it is; so that nobody comes back after it, let its Deferred call this.
+        """
+        self._door = _Door.SHUT
 
     def drop(self) -> None:
         """Abort every connection on both sides, with what was on its way. Whoever comes is received as before."""
@@ -243,7 +250,7 @@ class FaultProxy:
         self._relays.remove(relay)
 
     @property
-    def shut(self) -> bool:
+    def turns_away(self) -> bool:
         """Whether comers are turned away."""
         return self._door is _Door.SHUT
 
@@ -300,4 +307,4 @@ class _Clients(ServerFactory):
 
     def buildProtocol(self, addr: object) -> Protocol | None:
         """Receive a client, or turn it away."""
-        return None if self._proxy.shut else Relay(self._reactor, self._proxy).client
+        return None if self._proxy.turns_away else Relay(self._reactor, self._proxy).client

@@ -26,11 +26,11 @@ class Shared:
     def __init__(self, reactor: Any, process: ZooKeeperProcess) -> None:
         self._reactor = reactor
         self._process = process
-        self._proxy = FaultProxy(process.port, reactor=reactor)
+        self.proxy = FaultProxy(process.port, reactor=reactor)
 
     @property
     def address(self) -> str:
-        return self._proxy.address
+        return self.proxy.address
 
     @property
     def direct_address(self) -> str:
@@ -40,22 +40,22 @@ class Shared:
         return deferToThread(self._process.sessions)
 
     def disconnect(self) -> Deferred[None]:
-        self._proxy.cut()
+        self.proxy.cut()
         return succeed(None)
 
     def reconnect(self) -> Deferred[None]:
-        self._proxy.open()
+        self.proxy.open()
         return succeed(None)
 
     async def expire(self, session_id: int) -> None:
         """Keep the client away until the server has given its session up."""
-        self._proxy.cut()
+        self.proxy.cut()
         while session_id & 0xFFFFFFFFFFFFFFFF in await self.sessions():
             await deferLater(self._reactor, 0.1)
-        self._proxy.open()
+        self.proxy.open()
 
     def stop(self) -> Deferred[Any]:
-        return self._proxy.close()
+        return self.proxy.close()
 
 
 class Own:

@@ -320,6 +320,15 @@ class DoorTests(ProxyTestCase):
         await server.when_has(b"stat")
         self.assertEqual(self.proxy.accepted, 2)
 
+    async def test_shut(self) -> None:
+        """Comers are turned away, and who is there stays."""
+        client, server = await self.pair()
+        self.proxy.shut()
+        away = await self.connect()
+        await away.when_lost()
+        client.send(b"stat")
+        await server.when_has(b"stat")
+
     async def test_drop(self) -> None:
         """Every connection breaks, and comers are let in."""
         client, server = await self.pair()
@@ -579,8 +588,9 @@ class CutTests(ProxyTestCase):
     async def test_struck_within(self) -> None:
         """Whoever waits for a fault may shut the door before anybody comes back."""
         client, server = await self.session()
-        self.proxy.cut_after_event().addCallback(lambda _: self.proxy.cut())
+        self.proxy.cut_after_event().addCallback(lambda _: self.proxy.shut())
         server.send(reply(EVENT_XID))
         await client.when_lost()
+        self.assertEqual(client.data, reply(EVENT_XID))
         away = await self.connect()
         await away.when_lost()
