@@ -43,6 +43,13 @@ class Restless(InOrder):
         return a
 
 
+class Brisk(InOrder):
+    """Draws short pauses only: for tests of what comes after the session may have ended."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return min(b, 0.05)
+
+
 class Closer(Protocol):
     """Goes on with somebody's session, only to end it.
 

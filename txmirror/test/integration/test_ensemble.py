@@ -1,0 +1,184 @@
+"""The native client at a real ensemble that loses a server, its leader, or its quorum.
+
+The rules are those of ``docs/rules.rst``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.threads import deferToThread
+
+from txmirror.errors import ConnectionLossException
+from txmirror.test.client.contract import ContractServer, run
+from txmirror.test.ensemble import ZooKeeperEnsemble, ZooKeeperMember, shared_ensemble
+from txmirror.test.integration.faults import HurtCase
+from txmirror.types import EventType, SessionState, WatchedEvent
+
+
+class Members:
+    """The ensemble, with its leader first or last for clients."""
+
+    def __init__(self, ensemble: ZooKeeperEnsemble, order: list[ZooKeeperMember]) -> None:
+        self._ensemble = ensemble
+        self.address = ",".join(member.address for member in order)
+        self.direct_address = self.address
+
+    async def sessions(self) -> set[int]:
+        leader = await deferToThread(self._ensemble.leader)
+        sessions: set[int] = await deferToThread(leader.sessions)
+        return sessions
+
+    async def disconnect(self) -> None:
+        raise NotImplementedError
+
+    async def reconnect(self) -> None:
+        raise NotImplementedError
+
+    async def expire(self, session_id: int) -> None:
+        raise NotImplementedError
+
+
+class EnsembleTests(HurtCase):
+    """A client that begins at the leader, and another that begins at a follower."""
+
+    timeout = 60
+    # Longer than a quorum takes to come back, after which the sessions begin their whole time anew.
+    session_timeout = 6.0
+
+    async def start_server(self) -> ContractServer:
+        self.ensemble: ZooKeeperEnsemble = await deferToThread(shared_ensemble)
+        self.addCleanup(deferToThread, self.ensemble.heal)
+        self.leader = await deferToThread(self.ensemble.leader)
+        self.followers = [member for member in self.ensemble.members if member is not self.leader]
+        return Members(self.ensemble, [self.leader, *self.followers])
+
+    async def _set_up(self) -> None:
+        await super()._set_up()
+        self.other = self.client_of(",".join(member.address for member in [*self.followers, self.leader]))
+        await self.within(self.other.connect())
+
+    async def _clean_up(self) -> None:
+        await deferToThread(self.ensemble.heal)
+        await super()._clean_up()
+
+    async def prepare(self, client: Any, name: str) -> tuple[str, Deferred[WatchedEvent]]:
+        """Give a session something to lose: an ephemeral, and a watch on it."""
+        path = f"{self.root}/{name}"
+        await client.create(path, b"0", ephemeral=True)
+        answer, watch = client.get_and_watch(path)
+        await answer
+        return path, watch
+
+    def queue(self, client: Any, path: str) -> list[Deferred[Any]]:
+        """Ask for what only succeeds in this order, and in this session's life."""
+        return [client.set(path, b"1", 0), client.set(path, b"2", 1), client.get(path)]
+
+    async def assert_kept(
+        self, client: Any, session: int, watch: Deferred[WatchedEvent], queued: list[Deferred[Any]]
+    ) -> None:
+        """See that a session lives, with what was queued done in it, and the watch fired for that (rules 5 to 8)."""
+        data, stat = (await self.within(gatherResults(queued)))[-1]
+        self.assertEqual((data, stat.version, stat.ephemeralOwner), (b"2", 2, session))
+        self.assertEqual((client.session_id, client.session.epoch), (session, 1))
+        self.assertEqual((await self.within(watch)).type, EventType.CHANGED)
+
+    @run
+    async def test_leader_killed(self) -> None:
+        """The sessions go on at the new leader, whoever they were with; what was sent is unknown, what was not is done."""
+        mine, theirs = self.client.session_id, self.other.session_id
+        path, watch = await self.prepare(self.client, "mine")
+        their_path, their_watch = await self.prepare(self.other, "theirs")
+        suspended = self.feed.when_state(SessionState.SUSPENDED)
+        also_suspended = self.when_at(self.other, SessionState.SUSPENDED)
+        self.leader.pause()
+        pending = self.client.create(f"{self.root}/p")
+        await deferToThread(self.leader.kill)
+        await self.unanswered(pending)
+        await self.within(gatherResults([suspended, also_suspended]))
+        queued = self.queue(self.client, path)
+        their_queued = self.queue(self.other, their_path)
+        await deferToThread(self.ensemble.leader)
+        elected = self.now
+        await self.connected(2)
+        # A server that has just elected may refuse for a moment; then each is tried with its pause.
+        self.assert_within(6 * self.session_timeout / 20, elected)
+        await self.assert_kept(self.client, mine, watch, queued)
+        await self.assert_kept(self.other, theirs, their_watch, their_queued)
+        await self.client.sync(self.root)
+        self.assert_told(WatchedEvent(EventType.CHANGED, path))
+        self.assertEqual(sorted(await self.other.get_children(self.root)), ["mine", "theirs"])
+
+    @run
+    async def test_quorum_lost(self) -> None:
+        """Without a quorum nobody has a session served; when it is back, all go on as they were."""
+        mine, theirs = self.client.session_id, self.other.session_id
+        path, watch = await self.prepare(self.client, "mine")
+        their_path, their_watch = await self.prepare(self.other, "theirs")
+        suspended = self.feed.when_state(SessionState.SUSPENDED)
+        also_suspended = self.when_at(self.other, SessionState.SUSPENDED)
+        # The other client's server is left alone, and has to stop serving.
+        for member in (self.leader, self.followers[1]):
+            await deferToThread(member.kill)
+        await self.within(gatherResults([suspended, also_suspended]))
+        queued = self.queue(self.client, path)
+        their_queued = self.queue(self.other, their_path)
+        await deferToThread(self.ensemble.start)
+        back = self.now
+        await self.connected(2)
+        self.assert_within(6 * self.session_timeout / 20, back)
+        self.assertNotIn(SessionState.LOST, self.feed.states)
+        await self.assert_kept(self.client, mine, watch, queued)
+        await self.assert_kept(self.other, theirs, their_watch, their_queued)
+        await self.client.sync(self.root)
+        self.assert_told(WatchedEvent(EventType.CHANGED, path))
+
+    @run
+    async def test_session_moved(self) -> None:
+        """A session whose server stands still goes on at another; when that one wakes up, it changes nothing any more."""
+        client = self.client_of(",".join(member.address for member in self.followers), session_timeout=2.0)
+        await self.within(client.connect())
+        session = client.session_id
+        path, watch = await self.prepare(client, "moved")
+        began = self.now
+        moved = self.when_at(client, SessionState.CONNECTED)
+        self.followers[0].pause()
+        await self.unanswered(client.set(path, b"lost"))
+        self.assert_within(2.0 * 2 / 3, began)
+        await self.within(moved)
+        # The next server is tried at once, with a third of S for an attempt.
+        self.assert_within(2.0, began)
+        stat = await self.client.exists(path)
+        self.assertEqual((stat.ephemeralOwner, stat.version), (session, 0))
+        disturbed = self.when_at(client, SessionState.SUSPENDED)
+        self.followers[0].resume()
+        await client.set(path, b"new", 0)
+        self.assertEqual((await self.within(watch)).type, EventType.CHANGED)
+        await deferToThread(self.ensemble.heal)
+        # What the server that stood still had not read came from a connection that its session has left.
+        await client.sync(path)
+        data, stat = await client.get(path)
+        self.assertEqual((data, stat.version, stat.ephemeralOwner), (b"new", 1, session))
+        self.assertEqual((client.session_id, client.session.epoch), (session, 1))
+        self.assertFalse(disturbed.called)
+        await self.within(client.close())
+
+    @run
+    async def test_no_server_at_all(self) -> None:
+        """What is asked while every server is away is done when they are back, as long as the session lives."""
+        session = self.client.session_id
+        path, watch = await self.prepare(self.client, "mine")
+        suspended = self.feed.when_state(SessionState.SUSPENDED)
+        await deferToThread(self.ensemble.kill)
+        await self.within(suspended)
+        queued = self.queue(self.client, path)
+        await deferToThread(self.ensemble.start)
+        back = self.now
+        await self.connected(2)
+        self.assert_within(6 * self.session_timeout / 20, back)
+        await self.assert_kept(self.client, session, watch, queued)
+        try:
+            await self.other.sync(self.root)
+        except ConnectionLossException:
+            await self.other.sync(self.root)
