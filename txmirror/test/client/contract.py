@@ -403,7 +403,7 @@ class ClientContract(ContractCase):
 
     @run
     async def test_sync(self) -> None:
-        """``sync`` gives the path, also of a missing node."""
+        """``sync`` gives the path, also of a missing node (D6)."""
         for path in ("/", self.root, f"{self.root}/no"):
             self.assertEqual(await self.client.sync(path), path)
 
@@ -616,7 +616,7 @@ class ClientContract(ContractCase):
 
     @run
     async def test_no_watch_on_a_missing_node(self) -> None:
-        """A ``get`` or ``get_children`` on a missing node leaves no watch."""
+        """A ``get`` or ``get_children`` on a missing node leaves no watch (C15)."""
         path = f"{self.root}/a"
         await self.fails(NoNodeException, self.client.read_data(path))
         await self.fails(NoNodeException, self.client.read_children(path))

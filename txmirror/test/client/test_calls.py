@@ -14,7 +14,8 @@ from txmirror.errors import (
     NotEmptyException,
     UnknownServerException,
 )
-from txmirror.test.client.peer import STAT, ClientTestCase, ignore, reply
+from txmirror.test.client.peer import STAT, ClientTestCase, hang_up, ignore, reply, write
+from txmirror.types import SessionState
 from txmirror.wire import DeleteRequest, GetDataRequest, GetDataResponse, Operation
 
 
@@ -196,7 +197,7 @@ class LossTests(ClientTestCase):
     """What becomes of requests when there is no connection."""
 
     def test_in_flight(self) -> None:
-        """Rule 7: a request on the wire when the connection goes fails, and nobody knows whether it was done."""
+        """Rule 7: a request on the wire when the connection goes fails, and nobody knows whether it was done (E1)."""
         client, peer = self.make_connected()
         first, second = client.set("/a", b""), client.delete("/b")
         self.assertEqual(len(peer.packets), 2)
@@ -206,8 +207,22 @@ class LossTests(ClientTestCase):
             self.assertIsNone(error.applied)
             self.assertEqual(error.path, path)
 
+    def test_closed_within_a_frame(self) -> None:
+        """Rule 7: a connection that the server closes in an orderly way, within a reply, is over at once: what waits for
+        an answer fails, and the client connects again (B3)."""
+        client, peer = self.make_connected()
+        first, second = client.get("/a"), client.get("/b")
+        whole = reply(1, GetDataResponse(b"data", STAT))
+        write(peer, whole[:-1])
+        peer.close()
+        for answer in (first, second):
+            self.assertIsNone(self.failureResultOf(answer, ConnectionLossException).value.applied)
+        self.assertEqual(self.states(), [SessionState.CONNECTED, SessionState.SUSPENDED])
+        self.assertEqual(self.reconnect(peer).packets, [])
+        self.assertIs(client.session.state, SessionState.CONNECTED)
+
     def test_never_retried(self) -> None:
-        """Rule 7: what was on the wire is not sent again."""
+        """Rule 7: what was on the wire is not sent again (H1)."""
         client, peer = self.make_connected()
         ignore(client.set("/a", b""))
         self.assertEqual(self.reconnect(peer).packets, [])
@@ -235,7 +250,7 @@ class LossTests(ClientTestCase):
         self.successResultOf(answer)
 
     def test_too_many(self) -> None:
-        """Rule 7: one request more than may wait fails at once, ``applied`` False."""
+        """Rule 7: one request more than may wait fails at once, ``applied`` False (E2)."""
         client = self.make_client(limits=Limits(queued_requests=2))
         for _ in range(2):
             ignore(client.get("/a"))
@@ -243,7 +258,7 @@ class LossTests(ClientTestCase):
         self.assertIs(error.applied, False)
 
     def test_too_long(self) -> None:
-        """Rule 7: a request that has waited too long fails, ``applied`` False, and is never sent."""
+        """Rule 7: a request that has waited too long fails, ``applied`` False, and is never sent (E1, E2)."""
         client = self.make_client(limits=Limits(queued_time=3.0))
         answer = client.get("/a")
         self.pass_time(2.9)
@@ -253,6 +268,18 @@ class LossTests(ClientTestCase):
         ignore(client.connect())
         self.server.peer.accept()
         self.assertEqual(self.server.peer.packets, [])
+
+    def test_too_long_in_spite_of_attempts(self) -> None:
+        """Rule 7: the time for which a request waits is one, and no attempt to connect begins it anew (C17)."""
+        self.server.on_connection = hang_up
+        client = self.make_client(limits=Limits(queued_time=20.0))
+        ignore(client.connect())
+        answer = client.get("/a")
+        self.pass_time(19.9)
+        self.assertGreater(self.server.count, 5)
+        self.assertNoResult(answer)
+        self.pass_time(0.1)
+        self.failureResultOf(answer, ConnectionLossException)
 
     def test_default_bounds(self) -> None:
         """Ten thousand requests may wait, for half a minute."""
@@ -266,7 +293,7 @@ class LossTests(ClientTestCase):
             self.failureResultOf(answer, ConnectionLossException)
 
     def test_cancelled_in_the_queue(self) -> None:
-        """Rule 12: what is cancelled before it was sent never is."""
+        """Rule 12: what is cancelled before it was sent never is (E2)."""
         client = self.make_client()
         first, second, third = client.get("/1"), client.get("/2"), client.get("/3")
         second.cancel()
@@ -280,7 +307,7 @@ class LossTests(ClientTestCase):
         self.successResultOf(third)
 
     def test_cancelled_on_the_wire(self) -> None:
-        """Rule 12: the answer to what is cancelled after it was sent is swallowed, and shifts no other's."""
+        """Rule 12: the answer to what is cancelled after it was sent is swallowed, and shifts no other's (E7)."""
         client, peer = self.make_connected()
         first, second, third = client.get("/1"), client.get("/2"), client.get("/3")
         self.settle()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Callable
 
 from twisted.internet.defer import CancelledError
@@ -136,6 +137,21 @@ class OperationTests(ClientTestCase):
         answer = self.client.sync()
         self.assertEqual(self.peer.answer(SyncRequest, PathResponse("/")), SyncRequest("/"))
         self.assertEqual(self.successResultOf(answer), "/")
+
+    def test_numbers_that_wrap(self) -> None:
+        """Versions travel as they are, negative ones too, and so does the number of a sequence node (H5)."""
+        for version in (-(2**31), -2, -1, 0, 2**31 - 1):
+            written = self.client.set("/a", b"", version)
+            stat = STAT._replace(version=version)
+            self.assertEqual(self.peer.answer(SetDataRequest, StatResponse(stat)).version, version)
+            self.assertEqual(self.successResultOf(written).version, version)
+            deleted = self.client.delete("/a", version)
+            self.assertEqual(self.peer.answer(DeleteRequest).version, version)
+            self.successResultOf(deleted)
+        for number in ("2147483647", "-2147483648", "-000000001"):
+            made = self.client.create("/a-", sequence=True)
+            self.peer.answer(CreateRequest, PathResponse(f"/a-{number}"))
+            self.assertEqual(self.successResultOf(made), f"/a-{number}")
 
     def test_feed_reads(self) -> None:
         """The feed's reads ask for a watch, and carry the zxid in their reply's header."""
@@ -393,7 +409,8 @@ class ListenerTests(ClientTestCase):
         self.assertEqual(told, [WatchedEvent(EventType.CHILD, "/b")])
 
     def test_step_within_a_step(self) -> None:
-        """Every listener is told the steps in the order in which they happened, also where one of them causes the next."""
+        """Every listener is told the steps in the order in which they happened, also where one of them causes the
+        next (F6)."""
         client = self.make_client()
         orders: list[list[SessionState]] = [[], []]
 
@@ -569,14 +586,16 @@ class SecretTests(ClientTestCase):
 
 class ReactorTests(ClientTestCase):
     def test_no_other_reactor(self) -> None:
-        """Rule 14: a client's whole life runs on the reactor that it was given, and touches no other."""
+        """Rule 14: a client's whole life runs on the reactor that it was given, and touches no other (B7)."""
         from twisted.internet import reactor
 
         def refuse(*_: object, **__: object) -> None:
-            raise AssertionError("the global reactor was used")
+            raise AssertionError("the global reactor, or a clock, was used")
 
         for name in ("callLater", "connectTCP", "callInThread", "callFromThread", "seconds"):
             self.patch(reactor, name, refuse)
+        for name in ("time", "monotonic", "perf_counter"):
+            self.patch(time, name, refuse)
         resolver = self.reactor.nameResolver
         assert isinstance(resolver, MemoryResolver)
         resolver.names["zoo"] = ["10.0.0.1"]

@@ -12,6 +12,7 @@ from txmirror.client import Limits, ZooKeeperClient
 from txmirror.errors import ClosingException, SessionExpiredException
 from txmirror.test.client.peer import (
     PASSWORD,
+    SESSION,
     STAT,
     ClientTestCase,
     Peer,
@@ -73,7 +74,7 @@ class ConnectedTests(ClosingTestCase):
         self.assert_gone(client, closed)
 
     def test_nothing_left_when_it_fires(self) -> None:
-        """Rule 13: at the moment when it fires neither a timer nor the connection is left."""
+        """Rule 13: at the moment when it fires neither a timer nor the connection is left (I3)."""
         client, peer = self.make_connected()
         left = self.note_when_gone(client.close())
         peer.answer(CloseSessionRequest)
@@ -81,7 +82,7 @@ class ConnectedTests(ClosingTestCase):
         self.assertEqual(at_once[1], 0)
 
     def test_after_what_was_asked(self) -> None:
-        """Rule 13: what was asked before is answered before."""
+        """Rule 13: what was asked before is answered before (I1)."""
         client, peer = self.make_connected()
         written = client.set("/a", b"x")
         closed = client.close()
@@ -111,7 +112,8 @@ class ConnectedTests(ClosingTestCase):
         self.assert_nothing_left()
 
     def test_silent_server(self) -> None:
-        """Rule 13: with a server that does not answer it takes five seconds; what was on the wire may have happened."""
+        """Rule 13: with a server that does not answer it takes five seconds; what was on the wire may have happened
+        (I1)."""
         client, peer = self.make_connected()
         peer.answers_pings = False
         written = client.set("/a", b"x")
@@ -167,6 +169,24 @@ class ConnectedTests(ClosingTestCase):
         again.answer(CloseSessionRequest)
         self.assert_gone(client, closed)
 
+    def test_cut_off_again_and_again(self) -> None:
+        """Rule 13: however often the answer is cut off, it takes five seconds in all (C17)."""
+        client, _ = self.make_connected()
+
+        def grant(peer: Peer) -> None:
+            write(peer, encode_frame(ConnectResponse(round(S * 1000), SESSION, PASSWORD, False).encode()))
+            self.reactor.callLater(0.2, peer.drop)
+
+        self.server.on_handshake = grant
+        closed = client.close()
+        self.settle()
+        self.server.peer.drop()
+        self.pass_time(4.9)
+        self.assertGreater(self.server.count, 5)
+        self.assertNoResult(closed)
+        self.pass_time(0.2)
+        self.assert_gone(client, closed)
+
     def test_refused(self) -> None:
         """Rule 13: a server that answers it with an error does not keep it from firing in time."""
         client, peer = self.make_connected()
@@ -184,7 +204,7 @@ class ConnectedTests(ClosingTestCase):
         self.assert_gone(client, closed)
 
     def test_watches_fail(self) -> None:
-        """Rule 13: whoever waits for a watch is told that the client was closed."""
+        """Rule 13: whoever waits for a watch is told that the client was closed (C16)."""
         client, peer = self.make_connected()
         _, watch = client.get_and_watch("/a")
         peer.answer(GetDataRequest, DATA)
@@ -192,7 +212,7 @@ class ConnectedTests(ClosingTestCase):
         self.failureResultOf(watch, ClosingException)
 
     def test_everything_fails(self) -> None:
-        """Rule 13: no Deferred is left unfired when it fires."""
+        """Rule 13: no Deferred is left unfired when it fires (I3)."""
         client, peer = self.make_connected()
         peer.answers_pings = False
         _, watch = client.get_and_watch("/a")
@@ -213,7 +233,7 @@ class ConnectedTests(ClosingTestCase):
         self.successResultOf(unsafe)
 
     def test_told_last(self) -> None:
-        """Rule 13: the feed's last word is that the client is closed, told when everything is consistent."""
+        """Rule 13: the feed's last word is that the client is closed, told when everything is consistent (I3)."""
         client, peer = self.make_connected()
         seen: list[tuple[SessionState, int]] = []
         client.add_listener(lambda step: seen.append((client.session.state, client.session_id)))
@@ -227,7 +247,7 @@ class ConnectedTests(ClosingTestCase):
 
 class UnconnectedTests(ClosingTestCase):
     def test_before_connect(self) -> None:
-        """Rule 13: a client that was never connected is closed at once."""
+        """Rule 13: a client that was never connected is closed at once (I2)."""
         client = self.make_client()
         queued = client.get("/a")
         taken = client.add_auth("digest", b"u:p")
@@ -247,7 +267,7 @@ class UnconnectedTests(ClosingTestCase):
         self.failureResultOf(connected, ClosingException)
 
     def test_while_a_resolver_hangs(self) -> None:
-        """Rule 13: it may be called while a name is not even being answered for."""
+        """Rule 13: it may be called while a name is not even being answered for (G5)."""
         resolver = self.reactor.nameResolver
         assert isinstance(resolver, MemoryResolver)
         self.patch(resolver, "resolveHostName", lambda receiver, *_, **__: receiver.resolutionBegan(None))
@@ -317,7 +337,7 @@ class SuspendedTests(ClosingTestCase):
         self.assert_gone(client, closed)
 
     def test_queue_goes_first(self) -> None:
-        """Rule 13: what was queued before is still sent, before the session is ended."""
+        """Rule 13: what was queued before is still sent, before the session is ended (I1)."""
         client, peer = self.make_connected()
         peer.drop()
         queued = client.delete("/a")
@@ -421,7 +441,7 @@ class SuspendedTests(ClosingTestCase):
 
 class AnyMomentTests(ClosingTestCase):
     def test_twice(self) -> None:
-        """Rule 13: a second call waits for the same end."""
+        """Rule 13: a second call waits for the same end (I2)."""
         client, peer = self.make_connected()
         first, second = client.close(), client.close()
         self.assertEqual(peer.operations, [Operation.CLOSE_SESSION])
@@ -430,7 +450,7 @@ class AnyMomentTests(ClosingTestCase):
         self.assert_gone(client, second)
 
     def test_again_afterwards(self) -> None:
-        """Rule 13: a call when all is gone fires at once."""
+        """Rule 13: a call when all is gone fires at once (I2)."""
         client, peer = self.make_connected()
         self.close_fast(client, peer)
         self.assert_gone(client, client.close())

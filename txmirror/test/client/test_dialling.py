@@ -22,7 +22,7 @@ class OrderTests(SynchronousTestCase):
         self.assertEqual([dialler.next_server() for _ in range(6)], first * 2)
 
     def test_shuffled(self) -> None:
-        """Rule 10: clients do not all begin with the same server."""
+        """Rule 10: clients do not all begin with the same server (G4)."""
         begins = {Dialler([A, B, C], Random(seed)).next_server() for seed in range(30)}
         self.assertEqual(begins, {A, B, C})
 
@@ -78,7 +78,7 @@ class PauseTests(SynchronousTestCase):
         self.assertEqual(self.pauses(5000, 10, False)[-1], 5.0)
 
     def test_full_jitter(self) -> None:
-        """Rule 10: pauses are spread from nothing to the longest, so that clients do not come together."""
+        """Rule 10: pauses are spread from nothing to the longest, so that clients do not come together (G2)."""
         dialler = Dialler([A], Random(1))
         for _ in range(30):
             dialler.next_server()

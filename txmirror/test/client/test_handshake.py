@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.protocol import ServerFactory
+
 from txmirror.client import Limits
 from txmirror.test.client.peer import PASSWORD, SESSION, STAT, ClientTestCase, S, ignore, reply
 from txmirror.types import SessionState
@@ -31,14 +36,14 @@ class RequestTests(ClientTestCase):
         self.assertEqual(resumed.hello, ConnectRequest(77, round(S * 1000), SESSION, PASSWORD, False))
 
     def test_highest_zxid(self) -> None:
-        """A handshake tells the highest zxid that was ever seen, not the latest."""
+        """A handshake tells the highest zxid that was ever seen, not the latest (D6)."""
         client, peer = self.make_connected()
         self.show_zxid(client, peer, 77)
         self.show_zxid(client, peer, 60)
         self.assertEqual(self.reconnect(peer, accept=False).hello.lastZxidSeen, 77)
 
     def test_zxid_in_a_new_session(self) -> None:
-        """A handshake for a new session tells the highest zxid too, so that no server that lags behind answers."""
+        """A handshake for a new session tells the highest zxid too, so that no server that lags behind answers (D6)."""
         client, peer = self.make_connected()
         self.show_zxid(client, peer, 77)
         self.reconnect(peer, accept=False).expire()
@@ -48,7 +53,7 @@ class RequestTests(ClientTestCase):
         self.assertEqual(self.server.peer.hello.passwd, bytes(16))
 
     def test_timeout_asked_for_again(self) -> None:
-        """What is asked for is the configured timeout, whatever a server has negotiated before."""
+        """What is asked for is the configured timeout, whatever a server has negotiated before (A9)."""
         client = self.make_client(session_timeout=30.0)
         ignore(client.connect())
         self.server.peer.accept(timeout=4.0)
@@ -63,7 +68,7 @@ class RequestTests(ClientTestCase):
 
 class OrderTests(ClientTestCase):
     def test_nothing_before_the_answer(self) -> None:
-        """Rule 1: nothing but the handshake is sent before its answer has come."""
+        """Rule 1: nothing but the handshake is sent before its answer has come (A6)."""
         client = self.make_client()
         for deferred in (client.connect(), client.get("/a"), client.add_auth("digest", b"u:p"), client.sync()):
             ignore(deferred)
@@ -72,7 +77,7 @@ class OrderTests(ClientTestCase):
         self.assertEqual(self.server.peer.pings, [])
 
     def test_nothing_before_half_an_answer(self) -> None:
-        """Rule 1: a part of the answer is no answer."""
+        """Rule 1: a part of the answer is no answer (A6)."""
         client = self.make_client()
         ignore(client.connect())
         ignore(client.get("/a"))
@@ -83,7 +88,8 @@ class OrderTests(ClientTestCase):
         self.assertIs(client.session.state, SessionState.CONNECTING)
 
     def test_what_follows_the_answer(self) -> None:
-        """Rule 1: after the answer come the identities, then the watches, then what was queued, each in its order."""
+        """Rule 1: after the answer come the identities, then the watches, then what was queued, each in its order
+        (A7)."""
         client, peer = self.make_connected()
         ignore(client.add_auth("digest", b"first:1"))
         peer.answer_auth()
@@ -103,7 +109,7 @@ class OrderTests(ClientTestCase):
         self.assertEqual(self.server.peer.answer_auth().auth, b"second:2")
 
     def test_queued_before_what_is_asked_on_connection(self) -> None:
-        """Rule 1: what a listener asks for when the session stands comes after what was queued before."""
+        """Rule 1: what a listener asks for when the session stands comes after what was queued before (A7)."""
         client = self.make_client()
         ignore(client.get("/queued"))
         client.add_listener(lambda step: ignore(client.get("/listener")))
@@ -127,14 +133,14 @@ class AnswerTests(ClientTestCase):
         self.assertEqual(self.states(), [SessionState.CONNECTED])
 
     def test_without_read_only(self) -> None:
-        """The answer of an old server lacks the last byte, and is an answer all the same."""
+        """The answer of an old server lacks the last byte, and is an answer all the same (A8)."""
         client = self.make_client()
         connected = client.connect()
         self.server.peer.accept(read_only=None)
         self.successResultOf(connected)
 
     def test_split_anywhere(self) -> None:
-        """An answer that comes in two pieces is the same, wherever it is cut."""
+        """An answer that comes in two pieces is the same, wherever it is cut (A8)."""
         for answer in (ACCEPTANCE, ConnectResponse(round(S * 1000), SESSION, PASSWORD, None)):
             frame = encode_frame(answer.encode())
             for cut in range(1, len(frame)):
@@ -175,6 +181,27 @@ class AnswerTests(ClientTestCase):
         client, _ = self.make_connected()
         self.successResultOf(client.connect())
         self.assertEqual(self.server.count, 1)
+
+    def test_one_connection_for_an_attempt(self) -> None:
+        """An attempt is one connection, and what is said on it first is the handshake, in one frame (G9)."""
+        said: list[list[bytes]] = []
+
+        class Listener(TwistedProtocol):
+            def connectionMade(self) -> None:
+                said.append([])
+
+            def dataReceived(self, data: bytes) -> None:
+                said[-1].append(data)
+
+        factory: ServerFactory[Any] = ServerFactory()
+        factory.protocol = Listener
+        self.reactor.listenTCP(2181, factory, interface="10.0.0.9")
+        ignore(self.make_client("10.0.0.9").connect())
+        self.pass_time(S / 3 - 0.1)
+        hello = ConnectRequest(0, round(S * 1000), 0, bytes(16), False)
+        self.assertEqual(said, [[encode_frame(hello.encode())]])
+        self.pass_time(0.2)
+        self.assertEqual(said, [[encode_frame(hello.encode())]] * 2)
 
     def test_connect_twice_at_once(self) -> None:
         """Two calls of ``connect`` wait for the same connection."""

@@ -28,14 +28,14 @@ class PingTests(ClientTestCase):
         return [round(moment - 1000, 3) for moment in peer.pings]
 
     def test_idle(self) -> None:
-        """Rule 6: an idle client pings after each third of the session's timeout, and goes on for ever."""
+        """Rule 6: an idle client pings after each third of the session's timeout, and goes on for ever (B1)."""
         client, peer = self.make_connected()
         self.pass_time(5 * S)
         self.assertEqual(self.since_start(peer), [4.0 * number for number in range(1, 16)])
         self.assertIs(client.session.state, SessionState.CONNECTED)
 
     def test_negotiated(self) -> None:
-        """Rule 6: it is the negotiated timeout that counts."""
+        """Rule 6: it is the negotiated timeout that counts (A9)."""
         client = self.make_client(session_timeout=60.0)
         ignore(client.connect())
         peer = self.server.peer
@@ -44,7 +44,7 @@ class PingTests(ClientTestCase):
         self.assertEqual(self.since_start(peer), [2.0, 4.0, 6.0])
 
     def test_after_a_request(self) -> None:
-        """Rule 6: a request does what a ping does, so that the next ping is a third of the timeout after it."""
+        """Rule 6: a request does what a ping does, so that the next ping is a third of the timeout after it (B1)."""
         client, peer = self.make_connected()
         self.pass_time(3)
         self.show_zxid(client, peer, 5)
@@ -62,12 +62,35 @@ class PingTests(ClientTestCase):
         self.assertEqual(self.since_start(peer), [])
 
     def test_while_events_come(self) -> None:
-        """Rule 6: what comes in does not put pings off: the server counts what it hears, not what it says."""
+        """Rule 6: what comes in does not put pings off: the server counts what it hears, not what it says (B5)."""
         _, peer = self.make_connected()
         for _ in range(36):
             self.pass_time(1)
             peer.event(EventType.CHILD, "/busy")
         self.assertEqual(self.since_start(peer), [4.0 * number for number in range(1, 10)])
+
+    def test_while_a_long_reply_comes(self) -> None:
+        """Rule 6: nor does a reply put pings off that takes its time to come in, nor what goes with it (B5)."""
+        client, peer = self.make_connected()
+        # Its answer stands behind the reply.
+        peer.answers_pings = False
+        answer = client.get("/large")
+        frame = reply(peer.take(GetDataRequest)[0], GetDataResponse(bytes(7000), STAT))
+        for start in range(0, len(frame), 1000):
+            self.assertNoResult(answer)
+            peer.send(frame[start : start + 1000])
+            self.pass_time(0.9)
+        self.assertEqual(len(self.successResultOf(answer)[0]), 7000)
+        peer.pong()
+        self.assertEqual(self.since_start(peer), [4.0])
+        self.assertFalse(peer.lost)
+
+    def test_while_requests_wait(self) -> None:
+        """Rule 6: nor do requests that wait for their answers: the server counts what it hears (B5)."""
+        client, peer = self.make_connected()
+        ignore(client.get("/slow"))
+        self.pass_time(4.1)
+        self.assertEqual(self.since_start(peer), [4.0])
 
     def test_with_a_slow_server(self) -> None:
         """Rule 6: a server that takes its time to answer pings gets them no less often."""
@@ -82,7 +105,7 @@ class PingTests(ClientTestCase):
         self.assertLessEqual(max(gaps), 5.0)
 
     def test_one_at_a_time(self) -> None:
-        """Rule 6: while one ping is unanswered no other is sent."""
+        """Rule 6: while one ping is unanswered no other is sent (B1)."""
         _, peer = self.make_connected()
         peer.answers_pings = False
         self.pass_time(7.9)
@@ -91,7 +114,7 @@ class PingTests(ClientTestCase):
 
 class SilenceTests(ClientTestCase):
     def test_nothing_at_all(self) -> None:
-        """Rule 6: a connection on which nothing at all came for two thirds of the timeout is dead."""
+        """Rule 6: a connection on which nothing at all came for two thirds of the timeout is dead (B1)."""
         client, peer = self.make_connected()
         peer.answers_pings = False
         self.pass_time(7.9)
@@ -111,7 +134,8 @@ class SilenceTests(ClientTestCase):
         self.assertIs(client.session.state, SessionState.CONNECTED)
 
     def test_unanswered_request(self) -> None:
-        """Rule 6: a connection is dead when a request goes unanswered for two thirds of the timeout, while events come."""
+        """Rule 6: a connection is dead when a request goes unanswered for two thirds of the timeout, while events
+        come (B2)."""
         client, peer = self.make_connected()
         self.pass_time(2)
         answer = client.get("/a")
@@ -136,13 +160,37 @@ class SilenceTests(ClientTestCase):
         self.assertTrue(peer.lost)
 
     def test_steady_writer_on_a_half_open_link(self) -> None:
-        """Rule 6: a client that keeps writing into a link that goes nowhere finds out just as soon."""
+        """Rule 6: a client that keeps writing into a link that goes nowhere finds out just as soon (B2)."""
         client, _ = self.make_connected()
         self.reactor.links[0].stall()
         for _ in range(17):
             ignore(client.get("/a"))
             self.pass_time(0.5)
         self.assertIn(SessionState.SUSPENDED, self.states())
+
+    def test_outbound_stalled(self) -> None:
+        """Rule 6: a link that lets nothing out is dead two thirds of the timeout after what went into it first, though
+        events keep coming in (B2)."""
+        for ask in (True, False):
+            client, peer = self.make_connected()
+            began = self.reactor.seconds()
+            self.reactor.links[-1].stall(to_client=False)
+            asked = began
+            answer = client.get("/a") if ask else None
+            if not ask:
+                asked += S / 3
+            while self.reactor.seconds() < asked + S * 2 / 3 - 0.2:
+                self.assertIs(client.session.state, SessionState.CONNECTED)
+                self.pass_time(0.1)
+                peer.event(EventType.CHILD, "/busy")
+            self.assertIs(client.session.state, SessionState.CONNECTED)
+            self.pass_time(0.3)
+            self.assertIs(client.session.state, SessionState.SUSPENDED)
+            if answer is not None:
+                self.assertIsNone(self.failureResultOf(answer, ConnectionLossException).value.applied)
+            self.next_peer(self.server).accept()
+            self.assertIs(client.session.state, SessionState.CONNECTED)
+            self.close_fast(client, self.server.peer)
 
     def test_slow_but_alive(self) -> None:
         """Rule 6: a server that answers each request just in time is alive."""
@@ -177,7 +225,7 @@ class SilenceTests(ClientTestCase):
         self.assertIs(client.session.state, SessionState.CONNECTED)
 
     def test_in_time_for_the_session(self) -> None:
-        """Rule 6: a server that falls silent, and a black hole next in the list, do not cost the session."""
+        """Rule 6: a server that falls silent, and a black hole next in the list, do not cost the session (B4)."""
         self.reactor.black_hole(self.add_server().host, 2181)
         third = self.add_server()
         _, peer = self.make_connected()
@@ -216,15 +264,16 @@ class StallTests(ClientTestCase):
         self.settle()
 
     def test_half(self) -> None:
-        """Rule 6: a reactor that was stuck for half of the timeout keeps its connection."""
+        """Rule 6: a reactor that was stuck for half of the timeout keeps its connection (B6)."""
         self.assert_survives(0.5 * S)
 
     def test_nine_tenths(self) -> None:
-        """Rule 6: one that was stuck for nine tenths of the timeout does not take its own sleep for the server's."""
+        """Rule 6: one that was stuck for nine tenths of the timeout does not take its own sleep for the server's
+        (B6)."""
         self.assert_survives(0.9 * S)
 
     def test_more_than_the_timeout(self) -> None:
-        """Rule 6: nor does one that was stuck for longer than the timeout, if the server still answers."""
+        """Rule 6: nor does one that was stuck for longer than the timeout, if the server still answers (B6)."""
         self.assert_survives(1.5 * S)
 
     def test_idle(self) -> None:
@@ -287,7 +336,7 @@ class StallTests(ClientTestCase):
 
 class AttemptTests(ClientTestCase):
     def test_black_hole(self) -> None:
-        """Rule 6: an attempt at a host that answers nothing is over after a third of the timeout."""
+        """Rule 6: an attempt at a host that answers nothing is over after a third of the timeout (B4)."""
         self.reactor.black_hole(self.server.host, 2181)
         other = self.add_server()
         ignore(self.make_client(session_timeout=6.0).connect())
@@ -315,7 +364,8 @@ class AttemptTests(ClientTestCase):
         self.assertIn("no connection in time", lines[0])
 
     def test_silent_host(self) -> None:
-        """Rule 6: the time for the handshake is in the same limit: a host that accepts and says nothing costs no more."""
+        """Rule 6: the time for the handshake is in the same limit: a host that accepts and says nothing costs no
+        more (B4)."""
         other = self.add_server()
         ignore(self.make_client().connect())
         self.pass_time(3.9)

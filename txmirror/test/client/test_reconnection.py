@@ -34,7 +34,7 @@ class RoundTests(ClientTestCase):
         return [host for _, host in sorted(attempts, key=lambda attempt: attempt[0])]
 
     def test_first_round(self) -> None:
-        """Rule 10: in the first round each server is tried at once after the one before it."""
+        """Rule 10: in the first round each server is tried at once after the one before it (G1, G3)."""
         servers = [self.server, self.add_server(), self.add_server()]
         for server in servers:
             server.on_connection = hang_up
@@ -52,7 +52,8 @@ class RoundTests(ClientTestCase):
         self.assertEqual(len(last.times), 1)
 
     def test_pauses(self) -> None:
-        """Rule 10: from the second round on there are pauses, which grow to five seconds when there is no session."""
+        """Rule 10: from the second round on there are pauses, which grow to five seconds when there is no session
+        (G1)."""
         self.server.on_connection = hang_up
         ignore(self.make_client().connect())
         self.pass_time(30)
@@ -60,7 +61,7 @@ class RoundTests(ClientTestCase):
         self.assertEqual(moments, [0, 0.1, 0.3, 0.7, 1.5, 3.1, 6.3, 11.3, 16.3, 21.3, 26.3])
 
     def test_pauses_while_the_session_may_live(self) -> None:
-        """Rule 10: while the session may live the pauses stay at most half a second; then they grow to five."""
+        """Rule 10: while the session may live the pauses stay at most half a second; then they grow to five (G1)."""
         _, peer = self.make_connected()
         self.pass_time(2 * S)
         self.server.on_connection = hang_up
@@ -88,7 +89,7 @@ class RoundTests(ClientTestCase):
         self.assertGreater(len(first), 11)
 
     def test_shuffled(self) -> None:
-        """Rule 10: which server comes first differs from client to client."""
+        """Rule 10: which server comes first differs from client to client (G4)."""
         servers = [self.server, self.add_server(), self.add_server()]
         for seed in range(20):
             ignore(self.make_client(random=Random(seed)).connect())
@@ -128,7 +129,7 @@ class RoundTests(ClientTestCase):
         self.assertEqual(client.session.epoch, 1)
 
     def test_cycle(self) -> None:
-        """Rule 10: the servers are tried in turn, over and over."""
+        """Rule 10: the servers are tried in turn, over and over (G3)."""
         servers = [self.server, self.add_server(), self.add_server()]
         for server in servers:
             server.on_connection = hang_up
@@ -166,7 +167,7 @@ class NameTests(ClientTestCase):
         self.names = resolver.names
 
     def test_resolved_at_every_try(self) -> None:
-        """Rule 10: a name is resolved again at every try, so that a server may move."""
+        """Rule 10: a name is resolved again at every try, so that a server may move (G5)."""
         self.names["zoo"] = ["10.0.0.1"]
         other = Server(self.reactor, "10.0.0.77")
         client = self.make_client("zoo:2181")
@@ -178,8 +179,20 @@ class NameTests(ClientTestCase):
         other.peer.accept()
         self.assertIs(client.session.state, SessionState.CONNECTED)
 
+    def test_moved_while_connected(self) -> None:
+        """A connection that stands stays where it is when the name comes to mean another address (G6)."""
+        self.names["zoo"] = ["10.0.0.1"]
+        other = Server(self.reactor, "10.0.0.77")
+        client = self.make_client("zoo:2181")
+        ignore(client.connect())
+        self.server.peer.accept()
+        self.names["zoo"] = ["10.0.0.77"]
+        self.pass_time(10 * S)
+        self.assertEqual((self.server.count, other.count), (1, 0))
+        self.assertEqual(self.states(), [SessionState.CONNECTED])
+
     def test_all_addresses(self) -> None:
-        """Rule 10: all addresses of a name are tried, IPv6 among them."""
+        """Rule 10: all addresses of a name are tried, IPv6 among them (G5)."""
         six = Server(self.reactor, "::5")
         self.names["zoo"] = ["10.9.9.9", "10.9.9.8", "::5"]
         client = self.make_client("zoo:2181")
@@ -227,7 +240,7 @@ class NameTests(ClientTestCase):
         self.successResultOf(connected)
 
     def test_no_name_resolvable(self) -> None:
-        """``connect`` fails once no listed name can be resolved, and attempts go on all the same."""
+        """``connect`` fails once no listed name can be resolved, and attempts go on all the same (G5)."""
         client = self.make_client("nowhere:1,nobody:2181")
         connected = client.connect()
         self.settle()

@@ -10,20 +10,27 @@ from txmirror.client import Limits, connection
 from txmirror.errors import (
     AuthFailedException,
     ConnectionLossException,
+    InvalidStateException,
     NoNodeException,
+    OperationTimeoutException,
     ProtocolError,
+    QuotaExceededException,
     ReplyTooLargeException,
+    RequestTimeoutException,
     RequestTooLargeException,
+    SessionMovedException,
+    SystemErrorException,
     ThrottledOpException,
     UnknownServerException,
     ZooServerProblem,
 )
-from txmirror.test.client.peer import STAT, ClientTestCase, Peer, event, ignore, reply
+from txmirror.test.client.peer import STAT, ClientTestCase, Peer, event, ignore, reply, write
 from txmirror.types import EventType, SessionState, WatchedEvent
 from txmirror.wire import (
     AUTH_XID,
     EVENT_XID,
     HARD_FRAME_LIMIT,
+    LAST_XID,
     PING_XID,
     AuthRequest,
     CreateRequest,
@@ -41,6 +48,7 @@ from txmirror.wire import (
 from txmirror.wire.jute import encode_int
 
 DATA = GetDataResponse(b"data", STAT)
+STAT_REPLY = StatResponse(STAT)
 
 
 class OrderTests(ClientTestCase):
@@ -62,7 +70,7 @@ class OrderTests(ClientTestCase):
         self.assertEqual([xid for xid, _ in taken], [1, 2, 3, 4, 5])
 
     def test_event_before_reply(self) -> None:
-        """Rule 3: a watch fires before the reply that shows its change, when both arrive together."""
+        """Rule 3: a watch fires before the reply that shows its change, when both arrive together (D1)."""
         client, peer = self.make_connected()
         order: list[str] = []
         read, watch = client.get_and_watch("/a")
@@ -76,7 +84,7 @@ class OrderTests(ClientTestCase):
         self.assertEqual(order, ["watch", "feed", "reply"])
 
     def test_reply_before_event(self) -> None:
-        """Rule 3: an event that arrives after a reply is told after it."""
+        """Rule 3: an event that arrives after a reply is told after it (D1)."""
         client, peer = self.make_connected()
         order: list[str] = []
         client.add_listener(lambda step: order.append("feed"))
@@ -86,7 +94,7 @@ class OrderTests(ClientTestCase):
         self.assertEqual(order, ["reply", "feed"])
 
     def test_each_fully_before_the_next(self) -> None:
-        """Rule 3: all that follows from one reply has happened before the next is looked at."""
+        """Rule 3: all that follows from one reply has happened before the next is looked at (D1)."""
         client, peer = self.make_connected()
         order: list[str] = []
         client.get("/a").addCallback(lambda _: order.append("first")).addCallback(lambda _: order.append("its end"))
@@ -107,7 +115,7 @@ class OrderTests(ClientTestCase):
         self.assertEqual(answers, [b"b", b"c"])
 
     def test_auth_out_of_order(self) -> None:
-        """Rule 2: the answer to an identity comes when it comes, and takes no other's place."""
+        """Rule 2: the answer to an identity comes when it comes, and takes no other's place (D3)."""
         client, peer = self.make_connected()
         read = client.get("/a")
         taken = client.add_auth("digest", b"user:secret")
@@ -120,7 +128,7 @@ class OrderTests(ClientTestCase):
         self.assertEqual(self.successResultOf(written), STAT)
 
     def test_late_auth(self) -> None:
-        """Rule 2: the answer to an identity may come behind those to later requests."""
+        """Rule 2: the answer to an identity may come behind those to later requests (D3)."""
         client, peer = self.make_connected()
         taken = client.add_auth("digest", b"user:secret")
         read = client.get("/a")
@@ -143,7 +151,7 @@ class OrderTests(ClientTestCase):
         self.successResultOf(second)
 
     def test_pong_between_replies(self) -> None:
-        """Rule 2: the answer to a ping takes no request's place."""
+        """Rule 2: the answer to a ping takes no request's place (D3)."""
         client, peer = self.make_connected()
         peer.answers_pings = False
         self.pass_time(4)
@@ -154,7 +162,8 @@ class OrderTests(ClientTestCase):
 
 class XidTests(ClientTestCase):
     def test_wrap(self) -> None:
-        """After the highest xid comes 1 again, and never one that is reserved."""
+        """After the highest xid comes 1 again, and never one that is reserved (D4)."""
+        self.assertEqual(LAST_XID, 2**31 - 1)
         self.patch(connection, "LAST_XID", 3)
         client, peer = self.make_connected()
         answers = [client.get("/a") for _ in range(7)]
@@ -192,7 +201,7 @@ class ViolationTests(ClientTestCase):
         self.show_zxid(client, self.server.peer, 200)
 
     def test_other_xid(self) -> None:
-        """Rule 2: a reply with another xid than that of the request whose turn it is ends the connection."""
+        """Rule 2: a reply with another xid than that of the request whose turn it is ends the connection (D2)."""
         self.assert_ends(reply(2, DATA), log="a reply has the xid 2; the next that is due: 1")
 
     def test_one_reply_too_many(self) -> None:
@@ -212,11 +221,11 @@ class ViolationTests(ClientTestCase):
         self.assert_ends(reply(AUTH_XID), log="auth")
 
     def test_negative_length(self) -> None:
-        """A frame with a negative length ends the connection, and the log has the length."""
+        """A frame with a negative length ends the connection, and the log has the length (A1)."""
         self.assert_ends(encode_int(-5), log="-5")
 
     def test_length_beyond_all_limits(self) -> None:
-        """A frame longer than any may be ends the connection, before it has come."""
+        """A frame longer than any may be ends the connection, before it has come (A1)."""
         self.assert_ends(encode_int(HARD_FRAME_LIMIT + 1), log=str(HARD_FRAME_LIMIT + 1))
 
     def test_too_short_for_a_header(self) -> None:
@@ -260,7 +269,7 @@ class ViolationTests(ClientTestCase):
         self.show_zxid(client, peer, 7)
 
     def test_event_that_nobody_waits_for(self) -> None:
-        """An event without a watch is told on the feed, and hurts nobody."""
+        """An event without a watch is told on the feed, and hurts nobody (C11)."""
         client, peer = self.make_connected()
         peer.event(EventType.CHILD, "/stray")
         self.assertEqual(self.watch_events(), [WatchedEvent(EventType.CHILD, "/stray")])
@@ -298,7 +307,7 @@ class ErrorCodeTests(ClientTestCase):
         self.assertEqual((error.path, error.zxid, error.applied), ("/a", 33, False))
 
     def test_unknown_code(self) -> None:
-        """A code that nobody knows goes to its request with its number, and ends nothing else."""
+        """A code that nobody knows goes to its request with its number, and ends nothing else (E6)."""
         client, peer = self.make_connected()
         read, other = client.get("/a"), client.get("/b")
         peer.answer(GetDataRequest, err=-4242)
@@ -316,12 +325,53 @@ class ErrorCodeTests(ClientTestCase):
         self.assertEqual(self.failureResultOf(read, UnknownServerException).value.number, 7)
 
     def test_throttled(self) -> None:
-        """A server that throttles fails the one request, which had no effect."""
+        """A server that throttles fails the one request, which had no effect (E6)."""
         client, peer = self.make_connected()
         written = client.set("/a", b"")
         peer.answer(SetDataRequest, err=-127)
         self.assertIs(self.failureResultOf(written, ThrottledOpException).value.applied, False)
         self.assertFalse(peer.lost)
+
+    def test_every_kind_of_trouble(self) -> None:
+        """Codes that speak of the server, of its limits, or of nothing known are their request's own: the next is answered
+        (E6)."""
+        client, peer = self.make_connected()
+        codes = {
+            -1: SystemErrorException,
+            -7: OperationTimeoutException,
+            -9: InvalidStateException,
+            -122: RequestTimeoutException,
+            -125: QuotaExceededException,
+            -127: ThrottledOpException,
+            -(2**31): UnknownServerException,
+            -126: UnknownServerException,
+            1: UnknownServerException,
+            2**31 - 1: UnknownServerException,
+        }
+        for code, kind in codes.items():
+            failing, next_one = client.get("/a"), client.set("/b", b"")
+            peer.send(reply(peer.take(GetDataRequest)[0], err=code), reply(peer.take(SetDataRequest)[0], STAT_REPLY))
+            self.assertIs(type(self.failureResultOf(failing).value), kind)
+            self.successResultOf(next_one)
+        self.assertFalse(peer.lost)
+        self.assertEqual(self.states(), [SessionState.CONNECTED])
+
+    def test_session_moved(self) -> None:
+        """A session that has moved is not over: its server closes, and it goes on at the next, with its watches (E5)."""
+        client, peer = self.make_connected()
+        watch = self.keep(client.get_and_watch("/a")[1])
+        peer.answer(GetDataRequest, DATA)
+        moved, other = client.set("/a", b"x"), client.get("/b")
+        write(peer, reply(peer.take(SetDataRequest)[0], err=-118))
+        peer.close()
+        self.assertIs(self.failureResultOf(moved, SessionMovedException).value.applied, False)
+        self.failureResultOf(other, ConnectionLossException)
+        again = self.reconnect(peer)
+        self.assertEqual(again.hello.sessionId, client.session_id)
+        again.answer(SetWatchesRequest)
+        self.assertNoResult(watch)
+        self.assertEqual(self.states(), [SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.CONNECTED])
+        self.assertEqual(client.session.epoch, 1)
 
 
 class AuthTests(ClientTestCase):
@@ -365,7 +415,7 @@ class AuthTests(ClientTestCase):
         self.successResultOf(taken)
 
     def test_refused(self) -> None:
-        """A refused identity fails, is offered no more, and its server's closing does not end the session."""
+        """A refused identity fails, is offered no more, and its server's closing does not end the session (F7)."""
         client, peer = self.make_connected()
         refused = client.add_auth("nonsense", b"x")
         taken = client.add_auth("digest", b"user:secret")
@@ -376,6 +426,29 @@ class AuthTests(ClientTestCase):
         self.assertEqual(again.packets, [])
         self.successResultOf(taken)
         self.assertEqual(len(self.log_lines(LogLevel.error)), 1)
+
+    def test_refused_in_mid_session(self) -> None:
+        """A refusal in mid-session ends that server's connection and no more: what was asked is told the truth, the session
+        goes on with its watches and its other identities, and the refused one is not offered again (F7)."""
+        client, peer = self.make_connected()
+        ignore(client.add_auth("digest", b"good:1"))
+        peer.answer_auth()
+        _, watch = client.get_and_watch("/a")
+        peer.answer(GetDataRequest, DATA)
+        before, refused, behind = client.get("/a"), client.add_auth("digest", b"bad:1"), client.set("/a", b"")
+        # As servers do: the refusal overtakes what was asked before, and the connection is closed.
+        write(peer, reply(AUTH_XID, zxid=0, err=-115))
+        peer.close()
+        self.failureResultOf(refused, AuthFailedException)
+        for answer in (before, behind):
+            self.assertIsNone(self.failureResultOf(answer, ConnectionLossException).value.applied)
+        again = self.reconnect(peer)
+        self.assertEqual(again.answer_auth().auth, b"good:1")
+        again.answer(SetWatchesRequest)
+        self.assertEqual(again.packets, [])
+        self.assertEqual(client.session.epoch, 1)
+        again.event(EventType.CHANGED, "/a")
+        self.successResultOf(watch)
 
     def test_the_same_twice(self) -> None:
         """The same identity may be added twice; both are answered, and new connections begin with it once."""

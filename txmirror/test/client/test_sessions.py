@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import LogLevel
 
@@ -38,7 +40,8 @@ DATA = GetDataResponse(b"", STAT)
 
 class EndTests(ClientTestCase):
     def test_timeout_of_zero(self) -> None:
-        """Rule 8: a server that answers with a timeout of 0 has ended the session, and a new one is opened unasked."""
+        """Rule 8: a server that answers with a timeout of 0 has ended the session, and a new one is opened unasked
+        (A4)."""
         client, peer = self.make_connected()
         self.reconnect(peer, accept=False).expire()
         self.pass_time(0.5)
@@ -50,7 +53,7 @@ class EndTests(ClientTestCase):
         self.assertEqual((client.session_id, client.session.epoch, client.session.history), (2, 2, 0))
 
     def test_epochs_in_the_feed(self) -> None:
-        """Rule 8: every step of the feed says which session it is about."""
+        """Rule 8: every step of the feed says which session it is about (F6)."""
         _, peer = self.make_connected()
         self.reconnect(peer, accept=False).expire()
         self.pass_time(0.5)
@@ -59,21 +62,21 @@ class EndTests(ClientTestCase):
         self.assertEqual(epochs, [1, 1, 1, 2])
 
     def test_negative_timeout(self) -> None:
-        """Rule 8: a timeout below 0 says the same."""
+        """Rule 8: a timeout below 0 says the same (A4)."""
         client, peer = self.make_connected()
         self.reconnect(peer, accept=False).accept(0, -1.0)
         self.assertIn(SessionState.ENDED, self.states())
         self.assertEqual(client.session_id, 0)
 
     def test_session_id_of_zero(self) -> None:
-        """Rule 8: so does the session id 0, whatever the timeout."""
+        """Rule 8: so does the session id 0, whatever the timeout (A4)."""
         client, peer = self.make_connected()
         self.reconnect(peer, accept=False).accept(0, S)
         self.assertIn(SessionState.ENDED, self.states())
         self.assertEqual(client.session_id, 0)
 
     def test_another_session_id(self) -> None:
-        """Rule 8: another session id than the one asked for is a new session, and the old one has ended."""
+        """Rule 8: another session id than the one asked for is a new session, and the old one has ended (A5)."""
         client, peer = self.make_connected()
         _, watch = client.get_and_watch("/a")
         peer.answer(GetDataRequest, DATA)
@@ -95,7 +98,7 @@ class EndTests(ClientTestCase):
         return client.delete("/queued")
 
     def test_queue(self) -> None:
-        """Rule 7: what was queued for a session that has ended fails, certainly without effect, and never runs."""
+        """Rule 7: what was queued for a session that has ended fails, certainly without effect, and never runs (E4)."""
         client, peer = self.make_connected()
         queued = self.ask_when_dropped(client, peer)
         ephemeral = client.create("/mine", b"", ephemeral=True)
@@ -106,6 +109,34 @@ class EndTests(ClientTestCase):
         self.pass_time(0.5)
         self.server.peer.accept(session_id=2)
         self.assertEqual(self.server.peer.packets, [])
+
+    def test_told_before_it_fails(self) -> None:
+        """Rule 7: listeners are told of a step before what fails because of it fails, and find the client in that step
+        (E3)."""
+        order: list[object] = []
+        client, peer = self.make_connected()
+
+        def failing(deferred: Deferred[Any], name: str) -> None:
+            deferred.addErrback(lambda _: order.append((name, client.session.state)))
+
+        client.add_listener(lambda step: order.append(step.state) if isinstance(step, SessionEvent) else None)
+        failing(client.get_and_watch("/a")[1], "watch")
+        peer.answer(GetDataRequest, DATA)
+        failing(client.delete("/sent"), "sent")
+        self.settle()
+        self.server.on_connection = hang_up
+        peer.drop()
+        self.assertEqual(order, [SessionState.SUSPENDED, ("sent", SessionState.SUSPENDED)])
+        order.clear()
+        failing(client.delete("/queued"), "queued")
+        self.pass_time(2 * S)
+        self.assertEqual(order, [SessionState.LOST, ("queued", SessionState.LOST)])
+        order.clear()
+        failing(client.delete("/again"), "again")
+        self.server.on_connection = lambda peer: None
+        self.next_peer(self.server).expire()
+        ended = SessionState.ENDED
+        self.assertEqual(order, [ended, ("again", ended), ("watch", ended)])
 
     def test_asked_again(self) -> None:
         """Rule 7: what is asked when the session's end is known belongs to the next session, and runs there."""
@@ -195,7 +226,7 @@ class LostTests(ClientTestCase):
         return client, peer
 
     def test_presumed(self) -> None:
-        """Rule 8: a session is presumed lost after 4/3 of its timeout without contact, and not before."""
+        """Rule 8: a session is presumed lost after 4/3 of its timeout without contact, and not before (F2)."""
         client, peer = self.lose()
         heard = peer.pings[-1]
         self.pass_time(heard + 15.9 - self.reactor.seconds())
@@ -206,7 +237,8 @@ class LostTests(ClientTestCase):
         self.assertEqual(client.session_id, SESSION)
 
     def test_counts_from_the_last_word(self) -> None:
-        """Rule 8: the time counts from when the server was last heard, not from when the connection was given up."""
+        """Rule 8: the time counts from when the server was last heard, not from when the connection was given up
+        (F3)."""
         client, peer = self.make_connected()
         self.pass_time(S)
         heard = peer.pings[-1]
@@ -218,7 +250,7 @@ class LostTests(ClientTestCase):
         self.assertIs(client.session.state, SessionState.LOST)
 
     def test_servers_that_close(self) -> None:
-        """Rule 8: attempts that come to nothing do not put the time off."""
+        """Rule 8: attempts that come to nothing do not put the time off (F3)."""
         client, peer = self.make_connected()
         self.server.on_connection = hang_up
         peer.drop()
@@ -242,7 +274,7 @@ class LostTests(ClientTestCase):
         self.assertIs(self.failureResultOf(queued, ConnectionLossException).value.applied, False)
 
     def test_asks_for_the_old_one_first(self) -> None:
-        """Rule 8: the old id and password are still offered when a server is back."""
+        """Rule 8: the old id and password are still offered when a server is back (F1)."""
         _, _ = self.lose()
         self.pass_time(3 * S)
         self.server.start()
@@ -250,7 +282,7 @@ class LostTests(ClientTestCase):
         self.assertEqual((hello.sessionId, hello.passwd), (SESSION, PASSWORD))
 
     def test_resumed(self) -> None:
-        """Rule 8: a session that is resumed after all keeps its epoch and its watches."""
+        """Rule 8: a session that is resumed after all keeps its epoch and its watches (F1)."""
         client, peer = self.make_connected()
         _, watch = client.get_and_watch("/a")
         peer.answer(GetDataRequest, DATA)
@@ -285,7 +317,7 @@ class LostTests(ClientTestCase):
         self.assertEqual(self.server.peer.packets, [])
 
     def test_never_had(self) -> None:
-        """Rule 8: what was never had is not lost."""
+        """Rule 8: what was never had is not lost (F4)."""
         self.server.on_connection = hang_up
         client = self.make_client()
         ignore(client.connect())
@@ -355,7 +387,7 @@ class WipedTests(ClientTestCase):
         server.on_handshake = refuse
 
     def test_wiped(self) -> None:
-        """Rule 8: when every server has refused for the session's timeout, and is behind, a new history begins."""
+        """Rule 8: when every server has refused for the session's timeout, and is behind, a new history begins (A3)."""
         self.begin()
         queued: list[Deferred[None]] = []
         self.serve(self.server, 3)
@@ -395,7 +427,7 @@ class WipedTests(ClientTestCase):
         self.assertEqual(self.hellos[-1], (0x9001, 4))
 
     def test_not_before(self) -> None:
-        """Rule 8: before the session's timeout is over the floor is not given up."""
+        """Rule 8: before the session's timeout is over the floor is not given up (A3)."""
         self.begin()
         self.serve(self.server, 3)
         self.peer.drop()
@@ -404,7 +436,7 @@ class WipedTests(ClientTestCase):
         self.assertEqual(self.opened, 0)
 
     def test_not_when_one_cannot_be_reached(self) -> None:
-        """Rule 8: one server that only cannot be reached may still have our data, and the floor stays."""
+        """Rule 8: one server that only cannot be reached may still have our data, and the floor stays (A3)."""
         away = self.add_server()
         self.begin()
         self.serve(self.server, 3)
@@ -432,7 +464,7 @@ class WipedTests(ClientTestCase):
         self.assertEqual(self.client.session.history, 1)
 
     def test_another_server_has_it(self) -> None:
-        """Rule 8: while one server is behind and the next is not, the session goes on at the next."""
+        """Rule 8: while one server is behind and the next is not, the session goes on at the next (A2)."""
         good = self.add_server()
         self.begin()
         self.serve(self.server, 3)
@@ -441,6 +473,27 @@ class WipedTests(ClientTestCase):
         self.pass_time(1)
         self.assertEqual(self.client.session.epoch, 1)
         self.assertEqual(self.client.session_id, SESSION)
+
+    def test_first_is_behind(self) -> None:
+        """A host that is behind closes without a word. That is neither an end nor a doubt: the next one is tried at once,
+        with the same claims, and all goes on there (A2, G3)."""
+        good = self.add_server()
+        self.begin()
+        # Both in the order in which they are tried now.
+        self.serve(good, 499)
+        self.serve(self.server, 600, sessions=(SESSION,))
+        queued = self.client.delete("/queued")
+        self.settle()
+        self.peer.packets.clear()
+        self.peer.drop()
+        self.failureResultOf(queued, ConnectionLossException)
+        self.assertEqual(self.hellos, [(SESSION, 500), (SESSION, 500)])
+        self.assertEqual([round(server.times[-1], 6) for server in (good, self.server)], [self.reactor.seconds()] * 2)
+        self.assertEqual(self.states(), [SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.CONNECTED])
+        self.assertEqual((self.client.session.epoch, self.client.session.history), (1, 0))
+        self.assertEqual(self.server.peer.answer(SetWatchesRequest), SetWatchesRequest(500, ("/a",), (), ()))
+        self.assertNoResult(self.watch)
+        self.assertEqual(self.log_lines(LogLevel.error, LogLevel.critical), [])
 
     def not_serving(self, zxid: int) -> None:
         """All handshakes are closed for longer than the timeout, and then the server serves again, as it was."""
@@ -601,7 +654,7 @@ class HoldingTests(ClientTestCase):
         self.assertFalse(peer.lost)
 
     def test_counts_from_the_sending(self) -> None:
-        """Rule 9: it is safe until two thirds of the timeout after the latest answered request was sent."""
+        """Rule 9: it is safe until two thirds of the timeout after the latest answered request was sent (F2)."""
         client, peer = self.make_connected()
         peer.answers_pings = False
         told = client.when_unsafe()
@@ -675,7 +728,7 @@ class HoldingTests(ClientTestCase):
         self.assertNoResult(told)
 
     def test_before_any_server_gives_up(self) -> None:
-        """Rule 9: whoever holds is told before a server could have given the session up."""
+        """Rule 9: whoever holds is told before a server could have given the session up (F2)."""
         client, peer = self.make_connected()
         moments: list[float] = []
         client.when_unsafe().addCallback(lambda _: moments.append(self.reactor.seconds()))
@@ -702,7 +755,8 @@ class HoldingTests(ClientTestCase):
         self.assertNoResult(told)
 
     def test_stalled_reactor(self) -> None:
-        """Rule 9: when the reactor was stuck for too long, whoever holds is told at once, though the session may live."""
+        """Rule 9: when the reactor was stuck for too long, whoever holds is told at once, though the session may
+        live (B6)."""
         client, peer = self.make_connected()
         told = client.when_unsafe()
         self.stall_reactor(0.9 * S)

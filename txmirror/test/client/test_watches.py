@@ -18,7 +18,7 @@ from txmirror.errors import (
     UnimplementedException,
     ZooKeeperException,
 )
-from txmirror.test.client.peer import STAT, ClientTestCase, Peer, ignore, reply
+from txmirror.test.client.peer import STAT, ClientTestCase, Peer, event, ignore, reply
 from txmirror.types import EventType, SessionEvent, SessionState, WatchedEvent, WatchKind
 from txmirror.wire import (
     AUTH_XID,
@@ -66,23 +66,23 @@ class UsedUpTests(SynchronousTestCase):
         return "/a" in data, "/a" in exist, "/a" in child
 
     def test_created(self) -> None:
-        """A creation uses up data and existence watches."""
+        """A creation uses up data and existence watches (C8)."""
         self.assertEqual(self.left_by(EventType.CREATED), (False, False, True))
 
     def test_changed(self) -> None:
-        """A change of data uses up data and existence watches."""
+        """A change of data uses up data and existence watches (C8)."""
         self.assertEqual(self.left_by(EventType.CHANGED), (False, False, True))
 
     def test_deleted(self) -> None:
-        """A deletion uses up all watches."""
+        """A deletion uses up all watches (C8)."""
         self.assertEqual(self.left_by(EventType.DELETED), (False, False, False))
 
     def test_child(self) -> None:
-        """A change of children uses up the child watch alone."""
+        """A change of children uses up the child watch alone (C8)."""
         self.assertEqual(self.left_by(EventType.CHILD), (True, True, False))
 
     def test_removed(self) -> None:
-        """That a watch was removed is no change of the node, and uses nothing up."""
+        """That a watch was removed is no change of the node, and uses nothing up (C8)."""
         self.assertEqual(self.left_by(EventType.DATA_WATCH_REMOVED), (True, True, True))
         self.assertEqual(self.left_by(EventType.CHILD_WATCH_REMOVED), (True, True, True))
 
@@ -130,7 +130,7 @@ class PacketTests(SynchronousTestCase):
         )
 
     def test_many(self) -> None:
-        """Rule 5: many watches are packets under 128 KiB, as full as they can be, complete, and none empty."""
+        """Rule 5: many watches are packets under 128 KiB, as full as they can be, complete, and none empty (C6)."""
         paths = [f"/some/where/{number:06d}" for number in range(20_000)]
         said_in = self.assert_packets(make_watches(paths, paths[:7000], paths[3000:]))
         self.assertEqual(len(said_in), -(-44_000 * 22 // (PACKET_LIMIT - 64)))
@@ -263,7 +263,7 @@ class RecordingTests(ClientTestCase):
         self.assert_set_again(peer, data=("/a", "/b"))
 
     def test_data_of_a_missing_node(self) -> None:
-        """Rule 4: a ``get`` on a missing node leaves none."""
+        """Rule 4: a ``get`` on a missing node leaves none (C2, C15)."""
         client, peer = self.make_connected()
         for deferred in (*client.get_and_watch("/a"), client.read_data("/b")):
             ignore(deferred)
@@ -281,7 +281,7 @@ class RecordingTests(ClientTestCase):
         self.assert_set_again(peer, child=("/a", "/b"))
 
     def test_children_of_a_missing_node(self) -> None:
-        """Rule 4: ``get_children`` on a missing node leaves none."""
+        """Rule 4: ``get_children`` on a missing node leaves none (C2)."""
         client, peer = self.make_connected()
         for deferred in client.get_children_and_watch("/a"):
             ignore(deferred)
@@ -289,7 +289,8 @@ class RecordingTests(ClientTestCase):
         self.assert_set_again(peer)
 
     def test_existence(self) -> None:
-        """Rule 4: an ``exists`` leaves a data watch on a node that is there, and an existence watch on one that is not."""
+        """Rule 4: an ``exists`` leaves a data watch on a node that is there, and an existence watch on one that is
+        not (C2)."""
         client, peer = self.make_connected()
         for path in ("/there", "/missing"):
             ignore(client.exists_and_watch(path)[1])
@@ -300,7 +301,7 @@ class RecordingTests(ClientTestCase):
         self.assert_set_again(peer, data=("/there", "/there2"), exist=("/missing", "/missing2"))
 
     def test_refused(self) -> None:
-        """Rule 4: what was refused leaves no watch."""
+        """Rule 4: what was refused leaves no watch (C2)."""
         client, peer = self.make_connected()
         for deferred in (*client.get_and_watch("/a"), *client.exists_and_watch("/b")):
             ignore(deferred)
@@ -327,7 +328,7 @@ class RecordingTests(ClientTestCase):
         self.assert_set_again(peer)
 
     def test_cancelled(self) -> None:
-        """Rule 12: the watch of a read that was cancelled on the wire stands, because the server has it."""
+        """Rule 12: the watch of a read that was cancelled on the wire stands, because the server has it (E7)."""
         client, peer = self.make_connected()
         read = client.read_data("/a")
         self.settle()
@@ -363,6 +364,29 @@ class RecordingTests(ClientTestCase):
         self.assertEqual(self.successResultOf(watches[2]), WatchedEvent(EventType.CHILD, "/a"))
         self.assertEqual(len(self.watch_events()), 2)
 
+    def test_several_events_of_one_transaction(self) -> None:
+        """Events with the same zxid, and even the same path and type, are each told, and use up what they do; nobody who
+        waits is told twice (C3, C14)."""
+        client, peer = self.make_connected()
+        _, data = client.get_and_watch("/a")
+        _, children = client.get_children_and_watch("/a")
+        _, other = client.get_and_watch("/b")
+        peer.answer(GetDataRequest, DATA)
+        peer.answer(GetChildren2Request, NAMES)
+        peer.answer(GetDataRequest, DATA)
+        events = [
+            WatchedEvent(EventType.DELETED, "/a", 90),
+            WatchedEvent(EventType.DELETED, "/a", 90),
+            WatchedEvent(EventType.CREATED, "/a", 90),
+            WatchedEvent(EventType.CHANGED, "/b", 90),
+        ]
+        peer.send(*(event(kind, path, zxid=zxid or 0) for kind, path, zxid in events))
+        self.assertEqual(self.watch_events(), events)
+        for watch in (data, children):
+            self.assertEqual(self.successResultOf(watch), events[0])
+        self.assertEqual(self.successResultOf(other), events[3])
+        self.assertFalse(peer.lost)
+
     def test_watch_of_a_failed_read(self) -> None:
         """The watch of a read that failed never fires."""
         client, peer = self.make_connected()
@@ -395,7 +419,7 @@ class RecordingTests(ClientTestCase):
         self.assert_set_again(peer, data=("/a",))
 
     def test_survives_the_connection(self) -> None:
-        """Rule 5: a watch that was set again on a new connection fires for whoever waited on the old one."""
+        """Rule 5: a watch that was set again on a new connection fires for whoever waited on the old one (C1, C5)."""
         client, peer = self.make_connected()
         _, watch = client.get_and_watch("/a")
         peer.answer(GetDataRequest, DATA)
@@ -406,7 +430,7 @@ class RecordingTests(ClientTestCase):
         self.assertEqual(self.successResultOf(watch).type, EventType.DELETED)
 
     def test_ends_with_the_session(self) -> None:
-        """With the session its watches fail, and the next session sets none again."""
+        """With the session its watches fail, and the next session sets none again (C16)."""
         client, peer = self.make_connected()
         _, watch = client.get_and_watch("/a")
         peer.answer(GetDataRequest, DATA)
@@ -432,7 +456,7 @@ class RelativeZxidTests(ClientTestCase):
         return request.relativeZxid
 
     def test_last_reply(self) -> None:
-        """Rule 5: it is the zxid of the last reply."""
+        """Rule 5: it is the zxid of the last reply (C5, C6)."""
         self.show_zxid(self.client, self.peer, 60)
         self.assertEqual(self.relative_zxid(), 60)
 
@@ -443,19 +467,19 @@ class RelativeZxidTests(ClientTestCase):
         self.assertEqual(self.relative_zxid(), 61)
 
     def test_no_event(self) -> None:
-        """Rule 5: it is never an event's: others of the same transaction may still be unsent."""
+        """Rule 5: it is never an event's: others of the same transaction may still be unsent (D5)."""
         self.peer.event(EventType.CHANGED, "/other", zxid=90)
         self.assertEqual(self.relative_zxid(), 50)
 
     def test_no_ping(self) -> None:
-        """Rule 5: it is never a ping's."""
+        """Rule 5: it is never a ping's (D5)."""
         self.peer.answers_pings = False
         self.pass_time(4)
         self.peer.pong(zxid=90)
         self.assertEqual(self.relative_zxid(), 50)
 
     def test_no_auth(self) -> None:
-        """Rule 5: it is never that of the answer to an identity."""
+        """Rule 5: it is never that of the answer to an identity (D5)."""
         ignore(self.client.add_auth("digest", b"u:p"))
         self.peer.send(reply(AUTH_XID, zxid=90))
         again = self.reconnect(self.peer)
@@ -463,14 +487,14 @@ class RelativeZxidTests(ClientTestCase):
         self.assertEqual(again.take(SetWatchesRequest)[1].relativeZxid, 50)
 
     def test_positive(self) -> None:
-        """Rule 5: a reply without a positive zxid changes nothing."""
+        """Rule 5: a reply without a positive zxid changes nothing (D5)."""
         for zxid in (0, -1):
             ignore(self.client.get("/a"))
             self.peer.answer(GetDataRequest, DATA, zxid=zxid)
         self.assertEqual(self.relative_zxid(), 50)
 
     def test_handshake_floor_without_events(self) -> None:
-        """Rule 5: an event's zxid is not claimed to have been seen in a handshake either."""
+        """Rule 5: an event's zxid is not claimed to have been seen in a handshake either (D5)."""
         self.peer.event(EventType.CHANGED, "/other", zxid=90)
         self.assertEqual(self.reconnect(self.peer, accept=False).hello.lastZxidSeen, 50)
 
@@ -495,7 +519,7 @@ class RearmingTests(ClientTestCase):
         return peer, paths
 
     def test_all_in_packets(self) -> None:
-        """Rule 5: all watches are set again, in several packets under 128 KiB where one would be too long."""
+        """Rule 5: all watches are set again, in several packets under 128 KiB where one would be too long (C1, C6)."""
         peer, paths = self.watch_many(300)
         again = self.reconnect(peer)
         said: list[str] = []
@@ -572,7 +596,7 @@ class RearmingTests(ClientTestCase):
         self.assertEqual(self.reconnect(again, accept=False).hello.lastZxidSeen, 90)
 
     def test_refused(self) -> None:
-        """Where a server refuses to set watches again, whoever waited for them is told, and the log."""
+        """Where a server refuses to set watches again, whoever waited for them is told, and the log (C13)."""
         client, peer = self.make_connected()
         _, watch = client.get_and_watch("/a")
         peer.answer(GetDataRequest, DATA)
@@ -648,7 +672,7 @@ class SetWatchesTests(ClientTestCase):
         self.successResultOf(done)
 
     def test_refused(self) -> None:
-        """Where a server has no such operation it fails, and nothing is set again later."""
+        """Where a server has no such operation it fails, and nothing is set again later (C13)."""
         client, peer = self.make_connected()
         done = client.set_watches(33, data=["/d"])
         peer.answer(SetWatchesRequest, err=-6)

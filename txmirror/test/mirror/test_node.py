@@ -372,7 +372,7 @@ class FollowingTests(MirrorTestCase):
         self.assertEqual(self.world.requests() - before, 1)
 
     def test_recreated(self) -> None:
-        """M3: a node that was created anew is newer than any before it, though its version is lower."""
+        """M3: a node that was created anew is newer than any before it, though its version is lower (D7)."""
         self.world.make("/a", b"one")
         for _ in range(5):
             self.world.change("/a", b"one")
@@ -492,7 +492,8 @@ class RefusedTests(MirrorTestCase):
         self.assert_fails(node.value(), NoAuthException)
 
     def test_revoked(self) -> None:
-        """M5: after the right to read was revoked, the last that was known is shown: the server says nothing more."""
+        """M5: after the right to read was revoked, the last that was known is shown: the server says nothing more
+        (C12)."""
         self.done(self.other.set_acl("/secret", READABLE))
         node = self.live("/secret")
         self.done(self.other.set_acl("/secret", CREATOR_ALL_ACL))
@@ -500,7 +501,7 @@ class RefusedTests(MirrorTestCase):
         self.assertEqual(node.state.value, b"one")
 
     def test_revoked_and_reread(self) -> None:
-        """M5: what may not be read any more, and is known to have changed, stays to be seen as it was."""
+        """M5: what may not be read any more, and is known to have changed, stays to be seen as it was (C12)."""
         self.done(self.other.set_acl("/secret", READABLE))
         node = self.live("/secret")
         self.world.leave()
@@ -594,7 +595,7 @@ class OrderTests(ScriptedTestCase):
         self.assertEqual(self.result_of(node.value())[0], b"three")
 
     def test_deleted_twice(self) -> None:
-        """M5: two events of one deletion leave the node absent, and readable as such."""
+        """M5: two events of one deletion leave the node absent, and readable as such (C3)."""
         mirror, peer = self.make_mirror()
         peer.answer(SetWatchesRequest)
         node = mirror.get("/a")
@@ -642,7 +643,7 @@ class OrderTests(ScriptedTestCase):
         self.assertEqual(node.state.value, b"two")
 
     def test_lagging_children(self) -> None:
-        """M3: an older list of children is not shown over a newer one, though it was the last to change."""
+        """M3: an older list of children is not shown over a newer one, though it was the last to change (D7)."""
         mirror, peer = self.make_mirror()
         peer.answer(SetWatchesRequest)
         node = mirror.get("/a")
@@ -657,7 +658,7 @@ class OrderTests(ScriptedTestCase):
         self.assertEqual(children, [["b"], ["b", "c"]])
 
     def test_lagging_value(self) -> None:
-        """M3: an older value is not shown over a newer one; it is asked for again a second later."""
+        """M3: an older value is not shown over a newer one; it is asked for again a second later (D7)."""
         mirror, peer = self.make_mirror()
         peer.answer(SetWatchesRequest)
         node = mirror.get("/a")

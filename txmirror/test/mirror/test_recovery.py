@@ -109,7 +109,8 @@ class SameSessionTests(RecoveryTestCase):
         self.assertEqual(node.state.value, b"three")
 
     def test_recreated(self) -> None:
-        """M7: a node that was deleted and created anew while away, with the same bytes and the same version, is another."""
+        """M7: a node that was deleted and created anew while away, with the same bytes and the same version, is
+        another (C3)."""
         self.world.make("/a", b"one")
         node = self.live("/a")
         before = node.state.stat
@@ -249,7 +250,7 @@ class SameSessionTests(RecoveryTestCase):
 
     def test_consumed_watch(self) -> None:
         """M7: a node whose watch was used up, and whose re-read was lost, is read again on return, though its change is
-        older than what was seen since.
+        older than what was seen since (C7).
         """
         self.world.make("/a", b"one")
         self.world.make("/b")
@@ -267,7 +268,7 @@ class SameSessionTests(RecoveryTestCase):
         self.assertEqual((node.state.value, values), (b"two", [b"two"]))
 
     def test_consumed_child_watch(self) -> None:
-        """M7: the same for children."""
+        """M7: the same for children (C7)."""
         self.world.make("/a")
         self.world.make("/b")
         node = self.live("/a")
@@ -282,7 +283,7 @@ class SameSessionTests(RecoveryTestCase):
         self.assertEqual(node.state.children, ("c",))
 
     def test_consumed_existence_watch(self) -> None:
-        """M7: the same for a node that was not there."""
+        """M7: the same for a node that was not there (C7)."""
         self.world.make("/b")
         node = self.live("/a")
         self.world.link.stall(to_client=True, to_server=False)
@@ -297,7 +298,7 @@ class SameSessionTests(RecoveryTestCase):
         self.assert_equal_to_server("/a")
 
     def test_consumed_by_deletion(self) -> None:
-        """M7: the same for a node that was deleted."""
+        """M7: the same for a node that was deleted (C7)."""
         self.world.make("/a", b"one")
         self.world.make("/b")
         node = self.live("/a")
@@ -697,7 +698,7 @@ class FloorTests(ScriptedTestCase):
             self.assertEqual((request.relativeZxid, request.dataWatches), (100, ("/a",)))
 
     def test_unimplemented(self) -> None:
-        """M7: a server that has no setWatches has everything read again."""
+        """M7: a server that has no setWatches has everything read again (C13)."""
         mirror, peer = self.make_mirror()
         peer.answer(SetWatchesRequest, zxid=90)
         node, missing = mirror.get("/a"), mirror.get("/b")
@@ -729,7 +730,7 @@ class FloorTests(ScriptedTestCase):
         self.assertEqual(told[-1], MirrorState.SETTLED)
 
     def test_unimplemented_same_session(self) -> None:
-        """M7: the same where the session goes on."""
+        """M7: the same where the session goes on (C13)."""
         mirror, peer = self.make_mirror()
         peer.answer(SetWatchesRequest, zxid=90)
         node = mirror.get("/a")

@@ -100,7 +100,7 @@ class TellingTests(MirrorTestCase):
         self.assert_equal_to_server("/a")
 
     def test_recreated(self) -> None:
-        """M6: a node that was deleted and created anew, with the same bytes, is another node."""
+        """M6: a node that was deleted and created anew, with the same bytes, is another node (D7)."""
         self.world.make("/a", b"one")
         node = self.live("/a")
         stats: list[ZnodeStat | None] = []

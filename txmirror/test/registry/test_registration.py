@@ -407,7 +407,7 @@ class DisconnectionTests(RegistrationTestCase):
         self.assertIs(registration.state, RegistrationState.PENDING)
 
     def test_same_session(self) -> None:
-        """When the session has survived, nothing is written."""
+        """When the session has survived, nothing is written (H6)."""
         registration = self.register()
         before, happened = self.stat(), self.history()
         self.disconnect()
@@ -540,7 +540,8 @@ class DisconnectionTests(RegistrationTestCase):
         self.assert_in_place(registration)
 
     def test_overwritten_while_disconnected(self) -> None:
-        """When somebody has written over it while we were away, our data is put back on return, in the same node."""
+        """When somebody has written over it while we were away, our data is put back on return, in the same node
+        (H6)."""
         registration = self.register()
         before = self.stat()
         self.disconnect()
@@ -676,7 +677,7 @@ class ForeignNodeTests(RegistrationTestCase):
         return registration
 
     def test_waits(self) -> None:
-        """A stranger's node is left alone, and replaced at once when its session ends."""
+        """A stranger's node is left alone, and replaced at once when its session ends (F5, H2)."""
         stranger = self.occupy()
         before = self.at(PATH)
         registration = self.start()
@@ -717,7 +718,8 @@ class ForeignNodeTests(RegistrationTestCase):
         self.assertEqual(len(self.log.texts(LogLevel.warn, PATH)), 2)
 
     def test_former_program(self) -> None:
-        """The node of a program that died is replaced as soon as that one's session has timed out, and not before."""
+        """The node of a program that died is replaced as soon as that one's session has timed out, and not before
+        (F5, H2)."""
         former = self.peer(timeout=4000)
         self.make_services()
         former.create(PATH, b"theirs", CreateFlag.EPHEMERAL)
@@ -765,7 +767,7 @@ class ForeignNodeTests(RegistrationTestCase):
         self.assert_absent()
 
     def test_own_node_with_other_data(self) -> None:
-        """A node of our own session with other data gets ours, and is withdrawn like any other."""
+        """A node of our own session with other data gets ours, and is withdrawn like any other (H4)."""
         before = self.create_own(b"other")
         registration = self.start()
         self.assert_in_place(registration)
@@ -798,7 +800,7 @@ class RefusalTests(RegistrationTestCase):
         self.assertIn("not permitted by the ACL", warning)
 
     def test_tried_again_soon(self) -> None:
-        """A refusal that is soon over delays it by a moment."""
+        """A refusal that is soon over delays it by a moment (H4)."""
         self.forbid()
         registration = self.start()
         self.allow()
@@ -806,7 +808,7 @@ class RefusalTests(RegistrationTestCase):
         self.assert_in_place(registration)
 
     def test_tried_again_ever_more_slowly(self) -> None:
-        """After a minute of refusals the pauses are of about a minute."""
+        """After a minute of refusals the pauses are of about a minute (H4)."""
         self.forbid()
         registration = self.start()
         self.reactor.pass_time(64)
@@ -855,7 +857,7 @@ class LostReplyTests(RegistrationTestCase):
         self.assertIs(self.mirror.state, MirrorState.SETTLED)
 
     def test_adopted(self) -> None:
-        """When the reply to the create is lost, the node that was made is adopted, and not written again."""
+        """When the reply to the create is lost, the node that was made is adopted, and not written again (H1)."""
         self.prepare()
         link = self.link()
         link.stall(to_server=False)
@@ -869,7 +871,7 @@ class LostReplyTests(RegistrationTestCase):
         self.assertEqual(self.stat(), made)
 
     def test_never_arrived(self) -> None:
-        """When the create itself is lost, it is done again."""
+        """When the create itself is lost, it is done again (H1)."""
         self.prepare()
         link = self.link()
         link.stall(to_client=False)

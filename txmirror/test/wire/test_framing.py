@@ -176,7 +176,7 @@ class OversizedTests(SynchronousTestCase):
 
 class AnnouncedLengthTests(SynchronousTestCase):
     def test_nothing_is_allocated(self) -> None:
-        """The longest frame that is allowed takes no memory before its bytes are there."""
+        """The longest frame that is allowed takes no memory before its bytes are there (A1)."""
         for limit in (LIMIT, HARD_FRAME_LIMIT):
             tracemalloc.start()
             try:
