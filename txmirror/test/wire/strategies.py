@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from hypothesis.strategies import SearchStrategy
 from txmirror.errors import ProtocolError
 from txmirror.types import ACL, ZnodeStat
 from txmirror.wire import Cursor
+from txmirror.wire.jute import INT
 
 if TYPE_CHECKING:
     from twisted.trial.unittest import SynchronousTestCase as _TestCase
@@ -36,6 +38,46 @@ tuples_of_acls = lists_of_acls.map(tuple)
 stats: SearchStrategy[ZnodeStat] = st.tuples(
     int64s, int64s, int64s, int64s, int32s, int32s, int32s, int64s, int32s, int32s, int64s
 ).map(ZnodeStat._make)
+
+
+#: Numbers that a length may claim, and no length should be believed for.
+CLAIMS = (-1, -2, INT32_MIN, INT32_MAX, 2**24)
+
+
+class Damage(NamedTuple):
+    """One thing that may happen to bytes on their way, at a place that is taken from their beginning."""
+
+    kind: str
+    place: int
+    size: int
+    inserted: bytes
+
+    def do(self, data: bytes) -> bytes:
+        """Give what becomes of ``data``."""
+        place = self.place % (len(data) + 1)
+        before, after = data[:place], data[place:]
+        if self.kind == "flip" and after:
+            return before + bytes([after[0] ^ 1 << self.size % 8]) + after[1:]
+        if self.kind == "truncate":
+            return before
+        if self.kind == "remove":
+            return before + after[self.size :]
+        if self.kind == "insert":
+            return before + self.inserted + after
+        if self.kind == "repeat":
+            return before + after[: self.size] + after
+        if self.kind == "claim":
+            return before + INT.pack(CLAIMS[self.size % len(CLAIMS)]) + after[4:]
+        return data
+
+
+damages = st.builds(
+    Damage,
+    st.sampled_from(["flip", "flip", "truncate", "remove", "insert", "repeat", "claim", "claim"]),
+    st.integers(0, 4000),
+    st.integers(0, 40),
+    st.binary(min_size=1, max_size=12),
+)
 
 
 def outcome(read: Callable[[], T]) -> T | ProtocolError:
@@ -137,6 +179,38 @@ class RecordContract(_TestCase):
                 if frame:
                     frame[place % len(frame)] = byte
             self.read_any(bytes(frame))
+
+        check()
+
+    def test_mutated(self) -> None:
+        """A record that was changed on its way, by bits, bytes, lengths or pieces of it, is a record or a protocol error."""
+
+        @settings(max_examples=40)
+        @given(self.records, st.lists(damages, min_size=1, max_size=3))
+        def check(value: Any, changes: list[Damage]) -> None:
+            frame: bytes = value.encode()
+            for damage in changes:
+                frame = damage.do(frame)
+            self.read_any(frame)
+
+        check()
+
+    def test_claimed_lengths(self) -> None:
+        """Whatever length stands anywhere in a record, none is believed for which there are no bytes (A1)."""
+
+        @settings(max_examples=3)
+        @given(self.records)
+        def check(value: Any) -> None:
+            frame: bytes = value.encode()
+            tracemalloc.start()
+            try:
+                for place in range(len(frame) - 3):
+                    for claim in CLAIMS:
+                        self.read_any(frame[:place] + INT.pack(claim) + frame[place + 4 :])
+                peak = tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+            self.assertLess(peak, 500_000)
 
         check()
 
