@@ -32,6 +32,11 @@ def digest_identity(credentials: bytes) -> Identity:
     return Identity("digest", f"{text.split(':', 1)[0]}:{base64.b64encode(digest).decode('ascii')}")
 
 
+def user_name(identity: Identity) -> str:
+    """Give what may be told of an identity to those whose it is: of a ``digest``, the user only."""
+    return identity.name.split(":", 1)[0] if identity.scheme == "digest" else identity.name
+
+
 def resolve(acls: Iterable[ACL], identities: Sequence[Identity], path: str) -> tuple[ACL, ...]:
     """Give the list as it is kept: without repetitions, and with whoever asks in the place of ``auth``.
 

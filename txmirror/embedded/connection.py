@@ -17,6 +17,9 @@ from twisted.python.failure import Failure
 from txmirror.embedded.acl import Identity, digest_identity
 from txmirror.embedded.database import Database
 from txmirror.embedded.sessions import Session, Sessions
+from txmirror.embedded.traffic import Traffic
+from txmirror.embedded.versions import Version
+from txmirror.embedded.words import Words
 from txmirror.errors import (
     AuthFailedException,
     MarshallingErrorException,
@@ -38,34 +41,38 @@ from txmirror.wire import (
     OversizedFrame,
     ReplyHeader,
     RequestHeader,
+    SaslRequest,
+    SaslResponse,
     WatcherEvent,
     encode_frame,
 )
 
-#: Operations of 3.8.0 that are missing here: check, multi, reconfig, checkWatches, createContainer, createTTL, multiRead, SASL,
-#: getEphemerals, getAllChildrenNumber, setWatches2, addWatch, whoAmI. They get the answer of a server that has them
-#: disabled. What 3.8.0 does not know either costs the connection, as it does there.
-_MISSING = frozenset({13, 14, 16, 17, 19, 21, 22, 102, 103, 104, 105, 106, 107})
-#: Four-letter words that a server knows, and does not answer unless it is told to.
-_DISABLED_WORDS = set(b"conf cons crst dirs dump envi gtmk hash isro mntr srst stat stmk wchc wchp wchs".split())
 _CONNECTED_STATE = 3
 
 
 class Connections(ServerFactory):
     """All connections of a server: they share its data and its sessions.
 
+    :param version: what it says that it is, and whose protocol it speaks.
+    :param now: gives the time in milliseconds since the epoch.
+    :ivar live: the connections, the oldest first.
+    :ivar port: the TCP port that it listens at, or listened at last.
     :ivar received: how many frames and four-letter words came in.
     :ivar sent: how many frames and answers to four-letter words went out.
     """
 
     noisy = False
 
-    def __init__(self, database: Database, sessions: Sessions) -> None:
+    def __init__(self, database: Database, sessions: Sessions, version: Version, now: Callable[[], int]) -> None:
         self.database = database
         self.sessions = sessions
-        self.live: set[Connection] = set()
+        self.version = version
+        self.now = now
+        self.live: dict[Connection, None] = {}
+        self.port = 0
         self.received = 0
         self.sent = 0
+        self.words = Words(self, version.release)
         self._when_none: list[Deferred[None]] = []
 
     def buildProtocol(self, addr: IAddress | None) -> Connection:
@@ -86,32 +93,19 @@ class Connections(ServerFactory):
 
     def removed(self, connection: Connection) -> None:
         """Forget a connection that is gone."""
-        self.live.discard(connection)
+        self.live.pop(connection, None)
         if not self.live:
             waiting, self._when_none = self._when_none, []
             for gone in waiting:
                 gone.callback(None)
-
-    def describe(self) -> str:
-        """Give what ``srvr`` answers, line by line as 3.8.0 does. No time is taken of requests here."""
-        tree = self.database.tree
-        return (
-            "Zookeeper version: 3.8.0-txmirror-embedded, in memory, for tests and demonstrations\n"
-            "Latency min/avg/max: 0/0.0/0\n"
-            f"Received: {self.received}\n"
-            f"Sent: {self.sent}\n"
-            f"Connections: {len(self.live)}\n"
-            "Outstanding: 0\n"
-            f"Zxid: {tree.zxid:#x}\n"
-            "Mode: standalone\n"
-            f"Node count: {len(tree.nodes)}\n"
-        )
 
 
 class Connection(Protocol):
     """One connection.
 
     :ivar identities: who its client has proved to be.
+    :ivar peer: where its client is, as ``host:port``.
+    :ivar traffic: what it has counted.
     """
 
     _log = Logger()
@@ -125,19 +119,26 @@ class Connection(Protocol):
         self._session: Session | None = None
         self._closing = False
         self.identities: list[Identity] = []
+        self.peer = ""
+        self.traffic = Traffic(connections.now())
 
     @property
     def session_id(self) -> int:
         """The id of the session that it serves; 0 before the handshake."""
         return self._session.id if self._session is not None else 0
 
+    @property
+    def session_timeout(self) -> int:
+        """The session's timeout in milliseconds; 0 before the handshake."""
+        return round(self._session.timeout * 1000) if self._session is not None else 0
+
     def connectionMade(self) -> None:
         transport = self._tcp()
         transport.setTcpNoDelay(True)
         peer = transport.getPeer()
-        self._peer = f"{peer.host}:{peer.port}"
+        self.peer = f"{peer.host}:{peer.port}"
         self.identities.append(Identity("ip", peer.host))
-        self._connections.live.add(self)
+        self._connections.live[self] = None
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._leave()
@@ -159,20 +160,19 @@ class Connection(Protocol):
         if self._decoder.fault is not None and not self._closing:
             self._give_up(str(self._decoder.fault))
 
-    def notify(self, kind: EventType, path: str) -> None:
-        """Send a watch event."""
-        # Servers before 3.9 do not tell the transaction in an event.
+    def notify(self, kind: EventType, path: str, zxid: int = -1) -> None:
         event = WatcherEvent(kind, _CONNECTED_STATE, path)
-        self._send(ReplyHeader(EVENT_XID, -1, 0).encode() + event.encode())
+        shown = zxid if self._connections.version.zxid_in_events else -1
+        self._send(ReplyHeader(EVENT_XID, shown, 0).encode() + event.encode())
 
     def drop(self, reason: str) -> None:
         """Close the connection at once; what was not sent is lost."""
-        self._log.debug("Dropping the connection from {peer}: {reason}", peer=self._peer, reason=reason)
+        self._log.debug("Dropping the connection from {peer}: {reason}", peer=self.peer, reason=reason)
         self._leave()
         self._tcp().abortConnection()
 
     def _receive(self, frame: bytes | OversizedFrame) -> None:
-        self._connections.received += 1
+        self._count_received()
         if isinstance(frame, OversizedFrame):
             self._give_up(f"a request of {frame.length} bytes, with {DEFAULT_MAX_REQUEST} allowed (jute.maxbuffer)")
             return
@@ -203,24 +203,29 @@ class Connection(Protocol):
             self._send(ConnectResponse(0, 0, bytes(16), read_only).encode())
             self._close()
         else:
-            timeout = round(session.timeout * 1000)
-            self._send(ConnectResponse(timeout, session.id, session.password, read_only).encode())
+            self.traffic.shaken(zxid, self._connections.now())
+            self._send(ConnectResponse(self.session_timeout, session.id, session.password, read_only).encode())
 
     def _handle(self, header: RequestHeader, cursor: Cursor, session: Session) -> None:
+        # Both of these touch no session, and their headers have no zxid.
         if header.type == Operation.AUTH:
             self._authenticate(header.xid, AuthRequest.decode(cursor))
             return
+        if header.type == Operation.SASL:
+            # A server that was not set up for SASL has nothing to say to it, and trips over no token at all.
+            if SaslRequest.decode(cursor).token is None:
+                raise ProtocolError("a SASL token is null")
+            self._send(ReplyHeader(header.xid, 0, 0).encode() + SaslResponse(None).encode())
+            return
         self._sessions.touch(session)
         if header.type == Operation.PING:
-            self._reply(PING_XID)
+            self._reply(header._replace(xid=PING_XID))
         elif header.type == Operation.CLOSE_SESSION:
             self._sessions.end(session, "its client closed it")
-            self._reply(header.xid)
+            self._reply(header)
             self._close()
-        elif header.type in self._database.operations:
+        elif header.type in self._connections.version.operations:
             self._perform(header, cursor)
-        elif header.type in _MISSING:
-            self._reply(header.xid, UnimplementedException())
         else:
             self._send(ReplyHeader(header.xid, -1, UnimplementedException.code).encode())
             self._give_up(f"a request with the unknown operation {header.type}")
@@ -231,15 +236,17 @@ class Connection(Protocol):
         except MarshallingErrorException as error:
             self._log.warn(
                 "Refusing a request from {peer} (operation {operation}): {reason}",
-                peer=self._peer,
+                peer=self.peer,
                 operation=header.type,
                 reason=str(error),
             )
-            self._reply(header.xid, error)
+            self._reply(header, error)
         except ZooKeeperException as error:
-            self._reply(header.xid, error)
+            self._reply(header, error)
         else:
-            self._reply(header.xid, body=body)
+            # A check that holds has no answer but among several: a real server trips over the stat that it lacks.
+            if header.type != Operation.CHECK:
+                self._reply(header, body=body)
 
     def _authenticate(self, xid: int, request: AuthRequest) -> None:
         # It is answered out of order and touches no session, and its header has no zxid.
@@ -254,30 +261,37 @@ class Connection(Protocol):
         self._send(ReplyHeader(xid, 0, 0).encode())
 
     def _answer_word(self, word: bytes) -> bool:
-        answers: dict[bytes, Callable[[], str]] = {b"ruok": lambda: "imok", b"srvr": self._connections.describe}
-        if word in answers:
-            self._connections.received += 1
-            answer = answers[word]()
-        elif word in _DISABLED_WORDS:
-            answer = f"{word.decode('ascii')} is not executed because it is not in the whitelist.\n"
-        else:
+        words = self._connections.words
+        if word not in words:
             return False
-        self._connections.sent += 1
+        self._count_received()
+        answer = words.answer(word)
+        self._count_sent()
         self._tcp().write(answer.encode())
         self._close()
         return True
 
-    def _reply(self, xid: int, error: ZooKeeperException | None = None, body: bytes = b"") -> None:
+    def _reply(self, header: RequestHeader, error: ZooKeeperException | None = None, body: bytes = b"") -> None:
         code = (error.code or 0) if error is not None else 0
-        self._send(ReplyHeader(xid, self._database.tree.zxid, code).encode() + body)
+        zxid = self._database.tree.zxid
+        self.traffic.replied(header.type, header.xid, zxid, self._connections.now())
+        self._send(ReplyHeader(header.xid, zxid, code).encode() + body)
 
     def _send(self, body: bytes) -> None:
         if not self._closing:
-            self._connections.sent += 1
+            self._count_sent()
             self._tcp().write(encode_frame(body))
 
+    def _count_received(self) -> None:
+        self.traffic.received += 1
+        self._connections.received += 1
+
+    def _count_sent(self) -> None:
+        self.traffic.sent += 1
+        self._connections.sent += 1
+
     def _give_up(self, reason: str) -> None:
-        self._log.warn("Closing the connection from {peer}: {reason}", peer=self._peer, reason=reason)
+        self._log.warn("Closing the connection from {peer}: {reason}", peer=self.peer, reason=reason)
         self._close()
 
     def _close(self) -> None:

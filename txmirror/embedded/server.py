@@ -11,7 +11,9 @@ from twisted.internet.protocol import ServerFactory
 
 from txmirror.embedded.connection import Connections
 from txmirror.embedded.database import Database
+from txmirror.embedded.reaper import Reaper
 from txmirror.embedded.sessions import Sessions
+from txmirror.embedded.versions import version_named
 
 
 class _Reactor(Protocol):
@@ -29,7 +31,9 @@ class _Reactor(Protocol):
 class EmbeddedServer:
     """A ZooKeeper server in memory, for tests and demonstrations.
 
-    It speaks the real protocol and imitates ZooKeeper 3.8.0 as Debian ships it. All that it holds goes with it.
+    It speaks the real protocol, knows every operation, and imitates ZooKeeper 3.8.0 as Debian ships it: a server that
+    stands alone, with the settings that it has without being told, but for the four-letter words, which it answers. It
+    enforces no quotas. All that it holds goes with it.
 
     It begins to listen with :meth:`listen`. Data and sessions outlast :meth:`stop_listening`, so that this with another
     :meth:`listen` on the same port is what a restart of a server looks like to its clients.
@@ -37,16 +41,38 @@ class EmbeddedServer:
     :param reactor: a provider of ``IReactorTCP`` and ``IReactorTime``. All times come from it.
     :param tick_time: ZooKeeper's tick in seconds: session timeouts are between 2 and 20 of them, and a session ends up to one
         tick after its timeout.
-    :raises ValueError: ``tick_time`` is not positive.
+    :param version: ``3.8``; ``3.9``, whose events say which transaction they are about; or ``3.4``, which ends a
+        connection that asks for what came later (such as a node's stat at its creation, and watches that last). In all
+        else each is like 3.8.
+    :param ttl_nodes: whether nodes may have a time to live; otherwise their creation is refused as unimplemented. It is
+        ZooKeeper's ``extendedTypesEnabled``.
+    :param container_check_interval: how often, in seconds, it takes away the containers that have lost their last child,
+        and the nodes whose time to live is over.
+    :raises ValueError: ``tick_time`` or ``container_check_interval`` is not positive, or there is no such ``version``.
     """
 
-    def __init__(self, reactor: _Reactor, *, tick_time: float = 0.5) -> None:
-        if not tick_time > 0:
-            raise ValueError(f"tick_time is {tick_time!r}: not a positive number of seconds")
+    def __init__(
+        self,
+        reactor: _Reactor,
+        *,
+        tick_time: float = 0.5,
+        version: str = "3.8",
+        ttl_nodes: bool = False,
+        container_check_interval: float = 60.0,
+    ) -> None:
+        for name, seconds in (("tick_time", tick_time), ("container_check_interval", container_check_interval)):
+            if not seconds > 0:
+                raise ValueError(f"{name} is {seconds!r}: not a positive number of seconds")
+        imitated = version_named(version)
+
+        def now() -> int:
+            return int(reactor.seconds() * 1000)
+
         self._reactor = reactor
-        self._database = Database(lambda: int(reactor.seconds() * 1000))
+        self._database = Database(now, imitated, ttl_nodes)
         self._sessions = Sessions(reactor, self._database, tick_time)
-        self._connections = Connections(self._database, self._sessions)
+        self._reaper = Reaper(reactor, self._database, container_check_interval, now)
+        self._connections = Connections(self._database, self._sessions, imitated, now)
         self._port: IListeningPort | None = None
         self._address: str | None = None
 
@@ -87,17 +113,20 @@ class EmbeddedServer:
         # A port's address has both, but an IAddress need not.
         name, number = host.host, host.port  # type: ignore[attr-defined]
         self._address = f"[{name}]:{number}" if ":" in name else f"{name}:{number}"
+        self._connections.port = number
         self._sessions.start()
+        self._reaper.start()
         return self._port
 
     def stop_listening(self) -> Deferred[None]:
         """Close the port and drop every connection, as a server does that is killed. Sessions and data are kept.
 
-        Sessions do not expire until :meth:`listen`.
+        Sessions do not expire until :meth:`listen`, nor do containers and nodes with a time to live go.
 
         :returns: fires when the port is closed and the connections are gone. Harmless if it does not listen.
         """
         self._sessions.stop()
+        self._reaper.stop()
         port, self._port = self._port, None
         gone = [self._connections.drop_all("the server stops")]
         if port is not None:

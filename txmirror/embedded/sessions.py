@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import attrs
@@ -53,6 +53,7 @@ class Sessions:
     :param clock: what time is taken from.
     :param database: where the ends of sessions are transactions.
     :param tick: the length of a tick in seconds; timeouts are between 2 and 20 ticks.
+    :ivar tick: the same.
     """
 
     _log = Logger()
@@ -60,7 +61,7 @@ class Sessions:
     def __init__(self, clock: Clock, database: Database, tick: float) -> None:
         self._clock = clock
         self._database = database
-        self._tick = tick
+        self.tick = tick
         self._alive: dict[int, Session] = {}
         self._running = False
         self._timer: IDelayedCall | None = None
@@ -72,6 +73,14 @@ class Sessions:
     def alive(self) -> frozenset[int]:
         """The ids of the sessions that have not ended."""
         return frozenset(self._alive)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(self._alive.values())
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The shortest and the longest timeout that a session is given, in seconds."""
+        return 2 * self.tick, 20 * self.tick
 
     def find(self, session_id: int) -> Session | None:
         """Give the session with an id, or None if it has ended or never was."""
@@ -117,7 +126,7 @@ class Sessions:
     def touch(self, session: Session) -> None:
         """Let a session live on: its client was heard from."""
         limit = self._clock.seconds() + session.timeout
-        session.deadline = (math.floor(limit / self._tick) + 1) * self._tick
+        session.deadline = (math.floor(limit / self.tick) + 1) * self.tick
         if self._timer is not None and self._timer.getTime() > session.deadline:
             self._stop_waiting()
         self._wait()
@@ -150,7 +159,8 @@ class Sessions:
         self._alive.clear()
 
     def _negotiate(self, milliseconds: int) -> float:
-        return min(max(milliseconds / 1000, 2 * self._tick), 20 * self._tick)
+        shortest, longest = self.limits
+        return min(max(milliseconds / 1000, shortest), longest)
 
     def _wait(self) -> None:
         # One timer for all: a session that is touched is only seen to be alive when the timer goes off.

@@ -1,12 +1,15 @@
-"""The znodes and what is counted about them. No checks, no watches, no sessions, and no Twisted.
+"""The znodes, what is counted about them, and how to undo a transaction. No checks, watches, sessions, and no Twisted.
 
 Stats are kept as ``org.apache.zookeeper.server.DataTree`` keeps them, which is not quite as they are shown.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 
+from txmirror.embedded.owners import session_of
 from txmirror.errors import NoNodeException
 from txmirror.paths import name_of
 from txmirror.types import ACL, OPEN_ACL, READ_ACL, ZnodeStat
@@ -30,6 +33,7 @@ class Node:
     """How many children were ever created here: what sequence nodes are numbered by."""
     aversion: int = 0
     owner: int = 0
+    """What it goes away with (see :mod:`txmirror.embedded.owners`)."""
     pzxid: int = 0
     children: dict[str, None] = attrs.Factory(dict)
     """The children's names; a dict for its order, which a set does not have."""
@@ -46,7 +50,7 @@ class Node:
             # Each child that is not here any more was created and deleted; each that is here, only created.
             self.created_children * 2 - count,
             self.aversion,
-            self.owner,
+            session_of(self.owner),
             len(self.data or b""),
             count,
             self.pzxid,
@@ -60,6 +64,7 @@ class Tree:
     :ivar nodes: the znodes. The root is there twice, as ``/`` and as the empty string, which is what is left of its
         children's paths when their names are taken away; ZooKeeper has it so, and counts it twice.
     :ivar ephemerals: the paths of each session's ephemeral nodes, in the order in which they were made.
+    :ivar mortals: the paths of containers and of nodes with a time to live, likewise.
     """
 
     def __init__(self) -> None:
@@ -73,6 +78,18 @@ class Tree:
             "/zookeeper/config": Node(b"", READ_ACL, aversion=-1),
         }
         self.ephemerals: dict[int, dict[str, None]] = {}
+        self.mortals: dict[str, None] = {}
+        self._undoing: list[Callable[[], None]] = []
+
+    def begin(self) -> None:
+        """Begin the next transaction; the last one can no longer be undone."""
+        self.zxid += 1
+        self._undoing.clear()
+
+    def undo(self) -> None:
+        """Undo what the present transaction has changed. Its number is used up all the same."""
+        while self._undoing:
+            self._undoing.pop()()
 
     def node(self, path: str) -> Node:
         """Give the znode at a path.
@@ -94,18 +111,23 @@ class Tree:
     def create(self, path: str, data: bytes | None, acl: tuple[ACL, ...], owner: int, now: int) -> Node:
         """Add a znode by the present transaction.
 
-        :param owner: the session that it goes away with, or 0.
+        :param owner: what it goes away with.
         :param now: the time in milliseconds.
         :raises NoNodeException: there is no parent.
         """
         parent = self.parent(path)
+        former = parent.pzxid
         node = Node(data, acl, self.zxid, self.zxid, now, now, owner=owner, pzxid=self.zxid)
-        parent.children[name_of(path)] = None
+        self._add(path, node, parent)
         parent.created_children += 1
         parent.pzxid = self.zxid
-        self.nodes[path] = node
-        if owner:
-            self.ephemerals.setdefault(owner, {})[path] = None
+
+        def undo() -> None:
+            self._remove(path, node, parent)
+            parent.created_children -= 1
+            parent.pzxid = former
+
+        self._undoing.append(undo)
         return node
 
     def delete(self, path: str) -> Node:
@@ -115,14 +137,15 @@ class Tree:
         """
         node = self.node(path)
         parent = self.parent(path)
-        del self.nodes[path]
-        del parent.children[name_of(path)]
+        former = parent.pzxid
+        self._remove(path, node, parent)
         parent.pzxid = self.zxid
-        if node.owner:
-            owned = self.ephemerals[node.owner]
-            del owned[path]
-            if not owned:
-                del self.ephemerals[node.owner]
+
+        def undo() -> None:
+            self._add(path, node, parent)
+            parent.pzxid = former
+
+        self._undoing.append(undo)
         return node
 
     def set_data(self, path: str, data: bytes | None, now: int) -> Node:
@@ -131,18 +154,53 @@ class Tree:
         :raises NoNodeException: there is none.
         """
         node = self.node(path)
-        node.data = data
-        node.mzxid = self.zxid
-        node.mtime = now
-        node.version += 1
+        former = node.data, node.mzxid, node.mtime, node.version
+        node.data, node.mzxid, node.mtime, node.version = data, self.zxid, now, node.version + 1
+
+        def undo() -> None:
+            node.data, node.mzxid, node.mtime, node.version = former
+
+        self._undoing.append(undo)
         return node
 
     def set_acl(self, path: str, acl: tuple[ACL, ...]) -> Node:
-        """Replace a znode's access control list. No zxid of its stat tells.
+        """Replace a znode's access control list by the present transaction. No zxid of its stat tells.
 
         :raises NoNodeException: there is none.
         """
         node = self.node(path)
-        node.acl = acl
-        node.aversion += 1
+        former = node.acl, node.aversion
+        node.acl, node.aversion = acl, node.aversion + 1
+
+        def undo() -> None:
+            node.acl, node.aversion = former
+
+        self._undoing.append(undo)
         return node
+
+    def count_below(self, path: str) -> int:
+        """Tell how many znodes there are below a path, at any depth."""
+        if path == "/":
+            return len(self.nodes) - 2
+        return sum(other.startswith(path + "/") for other in self.nodes)
+
+    def _add(self, path: str, node: Node, parent: Node) -> None:
+        self.nodes[path] = node
+        parent.children[name_of(path)] = None
+        session = session_of(node.owner)
+        if session:
+            self.ephemerals.setdefault(session, {})[path] = None
+        elif node.owner:
+            self.mortals[path] = None
+
+    def _remove(self, path: str, node: Node, parent: Node) -> None:
+        del self.nodes[path]
+        del parent.children[name_of(path)]
+        session = session_of(node.owner)
+        if session:
+            owned = self.ephemerals[session]
+            del owned[path]
+            if not owned:
+                del self.ephemerals[session]
+        elif node.owner:
+            del self.mortals[path]

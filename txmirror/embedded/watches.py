@@ -1,77 +1,94 @@
-"""One-shot watches: who is told, once, of what happens at a path.
+"""Watches: who is told of what happens at a path, once or for as long as their connection lasts.
 
 As in ``org.apache.zookeeper.server.watch.WatchManager`` there are two tables, for data (with existence) and for children;
-a watch belongs to a connection, not to a session, and one connection has at most one of a kind on a path.
+a lasting watch stands in both. A watch belongs to a connection, not to a session, and until 3.8 one connection has one
+watch in a table on a path: another of another mode takes its place (``WatcherModeManager``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
-from typing import Protocol
+import enum
+from collections.abc import Container, Iterator, Sequence
 
-from txmirror.embedded.acl import Identity, permits
+from txmirror.embedded.acl import permits
+from txmirror.embedded.requests import Caller
 from txmirror.types import ACL, EventType, Permission, WatchKind
 
 
-class Watcher(Protocol):
-    """A connection, as watches know it."""
+class WatchMode(enum.Enum):
+    """How long a watch lasts, and how far it reaches."""
 
-    @property
-    def identities(self) -> Sequence[Identity]:
-        """What was proved on it."""
-
-    def notify(self, kind: EventType, path: str) -> None:
-        """Send the event."""
+    ONE_SHOT = "one-shot"
+    """Until it has fired."""
+    PERSISTENT = "persistent"
+    """Until it is taken away."""
+    RECURSIVE = "persistent, recursive"
+    """Until it is taken away, and for all that is below the path too."""
 
 
 class WatchTable:
-    """The watches of one kind."""
+    """The watches of one kind.
+
+    :ivar by_path: those who watch a path, and how.
+    :ivar by_watcher: the paths that each watches. Whose last watch has fired stays here with none.
+    """
 
     def __init__(self) -> None:
         # Dicts for their order: events go out in the order in which watches were set.
-        self._by_path: dict[str, dict[Watcher, None]] = {}
-        self._by_watcher: dict[Watcher, dict[str, None]] = {}
+        self.by_path: dict[str, dict[Caller, WatchMode]] = {}
+        self.by_watcher: dict[Caller, dict[str, None]] = {}
 
-    def add(self, path: str, watcher: Watcher) -> None:
-        """Set a watch; the second of a connection on a path is the first."""
-        self._by_path.setdefault(path, {})[watcher] = None
-        self._by_watcher.setdefault(watcher, {})[path] = None
+    def add(self, path: str, watcher: Caller, mode: WatchMode = WatchMode.ONE_SHOT) -> None:
+        """Set a watch, in the place of the one that this connection has on this path."""
+        self.by_path.setdefault(path, {})[watcher] = mode
+        self.by_watcher.setdefault(watcher, {})[path] = None
 
-    def remove(self, path: str, watcher: Watcher) -> bool:
+    def remove(self, path: str, watcher: Caller) -> bool:
         """Take a watch away, and tell whether it was there."""
-        watchers = self._by_path.get(path, {})
+        watchers = self.by_path.get(path, {})
         if watcher not in watchers:
             return False
         del watchers[watcher]
         if not watchers:
-            del self._by_path[path]
-        paths = self._by_watcher[watcher]
-        del paths[path]
-        if not paths:
-            del self._by_watcher[watcher]
+            del self.by_path[path]
+        del self.by_watcher[watcher][path]
         return True
 
-    def remove_all(self, watcher: Watcher) -> None:
+    def remove_all(self, watcher: Caller) -> None:
         """Take away all watches of a connection."""
-        for path in list(self._by_watcher.get(watcher, ())):
+        for path in list(self.by_watcher.get(watcher, ())):
             self.remove(path, watcher)
+        self.by_watcher.pop(watcher, None)
+
+    def count(self) -> int:
+        """Tell how many watches there are."""
+        return sum(map(len, self.by_path.values()))
 
     def trigger(
-        self, path: str, kind: EventType, acl: Sequence[ACL], told_already: Container[Watcher] = ()
-    ) -> list[Watcher]:
-        """Use up the watches of a path.
+        self, path: str, kind: EventType, acl: Sequence[ACL], zxid: int, told_already: Container[Caller] = ()
+    ) -> Container[Caller]:
+        """Tell those who watch a path, and recursively those above it, and use up the watches that are not to last.
+
+        A recursive watch is not told of children that come and go: it is told of themselves.
 
         :param acl: that of the znode. Debian's 3.8.0 tells of it only those who may read it (CVE-2024-23944); the
             others' watches are used up all the same.
         :param told_already: who has got an event of this path and transaction, and gets no other.
         :returns: whose watches they were.
         """
-        watchers = list(self._by_path.get(path, ()))
-        for watcher in watchers:
-            self.remove(path, watcher)
+        watchers: dict[Caller, None] = {}
+        for place in _upwards(path):
+            for watcher, mode in list(self.by_path.get(place, {}).items()):
+                if mode is WatchMode.RECURSIVE:
+                    if kind is not EventType.CHILD:
+                        watchers[watcher] = None
+                elif place == path:
+                    watchers[watcher] = None
+                    if mode is WatchMode.ONE_SHOT:
+                        self.remove(path, watcher)
         for watcher in watchers:
             if watcher not in told_already and permits(acl, Permission.READ, watcher.identities):
-                watcher.notify(kind, path)
+                watcher.notify(kind, path, zxid)
         return watchers
 
 
@@ -82,31 +99,58 @@ class Watches:
         self.data = WatchTable()
         self.children = WatchTable()
 
-    def created(self, path: str, acl: Sequence[ACL], parent_acl: Sequence[ACL]) -> None:
+    def created(self, path: str, acl: Sequence[ACL], parent_acl: Sequence[ACL], zxid: int) -> None:
         """Tell that a znode was created."""
-        self.data.trigger(path, EventType.CREATED, acl)
-        self.children.trigger(_parent(path), EventType.CHILD, parent_acl)
+        self.data.trigger(path, EventType.CREATED, acl, zxid)
+        self.children.trigger(_parent(path), EventType.CHILD, parent_acl, zxid)
 
-    def changed(self, path: str, acl: Sequence[ACL]) -> None:
+    def changed(self, path: str, acl: Sequence[ACL], zxid: int) -> None:
         """Tell that a znode's data was replaced."""
-        self.data.trigger(path, EventType.CHANGED, acl)
+        self.data.trigger(path, EventType.CHANGED, acl, zxid)
 
-    def deleted(self, path: str, acl: Sequence[ACL], parent_acl: Sequence[ACL]) -> None:
+    def deleted(self, path: str, acl: Sequence[ACL], parent_acl: Sequence[ACL], zxid: int) -> None:
         """Tell that a znode was deleted."""
-        told = self.data.trigger(path, EventType.DELETED, acl)
-        self.children.trigger(path, EventType.DELETED, acl, told)
-        self.children.trigger(_parent(path), EventType.CHILD, parent_acl)
+        told = self.data.trigger(path, EventType.DELETED, acl, zxid)
+        self.children.trigger(path, EventType.DELETED, acl, zxid, told)
+        self.children.trigger(_parent(path), EventType.CHILD, parent_acl, zxid)
 
-    def remove(self, path: str, kind: WatchKind, watcher: Watcher) -> bool:
+    def add(self, path: str, mode: WatchMode, watcher: Caller) -> None:
+        """Set a watch that lasts."""
+        self.data.add(path, watcher, mode)
+        self.children.add(path, watcher, mode)
+
+    def remove(self, path: str, kind: WatchKind, watcher: Caller) -> bool:
         """Take a connection's watches of a kind from a path, and tell whether there was one."""
-        children = kind is not WatchKind.DATA and self.children.remove(path, watcher)
-        data = kind is not WatchKind.CHILDREN and self.data.remove(path, watcher)
-        return children or data
+        removed = [table.remove(path, watcher) for table in self._tables(kind)]
+        return any(removed)
 
-    def remove_all(self, watcher: Watcher) -> None:
+    def check(self, path: str, kind: WatchKind) -> bool:
+        """Tell what 3.8.0 answers when a connection asks whether it has a watch of a kind on a path.
+
+        That is whether anybody has one: ``WatchManager.containsWatcher`` does not look at whose it is.
+        """
+        return any(path in table.by_path for table in self._tables(kind))
+
+    def count(self) -> int:
+        """Tell how many watches there are, those that last twice."""
+        return self.data.count() + self.children.count()
+
+    def remove_all(self, watcher: Caller) -> None:
         """Take away all watches of a connection: it is gone."""
         self.data.remove_all(watcher)
         self.children.remove_all(watcher)
+
+    def _tables(self, kind: WatchKind) -> list[WatchTable]:
+        tables = {WatchKind.DATA: [self.data], WatchKind.CHILDREN: [self.children]}
+        return tables.get(kind, [self.children, self.data])
+
+
+def _upwards(path: str) -> Iterator[str]:
+    """Give a path, and those of the znodes that it is below."""
+    yield path
+    while path != "/":
+        path = _parent(path)
+        yield path
 
 
 def _parent(path: str) -> str:

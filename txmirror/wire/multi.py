@@ -18,7 +18,9 @@ from txmirror.wire.operations import Operation
 from txmirror.wire.requests import (
     CheckVersionRequest,
     Create2Request,
+    CreateContainerRequest,
     CreateRequest,
+    CreateTTLRequest,
     DeleteRequest,
     GetChildrenRequest,
     GetDataRequest,
@@ -39,7 +41,15 @@ _OVER = _HEADER.pack(-1, True, -1)
 _MultiT = TypeVar("_MultiT", bound="_Multi")
 
 #: What may stand in a transaction.
-Write = CreateRequest | Create2Request | DeleteRequest | SetDataRequest | CheckVersionRequest
+Write = (
+    CreateRequest
+    | Create2Request
+    | CreateContainerRequest
+    | CreateTTLRequest
+    | DeleteRequest
+    | SetDataRequest
+    | CheckVersionRequest
+)
 #: What may stand in a batch of reads.
 Read = GetDataRequest | GetChildrenRequest
 
@@ -48,6 +58,8 @@ _DECODERS: dict[int, Callable[[Cursor], Write | Read]] = {
     for kind in (
         CreateRequest,
         Create2Request,
+        CreateContainerRequest,
+        CreateTTLRequest,
         DeleteRequest,
         SetDataRequest,
         CheckVersionRequest,

@@ -1,0 +1,123 @@
+"""What reads do, and what may be asked about the server's state: nothing here is a transaction.
+
+The checks and their order are those of ``FinalRequestProcessor``.
+"""
+
+from __future__ import annotations
+
+from txmirror.embedded import acl as access
+from txmirror.embedded.requests import Caller, Record
+from txmirror.embedded.tree import Node, Tree
+from txmirror.embedded.watches import Watches
+from txmirror.errors import BadArgumentsException, MarshallingErrorException, ZooKeeperException
+from txmirror.types import Permission
+from txmirror.wire import (
+    ClientInfo,
+    ErrorResult,
+    ExistsRequest,
+    GetACLRequest,
+    GetACLResponse,
+    GetAllChildrenNumberRequest,
+    GetAllChildrenNumberResponse,
+    GetChildren2Request,
+    GetChildren2Response,
+    GetChildrenRequest,
+    GetChildrenResponse,
+    GetDataRequest,
+    GetDataResponse,
+    GetEphemeralsRequest,
+    GetEphemeralsResponse,
+    MultiReadRequest,
+    MultiResponse,
+    PathResponse,
+    StatResponse,
+    SyncRequest,
+    WhoAmIRequest,
+    WhoAmIResponse,
+)
+
+
+class Reads:
+    """Answers, each to one kind of request. Those that are refused raise a :exc:`ZooKeeperException` with a code."""
+
+    def __init__(self, tree: Tree, watches: Watches) -> None:
+        self._tree = tree
+        self._watches = watches
+
+    def exists(self, request: ExistsRequest, caller: Caller) -> Record:
+        """Give a znode's stat."""
+        path = request.path
+        if "\0" in path:
+            raise BadArgumentsException(path=path)
+        # Anybody may ask this: 3.8.0 has no check here.
+        if request.watch:
+            self._watches.data.add(path, caller)
+        return StatResponse(self._tree.node(path).stat())
+
+    def get_data(self, request: GetDataRequest, caller: Caller) -> GetDataResponse:
+        """Give a znode's data and stat."""
+        node = self._readable(request.path, caller)
+        if request.watch:
+            self._watches.data.add(request.path, caller)
+        return GetDataResponse(node.data, node.stat())
+
+    def get_acl(self, request: GetACLRequest, caller: Caller) -> Record:
+        """Give a znode's access control list and stat."""
+        node = self._tree.node(request.path)
+        access.check(node.acl, Permission.READ | Permission.ADMIN, caller.identities, request.path)
+        return GetACLResponse(access.shown_to(node.acl, caller.identities), node.stat())
+
+    def get_children(self, request: GetChildrenRequest, caller: Caller) -> GetChildrenResponse:
+        """Give the names of a znode's children."""
+        return GetChildrenResponse(list(self._list(request, caller).children))
+
+    def get_children2(self, request: GetChildren2Request, caller: Caller) -> Record:
+        """Give the names of a znode's children, and its stat."""
+        node = self._list(request, caller)
+        return GetChildren2Response(list(node.children), node.stat())
+
+    def multi_read(self, request: MultiReadRequest, caller: Caller) -> Record:
+        """Give many znodes' data or children; where one is refused, its error. No watch is left."""
+        results: list[GetDataResponse | GetChildrenResponse | ErrorResult] = []
+        for read in request.requests:
+            if not isinstance(read, GetDataRequest | GetChildrenRequest):
+                raise MarshallingErrorException("a write stands among several reads")
+            try:
+                if isinstance(read, GetDataRequest):
+                    results.append(self.get_data(GetDataRequest(read.path, False), caller))
+                else:
+                    results.append(self.get_children(GetChildrenRequest(read.path, False), caller))
+            except ZooKeeperException as error:
+                results.append(ErrorResult(error.code or 0))
+        return MultiResponse([*results])
+
+    def get_ephemerals(self, request: GetEphemeralsRequest, caller: Caller) -> Record:
+        """Give the paths of the caller's ephemerals that begin so: a prefix of the text, not of the path's parts."""
+        prefix = request.path
+        owned = self._tree.ephemerals.get(caller.session_id, ())
+        everything = prefix.strip() in {"", "/"}
+        return GetEphemeralsResponse([path for path in owned if everything or path.startswith(prefix)])
+
+    def get_all_children_number(self, request: GetAllChildrenNumberRequest, caller: Caller) -> Record:
+        """Give the number of znodes below one, at any depth."""
+        self._readable(request.path, caller)
+        return GetAllChildrenNumberResponse(self._tree.count_below(request.path))
+
+    def who_am_i(self, request: WhoAmIRequest, caller: Caller) -> Record:
+        """Give the caller's identities."""
+        return WhoAmIResponse([ClientInfo(who.scheme, access.user_name(who)) for who in caller.identities])
+
+    def sync(self, request: SyncRequest, caller: Caller) -> Record:
+        """Answer: whatever was before this has been done."""
+        return PathResponse(request.path)
+
+    def _list(self, request: GetChildrenRequest | GetChildren2Request, caller: Caller) -> Node:
+        node = self._readable(request.path, caller)
+        if request.watch:
+            self._watches.children.add(request.path, caller)
+        return node
+
+    def _readable(self, path: str, caller: Caller) -> Node:
+        node = self._tree.node(path)
+        access.check(node.acl, Permission.READ, caller.identities, path)
+        return node

@@ -1,0 +1,257 @@
+"""What writes do: the checks in the server's order, the changes, and the events that go out once all is done.
+
+The checks and their order are those of ``PrepRequestProcessor``. It decides by what a transaction that is under way would
+leave; here each write is done at once, and undone if a later one of the same transaction is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from txmirror.embedded import acl as access
+from txmirror.embedded.owners import CONTAINER, session_of, ttl_owner
+from txmirror.embedded.requests import Caller, Record
+from txmirror.embedded.tree import SPECIAL_PATHS, Tree
+from txmirror.embedded.watches import Watches
+from txmirror.errors import (
+    BadArgumentsException,
+    BadVersionException,
+    MarshallingErrorException,
+    NoChildrenForEphemeralsException,
+    NodeExistsException,
+    NotEmptyException,
+    PathError,
+    ReconfigDisabledException,
+    RuntimeInconsistencyException,
+    UnimplementedException,
+    ZooKeeperException,
+)
+from txmirror.paths import validate
+from txmirror.types import ACL, Permission
+from txmirror.wire import (
+    CheckVersionRequest,
+    Create2Request,
+    Create2Response,
+    CreateContainerRequest,
+    CreateFlag,
+    CreateRequest,
+    CreateTTLRequest,
+    DeleteRequest,
+    DoneResult,
+    ErrorResult,
+    MultiRequest,
+    MultiResponse,
+    Operation,
+    PathResponse,
+    ReconfigRequest,
+    SetACLRequest,
+    SetDataRequest,
+    StatResponse,
+)
+
+_Create = CreateRequest | Create2Request | CreateContainerRequest | CreateTTLRequest
+
+_EPHEMERAL = {CreateFlag.EPHEMERAL, CreateFlag.EPHEMERAL | CreateFlag.SEQUENCE}
+_SEQUENCE = {CreateFlag.SEQUENCE, CreateFlag.EPHEMERAL | CreateFlag.SEQUENCE, CreateFlag.TTL_SEQUENCE}
+_TTL = {CreateFlag.TTL, CreateFlag.TTL_SEQUENCE}
+
+
+class Transaction:
+    """One transaction. Making it begins it; a write that is then refused has used its number up.
+
+    :param caller: whose it is; None where the server itself takes nodes away.
+    :param now: the time in milliseconds.
+    :param ttl_nodes: whether nodes may have a time to live.
+    """
+
+    def __init__(self, tree: Tree, watches: Watches, caller: Caller | None, now: int, ttl_nodes: bool) -> None:
+        tree.begin()
+        self._tree = tree
+        self._watches = watches
+        self._caller = caller
+        self._now = now
+        self._ttl_nodes = ttl_nodes
+        self._events: list[Callable[[], None]] = []
+        self._writes: dict[type, Callable[[Any], Record]] = {
+            CreateRequest: self._create,
+            Create2Request: self._create,
+            CreateContainerRequest: self._create,
+            CreateTTLRequest: self._create,
+            DeleteRequest: self._delete,
+            SetDataRequest: self._set_data,
+            SetACLRequest: self._set_acl,
+            CheckVersionRequest: self._check,
+            ReconfigRequest: self._reconfig,
+            MultiRequest: self._multi,
+        }
+
+    def write(self, request: object) -> Record:
+        """Do what a request asks for.
+
+        :returns: the record that answers it.
+        :raises ZooKeeperException: one with a code: it is refused.
+        """
+        return self._writes[type(request)](request)
+
+    def remove(self, path: str) -> None:
+        """Take a znode away without a check.
+
+        :raises NoNodeException: there is none.
+        """
+        parent = self._tree.parent(path)
+        node = self._tree.delete(path)
+        self._events.append(partial(self._watches.deleted, path, node.acl, parent.acl, self._tree.zxid))
+
+    def commit(self) -> None:
+        """Tell all that has happened to those who watch it."""
+        for tell in self._events:
+            tell()
+
+    @property
+    def _asking(self) -> Caller:
+        assert self._caller is not None, "only clients send requests"
+        return self._caller
+
+    def _create(self, request: _Create) -> Record:
+        return self._make(
+            request.operation,
+            request.path,
+            request.data,
+            request.acl,
+            request.flags,
+            request.ttl if isinstance(request, CreateTTLRequest) else -1,
+        )
+
+    def _make(
+        self, operation: Operation, path: str, data: bytes | None, acls: tuple[ACL, ...], number: int, ttl: int
+    ) -> Record:
+        identities = self._asking.identities
+        flags = self._check_kind(operation, number, ttl, path)
+        if "/" not in path or "\0" in path:
+            raise BadArgumentsException(path=path)
+        acl = access.resolve(acls, identities, path)
+        parent = self._tree.parent(path)
+        access.check(parent.acl, Permission.CREATE, identities, path)
+        if flags in _SEQUENCE:
+            path += f"{parent.created_children:010d}"
+        _check_path(path)
+        if path in self._tree.nodes:
+            raise NodeExistsException(path=path)
+        if session_of(parent.owner):
+            raise NoChildrenForEphemeralsException(path=path)
+        # The operation alone says whether it is a container: its flag makes none, nor do other flags make it none.
+        if operation is Operation.CREATE_CONTAINER:
+            owner = CONTAINER
+        elif operation is Operation.CREATE_TTL:
+            owner = ttl_owner(ttl)
+        else:
+            owner = self._asking.session_id if flags in _EPHEMERAL else 0
+        node = self._tree.create(path, data, acl, owner, self._now)
+        self._events.append(partial(self._watches.created, path, acl, parent.acl, self._tree.zxid))
+        return PathResponse(path) if operation is Operation.CREATE else Create2Response(path, node.stat())
+
+    def _check_kind(self, operation: Operation, number: int, ttl: int, path: str) -> CreateFlag:
+        if not 0 <= number <= CreateFlag.TTL_SEQUENCE:
+            raise BadArgumentsException(f"no kind of znode has the number {number}", path=path)
+        flags = CreateFlag(number)
+        if flags in _TTL and not self._ttl_nodes:
+            raise UnimplementedException(path=path)
+        # A negative time with the operation for such nodes and the flags of another kills a real server.
+        if flags in _TTL or operation is Operation.CREATE_TTL:
+            try:
+                ttl_owner(ttl if flags in _TTL else 0)
+            except ValueError as error:
+                raise BadArgumentsException(str(error), path=path) from None
+        return flags
+
+    def _delete(self, request: DeleteRequest) -> Record:
+        path = request.path
+        if "/" not in path or "\0" in path or path in SPECIAL_PATHS:
+            raise BadArgumentsException(path=path)
+        access.check(self._tree.parent(path).acl, Permission.DELETE, self._asking.identities, path)
+        node = self._tree.node(path)
+        _check_version(node.version, request.version, path)
+        if node.children:
+            raise NotEmptyException(path=path)
+        self.remove(path)
+        return DoneResult(Operation.DELETE)
+
+    def _set_data(self, request: SetDataRequest) -> Record:
+        path = request.path
+        _check_path(path)
+        node = self._tree.node(path)
+        access.check(node.acl, Permission.WRITE, self._asking.identities, path)
+        _check_version(node.version, request.version, path)
+        self._tree.set_data(path, request.data, self._now)
+        self._events.append(partial(self._watches.changed, path, node.acl, self._tree.zxid))
+        return StatResponse(node.stat())
+
+    def _set_acl(self, request: SetACLRequest) -> Record:
+        path = request.path
+        _check_path(path)
+        acl = access.resolve(request.acl, self._asking.identities, path)
+        node = self._tree.node(path)
+        access.check(node.acl, Permission.ADMIN, self._asking.identities, path)
+        _check_version(node.aversion, request.version, path)
+        self._tree.set_acl(path, acl)
+        return StatResponse(node.stat())
+
+    def _check(self, request: CheckVersionRequest) -> Record:
+        path = request.path
+        _check_path(path)
+        node = self._tree.node(path)
+        access.check(node.acl, Permission.READ, self._asking.identities, path)
+        _check_version(node.version, request.version, path)
+        return DoneResult(Operation.CHECK)
+
+    def _reconfig(self, request: ReconfigRequest) -> Record:
+        # Off unless it is turned on, and then unimplemented in a server that stands alone.
+        raise ReconfigDisabledException
+
+    def _multi(self, request: MultiRequest) -> Record:
+        done: list[Any] = []
+        for write in request.requests:
+            try:
+                done.append(self._write_among_several(write))
+            except MarshallingErrorException:
+                self._undo()
+                raise
+            except ZooKeeperException as error:
+                self._undo()
+                codes = [0] * len(done) + [error.code or 0]
+                codes += [RuntimeInconsistencyException.code or 0] * (len(request.requests) - len(codes))
+                return MultiResponse([ErrorResult(code) for code in codes])
+        return MultiResponse(done)
+
+    def _write_among_several(self, request: object) -> Record:
+        """Do one of several writes. What a create makes, and what its answer is, its flags alone say here (``Op.Create``)."""
+        if not isinstance(request, _Create):
+            return self.write(request)
+        ttl = -1
+        if request.flags in _TTL:
+            if not isinstance(request, CreateTTLRequest):
+                raise MarshallingErrorException("a create without a time to live has the flags of one that has it")
+            operation, ttl = Operation.CREATE_TTL, request.ttl
+        elif request.flags == CreateFlag.CONTAINER:
+            operation = Operation.CREATE_CONTAINER
+        else:
+            operation = Operation.CREATE
+        return self._make(operation, request.path, request.data, request.acl, request.flags, ttl)
+
+    def _undo(self) -> None:
+        self._tree.undo()
+        self._events.clear()
+
+
+def _check_path(path: str) -> None:
+    try:
+        validate(path)
+    except PathError as error:
+        raise BadArgumentsException(str(error), path=path) from None
+
+
+def _check_version(current: int, expected: int, path: str) -> None:
+    if expected not in {-1, current}:
+        raise BadVersionException(path=path)

@@ -1,0 +1,59 @@
+"""What tells one ZooKeeper from another, as far as clients must care: what it can be asked, and what its events say."""
+
+from __future__ import annotations
+
+import attrs
+
+from txmirror.wire import Operation
+
+_SINCE_3_5 = frozenset(
+    {
+        Operation.CREATE2,
+        Operation.RECONFIG,
+        Operation.CHECK_WATCHES,
+        Operation.REMOVE_WATCHES,
+        Operation.CREATE_CONTAINER,
+        Operation.CREATE_TTL,
+    }
+)
+_SINCE_3_6 = frozenset(
+    {
+        Operation.MULTI_READ,
+        Operation.GET_EPHEMERALS,
+        Operation.GET_ALL_CHILDREN_NUMBER,
+        Operation.SET_WATCHES2,
+        Operation.ADD_WATCH,
+    }
+)
+_SINCE_3_7 = frozenset({Operation.WHO_AM_I})
+_ALL = frozenset(Operation)
+
+
+@attrs.frozen
+class Version:
+    """A ZooKeeper to be imitated. In all that is not here each is the 3.8.0 that Debian ships."""
+
+    release: str
+    """What the four-letter words say that it is."""
+    operations: frozenset[Operation] = attrs.field(repr=False)
+    """What it knows (``Request.isValid``). Whoever asks for anything else is told so, and loses the connection."""
+    zxid_in_events: bool = False
+    """Whether an event says which transaction it is about (ZOOKEEPER-4655)."""
+
+
+_VERSIONS = {
+    "3.4": Version("3.4.14", _ALL - _SINCE_3_5 - _SINCE_3_6 - _SINCE_3_7),
+    "3.8": Version("3.8.0", _ALL),
+    "3.9": Version("3.9.3", _ALL, zxid_in_events=True),
+}
+
+
+def version_named(name: str) -> Version:
+    """Give the version that an application names.
+
+    :raises ValueError: it cannot be imitated.
+    """
+    version = _VERSIONS.get(name)
+    if version is None:
+        raise ValueError(f"version is {name!r}: not one of {', '.join(_VERSIONS)}")
+    return version

@@ -1,0 +1,94 @@
+"""What requests about watches do: set them again after a loss, set those that last, take them away, ask for them.
+
+The answers are those of ``DataTree.setWatches`` and of ``FinalRequestProcessor``.
+"""
+
+from __future__ import annotations
+
+from txmirror.embedded.requests import Caller, Record
+from txmirror.embedded.tree import Tree
+from txmirror.embedded.watches import Watches, WatchMode
+from txmirror.errors import MarshallingErrorException, NoWatcherException
+from txmirror.types import EventType, WatchKind
+from txmirror.wire import (
+    AddWatchRequest,
+    AddWatchResponse,
+    CheckWatchesRequest,
+    RemoveWatchesRequest,
+    SetWatches2Request,
+    SetWatchesRequest,
+)
+
+_MODES = {0: WatchMode.PERSISTENT, 1: WatchMode.RECURSIVE}
+
+
+class Watching:
+    """Answers, each to one kind of request; None is an answer without a record.
+
+    Those that are refused raise a :exc:`ZooKeeperException` with a code.
+    """
+
+    def __init__(self, tree: Tree, watches: Watches) -> None:
+        self._tree = tree
+        self._watches = watches
+
+    def set_watches(self, request: SetWatchesRequest | SetWatches2Request, caller: Caller) -> None:
+        """Set watches as they stood at a transaction, and tell at once of what has changed since.
+
+        These events are not filtered by ACL, and a node that is in two lists may be told of twice: so DataTree has it.
+        """
+        for path in request.dataWatches:
+            if not self._tell_changes(path, request.relativeZxid, EventType.CHANGED, caller):
+                self._watches.data.add(path, caller)
+        for path in request.existWatches:
+            if path in self._tree.nodes:
+                caller.notify(EventType.CREATED, path)
+            else:
+                self._watches.data.add(path, caller)
+        for path in request.childWatches:
+            if not self._tell_changes(path, request.relativeZxid, EventType.CHILD, caller):
+                self._watches.children.add(path, caller)
+        if isinstance(request, SetWatches2Request):
+            for path in request.persistentWatches:
+                self._watches.add(path, WatchMode.PERSISTENT, caller)
+            for path in request.persistentRecursiveWatches:
+                self._watches.add(path, WatchMode.RECURSIVE, caller)
+
+    def _tell_changes(self, path: str, zxid: int, kind: EventType, caller: Caller) -> bool:
+        """Tell of what happened to a node since a transaction, and whether anything did."""
+        node = self._tree.nodes.get(path)
+        if node is None:
+            caller.notify(EventType.DELETED, path)
+        elif (node.mzxid if kind is EventType.CHANGED else node.pzxid) > zxid:
+            caller.notify(kind, path)
+        else:
+            return False
+        return True
+
+    def add_watch(self, request: AddWatchRequest, caller: Caller) -> Record:
+        """Set a watch that lasts, whether or not there is a node, and whoever may read it."""
+        mode = _MODES.get(request.mode)
+        if mode is None:
+            raise MarshallingErrorException(f"no mode of watch has the number {request.mode}")
+        self._watches.add(request.path, mode, caller)
+        return AddWatchResponse()
+
+    def remove_watches(self, request: RemoveWatchesRequest, caller: Caller) -> None:
+        """Take watches away, whatever their mode."""
+        if not self._watches.remove(request.path, _kind(request.type), caller):
+            raise NoWatcherException(path=request.path)
+
+    def check_watches(self, request: CheckWatchesRequest, caller: Caller) -> None:
+        """Tell whether there is a watch."""
+        path, kind = request.path, _kind(request.type)
+        if path and "/" not in path:
+            raise MarshallingErrorException(f"{path!r} has no parent")
+        if not path or not self._watches.check(path, kind):
+            raise NoWatcherException(path=path)
+
+
+def _kind(number: int) -> WatchKind:
+    try:
+        return WatchKind(number)
+    except ValueError:
+        raise MarshallingErrorException(f"no kind of watch has the number {number}") from None

@@ -1,0 +1,177 @@
+"""The four-letter words: what a server tells to whoever sends one in place of a handshake.
+
+The answers have the shape that 3.8.0 gives them, as far as it tells something here: tools can read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timezone
+from functools import partial
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from txmirror.embedded.connection import Connection, Connections
+
+#: Words that a server knows, and does not answer unless it is told to. It is told so here of the others only.
+_REFUSED = ("crst", "dirs", "envi", "gtmk", "hash", "srst", "stmk")
+
+
+class Words:
+    """A server's answers.
+
+    :param release: the version of ZooKeeper that it says it is.
+    """
+
+    def __init__(self, connections: Connections, release: str) -> None:
+        self._connections = connections
+        self._release = f"{release}-txmirror-embedded, in memory, for tests and demonstrations"
+        self._answers: dict[bytes, Callable[[], str]] = {
+            b"conf": lambda: _lines(self._conf()),
+            b"cons": lambda: _lines(self._cons()),
+            b"dump": lambda: _lines(self._dump()),
+            b"isro": lambda: "rw",
+            b"mntr": lambda: _lines(self._mntr()),
+            b"ruok": lambda: "imok",
+            b"srvr": lambda: _lines(self._srvr()),
+            b"stat": lambda: _lines(self._stat()),
+            b"wchc": lambda: _lines(self._wchc()),
+            b"wchp": lambda: _lines(self._wchp()),
+            b"wchs": lambda: _lines(self._wchs()),
+        }
+        for word in _REFUSED:
+            self._answers[word.encode()] = partial(
+                "{} is not executed because it is not in the whitelist.\n".format, word
+            )
+
+    def __contains__(self, word: bytes) -> bool:
+        return word in self._answers
+
+    def answer(self, word: bytes) -> str:
+        """Give the answer to a word."""
+        return self._answers[word]()
+
+    def _srvr(self) -> Iterator[str]:
+        yield f"Zookeeper version: {self._release}"
+        yield from self._statistics()
+
+    def _stat(self) -> Iterator[str]:
+        yield f"Zookeeper version: {self._release}"
+        yield "Clients:"
+        yield from (_describe(connection, brief=True) for connection in self._connections.live)
+        yield ""
+        yield from self._statistics()
+
+    def _statistics(self) -> Iterator[str]:
+        # No time is taken of requests here.
+        connections = self._connections
+        tree = connections.database.tree
+        yield "Latency min/avg/max: 0/0.0/0"
+        yield f"Received: {connections.received}"
+        yield f"Sent: {connections.sent}"
+        yield f"Connections: {len(connections.live)}"
+        yield "Outstanding: 0"
+        yield f"Zxid: {tree.zxid:#x}"
+        yield "Mode: standalone"
+        yield f"Node count: {len(tree.nodes)}"
+
+    def _mntr(self) -> Iterator[str]:
+        connections = self._connections
+        tree = connections.database.tree
+        values: dict[str, object] = {
+            "version": self._release,
+            "server_state": "standalone",
+            "ephemerals_count": sum(map(len, tree.ephemerals.values())),
+            "num_alive_connections": len(connections.live),
+            "avg_latency": 0.0,
+            "outstanding_requests": 0,
+            "znode_count": len(tree.nodes),
+            "global_sessions": len(connections.sessions.alive),
+            "packets_sent": connections.sent,
+            "packets_received": connections.received,
+            "watch_count": connections.database.watches.count(),
+            "min_latency": 0,
+            "approximate_data_size": sum(
+                len(path.encode()) + len(node.data or b"") for path, node in tree.nodes.items()
+            ),
+            "local_sessions": 0,
+            "max_latency": 0,
+        }
+        yield from (f"zk_{name}\t{value}" for name, value in values.items())
+
+    def _cons(self) -> Iterator[str]:
+        yield from (_describe(connection, brief=False) for connection in self._connections.live)
+        yield ""
+
+    def _conf(self) -> Iterator[str]:
+        sessions = self._connections.sessions
+        shortest, longest = sessions.limits
+        yield f"clientPort={self._connections.port}"
+        yield "secureClientPort=-1"
+        yield f"tickTime={sessions.tick * 1000:.0f}"
+        yield "maxClientCnxns=0"
+        yield f"minSessionTimeout={shortest * 1000:.0f}"
+        yield f"maxSessionTimeout={longest * 1000:.0f}"
+        yield "serverId=0"
+
+    def _dump(self) -> Iterator[str]:
+        alive = sorted(self._connections.sessions, key=lambda session: session.deadline)
+        sets = [(deadline, list(group)) for deadline, group in groupby(alive, lambda session: session.deadline)]
+        yield "SessionTracker dump:"
+        yield f"Session Sets ({len(sets)})/({len(alive)}):"
+        for deadline, group in sets:
+            yield f"{len(group)} expire at {_date(deadline)}:"
+            yield from (f"\t{session.id:#x}" for session in group)
+        ephemerals = self._connections.database.tree.ephemerals
+        yield "ephemeral nodes dump:"
+        yield f"Sessions with Ephemerals ({len(ephemerals)}):"
+        for session_id, paths in ephemerals.items():
+            yield f"{session_id:#x}:"
+            yield from (f"\t{path}" for path in paths)
+        yield "Connections dump:"
+        yield f"Connections Sets (1)/({len(self._connections.live)}):"
+        for connection in self._connections.live:
+            yield f"\tip: /{connection.peer} sessionId: {connection.session_id:#x}"
+
+    # As in DataTree, the words about watches tell of those on data only, which all that last are among.
+
+    def _wchs(self) -> Iterator[str]:
+        table = self._connections.database.watches.data
+        yield f"{len(table.by_watcher)} connections watching {len(table.by_path)} paths"
+        yield f"Total watches:{table.count()}"
+
+    def _wchc(self) -> Iterator[str]:
+        for watcher, paths in self._connections.database.watches.data.by_watcher.items():
+            yield f"{watcher.session_id:#x}"
+            yield from (f"\t{path}" for path in paths)
+        yield ""
+
+    def _wchp(self) -> Iterator[str]:
+        for path, watchers in self._connections.database.watches.data.by_path.items():
+            yield path
+            yield from (f"\t{watcher.session_id:#x}" for watcher in watchers)
+        yield ""
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _describe(connection: Connection, *, brief: bool) -> str:
+    traffic = connection.traffic
+    # In brackets is what the selector waits for: nothing on the connection that asks this.
+    waiting = 1 if connection.session_id else 0
+    text = f" /{connection.peer}[{waiting}](queued=0,recved={traffic.received},sent={traffic.sent}"
+    if not brief and connection.session_id:
+        xid = f",lcxid={traffic.last_xid:#x}" if traffic.last_xid >= 0 else ""
+        text += (
+            f",sid={connection.session_id:#x},lop={traffic.last_operation},est={traffic.established}"
+            f",to={connection.session_timeout}{xid},lzxid={traffic.last_zxid:#x},lresp={traffic.last_reply}"
+            ",llat=0,minlat=0,avglat=0,maxlat=0"
+        )
+    return text + ")"
+
+
+def _date(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%a %b %d %H:%M:%S UTC %Y")

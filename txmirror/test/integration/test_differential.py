@@ -1,0 +1,363 @@
+"""The embedded server does what the real one does, whatever two sessions ask of it.
+
+Random requests go to both, and every reply, stat, error and event is compared. These alone are not:
+
+- Session ids, passwords and the absolute numbers of transactions are each server's own. Sessions are compared by the order
+  in which they were opened, and transactions by how many there were since the example began.
+- Times are the real server's. On each server they must not go backwards where transactions go forwards, and a
+  transaction must have one time only.
+- The names of children and of ephemerals come in no order, nor do the identities of a connection, nor the entries of an
+  ACL that were made of them. When a session ends, its ephemerals go in no order, and so do the events.
+- An error has no record. The real server sends some of a refused multiRead all the same, which no client reads.
+- A createTTL whose flags are those of another kind of node has no negative time: it kills the real server.
+- The root of the tree has the statistics of all that was there before the example.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+from hypothesis import given, note, seed, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from txmirror.test.integration.sides import EmbeddedSide, RealSide, Reply, Session, Side
+from txmirror.types import ACL, CREATOR_ALL_ACL, OPEN_ACL, READ_ACL, ZnodeStat
+from txmirror.wire import (
+    AddWatchRequest,
+    AddWatchResponse,
+    AuthRequest,
+    CheckVersionRequest,
+    CheckWatchesRequest,
+    CloseSessionRequest,
+    Create2Request,
+    Create2Response,
+    CreateContainerRequest,
+    CreateRequest,
+    CreateTTLRequest,
+    Cursor,
+    DeleteRequest,
+    ExistsRequest,
+    GetACLRequest,
+    GetACLResponse,
+    GetAllChildrenNumberRequest,
+    GetAllChildrenNumberResponse,
+    GetChildren2Request,
+    GetChildren2Response,
+    GetChildrenRequest,
+    GetChildrenResponse,
+    GetDataRequest,
+    GetDataResponse,
+    GetEphemeralsRequest,
+    GetEphemeralsResponse,
+    MultiReadRequest,
+    MultiRequest,
+    MultiResponse,
+    PathResponse,
+    ReconfigRequest,
+    RemoveWatchesRequest,
+    Request,
+    SaslRequest,
+    SaslResponse,
+    SetACLRequest,
+    SetDataRequest,
+    SetWatches2Request,
+    SetWatchesRequest,
+    StatResponse,
+    SyncRequest,
+    WatcherEvent,
+    WhoAmIRequest,
+    WhoAmIResponse,
+)
+
+#: How many examples to run in place of a hundred.
+EXAMPLES = "TXMIRROR_DIFFERENTIAL_EXAMPLES"
+#: Which random examples; the same number, the same examples. A failure names it.
+SEED = "TXMIRROR_DIFFERENTIAL_SEED"
+ROOT = "/t"
+
+_ANSWERS: dict[type, Any] = {
+    CreateRequest: PathResponse,
+    Create2Request: Create2Response,
+    CreateContainerRequest: Create2Response,
+    CreateTTLRequest: Create2Response,
+    SetDataRequest: StatResponse,
+    SetACLRequest: StatResponse,
+    ExistsRequest: StatResponse,
+    GetDataRequest: GetDataResponse,
+    GetACLRequest: GetACLResponse,
+    GetChildrenRequest: GetChildrenResponse,
+    GetChildren2Request: GetChildren2Response,
+    GetEphemeralsRequest: GetEphemeralsResponse,
+    GetAllChildrenNumberRequest: GetAllChildrenNumberResponse,
+    SyncRequest: PathResponse,
+    MultiRequest: MultiResponse,
+    MultiReadRequest: MultiResponse,
+    AddWatchRequest: AddWatchResponse,
+    WhoAmIRequest: WhoAmIResponse,
+    SaslRequest: SaslResponse,
+}
+
+
+@attrs.frozen
+class Ask:
+    """One of the sessions sends a request."""
+
+    who: int
+    request: Request
+
+
+@attrs.frozen
+class Resume:
+    """One of the sessions goes on over another connection."""
+
+    who: int
+
+
+@attrs.frozen
+class Replace:
+    """One of the sessions is closed, and another begins in its place."""
+
+    who: int
+
+
+# Few paths, so that requests meet.
+_names = [ROOT, f"{ROOT}/a", f"{ROOT}/a/b", f"{ROOT}/a/b/c", f"{ROOT}/b", f"{ROOT}/b/a"]
+_odd_names = ["", "t", "/", "/t/", "/t//a", "/t/./a", "/t/\0", "/zookeeper", "/zookeeper/config", "/zookeeper/quota"]
+_sequences = [f"{ROOT}/a/s-000000000{number}" for number in range(3)]
+a_path = st.sampled_from([*_names * 4, *_sequences])
+any_path = a_path | st.sampled_from(_odd_names)
+# What is at these has the same statistics everywhere.
+a_readable_path = a_path | st.sampled_from([name for name in _odd_names if name not in {"", "/"}])
+some_data = st.sampled_from([None, b"", b"x", b"yyy"])
+a_version = st.sampled_from([-1, -1, -1, 0, 1, 2])
+some_flags = st.sampled_from([0, 0, 0, 1, 1, 2, 3, 4, 5, 6, 7, -1])
+a_ttl = st.sampled_from([1_000_000, 1, 0, (1 << 40) - 1, 1 << 40])
+some_acl = st.sampled_from(
+    [
+        *[OPEN_ACL] * 6,
+        READ_ACL,
+        CREATOR_ALL_ACL,
+        (ACL(31 - 1, "world", "anyone"),),
+        (ACL(31, "auth", ""), ACL(1, "world", "anyone")),
+        (ACL(31, "ip", "127.0.0.0/8"),),
+        (ACL(31, "digest", "user:unknown"), ACL(17, "world", "anyone")),
+        (ACL(31, "ip", "10.0.0.1"),),
+        (ACL(31, "nobody", "knows"),),
+        (),
+    ]
+)
+a_write = st.one_of(
+    st.builds(CreateRequest, a_path, some_data, some_acl, some_flags),
+    st.builds(Create2Request, a_path, some_data, some_acl, some_flags),
+    st.builds(CreateContainerRequest, any_path, some_data, some_acl, some_flags),
+    st.builds(CreateTTLRequest, a_path, some_data, some_acl, some_flags, a_ttl),
+    st.builds(CreateRequest, st.sampled_from([f"{ROOT}/a/s-", f"{ROOT}/"]), some_data, some_acl, some_flags),
+    st.builds(SetDataRequest, a_path, some_data, a_version),
+    st.builds(DeleteRequest, a_path, a_version),
+    st.builds(CheckVersionRequest, any_path, a_version),
+)
+a_lookup = st.one_of(
+    st.builds(GetDataRequest, a_readable_path, st.booleans()),
+    st.builds(GetChildrenRequest, any_path, st.booleans()),
+)
+some_paths = st.lists(a_path, max_size=2).map(tuple)
+a_request = st.one_of(
+    a_write,
+    st.builds(CreateRequest, a_path, some_data, st.just(OPEN_ACL), st.sampled_from([0, 0, 1])),
+    st.builds(SetACLRequest, a_path, some_acl, a_version),
+    st.builds(DeleteRequest, any_path, a_version),
+    st.builds(SetDataRequest, st.sampled_from(["/zookeeper/config", "t", "", "/t/"]), some_data, a_version),
+    st.builds(ReconfigRequest, st.none(), st.none(), st.none(), a_version),
+    st.builds(MultiRequest, st.lists(a_write, max_size=5).map(tuple)),
+    st.builds(MultiRequest, st.lists(a_write | a_lookup, min_size=1, max_size=3).map(tuple)),
+    a_lookup,
+    st.builds(ExistsRequest, a_readable_path, st.booleans()),
+    st.builds(GetChildren2Request, a_readable_path, st.booleans()),
+    st.builds(GetACLRequest, a_readable_path),
+    st.builds(MultiReadRequest, st.lists(a_lookup, max_size=4).map(tuple)),
+    st.builds(MultiReadRequest, st.lists(a_lookup | a_write, min_size=1, max_size=3).map(tuple)),
+    st.builds(GetEphemeralsRequest, any_path | st.sampled_from(["  ", "/t/", "/t/a"])),
+    st.builds(GetAllChildrenNumberRequest, a_readable_path),
+    st.builds(SyncRequest, any_path),
+    st.builds(WhoAmIRequest),
+    st.builds(SaslRequest, st.just(b"token")),
+    st.builds(AuthRequest, st.just("digest"), st.sampled_from([b"user:secret", b"other:secret"])),
+    st.builds(AddWatchRequest, any_path, st.sampled_from([0, 1, 0, 1, 2])),
+    st.builds(AddWatchRequest, a_path, st.sampled_from([0, 1])),
+    st.builds(RemoveWatchesRequest, a_path, st.sampled_from([1, 2, 3])),
+    st.builds(RemoveWatchesRequest, any_path, st.sampled_from([1, 2, 3, 3, 4, 5])),
+    st.builds(CheckWatchesRequest, any_path, st.sampled_from([1, 2, 3, 3, 4, 5])),
+    st.builds(SetWatchesRequest, st.just(0), some_paths, some_paths, some_paths),
+    st.builds(SetWatches2Request, st.just(0), some_paths, some_paths, some_paths, some_paths, some_paths),
+)
+who = st.integers(0, 1)
+a_step = st.one_of(*[st.builds(Ask, who, a_request)] * 12, st.builds(Resume, who), st.builds(Replace, who))
+some_steps = st.lists(a_step, min_size=4, max_size=25)
+
+
+class Player:
+    """One server on which the steps are taken, and what is seen there in terms that both servers share."""
+
+    def __init__(self, side: Side) -> None:
+        self._side = side
+        self._ids: dict[int, int] = {0: 0}
+        self._base = 0
+        self._times: dict[int, set[int]] = {}
+        self._sessions: list[Session] = []
+        self._sessions = [self._open(), self._open()]
+        (reply,) = self._sessions[0].ask(CreateRequest(ROOT, b"", OPEN_ACL, 0))
+        assert isinstance(reply, Reply)
+        assert reply.err == 0, reply
+        self._base = reply.zxid
+
+    def take(self, step: Ask | Resume | Replace) -> list[list[Any]]:
+        """Take a step, and give what each session sees of it."""
+        seen: list[list[Any]] = [[], []]
+        session = self._sessions[step.who]
+        if isinstance(step, Ask):
+            request = step.request
+            if isinstance(request, SetWatchesRequest | SetWatches2Request):
+                # As of the third transaction of the example, so that some has changed since and some has not.
+                request = attrs.evolve(request, relativeZxid=self._base + 3)
+            seen[step.who] = [self._show(item, request) for item in session.ask(request)]
+        elif isinstance(step, Resume):
+            session.resume()
+        else:
+            request = CloseSessionRequest()
+            seen[step.who] = [self._show(item, request) for item in session.ask(request, last=True)]
+            session.close()
+        for number, other in enumerate(self._sessions):
+            if isinstance(step, Replace) and number == step.who:
+                self._sessions[number] = self._open()
+            else:
+                seen[number] += [self._show(item, None) for item in other.flush()]
+        return [sorted(items, key=repr) for items in seen] if isinstance(step, Replace) else seen
+
+    def watches(self) -> tuple[str, dict[str, list[int]]]:
+        """Give how many watch how much, and who has a watch on the data of which path."""
+        paths: dict[str, list[int]] = {}
+        here: list[int] = []
+        for line in self._word(b"wchp").splitlines():
+            if line.startswith("\t"):
+                here.append(self._ids[int(line, 16)])
+                here.sort()
+            elif line:
+                here = paths.setdefault(line, [])
+        return self._word(b"wchs"), paths
+
+    def assert_time_passes(self) -> None:
+        """Times were in the order of transactions."""
+        times = [self._times[zxid] for zxid in sorted(self._times)]
+        assert all(len(at_once) == 1 for at_once in times), self._times
+        in_order = [time for at_once in times for time in at_once]
+        assert in_order == sorted(in_order), self._times
+
+    def close(self) -> None:
+        """End all sessions."""
+        for session in self._sessions:
+            session.ask(CloseSessionRequest(), last=True)
+            session.close()
+
+    def _open(self) -> Session:
+        session = Session(self._side)
+        self._ids[session.welcome.sessionId] = len(self._ids)
+        return session
+
+    def _word(self, word: bytes) -> str:
+        line = self._side.connect()
+        line.write(word)
+        text = line.read_all().decode()
+        line.close()
+        return text
+
+    def _show(self, item: Reply | WatcherEvent, request: Request | None) -> Any:
+        if isinstance(item, WatcherEvent):
+            return item
+        if item.err:
+            return "refused", item.err, self._since(item.zxid)
+        answer = _ANSWERS.get(type(request))
+        if answer is None:
+            return "done", item.body, self._since(item.zxid)
+        cursor = Cursor(item.body)
+        record = answer.decode(cursor)
+        cursor.finish()
+        return self._plain(record), self._since(item.zxid)
+
+    def _plain(self, value: Any) -> Any:
+        if isinstance(value, ZnodeStat):
+            self._times.setdefault(value.czxid, set()).add(value.ctime)
+            self._times.setdefault(value.mzxid, set()).add(value.mtime)
+            return value._replace(
+                czxid=self._since(value.czxid),
+                mzxid=self._since(value.mzxid),
+                pzxid=self._since(value.pzxid),
+                ctime=0,
+                mtime=0,
+                ephemeralOwner=self._ids[value.ephemeralOwner],
+            )
+        if isinstance(value, MultiResponse):
+            return [self._plain(result) for result in value.results]
+        if isinstance(value, list):
+            return sorted(value)
+        if isinstance(value, tuple):
+            return type(value).__name__, [self._plain(part) for part in value]
+        return value
+
+    def _since(self, zxid: int) -> int:
+        return zxid - self._base if zxid else 0
+
+
+class DifferentialTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.real = RealSide()
+        self.addCleanup(self.real.stop)
+        self.real.start()
+
+    def test_same(self) -> None:
+        """Both servers answer alike, step by step."""
+        derandomized = settings.default is not None and settings.default.derandomize
+        chosen = int(os.environ.get(SEED) or (0 if derandomized else random.randrange(2**32)))
+        print(f"\n{SEED}={chosen}", end=" ")  # noqa: T201  # what a failure that is rare needs
+
+        @seed(chosen)
+        @settings(max_examples=int(os.environ.get(EXAMPLES) or 100), derandomize=False)
+        @given(some_steps)
+        def run(steps: Sequence[Ask | Resume | Replace]) -> None:
+            note(f"{SEED}={chosen}")
+            self.compare(steps)
+
+        run()
+
+    def compare(self, steps: Sequence[Ask | Resume | Replace]) -> None:
+        embedded_side = EmbeddedSide()
+        embedded, real = Player(embedded_side), Player(self.real)
+        try:
+            for step in steps:
+                embedded_side.pass_time()
+                self.assertEqual(embedded.take(step), real.take(step), f"embedded != real after {step}")
+            self.assertEqual(embedded.watches(), real.watches(), "embedded != real: watches")
+            embedded.assert_time_passes()
+            real.assert_time_passes()
+        finally:
+            real.close()
+            self.clear()
+
+    def clear(self) -> None:
+        """Remove what an example has left on the real server."""
+        session = self.real.supersede()
+        below = [ROOT]
+        for path in below:
+            (reply,) = session.ask(GetChildrenRequest(path, False))
+            assert isinstance(reply, Reply)
+            if not reply.err:
+                names = GetChildrenResponse.decode(Cursor(reply.body)).children
+                below += [f"{path}/{name}" for name in names]
+        for path in reversed(below):
+            session.ask(DeleteRequest(path, -1))
+        session.ask(CloseSessionRequest(), last=True)
+        session.close()
