@@ -203,7 +203,7 @@ class Connection(Protocol):
             self._send(ConnectResponse(0, 0, bytes(16), read_only).encode())
             self._close()
         else:
-            self.traffic.shaken(zxid, self._connections.now())
+            self.traffic.shaken(self._database.tree.zxid, self._connections.now())
             self._send(ConnectResponse(self.session_timeout, session.id, session.password, read_only).encode())
 
     def _handle(self, header: RequestHeader, cursor: Cursor, session: Session) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from txmirror.embedded.connection import Connection, Connections
 
 #: Words that a server knows, and does not answer unless it is told to. It is told so here of the others only.
-_REFUSED = ("crst", "dirs", "envi", "gtmk", "hash", "srst", "stmk")
+_REFUSED = ("crst", "dirs", "gtmk", "hash", "srst", "stmk")
 
 
 class Words:
@@ -31,6 +31,7 @@ class Words:
             b"conf": lambda: _lines(self._conf()),
             b"cons": lambda: _lines(self._cons()),
             b"dump": lambda: _lines(self._dump()),
+            b"envi": lambda: _lines(self._envi()),
             b"isro": lambda: "rw",
             b"mntr": lambda: _lines(self._mntr()),
             b"ruok": lambda: "imok",
@@ -114,6 +115,11 @@ class Words:
         yield f"minSessionTimeout={shortest * 1000:.0f}"
         yield f"maxSessionTimeout={longest * 1000:.0f}"
         yield "serverId=0"
+
+    def _envi(self) -> Iterator[str]:
+        # There is no Java whose properties could be told.
+        yield "Environment:"
+        yield f"zookeeper.version={self._release}"
 
     def _dump(self) -> Iterator[str]:
         alive = sorted(self._connections.sessions, key=lambda session: session.deadline)

@@ -1,4 +1,4 @@
-"""The server as a whole: its port, its knobs, its four-letter words, and what it does with nonsense."""
+"""The server as a whole: its port, its knobs, and what it does with nonsense."""
 
 from __future__ import annotations
 
@@ -9,11 +9,26 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from txmirror.embedded import EmbeddedServer
-from txmirror.errors import UnimplementedException
+from txmirror.errors import (
+    BadVersionException,
+    MarshallingErrorException,
+    ReconfigDisabledException,
+    UnimplementedException,
+)
 from txmirror.test.embedded.peer import Event, Peer, ServerTestCase
 from txmirror.testing import MemoryReactor
 from txmirror.types import OPEN_ACL, EventType
-from txmirror.wire import CreateRequest, ExistsRequest, PingRequest, RequestHeader, encode_frame
+from txmirror.wire import (
+    CheckVersionRequest,
+    CreateRequest,
+    ExistsRequest,
+    PingRequest,
+    ReconfigRequest,
+    RequestHeader,
+    SaslRequest,
+    SaslResponse,
+    encode_frame,
+)
 
 
 class PortTests(ServerTestCase):
@@ -53,10 +68,10 @@ class PortTests(ServerTestCase):
 
     def test_bad_arguments(self) -> None:
         """What makes no sense is refused with a message that quotes it."""
-        for tick_time in (0, -1, float("nan")):
-            self.assertIn(
-                repr(tick_time), str(self.assertRaises(ValueError, EmbeddedServer, self.reactor, tick_time=tick_time))
-            )
+        for name in ("tick_time", "container_check_interval"):
+            for seconds in (0, -1, float("nan")):
+                error = self.assertRaises(ValueError, EmbeddedServer, self.reactor, **{name: seconds})
+                self.assertIn(f"{name} is {seconds!r}", str(error))
         server = EmbeddedServer(self.reactor)
         self.assertIn("65536", str(self.assertRaises(ValueError, server.listen, 65536)))
 
@@ -156,46 +171,6 @@ class KnobTests(ServerTestCase):
         self.assertEqual(peer.create("/a").stat.czxid, self.server.zxid)
 
 
-class FourLetterTests(ServerTestCase):
-    def word(self, word: bytes) -> bytes:
-        peer = self.connect()
-        peer.raw(word)
-        self.assertIsNotNone(peer.lost)
-        return peer.text
-
-    def test_ruok(self) -> None:
-        """``ruok`` is answered."""
-        self.assertEqual(self.word(b"ruok"), b"imok")
-
-    def test_split(self) -> None:
-        """A word may come byte by byte."""
-        self.reactor.piece = 1
-        self.assertEqual(self.word(b"ruok"), b"imok")
-
-    def test_srvr(self) -> None:
-        """``srvr`` has the real one's lines, and says what this server is."""
-        self.peer().create("/a")
-        lines = self.word(b"srvr").decode("ascii").splitlines()
-        self.assertTrue(lines[0].startswith("Zookeeper version: 3.8.0-txmirror-embedded"), lines[0])
-        self.assertEqual(
-            lines[1:],
-            [
-                "Latency min/avg/max: 0/0.0/0",
-                "Received: 3",
-                "Sent: 2",
-                "Connections: 2",
-                "Outstanding: 0",
-                "Zxid: 0x2",
-                "Mode: standalone",
-                "Node count: 6",
-            ],
-        )
-
-    def test_disabled(self) -> None:
-        """Other words are answered as by a server whose whitelist has them not."""
-        self.assertEqual(self.word(b"stat"), b"stat is not executed because it is not in the whitelist.\n")
-
-
 class NonsenseTests(ServerTestCase):
     def setUp(self) -> None:
         super().setUp()
@@ -268,14 +243,38 @@ class NonsenseTests(ServerTestCase):
         self.assertEqual(reply, (7, -1, UnimplementedException.code, b""))
         self.assert_closed(peer, "999")
 
-    def test_missing_operation(self) -> None:
-        """An operation that is only missing here gets an ordinary refusal."""
+    def test_unreadable_request(self) -> None:
+        """A request that ends too early is refused, and the connection stands."""
         peer = self.peer()
-        for operation in (13, 14, 19, 21, 22, 103, 105, 106, 107):
-            peer.raw(encode_frame(RequestHeader(7, operation).encode()))
+        for operation in (1, 4, 13, 14, 21, 22, 103, 105, 106):
+            peer.raw(encode_frame(RequestHeader(7, operation).encode() + b"\0"))
             (reply,) = peer.take()
-            self.assertEqual(reply, (7, self.server.zxid, UnimplementedException.code, b""))
-        self.assertEqual(self.lines, [])
+            self.assertEqual(reply, (7, self.server.zxid, MarshallingErrorException.code, b""))
+        self.assertEqual(len(self.lines), 9)
+
+    def test_check_alone(self) -> None:
+        """A check that stands alone has an answer only if it fails: so the real server has it."""
+        peer = self.peer()
+        before = self.server.zxid
+        peer.send(CheckVersionRequest("/", -1))
+        self.assertEqual(peer.take(), [])
+        self.assertEqual(peer.ask(CheckVersionRequest("/", 7)).err, BadVersionException.code)
+        self.assertEqual(self.server.zxid, before + 2)
+
+    def test_reconfiguration(self) -> None:
+        """Who the servers are cannot be changed; the refusal is a transaction."""
+        peer = self.peer()
+        before = self.server.zxid
+        reply = peer.ask(ReconfigRequest("server.2=host:1:2;3", None, None, -1))
+        self.assertEqual((reply.err, reply.zxid), (ReconfigDisabledException.code, before + 1))
+
+    def test_sasl(self) -> None:
+        """Whoever begins a SASL exchange gets nothing back, as from a server that was not set up for it."""
+        reply = self.witness.ask(SaslRequest(b"token"))
+        self.assertEqual((reply.zxid, reply.err, reply.read(SaslResponse).token), (0, 0, None))
+        peer = self.peer()
+        peer.send(SaslRequest(None))
+        self.assert_closed(peer, "SASL")
 
     def test_stream_in_pieces(self) -> None:
         """Requests may come byte by byte, or many at once."""

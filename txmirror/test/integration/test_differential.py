@@ -125,79 +125,115 @@ class Replace:
     who: int
 
 
+@st.composite
+def weighted(draw: st.DrawFn, *choices: tuple[int, st.SearchStrategy[Any]]) -> Any:
+    """Draw from one of these; the number says how often."""
+    bag = [strategy for number, strategy in choices for _ in range(number)]
+    return draw(bag[draw(st.integers(0, len(bag) - 1))])
+
+
 # Few paths, so that requests meet.
-_names = [ROOT, f"{ROOT}/a", f"{ROOT}/a/b", f"{ROOT}/a/b/c", f"{ROOT}/b", f"{ROOT}/b/a"]
-_odd_names = ["", "t", "/", "/t/", "/t//a", "/t/./a", "/t/\0", "/zookeeper", "/zookeeper/config", "/zookeeper/quota"]
-_sequences = [f"{ROOT}/a/s-000000000{number}" for number in range(3)]
-a_path = st.sampled_from([*_names * 4, *_sequences])
-any_path = a_path | st.sampled_from(_odd_names)
-# What is at these has the same statistics everywhere.
-a_readable_path = a_path | st.sampled_from([name for name in _odd_names if name not in {"", "/"}])
+_names = [f"{ROOT}/a", f"{ROOT}/a/b", f"{ROOT}/a/b/c", f"{ROOT}/b", f"{ROOT}/b/a"]
+_sequences = [f"{ROOT}/a/s-000000000{number}" for number in range(1, 3)]
+_bad_names = ["", "t", "/t/", "/t//a", "/t/./a", "/t/\0"]
+_special_names = ["/zookeeper", "/zookeeper/config", "/zookeeper/quota"]
+a_name = st.sampled_from(_names)
+a_path = weighted((8, a_name), (2, st.just(ROOT)), (1, st.sampled_from(_sequences)))
+# The statistics of these are the same everywhere.
+a_readable_path = weighted((8, a_path), (1, st.sampled_from([*_bad_names[1:], *_special_names])))
+any_path = weighted((8, a_path), (1, st.sampled_from([*_bad_names, *_special_names, "/"])))
+# Sequence nodes are made below the root only.
+a_new_path = weighted((8, a_name), (2, st.just(f"{ROOT}/a/s-")), (1, st.sampled_from(_bad_names)))
 some_data = st.sampled_from([None, b"", b"x", b"yyy"])
-a_version = st.sampled_from([-1, -1, -1, 0, 1, 2])
+a_version = st.sampled_from([-1, -1, -1, -1, 0, 1, 2])
 some_flags = st.sampled_from([0, 0, 0, 1, 1, 2, 3, 4, 5, 6, 7, -1])
+ttl_flags = st.sampled_from([5, 5, 6, 0])
 a_ttl = st.sampled_from([1_000_000, 1, 0, (1 << 40) - 1, 1 << 40])
-some_acl = st.sampled_from(
-    [
-        *[OPEN_ACL] * 6,
-        READ_ACL,
-        CREATOR_ALL_ACL,
-        (ACL(31 - 1, "world", "anyone"),),
-        (ACL(31, "auth", ""), ACL(1, "world", "anyone")),
-        (ACL(31, "ip", "127.0.0.0/8"),),
-        (ACL(31, "digest", "user:unknown"), ACL(17, "world", "anyone")),
-        (ACL(31, "ip", "10.0.0.1"),),
-        (ACL(31, "nobody", "knows"),),
-        (),
-    ]
+some_acl = weighted(
+    (8, st.just(OPEN_ACL)),
+    (1, st.just((ACL(31 - 1, "world", "anyone"),))),
+    (
+        2,
+        st.sampled_from(
+            [
+                READ_ACL,
+                CREATOR_ALL_ACL,
+                (ACL(31, "auth", ""), ACL(1, "world", "anyone")),
+                (ACL(31, "ip", "127.0.0.0/8"),),
+                (ACL(31, "digest", "user:unknown"), ACL(17, "world", "anyone")),
+                (ACL(31, "ip", "10.0.0.1"),),
+                (ACL(31, "nobody", "knows"),),
+                (),
+            ]
+        ),
+    ),
 )
-a_write = st.one_of(
-    st.builds(CreateRequest, a_path, some_data, some_acl, some_flags),
-    st.builds(Create2Request, a_path, some_data, some_acl, some_flags),
-    st.builds(CreateContainerRequest, any_path, some_data, some_acl, some_flags),
-    st.builds(CreateTTLRequest, a_path, some_data, some_acl, some_flags, a_ttl),
-    st.builds(CreateRequest, st.sampled_from([f"{ROOT}/a/s-", f"{ROOT}/"]), some_data, some_acl, some_flags),
-    st.builds(SetDataRequest, a_path, some_data, a_version),
-    st.builds(DeleteRequest, a_path, a_version),
+a_plain_write = weighted(
+    (4, st.builds(CreateRequest, a_name, some_data, st.just(OPEN_ACL), st.sampled_from([0, 0, 1]))),
+    (3, st.builds(SetDataRequest, a_path, some_data, a_version)),
+    (3, st.builds(DeleteRequest, a_path, a_version)),
+)
+a_strange_write = st.one_of(
+    st.builds(CreateRequest, a_new_path, some_data, some_acl, some_flags),
+    st.builds(Create2Request, a_new_path, some_data, some_acl, some_flags),
+    st.builds(CreateContainerRequest, a_new_path, some_data, some_acl, some_flags),
+    st.builds(CreateTTLRequest, a_new_path, some_data, some_acl, some_flags | ttl_flags, a_ttl),
+    st.builds(SetDataRequest, st.sampled_from(["/zookeeper/config", *_bad_names]), some_data, a_version),
+    st.builds(DeleteRequest, any_path, a_version),
     st.builds(CheckVersionRequest, any_path, a_version),
 )
+a_write = weighted((2, a_plain_write), (1, a_strange_write))
 a_lookup = st.one_of(
     st.builds(GetDataRequest, a_readable_path, st.booleans()),
-    st.builds(GetChildrenRequest, any_path, st.booleans()),
+    st.builds(GetChildrenRequest, a_readable_path, st.booleans()),
+)
+a_watch = st.one_of(
+    st.builds(GetDataRequest, a_path, st.just(True)),
+    st.builds(GetChildrenRequest, a_path, st.just(True)),
+    st.builds(ExistsRequest, a_readable_path, st.just(True)),
+    st.builds(AddWatchRequest, a_path, st.just(0)),
+    st.builds(AddWatchRequest, a_path, st.just(1)),
 )
 some_paths = st.lists(a_path, max_size=2).map(tuple)
-a_request = st.one_of(
-    a_write,
-    st.builds(CreateRequest, a_path, some_data, st.just(OPEN_ACL), st.sampled_from([0, 0, 1])),
-    st.builds(SetACLRequest, a_path, some_acl, a_version),
-    st.builds(DeleteRequest, any_path, a_version),
-    st.builds(SetDataRequest, st.sampled_from(["/zookeeper/config", "t", "", "/t/"]), some_data, a_version),
-    st.builds(ReconfigRequest, st.none(), st.none(), st.none(), a_version),
-    st.builds(MultiRequest, st.lists(a_write, max_size=5).map(tuple)),
-    st.builds(MultiRequest, st.lists(a_write | a_lookup, min_size=1, max_size=3).map(tuple)),
+a_strange_watch = st.one_of(
+    st.builds(AddWatchRequest, any_path, st.integers(0, 2)),
+    st.builds(RemoveWatchesRequest, a_path, st.integers(1, 3)),
+    st.builds(RemoveWatchesRequest, any_path, st.integers(0, 5)),
+    st.builds(CheckWatchesRequest, any_path, st.integers(0, 5)),
+    st.builds(SetWatchesRequest, st.just(0), some_paths, some_paths, some_paths),
+    st.builds(SetWatches2Request, st.just(0), some_paths, some_paths, some_paths, some_paths, some_paths),
+)
+several_writes = st.lists(a_plain_write, min_size=1, max_size=5).map(tuple)
+several_strange = st.lists(weighted((8, a_write), (1, a_lookup)), max_size=5).map(tuple)
+several_reads = st.lists(weighted((12, a_lookup), (1, a_write)), max_size=4).map(tuple)
+another_request = st.one_of(
     a_lookup,
     st.builds(ExistsRequest, a_readable_path, st.booleans()),
     st.builds(GetChildren2Request, a_readable_path, st.booleans()),
     st.builds(GetACLRequest, a_readable_path),
-    st.builds(MultiReadRequest, st.lists(a_lookup, max_size=4).map(tuple)),
-    st.builds(MultiReadRequest, st.lists(a_lookup | a_write, min_size=1, max_size=3).map(tuple)),
-    st.builds(GetEphemeralsRequest, any_path | st.sampled_from(["  ", "/t/", "/t/a"])),
+    st.builds(SetACLRequest, a_path, some_acl, a_version),
+    st.builds(MultiReadRequest, several_reads),
+    st.builds(GetEphemeralsRequest, any_path | st.sampled_from(["  ", "/t/a", "/t/a/"])),
     st.builds(GetAllChildrenNumberRequest, a_readable_path),
     st.builds(SyncRequest, any_path),
     st.builds(WhoAmIRequest),
     st.builds(SaslRequest, st.just(b"token")),
     st.builds(AuthRequest, st.just("digest"), st.sampled_from([b"user:secret", b"other:secret"])),
-    st.builds(AddWatchRequest, any_path, st.sampled_from([0, 1, 0, 1, 2])),
-    st.builds(AddWatchRequest, a_path, st.sampled_from([0, 1])),
-    st.builds(RemoveWatchesRequest, a_path, st.sampled_from([1, 2, 3])),
-    st.builds(RemoveWatchesRequest, any_path, st.sampled_from([1, 2, 3, 3, 4, 5])),
-    st.builds(CheckWatchesRequest, any_path, st.sampled_from([1, 2, 3, 3, 4, 5])),
-    st.builds(SetWatchesRequest, st.just(0), some_paths, some_paths, some_paths),
-    st.builds(SetWatches2Request, st.just(0), some_paths, some_paths, some_paths, some_paths, some_paths),
+    st.builds(ReconfigRequest, st.none(), st.none(), st.none(), a_version),
+)
+a_request = weighted(
+    (8, a_plain_write),
+    (3, a_strange_write),
+    (2, st.builds(MultiRequest, several_writes)),
+    (2, st.builds(MultiRequest, several_strange)),
+    (6, a_watch),
+    (3, a_strange_watch),
+    (4, another_request),
 )
 who = st.integers(0, 1)
-a_step = st.one_of(*[st.builds(Ask, who, a_request)] * 12, st.builds(Resume, who), st.builds(Replace, who))
-some_steps = st.lists(a_step, min_size=4, max_size=25)
+a_step = weighted((20, st.builds(Ask, who, a_request)), (1, st.builds(Resume, who)), (1, st.builds(Replace, who)))
+# Hypothesis' own lists are short, and can be made short all the same.
+some_steps = st.integers(1, 50).flatmap(lambda number: st.lists(a_step, min_size=number, max_size=number))
 
 
 class Player:
@@ -210,10 +246,11 @@ class Player:
         self._times: dict[int, set[int]] = {}
         self._sessions: list[Session] = []
         self._sessions = [self._open(), self._open()]
-        (reply,) = self._sessions[0].ask(CreateRequest(ROOT, b"", OPEN_ACL, 0))
-        assert isinstance(reply, Reply)
-        assert reply.err == 0, reply
-        self._base = reply.zxid
+        for path in (ROOT, f"{ROOT}/a", f"{ROOT}/b"):
+            (reply,) = self._sessions[0].ask(CreateRequest(path, b"", OPEN_ACL, 0))
+            assert isinstance(reply, Reply)
+            assert reply.err == 0, reply
+            self._base = reply.zxid
 
     def take(self, step: Ask | Resume | Replace) -> list[list[Any]]:
         """Take a step, and give what each session sees of it."""
