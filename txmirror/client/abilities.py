@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from txmirror.client.servers import Server
-from txmirror.errors import UnimplementedException
+from txmirror.errors import ReconfigDisabledException, UnimplementedException
 from txmirror.wire import Operation
 
 #: What servers before 3.5 know already.
@@ -35,6 +35,8 @@ ALWAYS_KNOWN = frozenset(
         Operation.CLOSE_SESSION,
     }
 )
+#: What a server answers that does not know an operation, or has it disabled.
+_CANNOT = frozenset({UnimplementedException.code, ReconfigDisabledException.code})
 #: How often a server has to hang up on an operation.
 _HANGS_UP = 2
 
@@ -65,7 +67,7 @@ class Abilities:
 
         def note(err: int, zxid: int) -> None:
             key = (self.server, operation)
-            self._answers[key] = err != UnimplementedException.code
+            self._answers[key] = err not in _CANNOT
             self._hung_up.pop(key, None)
             if on_reply is not None:
                 on_reply(err, zxid)

@@ -15,11 +15,13 @@ from txmirror.types import (
     ChildrenReply,
     CreateReply,
     DataReply,
+    EnsembleConfig,
     StatReply,
     WatchedEvent,
     WatchKind,
 )
 from txmirror.wire import (
+    AddWatchResponse,
     ClientInfo,
     Create2Response,
     DoneResult,
@@ -40,6 +42,7 @@ from txmirror.wire import (
 ZXID = 100
 
 _DATA = GetDataResponse(b"data", STAT)
+_CONFIG = GetDataResponse(b"server.1=h:1:2\nversion=10", STAT)
 _NAMES = GetChildren2Response(["x", "y"], STAT)
 _STAT = StatResponse(STAT)
 _MADE = Create2Response("/a", STAT)
@@ -100,6 +103,14 @@ OPERATIONS: dict[str, Asked] = {
     "who_am_i": Asked(
         lambda client: client.who_am_i(), WhoAmIResponse([ClientInfo("ip", "127.0.0.1")]), [("ip", "127.0.0.1")]
     ),
+    "get_children_and_stat": Asked(lambda client: client.get_children_and_stat("/a"), _NAMES, (["x", "y"], STAT)),
+    "add_watch": Asked(lambda client: client.add_watch("/lasting"), AddWatchResponse(), None),
+    "check_watches": Asked(lambda client: client.check_watches("/a", WatchKind.DATA), b"", True),
+    "get_config": Asked(lambda client: client.get_config(), _CONFIG, (EnsembleConfig(16, {1: "h:1:2"}), STAT)),
+    "get_config_and_watch": Asked(
+        lambda client: _answer(client.get_config_and_watch()), _CONFIG, (EnsembleConfig(16, {1: "h:1:2"}), STAT)
+    ),
+    "reconfig": Asked(lambda client: client.reconfig(leaving=[2]), _CONFIG, (EnsembleConfig(16, {1: "h:1:2"}), STAT)),
     "transaction": Asked(_commit, MultiResponse([PathResponse("/a"), DoneResult(Operation.DELETE)]), ["/a", None]),
     "get_many": Asked(lambda client: client.get_many(["/a"]), MultiResponse([_DATA]), [(b"data", STAT)]),
     "get_children_many": Asked(
@@ -107,4 +118,16 @@ OPERATIONS: dict[str, Asked] = {
     ),
 }
 #: The methods that send no request of their own: what cancelling does to those that give a Deferred is tested one by one.
-OTHERS = frozenset({"connect", "close", "add_auth", "add_listener", "remove_listener", "when_unsafe"})
+OTHERS = frozenset(
+    {
+        "connect",
+        "when_connected",
+        "close",
+        "leave",
+        "add_auth",
+        "add_listener",
+        "remove_listener",
+        "when_unsafe",
+        "server_can",
+    }
+)

@@ -9,7 +9,13 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from txmirror.client import Limits, ZooKeeperClient
-from txmirror.errors import ClosingException, ProtocolError, ReplyTooLargeException
+from txmirror.errors import (
+    AuthFailedException,
+    ClosingException,
+    ProtocolError,
+    ReplyTooLargeException,
+    SessionClosedRequireSaslAuthException,
+)
 from txmirror.test.client.peer import (
     PASSWORD,
     SESSION,
@@ -62,6 +68,9 @@ class StateTests(ClosingTestCase):
         peer.answer(GetDataRequest, DATA)
         if state is SessionState.CONNECTED:
             return client
+        if state is SessionState.AUTH_FAILED:
+            self.refuse(client, peer)
+            return client
         if state is SessionState.CLOSED:
             self.close_fast(client, peer)
             return client
@@ -74,6 +83,11 @@ class StateTests(ClosingTestCase):
         if state is SessionState.LOST:
             self.pass_time(2 * S)
         return client
+
+    def refuse(self, client: ZooKeeperClient, peer: Peer) -> None:
+        """Have the server say that it wants to know who the client is."""
+        ignore(client.get("/a"))
+        peer.answer(GetDataRequest, err=SessionClosedRequireSaslAuthException.code)
 
     def each_state(self) -> list[tuple[SessionState, Callable[[], ZooKeeperClient]]]:
         def reach(state: SessionState) -> Callable[[], ZooKeeperClient]:
@@ -101,7 +115,7 @@ class StateTests(ClosingTestCase):
         self.assertEqual(len(told), count)
         for result in told:
             if isinstance(result, Failure):
-                result.trap(ClosingException)
+                result.trap(ClosingException, AuthFailedException)
 
     def test_nobody_there(self) -> None:
         """Rule 13: with no server that answers it is over within its time, and all are told, once, in every state
@@ -220,6 +234,9 @@ class CallbackTests(ClosingTestCase):
                 ignore(client.close())
             elif state is SessionState.ENDED:
                 self.reconnect(self.server.peer, accept=False).expire()
+            elif state is SessionState.AUTH_FAILED:
+                ignore(client.get("/a"))
+                self.server.peer.answer(GetDataRequest, err=SessionClosedRequireSaslAuthException.code)
             elif state is not SessionState.CONNECTED:
                 self.server.on_connection = hang_up
                 self.server.peer.drop()

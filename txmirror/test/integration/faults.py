@@ -115,7 +115,8 @@ class HurtCase(ContractCase, TestCase):
         """End a client's session by another connection, as if it had asked for it."""
         host, port = self.server.direct_address.split(":")
         endpoint = clientFromString(self.reactor, f"tcp:{host}:{port}")
-        closer = Closer(client.session_id, client._sessions._password)
+        ticket = client.session_ticket
+        closer = Closer(ticket.session_id, ticket.password)
         await connectProtocol(endpoint, closer)
         self.assertEqual(await self.within(closer.done), 2)
 

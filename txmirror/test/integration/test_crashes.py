@@ -113,10 +113,10 @@ class WipeTests(CrashCase):
         suspended = self.feed.when_state(SessionState.SUSPENDED)
         await deferToThread(self.process.kill)
         await self.within(suspended)
+        queued = self.client.create("/q")
         self.process.wipe()
         await deferToThread(self.process.start)
         began = self.now
-        queued = self.client.create("/q")
         connected = self.feed.when_epoch(2)
         error = await self.fails(ZooServerProblem, queued)
         self.assertIs(error.applied, False)
