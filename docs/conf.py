@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from txmirror.client.sessions import TRANSITIONS
+from txmirror.client.states import TRANSITIONS
 
 project = "txmirror"
 author = "The txmirror developers"

@@ -1,7 +1,7 @@
 """A client's sessions, one after another, and the connections that each of them lives through.
 
 Here is decided what to connect to and when, which session stands, what a lost connection means for what was asked, and
-when a session is over. The states and what may follow each are a table, :data:`TRANSITIONS`.
+when a session is over. Which states may follow each is a table in ``states``.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ from txmirror.client.calls import Call, RequestQueue, decode_nothing
 from txmirror.client.claims import Claims
 from txmirror.client.connection import Connection
 from txmirror.client.dialling import Dialler, Outcome
+from txmirror.client.ending import Ending
 from txmirror.client.holding import Holding
 from txmirror.client.identities import Identities
 from txmirror.client.limits import Limits
 from txmirror.client.reaching import Wrap
 from txmirror.client.sasl import DigestMD5, prove
 from txmirror.client.servers import Server
+from txmirror.client.states import step
 from txmirror.client.watches import SessionWatches, WatchSet
 from txmirror.client.writable import WritableSearch
 from txmirror.errors import (
@@ -47,22 +49,8 @@ from txmirror.wire import (
     AuthRequest,
     CloseSessionRequest,
     ConnectResponse,
-    ExistsRequest,
     Operation,
-    StatResponse,
 )
-
-_S = SessionState
-#: Which states may follow each.
-TRANSITIONS: dict[SessionState, frozenset[SessionState]] = {
-    _S.CONNECTING: frozenset({_S.CONNECTED, _S.ENDED, _S.AUTH_FAILED, _S.CLOSED}),
-    _S.CONNECTED: frozenset({_S.SUSPENDED, _S.AUTH_FAILED, _S.CLOSED}),
-    _S.SUSPENDED: frozenset({_S.CONNECTED, _S.LOST, _S.ENDED, _S.AUTH_FAILED, _S.CLOSED}),
-    _S.LOST: frozenset({_S.CONNECTED, _S.ENDED, _S.AUTH_FAILED, _S.CLOSED}),
-    _S.ENDED: frozenset({_S.CONNECTED, _S.AUTH_FAILED, _S.CLOSED}),
-    _S.AUTH_FAILED: frozenset({_S.CLOSED}),
-    _S.CLOSED: frozenset(),
-}
 
 Listener = Callable[["SessionEvent | WatchedEvent"], object]
 
@@ -142,12 +130,8 @@ class Sessions:
         self._probing = False
         self._refused: AuthFailedException | None = None
         self._lost_timer = Timer(reactor, self._presume_lost)
-        self._close_timer = Timer(reactor, self._give_up_closing)
         self._connect_waiters: dict[Deferred[None], None] = {}
-        self._close_waiters: list[Deferred[SessionTicket | None]] = []
-        self._closing = False
-        self._leaving = False
-        self._close_sent = False
+        self._ending = Ending(reactor, self._give_up_closing)
         self._finished = False
 
     # What the client asks for.
@@ -163,14 +147,14 @@ class Sessions:
 
     def connect(self) -> Deferred[None]:
         """Begin, if that was not done yet, and wait for a session."""
-        if not self._started and not self._closing:
+        if not self._started and not self._ending.begun:
             self._started = True
             self._attempts.dial()
         return self.when_connected()
 
     def when_connected(self) -> Deferred[None]:
         """Wait for a session, without beginning anything."""
-        if self._closing:
+        if self._ending.begun:
             return fail(ClosingException(applied=False))
         if self._refused is not None:
             return fail(AuthFailedException(str(self._refused)))
@@ -184,7 +168,7 @@ class Sessions:
         """Send a request, or let it wait for a connection, or for others to be answered."""
         size = 8 + len(call.body)
         connection = self._usable()
-        if self._closing:
+        if self._ending.begun:
             call.fail(ClosingException(path=call.path, applied=False))
         elif self._refused is not None:
             call.fail(AuthFailedException(str(self._refused), path=call.path))
@@ -201,7 +185,7 @@ class Sessions:
     def insist(self, call: Call[Any]) -> None:
         """Send a request now, even if as much is in flight as may be; without a connection it fails."""
         connection = self._usable()
-        if self._closing:
+        if self._ending.begun:
             call.fail(ClosingException(path=call.path, applied=False))
         elif connection is None:
             call.fail(ConnectionLossException(path=call.path, applied=False))
@@ -210,7 +194,7 @@ class Sessions:
 
     def add_auth(self, scheme: str, credentials: bytes) -> Deferred[None]:
         """Add an identity to this connection and to each that follows it."""
-        if self._closing:
+        if self._ending.begun:
             return fail(ClosingException(applied=False))
         if self._refused is not None:
             return fail(AuthFailedException(str(self._refused)))
@@ -223,30 +207,7 @@ class Sessions:
 
     def set_watches(self, zxid: int, watches: WatchSet) -> Deferred[None]:
         """Set watches of a former session in this one. With none it is a barrier behind those that were set again."""
-        calls = self.watches.bring_over(zxid, watches)
-        last = calls[-1]
-
-        def cancel(_: Deferred[None]) -> None:
-            for call in calls:
-                if call.deferred is not None:
-                    call.deferred.cancel()
-
-        done: Deferred[None] = Deferred(cancel)
-        failures: list[Failure] = []
-
-        def answered(result: Failure | None, call: Call[None]) -> None:
-            if isinstance(result, Failure):
-                failures.append(result)
-            if call is last:
-                if failures:
-                    done.errback(failures[0])
-                else:
-                    done.callback(None)
-
-        for call in calls:
-            call.waited_for().addBoth(answered, call)
-            self.submit(call)
-        return done
+        return self.watches.bring_over(zxid, watches, self.submit)
 
     def add_listener(self, listener: Listener) -> None:
         """Tell ``listener`` every step and event from now on."""
@@ -361,21 +322,13 @@ class Sessions:
         self._lost_timer.stop()
         self._standing = False
         self._claims.drop_session()
-        calls = self._queue.take_all()
-        watches, self.watches = self.watches, SessionWatches()
         connection = self._connection
-        self._enter(SessionState.AUTH_FAILED)
-        self._tell(watches)
-        self._holding.end()
-        for call in calls:
-            call.fail(AuthFailedException(str(refused), path=call.path))
+        self._let_go(SessionState.AUTH_FAILED, lambda path: AuthFailedException(str(refused), path=path))
         self._identities.close(lambda: AuthFailedException(str(refused)))
-        for waiter in watches.standing.waiters():
-            waiter.errback(AuthFailedException(str(refused)))
         self._fail_connect_waiters(lambda: AuthFailedException(str(refused)))
         if connection is not None:
             connection.end(refused)
-        if self._closing:
+        if self._ending.begun:
             self._finish(abruptly=True)
 
     def has_room(self) -> None:
@@ -385,13 +338,9 @@ class Sessions:
             return
         while self._queue and not connection.full:
             connection.send(self._queue.take())
-        if self._closing and not self._queue and not self._close_sent:
-            self._close_sent = True
-            # What is asked by one who leaves is only to be answered last.
-            call: Call[Any] = Call(CloseSessionRequest(), None, decode_nothing)
-            if self._leaving:
-                call = Call(ExistsRequest("/", False), None, lambda cursor, zxid: StatResponse.decode(cursor))
+        if self._ending.begun and not self._queue and not self._ending.sent:
             # Where the answer is cut off, the loop connects again and finds out whether the session has ended.
+            call = self._ending.last_call()
             call.waited_for().addCallbacks(lambda _: self._finish(), lambda _: None)
             connection.send(call)
 
@@ -429,7 +378,7 @@ class Sessions:
             pass
         elif not stood:
             self._attempt_ended(connection, reason)
-        elif self._leaving:
+        elif self._ending.leaving:
             self._finish()
         elif self.session.read_only:
             # The session was of this server alone, and nobody else knows of it.
@@ -479,7 +428,7 @@ class Sessions:
         self._claims.take(response)
         self.session_timeout = response.timeOut / 1000
         self._standing = True
-        self._close_sent = False
+        self._ending.sent = False
         self._acknowledged = connection.acknowledged
         connection.keep_alive(self.session_timeout)
         self._log.info(
@@ -545,16 +494,8 @@ class Sessions:
         self._lost_timer.stop()
         self._claims.drop_session()
         self.session_timeout = self._asked_timeout
-        calls = self._queue.take_all()
-        watches, self.watches = self.watches, SessionWatches()
-        self._enter(SessionState.ENDED, history=history)
-        self._tell(watches)
-        self._holding.end()
-        for call in calls:
-            call.fail(SessionExpiredException(path=call.path))
-        for waiter in watches.standing.waiters():
-            waiter.errback(SessionExpiredException())
-        if self._closing:
+        self._let_go(SessionState.ENDED, lambda path: SessionExpiredException(path=path), history)
+        if self._ending.begun:
             self._finish()
 
     def _probed(self, connection: Connection, response: ConnectResponse, zxid: int) -> None:
@@ -580,16 +521,21 @@ class Sessions:
     def _enter(
         self, state: SessionState, epoch: int | None = None, history: int | None = None, read_only: bool = False
     ) -> None:
-        before = self.session
-        if state not in TRANSITIONS[before.state]:
-            raise AssertionError(f"a session cannot go from {before.state} to {state}")
-        self.session = SessionEvent(
-            state,
-            before.epoch if epoch is None else epoch,
-            before.history if history is None else history,
-            self._claims.watch_zxid,
-            read_only,
-        )
+        self.session = step(self.session, state, self._claims.watch_zxid, epoch, history, read_only)
+
+    def _let_go(
+        self, state: SessionState, make_error: Callable[[str | None], ZooKeeperException], history: int | None = None
+    ) -> None:
+        """Enter a state in which nothing of the session's is left; tell of it, then let everything fail that waits."""
+        calls = self._queue.take_all()
+        watches, self.watches = self.watches, SessionWatches()
+        self._enter(state, history=history)
+        self._tell(watches)
+        self._holding.end()
+        for call in calls:
+            call.fail(make_error(call.path))
+        for waiter in watches.standing.waiters():
+            waiter.errback(make_error(None))
 
     def _tell(self, watches: SessionWatches) -> None:
         """Tell the latest step to the feed, and to those whose watches last."""
@@ -620,20 +566,19 @@ class Sessions:
     def _begin_closing(self, leaving: bool) -> Deferred[SessionTicket | None]:
         if self.session.state is SessionState.CLOSED:
             return succeed(None)
-        done: Deferred[SessionTicket | None] = Deferred()
-        self._close_waiters.append(done)
-        if not self._closing:
-            self._closing = True
-            self._leaving = leaving
+        done = self._ending.wait()
+        if not self._ending.begun:
+            self._ending.begun = True
+            self._ending.leaving = leaving
             if self.session_id == 0 or (leaving and self._usable() is None):
                 self._finish(abruptly=True)
             else:
-                self._close_timer.start(self._limits.close_time)
+                self._ending.allow(self._limits.close_time)
                 self.has_room()
         return done
 
     def _give_up_closing(self) -> None:
-        if not self._leaving:
+        if not self._ending.leaving:
             self._log.warn(
                 "Session {session} could not be ended at a server within {time:g} s. It ends by itself in {timeout:g} s or so.",
                 session=session_name(self.session_id),
@@ -649,7 +594,7 @@ class Sessions:
         self._attempts.stop()
         self._search.stop()
         self._lost_timer.stop()
-        self._close_timer.stop()
+        self._ending.stop()
         if self._connection is None:
             self._gone()
         elif abruptly:
@@ -658,19 +603,9 @@ class Sessions:
             self._connection.leave(ClosingException())
 
     def _gone(self) -> None:
-        ticket = self._claims.ticket() if self._leaving else None
-        calls = self._queue.take_all()
-        watches, self.watches = self.watches, SessionWatches()
-        closing, self._close_waiters = self._close_waiters, []
+        ticket = self._claims.ticket() if self._ending.leaving else None
         self._claims.drop_session()
-        self._enter(SessionState.CLOSED)
-        self._tell(watches)
-        self._holding.end()
-        for call in calls:
-            call.fail(ClosingException(path=call.path, applied=False))
+        self._let_go(SessionState.CLOSED, lambda path: ClosingException(path=path, applied=False))
         self._identities.close(lambda: ClosingException(applied=False))
-        for waiter in watches.standing.waiters():
-            waiter.errback(ClosingException())
         self._fail_connect_waiters(lambda: ClosingException(applied=False))
-        for done in closing:
-            done.callback(ticket)
+        self._ending.over(ticket)

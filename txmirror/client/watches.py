@@ -212,17 +212,40 @@ class SessionWatches:
             call.waited_for().addErrback(self._log_rearming)
             send(call)
 
-    def bring_over(self, zxid: int, watches: WatchSet) -> list[Call[None]]:
-        """Make the calls that set watches as they stood elsewhere. They become this session's when replies say so.
+    def bring_over(self, zxid: int, watches: WatchSet, submit: Callable[[Call[None]], None]) -> Deferred[None]:
+        """Set watches as they stood elsewhere. They become this session's when the replies say so.
 
-        With none it is one call, a barrier behind those that were set again.
+        With none it is a barrier behind those that were set again.
 
         :param zxid: the transaction as of which they stood.
+        :param submit: sends a request.
+        :returns: fires with the last reply; fails with the first failure, if there was one. Cancelling abandons all.
         """
-        requests = list(packets(zxid, watches, self.lasting.on(watches.paths()))) or [
-            SetWatchesRequest(zxid, (), (), ())
-        ]
-        return [self._bring_over(packet, watches.part(packet)) for packet in requests]
+        mixed = self.lasting.on(watches.paths())
+        requests = list(packets(zxid, watches, mixed)) or [SetWatchesRequest(zxid, (), (), ())]
+        calls = [self._bring_over(packet, watches.part(packet)) for packet in requests]
+
+        def cancel(_: Deferred[None]) -> None:
+            for call in calls:
+                if call.deferred is not None:
+                    call.deferred.cancel()
+
+        done: Deferred[None] = Deferred(cancel)
+        failures: list[Failure] = []
+
+        def answered(result: Failure | None, call: Call[None]) -> None:
+            if isinstance(result, Failure):
+                failures.append(result)
+            if call is calls[-1]:
+                if failures:
+                    done.errback(failures[0])
+                else:
+                    done.callback(None)
+
+        for call in calls:
+            call.waited_for().addBoth(answered, call)
+            submit(call)
+        return done
 
     def _bring_over(self, packet: SetWatchesPacket, arming: WatchSet) -> Call[None]:
         self._arming.append(arming)

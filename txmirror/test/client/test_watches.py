@@ -8,6 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
+from txmirror.client.calls import Call
 from txmirror.client.lasting import LastingWatches
 from txmirror.client.watches import SessionWatches, SetWatchesPacket, WatchSet, packets
 from txmirror.errors import (
@@ -197,8 +198,9 @@ class BringingOverTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.watches = SessionWatches()
-        [self.call] = self.watches.bring_over(5, make_watches(["/d", "/e"], ["/x"], ["/c"]))
-        self.done = self.call.waited_for()
+        calls: list[Call[None]] = []
+        self.done = self.watches.bring_over(5, make_watches(["/d", "/e"], ["/x"], ["/c"]), calls.append)
+        [self.call] = calls
 
     def answer(self, err: int = 0) -> None:
         assert self.call.on_reply is not None
