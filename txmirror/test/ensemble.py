@@ -114,7 +114,7 @@ class ZooKeeperEnsemble:
         deadline = time.monotonic() + _ELECTION_TIMEOUT
         while time.monotonic() < deadline:
             for member in self.members:
-                if member.mode == "leader":
+                if member.mode(timeout=1.0) == "leader":
                     return member
             threading.Event().wait(0.05)
         raise ServerFailed("the ensemble has no leader")
@@ -122,7 +122,7 @@ class ZooKeeperEnsemble:
     def followers(self) -> list[ZooKeeperMember]:
         """Find the servers that follow, as :meth:`leader`."""
         leader = self.leader()
-        return [member for member in self.members if member is not leader and member.mode == "follower"]
+        return [member for member in self.members if member is not leader and member.mode() == "follower"]
 
     def heal(self) -> None:
         """Let paused servers go on, start those that do not run, and wait until all serve."""

@@ -63,6 +63,8 @@ extendedTypesEnabled=true
 _PORTS = range(20_000, 32_000)
 _START_TIMEOUT = 30.0
 _STOP_TIMEOUT = 10.0
+# A server that is just starting may accept a connection and never answer on it: then it is asked anew.
+_LOOK_TIMEOUT = 1.0
 
 
 class ServerFailed(Exception):
@@ -210,7 +212,10 @@ class ZooKeeperProcess:
 
     def pause(self) -> None:
         """Stall the server (SIGSTOP): its connections stay open, and nothing is answered until :meth:`resume`."""
-        self._running_process().send_signal(signal.SIGSTOP)
+        process = self._running_process()
+        process.send_signal(signal.SIGSTOP)
+        # A signal is on its way for a while, and Java has many threads: until the last has stopped, it may answer.
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         self._paused = True
 
     def resume(self) -> None:
@@ -225,23 +230,24 @@ class ZooKeeperProcess:
         for kept in self.home.glob("zoo.cfg*"):
             kept.unlink()
 
-    def four_letter(self, word: str) -> str:
+    def four_letter(self, word: str, timeout: float = 5.0) -> str:
         """Ask one of the server's four-letter words.
 
-        :raises OSError: nobody answers within 5 seconds.
+        :param timeout: how long to wait for an answer, in seconds.
+        :raises OSError: there was none.
         """
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5.0) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as connection:
             connection.sendall(word.encode("ascii"))
             with connection.makefile("rb") as answer:
                 return answer.read().decode("utf-8")
 
-    @property
-    def mode(self) -> str | None:
-        """What the server says that it is: ``standalone``, ``leader``, ``follower`` or ``read-only``; None while it does not
-        serve.
+    def mode(self, timeout: float = 5.0) -> str | None:
+        """Ask the server what it is: ``standalone``, ``leader``, ``follower`` or ``read-only``; None while it does not serve.
+
+        :param timeout: how long to wait for an answer, in seconds.
         """
         try:
-            answer = self.four_letter("srvr") if self.running and not self._paused else ""
+            answer = self.four_letter("srvr", timeout) if self.running and not self._paused else ""
         except OSError:
             return None
         found = re.search(r"^Mode: (\S+)$", answer, re.MULTILINE)
@@ -270,7 +276,8 @@ class ZooKeeperProcess:
         # `ruok` is answered before the server serves; `srvr` then says that it does not yet. The folder in `conf` shows
         # that it is this server which answers, and not another that took the port.
         try:
-            return self.mode in self._serving_modes and str(self._data) in self.four_letter("conf")
+            serving = self.mode(_LOOK_TIMEOUT) in self._serving_modes
+            return serving and str(self._data) in self.four_letter("conf", _LOOK_TIMEOUT)
         except OSError:
             return False
 

@@ -129,7 +129,7 @@ class ZooKeeperProcessTests(SynchronousTestCase):
         server.start()
         self.assertIn("maxSessionTimeout=77000", server.four_letter("conf"))
         self.assertIn("user.name=somebody", server.four_letter("envi"))
-        self.assertEqual(server.mode, "standalone")
+        self.assertEqual(server.mode(), "standalone")
 
 
 class ZooKeeperEnsembleTests(SynchronousTestCase):
@@ -140,21 +140,21 @@ class ZooKeeperEnsembleTests(SynchronousTestCase):
         leader = ensemble.leader()
         self.assertEqual(len(ensemble.followers()), 2)
         leader.kill()
-        self.assertIsNone(leader.mode)
+        self.assertIsNone(leader.mode())
         successor = ensemble.leader()
         self.assertIsNot(successor, leader)
         leader.start()
-        self.assertEqual(leader.mode, "follower")
+        self.assertEqual(leader.mode(), "follower")
 
     def test_heal(self) -> None:
         """Servers that are paused go on, and those that are gone are back, whichever they are."""
         ensemble = shared_ensemble()
         paused, killed = ensemble.followers()
         paused.pause()
-        self.assertEqual((paused.running, paused.paused, paused.mode), (True, True, None))
+        self.assertEqual((paused.running, paused.paused, paused.mode()), (True, True, None))
         killed.kill()
         ensemble.heal()
-        self.assertEqual(sorted(str(member.mode) for member in ensemble.members), ["follower", "follower", "leader"])
+        self.assertEqual(sorted(str(member.mode()) for member in ensemble.members), ["follower", "follower", "leader"])
 
     def test_reconfiguration(self) -> None:
         """The superuser can change the ensemble."""
