@@ -51,7 +51,7 @@ class CrashCase(HurtCase):
     async def assert_kept(
         self, session: int, watch: Deferred[WatchedEvent], queued: list[Deferred[Any]], since: float
     ) -> None:
-        """See that the session lives, with what was queued done in it, and the watch fired once for that (rules 5 to 8).
+        """See that the session lives, with what was queued done in it, and the watch fired once for that as rules 5 to 8 have it.
 
         :param since: when there was a server that could be reached.
         """
@@ -71,7 +71,7 @@ class CrashCase(HurtCase):
 class CrashTests(CrashCase):
     @run
     async def test_paused(self) -> None:
-        """A server that stands still (SIGSTOP) is given up in time, and taken again when it goes on (SIGCONT)."""
+        """A server that stands still is given up in time, and taken again when it goes on (B1)."""
         session, watch = await self.prepare()
         suspended = self.feed.when_state(SessionState.SUSPENDED)
         self.process.pause()
@@ -86,7 +86,7 @@ class CrashTests(CrashCase):
 
     @run
     async def test_killed(self) -> None:
-        """A server that is killed (SIGKILL) with a request unread, and comes back, has the session with all of it."""
+        """A server that is killed with a request unread, and comes back, has the session with all of it (E1, F1)."""
         session, watch = await self.prepare()
         suspended = self.feed.when_state(SessionState.SUSPENDED)
         self.process.pause()
@@ -106,7 +106,7 @@ class WipeTests(CrashCase):
 
     @run
     async def test_wiped(self) -> None:
-        """Servers that have forgotten everything are refused by us for S, and then begin a new history (rule 8)."""
+        """Servers that have forgotten everything are refused by us for S, and then begin a new history (A3)."""
         session, watch = await self.prepare()
         for _ in range(20):
             await self.client.set(self.root, b"what will be forgotten")

@@ -78,7 +78,7 @@ class EnsembleTests(HurtCase):
     async def assert_kept(
         self, client: Any, session: int, watch: Deferred[WatchedEvent], queued: list[Deferred[Any]]
     ) -> None:
-        """See that a session lives, with what was queued done in it, and the watch fired for that (rules 5 to 8)."""
+        """See that a session lives, with what was queued done in it, and the watch fired for that as rules 5 to 8 have it."""
         data, stat = (await self.within(gatherResults(queued)))[-1]
         self.assertEqual((data, stat.version, stat.ephemeralOwner), (b"2", 2, session))
         self.assertEqual((client.session_id, client.session.epoch), (session, 1))
@@ -86,7 +86,9 @@ class EnsembleTests(HurtCase):
 
     @run
     async def test_leader_killed(self) -> None:
-        """The sessions go on at the new leader, whoever they were with; what was sent is unknown, what was not is done."""
+        """The sessions go on at the new leader, whoever they were with; what was sent is unknown, and what was not
+        is done (E1, E2).
+        """
         mine, theirs = self.client.session_id, self.other.session_id
         path, watch = await self.prepare(self.client, "mine")
         their_path, their_watch = await self.prepare(self.other, "theirs")
@@ -112,7 +114,7 @@ class EnsembleTests(HurtCase):
 
     @run
     async def test_quorum_lost(self) -> None:
-        """Without a quorum nobody has a session served; when it is back, all go on as they were."""
+        """Without a quorum nobody has a session served; when it is back, all go on as they were (F4)."""
         mine, theirs = self.client.session_id, self.other.session_id
         path, watch = await self.prepare(self.client, "mine")
         their_path, their_watch = await self.prepare(self.other, "theirs")
@@ -136,7 +138,9 @@ class EnsembleTests(HurtCase):
 
     @run
     async def test_session_moved(self) -> None:
-        """A session whose server stands still goes on at another; when that one wakes up, it changes nothing any more."""
+        """A session whose server stands still goes on at another; when that one wakes up, it changes nothing any more
+        (E5).
+        """
         client = self.client_of(",".join(member.address for member in self.followers), session_timeout=2.0)
         await self.within(client.connect())
         session = client.session_id
@@ -166,7 +170,7 @@ class EnsembleTests(HurtCase):
 
     @run
     async def test_no_server_at_all(self) -> None:
-        """What is asked while every server is away is done when they are back, as long as the session lives."""
+        """What is asked while every server is away is done when they are back, as long as the session lives (E2)."""
         session = self.client.session_id
         path, watch = await self.prepare(self.client, "mine")
         suspended = self.feed.when_state(SessionState.SUSPENDED)

@@ -36,7 +36,7 @@ class EveryByteTests(FaultCase):
 
     @run
     async def test_handshake_of_a_session_that_lives(self) -> None:
-        """Wherever the handshake's answer is cut off, the session goes on (rule 8)."""
+        """Wherever the handshake's answer is cut off, the session goes on (F4)."""
         session = self.client.session_id
         await self.client.create(f"{self.root}/e", ephemeral=True)
         for count in range(HANDSHAKE):
@@ -50,7 +50,7 @@ class EveryByteTests(FaultCase):
 
     @run
     async def test_handshake_of_a_new_session(self) -> None:
-        """Wherever the handshake's answer is cut off, the next attempt opens a session, and it is the first (rule 8)."""
+        """Wherever the handshake's answer is cut off, the next attempt opens a session, and it is the first (A8)."""
         for count in range(HANDSHAKE):
             struck = self.proxy.cut_after(to_client=count)
             client = self.client_of(self.server.address, session_timeout=1.0)
@@ -61,7 +61,7 @@ class EveryByteTests(FaultCase):
 
     @run
     async def test_ordinary_reply(self) -> None:
-        """Wherever a reply is cut off, its request fails as one that nobody knows about (rule 7); a whole one counts."""
+        """Wherever a reply is cut off, its request fails as one that nobody knows about (B3, E1); a whole one counts."""
         session = self.client.session_id
         path = f"{self.root}/a"
         await self.client.create(path, b"data")
@@ -82,7 +82,7 @@ class EveryByteTests(FaultCase):
 
     @run
     async def test_event(self) -> None:
-        """Wherever an event is cut off, its watch fires once (rule 5)."""
+        """Wherever an event is cut off, its watch fires once (C1, D5)."""
         path = f"{self.root}/a"
         await self.client.create(path)
         size = event_length(path)
@@ -102,7 +102,7 @@ class EveryByteTests(FaultCase):
     @run
     async def test_watches_set_again(self) -> None:
         """Wherever the answer to the watches that are set again is cut off, with the event before it, the watch on what
-        changed fires once, and the others stand (rule 5).
+        changed fires once, and the others stand (C5, C6).
         """
         changed, kept, missing = (f"{self.root}/{name}" for name in ("changed", "kept", "missing"))
         for path in (changed, kept):
@@ -144,7 +144,7 @@ class LostReplyTests(FaultCase):
     """The server does what it is asked, and its answer is lost."""
 
     async def swallow(self, operation: Operation, ask: Callable[[], Deferred[Any]]) -> None:
-        """Ask for something whose answer is lost, and see that it was asked once (rule 7)."""
+        """Ask for something whose answer is lost, and see that it was asked once: rule 7."""
         session, connections = self.client.session_id, self.feed.states.count(SessionState.CONNECTED)
         requests, replies = self.proxy.requests[operation], self.proxy.replies[operation]
         struck = self.proxy.swallow_reply_to(operation)
@@ -161,7 +161,7 @@ class LostReplyTests(FaultCase):
 
     @run
     async def test_create(self) -> None:
-        """A node is there, once."""
+        """A node is there, once (H1)."""
         await self.swallow(Operation.CREATE, lambda: self.client.create(f"{self.root}/a", b"data"))
         data, stat = await self.other.get(f"{self.root}/a")
         self.assertEqual((data, stat.version), (b"data", 0))
@@ -169,7 +169,7 @@ class LostReplyTests(FaultCase):
 
     @run
     async def test_create_in_sequence(self) -> None:
-        """An ephemeral in a sequence is there, once, and is the session's."""
+        """An ephemeral in a sequence is there, once, and is the session's (H1)."""
         await self.swallow(
             Operation.CREATE, lambda: self.client.create(f"{self.root}/a-", ephemeral=True, sequence=True)
         )
@@ -178,14 +178,14 @@ class LostReplyTests(FaultCase):
 
     @run
     async def test_set(self) -> None:
-        """Data are set, once."""
+        """Data are set, once (H1)."""
         await self.swallow(Operation.SET_DATA, lambda: self.client.set(self.root, b"new"))
         data, stat = await self.other.get(self.root)
         self.assertEqual((data, stat.version), (b"new", 1))
 
     @run
     async def test_delete(self) -> None:
-        """A node is gone."""
+        """A node is gone (H1)."""
         await self.other.create(f"{self.root}/a")
         await self.swallow(Operation.DELETE, lambda: self.client.delete(f"{self.root}/a"))
         self.assertIsNone(await self.other.exists(f"{self.root}/a"))
@@ -193,7 +193,7 @@ class LostReplyTests(FaultCase):
 
     @run
     async def test_transaction(self) -> None:
-        """A transaction is done, all of it, once."""
+        """A transaction is done, all of it, once (H1)."""
         transaction = self.client.transaction()
         transaction.create(f"{self.root}/a-", sequence=True)
         transaction.set(self.root, b"new")
@@ -204,7 +204,7 @@ class LostReplyTests(FaultCase):
 
     @run
     async def test_cut_between_replies(self) -> None:
-        """What was answered has succeeded, what was sent is unknown, and what was asked since is done in order (rule 7)."""
+        """What was answered has succeeded, what was sent is unknown, and what was asked since is done in order (E1, E2)."""
         session = self.client.session_id
         self.proxy.drop()
         await self.connected(2)
@@ -228,7 +228,7 @@ class LostReplyTests(FaultCase):
 
     @run
     async def test_cut_between_events(self) -> None:
-        """Of a transaction's events each fires its watch once, on whichever connection it comes (rule 5)."""
+        """Of a transaction's events each fires its watch once, on whichever connection it comes (C14, D5)."""
         paths = [f"{self.root}/{name}" for name in "abc"]
         watches = []
         for path in paths:
@@ -253,7 +253,7 @@ class SilenceTests(FaultCase):
 
     @run
     async def test_outbound_stalled(self) -> None:
-        """Where nothing reaches the server, events that keep coming hide nothing (rule 6), and none is lost or doubled."""
+        """Where nothing reaches the server, events that keep coming hide nothing (B1), and none is lost or doubled."""
         session = self.client.session_id
         paths = [f"{self.root}/{number}" for number in range(40)]
         watches = []
@@ -286,7 +286,7 @@ class SilenceTests(FaultCase):
 
     @run
     async def test_half_open(self) -> None:
-        """Where nothing arrives any more, in whichever direction, the session goes on elsewhere (rule 6)."""
+        """Where nothing arrives any more, in whichever direction, the session goes on elsewhere (B1, B2)."""
         for to_client, to_server, busy in ((True, True, True), (True, True, False), (True, False, True)):
             dead, alive = self.make_proxy(), self.make_proxy()
             client = self.client_of(f"{dead.address},{alive.address}")
@@ -314,7 +314,7 @@ class SilenceTests(FaultCase):
 
     @run
     async def test_black_hole(self) -> None:
-        """A first host that accepts and says nothing costs one attempt, at the start and later (rule 6)."""
+        """A first host that accepts and says nothing costs one attempt, at the start and later (B4)."""
         hole, good = self.make_proxy(), self.make_proxy()
         hole.hold()
         client = self.client_of(f"{hole.address},{good.address}")
@@ -338,7 +338,7 @@ class SilenceTests(FaultCase):
 
     @run
     async def test_half_closed(self) -> None:
-        """An end of either direction is the end of the connection, at once, and not of the session."""
+        """An end of either direction is the end of the connection, at once, and not of the session (B3)."""
         session = self.client.session_id
         await self.client.create(f"{self.root}/e", ephemeral=True)
         for times, direction in enumerate(("to_client", "to_server"), 2):
@@ -353,7 +353,7 @@ class SilenceTests(FaultCase):
 
     @run
     async def test_split(self) -> None:
-        """In pieces of any size, everything arrives as what it was: handshakes, requests, replies and events."""
+        """In pieces of any size, everything arrives as what it was (A8): handshakes, requests, replies and events."""
         session = self.client.session_id
         for times, size in enumerate((1, 3, 16), 2):
             path = f"{self.root}/{size}"
@@ -386,7 +386,7 @@ class EndedTests(FaultCase):
         return self.client.session_id, watch
 
     async def assert_ended(self, session: int, watch: Deferred[WatchedEvent]) -> None:
-        """See that nothing is left of the session, and that another has begun (rule 8)."""
+        """See that nothing is left of the session, and that another has begun: rule 8."""
         error = await self.fails(SessionExpiredException, watch)
         self.assertIs(error.applied, False)
         await self.connected(2)
@@ -400,7 +400,7 @@ class EndedTests(FaultCase):
 
     @run
     async def test_ended_while_away(self) -> None:
-        """What was queued fails without effect, and is not done in the next session (rules 7 and 8)."""
+        """What was queued fails without effect, and is not done in the next session (A4, E4)."""
         session, watch = await self.prepare()
         suspended = self.feed.when_state(SessionState.SUSPENDED)
         self.proxy.cut()
@@ -417,7 +417,7 @@ class EndedTests(FaultCase):
 
     @run
     async def test_ended_while_connected(self) -> None:
-        """What was sent is unknown; the rest as ever."""
+        """What was sent is unknown (E1); the rest as ever."""
         session, watch = await self.prepare()
         self.proxy.stall()
         pending = self.client.create(f"{self.root}/p")
@@ -431,7 +431,7 @@ class EndedTests(FaultCase):
 
     @run
     async def test_expired(self) -> None:
-        """Cut off for longer than S: whoever held something knows in time, and then all of it has ended (rules 8 and 9)."""
+        """Cut off for longer than S: whoever held something knows in time, and then all of it has ended (F1, F2)."""
         session, watch = await self.prepare()
         answer, gone = self.other.exists_and_watch(f"{self.root}/e")
         await answer
