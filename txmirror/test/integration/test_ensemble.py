@@ -18,7 +18,7 @@ from txmirror.types import EventType, SessionState, WatchedEvent
 
 
 class Members:
-    """The ensemble, with its leader first or last for clients."""
+    """The ensemble, in the order in which clients try its servers."""
 
     def __init__(self, ensemble: ZooKeeperEnsemble, order: list[ZooKeeperMember]) -> None:
         self._ensemble = ensemble

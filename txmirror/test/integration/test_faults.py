@@ -81,6 +81,24 @@ class EveryByteTests(FaultCase):
         self.assert_same_session(session)
 
     @run
+    async def test_request(self) -> None:
+        """Wherever a request is cut off, nobody is told that it failed for certain, and only a whole one is done (E1, H1)."""
+        session = self.client.session_id
+        before = self.proxy.bytes_to_server
+        await self.client.create(f"{self.root}/whole")
+        size = self.proxy.bytes_to_server - before
+        for count in range(size + 1):
+            struck = self.proxy.cut_after(to_server=count)
+            await self.unanswered(self.client.create(f"{self.root}/a-{count:03}"))
+            await self.within(struck)
+            await self.connected(count + 2)
+        await self.client.sync(self.root)
+        # What becomes of the last, which was cut off behind its last byte, only the server knows.
+        made = set(await self.client.get_children(self.root)) - {f"a-{size:03}"}
+        self.assertEqual(made, {"whole"})
+        self.assert_same_session(session)
+
+    @run
     async def test_event(self) -> None:
         """Wherever an event is cut off, its watch fires once (C1, D5)."""
         path = f"{self.root}/a"
