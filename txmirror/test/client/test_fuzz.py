@@ -124,11 +124,17 @@ class Conversation:
 
 
 class FuzzTests(SynchronousTestCase):
+    failures: list[LogEvent]
+
     def setUp(self) -> None:
-        self.failures: list[LogEvent] = []
         observer = cast(ILogObserver, self.observe)
         globalLogPublisher.addObserver(observer)
         self.addCleanup(globalLogPublisher.removeObserver, observer)
+
+    def converse(self) -> Conversation:
+        """Begin anew."""
+        self.failures = []
+        return Conversation()
 
     def observe(self, logged: LogEvent) -> None:
         if logged.get("log_failure") is not None or logged.get("log_level") is LogLevel.critical:
@@ -149,7 +155,7 @@ class FuzzTests(SynchronousTestCase):
     def test_unchanged(self) -> None:
         """The conversation itself is a good one: everything is answered, in one piece and byte by byte."""
         for cuts in ([], list(range(20_000))):
-            conversation = Conversation()
+            conversation = self.converse()
             frames = conversation.begin()
             conversation.say(b"".join(frames), cuts)
             results = [result for result in conversation.told if not isinstance(result, Failure)]
@@ -162,7 +168,7 @@ class FuzzTests(SynchronousTestCase):
     @given(st.lists(damages, min_size=1, max_size=4), chunks)
     def test_stream(self, changes: list[Damage], cuts: list[int]) -> None:
         """A stream that was changed anywhere, in any pieces."""
-        conversation = Conversation()
+        conversation = self.converse()
         stream = b"".join(conversation.begin())
         for damage in changes:
             stream = damage.do(stream)
@@ -173,12 +179,12 @@ class FuzzTests(SynchronousTestCase):
     @given(st.lists(st.tuples(st.integers(0, 100), damages), min_size=1, max_size=4), chunks)
     def test_records(self, changes: list[tuple[int, Damage]], cuts: list[int]) -> None:
         """Frames whose records were changed, and whose lengths are true: what is wrong is deeper."""
-        conversation = Conversation()
+        conversation = self.converse()
         frames = conversation.begin()
         for which, damage in changes:
             body = frames[which % len(frames)][4:]
             # Behind the header, most of the time.
-            head = 16 if damage.size % 4 else 0
+            head = 16 if damage.size % 8 else 0
             frames[which % len(frames)] = encode_frame(body[:head] + damage.do(body[head:]))
         conversation.say(b"".join(frames), cuts)
         conversation.end()
@@ -190,7 +196,7 @@ class FuzzTests(SynchronousTestCase):
     )
     def test_order(self, changes: list[tuple[str, int, int]], cuts: list[int]) -> None:
         """Frames that come twice, never, or in another's place."""
-        conversation = Conversation()
+        conversation = self.converse()
         frames = conversation.begin()
         for what, which, where in changes:
             source = which % max(1, len(frames))
@@ -204,10 +210,24 @@ class FuzzTests(SynchronousTestCase):
         conversation.end()
         self.assert_sound(conversation)
 
+    def test_numbers(self) -> None:
+        """The first numbers of each record, types and lengths most of them, changed to what should not be believed."""
+        for which in range(len(self.converse().begin())):
+            for place in (16, 20):
+                for claim in CLAIMS:
+                    conversation = self.converse()
+                    frames = conversation.begin()
+                    body = frames[which][4:]
+                    if place + 4 <= len(body):
+                        frames[which] = encode_frame(body[:place] + encode_int(claim) + body[place + 4 :])
+                        conversation.say(b"".join(frames), [])
+                        conversation.end()
+                        self.assert_sound(conversation)
+
     @given(st.lists(damages, max_size=3), st.binary(max_size=60), chunks)
     def test_handshake(self, changes: list[Damage], behind: bytes, cuts: list[int]) -> None:
         """An answer to the handshake that was changed, with whatever behind it."""
-        conversation = Conversation()
+        conversation = self.converse()
         stream = GRANT + behind
         for damage in changes:
             stream = damage.do(stream)
@@ -218,7 +238,7 @@ class FuzzTests(SynchronousTestCase):
     @given(st.lists(st.binary(max_size=80), max_size=8))
     def test_anything(self, pieces: list[bytes]) -> None:
         """Arbitrary bytes after the handshake."""
-        conversation = Conversation()
+        conversation = self.converse()
         conversation.begin()
         conversation.say(b"".join(pieces), [len(piece) for piece in pieces])
         conversation.end()

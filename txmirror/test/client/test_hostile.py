@@ -104,6 +104,11 @@ ANSWERED = {"the same reply twice": 1, "one reply too many": 2}
 
 
 class HostileTestCase(ClientTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        # What spins is found out soon.
+        self.reactor.patience = 20_000
+
     def assert_pauses(self, longest: float) -> None:
         """Those between connections grow from a tenth of a second to the longest, and stay there."""
         times = self.server.times
