@@ -166,16 +166,12 @@ class Tree:
     def set_acl(self, path: str, acl: tuple[ACL, ...]) -> Node:
         """Replace a znode's access control list by the present transaction. No zxid of its stat tells.
 
+        It is never one of several changes, and cannot be undone.
+
         :raises NoNodeException: there is none.
         """
         node = self.node(path)
-        former = node.acl, node.aversion
         node.acl, node.aversion = acl, node.aversion + 1
-
-        def undo() -> None:
-            node.acl, node.aversion = former
-
-        self._undoing.append(undo)
         return node
 
     def count_below(self, path: str) -> int:

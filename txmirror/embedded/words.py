@@ -5,9 +5,8 @@ The answers have the shape that 3.8.0 gives them, as far as it tells something h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
-from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -27,31 +26,30 @@ class Words:
     def __init__(self, connections: Connections, release: str) -> None:
         self._connections = connections
         self._release = f"{release}-txmirror-embedded, in memory, for tests and demonstrations"
-        self._answers: dict[bytes, Callable[[], str]] = {
-            b"conf": lambda: _lines(self._conf()),
-            b"cons": lambda: _lines(self._cons()),
-            b"dump": lambda: _lines(self._dump()),
-            b"envi": lambda: _lines(self._envi()),
-            b"isro": lambda: "rw",
-            b"mntr": lambda: _lines(self._mntr()),
-            b"ruok": lambda: "imok",
-            b"srvr": lambda: _lines(self._srvr()),
-            b"stat": lambda: _lines(self._stat()),
-            b"wchc": lambda: _lines(self._wchc()),
-            b"wchp": lambda: _lines(self._wchp()),
-            b"wchs": lambda: _lines(self._wchs()),
-        }
+        self._texts = {b"isro": "rw", b"ruok": "imok"}
         for word in _REFUSED:
-            self._answers[word.encode()] = partial(
-                "{} is not executed because it is not in the whitelist.\n".format, word
-            )
+            self._texts[word.encode()] = f"{word} is not executed because it is not in the whitelist.\n"
+        self._reports: dict[bytes, Callable[[], Iterator[str]]] = {
+            b"conf": self._conf,
+            b"cons": self._cons,
+            b"dump": self._dump,
+            b"envi": self._envi,
+            b"mntr": self._mntr,
+            b"srvr": self._srvr,
+            b"stat": self._stat,
+            b"wchc": self._wchc,
+            b"wchp": self._wchp,
+            b"wchs": self._wchs,
+        }
 
     def __contains__(self, word: bytes) -> bool:
-        return word in self._answers
+        return word in self._texts or word in self._reports
 
     def answer(self, word: bytes) -> str:
         """Give the answer to a word."""
-        return self._answers[word]()
+        if word in self._texts:
+            return self._texts[word]
+        return "".join(f"{line}\n" for line in self._reports[word]())
 
     def _srvr(self) -> Iterator[str]:
         yield f"Zookeeper version: {self._release}"
@@ -158,10 +156,6 @@ class Words:
             yield path
             yield from (f"\t{watcher.session_id:#x}" for watcher in watchers)
         yield ""
-
-
-def _lines(lines: Iterable[str]) -> str:
-    return "".join(f"{line}\n" for line in lines)
 
 
 def _describe(connection: Connection, *, brief: bool) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from txmirror.errors import MarshallingErrorException, NoAuthException, NoNodeException
+from txmirror.errors import BadArgumentsException, MarshallingErrorException, NoAuthException, NoNodeException
 from txmirror.test.embedded.peer import ServerTestCase
 from txmirror.types import ACL, OPEN_ACL
 from txmirror.wire import (
     CreateRequest,
     ErrorResult,
+    ExistsRequest,
     GetAllChildrenNumberRequest,
     GetAllChildrenNumberResponse,
     GetChildrenRequest,
@@ -72,6 +73,13 @@ class MultiReadTests(ReadTestCase):
         request = MultiReadRequest((GetDataRequest("/a", False), CreateRequest("/b", b"", OPEN_ACL, 0)))
         self.assertEqual(self.client.ask(request).err, MarshallingErrorException.code)
         self.assertFalse(self.client.exists("/b"))
+
+
+class ExistsTests(ReadTestCase):
+    def test_bad_path(self) -> None:
+        """What can be no path is refused, and what merely is none is not there."""
+        for path, error in (("/a\0", BadArgumentsException), ("a", NoNodeException), ("/a/", NoNodeException)):
+            self.assertEqual(self.client.ask(ExistsRequest(path, True)).err, error.code)
 
 
 class QueryTests(ReadTestCase):

@@ -42,6 +42,13 @@ class HandshakeTests(SessionTestCase):
         assert peer.welcome is not None
         self.assertIsNone(peer.welcome.readOnly)
 
+    def test_read_only(self) -> None:
+        """A client that a read-only server would do for is told that this one can be written."""
+        peer = self.peer(read_only=True)
+        assert peer.welcome is not None
+        self.assertIs(peer.welcome.readOnly, False)
+        peer.create("/a")
+
     def test_client_ahead(self) -> None:
         """A client that has seen what this server has not is turned away without a word."""
         peer = self.peer(zxid=1)
