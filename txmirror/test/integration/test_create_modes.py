@@ -1,21 +1,34 @@
-"""Every kind of node, and what newer servers can tell, on a real ZooKeeper server."""
+"""Every kind of node, and what newer servers can tell, on a real ZooKeeper server and on the embedded one."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import TestCase
 
 from txmirror.client import ZooKeeperClient
+from txmirror.embedded import EmbeddedServer
 from txmirror.test.zookeeper import shared_server
 from txmirror.types import EventType
 
 ROOT = "/txmirror-create-modes"
 
 
-class RealServerTests(TestCase):
+if TYPE_CHECKING:
+    _Base = TestCase
+else:
+    _Base = object
+
+
+class CreateModeContract(_Base):
     timeout = 20
 
+    def start_server(self) -> str:
+        """Give the address of a server that will be stopped in the end."""
+        raise NotImplementedError
+
     def setUp(self) -> None:
-        self.client = ZooKeeperClient(shared_server().address, session_timeout=4)
+        self.client = ZooKeeperClient(self.start_server(), session_timeout=4)
         self.addCleanup(self.client.close)
         self.client.connect().addErrback(lambda _: None)
 
@@ -53,3 +66,18 @@ class RealServerTests(TestCase):
         self.assertCountEqual(await self.client.who_am_i(), [("ip", "127.0.0.1"), ("digest", "user")])
         await self.client.delete(f"{ROOT}/a")
         await self.client.delete(ROOT)
+
+
+class RealServerTests(CreateModeContract, TestCase):
+    def start_server(self) -> str:
+        return shared_server().address
+
+
+class EmbeddedServerTests(CreateModeContract, TestCase):
+    def start_server(self) -> str:
+        from twisted.internet import reactor
+
+        server = EmbeddedServer(reactor, ttl_nodes=True, container_check_interval=0.1)
+        server.listen()
+        self.addCleanup(server.stop)
+        return server.address

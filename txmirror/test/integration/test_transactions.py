@@ -1,10 +1,13 @@
-"""Transactions and batches of reads, on a real ZooKeeper server."""
+"""Transactions and batches of reads, on a real ZooKeeper server and on the embedded one."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import TestCase
 
 from txmirror.client import ZooKeeperClient
+from txmirror.embedded import EmbeddedServer
 from txmirror.errors import BadVersionException, NoNodeException, TransactionFailedException
 from txmirror.test.zookeeper import shared_server
 from txmirror.types import ZnodeStat
@@ -12,11 +15,21 @@ from txmirror.types import ZnodeStat
 ROOT = "/txmirror-transactions"
 
 
-class RealServerTests(TestCase):
+if TYPE_CHECKING:
+    _Base = TestCase
+else:
+    _Base = object
+
+
+class TransactionContract(_Base):
     timeout = 20
 
+    def start_server(self) -> str:
+        """Give the address of a server that will be stopped in the end."""
+        raise NotImplementedError
+
     def setUp(self) -> None:
-        self.client = ZooKeeperClient(shared_server().address, session_timeout=4)
+        self.client = ZooKeeperClient(self.start_server(), session_timeout=4)
         self.addCleanup(self.client.close)
         self.client.connect().addErrback(lambda _: None)
 
@@ -67,3 +80,18 @@ class RealServerTests(TestCase):
         self.assertIsInstance(no_names, NoNodeException)
         await self.client.delete(f"{ROOT}/a")
         await self.client.delete(ROOT)
+
+
+class RealServerTests(TransactionContract, TestCase):
+    def start_server(self) -> str:
+        return shared_server().address
+
+
+class EmbeddedServerTests(TransactionContract, TestCase):
+    def start_server(self) -> str:
+        from twisted.internet import reactor
+
+        server = EmbeddedServer(reactor)
+        server.listen()
+        self.addCleanup(server.stop)
+        return server.address
