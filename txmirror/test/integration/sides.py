@@ -6,7 +6,9 @@ connection in order, and sends the events of a transaction before it serves what
 
 from __future__ import annotations
 
+import atexit
 import base64
+import functools
 import hashlib
 import socket
 import struct
@@ -145,6 +147,15 @@ class Session:
         return Reply(header.zxid, header.err, frame[cursor.offset :])
 
 
+def ask_word(side: Side, word: bytes) -> str:
+    """Give a server's answer to a four-letter word."""
+    line = side.connect()
+    line.write(word)
+    text = line.read_all().decode()
+    line.close()
+    return text
+
+
 class _SocketLine:
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=10.0)
@@ -171,19 +182,24 @@ class _SocketLine:
         return data
 
 
+@functools.cache
+def real_side() -> RealSide:
+    """The real server that the comparisons of one run share: no other client changes anything there.
+
+    :raises SkipTest: there is none (see :func:`txmirror.test.zookeeper.check_available`).
+    :raises ServerFailed: it is required and missing, or did not start.
+    """
+    process = ZooKeeperProcess(_JVM_OPTIONS)
+    atexit.register(process.cleanup)
+    process.start()
+    return RealSide(process)
+
+
 class RealSide:
-    """A real server of one's own, whose data can be cleared by :meth:`supersede`."""
+    """A real server, whose data can be cleared by :meth:`supersede`."""
 
-    def __init__(self) -> None:
-        self._process = ZooKeeperProcess(_JVM_OPTIONS)
-
-    def start(self) -> None:
-        """Start it."""
-        self._process.start()
-
-    def stop(self) -> None:
-        """Stop it, and remove all that it kept."""
-        self._process.cleanup()
+    def __init__(self, process: ZooKeeperProcess) -> None:
+        self._process = process
 
     def connect(self) -> Line:
         return _SocketLine(self._process.port)

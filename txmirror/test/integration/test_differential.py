@@ -25,7 +25,7 @@ from hypothesis import given, note, seed, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from txmirror.test.integration.sides import EmbeddedSide, RealSide, Reply, Session, Side
+from txmirror.test.integration.sides import EmbeddedSide, Reply, Session, Side, ask_word, real_side
 from txmirror.types import ACL, CREATOR_ALL_ACL, OPEN_ACL, READ_ACL, ZnodeStat
 from txmirror.wire import (
     AddWatchRequest,
@@ -137,15 +137,17 @@ _names = [f"{ROOT}/a", f"{ROOT}/a/b", f"{ROOT}/a/b/c", f"{ROOT}/b", f"{ROOT}/b/a
 _sequences = [f"{ROOT}/a/s-000000000{number}" for number in range(1, 3)]
 _bad_names = ["", "t", "/t/", "/t//a", "/t/./a", "/t/\0"]
 _special_names = ["/zookeeper", "/zookeeper/config", "/zookeeper/quota"]
-a_name = st.sampled_from(_names)
+a_name = weighted((2, st.just(f"{ROOT}/a/b")), (3, st.sampled_from(_names)))
 a_path = weighted((8, a_name), (2, st.just(ROOT)), (1, st.sampled_from(_sequences)))
+# Those at and above the name that is met most often.
+a_watched_path = weighted((4, st.sampled_from([ROOT, f"{ROOT}/a", f"{ROOT}/a/b"])), (1, a_path))
 # The statistics of these are the same everywhere.
 a_readable_path = weighted((8, a_path), (1, st.sampled_from([*_bad_names[1:], *_special_names])))
 any_path = weighted((8, a_path), (1, st.sampled_from([*_bad_names, *_special_names, "/"])))
 # Sequence nodes are made below the root only.
 a_new_path = weighted((8, a_name), (2, st.just(f"{ROOT}/a/s-")), (1, st.sampled_from(_bad_names)))
 some_data = st.sampled_from([None, b"", b"x", b"yyy"])
-a_version = st.sampled_from([-1, -1, -1, -1, 0, 1, 2])
+a_version = st.sampled_from([-1, -1, 0, 0, 1, 2])
 some_flags = st.sampled_from([0, 0, 0, 1, 1, 2, 3, 4, 5, 6, 7, -1])
 ttl_flags = st.sampled_from([5, 5, 6, 0])
 a_ttl = st.sampled_from([1_000_000, 1, 0, (1 << 40) - 1, 1 << 40])
@@ -163,15 +165,20 @@ some_acl = weighted(
                 (ACL(31, "digest", "user:unknown"), ACL(17, "world", "anyone")),
                 (ACL(31, "ip", "10.0.0.1"),),
                 (ACL(31, "nobody", "knows"),),
+                (ACL(31, "world", "anyone"), ACL(31, "world", "anyone")),
                 (),
             ]
         ),
     ),
 )
 a_plain_write = weighted(
-    (4, st.builds(CreateRequest, a_name, some_data, st.just(OPEN_ACL), st.sampled_from([0, 0, 1]))),
-    (3, st.builds(SetDataRequest, a_path, some_data, a_version)),
-    (3, st.builds(DeleteRequest, a_path, a_version)),
+    (3, st.builds(CreateRequest, a_name, some_data, st.just(OPEN_ACL), st.sampled_from([0, 0, 1]))),
+    (3, st.builds(SetDataRequest, a_path, some_data, st.just(-1))),
+    (1, st.builds(SetDataRequest, a_path, some_data, a_version)),
+    (2, st.builds(DeleteRequest, a_name, st.just(-1))),
+    (1, st.builds(DeleteRequest, a_path, a_version)),
+    (1, st.builds(CreateContainerRequest, a_name, some_data, st.just(OPEN_ACL), st.just(4))),
+    (1, st.builds(CreateTTLRequest, a_name, some_data, st.just(OPEN_ACL), st.just(5), st.just(1_000_000))),
 )
 a_strange_write = st.one_of(
     st.builds(CreateRequest, a_new_path, some_data, some_acl, some_flags),
@@ -188,22 +195,22 @@ a_lookup = st.one_of(
     st.builds(GetChildrenRequest, a_readable_path, st.booleans()),
 )
 a_watch = st.one_of(
-    st.builds(GetDataRequest, a_path, st.just(True)),
-    st.builds(GetChildrenRequest, a_path, st.just(True)),
-    st.builds(ExistsRequest, a_readable_path, st.just(True)),
-    st.builds(AddWatchRequest, a_path, st.just(0)),
-    st.builds(AddWatchRequest, a_path, st.just(1)),
+    st.builds(GetDataRequest, a_watched_path, st.just(True)),
+    st.builds(GetChildrenRequest, a_watched_path, st.just(True)),
+    st.builds(ExistsRequest, a_watched_path, st.just(True)),
+    st.builds(AddWatchRequest, a_watched_path, st.just(0)),
+    st.builds(AddWatchRequest, a_watched_path, st.just(1)),
 )
-some_paths = st.lists(a_path, max_size=2).map(tuple)
+some_paths = st.lists(a_watched_path, max_size=2).map(tuple)
 a_strange_watch = st.one_of(
     st.builds(AddWatchRequest, any_path, st.integers(0, 2)),
-    st.builds(RemoveWatchesRequest, a_path, st.integers(1, 3)),
+    st.builds(RemoveWatchesRequest, a_watched_path, st.integers(1, 3)),
     st.builds(RemoveWatchesRequest, any_path, st.integers(0, 5)),
     st.builds(CheckWatchesRequest, any_path, st.integers(0, 5)),
     st.builds(SetWatchesRequest, st.just(0), some_paths, some_paths, some_paths),
     st.builds(SetWatches2Request, st.just(0), some_paths, some_paths, some_paths, some_paths, some_paths),
 )
-several_writes = st.lists(a_plain_write, min_size=1, max_size=5).map(tuple)
+several_writes = st.lists(a_plain_write, min_size=1, max_size=3).map(tuple)
 several_strange = st.lists(weighted((8, a_write), (1, a_lookup)), max_size=5).map(tuple)
 several_reads = st.lists(weighted((12, a_lookup), (1, a_write)), max_size=4).map(tuple)
 another_request = st.one_of(
@@ -226,7 +233,7 @@ a_request = weighted(
     (3, a_strange_write),
     (2, st.builds(MultiRequest, several_writes)),
     (2, st.builds(MultiRequest, several_strange)),
-    (6, a_watch),
+    (8, a_watch),
     (3, a_strange_watch),
     (4, another_request),
 )
@@ -275,17 +282,32 @@ class Player:
                 seen[number] += [self._show(item, None) for item in other.flush()]
         return [sorted(items, key=repr) for items in seen] if isinstance(step, Replace) else seen
 
+    def survey(self) -> list[Any]:
+        """Give all that there is, as far as the first session may see it, and who both sessions are."""
+        session = self._sessions[0]
+        seen = []
+        below = [ROOT]
+        for path in below:
+            requests: tuple[Request, ...] = (GetDataRequest(path, False), GetACLRequest(path))
+            seen += [self._show(item, request) for request in requests for item in session.ask(request)]
+            for reply in session.ask(GetChildrenRequest(path, False)):
+                if isinstance(reply, Reply) and not reply.err:
+                    names = sorted(GetChildrenResponse.decode(Cursor(reply.body)).children)
+                    below += [f"{path}/{name}" for name in names]
+        whose = WhoAmIRequest()
+        return [*seen, *(self._show(item, whose) for each in self._sessions for item in each.ask(whose))]
+
     def watches(self) -> tuple[str, dict[str, list[int]]]:
         """Give how many watch how much, and who has a watch on the data of which path."""
         paths: dict[str, list[int]] = {}
         here: list[int] = []
-        for line in self._word(b"wchp").splitlines():
+        for line in ask_word(self._side, b"wchp").splitlines():
             if line.startswith("\t"):
                 here.append(self._ids[int(line, 16)])
                 here.sort()
             elif line:
                 here = paths.setdefault(line, [])
-        return self._word(b"wchs"), paths
+        return ask_word(self._side, b"wchs"), paths
 
     def assert_time_passes(self) -> None:
         """Times were in the order of transactions."""
@@ -304,13 +326,6 @@ class Player:
         session = Session(self._side)
         self._ids[session.welcome.sessionId] = len(self._ids)
         return session
-
-    def _word(self, word: bytes) -> str:
-        line = self._side.connect()
-        line.write(word)
-        text = line.read_all().decode()
-        line.close()
-        return text
 
     def _show(self, item: Reply | WatcherEvent, request: Request | None) -> Any:
         if isinstance(item, WatcherEvent):
@@ -351,9 +366,7 @@ class Player:
 
 class DifferentialTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.real = RealSide()
-        self.addCleanup(self.real.stop)
-        self.real.start()
+        self.real = real_side()
 
     def test_same(self) -> None:
         """Both servers answer alike, step by step."""
@@ -377,6 +390,7 @@ class DifferentialTests(SynchronousTestCase):
             for step in steps:
                 embedded_side.pass_time()
                 self.assertEqual(embedded.take(step), real.take(step), f"embedded != real after {step}")
+            self.assertEqual(embedded.survey(), real.survey(), "embedded != real in the end")
             self.assertEqual(embedded.watches(), real.watches(), "embedded != real: watches")
             embedded.assert_time_passes()
             real.assert_time_passes()

@@ -1,0 +1,54 @@
+"""The embedded server's answers to four-letter words look like the real one's: whoever can read these can read those."""
+
+from __future__ import annotations
+
+import re
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from txmirror.test.integration.sides import EmbeddedSide, Session, Side, ask_word, real_side
+from txmirror.types import OPEN_ACL
+from txmirror.wire import CloseSessionRequest, CreateRequest, ExistsRequest
+
+
+class WordTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.sides: tuple[Side, Side] = (EmbeddedSide(), real_side())
+        for side in self.sides:
+            session = Session(side)
+            self.addCleanup(session.close)
+            self.addCleanup(session.ask, CloseSessionRequest(), last=True)
+            session.ask(CreateRequest("/e", b"", OPEN_ACL, 1))
+            session.ask(ExistsRequest("/a", True))
+
+    def shapes(self, word: bytes) -> list[list[str]]:
+        """Give the lines of both answers, with 0 for each number, and without what only the first line can tell."""
+        texts = [ask_word(side, word) for side in self.sides]
+        without_release = [re.sub(r"(Zookeeper version: 3\.8\.0-).*", r"\1", text) for text in texts]
+        without_dates = [re.sub(r"(expire at) .*:", r"\1", text) for text in without_release]
+        return [re.sub(r"0x[0-9a-f]+|\d+(\.\d+)*", "0", text).split("\n") for text in without_dates]
+
+    def test_same(self) -> None:
+        """These are the same line by line."""
+        for word in (b"isro", b"ruok", b"srvr", b"wchc", b"wchp", b"wchs"):
+            embedded, real = self.shapes(word)
+            self.assertEqual(embedded, real, word)
+
+    def test_connections(self) -> None:
+        """Those that tell of connections are the same, in whatever order the connections are."""
+        for word in (b"cons", b"stat"):
+            embedded, real = self.shapes(word)
+            self.assertEqual(sorted(embedded), sorted(real), word)
+
+    def test_dump(self) -> None:
+        """Sessions and ephemerals are told alike; the real server sorts connections by when it will look after them."""
+        embedded, real = (lines[: lines.index("Connections dump:") + 1] for lines in self.shapes(b"dump"))
+        self.assertEqual(embedded, real)
+        for lines in self.shapes(b"dump"):
+            self.assertIn("\tip: /0:0 sessionId: 0", lines)
+
+    def test_names(self) -> None:
+        """What is told of all that the real server tells has its names."""
+        for word, separator in ((b"conf", "="), (b"envi", "="), (b"mntr", "\t")):
+            embedded, real = ({line.partition(separator)[0] for line in lines} for lines in self.shapes(word))
+            self.assertEqual(embedded - real, set(), word)
