@@ -1,0 +1,1 @@
+The in-memory server does all that ZooKeeper 3.8.0 does for its clients: transactions, reads of many nodes at once, containers, nodes with a time to live (``ttl_nodes=True``), watches that last, and the four-letter words that tools ask for. ``version="3.4"`` and ``version="3.9"`` make it an older or newer one.
