@@ -31,9 +31,10 @@ class TLSEndpoints:
         if certificate is None and key is not None:
             raise ValueError(f"there is a key, {str(key)!r}, and no certificate")
         self._check_names = check_names
-        self._options: dict[str, Any] = {"trustRoot": ssl.platformTrust()}
+        self._trusted = ssl.platformTrust()
         if authority is not None:
-            self._options["trustRoot"] = ssl.trustRootFromCertificates(_certificates(authority))
+            self._trusted = ssl.trustRootFromCertificates(_certificates(authority))
+        self._options: dict[str, Any] = {}
         if certificate is not None:
             own, *chain = _certificates(certificate)
             self._options["certificate"] = own.original
@@ -48,9 +49,9 @@ class TLSEndpoints:
     def __call__(self, host: str, endpoint: IStreamClientEndpoint) -> IStreamClientEndpoint:
         """Give the endpoint that speaks TLS with ``host`` over another."""
         if self._check_names:
-            creator = ssl.optionsForClientTLS(host, extraCertificateOptions=self._options)
+            creator = ssl.optionsForClientTLS(host, self._trusted, extraCertificateOptions=self._options)
         else:
-            creator = ssl.CertificateOptions(**self._options)
+            creator = ssl.CertificateOptions(trustRoot=self._trusted, **self._options)
         wrapped: IStreamClientEndpoint = wrapClientTLS(creator, endpoint)
         return wrapped
 

@@ -1,0 +1,70 @@
+"""What a client makes of the files that it is to speak TLS with. How it speaks is tested on a real server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from txmirror.client import TLS, ZooKeeperClient
+from txmirror.test.certificates import Authority
+from txmirror.testing import MemoryReactor
+
+
+class FileTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+        self.authority = Authority(self.folder, "authority")
+        self.certificate = self.authority.vouch("client")
+
+    def make(self, tls: TLS) -> ZooKeeperClient:
+        return ZooKeeperClient("zoo.example", tls=tls, reactor=MemoryReactor())
+
+    def refused(self, tls: TLS, *said: str) -> None:
+        """See that a client is not made, and that the reason is one line with all of this."""
+        error = self.assertRaises(ValueError, self.make, tls)
+        self.assertNotIn("\n", str(error))
+        for part in said:
+            self.assertIn(part, str(error))
+
+    def write(self, name: str, text: str) -> Path:
+        file = self.folder / name
+        file.write_text(text)
+        return file
+
+    def test_good(self) -> None:
+        """Files that belong together do; as names, too; with the key in a file of its own, and others behind it."""
+        self.make(TLS())
+        self.make(TLS(self.authority.file))
+        self.make(TLS(str(self.authority.file), str(self.certificate)))
+        key, begin, certificate = self.certificate.read_text().partition("-----BEGIN CERTIFICATE-----")
+        chain = begin + certificate + self.authority.file.read_text()
+        self.make(TLS(self.authority.file, self.write("chain.pem", chain), self.write("key.pem", key)))
+
+    def test_missing(self) -> None:
+        """A file that is not there is named."""
+        missing = str(self.folder / "missing.pem")
+        self.refused(TLS(missing), missing, "No such file")
+        self.refused(TLS(self.authority.file, missing), missing)
+        self.refused(TLS(self.authority.file, self.certificate, missing), missing)
+
+    def test_something_else(self) -> None:
+        """A file without a certificate or key is named, and so is one with a broken certificate."""
+        other = self.write("other.pem", "# nothing in here\n")
+        broken = self.write("broken.pem", "-----BEGIN CERTIFICATE-----\nbm90aGluZw==\n-----END CERTIFICATE-----\n")
+        self.refused(TLS(other), str(other), "no certificate")
+        self.refused(TLS(broken), str(broken), "cannot be read")
+        self.refused(TLS(self.authority.file, self.authority.file), str(self.authority.file), "no key")
+        binary = self.folder / "binary.pem"
+        binary.write_bytes(bytes(range(256)))
+        self.refused(TLS(binary), str(binary))
+
+    def test_other_key(self) -> None:
+        """A key that belongs to another certificate is found out at once."""
+        other = self.authority.vouch("other")
+        self.refused(TLS(self.authority.file, self.certificate, other), str(self.certificate), "belong together")
+
+    def test_key_alone(self) -> None:
+        """A key without a certificate is of no use."""
+        self.refused(TLS(self.authority.file, key=self.certificate), str(self.certificate), "no certificate")

@@ -1,0 +1,251 @@
+"""The native client at a real server that wants TLS, or to know by SASL who comes."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+from pathlib import Path
+from typing import Any, cast
+
+import attrs
+from twisted.internet.defer import gatherResults
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
+from twisted.trial.unittest import TestCase
+
+from txmirror.client import TLS, DigestMD5, ZooKeeperClient
+from txmirror.errors import AuthFailedException, NoAuthException
+from txmirror.test.certificates import Authority
+from txmirror.test.client.contract import ContractCase, ContractServer, run
+from txmirror.test.integration.test_client_contract import Own
+from txmirror.test.zookeeper import ZooKeeperProcess, free_ports
+from txmirror.types import ACL, EventType, Permission, SessionState
+
+_JAAS = """\
+Server {
+    org.apache.zookeeper.server.auth.DigestLoginModule required
+    user_bob="builder";
+};
+"""
+
+
+@attrs.frozen
+class Secured:
+    """A server with a port for TLS besides the plain one, SASL at both, and the files that it takes to get in."""
+
+    process: ZooKeeperProcess
+    port: int
+    authority: Path
+    client: Path
+    stranger: Path
+    stranger_authority: Path
+
+    def tls(self, **changes: Any) -> TLS:
+        """Give what gets a client in, or something that does not."""
+        return attrs.evolve(TLS(self.authority, self.client), **changes)
+
+
+@functools.cache
+def secured_server() -> Secured:
+    """The server that all tests here share."""
+    process = ZooKeeperProcess()
+    atexit.register(process.cleanup)
+    home = process.home
+    authority, other = Authority(home, "authority"), Authority(home, "other")
+    (port,) = free_ports(1)
+    (home / "jaas.conf").write_text(_JAAS)
+    process.jvm_options += [
+        "-Dzookeeper.serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory",
+        f"-Djava.security.auth.login.config={home / 'jaas.conf'}",
+    ]
+    process.configuration += [
+        f"secureClientPort={port}",
+        "secureClientPortAddress=127.0.0.1",
+        f"ssl.keyStore.location={authority.vouch('server', 'localhost')}",
+        "ssl.keyStore.type=PEM",
+        f"ssl.trustStore.location={authority.file}",
+        "ssl.trustStore.type=PEM",
+        "ssl.clientAuth=need",
+        "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
+    ]
+    process.start()
+    return Secured(process, port, authority.file, authority.vouch("client"), other.vouch("stranger"), other.file)
+
+
+class SecuredCase(ContractCase):
+    """A client at that server."""
+
+    timeout = 60
+
+    async def start_server(self) -> ContractServer:
+        self.secured = await deferToThread(secured_server)
+        self.warnings: list[str] = []
+        observer = cast(ILogObserver, self._note)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        return Own(self.secured.process)
+
+    def _note(self, event: LogEvent) -> None:
+        if event["log_level"] >= LogLevel.warn:
+            self.warnings.append(formatEvent(event))
+
+    def make_client(self, servers: str, session_timeout: float) -> Any:
+        return ZooKeeperClient(servers, session_timeout=session_timeout)
+
+    def new_client(self, server: str, **arguments: Any) -> ZooKeeperClient:
+        """Make a client that is closed in the end."""
+        client = ZooKeeperClient(server, session_timeout=self.session_timeout, **arguments)
+        self._clients.append(client)
+        return client
+
+
+class TLSTests(SecuredCase, TestCase):
+    """Who gets in by TLS, and to whom a client goes."""
+
+    # Longer than the server is away.
+    session_timeout = 8.0
+
+    @property
+    def address(self) -> str:
+        return f"localhost:{self.secured.port}"
+
+    async def turned_away(self, client: ZooKeeperClient) -> str:
+        """See that a client gets no session in the time of several attempts, and give what it says of that."""
+        waiting = client.connect()
+        await self.pause(0.7)
+        self.assertNoResult(waiting)
+        self.assertIs(client.session.state, SessionState.CONNECTING)
+        await client.close()
+        await self.fails(Exception, waiting)  # type: ignore[arg-type]
+        return "\n".join(self.warnings)
+
+    @run
+    async def test_much(self) -> None:
+        """What is long, what is many, and events come through as without TLS."""
+        client = self.new_client(self.address, tls=self.secured.tls())
+        await self.within(client.connect())
+        long = bytes(range(256)) * 4000
+        await client.create(f"{self.root}/long", long)
+        answer, watch = client.get_and_watch(f"{self.root}/long")
+        self.assertEqual((await answer)[0], long)
+        made = await self.within(gatherResults([client.create(f"{self.root}/{n}", b"%d" % n) for n in range(1000)]))
+        read = await self.within(gatherResults([client.get(path) for path in made]))
+        self.assertEqual([data for data, _ in read], [b"%d" % n for n in range(1000)])
+        await self.client.set(f"{self.root}/long", b"")
+        self.assertEqual((await self.within(watch)).type, EventType.CHANGED)
+
+    @run
+    async def test_reconnection(self) -> None:
+        """A session goes on over TLS when its server was killed and comes back."""
+        client = self.new_client(self.address, tls=self.secured.tls())
+        await self.within(client.connect())
+        session = client.session_id
+        await client.create(f"{self.root}/e", ephemeral=True)
+        await deferToThread(self.secured.process.kill)
+        await deferToThread(self.secured.process.start)
+        self.assertEqual(await self.within(client.get_children(self.root), 10), ["e"])
+        self.assertEqual((client.session_id, client.session.epoch), (session, 1))
+
+    @run
+    async def test_no_certificate(self) -> None:
+        """A server that wants to see a certificate does not let in who shows none."""
+        await self.turned_away(self.new_client(self.address, tls=TLS(self.secured.authority)))
+
+    @run
+    async def test_certificate_of_a_stranger(self) -> None:
+        """Nor who shows one that somebody else has vouched for."""
+        await self.turned_away(self.new_client(self.address, tls=self.secured.tls(certificate=self.secured.stranger)))
+
+    @run
+    async def test_server_of_a_stranger(self) -> None:
+        """A client does not go to a server that nobody has vouched for whom it trusts, and says why."""
+        tls = self.secured.tls(authority=self.secured.stranger_authority)
+        self.assertIn("certificate verify failed", await self.turned_away(self.new_client(self.address, tls=tls)))
+
+    @run
+    async def test_other_name(self) -> None:
+        """Nor to one whose certificate does not bear its name; unless names are not to be checked."""
+        address = f"127.0.0.1:{self.secured.port}"
+        self.assertIn("VerificationError", await self.turned_away(self.new_client(address, tls=self.secured.tls())))
+        client = self.new_client(address, tls=self.secured.tls(check_names=False))
+        await self.within(client.connect())
+        self.assertIn(self.root.strip("/"), await client.get_children("/"))
+
+    @run
+    async def test_unchecked_names_of_a_stranger(self) -> None:
+        """Where names are not checked, who has vouched for them still is."""
+        tls = self.secured.tls(authority=self.secured.stranger_authority, check_names=False)
+        self.assertIn("certificate verify failed", await self.turned_away(self.new_client(self.address, tls=tls)))
+
+    @run
+    async def test_plain(self) -> None:
+        """A client that speaks plainly to a port for TLS, or TLS to a plain one, gets no session."""
+        await self.turned_away(self.new_client(self.address))
+        plain = f"localhost:{self.secured.process.port}"
+        await self.turned_away(self.new_client(plain, tls=self.secured.tls()))
+
+    @run
+    async def test_identity(self) -> None:
+        """Who shows a certificate is known by it."""
+        client = self.new_client(self.address, tls=self.secured.tls())
+        await self.within(client.connect())
+        self.assertIn(("x509", "CN=client"), await client.who_am_i())
+
+
+class SaslTests(SecuredCase, TestCase):
+    """Who gets in by SASL."""
+
+    session_timeout = 8.0
+
+    def sasl_client(self, password: str) -> ZooKeeperClient:
+        return self.new_client(self.secured.process.address, sasl=DigestMD5("bob", password))
+
+    @run
+    async def test_identity(self) -> None:
+        """Who has proved it may do what an ACL allows them; nobody else may. So it is after a reconnection."""
+        bob = self.sasl_client("builder")
+        await self.within(bob.connect())
+        self.assertIn(("sasl", "bob"), await bob.who_am_i())
+        mine = f"{self.root}/bobs"
+        await bob.create(mine, b"1", [ACL(Permission.ALL, "sasl", "bob")])
+        await self.fails(NoAuthException, self.client.get(mine))
+        session = bob.session_id
+        await deferToThread(self.secured.process.kill)
+        waiting = bob.set(mine, b"2", 0)
+        await deferToThread(self.secured.process.start)
+        self.assertEqual((await self.within(waiting, 10)).version, 1)
+        self.assertEqual(bob.session_id, session)
+        await bob.delete(mine)
+
+    @run
+    async def test_wrong_password(self) -> None:
+        """Who cannot prove it is told so, once, and it is not tried again; no word of the password is logged."""
+        bob = self.sasl_client("hush-hush")
+        states: list[SessionState] = []
+        bob.add_listener(lambda event: states.append(bob.session.state))
+        queued = bob.get("/")
+        error = await self.fails(AuthFailedException, bob.connect())
+        await self.fails(AuthFailedException, queued)
+        await self.fails(AuthFailedException, bob.get("/"))
+        self.assertIn("the server refused the credentials", str(error))
+        await deferLater(self.reactor, 0.5)
+        self.assertEqual(states, [SessionState.AUTH_FAILED])
+        self.assertEqual(len([line for line in self.warnings if "do not let us in" in line]), 1)
+        self.assertNotIn("hush-hush", "".join(self.warnings) + repr(bob))
+        await bob.close()
+        self.assertIs(bob.session.state, SessionState.CLOSED)
+
+    @run
+    async def test_nothing_to_prove(self) -> None:
+        """A server that does not do SASL is not taken for one that was convinced."""
+        process = self.other_process()
+        await deferToThread(process.start)
+        bob = self.new_client(process.address, sasl=DigestMD5("bob", "builder"))
+        error = await self.fails(AuthFailedException, bob.connect())
+        self.assertIn("does not do SASL", str(error))
+
+    def other_process(self) -> ZooKeeperProcess:
+        process = ZooKeeperProcess()
+        self.addCleanup(process.cleanup)
+        return process
