@@ -11,7 +11,7 @@ from txmirror import paths
 from txmirror.client.abilities import ALWAYS_KNOWN
 from txmirror.client.calls import Call
 from txmirror.client.sessions import Sessions
-from txmirror.errors import UnimplementedException
+from txmirror.errors import ProtocolError, UnimplementedException
 from txmirror.types import SessionEvent, WatchedEvent
 from txmirror.wire import Cursor, Request
 
@@ -68,24 +68,33 @@ class Asker:
         return self.chroot if path == "/" and not sequence else self.chroot + path
 
     def below(self, path: str) -> str:
-        """Take the chroot off a path that a server gave."""
+        """Take the chroot off a path that a server gave.
+
+        :raises ProtocolError: the path is elsewhere.
+        """
+        if not self.is_below(path):
+            raise ProtocolError(f"{path!r} is not below {self.chroot!r}")
         return path[len(self.chroot) :] or "/"
 
+    def is_below(self, path: str) -> bool:
+        """Tell whether a server's path is the chroot or below it."""
+        return not self.chroot or path == self.chroot or path.startswith(self.chroot + "/")
+
     def event_below(self, event: WatchedEvent) -> WatchedEvent:
-        """Take the chroot off an event's path, if that is below it: the ensemble's configuration is not."""
-        path, chroot = event.path, self.chroot
-        if path == chroot or path.startswith(chroot + "/"):
-            return event._replace(path=self.below(path))
-        return event
+        """Take the chroot off an event's path."""
+        return event._replace(path=self.below(event.path))
 
     def listener_below(
         self, listener: Callable[[SessionEvent | WatchedEvent], object]
     ) -> Callable[[SessionEvent | WatchedEvent], object]:
-        """Give a listener that takes the chroot off what it hands on."""
+        """Give a listener that takes the chroot off what it hands on; what happens elsewhere it keeps to itself."""
         if not self.chroot:
             return listener
 
         def below_chroot(event: SessionEvent | WatchedEvent) -> None:
-            listener(self.event_below(event) if isinstance(event, WatchedEvent) else event)
+            if not isinstance(event, WatchedEvent):
+                listener(event)
+            elif self.is_below(event.path):
+                listener(self.event_below(event))
 
         return below_chroot

@@ -68,6 +68,11 @@ class Attempts:
         """Try the next server after so many seconds."""
         self._pause_timer.start(pause)
 
+    def hurry(self) -> None:
+        """Try the next server now, if that was to come after a pause."""
+        if self._pause_timer.running:
+            self._pause_timer.start(0)
+
     def done(self) -> None:
         """The connection stands, or has gone: there is nothing more to wait for."""
         self._attempt_timer.stop()

@@ -225,8 +225,9 @@ class Connection(TwistedProtocol):
         if self._reason is None:
             self.closed_by_peer = True
             clean = isinstance(reason.value, ConnectionDone)
+            said = str(reason.value).rstrip(".")
             self._reason = ConnectionLossException(
-                "the server closed the connection" if clean else f"the connection broke: {reason.value!s:.200}"
+                "the server closed the connection" if clean else f"the connection broke: {said:.200}"
             )
         self._owner.disconnected(self, self._reason)
 
@@ -291,15 +292,13 @@ class Connection(TwistedProtocol):
             self._metrics.answered(call.operation.name, self._clock.seconds() - call.sent, err, size)
         if zxid > 0:
             self._owner.replied(zxid)
-        if call.on_reply is not None:
-            call.on_reply(err, zxid)
-        if err:
-            self._refused(call, err, zxid)
-        elif oversize is not None:
-            call.fail(
-                ReplyTooLargeException(f"a reply of {oversize} bytes is over the limit", path=call.path, zxid=zxid)
+        refusal: ZooKeeperException | None = None
+        result = None
+        if oversize is not None and not err:
+            refusal = ReplyTooLargeException(
+                f"a reply of {oversize} bytes is over the limit", path=call.path, zxid=zxid
             )
-        else:
+        elif not err:
             try:
                 result = call.decode(cursor, zxid)
                 cursor.finish()
@@ -308,9 +307,15 @@ class Connection(TwistedProtocol):
                 raise
             except ZooKeeperException as error:
                 # The header said that all was well; the record says otherwise, as a transaction's does.
-                call.fail(error)
-            else:
-                call.succeed(result)
+                refusal = error
+        if call.on_reply is not None:
+            call.on_reply(err, zxid)
+        if err:
+            self._refused(call, err, zxid)
+        elif refusal is not None:
+            call.fail(refusal)
+        else:
+            call.succeed(result)
         if self.full:
             self._make_room()
 
@@ -361,8 +366,8 @@ class Connection(TwistedProtocol):
         else:
             answered.callback(None)
 
-    # Liveness (rule 6): a ping after a third of the timeout without sending; death after two thirds without an answer, or
-    # without anything at all.
+    # Liveness (rule 6): a ping after a third of the timeout without sending; death after two thirds without an answer to a
+    # request, after a third without one to a ping, or after two thirds without anything at all.
 
     def _schedule(self, now: float) -> None:
         due = self._verdict_due()
@@ -371,12 +376,13 @@ class Connection(TwistedProtocol):
         self._timer.start(due - now)
 
     def _verdict_due(self) -> float:
-        waiting_since = self.heard
+        due = self.heard + self._timeout * 2 / 3
         if self._in_flight:
-            waiting_since = min(waiting_since, self._in_flight[0].sent)
+            return min(due, self._in_flight[0].sent + self._timeout * 2 / 3)
         if self._ping_sent is not None:
-            waiting_since = min(waiting_since, self._ping_sent)
-        return waiting_since + self._timeout * 2 / 3
+            # Events may go on coming while the server hears nothing of us. A third is left for another server.
+            return min(due, self._ping_sent + self._timeout / 3)
+        return due
 
     def _tick(self) -> None:
         now = self._clock.seconds()

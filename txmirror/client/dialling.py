@@ -16,6 +16,8 @@ from txmirror.client.servers import Server
 _FIRST_PAUSE = 0.1
 #: The longest pause while the session may live; it is never more than a twentieth of the session timeout either.
 _LIVING_PAUSE = 0.5
+#: The ceiling is no lower than this, however short a session a server grants.
+_LEAST_PAUSE = 0.02
 #: The longest pause after that.
 _LONGEST_PAUSE = 5.0
 
@@ -75,7 +77,7 @@ class Dialler:
         rounds = self._attempts // len(self._order)
         if rounds == 0:
             return 0.0
-        ceiling = min(session_timeout / 20, _LIVING_PAUSE) if may_live else _LONGEST_PAUSE
+        ceiling = max(min(session_timeout / 20, _LIVING_PAUSE), _LEAST_PAUSE) if may_live else _LONGEST_PAUSE
         return self._random.uniform(0, min(ceiling, _FIRST_PAUSE * 2.0 ** min(rounds - 1, 16)))
 
     def lived(self) -> None:

@@ -47,7 +47,9 @@ class OneShots:
         waiter: Deferred[WatchedEvent] = Deferred(
             lambda cancelled: self._sessions.watches.standing.forget(path, cancelled)
         )
-        return waiter.addCallback(self._asker.event_below) if self._asker.chroot else waiter
+        if self._asker.chroot and self._asker.is_below(path):
+            waiter.addCallback(self._asker.event_below)
+        return waiter
 
     def data(self, path: str, waiter: Deferred[WatchedEvent] | None = None) -> OneShot:
         """Watch for changes of a node's data, if there is one."""

@@ -55,6 +55,10 @@ from txmirror.wire import (
 Listener = Callable[["SessionEvent | WatchedEvent"], object]
 
 
+#: How long a connection has to last, in seconds, to be counted as one that lived, however short its session.
+_LIVED = 0.5
+
+
 class _ServesAgain(Exception):
     """The server has shown that it was only not serving: what it is offered next is our session."""
 
@@ -119,7 +123,7 @@ class Sessions:
             )
         )
         self._identities = Identities()
-        self.watches = SessionWatches()
+        self.watches = SessionWatches(limits.max_request)
 
         self.session = SessionEvent(SessionState.CONNECTING, 1 if ticket else 0, 0, self._claims.watch_zxid)
         self._acknowledged = 0.0
@@ -173,14 +177,15 @@ class Sessions:
         elif self._refused is not None:
             call.fail(AuthFailedException(str(self._refused), path=call.path))
         elif size > self._limits.max_request:
-            limit = self._limits.max_request
-            call.fail(
-                RequestTooLargeException(f"a request of {size} bytes is over the limit of {limit}", path=call.path)
-            )
+            call.fail(self._too_large(size, call.path))
         elif connection is not None and not connection.full and not self._queue:
             connection.send(call)
         else:
             self._queue.add(call)
+
+    def _too_large(self, size: int, path: str | None = None) -> RequestTooLargeException:
+        limit = self._limits.max_request
+        return RequestTooLargeException(f"a request of {size} bytes is over the limit of {limit}", path=path)
 
     def insist(self, call: Call[Any]) -> None:
         """Send a request now, even if as much is in flight as may be; without a connection it fails."""
@@ -199,6 +204,9 @@ class Sessions:
         if self._refused is not None:
             return fail(AuthFailedException(str(self._refused)))
         request = AuthRequest(scheme, credentials)
+        size = 8 + len(request.encode())
+        if size > self._limits.max_request:
+            return fail(self._too_large(size))
         taken = self._identities.add(request)
         connection = self._usable()
         if connection is not None:
@@ -232,7 +240,9 @@ class Sessions:
     # Connecting.
 
     def _attempt_limit(self) -> float:
-        return self._limits.attempt(self.session_timeout)
+        # A session that is lost is not what an attempt must hurry for.
+        lost = self.session.state is SessionState.LOST
+        return self._limits.attempt(self._asked_timeout if lost else self.session_timeout)
 
     def _make_connection(self) -> Connection:
         hello = self._claims.hello_of_nobody() if self._probing else self._claims.hello()
@@ -267,10 +277,12 @@ class Sessions:
         self._probing = wiped and outcome is Outcome.REFUSED and not self._probing
         if self._probing:
             self._dialler.same_again()
-        self._retry()
+            self._attempts.dial_after(0)
+        else:
+            self._retry()
 
     def _retry(self) -> None:
-        may_live = self.session.state is SessionState.SUSPENDED
+        may_live = self.session.state is SessionState.SUSPENDED or self._ending.begun
         self._attempts.dial_after(self._dialler.pause(self.session_timeout, may_live))
 
     def _found_writable(self, server: Server) -> None:
@@ -352,6 +364,8 @@ class Sessions:
 
     def fired(self, event: WatchedEvent) -> None:
         """Tell those who wait for a watch, then those whose watch lasts, then the feed."""
+        if not self._standing:
+            return
         for each in self.watches.with_implied(event):
             waiters = self.watches.fire(each)
             lasting = self.watches.lasting
@@ -457,7 +471,7 @@ class Sessions:
         now = self._reactor.seconds()
         self._acknowledged = connection.acknowledged
         assert connection.handshaken_at is not None
-        if now - connection.handshaken_at >= self.session_timeout / 3:
+        if now - connection.handshaken_at >= max(self.session_timeout / 3, _LIVED):
             self._dialler.lived()
         self._search.stop()
         self._log.warn(
@@ -528,7 +542,7 @@ class Sessions:
     ) -> None:
         """Enter a state in which nothing of the session's is left; tell of it, then let everything fail that waits."""
         calls = self._queue.take_all()
-        watches, self.watches = self.watches, SessionWatches()
+        watches, self.watches = self.watches, SessionWatches(self._limits.max_request)
         self._enter(state, history=history)
         self._tell(watches)
         self._holding.end()
@@ -574,6 +588,7 @@ class Sessions:
                 self._finish(abruptly=True)
             else:
                 self._ending.allow(self._limits.close_time)
+                self._attempts.hurry()
                 self.has_room()
         return done
 

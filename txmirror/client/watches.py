@@ -12,22 +12,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txmirror import paths
 from txmirror.client.calls import Call, decode_nothing
 from txmirror.client.lasting import LastingWatches
-from txmirror.errors import ClosingException, ConnectionLossException, exception_for
+from txmirror.errors import ClosingException, ConnectionLossException, ZooKeeperException, exception_for
 from txmirror.types import EventType, WatchedEvent, WatchKind
 from txmirror.wire import SetWatches2Request, SetWatchesRequest
 
 _T = TypeVar("_T")
 
 #: The longest setWatches packet, in bytes: one that held everything could be over the server's limit, and would then
-#: close each new connection. The Java client splits at 128 KiB too; a little is left for what is not paths.
-_PACKET = 128 * 1024 - 64
+#: close each new connection. The Java client splits at 128 KiB too.
+_LONGEST_PACKET = 128 * 1024
+#: How much of a packet is not paths.
+_NOT_PATHS = 64
 
 _Waiters = list["Deferred[WatchedEvent]"]
 SetWatchesPacket = SetWatchesRequest | SetWatches2Request
@@ -107,16 +109,19 @@ class WatchSet:
         return part
 
 
-def packets(zxid: int, watches: WatchSet, lasting: LastingWatches) -> Iterator[SetWatchesPacket]:
+def packets(
+    zxid: int, watches: WatchSet, lasting: LastingWatches, limit: int = _LONGEST_PACKET
+) -> Iterator[SetWatchesPacket]:
     """Say all watches in setWatches packets that a server takes, none of them empty.
 
     Where a path has both, one-shot watches go into the packet of the lasting one, in which the server sets that last: then
     it is that which stays.
 
     :param zxid: the transaction as of which the watches stood.
+    :param limit: the longest request in bytes, if it is less than 128 KiB.
     """
     tables = (watches.data, watches.exist, watches.child)
-    packer = _Packer(zxid)
+    packer = _Packer(zxid, min(limit, _LONGEST_PACKET) - _NOT_PATHS)
     mixed = {watch.path for watch in lasting}
     for kind, table in enumerate(tables):
         for path in table:
@@ -132,15 +137,16 @@ def packets(zxid: int, watches: WatchSet, lasting: LastingWatches) -> Iterator[S
 class _Packer:
     """Collects paths by kind (data, exist, child, lasting, lasting with all below) until a packet is full."""
 
-    def __init__(self, zxid: int) -> None:
+    def __init__(self, zxid: int, room: int) -> None:
         self._zxid = zxid
+        self._room = room
         self._groups: tuple[list[str], ...] = ([], [], [], [], [])
         self._size = 0
 
     def add(self, path: str, kinds: list[int]) -> Iterator[SetWatchesPacket]:
         """Add a path in several lists of the same packet; give the one before it, if there is no more room in that."""
         length = (4 + len(path.encode())) * len(kinds)
-        if self._size + length > _PACKET:
+        if self._size + length > self._room:
             yield from self.flush()
         self._size += length
         for kind in kinds:
@@ -163,17 +169,21 @@ class _Packer:
 class SessionWatches:
     """The watches of one session, and those that are on their way to becoming its own.
 
+    :param limit: the longest request in bytes.
     :ivar standing: one-shot watches that the server has, or had when the connection went; or that a lasting one serves.
     :ivar lasting: the lasting ones.
     """
 
     _log = Logger()
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = _LONGEST_PACKET) -> None:
+        self._limit = limit
         self.standing = WatchSet()
         self.lasting = LastingWatches()
         self._arming: list[WatchSet] = []
+        self._abandoned: list[WatchSet] = []
         self._rearming = 0
+        self._refused: ZooKeeperException | None = None
 
     @property
     def rearming(self) -> bool:
@@ -194,7 +204,7 @@ class SessionWatches:
 
     def fire(self, event: WatchedEvent) -> _Waiters:
         """Take out what ``event`` has used up, and give who waited for it."""
-        waiters = [waiter for arming in self._arming for waiter in arming.fire(event)]
+        waiters = [waiter for arming in (*self._arming, *self._abandoned) for waiter in arming.fire(event)]
         return waiters + self.standing.fire(event)
 
     def rearm(self, send: Callable[[Call[None]], None], zxid: int, lasting_too: bool) -> None:
@@ -204,9 +214,11 @@ class SessionWatches:
         :param lasting_too: whether the server may know lasting watches; if not, they end here.
         """
         self._rearming = 0
+        self._refused = None
+        self._abandoned.clear()
         if not lasting_too:
             self._end_lasting([watch.path for watch in self.lasting])
-        for packet in packets(zxid, self.standing, self.lasting):
+        for packet in packets(zxid, self.standing, self.lasting, self._limit):
             self._rearming += 1
             call = Call(packet, None, decode_nothing, on_reply=self._rearmed_by(packet))
             call.waited_for().addErrback(self._log_rearming)
@@ -219,10 +231,11 @@ class SessionWatches:
 
         :param zxid: the transaction as of which they stood.
         :param submit: sends a request.
-        :returns: fires with the last reply; fails with the first failure, if there was one. Cancelling abandons all.
+        :returns: fires with the last reply; fails with the first failure, if there was one, that of watches which were
+            to be set again on this connection among them. Cancelling abandons all.
         """
         mixed = self.lasting.on(watches.paths())
-        requests = list(packets(zxid, watches, mixed)) or [SetWatchesRequest(zxid, (), (), ())]
+        requests = list(packets(zxid, watches, mixed, self._limit)) or [SetWatchesRequest(zxid, (), (), ())]
         calls = [self._bring_over(packet, watches.part(packet)) for packet in requests]
 
         def cancel(_: Deferred[None]) -> None:
@@ -231,12 +244,15 @@ class SessionWatches:
                     call.deferred.cancel()
 
         done: Deferred[None] = Deferred(cancel)
-        failures: list[Failure] = []
+        failures: list[Failure | Exception] = []
 
         def answered(result: Failure | None, call: Call[None]) -> None:
             if isinstance(result, Failure):
                 failures.append(result)
             if call is calls[-1]:
+                if self._refused is not None:
+                    failures.append(self._refused)
+                    self._refused = None
                 if failures:
                     done.errback(failures[0])
                 else:
@@ -253,9 +269,14 @@ class SessionWatches:
         def answered(err: int, zxid: int) -> None:
             if not err:
                 self.standing.merge(arming)
+            if arming in self._abandoned:
+                self._abandoned.remove(arming)
 
         def done(result: _T) -> _T:
             self._arming.remove(arming)
+            if isinstance(result, Failure) and isinstance(result.value, CancelledError):
+                # It may be on its way all the same. Events may use it up before its reply comes.
+                self._abandoned.append(arming)
             return result
 
         call = Call(packet, None, decode_nothing, on_reply=answered)
@@ -266,6 +287,8 @@ class SessionWatches:
         def answered(err: int, zxid: int) -> None:
             self._rearming -= 1
             if err:
+                # Whoever follows the feed learns it from the next set_watches, and has to look again.
+                self._refused = exception_for(err)
                 for waiter in self.standing.take(self.standing.part(packet)):
                     waiter.errback(exception_for(err))
                 if isinstance(packet, SetWatches2Request):

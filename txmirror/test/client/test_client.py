@@ -12,7 +12,7 @@ from twisted.logger import LogLevel
 from zope.interface.verify import verifyObject
 
 from txmirror.client import ZooKeeperClient
-from txmirror.errors import NoNodeException, PathError, ZooKeeperException
+from txmirror.errors import NoNodeException, PathError, ProtocolError, ZooKeeperException
 from txmirror.interfaces import IHolding, IWatchFeed, IZooKeeperClient
 from txmirror.test.client.peer import PASSWORD, SESSION, STAT, ClientTestCase, S, event, ignore, reply
 from txmirror.testing.reactor import MemoryResolver
@@ -624,3 +624,23 @@ class ReactorTests(ClientTestCase):
         client = ZooKeeperClient("10.0.0.1")
         self.assertEqual(len(IReactorTime(reactor).getDelayedCalls()), before)
         self.successResultOf(client.close())
+
+
+class OutsideTests(ClientTestCase):
+    """A server that speaks of nodes outside the chroot."""
+
+    def test_event(self) -> None:
+        """An event for a node whose path merely begins like the chroot is nobody's."""
+        _, peer = self.make_connected(chroot="/app")
+        peer.event(EventType.CHANGED, "/apple")
+        peer.event(EventType.CHANGED, "/app/le")
+        peer.event(EventType.CHANGED, "/app")
+        self.assertEqual([event.path for event in self.watch_events()], ["/le", "/"])
+
+    def test_path(self) -> None:
+        """A path in a reply that is outside is not what a server of ours says."""
+        client, peer = self.make_connected(chroot="/app")
+        created = client.create("/le")
+        peer.answer(CreateRequest, PathResponse("/apple"))
+        self.failureResultOf(created, ProtocolError)
+        self.assertTrue(peer.lost)

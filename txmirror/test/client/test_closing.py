@@ -326,12 +326,19 @@ class UnconnectedTests(ClosingTestCase):
 
 
 class SuspendedTests(ClosingTestCase):
+    def come_back(self, *, accept: bool = True) -> Peer:
+        """Let the client connect that has been told to close: it does so at once."""
+        peer = self.server.peer
+        if accept:
+            peer.accept()
+        return peer
+
     def test_ends_the_session_on_return(self) -> None:
         """Rule 13: without a connection the client connects once more to end the session, and does nothing else of it."""
         client, peer = self.make_connected()
         peer.drop()
         closed = client.close()
-        again = self.reconnect(peer)
+        again = self.come_back()
         self.assertEqual(again.operations, [Operation.CLOSE_SESSION])
         again.answer(CloseSessionRequest)
         self.assert_gone(client, closed)
@@ -342,7 +349,7 @@ class SuspendedTests(ClosingTestCase):
         peer.drop()
         queued = client.delete("/a")
         closed = client.close()
-        again = self.reconnect(peer)
+        again = self.come_back()
         again.answer(DeleteRequest)
         again.answer(CloseSessionRequest)
         self.successResultOf(queued)
@@ -384,7 +391,7 @@ class SuspendedTests(ClosingTestCase):
         peer.drop()
         queued = client.delete("/a")
         closed = client.close()
-        self.reconnect(peer, accept=False).expire()
+        self.come_back(accept=False).expire()
         self.assert_gone(client, closed)
         self.failureResultOf(queued, SessionExpiredException)
         count = self.server.count
@@ -396,7 +403,7 @@ class SuspendedTests(ClosingTestCase):
         client, peer = self.make_connected()
         peer.drop()
         closed = client.close()
-        self.reconnect(peer, accept=False).accept(session_id=2)
+        self.come_back(accept=False).accept(session_id=2)
         self.pass_time(5.0)
         self.assert_gone(client, closed)
 
@@ -629,3 +636,21 @@ class AnyMomentTests(ClosingTestCase):
         self.pass_time(5.0)
         self.assert_gone(client, closed)
         self.failureResultOf(again[0], ClosingException)
+
+
+class HurryTests(ClosingTestCase):
+    def test_presumed_lost(self) -> None:
+        """Rule 13: ``close()`` does not wait for the pause between two attempts to be over."""
+        client, peer = self.make_connected()
+        self.server.on_connection = hang_up
+        peer.drop()
+        self.pass_time(2 * S)
+        self.assertIs(client.session.state, SessionState.LOST)
+        count = self.server.count
+        self.server.on_connection = lambda peer: None
+        closed = client.close()
+        self.settle()
+        self.assertEqual(self.server.count, count + 1)
+        self.server.peer.accept()
+        self.server.peer.answer(CloseSessionRequest)
+        self.assert_gone(client, closed)

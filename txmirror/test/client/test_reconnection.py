@@ -419,3 +419,33 @@ class ForeignServerTests(ClientTestCase):
         self.assertEqual(self.states()[1:], [SessionState.SUSPENDED, SessionState.LOST])
         self.assertEqual(client.session_id, 0x1234)
         self.assertLess(self.server.count, 80)
+
+
+class TinyTimeoutTests(ClientTestCase):
+    """A server that grants sessions which nobody can keep."""
+
+    def test_no_spin(self) -> None:
+        """Rule 10: however short, they make no client spin (G1)."""
+        client = self.make_client()
+        ignore(client.connect())
+        granted = encode_frame(ConnectResponse(1, SESSION, PASSWORD, False).encode())
+        self.server.on_connection = lambda peer: setattr(peer, "answers_pings", False)
+        self.server.on_handshake = lambda peer: write(peer, granted)
+        self.pass_time(10)
+        self.server.on_handshake = lambda peer: None
+        self.assertLess(self.server.count, 600)
+
+    def test_lost(self) -> None:
+        """Rule 10: once such a session is presumed lost, an attempt may take as long as one for the session asked for."""
+        client = self.make_client()
+        ignore(client.connect())
+        self.server.peer.accept(timeout=0.03)
+        self.server.stop()
+        self.pass_time(10)
+        self.assertIs(client.session.state, SessionState.LOST)
+        self.server.start()
+        peer = self.next_peer(self.server)
+        self.pass_time(1)
+        self.assertFalse(peer.lost)
+        peer.accept()
+        self.assertIs(client.session.state, SessionState.CONNECTED)

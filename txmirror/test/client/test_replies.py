@@ -591,3 +591,13 @@ class NullTests(ClientTestCase):
         read = client.exists("/a")
         peer.answer(ExistsRequest, err=-101)
         self.assertIsNone(self.successResultOf(read))
+
+
+class LongIdentityTests(ClientTestCase):
+    def test_too_long(self) -> None:
+        """Rule 11: an identity over the limit is refused at the call, and neither sent nor kept."""
+        client, peer = self.make_connected(limits=Limits(max_request=1000))
+        error = self.failureResultOf(client.add_auth("digest", b"user:" + b"s3cr3t" * 200), RequestTooLargeException)
+        self.assertNotIn("s3cr3t", str(error.value))
+        self.assertEqual(peer.packets, [])
+        self.assertEqual(self.reconnect(peer).packets, [])

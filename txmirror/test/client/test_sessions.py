@@ -773,3 +773,50 @@ class HoldingTests(ClientTestCase):
         self.failureResultOf(told, CancelledError)
         self.assertEqual(len(self.reactor.getDelayedCalls()), timers)
         self.assertFalse(peer.lost)
+
+
+class ProbeTests(ClientTestCase):
+    def test_event(self) -> None:
+        """Rule 8: those who are asked without claims are not believed yet: their events are nobody's."""
+        client, peer = self.make_connected()
+        self.show_zxid(client, peer, 500)
+        _, watch = client.get_and_watch("/a")
+        peer.answer(GetDataRequest, GetDataResponse(b"", STAT))
+        probes: list[Peer] = []
+
+        def answer(peer: Peer) -> None:
+            if peer.hello_now().sessionId:
+                hang_up(peer)
+            else:
+                probes.append(peer)
+                peer.answers_pings = False
+                write(peer, encode_frame(ConnectResponse(12000, 9, PASSWORD, False).encode()))
+
+        self.server.on_handshake = answer
+        peer.drop()
+        self.pass_time(S + 1)
+        probes[0].event(EventType.CHANGED, "/a")
+        self.assertEqual(self.watch_events(), [])
+        self.assertNoResult(watch)
+        self.server.on_handshake = lambda peer: None
+        ignore(watch)
+
+    def test_without_a_pause(self) -> None:
+        """Rule 8: who has refused us for S is asked without claims at once."""
+        client, peer = self.make_connected()
+        self.show_zxid(client, peer, 500)
+        claims: list[tuple[float, int]] = []
+
+        def refuse(peer: Peer) -> None:
+            claims.append((self.reactor.seconds(), peer.hello_now().sessionId))
+            hang_up(peer)
+
+        self.server.on_handshake = refuse
+        peer.drop()
+        self.pass_time(3 * S)
+        unclaimed = [index for index, (_, session_id) in enumerate(claims) if not session_id]
+        self.assertNotEqual(unclaimed, [])
+        for index in unclaimed:
+            self.assertEqual(claims[index][0], claims[index - 1][0])
+            self.assertEqual(claims[index - 1][1], SESSION)
+        self.server.on_handshake = lambda peer: None

@@ -222,6 +222,7 @@ class BatchedReadTests(ClientTestCase):
             self.failureResultOf(answer, ProtocolError)
             self.assertTrue(peer.lost)
             client.close()
+            self.pass_time(5)
 
     def test_nothing(self) -> None:
         """Without paths nothing is sent."""

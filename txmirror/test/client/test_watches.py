@@ -8,6 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
+from txmirror.client import Limits
 from txmirror.client.calls import Call
 from txmirror.client.lasting import LastingWatches
 from txmirror.client.watches import SessionWatches, SetWatchesPacket, WatchSet, packets
@@ -15,7 +16,9 @@ from txmirror.errors import (
     ConnectionLossException,
     NoNodeException,
     NoWatcherException,
+    ProtocolError,
     SessionExpiredException,
+    ThrottledOpException,
     UnimplementedException,
     ZooKeeperException,
 )
@@ -747,4 +750,77 @@ class RemoveWatchesTests(ClientTestCase):
         peer.event(EventType.DATA_WATCH_REMOVED, "/a")
         peer.reply(xid)
         self.successResultOf(done)
+        self.assertNoResult(watch)
+
+
+class RefusedTests(ClientTestCase):
+    """Watches that a server does not set again, and such as nobody waits for any more."""
+
+    def test_refused_for_a_while(self) -> None:
+        """Where a server refuses to set watches again, for whatever reason, whoever follows the feed is told at the next
+        ``set_watches``, and only then: nothing is lost in silence."""
+        client, peer = self.make_connected()
+        ignore(client.read_data("/a"))
+        peer.answer(GetDataRequest, GetDataResponse(b"", STAT))
+        again = self.reconnect(peer)
+        barrier, next_barrier = client.set_watches(100), client.set_watches(100)
+        again.answer(SetWatchesRequest, err=-127)
+        again.answer(SetWatchesRequest)
+        self.failureResultOf(barrier, ThrottledOpException)
+        again.answer(SetWatchesRequest)
+        self.successResultOf(next_barrier)
+        # What was refused does not stand, and is not set again.
+        self.assertEqual(self.reconnect(again).packets, [])
+
+    def test_refused_on_a_former_connection(self) -> None:
+        """What was refused on one connection is no matter of the next."""
+        client, peer = self.make_connected()
+        ignore(client.read_data("/a"))
+        peer.answer(GetDataRequest, GetDataResponse(b"", STAT))
+        again = self.reconnect(peer)
+        again.answer(SetWatchesRequest, err=-127)
+        third = self.reconnect(again)
+        barrier = client.set_watches(100)
+        third.answer(SetWatchesRequest)
+        self.successResultOf(barrier)
+
+    def test_cancelled_on_its_way(self) -> None:
+        """Rule 12: what is set by a request that was cancelled, and used up before its reply, does not stand (E7)."""
+        client, peer = self.make_connected()
+        done = client.set_watches(33, data=["/used", "/kept"])
+        self.settle()
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+        peer.event(EventType.CHANGED, "/used")
+        peer.answer(SetWatchesRequest)
+        _, request = self.reconnect(peer).take(SetWatchesRequest)
+        self.assertEqual(request.dataWatches, ("/kept",))
+
+    def test_within_the_limit(self) -> None:
+        """Rule 11: packets that set watches are no longer than a request may be (C6)."""
+        client, peer = self.make_connected(limits=Limits(max_request=1000))
+        paths = [f"/{number:050d}" for number in range(100)]
+        for path in paths:
+            ignore(client.read_data(path))
+            peer.answer(GetDataRequest, GetDataResponse(b"", STAT))
+        again = self.reconnect(peer)
+        self.assertLessEqual(max(packet.length for packet in again.packets), 1000)
+        said: list[str] = []
+        while again.packets:
+            said.extend(again.answer(SetWatchesRequest).dataWatches)
+        self.assertEqual(said, paths)
+        done = client.set_watches(33, data=[f"{path}x" for path in paths])
+        self.assertGreater(len(again.packets), 5)
+        while again.packets:
+            again.answer(SetWatchesRequest)
+        self.successResultOf(done)
+
+    def test_unreadable_reply(self) -> None:
+        """Rule 4: a reply that cannot be read sets no watch."""
+        client, peer = self.make_connected()
+        read, watch = client.get_and_watch("/a")
+        xid, _ = peer.take(GetDataRequest)
+        peer.reply(xid, b"!")
+        self.failureResultOf(read, ProtocolError)
+        self.assertEqual(self.reconnect(peer).packets, [])
         self.assertNoResult(watch)
