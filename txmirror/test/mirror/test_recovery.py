@@ -744,6 +744,22 @@ class FloorTests(ScriptedTestCase):
         self.assertEqual(node.state.value, b"two")
         self.assertEqual(mirror.state, MirrorState.SETTLED)
 
+    def test_throttled_same_session(self) -> None:
+        """M7: the same where a server refuses to set the client's own watches again, though it sets others."""
+        mirror, peer = self.make_mirror()
+        peer.answer(SetWatchesRequest, zxid=90)
+        node = mirror.get("/a")
+        peer.answer(GetDataRequest, GetDataResponse(b"one", STAT), zxid=100)
+        peer.answer(GetChildren2Request, GetChildren2Response([], STAT), zxid=100)
+        peer = self.reconnect(peer)
+        peer.answer(SetWatchesRequest, err=-127, zxid=101)
+        peer.answer(SetWatchesRequest, zxid=101)
+        self.assertNotEqual(mirror.state, MirrorState.SETTLED)
+        peer.answer(GetDataRequest, GetDataResponse(b"two", STAT._replace(mzxid=101)), zxid=101)
+        peer.answer(GetChildren2Request, GetChildren2Response([], STAT), zxid=101)
+        self.assertEqual(node.state.value, b"two")
+        self.assertEqual(mirror.state, MirrorState.SETTLED)
+
     def test_created_before_the_watches(self) -> None:
         """M5: a node that we create in a new session before its watches are set is looked at again: if somebody else has
         deleted it since, before they were, nothing else would tell.
