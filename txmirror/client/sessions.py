@@ -23,6 +23,7 @@ from txmirror.client.claims import Claims
 from txmirror.client.connection import Connection
 from txmirror.client.dialling import Dialler, Outcome
 from txmirror.client.ending import Ending
+from txmirror.client.forks import Generation, other_process
 from txmirror.client.holding import Holding
 from txmirror.client.identities import Identities
 from txmirror.client.limits import Limits
@@ -129,6 +130,7 @@ class Sessions:
         self._acknowledged = 0.0
 
         self._started = False
+        self._generation = Generation.number
         self._connection: Connection | None = None
         self._standing = False
         self._probing = False
@@ -153,15 +155,16 @@ class Sessions:
         """Begin, if that was not done yet, and wait for a session."""
         if not self._started and not self._ending.begun:
             self._started = True
+            # What is made before a daemon forks, and begins after that, belongs to the child.
+            self._generation = Generation.number
             self._attempts.dial()
         return self.when_connected()
 
     def when_connected(self) -> Deferred[None]:
         """Wait for a session, without beginning anything."""
-        if self._ending.begun:
-            return fail(ClosingException(applied=False))
-        if self._refused is not None:
-            return fail(AuthFailedException(str(self._refused)))
+        barred = self._barred()
+        if barred is not None:
+            return fail(barred)
         if self.session.state is SessionState.CONNECTED:
             return succeed(None)
         waiter: Deferred[None] = Deferred(lambda cancelled: self._connect_waiters.pop(cancelled, None))
@@ -172,10 +175,9 @@ class Sessions:
         """Send a request, or let it wait for a connection, or for others to be answered."""
         size = 8 + len(call.body)
         connection = self._usable()
-        if self._ending.begun:
-            call.fail(ClosingException(path=call.path, applied=False))
-        elif self._refused is not None:
-            call.fail(AuthFailedException(str(self._refused), path=call.path))
+        barred = self._barred(call.path)
+        if barred is not None:
+            call.fail(barred)
         elif size > self._limits.max_request:
             call.fail(self._too_large(size, call.path))
         elif connection is not None and not connection.full and not self._queue:
@@ -190,8 +192,9 @@ class Sessions:
     def insist(self, call: Call[Any]) -> None:
         """Send a request now, even if as much is in flight as may be; without a connection it fails."""
         connection = self._usable()
-        if self._ending.begun:
-            call.fail(ClosingException(path=call.path, applied=False))
+        barred = self._barred(call.path)
+        if barred is not None:
+            call.fail(barred)
         elif connection is None:
             call.fail(ConnectionLossException(path=call.path, applied=False))
         else:
@@ -199,10 +202,9 @@ class Sessions:
 
     def add_auth(self, scheme: str, credentials: bytes) -> Deferred[None]:
         """Add an identity to this connection and to each that follows it."""
-        if self._ending.begun:
-            return fail(ClosingException(applied=False))
-        if self._refused is not None:
-            return fail(AuthFailedException(str(self._refused)))
+        barred = self._barred()
+        if barred is not None:
+            return fail(barred)
         request = AuthRequest(scheme, credentials)
         size = 8 + len(request.encode())
         if size > self._limits.max_request:
@@ -569,6 +571,20 @@ class Sessions:
             return 0.0
         return self._acknowledged + self.session_timeout * 2 / 3
 
+    def _barred(self, path: str | None = None) -> ZooKeeperException | None:
+        """Tell why nothing can be asked any more, if that is so."""
+        if self._is_elsewhere():
+            return other_process(path)
+        if self._ending.begun:
+            return ClosingException(path=path, applied=False)
+        if self._refused is not None:
+            return AuthFailedException(str(self._refused), path=path)
+        return None
+
+    def _is_elsewhere(self) -> bool:
+        """Tell whether this is a child of the process in which the client began."""
+        return self._started and self._generation != Generation.number
+
     def _usable(self) -> Connection | None:
         """Give the connection that serves the session, if there is one that was not given up."""
         if self._standing and self._connection is not None and not self._connection.closing:
@@ -578,7 +594,7 @@ class Sessions:
     # Closing.
 
     def _begin_closing(self, leaving: bool) -> Deferred[SessionTicket | None]:
-        if self.session.state is SessionState.CLOSED:
+        if self.session.state is SessionState.CLOSED or self._is_elsewhere():
             return succeed(None)
         done = self._ending.wait()
         if not self._ending.begun:

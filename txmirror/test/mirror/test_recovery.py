@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred
 
-from txmirror.errors import NoAuthException, NoNodeException
+from txmirror.errors import AuthFailedException, NoAuthException, NoNodeException, ZooServerProblem
 from txmirror.mirror import Existence, MirrorState
 from txmirror.test.client.peer import SESSION, STAT
 from txmirror.test.mirror.world import (
@@ -829,3 +829,30 @@ class RefusedRecoveryTests(MirrorTestCase):
         self.pass_time(10.0)
         self.assertEqual(node.state.value, b"two")
         self.assertIs(self.mirror.get("/mine").state.existence, Existence.ABSENT)
+
+
+class UnauthorisedTests(ScriptedTestCase):
+    """Servers that do not let us in any more."""
+
+    def test_told(self) -> None:
+        """Whoever reads what is not known is told why; what is known stays readable; and nothing is tried any more."""
+        mirror, peer = self.make_mirror()
+        peer.answer(SetWatchesRequest, zxid=90)
+        known = mirror.get("/a")
+        peer.answer(GetDataRequest, GetDataResponse(b"one", STAT), zxid=100)
+        peer.answer(GetChildren2Request, GetChildren2Response([], STAT), zxid=100)
+        unknown = mirror.get("/b")
+        reading = unknown.value()
+        writing = known.set(b"two", -1)
+        peer.answer(GetDataRequest, err=-124)
+        self.failureResultOf(reading, ZooServerProblem)
+        self.failureResultOf(writing, ZooServerProblem)
+        self.assertFalse(mirror.is_connected())
+        self.assertEqual(self.successResultOf(known.value())[0], b"one")
+        self.failureResultOf(unknown.value(), ZooServerProblem)
+        self.failureResultOf(known.set(b"two", -1), AuthFailedException)
+        count = self.server.count
+        self.pass_time(60)
+        self.assertEqual(self.server.count, count)
+        self.successResultOf(mirror.close())
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
