@@ -8,7 +8,11 @@ oldest that it owes an answer for, is taken to mean it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+from twisted.logger import Logger
+
+from txmirror.client.calls import Call
 from txmirror.client.servers import Server
 from txmirror.errors import ReconfigDisabledException, UnimplementedException
 from txmirror.wire import Operation
@@ -47,6 +51,8 @@ class Abilities:
     :ivar server: the server that is spoken of; the one that is connected to.
     """
 
+    _log = Logger()
+
     def __init__(self, server: Server) -> None:
         self.server = server
         self._answers: dict[tuple[Server, Operation], bool] = {}
@@ -74,23 +80,28 @@ class Abilities:
 
         return note
 
-    def disconnected(self, oldest: Operation | None, hung_up: bool) -> bool:
-        """Note how the connection ended.
+    def disconnected(self, oldest: Call[Any] | None, hung_up: bool) -> None:
+        """Note how the connection ended; where that shows that the server does not know an operation, its request fails so.
 
         :param oldest: what the server had to answer next.
         :param hung_up: whether the server ended it.
-        :returns: whether that shows that the server does not know this operation.
         """
-        suspect = oldest if hung_up and oldest not in ALWAYS_KNOWN else None
+        suspect = oldest.operation if oldest is not None and hung_up else None
+        if suspect in ALWAYS_KNOWN:
+            suspect = None
         for server, operation in list(self._hung_up):
             # It may come back as a newer one: so it is asked once more.
             if server == self.server and operation is not suspect:
                 self._hung_up[server, operation] = min(self._hung_up[server, operation], _HANGS_UP - 1)
-        if suspect is None or self.can(suspect) is True:
-            return False
+        if oldest is None or suspect is None or self.can(suspect) is True:
+            return
         key = (self.server, suspect)
         self._hung_up[key] = self._hung_up.get(key, 0) + 1
-        if self._hung_up[key] < _HANGS_UP:
-            return False
-        self._answers[key] = False
-        return True
+        if self._hung_up[key] >= _HANGS_UP:
+            self._answers[key] = False
+            self._log.warn(
+                "{server} closes the connection on {operation}: it does not know it.",
+                server=str(self.server),
+                operation=suspect.name,
+            )
+            oldest.fail(UnimplementedException(path=oldest.path))

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from txmirror.audience import Audience
 from txmirror.client.abilities import Abilities
 from txmirror.client.attempts import Attempts
-from txmirror.client.calls import Call, RequestQueue, decode_nothing
+from txmirror.client.calls import Call, decode_nothing
 from txmirror.client.claims import Claims
 from txmirror.client.connection import Connection
 from txmirror.client.dialling import Dialler, Outcome
@@ -27,10 +27,11 @@ from txmirror.client.forks import Generation, other_process
 from txmirror.client.holding import Holding
 from txmirror.client.identities import Identities
 from txmirror.client.limits import Limits
+from txmirror.client.outbox import Outbox
 from txmirror.client.reaching import Wrap
 from txmirror.client.sasl import DigestMD5, prove
 from txmirror.client.servers import Server
-from txmirror.client.states import step
+from txmirror.client.states import session_name, step
 from txmirror.client.watches import SessionWatches, WatchSet
 from txmirror.client.writable import WritableSearch
 from txmirror.errors import (
@@ -38,9 +39,7 @@ from txmirror.errors import (
     ClosingException,
     ConnectionLossException,
     ProtocolError,
-    RequestTooLargeException,
     SessionExpiredException,
-    UnimplementedException,
     ZooKeeperException,
 )
 from txmirror.interfaces import IMetrics
@@ -62,11 +61,6 @@ _LIVED = 0.5
 
 class _ServesAgain(Exception):
     """The server has shown that it was only not serving: what it is offered next is our session."""
-
-
-def session_name(session_id: int) -> str:
-    """Give a session's id as ZooKeeper's own logs write it."""
-    return f"{session_id & 0xFFFFFFFFFFFFFFFF:#x}"
 
 
 class Sessions:
@@ -116,7 +110,7 @@ class Sessions:
         )
         self._search = WritableSearch(reactor, dialler, wrap, self._attempt_limit, self._found_writable)
         self.abilities = Abilities(self._attempts.server)
-        self._queue = RequestQueue(reactor, limits)
+        self._outbox = Outbox(reactor, limits, self._usable, self._barred)
         self._holding = Holding(reactor, self._safe_until)
         self._listeners: Audience[SessionEvent | WatchedEvent] = Audience(
             lambda listener, event: self._log.failure(
@@ -173,42 +167,18 @@ class Sessions:
 
     def submit(self, call: Call[Any]) -> None:
         """Send a request, or let it wait for a connection, or for others to be answered."""
-        size = 8 + len(call.body)
-        connection = self._usable()
-        barred = self._barred(call.path)
-        if barred is not None:
-            call.fail(barred)
-        elif size > self._limits.max_request:
-            call.fail(self._too_large(size, call.path))
-        elif connection is not None and not connection.full and not self._queue:
-            connection.send(call)
-        else:
-            self._queue.add(call)
-
-    def _too_large(self, size: int, path: str | None = None) -> RequestTooLargeException:
-        limit = self._limits.max_request
-        return RequestTooLargeException(f"a request of {size} bytes is over the limit of {limit}", path=path)
+        self._outbox.submit(call)
 
     def insist(self, call: Call[Any]) -> None:
         """Send a request now, even if as much is in flight as may be; without a connection it fails."""
-        connection = self._usable()
-        barred = self._barred(call.path)
-        if barred is not None:
-            call.fail(barred)
-        elif connection is None:
-            call.fail(ConnectionLossException(path=call.path, applied=False))
-        else:
-            connection.send(call)
+        self._outbox.insist(call)
 
     def add_auth(self, scheme: str, credentials: bytes) -> Deferred[None]:
         """Add an identity to this connection and to each that follows it."""
-        barred = self._barred()
-        if barred is not None:
-            return fail(barred)
         request = AuthRequest(scheme, credentials)
-        size = 8 + len(request.encode())
-        if size > self._limits.max_request:
-            return fail(self._too_large(size))
+        refusal = self._barred() or self._outbox.over_limit(8 + len(request.encode()))
+        if refusal is not None:
+            return fail(refusal)
         taken = self._identities.add(request)
         connection = self._usable()
         if connection is not None:
@@ -350,9 +320,8 @@ class Sessions:
         connection = self._usable()
         if connection is None:
             return
-        while self._queue and not connection.full:
-            connection.send(self._queue.take())
-        if self._ending.begun and not self._queue and not self._ending.sent:
+        all_sent = self._outbox.send_waiting(connection)
+        if self._ending.begun and all_sent and not self._ending.sent:
             # Where the answer is cut off, the loop connects again and finds out whether the session has ended.
             call = self._ending.last_call()
             call.waited_for().addCallbacks(lambda _: self._finish(), lambda _: None)
@@ -385,7 +354,7 @@ class Sessions:
         self._connection = None
         self._attempts.done()
         if stood and not self._finished:
-            self._note_ability(connection)
+            self.abilities.disconnected(connection.oldest, connection.closed_by_peer)
             self._suspend(connection, reason)
         connection.fail_pending()
         if self._finished:
@@ -399,17 +368,6 @@ class Sessions:
         elif self.session.read_only:
             # The session was of this server alone, and nobody else knows of it.
             self._end_session()
-
-    def _note_ability(self, connection: Connection) -> None:
-        oldest = connection.oldest
-        operation = None if oldest is None else oldest.operation
-        if self.abilities.disconnected(operation, connection.closed_by_peer) and oldest is not None:
-            self._log.warn(
-                "{server} closes the connection on {operation}: it does not know it.",
-                server=str(self._attempts.server),
-                operation=oldest.operation.name,
-            )
-            oldest.fail(UnimplementedException(path=oldest.path))
 
     def _attempt_ended(self, connection: Connection, reason: Exception) -> None:
         if isinstance(reason, SessionExpiredException):
@@ -496,7 +454,7 @@ class Sessions:
             timeout=self.session_timeout * 4 / 3,
             session=session_name(self.session_id),
         )
-        calls = self._queue.take_all()
+        calls = self._outbox.take_all()
         self._enter(SessionState.LOST)
         self._tell(self.watches)
         for call in calls:
@@ -543,7 +501,7 @@ class Sessions:
         self, state: SessionState, make_error: Callable[[str | None], ZooKeeperException], history: int | None = None
     ) -> None:
         """Enter a state in which nothing of the session's is left; tell of it, then let everything fail that waits."""
-        calls = self._queue.take_all()
+        calls = self._outbox.take_all()
         watches, self.watches = self.watches, SessionWatches(self._limits.max_request)
         self._enter(state, history=history)
         self._tell(watches)

@@ -39,3 +39,8 @@ def step(
         zxid,
         read_only,
     )
+
+
+def session_name(session_id: int) -> str:
+    """Give a session's id as ZooKeeper's own logs write it."""
+    return f"{session_id & 0xFFFFFFFFFFFFFFFF:#x}"

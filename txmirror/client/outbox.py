@@ -1,0 +1,80 @@
+"""What goes out to the servers, and what has to wait: for a connection, or for others to be answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+
+from txmirror.client.calls import Call, RequestQueue
+from txmirror.client.connection import Connection
+from txmirror.client.limits import Limits
+from txmirror.errors import ConnectionLossException, RequestTooLargeException, ZooKeeperException
+
+
+class Outbox:
+    """Sends requests in the order in which they were asked for, as many at a time as may be in flight.
+
+    :param clock: runs the timer of those that wait.
+    :param limits: the bounds.
+    :param usable: gives the connection that serves the session, if there is one.
+    :param barred: tells why nothing can be asked any more, of the path that it is asked for, if that is so.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        limits: Limits,
+        usable: Callable[[], Connection | None],
+        barred: Callable[[str | None], ZooKeeperException | None],
+    ) -> None:
+        self._limits = limits
+        self._queue = RequestQueue(clock, limits)
+        self._usable = usable
+        self._barred = barred
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def submit(self, call: Call[Any]) -> None:
+        """Send a request, or let it wait."""
+        refusal = self._barred(call.path) or self.over_limit(8 + len(call.body), call.path)
+        connection = self._usable()
+        if refusal is not None:
+            call.fail(refusal)
+        elif connection is not None and not connection.full and not self._queue:
+            connection.send(call)
+        else:
+            self._queue.add(call)
+
+    def insist(self, call: Call[Any]) -> None:
+        """Send a request now, even if as much is in flight as may be; without a connection it fails."""
+        refusal = self._barred(call.path)
+        connection = self._usable()
+        if refusal is not None:
+            call.fail(refusal)
+        elif connection is None:
+            call.fail(ConnectionLossException(path=call.path, applied=False))
+        else:
+            connection.send(call)
+
+    def over_limit(self, size: int, path: str | None = None) -> RequestTooLargeException | None:
+        """Tell that a request of so many bytes, without its length, is too large, if it is."""
+        limit = self._limits.max_request
+        if size <= limit:
+            return None
+        return RequestTooLargeException(f"a request of {size} bytes is over the limit of {limit}", path=path)
+
+    def send_waiting(self, connection: Connection) -> bool:
+        """Send what waits, as far as may be.
+
+        :returns: whether nothing waits any more.
+        """
+        while self._queue and not connection.full:
+            connection.send(self._queue.take())
+        return not self._queue
+
+    def take_all(self) -> list[Call[Any]]:
+        """Take out all that waits, in order."""
+        return self._queue.take_all()
