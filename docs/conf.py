@@ -18,11 +18,11 @@ autodoc_typehints_format = "short"
 
 # No inventory of another project's is fetched, so references to Twisted's and Python's own names stay plain text.
 nitpick_ignore_regex = [
-    ("py:.*", r"(twisted|zope|attrs?|collections|typing|enum)\..*"),
+    ("py:.*", r"(twisted|zope|attrs?|collections|typing|enum|pathlib)\..*"),
     ("py:class", r"<InterfaceClass .*>"),
     # Short names in signatures: another project's, an interface that stands on this page by its full name, and the
     # mirror's own.
-    ("py:class", r"IReactorTime|Random|IZooKeeperClient|ITransaction|Cell"),
+    ("py:class", r"IReactorTime|Random|IZooKeeperClient|ITransaction|IMetrics|Cell"),
 ]
 
 html_theme = "alabaster"

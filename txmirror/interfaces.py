@@ -277,7 +277,7 @@ class IWatchFeed(Interface):
     def remove_watches(path: str, kind: WatchKind) -> Deferred[None]:
         """Take this session's watches of a kind from a path, at the server too. Nobody is told.
 
-        Lasting watches (:class:`IPersistentWatches`) go with :attr:`~txmirror.types.WatchKind.ANY` alone.
+        Lasting watches (:class:`~txmirror.interfaces.IPersistentWatches`) go with ``WatchKind.ANY`` alone.
 
         :returns: fires when they are gone. Fails with :exc:`~txmirror.errors.NoWatcherException`, or with
             :exc:`~txmirror.errors.UnimplementedException` by servers before 3.5.
@@ -352,7 +352,7 @@ class IPersistentWatches(Interface):
             session up to its end, which is the watch's end too. One that raises is logged, and goes on being called.
             None leaves it at the feed, which has all of that in any case.
         :param recursive: watch everything at or below the node. Then there are no events of the type
-            :attr:`~txmirror.types.EventType.CHILD`: that a child comes or goes is told of the child.
+            ``EventType.CHILD``: that a child comes or goes is told of the child.
         :returns: fires when the server has set it. Cancelling leaves the watch in place; the listener is told nothing.
         :raises ValueError: there is a lasting watch of the other kind on this path: servers keep one.
         """

@@ -35,10 +35,6 @@ class DigestMD5:
         if importlib.util.find_spec("puresasl") is None:
             raise ImportError("SASL needs the package pure-sasl: pip install 'txmirror[sasl]'")
 
-    def begin(self) -> Exchange:
-        """Begin to prove it to one server."""
-        return Exchange(self)
-
 
 class Exchange:
     """What is said to one server, word by word.
@@ -86,7 +82,7 @@ def prove(credentials: DigestMD5, send: Callable[[Call[Any]], None]) -> Deferred
     :param send: sends a request on it.
     :returns: fails with :exc:`AuthFailedException`, or with :exc:`ConnectionLossException` where it was cut off.
     """
-    return Deferred.fromCoroutine(_prove(credentials.begin(), send))
+    return Deferred.fromCoroutine(_prove(Exchange(credentials), send))
 
 
 async def _prove(exchange: Exchange, send: Callable[[Call[Any]], None]) -> None:

@@ -99,6 +99,24 @@ class ExampleTests(TestCase):
         ]
         return self.run_example("mirrored_node.py").addCallback(self.assertEqual, expected)
 
+    def test_client(self) -> Deferred[None]:
+        """The tour of the client sees transactions, a watch on everything, and a session that goes on."""
+
+        def check(lines: list[str]) -> None:
+            worker = lines.pop(5)
+            self.assertRegex(worker, r"^created: /jobs/_c_[0-9a-f-]{36}-worker-0000000001$")
+            expected = [
+                "created: /jobs",
+                "created: /jobs/first",
+                "made together: ['/jobs', '/jobs/first']",
+                "nothing done, for operation 1: no such znode: '/jobs/second'",
+                "still: b'sweep'",
+                "still there: True",
+            ]
+            self.assertEqual(lines, expected)
+
+        return self.run_example("client.py").addCallback(check)
+
     def test_registration(self) -> Deferred[None]:
         """A program that registers itself is found, and gone when it says so."""
         expected = [
