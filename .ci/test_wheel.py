@@ -132,3 +132,20 @@ class TwistdTests(SynchronousTestCase):
 
     def test_usage_error_of_an_editable_install(self) -> None:
         self.assert_usage_error(editable_environment())
+
+
+class ExtraTests(SynchronousTestCase):
+    """What needs more packages says which extra brings them. Everything else does without."""
+
+    def assert_asks_for(self, extra: str, program: str) -> None:
+        done = run(wheel_environment() / "bin" / "python", "-c", f"from txmirror.client import *; {program}")
+        self.assertEqual(done.returncode, 1, done.stdout)
+        last = done.stdout.splitlines()[-1]
+        self.assertTrue(last.startswith("ImportError: "), done.stdout)
+        self.assertIn(f"pip install 'txmirror[{extra}]'", last)
+
+    def test_tls(self) -> None:
+        self.assert_asks_for("tls", "ZooKeeperClient('zoo', tls=TLS())")
+
+    def test_sasl(self) -> None:
+        self.assert_asks_for("sasl", "ZooKeeperClient('zoo', sasl=DigestMD5('name', 'password'))")
