@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import enum
 import hashlib
+import re
 from typing import NamedTuple
 
 import attrs
@@ -156,6 +157,9 @@ class SessionEvent:
     """Whether the server that serves the session can only be read, because it is cut off from most others."""
 
 
+_TICKET = re.compile(r"([0-9a-f]{1,16})\.((?:[0-9a-f]{2})*)\.([0-9a-f]{1,16})")
+
+
 @attrs.frozen
 class SessionTicket:
     """What a client needs to take a session over from another. Whoever has it has the session: it is a secret."""
@@ -175,12 +179,12 @@ class SessionTicket:
 
         :raises ValueError: it is something else, which the message does not quote.
         """
-        try:
-            session_id, password, zxid = text.strip().split(".")
-            number = int.from_bytes(bytes.fromhex(session_id.zfill(16)), "big", signed=True)
-            return cls(number, bytes.fromhex(password), int(zxid, 16))
-        except ValueError:
-            raise ValueError("not a session's ticket: three hexadecimal numbers with points between them") from None
+        match = _TICKET.fullmatch(text.strip())
+        # ZooKeeper's numbers are signed.
+        session_id = int.from_bytes(bytes.fromhex(match[1].zfill(16)), "big", signed=True) if match else 0
+        if match is None or not session_id:
+            raise ValueError("not a session's ticket: three hexadecimal numbers with points between them")
+        return cls(session_id, bytes.fromhex(match[2]), int(match[3], 16))
 
 
 class DataReply(NamedTuple):

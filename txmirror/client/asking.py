@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 
@@ -38,16 +38,31 @@ class Asker:
         on_reply: Callable[[int, int], None] | None = None,
     ) -> Deferred[_T]:
         """Send a request. See :class:`~txmirror.client.calls.Call` for the rest."""
+        call = self.call(request, path, decode, on_missing, on_reply)
+        answer = call.waited_for()
+        self.submit(call)
+        return answer
+
+    def call(
+        self,
+        request: Request,
+        path: str | None,
+        decode: Callable[[Cursor, int], _T],
+        on_missing: Callable[[int], _T] | None = None,
+        on_reply: Callable[[int, int], None] | None = None,
+    ) -> Call[_T]:
+        """Make a request that is to be sent."""
         operation = request.operation
         if operation not in ALWAYS_KNOWN:
             on_reply = self.sessions.abilities.noting(operation, on_reply)
-        call = Call(request, path, decode, on_missing, on_reply)
-        answer = call.waited_for()
-        if operation not in ALWAYS_KNOWN and self.sessions.abilities.hangs_up(operation):
-            call.fail(UnimplementedException(path=path))
+        return Call(request, path, decode, on_missing, on_reply)
+
+    def submit(self, call: Call[Any]) -> None:
+        """Send it, unless the server is known to hang up on its like."""
+        if call.operation not in ALWAYS_KNOWN and self.sessions.abilities.hangs_up(call.operation):
+            call.fail(UnimplementedException(path=call.path))
         else:
             self.sessions.submit(call)
-        return answer
 
     def insist(self, request: Request, path: str | None, decode: Callable[[Cursor, int], _T]) -> Deferred[_T]:
         """Send a request at once, whatever else is in flight; without a connection it fails."""

@@ -338,6 +338,8 @@ class Connection(TwistedProtocol):
     def _deliver_event(self, header: ReplyHeader, cursor: Cursor) -> None:
         record = WatcherEvent.decode(cursor)
         cursor.finish()
+        if not record.path.startswith("/"):
+            raise ProtocolError(f"an event is for {record.path!r}, which is no path")
         try:
             kind = EventType(record.type)
         except ValueError:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -42,6 +43,7 @@ from txmirror.wire import (
     SetDataRequest,
 )
 
+_T = TypeVar("_T")
 _Listener = Callable[["SessionEvent | WatchedEvent"], object]
 
 
@@ -134,7 +136,9 @@ class Feed:
             if err in (0, NoWatcherException.code):
                 self._sessions.watches.standing.remove(full, kind)
                 if kind is WatchKind.ANY:
-                    self._sessions.watches.lasting.remove(full)
+                    watch = self._sessions.watches.lasting.remove(full)
+                    if watch is not None:
+                        watch.forget_audience()
 
         return self._asker.ask(RemoveWatchesRequest(full, kind), path, decode_nothing, on_reply=answered)
 
@@ -145,16 +149,24 @@ class Feed:
         watch = lasting.ask(full, recursive)
 
         def answered(err: int, zxid: int) -> None:
-            if not err and listener is not None and not answer.called:
-                watch.audience.add(listener, self._asker.listener_below(listener))
             watch.standing = watch.standing or not err
+            if call.deferred is None:
+                watch.abandoned -= 1
+                lasting.answered(watch)
+            elif not err and listener is not None:
+                watch.audience.add(listener, self._asker.listener_below(listener))
 
-        def done(result: object) -> object:
-            lasting.answered(watch)
+        def done(result: _T) -> _T:
+            if call.xid and isinstance(result, Failure) and isinstance(result.value, CancelledError):
+                watch.abandoned += 1
+            else:
+                lasting.answered(watch)
             return result
 
-        answer = self._asker.ask(AddWatchRequest(full, recursive), path, _decode_added, on_reply=answered)
-        return answer.addBoth(done)
+        call = self._asker.call(AddWatchRequest(full, recursive), path, _decode_added, on_reply=answered)
+        answer = call.waited_for().addBoth(done)
+        self._asker.submit(call)
+        return answer
 
     def check_watches(self, path: str, kind: WatchKind) -> Deferred[bool]:
         """See :meth:`~txmirror.interfaces.IPersistentWatches.check_watches`."""

@@ -20,6 +20,7 @@ class LastingWatch:
     :param path: the node that it was set on.
     :param recursive: whether it takes in everything below.
     :ivar asked: how many requests for it are unanswered.
+    :ivar abandoned: how many of those were sent, and are not waited for any more.
     :ivar standing: whether the server has it, or had it when the connection went.
     :ivar audience: who is told.
     """
@@ -30,12 +31,17 @@ class LastingWatch:
         self.path = path
         self.recursive = recursive
         self.asked = 0
+        self.abandoned = 0
         self.standing = False
+        self.forget_audience()
+
+    def forget_audience(self) -> None:
+        """Tell nobody any more."""
         self.audience: Audience[News] = Audience(
             lambda listener, news: self._log.failure(
                 "The listener {listener} of the watch on {path} failed on {news}.",
                 listener=listener,
-                path=path,
+                path=self.path,
                 news=news,
             )
         )
@@ -68,12 +74,26 @@ class LastingWatches:
     def answered(self, watch: LastingWatch) -> None:
         """Note that a request for a watch has come to an end, whichever."""
         watch.asked -= 1
-        if not watch.standing and not watch.asked and self._watches.get(watch.path) is watch:
-            del self._watches[watch.path]
+        self._drop_if_over(watch)
+
+    def disconnected(self) -> None:
+        """Note that what was abandoned on its way will not be answered."""
+        for watch in list(self._watches.values()):
+            watch.asked -= watch.abandoned
+            watch.abandoned = 0
+            self._drop_if_over(watch)
 
     def remove(self, path: str) -> LastingWatch | None:
-        """Forget the watch on a path, and give it, if there was one."""
-        return self._watches.pop(path, None)
+        """Forget the watch on a path, and give it, if there was one. One that was asked for since is still to come."""
+        watch = self._watches.get(path)
+        if watch is not None:
+            watch.standing = False
+            self._drop_if_over(watch)
+        return watch
+
+    def _drop_if_over(self, watch: LastingWatch) -> None:
+        if not watch.standing and not watch.asked and self._watches.get(watch.path) is watch:
+            del self._watches[watch.path]
 
     def on(self, those: Collection[str]) -> LastingWatches:
         """Give the watches on some paths only, asked for or standing: what a server has to be told of once more."""

@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 
 from txmirror.client.asking import Asker
 from txmirror.client.watches import WatchSet
-from txmirror.errors import NoNodeException
+from txmirror.errors import ConnectionLossException, NoNodeException
 from txmirror.types import WatchedEvent
 
 _Table = Callable[[WatchSet], "dict[str, list[Deferred[WatchedEvent]]]"]
@@ -44,9 +44,7 @@ class OneShots:
 
         :param path: the node's, with the chroot.
         """
-        waiter: Deferred[WatchedEvent] = Deferred(
-            lambda cancelled: self._sessions.watches.standing.forget(path, cancelled)
-        )
+        waiter: Deferred[WatchedEvent] = Deferred(lambda cancelled: self._sessions.watches.forget(path, cancelled))
         if self._asker.chroot and self._asker.is_below(path):
             waiter.addCallback(self._asker.event_below)
         return waiter
@@ -86,13 +84,19 @@ class OneShots:
     def _set_later(self, path: str, waiter: Deferred[WatchedEvent] | None, table: _Table, zxid: int) -> None:
         """Set a watch as of a reply that is here already; a change since then fires it at once."""
         watches = WatchSet()
-        table(watches)[path] = [] if waiter is None else [waiter]
+        table(watches)[path] = [] if waiter is None or waiter.called else [waiter]
 
         def failed(failure: Failure) -> None:
-            if waiter is not None and not waiter.called:
+            error = failure.value
+            if isinstance(error, ConnectionLossException) and error.applied is None:
+                # In the same session it is still to be set as of then.
+                self._set_later(path, waiter, table, zxid)
+            elif waiter is None and error is not None:
+                self._sessions.watches.refuse(error)
+            elif waiter is not None and not waiter.called:
                 waiter.errback(failure)
 
-        self._sessions.set_watches(zxid, watches).addErrback(failed)
+        self._sessions.set_watches(zxid, watches, insist=True).addErrback(failed)
 
 
 def _data(watches: WatchSet) -> dict[str, list[Deferred[WatchedEvent]]]:

@@ -71,6 +71,7 @@ class ProtectedCreate(Generic[_T]):
         self._send = send
         self._found = found
         self._epoch = 0
+        self._expired = False
 
     def run(self) -> Deferred[_T]:
         """Send the create. What comes of it is for the caller; cancelled, it is made undone."""
@@ -91,10 +92,9 @@ class ProtectedCreate(Generic[_T]):
                 if made is not None:
                     return self._found(*made)
         except CancelledError:
-            self._epoch = self._sessions.session.epoch
             self._undo()
             raise
-        except ConnectionLossException as error:
+        except ZooKeeperException as error:
             if error.applied is None:
                 self._undo()
             raise
@@ -109,14 +109,16 @@ class ProtectedCreate(Generic[_T]):
         while True:
             try:
                 path = await self._find(self._asker.ask)
-                if path is None:
-                    self._check_session()
+                if path is None and not self._is_over():
                     return None
+                if path is None:
+                    break
                 stat = await self._asker.ask(ExistsRequest(self._asker.valid(path), False), path, replies.decode_stat)
             except SessionExpiredException:
-                if self._ephemeral or self._sessions.session.epoch != self._epoch:
+                if self._ephemeral:
                     raise
-                self._epoch += 1
+                # It outlives the session, if it was made.
+                self._expired = True
             except ConnectionLossException as error:
                 if error.applied is False:
                     raise lost from None
@@ -125,11 +127,11 @@ class ProtectedCreate(Generic[_T]):
                 raise lost from None
             else:
                 return path, stat
+        # It may still be wanted, but that is for those to say who know of the new session.
+        raise SessionExpiredException(path=self._path)
 
-    def _check_session(self) -> None:
-        if self._sessions.session.epoch != self._epoch:
-            # It may still be wanted, but that is for those to say who know of the new session.
-            raise SessionExpiredException(path=self._path)
+    def _is_over(self) -> bool:
+        return self._expired or self._sessions.session.epoch != self._epoch
 
     async def _find(self, ask: _Ask) -> str | None:
         """Look for the node in what the leader has, and the server may not have yet."""
@@ -144,6 +146,7 @@ class ProtectedCreate(Generic[_T]):
     # Nobody waits for the node any more.
 
     def _undo(self) -> None:
+        self._epoch = self._epoch or self._sessions.session.epoch
         if self._epoch:
             undone = Deferred.fromCoroutine(self._delete())
             undone.addErrback(lambda failure: self._log.failure("{path} was left behind.", failure, path=self._path))
@@ -162,6 +165,8 @@ class ProtectedCreate(Generic[_T]):
             except NoNodeException:
                 return
             except (ClosingException, AuthFailedException):
+                if self._sessions.leaving or not self._ephemeral:
+                    self._log.warn("{path} may be left behind: its create was given up.", path=self._path)
                 return
             except ZooKeeperException as error:
                 self._log.error("{path} was left behind: {reason}.", path=self._path, reason=str(error))

@@ -10,7 +10,7 @@ from zope.interface import implementer
 from txmirror.client import replies
 from txmirror.client.asking import Asker
 from txmirror.client.one_shots import OneShots
-from txmirror.errors import ProtocolError
+from txmirror.errors import ZooKeeperException
 from txmirror.interfaces import IEnsemble, IQueries
 from txmirror.types import EnsembleConfig, WatchedEvent, ZnodeStat
 from txmirror.wire import (
@@ -99,4 +99,4 @@ def _decode_config(cursor: Cursor, zxid: int) -> tuple[EnsembleConfig, ZnodeStat
     try:
         return EnsembleConfig.parse(data), stat
     except ValueError as error:
-        raise ProtocolError(str(error)) from None
+        raise ZooKeeperException(str(error), path=_CONFIG, zxid=zxid) from None

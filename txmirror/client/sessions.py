@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txmirror.audience import Audience
-from txmirror.client.abilities import Abilities
+from txmirror.client.abilities import ALWAYS_KNOWN, Abilities
 from txmirror.client.attempts import Attempts
 from txmirror.client.calls import Call, decode_nothing
 from txmirror.client.claims import Claims
@@ -26,6 +26,7 @@ from txmirror.client.ending import Ending
 from txmirror.client.forks import Generation, other_process
 from txmirror.client.holding import Holding
 from txmirror.client.identities import Identities
+from txmirror.client.lasting import LastingWatch
 from txmirror.client.limits import Limits
 from txmirror.client.outbox import Outbox
 from txmirror.client.reaching import Wrap
@@ -44,7 +45,7 @@ from txmirror.errors import (
 )
 from txmirror.interfaces import IMetrics
 from txmirror.timers import Timer
-from txmirror.types import SessionEvent, SessionState, SessionTicket, WatchedEvent
+from txmirror.types import EventType, SessionEvent, SessionState, SessionTicket, WatchedEvent
 from txmirror.wire import (
     AuthRequest,
     CloseSessionRequest,
@@ -118,7 +119,7 @@ class Sessions:
             )
         )
         self._identities = Identities()
-        self.watches = SessionWatches(limits.max_request)
+        self.watches = SessionWatches(self._end_lasting, limits.max_request)
 
         self.session = SessionEvent(SessionState.CONNECTING, 1 if ticket else 0, 0, self._claims.watch_zxid)
         self._acknowledged = 0.0
@@ -130,7 +131,7 @@ class Sessions:
         self._probing = False
         self._refused: AuthFailedException | None = None
         self._lost_timer = Timer(reactor, self._presume_lost)
-        self._connect_waiters: dict[Deferred[None], None] = {}
+        self._connect_waiters: dict[Deferred[None], bool] = {}
         self._ending = Ending(reactor, self._give_up_closing)
         self._finished = False
 
@@ -142,8 +143,13 @@ class Sessions:
         return self._claims.session_id
 
     def ticket(self) -> SessionTicket | None:
-        """Give what another client can take the session over with."""
-        return self._claims.ticket()
+        """Give what another client can take the session over with. A session with a read-only server is nobody else's."""
+        return None if self.session.read_only else self._claims.ticket()
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the session is being left to another client."""
+        return self._ending.leaving
 
     def connect(self) -> Deferred[None]:
         """Begin, if that was not done yet, and wait for a session."""
@@ -152,17 +158,20 @@ class Sessions:
             # What is made before a daemon forks, and begins after that, belongs to the child.
             self._generation = Generation.number
             self._attempts.dial()
-        return self.when_connected()
+        return self._wait_for_session(connecting=True)
 
     def when_connected(self) -> Deferred[None]:
         """Wait for a session, without beginning anything."""
+        return self._wait_for_session(connecting=False)
+
+    def _wait_for_session(self, connecting: bool) -> Deferred[None]:
         barred = self._barred()
         if barred is not None:
             return fail(barred)
-        if self.session.state is SessionState.CONNECTED:
+        if self.session.state is SessionState.CONNECTED and self._usable() is not None:
             return succeed(None)
-        waiter: Deferred[None] = Deferred(lambda cancelled: self._connect_waiters.pop(cancelled, None))
-        self._connect_waiters[waiter] = None
+        waiter: Deferred[None] = Deferred(self._forget_waiter)
+        self._connect_waiters[waiter] = connecting
         return waiter
 
     def submit(self, call: Call[Any]) -> None:
@@ -185,9 +194,17 @@ class Sessions:
             self._identities.send(request, connection.send_auth)
         return taken
 
-    def set_watches(self, zxid: int, watches: WatchSet) -> Deferred[None]:
-        """Set watches of a former session in this one. With none it is a barrier behind those that were set again."""
-        return self.watches.bring_over(zxid, watches, self.submit)
+    def set_watches(self, zxid: int, watches: WatchSet, *, insist: bool = False) -> Deferred[None]:
+        """Set watches of a former session in this one. With none it is a barrier behind those that were set again.
+
+        :param insist: where there is a connection, send them even if as much is in flight as may be.
+        """
+        send = self.insist if insist and self._usable() is not None else self.submit
+
+        def send_noting(call: Call[None]) -> None:
+            send(self._noting(call))
+
+        return self.watches.bring_over(zxid, watches, send_noting)
 
     def add_listener(self, listener: Listener) -> None:
         """Tell ``listener`` every step and event from now on."""
@@ -225,7 +242,7 @@ class Sessions:
         self._failed(outcome, reason)
         if self._dialler.all_unresolved():
             self._fail_connect_waiters(
-                lambda: ConnectionLossException("no server's name can be resolved", applied=False)
+                lambda: ConnectionLossException("no server's name can be resolved", applied=False), connecting=True
             )
 
     def _silent(self) -> None:
@@ -324,8 +341,13 @@ class Sessions:
         if self._ending.begun and all_sent and not self._ending.sent:
             # Where the answer is cut off, the loop connects again and finds out whether the session has ended.
             call = self._ending.last_call()
-            call.waited_for().addCallbacks(lambda _: self._finish(), lambda _: None)
+            call.waited_for().addCallbacks(lambda _: self._finish(), self._last_call_failed)
             connection.send(call)
+
+    def _last_call_failed(self, failure: Failure) -> None:
+        if self._ending.leaving and not isinstance(failure.value, ConnectionLossException):
+            # Refused or not: everything before it was answered.
+            self._finish()
 
     def replied(self, zxid: int) -> None:
         """Note how far the data was seen."""
@@ -415,7 +437,9 @@ class Sessions:
         )
         self._identities.send_all(connection.send_auth)
         lasting_too = not self.abilities.hangs_up(Operation.SET_WATCHES2)
-        self.watches.rearm(connection.send, self._claims.watch_zxid, lasting_too)
+        ended = self.watches.rearm(
+            lambda call: connection.send(self._noting(call)), self._claims.watch_zxid, lasting_too
+        )
         self.has_room()
         waiters, self._connect_waiters = self._connect_waiters, {}
         self._enter(SessionState.CONNECTED, epoch, read_only=bool(response.readOnly))
@@ -424,6 +448,7 @@ class Sessions:
         if self._metrics is not None:
             self._metrics.connected(self.session)
         self._tell(self.watches)
+        self._end_lasting(ended)
         for waiter in waiters:
             waiter.callback(None)
 
@@ -502,7 +527,8 @@ class Sessions:
     ) -> None:
         """Enter a state in which nothing of the session's is left; tell of it, then let everything fail that waits."""
         calls = self._outbox.take_all()
-        watches, self.watches = self.watches, SessionWatches(self._limits.max_request)
+        watches = self.watches
+        self.watches = SessionWatches(self._end_lasting, self._limits.max_request)
         self._enter(state, history=history)
         self._tell(watches)
         self._holding.end()
@@ -517,9 +543,30 @@ class Sessions:
         self._listeners.tell(event)
         watches.lasting.tell(event)
 
-    def _fail_connect_waiters(self, make_error: Callable[[], ZooKeeperException]) -> None:
-        waiters, self._connect_waiters = self._connect_waiters, {}
-        for waiter in waiters:
+    def _forget_waiter(self, waiter: Deferred[None]) -> None:
+        self._connect_waiters.pop(waiter, None)
+
+    def _noting(self, call: Call[None]) -> Call[None]:
+        """Give a request that sets watches, so that what its answer shows is noted."""
+        if call.operation not in ALWAYS_KNOWN:
+            call.on_reply = self.abilities.noting(call.operation, call.on_reply)
+        return call
+
+    def _end_lasting(self, ended: list[LastingWatch]) -> None:
+        """Tell of lasting watches that the server does not keep."""
+        for watch in ended:
+            self._log.warn("The server does not keep lasting watches: that on {path} has ended.", path=watch.path)
+            self.watches.lasting.remove(watch.path)
+            event = WatchedEvent(EventType.PERSISTENT_WATCH_REMOVED, watch.path)
+            watch.audience.tell(event)
+            self._listeners.tell(event)
+
+    def _fail_connect_waiters(self, make_error: Callable[[], ZooKeeperException], *, connecting: bool = False) -> None:
+        """Fail those who wait for a session; of them only those who asked to connect, if ``connecting``."""
+        failed = [waiter for waiter, connects in self._connect_waiters.items() if connects or not connecting]
+        for waiter in failed:
+            del self._connect_waiters[waiter]
+        for waiter in failed:
             waiter.errback(make_error())
 
     def _safe_until(self) -> float:
@@ -558,7 +605,7 @@ class Sessions:
         if not self._ending.begun:
             self._ending.begun = True
             self._ending.leaving = leaving
-            if self.session_id == 0 or (leaving and self._usable() is None):
+            if self.session_id == 0 or not self._started or (leaving and self._usable() is None):
                 self._finish(abruptly=True)
             else:
                 self._ending.allow(self._limits.close_time)
@@ -592,7 +639,7 @@ class Sessions:
             self._connection.leave(ClosingException())
 
     def _gone(self) -> None:
-        ticket = self._claims.ticket() if self._ending.leaving else None
+        ticket = self.ticket() if self._ending.leaving else None
         self._claims.drop_session()
         self._let_go(SessionState.CLOSED, lambda path: ClosingException(path=path, applied=False))
         self._identities.close(lambda: ClosingException(applied=False))

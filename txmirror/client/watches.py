@@ -18,8 +18,8 @@ from twisted.python.failure import Failure
 
 from txmirror import paths
 from txmirror.client.calls import Call, decode_nothing
-from txmirror.client.lasting import LastingWatches
-from txmirror.errors import ClosingException, ConnectionLossException, ZooKeeperException, exception_for
+from txmirror.client.lasting import LastingWatch, LastingWatches
+from txmirror.errors import ClosingException, ConnectionLossException, exception_for
 from txmirror.types import EventType, WatchedEvent, WatchKind
 from txmirror.wire import SetWatches2Request, SetWatchesRequest
 
@@ -169,6 +169,7 @@ class _Packer:
 class SessionWatches:
     """The watches of one session, and those that are on their way to becoming its own.
 
+    :param tell_ended: called with lasting watches that the server does not keep, to be forgotten and told so.
     :param limit: the longest request in bytes.
     :ivar standing: one-shot watches that the server has, or had when the connection went; or that a lasting one serves.
     :ivar lasting: the lasting ones.
@@ -176,14 +177,15 @@ class SessionWatches:
 
     _log = Logger()
 
-    def __init__(self, limit: int = _LONGEST_PACKET) -> None:
+    def __init__(self, tell_ended: Callable[[list[LastingWatch]], None], limit: int = _LONGEST_PACKET) -> None:
+        self._tell_ended = tell_ended
         self._limit = limit
         self.standing = WatchSet()
         self.lasting = LastingWatches()
         self._arming: list[WatchSet] = []
         self._abandoned: list[WatchSet] = []
         self._rearming = 0
-        self._refused: ZooKeeperException | None = None
+        self._refused: BaseException | None = None
 
     @property
     def rearming(self) -> bool:
@@ -207,22 +209,35 @@ class SessionWatches:
         waiters = [waiter for arming in (*self._arming, *self._abandoned) for waiter in arming.fire(event)]
         return waiters + self.standing.fire(event)
 
-    def rearm(self, send: Callable[[Call[None]], None], zxid: int, lasting_too: bool) -> None:
+    def refuse(self, error: BaseException) -> None:
+        """Note that a watch of the feed's was lost: whoever follows it learns that from the next ``set_watches``."""
+        self._refused = error
+
+    def forget(self, path: str, waiter: Deferred[WatchedEvent]) -> None:
+        """Let somebody go who no longer waits for a watch on ``path``. The watch stays, or comes to stand."""
+        for watches in (self.standing, *self._arming, *self._abandoned):
+            watches.forget(path, waiter)
+
+    def rearm(self, send: Callable[[Call[None]], None], zxid: int, lasting_too: bool) -> list[LastingWatch]:
         """Set everything again on a new connection.
 
         :param zxid: the transaction as of which it stood.
         :param lasting_too: whether the server may know lasting watches; if not, they end here.
+        :returns: the lasting watches that have ended, and are still to be told so.
         """
         self._rearming = 0
         self._refused = None
         self._abandoned.clear()
-        if not lasting_too:
-            self._end_lasting([watch.path for watch in self.lasting])
+        self.lasting.disconnected()
+        ended = [] if lasting_too else list(self.lasting)
+        for watch in ended:
+            self.lasting.remove(watch.path)
         for packet in packets(zxid, self.standing, self.lasting, self._limit):
             self._rearming += 1
             call = Call(packet, None, decode_nothing, on_reply=self._rearmed_by(packet))
             call.waited_for().addErrback(self._log_rearming)
             send(call)
+        return ended
 
     def bring_over(self, zxid: int, watches: WatchSet, submit: Callable[[Call[None]], None]) -> Deferred[None]:
         """Set watches as they stood elsewhere. They become this session's when the replies say so.
@@ -244,7 +259,7 @@ class SessionWatches:
                     call.deferred.cancel()
 
         done: Deferred[None] = Deferred(cancel)
-        failures: list[Failure | Exception] = []
+        failures: list[Failure | BaseException] = []
 
         def answered(result: Failure | None, call: Call[None]) -> None:
             if isinstance(result, Failure):
@@ -287,21 +302,14 @@ class SessionWatches:
         def answered(err: int, zxid: int) -> None:
             self._rearming -= 1
             if err:
-                # Whoever follows the feed learns it from the next set_watches, and has to look again.
-                self._refused = exception_for(err)
+                self.refuse(exception_for(err))
                 for waiter in self.standing.take(self.standing.part(packet)):
                     waiter.errback(exception_for(err))
                 if isinstance(packet, SetWatches2Request):
-                    self._end_lasting([*packet.persistentWatches, *packet.persistentRecursiveWatches])
+                    lost = {*packet.persistentWatches, *packet.persistentRecursiveWatches}
+                    self._tell_ended([watch for watch in self.lasting if watch.path in lost])
 
         return answered
-
-    def _end_lasting(self, paths_: list[str]) -> None:
-        for path in paths_:
-            watch = self.lasting.remove(path)
-            if watch is not None:
-                self._log.warn("The server does not keep lasting watches: that on {path} has ended.", path=path)
-                watch.audience.tell(WatchedEvent(EventType.PERSISTENT_WATCH_REMOVED, path))
 
     def _log_rearming(self, failure: Failure) -> None:
         if not isinstance(failure.value, (ConnectionLossException, ClosingException)):

@@ -80,6 +80,7 @@ class WritableSearch:
         self._next = 0
         self._pause = _FIRST_PAUSE
         self._asking: Deferred[None] | None = None
+        self._question: object = None
         self._pause_timer = Timer(reactor, self._ask)
         self._limit_timer = Timer(reactor, self._give_up)
 
@@ -93,27 +94,29 @@ class WritableSearch:
         """Ask no more."""
         self._pause_timer.stop()
         self._limit_timer.stop()
-        asking, self._asking = self._asking, None
-        if asking is not None:
-            asking.cancel()
+        self._abandon()
 
     def _ask(self) -> None:
         server = self._dialler.servers[self._next % len(self._dialler.servers)]
         self._next += 1
         self._limit_timer.start(self._limit())
-        self._asking = Deferred.fromCoroutine(self._ask_one(server))
+        self._question = question = object()
+        self._asking = Deferred.fromCoroutine(self._ask_one(server, question))
         self._asking.addErrback(_cancelled)
 
-    async def _ask_one(self, server: Server) -> None:
+    async def _ask_one(self, server: Server, question: object) -> None:
         factory = Factory.forProtocol(_Question)
         factory.noisy = False
         try:
-            question = cast(_Question, await reach(self._reactor, server, factory, self._limit(), self._wrap))
-            answer = await question.answered
+            asked = cast(_Question, await reach(self._reactor, server, factory, self._limit(), self._wrap))
+            answer = await asked.answered
         except CancelledError:
             raise
         except Exception:  # unreachable servers are nothing new
             answer = b""
+        if question is not self._question:
+            # Nobody wants to know any more.
+            return
         self._asking = None
         self._limit_timer.stop()
         if answer.strip() == b"rw":
@@ -122,10 +125,14 @@ class WritableSearch:
             self._go_on()
 
     def _give_up(self) -> None:
+        self._abandon()
+        self._go_on()
+
+    def _abandon(self) -> None:
+        self._question = None
         asking, self._asking = self._asking, None
         if asking is not None:
             asking.cancel()
-        self._go_on()
 
     def _go_on(self) -> None:
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)

@@ -200,7 +200,7 @@ class BringingOverTests(SynchronousTestCase):
     """Watches of a former session, on their way into this one."""
 
     def setUp(self) -> None:
-        self.watches = SessionWatches()
+        self.watches = SessionWatches(lambda ended: None)
         calls: list[Call[None]] = []
         self.done = self.watches.bring_over(5, make_watches(["/d", "/e"], ["/x"], ["/c"]), calls.append)
         [self.call] = calls
