@@ -367,8 +367,12 @@ class ClientTestCase(SynchronousTestCase):
         limits: Limits | None = None,
         random: Random | None = None,
         chroot: str = "",
+        **options: Any,
     ) -> ZooKeeperClient:
-        """Make a client of all servers, which tries them in their order, with the longest pauses that there may be."""
+        """Make a client of all servers, which tries them in their order, with the longest pauses that there may be.
+
+        :param options: what else it is made with.
+        """
         if servers is None:
             servers = ",".join(server.address for server in self.servers)
         client = ZooKeeperClient(
@@ -377,15 +381,18 @@ class ClientTestCase(SynchronousTestCase):
             limits=limits,
             random=random or LongestPauses(),
             reactor=self.reactor,
+            **options,
         )
         self.feed: list[SessionEvent | WatchedEvent] = []
         client.add_listener(self.feed.append)
         self._clients.append(client)
         return client
 
-    def make_connected(self, limits: Limits | None = None, chroot: str = "") -> tuple[ZooKeeperClient, Peer]:
+    def make_connected(
+        self, limits: Limits | None = None, chroot: str = "", **options: Any
+    ) -> tuple[ZooKeeperClient, Peer]:
         """Make a client, and accept its first handshake."""
-        client = self.make_client(limits=limits, chroot=chroot)
+        client = self.make_client(limits=limits, chroot=chroot, **options)
         connected = client.connect()
         peer = self.server.peer
         peer.accept()

@@ -1,0 +1,1130 @@
+"""Watches that last: who is told of what, how they are set again, and how they end."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError, Deferred
+from zope.interface.verify import verifyObject
+
+from txmirror.client import ZooKeeperClient
+from txmirror.errors import (
+    ClosingException,
+    ConnectionLossException,
+    NoNodeException,
+    NoWatcherException,
+    PathError,
+    SessionExpiredException,
+    UnimplementedException,
+)
+from txmirror.interfaces import IPersistentWatches
+from txmirror.test.client.peer import STAT, ClientTestCase, Peer, S, event, hang_up, ignore, reply
+from txmirror.types import EventType, SessionEvent, SessionState, WatchedEvent, WatchKind
+from txmirror.wire import (
+    AddWatchRequest,
+    AddWatchResponse,
+    CheckWatchesRequest,
+    CloseSessionRequest,
+    ExistsRequest,
+    GetChildren2Request,
+    GetChildren2Response,
+    GetDataRequest,
+    GetDataResponse,
+    Operation,
+    RemoveWatchesRequest,
+    SetWatches2Request,
+    SetWatchesRequest,
+    StatResponse,
+)
+
+DATA = GetDataResponse(b"", STAT)
+NAMES = GetChildren2Response(["x"], STAT)
+PACKET_LIMIT = 128 * 1024
+
+CREATED, DELETED, CHANGED, CHILD = EventType.CREATED, EventType.DELETED, EventType.CHANGED, EventType.CHILD
+CONNECTED, SUSPENDED, LOST = SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.LOST
+ENDED, CLOSED = SessionState.ENDED, SessionState.CLOSED
+
+
+class Listener:
+    """Notes what it is told: events as (type, path), steps of the session as their states."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def __call__(self, step: SessionEvent | WatchedEvent) -> None:
+        self.told.append(step.state if isinstance(step, SessionEvent) else (step.type, step.path))
+
+    @property
+    def events(self) -> list[object]:
+        return [step for step in self.told if isinstance(step, tuple)]
+
+    def take(self) -> list[object]:
+        told, self.told = self.told, []
+        return told
+
+
+class LastingTestCase(ClientTestCase):
+    def add(self, client: ZooKeeperClient, peer: Peer, path: str, *, recursive: bool = False) -> Listener:
+        """Set a lasting watch."""
+        listener = Listener()
+        added = client.add_watch(path, listener, recursive=recursive)
+        request = peer.answer(AddWatchRequest, AddWatchResponse())
+        self.assertEqual(request.mode, int(recursive))
+        self.successResultOf(added)
+        return listener
+
+
+class SettingTests(LastingTestCase):
+    def test_interface(self) -> None:
+        """The client provides what the interface promises."""
+        client, _ = self.make_connected()
+        verifyObject(IPersistentWatches, client)
+
+    def test_request(self) -> None:
+        """The watch stands when the server has said so."""
+        client, peer = self.make_connected()
+        for path, recursive, mode in (("/a", False, 0), ("/b", True, 1)):
+            added = client.add_watch(path, recursive=recursive)
+            xid, request = peer.take(AddWatchRequest)
+            self.assertEqual(request, AddWatchRequest(path, mode))
+            self.assertNoResult(added)
+            peer.reply(xid, AddWatchResponse())
+            self.assertIsNone(self.successResultOf(added))
+
+    def test_path(self) -> None:
+        """A path is checked at the call."""
+        client, peer = self.make_connected()
+        self.assertRaises(PathError, client.add_watch, "a")
+        self.assertRaises(PathError, client.check_watches, "/a/", WatchKind.ANY)
+        self.assertEqual(peer.packets, [])
+
+    def test_refused(self) -> None:
+        """A server that does not know lasting watches says so; the listener is told nothing then or later."""
+        client, peer = self.make_connected()
+        listener = Listener()
+        added = client.add_watch("/a", listener)
+        peer.answer(AddWatchRequest, err=-6)
+        self.assertIs(self.failureResultOf(added, UnimplementedException).value.applied, False)
+        peer.event(CHANGED, "/a")
+        again = self.reconnect(peer)
+        self.assertEqual(listener.told, [])
+        self.assertEqual(again.packets, [])
+
+    def test_refused_and_tried_again(self) -> None:
+        """Once refused, a watch of the other kind may be tried."""
+        client, peer = self.make_connected()
+        added = client.add_watch("/a")
+        peer.answer(AddWatchRequest, err=-4)
+        self.failureResultOf(added)
+        listener = self.add(client, peer, "/a", recursive=True)
+        peer.event(CHANGED, "/a/b")
+        self.assertEqual(listener.events, [(CHANGED, "/a/b")])
+
+    def test_other_kind(self) -> None:
+        """A path has lasting watches of one kind: the other is refused at the call, and nothing is sent (C10)."""
+        client, peer = self.make_connected()
+        exact = self.add(client, peer, "/a")
+        recursive = self.add(client, peer, "/b", recursive=True)
+        self.assertIn("/a", str(self.assertRaises(ValueError, client.add_watch, "/a", recursive=True)))
+        self.assertRaises(ValueError, client.add_watch, "/b")
+        self.assertEqual(peer.packets, [])
+        peer.event(CHANGED, "/a")
+        peer.event(CHANGED, "/b/c")
+        self.assertEqual((exact.events, recursive.events), ([(CHANGED, "/a")], [(CHANGED, "/b/c")]))
+
+    def test_other_kind_while_under_way(self) -> None:
+        """So it is while the first is still being set."""
+        client, peer = self.make_connected()
+        added = client.add_watch("/a")
+        self.assertRaises(ValueError, client.add_watch, "/a", recursive=True)
+        self.assertEqual(peer.answer(AddWatchRequest, AddWatchResponse()), AddWatchRequest("/a", 0))
+        self.successResultOf(added)
+        self.assertEqual(peer.packets, [])
+
+    def test_other_kind_while_disconnected(self) -> None:
+        """And so it is while there is no connection."""
+        client = self.make_client()
+        ignore(client.add_watch("/a", recursive=True))
+        self.assertRaises(ValueError, client.add_watch, "/a")
+
+    def test_check(self) -> None:
+        """Whether there is a watch is asked of the server."""
+        client, peer = self.make_connected()
+        for err, expected in ((0, True), (-121, False)):
+            checked = client.check_watches("/a", WatchKind.DATA)
+            self.assertEqual(peer.answer(CheckWatchesRequest, err=err), CheckWatchesRequest("/a", 2))
+            self.assertIs(self.successResultOf(checked), expected)
+        failed = client.check_watches("/a", WatchKind.ANY)
+        peer.answer(CheckWatchesRequest, err=-6)
+        self.failureResultOf(failed, UnimplementedException)
+
+
+class ToldTests(LastingTestCase):
+    """Who is told of which events."""
+
+    def test_exact(self) -> None:
+        """An exact watch tells of all that happens to its node, again and again, and of nothing else."""
+        client, peer = self.make_connected()
+        listener = self.add(client, peer, "/a")
+        kinds = [CREATED, CHANGED, CHANGED, CHILD, CHILD, DELETED, CREATED]
+        for kind in kinds:
+            peer.event(kind, "/a")
+        for path in ("/a/b", "/", "/ab", "/b"):
+            peer.event(CHANGED, path)
+        self.assertEqual(listener.told, [(kind, "/a") for kind in kinds])
+
+    def test_recursive(self) -> None:
+        """A recursive watch tells of its node and all below it, and of nothing beside it."""
+        client, peer = self.make_connected()
+        listener = self.add(client, peer, "/a", recursive=True)
+        paths = ["/a", "/a/b", "/a/b/c/d"]
+        for path in paths:
+            for kind in (CREATED, CHANGED, DELETED):
+                peer.event(kind, path)
+        for path in ("/", "/ab", "/ab/c", "/b/a"):
+            peer.event(CHANGED, path)
+        self.assertEqual(listener.told, [(kind, path) for path in paths for kind in (CREATED, CHANGED, DELETED)])
+
+    def test_no_child_events_for_the_recursive(self) -> None:
+        """A recursive watch is not told of another's CHILD event, at its own node or below (C8)."""
+        client, peer = self.make_connected()
+        above = self.add(client, peer, "/a", recursive=True)
+        exact = self.add(client, peer, "/a/b")
+        peer.event(CHILD, "/a/b")
+        peer.event(CHILD, "/a")
+        self.assertEqual(above.events, [])
+        self.assertEqual(exact.events, [(CHILD, "/a/b")])
+
+    def test_root(self) -> None:
+        """A recursive watch on the root is told of everything."""
+        client, peer = self.make_connected()
+        listener = self.add(client, peer, "/", recursive=True)
+        peer.event(CHANGED, "/")
+        peer.event(CREATED, "/a/b")
+        self.assertEqual(listener.events, [(CHANGED, "/"), (CREATED, "/a/b")])
+
+    def test_all_who_match(self) -> None:
+        """The server tells once; the exact watch and every recursive one above are told (C9)."""
+        client, peer = self.make_connected()
+        root = self.add(client, peer, "/", recursive=True)
+        above = self.add(client, peer, "/a", recursive=True)
+        exact = self.add(client, peer, "/a/b/c")
+        beside = self.add(client, peer, "/a/x", recursive=True)
+        _, one_shot = client.get_and_watch("/a/b/c")
+        xid, _ = peer.take(GetDataRequest)
+        peer.reply(xid, DATA)
+        peer.event(CHANGED, "/a/b/c")
+        for listener in (root, above, exact):
+            self.assertEqual(listener.told, [(CHANGED, "/a/b/c")])
+        self.assertEqual(beside.told, [])
+        self.assertEqual(self.successResultOf(one_shot), WatchedEvent(CHANGED, "/a/b/c"))
+
+    def test_several_listeners(self) -> None:
+        """Several listeners on one path are all told, each once."""
+        client, peer = self.make_connected()
+        first, second = Listener(), Listener()
+        added = [client.add_watch("/a", first), client.add_watch("/a", second)]
+        self.settle()
+        while peer.packets:
+            peer.answer(AddWatchRequest, AddWatchResponse())
+        for deferred in added:
+            self.successResultOf(deferred)
+        peer.event(CHANGED, "/a")
+        self.assertEqual(first.told, [(CHANGED, "/a")])
+        self.assertEqual(second.told, [(CHANGED, "/a")])
+
+    def test_another_listener_later(self) -> None:
+        """A listener that comes to a watch that stands already is told of what follows."""
+        client, peer = self.make_connected()
+        first = self.add(client, peer, "/a")
+        peer.event(CHANGED, "/a")
+        second = Listener()
+        added = client.add_watch("/a", second)
+        self.settle()
+        while peer.packets:
+            peer.answer(AddWatchRequest, AddWatchResponse())
+        self.successResultOf(added)
+        peer.event(CHILD, "/a")
+        self.assertEqual(first.told, [(CHANGED, "/a"), (CHILD, "/a")])
+        self.assertEqual(second.told, [(CHILD, "/a")])
+
+    def test_second_listener_refused(self) -> None:
+        """When a second listener's watch is refused, the first goes on."""
+        client, peer = self.make_connected()
+        first = self.add(client, peer, "/a")
+        second = Listener()
+        added = client.add_watch("/a", second)
+        self.settle()
+        if peer.packets:
+            peer.answer(AddWatchRequest, err=-102)
+            self.failureResultOf(added)
+            peer.event(CHANGED, "/a")
+            self.assertEqual(first.told, [(CHANGED, "/a")])
+            self.assertEqual(second.told, [])
+            self.assertEqual(self.reconnect(peer).take(SetWatches2Request)[1].persistentWatches, ("/a",))
+
+    def test_in_the_feed(self) -> None:
+        """The feed carries every event of lasting watches once, with a listener or without one."""
+        client, peer = self.make_connected()
+        added = client.add_watch("/a")
+        peer.answer(AddWatchRequest, AddWatchResponse())
+        self.successResultOf(added)
+        self.add(client, peer, "/b", recursive=True)
+        peer.event(CHANGED, "/a")
+        peer.event(CREATED, "/b/c")
+        self.assertEqual(self.watch_events(), [WatchedEvent(CHANGED, "/a"), WatchedEvent(CREATED, "/b/c")])
+
+    def test_chroot(self) -> None:
+        """With a chroot the watch is set below it, and the events are told without it."""
+        client, peer = self.make_connected(chroot="/app")
+        top, exact = Listener(), Listener()
+        for path, listener, recursive, sent in (("/", top, True, "/app"), ("/a", exact, False, "/app/a")):
+            added = client.add_watch(path, listener, recursive=recursive)
+            self.assertEqual(peer.answer(AddWatchRequest, AddWatchResponse()).path, sent)
+            self.successResultOf(added)
+        peer.event(CHANGED, "/app/a")
+        peer.event(CREATED, "/app/a/b")
+        peer.event(CHANGED, "/app")
+        self.assertEqual(top.told, [(CHANGED, "/a"), (CREATED, "/a/b"), (CHANGED, "/")])
+        self.assertEqual(exact.told, [(CHANGED, "/a")])
+        _, request = self.reconnect(peer).take(SetWatches2Request)
+        self.assertEqual((request.persistentWatches, request.persistentRecursiveWatches), (("/app/a",), ("/app",)))
+
+    def test_chroot_boundary(self) -> None:
+        """What lies beside the chroot is nobody's, though its name begins alike."""
+        client, peer = self.make_connected(chroot="/app")
+        listener = Listener()
+        ignore(client.add_watch("/", listener, recursive=True))
+        peer.answer(AddWatchRequest, AddWatchResponse())
+        peer.event(CHANGED, "/apple")
+        peer.event(CHANGED, "/app/a")
+        self.assertEqual(listener.told, [(CHANGED, "/a")])
+
+    def test_event_for_nobody(self) -> None:
+        """An event that nobody waits for hurts nobody (C11)."""
+        client, peer = self.make_connected()
+        listener = self.add(client, peer, "/a")
+        for kind in EventType:
+            peer.event(kind, "/nobody")
+        self.assertFalse(peer.lost)
+        peer.event(CHANGED, "/a")
+        self.assertEqual(listener.told, [(CHANGED, "/a")])
+        self.assertEqual(self.log_lines_of_failures(), [])
+
+    def log_lines_of_failures(self) -> list[object]:
+        return list(self.flushLoggedErrors())
+
+    def test_from_when_it_was_set(self) -> None:
+        """The listener is told of nothing that comes before the server's answer, and of the first thing after it."""
+        client, peer = self.make_connected()
+        listener = Listener()
+        added = client.add_watch("/a", listener)
+        xid, _ = peer.take(AddWatchRequest)
+        peer.send(
+            event(CHANGED, "/a"),
+            reply(xid, AddWatchResponse()),
+            event(CHILD, "/a"),
+        )
+        self.successResultOf(added)
+        self.assertEqual(listener.told, [(CHILD, "/a")])
+
+    def test_raises(self) -> None:
+        """A listener that raises is logged, and goes on being called, as do the others."""
+        client, peer = self.make_connected()
+        told: list[object] = []
+
+        def listener(step: SessionEvent | WatchedEvent) -> None:
+            told.append(step)
+            raise ZeroDivisionError
+
+        ignore(client.add_watch("/a", listener))
+        peer.answer(AddWatchRequest, AddWatchResponse())
+        other = self.add(client, peer, "/a/b")
+        above = self.add(client, peer, "/", recursive=True)
+        peer.event(CHANGED, "/a")
+        peer.event(CHANGED, "/a")
+        peer.event(CHANGED, "/a/b")
+        self.assertEqual(len(told), 2)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+        self.assertEqual(other.told, [(CHANGED, "/a/b")])
+        self.assertEqual(len(above.told), 3)
+        self.reconnect(peer)
+        self.assertEqual(len(told), 4)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+        self.assertEqual(other.told[1:], [SUSPENDED, CONNECTED])
+        self.server.peer.answer(SetWatches2Request)
+        closed = client.close()
+        self.server.peer.answer(CloseSessionRequest)
+        self.successResultOf(closed)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_may_call_anything(self) -> None:
+        """A listener may take its own watch away, and add another, from within."""
+        client, peer = self.make_connected()
+        second = Listener()
+
+        def listener(step: SessionEvent | WatchedEvent) -> None:
+            ignore(client.remove_watches("/a", WatchKind.ANY))
+            ignore(client.add_watch("/b", second))
+
+        ignore(client.add_watch("/a", listener))
+        peer.answer(AddWatchRequest, AddWatchResponse())
+        peer.event(CHANGED, "/a")
+        self.assertEqual(peer.answer(RemoveWatchesRequest), RemoveWatchesRequest("/a", 3))
+        self.assertEqual(peer.answer(AddWatchRequest, AddWatchResponse()).path, "/b")
+        peer.event(CHANGED, "/b")
+        self.assertEqual(second.told, [(CHANGED, "/b")])
+
+    def test_before_the_reply(self) -> None:
+        """Rule 3: the listener is told before the reply that would show the change is delivered, and after those
+        that came before the event."""
+        client, peer = self.make_connected()
+        order: list[object] = []
+        ignore(client.add_watch("/a", order.append))
+        peer.answer(AddWatchRequest, AddWatchResponse())
+        client.get("/a").addCallback(lambda _: order.append("first"))
+        client.get("/a").addCallback(lambda _: order.append("second"))
+        first, _ = peer.take(GetDataRequest)
+        second, _ = peer.take(GetDataRequest)
+        peer.send(reply(first, DATA), event(CHANGED, "/a"), reply(second, DATA))
+        self.assertEqual(order, ["first", WatchedEvent(CHANGED, "/a"), "second"])
+
+
+class SessionTests(LastingTestCase):
+    """A listener is told each step of the session, up to the end of its watch."""
+
+    def test_suspended_and_back(self) -> None:
+        """A listener hears that the connection is gone and that there is one again."""
+        client, peer = self.make_connected()
+        listener = self.add(client, peer, "/a")
+        again = self.reconnect(peer)
+        again.answer(SetWatches2Request)
+        again.event(CHANGED, "/a")
+        self.assertEqual(listener.told, [SUSPENDED, CONNECTED, (CHANGED, "/a")])
+
+    def test_lost(self) -> None:
+        """It hears that the session is presumed lost, and that it was not."""
+        client, peer = self.make_connected()
+        listener = self.add(client, peer, "/a", recursive=True)
+        self.server.on_connection = hang_up
+        peer.drop()
+        self.pass_time(2 * S)
+        self.server.on_connection = lambda peer: None
+        again = self.next_peer(self.server)
+        again.accept()
+        _, request = again.take(SetWatches2Request)
+        self.assertEqual(request.persistentRecursiveWatches, ("/a",))
+        self.assertEqual(listener.told, [SUSPENDED, LOST, CONNECTED])
+
+    def test_ended(self) -> None:
+        """The session's end is the last that it hears; in the new session there is no such watch (F5, E4)."""
+        client, peer = self.make_connected()
+        exact = self.add(client, peer, "/a")
+        recursive = self.add(client, peer, "/b", recursive=True)
+        self.reconnect(peer, accept=False).expire()
+        self.pass_time(0.5)
+        new = self.server.peer
+        new.accept(session_id=2)
+        self.assertEqual(new.packets, [])
+        new.event(CHANGED, "/a")
+        new.event(CHANGED, "/b")
+        again = self.reconnect(new, accept=False)
+        again.accept(session_id=2)
+        self.assertEqual(again.packets, [])
+        self.assertEqual(client.session.epoch, 2)
+        self.assertEqual(exact.told, [SUSPENDED, ENDED])
+        self.assertEqual(recursive.told, [SUSPENDED, ENDED])
+
+    def test_other_kind_in_the_next_session(self) -> None:
+        """In the new session a path may have a watch of the other kind, set from within the listener too."""
+        client, peer = self.make_connected()
+        second = Listener()
+
+        def listener(step: SessionEvent | WatchedEvent) -> None:
+            if isinstance(step, SessionEvent) and step.state is ENDED:
+                ignore(client.add_watch("/a", second, recursive=True))
+
+        ignore(client.add_watch("/a", listener))
+        peer.answer(AddWatchRequest, AddWatchResponse())
+        self.reconnect(peer, accept=False).expire()
+        self.pass_time(0.5)
+        new = self.server.peer
+        new.accept(session_id=2)
+        self.assertEqual(new.answer(AddWatchRequest, AddWatchResponse()), AddWatchRequest("/a", 1))
+        new.event(CHANGED, "/a/b")
+        self.assertEqual(second.told, [(CHANGED, "/a/b")])
+
+    def test_another_session_id(self) -> None:
+        """So it is when a server answers with a session that was not asked for (A5)."""
+        client, peer = self.make_connected()
+        listener = self.add(client, peer, "/a")
+        again = self.reconnect(peer, accept=False)
+        again.accept(session_id=2)
+        self.assertEqual(again.packets, [])
+        again.event(CHANGED, "/a")
+        self.assertEqual(listener.told, [SUSPENDED, ENDED])
+
+    def test_closed(self) -> None:
+        """With ``close`` the last that it hears is that the client is closed; once."""
+        client, peer = self.make_connected()
+        listener = self.add(client, peer, "/a")
+        self.close_fast(client, peer)
+        self.successResultOf(client.close())
+        self.assertEqual(listener.told, [CLOSED])
+
+    def test_closed_after_the_end(self) -> None:
+        """A watch that ended with its session does not hear of a later close."""
+        client, peer = self.make_connected()
+        listener = self.add(client, peer, "/a")
+        self.reconnect(peer, accept=False).expire()
+        self.pass_time(0.5)
+        self.server.peer.accept(session_id=2)
+        self.close_fast(client, self.server.peer)
+        self.assertEqual(listener.told, [SUSPENDED, ENDED])
+
+    def test_closed_while_being_set(self) -> None:
+        """A watch that is being set when the client closes, and whose answer never comes, fails."""
+        client, peer = self.make_connected()
+        listener = Listener()
+        added = client.add_watch("/a", listener)
+        closed = client.close()
+        peer.take(AddWatchRequest)
+        self.pass_time(5.0)
+        self.successResultOf(closed)
+        self.failureResultOf(added, ClosingException)
+        self.assertEqual([step for step in listener.told if step is not CLOSED], [])
+
+    def test_queued_when_the_session_ends(self) -> None:
+        """A watch that was asked for in a session is never set in the next (E4)."""
+        client, peer = self.make_connected()
+        peer.drop()
+        listener = Listener()
+        added = client.add_watch("/a", listener)
+        self.reconnect(peer, accept=False).expire()
+        self.failureResultOf(added, SessionExpiredException)
+        self.pass_time(0.5)
+        self.server.peer.accept(session_id=2)
+        self.assertEqual(self.server.peer.packets, [])
+        self.server.peer.event(CHANGED, "/a")
+        self.assertEqual(listener.events, [])
+
+    def test_before_any_session(self) -> None:
+        """A watch that was asked for before there was a connection is set in the first session."""
+        client = self.make_client()
+        listener = Listener()
+        added = client.add_watch("/a", listener)
+        ignore(client.connect())
+        peer = self.server.peer
+        peer.accept()
+        peer.answer(AddWatchRequest, AddWatchResponse())
+        self.successResultOf(added)
+        peer.event(CHANGED, "/a")
+        self.assertEqual(listener.events, [(CHANGED, "/a")])
+
+
+class RemovingTests(LastingTestCase):
+    def test_removed(self) -> None:
+        """A watch that was taken away tells nothing more, nor is it set again."""
+        client, peer = self.make_connected()
+        exact = self.add(client, peer, "/a")
+        recursive = self.add(client, peer, "/b", recursive=True)
+        for path in ("/a", "/b"):
+            removed = client.remove_watches(path, WatchKind.ANY)
+            self.assertEqual(peer.answer(RemoveWatchesRequest), RemoveWatchesRequest(path, 3))
+            self.successResultOf(removed)
+        peer.event(CHANGED, "/a")
+        peer.event(CHANGED, "/b/c")
+        self.assertEqual(self.reconnect(peer).packets, [])
+        self.assertEqual((exact.told, recursive.told), ([], []))
+
+    def test_takes_one_shots_along(self) -> None:
+        """One-shot watches of the path go too; nobody is told, and nothing is set again."""
+        client, peer = self.make_connected()
+        self.add(client, peer, "/a")
+        _, watch = client.get_and_watch("/a")
+        peer.answer(GetDataRequest, DATA)
+        ignore(client.remove_watches("/a", WatchKind.ANY))
+        peer.answer(RemoveWatchesRequest)
+        self.assertNoResult(watch)
+        ignore(watch)
+        self.assertEqual(self.reconnect(peer).packets, [])
+
+    def test_other_paths_stay(self) -> None:
+        """Other paths keep their watches."""
+        client, peer = self.make_connected()
+        self.add(client, peer, "/a", recursive=True)
+        below = self.add(client, peer, "/a/b")
+        ignore(client.remove_watches("/a", WatchKind.ANY))
+        peer.answer(RemoveWatchesRequest)
+        peer.event(CHANGED, "/a/b")
+        self.assertEqual(below.told, [(CHANGED, "/a/b")])
+        _, request = self.reconnect(peer).take(SetWatches2Request)
+        self.assertEqual(request.persistentWatches, ("/a/b",))
+        self.assertEqual(request.persistentRecursiveWatches, ())
+
+    def test_other_kind_afterwards(self) -> None:
+        """Once it is taken away, the path may have a watch of the other kind."""
+        client, peer = self.make_connected()
+        self.add(client, peer, "/a")
+        ignore(client.remove_watches("/a", WatchKind.ANY))
+        peer.answer(RemoveWatchesRequest)
+        listener = self.add(client, peer, "/a", recursive=True)
+        peer.event(CHANGED, "/a/b")
+        self.assertEqual(listener.told, [(CHANGED, "/a/b")])
+
+    def test_one_kind_leaves_it(self) -> None:
+        """Taking away the watches of one kind leaves a lasting watch in place."""
+        client, peer = self.make_connected()
+        listener = self.add(client, peer, "/a")
+        for kind in (WatchKind.DATA, WatchKind.CHILDREN):
+            removed = client.remove_watches("/a", kind)
+            self.settle()
+            if peer.packets:
+                peer.answer(RemoveWatchesRequest, err=-121)
+            removed.addErrback(lambda failure: failure.trap(NoWatcherException))
+            self.successResultOf(removed)
+        peer.event(CHANGED, "/a")
+        peer.event(CHILD, "/a")
+        self.assertEqual(listener.told, [(CHANGED, "/a"), (CHILD, "/a")])
+        self.assertEqual(self.reconnect(peer).take(SetWatches2Request)[1].persistentWatches, ("/a",))
+
+    def test_refused(self) -> None:
+        """Where the server refuses, the watch is still there."""
+        client, peer = self.make_connected()
+        listener = self.add(client, peer, "/a")
+        removed = client.remove_watches("/a", WatchKind.ANY)
+        peer.answer(RemoveWatchesRequest, err=-102)
+        self.failureResultOf(removed)
+        peer.event(CHANGED, "/a")
+        self.assertEqual(listener.told, [(CHANGED, "/a")])
+
+    def test_server_takes_it(self) -> None:
+        """Where the server takes a watch away by itself, the listener is told."""
+        client, peer = self.make_connected()
+        listener = self.add(client, peer, "/a")
+        peer.event(EventType.PERSISTENT_WATCH_REMOVED, "/a")
+        self.assertEqual(listener.events, [(EventType.PERSISTENT_WATCH_REMOVED, "/a")])
+
+
+class CancellingTests(LastingTestCase):
+    def test_before_it_was_sent(self) -> None:
+        """A watch that is cancelled before it was sent is never set."""
+        client, peer = self.make_connected()
+        peer.drop()
+        listener = Listener()
+        added = client.add_watch("/a", listener)
+        added.cancel()
+        self.failureResultOf(added, CancelledError)
+        again = self.reconnect(peer)
+        self.assertEqual(again.packets, [])
+        again.event(CHANGED, "/a")
+        self.assertEqual(listener.told, [])
+
+    def test_other_kind_afterwards(self) -> None:
+        """Such a one stands in nobody's way."""
+        client, peer = self.make_connected()
+        peer.drop()
+        added = client.add_watch("/a")
+        added.cancel()
+        self.failureResultOf(added, CancelledError)
+        other = client.add_watch("/a", recursive=True)
+        again = self.reconnect(peer)
+        self.assertEqual(again.answer(AddWatchRequest, AddWatchResponse()), AddWatchRequest("/a", 1))
+        self.successResultOf(other)
+
+    def test_after_it_was_sent(self) -> None:
+        """After it was sent the server sets it; the listener is told nothing, and the feed of what the server tells."""
+        client, peer = self.make_connected()
+        listener = Listener()
+        added = client.add_watch("/a", listener)
+        xid, _ = peer.take(AddWatchRequest)
+        added.cancel()
+        self.failureResultOf(added, CancelledError)
+        peer.reply(xid, AddWatchResponse())
+        peer.event(CHANGED, "/a")
+        self.assertEqual(self.watch_events(), [WatchedEvent(CHANGED, "/a")])
+        self.reconnect(peer)
+        self.assertEqual(listener.told, [])
+
+    def test_among_others(self) -> None:
+        """Another listener of the same watch is told all the same."""
+        client, peer = self.make_connected()
+        listeners = [Listener(), Listener()]
+        added = [client.add_watch("/a", listener) for listener in listeners]
+        self.settle()
+        added[0].cancel()
+        self.failureResultOf(added[0], CancelledError)
+        while peer.packets:
+            peer.answer(AddWatchRequest, AddWatchResponse())
+        self.successResultOf(added[1])
+        peer.event(CHANGED, "/a")
+        self.assertEqual([listener.told for listener in listeners], [[], [(CHANGED, "/a")]])
+
+
+class AgainTests(LastingTestCase):
+    """How lasting watches are set again on a new connection."""
+
+    def test_packet(self) -> None:
+        """They are set again by setWatches2, relative to the last reply (C4)."""
+        client, peer = self.make_connected()
+        self.add(client, peer, "/a")
+        self.add(client, peer, "/b", recursive=True)
+        self.show_zxid(client, peer, 120)
+        again = self.reconnect(peer)
+        self.assertEqual(again.take(SetWatches2Request)[1], SetWatches2Request(120, (), (), (), ("/a",), ("/b",)))
+        self.assertEqual(again.packets, [])
+
+    def test_again_and_again(self) -> None:
+        """They are set again on every connection, once."""
+        client, peer = self.make_connected()
+        listener = self.add(client, peer, "/a")
+        for _ in range(5):
+            peer = self.reconnect(peer)
+            self.assertEqual(peer.answer(SetWatches2Request).persistentWatches, ("/a",))
+            self.assertEqual(peer.packets, [])
+            peer.event(CHANGED, "/a")
+        self.assertEqual(listener.told, [SUSPENDED, CONNECTED, (CHANGED, "/a")] * 5)
+
+    def test_before_the_answer(self) -> None:
+        """They are set again too when the connection goes before setWatches2 is answered."""
+        client, peer = self.make_connected()
+        self.add(client, peer, "/a")
+        again = self.reconnect(peer)
+        _, first = again.take(SetWatches2Request)
+        third = self.reconnect(again)
+        self.assertEqual(third.take(SetWatches2Request)[1], first)
+
+    def test_one_shots(self) -> None:
+        """The one-shot watches of a path with a lasting one travel with it; all others earlier, by setWatches (C10)."""
+        client, peer = self.make_connected()
+        ignore(client.get_and_watch("/one")[1])
+        peer.answer(GetDataRequest, DATA)
+        ignore(client.exists_and_watch("/two")[1])
+        peer.answer(ExistsRequest, err=-101)
+        ignore(client.get_children_and_watch("/three")[1])
+        peer.answer(GetChildren2Request, NAMES)
+        self.add(client, peer, "/a")
+        self.add(client, peer, "/b", recursive=True)
+        ignore(client.get_and_watch("/a")[1])
+        peer.answer(GetDataRequest, DATA)
+        ignore(client.get_children_and_watch("/a")[1])
+        peer.answer(GetChildren2Request, NAMES)
+        ignore(client.get_and_watch("/b")[1])
+        peer.answer(GetDataRequest, DATA)
+        again = self.reconnect(peer)
+        self.assertEqual(again.take(SetWatchesRequest)[1], SetWatchesRequest(100, ("/one",), ("/two",), ("/three",)))
+        _, request = again.take(SetWatches2Request)
+        self.assertEqual(sorted(request.dataWatches), ["/a", "/b"])
+        self.assertEqual(request.childWatches, ("/a",))
+        self.assertEqual((request.persistentWatches, request.persistentRecursiveWatches), (("/a",), ("/b",)))
+        self.assertEqual(again.packets, [])
+
+    def test_set_before_the_lasting_one(self) -> None:
+        """So does a one-shot watch that was there before the lasting one."""
+        client, peer = self.make_connected()
+        _, watch = client.get_and_watch("/a")
+        peer.answer(GetDataRequest, DATA)
+        self.add(client, peer, "/a")
+        again = self.reconnect(peer)
+        _, request = again.take(SetWatches2Request)
+        self.assertEqual((request.dataWatches, request.persistentWatches), (("/a",), ("/a",)))
+        again.event(CHANGED, "/a")
+        self.assertEqual(self.successResultOf(watch), WatchedEvent(CHANGED, "/a"))
+
+    def add_many(self, client: ZooKeeperClient, peer: Peer, count: int) -> tuple[set[str], set[str]]:
+        exact = {f"/e{number:04d}{'x' * 1000}" for number in range(count)}
+        recursive = {f"/r{number:04d}{'x' * 1000}" for number in range(count)}
+        for path in sorted(exact):
+            ignore(client.add_watch(path))
+        for path in sorted(recursive):
+            ignore(client.add_watch(path, recursive=True))
+        while peer.packets:
+            peer.send(*(reply(packet.xid, AddWatchResponse()) for packet in peer.packets))
+            peer.packets.clear()
+        return exact, recursive
+
+    def test_many(self) -> None:
+        """Many are set again in packets under 128 KiB, each path in one of them, with the one-shots of its own (C6)."""
+        client, peer = self.make_connected()
+        exact, recursive = self.add_many(client, peer, 200)
+        both = sorted(exact | recursive)
+        for path in both:
+            ignore(client.get_and_watch(path)[1])
+        ignore(client.get_and_watch("/other")[1])
+        while peer.packets:
+            peer.send(*(reply(packet.xid, DATA) for packet in peer.packets))
+            peer.packets.clear()
+        again = self.reconnect(peer)
+        self.assertLess(max(packet.length for packet in again.packets), PACKET_LIMIT)
+        self.assertEqual(again.take(SetWatchesRequest)[1].dataWatches, ("/other",))
+        seen: list[str] = []
+        while again.packets:
+            _, request = again.take(SetWatches2Request)
+            lasting = set(request.persistentWatches + request.persistentRecursiveWatches)
+            self.assertEqual(set(request.dataWatches), lasting)
+            self.assertLessEqual(set(request.persistentWatches), exact)
+            self.assertLessEqual(set(request.persistentRecursiveWatches), recursive)
+            seen.extend(lasting)
+        self.assertEqual(sorted(seen), both)
+
+    def test_cut_between_packets(self) -> None:
+        """When the connection goes between two packets, all are set again on the next."""
+        client, peer = self.make_connected()
+        exact, recursive = self.add_many(client, peer, 100)
+        again = self.reconnect(peer)
+        self.assertGreater(len(again.packets), 1)
+        again.answer(SetWatches2Request, zxid=90)
+        third = self.reconnect(again)
+        seen: set[str] = set()
+        while third.packets:
+            _, request = third.take(SetWatches2Request)
+            seen.update(request.persistentWatches, request.persistentRecursiveWatches)
+        self.assertEqual(seen, exact | recursive)
+
+    def test_before_what_was_queued(self) -> None:
+        """What was asked meanwhile goes out behind it, and is read after the watch was set (C4)."""
+        client, peer = self.make_connected()
+        self.add(client, peer, "/a", recursive=True)
+        peer.drop()
+        ignore(client.get("/a"))
+        again = self.reconnect(peer)
+        self.assertEqual(again.operations, [Operation.SET_WATCHES2, Operation.GET_DATA])
+
+    def test_asked_when_told(self) -> None:
+        """What a listener reads when it is told that the session is connected goes out behind it too."""
+        client, peer = self.make_connected()
+
+        def listener(step: SessionEvent | WatchedEvent) -> None:
+            if isinstance(step, SessionEvent) and step.state is CONNECTED:
+                ignore(client.get("/a"))
+
+        ignore(client.add_watch("/a", listener))
+        peer.answer(AddWatchRequest, AddWatchResponse())
+        again = self.reconnect(peer)
+        self.assertEqual(again.operations, [Operation.SET_WATCHES2, Operation.GET_DATA])
+
+    def test_cut_while_being_set(self) -> None:
+        """When the connection goes before a watch is answered, it fails, and is not set again: nobody has it."""
+        client, peer = self.make_connected()
+        listener = Listener()
+        added = client.add_watch("/a", listener)
+        peer.take(AddWatchRequest)
+        peer.drop()
+        self.failureResultOf(added, ConnectionLossException)
+        again = self.reconnect(peer)
+        self.assertEqual(again.packets, [])
+        again.event(CHANGED, "/a")
+        self.assertEqual(listener.told, [])
+        self.add(client, again, "/a", recursive=True)
+
+    def test_cut_while_being_removed(self) -> None:
+        """When the connection goes while a watch is being taken away, the Deferred fails, and either is consistent: the
+        watch is set again and tells, or neither."""
+        client, peer = self.make_connected()
+        listener = self.add(client, peer, "/a")
+        removed = client.remove_watches("/a", WatchKind.ANY)
+        peer.take(RemoveWatchesRequest)
+        peer.drop()
+        self.failureResultOf(removed, ConnectionLossException)
+        again = self.reconnect(peer)
+        is_set = Operation.SET_WATCHES2 in again.operations
+        again.event(CHANGED, "/a")
+        self.assertEqual((CHANGED, "/a") in listener.told, is_set)
+
+    def test_refused(self) -> None:
+        """A server that does not know setWatches2: the listener is told that the watch is removed, and it is not tried
+        on every connection."""
+        client, peer = self.make_connected()
+        listener = self.add(client, peer, "/a")
+        above = self.add(client, peer, "/b", recursive=True)
+        again = self.reconnect(peer)
+        again.answer(SetWatches2Request, err=-6)
+        removed = EventType.PERSISTENT_WATCH_REMOVED
+        self.assertEqual(listener.told, [SUSPENDED, CONNECTED, (removed, "/a")])
+        self.assertEqual(above.told, [SUSPENDED, CONNECTED, (removed, "/b")])
+        self.assertFalse(again.lost)
+        again.event(CHANGED, "/a")
+        third = self.reconnect(again)
+        self.assertNotIn(Operation.SET_WATCHES2, third.operations)
+        self.assertEqual(listener.events, [(removed, "/a")])
+
+    def test_refused_one_shots(self) -> None:
+        """One-shot watches that travelled with it do not wait for ever: they fail, or are set by other means."""
+        client, peer = self.make_connected()
+        self.add(client, peer, "/a")
+        _, watch = client.get_and_watch("/a")
+        peer.answer(GetDataRequest, DATA)
+        again = self.reconnect(peer)
+        again.answer(SetWatches2Request, err=-6)
+        if again.packets:
+            self.assertEqual(again.answer(SetWatchesRequest).dataWatches, ("/a",))
+            again.event(CHANGED, "/a")
+            self.assertEqual(self.successResultOf(watch), WatchedEvent(CHANGED, "/a"))
+        else:
+            self.failureResultOf(watch, UnimplementedException)
+
+    def hang_up_on_set_watches(self, peer: Peer) -> bool:
+        """Play a server that closes the connection on setWatches2, with a client that has come.
+
+        :returns: whether it had to.
+        """
+        peer.accept()
+        if Operation.SET_WATCHES2 not in peer.operations:
+            return False
+        peer.close()
+        return True
+
+    def test_hangs_up(self) -> None:
+        """A server that hangs up on setWatches2 does not make the client reconnect for ever: it gives the watches up, and
+        tells so."""
+        client, peer = self.make_connected()
+        listener = self.add(client, peer, "/a")
+        peer.drop()
+        for _ in range(10):
+            if not self.hang_up_on_set_watches(self.next_peer(self.server)):
+                break
+        else:
+            self.fail("the client goes on trying")
+        self.assertEqual(listener.events, [(EventType.PERSISTENT_WATCH_REMOVED, "/a")])
+        count = self.server.count
+        read = client.get("/a")
+        self.server.peer.answer(GetDataRequest, DATA)
+        self.successResultOf(read)
+        self.pass_time(60)
+        self.assertEqual(self.server.count, count)
+
+
+class OneShotTests(LastingTestCase):
+    """One-shot reads of a path with a lasting watch: served by it, because older servers keep one kind for each path."""
+
+    def read(self, kind: str, client: ZooKeeperClient, peer: Peer, path: str, *, watch: bool) -> Deferred[WatchedEvent]:
+        """Read with a watch, and look at the flag."""
+        if kind == "data":
+            _, watching = client.get_and_watch(path)
+            self.assertIs(peer.answer(GetDataRequest, DATA).watch, watch)
+        elif kind == "child":
+            _, watching = client.get_children_and_watch(path)
+            self.assertIs(peer.answer(GetChildren2Request, NAMES).watch, watch)
+        elif kind == "exist":
+            answer, watching = client.exists_and_watch(path)
+            self.assertIs(peer.answer(ExistsRequest, StatResponse(STAT)).watch, watch)
+            self.successResultOf(answer)
+        else:
+            answer, watching = client.exists_and_watch(path)
+            self.assertIs(peer.answer(ExistsRequest, err=-101).watch, watch)
+            self.assertIsNone(self.successResultOf(answer))
+        return watching
+
+    def test_exact(self) -> None:
+        """On a path with an exact watch they go out without the flag, and are told by what that one is told."""
+        for kind, happened in (("data", CHANGED), ("child", CHILD), ("exist", DELETED), ("missing", CREATED)):
+            client, peer = self.make_connected()
+            self.add(client, peer, "/a")
+            watch = self.read(kind, client, peer, "/a", watch=False)
+            self.assertNoResult(watch)
+            peer.event(happened, "/a")
+            self.assertEqual(self.successResultOf(watch), WatchedEvent(happened, "/a"))
+            # It was for once: the next is not told without another read.
+            second = self.read(kind, client, peer, "/a", watch=False)
+            peer.event(happened, "/a")
+            self.successResultOf(second)
+            self.close_fast(client, peer)
+
+    def test_recursive(self) -> None:
+        """So it is under a recursive watch on the path itself."""
+        for kind, happened in (("data", CHANGED), ("exist", DELETED), ("missing", CREATED)):
+            client, peer = self.make_connected()
+            self.add(client, peer, "/a", recursive=True)
+            watch = self.read(kind, client, peer, "/a", watch=False)
+            peer.event(happened, "/a")
+            self.assertEqual(self.successResultOf(watch), WatchedEvent(happened, "/a"))
+            self.close_fast(client, peer)
+
+    def test_children_under_a_recursive_watch(self) -> None:
+        """That the list of children has changed follows there from a child that has come or gone (C8)."""
+        for happened in (CREATED, DELETED):
+            client, peer = self.make_connected()
+            listener = self.add(client, peer, "/a", recursive=True)
+            watch = self.read("child", client, peer, "/a", watch=False)
+            peer.event(CHANGED, "/a/b")
+            peer.event(CREATED, "/a/b/c")
+            peer.event(CHANGED, "/a")
+            self.assertNoResult(watch)
+            peer.event(happened, "/a/b")
+            self.assertEqual(self.successResultOf(watch), WatchedEvent(CHILD, "/a"))
+            self.assertEqual(listener.events[-1], (happened, "/a/b"))
+            self.assertNotIn((CHILD, "/a"), listener.events)
+            self.close_fast(client, peer)
+
+    def test_children_of_the_root(self) -> None:
+        """So it is at the root."""
+        client, peer = self.make_connected()
+        self.add(client, peer, "/", recursive=True)
+        watch = self.read("child", client, peer, "/", watch=False)
+        peer.event(CREATED, "/a/b")
+        self.assertNoResult(watch)
+        peer.event(CREATED, "/a")
+        self.assertEqual(self.successResultOf(watch), WatchedEvent(CHILD, "/"))
+
+    def test_children_deleted_with_the_node(self) -> None:
+        """The node's own deletion tells of the end of its children too."""
+        client, peer = self.make_connected()
+        self.add(client, peer, "/a", recursive=True)
+        watch = self.read("child", client, peer, "/a", watch=False)
+        peer.event(DELETED, "/a")
+        self.assertEqual(self.successResultOf(watch), WatchedEvent(DELETED, "/a"))
+
+    def test_read_below_a_recursive_watch(self) -> None:
+        """Below a recursive watch, on other paths than its own, they are told once for each event."""
+        client, peer = self.make_connected()
+        listener = self.add(client, peer, "/a", recursive=True)
+        _, data = client.get_and_watch("/a/b")
+        peer.answer(GetDataRequest, DATA)
+        _, child = client.get_children_and_watch("/a/b")
+        peer.answer(GetChildren2Request, NAMES)
+        peer.event(CHANGED, "/a/b")
+        self.assertEqual(self.successResultOf(data), WatchedEvent(CHANGED, "/a/b"))
+        self.assertNoResult(child)
+        peer.event(CHILD, "/a/b")
+        self.assertEqual(self.successResultOf(child), WatchedEvent(CHILD, "/a/b"))
+        self.assertEqual(listener.events, [(CHANGED, "/a/b")])
+
+    def test_no_watch_on_a_missing_node(self) -> None:
+        """A read of a missing node leaves no watch there either."""
+        client, peer = self.make_connected()
+        self.add(client, peer, "/a")
+        answer, watch = client.get_and_watch("/a")
+        peer.answer(GetDataRequest, err=-101)
+        self.failureResultOf(answer, NoNodeException)
+        peer.event(CREATED, "/a")
+        self.assertNoResult(watch)
+        again = self.reconnect(peer)
+        self.assertEqual(again.take(SetWatches2Request)[1].dataWatches, ())
+        ignore(watch)
+
+    def test_while_being_set(self) -> None:
+        """A read behind an add_watch that is not answered yet goes out without the flag, and is told all the same."""
+        client, peer = self.make_connected()
+        added = client.add_watch("/a")
+        _, watch = client.get_and_watch("/a")
+        peer.answer(AddWatchRequest, AddWatchResponse())
+        self.assertIs(peer.answer(GetDataRequest, DATA).watch, False)
+        self.successResultOf(added)
+        peer.event(CHANGED, "/a")
+        self.assertEqual(self.successResultOf(watch), WatchedEvent(CHANGED, "/a"))
+
+    def test_event_between_the_answers(self) -> None:
+        """What happens between the two answers is before the read, and tells its watch nothing."""
+        client, peer = self.make_connected()
+        ignore(client.add_watch("/a"))
+        _, watch = client.get_and_watch("/a")
+        peer.answer(AddWatchRequest, AddWatchResponse())
+        peer.event(CHANGED, "/a")
+        peer.answer(GetDataRequest, DATA)
+        self.assertNoResult(watch)
+        peer.event(CHANGED, "/a")
+        self.assertEqual(self.successResultOf(watch), WatchedEvent(CHANGED, "/a"))
+
+    def test_refused(self) -> None:
+        """When the lasting watch that was to serve is refused, the read's watch is set as of its own zxid (C7)."""
+        client, peer = self.make_connected()
+        added = client.add_watch("/a")
+        answer, watch = client.get_and_watch("/a")
+        peer.answer(AddWatchRequest, err=-6, zxid=59)
+        self.failureResultOf(added, UnimplementedException)
+        peer.answer(GetDataRequest, DATA, zxid=60)
+        self.successResultOf(answer)
+        self.assertEqual(peer.answer(SetWatchesRequest, zxid=61), SetWatchesRequest(60, ("/a",), (), ()))
+        self.assertNoResult(watch)
+        peer.event(CHANGED, "/a")
+        self.assertEqual(self.successResultOf(watch), WatchedEvent(CHANGED, "/a"))
+
+    def test_refused_others(self) -> None:
+        """So it is for the other kinds of watches."""
+        client, peer = self.make_connected()
+        ignore(client.add_watch("/a"))
+        _, child = client.get_children_and_watch("/a")
+        _, exist = client.exists_and_watch("/a")
+        peer.answer(AddWatchRequest, err=-6, zxid=59)
+        peer.answer(GetChildren2Request, NAMES, zxid=60)
+        peer.answer(ExistsRequest, err=-101, zxid=61)
+        found: list[SetWatchesRequest] = []
+        while peer.packets:
+            found.append(peer.answer(SetWatchesRequest, zxid=62))
+        self.assertEqual([path for each in found for path in each.childWatches], ["/a"])
+        self.assertEqual([path for each in found for path in each.existWatches], ["/a"])
+        self.assertEqual([path for each in found for path in each.dataWatches], [])
+        self.assertEqual([each.relativeZxid for each in found if each.childWatches], [60])
+        peer.event(CREATED, "/a")
+        self.assertEqual(self.successResultOf(exist), WatchedEvent(CREATED, "/a"))
+        peer.event(CHILD, "/a")
+        self.assertEqual(self.successResultOf(child), WatchedEvent(CHILD, "/a"))
+
+    def test_refused_and_set_again(self) -> None:
+        """On the next connection it is an ordinary watch."""
+        client, peer = self.make_connected()
+        ignore(client.add_watch("/a"))
+        ignore(client.get_and_watch("/a")[1])
+        peer.answer(AddWatchRequest, err=-6)
+        peer.answer(GetDataRequest, DATA, zxid=60)
+        peer.answer(SetWatchesRequest, zxid=61)
+        again = self.reconnect(peer)
+        self.assertEqual(again.take(SetWatchesRequest)[1].dataWatches, ("/a",))
+        self.assertEqual(again.packets, [])
+
+    def test_removed_before_the_read_is_answered(self) -> None:
+        """A lasting watch that is taken away between the read and its answer: the read's watch is not lost."""
+        client, peer = self.make_connected()
+        self.add(client, peer, "/a")
+        removed = client.remove_watches("/a", WatchKind.ANY)
+        _, watch = client.get_and_watch("/a")
+        peer.answer(RemoveWatchesRequest)
+        self.successResultOf(removed)
+        flagged = peer.answer(GetDataRequest, DATA, zxid=60).watch
+        if not flagged:
+            self.assertEqual(peer.answer(SetWatchesRequest).dataWatches, ("/a",))
+        peer.event(CHANGED, "/a")
+        self.assertEqual(self.successResultOf(watch), WatchedEvent(CHANGED, "/a"))
+
+    def test_feed_reads(self) -> None:
+        """The feed's own reads are treated likewise, and the feed has each event once."""
+        client, peer = self.make_connected()
+        self.add(client, peer, "/a")
+        ignore(client.read_data("/a"))
+        self.assertIs(peer.answer(GetDataRequest, DATA).watch, False)
+        peer.event(CHANGED, "/a")
+        self.assertEqual(self.watch_events(), [WatchedEvent(CHANGED, "/a")])
+
+    def test_survives_the_connection(self) -> None:
+        """Such a watch is told of what the server owes after a reconnection."""
+        client, peer = self.make_connected()
+        self.add(client, peer, "/a")
+        watch = self.read("data", client, peer, "/a", watch=False)
+        again = self.reconnect(peer)
+        request = again.answer(SetWatches2Request)
+        self.assertEqual((request.dataWatches, request.persistentWatches), (("/a",), ("/a",)))
+        again.event(CHANGED, "/a")
+        self.assertEqual(self.successResultOf(watch), WatchedEvent(CHANGED, "/a"))
+        # The path's kind at the server is the lasting one again: the next read goes without the flag.
+        ignore(self.read("data", client, again, "/a", watch=False))
+
+
+class CutTests(LastingTestCase):
+    def test_everywhere(self) -> None:
+        """Wherever the connection is cut while a watch is set again, the next connection has it, and each step is told
+        in order."""
+        for allowed in range(47):  # the length of the one packet
+            client, peer = self.make_connected()
+            listener = self.add(client, peer, "/a", recursive=True)
+            self.reconnect(peer, accept=False)
+            cut = self.server.peer
+            self.assertTrue(cut.greeted)
+            self.reactor.links[-1].cut_after(to_server=allowed)
+            cut.accept()
+            self.assertTrue(cut.lost)
+            again = self.next_peer(self.server)
+            again.accept()
+            self.assertEqual(again.answer(SetWatches2Request).persistentRecursiveWatches, ("/a",))
+            again.event(CHANGED, "/a/b")
+            steps = [SUSPENDED, CONNECTED, SUSPENDED, CONNECTED]
+            self.assertEqual(listener.told, [*steps, (CHANGED, "/a/b")])
+            self.close_fast(client, again)
