@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.types import (
@@ -20,6 +23,8 @@ from txmirror.types import (
     WatchedEvent,
     WatchKind,
     ZnodeStat,
+    digest_acl,
+    digest_identity,
 )
 
 STAT = ZnodeStat(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
@@ -70,6 +75,7 @@ class NumberTests(SynchronousTestCase):
                 "CHILD": 4,
                 "DATA_WATCH_REMOVED": 5,
                 "CHILD_WATCH_REMOVED": 6,
+                "PERSISTENT_WATCH_REMOVED": 7,
             },
         )
 
@@ -104,6 +110,33 @@ class ACLTests(SynchronousTestCase):
     def test_creator(self) -> None:
         """The creator's list names nobody: the server puts in who the session has proved to be."""
         self.assertEqual(CREATOR_ALL_ACL, (ACL(31, "auth", ""),))
+
+
+class DigestTests(SynchronousTestCase):
+    def test_superuser(self) -> None:
+        """The identity is that which ZooKeeper's own generator gives, and its manual shows."""
+        self.assertEqual(digest_identity("super", "admin"), "super:xQJmxLMiHGwaqBvst5y6rkB6HQs=")
+
+    def test_password(self) -> None:
+        """A password may have colons, be empty, and have letters of any alphabet, which go in as UTF-8."""
+        self.assertEqual(len({digest_identity("a", word) for word in ("b", "b:c", "bc", "")}), 4)
+        for word in ("b:c", "", "pässword"):
+            expected = base64.b64encode(hashlib.sha1(f"a:{word}".encode(), usedforsecurity=False).digest()).decode()
+            self.assertEqual(digest_identity("a", word), f"a:{expected}")
+
+    def test_user(self) -> None:
+        """A user's name has letters and no colon, because the server divides the credentials there."""
+        for user in ("", "a:b", ":"):
+            error = self.assertRaises(ValueError, digest_identity, user, "secret")
+            self.assertIn(repr(user), str(error))
+            self.assertNotIn("secret", str(error))
+
+    def test_entry(self) -> None:
+        """An entry of a list is for all that may be done, unless told otherwise."""
+        identity = "super:xQJmxLMiHGwaqBvst5y6rkB6HQs="
+        self.assertEqual(digest_acl("super", "admin"), ACL(31, "digest", identity))
+        self.assertEqual(digest_acl("super", "admin", Permission.READ | Permission.WRITE), ACL(3, "digest", identity))
+        self.assertRaises(ValueError, digest_acl, "a:b", "c")
 
 
 class EventTests(SynchronousTestCase):
