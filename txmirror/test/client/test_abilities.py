@@ -217,6 +217,21 @@ class HangingUpTests(ClientTestCase):
             peer.answer(WhoAmIRequest, WhoAmIResponse([]))
         self.assertIs(client.server_can("who_am_i"), True)
 
+    def test_said_so_between(self) -> None:
+        """Nor is one that has answered in between, be it that it does not implement it."""
+        client, peer = self.connect()
+        for error in (UnimplementedException, ConnectionLossException):
+            asked = self.ask_and_cut(client.who_am_i, peer, cut=peer.close)
+            self.failureResultOf(asked, ConnectionLossException)
+            peer = self.reconnect(peer)
+            if error is UnimplementedException:
+                asked = client.who_am_i()
+                peer.answer(WhoAmIRequest, err=-6)
+                self.failureResultOf(asked, error)
+        asked = client.who_am_i()
+        peer.answer(WhoAmIRequest, WhoAmIResponse([]))
+        self.successResultOf(asked)
+
     def test_known_before(self) -> None:
         """A server that has done it before knows it, however often it dies on it."""
         client, peer = self.connect()

@@ -178,6 +178,16 @@ class QueueTests(BoundsTestCase):
             self.successResultOf(each)
         self.assertEqual(peer.packets, [])
 
+    def test_one_may_always_wait(self) -> None:
+        """One request that is longer than all may be together may wait, alone."""
+        client, peer = self.make_connected(Limits(in_flight_requests=1, queued_bytes=100))
+        first, big = client.delete("/a"), client.set("/a", bytes(1000))
+        self.assert_refused(client.delete("/b"))
+        peer.answer(DeleteRequest)
+        peer.answer(SetDataRequest, StatResponse(STAT))
+        self.successResultOf(first)
+        self.successResultOf(big)
+
     def test_room_in_the_queue(self) -> None:
         """As soon as there is room again, the next is taken."""
         client, peer = self.make_connected(Limits(in_flight_requests=1, queued_requests=1, queued_bytes=100))
@@ -195,7 +205,7 @@ class QueueTests(BoundsTestCase):
         """One that is cancelled while it waits is never sent, and makes room, in number and in bytes."""
         for limits in (
             Limits(in_flight_requests=1, queued_requests=3),
-            Limits(in_flight_requests=1, queued_bytes=60),
+            Limits(in_flight_requests=1, queued_bytes=59),
         ):
             client, peer = self.make_connected(limits)
             asked = self.ask(client, 4)

@@ -572,18 +572,19 @@ class RemovingTests(LastingTestCase):
         self.assertEqual(listener.told, [(CHANGED, "/a/b")])
 
     def test_one_kind_leaves_it(self) -> None:
-        """Taking away the watches of one kind leaves a lasting watch in place."""
+        """Taking away the watches of one kind leaves a lasting watch in place; a server would tear it apart, and so is not
+        asked (C10)."""
         client, peer = self.make_connected()
         listener = self.add(client, peer, "/a")
         for kind in (WatchKind.DATA, WatchKind.CHILDREN):
-            removed = client.remove_watches("/a", kind)
-            self.settle()
-            if peer.packets:
-                peer.answer(RemoveWatchesRequest, err=-121)
-            removed.addErrback(lambda failure: failure.trap(NoWatcherException))
-            self.successResultOf(removed)
+            self.failureResultOf(client.remove_watches("/a", kind), NoWatcherException)
+        _, watch = client.get_and_watch("/a")
+        peer.answer(GetDataRequest, DATA)
+        self.successResultOf(client.remove_watches("/a", WatchKind.DATA))
+        self.assertEqual(peer.packets, [])
         peer.event(CHANGED, "/a")
         peer.event(CHILD, "/a")
+        self.assertNoResult(watch)
         self.assertEqual(listener.told, [(CHANGED, "/a"), (CHILD, "/a")])
         self.assertEqual(self.reconnect(peer).take(SetWatches2Request)[1].persistentWatches, ("/a",))
 

@@ -40,7 +40,8 @@ class Question(Protocol):
             self.server.asked.append(self.server.reactor.seconds())
             if self.server.mode is not None:
                 cast(ITCPTransport, self.transport).write(self.server.mode)
-                cast(ITCPTransport, self.transport).loseConnection()
+                if self.server.hangs_up:
+                    cast(ITCPTransport, self.transport).loseConnection()
             return
         if self.peer is None:
             self.peer = Peer(self.server)
@@ -57,11 +58,13 @@ class AskedServer(Server):
     """A server that answers ``isro`` too.
 
     :ivar mode: what it answers; None for silence.
+    :ivar hangs_up: whether it closes the connection after its answer, as it should.
     :ivar asked: when it was asked.
     """
 
     def __init__(self, reactor: MemoryReactor, host: str) -> None:
         self.mode: bytes | None = b"ro"
+        self.hangs_up = True
         self.asked: list[float] = []
         self.questions: list[Question] = []
         super().__init__(reactor, host)
@@ -272,6 +275,15 @@ class SearchTests(ReadOnlyTestCase):
             if not peer.lost:
                 self.pass_time(1)
         self.assertTrue(peer.lost)
+
+    def test_endless_answer(self) -> None:
+        """An answer that is too long is not listened to, until the time of an attempt is over neither."""
+        self.connect()
+        self.first.mode = self.second.mode = b"x" * 10_000
+        self.first.hangs_up = self.second.hangs_up = False
+        self.pass_time(2)
+        self.assertGreater(len(self.asked()), 2)
+        self.assertFalse(any(question.open for question in self.first.questions + self.second.questions))
 
     def test_line_end(self) -> None:
         """The answer may end with a line's end."""
