@@ -62,18 +62,6 @@ class WhenConnectedTests(ClientTestCase):
         self.server.peer.accept(session_id=2)
         self.successResultOf(waiting)
 
-    def test_unresolved_names(self) -> None:
-        """Where no name can be resolved it fails as :meth:`connect` does, or goes on waiting; it is not left dead."""
-        client = self.make_client("nowhere.example:2181")
-        results: list[object] = []
-        client.when_connected().addBoth(results.append)
-        client.connect().addErrback(lambda _: None)
-        self.pass_time(1)
-        self.reactor.nameResolver.names["nowhere.example"] = ["10.0.0.1"]  # type: ignore[attr-defined]
-        self.next_peer(self.server).accept()
-        self.assertEqual(len(results), 1)
-        self.successResultOf(client.when_connected())
-
     def test_cancelled(self) -> None:
         """Cancelling ends the wait, and nobody else's."""
         client = self.make_client()
