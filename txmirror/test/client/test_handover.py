@@ -265,7 +265,7 @@ class LeavingTests(ClientTestCase):
         self.assert_nothing_left()
 
     def test_idle(self) -> None:
-        """The connection is closed, and the session lives on."""
+        """The connection is closed, and the session lives on (I4)."""
         left = self.client.leave()
         self.settle()
         if self.peer.packets:
