@@ -164,7 +164,8 @@ class Feed:
             return result
 
         call = self._asker.call(AddWatchRequest(full, recursive), path, _decode_added, on_reply=answered)
-        answer = call.waited_for().addBoth(done)
+        answer = call.waited_for()
+        answer.addBoth(done)
         self._asker.submit(call)
         return answer
 
