@@ -15,6 +15,7 @@ from txmirror.errors import (
     ReconfigDisabledException,
     ReconfigInProgressException,
     UnimplementedException,
+    ZooKeeperException,
 )
 from txmirror.interfaces import IEnsemble
 from txmirror.test.client.peer import STAT, ClientTestCase, ignore
@@ -142,6 +143,15 @@ class ReadingTests(ClientTestCase):
         read = client.get_config()
         peer.answer(GetDataRequest, GetDataResponse(None, STAT))
         self.assertEqual(self.successResultOf(read), (EnsembleConfig(0, {}), STAT))
+
+    def test_garbage_at_the_server(self) -> None:
+        """What is no configuration fails its request alone, and is quoted."""
+        client, peer = self.make_connected()
+        read, other = client.get_config(), client.get("/a")
+        peer.answer(GetDataRequest, GetDataResponse(b"server.x=1", STAT))
+        self.assertIn("'server.x=1'", str(self.failureResultOf(read, ZooKeeperException).value))
+        peer.answer(GetDataRequest, GetDataResponse(b"", STAT))
+        self.successResultOf(other)
 
 
 class ChangingTests(ClientTestCase):

@@ -15,6 +15,7 @@ from txmirror.test.client.peer import PASSWORD, SESSION, STAT, ClientTestCase, P
 from txmirror.types import SessionEvent, SessionState, SessionTicket
 from txmirror.wire import (
     CloseSessionRequest,
+    CreateRequest,
     DeleteRequest,
     ExistsRequest,
     GetDataRequest,
@@ -76,6 +77,12 @@ class TicketTests(SynchronousTestCase):
     def test_is_a_value(self) -> None:
         """Tickets cannot be changed."""
         self.assertRaises(AttributeError, setattr, TICKET, "zxid", 1)
+
+    def test_numbers_that_are_none(self) -> None:
+        """What Python takes for a number is not yet one of a ticket's; and no session has the number 0."""
+        for text in ("", ".00.1", "0.00.1", "1.00.-1", "1.00.1_0", "1.0 0.1", "1.00.+1", "1.00.1.1", "g.00.1"):
+            error = self.assertRaises(ValueError, SessionTicket.from_text, text)
+            self.assertNotIn("00", str(error))
 
 
 class HoldingTests(ClientTestCase):
@@ -236,6 +243,12 @@ class TakenOverTests(ClientTestCase):
         self.pass_time(5.0)
         self.successResultOf(closed)
         self.assert_nothing_left()
+
+    def test_closed_before_it_began(self) -> None:
+        """A client that was never told to connect leaves the session alone when it is closed."""
+        client = self.make_client(session=SessionTicket(SESSION, PASSWORD, 7))
+        self.successResultOf(client.close())
+        self.assertEqual(self.server.count, 0)
 
 
 class LeavingTests(ClientTestCase):
@@ -426,6 +439,23 @@ class LeavingTests(ClientTestCase):
         self.answer_barrier()
         self.assertEqual(len(order), 2)
         self.assertIs(order[0], SessionState.CLOSED)
+
+    def test_refused(self) -> None:
+        """A server that refuses to answer the last request has answered all before it, and that is what counts."""
+        left = self.client.leave()
+        self.peer.answer(ExistsRequest, err=-127)
+        self.assertEqual(self.successResultOf(left), SessionTicket(SESSION, PASSWORD, 100))
+
+    def test_cancelled_create(self) -> None:
+        """A protected create that was cancelled just before may leave its node to whoever has the session next; it says so."""
+        made = self.client.create("/p/n", protect=True, ephemeral=True)
+        self.peer.take(CreateRequest)
+        ignore(made)
+        made.cancel()
+        left = self.client.leave()
+        self.peer.drop()
+        self.successResultOf(left)
+        self.assertEqual(len([line for line in self.log_lines() if "left behind" in line]), 1)
 
 
 class LeavingElsewhereTests(ClientTestCase):

@@ -15,6 +15,7 @@ from txmirror.errors import (
     NoAuthException,
     NodeExistsException,
     NoNodeException,
+    OperationTimeoutException,
     PathError,
     RequestTooLargeException,
     SessionExpiredException,
@@ -393,6 +394,14 @@ class SessionTests(ProtectedTestCase):
             self.assertEqual(result, [path])
         self.assert_quiet(again)
 
+    def test_persistent_and_not_made(self) -> None:
+        """A persistent one that was not made is not made in the next session: the Deferred fails (E4)."""
+        _, peer, made, _ = self.begin()
+        new = self.new_session(peer)
+        self.answer_look(new)
+        self.failureResultOf(made, SessionExpiredException)
+        self.assert_quiet(new)
+
 
 class CancellingTests(ProtectedTestCase):
     """Nobody wants the node any more: it is deleted as soon as that can be done (H3)."""
@@ -572,6 +581,29 @@ class CancellingTests(ProtectedTestCase):
         if peer.packets:
             peer.answer(GetDataRequest, err=-101)
         self.failureResultOf(waiting, NoNodeException)
+
+    def test_as_the_connection_is_given_up(self) -> None:
+        """Cancelled in the turn in which the server is found silent, it waits for the next connection, and spins no wheels."""
+        client, peer = self.make_connected()
+        peer.answers_pings = False
+        made = client.create("/p/n", b"", protect=True)
+        peer.take(CreateRequest)
+        ignore(made)
+        # The client's own timer, which finds the server silent, and this one are due in the same turn.
+        self.reactor.callLater(S * 2 / 3, lambda: self.reactor.callLater(0, made.cancel))
+        self.pass_time(S * 2 / 3)
+        self.pass_time(1)
+        again = self.server.peer
+        again.accept()
+        self.answer_look(again)
+        self.assert_quiet(again, 1)
+
+    def test_server_gave_up(self) -> None:
+        """A server that timed a create out may have done it all the same: the Deferred fails, and the node is deleted."""
+        _, peer, made, path = self.begin()
+        peer.reply(self.xid, err=-7)
+        self.assertIsNone(self.failureResultOf(made, OperationTimeoutException).value.applied)
+        self.answer_deletion(peer, path)
 
 
 class ClosingTests(ProtectedTestCase):

@@ -15,6 +15,7 @@ from txmirror.test.client.peer import SESSION, STAT, ClientTestCase, Peer, S, Se
 from txmirror.testing import MemoryReactor
 from txmirror.types import SessionEvent, SessionState, SessionTicket
 from txmirror.wire import (
+    CloseSessionRequest,
     DeleteRequest,
     GetDataRequest,
     GetDataResponse,
@@ -358,3 +359,35 @@ class SearchTests(ReadOnlyTestCase):
         self.second.peer.accept()
         ignore(client.set_watches(client.session.zxid, ["/a"]))
         self.assertEqual(self.second.peer.take(SetWatchesRequest)[1].relativeZxid, 70)
+
+    def test_close_while_dialling(self) -> None:
+        """``close()`` while a question's connection is not made yet leaves nothing."""
+        client, peer = self.connect()
+        self.reactor.black_hole("10.0.0.1", 2181)
+        self.reactor.black_hole("10.0.0.2", 2181)
+        self.pass_time(1)
+        closed = client.close()
+        peer.answer(CloseSessionRequest)
+        self.successResultOf(closed)
+        self.assert_nothing_left()
+
+    def test_stopped_while_dialling(self) -> None:
+        """A question that was being dialled when the search ended is forgotten: it never ends a session that can write."""
+        self.reactor.black_hole("10.0.0.1", 2181)
+        client = self.make_client(",".join(server.address for server in (self.second, self.first)), read_only=True)
+        ignore(client.connect())
+        peer = self.second.peer
+        peer.accept(LOCAL, read_only=True)
+        self.pass_time(0.5)
+        peer.drop()
+        again = self.next_peer(self.second)
+        again.accept()
+        self.first.mode = self.second.mode = b"rw"
+        asked = len(self.asked())
+        self.pass_time(60)
+        self.assertEqual((len(self.asked()) - asked, again.lost), (0, False))
+
+    def test_no_ticket(self) -> None:
+        """A session of a server that can only be read is nothing that can be handed over (A10)."""
+        client, _ = self.connect()
+        self.assertIsNone(client.session_ticket)

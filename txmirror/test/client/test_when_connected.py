@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import CancelledError, Deferred
 
-from txmirror.errors import ClosingException
+from txmirror.errors import ClosingException, ConnectionLossException
 from txmirror.test.client.peer import ClientTestCase, S, hang_up
 from txmirror.types import SessionEvent, SessionState, WatchedEvent
 
@@ -117,3 +117,13 @@ class WhenConnectedTests(ClientTestCase):
         self.assertEqual(len(self.server.peer.packets), 1)
         for each in asked:
             each.addErrback(lambda failure: failure.trap(ClosingException))
+
+    def test_unresolved_names(self) -> None:
+        """Names that cannot be resolved fail those who asked to connect; who waits for the next session goes on waiting."""
+        client = self.make_client("nowhere.example:2181")
+        waiting = client.when_connected()
+        self.keep(waiting)
+        connecting = client.connect()
+        self.pass_time(1)
+        self.failureResultOf(connecting, ConnectionLossException)
+        self.assertNoResult(waiting)
