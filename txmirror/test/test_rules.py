@@ -16,9 +16,6 @@ from twisted.trial.unittest import SynchronousTestCase
 import txmirror.test
 from txmirror.test.test_examples import find_examples
 
-#: Rules about what is not built yet: no test can name them. A rule leaves this list with its first test.
-_WAITING: tuple[str, ...] = ()
-
 _LISTED = re.compile(r"^(Rule \d+|[A-IM]\d+)$", re.MULTILINE)
 #: How docstrings cite: the rules of a session and of a mirrored node at their beginning, the others in brackets.
 _CITED = re.compile(r"^(Rule \d+|M\d+)\b|\(([A-I]\d+(?:,\s+[A-I]\d+)*)\)")
@@ -51,20 +48,14 @@ class RuleTests(SynchronousTestCase):
         self.cited = {place: cited_in(docstring) for place, docstring in docstrings()}
 
     def test_each_has_a_test(self) -> None:
-        """Every rule but those that wait for what they are about is cited by a test."""
+        """Every rule is cited by a test."""
         cited = set[str]().union(*self.cited.values())
-        self.assertEqual(sorted(self.rules - cited - set(_WAITING)), [])
+        self.assertEqual(sorted(self.rules - cited), [])
 
     def test_each_citation(self) -> None:
         """Every rule that a test cites is in the document."""
         unknown = {place: rules - self.rules for place, rules in self.cited.items() if rules - self.rules}
         self.assertEqual(unknown, {})
-
-    def test_waiting(self) -> None:
-        """What is said to wait is in the document, and has no test yet."""
-        cited = set[str]().union(*self.cited.values())
-        self.assertEqual(set(_WAITING) - self.rules, set())
-        self.assertEqual(set(_WAITING) & cited, set())
 
 
 class CitationTests(SynchronousTestCase):
