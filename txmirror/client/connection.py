@@ -252,13 +252,15 @@ class Connection(TwistedProtocol):
         if self.handshaken_at is None:
             self._deliver_handshake(frame)
             return
-        oversized = isinstance(frame, OversizedFrame)
-        cursor = Cursor(frame.head if isinstance(frame, OversizedFrame) else frame)
+        oversize: int | None = None
+        if isinstance(frame, OversizedFrame):
+            frame, oversize = frame
+        cursor = Cursor(frame)
         header = ReplyHeader.decode(cursor)
         xid = header.xid
         if xid > 0:
-            self._deliver_reply(header, cursor, frame.length if isinstance(frame, OversizedFrame) else None)
-        elif oversized:
+            self._deliver_reply(header, cursor, oversize)
+        elif oversize is not None:
             raise ProtocolError(f"a packet with xid {xid} is longer than any has reason to be")
         elif xid == EVENT_XID:
             self._deliver_event(header, cursor)
