@@ -4,7 +4,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-TLS = ["twisted[tls]>=24.7"]
+TLS = ["twisted[tls]>=24.7", "service-identity>=23.1"]
 SASL = ["pure-sasl>=0.6"]
 TEST = ["kazoo>=2.9", "hypothesis>=6.100", *TLS, *SASL]
 # Lint's and mypy's rules change from release to release: they move when we move them.

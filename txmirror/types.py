@@ -162,12 +162,22 @@ _TICKET = re.compile(r"([0-9a-f]{1,16})\.((?:[0-9a-f]{2})*)\.([0-9a-f]{1,16})")
 
 @attrs.frozen
 class SessionTicket:
-    """What a client needs to take a session over from another. Whoever has it has the session: it is a secret."""
+    """What a client needs to take a session over from another. Whoever has it has the session: it is a secret.
+
+    :raises ValueError: a number is out of range.
+    :raises TypeError: the password is not bytes.
+    """
 
     session_id: int
     password: bytes = attrs.field(repr=False)
     zxid: int
     """The transaction up to which the data was seen: the session goes on only with servers that have come so far."""
+
+    def __attrs_post_init__(self) -> None:
+        if not (-(2**63) <= self.session_id < 2**63 and self.session_id and 0 <= self.zxid < 2**63):
+            raise ValueError("a session's id is a number of 64 bits and not 0, its zxid one of 63")
+        if not isinstance(self.password, bytes):
+            raise TypeError("a session's password is bytes")
 
     def to_text(self) -> str:
         """Write it down in one word, for another process. The word is as secret."""

@@ -39,6 +39,8 @@ ALWAYS_KNOWN = frozenset(
         Operation.CLOSE_SESSION,
     }
 )
+#: What changes something.
+_WRITES = frozenset({Operation.CREATE2, Operation.CREATE_CONTAINER, Operation.CREATE_TTL, Operation.RECONFIG})
 #: What a server answers that does not know an operation, or has it disabled.
 _CANNOT = frozenset({UnimplementedException.code, ReconfigDisabledException.code})
 #: How often a server has to hang up on an operation.
@@ -80,14 +82,15 @@ class Abilities:
 
         return note
 
-    def disconnected(self, oldest: Call[Any] | None, hung_up: bool) -> None:
+    def disconnected(self, oldest: Call[Any] | None, closed: bool, in_order: bool) -> None:
         """Note how the connection ended; where that shows that the server does not know an operation, its request fails so.
 
         :param oldest: what the server had to answer next.
-        :param hung_up: whether the server ended it.
+        :param closed: whether the server ended it, or the network.
+        :param in_order: whether it was certainly the server. Of a write it has to be.
         """
-        suspect = oldest.operation if oldest is not None and hung_up else None
-        if suspect in ALWAYS_KNOWN:
+        suspect = oldest.operation if oldest is not None and closed else None
+        if suspect in ALWAYS_KNOWN or (suspect in _WRITES and not in_order):
             suspect = None
         for server, operation in list(self._hung_up):
             # It may come back as a newer one: so it is asked once more.
@@ -104,4 +107,7 @@ class Abilities:
                 server=str(self.server),
                 operation=suspect.name,
             )
-            oldest.fail(UnimplementedException(path=oldest.path))
+            error = UnimplementedException(path=oldest.path)
+            # It is all but certain, and no more.
+            error.applied = None
+            oldest.fail(error)

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+from txmirror.client.arguments import check_optional
 from txmirror.client.asking import Asker
 from txmirror.client.feed import Feed
 from txmirror.client.limits import Limits
@@ -21,7 +22,7 @@ from txmirror.client.sasl import DigestMD5
 from txmirror.client.servers import parse_servers
 from txmirror.client.sessions import Sessions
 from txmirror.client.tls import TLS
-from txmirror.client.transactions import BatchedReads, Transaction, check_bytes
+from txmirror.client.transactions import BatchedReads, Transaction
 from txmirror.interfaces import (
     IBatchedReads,
     IHolding,
@@ -33,6 +34,9 @@ from txmirror.interfaces import (
     IZooKeeperClient,
 )
 from txmirror.types import SessionTicket
+
+#: The longest session timeout that can be asked for, in seconds: milliseconds of 31 bits.
+_LONGEST_TIMEOUT = (2**31 - 1) / 1000
 
 
 @implementer(IZooKeeperClient, ISessionHolder, IServerAbilities, ITransactions, IBatchedReads, IHolding)
@@ -71,8 +75,14 @@ class ZooKeeperClient(NodeOperations, Feed, Queries, BatchedReads):
         random: Random | None = None,
         reactor: IReactorTime | None = None,
     ) -> None:
-        if not 0.001 <= session_timeout < 2**31 / 1000:
+        if isinstance(session_timeout, bool) or not isinstance(session_timeout, (int, float)):
+            raise TypeError(f"a session timeout is a number of seconds, not {session_timeout!r:.60}")
+        if not 0.001 <= session_timeout <= _LONGEST_TIMEOUT:
             raise ValueError(f"a session timeout is a number of seconds above 0, not {session_timeout!r}")
+        check_optional("session", session, SessionTicket)
+        check_optional("tls", tls, TLS)
+        check_optional("sasl", sasl, DigestMD5)
+        check_optional("limits", limits, Limits)
         if reactor is None:
             from twisted.internet import reactor as global_reactor
 
@@ -135,7 +145,11 @@ class ZooKeeperClient(NodeOperations, Feed, Queries, BatchedReads):
 
     def add_auth(self, scheme: str, credentials: bytes) -> Deferred[None]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.add_auth`."""
-        return self._sessions.add_auth(scheme, check_bytes(credentials))
+        if not isinstance(scheme, str):
+            raise TypeError(f"a scheme is a str, not {scheme!r:.60}")
+        if not isinstance(credentials, bytes):
+            raise TypeError(f"credentials are bytes, not {type(credentials).__name__}")
+        return self._sessions.add_auth(scheme, credentials)
 
     def server_can(self, method: str) -> bool | None:
         """See :meth:`~txmirror.interfaces.IServerAbilities.server_can`."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IReactorTime, ITCPTransport
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.logger import Logger
@@ -24,6 +24,7 @@ from txmirror.errors import (
     AuthFailedException,
     ClosingException,
     ConnectionLossException,
+    InvalidStateException,
     ProtocolError,
     ReplyTooLargeException,
     SessionClosedRequireSaslAuthException,
@@ -92,6 +93,7 @@ class Connection(TwistedProtocol):
     :ivar answered: whether anything has come at all.
     :ivar full: whether as much is in flight as may be. It is looked at by those who send for others; whoever must send, can.
     :ivar closed_by_peer: whether the other side, or the network, ended it.
+    :ivar closed_in_order: whether it was certainly the other side.
     """
 
     _log = Logger()
@@ -124,6 +126,7 @@ class Connection(TwistedProtocol):
         self.handshaken_at: float | None = None
         self.answered = False
         self.closed_by_peer = False
+        self.closed_in_order = False
         self.heard = 0.0
         self.acknowledged = 0.0
 
@@ -182,6 +185,10 @@ class Connection(TwistedProtocol):
             self._timer.stop()
             cast(ITCPTransport, self.transport).loseConnection()
 
+    def abort(self) -> None:
+        """Break the connection off that was left, and does not end."""
+        cast(ITCPTransport, self.transport).abortConnection()
+
     @property
     def oldest(self) -> Call[Any] | None:
         """Give the request that is to be answered next."""
@@ -223,8 +230,10 @@ class Connection(TwistedProtocol):
         """Tell the owner, who lets what waited fail."""
         self._timer.stop()
         if self._reason is None:
-            self.closed_by_peer = True
             clean = isinstance(reason.value, ConnectionDone)
+            # What TLS complains of is another thing.
+            self.closed_by_peer = clean or isinstance(reason.value, ConnectionLost)
+            self.closed_in_order = clean
             said = str(reason.value).rstrip(".")
             self._reason = ConnectionLossException(
                 "the server closed the connection" if clean else f"the connection broke: {said:.200}"
@@ -288,7 +297,7 @@ class Connection(TwistedProtocol):
             raise ProtocolError(f"a reply has the xid {xid}; the next that is due: {expected}")
         call = self._in_flight.popleft()
         self._bytes_in_flight -= 8 + len(call.body)
-        self.acknowledged = call.sent
+        self.acknowledged = max(self.acknowledged, call.sent)
         if self._metrics is not None:
             size = 4 + (len(cursor.frame) if oversize is None else oversize)
             self._metrics.answered(call.operation.name, self._clock.seconds() - call.sent, err, size)
@@ -296,22 +305,20 @@ class Connection(TwistedProtocol):
             self._owner.replied(zxid)
         refusal: ZooKeeperException | None = None
         result = None
-        if oversize is not None and not err:
-            refusal = ReplyTooLargeException(
-                f"a reply of {oversize} bytes is over the limit", path=call.path, zxid=zxid
-            )
-        elif not err:
-            try:
-                result = call.decode(cursor, zxid)
-                cursor.finish()
-            except ProtocolError as error:
-                call.fail(ProtocolError(f"the reply cannot be read: {error}", path=call.path))
-                raise
-            except ZooKeeperException as error:
-                # The header said that all was well; the record says otherwise, as a transaction's does.
-                refusal = error
-        if call.on_reply is not None:
-            call.on_reply(err, zxid)
+        try:
+            if oversize is not None and not err:
+                message = f"a reply of {oversize} bytes is over the limit"
+                refusal = ReplyTooLargeException(message, path=call.path, zxid=zxid)
+            elif not err:
+                result, refusal = self._read(call, cursor, zxid)
+            if call.on_reply is not None:
+                call.on_reply(err, zxid)
+        except ProtocolError as error:
+            call.fail(ProtocolError(f"the reply cannot be read: {error}", path=call.path))
+            raise
+        except Exception:
+            call.fail(InvalidStateException("the reply could not be taken in", path=call.path))
+            raise
         if err:
             self._refused(call, err, zxid)
         elif refusal is not None:
@@ -320,6 +327,17 @@ class Connection(TwistedProtocol):
             call.succeed(result)
         if self.full:
             self._make_room()
+
+    def _read(self, call: Call[Any], cursor: Cursor, zxid: int) -> tuple[Any, ZooKeeperException | None]:
+        try:
+            result = call.decode(cursor, zxid)
+            cursor.finish()
+        except ProtocolError:
+            raise
+        except ZooKeeperException as error:
+            # The header said that all was well; the record says otherwise, as a transaction's does.
+            return None, error
+        return result, None
 
     def _refused(self, call: Call[Any], err: int, zxid: int) -> None:
         if err in _UNAUTHORISED:

@@ -10,10 +10,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txmirror.client import replies
+from txmirror.client.arguments import check_acl, check_bytes, check_paths, check_version, check_zxid
 from txmirror.client.asking import Asker
 from txmirror.client.calls import decode_nothing
 from txmirror.client.one_shots import OneShots
-from txmirror.client.transactions import check_bytes
 from txmirror.client.watches import WatchSet
 from txmirror.errors import NoWatcherException
 from txmirror.interfaces import IPersistentWatches, IWatchFeed
@@ -99,32 +99,41 @@ class Feed:
 
     def write_create(self, path: str, data: bytes, acl: Sequence[ACL], flags: int) -> Deferred[CreateReply]:
         """See :meth:`~txmirror.interfaces.IWatchFeed.write_create`."""
+        if not 0 <= flags < 4:
+            raise ValueError(
+                f"a node is made persistent or ephemeral here, with or without a sequence, not by the flags {flags!r}"
+            )
         sequence = bool(flags & CreateFlag.SEQUENCE)
-        request = Create2Request(self._asker.valid(path, sequence=sequence), check_bytes(data), tuple(acl), flags)
+        request = Create2Request(self._asker.valid(path, sequence=sequence), check_bytes(data), check_acl(acl), flags)
         return self._asker.ask(request, path, self._decode_created)
 
     def write_data(self, path: str, data: bytes, version: int) -> Deferred[StatReply]:
         """See :meth:`~txmirror.interfaces.IWatchFeed.write_data`."""
         return self._asker.ask(
-            SetDataRequest(self._asker.valid(path), check_bytes(data), version), path, replies.decode_stat_reply
+            SetDataRequest(self._asker.valid(path), check_bytes(data), check_version(version)),
+            path,
+            replies.decode_stat_reply,
         )
 
     def write_delete(self, path: str, version: int) -> Deferred[int]:
         """See :meth:`~txmirror.interfaces.IWatchFeed.write_delete`."""
-        return self._asker.ask(DeleteRequest(self._asker.valid(path), version), path, replies.decode_zxid)
+        return self._asker.ask(
+            DeleteRequest(self._asker.valid(path), check_version(version)), path, replies.decode_zxid
+        )
 
     def set_watches(
         self, zxid: int, data: Iterable[str] = (), exist: Iterable[str] = (), children: Iterable[str] = ()
     ) -> Deferred[None]:
         """See :meth:`~txmirror.interfaces.IWatchFeed.set_watches`."""
         watches = WatchSet()
-        watches.data = {self._asker.valid(path): [] for path in data}
-        watches.exist = {self._asker.valid(path): [] for path in exist}
-        watches.child = {self._asker.valid(path): [] for path in children}
-        return self._sessions.set_watches(zxid, watches)
+        watches.data = {self._asker.valid(path): [] for path in check_paths(data)}
+        watches.exist = {self._asker.valid(path): [] for path in check_paths(exist)}
+        watches.child = {self._asker.valid(path): [] for path in check_paths(children)}
+        return self._sessions.set_watches(check_zxid(zxid), watches)
 
     def remove_watches(self, path: str, kind: WatchKind) -> Deferred[None]:
         """See :meth:`~txmirror.interfaces.IWatchFeed.remove_watches`."""
+        kind = WatchKind(kind)
         full = self._asker.valid(path)
         watches = self._sessions.watches
         if full in watches.lasting and kind is not WatchKind.ANY:
@@ -144,7 +153,11 @@ class Feed:
 
     def add_watch(self, path: str, listener: _Listener | None = None, *, recursive: bool = False) -> Deferred[None]:
         """See :meth:`~txmirror.interfaces.IPersistentWatches.add_watch`."""
+        if listener is not None and not callable(listener):
+            raise TypeError(f"a listener is called, and {listener!r:.60} cannot be")
+        hash(listener)
         full = self._asker.valid(path)
+        recursive = bool(recursive)
         lasting = self._sessions.watches.lasting
         watch = lasting.ask(full, recursive)
 
@@ -172,7 +185,7 @@ class Feed:
     def check_watches(self, path: str, kind: WatchKind) -> Deferred[bool]:
         """See :meth:`~txmirror.interfaces.IPersistentWatches.check_watches`."""
         full = self._asker.valid(path)
-        answer = self._asker.ask(CheckWatchesRequest(full, kind), path, _decode_yes)
+        answer = self._asker.ask(CheckWatchesRequest(full, WatchKind(kind)), path, _decode_yes)
         return answer.addErrback(_decode_no)
 
     def _decode_created(self, cursor: Cursor, zxid: int) -> CreateReply:

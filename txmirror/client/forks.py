@@ -1,7 +1,7 @@
 """Whether a process is still the one in which a client began to connect.
 
 A forked child has its parent's socket, and its parent's epoll object with it: what the child does with them is done to the
-parent. So a client does nothing in a child but say so.
+parent. So whatever a client is asked for in a child fails, and says so. (The child must not run the parent's reactor either.)
 """
 
 from __future__ import annotations

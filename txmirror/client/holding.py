@@ -7,6 +7,7 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from txmirror.client.waiters import fire_all
 from txmirror.timers import Timer
 
 
@@ -35,8 +36,7 @@ class Holding:
         """Tell everybody now: the session has ended."""
         self._timer.stop()
         holders, self._holders = self._holders, {}
-        for holder in holders:
-            holder.callback(None)
+        fire_all(holders, None)
 
     def _check(self) -> None:
         left = self._safe_until() - self._clock.seconds()

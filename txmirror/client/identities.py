@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txmirror.client.waiters import fail_all, fire_all
 from txmirror.errors import AuthFailedException, ZooKeeperException
 from txmirror.wire import AuthRequest
 
@@ -42,15 +43,13 @@ class Identities:
         """Fail whoever waits, and forget everything."""
         waiting, self._waiters = self._waiters, {}
         for waiters in waiting.values():
-            for waiter in waiters:
-                waiter.errback(make_error())
+            fail_all(waiters, make_error)
 
     def _accepted(self, _: None, request: AuthRequest) -> None:
         waiters = self._waiters.get(request)
         if waiters:
             self._waiters[request] = []
-            for waiter in waiters:
-                waiter.callback(None)
+            fire_all(waiters, None)
 
     def _refused(self, failure: Failure, request: AuthRequest) -> None:
         if not isinstance(failure.value, AuthFailedException):

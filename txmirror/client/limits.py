@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import attrs
 
 from txmirror.wire import DEFAULT_MAX_REPLY, DEFAULT_MAX_REQUEST
@@ -9,7 +11,10 @@ from txmirror.wire import DEFAULT_MAX_REPLY, DEFAULT_MAX_REQUEST
 
 @attrs.frozen
 class Limits:
-    """What a client allows itself. Times are in seconds, sizes in bytes."""
+    """What a client allows itself. Times are in seconds, sizes in bytes.
+
+    :raises ValueError: one of them is not above 0; the message names it.
+    """
 
     max_request: int = DEFAULT_MAX_REQUEST
     """The longest request; the server closes the connection on one that is over its own limit (``jute.maxbuffer``)."""
@@ -30,6 +35,11 @@ class Limits:
     attempt_time: float = 4.0
     """The longest that one attempt (connect and handshake) may take; it is never more than a third of the session
     timeout, so that a server that does not answer does not cost the session."""
+
+    def __attrs_post_init__(self) -> None:
+        for name, value in attrs.asdict(self).items():
+            if not (isinstance(value, (int, float)) and 0 < value < math.inf):
+                raise ValueError(f"the limit {name} is a number above 0, not {value!r}")
 
     def attempt(self, session_timeout: float) -> float:
         """Give the time that one attempt may take."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from twisted.logger import Logger
@@ -26,30 +25,30 @@ class GuardedMetrics:
 
     def sent(self, operation: str, size: int) -> None:
         """See :class:`~txmirror.interfaces.IMetrics`."""
-        self._call(self._metrics.sent, operation, size)
+        self._call("sent", operation, size)
 
     def answered(self, operation: str, seconds: float, error: int, size: int) -> None:
         """See :class:`~txmirror.interfaces.IMetrics`."""
-        self._call(self._metrics.answered, operation, seconds, error, size)
+        self._call("answered", operation, seconds, error, size)
 
     def lost(self, operation: str, seconds: float) -> None:
         """See :class:`~txmirror.interfaces.IMetrics`."""
-        self._call(self._metrics.lost, operation, seconds)
+        self._call("lost", operation, seconds)
 
     def received(self, size: int) -> None:
         """See :class:`~txmirror.interfaces.IMetrics`."""
-        self._call(self._metrics.received, size)
+        self._call("received", size)
 
     def connected(self, event: SessionEvent) -> None:
         """See :class:`~txmirror.interfaces.IMetrics`."""
-        self._call(self._metrics.connected, event)
+        self._call("connected", event)
 
     def disconnected(self, event: SessionEvent) -> None:
         """See :class:`~txmirror.interfaces.IMetrics`."""
-        self._call(self._metrics.disconnected, event)
+        self._call("disconnected", event)
 
-    def _call(self, function: Callable[..., object], *arguments: Any) -> None:
+    def _call(self, name: str, *arguments: Any) -> None:
         try:
-            function(*arguments)
+            getattr(self._metrics, name)(*arguments)
         except Exception:
             self._log.failure("The metrics {metrics} failed.", metrics=self._metrics)

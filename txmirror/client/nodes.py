@@ -11,11 +11,11 @@ from zope.interface import implementer
 
 from txmirror import paths
 from txmirror.client import replies
+from txmirror.client.arguments import check_acl, check_bytes, check_version
 from txmirror.client.asking import Asker
 from txmirror.client.calls import decode_nothing
 from txmirror.client.one_shots import OneShots
 from txmirror.client.protection import ProtectedCreate, protected
-from txmirror.client.transactions import check_bytes
 from txmirror.interfaces import ICreateModes
 from txmirror.types import ACL, OPEN_ACL, WatchedEvent, ZnodeStat
 from txmirror.wire import (
@@ -69,18 +69,19 @@ class NodeOperations:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.create`."""
         flags = (CreateFlag.EPHEMERAL if ephemeral else 0) | (CreateFlag.SEQUENCE if sequence else 0)
         check_bytes(data)
+        entries = check_acl(acl)
 
         def send(path: str) -> Deferred[str]:
-            request = CreateRequest(self._asker.valid(path, sequence=sequence), data, tuple(acl), flags)
+            request = CreateRequest(self._asker.valid(path, sequence=sequence), data, entries, flags)
             return self._asker.ask(request, path, self._decode_path)
 
-        if not protect:
+        if not protect or path == "/":
             return send(path)
         return self._protect(path, sequence, ephemeral, send, lambda path, stat: path)
 
     def delete(self, path: str, version: int = -1) -> Deferred[None]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.delete`."""
-        return self._asker.ask(DeleteRequest(self._asker.valid(path), version), path, decode_nothing)
+        return self._asker.ask(DeleteRequest(self._asker.valid(path), check_version(version)), path, decode_nothing)
 
     def exists(self, path: str) -> Deferred[ZnodeStat | None]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.exists`."""
@@ -123,7 +124,9 @@ class NodeOperations:
     def set(self, path: str, data: bytes, version: int = -1) -> Deferred[ZnodeStat]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.set`."""
         return self._asker.ask(
-            SetDataRequest(self._asker.valid(path), check_bytes(data), version), path, replies.decode_stat
+            SetDataRequest(self._asker.valid(path), check_bytes(data), check_version(version)),
+            path,
+            replies.decode_stat,
         )
 
     def get_acl(self, path: str) -> Deferred[tuple[list[ACL], ZnodeStat]]:
@@ -132,7 +135,9 @@ class NodeOperations:
 
     def set_acl(self, path: str, acl: Sequence[ACL], version: int = -1) -> Deferred[ZnodeStat]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.set_acl`."""
-        return self._asker.ask(SetACLRequest(self._asker.valid(path), tuple(acl), version), path, replies.decode_stat)
+        return self._asker.ask(
+            SetACLRequest(self._asker.valid(path), check_acl(acl), check_version(version)), path, replies.decode_stat
+        )
 
     def sync(self, path: str = "/") -> Deferred[str]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.sync`."""
@@ -153,12 +158,13 @@ class NodeOperations:
         """See :meth:`~txmirror.interfaces.ICreateModes.create_and_stat`."""
         flags = (CreateFlag.EPHEMERAL if ephemeral else 0) | (CreateFlag.SEQUENCE if sequence else 0)
         check_bytes(data)
+        entries = check_acl(acl)
 
         def send(path: str) -> Deferred[tuple[str, ZnodeStat]]:
-            request = Create2Request(self._asker.valid(path, sequence=sequence), data, tuple(acl), flags)
+            request = Create2Request(self._asker.valid(path, sequence=sequence), data, entries, flags)
             return self._asker.ask(request, path, self._decode_path_and_stat)
 
-        if not protect:
+        if not protect or path == "/":
             return send(path)
         return self._protect(path, sequence, ephemeral, send, lambda path, stat: (path, stat))
 
@@ -166,7 +172,9 @@ class NodeOperations:
         self, path: str, data: bytes = b"", acl: Sequence[ACL] = OPEN_ACL
     ) -> Deferred[tuple[str, ZnodeStat]]:
         """See :meth:`~txmirror.interfaces.ICreateModes.create_container`."""
-        request = CreateContainerRequest(self._asker.valid(path), check_bytes(data), tuple(acl), CreateFlag.CONTAINER)
+        request = CreateContainerRequest(
+            self._asker.valid(path), check_bytes(data), check_acl(acl), CreateFlag.CONTAINER
+        )
         return self._asker.ask(request, path, self._decode_path_and_stat)
 
     def create_with_ttl(
@@ -177,7 +185,7 @@ class NodeOperations:
             raise ValueError(f"a time to live is from 0.001 to {_LONGEST_TTL} seconds, not {ttl!r}")
         flags = CreateFlag.TTL_SEQUENCE if sequence else CreateFlag.TTL
         full = self._asker.valid(path, sequence=sequence)
-        request = CreateTTLRequest(full, check_bytes(data), tuple(acl), flags, round(ttl * 1000))
+        request = CreateTTLRequest(full, check_bytes(data), check_acl(acl), flags, round(ttl * 1000))
         return self._asker.ask(request, path, self._decode_path_and_stat)
 
     def _protect(

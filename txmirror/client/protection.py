@@ -22,15 +22,21 @@ from txmirror.errors import (
     AuthFailedException,
     ClosingException,
     ConnectionLossException,
+    InvalidStateException,
     NoNodeException,
     SessionExpiredException,
     ZooKeeperException,
+    ZooServerProblem,
 )
 from txmirror.types import ZnodeStat
 from txmirror.wire import Cursor, DeleteRequest, ExistsRequest, GetChildren2Request, PathResponse, SyncRequest
 
 _T = TypeVar("_T")
 _Ask = Callable[..., "Deferred[Any]"]
+
+
+#: How long to wait before a node is looked for again, if a server is in trouble, in seconds.
+_UNDO_PAUSE = 1.0
 
 
 def protected(path: str, random: Random) -> str:
@@ -152,8 +158,12 @@ class ProtectedCreate(Generic[_T]):
             undone.addErrback(lambda failure: self._log.failure("{path} was left behind.", failure, path=self._path))
 
     async def _delete(self) -> None:
+        trouble = False
         while True:
             try:
+                if trouble:
+                    trouble = False
+                    await self._sessions.pause(_UNDO_PAUSE)
                 await self._sessions.when_connected()
                 if self._ephemeral and self._sessions.session.epoch != self._epoch:
                     return
@@ -162,12 +172,18 @@ class ProtectedCreate(Generic[_T]):
                     await self._asker.insist(DeleteRequest(self._asker.valid(path), -1), path, decode_nothing)
             except (ConnectionLossException, SessionExpiredException):
                 continue
+            except InvalidStateException:
+                return
             except NoNodeException:
                 return
             except (ClosingException, AuthFailedException):
                 if self._sessions.leaving or not self._ephemeral:
                     self._log.warn("{path} may be left behind: its create was given up.", path=self._path)
                 return
+            except ZooServerProblem:
+                # It is in trouble, as when it is throttling requests.
+                trouble = True
+                continue
             except ZooKeeperException as error:
                 self._log.error("{path} was left behind: {reason}.", path=self._path, reason=str(error))
                 return

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from txmirror.client import replies
+from txmirror.client.arguments import check_paths, check_zxid
 from txmirror.client.asking import Asker
 from txmirror.client.one_shots import OneShots
 from txmirror.errors import ZooKeeperException
@@ -87,10 +88,11 @@ class Queries:
         version: int = -1,
     ) -> Deferred[tuple[EnsembleConfig, ZnodeStat]]:
         """See :meth:`~txmirror.interfaces.IEnsemble.reconfig`."""
+        joining, leaving, members = check_paths(joining), list(leaving), check_paths(members)
         if bool(members) is bool(joining or leaving):
             raise ValueError("either servers join or leave, or all members are named anew")
         come, go, all_ = (",".join(map(str, each)) or None for each in (joining, leaving, members))
-        request = ReconfigRequest(come, go, all_, version)
+        request = ReconfigRequest(come, go, all_, check_zxid(version))
         return self._asker.ask(request, _CONFIG, _decode_config)
 
 

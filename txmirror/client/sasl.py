@@ -13,7 +13,14 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from txmirror.client.calls import Call
-from txmirror.errors import AuthFailedException, ClosingException, ConnectionLossException, ZooKeeperException
+from txmirror.errors import (
+    AuthFailedException,
+    ClosingException,
+    ProtocolError,
+    SessionClosedRequireSaslAuthException,
+    ZooKeeperException,
+    ZooServerProblem,
+)
 from txmirror.wire import Cursor, SaslRequest, SaslResponse
 
 
@@ -21,6 +28,7 @@ from txmirror.wire import Cursor, SaslRequest, SaslResponse
 class DigestMD5:
     """A name and a password for the mechanism DIGEST-MD5. It needs ``pip install txmirror[sasl]``.
 
+    :raises ValueError: one of them is no string, or is empty.
     :raises ImportError: the package pure-sasl is missing.
     """
 
@@ -32,6 +40,8 @@ class DigestMD5:
     """What the server calls itself; all ZooKeeper servers use this name."""
 
     def __attrs_post_init__(self) -> None:
+        if not all(isinstance(each, str) and each for each in attrs.astuple(self)):
+            raise ValueError("a name, a password, a service and a host are strings with something in them")
         if importlib.util.find_spec("puresasl") is None:
             raise ImportError("SASL needs the package pure-sasl: pip install 'txmirror[sasl]'")
 
@@ -62,15 +72,20 @@ class Exchange:
     def answer(self, challenge: bytes | None) -> bytes | None:
         """Give what to say next; None if all is said, and the server has proved that it knows the password too.
 
-        :raises AuthFailedException: the server has not, or it says what makes no sense.
+        :raises AuthFailedException: the server has not.
+        :raises ProtocolError: it says what makes no sense.
         """
+        from puresasl import SASLError, SASLProtocolException  # noqa: PLC0415 - an extra
+
         if challenge is None:
             raise AuthFailedException("the server does not do SASL")
         try:
             said: bytes | None = self._mechanism.process(challenge)
+        except (SASLError, SASLProtocolException) as error:
+            raise AuthFailedException(f"SASL failed: {error}") from None
         except Exception as error:
             # pure-sasl raises whatever its parser stumbles over.
-            raise AuthFailedException(f"SASL failed: {type(error).__name__}: {error}") from None
+            raise ProtocolError(f"a SASL challenge cannot be read: {type(error).__name__}: {error}") from None
         if said is None and not self._mechanism.complete:
             raise AuthFailedException("SASL failed: the server's challenge is empty")
         return said
@@ -80,7 +95,8 @@ def prove(credentials: DigestMD5, send: Callable[[Call[Any]], None]) -> Deferred
     """Prove to a server who the client is, as the first thing on a connection.
 
     :param send: sends a request on it.
-    :returns: fails with :exc:`AuthFailedException`, or with :exc:`ConnectionLossException` where it was cut off.
+    :returns: fails with :exc:`AuthFailedException`; or, where it was cut off or the server is in trouble, with another
+        :exc:`ZooServerProblem`.
     """
     return Deferred.fromCoroutine(_prove(Exchange(credentials), send))
 
@@ -93,9 +109,12 @@ async def _prove(exchange: Exchange, send: Callable[[Call[Any]], None]) -> None:
         send(call)
         try:
             word = exchange.answer(await heard)
-        except (AuthFailedException, ClosingException, ConnectionLossException):
+        except (AuthFailedException, ClosingException):
             raise
         except ZooKeeperException as error:
+            if isinstance(error, ZooServerProblem) and not isinstance(error, SessionClosedRequireSaslAuthException):
+                # The server is the trouble, and not who we are.
+                raise
             raise AuthFailedException(f"SASL was refused: {error}") from None
 
 

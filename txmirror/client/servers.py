@@ -108,6 +108,6 @@ def _check_ipv6(host: str, entry: object) -> str:
 
 
 def _check_port(port: str, entry: object) -> int:
-    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise ValueError(f"{entry!r} is no server address: {port!r} is no port from 1 to 65535")
+    if not (port.isascii() and port.isdigit() and len(port) < 9 and 0 < int(port) < 65536):
+        raise ValueError(f"{entry!r:.300} is no server address: {port!r:.60} is no port from 1 to 65535")
     return int(port)

@@ -33,6 +33,7 @@ from txmirror.client.reaching import Wrap
 from txmirror.client.sasl import DigestMD5, prove
 from txmirror.client.servers import Server
 from txmirror.client.states import session_name, step
+from txmirror.client.waiters import Pauses, fail_all, fire_all
 from txmirror.client.watches import SessionWatches, WatchSet
 from txmirror.client.writable import WritableSearch
 from txmirror.errors import (
@@ -119,6 +120,7 @@ class Sessions:
             )
         )
         self._identities = Identities()
+        self._pauses = Pauses(reactor)
         self.watches = SessionWatches(self._end_lasting, limits.max_request)
 
         self.session = SessionEvent(SessionState.CONNECTING, 1 if ticket else 0, 0, self._claims.watch_zxid)
@@ -218,6 +220,10 @@ class Sessions:
         """Be told when nothing may be held on the strength of the session any longer."""
         return self._holding.when_unsafe()
 
+    def pause(self, seconds: float) -> Deferred[None]:
+        """Wait for so many seconds; fails when the client is closed first."""
+        return self._pauses.wait(seconds)
+
     def close(self) -> Deferred[None]:
         """End the session and everything else, within a bounded time."""
         return self._begin_closing(leaving=False).addCallback(lambda _: None)
@@ -304,13 +310,17 @@ class Sessions:
             self._adopt(connection, response)
         else:
             proof = prove(self._sasl, connection.send)
-            proof.addCallbacks(lambda _: self._adopt(connection, response), self._not_proved)
+            proof.addCallbacks(lambda _: self._adopt(connection, response), self._not_proved, errbackArgs=(connection,))
             proof.addErrback(lambda failure: self._log.failure("A session could not begin.", failure=failure))
 
-    def _not_proved(self, failure: Failure) -> None:
-        # Where it was only cut off, the next connection begins anew.
+    def _not_proved(self, failure: Failure, connection: Connection) -> None:
         if isinstance(failure.value, AuthFailedException):
             self.unauthorised(failure.value)
+            return
+        # The next connection begins anew.
+        connection.end(ConnectionLossException(f"SASL broke off: {failure.getErrorMessage()}"))
+        if not isinstance(failure.value, ZooKeeperException):
+            self._log.failure("SASL failed.", failure=failure)
 
     def unauthorised(self, error: ZooKeeperException) -> None:
         """Give up: the servers want to know who we are, and do not believe it."""
@@ -325,6 +335,7 @@ class Sessions:
         self._claims.drop_session()
         connection = self._connection
         self._let_go(SessionState.AUTH_FAILED, lambda path: AuthFailedException(str(refused), path=path))
+        self._pauses.end(lambda: AuthFailedException(str(refused)))
         self._identities.close(lambda: AuthFailedException(str(refused)))
         self._fail_connect_waiters(lambda: AuthFailedException(str(refused)))
         if connection is not None:
@@ -362,8 +373,7 @@ class Sessions:
         for each in self.watches.with_implied(event):
             waiters = self.watches.fire(each)
             lasting = self.watches.lasting
-            for waiter in waiters:
-                waiter.callback(each)
+            fire_all(waiters, each)
             lasting.fire(each)
             self._listeners.tell(each)
 
@@ -376,8 +386,8 @@ class Sessions:
         self._connection = None
         self._attempts.done()
         if stood and not self._finished:
-            self.abilities.disconnected(connection.oldest, connection.closed_by_peer)
             self._suspend(connection, reason)
+            self.abilities.disconnected(connection.oldest, connection.closed_by_peer, connection.closed_in_order)
         connection.fail_pending()
         if self._finished:
             self._gone()
@@ -449,8 +459,7 @@ class Sessions:
             self._metrics.connected(self.session)
         self._tell(self.watches)
         self._end_lasting(ended)
-        for waiter in waiters:
-            waiter.callback(None)
+        fire_all(waiters, None)
 
     def _suspend(self, connection: Connection, reason: Exception) -> None:
         now = self._reactor.seconds()
@@ -534,8 +543,7 @@ class Sessions:
         self._holding.end()
         for call in calls:
             call.fail(make_error(call.path))
-        for waiter in watches.standing.waiters():
-            waiter.errback(make_error(None))
+        fail_all(watches.standing.waiters(), lambda: make_error(None))
 
     def _tell(self, watches: SessionWatches) -> None:
         """Tell the latest step to the feed, and to those whose watches last."""
@@ -566,8 +574,7 @@ class Sessions:
         failed = [waiter for waiter, connects in self._connect_waiters.items() if connects or not connecting]
         for waiter in failed:
             del self._connect_waiters[waiter]
-        for waiter in failed:
-            waiter.errback(make_error())
+        fail_all(failed, make_error)
 
     def _safe_until(self) -> float:
         if self._connection is not None and self._standing:
@@ -614,6 +621,11 @@ class Sessions:
         return done
 
     def _give_up_closing(self) -> None:
+        if self._finished:
+            # TLS waits for the other side's farewell.
+            if self._connection is not None:
+                self._connection.abort()
+            return
         if not self._ending.leaving:
             self._log.warn(
                 "Session {session} could not be ended at a server within {time:g} s. It ends by itself in {timeout:g} s or so.",
@@ -630,7 +642,6 @@ class Sessions:
         self._attempts.stop()
         self._search.stop()
         self._lost_timer.stop()
-        self._ending.stop()
         if self._connection is None:
             self._gone()
         elif abruptly:
@@ -639,6 +650,11 @@ class Sessions:
             self._connection.leave(ClosingException())
 
     def _gone(self) -> None:
+        if self.session.state is SessionState.CLOSED:
+            # Somebody who was told of the disconnection has left or closed.
+            return
+        self._ending.stop()
+        self._pauses.end(lambda: ClosingException(applied=False))
         ticket = self.ticket() if self._ending.leaving else None
         self._claims.drop_session()
         self._let_go(SessionState.CLOSED, lambda path: ClosingException(path=path, applied=False))

@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import service_identity  # noqa: F401 - without it Twisted would check names but roughly
-from OpenSSL import crypto
+from OpenSSL import SSL, crypto
+from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
+from service_identity.pyopenssl import extract_patterns
 from twisted.internet import ssl
+from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.endpoints import wrapClientTLS
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IStreamClientEndpoint
+from twisted.python.failure import Failure
+from zope.interface import implementer
 
 _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
@@ -48,12 +52,47 @@ class TLSEndpoints:
 
     def __call__(self, host: str, endpoint: IStreamClientEndpoint) -> IStreamClientEndpoint:
         """Give the endpoint that speaks TLS with ``host`` over another."""
+        creator: Any = ssl.CertificateOptions(trustRoot=self._trusted, **self._options)
         if self._check_names:
-            creator = ssl.optionsForClientTLS(host, self._trusted, extraCertificateOptions=self._options)
-        else:
-            creator = ssl.CertificateOptions(trustRoot=self._trusted, **self._options)
+            # A name may end in a point, which says that it is whole; in a certificate none does.
+            host = host.rstrip(".")
+            creator = _NameChecker(
+                ssl.optionsForClientTLS(host, self._trusted, extraCertificateOptions=self._options), host
+            )
         wrapped: IStreamClientEndpoint = wrapClientTLS(creator, endpoint)
         return wrapped
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class _NameChecker:
+    """Lets a connection begin only if the server's certificate bears its name.
+
+    Twisted checks that too; but some of its versions let certificates pass that name nobody, or in a way that cannot be read.
+
+    :param creator: makes the connections.
+    :param host: the server's name or address.
+    """
+
+    def __init__(self, creator: Any, host: str) -> None:
+        self._creator = creator
+        self._wanted = (IPAddress_ID if isIPAddress(host) or isIPv6Address(host) else DNS_ID)(host)
+
+    def clientConnectionForTLS(self, tlsProtocol: Any) -> Any:
+        """See ``IOpenSSLClientConnectionCreator``."""
+        connection = self._creator.clientConnectionForTLS(tlsProtocol)
+
+        def verify(_: object, certificate: Any, error: int, depth: int, trusted: int) -> bool:
+            if not trusted or depth:
+                return bool(trusted)
+            try:
+                verify_service_identity(extract_patterns(certificate), [self._wanted], [])
+            except Exception:
+                tlsProtocol.failVerification(Failure())
+                return False
+            return True
+
+        connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, verify)
+        return connection
 
 
 def _read(path: str | Path) -> str:

@@ -8,6 +8,7 @@ from typing import TypeVar
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from txmirror.client.arguments import check_acl, check_bytes, check_paths, check_version
 from txmirror.client.asking import Asker
 from txmirror.errors import (
     ProtocolError,
@@ -63,19 +64,19 @@ class Transaction:
         """See :meth:`~txmirror.interfaces.ITransaction.create`."""
         flags = (CreateFlag.EPHEMERAL if ephemeral else 0) | (CreateFlag.SEQUENCE if sequence else 0)
         full = self._asker.valid(path, sequence=sequence)
-        self._add(path, CreateRequest(full, check_bytes(data), tuple(acl), flags))
+        self._add(path, CreateRequest(full, check_bytes(data), check_acl(acl), flags))
 
     def delete(self, path: str, version: int = -1) -> None:
         """See :meth:`~txmirror.interfaces.ITransaction.delete`."""
-        self._add(path, DeleteRequest(self._asker.valid(path), version))
+        self._add(path, DeleteRequest(self._asker.valid(path), check_version(version)))
 
     def set(self, path: str, data: bytes, version: int = -1) -> None:
         """See :meth:`~txmirror.interfaces.ITransaction.set`."""
-        self._add(path, SetDataRequest(self._asker.valid(path), check_bytes(data), version))
+        self._add(path, SetDataRequest(self._asker.valid(path), check_bytes(data), check_version(version)))
 
     def check(self, path: str, version: int) -> None:
         """See :meth:`~txmirror.interfaces.ITransaction.check`."""
-        self._add(path, CheckVersionRequest(self._asker.valid(path), version))
+        self._add(path, CheckVersionRequest(self._asker.valid(path), check_version(version)))
 
     def commit(self) -> Deferred[list[str | ZnodeStat | None]]:
         """See :meth:`~txmirror.interfaces.ITransaction.commit`. Nothing is sent for a transaction without writes."""
@@ -127,6 +128,7 @@ class BatchedReads:
 
     def get_many(self, paths: Sequence[str]) -> Deferred[list[tuple[bytes, ZnodeStat] | ZooKeeperException]]:
         """See :meth:`~txmirror.interfaces.IBatchedReads.get_many`."""
+        paths = check_paths(paths)
 
         def decode(cursor: Cursor, zxid: int) -> list[tuple[bytes, ZnodeStat] | ZooKeeperException]:
             return [
@@ -140,6 +142,7 @@ class BatchedReads:
 
     def get_children_many(self, paths: Sequence[str]) -> Deferred[list[list[str] | ZooKeeperException]]:
         """See :meth:`~txmirror.interfaces.IBatchedReads.get_children_many`."""
+        paths = check_paths(paths)
 
         def decode(cursor: Cursor, zxid: int) -> list[list[str] | ZooKeeperException]:
             return [
@@ -156,16 +159,6 @@ class BatchedReads:
         decode: Callable[[Cursor, int], list[_T]],
     ) -> Deferred[list[_T]]:
         return self._asker.ask(MultiReadRequest(requests), paths[0], decode) if requests else succeed([])
-
-
-def check_bytes(value: bytes) -> bytes:
-    """Make sure that data is bytes.
-
-    :raises TypeError: it is not.
-    """
-    if not isinstance(value, bytes):
-        raise TypeError(f"data is bytes, not {type(value).__name__}: {value!r:.60}")
-    return value
 
 
 def _answers(cursor: Cursor, paths: Sequence[str]) -> list[tuple[str, object]]:

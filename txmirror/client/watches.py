@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from txmirror import paths
 from txmirror.client.calls import Call, decode_nothing
 from txmirror.client.lasting import LastingWatch, LastingWatches
+from txmirror.client.waiters import fail_all
 from txmirror.errors import ClosingException, ConnectionLossException, exception_for
 from txmirror.types import EventType, WatchedEvent, WatchKind
 from txmirror.wire import SetWatches2Request, SetWatchesRequest
@@ -303,8 +304,7 @@ class SessionWatches:
             self._rearming -= 1
             if err:
                 self.refuse(exception_for(err))
-                for waiter in self.standing.take(self.standing.part(packet)):
-                    waiter.errback(exception_for(err))
+                fail_all(self.standing.take(self.standing.part(packet)), lambda: exception_for(err))
                 if isinstance(packet, SetWatches2Request):
                     lost = {*packet.persistentWatches, *packet.persistentRecursiveWatches}
                     self._tell_ended([watch for watch in self.lasting if watch.path in lost])

@@ -183,4 +183,6 @@ class Cell(Generic[_T]):
         fired = list(waiters)
         waiters.clear()
         for waiter in fired:
-            waiter.callback(None)
+            # Whoever was told before may have let this one go.
+            if not waiter.called:
+                waiter.callback(None)

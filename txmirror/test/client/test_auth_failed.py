@@ -390,7 +390,8 @@ class RefusedTests(SaslTestCase):
             self.assertEqual(self.server.count, count)
 
     def test_garbage(self) -> None:
-        """A challenge that makes no sense is no proof of anything."""
+        """A challenge that makes no sense is no proof of anything: it is answered with nothing sensible, or the connection given
+        up; but it does not say that we are refused."""
         for challenge in (b"\xff\xfe", b"nonsense", b'realm="x"', b'nonce="x",qop="auth-conf"', b"=,=,="):
             client = self.make_sasl()
             connected = client.connect()
@@ -398,11 +399,35 @@ class RefusedTests(SaslTestCase):
             peer.accept()
             peer.answer(SaslRequest, SaslResponse(challenge), zxid=0)
             self.settle()
+            if peer.lost and not connected.called:
+                self.assertIs(client.session.state, SessionState.CONNECTING)
+                self.close_quietly(client, connected)
+                continue
             if not connected.called:
                 # What the client made of it the server refuses.
                 peer.answer(SaslRequest, err=-115, zxid=0)
             self.assert_refused(connected)
             self.assertEqual(peer.packets, [])
+
+    def close_quietly(self, client: ZooKeeperClient, connected: Deferred[None]) -> None:
+        ignore(connected)
+        client.close()
+        self.pass_time(6)
+
+    def test_server_in_trouble(self) -> None:
+        """A server that is only in trouble refuses nobody: another connection is tried (E6)."""
+        for err in (-127, -1, -7):
+            client = self.make_sasl()
+            connected = client.connect()
+            peer = self.server.peer
+            peer.accept()
+            peer.answer(SaslRequest, err=err, zxid=0)
+            self.assertTrue(peer.lost)
+            self.assertNoResult(connected)
+            again = self.next_peer(self.server)
+            again.accept()
+            self.assertEqual(again.operations, [SaslRequest.operation])
+            self.close_quietly(client, connected)
 
     def test_server_knows_no_password(self) -> None:
         """A server that cannot prove that it knows the password too is not trusted."""

@@ -1,12 +1,18 @@
-"""What a client makes of the files that it is to speak TLS with. How it speaks is tested on a real server."""
+"""What a client makes of the files that it is to speak TLS with. How it speaks with ZooKeeper is tested on a real server."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.internet import ssl
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from txmirror.client import TLS, ZooKeeperClient
+from txmirror.client import TLS, Limits, ZooKeeperClient
 from txmirror.test.certificates import Authority
 from txmirror.testing import MemoryReactor
 
@@ -68,3 +74,61 @@ class FileTests(SynchronousTestCase):
     def test_key_alone(self) -> None:
         """A key without a certificate is of no use."""
         self.refused(TLS(self.authority.file, key=self.certificate), str(self.certificate), "no certificate")
+
+
+class NameCheckTests(TestCase):
+    """Servers whose certificate does not say whose it is, though an authority has vouched for it."""
+
+    timeout = 20
+
+    def serve(self, certificate: Path) -> tuple[int, list[bytes], Deferred[None]]:
+        """Listen with a certificate. Give the port, what clients say, and a Deferred for the end of the first connection."""
+        from twisted.internet import reactor
+
+        heard: list[bytes] = []
+        gone: Deferred[None] = Deferred()
+
+        class Listener(Protocol):
+            def dataReceived(self, data: bytes) -> None:
+                heard.append(data)
+                cast(ITCPTransport, self.transport).loseConnection()
+
+            def connectionLost(self, reason: Failure = connectionDone) -> None:
+                if not gone.called:
+                    gone.callback(None)
+
+        pem = certificate.read_text()
+        options = ssl.PrivateCertificate.loadPEM(pem).options()
+        factory = Factory.forProtocol(Listener)
+        factory.noisy = False
+        port: Any = cast(Any, reactor).listenSSL(0, factory, options, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        return port.getHost().port, heard, gone
+
+    async def greeted(self, certificate: Path, host: str) -> bool:
+        """Tell whether a client says anything to such a server."""
+        port, heard, gone = self.serve(certificate)
+        tls = TLS(self.authority.file)
+        client = ZooKeeperClient(f"{host}:{port}", session_timeout=3.0, tls=tls, limits=Limits(close_time=0.2))
+        connected = client.connect()
+        connected.addErrback(lambda _: None)
+        await gone
+        await client.close()
+        return bool(heard)
+
+    def setUp(self) -> None:
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        self.authority = Authority(folder, "authority")
+
+    def test_names(self) -> Deferred[None]:
+        """Only who is named is spoken to: not one that names nobody, nor everybody, nor another."""
+
+        async def test() -> None:
+            self.assertTrue(await self.greeted(self.authority.vouch("good", "localhost"), "localhost"))
+            self.assertFalse(await self.greeted(self.authority.vouch("localhost"), "localhost"))
+            self.assertFalse(await self.greeted(self.authority.vouch("nobody"), "127.0.0.1"))
+            self.assertFalse(await self.greeted(self.authority.vouch("everybody", "*"), "localhost"))
+            self.assertFalse(await self.greeted(self.authority.vouch("other", "zoo.example"), "localhost"))
+
+        return Deferred.fromCoroutine(test())

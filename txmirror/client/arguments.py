@@ -1,0 +1,87 @@
+"""What methods are called with, looked at before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from txmirror.types import ACL
+
+_INT32 = 2**31
+_INT64 = 2**63
+
+
+def check_bytes(value: bytes) -> bytes:
+    """Make sure that data is bytes.
+
+    :raises TypeError: it is not.
+    """
+    if not isinstance(value, bytes):
+        raise TypeError(f"data is bytes, not {type(value).__name__}: {value!r:.60}")
+    return value
+
+
+def check_version(value: int) -> int:
+    """Make sure that a version is one.
+
+    :raises TypeError: it is no number.
+    :raises ValueError: no version is so far from 0: they have 32 bits.
+    """
+    if type(value) is not int:
+        raise TypeError(f"a version is an int, not {value!r:.60}")
+    if not -_INT32 <= value < _INT32:
+        raise ValueError(f"a version has 32 bits, and {value} has more")
+    return value
+
+
+def check_zxid(value: int) -> int:
+    """Make sure that a zxid is one.
+
+    :raises TypeError: it is no number.
+    :raises ValueError: it has more than 64 bits.
+    """
+    if type(value) is not int:
+        raise TypeError(f"a zxid is an int, not {value!r:.60}")
+    if not -_INT64 <= value < _INT64:
+        raise ValueError(f"a zxid has 64 bits, and {value} has more")
+    return value
+
+
+def check_acl(value: Any) -> tuple[ACL, ...]:
+    """Make sure that an access control list is one.
+
+    :raises TypeError: it is none, or an entry is none.
+    :raises ValueError: permissions have more than 32 bits.
+    """
+    if isinstance(value, (str, ACL)) or not isinstance(value, Iterable):
+        raise TypeError(f"an access control list is a list of ACL entries, not {value!r:.60}")
+    return tuple(_check_entry(entry) for entry in value)
+
+
+def check_paths(value: Any) -> list[str]:
+    """Make sure that paths are several.
+
+    :raises TypeError: it is one string, or nothing of the kind.
+    """
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise TypeError(f"paths are a list, not {value!r:.60}")
+    return list(value)
+
+
+def check_optional(name: str, value: Any, kind: type) -> None:
+    """Make sure that an argument is None or of a kind. What it is instead is not shown: it may be a secret.
+
+    :raises TypeError: it is neither.
+    """
+    if value is not None and not isinstance(value, kind):
+        raise TypeError(f"{name} is a {kind.__name__}, not a {type(value).__name__}")
+
+
+def _check_entry(entry: Any) -> ACL:
+    if isinstance(entry, tuple) and len(entry) == 3:
+        permissions, scheme, identity = entry
+        if isinstance(permissions, int) and isinstance(scheme, str) and isinstance(identity, str):
+            if not -_INT32 <= permissions < _INT32:
+                raise ValueError(f"permissions have 32 bits, and {permissions} has more")
+            return ACL(permissions, scheme, identity)
+    raise TypeError(f"an ACL entry is permissions, a scheme and an identity, not {entry!r:.60}")
