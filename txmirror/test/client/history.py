@@ -1,0 +1,152 @@
+"""What an embedded server really did: each change with its transaction, so that what a client was told can be judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from txmirror import paths
+from txmirror.embedded import EmbeddedServer
+from txmirror.types import EventType, WatchedEvent
+
+_TOLD_OF_NODE = (EventType.CREATED, EventType.CHANGED, EventType.DELETED)
+
+
+class Change(NamedTuple):
+    """One thing that a watch may tell of."""
+
+    zxid: int
+    type: EventType
+    path: str
+    data: bytes
+    """What the node then had."""
+    session: int
+    """Whose request it was; 0 for the server's own doing."""
+
+
+class State(NamedTuple):
+    """What there was at a path, if anything was, from a transaction on."""
+
+    zxid: int
+    node: tuple[bytes, int, int, int] | None
+    """Data, czxid, mzxid, and whose ephemeral it is."""
+
+
+class History:
+    """Listens inside a server. It is made before anything is asked of that.
+
+    :ivar changes: all changes, in the order in which the server tells of them.
+    :ivar ended: the sessions that have ended, and why.
+    :ivar lasting: the lasting watches that were set: for whom, on which path, as of which transaction.
+    """
+
+    def __init__(self, server: EmbeddedServer) -> None:
+        self.server = server
+        self.changes: list[Change] = []
+        self.ended: dict[int, str] = {}
+        self.lasting: list[tuple[object, str, int]] = []
+        self._states: dict[str, list[State]] = {}
+        self._children: dict[str, list[tuple[int, frozenset[str] | None]]] = {}
+        self._session = 0
+        database, sessions = server._database, server._sessions
+        self.tree = database.tree
+        watches = database.watches
+        self._before(watches, "created", lambda path, acl, above, zxid: self._moved(EventType.CREATED, path))
+        self._before(watches, "deleted", lambda path, acl, above, zxid: self._moved(EventType.DELETED, path))
+        self._before(watches, "changed", lambda path, acl, zxid: self._note(EventType.CHANGED, path))
+        self._before(watches, "add", lambda path, mode, who: self.lasting.append((who, path, self.tree.zxid)))
+        self._before(sessions, "end", lambda session, reason: self.ended.setdefault(session.id, reason))
+        perform = database.perform
+
+        def performing(operation: int, cursor: Any, caller: Any) -> bytes:
+            self._session = caller.session_id
+            try:
+                return perform(operation, cursor, caller)
+            finally:
+                self._session = 0
+
+        _replace(database, "perform", performing)
+
+    def _before(self, owner: object, name: str, note: Callable[..., object]) -> None:
+        really = getattr(owner, name)
+
+        def noting(*args: Any) -> object:
+            note(*args)
+            return really(*args)
+
+        _replace(owner, name, noting)
+
+    def _moved(self, kind: EventType, path: str) -> None:
+        self._note(kind, path)
+        parent = paths.parent_of(path) or "/"
+        self.changes.append(Change(self.tree.zxid, EventType.CHILD, parent, b"", self._session))
+        for each in (path, parent):
+            node = self.tree.nodes.get(each)
+            names = None if node is None else frozenset(node.children)
+            self._children.setdefault(each, []).append((self.tree.zxid, names))
+
+    def _note(self, kind: EventType, path: str) -> None:
+        node = self.tree.nodes.get(path)
+        data = b"" if node is None else node.data or b""
+        zxid = self.tree.zxid
+        self.changes.append(Change(zxid, kind, path, data, self._session))
+        found = None if node is None else (data, node.czxid, node.mzxid, node.owner)
+        self._states.setdefault(path, []).append(State(zxid, found))
+
+    # What is asked of it.
+
+    def node(self, path: str, zxid: int) -> tuple[bytes, int, int, int] | None:
+        """Give what there was at a path as of a transaction."""
+        return next((state.node for state in reversed(self._states.get(path, [])) if state.zxid <= zxid), None)
+
+    def children(self, path: str, zxid: int) -> frozenset[str] | None:
+        """Give the children's names as of a transaction; None if there was no node."""
+        first = frozenset({"zookeeper"}) if path == "/" else None
+        found = self._children.get(path, [])
+        return next((names for at, names in reversed(found) if at <= zxid), first)
+
+    def moments(self, path: str, since: int, until: int) -> list[int]:
+        """Give the transactions as of which a path may have been read, one for each state of it."""
+        changed = {change.zxid for change in self.changes if change.path == path and since < change.zxid <= until}
+        return [since, *sorted(changed)]
+
+    def of_node(self, path: str, since: int, until: int) -> bool:
+        """Tell whether a node has come, gone, or changed."""
+        return any(
+            change.path == path and change.type in _TOLD_OF_NODE and since < change.zxid <= until
+            for change in reversed(self.changes)
+        )
+
+    def of_children(self, path: str, since: int, until: int) -> bool:
+        """Tell whether a node's children have come or gone, or it has gone itself."""
+        return any(
+            change.path == path and change.type in {EventType.CHILD, EventType.DELETED} and since < change.zxid <= until
+            for change in reversed(self.changes)
+        )
+
+    def for_lasting(self, path: str, recursive: bool, since: int) -> list[WatchedEvent]:
+        """Give all that a lasting watch is owed since a transaction."""
+        return [
+            WatchedEvent(change.type, change.path, change.zxid)
+            for change in self.changes
+            if change.zxid > since and concerns(path, recursive, change.type, change.path)
+        ]
+
+    def with_data(self, data: bytes) -> list[Change]:
+        """Give the changes that wrote this, which is unlike all else that is written."""
+        return [
+            change
+            for change in self.changes
+            if change.data == data and change.type in {EventType.CREATED, EventType.CHANGED}
+        ]
+
+
+def concerns(path: str, recursive: bool, kind: EventType, where: str) -> bool:
+    """Tell whether a lasting watch tells of an event."""
+    if not recursive:
+        return where == path
+    return kind is not EventType.CHILD and (where == path or where.startswith(path.rstrip("/") + "/"))
+
+
+def _replace(owner: object, name: str, function: Callable[..., object]) -> None:
+    setattr(owner, name, function)
