@@ -15,14 +15,15 @@ from txmirror.test.client.contract import (
     ContractServer,
     ReconnectionContract,
 )
+from txmirror.test.client.contract_abilities import AbilityContract, LastingAbsenceContract, LastingWatchContract
 from txmirror.testing import FaultProxy
 
 
 class Embedded:
     """An embedded server of one test's own, behind a proxy."""
 
-    def __init__(self, reactor: Any) -> None:
-        self.server = EmbeddedServer(reactor)
+    def __init__(self, reactor: Any, **options: Any) -> None:
+        self.server = EmbeddedServer(reactor, **options)
         host: Any = self.server.listen().getHost()
         self._proxy = FaultProxy(host.port, reactor=reactor)
 
@@ -63,3 +64,15 @@ class EmbeddedServerTests(ClientContract, ReconnectionContract, AbsenceContract,
 
     def make_client(self, servers: str, session_timeout: float) -> ZooKeeperClient:
         return ZooKeeperClient(servers, session_timeout=session_timeout)
+
+
+class EmbeddedServerAbilityTests(LastingWatchContract, LastingAbsenceContract, AbilityContract, TestCase):
+    """What is more than the oldest servers can."""
+
+    def start_server(self) -> Deferred[ContractServer]:
+        server = Embedded(self.reactor, ttl_nodes=True, container_check_interval=0.2)
+        self.addCleanup(server.stop)
+        return succeed(server)
+
+    def make_client(self, servers: str, session_timeout: float, **options: Any) -> ZooKeeperClient:
+        return ZooKeeperClient(servers, session_timeout=session_timeout, **options)

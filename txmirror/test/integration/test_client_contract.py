@@ -16,6 +16,7 @@ from txmirror.test.client.contract import (
     ContractServer,
     ReconnectionContract,
 )
+from txmirror.test.client.contract_abilities import AbilityContract, LastingAbsenceContract, LastingWatchContract
 from txmirror.test.zookeeper import ZooKeeperProcess, shared_server
 from txmirror.testing import FaultProxy
 
@@ -93,6 +94,18 @@ class ZooKeeperTests(ClientContract, ReconnectionContract, AbsenceContract, Test
 
     def make_client(self, servers: str, session_timeout: float) -> ZooKeeperClient:
         return ZooKeeperClient(servers, session_timeout=session_timeout)
+
+
+class ZooKeeperAbilityTests(LastingWatchContract, LastingAbsenceContract, AbilityContract, TestCase):
+    """What is more than the oldest servers can."""
+
+    async def start_server(self) -> ContractServer:
+        server = Shared(self.reactor, await deferToThread(shared_server))
+        self.addCleanup(server.stop)
+        return server
+
+    def make_client(self, servers: str, session_timeout: float, **options: Any) -> ZooKeeperClient:
+        return ZooKeeperClient(servers, session_timeout=session_timeout, **options)
 
 
 class CrashTests(ReconnectionContract, TestCase):
