@@ -6,6 +6,7 @@ The rules are those of ``docs/rules.rst``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
@@ -13,7 +14,7 @@ from twisted.internet.task import deferLater
 
 from txmirror.test.client.contract import Recorder, run
 from txmirror.test.integration.faults import FaultCase, Restless
-from txmirror.test.integration.test_faults import BARE_REPLY, HANDSHAKE
+from txmirror.test.integration.test_faults import BARE_REPLY, HANDSHAKE, event_length
 from txmirror.types import EventType, SessionState, WatchedEvent
 from txmirror.wire import Operation
 
@@ -149,6 +150,10 @@ class ProtectedCreateTests(FaultCase):
         self.assertEqual((await self.other.exists(self.root)).cversion, 2)
 
 
+def _connected_again(feed: Recorder, _: object) -> bool:
+    return feed.states.count(SessionState.CONNECTED) == 3
+
+
 class LastingWatchTests(FaultCase):
     """Connections go that carry watches which last."""
 
@@ -163,9 +168,9 @@ class LastingWatchTests(FaultCase):
         path = f"{self.root}/a"
         await self.client.create(path)
         await self.within(self.client.close())
-        # The event of the one-shot watch, and the answer.
-        size = BARE_REPLY + 12 + len(path) + BARE_REPLY
-        for count in range(size + 1):
+        # The event of the one-shot watch comes before the answer.
+        event = event_length(path)
+        for count in (0, event - 1, *range(event, event + BARE_REPLY + 1)):
             client = self.client_of(self.server.address)
             feed, news = Recorder(), Recorder()
             client.add_listener(feed)
@@ -177,7 +182,7 @@ class LastingWatchTests(FaultCase):
             await self.within(feed.when_state(SessionState.SUSPENDED))
             await self.other.set(path, b"%d" % count)
             # For the third time: what is cut off comes behind the handshake's answer.
-            back = feed.when(lambda _, feed=feed: feed.states.count(SessionState.CONNECTED) == 3)
+            back = feed.when(partial(_connected_again, feed))
             struck = self.proxy.cut_after(to_client=HANDSHAKE + count)
             self.proxy.open()
             await self.within(gatherResults([struck, back]))

@@ -1,0 +1,263 @@
+"""The client at servers of other versions than 3.8, and on its way between them, in memory.
+
+The rules are those of ``docs/rules.rst``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from txmirror.client import ZooKeeperClient
+from txmirror.embedded import EmbeddedServer
+from txmirror.embedded.connection import Connections
+from txmirror.embedded.versions import version_named
+from txmirror.errors import ConnectionLossException, UnimplementedException
+from txmirror.test.client.contract import Recorder
+from txmirror.test.client.peer import LongestPauses
+from txmirror.testing import MemoryReactor
+from txmirror.types import EventType, SessionState, WatchedEvent, WatchKind
+
+_T = TypeVar("_T")
+PORT = 2181
+S = 6.0
+
+CREATED, CHANGED, REMOVED = EventType.CREATED, EventType.CHANGED, EventType.PERSISTENT_WATCH_REMOVED
+
+
+class VersionTestCase(SynchronousTestCase):
+    """Clients of embedded servers that listen at 10.0.0.1 and on."""
+
+    def setUp(self) -> None:
+        self.reactor = MemoryReactor()
+        self.reactor.advance(1000.0)
+        self._clients: list[ZooKeeperClient] = []
+        self.addCleanup(self._close)
+
+    def start(self, version: str, host: str = "10.0.0.1") -> EmbeddedServer:
+        """Start a server."""
+        server = EmbeddedServer(self.reactor, version=version)
+        server.listen(PORT, interface=host)
+        self.addCleanup(server.stop)
+        return server
+
+    def start_beside(self, server: EmbeddedServer, version: str, host: str) -> None:
+        """Let a server of another version serve the same data and sessions, as in an ensemble that is being upgraded."""
+        connections = Connections(
+            server._database, server._sessions, version_named(version), lambda: int(self.reactor.seconds() * 1000)
+        )
+        connections.port = PORT
+        self.reactor.listenTCP(PORT, connections, interface=host)
+
+    def connect(self, *hosts: str) -> tuple[ZooKeeperClient, Recorder]:
+        """Make a client that tries servers in this order, and record its feed."""
+        client = ZooKeeperClient(
+            [(host, PORT) for host in hosts or ("10.0.0.1",)],
+            session_timeout=S,
+            random=LongestPauses(),
+            reactor=self.reactor,
+        )
+        self._clients.append(client)
+        feed = Recorder()
+        client.add_listener(feed)
+        self.done(client.connect())
+        return client, feed
+
+    def done(self, deferred: Deferred[_T]) -> _T:
+        """Give what a Deferred has fired with, after all that is due."""
+        self.reactor.settle()
+        return self.successResultOf(deferred)
+
+    def fails(self, exception: type[Exception], deferred: Deferred[Any], seconds: float = 0.0) -> Any:
+        """Give the exception that a Deferred has failed with, after so much time."""
+        self.reactor.pass_time(seconds)
+        return self.failureResultOf(deferred, exception).value
+
+    def _close(self) -> None:
+        closed = [client.close() for client in self._clients]
+        self.reactor.pass_time(5.0)
+        for deferred in closed:
+            self.successResultOf(deferred)
+
+
+class OldServerTests(VersionTestCase):
+    """A 3.4, which ends connections on what it does not know."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.server = self.start("3.4")
+        self.client, self.feed = self.connect()
+
+    def test_lasting_watch(self) -> None:
+        """A lasting watch is refused, at the cost of two connections at most and never of the session (E6)."""
+        self.done(self.client.create("/e", ephemeral=True))
+        session, news = self.client.session_id, Recorder()
+        error = self.fails(UnimplementedException, self.client.add_watch("/a", news), S / 2)
+        self.assertIs(error.applied, False)
+        self.assertLessEqual(self.feed.states.count(SessionState.SUSPENDED), 2)
+        self.assertIs(self.client.server_can("add_watch"), False)
+        self.assertEqual((self.client.session_id, self.client.session.epoch), (session, 1))
+        self.assertEqual(self.client.session.state, SessionState.CONNECTED)
+        stat = self.done(self.client.exists("/e"))
+        assert stat is not None
+        self.assertEqual(stat.ephemeralOwner, session)
+        self.assertEqual(news.told, [])
+
+    def test_one_shot_beside_it(self) -> None:
+        """Watches that the server has go on, and so do those that were asked for beside the one that it refuses."""
+        self.done(self.client.create("/a"))
+        answer, before = self.client.get_and_watch("/a")
+        self.done(answer)
+        refused = self.client.add_watch("/a", recursive=True)
+        beside, watch = self.client.get_children_and_watch("/a")
+        self.fails(UnimplementedException, refused, S / 2)
+        # It was behind the one that ended the connection.
+        self.failureResultOf(beside, ConnectionLossException)
+        self.assertNoResult(watch)
+        beside, watch = self.client.get_children_and_watch("/a")
+        self.done(beside)
+        self.done(self.client.set("/a", b"x"))
+        self.done(self.client.create("/a/b"))
+        self.assertEqual((self.done(before)[:2], self.done(watch)[:2]), ((CHANGED, "/a"), (EventType.CHILD, "/a")))
+
+    def test_everything_newer(self) -> None:
+        """Each method that needs a newer server says so, and the session lives on."""
+        self.done(self.client.create("/a"))
+        session = self.client.session_id
+        for method, ask in (
+            ("create_and_stat", lambda: self.client.create_and_stat("/b")),
+            ("create_container", lambda: self.client.create_container("/b")),
+            ("create_with_ttl", lambda: self.client.create_with_ttl("/b", ttl=1.0)),
+            ("get_many", lambda: self.client.get_many(["/a"])),
+            ("get_children_many", lambda: self.client.get_children_many(["/a"])),
+            ("get_ephemerals", self.client.get_ephemerals),
+            ("count_below", lambda: self.client.count_below("/a")),
+            ("who_am_i", self.client.who_am_i),
+            ("check_watches", lambda: self.client.check_watches("/a", WatchKind.ANY)),
+            ("remove_watches", lambda: self.client.remove_watches("/a", WatchKind.ANY)),
+            ("reconfig", lambda: self.client.reconfig(leaving=[1])),
+        ):
+            asked: Deferred[Any] = ask()
+            self.fails(UnimplementedException, asked, S / 2)
+            self.assertIs(self.client.server_can(method), False, method)
+            self.assertEqual((self.client.session_id, self.client.session.epoch), (session, 1), method)
+            self.done(self.client.set("/a", method.encode()))
+
+    def test_protected(self) -> None:
+        """What needs nothing newer works: a protected create, a transaction, the children with the stat."""
+        path = self.done(self.client.create("/a", protect=True))
+        transaction = self.client.transaction()
+        transaction.set(path, b"x", 0)
+        self.done(transaction.commit())
+        names, stat = self.done(self.client.get_children_and_stat("/"))
+        self.assertIn(path[1:], names)
+        self.assertEqual(stat.numChildren, len(names))
+        self.assertEqual(self.feed.states, [SessionState.CONNECTED])
+
+
+class DowngradeTests(VersionTestCase):
+    """A session with a lasting watch comes from a 3.8 to a 3.4, which serves the same data."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.server = self.start("3.8")
+        self.start_beside(self.server, "3.4", "10.0.0.2")
+        self.client, self.feed = self.connect("10.0.0.1", "10.0.0.2")
+        self.other, _ = self.connect("10.0.0.2")
+        self.done(self.client.create("/a"))
+        self.done(self.client.create("/b"))
+        self.exact, self.recursive = Recorder(), Recorder()
+        self.done(self.client.add_watch("/a", self.exact))
+        self.done(self.client.add_watch("/b", self.recursive, recursive=True))
+
+    def lose(self, host: str) -> None:
+        """Let a server be gone, and give the client the time to try the other."""
+        self.reactor.black_hole(host, PORT)
+        for link in list(self.reactor.links):
+            if link.server_address.host == host:
+                link.cut()
+        self.reactor.pass_time(S / 2)
+
+    def test_lasting_watches_end(self) -> None:
+        """They end there, and say so once; the session goes on, and so do one-shot watches that the server can keep (C4)."""
+        session = self.client.session_id
+        answer, watch = self.client.get_and_watch("/")
+        self.done(answer)
+        self.lose("10.0.0.1")
+        self.reactor.pass_time(S / 2)
+        self.assertEqual((self.client.session_id, self.client.session.epoch), (session, 1))
+        self.assertEqual(self.client.session.state, SessionState.CONNECTED)
+        self.assertEqual(self.exact.events, [WatchedEvent(REMOVED, "/a")])
+        self.assertEqual(self.recursive.events, [WatchedEvent(REMOVED, "/b")])
+        # One that is not for lasting ones stands.
+        self.done(self.client.set("/", b"x"))
+        self.assertEqual(self.done(watch)[:2], (CHANGED, "/"))
+        self.done(self.other.set("/a", b"x"))
+        self.done(self.other.create("/b/c"))
+        self.done(self.client.sync())
+        self.assertEqual((len(self.exact.events), len(self.recursive.events)), (1, 1))
+
+    def test_who_waited_once(self) -> None:
+        """Whoever waits once on the path of a lasting watch that ends still learns of a change, or that nobody will say."""
+        answer, watch = self.client.get_and_watch("/a")
+        self.done(answer)
+        self.lose("10.0.0.1")
+        self.reactor.pass_time(S / 2)
+        self.done(self.other.set("/a", b"x"))
+        self.done(self.client.sync())
+        result: list[Any] = []
+        watch.addBoth(result.append)
+        self.assertEqual(len(result), 1, "nobody ever tells")
+
+    def test_and_back(self) -> None:
+        """Back at the newer server it can be asked for again, in the same session."""
+        session = self.client.session_id
+        self.lose("10.0.0.1")
+        self.reactor.pass_time(S / 2)
+        self.assertIs(self.client.session.state, SessionState.CONNECTED)
+        self.reactor.undo_black_hole("10.0.0.1", PORT)
+        self.lose("10.0.0.2")
+        self.assertEqual(self.client.session_id, session)
+        again = Recorder()
+        self.done(self.client.add_watch("/a", again, recursive=True))
+        self.done(self.client.set("/a", b"x"))
+        self.assertEqual(again.events, [WatchedEvent(CHANGED, "/a")])
+        self.assertIs(self.client.server_can("add_watch"), True)
+
+
+class NewServerTests(VersionTestCase):
+    """A 3.9, whose events say which transaction they are about."""
+
+    def test_zxids(self) -> None:
+        """Events have the zxid of what they tell of, whoever is told; those that were missed have none (D5)."""
+        self.start("3.9")
+        client, feed = self.connect()
+        other, _ = self.connect()
+        news = Recorder()
+        self.done(client.add_watch("/", news, recursive=True))
+        self.done(other.create("/a"))
+        first = self.done(other.exists("/a"))
+        answer, watch = client.get_and_watch("/a")
+        self.done(answer)
+        second = self.done(other.set("/a", b"x"))
+        assert first is not None
+        expected = [WatchedEvent(CREATED, "/a", first.czxid), WatchedEvent(CHANGED, "/a", second.mzxid)]
+        self.assertEqual(news.told, expected)
+        self.assertEqual([event for event in feed.told if isinstance(event, WatchedEvent)], expected)
+        self.assertEqual(self.done(watch), expected[1])
+        # An event says nothing of how far all has been seen.
+        self.assertLess(client.session_ticket.zxid if client.session_ticket else 0, second.mzxid)
+        answer, watch = client.get_and_watch("/a")
+        self.done(answer)
+        self.reactor.black_hole("10.0.0.1", PORT)
+        self.reactor.links[0].cut()
+        self.done(other.set("/a", b"y"))
+        self.assertNoResult(watch)
+        self.reactor.undo_black_hole("10.0.0.1", PORT)
+        self.reactor.pass_time(S / 2)
+        self.assertEqual(self.done(watch), WatchedEvent(CHANGED, "/a", None))
+        self.done(other.set("/a", b"z"))
+        self.assertEqual(news.events[-1], WatchedEvent(CHANGED, "/a"))
+        self.assertEqual(client.session.epoch, 1)
