@@ -11,6 +11,7 @@ import functools
 import hashlib
 import threading
 import time
+from collections.abc import Sequence
 from typing import ClassVar
 
 from txmirror.test.zookeeper import JVM_OPTIONS, ServerFailed, ZooKeeperProcess, free_ports
@@ -26,7 +27,6 @@ _CONFIGURATION = (
     "syncLimit=5",
     "standaloneEnabled=false",
     "reconfigEnabled=true",
-    "readonlymode.enabled=true",
 )
 
 
@@ -60,7 +60,9 @@ class ZooKeeperMember(ZooKeeperProcess):
     _serving_modes: ClassVar[frozenset[str]] = frozenset({"leader", "follower"})
 
     def __init__(self, number: int) -> None:
-        super().__init__((*JVM_OPTIONS, f"-Dzookeeper.DigestAuthenticationProvider.superDigest={_super_digest()}"))
+        # In zoo.cfg the latter would get a prefix, and not be found.
+        superuser = f"-Dzookeeper.DigestAuthenticationProvider.superDigest={_super_digest()}"
+        super().__init__((*JVM_OPTIONS, superuser, "-Dreadonlymode.enabled=true"))
         self.number = number
         quorum_port, election_port = free_ports(2)
         self.server = f"127.0.0.1:{quorum_port}:{election_port}:participant;127.0.0.1:{self.port}"
@@ -75,20 +77,23 @@ class ZooKeeperMember(ZooKeeperProcess):
 class ZooKeeperEnsemble:
     """Servers on loopback that elect a leader, each with a port and a data folder of its own that outlast its restarts.
 
-    They can be reconfigured (by :data:`SUPERUSER`), and serve readers without a quorum. Whoever makes one calls
+    They can be reconfigured (by :data:`SUPERUSER`), and can be made to serve readers without a quorum. Whoever makes one calls
     :meth:`cleanup` in the end.
 
     :param size: how many servers.
+    :param configuration: lines for ``zoo.cfg``, after those that every ensemble here has. Readers are served without a
+        quorum only with ``localSessionsEnabled=true``, by which a session cannot move from one server to another until it
+        has made an ephemeral (with ``localSessionsUpgradingEnabled=true``).
     :ivar members: the servers, to kill, to pause and to start one by one.
     :raises SkipTest: see :func:`txmirror.test.zookeeper.check_available`.
     :raises ServerFailed: it is required and not installed.
     """
 
-    def __init__(self, size: int = 3) -> None:
+    def __init__(self, size: int = 3, configuration: Sequence[str] = ()) -> None:
         self.members = [ZooKeeperMember(number) for number in range(1, size + 1)]
         servers = [f"server.{member.number}={member.server}" for member in self.members]
         for member in self.members:
-            member.configuration += [*_CONFIGURATION, *servers]
+            member.configuration += [*_CONFIGURATION, *configuration, *servers]
 
     @property
     def address(self) -> str:
