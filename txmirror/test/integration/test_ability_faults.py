@@ -6,7 +6,6 @@ The rules are those of ``docs/rules.rst``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
@@ -150,10 +149,6 @@ class ProtectedCreateTests(FaultCase):
         self.assertEqual((await self.other.exists(self.root)).cversion, 2)
 
 
-def _connected_again(feed: Recorder, _: object) -> bool:
-    return feed.states.count(SessionState.CONNECTED) == 3
-
-
 class LastingWatchTests(FaultCase):
     """Connections go that carry watches which last."""
 
@@ -165,39 +160,36 @@ class LastingWatchTests(FaultCase):
         """Wherever the answer to the watches that are set again is cut off, the lasting one stands afterwards, and tells of
         each change once (C4); so does a one-shot on its own path, and what changed meanwhile is told to that (C5, C10).
         """
+        session, news = self.client.session_id, Recorder()
         path = f"{self.root}/a"
         await self.client.create(path)
-        await self.within(self.client.close())
-        # The event of the one-shot watch comes before the answer.
-        event = event_length(path)
-        for count in (0, event - 1, *range(event, event + BARE_REPLY + 1)):
-            client = self.client_of(self.server.address)
-            feed, news = Recorder(), Recorder()
-            client.add_listener(feed)
-            await self.within(client.connect())
-            await self.within(client.add_watch(path, news, recursive=True))
-            answer, watch = client.get_and_watch(path)
+        await self.client.add_watch(path, news, recursive=True)
+        # The event of the one-shot watch, and the answer.
+        size = event_length(path) + BARE_REPLY
+        for count in range(size + 1):
+            answer, watch = self.client.get_and_watch(path)
             await answer
+            suspended = self.feed.when_state(SessionState.SUSPENDED)
             self.proxy.cut()
-            await self.within(feed.when_state(SessionState.SUSPENDED))
+            await self.within(suspended)
             await self.other.set(path, b"%d" % count)
-            # For the third time: what is cut off comes behind the handshake's answer.
-            back = feed.when(partial(_connected_again, feed))
             struck = self.proxy.cut_after(to_client=HANDSHAKE + count)
             self.proxy.open()
-            await self.within(gatherResults([struck, back]))
+            await self.within(struck)
+            await self.connected(2 * count + 3)
             self.assertEqual((await self.within(watch)).type, EventType.CHANGED)
-            await client.sync(path)
+            await self.client.sync(path)
             news.told.clear()
             await self.other.create(f"{path}/{count}")
             await self.other.set(path, b"")
-            await client.sync(path)
+            await self.client.sync(path)
             self.assertEqual(
                 news.told,
                 [WatchedEvent(EventType.CREATED, f"{path}/{count}"), WatchedEvent(EventType.CHANGED, path)],
                 count,
             )
-            await self.within(client.close())
+        self.assertEqual(self.proxy.replies[Operation.SET_WATCHES2], size + 2)
+        self.assert_same_session(session)
 
     @run
     async def test_many_one_shots(self) -> None:
