@@ -33,7 +33,8 @@ class IZooKeeperClient(Interface):
     Requests reach ZooKeeper in the order in which the methods were called. What is asked while there is no connection
     waits for one. Every Deferred may fail with :exc:`~txmirror.errors.ConnectionLossException` (no answer; for a write
     ``applied`` says whether it may have happened), :exc:`~txmirror.errors.SessionExpiredException` (the session that it
-    was asked in has ended first) or :exc:`~txmirror.errors.ClosingException`. Cancelling one abandons the answer: what
+    was asked in has ended first), :exc:`~txmirror.errors.ClosingException`, :exc:`~txmirror.errors.AuthFailedException` (the
+    servers do not let this client in) or, in a forked child, :exc:`~txmirror.errors.InvalidStateException`. Cancelling one abandons the answer: what
     was not sent yet never is; what was sent happens all the same, and disturbs no other's answer.
 
     Paths are checked at the call: :exc:`~txmirror.errors.PathError`, a ``ValueError``.
@@ -56,7 +57,7 @@ class IZooKeeperClient(Interface):
         It may be called at any time, and twice.
 
         :returns: fires when all is gone: socket, timers, waiting Deferreds. It never fails, and takes a bounded time.
-            Cancelling it does nothing.
+            Cancelling ends the wait, and nothing else.
         """
 
     def create(
@@ -190,11 +191,12 @@ class ISessionHolder(Interface):
     def leave() -> Deferred[SessionTicket | None]:
         """Let go of the session without ending it, so that another client, in another process too, can take it over.
 
-        What was asked before is answered first, for as long as a close may take. Then the client is closed as by
-        :meth:`IZooKeeperClient.close`, but that ephemerals and the session stay, until its timeout is over.
+        With a connection, what was asked before is answered first, for as long as a close may take; without one, what waits
+        fails. Then the client is closed as by :meth:`IZooKeeperClient.close`, but that ephemerals and the session stay, until
+        its timeout is over.
 
-        :returns: fires with what ``ZooKeeperClient(session=...)`` takes, or with None if there was no session. It never fails.
-            Cancelling does nothing.
+        :returns: fires with what ``ZooKeeperClient(session=...)`` takes; with None if there was no session, or only one with a
+            read-only server, or if the client was told to close before. Cancelling ends the wait, and nothing else.
         """
 
 

@@ -2,7 +2,8 @@
 
 Servers since 3.5 answer an operation that they do not know, or have disabled, with the error Unimplemented. Older ones close
 the connection. So does a server that goes away: only one that does it twice running, with the same operation as the
-oldest that it owes an answer for, is taken to mean it.
+oldest that it owes an answer for, is taken to mean it. (A connection that merely breaks may be the network's doing: that
+counts for half.)
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ ALWAYS_KNOWN = frozenset(
 _WRITES = frozenset({Operation.CREATE2, Operation.CREATE_CONTAINER, Operation.CREATE_TTL, Operation.RECONFIG})
 #: What a server answers that does not know an operation, or has it disabled.
 _CANNOT = frozenset({UnimplementedException.code, ReconfigDisabledException.code})
-#: How often a server has to hang up on an operation.
-_HANGS_UP = 2
+#: How much it says that a connection was closed, or broke, with an operation unanswered; and how much has to be said.
+_CLOSED, _BROKEN, _HANGS_UP = 2, 1, 4
 
 
 class Abilities:
@@ -95,11 +96,11 @@ class Abilities:
         for server, operation in list(self._hung_up):
             # It may come back as a newer one: so it is asked once more.
             if server == self.server and operation is not suspect:
-                self._hung_up[server, operation] = min(self._hung_up[server, operation], _HANGS_UP - 1)
+                self._hung_up[server, operation] = min(self._hung_up[server, operation], _CLOSED)
         if oldest is None or suspect is None or self.can(suspect) is True:
             return
         key = (self.server, suspect)
-        self._hung_up[key] = self._hung_up.get(key, 0) + 1
+        self._hung_up[key] = self._hung_up.get(key, 0) + (_CLOSED if in_order else _BROKEN)
         if self._hung_up[key] >= _HANGS_UP:
             self._answers[key] = False
             self._log.warn(

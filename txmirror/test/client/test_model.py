@@ -432,11 +432,6 @@ class ClientModel(RuleBasedStateMachine):
             reactor=self.reactor,
         )
         self.client.add_listener(self.heard)
-        # Two answers lost running are taken for a server that does not know the operation: then a write says that it was
-        # not done, which it was, and lasting watches end. Until that is mended, it is shown first that it knows them all.
-        abilities = self.client._sessions.abilities
-        abilities.can = lambda operation: True  # type: ignore[method-assign]
-        abilities.hangs_up = lambda operation: False  # type: ignore[method-assign]
         self.client.connect().addErrback(lambda failure: failure.trap(ClosingException, ConnectionLossException))
 
     def number(self) -> int:
