@@ -75,7 +75,7 @@ class NodeOperations:
             request = CreateRequest(self._asker.valid(path, sequence=sequence), data, entries, flags)
             return self._asker.ask(request, path, self._decode_path)
 
-        if not protect or path == "/":
+        if not protect or (path == "/" and not sequence):
             return send(path)
         return self._protect(path, sequence, ephemeral, send, lambda path, stat: path)
 
@@ -164,7 +164,7 @@ class NodeOperations:
             request = Create2Request(self._asker.valid(path, sequence=sequence), data, entries, flags)
             return self._asker.ask(request, path, self._decode_path_and_stat)
 
-        if not protect or path == "/":
+        if not protect or (path == "/" and not sequence):
             return send(path)
         return self._protect(path, sequence, ephemeral, send, lambda path, stat: (path, stat))
 
