@@ -22,7 +22,7 @@ from txmirror.client.lasting import LastingWatch, LastingWatches
 from txmirror.client.waiters import fail_all
 from txmirror.errors import ClosingException, ConnectionLossException, exception_for
 from txmirror.types import EventType, WatchedEvent, WatchKind
-from txmirror.wire import SetWatches2Request, SetWatchesRequest
+from txmirror.wire import LAST_XID, SetWatches2Request, SetWatchesRequest
 
 _T = TypeVar("_T")
 
@@ -183,8 +183,7 @@ class SessionWatches:
         self._limit = limit
         self.standing = WatchSet()
         self.lasting = LastingWatches()
-        self._arming: list[WatchSet] = []
-        self._abandoned: list[WatchSet] = []
+        self._arming: dict[Call[None], WatchSet] = {}
         self._rearming = 0
         self._refused: BaseException | None = None
 
@@ -206,8 +205,13 @@ class SessionWatches:
         return [event]
 
     def fire(self, event: WatchedEvent) -> _Waiters:
-        """Take out what ``event`` has used up, and give who waited for it."""
-        waiters = [waiter for arming in (*self._arming, *self._abandoned) for waiter in arming.fire(event)]
+        """Take out what ``event`` has used up, and give who waited for it.
+
+        A server deals with one packet after another, and sends the events that it owes for one before it answers it. So of
+        the packets on their way only the one that is answered next can have to do with this event.
+        """
+        arming = self._answered_next()
+        waiters = arming.fire(event) if arming is not None else []
         return waiters + self.standing.fire(event)
 
     def refuse(self, error: BaseException) -> None:
@@ -216,7 +220,7 @@ class SessionWatches:
 
     def forget(self, path: str, waiter: Deferred[WatchedEvent]) -> None:
         """Let somebody go who no longer waits for a watch on ``path``. The watch stays, or comes to stand."""
-        for watches in (self.standing, *self._arming, *self._abandoned):
+        for watches in (self.standing, *self._arming.values()):
             watches.forget(path, waiter)
 
     def rearm(self, send: Callable[[Call[None]], None], zxid: int, lasting_too: bool) -> list[LastingWatch]:
@@ -228,7 +232,8 @@ class SessionWatches:
         """
         self._rearming = 0
         self._refused = None
-        self._abandoned.clear()
+        # Those that nobody waits for were not told that their connection has gone.
+        self._arming = {call: arming for call, arming in self._arming.items() if not call.xid}
         self.lasting.disconnected()
         ended = [] if lasting_too else list(self.lasting)
         for watch in ended:
@@ -280,24 +285,30 @@ class SessionWatches:
         return done
 
     def _bring_over(self, packet: SetWatchesPacket, arming: WatchSet) -> Call[None]:
-        self._arming.append(arming)
-
         def answered(err: int, zxid: int) -> None:
+            del self._arming[call]
             if not err:
                 self.standing.merge(arming)
-            if arming in self._abandoned:
-                self._abandoned.remove(arming)
 
         def done(result: _T) -> _T:
-            self._arming.remove(arming)
-            if isinstance(result, Failure) and isinstance(result.value, CancelledError):
-                # It may be on its way all the same. Events may use it up before its reply comes.
-                self._abandoned.append(arming)
+            # One that is cancelled when it was sent comes to stand all the same, and events may use it up before.
+            if not (call.xid and isinstance(result, Failure) and isinstance(result.value, CancelledError)):
+                self._arming.pop(call, None)
             return result
 
         call = Call(packet, None, decode_nothing, on_reply=answered)
+        self._arming[call] = arming
         call.waited_for().addBoth(done)
         return call
+
+    def _answered_next(self) -> WatchSet | None:
+        """Give the watches of the packet that the server answers next, if it is one of those that are brought over."""
+        sent = [call for call in self._arming if call.xid]
+        if self.rearming or not sent:
+            return None
+        # The numbers of requests begin anew after the last; there are never so many on their way that this could mislead.
+        somewhere = sent[0].xid + LAST_XID // 2
+        return self._arming[min(sent, key=lambda call: (call.xid - somewhere) % LAST_XID)]
 
     def _rearmed_by(self, packet: SetWatchesPacket) -> Callable[[int, int], None]:
         def answered(err: int, zxid: int) -> None:

@@ -26,6 +26,7 @@ from txmirror.test.client.peer import STAT, ClientTestCase, Peer, event, ignore,
 from txmirror.types import EventType, SessionEvent, SessionState, WatchedEvent, WatchKind
 from txmirror.wire import (
     AUTH_XID,
+    LAST_XID,
     ExistsRequest,
     GetChildren2Request,
     GetChildren2Response,
@@ -204,6 +205,7 @@ class BringingOverTests(SynchronousTestCase):
         calls: list[Call[None]] = []
         self.done = self.watches.bring_over(5, make_watches(["/d", "/e"], ["/x"], ["/c"]), calls.append)
         [self.call] = calls
+        self.call.xid = 1
 
     def answer(self, err: int = 0) -> None:
         assert self.call.on_reply is not None
@@ -244,6 +246,88 @@ class BringingOverTests(SynchronousTestCase):
         self.answer()
         self.successResultOf(self.done)
         self.assertEqual(tables(self.watches.standing), (["/e"], [], []))
+
+    def bring_over(self, xid: int) -> tuple[Call[None], Deferred[WatchedEvent]]:
+        """Ask for one more watch on ``/d`` in a packet of its own, and give who waits for it."""
+        waiter: Deferred[WatchedEvent] = Deferred()
+        watches = WatchSet()
+        watches.data["/d"] = [waiter]
+        calls: list[Call[None]] = []
+        ignore(self.watches.bring_over(9, watches, calls.append))
+        [call] = calls
+        call.xid = xid
+        return call, waiter
+
+    def fire(self) -> list[Deferred[WatchedEvent]]:
+        return self.watches.fire(WatchedEvent(EventType.CHANGED, "/d"))
+
+    def test_event_for_the_one_before(self) -> None:
+        """What the server owes for one packet is nothing to those who asked later, as of a later transaction."""
+        call, waiter = self.bring_over(2)
+        self.assertEqual(self.fire(), [])
+        self.assertNoResult(waiter)
+        self.answer()
+        self.assertEqual(self.fire(), [waiter])
+        assert call.on_reply is not None
+        call.on_reply(0, 9)
+        self.assertEqual(tables(self.watches.standing), (["/e"], ["/x"], ["/c"]))
+
+    def test_event_for_the_one_cancelled(self) -> None:
+        """That holds too when nobody waits for the earlier packet any more."""
+        self.done.cancel()
+        self.failureResultOf(self.done, CancelledError)
+        _, waiter = self.bring_over(2)
+        self.assertEqual(self.fire(), [])
+        assert self.call.on_reply is not None
+        self.call.on_reply(0, 1)
+        self.assertEqual(self.fire(), [waiter])
+
+    def test_not_sent(self) -> None:
+        """A packet that waits to be sent is no matter of an event; one that overtakes it is."""
+        _, queued = self.bring_over(0)
+        self.answer()
+        self.fire()
+        _, waiter = self.bring_over(3)
+        self.assertEqual(self.fire(), [waiter])
+        self.assertNoResult(queued)
+
+    def test_cancelled_before_it_was_sent(self) -> None:
+        """Then the next event is for the packet behind it."""
+        self.call.xid = 0
+        self.done.cancel()
+        self.failureResultOf(self.done, CancelledError)
+        _, waiter = self.bring_over(4)
+        self.assertEqual(self.fire(), [waiter])
+
+    def test_numbers_that_wrap(self) -> None:
+        """The packet that was sent first is known by its number, where the numbers have begun anew too."""
+        _, later = self.bring_over(1)
+        self.call.xid = LAST_XID
+        self.assertEqual(self.fire(), [])
+        self.answer()
+        self.assertEqual(self.fire(), [later])
+
+    def test_while_others_are_set_again(self) -> None:
+        """Behind those that are set again on a connection: events are theirs until they are answered."""
+        again: list[Call[None]] = []
+        waiter: Deferred[WatchedEvent] = Deferred()
+        self.answer()
+        self.watches.standing.data["/d"] = [waiter]
+        self.watches.rearm(again.append, 7, True)
+        [first] = again
+        _, later = self.bring_over(3)
+        self.assertEqual(self.fire(), [waiter])
+        assert first.on_reply is not None
+        first.on_reply(0, 9)
+        self.assertEqual(self.fire(), [later])
+
+    def test_cut_off_and_cancelled(self) -> None:
+        """What was cancelled and on its way when the connection went is forgotten with the next connection."""
+        self.done.cancel()
+        self.failureResultOf(self.done, CancelledError)
+        self.watches.rearm(self.fail, 7, True)
+        _, waiter = self.bring_over(2)
+        self.assertEqual(self.fire(), [waiter])
 
 
 class RecordingTests(ClientTestCase):
