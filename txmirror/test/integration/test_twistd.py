@@ -190,18 +190,20 @@ class MainJobTests(TwistdTestCase):
         self.end(twistd)
 
     def test_server_killed(self) -> None:
-        """After SIGKILL and restart of the server the node is there, the same, in the same session; we are back soon."""
+        """After SIGKILL and restart of the server the node is there, the same, in the same session; we are back soon.
+
+        A server that has just begun to listen may take a handshake and never answer it: about one start in ten of 3.8.0
+        does that to a client that comes in its first moments. Such an attempt is given up after S/3.
+        """
         server = self.own_server()
         client = self.kazoo(server.address)
-        twistd = self.register(server.address, 10)
+        twistd = self.register(server.address, 6)
         before = self.wait_registered(client)
         twistd.wait_for(f"Registered {PATH}.")
         server.kill()
         twistd.wait_for("Disconnected from")
         server.start()
-        returned = time.monotonic()
-        wait_for(lambda: twistd.log.count(f"Registered {PATH}.") == 2, f"registered again: {twistd.log}", 2.0)
-        self.assertLess(time.monotonic() - returned, 2.0)
+        wait_for(lambda: twistd.log.count(f"Registered {PATH}.") == 2, f"registered again: {twistd.log}", 6 / 3 + 2)
         after = self.wait_registered(client)
         self.assertEqual((after.czxid, after.mzxid), (before.czxid, before.mzxid))
         self.assertEqual(after.ephemeralOwner, before.ephemeralOwner)
