@@ -1,22 +1,26 @@
 """The protocol's server side on one connection: handshake, requests in, replies and events out.
 
-What a request does is the database's matter, and how long a session lives is the sessions'.
+What a request does is the replica's matter, and how long a session lives is the sessions'. A frame that is held up holds up
+all that came after it.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IAddress, ITCPTransport
+from twisted.internet.interfaces import IAddress, IDelayedCall, ITCPTransport
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txmirror.embedded.acl import Identity, digest_identity
-from txmirror.embedded.database import Database
-from txmirror.embedded.sessions import Session, Sessions
+from txmirror.embedded.faults import Effect, Fault, Faults
+from txmirror.embedded.replica import Replica
+from txmirror.embedded.sessions import Clock, Session, SessionConnection, Sessions
 from txmirror.embedded.traffic import Traffic
 from txmirror.embedded.versions import Version
 from txmirror.embedded.words import Words
@@ -53,8 +57,10 @@ _CONNECTED_STATE = 3
 class Connections(ServerFactory):
     """All connections of a server: they share its data and its sessions.
 
+    :param clock: what time is taken from.
     :param version: what it says that it is, and whose protocol it speaks.
-    :param now: gives the time in milliseconds since the epoch.
+    :param mode: what it says that it is among others: ``standalone``, ``leader`` or ``follower``.
+    :ivar faults: what is to go wrong with requests.
     :ivar live: the connections, the oldest first.
     :ivar port: the TCP port that it listens at, or listened at last.
     :ivar received: how many frames and four-letter words came in.
@@ -63,11 +69,15 @@ class Connections(ServerFactory):
 
     noisy = False
 
-    def __init__(self, database: Database, sessions: Sessions, version: Version, now: Callable[[], int]) -> None:
-        self.database = database
+    def __init__(
+        self, clock: Clock, replica: Replica, sessions: Sessions, version: Version, mode: str = "standalone"
+    ) -> None:
+        self.clock = clock
+        self.replica = replica
         self.sessions = sessions
         self.version = version
-        self.now = now
+        self.mode = mode
+        self.faults = Faults()
         self.live: dict[Connection, None] = {}
         self.port = 0
         self.received = 0
@@ -77,6 +87,10 @@ class Connections(ServerFactory):
 
     def buildProtocol(self, addr: IAddress | None) -> Connection:
         return Connection(self)
+
+    def now(self) -> int:
+        """Give the time in milliseconds since the epoch."""
+        return int(self.clock.seconds() * 1000)
 
     def drop_all(self, reason: str) -> Deferred[None]:
         """Close all connections at once; what was not sent is lost.
@@ -112,12 +126,18 @@ class Connection(Protocol):
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
-        self._database = connections.database
+        self._replica = connections.replica
         self._sessions = connections.sessions
         self._decoder = FrameDecoder(DEFAULT_MAX_REQUEST)
         self._start: bytes | None = b""
         self._session: Session | None = None
         self._closing = False
+        self._inbox: deque[Callable[[], None]] = deque()
+        self._held_up = False
+        self._delay: IDelayedCall | None = None
+        self._reply_lost = False
+        self._unread: bytearray | None = None
+        self._unsent: list[Callable[[], None]] | None = None
         self.identities: list[Identity] = []
         self.peer = ""
         self.traffic = Traffic(connections.now())
@@ -145,6 +165,9 @@ class Connection(Protocol):
         self._connections.removed(self)
 
     def dataReceived(self, data: bytes) -> None:
+        if self._unread is not None:
+            self._unread += data
+            return
         if self._start is not None:
             # What comes first is either a length or a four-letter word.
             self._start += data
@@ -156,20 +179,75 @@ class Connection(Protocol):
         for frame in self._decoder.feed(data):
             if self._closing:
                 return
-            self._receive(frame)
+            if self._held_up:
+                self._inbox.append(partial(self._receive, frame))
+            else:
+                self._receive(frame)
+        if self._session is not None and self._held_up:
+            # Its client was heard from, whenever it gets its answer.
+            self._sessions.touch(self._session)
         if self._decoder.fault is not None and not self._closing:
             self._give_up(str(self._decoder.fault))
+
+    def stall(self, *, incoming: bool = True, outgoing: bool = True) -> None:
+        """Let nothing through any more until :meth:`resume`, neither bytes nor an end that the server makes.
+
+        :param incoming: whether to hold what comes from the client: the server does not hear of it, and its session ends
+            in time.
+        :param outgoing: whether to hold replies and events.
+        """
+        if incoming and self._unread is None:
+            self._unread = bytearray()
+        if outgoing and self._unsent is None:
+            self._unsent = []
+
+    def resume(self) -> None:
+        """Let through what was held, in order, and all that follows."""
+        unsent, self._unsent = self._unsent, None
+        for send in unsent or ():
+            send()
+        unread, self._unread = self._unread, None
+        if unread and not self._closing:
+            self.dataReceived(bytes(unread))
 
     def notify(self, kind: EventType, path: str, zxid: int = -1) -> None:
         event = WatcherEvent(kind, _CONNECTED_STATE, path)
         shown = zxid if self._connections.version.zxid_in_events else -1
         self._send(ReplyHeader(EVENT_XID, shown, 0).encode() + event.encode())
 
-    def drop(self, reason: str) -> None:
-        """Close the connection at once; what was not sent is lost."""
+    def drop(self, reason: str = "it was made to go") -> None:
+        """Close the connection at once; what was not sent is lost. The session lives on for as long as its timeout says.
+
+        :param reason: for the log.
+        """
         self._log.debug("Dropping the connection from {peer}: {reason}", peer=self.peer, reason=reason)
         self._leave()
         self._tcp().abortConnection()
+
+    def expire(self, reason: str) -> None:
+        """Close the connection when this server learns of a transaction that has ended the session."""
+        self._replica.learn(lambda: self.drop(reason))
+
+    def give_way(self, other: SessionConnection) -> None:
+        """Go, if the connection on which the session goes on is at this server too.
+
+        At another server of an ensemble nobody tells this one. Its client learns of it when it next wants something that the
+        leader has to know.
+        """
+        if isinstance(other, Connection) and other._connections is self._connections:
+            self.drop("its session went on elsewhere")
+
+    def _hold_up(self, what: Callable[[], None]) -> Callable[[], None]:
+        """Put something off, and all that comes after it, and give what is to be called when it may be done."""
+        self._inbox.appendleft(what)
+        self._held_up = True
+        return self._go_on
+
+    def _go_on(self) -> None:
+        self._delay = None
+        self._held_up = False
+        while self._inbox and not self._held_up and not self._closing:
+            self._inbox.popleft()()
 
     def _receive(self, frame: bytes | OversizedFrame) -> None:
         self._count_received()
@@ -186,13 +264,17 @@ class Connection(Protocol):
             self._give_up(str(error))
 
     def _shake_hands(self, request: ConnectRequest) -> None:
-        zxid = self._database.tree.zxid
+        zxid = self._replica.tree.zxid
         if request.lastZxidSeen > zxid:
             self._give_up(
                 f"its client has seen transaction {request.lastZxidSeen:#x}, and the last one here is {zxid:#x}"
             )
             return
         if request.sessionId == 0:
+            if self._replica.lagging:
+                # It is a transaction, and this server does not learn of any.
+                self._replica.wait(self._hold_up(partial(self._shake_hands, request)))
+                return
             self._session = self._sessions.open(request.timeOut, self)
         else:
             self._session = self._sessions.resume(request.sessionId, request.passwd, request.timeOut, self)
@@ -203,7 +285,7 @@ class Connection(Protocol):
             self._send(ConnectResponse(0, 0, bytes(16), read_only).encode())
             self._close()
         else:
-            self.traffic.shaken(self._database.tree.zxid, self._connections.now())
+            self.traffic.shaken(self._replica.tree.zxid, self._connections.now())
             self._send(ConnectResponse(self.session_timeout, session.id, session.password, read_only).encode())
 
     def _handle(self, header: RequestHeader, cursor: Cursor, session: Session) -> None:
@@ -218,10 +300,37 @@ class Connection(Protocol):
             self._send(ReplyHeader(header.xid, 0, 0).encode() + SaslResponse(None).encode())
             return
         self._sessions.touch(session)
+        faults = self._connections.faults
+        fault = faults.take(header.type, cursor, session.id) if faults else None
+        if fault is None:
+            self._serve(header, cursor, session)
+        else:
+            self._fail(fault, header, cursor, session)
+
+    def _fail(self, fault: Fault, header: RequestHeader, cursor: Cursor, session: Session) -> None:
+        if fault.effect is Effect.DELAYED:
+            go_on = self._hold_up(partial(self._serve, header, cursor, session))
+            self._delay = self._connections.clock.callLater(fault.delay, go_on)
+        elif fault.effect is Effect.REFUSED:
+            self._reply(header, fault.error)
+        elif fault.effect is Effect.REQUEST_LOST:
+            self._close()
+        else:
+            self._reply_lost = True
+            self._serve(header, cursor, session)
+
+    def _serve(self, header: RequestHeader, cursor: Cursor, session: Session) -> None:
+        if self._replica.is_led(header.type):
+            if self._replica.lagging:
+                self._replica.wait(self._hold_up(partial(self._serve, header, cursor, session)))
+                return
+            if session.connection is not self:
+                self._give_up("its session has moved to another server")
+                return
         if header.type == Operation.PING:
             self._reply(header._replace(xid=PING_XID))
         elif header.type == Operation.CLOSE_SESSION:
-            self._sessions.end(session, "its client closed it")
+            self._sessions.end(session, "its client closed it", self)
             self._reply(header)
             self._close()
         elif header.type in self._connections.version.operations:
@@ -232,7 +341,7 @@ class Connection(Protocol):
 
     def _perform(self, header: RequestHeader, cursor: Cursor) -> None:
         try:
-            body = self._database.perform(header.type, cursor, self)
+            body = self._replica.perform(header.type, cursor, self)
         except MarshallingErrorException as error:
             self._log.warn(
                 "Refusing a request from {peer} (operation {operation}): {reason}",
@@ -267,20 +376,30 @@ class Connection(Protocol):
         self._count_received()
         answer = words.answer(word)
         self._count_sent()
-        self._tcp().write(answer.encode())
+        self._write(answer.encode())
         self._close()
         return True
 
     def _reply(self, header: RequestHeader, error: ZooKeeperException | None = None, body: bytes = b"") -> None:
+        if self._reply_lost:
+            # What was sent before it arrives.
+            self._close()
+            return
         code = (error.code or 0) if error is not None else 0
-        zxid = self._database.tree.zxid
+        zxid = self._replica.tree.zxid
         self.traffic.replied(header.type, header.xid, zxid, self._connections.now())
         self._send(ReplyHeader(header.xid, zxid, code).encode() + body)
 
     def _send(self, body: bytes) -> None:
         if not self._closing:
             self._count_sent()
-            self._tcp().write(encode_frame(body))
+            self._write(encode_frame(body))
+
+    def _write(self, data: bytes) -> None:
+        if self._unsent is None:
+            self._tcp().write(data)
+        else:
+            self._unsent.append(partial(self._tcp().write, data))
 
     def _count_received(self) -> None:
         self.traffic.received += 1
@@ -296,13 +415,20 @@ class Connection(Protocol):
 
     def _close(self) -> None:
         self._leave()
-        self._tcp().loseConnection()
+        if self._unsent is None:
+            self._tcp().loseConnection()
+        else:
+            self._unsent.append(self._tcp().loseConnection)
 
     def _leave(self) -> None:
         self._closing = True
-        self._database.watches.remove_all(self)
-        if self._session is not None and self._session.connection is self:
-            self._session.connection = None
+        self._inbox.clear()
+        if self._delay is not None:
+            self._delay.cancel()
+            self._delay = None
+        self._replica.watches.remove_all(self)
+        if self._session is not None and self in self._session.connections:
+            self._session.connections.remove(self)
 
     def _tcp(self) -> ITCPTransport:
         return cast(ITCPTransport, self.transport)

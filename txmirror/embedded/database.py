@@ -1,48 +1,31 @@
-"""The data and the watches on it, and which request is served by whom.
+"""The data, as the transactions leave it, and who is told of each. Several servers may share it.
 
 Sessions and connections are no matter of this module; whoever asks is a :class:`Caller`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
 
-from txmirror.embedded.reads import Reads
-from txmirror.embedded.requests import Caller, Record
+from txmirror.embedded.requests import Caller
 from txmirror.embedded.transactions import Transaction
 from txmirror.embedded.tree import Tree
 from txmirror.embedded.versions import Version
-from txmirror.embedded.watches import Watches
-from txmirror.embedded.watching import Watching
-from txmirror.errors import MarshallingErrorException, ProtocolError
+from txmirror.embedded.watches import Change
+from txmirror.errors import MarshallingErrorException
 from txmirror.wire import (
-    AddWatchRequest,
     CheckVersionRequest,
-    CheckWatchesRequest,
     Create2Request,
     CreateContainerRequest,
     CreateRequest,
     CreateTTLRequest,
     Cursor,
     DeleteRequest,
-    ExistsRequest,
-    GetACLRequest,
-    GetAllChildrenNumberRequest,
-    GetChildren2Request,
-    GetChildrenRequest,
-    GetDataRequest,
-    GetEphemeralsRequest,
-    MultiReadRequest,
     MultiRequest,
     ReconfigRequest,
-    RemoveWatchesRequest,
     SetACLRequest,
     SetDataRequest,
-    SetWatches2Request,
-    SetWatchesRequest,
-    SyncRequest,
-    WhoAmIRequest,
 )
 
 _WRITES: dict[int, Any] = {
@@ -60,64 +43,63 @@ _WRITES: dict[int, Any] = {
         MultiRequest,
     )
 }
+#: The operations that are transactions.
+WRITES = frozenset(_WRITES)
+
+
+class Follower(Protocol):
+    """What is told of all that happens to the data."""
+
+    def changed(self, changes: Sequence[Change]) -> None:
+        """A transaction has done this."""
+
+    def replaced(self) -> None:
+        """All of it is other data now."""
 
 
 class Database:
-    """A tree of znodes and the watches on it.
+    """A tree of znodes.
 
     :param now: gives the time in milliseconds since the epoch.
-    :param version: whose operations it knows.
     :param ttl_nodes: whether nodes may have a time to live.
+    :ivar tree: the znodes, as the latest transaction has left them.
+    :ivar followers: told of each transaction, in this order.
     :ivar when_mortal: called after a write when there are nodes that go by themselves (``Tree.mortals``).
     """
 
-    def __init__(self, now: Callable[[], int], version: Version, ttl_nodes: bool) -> None:
+    def __init__(self, now: Callable[[], int], ttl_nodes: bool) -> None:
         self._now = now
-        self._version = version
         self._ttl_nodes = ttl_nodes
-        self.when_mortal: Callable[[], None] = lambda: None
-        self.reset()
-
-    def reset(self) -> None:
-        """Begin with nothing, and with the first transaction."""
         self.tree = Tree()
-        self.watches = Watches()
-        reads, watching = Reads(self.tree, self.watches), Watching(self.tree, self.watches)
-        answers: list[tuple[Any, Callable[[Any, Caller], Record | None]]] = [
-            (ExistsRequest, reads.exists),
-            (GetDataRequest, reads.get_data),
-            (GetACLRequest, reads.get_acl),
-            (GetChildrenRequest, reads.get_children),
-            (GetChildren2Request, reads.get_children2),
-            (MultiReadRequest, reads.multi_read),
-            (GetEphemeralsRequest, reads.get_ephemerals),
-            (GetAllChildrenNumberRequest, reads.get_all_children_number),
-            (WhoAmIRequest, reads.who_am_i),
-            (SyncRequest, reads.sync),
-            (SetWatchesRequest, watching.set_watches),
-            (SetWatches2Request, watching.set_watches),
-            (AddWatchRequest, watching.add_watch),
-            (RemoveWatchesRequest, watching.remove_watches),
-            (CheckWatchesRequest, watching.check_watches),
-        ]
-        self._reads = {kind.operation: (kind.decode, answer) for kind, answer in answers}
+        self.followers: list[Follower] = []
+        self.when_mortal: Callable[[], None] = lambda: None
 
-    def perform(self, operation: int, cursor: Cursor, caller: Caller) -> bytes:
-        """Do what a request asks for.
+    def replace(self, tree: Tree) -> None:
+        """Go on with other data, without a transaction."""
+        self.tree = tree
+        for follower in self.followers:
+            follower.replaced()
+        if tree.mortals:
+            self.when_mortal()
 
-        :param operation: its number, which its version knows.
+    def write(self, operation: int, cursor: Cursor, caller: Caller, version: Version) -> bytes:
+        """Do what a request asks for that is a transaction (:data:`WRITES`), and tell of it.
+
         :param cursor: at the request's record.
-        :returns: the record that answers it. Events that it causes were sent by then.
+        :param version: that of the server, which says what may stand in a transaction of several.
+        :returns: the record that answers it.
         :raises ZooKeeperException: one with a code: it is refused.
+        :raises ProtocolError: it cannot be read; it was a transaction all the same.
         """
-        try:
-            if operation in _WRITES:
-                return self._write(operation, cursor, caller)
-            decode, answer = self._reads[operation]
-            record = answer(decode(cursor), caller)
-        except ProtocolError as error:
-            raise MarshallingErrorException(str(error)) from error
-        return b"" if record is None else record.encode()
+        transaction = self._begin(caller)
+        request = _WRITES[operation].decode(cursor)
+        if isinstance(request, MultiRequest):
+            _check_known(request, version)
+        record = transaction.write(request)
+        self._tell(transaction)
+        if self.tree.mortals:
+            self.when_mortal()
+        return record.encode()
 
     def begin(self) -> None:
         """Begin and end a transaction that changes nothing here."""
@@ -135,24 +117,18 @@ class Database:
         transaction = self._begin(None)
         for path in paths:
             transaction.remove(path)
-        transaction.commit()
+        self._tell(transaction)
 
     def _begin(self, caller: Caller | None) -> Transaction:
-        return Transaction(self.tree, self.watches, caller, self._now(), self._ttl_nodes)
+        return Transaction(self.tree, caller, self._now(), self._ttl_nodes)
 
-    def _write(self, operation: int, cursor: Cursor, caller: Caller) -> bytes:
-        # What then cannot be read is a transaction too.
-        transaction = self._begin(caller)
-        request = _WRITES[operation].decode(cursor)
-        if isinstance(request, MultiRequest):
-            self._check_known(request)
-        record = transaction.write(request)
-        transaction.commit()
-        if self.tree.mortals:
-            self.when_mortal()
-        return record.encode()
+    def _tell(self, transaction: Transaction) -> None:
+        if transaction.changes:
+            for follower in self.followers:
+                follower.changed(transaction.changes)
 
-    def _check_known(self, request: MultiRequest) -> None:
-        for part in request.requests:
-            if part.operation not in _WRITES or part.operation not in self._version.operations:
-                raise MarshallingErrorException(f"an operation {part.operation!r} stands in a transaction")
+
+def _check_known(request: MultiRequest, version: Version) -> None:
+    for part in request.requests:
+        if part.operation not in WRITES or part.operation not in version.operations:
+            raise MarshallingErrorException(f"an operation {part.operation!r} stands in a transaction")

@@ -1,80 +1,59 @@
-"""The server as a whole: where it listens, and the knobs that tests turn."""
+"""A server as a whole: where it listens, and the knobs that tests turn."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.interfaces import IDelayedCall, IListeningPort
+from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import ServerFactory
 
-from txmirror.embedded.connection import Connections
-from txmirror.embedded.database import Database
-from txmirror.embedded.reaper import Reaper
-from txmirror.embedded.sessions import Sessions
-from txmirror.embedded.versions import version_named
+from txmirror.embedded.connection import Connection, Connections
+from txmirror.embedded.faults import Effect, Fault
+from txmirror.embedded.holdings import Holdings, Snapshot
+from txmirror.embedded.replica import Replica
+from txmirror.embedded.sessions import Clock
+from txmirror.embedded.versions import Version, version_named
+from txmirror.errors import ZooKeeperException
 
 
-class _Reactor(Protocol):
-    """A provider of both ``IReactorTime`` and ``IReactorTCP``, of which this much is used."""
-
-    def seconds(self) -> float: ...
-
-    def callLater(self, delay: float, callable: Callable[..., object], *args: object) -> IDelayedCall: ...
+class Listener(Protocol):
+    """A provider of ``IReactorTCP``, of which this much is used."""
 
     def listenTCP(
         self, port: int, factory: ServerFactory, backlog: int = ..., interface: str = ...
     ) -> IListeningPort: ...
 
 
-class EmbeddedServer:
-    """A ZooKeeper server in memory, for tests and demonstrations.
+class Reactor(Listener, Clock, Protocol):
+    """A provider of both ``IReactorTime`` and ``IReactorTCP``."""
 
-    It speaks the real protocol, knows every operation, and imitates ZooKeeper 3.8.0 as Debian ships it: a server that
-    stands alone, with the settings that it has without being told, but for the four-letter words, which it answers. It
-    enforces no quotas. All that it holds goes with it.
+
+class Server:
+    """One server, alone or of an ensemble, with its knobs.
 
     It begins to listen with :meth:`listen`. Data and sessions outlast :meth:`stop_listening`, so that this with another
     :meth:`listen` on the same port is what a restart of a server looks like to its clients.
 
-    :param reactor: a provider of ``IReactorTCP`` and ``IReactorTime``. All times come from it.
-    :param tick_time: ZooKeeper's tick in seconds: session timeouts are between 2 and 20 of them, and a session ends up to one
-        tick after its timeout.
-    :param version: ``3.8``; ``3.9``, whose events say which transaction they are about; or ``3.4``, which ends a
-        connection that asks for what came later (such as a node's stat at its creation, and watches that last). In all
-        else each is like 3.8.
-    :param ttl_nodes: whether nodes may have a time to live; otherwise their creation is refused as unimplemented. It is
-        ZooKeeper's ``extendedTypesEnabled``.
-    :param container_check_interval: how often, in seconds, it takes away the containers that have lost their last child,
-        and the nodes whose time to live is over.
-    :raises ValueError: ``tick_time`` or ``container_check_interval`` is not positive, or there is no such ``version``.
+    :param reactor: listens.
+    :param holdings: data and sessions, which others may share.
+    :param version: which ZooKeeper it imitates.
+    :param mode: what it says that it is: ``standalone``, ``leader`` or ``follower``.
     """
 
-    def __init__(
-        self,
-        reactor: _Reactor,
-        *,
-        tick_time: float = 0.5,
-        version: str = "3.8",
-        ttl_nodes: bool = False,
-        container_check_interval: float = 60.0,
-    ) -> None:
-        for name, seconds in (("tick_time", tick_time), ("container_check_interval", container_check_interval)):
-            if not seconds > 0:
-                raise ValueError(f"{name} is {seconds!r}: not a positive number of seconds")
-        imitated = version_named(version)
-
-        def now() -> int:
-            return int(reactor.seconds() * 1000)
-
+    def __init__(self, reactor: Listener, holdings: Holdings, version: Version, mode: str) -> None:
         self._reactor = reactor
-        self._database = Database(now, imitated, ttl_nodes)
-        self._sessions = Sessions(reactor, self._database, tick_time)
-        self._reaper = Reaper(reactor, self._database, container_check_interval, now)
-        self._connections = Connections(self._database, self._sessions, imitated, now)
+        self._holdings = holdings
+        self._replica = Replica(holdings.database, version)
+        self._connections = Connections(holdings.clock, self._replica, holdings.sessions, version, mode)
         self._port: IListeningPort | None = None
         self._address: str | None = None
+        holdings.servers.append(self)
+
+    @property
+    def listening(self) -> bool:
+        """Whether it listens."""
+        return self._port is not None
 
     @property
     def address(self) -> str:
@@ -89,12 +68,27 @@ class EmbeddedServer:
     @property
     def sessions(self) -> frozenset[int]:
         """The ids of the sessions that are alive, those of clients that are gone but not yet timed out among them."""
-        return self._sessions.alive
+        return self._holdings.sessions.alive
 
     @property
     def zxid(self) -> int:
-        """The last transaction."""
-        return self._database.tree.zxid
+        """The last transaction that it knows of."""
+        return self._replica.tree.zxid
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """Its connections, the oldest first: to drop, to stall, to resume."""
+        return tuple(self._connections.live)
+
+    def connection_of(self, session_id: int) -> Connection:
+        """Give the connection that serves a session here.
+
+        :raises ValueError: none does.
+        """
+        for connection in reversed(self.connections):
+            if connection.session_id == session_id:
+                return connection
+        raise ValueError(f"no connection serves a session with the id {session_id!r}")
 
     def listen(self, port: int = 0, interface: str = "127.0.0.1") -> IListeningPort:
         """Begin to serve clients; every session gets its full timeout again.
@@ -114,22 +108,21 @@ class EmbeddedServer:
         name, number = host.host, host.port  # type: ignore[attr-defined]
         self._address = f"[{name}]:{number}" if ":" in name else f"{name}:{number}"
         self._connections.port = number
-        self._sessions.start()
-        self._reaper.start()
+        self._holdings.begin()
         return self._port
 
     def stop_listening(self) -> Deferred[None]:
         """Close the port and drop every connection, as a server does that is killed. Sessions and data are kept.
 
-        Sessions do not expire until :meth:`listen`, nor do containers and nodes with a time to live go.
+        Once no server listens that shares them, sessions do not expire until :meth:`listen`, nor do containers and nodes
+        with a time to live go.
 
         :returns: fires when the port is closed and the connections are gone. Harmless if it does not listen.
         """
-        self._sessions.stop()
-        self._reaper.stop()
         port, self._port = self._port, None
         gone = [self._connections.drop_all("the server stops")]
         if port is not None:
+            self._holdings.end()
             closed = port.stopListening()
             if closed is not None:
                 gone.append(closed)
@@ -150,10 +143,10 @@ class EmbeddedServer:
 
         :raises ValueError: there is no such session.
         """
-        session = self._sessions.find(session_id)
+        session = self._holdings.sessions.find(session_id)
         if session is None:
             raise ValueError(f"no session has the id {session_id!r}")
-        self._sessions.expire(session, "it was made to expire")
+        self._holdings.sessions.end(session, "it was made to expire")
 
     def drop_connections(self) -> None:
         """Drop every connection. The port stays open, and sessions live on for as long as their timeouts say."""
@@ -162,8 +155,126 @@ class EmbeddedServer:
     def wipe(self) -> None:
         """Forget all data and all sessions, and begin at zxid 0 again, as a server does whose disk was lost.
 
-        Connections are dropped. Ended sessions are no transactions here, and no watches fire.
+        Connections are dropped. Ended sessions are no transactions here, and no watches fire. Servers that share the data
+        lose it with this one.
         """
-        self._connections.drop_all("the data was wiped")
-        self._sessions.forget()
-        self._database.reset()
+        self._holdings.wipe()
+
+    def snapshot(self) -> Snapshot:
+        """Remember all data and all sessions as they are, for :meth:`roll_back`."""
+        return self._holdings.snapshot()
+
+    def roll_back(self, snapshot: Snapshot) -> None:
+        """Go back to data and sessions as they were, as a server does whose disk was put back from a copy.
+
+        Connections are dropped, and no watches fire. A session that was alive then is alive again, with its full timeout;
+        one that was opened since never was. Servers that share the data go back with this one.
+
+        :param snapshot: what :meth:`snapshot` has given; it may be used again.
+        :raises ValueError: it is of another server's data.
+        """
+        self._holdings.roll_back(snapshot)
+
+    def lag(self) -> None:
+        """Learn of no transaction any more, until :meth:`catch_up`.
+
+        Reads are answered by the data of this moment, with its zxid, and no events are sent. A write waits until the server
+        has caught up, and so do a ``sync``, the begin of a session and its end; and all that the same client asks for after
+        that, its pings among it. Who has seen a later transaction is not let in.
+
+        :raises ValueError: it lags already.
+        """
+        if self._replica.lagging:
+            raise ValueError("the server lags already")
+        self._replica.lag()
+
+    def catch_up(self) -> None:
+        """Learn of what was missed: events go out, in order, and then what has waited is done.
+
+        :raises ValueError: it does not lag.
+        """
+        if not self._replica.lagging:
+            raise ValueError("the server does not lag")
+        self._replica.catch_up()
+
+    def delay_next(self, kind: str, seconds: float, *, path: str | None = None, session_id: int | None = None) -> Fault:
+        """Do the next request of a kind only after some seconds. What its client asks for after it waits too.
+
+        :param kind: the name of the client's method: ``create`` (all that create), ``delete``, ``exists``, ``get``,
+            ``get_children``, ``set``, ``get_acl``, ``set_acl``, ``sync``, ``transaction``, ``get_many`` (all that read many
+            nodes), ``set_watches``, ``add_watch``, ``check_watches``, ``remove_watches``, ``get_ephemerals``,
+            ``count_below``, ``who_am_i``, ``reconfig``; or ``ping`` or ``close``.
+        :param path: that of the znode that it must be about, as the client asks for it (without a sequence number); None
+            for any.
+        :param session_id: the session that it must come from; None for any.
+        :returns: what to look at to see whether it has happened, and to cancel it.
+        :raises ValueError: there is no such kind, it has no path, ``path`` is none, or ``seconds`` is no time.
+        """
+        if not 0 <= seconds < float("inf"):
+            raise ValueError(f"{seconds!r} is no number of seconds to wait for")
+        return self._connections.faults.plan(Effect.DELAYED, kind, path, session_id, delay=seconds)
+
+    def fail_next(
+        self, kind: str, error: ZooKeeperException, *, path: str | None = None, session_id: int | None = None
+    ) -> Fault:
+        """Answer the next request of a kind with an error, and do not do it. For the rest see :meth:`delay_next`.
+
+        :param error: the error, of a class with a code, such as ``NoAuthException()``.
+        :raises ValueError: as there; or no server answers with that error.
+        """
+        if not error.code:
+            raise ValueError(f"{error!r} is nothing that a server answers: it has no code")
+        return self._connections.faults.plan(Effect.REFUSED, kind, path, session_id, error=error)
+
+    def lose_request(self, kind: str, *, path: str | None = None, session_id: int | None = None) -> Fault:
+        """Close the connection in place of doing the next request of a kind. For the rest see :meth:`delay_next`."""
+        return self._connections.faults.plan(Effect.REQUEST_LOST, kind, path, session_id)
+
+    def lose_reply(self, kind: str, *, path: str | None = None, session_id: int | None = None) -> Fault:
+        """Do the next request of a kind, and close the connection in place of the answer; events that it causes are sent.
+
+        For the rest see :meth:`delay_next`.
+        """
+        return self._connections.faults.plan(Effect.REPLY_LOST, kind, path, session_id)
+
+
+class EmbeddedServer(Server):
+    """A ZooKeeper server in memory, for tests and demonstrations.
+
+    It speaks the real protocol, knows every operation, and imitates ZooKeeper 3.8.0 as Debian ships it: a server that
+    stands alone, with the settings that it has without being told, but for the four-letter words, which it answers. It
+    enforces no quotas. All that it holds goes with it.
+
+    :param reactor: a provider of ``IReactorTCP`` and ``IReactorTime``.
+    :param clock: what all times come from, a provider of ``IReactorTime``; the reactor, if it is None. A
+        ``twisted.internet.task.Clock`` lets a test move the time of a server that listens on a real socket.
+    :param tick_time: ZooKeeper's tick in seconds: session timeouts are between 2 and 20 of them, and a session ends up to one
+        tick after its timeout.
+    :param version: ``3.8``; ``3.9``, whose events say which transaction they are about; or ``3.4``, which ends a
+        connection that asks for what came later (such as a node's stat at its creation, and watches that last). In all
+        else each is like 3.8.
+    :param ttl_nodes: whether nodes may have a time to live; otherwise their creation is refused as unimplemented. It is
+        ZooKeeper's ``extendedTypesEnabled``.
+    :param container_check_interval: how often, in seconds, it takes away the containers that have lost their last child,
+        and the nodes whose time to live is over.
+    :raises ValueError: ``tick_time`` or ``container_check_interval`` is not positive, or there is no such ``version``.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        *,
+        clock: Clock | None = None,
+        tick_time: float = 0.5,
+        version: str = "3.8",
+        ttl_nodes: bool = False,
+        container_check_interval: float = 60.0,
+    ) -> None:
+        imitated = version_named(version)
+        holdings = Holdings(
+            reactor if clock is None else clock,
+            tick_time=tick_time,
+            ttl_nodes=ttl_nodes,
+            container_check_interval=container_check_interval,
+        )
+        super().__init__(reactor, holdings, imitated, "standalone")

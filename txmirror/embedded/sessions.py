@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 import attrs
@@ -28,10 +28,13 @@ class Clock(Protocol):
 
 
 class SessionConnection(Protocol):
-    """The connection that serves a session at present."""
+    """A connection that serves a session."""
 
-    def drop(self, reason: str) -> None:
-        """Close it at once; what was not sent is lost."""
+    def expire(self, reason: str) -> None:
+        """The session has ended."""
+
+    def give_way(self, other: SessionConnection) -> None:
+        """The session goes on on another connection."""
 
 
 @attrs.define(eq=False)
@@ -42,9 +45,15 @@ class Session:
     timeout: float
     """In seconds, as negotiated with its latest connection."""
     password: bytes = attrs.field(repr=False)
-    connection: SessionConnection | None = None
+    connections: list[SessionConnection] = attrs.Factory(list)
+    """The latest is the last. Those before it are at other servers, and their client has left them."""
     deadline: float = 0.0
     """When it ends, unless its client is heard from."""
+
+    @property
+    def connection(self) -> SessionConnection | None:
+        """The connection that serves it at present."""
+        return self.connections[-1] if self.connections else None
 
 
 class Sessions:
@@ -92,7 +101,7 @@ class Sessions:
         :param timeout: what the client asks for, in milliseconds.
         """
         self._database.begin()
-        session = Session(self._next_id, self._negotiate(timeout), secrets.token_bytes(16), connection)
+        session = Session(self._next_id, self._negotiate(timeout), secrets.token_bytes(16), [connection])
         self._next_id += 1
         self._alive[session.id] = session
         self.touch(session)
@@ -104,20 +113,19 @@ class Sessions:
     ) -> Session | None:
         """Go on with a session on another connection.
 
-        The connection that served it until now is closed, even where the password is then found to be wrong: so ZooKeeper
-        does it.
+        The connection that served it at the same server until now is closed, even where the password is then found to be
+        wrong: so ZooKeeper does it.
 
         :returns: the session, or None if it has ended or the password is wrong.
         """
         session = self._alive.get(session_id)
         if session is None:
             return None
-        former, session.connection = session.connection, None
-        if former is not None:
-            former.drop("its session went on elsewhere")
+        for former in list(session.connections):
+            former.give_way(connection)
         if password != session.password:
             return None
-        session.connection = connection
+        session.connections.append(connection)
         session.timeout = self._negotiate(timeout)
         self.touch(session)
         self._log.info("Session {session:#x}: resumed", session=session.id)
@@ -131,17 +139,17 @@ class Sessions:
             self._stop_waiting()
         self._wait()
 
-    def end(self, session: Session, reason: str) -> None:
-        """End a session, which is a transaction: its ephemeral nodes go. Its connection is left to the caller."""
+    def end(self, session: Session, reason: str, closing: SessionConnection | None = None) -> None:
+        """End a session, which is a transaction: its ephemeral nodes go, and its connections.
+
+        :param closing: the one on which it was asked for, which has yet to answer.
+        """
         del self._alive[session.id]
         self._log.info("Session {session:#x}: ended, {reason}", session=session.id, reason=reason)
         self._database.end_session(session.id)
-
-    def expire(self, session: Session, reason: str) -> None:
-        """End a session and drop its connection."""
-        self.end(session, reason)
-        if session.connection is not None:
-            session.connection.drop("its session has ended")
+        for connection in list(session.connections):
+            if connection is not closing:
+                connection.expire("its session has ended")
 
     def start(self) -> None:
         """Let sessions expire from now on, and give each its full timeout: so a restarted server does it."""
@@ -154,9 +162,12 @@ class Sessions:
         self._running = False
         self._stop_waiting()
 
-    def forget(self) -> None:
-        """Forget all sessions as if they had never been, without a transaction."""
-        self._alive.clear()
+    def replace(self, sessions: Iterable[Session]) -> None:
+        """Go on with other sessions, without a transaction; each gets its full timeout."""
+        self._alive = {session.id: session for session in sessions}
+        self._stop_waiting()
+        for session in self._alive.values():
+            self.touch(session)
 
     def _negotiate(self, milliseconds: int) -> float:
         shortest, longest = self.limits
@@ -177,5 +188,5 @@ class Sessions:
         self._timer = None
         now = self._clock.seconds()
         for session in [session for session in self._alive.values() if session.deadline <= now]:
-            self.expire(session, "its client was silent for too long")
+            self.end(session, "its client was silent for too long")
         self._wait()

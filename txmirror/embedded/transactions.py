@@ -7,14 +7,13 @@ leave; here each write is done at once, and undone if a later one of the same tr
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from txmirror.embedded import acl as access
 from txmirror.embedded.owners import CONTAINER, session_of, ttl_owner
 from txmirror.embedded.requests import Caller, Record
 from txmirror.embedded.tree import SPECIAL_PATHS, Tree
-from txmirror.embedded.watches import Watches
+from txmirror.embedded.watches import Change
 from txmirror.errors import (
     BadArgumentsException,
     BadVersionException,
@@ -29,7 +28,7 @@ from txmirror.errors import (
     ZooKeeperException,
 )
 from txmirror.paths import validate
-from txmirror.types import ACL, Permission
+from txmirror.types import ACL, EventType, Permission
 from txmirror.wire import (
     CheckVersionRequest,
     Create2Request,
@@ -64,16 +63,16 @@ class Transaction:
     :param caller: whose it is; None where the server itself takes nodes away.
     :param now: the time in milliseconds.
     :param ttl_nodes: whether nodes may have a time to live.
+    :ivar changes: what it has changed, in order.
     """
 
-    def __init__(self, tree: Tree, watches: Watches, caller: Caller | None, now: int, ttl_nodes: bool) -> None:
+    def __init__(self, tree: Tree, caller: Caller | None, now: int, ttl_nodes: bool) -> None:
         tree.begin()
         self._tree = tree
-        self._watches = watches
         self._caller = caller
         self._now = now
         self._ttl_nodes = ttl_nodes
-        self._events: list[Callable[[], None]] = []
+        self.changes: list[Change] = []
         self._writes: dict[type, Callable[[Any], Record]] = {
             CreateRequest: self._create,
             Create2Request: self._create,
@@ -102,12 +101,7 @@ class Transaction:
         """
         parent = self._tree.parent(path)
         node = self._tree.delete(path)
-        self._events.append(partial(self._watches.deleted, path, node.acl, parent.acl, self._tree.zxid))
-
-    def commit(self) -> None:
-        """Tell all that has happened to those who watch it."""
-        for tell in self._events:
-            tell()
+        self.changes.append(Change(EventType.DELETED, path, node.acl, parent.acl, self._tree.zxid))
 
     @property
     def _asking(self) -> Caller:
@@ -149,7 +143,7 @@ class Transaction:
         else:
             owner = self._asking.session_id if flags in _EPHEMERAL else 0
         node = self._tree.create(path, data, acl, owner, self._now)
-        self._events.append(partial(self._watches.created, path, acl, parent.acl, self._tree.zxid))
+        self.changes.append(Change(EventType.CREATED, path, acl, parent.acl, self._tree.zxid))
         return PathResponse(path) if operation is Operation.CREATE else Create2Response(path, node.stat())
 
     def _check_kind(self, operation: Operation, number: int, ttl: int, path: str) -> CreateFlag:
@@ -185,7 +179,7 @@ class Transaction:
         access.check(node.acl, Permission.WRITE, self._asking.identities, path)
         _check_version(node.version, request.version, path)
         self._tree.set_data(path, request.data, self._now)
-        self._events.append(partial(self._watches.changed, path, node.acl, self._tree.zxid))
+        self.changes.append(Change(EventType.CHANGED, path, node.acl, (), self._tree.zxid))
         return StatResponse(node.stat())
 
     def _set_acl(self, request: SetACLRequest) -> Record:
@@ -242,7 +236,7 @@ class Transaction:
 
     def _undo(self) -> None:
         self._tree.undo()
-        self._events.clear()
+        self.changes.clear()
 
 
 def _check_path(path: str) -> None:

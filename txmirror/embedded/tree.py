@@ -81,6 +81,16 @@ class Tree:
         self.mortals: dict[str, None] = {}
         self._undoing: list[Callable[[], None]] = []
 
+    def copy(self) -> Tree:
+        """Give another tree with all that is in this one, which then goes its own way."""
+        other = Tree()
+        other.zxid = self.zxid
+        other.nodes = {path: attrs.evolve(node, children=dict(node.children)) for path, node in self.nodes.items()}
+        other.nodes[""] = other.nodes["/"]
+        other.ephemerals = {session: dict(paths) for session, paths in self.ephemerals.items()}
+        other.mortals = dict(self.mortals)
+        return other
+
     def begin(self) -> None:
         """Begin the next transaction; the last one can no longer be undone."""
         self.zxid += 1

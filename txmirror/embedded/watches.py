@@ -9,10 +9,24 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Container, Iterator, Sequence
+from typing import NamedTuple
 
 from txmirror.embedded.acl import permits
 from txmirror.embedded.requests import Caller
 from txmirror.types import ACL, EventType, Permission, WatchKind
+
+
+class Change(NamedTuple):
+    """What a transaction has done to one znode."""
+
+    kind: EventType
+    """``CREATED``, ``CHANGED`` or ``DELETED``."""
+    path: str
+    acl: Sequence[ACL]
+    """The znode's."""
+    parent_acl: Sequence[ACL]
+    """Its parent's; nobody asks for it where only data has changed."""
+    zxid: int
 
 
 class WatchMode(enum.Enum):
@@ -99,20 +113,14 @@ class Watches:
         self.data = WatchTable()
         self.children = WatchTable()
 
-    def created(self, path: str, acl: Sequence[ACL], parent_acl: Sequence[ACL], zxid: int) -> None:
-        """Tell that a znode was created."""
-        self.data.trigger(path, EventType.CREATED, acl, zxid)
-        self.children.trigger(_parent(path), EventType.CHILD, parent_acl, zxid)
-
-    def changed(self, path: str, acl: Sequence[ACL], zxid: int) -> None:
-        """Tell that a znode's data was replaced."""
-        self.data.trigger(path, EventType.CHANGED, acl, zxid)
-
-    def deleted(self, path: str, acl: Sequence[ACL], parent_acl: Sequence[ACL], zxid: int) -> None:
-        """Tell that a znode was deleted."""
-        told = self.data.trigger(path, EventType.DELETED, acl, zxid)
-        self.children.trigger(path, EventType.DELETED, acl, zxid, told)
-        self.children.trigger(_parent(path), EventType.CHILD, parent_acl, zxid)
+    def tell(self, change: Change) -> None:
+        """Tell those who watch it of a change."""
+        kind, path, acl, parent_acl, zxid = change
+        told = self.data.trigger(path, kind, acl, zxid)
+        if kind is EventType.DELETED:
+            self.children.trigger(path, kind, acl, zxid, told)
+        if kind is not EventType.CHANGED:
+            self.children.trigger(_parent(path), EventType.CHILD, parent_acl, zxid)
 
     def add(self, path: str, mode: WatchMode, watcher: Caller) -> None:
         """Set a watch that lasts."""

@@ -65,22 +65,22 @@ class Words:
     def _statistics(self) -> Iterator[str]:
         # No time is taken of requests here.
         connections = self._connections
-        tree = connections.database.tree
+        tree = connections.replica.tree
         yield "Latency min/avg/max: 0/0.0/0"
         yield f"Received: {connections.received}"
         yield f"Sent: {connections.sent}"
         yield f"Connections: {len(connections.live)}"
         yield "Outstanding: 0"
         yield f"Zxid: {tree.zxid:#x}"
-        yield "Mode: standalone"
+        yield f"Mode: {connections.mode}"
         yield f"Node count: {len(tree.nodes)}"
 
     def _mntr(self) -> Iterator[str]:
         connections = self._connections
-        tree = connections.database.tree
+        tree = connections.replica.tree
         values: dict[str, object] = {
             "version": self._release,
-            "server_state": "standalone",
+            "server_state": connections.mode,
             "ephemerals_count": sum(map(len, tree.ephemerals.values())),
             "num_alive_connections": len(connections.live),
             "avg_latency": 0.0,
@@ -89,7 +89,7 @@ class Words:
             "global_sessions": len(connections.sessions.alive),
             "packets_sent": connections.sent,
             "packets_received": connections.received,
-            "watch_count": connections.database.watches.count(),
+            "watch_count": connections.replica.watches.count(),
             "min_latency": 0,
             "approximate_data_size": sum(
                 len(path.encode()) + len(node.data or b"") for path, node in tree.nodes.items()
@@ -127,7 +127,7 @@ class Words:
         for deadline, group in sets:
             yield f"{len(group)} expire at {_date(deadline)}:"
             yield from (f"\t{session.id:#x}" for session in group)
-        ephemerals = self._connections.database.tree.ephemerals
+        ephemerals = self._connections.replica.tree.ephemerals
         yield "ephemeral nodes dump:"
         yield f"Sessions with Ephemerals ({len(ephemerals)}):"
         for session_id, paths in ephemerals.items():
@@ -141,18 +141,18 @@ class Words:
     # As in DataTree, the words about watches tell of those on data only, which all that last are among.
 
     def _wchs(self) -> Iterator[str]:
-        table = self._connections.database.watches.data
+        table = self._connections.replica.watches.data
         yield f"{len(table.by_watcher)} connections watching {len(table.by_path)} paths"
         yield f"Total watches:{table.count()}"
 
     def _wchc(self) -> Iterator[str]:
-        for watcher, paths in self._connections.database.watches.data.by_watcher.items():
+        for watcher, paths in self._connections.replica.watches.data.by_watcher.items():
             yield f"{watcher.session_id:#x}"
             yield from (f"\t{path}" for path in paths)
         yield ""
 
     def _wchp(self) -> Iterator[str]:
-        for path, watchers in self._connections.database.watches.data.by_path.items():
+        for path, watchers in self._connections.replica.watches.data.by_path.items():
             yield path
             yield from (f"\t{watcher.session_id:#x}" for watcher in watchers)
         yield ""

@@ -48,15 +48,14 @@ class History:
         self._states: dict[str, list[State]] = {}
         self._children: dict[str, list[tuple[int, frozenset[str] | None]]] = {}
         self._session = 0
-        database, sessions = server._database, server._sessions
-        self.tree = database.tree
-        watches = database.watches
-        self._before(watches, "created", lambda path, acl, above, zxid: self._moved(EventType.CREATED, path))
-        self._before(watches, "deleted", lambda path, acl, above, zxid: self._moved(EventType.DELETED, path))
-        self._before(watches, "changed", lambda path, acl, zxid: self._note(EventType.CHANGED, path))
+        holdings, replica = server._holdings, server._replica
+        sessions = holdings.sessions
+        self.tree = holdings.database.tree
+        watches = replica.watches
+        self._before(watches, "tell", lambda change: self._tell(change.kind, change.path))
         self._before(watches, "add", lambda path, mode, who: self.lasting.append((who, path, self.tree.zxid)))
-        self._before(sessions, "end", lambda session, reason: self.ended.setdefault(session.id, reason))
-        perform = database.perform
+        self._before(sessions, "end", lambda session, reason, closing=None: self.ended.setdefault(session.id, reason))
+        perform = replica.perform
 
         def performing(operation: int, cursor: Any, caller: Any) -> bytes:
             self._session = caller.session_id
@@ -65,7 +64,7 @@ class History:
             finally:
                 self._session = 0
 
-        _replace(database, "perform", performing)
+        _replace(replica, "perform", performing)
 
     def _before(self, owner: object, name: str, note: Callable[..., object]) -> None:
         really = getattr(owner, name)
@@ -76,8 +75,10 @@ class History:
 
         _replace(owner, name, noting)
 
-    def _moved(self, kind: EventType, path: str) -> None:
+    def _tell(self, kind: EventType, path: str) -> None:
         self._note(kind, path)
+        if kind is EventType.CHANGED:
+            return
         parent = paths.parent_of(path) or "/"
         self.changes.append(Change(self.tree.zxid, EventType.CHILD, parent, b"", self._session))
         for each in (path, parent):

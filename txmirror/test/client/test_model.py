@@ -224,6 +224,7 @@ class Watch:
 
     :ivar certain: the transaction after which a change is owed; None while nothing is.
     :ivar possible: the transaction after which a change may be told.
+    :ivar summed_up: one after which all changes may be told in a summary, whenever it came to stand.
     :ivar excused: whether nothing is owed any more.
     """
 
@@ -233,7 +234,7 @@ class Watch:
         self.path = path
         self.waiter = waiter
         self.number = model.number()
-        self.possible = model.server.zxid
+        self.possible = self.summed_up = model.server.zxid
         self.certain: int | None = None
         self.session = 0
         self.excused = False
@@ -251,7 +252,7 @@ class Watch:
         """Note that it was set, as of one of some transactions."""
         self.kind = kind
         self.session = self.model.client.session_id
-        self.possible, self.certain = moments[0], moments[-1]
+        self.possible, self.certain = min(moments[0], self.summed_up), moments[-1]
 
     def changed(self, since: int, until: int | None = None) -> bool:
         """Tell whether what it is for has happened."""
@@ -358,7 +359,7 @@ class Lasting:
             return
         model = self.model
         self.without_gaps()
-        session = model.server._sessions.find(model.client.session_id)
+        session = model.server._holdings.sessions.find(model.client.session_id)
         connection = None if session is None else session.connection
         times = [zxid for who, path, zxid in model.history.lasting if who is connection and path == self.path]
         model.check(bool(times), f"{self} is not set at the server")
@@ -705,7 +706,9 @@ class ClientModel(RuleBasedStateMachine):
             self.watches += watches
             for watch in self.watches:
                 if watch.path == path:
-                    # What is told then is a summary (C3), and is told to those as well who know it already.
+                    # What is told then is a summary (C3), and is told to those as well who know it already; whose watch
+                    # is on its way among them, for it may come to stand before that.
+                    watch.summed_up = min(watch.summed_up, zxid)
                     watch.possible = min(watch.possible, zxid)
             self.ask("bring over", lambda: self.client.set_watches(zxid, data=[path], children=[path]), passed)
 

@@ -11,9 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.client import ZooKeeperClient
-from txmirror.embedded import EmbeddedServer
-from txmirror.embedded.connection import Connections
-from txmirror.embedded.versions import version_named
+from txmirror.embedded import EmbeddedEnsemble, EmbeddedServer
 from txmirror.errors import ConnectionLossException, UnimplementedException
 from txmirror.test.client.contract import Recorder
 from txmirror.test.client.peer import LongestPauses
@@ -42,14 +40,6 @@ class VersionTestCase(SynchronousTestCase):
         server.listen(PORT, interface=host)
         self.addCleanup(server.stop)
         return server
-
-    def start_beside(self, server: EmbeddedServer, version: str, host: str) -> None:
-        """Let a server of another version serve the same data and sessions, as in an ensemble that is being upgraded."""
-        connections = Connections(
-            server._database, server._sessions, version_named(version), lambda: int(self.reactor.seconds() * 1000)
-        )
-        connections.port = PORT
-        self.reactor.listenTCP(PORT, connections, interface=host)
 
     def connect(self, *hosts: str) -> tuple[ZooKeeperClient, Recorder]:
         """Make a client that tries servers in this order, and record its feed."""
@@ -162,8 +152,10 @@ class DowngradeTests(VersionTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.server = self.start("3.8")
-        self.start_beside(self.server, "3.4", "10.0.0.2")
+        ensemble = EmbeddedEnsemble(self.reactor, 2, version=["3.8", "3.4"])
+        self.addCleanup(ensemble.stop)
+        for number, server in enumerate(ensemble.servers, 1):
+            server.listen(PORT, interface=f"10.0.0.{number}")
         self.client, self.feed = self.connect("10.0.0.1", "10.0.0.2")
         self.other, _ = self.connect("10.0.0.2")
         self.done(self.client.create("/a"))

@@ -406,12 +406,14 @@ class NotZooKeeperTests(TwistdTestCase):
 
     def test_silent(self) -> None:
         """A server that says nothing is given up after a while, said to be silent, and tried again."""
+        began = time.monotonic()
         server, twistd = self.start(None)
         line = twistd.wait_for("No session with")
         self.assertIn(server.address, line)
         self.assertIn("no answer to the handshake in time", line)
-        times = server.wait_for(3)
-        self.assertGreater(times[2] - times[0], 0.9)
+        # Each has S/3. On a busy machine it is seen late that one has come, the first of them too.
+        times = server.wait_for(4)
+        self.assertGreater(times[3] - began, 3 * 1.5 / 3)
         self.end(twistd, 3)
 
     def test_nonsense(self) -> None:

@@ -1,0 +1,109 @@
+"""Several servers over one tree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.internet.defer import Deferred, gatherResults
+
+from txmirror.embedded.holdings import Holdings, Snapshot
+from txmirror.embedded.server import Reactor, Server
+from txmirror.embedded.sessions import Clock
+from txmirror.embedded.versions import version_named
+
+_MOST = 9
+
+
+class EmbeddedEnsemble:
+    """Some servers in memory with the same data and the same sessions, for tests of failover and of stale reads.
+
+    Each can be stopped, and can be made to lag behind the others (:meth:`Server.lag`). There are no elections: the leader is
+    no process, but the data that they share, and is always there. ``/zookeeper/config`` says nothing of the members.
+
+    :param reactor: a provider of ``IReactorTCP`` and ``IReactorTime``.
+    :param size: how many servers there are, 1 to 9.
+    :param version: that of all servers; or a sequence with one for each, as in an ensemble that is being upgraded.
+
+    For the other parameters, and failures, see :class:`EmbeddedServer`.
+
+    :ivar servers: the servers. The first says that it is the leader.
+    :raises ValueError: ``size`` is out of bounds, or there are more or fewer versions.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        size: int = 3,
+        *,
+        clock: Clock | None = None,
+        tick_time: float = 0.5,
+        version: str | Sequence[str] = "3.8",
+        ttl_nodes: bool = False,
+        container_check_interval: float = 60.0,
+    ) -> None:
+        if not 1 <= size <= _MOST:
+            raise ValueError(f"an ensemble of {size!r} servers: give 1 to {_MOST}")
+        versions = [version] * size if isinstance(version, str) else version
+        if len(versions) != size:
+            raise ValueError(f"an ensemble of {size} servers with {len(versions)} versions, {versions!r}")
+        imitated = [version_named(name) for name in versions]
+        self._holdings = Holdings(
+            reactor if clock is None else clock,
+            tick_time=tick_time,
+            ttl_nodes=ttl_nodes,
+            container_check_interval=container_check_interval,
+        )
+        self.servers = tuple(
+            Server(reactor, self._holdings, version, "follower" if number else "leader")
+            for number, version in enumerate(imitated)
+        )
+
+    @property
+    def connection_string(self) -> str:
+        """Where the servers listen, or listened last, as clients want it: ``host:port,host:port``.
+
+        :raises RuntimeError: one of them never listened.
+        """
+        return ",".join(server.address for server in self.servers)
+
+    @property
+    def sessions(self) -> frozenset[int]:
+        """The ids of the sessions that are alive."""
+        return self._holdings.sessions.alive
+
+    @property
+    def zxid(self) -> int:
+        """The last transaction, whichever server knows of it."""
+        return self._holdings.database.tree.zxid
+
+    def listen(self, interface: str = "127.0.0.1") -> None:
+        """Let every server that does not listen do so, each at a port that is free.
+
+        A server that listened before gets another port; its own :meth:`Server.listen` takes the same again.
+        """
+        for server in self.servers:
+            if not server.listening:
+                server.listen(interface=interface)
+
+    def stop(self) -> Deferred[None]:
+        """Close all ports, drop every connection, and end every session. No timers are left.
+
+        :returns: fires when all is gone.
+        """
+        return gatherResults([server.stop() for server in self.servers]).addCallback(lambda _: None)
+
+    def expire_session(self, session_id: int) -> None:
+        """See :meth:`Server.expire_session`. A server that lags learns of it later, and so does its client."""
+        self.servers[0].expire_session(session_id)
+
+    def wipe(self) -> None:
+        """See :meth:`Server.wipe`."""
+        self._holdings.wipe()
+
+    def snapshot(self) -> Snapshot:
+        """See :meth:`Server.snapshot`."""
+        return self._holdings.snapshot()
+
+    def roll_back(self, snapshot: Snapshot) -> None:
+        """See :meth:`Server.roll_back`."""
+        self._holdings.roll_back(snapshot)

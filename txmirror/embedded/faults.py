@@ -1,0 +1,182 @@
+"""Things that go wrong with single requests, because a test wants them to."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+
+import attrs
+
+from txmirror.errors import PathError, ProtocolError, ZooKeeperException
+from txmirror.paths import validate
+from txmirror.wire import (
+    AddWatchRequest,
+    CheckWatchesRequest,
+    Create2Request,
+    CreateContainerRequest,
+    CreateRequest,
+    CreateTTLRequest,
+    Cursor,
+    DeleteRequest,
+    ExistsRequest,
+    GetACLRequest,
+    GetAllChildrenNumberRequest,
+    GetChildren2Request,
+    GetChildrenRequest,
+    GetDataRequest,
+    Operation,
+    RemoveWatchesRequest,
+    SetACLRequest,
+    SetDataRequest,
+    SyncRequest,
+)
+
+#: What can be asked for, by the names of the client's methods, and what it may be on the wire.
+KINDS: dict[str, frozenset[Operation]] = {
+    "create": frozenset({Operation.CREATE, Operation.CREATE2, Operation.CREATE_CONTAINER, Operation.CREATE_TTL}),
+    "delete": frozenset({Operation.DELETE}),
+    "exists": frozenset({Operation.EXISTS}),
+    "get": frozenset({Operation.GET_DATA}),
+    "get_children": frozenset({Operation.GET_CHILDREN, Operation.GET_CHILDREN2}),
+    "set": frozenset({Operation.SET_DATA}),
+    "get_acl": frozenset({Operation.GET_ACL}),
+    "set_acl": frozenset({Operation.SET_ACL}),
+    "sync": frozenset({Operation.SYNC}),
+    "transaction": frozenset({Operation.MULTI}),
+    "get_many": frozenset({Operation.MULTI_READ}),
+    "set_watches": frozenset({Operation.SET_WATCHES, Operation.SET_WATCHES2}),
+    "add_watch": frozenset({Operation.ADD_WATCH}),
+    "check_watches": frozenset({Operation.CHECK_WATCHES}),
+    "remove_watches": frozenset({Operation.REMOVE_WATCHES}),
+    "get_ephemerals": frozenset({Operation.GET_EPHEMERALS}),
+    "count_below": frozenset({Operation.GET_ALL_CHILDREN_NUMBER}),
+    "who_am_i": frozenset({Operation.WHO_AM_I}),
+    "reconfig": frozenset({Operation.RECONFIG}),
+    "ping": frozenset({Operation.PING}),
+    "close": frozenset({Operation.CLOSE_SESSION}),
+}
+
+_ON_PATHS = {
+    kind.operation: kind
+    for kind in (
+        CreateRequest,
+        Create2Request,
+        CreateContainerRequest,
+        CreateTTLRequest,
+        DeleteRequest,
+        ExistsRequest,
+        GetDataRequest,
+        GetChildrenRequest,
+        GetChildren2Request,
+        SetDataRequest,
+        GetACLRequest,
+        SetACLRequest,
+        SyncRequest,
+        AddWatchRequest,
+        CheckWatchesRequest,
+        RemoveWatchesRequest,
+        GetAllChildrenNumberRequest,
+    )
+}
+
+
+class Effect(enum.Enum):
+    """What goes wrong."""
+
+    DELAYED = "it is done later"
+    REFUSED = "it is answered with an error, and not done"
+    REQUEST_LOST = "the connection goes before it is done"
+    REPLY_LOST = "the connection goes when it is done, before its answer"
+
+
+@attrs.define(eq=False)
+class Fault:
+    """What is to go wrong with the next request of a kind: it happens once."""
+
+    effect: Effect
+    operations: frozenset[Operation] = attrs.field(repr=False)
+    path: str | None = None
+    """On which znode; None for any."""
+    session_id: int | None = None
+    """Of which session; None for any."""
+    delay: float = 0.0
+    """In seconds, where it is delayed."""
+    error: ZooKeeperException | None = None
+    """What is answered, where it is refused."""
+    happened: bool = attrs.field(default=False, init=False)
+    """Whether it has."""
+    _forget: Callable[[Fault], None] = attrs.field(default=lambda fault: None, init=False, repr=False)
+
+    def cancel(self) -> None:
+        """Let it not happen, if it has not yet."""
+        self._forget(self)
+
+
+class Faults:
+    """Those that are still to happen."""
+
+    def __init__(self) -> None:
+        self._planned: list[Fault] = []
+
+    def plan(
+        self,
+        effect: Effect,
+        kind: str,
+        path: str | None,
+        session_id: int | None,
+        *,
+        delay: float = 0.0,
+        error: ZooKeeperException | None = None,
+    ) -> Fault:
+        """Let something go wrong with the next request of a kind.
+
+        :param kind: one of :data:`KINDS`.
+        :param path: that of the znode that it has to be about; None for any.
+        :param session_id: the session that it has to come from; None for any.
+        :raises ValueError: there is no such kind, or it has no path, or the path is none.
+        """
+        operations = KINDS.get(kind)
+        if operations is None:
+            raise ValueError(f"{kind!r} is no kind of request: it is one of {', '.join(KINDS)}")
+        if path is not None:
+            if not operations <= _ON_PATHS.keys():
+                raise ValueError(f"a request of the kind {kind!r} is not about one path, as {path!r} is")
+            try:
+                validate(path, sequence=kind == "create")
+            except PathError as error_:
+                raise ValueError(str(error_)) from None
+        fault = Fault(effect, operations, path, session_id, delay, error)
+        fault._forget = self._forget
+        self._planned.append(fault)
+        return fault
+
+    def take(self, operation: int, cursor: Cursor, session_id: int) -> Fault | None:
+        """Give what is to go wrong with a request, which then has happened; None if nothing is.
+
+        :param cursor: at the request's record, and left there.
+        """
+        for fault in self._planned:
+            if (
+                operation in fault.operations
+                and fault.session_id in (None, session_id)
+                and (fault.path is None or fault.path == _path_of(operation, cursor))
+            ):
+                self._planned.remove(fault)
+                fault.happened = True
+                return fault
+        return None
+
+    def __bool__(self) -> bool:
+        return bool(self._planned)
+
+    def _forget(self, fault: Fault) -> None:
+        if fault in self._planned:
+            self._planned.remove(fault)
+
+
+def _path_of(operation: int, cursor: Cursor) -> str | None:
+    try:
+        path: str = _ON_PATHS[Operation(operation)].decode(Cursor(cursor.frame, cursor.offset)).path
+    except ProtocolError:
+        return None
+    return path
