@@ -115,7 +115,7 @@ class Connections(ServerFactory):
 
 
 class Connection(Protocol):
-    """One connection.
+    """One connection. Tests get it from :attr:`Server.connections <txmirror.embedded.Server.connections>`.
 
     :ivar identities: who its client has proved to be.
     :ivar peer: where its client is, as ``host:port``.
@@ -141,6 +141,11 @@ class Connection(Protocol):
         self.identities: list[Identity] = []
         self.peer = ""
         self.traffic = Traffic(connections.now())
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it was closed, or is about to be."""
+        return self._closing
 
     @property
     def session_id(self) -> int:

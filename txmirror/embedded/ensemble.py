@@ -17,14 +17,14 @@ _MOST = 9
 class EmbeddedEnsemble:
     """Some servers in memory with the same data and the same sessions, for tests of failover and of stale reads.
 
-    Each can be stopped, and can be made to lag behind the others (:meth:`Server.lag`). There are no elections: the leader is
+    Each can be stopped, and can be made to lag behind the others (:meth:`~txmirror.embedded.Server.lag`). There are no elections: the leader is
     no process, but the data that they share, and is always there. ``/zookeeper/config`` says nothing of the members.
 
     :param reactor: a provider of ``IReactorTCP`` and ``IReactorTime``.
     :param size: how many servers there are, 1 to 9.
     :param version: that of all servers; or a sequence with one for each, as in an ensemble that is being upgraded.
 
-    For the other parameters, and failures, see :class:`EmbeddedServer`.
+    For the other parameters, and failures, see :class:`~txmirror.embedded.EmbeddedServer`.
 
     :ivar servers: the servers. The first says that it is the leader.
     :raises ValueError: ``size`` is out of bounds, or there are more or fewer versions.
@@ -79,7 +79,7 @@ class EmbeddedEnsemble:
     def listen(self, interface: str = "127.0.0.1") -> None:
         """Let every server that does not listen do so, each at a port that is free.
 
-        A server that listened before gets another port; its own :meth:`Server.listen` takes the same again.
+        A server that listened before gets another port; its own :meth:`~txmirror.embedded.Server.listen` takes the same again.
         """
         for server in self.servers:
             if not server.listening:
@@ -93,17 +93,17 @@ class EmbeddedEnsemble:
         return gatherResults([server.stop() for server in self.servers]).addCallback(lambda _: None)
 
     def expire_session(self, session_id: int) -> None:
-        """See :meth:`Server.expire_session`. A server that lags learns of it later, and so does its client."""
+        """See :meth:`~txmirror.embedded.Server.expire_session`. A server that lags learns of it later, and so does its client."""
         self.servers[0].expire_session(session_id)
 
     def wipe(self) -> None:
-        """See :meth:`Server.wipe`."""
+        """See :meth:`~txmirror.embedded.Server.wipe`."""
         self._holdings.wipe()
 
     def snapshot(self) -> Snapshot:
-        """See :meth:`Server.snapshot`."""
+        """See :meth:`~txmirror.embedded.Server.snapshot`."""
         return self._holdings.snapshot()
 
     def roll_back(self, snapshot: Snapshot) -> None:
-        """See :meth:`Server.roll_back`."""
+        """See :meth:`~txmirror.embedded.Server.roll_back`."""
         self._holdings.roll_back(snapshot)

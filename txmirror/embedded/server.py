@@ -14,7 +14,7 @@ from txmirror.embedded.holdings import Holdings, Snapshot
 from txmirror.embedded.replica import Replica
 from txmirror.embedded.sessions import Clock
 from txmirror.embedded.versions import Version, version_named
-from txmirror.errors import ZooKeeperException
+from txmirror.errors import ConnectionLossException, ZooKeeperException
 
 
 class Listener(Protocol):
@@ -78,7 +78,7 @@ class Server:
     @property
     def connections(self) -> tuple[Connection, ...]:
         """Its connections, the oldest first: to drop, to stall, to resume."""
-        return tuple(self._connections.live)
+        return tuple(connection for connection in self._connections.live if not connection.leaving)
 
     def connection_of(self, session_id: int) -> Connection:
         """Give the connection that serves a session here.
@@ -222,8 +222,11 @@ class Server:
         :param error: the error, of a class with a code, such as ``NoAuthException()``.
         :raises ValueError: as there; or no server answers with that error.
         """
-        if not error.code:
-            raise ValueError(f"{error!r} is nothing that a server answers: it has no code")
+        code = getattr(error, "code", None)
+        if not code or code == ConnectionLossException.code:
+            raise ValueError(
+                f"{error!r} is nothing that a server answers; to lose the connection there are lose_request and lose_reply"
+            )
         return self._connections.faults.plan(Effect.REFUSED, kind, path, session_id, error=error)
 
     def lose_request(self, kind: str, *, path: str | None = None, session_id: int | None = None) -> Fault:

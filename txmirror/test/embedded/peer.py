@@ -219,10 +219,10 @@ class ServerTestCase(SynchronousTestCase):
         self.reactor.settle()
         self.assertIsNone(self.successResultOf(deferred))
 
-    def connect(self) -> Peer:
+    def connect(self, host: str = "127.0.0.1") -> Peer:
         """Connect without a handshake."""
         peer = Peer(self.reactor)
-        self.reactor.connectTCP("127.0.0.1", 2181, _Factory(peer))
+        self.reactor.connectTCP(host, 2181, _Factory(peer))
         self.reactor.settle()
         return peer
 
@@ -233,9 +233,10 @@ class ServerTestCase(SynchronousTestCase):
         password: bytes | None = None,
         zxid: int = 0,
         read_only: bool | None = False,
+        host: str = "127.0.0.1",
     ) -> Peer:
         """Connect and shake hands, for a new session or for that of another peer."""
-        peer = self.connect()
+        peer = self.connect(host)
         session = 0
         if resume is not None:
             assert resume.welcome is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted.internet.error import CannotListenError, ConnectionLost
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from zope.interface import implementer
@@ -15,9 +15,9 @@ from txmirror.errors import (
     ReconfigDisabledException,
     UnimplementedException,
 )
-from txmirror.test.embedded.peer import Event, Peer, ServerTestCase
+from txmirror.test.embedded.peer import Peer, ServerTestCase
 from txmirror.testing import MemoryReactor
-from txmirror.types import OPEN_ACL, EventType
+from txmirror.types import OPEN_ACL
 from txmirror.wire import (
     CheckVersionRequest,
     CreateRequest,
@@ -126,49 +126,6 @@ class RestartTests(ServerTestCase):
         self.settle(self.server.stop())
         self.settle(self.server.stop())
         self.settle(self.server.stop_listening())
-
-
-class KnobTests(ServerTestCase):
-    def test_expire_session(self) -> None:
-        """A session can be made to expire at once."""
-        victim, watcher = self.peer(), self.peer()
-        victim.create("/e", flags=1)
-        watcher.exists("/e", watch=True)
-        self.server.expire_session(victim.session)
-        self.assertEqual(watcher.events(), [Event(EventType.DELETED, "/e")])
-        self.assertIsNotNone(victim.lost)
-        self.assertEqual(self.server.sessions, {watcher.session})
-
-    def test_expire_nobody(self) -> None:
-        """A session that there is not cannot expire."""
-        self.assertIn("12345", str(self.assertRaises(ValueError, self.server.expire_session, 12345)))
-
-    def test_drop_connections(self) -> None:
-        """Connections can be dropped, and come back."""
-        peer = self.peer()
-        self.server.drop_connections()
-        self.reactor.settle()
-        assert peer.lost is not None
-        peer.lost.trap(ConnectionLost)
-        self.peer(resume=peer).ping()
-
-    def test_wipe(self) -> None:
-        """A wiped server has forgotten all, and counts from the start; who knew it before is turned away."""
-        peer = self.peer()
-        peer.create("/a")
-        self.server.wipe()
-        self.reactor.settle()
-        self.assertIsNotNone(peer.lost)
-        self.assertEqual((self.server.zxid, self.server.sessions), (0, frozenset()))
-        self.assertIsNone(self.peer(resume=peer, zxid=2).welcome)
-        other = self.peer()
-        self.assertNotEqual(other.session, peer.session)
-        self.assertFalse(other.exists("/a"))
-
-    def test_zxid(self) -> None:
-        """The last transaction is known."""
-        peer = self.peer()
-        self.assertEqual(peer.create("/a").stat.czxid, self.server.zxid)
 
 
 class NonsenseTests(ServerTestCase):

@@ -1,0 +1,469 @@
+"""What a test can do to a server: sessions that end, connections that break, requests that go wrong, data that goes back."""
+
+from __future__ import annotations
+
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.task import Clock
+
+from txmirror.embedded import EmbeddedServer
+from txmirror.embedded.faults import KINDS
+from txmirror.errors import ConnectionLossException, NoAuthException, ZooKeeperException
+from txmirror.test.embedded.peer import Event, Reply, ServerTestCase
+from txmirror.testing import MemoryReactor
+from txmirror.types import OPEN_ACL, EventType
+from txmirror.wire import (
+    PING_XID,
+    CloseSessionRequest,
+    CreateRequest,
+    DeleteRequest,
+    ExistsRequest,
+    GetChildrenRequest,
+    GetDataRequest,
+    MultiRequest,
+    Operation,
+    PingRequest,
+    SetDataRequest,
+)
+
+
+class KnobTests(ServerTestCase):
+    def test_expire_session(self) -> None:
+        """A session can be made to expire at once."""
+        victim, watcher = self.peer(), self.peer()
+        victim.create("/e", flags=1)
+        watcher.exists("/e", watch=True)
+        self.server.expire_session(victim.session)
+        self.assertEqual(watcher.events(), [Event(EventType.DELETED, "/e")])
+        self.assertIsNotNone(victim.lost)
+        self.assertEqual(self.server.sessions, {watcher.session})
+
+    def test_expire_nobody(self) -> None:
+        """A session that there is not cannot expire."""
+        self.assertIn("12345", str(self.assertRaises(ValueError, self.server.expire_session, 12345)))
+
+    def test_drop_connections(self) -> None:
+        """Connections can be dropped, and come back."""
+        peer = self.peer()
+        self.server.drop_connections()
+        self.reactor.settle()
+        assert peer.lost is not None
+        peer.lost.trap(ConnectionLost)
+        self.peer(resume=peer).ping()
+
+    def test_wipe(self) -> None:
+        """A wiped server has forgotten all, and counts from the start; who knew it before is turned away."""
+        peer = self.peer()
+        peer.create("/a")
+        self.server.wipe()
+        self.reactor.settle()
+        self.assertIsNotNone(peer.lost)
+        self.assertEqual((self.server.zxid, self.server.sessions), (0, frozenset()))
+        self.assertIsNone(self.peer(resume=peer, zxid=2).welcome)
+        other = self.peer()
+        self.assertNotEqual(other.session, peer.session)
+        self.assertFalse(other.exists("/a"))
+
+    def test_zxid(self) -> None:
+        """The last transaction is known."""
+        peer = self.peer()
+        self.assertEqual(peer.create("/a").stat.czxid, self.server.zxid)
+
+    def test_connections(self) -> None:
+        """The connections are known, the oldest first, and which serves a session."""
+        self.assertEqual(self.server.connections, ())
+        first, second = self.peer(), self.peer()
+        self.assertEqual([each.session_id for each in self.server.connections], [first.session, second.session])
+        connection = self.server.connection_of(second.session)
+        self.assertIs(connection, self.server.connections[1])
+        self.assertRegex(connection.peer, r"127\.0\.0\.1:\d+")
+
+    def test_no_connection(self) -> None:
+        """Of a session whose client is gone there is none."""
+        peer = self.peer()
+        self.server.drop_connections()
+        self.assertIn(str(peer.session), str(self.assertRaises(ValueError, self.server.connection_of, peer.session)))
+
+    def test_drop_one(self) -> None:
+        """One connection can be dropped; its session lives, and nobody else notices."""
+        victim, witness = self.peer(), self.peer()
+        self.server.connection_of(victim.session).drop()
+        self.reactor.settle()
+        assert victim.lost is not None
+        victim.lost.trap(ConnectionLost)
+        witness.ping()
+        self.assertIn(victim.session, self.server.sessions)
+
+    def test_clock(self) -> None:
+        """A clock of its own says when sessions end, and what time it is."""
+        clock = Clock()
+        clock.advance(500.0)
+        server = EmbeddedServer(self.reactor, clock=clock)
+        server.listen(2181, "127.0.0.2")
+        peer = self.peer(host="127.0.0.2")
+        stat = peer.create("/a").stat
+        self.assertEqual(stat.ctime, 500_000)
+        self.reactor.pass_time(60.0)
+        self.assertEqual(len(server.sessions), 1)
+        clock.advance(60.0)
+        self.assertEqual(server.sessions, frozenset())
+        self.settle(server.stop())
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+
+class StallTests(ServerTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.victim = self.peer()
+        self.witness = self.peer()
+        self.connection = self.server.connection_of(self.victim.session)
+
+    def test_incoming(self) -> None:
+        """What the client says is not heard until the connection is resumed; then all of it is, in order."""
+        self.connection.stall(outgoing=False)
+        self.victim.send(CreateRequest("/a", b"", OPEN_ACL, 0))
+        self.victim.send(CreateRequest("/a", b"", OPEN_ACL, 0))
+        self.assertEqual(self.victim.take(), [])
+        self.assertFalse(self.witness.exists("/a"))
+        self.connection.resume()
+        self.assertEqual([reply.err for reply in self.victim.take() if isinstance(reply, Reply)], [0, -110])
+
+    def test_events_go_out(self) -> None:
+        """A connection that is stalled one way only brings what goes the other."""
+        self.victim.exists("/a", watch=True)
+        self.connection.stall(outgoing=False)
+        self.witness.create("/a")
+        self.assertEqual(self.victim.events(), [Event(EventType.CREATED, "/a")])
+
+    def test_session_ends(self) -> None:
+        """A client that is not heard loses its session, and learns of that when the connection is resumed."""
+        self.connection.stall()
+        for _ in range(6):
+            self.reactor.pass_time(1.0)
+            self.victim.send(PingRequest(), PING_XID)
+            self.witness.ping()
+        self.assertEqual(self.server.sessions, {self.witness.session})
+
+    def test_outgoing(self) -> None:
+        """What the client asks for is done, and it does not hear of it until the connection is resumed."""
+        self.victim.exists("/b", watch=True)
+        self.connection.stall(incoming=False)
+        self.victim.send(CreateRequest("/a", b"", OPEN_ACL, 0))
+        self.witness.create("/b")
+        self.assertTrue(self.witness.exists("/a"))
+        self.assertEqual(self.victim.take(), [])
+        self.connection.resume()
+        reply, event = self.victim.take()
+        self.assertEqual((reply[0], event), (2, Event(EventType.CREATED, "/b")))
+
+    def test_session_lives(self) -> None:
+        """A client that is heard, and hears nothing, keeps its session."""
+        self.connection.stall(incoming=False)
+        for _ in range(8):
+            self.reactor.pass_time(1.0)
+            self.victim.send(PingRequest(), PING_XID)
+            self.witness.ping()
+        self.assertIn(self.victim.session, self.server.sessions)
+        self.assertEqual(self.victim.take(), [])
+
+    def test_end_is_held_too(self) -> None:
+        """The server's own end of a connection waits behind what is held."""
+        self.connection.stall(incoming=False)
+        self.victim.send(CloseSessionRequest())
+        self.assertIsNone(self.victim.lost)
+        self.connection.resume()
+        (reply,) = self.victim.take()
+        assert isinstance(reply, Reply)
+        self.assertEqual(reply.err, 0)
+        assert self.victim.lost is not None
+        self.victim.lost.trap(ConnectionDone)
+
+    def test_in_pieces(self) -> None:
+        """What is held may begin or end within a frame."""
+        self.reactor.piece = 3
+        self.connection.stall(outgoing=False)
+        self.victim.send(CreateRequest("/a", b"", OPEN_ACL, 0))
+        self.connection.resume()
+        self.victim.send(GetDataRequest("/a", False))
+        self.assertEqual(len(self.victim.take()), 2)
+
+    def test_client_gone(self) -> None:
+        """A client may go meanwhile; resuming is harmless then, and what it had asked for is not done."""
+        self.connection.stall()
+        self.victim.send(CreateRequest("/a", b"", OPEN_ACL, 0))
+        assert self.victim.transport is not None
+        self.victim.transport.loseConnection()
+        self.reactor.settle()
+        self.connection.resume()
+        self.reactor.settle()
+        self.assertFalse(self.witness.exists("/a"))
+
+    def test_dropped(self) -> None:
+        """A stalled connection can be dropped."""
+        self.connection.stall()
+        self.connection.drop()
+        self.reactor.settle()
+        self.assertIsNotNone(self.victim.lost)
+        self.connection.resume()
+
+    def test_twice(self) -> None:
+        """Stalling it twice loses nothing."""
+        self.connection.stall()
+        self.victim.send(CreateRequest("/a", b"", OPEN_ACL, 0))
+        self.connection.stall()
+        self.connection.resume()
+        (reply,) = self.victim.take()
+        assert isinstance(reply, Reply)
+        self.assertEqual(reply.err, 0)
+
+
+class FaultTests(ServerTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.one = self.peer()
+        self.other = self.peer()
+
+    def test_delayed(self) -> None:
+        """A request is done when the time is over, and what comes behind it waits; others do not."""
+        fault = self.server.delay_next("create", 1.5)
+        self.one.send(CreateRequest("/a", b"", OPEN_ACL, 0))
+        self.one.send(ExistsRequest("/a", False))
+        self.assertTrue(fault.happened)
+        self.assertEqual(self.one.take(), [])
+        self.assertFalse(self.other.exists("/a"))
+        self.reactor.pass_time(1.4)
+        self.assertEqual(self.one.take(), [])
+        self.reactor.pass_time(0.1)
+        self.assertEqual([reply.err for reply in self.one.take() if isinstance(reply, Reply)], [0, 0])
+
+    def test_several_delays(self) -> None:
+        """Each fault happens once, to one request, in the order in which they were planned."""
+        first, second = self.server.delay_next("create", 1.0), self.server.delay_next("create", 2.0)
+        self.one.send(CreateRequest("/a", b"", OPEN_ACL, 0))
+        self.one.send(CreateRequest("/b", b"", OPEN_ACL, 0))
+        self.assertEqual((first.happened, second.happened), (True, False))
+        self.reactor.pass_time(1.0)
+        self.assertEqual(len(self.one.take()), 1)
+        self.assertTrue(second.happened)
+        self.reactor.pass_time(1.9)
+        self.assertEqual(self.one.take(), [])
+        self.reactor.pass_time(0.1)
+        self.assertEqual(len(self.one.take()), 1)
+
+    def test_delayed_and_heard(self) -> None:
+        """Who waits for a delayed answer, and pings, keeps the session."""
+        self.server.delay_next("get", 9.0)
+        self.one.send(GetDataRequest("/", False))
+        for _ in range(9):
+            self.reactor.pass_time(1.0)
+            self.one.send(PingRequest(), PING_XID)
+            self.other.ping()
+        answers = self.one.take()
+        self.assertEqual([answer[0] for answer in answers], [1] + [PING_XID] * 9)
+
+    def test_delayed_and_gone(self) -> None:
+        """A request whose client goes before its time is not done."""
+        self.server.delay_next("create", 1.0)
+        self.one.send(CreateRequest("/a", b"", OPEN_ACL, 0))
+        self.server.connection_of(self.one.session).drop()
+        self.reactor.pass_time(1.0)
+        self.assertFalse(self.other.exists("/a"))
+
+    def test_refused(self) -> None:
+        """A request is answered with an error, and not done; the next one is."""
+        fault = self.server.fail_next("set", NoAuthException())
+        reply = self.one.ask(SetDataRequest("/", b"x", -1))
+        self.assertEqual((reply.err, reply.body, fault.happened), (-102, b"", True))
+        self.assertEqual(self.one.get("/").data, b"")
+        self.one.set("/", b"x")
+
+    def test_request_lost(self) -> None:
+        """The connection goes, and the request was not done."""
+        fault = self.server.lose_request("create")
+        self.one.send(CreateRequest("/a", b"", OPEN_ACL, 0))
+        assert self.one.lost is not None
+        self.assertEqual((self.one.take(), fault.happened), ([], True))
+        self.assertFalse(self.other.exists("/a"))
+        self.peer(resume=self.one).ping()
+
+    def test_reply_lost(self) -> None:
+        """The request was done, and the connection goes in place of the answer; the event that it caused has come."""
+        self.one.exists("/a", watch=True)
+        fault = self.server.lose_reply("create")
+        self.one.send(CreateRequest("/a", b"", OPEN_ACL, 0))
+        self.assertEqual(self.one.events(), [Event(EventType.CREATED, "/a")])
+        self.assertIsNotNone(self.one.lost)
+        self.assertTrue(self.other.exists("/a"))
+        self.assertTrue(fault.happened)
+        self.peer(resume=self.one).ping()
+
+    def test_reply_to_close_lost(self) -> None:
+        """The session has ended, and its client does not know."""
+        self.server.lose_reply("close")
+        self.one.send(CloseSessionRequest())
+        self.assertEqual(self.one.take(), [])
+        self.assertEqual(self.server.sessions, {self.other.session})
+
+    def test_path(self) -> None:
+        """A fault may be for one znode."""
+        fault = self.server.fail_next("exists", NoAuthException(), path="/b")
+        self.assertEqual(self.one.ask(ExistsRequest("/a", False)).err, -101)
+        self.assertFalse(fault.happened)
+        self.assertEqual(self.one.ask(ExistsRequest("/b", False)).err, -102)
+
+    def test_sequence(self) -> None:
+        """A node in a sequence has the path that it was asked for by."""
+        self.server.fail_next("create", NoAuthException(), path="/a/")
+        self.one.create("/a")
+        self.assertEqual(self.one.ask(CreateRequest("/a/", b"", OPEN_ACL, 2)).err, -102)
+
+    def test_unreadable(self) -> None:
+        """A request whose path cannot be read is not the one."""
+        fault = self.server.fail_next("get", NoAuthException(), path="/a")
+        self.one.raw(b"\0\0\0\x09\0\0\0\x07\0\0\0\x04\0")
+        (reply,) = self.one.take()
+        assert isinstance(reply, Reply)
+        self.assertEqual((reply.err, fault.happened), (-5, False))
+
+    def test_session(self) -> None:
+        """A fault may be for one session."""
+        self.server.fail_next("get", NoAuthException(), session_id=self.other.session)
+        self.one.get("/")
+        self.assertEqual(self.other.ask(GetDataRequest("/", False)).err, -102)
+
+    def test_cancelled(self) -> None:
+        """A fault that was cancelled does not happen; cancelling it again, or later, is harmless."""
+        fault = self.server.fail_next("get", NoAuthException())
+        fault.cancel()
+        fault.cancel()
+        self.one.get("/")
+        self.assertFalse(fault.happened)
+
+    def test_kinds(self) -> None:
+        """Each operation that a client asks for is of one kind, and nothing else is."""
+        operations = [operation for kind in KINDS.values() for operation in kind]
+        rest = {Operation.CHECK, Operation.AUTH, Operation.SASL}
+        self.assertEqual(sorted(operations), sorted(set(Operation) - rest))
+
+    def test_all_variants(self) -> None:
+        """A kind stands for each way to ask for it."""
+        fault = self.server.fail_next("get_children", NoAuthException())
+        self.assertEqual(self.one.ask(GetChildrenRequest("/", False)).err, -102)
+        self.assertTrue(fault.happened)
+        self.server.fail_next("transaction", NoAuthException())
+        self.assertEqual(self.one.ask(MultiRequest((DeleteRequest("/a", -1),))).err, -102)
+
+    def test_unknown_kind(self) -> None:
+        """A kind that there is not is refused at the call, with those that there are."""
+        error = str(self.assertRaises(ValueError, self.server.delay_next, "sett", 1.0))
+        self.assertIn("'sett'", error)
+        self.assertIn("set_acl", error)
+
+    def test_no_path(self) -> None:
+        """A kind that is about no single znode takes no path, and a path must be one."""
+        for kind, path in (("transaction", "/a"), ("ping", "/a"), ("get", "a"), ("get", "/a/")):
+            error = str(self.assertRaises(ValueError, self.server.lose_reply, kind, path=path))
+            self.assertIn(repr(path), error)
+
+    def test_no_time(self) -> None:
+        """A delay is a time to wait."""
+        for seconds in (-1.0, float("inf"), float("nan")):
+            self.assertIn(repr(seconds), str(self.assertRaises(ValueError, self.server.delay_next, "get", seconds)))
+
+    def test_no_error_of_a_server(self) -> None:
+        """An error without a code, or the loss of a connection, is nothing that a server can answer."""
+        for error in (ConnectionLossException(), ZooKeeperException(), ValueError("x")):
+            raised = self.assertRaises(ValueError, self.server.fail_next, "get", error)
+            self.assertIn(type(error).__name__, str(raised))
+
+
+class RollBackTests(ServerTestCase):
+    def test_data(self) -> None:
+        """Data, stats, sequence numbers and the zxid are again what they were."""
+        peer = self.peer()
+        peer.create("/a", b"1")
+        before = peer.get("/a")
+        snapshot = self.server.snapshot()
+        peer.set("/a", b"2")
+        peer.create("/a/n-", flags=2)
+        peer.create("/b")
+        self.server.roll_back(snapshot)
+        self.reactor.settle()
+        self.assertIsNotNone(peer.lost)
+        self.assertEqual(self.server.zxid, snapshot.zxid)
+        again = self.peer(resume=peer, zxid=snapshot.zxid)
+        self.assertEqual(again.get("/a"), before)
+        self.assertFalse(again.exists("/b"))
+        self.assertEqual(again.create("/a/n-", flags=2).path, "/a/n-0000000000")
+
+    def test_again(self) -> None:
+        """A snapshot is not used up, and what happens after it was put back does not change it."""
+        peer = self.peer()
+        snapshot = self.server.snapshot()
+        for _ in range(2):
+            self.server.roll_back(snapshot)
+            peer = self.peer(resume=peer)
+            self.assertFalse(peer.exists("/a"))
+            peer.create("/a")
+
+    def test_too_far_back(self) -> None:
+        """Who has seen what is gone is turned away."""
+        snapshot = self.server.snapshot()
+        peer = self.peer()
+        seen = peer.create("/a").stat.czxid
+        self.server.roll_back(snapshot)
+        self.assertIsNone(self.peer(resume=peer, zxid=seen).welcome)
+
+    def test_sessions(self) -> None:
+        """Who had a session has it again with all its ephemerals, though it has ended; who came later has none."""
+        early = self.peer()
+        early.create("/e", flags=1)
+        snapshot = self.server.snapshot()
+        late = self.peer()
+        late.create("/f", flags=1)
+        early.close()
+        self.server.roll_back(snapshot)
+        again = self.peer(resume=early)
+        self.assertTrue(again.exists("/e"))
+        self.assertFalse(again.exists("/f"))
+        welcome = self.peer(resume=late).welcome
+        assert welcome is not None
+        self.assertEqual(welcome.timeOut, 0)
+        self.assertEqual(self.server.sessions, {early.session})
+
+    def test_sessions_end_in_time(self) -> None:
+        """They have their full timeout, and then end if nobody comes."""
+        peer = self.peer()
+        peer.create("/e", flags=1)
+        snapshot = self.server.snapshot()
+        self.reactor.pass_time(3.0)
+        self.server.roll_back(snapshot)
+        self.reactor.pass_time(3.9)
+        self.assertEqual(self.server.sessions, {peer.session})
+        self.reactor.pass_time(1.0)
+        self.assertEqual(self.server.sessions, frozenset())
+        self.assertFalse(self.peer().exists("/e"))
+
+    def test_no_events(self) -> None:
+        """Nobody is told of it; a watch that is set again tells (the data is that of a later time)."""
+        peer = self.peer()
+        snapshot = self.server.snapshot()
+        peer.exists("/a", watch=True)
+        self.server.roll_back(snapshot)
+        self.assertEqual(peer.events(), [])
+
+    def test_anothers(self) -> None:
+        """What was remembered elsewhere cannot be put back here."""
+        other = EmbeddedServer(MemoryReactor())
+        error = str(self.assertRaises(ValueError, self.server.roll_back, other.snapshot()))
+        self.assertIn("another", error)
+
+    def test_not_listening(self) -> None:
+        """A server that is stopped can be rolled back, and goes on with that when it listens again."""
+        peer = self.peer()
+        snapshot = self.server.snapshot()
+        peer.create("/a")
+        self.settle(self.server.stop_listening())
+        self.server.roll_back(snapshot)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        self.server.listen(2181)
+        self.assertFalse(self.peer(resume=peer).exists("/a"))
