@@ -305,9 +305,10 @@ class Player:
             if line.startswith("\t"):
                 here.append(self._ids[int(line, 16)])
                 here.sort()
-            elif line:
+            else:
+                # The empty path can be watched too; and an empty line is the end.
                 here = paths.setdefault(line, [])
-        return ask_word(self._side, b"wchs"), paths
+        return ask_word(self._side, b"wchs"), {path: owners for path, owners in paths.items() if owners}
 
     def assert_time_passes(self) -> None:
         """Times were in the order of transactions."""
