@@ -14,6 +14,7 @@ from txmirror.errors import ZooKeeperException
 from txmirror.types import (
     ACL,
     OPEN_ACL,
+    BatchReply,
     ChildrenReply,
     CreateReply,
     DataReply,
@@ -420,6 +421,13 @@ class IBatchedReads(Interface):
 
         :returns: fires with what there is for each, in order: both, or why that node cannot be read. Fails as a whole only
             as any request of :class:`IZooKeeperClient` does.
+        """
+
+    def read_many(data: Sequence[str], children: Sequence[str] = ()) -> Deferred[BatchReply]:
+        """Read the data and stat of some nodes and the children of others by one request, leaving no watches.
+
+        :returns: fires with all of that, and as of when it is true. Fails as a whole only as any request of
+            :class:`IZooKeeperClient` does.
         """
 
     def get_children_many(paths: Sequence[str]) -> Deferred[list[list[str] | ZooKeeperException]]:

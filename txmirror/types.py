@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import attrs
 
+from txmirror.errors import ZooKeeperException
+
 
 class ZnodeStat(NamedTuple):
     """What ZooKeeper keeps about a znode, field by field as its wire format has it."""
@@ -211,6 +213,16 @@ class ChildrenReply(NamedTuple):
     zxid: int
     children: list[str]
     stat: ZnodeStat
+
+
+class BatchReply(NamedTuple):
+    """What many nodes hold, all as of ``zxid``, in the order in which they were asked for."""
+
+    zxid: int
+    data: list[tuple[bytes, ZnodeStat] | ZooKeeperException]
+    """The data and stat of each, or why it cannot be read."""
+    children: list[list[str] | ZooKeeperException]
+    """The names of the children of each, in the server's order, or why it cannot be read."""
 
 
 class StatReply(NamedTuple):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
@@ -18,7 +17,7 @@ from txmirror.errors import (
     exception_for,
 )
 from txmirror.interfaces import IBatchedReads, ITransaction
-from txmirror.types import ACL, OPEN_ACL, ZnodeStat
+from txmirror.types import ACL, OPEN_ACL, BatchReply, ZnodeStat
 from txmirror.wire import (
     CheckVersionRequest,
     CreateFlag,
@@ -38,7 +37,6 @@ from txmirror.wire import (
     StatResponse,
 )
 
-_T = TypeVar("_T")
 _Write = CreateRequest | DeleteRequest | SetDataRequest | CheckVersionRequest
 
 
@@ -128,44 +126,43 @@ class BatchedReads:
 
     def get_many(self, paths: Sequence[str]) -> Deferred[list[tuple[bytes, ZnodeStat] | ZooKeeperException]]:
         """See :meth:`~txmirror.interfaces.IBatchedReads.get_many`."""
-        paths = check_paths(paths)
-
-        def decode(cursor: Cursor, zxid: int) -> list[tuple[bytes, ZnodeStat] | ZooKeeperException]:
-            return [
-                (result.data or b"", result.stat)
-                if isinstance(result, GetDataResponse)
-                else _refusal(result, path, zxid)
-                for path, result in _answers(cursor, paths)
-            ]
-
-        return self._read(tuple(GetDataRequest(self._asker.valid(path), False) for path in paths), paths, decode)
+        return self.read_many(paths).addCallback(lambda reply: reply.data)
 
     def get_children_many(self, paths: Sequence[str]) -> Deferred[list[list[str] | ZooKeeperException]]:
         """See :meth:`~txmirror.interfaces.IBatchedReads.get_children_many`."""
-        paths = check_paths(paths)
+        return self.read_many((), paths).addCallback(lambda reply: reply.children)
 
-        def decode(cursor: Cursor, zxid: int) -> list[list[str] | ZooKeeperException]:
-            return [
-                result.children if isinstance(result, GetChildrenResponse) else _refusal(result, path, zxid)
-                for path, result in _answers(cursor, paths)
-            ]
+    def read_many(self, data: Sequence[str], children: Sequence[str] = ()) -> Deferred[BatchReply]:
+        """See :meth:`~txmirror.interfaces.IBatchedReads.read_many`."""
+        data, children = check_paths(data), check_paths(children)
+        paths = (*data, *children)
+        if not paths:
+            return succeed(BatchReply(0, [], []))
+        valid = self._asker.valid
+        requests: tuple[GetDataRequest | GetChildrenRequest, ...] = (
+            *[GetDataRequest(valid(path), False) for path in data],
+            *[GetChildrenRequest(valid(path), False) for path in children],
+        )
 
-        return self._read(tuple(GetChildrenRequest(self._asker.valid(path), False) for path in paths), paths, decode)
+        def decode(cursor: Cursor, zxid: int) -> BatchReply:
+            results = MultiResponse.decode(cursor).results
+            if len(results) != len(paths):
+                raise ProtocolError(f"{len(results)} results answer {len(paths)} reads")
+            return BatchReply(
+                zxid,
+                [
+                    (result.data or b"", result.stat)
+                    if isinstance(result, GetDataResponse)
+                    else _refusal(result, path, zxid)
+                    for path, result in zip(data, results, strict=False)
+                ],
+                [
+                    result.children if isinstance(result, GetChildrenResponse) else _refusal(result, path, zxid)
+                    for path, result in zip(children, results[len(data) :], strict=True)
+                ],
+            )
 
-    def _read(
-        self,
-        requests: tuple[GetDataRequest | GetChildrenRequest, ...],
-        paths: Sequence[str],
-        decode: Callable[[Cursor, int], list[_T]],
-    ) -> Deferred[list[_T]]:
-        return self._asker.ask(MultiReadRequest(requests), paths[0], decode) if requests else succeed([])
-
-
-def _answers(cursor: Cursor, paths: Sequence[str]) -> list[tuple[str, object]]:
-    results = MultiResponse.decode(cursor).results
-    if len(results) != len(paths):
-        raise ProtocolError(f"{len(results)} results answer {len(paths)} reads")
-    return list(zip(paths, results, strict=True))
+        return self._asker.ask(MultiReadRequest(requests), paths[0], decode)
 
 
 def _refusal(result: object, path: str, zxid: int) -> ZooKeeperException:

@@ -1,7 +1,9 @@
-"""Live objects: a Mirror, and the Nodes that it keeps equal to ZooKeeper's."""
+"""Live objects: a Mirror, and the Nodes and Trees that it keeps equal to ZooKeeper's."""
 
+from txmirror.mirror.changes import Change, ChangeKind
 from txmirror.mirror.mirror import Mirror
 from txmirror.mirror.node import Node
 from txmirror.mirror.state import Existence, MirrorState, NodeState
+from txmirror.mirror.tree import Tree
 
-__all__ = ["Existence", "Mirror", "MirrorState", "Node", "NodeState"]
+__all__ = ["Change", "ChangeKind", "Existence", "Mirror", "MirrorState", "Node", "NodeState", "Tree"]

@@ -23,10 +23,12 @@ from txmirror.errors import (
     NotEmptyException,
     SessionExpiredException,
 )
-from txmirror.interfaces import IWatchFeed, IZooKeeperClient
+from txmirror.interfaces import IServerAbilities, IWatchFeed, IZooKeeperClient
 from txmirror.mirror.cell import Cell
 from txmirror.mirror.node import Node
+from txmirror.mirror.removing import Removals
 from txmirror.mirror.state import MirrorState
+from txmirror.mirror.tree import Tree
 from txmirror.types import SessionEvent, SessionState, WatchedEvent
 
 
@@ -65,6 +67,8 @@ class Mirror(Service):
         self.client: IZooKeeperClient = client
         self.feed: IWatchFeed = IWatchFeed(client)
         self._nodes: dict[str, Node] = {}
+        self._trees: dict[Tree, None] = {}
+        self._removals = Removals(self.feed.remove_watches, self._needs_watches, self._can_remove_watches)
         self._unsettled: set[Cell[Any]] = set()
         self._state_watchers: Audience[MirrorState] = Audience(
             lambda key, _: self._log.failure("The state watcher {key} failed.", key=key)
@@ -144,6 +148,29 @@ class Mirror(Service):
                 node.refresh()
         return node
 
+    def tree(self, path: str, *, depth: int | None = None, keep: Callable[[str], bool] | None = None) -> Tree:
+        """Follow a node and all that is below it, whether or not it exists and whether or not ZooKeeper can be reached.
+
+        :param path: as for :meth:`get`.
+        :param depth: how many levels below the node are followed; None for all.
+        :param keep: called with a path; where it says no, that node and all below it are left out. The tree's own root is not
+            asked about.
+        :returns: a tree of its own, to be closed when it is no longer needed; it goes with the mirror.
+        :raises ValueError: ``path`` is no znode path, or ``depth`` is negative; the message quotes it.
+        """
+        path = paths.normalise(path)
+        if depth is not None and depth < 0:
+            raise ValueError(f"a tree has no depth of {depth!r}")
+        tree = Tree(self, path, depth, keep)
+        if self._closed is not None:
+            tree.end()
+        else:
+            self._trees[tree] = None
+            self._start()
+            if self.is_connected():
+                tree.connected(self._session)
+        return tree
+
     def is_connected(self) -> bool:
         """Tell whether there is a session with a server at this moment."""
         return self.disconnected_since is None
@@ -165,6 +192,8 @@ class Mirror(Service):
         def taken(_: None) -> None:
             for node in list(self._nodes.values()):
                 node.try_again()
+            for tree in list(self._trees):
+                tree.try_again()
 
         return self.client.add_auth(scheme, credentials).addCallback(taken)
 
@@ -186,13 +215,30 @@ class Mirror(Service):
 
     def check_settled(self) -> None:
         """Tell the state watchers, if this was the last thing to be read after a reconnection."""
-        if self._recovered and not self._unsettled and self.state is MirrorState.CONNECTED:
+        all_read = not self._unsettled and all(tree.settled for tree in self._trees)
+        if self._recovered and all_read and self.state is MirrorState.CONNECTED:
             self._enter(MirrorState.SETTLED)
 
     def parent_shows(self, path: str) -> Deferred[None]:
         """Wait until the parent of a node that was written shows it, if there is an object for it."""
         parent = self._nodes.get(paths.parent_of(path) or "")
         return succeed(None) if parent is None else parent.children_shown()
+
+    def tree_closed(self, tree: Tree) -> None:
+        """Tell a tree nothing more."""
+        self._trees.pop(tree, None)
+        self.check_settled()
+
+    def let_go(self, path: str) -> None:
+        """Take the watches on a path away at the server, unless somebody else needs them."""
+        self._removals.add(path)
+
+    def _needs_watches(self, path: str) -> bool:
+        return path in self._nodes or any(tree.covers(path) for tree in self._trees)
+
+    def _can_remove_watches(self) -> bool | None:
+        abilities: IServerAbilities | None = IServerAbilities(self.client, None)
+        return None if abilities is None else abilities.server_can("remove_watches")
 
     async def make_path(self, path: str | None) -> None:
         """Make a node and those above it that are missing, persistent and open to everybody.
@@ -240,6 +286,9 @@ class Mirror(Service):
             node = self._nodes.get(event.path)
             if node is not None:
                 node.happened(event.type)
+            for tree in list(self._trees):
+                if tree.covers(event.path):
+                    tree.happened(event)
         elif event.state is SessionState.CONNECTED:
             self._connected(event)
         else:
@@ -263,11 +312,15 @@ class Mirror(Service):
                 self._restore_zxid = event.zxid
             for node in self._nodes.values():
                 node.session_changed()
+            self._removals.forget()
         self._enter(MirrorState.CONNECTED)
         if self._session is event and self.is_connected():
             self._bring_over(event)
             for node in list(self._nodes.values()):
                 node.try_again()
+            for tree in list(self._trees):
+                tree.connected(event)
+            self._removals.start()
 
     def _bring_over(self, event: SessionEvent) -> None:
         """Set the watches that the session lacks as they stood; what changed meanwhile then fires.
@@ -311,6 +364,9 @@ class Mirror(Service):
             self.disconnected_since = self.clock.seconds()
             for node in list(self._nodes.values()):
                 node.disconnected()
+            for tree in list(self._trees):
+                tree.disconnected()
+            self._removals.stop()
             self._enter(MirrorState.DISCONNECTED)
 
     def _enter(self, state: MirrorState) -> None:
@@ -322,6 +378,8 @@ class Mirror(Service):
         self._disconnected()
         for node in list(self._nodes.values()):
             node.close()
+        for tree in list(self._trees):
+            tree.end()
         self._enter(MirrorState.CLOSED)
         assert self._closed is not None
         self._closed.callback(None)

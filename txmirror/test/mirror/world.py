@@ -47,14 +47,15 @@ class World:
     otherwise.
 
     :param limits: what the mirror's client allows itself.
+    :param version: the server's.
     :ivar client: the mirror's client.
     :ivar other: somebody else's.
     """
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, version: str = "3.8") -> None:
         self.reactor = MemoryReactor()
         self.reactor.advance(1000.0)
-        self.server = EmbeddedServer(self.reactor)
+        self.server = EmbeddedServer(self.reactor, version=version)
         self.server.listen(PORT, interface="")
         self.client = ZooKeeperClient(
             f"{MIRROR_HOST}:{PORT}", session_timeout=S, limits=limits, random=Random(1), reactor=self.reactor
@@ -220,10 +221,12 @@ class MirrorTestCase(SynchronousTestCase):
 
     limits: Limits | None = None
     """What the mirror's client allows itself."""
+    version = "3.8"
+    """The server's."""
 
     def setUp(self) -> None:
         self.log_lines = record_log(self)
-        self.world = World(self.limits)
+        self.world = World(self.limits, self.version)
         self.addCleanup(self.world.close)
         self.mirror = self.world.mirror
         self.other = self.world.other

@@ -1,0 +1,266 @@
+"""Which nodes of a tree are to be read, and how: many in one request, or one by one with a watch on each.
+
+What is asked for waits for the next turn of the reactor, so that a storm of events becomes a few requests; and only so much is
+in flight that whoever else uses the connection gets a turn too.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txmirror.errors import (
+    ClosingException,
+    ConnectionLossException,
+    NoNodeException,
+    ReplyTooLargeException,
+    SessionExpiredException,
+    UnimplementedException,
+    ZooKeeperException,
+)
+from txmirror.interfaces import IBatchedReads, IWatchFeed
+from txmirror.types import BatchReply, ChildrenReply, DataReply, StatReply, ZnodeStat
+
+#: How many nodes are read by one request, at most.
+_BATCH = 128
+#: How many bytes of paths are in one request, at most.
+_BATCH_BYTES = 64 * 1024
+#: How many requests are in flight, at most: of many nodes each, or of one.
+_BATCHES_IN_FLIGHT = 6
+_SINGLES_IN_FLIGHT = 768
+
+#: The failures after which there is nothing to do but to wait for the next connection.
+LOST = (ConnectionLossException, SessionExpiredException, ClosingException)
+
+
+class Taker(Protocol):
+    """Whoever takes what was read."""
+
+    def data_read(self, path: str, value: tuple[bytes, ZnodeStat] | None, zxid: int) -> None:
+        """A node's data and stat, or None if there is no such node, as of a transaction."""
+
+    def absent(self, path: str, zxid: int) -> None:
+        """There is no such node, and a watch tells when it comes."""
+
+    def names_read(self, path: str, names: Sequence[str], zxid: int) -> None:
+        """The names of a node's children."""
+
+    def unreadable(self, path: str, error: ZooKeeperException) -> None:
+        """A node cannot be read."""
+
+    def read_on(self) -> None:
+        """Something was taken, or failed; maybe nothing is left to be read."""
+
+
+@attrs.define(eq=False)
+class _Flight:
+    """A request on its way."""
+
+    data: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    existence: tuple[str, ...] = ()
+
+
+class Reader:
+    """Reads nodes for a tree, while there is a connection.
+
+    :param feed: asks with watches.
+    :param batches: asks without, many at once; None where the client cannot.
+    :param clock: runs the turns.
+    :param taker: gets what was read.
+    :ivar watching: whether each node is to be read with a watch on it, because no other watch would tell of it.
+    """
+
+    _log = Logger()
+
+    def __init__(self, feed: IWatchFeed, batches: IBatchedReads | None, clock: IReactorTime, taker: Taker) -> None:
+        self._feed = feed
+        self._batches = batches
+        self._clock = clock
+        self._taker = taker
+        # An ordinary dict would walk over all that were taken before to find the first.
+        self._data: OrderedDict[str, None] = OrderedDict()
+        self._names: OrderedDict[str, None] = OrderedDict()
+        self._existence: OrderedDict[str, None] = OrderedDict()
+        self._flights: dict[_Flight, None] = {}
+        self._batch = _BATCH
+        self._running = False
+        self._turn: IDelayedCall | None = None
+        self.watching = True
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is wanted, and nothing on its way."""
+        return not (self._flights or self._data or self._names or self._existence)
+
+    def wants(self, path: str) -> bool:
+        """Tell whether a node's data is still to be read."""
+        return path in self._data or any(path in flight.data or path in flight.existence for flight in self._flights)
+
+    def data(self, path: str) -> None:
+        """Read a node's data and stat."""
+        self._data[path] = None
+        self._soon()
+
+    def names(self, path: str) -> None:
+        """Read the names of a node's children."""
+        self._names[path] = None
+        self._soon()
+
+    def existence(self, path: str) -> None:
+        """Leave a watch on a node that does not exist; if it does by now, read it."""
+        self._existence[path] = None
+        self._soon()
+
+    def start(self) -> None:
+        """Read what is wanted: there is a connection."""
+        self._running = True
+        self._soon()
+
+    def stop(self) -> None:
+        """Read no more for now. What is on its way is wanted again: its answers will not come."""
+        self._running = False
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
+        for flight in reversed(self._flights):
+            self._want_again(flight)
+        self._flights.clear()
+
+    def forget(self) -> None:
+        """Want nothing any more, and take nothing."""
+        self.stop()
+        self._data.clear()
+        self._names.clear()
+        self._existence.clear()
+
+    def _soon(self) -> None:
+        if self._running and self._turn is None:
+            self._turn = self._clock.callLater(0, self._pump)
+
+    def _pump(self) -> None:
+        self._turn = None
+        while self._running and (self._existence or self._data or self._names):
+            batches = self._batches if not (self.watching or self._existence) else None
+            if len(self._flights) >= (_SINGLES_IN_FLIGHT if batches is None else _BATCHES_IN_FLIGHT):
+                return
+            if batches is None:
+                self._send_one()
+            else:
+                data = self._take(self._data, self._batch)
+                flight = _Flight(data, self._take(self._names, self._batch - len(data)))
+                self._send(flight, batches.read_many(flight.data, flight.names), self._batch_read)
+
+    def _take(self, wanted: OrderedDict[str, None], count: int) -> tuple[str, ...]:
+        taken: list[str] = []
+        size = 0
+        for path in wanted:
+            size += len(path)
+            if len(taken) >= count or (taken and size > _BATCH_BYTES):
+                break
+            taken.append(path)
+        for path in taken:
+            del wanted[path]
+        return tuple(taken)
+
+    def _send_one(self) -> None:
+        if self._existence:
+            (path,) = self._take(self._existence, 1)
+            self._send(_Flight(existence=(path,)), self._feed.read_existence(path), self._existence_read)
+        elif self._data:
+            (path,) = self._take(self._data, 1)
+            self._send(_Flight(data=(path,)), self._feed.read_data(path), self._data_read)
+        else:
+            (path,) = self._take(self._names, 1)
+            self._send(_Flight(names=(path,)), self._feed.read_children(path), self._names_read)
+
+    def _send(self, flight: _Flight, answer: Deferred[Any], take: Callable[[_Flight, Any], None]) -> None:
+        self._flights[flight] = None
+
+        def answered(result: Any) -> None:
+            if flight not in self._flights:
+                # It was given up, or all was.
+                return
+            del self._flights[flight]
+            if isinstance(result, Failure):
+                self._failed(flight, result)
+            else:
+                take(flight, result)
+            if self._running:
+                self._pump_on()
+                self._taker.read_on()
+
+        answer.addBoth(answered).addErrback(lambda failure: self._log.failure("Reading failed.", failure=failure))
+
+    def _pump_on(self) -> None:
+        # What came in is dealt with already: the pipeline is kept full without waiting for a turn.
+        if self._turn is None:
+            self._pump()
+
+    def _batch_read(self, flight: _Flight, reply: BatchReply) -> None:
+        self._batch = min(self._batch * 2, _BATCH)
+        taker, zxid = self._taker, reply.zxid
+        for path, result in zip(flight.data, reply.data, strict=True):
+            if isinstance(result, tuple):
+                taker.data_read(path, result, zxid)
+            else:
+                self._refused(path, result, zxid)
+        for path, names in zip(flight.names, reply.children, strict=True):
+            if isinstance(names, list):
+                taker.names_read(path, names, zxid)
+            else:
+                self._refused(path, names, zxid)
+
+    def _data_read(self, flight: _Flight, reply: DataReply) -> None:
+        self._taker.data_read(flight.data[0], (reply.data, reply.stat), reply.zxid)
+
+    def _names_read(self, flight: _Flight, reply: ChildrenReply) -> None:
+        self._taker.names_read(flight.names[0], reply.children, reply.zxid)
+
+    def _existence_read(self, flight: _Flight, reply: StatReply) -> None:
+        (path,) = flight.existence
+        if reply.stat is not None:
+            self.data(path)
+        else:
+            self._taker.absent(path, reply.zxid)
+
+    def _failed(self, flight: _Flight, failure: Failure) -> None:
+        error = failure.value
+        several = len(flight.data) + len(flight.names) > 1
+        if isinstance(error, LOST):
+            self._want_again(flight)
+        elif isinstance(error, UnimplementedException) and several:
+            self._batches = None
+            self._want_again(flight)
+        elif isinstance(error, ReplyTooLargeException) and several:
+            self._batch = max(1, (len(flight.data) + len(flight.names)) // 2)
+            self._want_again(flight)
+        elif isinstance(error, ZooKeeperException):
+            for path in (*flight.data, *flight.names, *flight.existence):
+                self._refused(path, error, error.zxid or 0)
+        else:
+            failure.raiseException()
+
+    def _refused(self, path: str, error: ZooKeeperException, zxid: int) -> None:
+        if isinstance(error, NoNodeException):
+            self._taker.data_read(path, None, zxid)
+        else:
+            self._taker.unreadable(path, error)
+
+    def _want_again(self, flight: _Flight) -> None:
+        # Before what came later: a parent is taken before its children.
+        for wanted, paths in (
+            (self._data, flight.data),
+            (self._names, flight.names),
+            (self._existence, flight.existence),
+        ):
+            for path in reversed(paths):
+                wanted[path] = None
+                wanted.move_to_end(path, last=False)

@@ -1,0 +1,81 @@
+"""Taking watches away at the server that nobody needs any more, a few at a time.
+
+It is done for the server's sake alone: what cannot be taken away, with the connection gone or at a server before 3.5, goes with
+the session, and until then brings events that nobody listens to.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txmirror.errors import ZooKeeperException
+from txmirror.types import WatchKind
+
+#: How many removals are in flight at most.
+_IN_FLIGHT = 100
+
+
+class Removals:
+    """Takes watches away.
+
+    :param remove: asks the server for it.
+    :param needed: tells whether somebody needs watches on a path by now.
+    :param possible: tells whether the server can do it, as far as is known. As long as nothing is, only one is taken away at
+        a time: a server that cannot may close the connection.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        remove: Callable[[str, WatchKind], Deferred[None]],
+        needed: Callable[[str], bool],
+        possible: Callable[[], bool | None],
+    ) -> None:
+        self._remove = remove
+        self._needed = needed
+        self._possible = possible
+        self._waiting: OrderedDict[str, None] = OrderedDict()
+        self._in_flight = 0
+        self._running = False
+
+    def add(self, path: str) -> None:
+        """Take away the watches on a path, unless somebody needs them when its turn comes."""
+        self._waiting[path] = None
+        self._pump()
+
+    def start(self) -> None:
+        """There is a connection."""
+        self._running = True
+        self._pump()
+
+    def stop(self) -> None:
+        """There is none."""
+        self._running = False
+
+    def forget(self) -> None:
+        """The session has ended, and its watches with it; or nothing is to be done any more."""
+        self._waiting.clear()
+
+    def _pump(self) -> None:
+        possible = self._possible()
+        if possible is False:
+            self._waiting.clear()
+        while self._running and self._waiting and self._in_flight < (_IN_FLIGHT if possible else 1):
+            path, _ = self._waiting.popitem(last=False)
+            if not self._needed(path):
+                self._in_flight += 1
+                self._remove(path, WatchKind.ANY).addErrback(self._failed).addBoth(self._removed)
+
+    def _removed(self, _: object) -> None:
+        self._in_flight -= 1
+        self._pump()
+
+    def _failed(self, failure: Failure) -> None:
+        if not isinstance(failure.value, ZooKeeperException):
+            self._log.failure("A watch could not be taken away.", failure=failure)

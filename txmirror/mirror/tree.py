@@ -1,0 +1,479 @@
+"""A whole subtree in memory, kept true.
+
+Where the server has lasting watches, one on the tree's root tells of all that happens below. Where it has not, each node is
+read with watches of its own. Either way a change names a path, which is then read again; what was read is compared, and told.
+
+What a tree knows is as of the last transaction that any of its answers was as of. When a connection goes, and in a new session,
+that is still so: the watches are set again as of the last answer, on every node, and the server names what has changed since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from twisted.application.internet import backoffPolicy
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txmirror import paths
+from txmirror.audience import Audience
+from txmirror.errors import ClosingException, UnimplementedException, ZooKeeperException
+from txmirror.interfaces import IBatchedReads, IPersistentWatches, IServerAbilities
+from txmirror.mirror.changes import Change, ChangeKind, Value
+from txmirror.mirror.reading import LOST, Reader
+from txmirror.timers import Timer
+from txmirror.types import EventType, SessionEvent, WatchedEvent
+
+if TYPE_CHECKING:
+    from txmirror.mirror.mirror import Mirror
+
+#: When what could not be read is tried again: after a second at first, after a minute at the most.
+_RETRY = backoffPolicy(initialDelay=1.0, maxDelay=60.0, factor=2.0, jitter=lambda: 0.0)
+
+
+class Tree(Mapping[str, Value]):
+    """A node and all that is below it, as a mapping of paths to ``(data, stat)``. :meth:`Mirror.tree` makes it.
+
+    It is live: what it shows is what the server has, within a round trip or two. Without a connection it shows what was, and
+    :attr:`stale_since` says since when. The root may be missing, and may come and go.
+
+    Its nodes come in no particular order. What is read of it is read from memory. Being closed, it stays as it was.
+
+    :ivar path: the root's path.
+    :ivar holes: the nodes that cannot be read, by path, and why. They are tried again after a second, and then with growing
+        pauses of up to a minute; at once after :meth:`Mirror.add_auth`, and after a reconnection. What is below them is not
+        known.
+    """
+
+    _log = Logger()
+
+    def __init__(self, mirror: Mirror, path: str, depth: int | None, keep: Callable[[str], bool] | None) -> None:
+        self.path = path
+        self.holes: dict[str, ZooKeeperException] = {}
+        self._mirror = mirror
+        self._feed = mirror.feed
+        self._base = "" if path == "/" else path
+        self._depth = depth
+        self._keep = keep
+        self._values: dict[str, Value] = {}
+        self._names: dict[str, dict[str, None]] = {}
+        self._zxid = 0
+        self._audience: Audience[Change] = Audience(
+            lambda function, change: self._log.failure(
+                "A watcher of the tree {path}, {function}, failed on {change}.",
+                path=path,
+                function=function,
+                change=change,
+            )
+        )
+        self._ready: list[Deferred[None]] = []
+        self._reader = Reader(mirror.feed, IBatchedReads(mirror.client, None), mirror.clock, self)
+        self._retry = Timer(mirror.clock, self.try_again)
+        self._late: set[str] = set()
+        self._failures = 0
+        self._lasting: bool | None = None
+        self._session: SessionEvent | None = None
+        self._recovered = False
+        self._restore_zxid: int | None = None
+        self._one_shots = False
+        self._begun = False
+        self._settled = False
+        self._was_settled = False
+        self._told_settled = False
+        self._closed = False
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "settled" if self.settled else "not settled"
+        return f"<Tree {self.path!r} {len(self)} nodes {state}>"
+
+    # What programs use.
+
+    # What it holds changes: it is equal to itself alone.
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __getitem__(self, path: str) -> Value:
+        return self._values[path]
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def children(self, path: str) -> list[str]:
+        """Give the names of a node's children that are in the tree, sorted.
+
+        :raises KeyError: the node is not in the tree.
+        """
+        if path not in self._values:
+            raise KeyError(path)
+        return sorted(self._names.get(path, ()))
+
+    @property
+    def settled(self) -> bool:
+        """Whether it shows all that the server has, but for its holes, as far as is known."""
+        return self._settled and not self._closed
+
+    @property
+    def stale_since(self) -> float | None:
+        """Since when (in the reactor's seconds) there has been no connection; None if there is one."""
+        return self._mirror.disconnected_since
+
+    def ready(self) -> Deferred[None]:
+        """Wait until the tree was settled for the first time.
+
+        :returns: fires at once if it was. Fails with :exc:`~txmirror.errors.ClosingException` when the tree or its mirror is
+            closed before. Cancelling ends the wait.
+        """
+        if self._was_settled:
+            return succeed(None)
+        if self._closed:
+            return fail(ClosingException(path=self.path))
+        waiter: Deferred[None] = Deferred(self._ready.remove)
+        self._ready.append(waiter)
+        return waiter
+
+    def watch(self, function: Callable[[Change], object]) -> None:
+        """Call ``function`` with each change from now on, in order, each once; some that follow one another closely may be
+        told as one.
+
+        To be added is no change; what is there may be looked up at once. Nobody is told a second change before all were told
+        the first. One that raises is logged, and goes on being called. It may call anything.
+        """
+        self._audience.add(function, function)
+
+    def unwatch(self, function: Callable[[Change], object]) -> None:
+        """Call ``function`` no more; silent if it was not being called."""
+        self._audience.remove(function)
+
+    def close(self) -> None:
+        """Follow no more. Its watches are taken away at the server. It may be called at any time, and twice."""
+        if not self._closed:
+            self._mirror.tree_closed(self)
+            self.end()
+            if self._mirror.is_connected():
+                self._take_watches_away()
+
+    # What its mirror tells it.
+
+    def covers(self, path: str) -> bool:
+        """Tell whether a node at a path would be in the tree, for all that the path says."""
+        return path == self.path or (path.startswith(self._base + "/") and not self._beyond(path))
+
+    def happened(self, event: WatchedEvent) -> None:
+        """A watch has fired, on a path that the tree covers."""
+        path = event.path
+        if event.type is EventType.PERSISTENT_WATCH_REMOVED:
+            self._watched_no_more(path)
+        elif event.type is EventType.CHILD:
+            if path in self._values:
+                self._want_names(path)
+        elif path in self._values or path == self.path or self._is_next(path):
+            self._want(path)
+
+    def connected(self, event: SessionEvent) -> None:
+        """There is a connection (again)."""
+        before, self._session = self._session or event, event
+        self._recovered = False
+        if event.history != before.history:
+            self._forget()
+        elif self._begun and self._restore_zxid is None:
+            # Watches that could not be set again yet are still to be set as of then.
+            self._restore_zxid = event.zxid
+        if event.epoch != before.epoch or self._lasting is None:
+            self._lasting = None
+            self._one_shots = False
+            self._watch_all()
+        else:
+            self._recover()
+
+    def disconnected(self) -> None:
+        """There is no connection any more."""
+        self._retry.stop()
+        self._reader.stop()
+        self._settled = False
+        if self._told_settled:
+            self._told_settled = False
+            self._tell(ChangeKind.STALE, self.path, None, None)
+
+    def try_again(self) -> None:
+        """Read also what could not be read the last time."""
+        again = [*self.holes, *self._late]
+        self._late.clear()
+        for path in again:
+            self._want(path)
+            if path in self._values:
+                self._want_names(path)
+
+    def end(self) -> None:
+        """Let everybody go who waits. What was known stays readable."""
+        self._closed = True
+        self._retry.stop()
+        self._reader.forget()
+        waiting, self._ready = self._ready, []
+        for waiter in waiting:
+            if not waiter.called:
+                waiter.errback(ClosingException(path=self.path))
+
+    # Watches.
+
+    def _watch_all(self) -> None:
+        """Set a lasting watch on everything, if the server has them; then go on."""
+        client: IPersistentWatches | None = IPersistentWatches(self._mirror.client, None)
+        if client is None or IServerAbilities(client).server_can("add_watch") is False:
+            self._watched(False)
+            return
+        try:
+            watching = client.add_watch(self.path, recursive=True)
+        except ValueError as error:
+            self._log.info("{path} is watched node by node: {reason}.", path=self.path, reason=str(error))
+            self._watched(False)
+            return
+        watching.addCallbacks(lambda _: self._watched(True), self._not_watched)
+        watching.addErrback(
+            lambda failure: self._log.failure("Watching {path} failed.", failure=failure, path=self.path)
+        )
+
+    def _not_watched(self, failure: Failure) -> None:
+        if isinstance(failure.value, LOST):
+            return
+        if not isinstance(failure.value, UnimplementedException):
+            self._log.warn(
+                "{path} is watched node by node: {reason}.", path=self.path, reason=failure.getErrorMessage()
+            )
+        self._watched(False)
+
+    def _watched(self, lasting: bool) -> None:
+        if self._closed or not self._mirror.is_connected():
+            return
+        self._lasting = lasting
+        self._recover()
+
+    def _recover(self) -> None:
+        """Let the server name what has changed since the last connection; then read that, and what was still to be read."""
+        self._reader.watching = not self._lasting
+        if not self._begun:
+            self._begun = True
+            self._reader.data(self.path)
+        known: Sequence[str] = () if self._restore_zxid is None else tuple(self._values)
+        absent = () if self._restore_zxid is None or self.path in self._values else (self.path,)
+        zxid = self._zxid if self._restore_zxid is None else self._restore_zxid
+        asked = self._feed.set_watches(zxid, known, absent, [path for path in known if not self._at_limit(path)])
+        self._one_shots = self._one_shots or bool(known) or not self._lasting
+        asked.addCallbacks(lambda _: self._named(), self._not_named)
+        asked.addErrback(
+            lambda failure: self._log.failure("Recovery of {path} failed.", failure=failure, path=self.path)
+        )
+        self._reader.start()
+        self.try_again()
+
+    def _named(self) -> None:
+        self._restore_zxid = None
+        self._recovered = True
+        self.read_on()
+
+    def _not_named(self, failure: Failure) -> None:
+        if isinstance(failure.value, LOST) or self._closed:
+            return
+        self._log.info(
+            "Watches cannot be set again ({reason}): all of {path} is read again.",
+            reason=failure.getErrorMessage(),
+            path=self.path,
+        )
+        self._read_all()
+        self._named()
+
+    def _read_all(self) -> None:
+        self._reader.data(self.path)
+        for path in self._values:
+            self._reader.data(path)
+            self._reader.names(path)
+
+    def _watched_no_more(self, path: str) -> None:
+        """The server keeps no lasting watch any more: a newer one did, in the same session."""
+        if path == self.path and self._lasting:
+            self._lasting = False
+            self._reader.watching = True
+            self._read_all()
+
+    def _take_watches_away(self) -> None:
+        """Take the watches away that nobody else needs. What cannot be taken away goes with the session."""
+        self._mirror.let_go(self.path)
+        if self._one_shots:
+            for path in self._values:
+                self._mirror.let_go(path)
+
+    # What was read.
+
+    def data_read(self, path: str, value: Value | None, zxid: int) -> None:
+        """Take a node's data and stat, or that there is none."""
+        if self._closed or self._is_late(path, zxid):
+            return
+        if value is None and path == self.path and self._reader.watching:
+            # To read it has left no watch.
+            self._reader.existence(path)
+        elif value is None:
+            self.absent(path, zxid)
+        elif path in self._values:
+            self._replace(path, value)
+        elif path == self.path or self._is_next(path):
+            self._add(path, value)
+
+    def absent(self, path: str, zxid: int) -> None:
+        """Take it that there is no such node; if it is the root, a watch tells when it comes."""
+        if not (self._closed or self._is_late(path, zxid)):
+            self.holes.pop(path, None)
+            self._remove(path)
+
+    def names_read(self, path: str, names: Sequence[str], zxid: int) -> None:
+        """Compare a node's children with those that are known: who is new is read, who is gone is removed."""
+        if self._closed or self._is_late(path, zxid) or path not in self._values:
+            return
+        known = self._names.get(path, {})
+        present = set(names)
+        for gone in [name for name in known if name not in present]:
+            self._remove(paths.join(path, gone))
+        for name in names:
+            if name not in known:
+                child = paths.join(path, name)
+                if self._keeps(child):
+                    self._reader.data(child)
+
+    def unreadable(self, path: str, error: ZooKeeperException) -> None:
+        """Note a hole, and try again later."""
+        if self._closed:
+            return
+        if path not in self.holes:
+            self._log.warn("{path} cannot be read: {reason}. It is tried again.", path=path, reason=str(error))
+        self.holes[path] = error
+        old = self._values.get(path)
+        self._tell(ChangeKind.HIDDEN, path, old, old)
+        self._later()
+
+    def read_on(self) -> None:
+        """See whether that was all."""
+        if self._settled or self._closed or not (self._recovered and self._reader.idle):
+            return
+        self._settled = True
+        if not self.holes:
+            self._failures = 0
+        if not self._told_settled:
+            self._was_settled = self._told_settled = True
+            waiting, self._ready = self._ready, []
+            for waiter in waiting:
+                if not waiter.called:
+                    waiter.callback(None)
+            self._tell(ChangeKind.SETTLED, self.path, None, None)
+        self._mirror.check_settled()
+
+    def _add(self, path: str, value: Value) -> None:
+        self.holes.pop(path, None)
+        self._values[path] = value
+        parent = paths.parent_of(path)
+        if parent is not None and path != self.path:
+            self._names.setdefault(parent, {})[paths.name_of(path)] = None
+        self._want_children(path, value)
+        self._tell(ChangeKind.ADDED, path, None, value)
+
+    def _replace(self, path: str, value: Value) -> None:
+        self.holes.pop(path, None)
+        old, self._values[path] = self._values[path], value
+        before, now = old[1], value[1]
+        if before.czxid != now.czxid:
+            # It is another node, and its children are others.
+            self._reader.names(path)
+        if (before.czxid, before.mzxid) != (now.czxid, now.mzxid):
+            self._tell(ChangeKind.CHANGED, path, old, value)
+
+    def _remove(self, path: str) -> None:
+        """Remove a node and all below it, from below."""
+        gone = [path]
+        for each in gone:
+            gone += [paths.join(each, name) for name in self._names.get(each, ())]
+        for each in reversed(gone):
+            old = self._values.pop(each, None)
+            self._names.pop(each, None)
+            self.holes.pop(each, None)
+            siblings = self._names.get(paths.parent_of(each) or "")
+            if siblings is not None and each != self.path:
+                siblings.pop(paths.name_of(each), None)
+            if old is not None:
+                self._tell(ChangeKind.REMOVED, each, old, None)
+
+    def _want_children(self, path: str, value: Value) -> None:
+        # A lasting watch tells of those that come later.
+        if (self._reader.watching or value[1].numChildren) and not self._at_limit(path):
+            self._reader.names(path)
+
+    def _want(self, path: str) -> None:
+        self._settled = False
+        self._reader.data(path)
+
+    def _want_names(self, path: str) -> None:
+        if not self._at_limit(path):
+            self._settled = False
+            self._reader.names(path)
+
+    def _is_next(self, path: str) -> bool:
+        """Tell whether a node that is not in the tree may come into it: its parent is there, or is about to be."""
+        parent = paths.parent_of(path)
+        assert parent is not None, "the root has no parent, and is the tree's own"
+        if parent not in self._values:
+            if self._reader.wants(parent):
+                # What it is read to have may not include this one yet.
+                self._reader.names(parent)
+            return False
+        return self._keeps(path)
+
+    def _is_late(self, path: str, zxid: int) -> bool:
+        """Tell whether a server has lagged behind what is shown; then it is asked again later."""
+        if zxid >= self._zxid:
+            self._zxid = zxid
+            return False
+        self._late.add(path)
+        self._later()
+        return True
+
+    def _later(self) -> None:
+        if not self._retry.running and not self._closed:
+            self._retry.start(_RETRY(self._failures))
+            self._failures += 1
+
+    def _forget(self) -> None:
+        """What is known is of another history: all is read again, and compared with that."""
+        self._zxid = 0
+        self._restore_zxid = None
+        if self._begun:
+            self._read_all()
+
+    def _level(self, path: str) -> int:
+        return 0 if path == self.path else path.count("/") - self._base.count("/")
+
+    def _beyond(self, path: str) -> bool:
+        return self._depth is not None and self._level(path) > self._depth
+
+    def _at_limit(self, path: str) -> bool:
+        return self._depth is not None and self._level(path) >= self._depth
+
+    def _keeps(self, path: str) -> bool:
+        if self._beyond(path):
+            return False
+        if self._keep is None:
+            return True
+        try:
+            return bool(self._keep(path))
+        except Exception:
+            self._log.failure("What decides about {path} in a tree failed: it is kept.", path=path)
+            return True
+
+    def _tell(self, kind: ChangeKind, path: str, old: Value | None, new: Value | None) -> None:
+        self._audience.tell(Change(kind, path, old, new))

@@ -1,0 +1,636 @@
+"""Trees: what they show, what they tell, and how they come back."""
+
+from __future__ import annotations
+
+from txmirror.client import Limits
+from txmirror.errors import ClosingException, NoAuthException, ReplyTooLargeException
+from txmirror.mirror import Change, ChangeKind, Mirror, MirrorState, Tree
+from txmirror.test.mirror.world import PORT, MirrorTestCase, S, World
+from txmirror.types import CREATOR_ALL_ACL, OPEN_ACL
+
+ADDED, CHANGED, REMOVED = ChangeKind.ADDED, ChangeKind.CHANGED, ChangeKind.REMOVED
+HIDDEN, SETTLED, STALE = ChangeKind.HIDDEN, ChangeKind.SETTLED, ChangeKind.STALE
+
+
+class Witness:
+    """Watches a tree, replays what it is told, and sees that each step is a legal one.
+
+    :ivar told: the kinds and paths of what was told since :meth:`take`.
+    """
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self.told: list[tuple[ChangeKind, str]] = []
+        self.replayed = {path: tree[path] for path in tree}
+        self.faults: list[str] = []
+        tree.watch(self.take_in)
+
+    def take_in(self, change: Change) -> None:
+        kind, path, old, new = change
+        self.told.append((kind, path))
+        known = self.replayed.get(path)
+        if kind in (SETTLED, STALE, HIDDEN):
+            return
+        parent = path.rpartition("/")[0] or "/"
+        if known != old and (known is None or old is None or known[1].mzxid != old[1].mzxid):
+            self.faults.append(f"{change}, with {known} told before")
+        if kind is ADDED and not (known is None and (path == self.tree.path or parent in self.replayed)):
+            self.faults.append(f"{change} of what was known, or without its parent")
+        if kind is REMOVED and any(other.startswith(path + "/") for other in self.replayed):
+            self.faults.append(f"{change}, and something is below it")
+        if kind is CHANGED and (known is None or new is None or known[1][:2] == new[1][:2]):
+            self.faults.append(f"{change} is none")
+        if new is None:
+            self.replayed.pop(path, None)
+        else:
+            self.replayed[path] = new
+
+    def take(self) -> list[tuple[ChangeKind, str]]:
+        """Give what was told since this was last called."""
+        told, self.told = self.told, []
+        return told
+
+
+class TreeTestCase(MirrorTestCase):
+    """Tests of trees, at a server that has lasting watches."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.witnesses: list[Witness] = []
+        for path in ("/s", "/s/a", "/s/a/x", "/s/b", "/o"):
+            self.world.make(path, path.encode())
+        if self.version == "3.4":
+            # That a server knows no lasting watches is learned from the connections that it closes.
+            tree = self.mirror.tree("/o")
+            self.pass_time(3.0)
+            tree.close()
+            self.settle()
+
+    def tearDown(self) -> None:
+        for witness in self.witnesses:
+            self.assertEqual(witness.faults, [])
+            tree = witness.tree
+            self.assertEqual(
+                {path: value[1].mzxid for path, value in witness.replayed.items()},
+                {path: tree[path][1].mzxid for path in tree},
+            )
+
+    def follow(self, path: str = "/s", **options: object) -> tuple[Tree, Witness]:
+        """Make a tree, and watch it."""
+        tree = self.mirror.tree(path, **options)  # type: ignore[arg-type]
+        witness = Witness(tree)
+        self.witnesses.append(witness)
+        self.settle()
+        return tree, witness
+
+    def assert_equal(self, tree: Tree) -> None:
+        """The tree is the server's, in all that it promises."""
+        self.settle()
+        self.assertTrue(tree.settled, tree)
+        below = [tree.path]
+        seen = {}
+        for path in below:
+            stat = self.done(self.other.exists(path))
+            if stat is not None:
+                data, stat = self.done(self.other.get(path))
+                seen[path] = (data, stat.czxid, stat.mzxid, stat.version, stat.ephemeralOwner)
+                names = self.done(self.other.get_children(path))
+                below += [f"{'' if path == '/' else path}/{name}" for name in names]
+                self.assertEqual(tree.children(path), sorted(names))
+        shown = {
+            path: (data, stat.czxid, stat.mzxid, stat.version, stat.ephemeralOwner)
+            for path, (data, stat) in tree.items()
+        }
+        self.assertEqual(shown, seen)
+
+
+class ShowingTests(TreeTestCase):
+    def test_warm(self) -> None:
+        """A tree has all that is there, told from above, and then settles."""
+        tree, witness = self.follow()
+        self.successResultOf(tree.ready())
+        told = witness.take()
+        self.assertEqual(told[0], (ADDED, "/s"))
+        self.assertEqual(told[-1], (SETTLED, "/s"))
+        self.assertCountEqual(told[:-1], [(ADDED, path) for path in ("/s", "/s/a", "/s/a/x", "/s/b")])
+        self.assert_equal(tree)
+
+    def test_mapping(self) -> None:
+        """It is a mapping of paths to data and stats."""
+        tree, _ = self.follow()
+        data, stat = tree["/s/a"]
+        self.assertEqual((data, stat.numChildren), (b"/s/a", 1))
+        self.assertEqual(len(tree), 4)
+        self.assertIn("/s/b", tree)
+        self.assertNotIn("/o", tree)
+        self.assertCountEqual(tree, ["/s", "/s/a", "/s/a/x", "/s/b"])
+        self.assertRaises(KeyError, lambda: tree["/o"])
+        self.assertEqual(tree.children("/s"), ["a", "b"])
+        self.assertEqual(tree.children("/s/b"), [])
+        self.assertRaises(KeyError, tree.children, "/s/c")
+
+    def test_changes(self) -> None:
+        """Each change is told once, in order, with what was before and what is now."""
+        tree, _ = self.follow()
+        changes: list[Change] = []
+        tree.watch(changes.append)
+        before = tree["/s/b"]
+        self.world.change("/s/b", b"new")
+        self.world.make("/s/c")
+        self.world.make("/s/c/y")
+        self.world.remove("/s/a/x")
+        self.assertEqual(
+            [change[:2] for change in changes],
+            [(CHANGED, "/s/b"), (ADDED, "/s/c"), (ADDED, "/s/c/y"), (REMOVED, "/s/a/x")],
+        )
+        self.assertEqual(changes[0].old, before)
+        assert changes[0].new is not None
+        self.assertEqual(changes[0].new[0], b"new")
+        self.assert_equal(tree)
+
+    def test_everything(self) -> None:
+        """The root of all can be followed, ZooKeeper's own nodes among it."""
+        tree, _ = self.follow("/")
+        self.assertIn("/zookeeper/quota", tree)
+        self.assertEqual(tree.children("/"), ["o", "s", "zookeeper"])
+        self.world.make("/p")
+        self.assertIn("/p", tree)
+        self.assert_equal(tree)
+
+    def test_missing_root(self) -> None:
+        """A root that is missing may come, go, and come again."""
+        tree, witness = self.follow("/m")
+        self.assertEqual(witness.take(), [(SETTLED, "/m")])
+        self.world.make("/m", b"1")
+        self.world.make("/m/a")
+        self.assert_equal(tree)
+        self.world.remove("/m/a")
+        self.world.remove("/m")
+        self.assertEqual(len(tree), 0)
+        self.world.make("/m", b"2")
+        self.world.make("/m/b")
+        self.assert_equal(tree)
+        self.assertEqual(
+            witness.take(),
+            [(ADDED, "/m"), (ADDED, "/m/a"), (REMOVED, "/m/a"), (REMOVED, "/m"), (ADDED, "/m"), (ADDED, "/m/b")],
+        )
+
+    def test_recreated(self) -> None:
+        """M6: a node that was made anew has changed, with the same data and version too."""
+        tree, witness = self.follow()
+        witness.take()
+        self.other.delete("/s/b")
+        self.other.create("/s/b", b"/s/b")
+        self.settle()
+        self.assertIn(witness.take(), ([(CHANGED, "/s/b")], [(REMOVED, "/s/b"), (ADDED, "/s/b")]))
+        self.assert_equal(tree)
+
+    def test_depth(self) -> None:
+        """What is further below than wanted is left out."""
+        tree, witness = self.follow(depth=1)
+        self.assertCountEqual(tree, ["/s", "/s/a", "/s/b"])
+        witness.take()
+        self.world.change("/s/a/x", b"new")
+        self.world.make("/s/b/y")
+        self.world.make("/s/c")
+        self.assertEqual(witness.take(), [(ADDED, "/s/c")])
+        self.assertCountEqual(self.follow("/", depth=0)[0], ["/"])
+        self.assertCountEqual(self.follow("/", depth=1)[0], ["/", "/s", "/o", "/zookeeper"])
+
+    def test_keep(self) -> None:
+        """What is not wanted is left out, and all below it."""
+        tree, witness = self.follow(keep=lambda path: not path.endswith("a"))
+        self.assertCountEqual(tree, ["/s", "/s/b"])
+        witness.take()
+        self.world.change("/s/a/x", b"new")
+        self.world.make("/s/a/z")
+        self.world.make("/s/b/a")
+        self.world.make("/s/b/c")
+        self.assertEqual(witness.take(), [(ADDED, "/s/b/c")])
+
+    def test_keep_raises(self) -> None:
+        """What decides may fail: that is logged, and the node is kept."""
+
+        def keep(path: str) -> bool:
+            raise ValueError("unwell")
+
+        tree, _ = self.follow(keep=keep)
+        self.assertEqual(len(tree), 4)
+        self.assertTrue(self.flushLoggedErrors(ValueError))
+
+    def test_several(self) -> None:
+        """Trees do not disturb one another, on one root, one in the other, or beside nodes; nor does one that is closed."""
+        outer, _ = self.follow("/s")
+        same, _ = self.follow("/s", depth=1)
+        inner, _ = self.follow("/s/a")
+        node = self.live("/s/a/x")
+        root = self.live("/s")
+        same.close()
+        self.settle()
+        self.world.change("/s/a/x", b"new")
+        self.world.change("/s", b"new")
+        self.assertEqual((outer["/s/a/x"][0], inner["/s/a/x"][0], node.state.value, root.state.value), (b"new",) * 4)
+        inner.close()
+        self.settle()
+        self.world.change("/s/a/x", b"newer")
+        self.world.make("/s/z")
+        self.assertEqual((outer["/s/a/x"][0], node.state.value), (b"newer", b"newer"))
+        outer.close()
+        self.settle()
+        self.world.change("/s/a/x", b"newest")
+        self.world.change("/s", b"newest")
+        self.assertEqual((node.state.value, root.state.value), (b"newest", b"newest"))
+        self.world.make("/s/y")
+        self.assertEqual(self.live("/s").state.children, ("a", "b", "y", "z"))
+
+    def test_wrong_depth(self) -> None:
+        """A depth below nothing is refused."""
+        self.assertIn("-1", str(self.assertRaises(ValueError, self.mirror.tree, "/s", depth=-1)))
+        self.assertIn("\\x00", str(self.assertRaises(ValueError, self.mirror.tree, "a//\0")))
+
+
+class WatchingTests(TreeTestCase):
+    def test_raising(self) -> None:
+        """One that raises is logged with the path, and the others are told all the same."""
+
+        def bad(change: Change) -> None:
+            raise KeyError("unwell")
+
+        tree = self.mirror.tree("/s")
+        tree.watch(bad)
+        witness = Witness(tree)
+        self.settle()
+        self.assertEqual(len(witness.take()), 5)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 5)
+        tree.unwatch(bad)
+
+    def test_unwatch(self) -> None:
+        """Whoever watches no more is told nothing; to remove a stranger is silent."""
+        tree, _ = self.follow()
+        told: list[Change] = []
+        tree.watch(told.append)
+        tree.unwatch(told.append)
+        tree.unwatch(print)
+        self.world.change("/s", b"new")
+        self.assertEqual(told, [])
+
+    def test_calling_back(self) -> None:
+        """M6: who is told may write, close, and make trees; all see each change before anybody sees the next."""
+        tree = self.mirror.tree("/s")
+        order: list[tuple[str, str]] = []
+
+        def writing(change: Change) -> None:
+            order.append(("one", change.path))
+            if change[:2] == (ADDED, "/s/b"):
+                self.world.client.create("/s/b/new", b"x")
+                self.mirror.tree("/o")
+
+        tree.watch(writing)
+        tree.watch(lambda change: order.append(("two", change.path)))
+        self.settle()
+        self.assertIn("/s/b/new", tree)
+        self.assertEqual([path for who, path in order if who == "one"], [path for who, path in order if who == "two"])
+        self.assertEqual(order[::2], [("one", path) for _, path in order[1::2]])
+
+    def test_closing_when_told(self) -> None:
+        """A tree that is closed by one who is told takes nothing more."""
+        tree = self.mirror.tree("/s")
+        tree.watch(lambda change: tree.close() if change.path == "/s/a" else None)
+        self.settle()
+        self.assertLess(len(tree), 4)
+        self.assertFalse(tree.settled)
+        ready = tree.ready()
+        self.failureResultOf(ready, ClosingException)
+
+
+class ClosingTests(TreeTestCase):
+    def test_closed(self) -> None:
+        """A closed tree stays as it was, tells nothing, and leaves no watch at the server."""
+        before = self.world.server._replica.watches.count()
+        tree, witness = self.follow()
+        self.assertGreater(self.world.server._replica.watches.count(), before)
+        witness.take()
+        tree.close()
+        tree.close()
+        self.settle()
+        self.assertEqual(self.world.server._replica.watches.count(), before)
+        self.world.change("/s", b"new")
+        self.world.remove("/s/b")
+        self.assertEqual((len(tree), tree["/s"][0], witness.take()), (4, b"/s", []))
+        self.successResultOf(tree.ready())
+
+    def test_after_recovery(self) -> None:
+        """Watches that a recovery has left go too."""
+        before = self.world.server._replica.watches.count()
+        tree, _ = self.follow()
+        self.world.leave()
+        self.world.come_back()
+        tree.close()
+        self.settle()
+        self.assertEqual(self.world.server._replica.watches.count(), before)
+
+    def test_before_it_is_ready(self) -> None:
+        """Closed before it was settled, whoever waits for that is told so."""
+        tree = self.mirror.tree("/s")
+        ready, gone = tree.ready(), tree.ready()
+        gone.addErrback(lambda _: None)
+        gone.cancel()
+        tree.close()
+        self.failureResultOf(ready, ClosingException)
+        self.settle()
+        self.assertEqual(len(tree), 0)
+
+    def test_any_moment(self) -> None:
+        """Closed at any turn, nothing is left of it."""
+        for turns in range(14):
+            tree = self.mirror.tree("/s")
+            self.world.step(turns)
+            tree.close()
+            self.settle()
+        self.assertEqual(self.world.server._replica.watches.count(), 0)
+
+    def test_mirror_closed(self) -> None:
+        """A mirror's end is its trees' end; one that is asked for later is closed from the start."""
+        tree = self.mirror.tree("/s")
+        ready = tree.ready()
+        self.done(self.mirror.close())
+        self.failureResultOf(ready, ClosingException)
+        late = self.mirror.tree("/s")
+        self.failureResultOf(late.ready(), ClosingException)
+        late.close()
+
+    def test_mirror_closed_at_any_moment(self) -> None:
+        """A mirror can be closed at any turn of a tree's beginning."""
+        for turns in range(20):
+            world = World(version=self.version)
+            world.make("/s")
+            world.make("/s/a")
+            world.mirror.tree("/s")
+            world.step(turns)
+            world.close()
+
+
+class RecoveryTests(TreeTestCase):
+    """In the same session."""
+
+    def leave(self) -> None:
+        self.world.leave()
+
+    def test_difference(self) -> None:
+        """M7: what has changed while away is read again, and nothing else; stale and settled are told."""
+        for number in range(50):
+            self.world.make(f"/s/b/{number}")
+        tree, witness = self.follow()
+        self.assertIsNone(tree.stale_since)
+        witness.take()
+        self.leave()
+        self.assertEqual(tree.stale_since, self.world.reactor.seconds())
+        self.assertEqual(witness.take(), [(STALE, "/s")])
+        self.world.change("/s/a", b"new")
+        self.world.remove("/s/b/7")
+        self.world.make("/s/a/y")
+        self.other.delete("/s/b/9")
+        self.other.create("/s/b/9", b"")
+        self.settle()
+        self.assertEqual((tree["/s/a"][0], tree.settled), (b"/s/a", False))
+        self.world.come_back()
+        told = witness.take()
+        self.assertEqual(told.pop(), (SETTLED, "/s"))
+        self.assertCountEqual(told, [(CHANGED, "/s/a"), (REMOVED, "/s/b/7"), (ADDED, "/s/a/y"), (CHANGED, "/s/b/9")])
+        self.assert_equal(tree)
+        # And it goes on.
+        self.world.change("/s/a", b"newer")
+        self.world.change("/s/b/8", b"new")
+        self.world.make("/s/b/9/z")
+        self.assertEqual(witness.take(), [(CHANGED, "/s/a"), (CHANGED, "/s/b/8"), (ADDED, "/s/b/9/z")])
+        self.assert_equal(tree)
+
+    def test_again_and_again(self) -> None:
+        """So it is each time."""
+        tree, witness = self.follow()
+        for number in range(4):
+            self.leave()
+            self.world.change("/s/b", b"%d" % number)
+            self.world.make(f"/s/{number}")
+            self.world.come_back()
+            self.assert_equal(tree)
+        self.assertEqual(witness.take().count((CHANGED, "/s/b")), 4)
+
+    def test_subtree_gone(self) -> None:
+        """A subtree that is gone is removed from below, and the root may have gone."""
+        tree, witness = self.follow()
+        witness.take()
+        self.leave()
+        for path in ("/s/a/x", "/s/a", "/s/b", "/s"):
+            self.world.remove(path)
+        self.world.come_back()
+        self.assertEqual(len(tree), 0)
+        told = [path for kind, path in witness.take() if kind is REMOVED]
+        self.assertEqual(told[-1], "/s")
+        self.world.make("/s", b"again")
+        self.assert_equal(tree)
+
+    def test_root_came(self) -> None:
+        """A root that was missing may have come."""
+        tree, _ = self.follow("/m")
+        self.leave()
+        self.world.make("/m")
+        self.world.make("/m/a")
+        self.world.come_back()
+        self.assert_equal(tree)
+
+    def test_any_turn(self) -> None:
+        """Parted at any turn of its beginning or of its recovery, it is complete in the end."""
+        tree, _ = self.follow()
+        for turns in range(16):
+            self.leave()
+            self.world.change("/s/b", b"%d" % turns)
+            self.other.delete("/s/a/x")
+            self.other.create("/s/a/x", b"%d" % turns)
+            self.settle()
+            fresh = self.mirror.tree("/s")
+            self.world.reactor.undo_black_hole("10.0.0.1", PORT)
+            for _ in range(8):
+                self.world.reactor.pass_time(0.3)
+                if self.mirror.is_connected():
+                    break
+            self.world.step(turns)
+            if self.mirror.is_connected():
+                self.world.leave()
+            self.world.change("/s/a", b"%d" % turns)
+            self.world.come_back()
+            self.pass_time(2.0)
+            self.assert_equal(tree)
+            self.assert_equal(fresh)
+            fresh.close()
+
+    def test_unread(self) -> None:
+        """M7: what had changed and could not be read before the connection went is read on return."""
+        tree, _ = self.follow()
+        self.world.hear_only()
+        self.world.change("/s/b", b"new")
+        self.world.leave()
+        self.assertEqual(tree["/s/b"][0], b"/s/b")
+        self.world.come_back()
+        self.assert_equal(tree)
+
+    def test_states(self) -> None:
+        """The mirror is settled only when its trees are."""
+        self.follow()
+        states = self.states()
+        self.leave()
+        self.world.come_back()
+        self.assertEqual(states[-2:], [MirrorState.CONNECTED, MirrorState.SETTLED])
+
+
+class NewSessionTests(RecoveryTests):
+    """In a new session."""
+
+    def leave(self) -> None:
+        self.world.expire_away()
+
+    def test_ephemerals(self) -> None:
+        """What went with the session is gone."""
+        self.done(self.mirror.connect())
+        self.done(self.world.client.create("/s/e", b"x", ephemeral=True))
+        tree, _ = self.follow()
+        self.assertIn("/s/e", tree)
+        self.leave()
+        self.world.come_back()
+        self.assertNotIn("/s/e", tree)
+        self.assert_equal(tree)
+
+
+class HistoryTests(TreeTestCase):
+    def test_wiped(self) -> None:
+        """In a new history all is read again, and compared with what was."""
+        tree, witness = self.follow()
+        witness.take()
+        self.world.wipe()
+        self.assertEqual(len(tree), 0)
+        self.world.make("/s")
+        self.assert_equal(tree)
+
+
+class HoleTests(TreeTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.done(self.other.add_auth("digest", b"bob:secret"))
+        self.done(self.other.create("/s/h", b"hidden", CREATOR_ALL_ACL))
+        self.done(self.other.create("/s/h/below", b"", CREATOR_ALL_ACL))
+
+    def test_reported(self) -> None:
+        """What may not be read is a hole that is told of; the tree settles all the same."""
+        tree, witness = self.follow()
+        self.successResultOf(tree.ready())
+        self.assertNotIn("/s/h", tree)
+        self.assertIsInstance(tree.holes["/s/h"], NoAuthException)
+        self.assertIn((HIDDEN, "/s/h"), witness.take())
+        self.assertEqual(len([line for line in self.log_lines() if "/s/h cannot be read" in line]), 1)
+        self.world.change("/s/b", b"new")
+        self.assertEqual(tree["/s/b"][0], b"new")
+
+    def test_allowed(self) -> None:
+        """Tried again when there is another identity, the hole is filled."""
+        tree, _ = self.follow()
+        self.done(self.mirror.add_auth("digest", b"bob:secret"))
+        self.settle()
+        self.assertEqual(tree.holes, {})
+        self.assertEqual(tree["/s/h"][0], b"hidden")
+        self.assertIn("/s/h/below", tree)
+
+    def test_opened(self) -> None:
+        """Tried again after a while, too."""
+        tree, _ = self.follow()
+        self.done(self.other.set_acl("/s/h", OPEN_ACL))
+        self.pass_time(1.5)
+        self.assertIn("/s/h", tree)
+        self.assertIn("/s/h/below", tree.holes)
+
+    def test_pauses_grow(self) -> None:
+        """It is not asked for all the time."""
+        self.follow()
+        before = self.world.requests()
+        self.pass_time(60.0)
+        pings = 60.0 / (S / 3) * 2
+        self.assertLess(self.world.requests() - before, pings + 12)
+
+    def test_hidden_later(self) -> None:
+        """What was read before, and may no longer be, stays as it was, and is told of once it is looked at."""
+        tree, witness = self.follow()
+        witness.take()
+        self.done(self.other.set_acl("/s/b", CREATOR_ALL_ACL))
+        self.world.leave()
+        self.world.change("/s/b", b"secret")
+        self.world.come_back()
+        self.assertEqual(tree["/s/b"][0], b"/s/b")
+        self.assertIn("/s/b", tree.holes)
+        self.assertIn((HIDDEN, "/s/b"), witness.take())
+
+    def test_gone(self) -> None:
+        """A hole that is deleted is none any more."""
+        tree, _ = self.follow()
+        self.world.remove("/s/h/below")
+        self.world.remove("/s/h")
+        self.pass_time(1.5)
+        self.assertEqual(tree.holes, {})
+
+
+class OverLimitTests(TreeTestCase):
+    limits = Limits(max_reply=20_000)
+
+    def test_one(self) -> None:
+        """A node that is too large is a hole; those that were asked for with it are read."""
+        for number in range(40):
+            self.world.make(f"/s/b/{number}", b"x" * 1000)
+        self.world.make("/s/large", b"x" * 30_000)
+        tree, _ = self.follow()
+        self.assertEqual(list(tree.holes), ["/s/large"])
+        self.assertIsInstance(tree.holes["/s/large"], ReplyTooLargeException)
+        self.assertEqual(len(tree), 44)
+        self.assertTrue(self.mirror.is_connected())
+        self.assertTrue(tree.settled)
+        self.world.change("/s/large", b"small")
+        self.pass_time(2.0)
+        self.assertEqual(tree["/s/large"][0], b"small")
+
+
+# A server that has neither lasting watches nor reads of many nodes: all of it, node by node.
+
+
+class OldShowingTests(ShowingTests):
+    version = "3.4"
+
+
+class OldWatchingTests(WatchingTests):
+    version = "3.4"
+
+
+class OldRecoveryTests(RecoveryTests):
+    version = "3.4"
+
+
+class OldNewSessionTests(NewSessionTests):
+    version = "3.4"
+
+
+class OldHistoryTests(HistoryTests):
+    version = "3.4"
+
+
+class OldHoleTests(HoleTests):
+    version = "3.4"
+
+
+class OldOverLimitTests(OverLimitTests):
+    version = "3.4"
+
+
+class MirrorsTests(MirrorTestCase):
+    def test_given_client(self) -> None:
+        """A mirror on a client that is connected already has trees at once."""
+        self.world.make("/s")
+        tree = Mirror(client=self.other, reactor=self.world.reactor).tree("/s")
+        self.settle()
+        self.assertIn("/s", tree)
+        tree.close()
