@@ -1,53 +1,70 @@
-"""One attempt at a server after another, each within its time, until there is a connection."""
+"""One attempt at a server after another, each within its time, until one gives a session."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectingCancelledError, DNSLookupError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txmirror.client.connection import Connection
 from txmirror.client.dialling import Dialler, Outcome
+from txmirror.client.probing import Probing, ServesAgain
 from txmirror.client.reaching import Wrap, reach
 from txmirror.client.servers import Server
+from txmirror.errors import ProtocolError
 from txmirror.timers import Timer
+
+
+class Owner(Protocol):
+    """For whom servers are tried.
+
+    :ivar session_timeout: the timeout of the session that is wanted, in seconds.
+    """
+
+    session_timeout: float
+
+    def make_connection(self) -> Connection:
+        """Make the protocol of a connection."""
+
+    def attempt_limit(self) -> float:
+        """Tell how long an attempt may take, in seconds."""
+
+    def may_live(self) -> bool:
+        """Tell whether there is a session that may still be alive, so that there is reason to hurry."""
+
+    def unresolved(self) -> None:
+        """No server's name can be resolved."""
+
+    def silent(self) -> None:
+        """A connection was made, and the handshake was not over in time."""
 
 
 class Attempts:
     """Dials one server at a time. What a handshake says is not its business, only that it comes in time.
 
     :param reactor: connects, resolves names, and runs the timers.
-    :param dialler: says which server is next.
+    :param dialler: says which server is next, and notes how each attempt has ended.
+    :param probing: says whether the next attempt is a probe.
     :param wrap: puts TLS around a connection, if there is to be any.
-    :param make_connection: makes the protocol of a connection.
-    :param limit: tells how long an attempt may take, in seconds.
-    :param unreachable: told how an attempt ended without a connection.
-    :param silent: told that a connection was made, and the handshake was not over in time.
+    :param owner: for whom servers are tried.
     :ivar server: the server that was dialled last.
     """
 
+    _log = Logger()
+
     def __init__(
-        self,
-        reactor: IReactorTime,
-        dialler: Dialler,
-        wrap: Wrap | None,
-        make_connection: Callable[[], Connection],
-        limit: Callable[[], float],
-        unreachable: Callable[[Outcome, str], None],
-        silent: Callable[[], None],
+        self, reactor: IReactorTime, dialler: Dialler, probing: Probing, wrap: Wrap | None, owner: Owner
     ) -> None:
         self._reactor = reactor
         self._dialler = dialler
+        self._probing = probing
         self._wrap = wrap
-        self._make_connection = make_connection
-        self._limit = limit
-        self._unreachable = unreachable
-        self._silent = silent
+        self._owner = owner
         self._connecting: Deferred[Any] | None = None
         self._attempt_timer = Timer(reactor, self._over)
         self._pause_timer = Timer(reactor, self.dial)
@@ -57,25 +74,40 @@ class Attempts:
     def dial(self) -> None:
         """Try the next server now."""
         self.server = self._dialler.next_server()
-        limit = self._limit()
+        limit = self._owner.attempt_limit()
         self._attempt_timer.start(limit)
-        factory = Factory.forProtocol(self._make_connection)
+        factory = Factory.forProtocol(self._owner.make_connection)
         factory.noisy = False
         self._connecting = Deferred.fromCoroutine(reach(self._reactor, self.server, factory, limit, self._wrap))
         self._connecting.addCallbacks(self._reached, self._not_reached)
 
-    def dial_after(self, pause: float) -> None:
-        """Try the next server after so many seconds."""
-        self._pause_timer.start(pause)
+    def dial_soon(self) -> None:
+        """Try the next server as soon as what goes on now is over."""
+        self._pause_timer.start(0)
+
+    def dial_later(self) -> None:
+        """Try the next server after a pause, if it is time for one."""
+        self._pause_timer.start(self._dialler.pause(self._owner.session_timeout, self._owner.may_live()))
 
     def hurry(self) -> None:
         """Try the next server now, if that was to come after a pause."""
         if self._pause_timer.running:
-            self._pause_timer.start(0)
+            self.dial_soon()
 
     def done(self) -> None:
         """The connection stands, or has gone: there is nothing more to wait for."""
         self._attempt_timer.stop()
+
+    def ended(self, connection: Connection, reason: Exception) -> None:
+        """Note how a connection has ended that gave no session, and try on."""
+        if isinstance(reason, ServesAgain):
+            self.dial_soon()
+        elif isinstance(reason, ProtocolError):
+            self._failed(Outcome.FOREIGN, str(reason))
+        elif connection.closed_by_peer and not connection.answered:
+            self._failed(Outcome.REFUSED, str(reason))
+        else:
+            self._failed(Outcome.FAILED, str(reason))
 
     def stop(self) -> None:
         """Try no more, for good."""
@@ -100,12 +132,32 @@ class Attempts:
             outcome = Outcome.UNRESOLVED if unresolved else Outcome.UNREACHABLE
             self._unreachable(outcome, failure.getErrorMessage().rstrip("."))
 
+    def _unreachable(self, outcome: Outcome, reason: str) -> None:
+        self._failed(outcome, reason)
+        if self._dialler.all_unresolved():
+            self._owner.unresolved()
+
+    def _failed(self, outcome: Outcome, reason: str) -> None:
+        now = self._reactor.seconds()
+        if self._dialler.ended(self.server, outcome, now):
+            self._log.warn(
+                "No session with {server}: {outcome} ({reason}). Trying on.",
+                server=str(self.server),
+                outcome=outcome.value,
+                reason=reason,
+            )
+        if self._probing.is_due(outcome, now, self._owner.session_timeout):
+            self._dialler.same_again()
+            self.dial_soon()
+        else:
+            self.dial_later()
+
     def _over(self) -> None:
-        limit = self._limit()
+        limit = self._owner.attempt_limit()
         if self._attempt_timer.late > limit / 4:
             # The reactor has stalled: the answer may be in the socket's buffer, and gets the time to be read.
             self._attempt_timer.start(limit / 4)
         elif self._connecting is not None:
             self._connecting.cancel()
         else:
-            self._silent()
+            self._owner.silent()

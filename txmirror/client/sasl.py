@@ -11,11 +11,15 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from txmirror.client.calls import Call
+from txmirror.client.connection import Connection
 from txmirror.errors import (
     AuthFailedException,
     ClosingException,
+    ConnectionLossException,
     ProtocolError,
     SessionClosedRequireSaslAuthException,
     ZooKeeperException,
@@ -91,17 +95,47 @@ class Exchange:
         return said
 
 
-def prove(credentials: DigestMD5, send: Callable[[Call[Any]], None]) -> Deferred[None]:
-    """Prove to a server who the client is, as the first thing on a connection.
+class Prover:
+    """Proves to servers who the client is, as the first thing on each connection.
 
-    :param send: sends a request on it.
-    :returns: fails with :exc:`AuthFailedException`; or, where it was cut off or the server is in trouble, with another
-        :exc:`ZooServerProblem`.
+    :param credentials: who it is; None if nobody in particular, which needs no proof.
+    :param unauthorised: told that a server does not believe it.
     """
-    return Deferred.fromCoroutine(_prove(Exchange(credentials), send))
+
+    _log = Logger()
+
+    def __init__(self, credentials: DigestMD5 | None, unauthorised: Callable[[AuthFailedException], None]) -> None:
+        self._credentials = credentials
+        self._unauthorised = unauthorised
+
+    def prove(self, connection: Connection, proved: Callable[[], None]) -> None:
+        """Prove it to one server. Where that breaks off, the connection ends, and the next begins anew.
+
+        :param proved: called once the server believes it.
+        """
+        if self._credentials is None:
+            proved()
+            return
+
+        def not_proved(failure: Failure) -> None:
+            if isinstance(failure.value, AuthFailedException):
+                self._unauthorised(failure.value)
+                return
+            connection.end(ConnectionLossException(f"SASL broke off: {failure.getErrorMessage()}"))
+            if not isinstance(failure.value, ZooKeeperException):
+                self._log.failure("SASL failed.", failure=failure)
+
+        proof = Deferred.fromCoroutine(_prove(Exchange(self._credentials), connection.send))
+        proof.addCallbacks(lambda _: proved(), not_proved)
+        proof.addErrback(lambda failure: self._log.failure("A session could not begin.", failure=failure))
 
 
 async def _prove(exchange: Exchange, send: Callable[[Call[Any]], None]) -> None:
+    """Say word after word until all is said.
+
+    :raises AuthFailedException: the server does not believe it, or does not know the password itself.
+    :raises ZooServerProblem: it was cut off, or the server is in trouble.
+    """
     word: bytes | None = exchange.first()
     while word is not None:
         call = Call(SaslRequest(word), None, _decode_token)

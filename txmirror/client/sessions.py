@@ -1,7 +1,7 @@
 """A client's sessions, one after another, and the connections that each of them lives through.
 
-Here is decided what to connect to and when, which session stands, what a lost connection means for what was asked, and
-when a session is over. Which states may follow each is a table in ``states``.
+Here is decided which session stands, what a lost connection means for what was asked, and when a session is over. What to
+connect to and when is a matter for ``attempts``; which states may follow each is a table in ``states``.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from twisted.python.failure import Failure
 from txmirror.audience import Audience
 from txmirror.client.abilities import ALWAYS_KNOWN, Abilities
 from txmirror.client.attempts import Attempts
-from txmirror.client.calls import Call, decode_nothing
+from txmirror.client.calls import Call
 from txmirror.client.claims import Claims
 from txmirror.client.connection import Connection
-from txmirror.client.dialling import Dialler, Outcome
+from txmirror.client.dialling import Dialler
 from txmirror.client.ending import Ending
 from txmirror.client.forks import Generation, other_process
 from txmirror.client.holding import Holding
@@ -29,40 +29,31 @@ from txmirror.client.identities import Identities
 from txmirror.client.lasting import LastingWatch
 from txmirror.client.limits import Limits
 from txmirror.client.outbox import Outbox
+from txmirror.client.probing import Probing
 from txmirror.client.reaching import Wrap
-from txmirror.client.sasl import DigestMD5, prove
+from txmirror.client.sasl import DigestMD5, Prover
 from txmirror.client.servers import Server
 from txmirror.client.states import session_name, step
-from txmirror.client.waiters import Pauses, fail_all, fire_all
+from txmirror.client.waiters import Pauses, SessionWaiters, fail_all, fire_all
 from txmirror.client.watches import SessionWatches, WatchSet
 from txmirror.client.writable import WritableSearch
 from txmirror.errors import (
     AuthFailedException,
     ClosingException,
     ConnectionLossException,
-    ProtocolError,
     SessionExpiredException,
     ZooKeeperException,
 )
 from txmirror.interfaces import IMetrics
 from txmirror.timers import Timer
 from txmirror.types import EventType, SessionEvent, SessionState, SessionTicket, WatchedEvent
-from txmirror.wire import (
-    AuthRequest,
-    CloseSessionRequest,
-    ConnectResponse,
-    Operation,
-)
+from txmirror.wire import AuthRequest, ConnectResponse, Operation
 
 Listener = Callable[["SessionEvent | WatchedEvent"], object]
 
 
 #: How long a connection has to last, in seconds, to be counted as one that lived, however short its session.
 _LIVED = 0.5
-
-
-class _ServesAgain(Exception):
-    """The server has shown that it was only not serving: what it is offered next is our session."""
 
 
 class Sessions:
@@ -102,15 +93,14 @@ class Sessions:
     ) -> None:
         self._reactor = reactor
         self._limits = limits
-        self._sasl = sasl
         self._metrics = metrics
         self._asked_timeout = self.session_timeout = session_timeout
         self._claims = Claims(session_timeout, read_only, ticket)
         self._dialler = dialler = Dialler(servers, random)
-        self._attempts = Attempts(
-            reactor, dialler, wrap, self._make_connection, self._attempt_limit, self._unreachable, self._silent
-        )
-        self._search = WritableSearch(reactor, dialler, wrap, self._attempt_limit, self._found_writable)
+        self._probing = Probing(dialler, self._claims)
+        self._attempts = Attempts(reactor, dialler, self._probing, wrap, self)
+        self._search = WritableSearch(reactor, dialler, wrap, self.attempt_limit, self._found_writable)
+        self._prover = Prover(sasl, self.unauthorised)
         self.abilities = Abilities(self._attempts.server)
         self._outbox = Outbox(reactor, limits, self._usable, self._barred)
         self._holding = Holding(reactor, self._safe_until)
@@ -130,10 +120,9 @@ class Sessions:
         self._generation = Generation.number
         self._connection: Connection | None = None
         self._standing = False
-        self._probing = False
         self._refused: AuthFailedException | None = None
         self._lost_timer = Timer(reactor, self._presume_lost)
-        self._connect_waiters: dict[Deferred[None], bool] = {}
+        self._waiters = SessionWaiters()
         self._ending = Ending(reactor, self._give_up_closing)
         self._finished = False
 
@@ -172,9 +161,7 @@ class Sessions:
             return fail(barred)
         if self.session.state is SessionState.CONNECTED and self._usable() is not None:
             return succeed(None)
-        waiter: Deferred[None] = Deferred(self._forget_waiter)
-        self._connect_waiters[waiter] = connecting
-        return waiter
+        return self._waiters.wait(connecting)
 
     def submit(self, call: Call[Any]) -> None:
         """Send a request, or let it wait for a connection, or for others to be answered."""
@@ -232,53 +219,33 @@ class Sessions:
         """Let go of the session and end everything else, within a bounded time."""
         return self._begin_closing(leaving=True)
 
-    # Connecting.
+    # What attempts to connect ask for, and tell.
 
-    def _attempt_limit(self) -> float:
+    def attempt_limit(self) -> float:
+        """Tell how long an attempt may take."""
         # A session that is lost is not what an attempt must hurry for.
         lost = self.session.state is SessionState.LOST
         return self._limits.attempt(self._asked_timeout if lost else self.session_timeout)
 
-    def _make_connection(self) -> Connection:
-        hello = self._claims.hello_of_nobody() if self._probing else self._claims.hello()
-        self._connection = Connection(self._reactor, self, hello, self._limits, self._metrics)
+    def may_live(self) -> bool:
+        """Tell whether there is reason to hurry."""
+        return self.session.state is SessionState.SUSPENDED or self._ending.begun
+
+    def make_connection(self) -> Connection:
+        """Make the connection of this attempt."""
+        self._connection = Connection(self._reactor, self, self._probing.hello(), self._limits, self._metrics)
         return self._connection
 
-    def _unreachable(self, outcome: Outcome, reason: str) -> None:
-        self._failed(outcome, reason)
-        if self._dialler.all_unresolved():
-            self._fail_connect_waiters(
-                lambda: ConnectionLossException("no server's name can be resolved", applied=False), connecting=True
-            )
+    def unresolved(self) -> None:
+        """Let those know who wait: no name can be resolved."""
+        self._waiters.fail(
+            lambda: ConnectionLossException("no server's name can be resolved", applied=False), connecting=True
+        )
 
-    def _silent(self) -> None:
+    def silent(self) -> None:
+        """Give the connection up on which the handshake was not over in time."""
         if self._connection is not None:
             self._connection.end(ConnectionLossException("no answer to the handshake in time"))
-
-    def _failed(self, outcome: Outcome, reason: str) -> None:
-        now = self._reactor.seconds()
-        server = self._attempts.server
-        if self._dialler.ended(server, outcome, now):
-            self._log.warn(
-                "No session with {server}: {outcome} ({reason}). Trying on.",
-                server=str(server),
-                outcome=outcome.value,
-                reason=reason,
-            )
-        # Servers that are not serving yet refuse just like those whose data is behind what we have seen. Only a
-        # handshake without any claims can tell, so from now on each server gets one of both kinds.
-        since = self._dialler.refused_since()
-        wiped = since is not None and now - since >= self.session_timeout and self._claims.seen_zxid > 0
-        self._probing = wiped and outcome is Outcome.REFUSED and not self._probing
-        if self._probing:
-            self._dialler.same_again()
-            self._attempts.dial_after(0)
-        else:
-            self._retry()
-
-    def _retry(self) -> None:
-        may_live = self.session.state is SessionState.SUSPENDED or self._ending.begun
-        self._attempts.dial_after(self._dialler.pause(self.session_timeout, may_live))
 
     def _found_writable(self, server: Server) -> None:
         self._dialler.prefer(server)
@@ -297,30 +264,25 @@ class Sessions:
                 connection.end(SessionExpiredException())
             else:
                 connection.end(ConnectionLossException("a new session was refused"))
-        elif self._probing:
-            connection.ask_zxid(lambda zxid: self._probed(connection, response, zxid))
+        elif self._probing.under_way:
+            self._probing.judge(connection, self._attempts.server, lambda: self._wiped(connection, response))
         else:
             if asked and response.sessionId != asked:
                 self._end_session()
-            if not self._finished:
-                self._prove(connection, response)
+            self._begin_session(connection, response)
 
-    def _prove(self, connection: Connection, response: ConnectResponse) -> None:
-        if self._sasl is None:
-            self._adopt(connection, response)
+    def _wiped(self, connection: Connection, response: ConnectResponse) -> None:
+        """Begin a new history: nothing of what was seen stands."""
+        history = self.session.history + 1
+        if self.session_id:
+            self._end_session(history)
         else:
-            proof = prove(self._sasl, connection.send)
-            proof.addCallbacks(lambda _: self._adopt(connection, response), self._not_proved, errbackArgs=(connection,))
-            proof.addErrback(lambda failure: self._log.failure("A session could not begin.", failure=failure))
+            self.session = SessionEvent(self.session.state, self.session.epoch, history, 0)
+        self._begin_session(connection, response)
 
-    def _not_proved(self, failure: Failure, connection: Connection) -> None:
-        if isinstance(failure.value, AuthFailedException):
-            self.unauthorised(failure.value)
-            return
-        # The next connection begins anew.
-        connection.end(ConnectionLossException(f"SASL broke off: {failure.getErrorMessage()}"))
-        if not isinstance(failure.value, ZooKeeperException):
-            self._log.failure("SASL failed.", failure=failure)
+    def _begin_session(self, connection: Connection, response: ConnectResponse) -> None:
+        if not self._finished:
+            self._prover.prove(connection, lambda: self._adopt(connection, response))
 
     def unauthorised(self, error: ZooKeeperException) -> None:
         """Give up: the servers want to know who we are, and do not believe it."""
@@ -337,7 +299,7 @@ class Sessions:
         self._let_go(SessionState.AUTH_FAILED, lambda path: AuthFailedException(str(refused), path=path))
         self._pauses.end(lambda: AuthFailedException(str(refused)))
         self._identities.close(lambda: AuthFailedException(str(refused)))
-        self._fail_connect_waiters(lambda: AuthFailedException(str(refused)))
+        self._waiters.fail(lambda: AuthFailedException(str(refused)))
         if connection is not None:
             connection.end(refused)
         if self._ending.begun:
@@ -393,27 +355,17 @@ class Sessions:
             self._gone()
         elif self._refused is not None:
             pass
+        elif isinstance(reason, SessionExpiredException):
+            self._end_session()
+            if not self._finished:
+                self._attempts.dial_soon()
         elif not stood:
-            self._attempt_ended(connection, reason)
+            self._attempts.ended(connection, reason)
         elif self._ending.leaving:
             self._finish()
         elif self.session.read_only:
             # The session was of this server alone, and nobody else knows of it.
             self._end_session()
-
-    def _attempt_ended(self, connection: Connection, reason: Exception) -> None:
-        if isinstance(reason, SessionExpiredException):
-            self._end_session()
-            if not self._finished:
-                self._attempts.dial_after(0)
-        elif isinstance(reason, _ServesAgain):
-            self._attempts.dial_after(0)
-        elif isinstance(reason, ProtocolError):
-            self._failed(Outcome.FOREIGN, str(reason))
-        elif connection.closed_by_peer and not connection.answered:
-            self._failed(Outcome.REFUSED, str(reason))
-        else:
-            self._failed(Outcome.FAILED, str(reason))
 
     # The session's life.
 
@@ -451,7 +403,7 @@ class Sessions:
             lambda call: connection.send(self._noting(call)), self._claims.watch_zxid, lasting_too
         )
         self.has_room()
-        waiters, self._connect_waiters = self._connect_waiters, {}
+        waiters = self._waiters.take_all()
         self._enter(SessionState.CONNECTED, epoch, read_only=bool(response.readOnly))
         if response.readOnly:
             self._search.start()
@@ -477,7 +429,7 @@ class Sessions:
         )
         self._lost_timer.start(connection.heard + self.session_timeout * 4 / 3 - now)
         self._enter(SessionState.SUSPENDED, read_only=self.session.read_only)
-        self._retry()
+        self._attempts.dial_later()
         if self._metrics is not None:
             self._metrics.disconnected(self.session)
         self._tell(self.watches)
@@ -506,26 +458,6 @@ class Sessions:
         if self._ending.begun:
             self._finish()
 
-    def _probed(self, connection: Connection, response: ConnectResponse, zxid: int) -> None:
-        """Judge the servers that have refused us, now that one has opened a session without claims."""
-        self._probing = False
-        if zxid >= self._claims.seen_zxid:
-            # They have our history after all, and were only not serving. Our session may still live.
-            self._dialler.accepted(self._attempts.server)
-            self._dialler.same_again()
-            closing = Call(CloseSessionRequest(), None, decode_nothing)
-            closing.waited_for().addBoth(lambda _: connection.leave(_ServesAgain()))
-            connection.send(closing)
-            return
-        self._log.warn("The servers' data is older than what was seen: it was wiped or restored. A new history begins.")
-        self._claims.drop_history()
-        if self.session_id:
-            self._end_session(self.session.history + 1)
-        else:
-            self.session = SessionEvent(self.session.state, self.session.epoch, self.session.history + 1, 0)
-        if not self._finished:
-            self._prove(connection, response)
-
     def _enter(
         self, state: SessionState, epoch: int | None = None, history: int | None = None, read_only: bool = False
     ) -> None:
@@ -551,9 +483,6 @@ class Sessions:
         self._listeners.tell(event)
         watches.lasting.tell(event)
 
-    def _forget_waiter(self, waiter: Deferred[None]) -> None:
-        self._connect_waiters.pop(waiter, None)
-
     def _noting(self, call: Call[None]) -> Call[None]:
         """Give a request that sets watches, so that what its answer shows is noted."""
         if call.operation not in ALWAYS_KNOWN:
@@ -568,13 +497,6 @@ class Sessions:
             event = WatchedEvent(EventType.PERSISTENT_WATCH_REMOVED, watch.path)
             watch.audience.tell(event)
             self._listeners.tell(event)
-
-    def _fail_connect_waiters(self, make_error: Callable[[], ZooKeeperException], *, connecting: bool = False) -> None:
-        """Fail those who wait for a session; of them only those who asked to connect, if ``connecting``."""
-        failed = [waiter for waiter, connects in self._connect_waiters.items() if connects or not connecting]
-        for waiter in failed:
-            del self._connect_waiters[waiter]
-        fail_all(failed, make_error)
 
     def _safe_until(self) -> float:
         if self._connection is not None and self._standing:
@@ -659,5 +581,5 @@ class Sessions:
         self._claims.drop_session()
         self._let_go(SessionState.CLOSED, lambda path: ClosingException(path=path, applied=False))
         self._identities.close(lambda: ClosingException(applied=False))
-        self._fail_connect_waiters(lambda: ClosingException(applied=False))
+        self._waiters.fail(lambda: ClosingException(applied=False))
         self._ending.over(ticket)

@@ -25,6 +25,37 @@ def fail_all(waiters: Iterable[Deferred[_T]], make_error: Callable[[], Exception
             waiter.errback(make_error())
 
 
+class SessionWaiters:
+    """Those who wait for a session."""
+
+    def __init__(self) -> None:
+        self._waiters: dict[Deferred[None], bool] = {}
+
+    def wait(self, connecting: bool) -> Deferred[None]:
+        """Wait for one.
+
+        :param connecting: whether that is because somebody asked to connect.
+        """
+        waiter: Deferred[None] = Deferred(self._forget)
+        self._waiters[waiter] = connecting
+        return waiter
+
+    def take_all(self) -> Iterable[Deferred[None]]:
+        """Give everybody. Nobody is kept here any more."""
+        waiters, self._waiters = self._waiters, {}
+        return waiters
+
+    def fail(self, make_error: Callable[[], Exception], *, connecting: bool = False) -> None:
+        """Fail everybody; only those who asked to connect, if ``connecting``."""
+        failed = [waiter for waiter, connects in self._waiters.items() if connects or not connecting]
+        for waiter in failed:
+            del self._waiters[waiter]
+        fail_all(failed, make_error)
+
+    def _forget(self, waiter: Deferred[None]) -> None:
+        self._waiters.pop(waiter, None)
+
+
 class Pauses:
     """Pauses that somebody makes, which end early when all does.
 

@@ -1,0 +1,81 @@
+"""Whether the servers' data was wiped or restored: what only a handshake without any claims can tell.
+
+Servers that are not serving yet close a handshake just like those whose data is behind what the client has seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.logger import Logger
+
+from txmirror.client.calls import Call, decode_nothing
+from txmirror.client.claims import Claims
+from txmirror.client.connection import Connection
+from txmirror.client.dialling import Dialler, Outcome
+from txmirror.client.servers import Server
+from txmirror.wire import CloseSessionRequest, ConnectRequest
+
+
+class ServesAgain(Exception):
+    """The server has shown that it was only not serving: what it is offered next is our session."""
+
+
+class Probing:
+    """Says when a server is to be probed, and what it has shown then.
+
+    :param dialler: knows how the attempts have ended.
+    :param claims: what is claimed of a server that is not probed.
+    :ivar under_way: whether the present attempt is a probe.
+    """
+
+    _log = Logger()
+
+    def __init__(self, dialler: Dialler, claims: Claims) -> None:
+        self._dialler = dialler
+        self._claims = claims
+        self.under_way = False
+
+    def hello(self) -> ConnectRequest:
+        """Give the handshake of the present attempt."""
+        return self._claims.hello_of_nobody() if self.under_way else self._claims.hello()
+
+    def is_due(self, outcome: Outcome, now: float, session_timeout: float) -> bool:
+        """Decide whether the next attempt is a probe of the same server.
+
+        Once all servers have refused for as long as a session lives, each gets handshakes of both kinds in turn.
+
+        :param outcome: how the latest attempt has ended.
+        :param now: the time, in seconds, as the dialler was told it.
+        :param session_timeout: in seconds.
+        """
+        since = self._dialler.refused_since()
+        suspect = since is not None and now - since >= session_timeout and self._claims.seen_zxid > 0
+        self.under_way = suspect and outcome is Outcome.REFUSED and not self.under_way
+        return self.under_way
+
+    def judge(self, connection: Connection, server: Server, wiped: Callable[[], None]) -> None:
+        """Find out why the servers have refused us, now that one has opened a session without claims.
+
+        Where they have our history after all, and were only not serving, the connection ends with :exc:`ServesAgain`: the
+        session that we claim may still live.
+
+        :param wiped: called if their data is older than what was seen, which is claimed no more.
+        """
+
+        def reached(zxid: int) -> None:
+            self.under_way = False
+            if zxid < self._claims.seen_zxid:
+                self._log.warn(
+                    "The servers' data is older than what was seen: it was wiped or restored. A new history begins."
+                )
+                self._claims.drop_history()
+                wiped()
+                return
+            self._dialler.accepted(server)
+            self._dialler.same_again()
+            closing = Call(CloseSessionRequest(), None, decode_nothing)
+            closing.waited_for().addBoth(lambda _: connection.leave(ServesAgain()))
+            connection.send(closing)
+
+        connection.ask_zxid(reached)
