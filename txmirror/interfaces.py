@@ -5,7 +5,7 @@ What a provider may lack stands in an interface of its own, so that callers ask 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
@@ -19,6 +19,7 @@ from txmirror.types import (
     CreateReply,
     DataReply,
     EnsembleConfig,
+    Listener,
     SessionEvent,
     SessionTicket,
     StatReply,
@@ -225,14 +226,14 @@ class IWatchFeed(Interface):
 
     session: SessionEvent = Attribute("The latest step of the session.")
 
-    def add_listener(listener: Callable[[SessionEvent | WatchedEvent], None]) -> None:
+    def add_listener(listener: Listener) -> None:
         """Call ``listener`` with everything that the feed carries from now on.
 
         It is called in the reactor's thread, with everything consistent, and may call anything. One that raises is logged,
         and goes on being called.
         """
 
-    def remove_listener(listener: Callable[[SessionEvent | WatchedEvent], None]) -> None:
+    def remove_listener(listener: Listener) -> None:
         """Call ``listener`` no more; silent if it was not being called."""
 
     def read_data(path: str) -> Deferred[DataReply]:
@@ -342,9 +343,7 @@ class IQueries(Interface):
 class IPersistentWatches(Interface):
     """A client that can watch for good, and whole subtrees, as servers since 3.6 allow; others as :class:`ICreateModes`."""
 
-    def add_watch(
-        path: str, listener: Callable[[SessionEvent | WatchedEvent], object] | None = None, *, recursive: bool = False
-    ) -> Deferred[None]:
+    def add_watch(path: str, listener: Listener | None = None, *, recursive: bool = False) -> Deferred[None]:
         """Watch a node, existing or not, until the session ends.
 
         The client sets the watch again by itself after each reconnection, but a server tells nothing of what happened while

@@ -6,6 +6,7 @@ import base64
 import enum
 import hashlib
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 import attrs
@@ -157,6 +158,12 @@ class SessionEvent:
     """The transaction up to which the client has seen this history: what ``set_watches`` may be relative to."""
     read_only: bool = False
     """Whether the server that serves the session can only be read, because it is cut off from most others."""
+
+
+#: What a client's feed brings, in one order.
+News = SessionEvent | WatchedEvent
+#: Whoever is told of it.
+Listener = Callable[[News], object]
 
 
 _TICKET = re.compile(r"([0-9a-f]{1,16})\.((?:[0-9a-f]{2})*)\.([0-9a-f]{1,16})")

@@ -12,7 +12,7 @@ from txmirror.client.abilities import ALWAYS_KNOWN
 from txmirror.client.calls import Call
 from txmirror.client.sessions import Sessions
 from txmirror.errors import ProtocolError, UnimplementedException
-from txmirror.types import SessionEvent, WatchedEvent
+from txmirror.types import Listener, News, WatchedEvent
 from txmirror.wire import Cursor, Request
 
 _T = TypeVar("_T")
@@ -99,17 +99,15 @@ class Asker:
         """Take the chroot off an event's path."""
         return event._replace(path=self.below(event.path))
 
-    def listener_below(
-        self, listener: Callable[[SessionEvent | WatchedEvent], object]
-    ) -> Callable[[SessionEvent | WatchedEvent], object]:
+    def listener_below(self, listener: Listener) -> Listener:
         """Give a listener that takes the chroot off what it hands on; what happens elsewhere it keeps to itself."""
         if not self.chroot:
             return listener
 
-        def below_chroot(event: SessionEvent | WatchedEvent) -> None:
-            if not isinstance(event, WatchedEvent):
-                listener(event)
-            elif self.is_below(event.path):
-                listener(self.event_below(event))
+        def below_chroot(news: News) -> None:
+            if not isinstance(news, WatchedEvent):
+                listener(news)
+            elif self.is_below(news.path):
+                listener(self.event_below(news))
 
         return below_chroot

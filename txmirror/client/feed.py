@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -22,9 +22,9 @@ from txmirror.types import (
     ChildrenReply,
     CreateReply,
     DataReply,
+    Listener,
     SessionEvent,
     StatReply,
-    WatchedEvent,
     WatchKind,
 )
 from txmirror.wire import (
@@ -44,7 +44,6 @@ from txmirror.wire import (
 )
 
 _T = TypeVar("_T")
-_Listener = Callable[["SessionEvent | WatchedEvent"], object]
 
 
 @implementer(IWatchFeed, IPersistentWatches)
@@ -59,20 +58,20 @@ class Feed:
         self._asker = asker
         self._one_shots = one_shots
         self._sessions = asker.sessions
-        self._listeners: dict[_Listener, _Listener] = {}
+        self._listeners: dict[Listener, Listener] = {}
 
     @property
     def session(self) -> SessionEvent:
         """The latest step of the session."""
         return self._sessions.session
 
-    def add_listener(self, listener: _Listener) -> None:
+    def add_listener(self, listener: Listener) -> None:
         """See :meth:`~txmirror.interfaces.IWatchFeed.add_listener`."""
         if listener not in self._listeners:
             self._listeners[listener] = below = self._asker.listener_below(listener)
             self._sessions.add_listener(below)
 
-    def remove_listener(self, listener: _Listener) -> None:
+    def remove_listener(self, listener: Listener) -> None:
         """See :meth:`~txmirror.interfaces.IWatchFeed.remove_listener`."""
         below = self._listeners.pop(listener, None)
         if below is not None:
@@ -151,7 +150,7 @@ class Feed:
 
         return self._asker.ask(RemoveWatchesRequest(full, kind), path, decode_nothing, on_reply=answered)
 
-    def add_watch(self, path: str, listener: _Listener | None = None, *, recursive: bool = False) -> Deferred[None]:
+    def add_watch(self, path: str, listener: Listener | None = None, *, recursive: bool = False) -> Deferred[None]:
         """See :meth:`~txmirror.interfaces.IPersistentWatches.add_watch`."""
         if listener is not None and not callable(listener):
             raise TypeError(f"a listener is called, and {listener!r:.60} cannot be")

@@ -8,10 +8,7 @@ from twisted.logger import Logger
 
 from txmirror import paths
 from txmirror.audience import Audience
-from txmirror.types import EventType, SessionEvent, WatchedEvent
-
-#: What a lasting watch tells.
-News = SessionEvent | WatchedEvent
+from txmirror.types import EventType, News, SessionEvent, WatchedEvent
 
 
 class LastingWatch:

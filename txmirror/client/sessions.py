@@ -13,9 +13,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
-from txmirror.audience import Audience
 from txmirror.client.abilities import ALWAYS_KNOWN, Abilities
 from txmirror.client.attempts import Attempts
 from txmirror.client.calls import Call
@@ -34,6 +32,7 @@ from txmirror.client.reaching import Wrap
 from txmirror.client.sasl import DigestMD5, Prover
 from txmirror.client.servers import Server
 from txmirror.client.states import session_name, step
+from txmirror.client.telling import Herald
 from txmirror.client.waiters import Pauses, SessionWaiters, fail_all, fire_all
 from txmirror.client.watches import SessionWatches, WatchSet
 from txmirror.client.writable import WritableSearch
@@ -46,11 +45,8 @@ from txmirror.errors import (
 )
 from txmirror.interfaces import IMetrics
 from txmirror.timers import Timer
-from txmirror.types import EventType, SessionEvent, SessionState, SessionTicket, WatchedEvent
+from txmirror.types import Listener, SessionEvent, SessionState, SessionTicket, WatchedEvent
 from txmirror.wire import AuthRequest, ConnectResponse, Operation
-
-Listener = Callable[["SessionEvent | WatchedEvent"], object]
-
 
 #: How long a connection has to last, in seconds, to be counted as one that lived, however short its session.
 _LIVED = 0.5
@@ -104,11 +100,7 @@ class Sessions:
         self.abilities = Abilities(self._attempts.server)
         self._outbox = Outbox(reactor, limits, self._usable, self._barred)
         self._holding = Holding(reactor, self._safe_until)
-        self._listeners: Audience[SessionEvent | WatchedEvent] = Audience(
-            lambda listener, event: self._log.failure(
-                "The listener {listener} failed on {event}.", listener=listener, event=event
-            )
-        )
+        self._herald = Herald()
         self._identities = Identities()
         self._pauses = Pauses(reactor)
         self.watches = SessionWatches(self._end_lasting, limits.max_request)
@@ -123,7 +115,7 @@ class Sessions:
         self._refused: AuthFailedException | None = None
         self._lost_timer = Timer(reactor, self._presume_lost)
         self._waiters = SessionWaiters()
-        self._ending = Ending(reactor, self._give_up_closing)
+        self._ending = Ending(reactor, self._give_up_closing, self._finish)
         self._finished = False
 
     # What the client asks for.
@@ -197,11 +189,11 @@ class Sessions:
 
     def add_listener(self, listener: Listener) -> None:
         """Tell ``listener`` every step and event from now on."""
-        self._listeners.add(listener, listener)
+        self._herald.add(listener)
 
     def remove_listener(self, listener: Listener) -> None:
         """Tell ``listener`` nothing more."""
-        self._listeners.remove(listener)
+        self._herald.remove(listener)
 
     def when_unsafe(self) -> Deferred[None]:
         """Be told when nothing may be held on the strength of the session any longer."""
@@ -310,17 +302,8 @@ class Sessions:
         connection = self._usable()
         if connection is None:
             return
-        all_sent = self._outbox.send_waiting(connection)
-        if self._ending.begun and all_sent and not self._ending.sent:
-            # Where the answer is cut off, the loop connects again and finds out whether the session has ended.
-            call = self._ending.last_call()
-            call.waited_for().addCallbacks(lambda _: self._finish(), self._last_call_failed)
-            connection.send(call)
-
-    def _last_call_failed(self, failure: Failure) -> None:
-        if self._ending.leaving and not isinstance(failure.value, ConnectionLossException):
-            # Refused or not: everything before it was answered.
-            self._finish()
+        if self._outbox.send_waiting(connection):
+            self._ending.send_last(connection)
 
     def replied(self, zxid: int) -> None:
         """Note how far the data was seen."""
@@ -329,15 +312,10 @@ class Sessions:
             self._claims.saw(zxid, watches_stand=not self.watches.rearming)
 
     def fired(self, event: WatchedEvent) -> None:
-        """Tell those who wait for a watch, then those whose watch lasts, then the feed."""
-        if not self._standing:
-            return
-        for each in self.watches.with_implied(event):
-            waiters = self.watches.fire(each)
-            lasting = self.watches.lasting
-            fire_all(waiters, each)
-            lasting.fire(each)
-            self._listeners.tell(each)
+        """Tell everybody of a watch event, and of what follows from it."""
+        if self._standing:
+            for each in self.watches.with_implied(event):
+                self._herald.fired(each, self.watches)
 
     def disconnected(self, connection: Connection, reason: Exception) -> None:
         """Suspend the session, or note a failed attempt; then try on."""
@@ -386,7 +364,7 @@ class Sessions:
         self._claims.take(response)
         self.session_timeout = response.timeOut / 1000
         self._standing = True
-        self._ending.sent = False
+        self._ending.connected()
         self._acknowledged = connection.acknowledged
         connection.keep_alive(self.session_timeout)
         self._log.info(
@@ -409,7 +387,7 @@ class Sessions:
             self._search.start()
         if self._metrics is not None:
             self._metrics.connected(self.session)
-        self._tell(self.watches)
+        self._herald.step(self.session, self.watches)
         self._end_lasting(ended)
         fire_all(waiters, None)
 
@@ -432,7 +410,7 @@ class Sessions:
         self._attempts.dial_later()
         if self._metrics is not None:
             self._metrics.disconnected(self.session)
-        self._tell(self.watches)
+        self._herald.step(self.session, self.watches)
 
     def _presume_lost(self) -> None:
         self._log.warn(
@@ -442,7 +420,7 @@ class Sessions:
         )
         calls = self._outbox.take_all()
         self._enter(SessionState.LOST)
-        self._tell(self.watches)
+        self._herald.step(self.session, self.watches)
         for call in calls:
             call.fail(
                 ConnectionLossException("no connection while the session may live", path=call.path, applied=False)
@@ -471,17 +449,11 @@ class Sessions:
         watches = self.watches
         self.watches = SessionWatches(self._end_lasting, self._limits.max_request)
         self._enter(state, history=history)
-        self._tell(watches)
+        self._herald.step(self.session, watches)
         self._holding.end()
         for call in calls:
             call.fail(make_error(call.path))
         fail_all(watches.standing.waiters(), lambda: make_error(None))
-
-    def _tell(self, watches: SessionWatches) -> None:
-        """Tell the latest step to the feed, and to those whose watches last."""
-        event = self.session
-        self._listeners.tell(event)
-        watches.lasting.tell(event)
 
     def _noting(self, call: Call[None]) -> Call[None]:
         """Give a request that sets watches, so that what its answer shows is noted."""
@@ -490,13 +462,7 @@ class Sessions:
         return call
 
     def _end_lasting(self, ended: list[LastingWatch]) -> None:
-        """Tell of lasting watches that the server does not keep."""
-        for watch in ended:
-            self._log.warn("The server does not keep lasting watches: that on {path} has ended.", path=watch.path)
-            self.watches.lasting.remove(watch.path)
-            event = WatchedEvent(EventType.PERSISTENT_WATCH_REMOVED, watch.path)
-            watch.audience.tell(event)
-            self._listeners.tell(event)
+        self._herald.ended(ended, self.watches)
 
     def _safe_until(self) -> float:
         if self._connection is not None and self._standing:

@@ -1,0 +1,57 @@
+"""Who is told of a session's steps and of watch events, and in which order.
+
+Of an event first those who wait for a watch, then those whose watch lasts, then the feed; of a step the feed first.
+"""
+
+from __future__ import annotations
+
+from twisted.logger import Logger
+
+from txmirror.audience import Audience
+from txmirror.client.lasting import LastingWatch
+from txmirror.client.waiters import fire_all
+from txmirror.client.watches import SessionWatches
+from txmirror.types import EventType, Listener, News, SessionEvent, WatchedEvent
+
+
+class Herald:
+    """Tells everybody, the listeners of the feed among them."""
+
+    _log = Logger()
+
+    def __init__(self) -> None:
+        self._listeners: Audience[News] = Audience(
+            lambda listener, news: self._log.failure(
+                "The listener {listener} failed on {news}.", listener=listener, news=news
+            )
+        )
+
+    def add(self, listener: Listener) -> None:
+        """Tell ``listener`` every step and event from now on."""
+        self._listeners.add(listener, listener)
+
+    def remove(self, listener: Listener) -> None:
+        """Tell ``listener`` nothing more."""
+        self._listeners.remove(listener)
+
+    def step(self, step: SessionEvent, watches: SessionWatches) -> None:
+        """Tell a step of the session that these watches are, or were, in."""
+        self._listeners.tell(step)
+        watches.lasting.tell(step)
+
+    def fired(self, event: WatchedEvent, watches: SessionWatches) -> None:
+        """Tell an event of one of these watches, or of what they imply."""
+        waiters = watches.fire(event)
+        lasting = watches.lasting
+        fire_all(waiters, event)
+        lasting.fire(event)
+        self._listeners.tell(event)
+
+    def ended(self, ended: list[LastingWatch], watches: SessionWatches) -> None:
+        """Tell of lasting watches that the server does not keep, and forget them."""
+        for watch in ended:
+            self._log.warn("The server does not keep lasting watches: that on {path} has ended.", path=watch.path)
+            watches.lasting.remove(watch.path)
+            event = WatchedEvent(EventType.PERSISTENT_WATCH_REMOVED, watch.path)
+            watch.audience.tell(event)
+            self._listeners.tell(event)
