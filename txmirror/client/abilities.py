@@ -8,18 +8,17 @@ counts for half.)
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from twisted.logger import Logger
 
-from txmirror.client.calls import Call
+from txmirror.client.calls import Call, OnReply
 from txmirror.client.servers import Server
 from txmirror.errors import ReconfigDisabledException, UnimplementedException
 from txmirror.wire import Operation
 
 #: What servers before 3.5 know already.
-ALWAYS_KNOWN = frozenset(
+_ALWAYS_KNOWN = frozenset(
     {
         Operation.CREATE,
         Operation.DELETE,
@@ -63,16 +62,19 @@ class Abilities:
 
     def can(self, operation: Operation) -> bool | None:
         """Tell whether the server can do something; None if it has not shown that yet."""
-        if operation in ALWAYS_KNOWN:
+        if operation in _ALWAYS_KNOWN:
             return True
         return self._answers.get((self.server, operation))
 
     def hangs_up(self, operation: Operation) -> bool:
         """Tell whether the server is known to hang up when it is asked for this."""
-        return self._hung_up.get((self.server, operation), 0) >= _HANGS_UP
+        # Most servers never do: then there is nothing to look up for each request.
+        return bool(self._hung_up) and self._hung_up.get((self.server, operation), 0) >= _HANGS_UP
 
-    def noting(self, operation: Operation, on_reply: Callable[[int, int], None] | None) -> Callable[[int, int], None]:
-        """Give what to do with a reply's error code so that what it shows is noted too."""
+    def noting(self, operation: Operation, on_reply: OnReply | None) -> OnReply | None:
+        """Give what to do with a reply's error code and zxid so that what it shows is noted too, if it shows anything."""
+        if operation in _ALWAYS_KNOWN:
+            return on_reply
 
         def note(err: int, zxid: int) -> None:
             key = (self.server, operation)
@@ -91,7 +93,7 @@ class Abilities:
         :param in_order: whether it was certainly the server. Of a write it has to be.
         """
         suspect = oldest.operation if oldest is not None and closed else None
-        if suspect in ALWAYS_KNOWN or (suspect in _WRITES and not in_order):
+        if suspect in _ALWAYS_KNOWN or (suspect in _WRITES and not in_order):
             suspect = None
         for server, operation in list(self._hung_up):
             # It may come back as a newer one: so it is asked once more.

@@ -8,8 +8,7 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred
 
 from txmirror import paths
-from txmirror.client.abilities import ALWAYS_KNOWN
-from txmirror.client.calls import Call
+from txmirror.client.calls import Call, OnReply
 from txmirror.client.sessions import Sessions
 from txmirror.errors import ProtocolError, UnimplementedException
 from txmirror.types import Listener, News, WatchedEvent
@@ -35,7 +34,7 @@ class Asker:
         path: str | None,
         decode: Callable[[Cursor, int], _T],
         on_missing: Callable[[int], _T] | None = None,
-        on_reply: Callable[[int, int], None] | None = None,
+        on_reply: OnReply | None = None,
     ) -> Deferred[_T]:
         """Send a request. See :class:`~txmirror.client.calls.Call` for the rest."""
         call = self.call(request, path, decode, on_missing, on_reply)
@@ -49,17 +48,15 @@ class Asker:
         path: str | None,
         decode: Callable[[Cursor, int], _T],
         on_missing: Callable[[int], _T] | None = None,
-        on_reply: Callable[[int, int], None] | None = None,
+        on_reply: OnReply | None = None,
     ) -> Call[_T]:
         """Make a request that is to be sent."""
-        operation = request.operation
-        if operation not in ALWAYS_KNOWN:
-            on_reply = self.sessions.abilities.noting(operation, on_reply)
-        return Call(request, path, decode, on_missing, on_reply)
+        noting = self.sessions.abilities.noting(request.operation, on_reply)
+        return Call(request, path, decode, on_missing, noting)
 
     def submit(self, call: Call[Any]) -> None:
         """Send it, unless the server is known to hang up on its like."""
-        if call.operation not in ALWAYS_KNOWN and self.sessions.abilities.hangs_up(call.operation):
+        if self.sessions.abilities.hangs_up(call.operation):
             call.fail(UnimplementedException(path=call.path))
         else:
             self.sessions.submit(call)

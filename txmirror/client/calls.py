@@ -15,6 +15,8 @@ from txmirror.timers import Timer
 from txmirror.wire import Cursor, Request
 
 _T = TypeVar("_T")
+#: Told of a reply's error code and zxid.
+OnReply = Callable[[int, int], None]
 
 
 def decode_nothing(cursor: Cursor, zxid: int) -> None:
@@ -40,7 +42,7 @@ class Call(Generic[_T]):
         path: str | None,
         decode: Callable[[Cursor, int], _T],
         on_missing: Callable[[int], _T] | None = None,
-        on_reply: Callable[[int, int], None] | None = None,
+        on_reply: OnReply | None = None,
     ) -> None:
         self.operation = request.operation
         self.body = request.encode()

@@ -52,8 +52,6 @@ from txmirror.wire import (
 )
 
 _FRAME_HEADER = struct.Struct(">iii")
-#: The answers to a request by which a server says that it wants to know first who we are.
-_UNAUTHORISED = frozenset({SessionClosedRequireSaslAuthException.code})
 _PING = encode_frame(struct.pack(">ii", PING_XID, Operation.PING))
 
 
@@ -340,9 +338,9 @@ class Connection(TwistedProtocol):
         return result, None
 
     def _refused(self, call: Call[Any], err: int, zxid: int) -> None:
-        if err in _UNAUTHORISED:
-            error = exception_for(err)
-            self._owner.unauthorised(error)
+        if err == SessionClosedRequireSaslAuthException.code:
+            # It wants to know first who we are.
+            self._owner.unauthorised(exception_for(err))
         call.refuse(err, zxid)
 
     def _make_room(self) -> None:

@@ -67,7 +67,7 @@ class NodeOperations:
         protect: bool = False,
     ) -> Deferred[str]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.create`."""
-        flags = (CreateFlag.EPHEMERAL if ephemeral else 0) | (CreateFlag.SEQUENCE if sequence else 0)
+        flags = CreateFlag.of(ephemeral=ephemeral, sequence=sequence)
         check_bytes(data)
         entries = check_acl(acl)
 
@@ -86,7 +86,7 @@ class NodeOperations:
     def exists(self, path: str) -> Deferred[ZnodeStat | None]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.exists`."""
         return self._asker.ask(
-            ExistsRequest(self._asker.valid(path), False), path, replies.decode_stat_or_none, replies.missing
+            ExistsRequest(self._asker.valid(path), False), path, replies.decode_stat, replies.missing
         )
 
     def exists_and_watch(self, path: str) -> tuple[Deferred[ZnodeStat | None], Deferred[WatchedEvent]]:
@@ -95,7 +95,7 @@ class NodeOperations:
         waiter = self._one_shots.waiter(full)
         watch, on_reply = self._one_shots.existence(full, waiter)
         request = ExistsRequest(full, watch)
-        return self._asker.ask(request, path, replies.decode_stat_or_none, replies.missing, on_reply), waiter
+        return self._asker.ask(request, path, replies.decode_stat, replies.missing, on_reply), waiter
 
     def get(self, path: str) -> Deferred[tuple[bytes, ZnodeStat]]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.get`."""
@@ -156,7 +156,7 @@ class NodeOperations:
         protect: bool = False,
     ) -> Deferred[tuple[str, ZnodeStat]]:
         """See :meth:`~txmirror.interfaces.ICreateModes.create_and_stat`."""
-        flags = (CreateFlag.EPHEMERAL if ephemeral else 0) | (CreateFlag.SEQUENCE if sequence else 0)
+        flags = CreateFlag.of(ephemeral=ephemeral, sequence=sequence)
         check_bytes(data)
         entries = check_acl(acl)
 

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from txmirror.client.asking import Asker
+from txmirror.client.calls import OnReply
 from txmirror.client.watches import WatchSet
 from txmirror.errors import ConnectionLossException, NoNodeException
 from txmirror.types import WatchedEvent
@@ -22,7 +23,7 @@ class OneShot(NamedTuple):
     watch: bool
     """Whether the server is to set one. Not where a lasting watch on the same path serves for it, which it would
     destroy."""
-    on_reply: Callable[[int, int], None]
+    on_reply: OnReply
     """What to do with the reply's error code and zxid."""
 
 

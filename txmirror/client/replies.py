@@ -48,11 +48,6 @@ def decode_stat(cursor: Cursor, zxid: int) -> ZnodeStat:
     return StatResponse.decode(cursor).stat
 
 
-def decode_stat_or_none(cursor: Cursor, zxid: int) -> ZnodeStat | None:
-    """Read the stat of a node that may be missing, and is not."""
-    return StatResponse.decode(cursor).stat
-
-
 def decode_stat_reply(cursor: Cursor, zxid: int) -> StatReply:
     """Read a stat, as of the reply."""
     return StatReply(zxid, StatResponse.decode(cursor).stat)

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from txmirror.client.abilities import ALWAYS_KNOWN, Abilities
+from txmirror.client.abilities import Abilities
 from txmirror.client.attempts import Attempts
 from txmirror.client.calls import Call
 from txmirror.client.claims import Claims
@@ -457,8 +457,7 @@ class Sessions:
 
     def _noting(self, call: Call[None]) -> Call[None]:
         """Give a request that sets watches, so that what its answer shows is noted."""
-        if call.operation not in ALWAYS_KNOWN:
-            call.on_reply = self.abilities.noting(call.operation, call.on_reply)
+        call.on_reply = self.abilities.noting(call.operation, call.on_reply)
         return call
 
     def _end_lasting(self, ended: list[LastingWatch]) -> None:

@@ -60,7 +60,7 @@ class Transaction:
         sequence: bool = False,
     ) -> None:
         """See :meth:`~txmirror.interfaces.ITransaction.create`."""
-        flags = (CreateFlag.EPHEMERAL if ephemeral else 0) | (CreateFlag.SEQUENCE if sequence else 0)
+        flags = CreateFlag.of(ephemeral=ephemeral, sequence=sequence)
         full = self._asker.valid(path, sequence=sequence)
         self._add(path, CreateRequest(full, check_bytes(data), check_acl(acl), flags))
 
@@ -78,21 +78,20 @@ class Transaction:
 
     def commit(self) -> Deferred[list[str | ZnodeStat | None]]:
         """See :meth:`~txmirror.interfaces.ITransaction.commit`. Nothing is sent for a transaction without writes."""
-        self._end()
+        self._check_open()
+        self._committed = True
         if not self._writes:
             return succeed([])
         return self._asker.ask(MultiRequest(tuple(self._writes)), self._paths[0], self._decode)
 
     def _add(self, path: str, write: _Write) -> None:
-        if self._committed:
-            raise ValueError("the transaction was committed before")
+        self._check_open()
         self._paths.append(path)
         self._writes.append(write)
 
-    def _end(self) -> None:
+    def _check_open(self) -> None:
         if self._committed:
             raise ValueError("the transaction was committed before")
-        self._committed = True
 
     def _decode(self, cursor: Cursor, zxid: int) -> list[str | ZnodeStat | None]:
         results = MultiResponse.decode(cursor).results

@@ -115,7 +115,7 @@ class Node:
             :meth:`~txmirror.interfaces.IZooKeeperClient.create`; where ``applied`` is None, this object shows what happened as soon as that is
             known. Cancelling abandons the wait, not a write that was sent.
         """
-        flags = (CreateFlag.EPHEMERAL if ephemeral else 0) | (CreateFlag.SEQUENCE if sequence else 0)
+        flags = CreateFlag.of(ephemeral=ephemeral, sequence=sequence)
         return Deferred.fromCoroutine(self._create(value, OPEN_ACL if acl is None else acl, flags, makepath))
 
     def set(self, value: bytes, version: int) -> Deferred[ZnodeStat]:

@@ -51,6 +51,11 @@ class CreateFlag(enum.IntFlag):
     TTL = 5
     TTL_SEQUENCE = 6
 
+    @classmethod
+    def of(cls, *, ephemeral: bool, sequence: bool) -> int:
+        """Give the flags of a node that goes with its session or not, and that the server numbers or not."""
+        return (cls.EPHEMERAL if ephemeral else 0) | (cls.SEQUENCE if sequence else 0)
+
 
 #: The xid of a watch event.
 EVENT_XID: Final = -1
