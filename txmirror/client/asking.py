@@ -59,13 +59,13 @@ class Asker:
         if self.sessions.abilities.hangs_up(call.operation):
             call.fail(UnimplementedException(path=call.path))
         else:
-            self.sessions.submit(call)
+            self.sessions.outbox.submit(call)
 
     def insist(self, request: Request, path: str | None, decode: Callable[[Cursor, int], _T]) -> Deferred[_T]:
         """Send a request at once, whatever else is in flight; without a connection it fails."""
         call = Call(request, path, decode)
         answer = call.waited_for()
-        self.sessions.insist(call)
+        self.sessions.outbox.insist(call)
         return answer
 
     def valid(self, path: str, *, sequence: bool = False) -> str:

@@ -163,4 +163,4 @@ class ZooKeeperClient(NodeOperations, Feed, Queries, BatchedReads):
 
     def when_unsafe(self) -> Deferred[None]:
         """See :meth:`~txmirror.interfaces.IHolding.when_unsafe`."""
-        return self._sessions.when_unsafe()
+        return self._sessions.holding.when_unsafe()

@@ -69,13 +69,13 @@ class Feed:
         """See :meth:`~txmirror.interfaces.IWatchFeed.add_listener`."""
         if listener not in self._listeners:
             self._listeners[listener] = below = self._asker.listener_below(listener)
-            self._sessions.add_listener(below)
+            self._sessions.herald.add(below)
 
     def remove_listener(self, listener: Listener) -> None:
         """See :meth:`~txmirror.interfaces.IWatchFeed.remove_listener`."""
         below = self._listeners.pop(listener, None)
         if below is not None:
-            self._sessions.remove_listener(below)
+            self._sessions.herald.remove(below)
 
     def read_data(self, path: str) -> Deferred[DataReply]:
         """See :meth:`~txmirror.interfaces.IWatchFeed.read_data`."""

@@ -163,7 +163,7 @@ class ProtectedCreate(Generic[_T]):
             try:
                 if trouble:
                     trouble = False
-                    await self._sessions.pause(_UNDO_PAUSE)
+                    await self._sessions.pauses.wait(_UNDO_PAUSE)
                 await self._sessions.when_connected()
                 if self._ephemeral and self._sessions.session.epoch != self._epoch:
                     return

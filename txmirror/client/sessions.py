@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -45,7 +44,7 @@ from txmirror.errors import (
 )
 from txmirror.interfaces import IMetrics
 from txmirror.timers import Timer
-from txmirror.types import Listener, SessionEvent, SessionState, SessionTicket, WatchedEvent
+from txmirror.types import SessionEvent, SessionState, SessionTicket, WatchedEvent
 from txmirror.wire import AuthRequest, ConnectResponse, Operation
 
 #: How long a connection has to last, in seconds, to be counted as one that lived, however short its session.
@@ -69,6 +68,10 @@ class Sessions:
     :ivar session_timeout: its timeout in seconds, as negotiated, or as asked for before that.
     :ivar watches: the session's watches.
     :ivar abilities: what the server has shown that it can do.
+    :ivar outbox: sends requests, or lets them wait.
+    :ivar herald: tells whoever follows the feed.
+    :ivar holding: tells when nothing may be held on the strength of the session any longer.
+    :ivar pauses: which end early when the client is closed.
     """
 
     _log = Logger()
@@ -98,11 +101,11 @@ class Sessions:
         self._search = WritableSearch(reactor, dialler, wrap, self.attempt_limit, self._found_writable)
         self._prover = Prover(sasl, self.unauthorised)
         self.abilities = Abilities(self._attempts.server)
-        self._outbox = Outbox(reactor, limits, self._usable, self._barred)
-        self._holding = Holding(reactor, self._safe_until)
-        self._herald = Herald()
+        self.outbox = Outbox(reactor, limits, self._usable, self._barred)
+        self.holding = Holding(reactor, self._safe_until)
+        self.herald = Herald(metrics)
         self._identities = Identities()
-        self._pauses = Pauses(reactor)
+        self.pauses = Pauses(reactor)
         self.watches = SessionWatches(self._end_lasting, limits.max_request)
 
         self.session = SessionEvent(SessionState.CONNECTING, 1 if ticket else 0, 0, self._claims.watch_zxid)
@@ -155,18 +158,10 @@ class Sessions:
             return succeed(None)
         return self._waiters.wait(connecting)
 
-    def submit(self, call: Call[Any]) -> None:
-        """Send a request, or let it wait for a connection, or for others to be answered."""
-        self._outbox.submit(call)
-
-    def insist(self, call: Call[Any]) -> None:
-        """Send a request now, even if as much is in flight as may be; without a connection it fails."""
-        self._outbox.insist(call)
-
     def add_auth(self, scheme: str, credentials: bytes) -> Deferred[None]:
         """Add an identity to this connection and to each that follows it."""
         request = AuthRequest(scheme, credentials)
-        refusal = self._barred() or self._outbox.over_limit(8 + len(request.encode()))
+        refusal = self._barred() or self.outbox.over_limit(8 + len(request.encode()))
         if refusal is not None:
             return fail(refusal)
         taken = self._identities.add(request)
@@ -180,28 +175,12 @@ class Sessions:
 
         :param insist: where there is a connection, send them even if as much is in flight as may be.
         """
-        send = self.insist if insist and self._usable() is not None else self.submit
+        send = self.outbox.insist if insist and self._usable() is not None else self.outbox.submit
 
         def send_noting(call: Call[None]) -> None:
             send(self._noting(call))
 
         return self.watches.bring_over(zxid, watches, send_noting)
-
-    def add_listener(self, listener: Listener) -> None:
-        """Tell ``listener`` every step and event from now on."""
-        self._herald.add(listener)
-
-    def remove_listener(self, listener: Listener) -> None:
-        """Tell ``listener`` nothing more."""
-        self._herald.remove(listener)
-
-    def when_unsafe(self) -> Deferred[None]:
-        """Be told when nothing may be held on the strength of the session any longer."""
-        return self._holding.when_unsafe()
-
-    def pause(self, seconds: float) -> Deferred[None]:
-        """Wait for so many seconds; fails when the client is closed first."""
-        return self._pauses.wait(seconds)
 
     def close(self) -> Deferred[None]:
         """End the session and everything else, within a bounded time."""
@@ -289,7 +268,7 @@ class Sessions:
         self._claims.drop_session()
         connection = self._connection
         self._let_go(SessionState.AUTH_FAILED, lambda path: AuthFailedException(str(refused), path=path))
-        self._pauses.end(lambda: AuthFailedException(str(refused)))
+        self.pauses.end(lambda: AuthFailedException(str(refused)))
         self._identities.close(lambda: AuthFailedException(str(refused)))
         self._waiters.fail(lambda: AuthFailedException(str(refused)))
         if connection is not None:
@@ -302,7 +281,7 @@ class Sessions:
         connection = self._usable()
         if connection is None:
             return
-        if self._outbox.send_waiting(connection):
+        if self.outbox.send_waiting(connection):
             self._ending.send_last(connection)
 
     def replied(self, zxid: int) -> None:
@@ -315,7 +294,7 @@ class Sessions:
         """Tell everybody of a watch event, and of what follows from it."""
         if self._standing:
             for each in self.watches.with_implied(event):
-                self._herald.fired(each, self.watches)
+                self.herald.fired(each, self.watches)
 
     def disconnected(self, connection: Connection, reason: Exception) -> None:
         """Suspend the session, or note a failed attempt; then try on."""
@@ -385,9 +364,7 @@ class Sessions:
         self._enter(SessionState.CONNECTED, epoch, read_only=bool(response.readOnly))
         if response.readOnly:
             self._search.start()
-        if self._metrics is not None:
-            self._metrics.connected(self.session)
-        self._herald.step(self.session, self.watches)
+        self.herald.step(self.session, self.watches)
         self._end_lasting(ended)
         fire_all(waiters, None)
 
@@ -408,9 +385,7 @@ class Sessions:
         self._lost_timer.start(connection.heard + self.session_timeout * 4 / 3 - now)
         self._enter(SessionState.SUSPENDED, read_only=self.session.read_only)
         self._attempts.dial_later()
-        if self._metrics is not None:
-            self._metrics.disconnected(self.session)
-        self._herald.step(self.session, self.watches)
+        self.herald.step(self.session, self.watches)
 
     def _presume_lost(self) -> None:
         self._log.warn(
@@ -418,9 +393,9 @@ class Sessions:
             timeout=self.session_timeout * 4 / 3,
             session=session_name(self.session_id),
         )
-        calls = self._outbox.take_all()
+        calls = self.outbox.take_all()
         self._enter(SessionState.LOST)
-        self._herald.step(self.session, self.watches)
+        self.herald.step(self.session, self.watches)
         for call in calls:
             call.fail(
                 ConnectionLossException("no connection while the session may live", path=call.path, applied=False)
@@ -445,12 +420,12 @@ class Sessions:
         self, state: SessionState, make_error: Callable[[str | None], ZooKeeperException], history: int | None = None
     ) -> None:
         """Enter a state in which nothing of the session's is left; tell of it, then let everything fail that waits."""
-        calls = self._outbox.take_all()
+        calls = self.outbox.take_all()
         watches = self.watches
         self.watches = SessionWatches(self._end_lasting, self._limits.max_request)
         self._enter(state, history=history)
-        self._herald.step(self.session, watches)
-        self._holding.end()
+        self.herald.step(self.session, watches)
+        self.holding.end()
         for call in calls:
             call.fail(make_error(call.path))
         fail_all(watches.standing.waiters(), lambda: make_error(None))
@@ -461,7 +436,7 @@ class Sessions:
         return call
 
     def _end_lasting(self, ended: list[LastingWatch]) -> None:
-        self._herald.ended(ended, self.watches)
+        self.herald.ended(ended, self.watches)
 
     def _safe_until(self) -> float:
         if self._connection is not None and self._standing:
@@ -541,7 +516,7 @@ class Sessions:
             # Somebody who was told of the disconnection has left or closed.
             return
         self._ending.stop()
-        self._pauses.end(lambda: ClosingException(applied=False))
+        self.pauses.end(lambda: ClosingException(applied=False))
         ticket = self.ticket() if self._ending.leaving else None
         self._claims.drop_session()
         self._let_go(SessionState.CLOSED, lambda path: ClosingException(path=path, applied=False))

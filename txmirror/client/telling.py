@@ -1,6 +1,7 @@
 """Who is told of a session's steps and of watch events, and in which order.
 
-Of an event first those who wait for a watch, then those whose watch lasts, then the feed; of a step the feed first.
+Of an event first those who wait for a watch, then those whose watch lasts, then the feed; of a step first the metrics, then
+the feed, then those whose watch lasts.
 """
 
 from __future__ import annotations
@@ -11,15 +12,20 @@ from txmirror.audience import Audience
 from txmirror.client.lasting import LastingWatch
 from txmirror.client.waiters import fire_all
 from txmirror.client.watches import SessionWatches
-from txmirror.types import EventType, Listener, News, SessionEvent, WatchedEvent
+from txmirror.interfaces import IMetrics
+from txmirror.types import EventType, Listener, News, SessionEvent, SessionState, WatchedEvent
 
 
 class Herald:
-    """Tells everybody, the listeners of the feed among them."""
+    """Tells everybody, the listeners of the feed among them.
+
+    :param metrics: who counts connections, if anybody does.
+    """
 
     _log = Logger()
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: IMetrics | None) -> None:
+        self._metrics = metrics
         self._listeners: Audience[News] = Audience(
             lambda listener, news: self._log.failure(
                 "The listener {listener} failed on {news}.", listener=listener, news=news
@@ -36,6 +42,10 @@ class Herald:
 
     def step(self, step: SessionEvent, watches: SessionWatches) -> None:
         """Tell a step of the session that these watches are, or were, in."""
+        if self._metrics is not None and step.state is SessionState.CONNECTED:
+            self._metrics.connected(step)
+        elif self._metrics is not None and step.state is SessionState.SUSPENDED:
+            self._metrics.disconnected(step)
         self._listeners.tell(step)
         watches.lasting.tell(step)
 

@@ -67,7 +67,7 @@ class Pauses:
         self._pauses: dict[Deferred[None], IDelayedCall] = {}
 
     def wait(self, seconds: float) -> Deferred[None]:
-        """Wait for so long."""
+        """Wait for so many seconds."""
         pause: Deferred[None] = Deferred(self._forget)
         self._pauses[pause] = self._clock.callLater(seconds, self._over, pause)
         return pause
