@@ -35,9 +35,10 @@ class IZooKeeperClient(Interface):
     Requests reach ZooKeeper in the order in which the methods were called. What is asked while there is no connection
     waits for one. Every Deferred may fail with :exc:`~txmirror.errors.ConnectionLossException` (no answer; for a write
     ``applied`` says whether it may have happened), :exc:`~txmirror.errors.SessionExpiredException` (the session that it
-    was asked in has ended first), :exc:`~txmirror.errors.ClosingException`, :exc:`~txmirror.errors.AuthFailedException` (the
-    servers do not let this client in) or, in a forked child, :exc:`~txmirror.errors.InvalidStateException`. Cancelling one abandons the answer: what
-    was not sent yet never is; what was sent happens all the same, and disturbs no other's answer.
+    was asked in has ended first), :exc:`~txmirror.errors.ClosingException`, :exc:`~txmirror.errors.AuthFailedException`
+    (the servers do not let this client in) or, in a forked child, :exc:`~txmirror.errors.InvalidStateException`.
+    Cancelling one abandons the answer: what was not sent yet never is; what was sent happens all the same, and disturbs
+    no other's answer.
 
     Paths are checked at the call: :exc:`~txmirror.errors.PathError`, a ``ValueError``.
     """
@@ -107,7 +108,8 @@ class IZooKeeperClient(Interface):
 
         :returns: the answer, as of :meth:`exists`, and the watch. The watch survives reconnections; it fails with
             :exc:`~txmirror.errors.SessionExpiredException` when the session ends, and never fires if the request
-            failed (but with :exc:`~txmirror.errors.ReplyTooLargeException`: then it was set). Cancelling it leaves the server's watch in place, and nobody is told.
+            failed (but with :exc:`~txmirror.errors.ReplyTooLargeException`: then it was set). Cancelling it leaves the
+            server's watch in place, and nobody is told.
         """
 
     def get(path: str) -> Deferred[tuple[bytes, ZnodeStat]]:
@@ -239,13 +241,15 @@ class IWatchFeed(Interface):
     def read_data(path: str) -> Deferred[DataReply]:
         """Ask for a node's data, leaving a watch on the feed if there is such a node.
 
-        :returns: fires and fails as :meth:`~txmirror.interfaces.IZooKeeperClient.get`; a failure that the server answered has its ``zxid``.
+        :returns: fires and fails as :meth:`~txmirror.interfaces.IZooKeeperClient.get`; a failure that the server answered
+            has its ``zxid``.
         """
 
     def read_children(path: str) -> Deferred[ChildrenReply]:
         """Ask for a node's children, leaving a watch on the feed if there is such a node.
 
-        :returns: fires and fails as :meth:`~txmirror.interfaces.IZooKeeperClient.get`; a failure that the server answered has its ``zxid``.
+        :returns: fires and fails as :meth:`~txmirror.interfaces.IZooKeeperClient.get`; a failure that the server answered
+            has its ``zxid``.
         """
 
     def read_existence(path: str) -> Deferred[StatReply]:
@@ -255,13 +259,19 @@ class IWatchFeed(Interface):
         """
 
     def write_create(path: str, data: bytes, acl: Sequence[ACL], flags: int) -> Deferred[CreateReply]:
-        """Create a node, as :meth:`~txmirror.interfaces.IZooKeeperClient.create`; ``flags`` is a sum of ``txmirror.wire.CreateFlag``."""
+        """Create a node, as :meth:`~txmirror.interfaces.IZooKeeperClient.create`.
+
+        :param flags: a sum of ``txmirror.wire.CreateFlag``.
+        """
 
     def write_data(path: str, data: bytes, version: int) -> Deferred[StatReply]:
         """Replace a node's data, as :meth:`~txmirror.interfaces.IZooKeeperClient.set`."""
 
     def write_delete(path: str, version: int) -> Deferred[int]:
-        """Delete a node, as :meth:`~txmirror.interfaces.IZooKeeperClient.delete`; fires with the zxid as of which it is gone."""
+        """Delete a node, as :meth:`~txmirror.interfaces.IZooKeeperClient.delete`.
+
+        :returns: fires with the zxid as of which it is gone.
+        """
 
     def set_watches(
         zxid: int, data: Iterable[str] = (), exist: Iterable[str] = (), children: Iterable[str] = ()

@@ -315,6 +315,7 @@ class Connection(TwistedProtocol):
             call.fail(ProtocolError(f"the reply cannot be read: {error}", path=call.path))
             raise
         except Exception:
+            # Whatever mistake of ours it is: the call is in flight no more, and nothing else would end the wait for it.
             call.fail(InvalidStateException("the reply could not be taken in", path=call.path))
             raise
         if err:

@@ -51,4 +51,5 @@ class GuardedMetrics:
         try:
             getattr(self._metrics, name)(*arguments)
         except Exception:
+            # It is the program's code, which may raise anything.
             self._log.failure("The metrics {metrics} failed.", metrics=self._metrics)

@@ -87,6 +87,7 @@ class _NameChecker:
             try:
                 verify_service_identity(extract_patterns(certificate), [self._wanted], [])
             except Exception:
+                # Whatever it is that a stranger's certificate makes them stumble over, it is not the name that was wanted.
                 tlsProtocol.failVerification(Failure())
                 return False
             return True
@@ -109,6 +110,7 @@ def _certificates(path: str | Path) -> Sequence[Any]:
         try:
             found.append(ssl.Certificate.loadPEM((_BEGIN + body + end).encode()))
         except Exception as error:
+            # What is raised differs from release to release of pyOpenSSL and of what is below it.
             raise ValueError(f"{str(path)!r} has a certificate that cannot be read: {error}") from None
     if not found:
         raise ValueError(f"{str(path)!r} has no certificate in PEM")
@@ -121,4 +123,5 @@ def _key(path: str | Path) -> Any:
         # With no password OpenSSL would ask for that of an encrypted key on the terminal.
         return crypto.load_privatekey(crypto.FILETYPE_PEM, text.encode(), passphrase=b"")
     except Exception:
+        # As above; and for an encrypted key it is yet another thing.
         raise ValueError(f"{str(path)!r} has no key in PEM, or one that is encrypted") from None
