@@ -75,9 +75,7 @@ class NodeOperations:
             request = CreateRequest(self._asker.valid(path, sequence=sequence), data, entries, flags)
             return self._asker.ask(request, path, self._decode_path)
 
-        if not protect or (path == "/" and not sequence):
-            return send(path)
-        return self._protect(path, sequence, ephemeral, send, lambda path, stat: path)
+        return self._create(path, ephemeral, sequence, protect, send, lambda path, stat: path)
 
     def delete(self, path: str, version: int = -1) -> Deferred[None]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.delete`."""
@@ -164,9 +162,7 @@ class NodeOperations:
             request = Create2Request(self._asker.valid(path, sequence=sequence), data, entries, flags)
             return self._asker.ask(request, path, self._decode_path_and_stat)
 
-        if not protect or (path == "/" and not sequence):
-            return send(path)
-        return self._protect(path, sequence, ephemeral, send, lambda path, stat: (path, stat))
+        return self._create(path, ephemeral, sequence, protect, send, lambda path, stat: (path, stat))
 
     def create_container(
         self, path: str, data: bytes = b"", acl: Sequence[ACL] = OPEN_ACL
@@ -188,14 +184,21 @@ class NodeOperations:
         request = CreateTTLRequest(full, check_bytes(data), check_acl(acl), flags, round(ttl * 1000))
         return self._asker.ask(request, path, self._decode_path_and_stat)
 
-    def _protect(
+    def _create(
         self,
         path: str,
-        sequence: bool,
         ephemeral: bool,
+        sequence: bool,
+        protect: bool,
         send: Callable[[str], Deferred[_T]],
         found: Callable[[str, ZnodeStat], _T],
     ) -> Deferred[_T]:
+        """Send the create of a path, or of that with a GUID in its name.
+
+        :param found: makes the result of a node that was found by its GUID.
+        """
+        if not protect or (path == "/" and not sequence):
+            return send(path)
         paths.validate(path, sequence=sequence)
         return ProtectedCreate(self._asker, protected(path, self._random), ephemeral, send, found).run()
 
