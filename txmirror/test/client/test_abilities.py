@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from zope.interface.verify import verifyObject
 
 from txmirror.client import ZooKeeperClient
 from txmirror.errors import ConnectionLossException, NoNodeException, UnimplementedException
-from txmirror.interfaces import IServerAbilities, IZooKeeperClient
+from txmirror.interfaces import IZooKeeperClient
 from txmirror.test.client.peer import STAT, ClientTestCase, Peer, Server, ignore
 from txmirror.wire import (
     AddWatchRequest,
@@ -30,11 +29,6 @@ DATA = GetDataResponse(b"", STAT)
 
 class ToldTests(ClientTestCase):
     """What a server says."""
-
-    def test_interface(self) -> None:
-        """The client provides what the interface promises."""
-        client, _ = self.make_connected()
-        verifyObject(IServerAbilities, client)
 
     def test_not_asked(self) -> None:
         """Of what a server was not asked nothing is known."""

@@ -9,11 +9,24 @@ from collections.abc import Callable
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import LogLevel
+from zope.interface import providedBy
 from zope.interface.verify import verifyObject
 
 from txmirror.client import ZooKeeperClient
 from txmirror.errors import NoNodeException, PathError, ProtocolError, ZooKeeperException
-from txmirror.interfaces import IHolding, IWatchFeed, IZooKeeperClient
+from txmirror.interfaces import (
+    IBatchedReads,
+    ICreateModes,
+    IEnsemble,
+    IHolding,
+    IPersistentWatches,
+    IQueries,
+    IServerAbilities,
+    ISessionHolder,
+    ITransactions,
+    IWatchFeed,
+    IZooKeeperClient,
+)
 from txmirror.test.client.peer import PASSWORD, SESSION, STAT, ClientTestCase, S, event, ignore, reply
 from txmirror.testing.reactor import MemoryResolver
 from txmirror.types import (
@@ -64,8 +77,25 @@ class OperationTests(ClientTestCase):
         self.client, self.peer = self.make_connected()
 
     def test_interfaces(self) -> None:
-        """The client is what it says that it is."""
-        for interface in (IZooKeeperClient, IWatchFeed, IHolding):
+        """The client says all that it can be asked for, and each of it is as the interface promises."""
+        provided = set(providedBy(self.client))
+        self.assertEqual(
+            provided,
+            {
+                IBatchedReads,
+                ICreateModes,
+                IEnsemble,
+                IHolding,
+                IPersistentWatches,
+                IQueries,
+                IServerAbilities,
+                ISessionHolder,
+                ITransactions,
+                IWatchFeed,
+                IZooKeeperClient,
+            },
+        )
+        for interface in provided:
             verifyObject(interface, self.client)
 
     def test_create(self) -> None:

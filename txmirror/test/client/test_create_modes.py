@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from zope.interface.verify import verifyObject
-
 from txmirror.errors import NoNodeException, PathError, UnimplementedException
-from txmirror.interfaces import ICreateModes, IQueries
 from txmirror.test.client.peer import STAT, ClientTestCase
 from txmirror.types import OPEN_ACL
 from txmirror.wire import (
@@ -24,12 +21,6 @@ from txmirror.wire import (
 
 
 class CreateModeTests(ClientTestCase):
-    def test_interfaces(self) -> None:
-        """The client provides what the interfaces promise."""
-        client, _ = self.make_connected()
-        verifyObject(ICreateModes, client)
-        verifyObject(IQueries, client)
-
     def test_stat(self) -> None:
         """A create gives the path that was made and its stat, where asked for."""
         client, peer = self.make_connected()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface.verify import verifyObject
 
 from txmirror.errors import (
     BadArgumentsException,
@@ -17,7 +16,6 @@ from txmirror.errors import (
     UnimplementedException,
     ZooKeeperException,
 )
-from txmirror.interfaces import IEnsemble
 from txmirror.test.client.peer import STAT, ClientTestCase, ignore
 from txmirror.types import EnsembleConfig, EventType, WatchedEvent
 from txmirror.wire import GetDataRequest, GetDataResponse, ReconfigRequest, SetWatchesRequest
@@ -101,11 +99,6 @@ class ConnectStringTests(SynchronousTestCase):
 
 
 class ReadingTests(ClientTestCase):
-    def test_interface(self) -> None:
-        """The client provides what the interface promises."""
-        client, _ = self.make_connected()
-        verifyObject(IEnsemble, client)
-
     def test_read(self) -> None:
         """The configuration is read wherever the chroot is."""
         for chroot in ("", "/app"):

@@ -6,11 +6,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface.verify import verifyObject
 
 from txmirror.client import Limits, ZooKeeperClient
 from txmirror.errors import ClosingException, ConnectionLossException
-from txmirror.interfaces import ISessionHolder
 from txmirror.test.client.peer import PASSWORD, SESSION, STAT, ClientTestCase, Peer, S, hang_up, ignore, reply
 from txmirror.types import SessionEvent, SessionState, SessionTicket
 from txmirror.wire import (
@@ -87,11 +85,6 @@ class TicketTests(SynchronousTestCase):
 
 class HoldingTests(ClientTestCase):
     """What a client says of its session."""
-
-    def test_interface(self) -> None:
-        """The client provides what the interface promises."""
-        client, _ = self.make_connected()
-        verifyObject(ISessionHolder, client)
 
     def test_ticket(self) -> None:
         """The ticket is that of the session as it is now; there is none without a session."""

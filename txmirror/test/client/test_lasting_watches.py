@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from twisted.internet.defer import CancelledError
-from zope.interface.verify import verifyObject
 
 from txmirror.client import ZooKeeperClient
 from txmirror.errors import (
@@ -13,7 +12,6 @@ from txmirror.errors import (
     SessionExpiredException,
     UnimplementedException,
 )
-from txmirror.interfaces import IPersistentWatches
 from txmirror.test.client.peer import STAT, ClientTestCase, Peer, S, event, hang_up, ignore, reply
 from txmirror.types import EventType, SessionEvent, SessionState, WatchedEvent, WatchKind
 from txmirror.wire import (
@@ -60,11 +58,6 @@ class LastingTestCase(ClientTestCase):
 
 
 class SettingTests(LastingTestCase):
-    def test_interface(self) -> None:
-        """The client provides what the interface promises."""
-        client, _ = self.make_connected()
-        verifyObject(IPersistentWatches, client)
-
     def test_request(self) -> None:
         """The watch stands when the server has said so."""
         client, peer = self.make_connected()
@@ -615,20 +608,6 @@ class CancellingTests(LastingTestCase):
         again = self.reconnect(peer)
         self.assertEqual(again.answer(AddWatchRequest, AddWatchResponse()), AddWatchRequest("/a", 1))
         self.successResultOf(other)
-
-    def test_after_it_was_sent(self) -> None:
-        """After it was sent the server sets it; the listener is told nothing, and the feed of what the server tells."""
-        client, peer = self.make_connected()
-        listener = Listener()
-        added = client.add_watch("/a", listener)
-        xid, _ = peer.take(AddWatchRequest)
-        added.cancel()
-        self.failureResultOf(added, CancelledError)
-        peer.reply(xid, AddWatchResponse())
-        peer.event(CHANGED, "/a")
-        self.assertEqual(self.watch_events(), [WatchedEvent(CHANGED, "/a")])
-        self.reconnect(peer)
-        self.assertEqual(listener.told, [])
 
     def test_among_others(self) -> None:
         """Another listener of the same watch is told all the same."""

@@ -9,6 +9,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from txmirror.client import Limits
+from txmirror.client.metrics import GuardedMetrics
 from txmirror.errors import ClosingException, ConnectionLossException, ReplyTooLargeException
 from txmirror.interfaces import IMetrics
 from txmirror.test.client.peer import STAT, ClientTestCase, Peer, ignore, reply
@@ -91,8 +92,9 @@ class MetricsTests(ClientTestCase):
         self.notes = Notes()
 
     def test_interface(self) -> None:
-        """What these tests count with is what the interface asks for."""
-        verifyObject(IMetrics, self.notes)
+        """What these tests count with is what the interface asks for, and so is what keeps its mistakes to itself."""
+        for metrics in (self.notes, Broken(), GuardedMetrics(self.notes)):
+            verifyObject(IMetrics, metrics)
 
     def test_request(self) -> None:
         """A request is counted when it is sent and when it is answered, with its time, error and sizes."""
@@ -245,11 +247,6 @@ class MetricsTests(ClientTestCase):
         self.assertEqual(self.notes.counts("GET_DATA"), (1, 0, 1))
         self.assertEqual(len(self.notes.of("sent")), len(self.notes.of("answered")) + len(self.notes.of("lost")))
         self.assertTrue(peer.lost)
-
-    def test_without_metrics(self) -> None:
-        """None are needed."""
-        client, peer = self.make_connected(metrics=None)
-        self.close_fast(client, peer)
 
 
 class BrokenTests(ClientTestCase):

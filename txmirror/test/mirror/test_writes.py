@@ -338,6 +338,7 @@ class CreateTests(WriteTestCase):
         self.done(self.other.set_acl("/", READ_ACL))
         self.done(self.other.set_acl("/a", READ_ACL))
         self.done(self.live("/a/b/c/d").create(makepath=True))
+        self.assert_equal_to_server("/a/b/c", "/a/b/c/d")
 
     def test_makepath_exists(self) -> None:
         """M9: ``makepath`` is no excuse for a node that is there already."""
