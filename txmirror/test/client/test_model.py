@@ -19,10 +19,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 
 from txmirror import paths
 from txmirror.client import Limits, ZooKeeperClient
@@ -41,6 +40,7 @@ from txmirror.errors import (
     ZooKeeperException,
 )
 from txmirror.test.client.history import History, concerns
+from txmirror.test.models import FailureLog, take_turns
 from txmirror.testing import Link, MemoryReactor
 from txmirror.types import EventType, SessionEvent, SessionState, SessionTicket, WatchedEvent, WatchKind
 
@@ -365,18 +365,6 @@ class Lasting:
         model.check(bool(times), f"{self} is not set at the server")
         owed = [model.history.for_lasting(self.path, self.recursive, zxid) for zxid in times]
         model.check(self.span in owed, f"{self} was owed {owed[-1:]}")
-
-
-@implementer(ILogObserver)
-class FailureLog:
-    """Takes failures that were logged for the model's own."""
-
-    def __init__(self, faults: list[str]) -> None:
-        self.faults = faults
-
-    def __call__(self, event: LogEvent) -> None:
-        if "log_failure" in event:
-            self.faults.append(f"{formatEvent(event)} {event['log_failure'].getTraceback()}")
 
 
 class ClientModel(RuleBasedStateMachine):
@@ -776,13 +764,7 @@ class ClientModel(RuleBasedStateMachine):
 
     def step(self, count: int) -> None:
         """Let so many turns happen, at this instant, and no more."""
-        calls = self.reactor.calls
-        for _ in range(count):
-            if not calls or calls[0].getTime() > self.reactor.seconds():
-                return
-            call = calls.pop(0)
-            call.called = 1
-            call.func(*call.args, **call.kw)
+        take_turns(self.reactor, count)
 
     @rule()
     def an_instant(self) -> None:

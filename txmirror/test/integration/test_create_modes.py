@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 from twisted.trial.unittest import TestCase
 
-from txmirror.client import ZooKeeperClient
-from txmirror.embedded import EmbeddedServer
-from txmirror.test.zookeeper import shared_server
+from txmirror.test.integration.connected import Connected, OnEmbeddedServer, OnRealServer
 from txmirror.types import EventType
 
 ROOT = "/txmirror-create-modes"
 
 
-if TYPE_CHECKING:
-    _Base = TestCase
-else:
-    _Base = object
-
-
-class CreateModeContract(_Base):
-    timeout = 20
-
-    def start_server(self) -> str:
-        """Give the address of a server that will be stopped in the end."""
-        raise NotImplementedError
-
-    def setUp(self) -> None:
-        self.client = ZooKeeperClient(self.start_server(), session_timeout=4)
-        self.addCleanup(self.client.close)
-        self.client.connect().addErrback(lambda _: None)
-
+class CreateModeContract(Connected):
     async def gone(self, path: str) -> None:
         """Wait until the server has deleted a node."""
         stat, watch = self.client.exists_and_watch(path)
@@ -68,16 +49,9 @@ class CreateModeContract(_Base):
         await self.client.delete(ROOT)
 
 
-class RealServerTests(CreateModeContract, TestCase):
-    def start_server(self) -> str:
-        return shared_server().address
+class RealServerTests(CreateModeContract, OnRealServer, TestCase):
+    pass
 
 
-class EmbeddedServerTests(CreateModeContract, TestCase):
-    def start_server(self) -> str:
-        from twisted.internet import reactor
-
-        server = EmbeddedServer(reactor, ttl_nodes=True, container_check_interval=0.1)
-        server.listen()
-        self.addCleanup(server.stop)
-        return server.address
+class EmbeddedServerTests(CreateModeContract, OnEmbeddedServer, TestCase):
+    settings: ClassVar = {"ttl_nodes": True, "container_check_interval": 0.1}

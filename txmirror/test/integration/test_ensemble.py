@@ -11,57 +11,14 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 
 from txmirror.errors import ConnectionLossException
-from txmirror.test.client.contract import ContractServer, run
-from txmirror.test.ensemble import ZooKeeperEnsemble, ZooKeeperMember, shared_ensemble
-from txmirror.test.integration.faults import HurtCase
+from txmirror.test.client.contract import run
+from txmirror.test.integration.ensembles import EnsembleCase
 from txmirror.types import EventType, SessionState, WatchedEvent
 
 
-class Members:
-    """The ensemble, in the order in which clients try its servers."""
-
-    def __init__(self, ensemble: ZooKeeperEnsemble, order: list[ZooKeeperMember]) -> None:
-        self._ensemble = ensemble
-        self.address = ",".join(member.address for member in order)
-        self.direct_address = self.address
-
-    async def sessions(self) -> set[int]:
-        leader = await deferToThread(self._ensemble.leader)
-        sessions: set[int] = await deferToThread(leader.sessions)
-        return sessions
-
-    async def disconnect(self) -> None:
-        raise NotImplementedError
-
-    async def reconnect(self) -> None:
-        raise NotImplementedError
-
-    async def expire(self, session_id: int) -> None:
-        raise NotImplementedError
-
-
-class EnsembleTests(HurtCase):
-    """A client that begins at the leader, and another that begins at a follower."""
-
-    timeout = 60
+class EnsembleTests(EnsembleCase):
     # Longer than a quorum takes to come back, after which the sessions begin their whole time anew.
     session_timeout = 6.0
-
-    async def start_server(self) -> ContractServer:
-        self.ensemble: ZooKeeperEnsemble = await deferToThread(shared_ensemble)
-        self.addCleanup(deferToThread, self.ensemble.heal)
-        self.leader = await deferToThread(self.ensemble.leader)
-        self.followers = [member for member in self.ensemble.members if member is not self.leader]
-        return Members(self.ensemble, [self.leader, *self.followers])
-
-    async def _set_up(self) -> None:
-        await super()._set_up()
-        self.other = self.client_of(",".join(member.address for member in [*self.followers, self.leader]))
-        await self.within(self.other.connect())
-
-    async def _clean_up(self) -> None:
-        await deferToThread(self.ensemble.heal)
-        await super()._clean_up()
 
     async def prepare(self, client: Any, name: str) -> tuple[str, Deferred[WatchedEvent]]:
         """Give a session something to lose: an ephemeral, and a watch on it."""

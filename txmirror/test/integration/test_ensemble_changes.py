@@ -20,39 +20,22 @@ from txmirror.errors import (
     NotReadOnlyException,
     SessionExpiredException,
 )
-from txmirror.test.client.contract import ContractServer, Recorder, run
-from txmirror.test.ensemble import SUPERUSER, ZooKeeperEnsemble, ZooKeeperMember, shared_ensemble
-from txmirror.test.integration.faults import Brisk, HurtCase
-from txmirror.test.integration.test_ensemble import Members
+from txmirror.test.client.contract import Recorder, run
+from txmirror.test.ensemble import SUPERUSER, ZooKeeperEnsemble, ZooKeeperMember
+from txmirror.test.integration.ensembles import EnsembleCase
+from txmirror.test.integration.faults import Brisk
 from txmirror.types import EventType, SessionState
 
 #: How long a server may take that has lost the others, until it can be read: it looks for them for 2 s at first.
 ALONE = 12.0
 
 
-class EnsembleCase(HurtCase):
-    """A client that begins at the leader, and another that begins at a follower."""
+class ChangingCase(EnsembleCase):
+    """The servers are not what they were; in the end the first client is connected again."""
 
-    timeout = 60
     # The longest that the servers grant.
     session_timeout = 10.0
     random = Brisk
-
-    async def start_server(self) -> ContractServer:
-        self.ensemble: ZooKeeperEnsemble = await deferToThread(self.start_ensemble)
-        self.addCleanup(deferToThread, self.ensemble.heal)
-        self.leader = await deferToThread(self.ensemble.leader)
-        self.followers = [member for member in self.ensemble.members if member is not self.leader]
-        return Members(self.ensemble, [self.leader, *self.followers])
-
-    def start_ensemble(self) -> ZooKeeperEnsemble:
-        """Give an ensemble that runs."""
-        return shared_ensemble()
-
-    async def _set_up(self) -> None:
-        await super()._set_up()
-        self.other = self.client_of(",".join(member.address for member in [*self.followers, self.leader]))
-        await self.within(self.other.connect())
 
     async def _clean_up(self) -> None:
         await deferToThread(self.ensemble.heal)
@@ -78,7 +61,7 @@ class EnsembleCase(HurtCase):
             await deferToThread(member.kill)
 
 
-class ReconfigurationTests(EnsembleCase):
+class ReconfigurationTests(ChangingCase):
     async def restore(self) -> None:
         """Let everybody be a member again who was one, whatever became of the test."""
         config, _ = await self.other.get_config()
@@ -143,7 +126,7 @@ def readable_ensemble() -> ZooKeeperEnsemble:
     return ensemble
 
 
-class ReadOnlyTests(EnsembleCase):
+class ReadOnlyTests(ChangingCase):
     def start_ensemble(self) -> ZooKeeperEnsemble:
         return readable_ensemble()
 
@@ -235,7 +218,7 @@ class ReadOnlyTests(EnsembleCase):
         self.assertEqual((reader.session.epoch, reader.session.history), (2, 0))
 
 
-class WipedTests(EnsembleCase):
+class WipedTests(ChangingCase):
     """An ensemble of the test's own forgets everything."""
 
     session_timeout = 2.0

@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from twisted.trial.unittest import TestCase
 
-from txmirror.client import ZooKeeperClient
-from txmirror.embedded import EmbeddedServer
 from txmirror.errors import BadVersionException, NoNodeException, TransactionFailedException
-from txmirror.test.zookeeper import shared_server
+from txmirror.test.integration.connected import Connected, OnEmbeddedServer, OnRealServer
 from txmirror.types import ZnodeStat
 
 ROOT = "/txmirror-transactions"
 
 
-if TYPE_CHECKING:
-    _Base = TestCase
-else:
-    _Base = object
-
-
-class TransactionContract(_Base):
-    timeout = 20
-
-    def start_server(self) -> str:
-        """Give the address of a server that will be stopped in the end."""
-        raise NotImplementedError
-
-    def setUp(self) -> None:
-        self.client = ZooKeeperClient(self.start_server(), session_timeout=4)
-        self.addCleanup(self.client.close)
-        self.client.connect().addErrback(lambda _: None)
-
+class TransactionContract(Connected):
     async def test_all(self) -> None:
         """All of it is done at once, each operation seeing those before it."""
         transaction = self.client.transaction()
@@ -82,16 +61,9 @@ class TransactionContract(_Base):
         await self.client.delete(ROOT)
 
 
-class RealServerTests(TransactionContract, TestCase):
-    def start_server(self) -> str:
-        return shared_server().address
+class RealServerTests(TransactionContract, OnRealServer, TestCase):
+    pass
 
 
-class EmbeddedServerTests(TransactionContract, TestCase):
-    def start_server(self) -> str:
-        from twisted.internet import reactor
-
-        server = EmbeddedServer(reactor)
-        server.listen()
-        self.addCleanup(server.stop)
-        return server.address
+class EmbeddedServerTests(TransactionContract, OnEmbeddedServer, TestCase):
+    pass

@@ -16,15 +16,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 
 from txmirror import paths
 from txmirror.errors import NoNodeException, OperationTimeoutException, ZooKeeperException
 from txmirror.mirror import Existence, MirrorState, Node
 from txmirror.test.mirror.world import MIRROR_HOST, OTHER_HOST, PORT, S, Value, World, ignore, read, shown
+from txmirror.test.models import FailureLog
 from txmirror.testing import Link
 from txmirror.types import ZnodeStat
 
@@ -124,18 +124,6 @@ class Witness:
 
 def _identity(value: Value | None) -> tuple[bytes, int, int] | None:
     return None if value is None else (value[0], value[1].czxid, value[1].mzxid)
-
-
-@implementer(ILogObserver)
-class FailureLog:
-    """Takes failures that were logged for the model's own."""
-
-    def __init__(self, faults: list[str]) -> None:
-        self.faults = faults
-
-    def __call__(self, event: LogEvent) -> None:
-        if "log_failure" in event:
-            self.faults.append(f"{formatEvent(event)} {event['log_failure'].getTraceback()}")
 
 
 class MirrorModel(RuleBasedStateMachine):

@@ -23,6 +23,7 @@ from txmirror.embedded import EmbeddedServer
 from txmirror.errors import NoNodeException
 from txmirror.mirror import Existence, Mirror, MirrorState, Node
 from txmirror.test.client.peer import ClientTestCase, Peer
+from txmirror.test.models import take_turns
 from txmirror.testing import Link, MemoryReactor
 from txmirror.types import ZnodeStat
 
@@ -78,13 +79,7 @@ class World:
 
     def step(self, count: int) -> None:
         """Let so many turns happen, at this instant, and no more."""
-        calls = self.reactor.calls
-        for _ in range(count):
-            if not calls or calls[0].getTime() > self.reactor.seconds():
-                return
-            call = calls.pop(0)
-            call.called = 1
-            call.func(*call.args, **call.kw)
+        take_turns(self.reactor, count)
 
     def done(self, deferred: Deferred[_T]) -> _T:
         """Give what a Deferred fires with at this instant, or raise what it fails with."""
