@@ -15,10 +15,7 @@ from txmirror.wire.operations import (
     Operation,
 )
 from txmirror.wire.requests import (
-    AuthRequest,
     CheckVersionRequest,
-    CloseSessionRequest,
-    ConnectRequest,
     Create2Request,
     CreateContainerRequest,
     CreateRequest,
@@ -31,15 +28,12 @@ from txmirror.wire.requests import (
     GetChildrenRequest,
     GetDataRequest,
     GetEphemeralsRequest,
-    PingRequest,
     ReconfigRequest,
     Request,
     RequestHeader,
-    SaslRequest,
     SetACLRequest,
     SetDataRequest,
     SyncRequest,
-    WhoAmIRequest,
 )
 from txmirror.wire.responses import (
     AddWatchResponse,
@@ -58,6 +52,14 @@ from txmirror.wire.responses import (
     StatResponse,
     WatcherEvent,
     WhoAmIResponse,
+)
+from txmirror.wire.sessions import (
+    AuthRequest,
+    CloseSessionRequest,
+    ConnectRequest,
+    PingRequest,
+    SaslRequest,
+    WhoAmIRequest,
 )
 from txmirror.wire.watching import (
     AddWatchRequest,
