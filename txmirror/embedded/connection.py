@@ -9,18 +9,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import cast
+from typing import Final, cast
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IAddress, IDelayedCall, ITCPTransport
+from twisted.internet.interfaces import IAddress, IConsumer, IDelayedCall, IPushProducer, ITCPTransport
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from txmirror.embedded.acl import Identity, digest_identity
 from txmirror.embedded.faults import Effect, Fault, Faults
 from txmirror.embedded.replica import Replica
 from txmirror.embedded.sessions import Clock, Session, SessionConnection, Sessions
+from txmirror.embedded.strangers import PATIENCE, Strangers
 from txmirror.embedded.traffic import Traffic
 from txmirror.embedded.versions import Version
 from txmirror.embedded.words import Words
@@ -52,6 +54,9 @@ from txmirror.wire import (
 )
 
 _CONNECTED_STATE = 3
+#: How many bytes may wait for a client to read them before its requests wait too. A real server reads on until its memory
+#: is full; this is far above what a client has outstanding that reads at all.
+_MOST_UNREAD: Final = 4 * 1024 * 1024
 
 
 class Connections(ServerFactory):
@@ -61,6 +66,7 @@ class Connections(ServerFactory):
     :param version: what it says that it is, and whose protocol it speaks.
     :param mode: what it says that it is among others: ``standalone``, ``leader`` or ``follower``.
     :ivar faults: what is to go wrong with requests.
+    :ivar strangers: those of them that serve no session.
     :ivar live: the connections, the oldest first.
     :ivar port: the TCP port that it listens at, or listened at last.
     :ivar received: how many frames and four-letter words came in.
@@ -75,6 +81,7 @@ class Connections(ServerFactory):
         self.clock = clock
         self.replica = replica
         self.sessions = sessions
+        self.strangers = Strangers(clock)
         self.version = version
         self.mode = mode
         self.faults = Faults()
@@ -107,6 +114,7 @@ class Connections(ServerFactory):
 
     def removed(self, connection: Connection) -> None:
         """Forget a connection that is gone."""
+        self.strangers.forget(connection)
         self.live.pop(connection, None)
         if not self.live:
             waiting, self._when_none = self._when_none, []
@@ -114,8 +122,12 @@ class Connections(ServerFactory):
                 gone.callback(None)
 
 
+@implementer(IPushProducer)
 class Connection(Protocol):
     """One connection. Tests get it from :attr:`Server.connections <txmirror.embedded.Server.connections>`.
+
+    A client that does not read what it is told is not listened to either, once that is very much: its session then ends as
+    that of any client that is silent.
 
     :ivar identities: who its client has proved to be.
     :ivar peer: where its client is, as ``host:port``.
@@ -138,6 +150,10 @@ class Connection(Protocol):
         self._reply_lost = False
         self._unread: bytearray | None = None
         self._unsent: list[Callable[[], None]] | None = None
+        self._owed: int | None = None
+        """How much was sent since the transport had its fill; None while it takes more."""
+        self._deaf = False
+        self._was_deaf = False
         self.identities: list[Identity] = []
         self.peer = ""
         self.traffic = Traffic(connections.now())
@@ -160,19 +176,25 @@ class Connection(Protocol):
     def connectionMade(self) -> None:
         transport = self._tcp()
         transport.setTcpNoDelay(True)
+        cast(IConsumer, transport).registerProducer(self, True)
         peer = transport.getPeer()
         self.peer = f"{peer.host}:{peer.port}"
         self.identities.append(Identity("ip", peer.host))
         self._connections.live[self] = None
+        self._connections.strangers.touch(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._leave()
         self._connections.removed(self)
 
     def dataReceived(self, data: bytes) -> None:
+        if self._closing:
+            return
         if self._unread is not None:
             self._unread += data
             return
+        if self._session is None:
+            self._connections.strangers.touch(self)
         if self._start is not None:
             # What comes first is either a length or a four-letter word.
             self._start += data
@@ -181,18 +203,24 @@ class Connection(Protocol):
             data, self._start = self._start, None
             if self._answer_word(data[:4]):
                 return
-        for frame in self._decoder.feed(data):
-            if self._closing:
-                return
-            if self._held_up:
-                self._inbox.append(partial(self._receive, frame))
-            else:
-                self._receive(frame)
+        self._inbox.extend([partial(self._receive, frame) for frame in self._decoder.feed(data)])
         if self._session is not None and self._held_up:
             # Its client was heard from, whenever it gets its answer.
             self._sessions.touch(self._session)
-        if self._decoder.fault is not None and not self._closing:
-            self._give_up(str(self._decoder.fault))
+        self._go_on()
+
+    def pauseProducing(self) -> None:
+        self._owed = 0
+
+    def resumeProducing(self) -> None:
+        self._owed = None
+        if self._deaf:
+            self._deaf = False
+            cast(IPushProducer, self.transport).resumeProducing()
+            self._go_on()
+
+    def stopProducing(self) -> None:
+        """The connection is gone, which ``connectionLost`` is told too."""
 
     def stall(self, *, incoming: bool = True, outgoing: bool = True) -> None:
         """Let nothing through any more until :meth:`resume`, neither bytes nor an end that the server makes.
@@ -246,13 +274,28 @@ class Connection(Protocol):
         """Put something off, and all that comes after it, and give what is to be called when it may be done."""
         self._inbox.appendleft(what)
         self._held_up = True
-        return self._go_on
+        return self._release
 
-    def _go_on(self) -> None:
+    def _release(self) -> None:
         self._delay = None
         self._held_up = False
-        while self._inbox and not self._held_up and not self._closing:
+        self._go_on()
+
+    def _go_on(self) -> None:
+        while self._inbox and not (self._held_up or self._deaf or self._closing):
             self._inbox.popleft()()
+        if self._decoder.fault is not None and not (self._inbox or self._closing):
+            self._give_up(str(self._decoder.fault))
+
+    def outstay(self) -> None:
+        # That it is being closed, and why, was told before.
+        if not self._closing:
+            self._log.warn(
+                "Closing the connection from {peer}: it has no session, and was silent for {patience} s",
+                peer=self.peer,
+                patience=PATIENCE,
+            )
+        self.drop("it has no session, and is silent")
 
     def _receive(self, frame: bytes | OversizedFrame) -> None:
         self._count_received()
@@ -290,6 +333,7 @@ class Connection(Protocol):
             self._send(ConnectResponse(0, 0, bytes(16), read_only).encode())
             self._close()
         else:
+            self._connections.strangers.forget(self)
             self.traffic.shaken(self._replica.tree.zxid, self._connections.now())
             self._send(ConnectResponse(self.session_timeout, session.id, session.password, read_only).encode())
 
@@ -403,8 +447,24 @@ class Connection(Protocol):
     def _write(self, data: bytes) -> None:
         if self._unsent is None:
             self._tcp().write(data)
+            if self._owed is not None:
+                self._keep_bounded(len(data))
         else:
             self._unsent.append(partial(self._tcp().write, data))
+
+    def _keep_bounded(self, size: int) -> None:
+        assert self._owed is not None
+        self._owed += size
+        if self._owed > _MOST_UNREAD and not self._deaf:
+            # Whoever is merely slow comes here again and again.
+            self._log.emit(
+                LogLevel.debug if self._was_deaf else LogLevel.warn,
+                "Not listening to {peer} until it reads what it was told: {unread} bytes wait",
+                peer=self.peer,
+                unread=self._owed,
+            )
+            self._deaf = self._was_deaf = True
+            cast(IPushProducer, self.transport).pauseProducing()
 
     def _count_received(self) -> None:
         self.traffic.received += 1
@@ -420,6 +480,9 @@ class Connection(Protocol):
 
     def _close(self) -> None:
         self._leave()
+        # Whoever does not read what there is left to send is not waited for.
+        self._connections.strangers.touch(self)
+        cast(IConsumer, self.transport).unregisterProducer()
         if self._unsent is None:
             self._tcp().loseConnection()
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IListeningPort
@@ -15,6 +15,9 @@ from txmirror.embedded.replica import Replica
 from txmirror.embedded.sessions import Clock
 from txmirror.embedded.versions import Version, version_named
 from txmirror.errors import ConnectionLossException, ZooKeeperException
+
+#: How many clients may knock at once. Those that are too many for the kernel try again after a second, and then after two.
+_BACKLOG: Final = 1024
 
 
 class Listener(Protocol):
@@ -102,7 +105,7 @@ class Server:
             raise ValueError(f"the server listens already, at {self.address}")
         if not 0 <= port <= 65535:
             raise ValueError(f"{port!r} is no TCP port")
-        self._port = self._reactor.listenTCP(port, self._connections, interface=interface)
+        self._port = self._reactor.listenTCP(port, self._connections, _BACKLOG, interface)
         host = self._port.getHost()
         # A port's address has both, but an IAddress need not.
         name, number = host.host, host.port  # type: ignore[attr-defined]

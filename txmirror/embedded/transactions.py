@@ -73,18 +73,6 @@ class Transaction:
         self._now = now
         self._ttl_nodes = ttl_nodes
         self.changes: list[Change] = []
-        self._writes: dict[type, Callable[[Any], Record]] = {
-            CreateRequest: self._create,
-            Create2Request: self._create,
-            CreateContainerRequest: self._create,
-            CreateTTLRequest: self._create,
-            DeleteRequest: self._delete,
-            SetDataRequest: self._set_data,
-            SetACLRequest: self._set_acl,
-            CheckVersionRequest: self._check,
-            ReconfigRequest: self._reconfig,
-            MultiRequest: self._multi,
-        }
 
     def write(self, request: object) -> Record:
         """Do what a request asks for.
@@ -92,7 +80,7 @@ class Transaction:
         :returns: the record that answers it.
         :raises ZooKeeperException: one with a code: it is refused.
         """
-        return self._writes[type(request)](request)
+        return _WRITES[type(request)](self, request)
 
     def remove(self, path: str) -> None:
         """Take a znode away without a check.
@@ -237,6 +225,20 @@ class Transaction:
     def _undo(self) -> None:
         self._tree.undo()
         self.changes.clear()
+
+
+_WRITES: dict[type, Callable[[Transaction, Any], Record]] = {
+    CreateRequest: Transaction._create,
+    Create2Request: Transaction._create,
+    CreateContainerRequest: Transaction._create,
+    CreateTTLRequest: Transaction._create,
+    DeleteRequest: Transaction._delete,
+    SetDataRequest: Transaction._set_data,
+    SetACLRequest: Transaction._set_acl,
+    CheckVersionRequest: Transaction._check,
+    ReconfigRequest: Transaction._reconfig,
+    MultiRequest: Transaction._multi,
+}
 
 
 def _check_path(path: str) -> None:

@@ -16,6 +16,8 @@ from txmirror.types import ACL, OPEN_ACL, READ_ACL, ZnodeStat
 
 #: The nodes that every server has from the start, and that cannot be deleted.
 SPECIAL_PATHS = frozenset({"/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"})
+# With plain numbers, as all lists have them that come from clients: every request asks one of them.
+_OPEN = tuple(acl._replace(permissions=int(acl.permissions)) for acl in OPEN_ACL)
 
 
 @attrs.define(eq=False)
@@ -23,7 +25,7 @@ class Node:
     """One znode."""
 
     data: bytes | None = None
-    acl: tuple[ACL, ...] = OPEN_ACL
+    acl: tuple[ACL, ...] = _OPEN
     czxid: int = 0
     mzxid: int = 0
     ctime: int = 0
@@ -127,6 +129,9 @@ class Tree:
         """
         parent = self.parent(path)
         former = parent.pzxid
+        # Most nodes have their parent's list, and need none of their own.
+        if acl == parent.acl:
+            acl = parent.acl
         node = Node(data, acl, self.zxid, self.zxid, now, now, owner=owner, pzxid=self.zxid)
         self._add(path, node, parent)
         parent.created_children += 1

@@ -90,6 +90,8 @@ class WatchTable:
         :param told_already: who has got an event of this path and transaction, and gets no other.
         :returns: whose watches they were.
         """
+        if not self.by_path:
+            return ()
         watchers: dict[Caller, None] = {}
         for place in _upwards(path):
             for watcher, mode in list(self.by_path.get(place, {}).items()):

@@ -220,8 +220,13 @@ class Cursor:
     def _acl_string(self) -> str:
         """Read a string that a server does not check: it may be null, or hold surrogates as Java writes them."""
         start = self.offset
+        encoded = self.buffer() or b""
         try:
-            text = (self.buffer() or b"").decode(errors="surrogatepass")
+            return encoded.decode()
+        except UnicodeDecodeError:
+            pass
+        try:
+            text = encoded.decode(errors="surrogatepass")
             return text.encode("utf-16", "surrogatepass").decode("utf-16")
         except UnicodeError as error:
             raise ProtocolError(f"a string at byte {start} is not UTF-8: {error}") from None

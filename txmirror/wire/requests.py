@@ -62,7 +62,12 @@ class RequestHeader(NamedTuple):
 
         :raises ProtocolError: the frame ends early.
         """
-        return cls(cursor.int32(), cursor.int32())
+        try:
+            xid, kind = _HEADER.unpack_from(cursor.frame, cursor.offset)
+        except struct.error:
+            return cls(cursor.int32(), cursor.int32())
+        cursor.offset += _HEADER.size
+        return cls(xid, kind)
 
 
 @attrs.frozen

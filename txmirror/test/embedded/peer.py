@@ -185,7 +185,9 @@ class Peer(Protocol):
         return reply
 
 
-class _Factory(ClientFactory):  # type: ignore[misc,type-arg,unused-ignore]  # it is generic in new Twisted only
+class Factory(ClientFactory):  # type: ignore[misc,type-arg,unused-ignore]  # it is generic in new Twisted only
+    """Connects a peer."""
+
     noisy = False
 
     def __init__(self, peer: Peer) -> None:
@@ -222,7 +224,7 @@ class ServerTestCase(SynchronousTestCase):
     def connect(self, host: str = "127.0.0.1") -> Peer:
         """Connect without a handshake."""
         peer = Peer(self.reactor)
-        self.reactor.connectTCP(host, 2181, _Factory(peer))
+        self.reactor.connectTCP(host, 2181, Factory(peer))
         self.reactor.settle()
         return peer
 

@@ -1,0 +1,29 @@
+"""How much a server holds: what must not grow with those who have come and gone."""
+
+from __future__ import annotations
+
+from txmirror.embedded import EmbeddedServer
+from txmirror.testing import MemoryReactor
+
+
+def sizes(server: EmbeddedServer, reactor: MemoryReactor | None = None) -> dict[str, int]:
+    """Give the size of each of a server's tables, and of the world's, if it is one in memory."""
+    tree, watches = server._holdings.database.tree, server._replica.watches
+    found = {
+        "sessions": len(server._holdings.sessions._alive),
+        "connections": len(server._connections.live),
+        "strangers": len(server._connections.strangers),
+        "nodes": len(tree.nodes),
+        "names": sum(len(node.children) for node in tree.nodes.values()),
+        "owners": len(tree.ephemerals),
+        "ephemerals": sum(map(len, tree.ephemerals.values())),
+        "mortals": len(tree.mortals),
+    }
+    for name, table in (("data", watches.data), ("children", watches.children)):
+        found[f"{name} watches"] = table.count()
+        found[f"{name} paths"] = len(table.by_path)
+        found[f"{name} watchers"] = len(table.by_watcher)
+    if reactor is not None:
+        found["links"] = len(reactor.links)
+        found["timers"] = len(reactor.getDelayedCalls())
+    return found
