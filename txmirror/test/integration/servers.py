@@ -1,0 +1,195 @@
+"""Two servers for the clients of other projects, in processes of their own, and what a server does to sessions.
+
+Such a client blocks, or has an event loop of its own, so that an embedded server on this process's reactor would never
+answer it. Everything here works alike on both servers: it is done by another connection to them.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from txmirror.test.zookeeper import ServerFailed, shared_server
+from txmirror.wire import (
+    CloseSessionRequest,
+    ConnectRequest,
+    ConnectResponse,
+    Cursor,
+    ReplyHeader,
+    Request,
+    RequestHeader,
+    encode_frame,
+)
+
+__all__ = [
+    "PATIENCE",
+    "EmbeddedProcess",
+    "OnEmbedded",
+    "OnReal",
+    "ServerChoice",
+    "break_connection",
+    "embedded_server",
+    "end_session",
+    "visit",
+    "wait_for",
+]
+
+#: How long anything may take that is to come at once, in seconds.
+PATIENCE = 10.0
+
+_SCRIPT = """
+from twisted.internet import reactor
+from txmirror.embedded import EmbeddedServer
+server = EmbeddedServer(reactor)
+server.listen(0)
+print("embedded ZooKeeper server listening at", server.address, flush=True)
+reactor.run()
+"""
+
+_T = TypeVar("_T")
+
+
+def wait_for(look: Callable[[], _T | None], what: str) -> _T:
+    """Look again and again, until there is something; at the end of patience, fail."""
+    deadline = time.monotonic() + PATIENCE
+    pause = threading.Event()
+    while not (found := look()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {PATIENCE:g} s: {what}")
+        pause.wait(0.01)
+    return found
+
+
+def embedded_command() -> list[str]:
+    """The command line of a process that serves on a free port, and writes a line that ends with its address."""
+    return [sys.executable, "-c", _SCRIPT]
+
+
+class EmbeddedProcess:
+    """An embedded server in a child process, that runs until :meth:`cleanup`.
+
+    :ivar address: what a client connects to, as ``127.0.0.1:port``.
+    :raises ServerFailed: it did not start.
+    """
+
+    def __init__(self) -> None:
+        self._home = Path(tempfile.mkdtemp(prefix="txmirror-embedded-"))
+        self._log = self._home / "log"
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                embedded_command(), cwd=self._home, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            )
+        try:
+            self.address = wait_for(self._look, "the embedded server listens")
+        except AssertionError as error:
+            text = self._log.read_text(errors="replace")
+            self.cleanup()
+            raise ServerFailed(f"{error}; its log:\n{text}") from None
+
+    def cleanup(self) -> None:
+        """End the process if it runs, and remove its files. May be called twice."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait(PATIENCE)
+        shutil.rmtree(self._home, ignore_errors=True)
+
+    def _look(self) -> str | None:
+        assert self._process.poll() is None, f"the process ended with status {self._process.poll()}"
+        lines = self._log.read_text(errors="replace").splitlines(keepends=True)
+        found = (line.split()[-1] for line in lines if " listening at " in line and line.endswith("\n"))
+        return next(found, None)
+
+
+@functools.cache
+def embedded_server() -> EmbeddedProcess:
+    """The embedded server that all tests of one run share: started when first asked for, ended with the interpreter.
+
+    :raises ServerFailed: it did not start.
+    """
+    server = EmbeddedProcess()
+    atexit.register(server.cleanup)
+    return server
+
+
+class ServerChoice(Protocol):
+    """Which server a test case is for."""
+
+    def server_address(self) -> str:
+        """Give the address of a server that runs, as ``host:port``.
+
+        :raises SkipTest: there is none such.
+        """
+
+
+class OnEmbedded:
+    """For test cases at the embedded server."""
+
+    def server_address(self) -> str:
+        return embedded_server().address
+
+
+class OnReal:
+    """For test cases at the real server."""
+
+    def server_address(self) -> str:
+        return shared_server().address
+
+
+def visit(
+    address: str, *requests: Request, session: tuple[int, bytes] = (0, bytes(16)), timeout: float = 10.0
+) -> tuple[int, bytes]:
+    """Open a connection, have requests done, and close it. Its session lives on for as long as its timeout says.
+
+    All is sent at once: a client whose session goes on here does not come in between.
+
+    :param session: the id and password of a session to go on with; the server closes the connection that it had. Without
+        them, a new session is begun.
+    :param timeout: the session timeout that it asks for, in seconds.
+    :returns: the id and password of the session.
+    """
+    frames = [ConnectRequest(0, round(timeout * 1000), *session).encode()]
+    frames += [
+        RequestHeader(xid, request.operation).encode() + request.encode() for xid, request in enumerate(requests)
+    ]
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host, int(port)), PATIENCE) as connection, connection.makefile("rb") as reader:
+
+        def read_frame() -> Cursor:
+            (length,) = struct.unpack(">i", reader.read(4))
+            return Cursor(reader.read(length))
+
+        connection.sendall(b"".join(map(encode_frame, frames)))
+        welcome = ConnectResponse.decode(read_frame())
+        if welcome.timeOut <= 0 or welcome.passwd is None:
+            raise ValueError(f"the session {session[0]:#x} has ended")
+        for request in requests:
+            header = ReplyHeader.decode(read_frame())
+            assert header.err == 0, (request, header)
+    return welcome.sessionId, welcome.passwd
+
+
+def break_connection(address: str, session: tuple[int, bytes]) -> None:
+    """Have the server close a client's connection; its session lives on.
+
+    :param session: its id and password.
+    """
+    visit(address, session=session)
+
+
+def end_session(address: str, session: tuple[int, bytes]) -> None:
+    """Have the server close a client's connection and end its session, as it does when its timeout is over.
+
+    :param session: its id and password.
+    """
+    visit(address, CloseSessionRequest(), session=session)
