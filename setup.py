@@ -6,7 +6,7 @@ from setuptools import find_packages, setup
 
 TLS = ["twisted[tls]>=24.7", "service-identity>=23.1"]
 SASL = ["pure-sasl>=0.6"]
-TEST = ["kazoo>=2.9", "hypothesis>=6.100", *TLS, *SASL]
+TEST = ["kazoo>=2.9", "aiozk>=0.32", "hypothesis>=6.100", *TLS, *SASL]
 # Lint's and mypy's rules change from release to release: they move when we move them.
 LINT = ["ruff==0.17.*", "import-linter==2.*"]
 TYPES = ["mypy==2.4.*", "mypy-zope==1.0.*"]
