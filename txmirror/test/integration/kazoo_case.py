@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 from collections.abc import Callable
@@ -13,13 +12,7 @@ from kazoo.exceptions import KazooException
 from kazoo.handlers.threading import KazooTimeoutError
 from twisted.trial.unittest import SynchronousTestCase
 
-from txmirror.test.integration.servers import PATIENCE, ServerChoice
-
-# Its complaints about the connections that are broken are no news.
-logging.getLogger("kazoo").addHandler(logging.NullHandler())
-
-#: What the client has that cleans up behind a test: a user whom nothing may be closed to.
-CREDENTIALS = "user:password"
+from txmirror.test.integration.servers import PATIENCE, ServerChoice, janitor
 
 if TYPE_CHECKING:
 
@@ -68,7 +61,7 @@ class KazooCase(_Base):
         watchdog.daemon = True
         watchdog.start()
         self.addCleanup(watchdog.cancel)
-        self.make_client(root="").create(self.root)
+        janitor(self.address).create(self.root)
         self.client = self.make_client()
 
     def make_client(self, *, root: str | None = None, **options: Any) -> KazooClient:
@@ -94,5 +87,4 @@ class KazooCase(_Base):
 
     def _clean_up(self) -> None:
         self._end_clients()
-        self.make_client(root="", auth_data=[("digest", CREDENTIALS)]).delete(self.root, recursive=True)
-        self._end_clients()
+        janitor(self.address).delete(self.root, recursive=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import logging
 import shutil
 import socket
 import struct
@@ -19,6 +20,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TypeVar
+
+from kazoo.client import KazooClient
 
 from txmirror.test.zookeeper import ServerFailed, shared_server
 from txmirror.wire import (
@@ -33,6 +36,7 @@ from txmirror.wire import (
 )
 
 __all__ = [
+    "CREDENTIALS",
     "PATIENCE",
     "EmbeddedProcess",
     "OnEmbedded",
@@ -41,12 +45,20 @@ __all__ = [
     "break_connection",
     "embedded_server",
     "end_session",
+    "janitor",
     "visit",
     "wait_for",
 ]
 
 #: How long anything may take that is to come at once, in seconds.
 PATIENCE = 10.0
+
+#: A user of digest authentication, and the password.
+CREDENTIALS = "user:password"
+
+# What the clients complain of, when their connections are broken, is no news.
+for _name in ("aiozk", "kazoo"):
+    logging.getLogger(_name).addHandler(logging.NullHandler())
 
 _SCRIPT = """
 from twisted.internet import reactor
@@ -120,6 +132,18 @@ def embedded_server() -> EmbeddedProcess:
     server = EmbeddedProcess()
     atexit.register(server.cleanup)
     return server
+
+
+@functools.cache
+def janitor(address: str) -> KazooClient:
+    """A client that makes and removes what tests need at a server; nothing that lets :data:`CREDENTIALS` in is closed to it.
+
+    All tests of one run share it; it ends with the interpreter.
+    """
+    client = KazooClient(address, auth_data=[("digest", CREDENTIALS)])
+    atexit.register(client.stop)
+    client.start(PATIENCE)
+    return client
 
 
 class ServerChoice(Protocol):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,10 +18,8 @@ from txmirror.test.integration.servers import (
     ServerChoice,
     break_connection,
     end_session,
+    janitor,
 )
-
-# Its complaints about the connections that are broken are no news.
-logging.getLogger("aiozk").addHandler(logging.NullHandler())
 
 #: How long to wait for what does not come, in seconds.
 _BRIEFLY = 0.05
@@ -89,9 +86,13 @@ def permitted(**permissions: bool) -> ACL:
 class AiozkCase(_Base):
     """Clients below a node of one test's own, where they see nothing else."""
 
-    async def conduct(self, test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def setUp(self) -> None:
         self.address = self.server_address()
         self.root = "/aiozk-" + self.id().rpartition(".")[2]
+        janitor(self.address).create(self.root)
+        self.addCleanup(janitor(self.address).delete, self.root, recursive=True)
+
+    async def conduct(self, test: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self.clients: list[ZKClient] = []
         self.watching: list[Callable[[], None]] = []
         try:
@@ -102,10 +103,6 @@ class AiozkCase(_Base):
                 stop()
             # One that was told of its loss when the test had ended cannot close.
             await within(asyncio.gather(*(client.close() for client in self.clients), return_exceptions=True))
-            last = ZKClient(self.address)
-            await within(last.start())
-            await within(last.deleteall(self.root))
-            await within(last.close())
 
     async def make_client(self, session_timeout: float = 5.0) -> ZKClient:
         """Make a client that is connected, and ends with the test."""

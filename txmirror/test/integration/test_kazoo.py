@@ -43,8 +43,9 @@ from kazoo.security import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
-from txmirror.test.integration.kazoo_case import CREDENTIALS, KazooCase
+from txmirror.test.integration.kazoo_case import KazooCase
 from txmirror.test.integration.servers import (
+    CREDENTIALS,
     PATIENCE,
     OnEmbedded,
     OnReal,

@@ -12,6 +12,7 @@ from kazoo.exceptions import CancelledError, LockTimeout
 from kazoo.recipe.cache import TreeCache, TreeEvent
 from kazoo.recipe.partitioner import PartitionState
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.util import suppress as trial_suppress
 
 from txmirror.test.integration.kazoo_case import KazooCase, Thread
 from txmirror.test.integration.servers import (
@@ -29,6 +30,9 @@ _BRIEFLY = 0.05
 
 class LockContract(KazooCase):
     """Lock, ReadLock, WriteLock and Semaphore."""
+
+    # A semaphore has a lock whose name is bytes.
+    suppress = (trial_suppress(category=BytesWarning),)
 
     def setUp(self) -> None:
         super().setUp()
