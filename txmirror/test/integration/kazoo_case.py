@@ -69,7 +69,7 @@ class KazooCase(_Base):
 
         :param root: the node that it takes for the root; by default the test's own.
         """
-        retry = {"max_tries": -1, "delay": 0.02, "max_delay": 0.1, "max_jitter": 0.0}
+        retry = {"max_tries": -1, "delay": 0.05, "max_delay": 0.1, "max_jitter": 0.0}
         options = {"timeout": 5.0, "connection_retry": retry, **options}
         client = KazooClient(self.address + (self.root if root is None else root), **options)
         self._clients.append(client)

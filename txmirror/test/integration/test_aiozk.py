@@ -19,7 +19,10 @@ from txmirror.test.integration.servers import (
     break_connection,
     end_session,
     janitor,
+    visit,
 )
+from txmirror.types import OPEN_ACL
+from txmirror.wire import CreateFlag, CreateRequest
 
 #: How long to wait for what does not come, in seconds.
 _BRIEFLY = 0.05
@@ -274,8 +277,14 @@ class ClientContract(AiozkCase):
     async def test_connections(self) -> None:
         """A client whose connection breaks comes back to its session, and one whose session has ended has another.
 
-        It notices only when a ping is not answered; so all wait for that together.
+        A session whose client says nothing ends by itself. All this takes a second, so all is waited for together: aiozk
+        notices a loss only when a ping is not answered.
         """
+        request = CreateRequest(f"{self.root}/silent", b"", OPEN_ACL, CreateFlag.EPHEMERAL)
+        silent, _ = visit(self.address, request, timeout=1.0)
+        ended = self.client.wait_for_events([WatchEvent.DELETED], "/silent")
+        _, stat = await self.client.get("/silent", watch=True)
+        self.assertEqual(stat.ephemeral_owner, silent)
         # The least that a server grants.
         back, anew = await self.make_client(1.0), await self.make_client(1.0)
         await self.client.create("/node", b"one")
@@ -306,6 +315,7 @@ class ClientContract(AiozkCase):
         self.assertFalse(await within(anew.exists("/lost")))
         self.assertNotEqual(anew.session.session_id, sessions[1][0])
         await within(anew.create("/lost", ephemeral=True))
+        await within(ended)
 
 
 class RecipeContract(AiozkCase):

