@@ -6,7 +6,7 @@ from twisted.logger import Logger
 
 from txmirror import paths
 from txmirror.mirror import Mirror
-from txmirror.service.printable import on_one_line
+from txmirror.printable import on_one_line
 from txmirror.types import ZnodeStat
 
 #: ZooKeeper's own nodes, which are nobody's services.

@@ -9,8 +9,9 @@ from twisted.python import usage
 
 from txmirror import paths
 from txmirror.client import parse_servers
+from txmirror.embedded import EmbeddedOptions
+from txmirror.printable import on_one_line
 from txmirror.registry import encode_payload
-from txmirror.service.printable import on_one_line
 
 #: The exit status for a command line that will not do (``EX_USAGE`` of BSD's sysexits).
 EX_USAGE = 64
@@ -18,18 +19,29 @@ EX_USAGE = 64
 #: How much data is taken, in bytes: what the server's limit for a request leaves beside a path.
 _MOST_DATA = 1_000_000
 
+_SESSION_TIMEOUT = "10"
+
+#: What Twisted says of a command that there is not, which it does not quote.
+_UNKNOWN_COMMAND = "Unknown command: "
+
 
 class Options(usage.Options):
     """Register services in ZooKeeper, and keep them registered until stopped."""
 
-    synopsis = "Usage: twistd [options] txmirror --servers HOSTS --register PATH [--data KEY=VALUE]..."
+    # twistd puts "Usage: twistd [options] txmirror" before it.
+    synopsis = "--servers HOSTS --register PATH [--data KEY=VALUE]..."
     longdesc = (
         "Registers each PATH as an ephemeral node with the data given, and keeps it registered through everything that"
         " ZooKeeper and the network do. On SIGTERM it is withdrawn before the program exits."
     )
     optParameters = [  # noqa: RUF012 - usage.Options wants it so
         ["servers", "s", None, "ZooKeeper's servers, as host:port,host:port/chroot [default: localhost:2181]"],
-        ["session-timeout", "t", "10", "After how many seconds without contact ZooKeeper may drop the registrations"],
+        [
+            "session-timeout",
+            "t",
+            None,
+            f"After how many seconds without contact ZooKeeper may drop the registrations [default: {_SESSION_TIMEOUT}]",
+        ],
     ]
     optFlags = [  # noqa: RUF012 - usage.Options wants it so
         [
@@ -37,6 +49,9 @@ class Options(usage.Options):
             "e",
             "Start an in-memory ZooKeeper in this process, to try things out; it registers a sample service too",
         ],
+    ]
+    subCommands = [  # noqa: RUF012 - usage.Options wants it so
+        ["embedded", None, EmbeddedOptions, "Run an in-memory ZooKeeper by itself, and register nothing"],
     ]
 
     def __init__(self) -> None:
@@ -73,23 +88,24 @@ class Options(usage.Options):
 
     opt_d = opt_data
 
-    def parseArgs(self, *arguments: str) -> None:
-        """Take none."""
-        if arguments:
-            raise usage.UsageError(f"unexpected argument {arguments[0]!r}")
-
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Read the command line; say in one line what is wrong with it, and exit with status 64."""
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
-            sys.stderr.write(f"txmirror: {on_one_line(str(error))}\n")
+            text = str(error)
+            if text.startswith(_UNKNOWN_COMMAND):
+                text = f"unexpected argument {text.removeprefix(_UNKNOWN_COMMAND)!r}"
+            sys.stderr.write(f"txmirror: {on_one_line(text)}\n")
             # Not left to twistd, which in some versions exits with 0 then.
             raise SystemExit(EX_USAGE) from None
 
     def postOptions(self) -> None:
         """Check what only shows when all is read."""
-        text = self["session-timeout"]
+        if self.subCommand is not None:
+            self._refuse_beside_command()
+            return
+        text = _SESSION_TIMEOUT if self["session-timeout"] is None else self["session-timeout"]
         try:
             self["session-timeout"] = float(text)
         except ValueError:
@@ -107,3 +123,11 @@ class Options(usage.Options):
         size = len(encode_payload(self["data"], pid=0, created=0.0))
         if size > _MOST_DATA:
             raise usage.UsageError(f"--data: {size} bytes in all are more than the {_MOST_DATA} that a znode can hold")
+
+    def _refuse_beside_command(self) -> None:
+        for option in ("servers", "session-timeout", "embedded", "register", "data"):
+            # An empty text was given, too.
+            if self[option] not in (None, 0, [], {}):
+                raise usage.UsageError(
+                    f"--{option} is for registering, and {self.subCommand!r} registers nothing: give one or the other"
+                )

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txmirror.embedded import EmbeddedServer
+from txmirror.embedded import EmbeddedServer, EmbeddedService
 from txmirror.mirror import Mirror, MirrorState
 from txmirror.registry import Registration
 from txmirror.service.display import Display
@@ -118,6 +118,8 @@ def makeService(options: Options) -> IService:
     """Make the service that the command line asks for. Nothing is opened before it starts."""
     from twisted.internet import reactor
 
+    if options.subCommand is not None:
+        return EmbeddedService(options.subOptions, cast(Any, reactor))
     embedded = options["embedded"]
     return RegistrationService(
         None if embedded else options["servers"] or "localhost:2181",

@@ -1,9 +1,23 @@
-"""For the tests of programs that use txmirror: a reactor without sockets, whose time is the test's own, and a proxy that
-breaks real connections as a test wants them broken.
+"""For the tests of programs that use txmirror: a whole world in memory, whose time is the test's own; servers on loopback
+for tests under trial and pytest; and a proxy that breaks real connections as a test wants them broken.
 """
 
-from txmirror.testing.network import Link
-from txmirror.testing.proxy import FaultProxy
-from txmirror.testing.reactor import MemoryReactor
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 __all__ = ["FaultProxy", "Link", "MemoryReactor"]
+
+if TYPE_CHECKING:
+    from txmirror.testing.network import Link
+    from txmirror.testing.proxy import FaultProxy
+    from txmirror.testing.reactor import MemoryReactor
+else:
+    _MODULES = {"FaultProxy": "proxy", "Link": "network", "MemoryReactor": "reactor"}
+
+    # Only when they are asked for: every run of pytest imports this package, to find the plugin in it.
+    def __getattr__(name: str) -> object:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -49,14 +49,17 @@ def wait_for(look: Callable[[], _T | None], what: str, patience: float = _PATIEN
 
 
 class Twistd:
-    """A child process, and its log."""
+    """A child process, and its log.
 
-    def __init__(self, *arguments: str) -> None:
+    :param command: what the arguments are given to.
+    """
+
+    def __init__(self, *arguments: str, command: Sequence[str] = _TWISTD) -> None:
         self._home = Path(tempfile.mkdtemp(prefix="txmirror-twistd-"))
         self._log = self._home / "log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*_TWISTD, *arguments], cwd=self._home, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                [*command, *arguments], cwd=self._home, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
             )
 
     @property

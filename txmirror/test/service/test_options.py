@@ -13,6 +13,7 @@ from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from txmirror.embedded import EmbeddedService
 from txmirror.service import Options, makeService
 
 REGISTER = ["--register", "/services/ssh/server1:22"]
@@ -83,8 +84,21 @@ class GoodTests(OptionsTestCase):
         self.patch(sys, "stdout", stdout)
         exited = self.assertRaises(SystemExit, self.parse, "--help")
         self.assertIn(exited.code, (0, None))
-        for option in ("--servers", "--register", "--data", "--session-timeout", "--embedded"):
-            self.assertIn(option, stdout.getvalue())
+        for text in (
+            "--servers",
+            "--register",
+            "--data",
+            "--session-timeout",
+            "--embedded",
+            "Commands:\n    embedded ",
+        ):
+            self.assertIn(text, stdout.getvalue())
+
+    def test_command(self) -> None:
+        """The command that runs the in-memory server alone takes options of its own."""
+        options = self.parse("embedded", "--listen", "[::1]:0")
+        self.assertEqual(options.subCommand, "embedded")
+        self.assertEqual(options.subOptions["listen"], ("::1", 0))
 
 
 class BadTests(OptionsTestCase):
@@ -170,7 +184,23 @@ class BadTests(OptionsTestCase):
         self.assertIn("'zk1'", line)
         self.assertIn("--embedded", line)
 
-    @given(st.lists(st.sampled_from(["-r", "-d", "-s", "-t", "-e"]) | st.text(max_size=8), max_size=6))
+    def test_beside_command(self) -> None:
+        """What is for registering is refused, by its name, where the server is to run alone."""
+        for option, value in (
+            *(("--register", "/a"), ("--data", "x=1"), ("--servers", "zk1"), ("--servers", "")),
+            *(("--session-timeout", "10"), ("--session-timeout", "x"), ("--embedded", None)),
+        ):
+            line = self.refuse(option, *([] if value is None else [value]), "embedded", "--listen", "0")
+            self.assertIn(option, line)
+            self.assertIn("'embedded'", line)
+
+    def test_in_command(self) -> None:
+        """An option in the wrong place is named: the command does not know those for registering."""
+        exited = self.assertRaises(SystemExit, self.parse, "embedded", *REGISTER)
+        self.assertIn("--register", str(exited.code))
+        self.assertIn("--listen", self.refuse("--listen", "0", "embedded"))
+
+    @given(st.lists(st.sampled_from(["-r", "-d", "-s", "-t", "-e", "embedded"]) | st.text(max_size=8), max_size=6))
     def test_anything(self, arguments: list[str]) -> None:
         """Any command line is taken, or exits with a status and one line; nothing else ever comes of it."""
         stderr, stdout = io.StringIO(), io.StringIO()
@@ -182,8 +212,8 @@ class BadTests(OptionsTestCase):
             if exited.code == 64:
                 self.assertEqual(stderr.getvalue().count("\n"), 1, stderr.getvalue())
             else:
-                # Help, or the version.
-                self.assertIn(exited.code, (0, None))
+                # Help, or the version; or the command's line, which Python prints.
+                self.assertTrue(exited.code in {0, None} or str(exited.code).isprintable(), exited.code)
 
 
 class MakeServiceTests(OptionsTestCase):
@@ -196,6 +226,12 @@ class MakeServiceTests(OptionsTestCase):
         self.assertTrue(verifyObject(IService, service))
         self.assertFalse(service.running)
         self.assertEqual(IReactorTime(reactor).getDelayedCalls(), before)
+
+    def test_command(self) -> None:
+        """The command makes a service that runs the server, and nothing listens before it starts."""
+        service = makeService(self.parse("embedded", "--listen", "0"))
+        self.assertIsInstance(service, EmbeddedService)
+        self.assertFalse(service.running)
 
     def test_plugin(self) -> None:
         """The plugin of twistd is found, and names this room."""

@@ -1,0 +1,65 @@
+"""A server that runs by itself: what twistd and ``python -m txmirror.embedded`` start and stop."""
+
+from __future__ import annotations
+
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from txmirror.embedded.options import EmbeddedOptions
+from txmirror.embedded.server import EmbeddedServer, Reactor
+
+
+class CannotStartError(SystemExit, Exception):
+    """The server cannot listen where it was told to.
+
+    Where nobody catches it the program ends with status 1, and its one line on stderr. It is an ``Exception`` too, so that
+    twistd takes its pid file away first.
+    """
+
+
+@implementer(IService)
+class EmbeddedService(Service):
+    """Runs a server, and says in the log what it is, and where.
+
+    :param options: what the command line says.
+    :param reactor: a provider of ``IReactorTCP`` and ``IReactorTime``.
+    """
+
+    _log = Logger()
+
+    def __init__(self, options: EmbeddedOptions, reactor: Reactor) -> None:
+        self._interface, self._port = options["listen"]
+        self._version = options["imitate"]
+        self._server = EmbeddedServer(
+            reactor, tick_time=options["tick-time"], version=options["imitate"], ttl_nodes=bool(options["ttl-nodes"])
+        )
+
+    def startService(self) -> None:
+        """Begin to listen.
+
+        :raises CannotStartError: the port is taken, or there is no such address; the message says so in one line.
+        """
+        try:
+            self._server.listen(self._port, self._interface)
+        except CannotListenError as error:
+            where = f"[{self._interface}]" if ":" in self._interface else self._interface
+            reason = getattr(error.socketError, "strerror", None) or error.socketError
+            raise CannotStartError(f"txmirror embedded: cannot listen at {where}:{self._port}: {reason}") from None
+        super().startService()
+        self._log.info("An in-memory ZooKeeper for tests and demos; everything in it is gone when it stops.")
+        self._log.info(
+            "An imitation of ZooKeeper {version}, listening at {address}",
+            version=self._version,
+            address=self._server.address,
+        )
+
+    def stopService(self) -> Deferred[None]:
+        """Close the port, and drop every connection.
+
+        :returns: fires when all is gone.
+        """
+        super().stopService()
+        return self._server.stop().addCallback(lambda _: self._log.info("Stopped."))

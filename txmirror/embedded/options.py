@@ -1,0 +1,85 @@
+"""The command line of a server that runs by itself, and one clear line for what it does not take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.python import usage
+
+from txmirror.embedded.versions import version_named
+from txmirror.printable import on_one_line
+
+_DEFAULT_HOST = "127.0.0.1"
+#: Names are not looked up, which would take time. This one needs no looking up.
+_LOOPBACK = "localhost"
+
+
+class EmbeddedOptions(usage.Options):
+    """Run an in-memory ZooKeeper server by itself, for tests and demonstrations."""
+
+    longdesc = (
+        "Runs an in-memory ZooKeeper server, for tests and demonstrations, until it is stopped by SIGTERM or Ctrl-C."
+        " Nothing is kept: all data is gone then."
+    )
+    optParameters = [  # noqa: RUF012 - usage.Options wants it so
+        [
+            "listen",
+            "l",
+            f"{_DEFAULT_HOST}:2181",
+            "Where to listen: IP address and port, IPv6 in brackets, or a port alone for loopback; port 0 takes any",
+        ],
+        ["imitate", "i", "3.8", "Which ZooKeeper to be like: 3.4, 3.8 or 3.9"],
+        ["tick-time", "t", "0.5", "ZooKeeper's tick in seconds; session timeouts are between 2 and 20 of them"],
+    ]
+    optFlags = [  # noqa: RUF012 - usage.Options wants it so
+        ["ttl-nodes", None, "Allow nodes with a time to live"],
+    ]
+
+    def getSynopsis(self) -> str:
+        """Say how it is called: alone, or as a command of twistd's plugin."""
+        called = "python -m txmirror.embedded" if self.parent is None else "twistd [options] txmirror embedded"
+        return f"Usage: {called} [options]"
+
+    def parseArgs(self, *arguments: str) -> None:
+        """Take none."""
+        if arguments:
+            raise usage.UsageError(f"unexpected argument {arguments[0]!r}")
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Read the command line; say in one line what is wrong with it, and exit with status 1."""
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            # Python writes this to stderr, and exits with status 1.
+            raise SystemExit(f"txmirror embedded: {on_one_line(str(error))}") from None
+
+    def postOptions(self) -> None:
+        """Check the values. ``listen`` becomes a pair, the IP address and the port; ``tick-time`` becomes a number."""
+        self["listen"] = _parse_listen(self["listen"])
+        text = self["tick-time"]
+        try:
+            self["tick-time"] = float(text)
+        except ValueError:
+            raise usage.UsageError(f"--tick-time: {text!r} is no number of seconds") from None
+        if not 0.001 <= self["tick-time"] <= 3600:
+            raise usage.UsageError(f"--tick-time: {text!r} is not between 0.001 and 3600 seconds")
+        try:
+            version_named(self["imitate"])
+        except ValueError as error:
+            raise usage.UsageError(f"--imitate: {error}") from None
+
+
+def _parse_listen(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or host == _LOOPBACK:
+        host = _DEFAULT_HOST
+    elif host.startswith("[") and host.endswith("]") and isIPv6Address(host[1:-1]):
+        host = host[1:-1]
+    elif not isIPAddress(host):
+        raise usage.UsageError(
+            f"--listen: {text!r} is not of the form ADDRESS:PORT, with an IP address, IPv6 in brackets"
+        )
+    if not (port.isascii() and port.isdigit() and len(port) < 9 and int(port) < 65536):
+        raise usage.UsageError(f"--listen: {text!r} has no port from 0 to 65535")
+    return host, int(port)
