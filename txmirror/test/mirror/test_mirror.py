@@ -276,7 +276,7 @@ class ConnectionTests(MirrorTestCase):
 
     def test_two_mirrors(self) -> None:
         """Two mirrors on one client both see everything."""
-        mirror = Mirror(client=self.world.client, reactor=self.world.reactor)
+        mirror = Mirror(client=self.world.mirror_client, reactor=self.world.reactor)
         self.addCleanup(mirror.close)
         mine, theirs = self.live("/a"), mirror.get("/a")
         self.settle()
@@ -570,9 +570,9 @@ class GivenClientTests(MirrorTestCase):
         self.successResultOf(self.mirror.close())
         self.assertFalse(self.mirror.is_connected())
         self.assertIs(self.mirror.state, MirrorState.CLOSED)
-        self.assertIs(self.world.client.session.state, SessionState.CONNECTED)
-        self.assertIn(self.world.client.session_id, self.world.server.sessions)
-        self.assertEqual(self.done(self.world.client.get_children("/")), ["zookeeper"])
+        self.assertIs(self.world.mirror_client.session.state, SessionState.CONNECTED)
+        self.assertIn(self.world.mirror_client.session_id, self.world.server.sessions)
+        self.assertEqual(self.done(self.world.mirror_client.get_children("/")), ["zookeeper"])
 
     def test_no_news(self) -> None:
         """A closed mirror hears no more of what its client hears."""
@@ -605,7 +605,7 @@ class GivenClientTests(MirrorTestCase):
         self.mirror.get("/secret")
         self.successResultOf(self.mirror.close())
         self.settle()
-        self.done(self.world.client.close())
+        self.done(self.world.mirror_client.close())
         self.done(self.other.close())
         self.world.server.stop()
         self.settle()
@@ -637,7 +637,7 @@ class GivenClientTests(MirrorTestCase):
     def test_closed_client(self) -> None:
         """A client that is closed by who gave it leaves the mirror disconnected, and closable."""
         node = self.live("/")
-        self.done(self.world.client.close())
+        self.done(self.world.mirror_client.close())
         self.assertFalse(self.mirror.is_connected())
         self.assertEqual(self.successResultOf(node.children()), ["zookeeper"])
         read = self.mirror.get("/a").value(timeout=1.0)
@@ -650,7 +650,7 @@ class GivenClientTests(MirrorTestCase):
         self.world.make("/a", b"one")
         self.live("/a")
         self.successResultOf(self.mirror.close())
-        mirror = Mirror(client=self.world.client, reactor=self.world.reactor)
+        mirror = Mirror(client=self.world.mirror_client, reactor=self.world.reactor)
         self.addCleanup(mirror.close)
         node = mirror.get("/a")
         values = watch_value(node)

@@ -77,7 +77,7 @@ class Witness:
 
     @property
     def history(self) -> int:
-        return self.model.world.client.session.history
+        return self.model.world.mirror_client.session.history
 
     def value_told(self, value: Value | None) -> None:
         if self.values and self.values[-1][0] == self.history:
@@ -321,7 +321,7 @@ class MirrorModel(RuleBasedStateMachine):
 
     @rule(mirrors=st.sampled_from([True, True, False]))
     def expire(self, mirrors: bool) -> None:
-        client = self.world.client if mirrors else self.world.other
+        client = self.world.mirror_client if mirrors else self.world.other
         if client.session_id in self.world.server.sessions:
             self.deletions += 1
             self.world.server.expire_session(client.session_id)
@@ -335,9 +335,9 @@ class MirrorModel(RuleBasedStateMachine):
         if really:
             self.be_quiet()
             self.deletions += 1
-            history = self.world.client.session.history
+            history = self.world.mirror_client.session.history
             self.world.wipe()
-            assert self.world.client.session.history == history + 1, "the loss of all data went unnoticed"
+            assert self.world.mirror_client.session.history == history + 1, "the loss of all data went unnoticed"
 
     # What must hold.
 
@@ -374,7 +374,7 @@ class MirrorModel(RuleBasedStateMachine):
         assert not unfired, f"{len(unfired)} Deferreds have not fired"
         self.pending.clear()
         for path, witness in self.witnesses.items():
-            there = self.world.done(read(self.world.other, path))
+            there = self.world.result(read(self.world.other, path))
             here = shown(witness.node)
             assert here == there, f"{path} is {there} at the server, and {here} in the mirror"
             witness.replay()

@@ -258,7 +258,7 @@ class SameSessionTests(RecoveryTestCase):
         values = watch_value(node)
         self.world.link.stall(to_client=True, to_server=False)
         self.world.change("/a", b"two")
-        later = self.world.client.get("/b")
+        later = self.world.mirror_client.get("/b")
         self.settle()
         self.world.hear_only()
         self.successResultOf(later)
@@ -274,7 +274,7 @@ class SameSessionTests(RecoveryTestCase):
         node = self.live("/a")
         self.world.link.stall(to_client=True, to_server=False)
         self.world.make("/a/c")
-        later = self.world.client.get("/b")
+        later = self.world.mirror_client.get("/b")
         self.settle()
         self.world.hear_only()
         self.successResultOf(later)
@@ -288,7 +288,7 @@ class SameSessionTests(RecoveryTestCase):
         node = self.live("/a")
         self.world.link.stall(to_client=True, to_server=False)
         self.world.make("/a", b"one")
-        later = self.world.client.get("/b")
+        later = self.world.mirror_client.get("/b")
         self.settle()
         self.world.hear_only()
         self.successResultOf(later)
@@ -304,7 +304,7 @@ class SameSessionTests(RecoveryTestCase):
         node = self.live("/a")
         self.world.link.stall(to_client=True, to_server=False)
         self.world.remove("/a")
-        later = self.world.client.get("/b")
+        later = self.world.mirror_client.get("/b")
         self.settle()
         self.world.hear_only()
         self.successResultOf(later)
@@ -456,7 +456,7 @@ class SameSessionTests(RecoveryTestCase):
             self.toggle("/b")
             self.toggle("/c")
             self.return_until_cut(to_client=count)
-            if self.world.client.session_id in self.world.server.sessions:
+            if self.world.mirror_client.session_id in self.world.server.sessions:
                 self.world.expire()
             self.toggle("/d")
             self.come_back()
@@ -513,7 +513,7 @@ class NewSessionTests(SameSessionTests):
         self.leave()
         self.assertEqual(node.state.value, b"one")
         self.come_back()
-        self.assertEqual((self.world.client.session.epoch, self.world.client.session.history), (2, 0))
+        self.assertEqual((self.world.mirror_client.session.epoch, self.world.mirror_client.session.history), (2, 0))
 
     def test_expired_while_connected(self) -> None:
         """M7: a session that ends under a connected mirror costs nothing that anybody could see."""
@@ -538,7 +538,7 @@ class NewSessionTests(SameSessionTests):
         self.world.reactor.undo_black_hole(MIRROR_HOST, PORT)
         self.pass_time(10.0)
         self.assertEqual(node.state.value, b"two")
-        self.assertEqual(self.world.client.session.epoch, 2)
+        self.assertEqual(self.world.mirror_client.session.epoch, 2)
 
     def test_twice_without_recovery(self) -> None:
         """M7: sessions that end one after another, before their watches were set, lose no watch."""
@@ -555,7 +555,7 @@ class NewSessionTests(SameSessionTests):
             self.world.link.cut_after(to_client=41)
             reactor.black_hole(MIRROR_HOST, PORT)
             self.settle()
-            if self.world.client.session_id in self.world.server.sessions:
+            if self.world.mirror_client.session_id in self.world.server.sessions:
                 self.world.expire()
         self.come_back()
         self.assertEqual(node.state.value, b"2")
@@ -581,14 +581,14 @@ class HistoryTests(MirrorTestCase):
         self.pass_time(10.0)
         self.world.change("/a", b"two")
         self.assertEqual(values, [b"two"])
-        self.assertEqual((self.world.client.session.epoch, self.world.client.session.history), (1, 0))
+        self.assertEqual((self.world.mirror_client.session.epoch, self.world.mirror_client.session.history), (1, 0))
 
     def test_wiped(self) -> None:
         """M3: once the server's data was wiped a new history begins: what is there now is shown, though it is older."""
         node, root = self.live("/a"), self.live("/")
         values, children = watch_value(node), watch_children(node)
         self.world.wipe()
-        self.assertEqual(self.world.client.session.history, 1)
+        self.assertEqual(self.world.mirror_client.session.history, 1)
         self.assertEqual((values, children), ([None], [None]))
         self.assertEqual(root.state.children, ("zookeeper",))
         self.assert_equal_to_server("/", "/a")
@@ -635,7 +635,7 @@ class HistoryTests(MirrorTestCase):
         node = self.live("/a")
         for number in (1, 2):
             self.world.wipe()
-            self.assertEqual(self.world.client.session.history, number)
+            self.assertEqual(self.world.mirror_client.session.history, number)
             self.world.make("/a", b"%d" % number)
             self.assertEqual(node.state.value, b"%d" % number)
 

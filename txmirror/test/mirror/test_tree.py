@@ -282,7 +282,7 @@ class WatchingTests(TreeTestCase):
         def writing(change: Change) -> None:
             order.append(("one", change.path))
             if change[:2] == (ADDED, "/s/b"):
-                self.world.client.create("/s/b/new", b"x")
+                self.world.mirror_client.create("/s/b/new", b"x")
                 self.mirror.tree("/o")
 
         tree.watch(writing)
@@ -492,7 +492,7 @@ class NewSessionTests(RecoveryTests):
     def test_ephemerals(self) -> None:
         """What went with the session is gone."""
         self.done(self.mirror.connect())
-        self.done(self.world.client.create("/s/e", b"x", ephemeral=True))
+        self.done(self.world.mirror_client.create("/s/e", b"x", ephemeral=True))
         tree, _ = self.follow()
         self.assertIn("/s/e", tree)
         self.leave()

@@ -337,7 +337,7 @@ class UnrulyTests(MirrorTestCase):
     def test_closes_the_client(self) -> None:
         """M6: a watcher may close even the client."""
         closed: list[Deferred[None]] = []
-        values = self.on_value(lambda: closed.append(self.world.client.close()))
+        values = self.on_value(lambda: closed.append(self.world.mirror_client.close()))
         self.world.change("/a", b"two")
         self.assertEqual(values, [b"two"])
         self.successResultOf(closed[0])
@@ -393,7 +393,7 @@ class StateWatcherTests(MirrorTestCase):
         self.assertEqual([state.value for state in told], ["connected", "disconnected", "closed"])
         # Two handshakes, and this question: a mirror that is closed asks for nothing more.
         before = self.world.requests()
-        self.done(self.world.client.exists("/a"))
+        self.done(self.world.mirror_client.exists("/a"))
         self.assertEqual((before, self.world.requests()), (2, 3))
 
     def test_order(self) -> None:

@@ -359,7 +359,7 @@ class CreateTests(WriteTestCase):
         node = self.live("/a")
         self.done(node.create(b"one", ephemeral=True))
         assert node.state.stat is not None
-        self.assertEqual(node.state.stat.ephemeralOwner, self.world.client.session_id)
+        self.assertEqual(node.state.stat.ephemeralOwner, self.world.mirror_client.session_id)
         self.world.expire()
         self.pass_time(1.0)
         self.assertIs(node.state.existence, Existence.ABSENT)
@@ -470,7 +470,7 @@ class CreateTests(WriteTestCase):
             if isinstance(event, SessionEvent) and event.state is SessionState.ENDED:
                 writes.append(node.create(b"one").addCallback(look))
 
-        self.world.client.add_listener(between)
+        self.world.mirror_client.add_listener(between)
         self.world.expire()
         self.pass_time(2.5)
         self.assertEqual(self.successResultOf(writes[0]), (b"one", ("a", "zookeeper")))

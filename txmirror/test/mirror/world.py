@@ -8,26 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Any, TypeVar
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from txmirror import testing
 from txmirror.client import Limits, ZooKeeperClient
-from txmirror.embedded import EmbeddedServer
 from txmirror.errors import NoNodeException
 from txmirror.mirror import Existence, Mirror, MirrorState, Node
 from txmirror.test.client.peer import ClientTestCase, Peer
 from txmirror.test.models import take_turns
 from txmirror.testing import Link, MemoryReactor
 from txmirror.types import ZnodeStat
-
-_T = TypeVar("_T")
 
 #: The session timeout of these tests, in seconds.
 S = 6.0
@@ -41,7 +38,7 @@ _ASKER_HOST = "10.0.0.3"
 Value = tuple[bytes, ZnodeStat]
 
 
-class World:
+class World(testing.World):
     """A server, a mirror on a client of its own, and a plain client, all on one reactor in memory. Time begins at 1000 s.
 
     Methods that do something return when all that follows from it at this instant has happened, if they do not say
@@ -49,61 +46,41 @@ class World:
 
     :param limits: what the mirror's client allows itself.
     :param version: the server's.
-    :ivar client: the mirror's client.
+    :ivar mirror_client: the mirror's client.
     :ivar other: somebody else's.
     """
 
     def __init__(self, limits: Limits | None = None, version: str = "3.8") -> None:
-        self.reactor = MemoryReactor()
-        self.reactor.advance(1000.0)
-        self.server = EmbeddedServer(self.reactor, version=version)
+        reactor = MemoryReactor()
+        reactor.advance(1000.0)
+        super().__init__(reactor=reactor, version=version)
+        self.result(self.server.stop_listening())
         self.server.listen(PORT, interface="")
-        self.client = ZooKeeperClient(
-            f"{MIRROR_HOST}:{PORT}", session_timeout=S, limits=limits, random=Random(1), reactor=self.reactor
+        self.mirror_client = self.client(
+            f"{MIRROR_HOST}:{PORT}", session_timeout=S, limits=limits, random=Random(1), connect=False
         )
-        self.mirror = Mirror(client=self.client, reactor=self.reactor)
-        self.other = ZooKeeperClient(f"{OTHER_HOST}:{PORT}", session_timeout=S, random=Random(2), reactor=self.reactor)
+        self.mirror = Mirror(client=self.mirror_client, reactor=self.reactor)
+        self.other = self.client(f"{OTHER_HOST}:{PORT}", session_timeout=S, random=Random(2))
         self.down = False
         self._asked = 0
-        self.done(self.other.connect())
-
-    # Time.
-
-    def settle(self) -> None:
-        """Let everything happen that is to happen at this instant."""
-        self.reactor.settle()
-
-    def pass_time(self, seconds: float) -> None:
-        """Let time go by."""
-        self.reactor.pass_time(seconds)
 
     def step(self, count: int) -> None:
         """Let so many turns happen, at this instant, and no more."""
         take_turns(self.reactor, count)
 
-    def done(self, deferred: Deferred[_T]) -> _T:
-        """Give what a Deferred fires with at this instant, or raise what it fails with."""
-        self.settle()
-        outcome: list[_T | Failure] = []
-        deferred.addBoth(outcome.append)
-        assert outcome, "it has not fired"
-        if isinstance(outcome[0], Failure):
-            outcome[0].raiseException()
-        return outcome[0]
-
     # What somebody else does.
 
     def make(self, path: str, data: bytes = b"", *, ephemeral: bool = False) -> None:
         """Create a node."""
-        self.done(self.other.create(path, data, ephemeral=ephemeral))
+        self.result(self.other.create(path, data, ephemeral=ephemeral))
 
     def change(self, path: str, data: bytes) -> ZnodeStat:
         """Set a node's data."""
-        return self.done(self.other.set(path, data))
+        return self.result(self.other.set(path, data))
 
     def remove(self, path: str) -> None:
         """Delete a node."""
-        self.done(self.other.delete(path))
+        self.result(self.other.delete(path))
 
     # What the network does to the mirror.
 
@@ -135,7 +112,7 @@ class World:
 
     def expire(self) -> None:
         """End the mirror's session at the server."""
-        self.server.expire_session(self.client.session_id)
+        self.server.expire_session(self.mirror_client.session_id)
         self.settle()
 
     def expire_away(self) -> None:
@@ -161,13 +138,13 @@ class World:
         for _ in range(300):
             self.other.delete("/nothing").addErrback(lambda failure: failure.trap(NoNodeException))
         self.settle()
-        self.done(self.client.sync())
+        self.result(self.mirror_client.sync())
         self.server.wipe()
         self.pass_time(5 * S)
 
     def requests(self) -> int:
         """Tell how many packets the server has got so far, not counting how this is found out: by asking it."""
-        asker = self.done(HostnameEndpoint(self.reactor, _ASKER_HOST, PORT).connect(_ASKERS))
+        asker = self.result(HostnameEndpoint(self.reactor, _ASKER_HOST, PORT).connect(_ASKERS))
         assert isinstance(asker, _Asker)
         self.settle()
         self._asked += 1
@@ -187,14 +164,14 @@ class World:
         self.settle()
 
     def close(self) -> None:
-        """Close everything, and see that nothing is left of it."""
+        """Close everything, and see that nothing is left of it, sessions neither."""
         self.heal()
-        sessions = {self.client.session_id, self.other.session_id}
+        sessions = {self.mirror_client.session_id, self.other.session_id}
         closed: list[None] = []
         self.mirror.close().addCallback(closed.append)
         self.settle()
         assert closed, "the mirror does not close"
-        for client in (self.client, self.other):
+        for client in (self.mirror_client, self.other):
             client.close().addCallback(closed.append)
         self.pass_time(Limits().close_time)
         assert len(closed) == 3, "a client does not close"
@@ -202,13 +179,9 @@ class World:
         # What a client never knew of, because the answer to its handshake was lost, only the server can end.
         self.pass_time(2 * S)
         strange = self.server.sessions
-        self.server.stop()
-        self.settle()
+        super().close()
         assert not left, f"sessions that were not closed: {left}"
         assert not strange, f"sessions that are left: {strange}"
-        calls = self.reactor.getDelayedCalls()
-        assert not calls, f"timers that are left: {calls}"
-        assert not self.reactor.links, f"connections that are left: {self.reactor.links}"
 
 
 class MirrorTestCase(SynchronousTestCase):
@@ -227,7 +200,7 @@ class MirrorTestCase(SynchronousTestCase):
         self.other = self.world.other
         self.settle = self.world.settle
         self.pass_time = self.world.pass_time
-        self.done = self.world.done
+        self.done = self.world.result
 
     def live(self, path: str) -> Node:
         """Give a node of the mirror, known and up to date."""
