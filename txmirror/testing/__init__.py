@@ -7,15 +7,24 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__all__ = ["FaultProxy", "Link", "MemoryReactor", "World"]
+__all__ = ["EmbeddedServerMixin", "FaultProxy", "Link", "MemoryReactor", "ServerProcess", "World"]
 
 if TYPE_CHECKING:
     from txmirror.testing.network import Link
+    from txmirror.testing.process import ServerProcess
     from txmirror.testing.proxy import FaultProxy
     from txmirror.testing.reactor import MemoryReactor
+    from txmirror.testing.trial import EmbeddedServerMixin
     from txmirror.testing.world import World
 else:
-    _MODULES = {"FaultProxy": "proxy", "Link": "network", "MemoryReactor": "reactor", "World": "world"}
+    _MODULES = {
+        "EmbeddedServerMixin": "trial",
+        "FaultProxy": "proxy",
+        "Link": "network",
+        "MemoryReactor": "reactor",
+        "ServerProcess": "process",
+        "World": "world",
+    }
 
     # Only when they are asked for: every run of pytest imports this package, to find the plugin in it.
     def __getattr__(name: str) -> object:

@@ -1,0 +1,92 @@
+"""The server in a process of its own, and the fixtures for pytest, in a run of pytest of their own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from txmirror.testing import ServerProcess
+
+_TESTS = '''
+import socket, sys
+import pytest
+
+def test_light():
+    """First of all: nothing was imported for the fixtures that nobody has used yet."""
+    assert "txmirror.testing.pytest_plugin" in sys.modules
+    assert "twisted" not in sys.modules
+
+def test_world(zookeeper_world):
+    client = zookeeper_world.client()
+    zookeeper_world.result(client.create("/a", b"1"))
+    assert zookeeper_world.result(client.get("/a"))[0] == b"1"
+
+def test_another_world(zookeeper_world):
+    assert zookeeper_world.result(zookeeper_world.client().get_children("/")) == ["zookeeper"]
+
+def test_left(zookeeper_world):
+    zookeeper_world.reactor.callLater(3, print)
+
+class TestSettings:
+    @pytest.fixture
+    def zookeeper_settings(self):
+        return {"version": "3.9"}
+
+    def test_server(self, zookeeper_server):
+        with socket.create_connection((zookeeper_server.host, zookeeper_server.port), 5.0) as asker:
+            asker.sendall(b"srvr")
+            assert asker.makefile().read().startswith("Zookeeper version: 3.9")
+        TestSettings.address = (zookeeper_server.host, zookeeper_server.port)
+
+    def test_ended(self):
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(TestSettings.address)
+'''
+
+
+class ServerProcessTests(SynchronousTestCase):
+    def test_life(self) -> None:
+        """It listens where it says, has an exit status of 0 when it is stopped, and may be stopped again."""
+        with ServerProcess(tick_time=1.5, ttl_nodes=True) as server:
+            self.assertEqual(server.connection_string, f"{server.host}:{server.port}")
+            with socket.create_connection((server.host, server.port), 5.0) as asker:
+                asker.sendall(b"conf")
+                self.assertIn("tickTime=1500\n", asker.makefile().read())
+            self.assertIn("in-memory", server.output)
+            self.assertEqual(server.stop(), 0)
+        self.assertEqual(server.stop(), 0)
+        self.assertIn("Stopped.", server.output)
+        self.assertRaises(ConnectionRefusedError, socket.create_connection, (server.host, server.port))
+
+    def test_does_not_start(self) -> None:
+        """A server that does not start is an error that shows what it said, and how it ended."""
+        error = self.assertRaises(RuntimeError, ServerProcess, version="1.0")
+        self.assertIn("exit status 1", str(error))
+        self.assertIn("--imitate: version is '1.0': not one of ", str(error))
+
+
+class FixtureTests(SynchronousTestCase):
+    def test_fixtures(self) -> None:
+        """They are found, do what they promise, and say what is wrong."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / "test_fixtures.py").write_text(_TESTS)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--color=no", "-q", "test_fixtures.py"],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=100,
+        )
+        self.assertRegex(done.stdout.splitlines()[-1], r"^6 passed, 1 error in ", done.stdout + done.stderr)
+        self.assertIn("left in the world: a delayed call of print in 3 s", done.stdout)
+        self.assertIn("ERROR test_fixtures.py::test_left", done.stdout)
