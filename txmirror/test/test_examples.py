@@ -9,7 +9,9 @@ from __future__ import annotations
 import io
 import os
 import runpy
+import subprocess
 import sys
+import unittest
 from pathlib import Path
 from typing import Any
 from unittest import SkipTest
@@ -127,7 +129,60 @@ class ExampleTests(TestCase):
         ]
         return self.run_example("registration.py").addCallback(self.assertEqual, expected)
 
+    def test_counter(self) -> Deferred[None]:
+        """The program that the examples of tests are about does what it says."""
+        return self.run_example("counter.py").addCallback(self.assertEqual, ["the sum: 42"])
+
+    def test_in_memory(self) -> None:
+        """The tests in memory are run, all of them, and pass."""
+        folder = find_examples()
+        self.patch(sys, "path", [str(folder), *sys.path])
+        self.patch(sys, "dont_write_bytecode", True)
+        self.addCleanup(sys.modules.pop, "counter", None)
+        tests = runpy.run_path(str(folder / "test_in_memory.py"))["CounterTests"]
+        suite = unittest.defaultTestLoader.loadTestsFromTestCase(tests)
+        result = suite.run(unittest.TestResult())
+        self.assertEqual((result.testsRun, result.errors, result.failures), (6, [], []))
+
+    def run_runner(self, *command: str) -> str:
+        """Run a test runner in the folder of the examples, where it leaves nothing, and give what it says."""
+        done = subprocess.run(
+            [sys.executable, "-B", "-m", *command],
+            cwd=find_examples(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=self.timeout,
+        )
+        self.assertEqual(done.returncode, 0, done.stdout)
+        return done.stdout
+
+    def test_with_trial(self) -> None:
+        """The tests for trial pass under trial."""
+        folder = Path(self.mktemp()).absolute()
+        said = self.run_runner("twisted.trial", f"--temp-directory={folder}", "test_with_trial")
+        self.assertIn("PASSED (successes=1)", said)
+
+    def test_with_pytest(self) -> None:
+        """The tests for pytest pass under pytest, which finds the fixtures by itself."""
+        said = self.run_runner(
+            *(
+                "pytest",
+                "-q",
+                "--color=no",
+                "-p",
+                "no:cacheprovider",
+                "-p",
+                "no:hypothesispytest",
+                "test_with_pytest.py",
+            )
+        )
+        self.assertRegex(said, r"(?m)^2 passed in ")
+
     def test_all(self) -> None:
         """No example is without its test."""
         for path in find_examples().glob("*.py"):
-            self.assertTrue(hasattr(self, f"test_{path.stem}"), f"{path.name} is not tested")
+            name = path.stem.removeprefix("test_")
+            self.assertTrue(hasattr(self, f"test_{name}"), f"{path.name} is not tested")

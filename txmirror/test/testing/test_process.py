@@ -78,7 +78,11 @@ class FixtureTests(SynchronousTestCase):
         (folder / "test_fixtures.py").write_text(_TESTS)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--color=no", "-q", "test_fixtures.py"],
+            # Hypothesis's own plugin takes longer than all the rest.
+            [
+                *(sys.executable, "-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider"),
+                *("-p", "no:hypothesispytest"),
+            ],
             cwd=folder,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -1,0 +1,38 @@
+"""A program to be tested: a number in ZooKeeper, to which many programs add at once."""
+
+import sys
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+
+from txmirror.client import ZooKeeperClient
+from txmirror.errors import BadVersionException
+
+
+class Counter:
+    def __init__(self, client, path):
+        self.client = client
+        self.path = path
+
+    async def add(self, number):
+        """Add to what is there, and give the sum."""
+        while True:
+            data, stat = await self.client.get(self.path)
+            total = int(data) + number
+            try:
+                await self.client.set(self.path, str(total).encode(), stat.version)
+            except BadVersionException:
+                continue  # somebody was quicker
+            return total
+
+
+async def main(reactor, servers="localhost:2181"):
+    client = ZooKeeperClient(servers, reactor=reactor)
+    await client.connect()
+    await client.create("/counter", b"40")
+    print("the sum:", await Counter(client, "/counter").add(2))
+    await client.close()
+
+
+if __name__ == "__main__":
+    react(lambda reactor, *arguments: Deferred.fromCoroutine(main(reactor, *arguments)), sys.argv[1:])
