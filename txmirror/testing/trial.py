@@ -17,7 +17,7 @@ else:
     _TestCase = object
 
 #: In seconds. On loopback an answer takes none; and the server's end is the session's, too.
-_CLOSE_TIME = 0.5
+_CLOSE_TIME = 0.2
 
 
 class EmbeddedServerMixin(_TestCase):
@@ -53,8 +53,8 @@ class EmbeddedServerMixin(_TestCase):
         """Make a client, which is closed when the test is over.
 
         :param servers: what it connects to, as for :class:`txmirror.client.ZooKeeperClient`; None is the test's server.
-        :param options: the client's others. Without ``limits`` of its own it may take half a second to close where the
-            server is away, and not five.
+        :param options: the client's others. Without ``limits`` of its own it may take a fifth of a second to close where
+            the server is away, and not five seconds.
         :returns: fires with the client once it has its session. Fails where the servers refuse it.
         """
         options.setdefault("limits", Limits(close_time=_CLOSE_TIME))
