@@ -23,7 +23,8 @@ _CLOSE_TIME = 0.2
 class EmbeddedServerMixin(_TestCase):
     """Gives each test of a ``twisted.trial.unittest.TestCase`` a fresh ZooKeeper server on 127.0.0.1.
 
-    It stands before the test case, and a ``setUp`` of the test's own calls this one::
+    It stands before the test case, and a ``setUp`` of the test's own calls this one, or stands behind it and finds the server
+    there::
 
         class ProgramTests(EmbeddedServerMixin, TestCase):
             async def test_program(self):
@@ -38,14 +39,14 @@ class EmbeddedServerMixin(_TestCase):
 
     zookeeper_settings: ClassVar[Mapping[str, Any]] = {}
 
-    def setUp(self) -> None:
+    def setUp(self) -> Any:
         from twisted.internet import reactor
 
-        super().setUp()
         self.zookeeper = EmbeddedServer(reactor, **self.zookeeper_settings)
         self.zookeeper.listen()
         # Last in, first out: by then the clients are closed.
         self.addCleanup(self.zookeeper.stop)
+        return super().setUp()
 
     def zookeeper_client(
         self, servers: str | Sequence[str | tuple[str, int]] | None = None, **options: Any
