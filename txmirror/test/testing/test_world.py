@@ -184,6 +184,14 @@ class ClosingTests(SynchronousTestCase):
         world.close()
         self.assertEqual(world.reactor.getDelayedCalls(), [])
 
+    def test_stalled(self) -> None:
+        """Connections that are stalled go on first, so that to close them takes no time, and ends sessions as it should."""
+        world = World()
+        client = world.client()
+        world.reactor.links[0].stall()
+        world.close()
+        self.assertEqual((client.session_id, world.reactor.seconds()), (0, 0.0))
+
     def test_delayed_call(self) -> None:
         """A delayed call that is left is named, with its time."""
 
