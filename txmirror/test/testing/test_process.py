@@ -58,9 +58,14 @@ class ServerProcessTests(SynchronousTestCase):
 
     def test_does_not_start(self) -> None:
         """A server that does not start is an error that shows what it said, and how it ended."""
-        error = self.assertRaises(RuntimeError, ServerProcess, version="1.0")
-        self.assertIn("exit status 1", str(error))
-        self.assertIn("--imitate: version is '1.0': not one of ", str(error))
+        program = Path(self.mktemp()).absolute()
+        program.write_text("#!/bin/sh\necho not today\nexec false\n")
+        program.chmod(0o700)
+        self.patch(sys, "executable", str(program))
+        error = self.assertRaises(RuntimeError, ServerProcess, version="3.9")
+        self.assertIn("exit status 1, ", str(error))
+        self.assertIn("'--imitate=3.9'", str(error))
+        self.assertTrue(str(error).endswith("\nnot today\n"), str(error))
 
 
 class FixtureTests(SynchronousTestCase):
