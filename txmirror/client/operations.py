@@ -26,6 +26,7 @@ OPERATIONS: dict[str, Operation] = {
     "transaction": Operation.MULTI,
     "get_many": Operation.MULTI_READ,
     "get_children_many": Operation.MULTI_READ,
+    "read_many": Operation.MULTI_READ,
     "read_data": Operation.GET_DATA,
     "read_children": Operation.GET_CHILDREN2,
     "read_existence": Operation.EXISTS,

@@ -737,6 +737,19 @@ class AbilityContract(AbilityCase):
         """Batches of none and of a thousand are answered; they leave no watches."""
         self.assertEqual((await self.client.get_many([]), await self.client.get_children_many([])), ([], []))
         await self.client.create(f"{self.root}/a", b"x")
+        self.assertEqual((await self.client.read_many([])), (0, [], []))
+        reply = await self.client.read_many(
+            [f"{self.root}/a", f"{self.root}/missing"], [self.root, f"{self.root}/missing"]
+        )
+        (data, stat), no_data = reply.data
+        names, no_names = reply.children
+        self.assertEqual((data, stat), await self.client.get(f"{self.root}/a"))
+        self.assertEqual(sorted(names), sorted(await self.client.get_children(self.root)))
+        self.assertIsInstance(no_data, NoNodeException)
+        self.assertIsInstance(no_names, NoNodeException)
+        self.assertEqual({no_data.zxid, no_names.zxid}, {reply.zxid})
+        self.assertGreaterEqual(reply.zxid, stat.mzxid)
+
         results = await self.within(self.client.get_many([f"{self.root}/a", self.root] * 500))
         self.assertEqual([data for data, _ in results], [b"x", b""] * 500)
         await self.client.set(f"{self.root}/a", b"y")

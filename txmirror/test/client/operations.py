@@ -12,6 +12,7 @@ from txmirror.client import ZooKeeperClient
 from txmirror.test.client.peer import STAT, Encodable, ignore
 from txmirror.types import (
     OPEN_ACL,
+    BatchReply,
     ChildrenReply,
     CreateReply,
     DataReply,
@@ -112,6 +113,11 @@ OPERATIONS: dict[str, Asked] = {
     ),
     "reconfig": Asked(lambda client: client.reconfig(leaving=[2]), _CONFIG, (EnsembleConfig(16, {1: "h:1:2"}), STAT)),
     "transaction": Asked(_commit, MultiResponse([PathResponse("/a"), DoneResult(Operation.DELETE)]), ["/a", None]),
+    "read_many": Asked(
+        lambda client: client.read_many(["/a"], ["/a"]),
+        MultiResponse([_DATA, GetChildrenResponse(["x", "y"])]),
+        BatchReply(ZXID, [(b"data", STAT)], [["x", "y"]]),
+    ),
     "get_many": Asked(lambda client: client.get_many(["/a"]), MultiResponse([_DATA]), [(b"data", STAT)]),
     "get_children_many": Asked(
         lambda client: client.get_children_many(["/a"]), MultiResponse([GetChildrenResponse(["x"])]), [["x"]]
