@@ -30,6 +30,9 @@ class Audience(Generic[_T]):
         """Call nothing with this key any more; silent if there is nothing."""
         self._functions.pop(key, None)
 
+    def __bool__(self) -> bool:
+        return bool(self._functions)
+
     def tell(self, news: _T) -> None:
         """Call everybody. What is told while that goes on is told to all after it."""
         self._waiting.append(news)

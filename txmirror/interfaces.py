@@ -5,7 +5,7 @@ What a provider may lack stands in an interface of its own, so that callers ask 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
@@ -228,11 +228,13 @@ class IWatchFeed(Interface):
 
     session: SessionEvent = Attribute("The latest step of the session.")
 
-    def add_listener(listener: Listener) -> None:
+    def add_listener(listener: Listener, needs: Callable[[str], bool] | None = None) -> None:
         """Call ``listener`` with everything that the feed carries from now on.
 
         It is called in the reactor's thread, with everything consistent, and may call anything. One that raises is logged,
         and goes on being called.
+
+        :param needs: tells whether the listener relies on the feed's watches on a path: then :meth:`let_go` leaves them.
         """
 
     def remove_listener(listener: Listener) -> None:
@@ -295,6 +297,26 @@ class IWatchFeed(Interface):
 
         :returns: fires when they are gone. Fails with :exc:`~txmirror.errors.NoWatcherException`, or with
             :exc:`~txmirror.errors.UnimplementedException` by servers before 3.5.
+        """
+
+    def let_go(path: str) -> Deferred[None]:
+        """Take all of this session's watches from a path, at the server too, unless somebody needs them.
+
+        That is a listener of the feed that says so, whoever waits for one of them, and who listens to a lasting one.
+
+        :returns: fires when they are gone, or are left. Fails as :meth:`remove_watches`.
+        """
+
+
+class IChroot(Interface):
+    """A client that can be had once more, as it looks from a node further down."""
+
+    def chroot(path: str) -> IZooKeeperClient:
+        """Give a client all of whose paths are below a node, which need not exist.
+
+        It is in the same session: what is done to that by one of them is done to both. It provides all that this one does.
+
+        :raises ValueError: ``path`` is no znode path.
         """
 
 

@@ -96,6 +96,12 @@ class Asker:
         """Take the chroot off an event's path."""
         return event._replace(path=self.below(event.path))
 
+    def judge_below(self, judge: Callable[[str], bool]) -> Callable[[str], bool]:
+        """Give what judges a path as ``judge`` does, without the chroot; what is elsewhere is no matter of its."""
+        if not self.chroot:
+            return judge
+        return lambda path: self.is_below(path) and judge(self.below(path))
+
     def listener_below(self, listener: Listener) -> Listener:
         """Give a listener that takes the chroot off what it hands on; what happens elsewhere it keeps to itself."""
         if not self.chroot:

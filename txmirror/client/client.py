@@ -25,6 +25,7 @@ from txmirror.client.tls import TLS
 from txmirror.client.transactions import BatchedReads, Transaction
 from txmirror.interfaces import (
     IBatchedReads,
+    IChroot,
     IHolding,
     IMetrics,
     IServerAbilities,
@@ -39,7 +40,7 @@ from txmirror.types import SessionTicket
 _LONGEST_TIMEOUT = (2**31 - 1) / 1000
 
 
-@implementer(IZooKeeperClient, ISessionHolder, IServerAbilities, ITransactions, IBatchedReads, IHolding)
+@implementer(IZooKeeperClient, ISessionHolder, IChroot, IServerAbilities, ITransactions, IBatchedReads, IHolding)
 class ZooKeeperClient(NodeOperations, Feed, Queries, BatchedReads):
     """A ZooKeeper client in pure Twisted: it connects, stays connected, and begins anew when its session has ended.
 
@@ -102,15 +103,30 @@ class ZooKeeperClient(NodeOperations, Feed, Queries, BatchedReads):
             sasl=sasl,
             metrics=None if metrics is None else GuardedMetrics(metrics),
         )
-        asker = Asker(self._sessions, parsed.chroot)
+        self._random = random
+        self._look_from(parsed.chroot)
+
+    def _look_from(self, chroot: str) -> None:
+        asker = Asker(self._sessions, chroot)
         one_shots = OneShots(asker)
-        NodeOperations.__init__(self, asker, one_shots, random)
+        NodeOperations.__init__(self, asker, one_shots, self._random)
         Feed.__init__(self, asker, one_shots)
         Queries.__init__(self, asker, one_shots)
         BatchedReads.__init__(self, asker)
 
     def __repr__(self) -> str:
         return f"<ZooKeeperClient {self.connect_string} {self.session.state.value}>"
+
+    def chroot(self, path: str) -> ZooKeeperClient:
+        """See :meth:`~txmirror.interfaces.IChroot.chroot`."""
+        full = self._asker.valid(path)
+        below = ZooKeeperClient.__new__(type(self))
+        below._sessions = self._sessions
+        below._random = self._random
+        servers = self.connect_string[: len(self.connect_string) - len(self._asker.chroot)]
+        below.connect_string = servers + full if full != "/" else servers
+        below._look_from("" if full == "/" else full)
+        return below
 
     @property
     def session_id(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -65,11 +65,11 @@ class Feed:
         """The latest step of the session."""
         return self._sessions.session
 
-    def add_listener(self, listener: Listener) -> None:
+    def add_listener(self, listener: Listener, needs: Callable[[str], bool] | None = None) -> None:
         """See :meth:`~txmirror.interfaces.IWatchFeed.add_listener`."""
         if listener not in self._listeners:
             self._listeners[listener] = below = self._asker.listener_below(listener)
-            self._sessions.herald.add(below)
+            self._sessions.herald.add(below, None if needs is None else self._asker.judge_below(needs))
 
     def remove_listener(self, listener: Listener) -> None:
         """See :meth:`~txmirror.interfaces.IWatchFeed.remove_listener`."""
@@ -150,6 +150,13 @@ class Feed:
 
         return self._asker.ask(RemoveWatchesRequest(full, kind), path, decode_nothing, on_reply=answered)
 
+    def let_go(self, path: str) -> Deferred[None]:
+        """See :meth:`~txmirror.interfaces.IWatchFeed.let_go`."""
+        full = self._asker.valid(path)
+        if self._sessions.herald.needed(full) or self._sessions.watches.waited_for(full):
+            return succeed(None)
+        return self.remove_watches(path, WatchKind.ANY)
+
     def add_watch(self, path: str, listener: Listener | None = None, *, recursive: bool = False) -> Deferred[None]:
         """See :meth:`~txmirror.interfaces.IPersistentWatches.add_watch`."""
         if listener is not None and not callable(listener):
@@ -159,6 +166,8 @@ class Feed:
         recursive = bool(recursive)
         lasting = self._sessions.watches.lasting
         watch = lasting.ask(full, recursive)
+        expecting = listener is not None
+        watch.expected += expecting
 
         def answered(err: int, zxid: int) -> None:
             watch.standing = watch.standing or not err
@@ -169,6 +178,7 @@ class Feed:
                 watch.audience.add(listener, self._asker.listener_below(listener))
 
         def done(result: _T) -> _T:
+            watch.expected -= expecting
             if call.xid and isinstance(result, Failure) and isinstance(result.value, CancelledError):
                 watch.abandoned += 1
             else:

@@ -17,6 +17,7 @@ class LastingWatch:
     :param path: the node that it was set on.
     :param recursive: whether it takes in everything below.
     :ivar asked: how many requests for it are unanswered.
+    :ivar expected: how many of those have a listener.
     :ivar abandoned: how many of those were sent, and are not waited for any more.
     :ivar standing: whether the server has it, or had it when the connection went.
     :ivar audience: who is told.
@@ -28,6 +29,7 @@ class LastingWatch:
         self.path = path
         self.recursive = recursive
         self.asked = 0
+        self.expected = 0
         self.abandoned = 0
         self.standing = False
         self.forget_audience()
@@ -99,6 +101,11 @@ class LastingWatches:
             if path in those:
                 some.ask(path, watch.recursive).standing = True
         return some
+
+    def heard(self, path: str) -> bool:
+        """Tell whether somebody besides the feed is told of the watch on a path, or has asked for one."""
+        watch = self._watches.get(path)
+        return watch is not None and (watch.expected > 0 or bool(watch.audience))
 
     def takes_in_children(self, path: str) -> bool:
         """Tell whether there is a watch for the whole subtree on this very path."""

@@ -6,6 +6,8 @@ the feed, then those whose watch lasts.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.logger import Logger
 
 from txmirror.audience import Audience
@@ -26,19 +28,30 @@ class Herald:
 
     def __init__(self, metrics: IMetrics | None) -> None:
         self._metrics = metrics
+        self._needs: dict[Listener, Callable[[str], bool]] = {}
         self._listeners: Audience[News] = Audience(
             lambda listener, news: self._log.failure(
                 "The listener {listener} failed on {news}.", listener=listener, news=news
             )
         )
 
-    def add(self, listener: Listener) -> None:
-        """Tell ``listener`` every step and event from now on."""
+    def add(self, listener: Listener, needs: Callable[[str], bool] | None = None) -> None:
+        """Tell ``listener`` every step and event from now on.
+
+        :param needs: tells whether it relies on watches on a path, with the chroot.
+        """
         self._listeners.add(listener, listener)
+        if needs is not None:
+            self._needs[listener] = needs
 
     def remove(self, listener: Listener) -> None:
         """Tell ``listener`` nothing more."""
         self._listeners.remove(listener)
+        self._needs.pop(listener, None)
+
+    def needed(self, path: str) -> bool:
+        """Tell whether a listener relies on watches on a path."""
+        return any(needs(path) for needs in self._needs.values())
 
     def step(self, step: SessionEvent, watches: SessionWatches) -> None:
         """Tell a step of the session that these watches are, or were, in."""

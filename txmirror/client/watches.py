@@ -93,9 +93,13 @@ class WatchSet:
             if waiter in waiters:
                 waiters.remove(waiter)
 
+    def tables(self) -> tuple[dict[str, _Waiters], ...]:
+        """Give the tables of all kinds."""
+        return self.data, self.exist, self.child
+
     def waiters(self) -> _Waiters:
         """Give everybody who waits."""
-        return [waiter for table in (self.data, self.exist, self.child) for each in table.values() for waiter in each]
+        return [waiter for table in self.tables() for each in table.values() for waiter in each]
 
     def paths(self) -> set[str]:
         """Give all paths."""
@@ -217,6 +221,11 @@ class SessionWatches:
     def refuse(self, error: BaseException) -> None:
         """Note that a watch of the feed's was lost: whoever follows it learns that from the next ``set_watches``."""
         self._refused = error
+
+    def waited_for(self, path: str) -> bool:
+        """Tell whether anybody waits for a watch on a path, or listens to a lasting one."""
+        tables = [table for watches in (self.standing, *self._arming.values()) for table in watches.tables()]
+        return any(table.get(path) for table in tables) or self.lasting.heard(path)
 
     def forget(self, path: str, waiter: Deferred[WatchedEvent]) -> None:
         """Let somebody go who no longer waits for a watch on ``path``. The watch stays, or comes to stand."""

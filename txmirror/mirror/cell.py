@@ -126,6 +126,10 @@ class Cell(Generic[_T]):
         self._identity = None
         self.mark()
 
+    def leave(self) -> None:
+        """Be no longer among what has to be read."""
+        self._unsettled.discard(self)
+
     def release(self) -> None:
         """Let everybody who waits to read have what is known, or the problem, if there is either."""
         if self.known or self.problem is not None:
@@ -165,6 +169,16 @@ class Cell(Generic[_T]):
     def to_settle(self) -> Deferred[None]:
         """Wait until everything that has happened so far is shown, or cannot be."""
         return self._waiter(self._settlers)
+
+    @property
+    def awaited(self) -> bool:
+        """Whether anybody waits for it."""
+        return bool(self._readers or self._settlers)
+
+    @property
+    def watchers(self) -> bool:
+        """Whether anybody watches it."""
+        return bool(self._watchers)
 
     def watch(self, key: Hashable, function: Callable[..., object]) -> None:
         """Call ``function`` with each change; in place of the former one with this key, if there was one."""

@@ -23,11 +23,14 @@ from txmirror.errors import (
     NotEmptyException,
     SessionExpiredException,
 )
-from txmirror.interfaces import IServerAbilities, IWatchFeed, IZooKeeperClient
+from txmirror.interfaces import IChroot, IServerAbilities, IWatchFeed, IZooKeeperClient
 from txmirror.mirror.cell import Cell
+from txmirror.mirror.json_node import JsonNode, encode
+from txmirror.mirror.lingering import Lingering
 from txmirror.mirror.node import Node
 from txmirror.mirror.removing import Removals
 from txmirror.mirror.state import MirrorState
+from txmirror.mirror.subject import Subject
 from txmirror.mirror.tree import Tree
 from txmirror.types import SessionEvent, SessionState, WatchedEvent
 
@@ -42,8 +45,10 @@ class Mirror(Service):
     :param session_timeout: as for :class:`txmirror.client.ZooKeeperClient`, in seconds.
     :param client: a provider of :class:`~txmirror.interfaces.IZooKeeperClient` and :class:`~txmirror.interfaces.IWatchFeed` to use in place of one of its own; then
         the two parameters before it are not used, and :meth:`close` leaves the client open.
+    :param linger: how long a node stays that nobody holds, watches or waits for, in seconds; up to a quarter longer. Then it
+        goes, and its watches at the server, if that can take them away (since 3.5).
     :param reactor: the reactor; the global one if None.
-    :raises ValueError: an address is malformed; the message quotes it.
+    :raises ValueError: an address is malformed, or ``linger`` is no time; the message quotes it.
     """
 
     _log = Logger()
@@ -54,8 +59,11 @@ class Mirror(Service):
         *,
         session_timeout: float = 10.0,
         client: IZooKeeperClient | None = None,
+        linger: float = 60.0,
         reactor: IReactorTime | None = None,
     ) -> None:
+        if not 0 < linger < float("inf"):
+            raise ValueError(f"linger is {linger!r}: not a positive number of seconds")
         if reactor is None:
             from twisted.internet import reactor as global_reactor
 
@@ -66,9 +74,14 @@ class Mirror(Service):
         self.clock = reactor
         self.client: IZooKeeperClient = client
         self.feed: IWatchFeed = IWatchFeed(client)
-        self._nodes: dict[str, Node] = {}
+        self._subjects: dict[str, Subject] = {}
         self._trees: dict[Tree, None] = {}
-        self._removals = Removals(self.feed.remove_watches, self._needs_watches, self._can_remove_watches)
+        self._removals = Removals(self.feed.let_go, self._can_remove_watches)
+        self._linger = linger
+        self._lingering = Lingering(reactor, linger, self._lingered)
+        self._family: list[Mirror] = [self]
+        self._views: dict[str, Mirror] = {}
+        self._close_waiters: list[Deferred[None]] = []
         self._unsettled: set[Cell[Any]] = set()
         self._state_watchers: Audience[MirrorState] = Audience(
             lambda key, _: self._log.failure("The state watcher {key} failed.", key=key)
@@ -80,7 +93,7 @@ class Mirror(Service):
         self._started = False
         self._closed: Deferred[None] | None = None
         self.disconnected_since: float | None = reactor.seconds()
-        self.feed.add_listener(self._happened)
+        self.feed.add_listener(self._happened, self._needs_watches)
         if self._session.state is SessionState.CONNECTED:
             self._connected(self._session)
 
@@ -119,6 +132,8 @@ class Mirror(Service):
         if self._closed is None:
             closed: Deferred[None] = Deferred()
             self._closed = closed
+            for view in self._views.values():
+                view.close()
             ended = self.client.close() if self._owns_client else succeed(None)
             ended.addBoth(self._close_nodes)
         closed, waiter = self._closed, Deferred[None]()
@@ -138,15 +153,83 @@ class Mirror(Service):
         :raises ValueError: it is no znode path; the message quotes it.
         """
         path = paths.normalise(path)
-        node = self._nodes.get(path)
+        subject = self._subjects.get(path)
+        if subject is None:
+            subject = self._subjects[path] = Subject(self, path, self._unsettled)
+        node = subject.node
         if node is None:
-            node = self._nodes[path] = Node(self, path, self._unsettled)
+            node = Node(self, subject)
+            subject.hold(node, self._lingering.note)
             if self._closed is not None:
-                node.close()
+                subject.close()
             else:
                 self._start()
-                node.refresh()
+                self._lingering.start()
+                subject.refresh()
         return node
+
+    def get_json(self, path: str) -> JsonNode:
+        """Give the node at a path as one whose data is JSON; otherwise as :meth:`get`."""
+        return JsonNode(self.get(path))
+
+    def create(self, path: str, value: bytes = b"", flags: int = 0) -> Deferred[Node]:
+        """Create a node, as :meth:`Node.create <txmirror.mirror.Node.create>`.
+
+        :param flags: a sum of 1 for an ephemeral node and 2 for one in a sequence.
+        :raises ValueError: it is another number, or ``path`` is no znode path.
+        """
+        return self._create(self.get(path), value, flags, makepath=False)
+
+    def create_r(self, path: str, value: bytes = b"", flags: int = 0) -> Deferred[Node]:
+        """Create a node, and those above it that are missing; otherwise as :meth:`create`."""
+        return self._create(self.get(path), value, flags, makepath=True)
+
+    def create_json(self, path: str, value: Any, flags: int = 0) -> Deferred[JsonNode]:
+        """Create a node whose data is JSON; otherwise as :meth:`create`.
+
+        :raises TypeError, ValueError: JSON cannot say it.
+        """
+        return self._create(self.get(path), encode(path, value), flags, makepath=False).addCallback(JsonNode)
+
+    def create_r_json(self, path: str, value: Any, flags: int = 0) -> Deferred[JsonNode]:
+        """Create a node whose data is JSON, and those above it that are missing; otherwise as :meth:`create_json`."""
+        return self._create(self.get(path), encode(path, value), flags, makepath=True).addCallback(JsonNode)
+
+    def ensure_exists(self, path: str) -> Deferred[Node]:
+        """Create a node, persistent and empty, and those above it, as far as they are missing.
+
+        :returns: fires with the node, which exists by then. Fails as :meth:`Node.create <txmirror.mirror.Node.create>` does,
+            but not because it exists.
+        """
+        node = self.get(path)
+
+        def existed(failure: Failure) -> Node:
+            failure.trap(NodeExistsException)
+            return node
+
+        return node.create(makepath=True).addErrback(existed)
+
+    def chroot(self, path: str) -> Mirror:
+        """Give a mirror of what is at a node and below, as it looks from there: all of its paths are relative to that node, which
+        need not exist.
+
+        It is in the same session, and is closed with this mirror, or before. It is the same object each time, until it is
+        closed.
+
+        :param path: as for :meth:`get`.
+        :raises ValueError: it is no znode path; the message quotes it.
+        """
+        path = paths.normalise(path)
+        view = self._views.get(path)
+        if view is not None and view._closed is None:
+            return view
+        client = IChroot(self.client).chroot(path)
+        view = self._views[path] = Mirror(client=client, linger=self._linger, reactor=self.clock)
+        view._family = self._family
+        self._family.append(view)
+        if self._closed is not None:
+            view.close()
+        return view
 
     def tree(self, path: str, *, depth: int | None = None, keep: Callable[[str], bool] | None = None) -> Tree:
         """Follow a node and all that is below it, whether or not it exists and whether or not ZooKeeper can be reached.
@@ -190,10 +273,8 @@ class Mirror(Service):
         """
 
         def taken(_: None) -> None:
-            for node in list(self._nodes.values()):
-                node.try_again()
-            for tree in list(self._trees):
-                tree.try_again()
+            for mirror in list(self._family):
+                mirror.try_again()
 
         return self.client.add_auth(scheme, credentials).addCallback(taken)
 
@@ -221,8 +302,23 @@ class Mirror(Service):
 
     def parent_shows(self, path: str) -> Deferred[None]:
         """Wait until the parent of a node that was written shows it, if there is an object for it."""
-        parent = self._nodes.get(paths.parent_of(path) or "")
+        parent = self._subjects.get(paths.parent_of(path) or "")
         return succeed(None) if parent is None else parent.children_shown()
+
+    def try_again(self) -> None:
+        """Read also what could not be read the last time."""
+        for subject in list(self._subjects.values()):
+            subject.try_again()
+        for tree in list(self._trees):
+            tree.try_again()
+
+    def when_closed(self) -> Deferred[None]:
+        """Wait until the mirror is closed. Cancelling ends the wait."""
+        if self._closed is not None:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred(self._close_waiters.remove)
+        self._close_waiters.append(waiter)
+        return waiter
 
     def tree_closed(self, tree: Tree) -> None:
         """Tell a tree nothing more."""
@@ -233,8 +329,23 @@ class Mirror(Service):
         """Take the watches on a path away at the server, unless somebody else needs them."""
         self._removals.add(path)
 
+    def _create(self, node: Node, value: bytes, flags: int, *, makepath: bool) -> Deferred[Node]:
+        if flags not in (0, 1, 2, 3):
+            raise ValueError(f"the flags of a new node are a sum of 1 (ephemeral) and 2 (sequence), not {flags!r}")
+        return node.create(value, ephemeral=bool(flags & 1), sequence=bool(flags & 2), makepath=makepath)
+
+    def _lingered(self, path: str) -> None:
+        subject = self._subjects.get(path)
+        if subject is not None and not subject.needed:
+            del self._subjects[path]
+            subject.drop()
+            self.let_go(path)
+            self.check_settled()
+            if not self._subjects:
+                self._lingering.stop()
+
     def _needs_watches(self, path: str) -> bool:
-        return path in self._nodes or any(tree.covers(path) for tree in self._trees)
+        return path in self._subjects or any(tree.covers(path) for tree in self._trees)
 
     def _can_remove_watches(self) -> bool | None:
         abilities: IServerAbilities | None = IServerAbilities(self.client, None)
@@ -283,9 +394,9 @@ class Mirror(Service):
 
     def _happened(self, event: SessionEvent | WatchedEvent) -> None:
         if isinstance(event, WatchedEvent):
-            node = self._nodes.get(event.path)
-            if node is not None:
-                node.happened(event.type)
+            subject = self._subjects.get(event.path)
+            if subject is not None:
+                subject.happened(event.type)
             for tree in list(self._trees):
                 if tree.covers(event.path):
                     tree.happened(event)
@@ -304,20 +415,20 @@ class Mirror(Service):
         self._recovered = False
         if event.history != before.history:
             self._restore_zxid = None
-            for node in list(self._nodes.values()):
-                node.history_changed()
+            for subject in list(self._subjects.values()):
+                subject.history_changed()
         elif event.epoch != before.epoch and before.epoch:
             # Watches of an older session that could not be brought over yet are still to be brought over from there.
             if self._restore_zxid is None:
                 self._restore_zxid = event.zxid
-            for node in self._nodes.values():
-                node.session_changed()
+            for subject in self._subjects.values():
+                subject.session_changed()
             self._removals.forget()
         self._enter(MirrorState.CONNECTED)
         if self._session is event and self.is_connected():
             self._bring_over(event)
-            for node in list(self._nodes.values()):
-                node.try_again()
+            for subject in list(self._subjects.values()):
+                subject.try_again()
             for tree in list(self._trees):
                 tree.connected(event)
             self._removals.start()
@@ -328,12 +439,12 @@ class Mirror(Service):
         The answer is awaited even if there are none: then everything that the server owed has come.
         """
         groups: tuple[list[str], list[str], list[str]] = ([], [], [])
-        lacking: list[Node] = []
+        lacking: list[Subject] = []
         if self._restore_zxid is not None:
-            for path, node in self._nodes.items():
-                needs = node.unarmed()
+            for path, subject in self._subjects.items():
+                needs = subject.unarmed()
                 if any(needs):
-                    lacking.append(node)
+                    lacking.append(subject)
                     for needed, group in zip(needs, groups, strict=True):
                         if needed:
                             group.append(path)
@@ -342,10 +453,10 @@ class Mirror(Service):
         brought.addCallbacks(lambda _: self._brought_over(lacking), self._not_brought_over)
         brought.addErrback(lambda failure: self._log.failure("Recovery failed.", failure=failure))
 
-    def _brought_over(self, lacking: list[Node]) -> None:
+    def _brought_over(self, lacking: list[Subject]) -> None:
         self._restore_zxid = None
-        for node in lacking:
-            node.arm()
+        for subject in lacking:
+            subject.arm()
         self._recovered = True
         self.check_settled()
 
@@ -354,16 +465,16 @@ class Mirror(Service):
             return
         self._log.info("Watches cannot be set again ({reason}): everything is read again.", reason=str(failure.value))
         self._restore_zxid = None
-        for node in list(self._nodes.values()):
-            node.disarm()
+        for subject in list(self._subjects.values()):
+            subject.disarm()
         self._recovered = True
         self.check_settled()
 
     def _disconnected(self) -> None:
         if self.disconnected_since is None:
             self.disconnected_since = self.clock.seconds()
-            for node in list(self._nodes.values()):
-                node.disconnected()
+            for subject in list(self._subjects.values()):
+                subject.disconnected()
             for tree in list(self._trees):
                 tree.disconnected()
             self._removals.stop()
@@ -376,10 +487,16 @@ class Mirror(Service):
     def _close_nodes(self, _: object) -> None:
         self.feed.remove_listener(self._happened)
         self._disconnected()
-        for node in list(self._nodes.values()):
-            node.close()
+        for subject in list(self._subjects.values()):
+            subject.close()
         for tree in list(self._trees):
             tree.end()
+        self._lingering.stop()
+        self._family.remove(self)
         self._enter(MirrorState.CLOSED)
+        waiting, self._close_waiters = self._close_waiters, []
+        for waiter in waiting:
+            if not waiter.called:
+                waiter.callback(None)
         assert self._closed is not None
         self._closed.callback(None)

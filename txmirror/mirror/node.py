@@ -1,39 +1,24 @@
-"""One znode, mirrored: read from memory, kept true by the server's watches."""
+"""One znode, as programs have it: read from memory, written at the servers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import Deferred, succeed
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from txmirror import paths
-from txmirror.errors import (
-    ClosingException,
-    ConnectionLossException,
-    NoNodeException,
-    NotEmptyException,
-    OperationTimeoutException,
-    SessionExpiredException,
-    ZooKeeperException,
-)
+from txmirror.errors import NoNodeException, NotEmptyException
+from txmirror.interfaces import ICreateModes
 from txmirror.mirror.cell import Cell
-from txmirror.mirror.state import Existence, NodeState
-from txmirror.timers import Timer
-from txmirror.types import ACL, OPEN_ACL, ChildrenReply, DataReply, EventType, StatReply, ZnodeStat
+from txmirror.mirror.state import NodeState
+from txmirror.mirror.stream import Values
+from txmirror.mirror.subject import Subject
+from txmirror.types import ACL, OPEN_ACL, ZnodeStat
 from txmirror.wire import CreateFlag
 
 if TYPE_CHECKING:
     from txmirror.mirror.mirror import Mirror
-
-#: When a node that could not be read is tried again: after a second at first, after a minute at the most.
-_RETRY = backoffPolicy(initialDelay=1.0, maxDelay=60.0, factor=2.0, jitter=lambda: 0.0)
-
-#: The failures after which there is nothing to do but to wait for the next connection.
-_LOST = (ConnectionLossException, SessionExpiredException, ClosingException)
 
 _T = TypeVar("_T")
 
@@ -41,58 +26,64 @@ _T = TypeVar("_T")
 class Node:
     """A znode of a mirror, whether or not it exists and whether or not ZooKeeper can be reached.
 
-    There is one for each path and mirror: :meth:`Mirror.get` makes it.
+    There is one for each path and mirror: :meth:`Mirror.get` makes it. When nobody holds it any more, nobody watches it and
+    nothing is waited for, its mirror keeps what is known of it for a while (``linger``), and then lets that go, and the
+    watches at the server too.
 
     :ivar path: the znode's path.
     """
 
-    _log = Logger()
-
-    def __init__(self, mirror: Mirror, path: str, unsettled: set[Cell[Any]]) -> None:
-        self.path = path
+    def __init__(self, mirror: Mirror, subject: Subject) -> None:
+        self.path = subject.path
         self._mirror = mirror
-        self._feed = mirror.feed
-        self._value: Cell[tuple[bytes, ZnodeStat]] = Cell(path, _render_value, unsettled)
-        self._children: Cell[tuple[str, ...]] = Cell(path, _render_children, unsettled)
-        self._maybe_absent = False
-        self._retry = Timer(mirror.clock, self.try_again)
-        self._failures = 0
-        self._closed = False
+        self._subject = subject
 
     def __repr__(self) -> str:
-        return f"<Node {self.path!r} {self.state.existence.value}>"
+        return f"<{type(self).__name__} {self.path!r} {self.state.existence.value}>"
 
-    # What programs use.
+    # Reading.
 
     @property
     def state(self) -> NodeState:
         """What is known of the node now. It costs no round trip."""
-        stale_since = self._mirror.disconnected_since
-        if not self._value.known:
-            return NodeState(Existence.UNKNOWN, None, None, None, stale_since)
-        if self._value.value is None:
-            return NodeState(Existence.ABSENT, None, None, None, stale_since)
-        data, stat = self._value.value
-        return NodeState(Existence.PRESENT, data, stat, self._children.value, stale_since)
+        return self._subject.state
 
-    def value(self, timeout: float | None = 5.0) -> Deferred[tuple[bytes, ZnodeStat]]:
+    def value(self, timeout: float | None = 5.0, *, fresh: bool = False) -> Deferred[tuple[bytes, ZnodeStat]]:
         """Read the node's data and stat: from memory once they are known, and known not to have changed.
 
         While disconnected, what was last known is the answer.
 
         :param timeout: how long to wait for what is not known yet, in seconds; None waits without limit.
+        :param fresh: ask the servers, behind a ``sync``: then the answer shows every write, by whomever, that was done when this
+            was called. While disconnected it waits.
         :returns: fires with both. Fails with :exc:`~txmirror.errors.NoNodeException`, with
             :exc:`~txmirror.errors.OperationTimeoutException` if nothing was known in time, with the server's refusal
             (:exc:`~txmirror.errors.NoAuthException`) if it may not be read (any more), or with
-            :exc:`~txmirror.errors.ClosingException`. Cancelling ends the wait.
+            :exc:`~txmirror.errors.ClosingException`; a fresh read also as any request does. Cancelling ends the wait.
         """
-        if self._value.current and self._value.value is not None:
-            return succeed(self._value.value)
-        return Deferred.fromCoroutine(self._read(self._value, timeout))
+        cell = self._subject.values
+        if not fresh and cell.current and cell.value is not None:
+            return succeed(cell.value)
+        return Deferred.fromCoroutine(self._read(cell, timeout, fresh))
 
-    def children(self, timeout: float | None = 5.0) -> Deferred[list[str]]:
+    def children(self, timeout: float | None = 5.0, *, fresh: bool = False) -> Deferred[list[str]]:
         """Read the names of the node's children, sorted; otherwise as :meth:`value`."""
-        return Deferred.fromCoroutine(self._read_names(timeout))
+        return Deferred.fromCoroutine(self._read_names(timeout, fresh))
+
+    def exists(self, timeout: float | None = 5.0, *, fresh: bool = False) -> Deferred[ZnodeStat | None]:
+        """Read the node's stat, or None if there is no such node; otherwise as :meth:`value`."""
+        return Deferred.fromCoroutine(self._read_existence(timeout, fresh))
+
+    def values(self) -> Values:
+        """Give an object for ``async for``: over the node's value as it is, and then as it changes.
+
+        Each step gives ``(data, stat)``, or None while the node is absent. Whoever takes longer than the next change gets the
+        latest then, and what was between is left out. The first step waits until something is known. It ends when the mirror
+        is closed. Whoever leaves the loop leaves nothing behind.
+        """
+        return Values(self, self._mirror.when_closed)
+
+    # Writing.
 
     def create(
         self,
@@ -100,6 +91,9 @@ class Node:
         *,
         ephemeral: bool = False,
         sequence: bool = False,
+        container: bool = False,
+        ttl: float | None = None,
+        protect: bool = False,
         makepath: bool = False,
         acl: Sequence[ACL] | None = None,
     ) -> Deferred[Node]:
@@ -108,15 +102,24 @@ class Node:
         :param value: its data.
         :param ephemeral: it goes away with the session.
         :param sequence: the server appends ten digits to its name. After a lost connection nobody can tell whether it
-            was made.
+            was made, if it is not protected.
+        :param container: it goes away some time after its last child has gone.
+        :param ttl: it goes away when it was not changed, and had no children, for so many seconds.
+        :param protect: put a GUID into its name, so that after a lost connection it is found, and not made twice.
         :param makepath: make the nodes above it that are missing, persistent and open to everybody.
         :param acl: its access control list; open to everybody if None.
-        :returns: fires with the node that was made: this one, or that of the name with digits. Fails as
-            :meth:`~txmirror.interfaces.IZooKeeperClient.create`; where ``applied`` is None, this object shows what happened as soon as that is
-            known. Cancelling abandons the wait, not a write that was sent.
+        :returns: fires with the node that was made: this one, or that of the name with digits or a GUID. Fails as
+            :meth:`~txmirror.interfaces.IZooKeeperClient.create`; where ``applied`` is None, this object shows what happened
+            as soon as that is known. Cancelling abandons the wait, not a write that was sent.
+        :raises ValueError: these modes do not go together.
         """
-        flags = CreateFlag.of(ephemeral=ephemeral, sequence=sequence)
-        return Deferred.fromCoroutine(self._create(value, OPEN_ACL if acl is None else acl, flags, makepath))
+        return Deferred.fromCoroutine(
+            self._create(
+                self._creation(value, OPEN_ACL if acl is None else acl, ephemeral, sequence, container, ttl, protect),
+                value,
+                makepath,
+            )
+        )
 
     def set(self, value: bytes, version: int) -> Deferred[ZnodeStat]:
         """Replace the znode's data, and wait until this object shows it.
@@ -124,8 +127,9 @@ class Node:
         Writes reach ZooKeeper in the order in which they were called.
 
         :param version: the version that the znode must be at; -1 takes any.
-        :returns: fires with the new stat. Fails as :meth:`~txmirror.interfaces.IZooKeeperClient.set`; where ``applied`` is None, this object
-            shows what happened as soon as that is known. Cancelling abandons the wait, not a write that was sent.
+        :returns: fires with the new stat. Fails as :meth:`~txmirror.interfaces.IZooKeeperClient.set`; where ``applied`` is
+            None, this object shows what happened as soon as that is known. Cancelling abandons the wait, not a write that was
+            sent.
         """
         return Deferred.fromCoroutine(self._set(value, version))
 
@@ -134,10 +138,13 @@ class Node:
 
         :param version: the version that the znode must be at; -1 takes any.
         :param recursive: delete all that is below it first, whatever the versions there.
-        :returns: fires when it is gone. Fails as :meth:`~txmirror.interfaces.IZooKeeperClient.delete`; where ``applied`` is None, this object
-            shows what happened as soon as that is known. Cancelling abandons the wait, not a write that was sent.
+        :returns: fires when it is gone. Fails as :meth:`~txmirror.interfaces.IZooKeeperClient.delete`; where ``applied`` is
+            None, this object shows what happened as soon as that is known. Cancelling abandons the wait, not a write that was
+            sent.
         """
         return Deferred.fromCoroutine(self._delete(version, recursive))
+
+    # Watching.
 
     def addValueWatcher(self, key: Hashable, function: Callable[[tuple[bytes, ZnodeStat] | None], object]) -> None:
         """Call ``function`` with each new value from now on: the data and stat, or None once the node is absent.
@@ -147,272 +154,101 @@ class Node:
 
         :param key: what to remove it by; a watcher with the same key is replaced.
         """
-        self._value.watch(key, function)
+        self._watch(self._subject.values, key, function)
 
     def delValueWatcher(self, key: Hashable) -> None:
         """Call the value watcher with this key no more; silent if there is none."""
-        self._value.unwatch(key)
+        self._unwatch(self._subject.values, key)
 
     def addChildWatcher(self, key: Hashable, function: Callable[[list[str] | None], object]) -> None:
         """Call ``function`` with each new list of children, sorted, or None; otherwise as :meth:`addValueWatcher`."""
-        self._children.watch(key, function)
+        self._watch(self._subject.names, key, function)
 
     def delChildWatcher(self, key: Hashable) -> None:
         """Call the child watcher with this key no more; silent if there is none."""
-        self._children.unwatch(key)
+        self._unwatch(self._subject.names, key)
 
-    # What its mirror tells it.
+    def _watch(self, cell: Cell[_T], key: Hashable, function: Callable[..., object]) -> None:
+        cell.watch(key, function)
+        self._subject.watched()
 
-    def happened(self, kind: EventType) -> None:
-        """A watch has fired."""
-        if kind is EventType.CHILD:
-            self._children.mark()
-        else:
-            self._maybe_absent = kind is EventType.DELETED
-            self._value.mark()
-            if kind is not EventType.CHANGED:
-                self._children.mark()
-        self.refresh()
+    def _unwatch(self, cell: Cell[_T], key: Hashable) -> None:
+        cell.unwatch(key)
+        self._subject.watched()
 
-    def refresh(self) -> None:
-        """Read what has to be read, if there is a connection to do it. What could not be read waits for its time."""
-        if not self._mirror.is_connected():
-            return
-        if self._value.wanting:
-            self._value.begin()
-            if self._maybe_absent:
-                self._ask(self._value, self._feed.read_existence(self.path), self._existence_read)
-            else:
-                self._ask(self._value, self._feed.read_data(self.path), self._value_read)
-        if self._children.wanting and not self._maybe_absent:
-            self._children.begin()
-            self._ask(self._children, self._feed.read_children(self.path), self._children_read)
+    # How it is done.
 
-    def try_again(self) -> None:
-        """Read also what could not be read the last time."""
-        for cell in (self._value, self._children):
-            if cell.problem is not None or cell.postponed:
-                cell.mark()
-        self.refresh()
+    async def _read(self, cell: Cell[_T], timeout: float | None, fresh: bool) -> _T:
+        if fresh:
+            await self._subject.freshen(timeout)
+        return await self._subject.read(cell, timeout)
 
-    def disconnected(self) -> None:
-        """Let readers have what is known."""
-        self._retry.stop()
-        self._value.release()
-        self._children.release()
-
-    def session_changed(self) -> None:
-        """Note that whatever watches there were, the new session does not have them."""
-        self._value.armed = self._children.armed = False
-
-    def history_changed(self) -> None:
-        """Forget everything: it is of another history."""
-        self._maybe_absent = False
-        self._value.forget()
-        self._children.forget()
-
-    def unarmed(self) -> tuple[bool, bool, bool]:
-        """Tell which watches the new session needs for what is not going to be read anyway: data, existence, children."""
-        value = self._value.current and not self._value.armed
-        absent = self._value.value is None
-        children = self._children.current and not self._children.armed and self._children.value is not None
-        return value and not absent, value and absent, children
-
-    def arm(self) -> None:
-        """Note that the session has the watches that were asked for."""
-        self._value.armed = self._children.armed = True
-
-    def disarm(self) -> None:
-        """Read everything again: whatever watches there were, the server cannot set them again."""
-        self._value.mark()
-        self._children.mark()
-        self.refresh()
-
-    def close(self) -> None:
-        """Let everybody go who waits. What was known stays readable."""
-        self._closed = True
-        self._retry.stop()
-        problem = ClosingException(path=self.path)
-        self._value.close(problem)
-        self._children.close(problem)
-
-    def children_shown(self) -> Deferred[None]:
-        """Fires when the children show everything that has happened so far, or cannot be read."""
-        self._check_armed(self._children)
-        return succeed(None) if self._children.settled else self._children.to_settle()
-
-    # Reading.
-
-    async def _read_names(self, timeout: float | None) -> list[str]:
-        names = await self._read(self._children, timeout)
+    async def _read_names(self, timeout: float | None, fresh: bool) -> list[str]:
+        names = await self._read(self._subject.names, timeout, fresh)
         return list(names)
 
-    async def _read(self, cell: Cell[_T], timeout: float | None) -> _T:
-        if not cell.readable(self._mirror.is_connected()):
-            waiter = cell.to_read()
-            if timeout is not None:
-                waiter.addTimeout(timeout, self._mirror.clock, self._timed_out)
-            await waiter
-        if cell.problem is not None and not (cell.known and self._mirror.disconnected_since is not None):
-            raise cell.problem.with_traceback(None)
-        if cell.value is None:
-            raise NoNodeException(path=self.path, zxid=cell.zxid)
-        return cell.value
-
-    def _timed_out(self, _: object, timeout: float) -> None:
-        raise OperationTimeoutException(f"{self.path!r} could not be read within {timeout:g} s", path=self.path)
-
-    def _ask(self, cell: Cell[Any], answer: Deferred[_T], take: Callable[[_T], None]) -> None:
-        def answered(result: _T | Failure) -> None:
-            if self._closed:
-                return
-            if not isinstance(result, Failure):
-                take(result)
-            elif isinstance(result.value, _LOST):
-                # There is nothing to do until the next connection.
-                cell.interrupt()
-                return
-            elif isinstance(result.value, NoNodeException):
-                self._missing(cell)
-            elif isinstance(result.value, ZooKeeperException):
-                self._put_off(cell, result.value)
-            else:
-                result.raiseException()
-            # What happened while the read was on its way may not be in it.
-            self.refresh()
-            self._mirror.check_settled()
-
-        answer.addBoth(answered).addErrback(
-            lambda failure: self._log.failure("Reading {path} failed.", failure=failure, path=self.path)
-        )
-
-    def _existence_read(self, reply: StatReply) -> None:
-        if reply.stat is not None:
-            self._maybe_absent = False
-            self._value.interrupt()
-            self._children.mark()
-        elif self._in_time(self._value, reply.zxid):
-            self._value.show(None, None, reply.zxid)
-            self._children.show(None, None, reply.zxid)
-            if not self._children.reading:
-                self._children.dirty = False
-                self._children.settle()
-            self._value.settle()
-
-    def _value_read(self, reply: DataReply) -> None:
-        if self._in_time(self._value, reply.zxid):
-            stat = reply.stat
-            self._maybe_absent = False
-            self._value.show((stat.czxid, stat.mzxid), (reply.data, stat), reply.zxid)
-            self._value.settle()
-
-    def _children_read(self, reply: ChildrenReply) -> None:
-        if self._in_time(self._children, reply.zxid):
-            stat = reply.stat
-            names = tuple(sorted(reply.children))
-            self._children.show((stat.czxid, names), names, reply.zxid)
-            self._refresh_stat(stat, reply.zxid)
-            self._children.settle()
-
-    def _missing(self, cell: Cell[Any]) -> None:
-        """Find out about a node that was not there: to read it leaves no watch, to ask whether it exists does."""
-        cell.interrupt()
-        if not self._value.current:
-            self._maybe_absent = True
-        elif self._value.value is not None:
-            self.happened(EventType.DELETED)
-        else:
-            self._children.dirty = False
-            self._children.settle()
-
-    def _in_time(self, cell: Cell[Any], zxid: int) -> bool:
-        """Tell whether a reply may be shown."""
-        if zxid >= cell.zxid:
-            self._failures = 0
-            return True
-        cell.postpone()
-        self._try_again_later()
-        return False
-
-    def _put_off(self, cell: Cell[Any], error: ZooKeeperException) -> None:
-        self._log.warn("{path} cannot be read: {reason}. It is tried again.", path=self.path, reason=str(error))
-        cell.fail(error)
-        if self._maybe_absent and self._children.wanting:
-            # They are not read before it is known that the node exists.
-            self._children.fail(error)
-        self._try_again_later()
-
-    def _try_again_later(self) -> None:
-        if not self._retry.running:
-            self._retry.start(_RETRY(self._failures))
-            self._failures += 1
-
-    def _refresh_stat(self, stat: ZnodeStat, zxid: int) -> None:
-        """Take over what the value's own watch does not announce: how many children there are, and since when."""
-        if self._value.current and self._value.value is not None:
-            data, before = self._value.value
-            if (before.czxid, before.mzxid) == (stat.czxid, stat.mzxid):
-                self._value.show((stat.czxid, stat.mzxid), (data, stat), zxid)
-
-    # Writing.
-
-    async def _create(self, value: bytes, acl: Sequence[ACL], flags: int, makepath: bool) -> Node:
+    async def _read_existence(self, timeout: float | None, fresh: bool) -> ZnodeStat | None:
         try:
-            reply = await self._feed.write_create(self.path, value, acl, flags)
+            _, stat = await self._read(self._subject.values, timeout, fresh)
+        except NoNodeException:
+            return None
+        return stat
+
+    def _creation(
+        self,
+        value: bytes,
+        acl: Sequence[ACL],
+        ephemeral: bool,
+        sequence: bool,
+        container: bool,
+        ttl: float | None,
+        protect: bool,
+    ) -> Callable[[], Deferred[tuple[str, ZnodeStat]]]:
+        """Give what asks for the node's creation, and fires with its path and stat."""
+        if container and (ephemeral or sequence or ttl is not None or protect):
+            raise ValueError("a container is neither ephemeral nor in a sequence, has no time to live, and no GUID")
+        if ttl is not None and (ephemeral or protect):
+            raise ValueError("a node with a time to live is not ephemeral, and has no GUID")
+        path = self.path
+        if container or ttl is not None or protect:
+            modes = ICreateModes(self._mirror.client)
+            if container:
+                return lambda: modes.create_container(path, value, acl)
+            if ttl is not None:
+                return lambda: modes.create_with_ttl(path, value, acl, ttl=ttl, sequence=sequence)
+            return lambda: modes.create_and_stat(path, value, acl, ephemeral=ephemeral, sequence=sequence, protect=True)
+        feed, flags = self._mirror.feed, CreateFlag.of(ephemeral=ephemeral, sequence=sequence)
+        return lambda: feed.write_create(path, value, acl, flags).addCallback(lambda reply: (reply.path, reply.stat))
+
+    async def _create(self, ask: Callable[[], Deferred[tuple[str, ZnodeStat]]], value: bytes, makepath: bool) -> Node:
+        try:
+            path, stat = await ask()
         except NoNodeException:
             if not makepath:
                 raise
             await self._mirror.make_path(paths.parent_of(self.path))
-            reply = await self._feed.write_create(self.path, value, acl, flags)
-        node = self if reply.path == self.path else self._mirror.get(reply.path)
-        node.was_written(value, reply.stat)
-        await self._mirror.parent_shows(node.path)
+            path, stat = await ask()
+        node = self if path == self.path else self._mirror.get(path)
+        node._subject.was_written(value, stat)
+        await self._mirror.parent_shows(path)
         return node
 
     async def _set(self, value: bytes, version: int) -> ZnodeStat:
-        stat = (await self._feed.write_data(self.path, value, version)).stat
+        stat = (await self._mirror.feed.write_data(self.path, value, version)).stat
         assert stat is not None
-        self.was_written(value, stat)
+        self._subject.was_written(value, stat)
         return stat
 
     async def _delete(self, version: int, recursive: bool) -> None:
         zxid = await self._delete_at(version, recursive)
-        self._maybe_absent = True
-        self._value.show(None, None, zxid)
-        self._children.show(None, None, zxid)
-        if not self._value.reading:
-            self._value.mark()
-            self.refresh()
+        self._subject.was_deleted(zxid)
         await self._mirror.parent_shows(self.path)
 
     async def _delete_at(self, version: int, recursive: bool) -> int:
         while True:
             try:
-                return await self._feed.write_delete(self.path, version)
+                return await self._mirror.feed.write_delete(self.path, version)
             except NotEmptyException:
                 if not recursive:
                     raise
             await self._mirror.delete_below(self.path)
-
-    def was_written(self, value: bytes, stat: ZnodeStat) -> None:
-        """Show what was written to the node: its event came before the reply, but its data is known only here."""
-        self._maybe_absent = False
-        self._value.show((stat.czxid, stat.mzxid), (value, stat), stat.mzxid)
-        if stat.czxid == stat.mzxid == stat.pzxid:
-            self._children.show((stat.czxid, ()), (), stat.czxid)
-            self._check_armed(self._children)
-        self._check_armed(self._value)
-
-    def _check_armed(self, cell: Cell[Any]) -> None:
-        """Read again what was written in a session that has no watch for it (yet): nothing else would tell what follows."""
-        if cell.current and not cell.armed:
-            cell.mark()
-            self.refresh()
-
-
-def _render_value(value: tuple[bytes, ZnodeStat] | None) -> tuple[bytes, ZnodeStat] | None:
-    return value
-
-
-def _render_children(names: tuple[str, ...] | None) -> list[str] | None:
-    return None if names is None else list(names)

@@ -14,7 +14,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txmirror.errors import ZooKeeperException
-from txmirror.types import WatchKind
 
 #: How many removals are in flight at most.
 _IN_FLIGHT = 100
@@ -23,8 +22,7 @@ _IN_FLIGHT = 100
 class Removals:
     """Takes watches away.
 
-    :param remove: asks the server for it.
-    :param needed: tells whether somebody needs watches on a path by now.
+    :param remove: asks the server for it, unless somebody needs them by then.
     :param possible: tells whether the server can do it, as far as is known. As long as nothing is, only one is taken away at
         a time: a server that cannot may close the connection.
     """
@@ -33,12 +31,10 @@ class Removals:
 
     def __init__(
         self,
-        remove: Callable[[str, WatchKind], Deferred[None]],
-        needed: Callable[[str], bool],
+        remove: Callable[[str], Deferred[None]],
         possible: Callable[[], bool | None],
     ) -> None:
         self._remove = remove
-        self._needed = needed
         self._possible = possible
         self._waiting: OrderedDict[str, None] = OrderedDict()
         self._in_flight = 0
@@ -68,9 +64,8 @@ class Removals:
             self._waiting.clear()
         while self._running and self._waiting and self._in_flight < (_IN_FLIGHT if possible else 1):
             path, _ = self._waiting.popitem(last=False)
-            if not self._needed(path):
-                self._in_flight += 1
-                self._remove(path, WatchKind.ANY).addErrback(self._failed).addBoth(self._removed)
+            self._in_flight += 1
+            self._remove(path).addErrback(self._failed).addBoth(self._removed)
 
     def _removed(self, _: object) -> None:
         self._in_flight -= 1

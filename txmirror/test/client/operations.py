@@ -133,6 +133,8 @@ OTHERS = frozenset(
         "add_auth",
         "add_listener",
         "remove_listener",
+        "let_go",
+        "chroot",
         "when_unsafe",
         "server_can",
     }

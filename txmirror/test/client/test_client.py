@@ -16,6 +16,7 @@ from txmirror.client import ZooKeeperClient
 from txmirror.errors import NoNodeException, PathError, ProtocolError, ZooKeeperException
 from txmirror.interfaces import (
     IBatchedReads,
+    IChroot,
     ICreateModes,
     IEnsemble,
     IHolding,
@@ -83,6 +84,7 @@ class OperationTests(ClientTestCase):
             provided,
             {
                 IBatchedReads,
+                IChroot,
                 ICreateModes,
                 IEnsemble,
                 IHolding,

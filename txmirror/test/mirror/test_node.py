@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError
 
 from txmirror.client import Limits
+from txmirror.embedded import EmbeddedEnsemble
 from txmirror.errors import (
     NoAuthException,
     NoNodeException,
@@ -12,7 +13,7 @@ from txmirror.errors import (
     PathError,
     ReplyTooLargeException,
 )
-from txmirror.mirror import Existence
+from txmirror.mirror import Existence, Mirror
 from txmirror.test.client.peer import STAT
 from txmirror.test.mirror.world import MirrorTestCase, ScriptedTestCase, watch_children, watch_value
 from txmirror.types import CREATOR_ALL_ACL, READ_ACL, EventType, ZnodeStat
@@ -179,6 +180,102 @@ class ReadingTests(MirrorTestCase):
         for read in reads:
             self.successResultOf(read)
         self.assertEqual(self.world.requests() - before, 2)
+
+
+class ExistsTests(MirrorTestCase):
+    def test_exists(self) -> None:
+        """It gives the stat of what is there, and None for what is not."""
+        self.world.make("/a", b"one")
+        stat = self.done(self.mirror.get("/a").exists())
+        assert stat is not None
+        self.assertEqual((stat.dataLength, stat.version), (3, 0))
+        self.assertIsNone(self.done(self.mirror.get("/missing").exists()))
+        node = self.mirror.get("/missing")
+        self.world.make("/missing")
+        self.assertIsNotNone(self.done(node.exists()))
+
+    def test_in_vain(self) -> None:
+        """It waits as other reads do."""
+        self.world.stop_server()
+        read = self.mirror.get("/a").exists(timeout=1.0)
+        self.pass_time(1.0)
+        self.assert_fails(read, OperationTimeoutException)
+
+
+class FreshTests(MirrorTestCase):
+    """``fresh=True``: what the servers had at the call, behind a ``sync``."""
+
+    def test_each(self) -> None:
+        """Each kind of read may be fresh."""
+        self.world.make("/a", b"one")
+        node = self.live("/a")
+        names, absent = self.live("/"), self.live("/b")
+        self.done(self.other.set("/a", b"two"))
+        self.world.make("/b")
+        self.assertEqual(self.done(node.value(fresh=True))[0], b"two")
+        self.assertEqual(self.done(names.children(fresh=True)), ["a", "b", "zookeeper"])
+        self.assertIsNotNone(self.done(absent.exists(fresh=True)))
+
+    def test_asks(self) -> None:
+        """It is asked for each time: a sync, and both parts of the node."""
+        self.world.make("/a", b"one")
+        node = self.live("/a")
+        before = self.world.requests()
+        self.done(node.value())
+        self.assertEqual(self.world.requests(), before)
+        self.done(node.value(fresh=True))
+        self.assertEqual(self.world.requests(), before + 3)
+
+    def test_lagging(self) -> None:
+        """At a server that lags it waits until that has caught up; a plain read does not."""
+        ensemble = EmbeddedEnsemble(self.world.reactor, 2)
+        for number, server in enumerate(ensemble.servers):
+            server.listen(2181, f"10.9.0.{number}")
+        writer = self.world.client("10.9.0.0:2181")
+        client = self.world.client("10.9.0.1:2181")
+        mirror = Mirror(client=client, reactor=self.world.reactor)
+        self.done(writer.create("/a", b"one"))
+        node = mirror.get("/a")
+        self.done(node.value())
+        ensemble.servers[1].lag()
+        self.done(writer.set("/a", b"two"))
+        self.assertEqual(self.done(node.value())[0], b"one")
+        read = node.value(fresh=True)
+        late = node.value(1.0, fresh=True)
+        self.pass_time(1.5)
+        self.assertNoResult(read)
+        self.assert_fails(late, OperationTimeoutException)
+        ensemble.servers[1].catch_up()
+        self.assertEqual(self.done(read)[0], b"two")
+        self.done(mirror.close())
+        self.done(client.close())
+        self.done(writer.close())
+        self.done(ensemble.stop())
+
+    def test_away(self) -> None:
+        """Without a connection it waits, up to its timeout; a plain read answers with what was."""
+        self.world.make("/a", b"one")
+        node = self.live("/a")
+        self.world.leave()
+        self.assertEqual(self.done(node.value())[0], b"one")
+        read, late = node.value(fresh=True), node.value(0.5, fresh=True)
+        self.world.change("/a", b"two")
+        self.pass_time(0.5)
+        self.assert_fails(late, OperationTimeoutException)
+        self.world.come_back()
+        self.assertEqual(self.done(read)[0], b"two")
+
+    def test_cancelled(self) -> None:
+        """Cancelling ends the wait."""
+        node = self.live("/")
+        read = node.value(fresh=True)
+        read.cancel()
+        self.failureResultOf(read, CancelledError)
+        self.assertEqual(self.done(node.value(fresh=True))[0], b"")
+
+    def test_missing(self) -> None:
+        """What is not there is not there."""
+        self.assert_fails(self.mirror.get("/missing").value(fresh=True), NoNodeException)
 
 
 class TimeoutTests(MirrorTestCase):
@@ -568,9 +665,10 @@ class TooLargeTests(MirrorTestCase):
         """M5: it is tried again ever more rarely."""
         self.world.make("/a", b"x" * 1000)
         self.live("/")
-        self.mirror.get("/a")
+        node = self.mirror.get("/a")
         self.settle()
         self.pass_time(600.0)
+        self.assertIs(self.mirror.get("/a"), node)
         tries = [line for line in self.log_lines() if line.startswith("/a cannot be read")]
         self.assertLessEqual(len(tries), 16)
         self.assertGreaterEqual(len(tries), 10)

@@ -46,6 +46,64 @@ class WriteTestCase(MirrorTestCase):
         return seen[0]
 
 
+class CreateModeTests(MirrorTestCase):
+    """Every kind of node that servers have."""
+
+    def test_container(self) -> None:
+        """A container goes away some time after its last child."""
+        node = self.done(self.mirror.get("/c").create(b"x", container=True))
+        self.assertEqual(node.state.value, b"x")
+        child = self.done(self.mirror.get("/c/a").create())
+        self.pass_time(70.0)
+        self.assertIs(node.state.existence, Existence.PRESENT)
+        self.done(child.delete())
+        self.pass_time(70.0)
+        self.assertIs(node.state.existence, Existence.ABSENT)
+
+    def test_time_to_live(self) -> None:
+        """A node with a time to live goes away when it was left alone for so long; one in a sequence too."""
+        node = self.done(self.mirror.get("/t").create(b"x", ttl=90.0))
+        other = self.done(self.mirror.get("/t-").create(b"y", ttl=1000.0, sequence=True))
+        self.assertEqual((other.path[:3], other.state.value), ("/t-", b"y"))
+        self.pass_time(60.0)
+        self.assertIs(node.state.existence, Existence.PRESENT)
+        self.pass_time(100.0)
+        self.assertIs(node.state.existence, Existence.ABSENT)
+        self.assertIs(other.state.existence, Existence.PRESENT)
+
+    def test_protected(self) -> None:
+        """M9: a protected node of a sequence is found after its answer was lost, and not made twice."""
+        self.live("/")
+        self.world.server.lose_reply("create")
+        made = self.mirror.get("/n-").create(b"x", sequence=True, ephemeral=True, protect=True)
+        self.pass_time(3.0)
+        node = self.successResultOf(made)
+        self.assertEqual(node.state.value, b"x")
+        names = [name for name in self.done(self.other.get_children("/")) if name.startswith("_c_")]
+        self.assertEqual([f"/{name}" for name in names], [node.path])
+
+    def test_with_those_above(self) -> None:
+        """All of them make those above them where that is wanted."""
+        for number, mode in enumerate(({"container": True}, {"ttl": 5.0}, {"protect": True, "sequence": True})):
+            node = self.done(self.mirror.get(f"/p{number}/a").create(b"x", makepath=True, **mode))  # type: ignore[arg-type]
+            self.assertEqual(node.state.value, b"x")
+
+    def test_that_do_not_go_together(self) -> None:
+        """Kinds that exclude one another are refused at the call."""
+        node = self.mirror.get("/a")
+        for mode in (
+            {"container": True, "ephemeral": True},
+            {"container": True, "sequence": True},
+            {"container": True, "ttl": 1.0},
+            {"container": True, "protect": True},
+            {"ttl": 1.0, "ephemeral": True},
+            {"ttl": 1.0, "protect": True},
+        ):
+            self.assertRaises(ValueError, node.create, b"", **mode)
+        self.assert_fails(node.create(ttl=-1.0), ValueError)
+        self.assertIsNone(self.done(self.other.exists("/a")))
+
+
 class SetTests(WriteTestCase):
     def setUp(self) -> None:
         super().setUp()

@@ -53,7 +53,7 @@ class World(testing.World):
     def __init__(self, limits: Limits | None = None, version: str = "3.8") -> None:
         reactor = MemoryReactor()
         reactor.advance(1000.0)
-        super().__init__(reactor=reactor, version=version)
+        super().__init__(reactor=reactor, version=version, ttl_nodes=True)
         self.result(self.server.stop_listening())
         self.server.listen(PORT, interface="")
         self.mirror_client = self.client(

@@ -1,0 +1,81 @@
+"""The values of a node, one after another, for ``async for``."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+
+from txmirror.mirror.state import Existence
+from txmirror.types import ZnodeStat
+
+if TYPE_CHECKING:
+    from txmirror.mirror.node import Node
+
+_Value = tuple[bytes, ZnodeStat] | None
+
+
+class Values:
+    """Gives the latest value at each step; :meth:`Node.values` makes it.
+
+    Only the loop holds it: the node's watcher knows it weakly, and is taken away when it goes.
+
+    :param when_closed: waits for the mirror's end.
+    """
+
+    def __init__(self, node: Node, when_closed: Callable[[], Deferred[None]]) -> None:
+        self._node = node
+        self._when_closed = when_closed
+        self._latest: tuple[_Value] | None = None
+        self._waiter: Deferred[bool] | None = None
+        state = node.state
+        if state.existence is Existence.PRESENT:
+            assert state.value is not None
+            assert state.stat is not None
+            self._latest = ((state.value, state.stat),)
+        elif state.existence is Existence.ABSENT:
+            self._latest = (None,)
+        key = object()
+        itself = weakref.ref(self)
+
+        def told(value: _Value) -> None:
+            values = itself()
+            if values is not None:
+                values._take(value)
+
+        node.addValueWatcher(key, told)
+        self._leave = weakref.finalize(self, node.delValueWatcher, key)
+        self._leave.atexit = False
+
+    def __aiter__(self) -> Values:
+        return self
+
+    async def __anext__(self) -> _Value:
+        if self._latest is None:
+            await self._changed()
+        latest, self._latest = self._latest, None
+        assert latest is not None
+        return latest[0]
+
+    async def _changed(self) -> None:
+        waiter: Deferred[bool] = Deferred()
+        self._waiter = waiter
+        # It is the mirror that holds this while it is waited for; nobody else may hold the loop.
+        closed = self._when_closed()
+        closed.addCallbacks(lambda _: None if waiter.called else waiter.callback(True), lambda _: None)
+        try:
+            over = await waiter
+        finally:
+            self._waiter = None
+            closed.cancel()
+        if over:
+            self._leave()
+            raise StopAsyncIteration
+
+    def _take(self, value: _Value) -> None:
+        self._latest = (value,)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.called:
+            waiter.callback(False)

@@ -1,0 +1,354 @@
+"""What is known of one znode: kept true by the server's watches, or by a tree that the node is in.
+
+Programs hold :class:`~txmirror.mirror.Node` objects, of which there may be none for a while; this stays as long as somebody
+needs it, and some time longer.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from twisted.application.internet import backoffPolicy
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txmirror.errors import (
+    ClosingException,
+    ConnectionLossException,
+    NoNodeException,
+    OperationTimeoutException,
+    SessionExpiredException,
+    ZooKeeperException,
+)
+from txmirror.mirror.cell import Cell
+from txmirror.mirror.state import Existence, NodeState
+from txmirror.timers import Timer
+from txmirror.types import ChildrenReply, DataReply, EventType, StatReply, ZnodeStat
+
+if TYPE_CHECKING:
+    from txmirror.mirror.mirror import Mirror
+    from txmirror.mirror.node import Node
+
+#: When a node that could not be read is tried again: after a second at first, after a minute at the most.
+_RETRY = backoffPolicy(initialDelay=1.0, maxDelay=60.0, factor=2.0, jitter=lambda: 0.0)
+
+#: The failures after which there is nothing to do but to wait for the next connection.
+_LOST = (ConnectionLossException, SessionExpiredException, ClosingException)
+
+_T = TypeVar("_T")
+
+
+class Subject:
+    """One znode, as far as it is known.
+
+    :ivar path: the znode's path.
+    :ivar values: its data and stat.
+    :ivar names: its children.
+    """
+
+    _log = Logger()
+
+    def __init__(self, mirror: Mirror, path: str, unsettled: set[Cell[Any]]) -> None:
+        self.path = path
+        self._mirror = mirror
+        self._feed = mirror.feed
+        self.values: Cell[tuple[bytes, ZnodeStat]] = Cell(path, _render_value, unsettled)
+        self.names: Cell[tuple[str, ...]] = Cell(path, _render_names, unsettled)
+        self._node: Callable[[], Node | None] = lambda: None
+        self._kept: Node | None = None
+        self._maybe_absent = False
+        self._retry = Timer(mirror.clock, self.try_again)
+        self._failures = 0
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<Subject {self.path!r} {self.state.existence.value}>"
+
+    # Who needs it.
+
+    @property
+    def node(self) -> Node | None:
+        """The object that programs hold, if any does."""
+        return self._node()
+
+    def hold(self, node: Node, let_go: Callable[[str], object]) -> None:
+        """Serve a node.
+
+        :param let_go: called with the path, in any thread, once nobody holds the node any more.
+        """
+        path = self.path
+        self._node = weakref.ref(node, lambda _: let_go(path))
+
+    @property
+    def needed(self) -> bool:
+        """Whether anybody holds its node, or waits for it."""
+        return self.node is not None or self.values.awaited or self.names.awaited
+
+    def watched(self) -> None:
+        """A watcher has come or gone. Where there is one, the node stays, whoever holds it."""
+        self._kept = self.node if self.values.watchers or self.names.watchers else None
+
+    @property
+    def state(self) -> NodeState:
+        """What is known of the node now. It costs no round trip."""
+        stale_since = self._mirror.disconnected_since
+        if not self.values.known:
+            return NodeState(Existence.UNKNOWN, None, None, None, stale_since)
+        if self.values.value is None:
+            return NodeState(Existence.ABSENT, None, None, None, stale_since)
+        data, stat = self.values.value
+        return NodeState(Existence.PRESENT, data, stat, self.names.value, stale_since)
+
+    # What its mirror tells it.
+
+    def happened(self, kind: EventType) -> None:
+        """A watch has fired."""
+        if kind is EventType.CHILD:
+            self.names.mark()
+        else:
+            self._maybe_absent = kind is EventType.DELETED
+            self.values.mark()
+            if kind is not EventType.CHANGED:
+                self.names.mark()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read what has to be read, if there is a connection to do it. What could not be read waits for its time."""
+        if not self._mirror.is_connected():
+            return
+        if self.values.wanting:
+            self.values.begin()
+            if self._maybe_absent:
+                self._ask(self.values, self._feed.read_existence(self.path), self._existence_read)
+            else:
+                self._ask(self.values, self._feed.read_data(self.path), self._value_read)
+        if self.names.wanting and not self._maybe_absent:
+            self.names.begin()
+            self._ask(self.names, self._feed.read_children(self.path), self._children_read)
+
+    def try_again(self) -> None:
+        """Read also what could not be read the last time."""
+        for cell in (self.values, self.names):
+            if cell.problem is not None or cell.postponed:
+                cell.mark()
+        self.refresh()
+
+    def disconnected(self) -> None:
+        """Let readers have what is known."""
+        self._retry.stop()
+        self.values.release()
+        self.names.release()
+
+    def session_changed(self) -> None:
+        """Note that whatever watches there were, the new session does not have them."""
+        self.values.armed = self.names.armed = False
+
+    def history_changed(self) -> None:
+        """Forget everything: it is of another history."""
+        self._maybe_absent = False
+        self.values.forget()
+        self.names.forget()
+
+    def unarmed(self) -> tuple[bool, bool, bool]:
+        """Tell which watches the new session needs for what is not going to be read anyway: data, existence, children."""
+        value = self.values.current and not self.values.armed
+        absent = self.values.value is None
+        children = self.names.current and not self.names.armed and self.names.value is not None
+        return value and not absent, value and absent, children
+
+    def arm(self) -> None:
+        """Note that the session has the watches that were asked for."""
+        self.values.armed = self.names.armed = True
+
+    def disarm(self) -> None:
+        """Read everything again: whatever watches there were, the server cannot set them again."""
+        self.values.mark()
+        self.names.mark()
+        self.refresh()
+
+    def drop(self) -> None:
+        """Nobody needs it any more."""
+        self._closed = True
+        self._retry.stop()
+        self.values.leave()
+        self.names.leave()
+
+    def close(self) -> None:
+        """Let everybody go who waits. What was known stays readable."""
+        self._closed = True
+        self._retry.stop()
+        problem = ClosingException(path=self.path)
+        self.values.close(problem)
+        self.names.close(problem)
+
+    def children_shown(self) -> Deferred[None]:
+        """Fires when the children show everything that has happened so far, or cannot be read."""
+        self._check_armed(self.names)
+        return succeed(None) if self.names.settled else self.names.to_settle()
+
+    # Reading.
+
+    async def read(self, cell: Cell[_T], timeout: float | None) -> _T:
+        """Give what a cell holds, once that is known and not known to have changed."""
+        if not cell.readable(self._mirror.is_connected()):
+            waiter = cell.to_read()
+            if timeout is not None:
+                waiter.addTimeout(timeout, self._mirror.clock, self._timed_out)
+            await waiter
+        if cell.problem is not None and not (cell.known and self._mirror.disconnected_since is not None):
+            raise cell.problem.with_traceback(None)
+        if cell.value is None:
+            raise NoNodeException(path=self.path, zxid=cell.zxid)
+        return cell.value
+
+    async def freshen(self, timeout: float | None) -> None:
+        """Wait until everything is shown that the servers had when this was called.
+
+        :raises OperationTimeoutException: it takes longer than ``timeout`` seconds.
+        """
+        waiting = Deferred.fromCoroutine(self._freshen())
+        if timeout is not None:
+            waiting.addTimeout(timeout, self._mirror.clock, self._timed_out)
+        await waiting
+
+    async def _freshen(self) -> None:
+        await self._mirror.client.sync(self.path)
+        # What was announced before the answer is being read already; to read it again costs little, and is certain.
+        self.values.mark()
+        self.names.mark()
+        self.refresh()
+        for cell in (self.values, self.names):
+            if not cell.settled:
+                await cell.to_settle()
+
+    def _timed_out(self, _: object, timeout: float) -> None:
+        raise OperationTimeoutException(f"{self.path!r} could not be read within {timeout:g} s", path=self.path)
+
+    def _ask(self, cell: Cell[Any], answer: Deferred[_T], take: Callable[[_T], None]) -> None:
+        def answered(result: _T | Failure) -> None:
+            if self._closed:
+                return
+            if not isinstance(result, Failure):
+                take(result)
+            elif isinstance(result.value, _LOST):
+                # There is nothing to do until the next connection.
+                cell.interrupt()
+                return
+            elif isinstance(result.value, NoNodeException):
+                self._missing(cell)
+            elif isinstance(result.value, ZooKeeperException):
+                self._put_off(cell, result.value)
+            else:
+                result.raiseException()
+            # What happened while the read was on its way may not be in it.
+            self.refresh()
+            self._mirror.check_settled()
+
+        answer.addBoth(answered).addErrback(
+            lambda failure: self._log.failure("Reading {path} failed.", failure=failure, path=self.path)
+        )
+
+    def _existence_read(self, reply: StatReply) -> None:
+        if reply.stat is not None:
+            self._maybe_absent = False
+            self.values.interrupt()
+            self.names.mark()
+        elif self._in_time(self.values, reply.zxid):
+            self.values.show(None, None, reply.zxid)
+            self.names.show(None, None, reply.zxid)
+            if not self.names.reading:
+                self.names.dirty = False
+                self.names.settle()
+            self.values.settle()
+
+    def _value_read(self, reply: DataReply) -> None:
+        if self._in_time(self.values, reply.zxid):
+            stat = reply.stat
+            self._maybe_absent = False
+            self.values.show((stat.czxid, stat.mzxid), (reply.data, stat), reply.zxid)
+            self.values.settle()
+
+    def _children_read(self, reply: ChildrenReply) -> None:
+        if self._in_time(self.names, reply.zxid):
+            stat = reply.stat
+            names = tuple(sorted(reply.children))
+            self.names.show((stat.czxid, names), names, reply.zxid)
+            self._refresh_stat(stat, reply.zxid)
+            self.names.settle()
+
+    def _missing(self, cell: Cell[Any]) -> None:
+        """Find out about a node that was not there: to read it leaves no watch, to ask whether it exists does."""
+        cell.interrupt()
+        if not self.values.current:
+            self._maybe_absent = True
+        elif self.values.value is not None:
+            self.happened(EventType.DELETED)
+        else:
+            self.names.dirty = False
+            self.names.settle()
+
+    def _in_time(self, cell: Cell[Any], zxid: int) -> bool:
+        """Tell whether a reply may be shown."""
+        if zxid >= cell.zxid:
+            self._failures = 0
+            return True
+        cell.postpone()
+        self._try_again_later()
+        return False
+
+    def _put_off(self, cell: Cell[Any], error: ZooKeeperException) -> None:
+        self._log.warn("{path} cannot be read: {reason}. It is tried again.", path=self.path, reason=str(error))
+        cell.fail(error)
+        if self._maybe_absent and self.names.wanting:
+            # They are not read before it is known that the node exists.
+            self.names.fail(error)
+        self._try_again_later()
+
+    def _try_again_later(self) -> None:
+        if not self._retry.running:
+            self._retry.start(_RETRY(self._failures))
+            self._failures += 1
+
+    def _refresh_stat(self, stat: ZnodeStat, zxid: int) -> None:
+        """Take over what the value's own watch does not announce: how many children there are, and since when."""
+        if self.values.current and self.values.value is not None:
+            data, before = self.values.value
+            if (before.czxid, before.mzxid) == (stat.czxid, stat.mzxid):
+                self.values.show((stat.czxid, stat.mzxid), (data, stat), zxid)
+
+    # Writing.
+
+    def was_deleted(self, zxid: int) -> None:
+        """Show that the node was deleted."""
+        self._maybe_absent = True
+        self.values.show(None, None, zxid)
+        self.names.show(None, None, zxid)
+        if not self.values.reading:
+            self.values.mark()
+            self.refresh()
+
+    def was_written(self, value: bytes, stat: ZnodeStat) -> None:
+        """Show what was written to the node: its event came before the reply, but its data is known only here."""
+        self._maybe_absent = False
+        self.values.show((stat.czxid, stat.mzxid), (value, stat), stat.mzxid)
+        if stat.czxid == stat.mzxid == stat.pzxid:
+            self.names.show((stat.czxid, ()), (), stat.czxid)
+            self._check_armed(self.names)
+        self._check_armed(self.values)
+
+    def _check_armed(self, cell: Cell[Any]) -> None:
+        """Read again what was written in a session that has no watch for it (yet): nothing else would tell what follows."""
+        if cell.current and not cell.armed:
+            cell.mark()
+            self.refresh()
+
+
+def _render_value(value: tuple[bytes, ZnodeStat] | None) -> tuple[bytes, ZnodeStat] | None:
+    return value
+
+
+def _render_names(names: tuple[str, ...] | None) -> list[str] | None:
+    return None if names is None else list(names)

@@ -1,0 +1,371 @@
+"""How long a node stays, and what is left of it at the server (M8)."""
+
+from __future__ import annotations
+
+import gc
+
+from twisted.internet.defer import Deferred
+
+from txmirror.mirror import Existence, Mirror, Node
+from txmirror.test.mirror.world import MirrorTestCase, World, ignore, watch_value
+
+#: The default, and what it may be longer.
+LINGER = 60.0
+LONGEST = LINGER * 1.25
+
+
+class LifeTestCase(MirrorTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.world.make("/a", b"one")
+        self.watches = self.world.server._replica.watches
+
+    def kept(self, path: str = "/a") -> bool:
+        """Tell whether the mirror still has something for a path; the question keeps nothing."""
+        return path in self.mirror._subjects
+
+
+class LingeringTests(LifeTestCase):
+    def test_goes(self) -> None:
+        """M8: a node that nobody holds goes after a while, with its watches at the server."""
+        self.live("/a")
+        self.assertEqual(self.watches.count(), 2)
+        self.pass_time(LINGER - 1.0)
+        self.assertTrue(self.kept())
+        self.pass_time(LONGEST - LINGER + 1.0)
+        self.assertFalse(self.kept())
+        self.assertEqual(self.watches.count(), 0)
+
+    def test_missing(self) -> None:
+        """M8: so does one that does not exist, with the watch for its creation."""
+        self.live("/missing")
+        self.assertEqual(self.watches.count(), 1)
+        self.pass_time(LONGEST)
+        self.assertEqual(self.watches.count(), 0)
+
+    def test_comes_again(self) -> None:
+        """M8: asked for again later, it is read anew."""
+        self.live("/a")
+        self.pass_time(LONGEST)
+        self.world.change("/a", b"two")
+        node = self.live("/a")
+        self.assertEqual(node.state.value, b"two")
+        self.world.change("/a", b"three")
+        self.assertEqual(node.state.value, b"three")
+
+    def test_asked_for_in_time(self) -> None:
+        """M8: asked for again before, it is there without a round trip, and stays as long again."""
+        self.live("/a")
+        self.pass_time(LINGER - 1.0)
+        self.assertEqual(self.successResultOf(self.mirror.get("/a").value())[0], b"one")
+        self.pass_time(LINGER - 1.0)
+        self.assertTrue(self.kept())
+        self.pass_time(LONGEST - LINGER + 1.0)
+        self.assertFalse(self.kept())
+
+    def test_held(self) -> None:
+        """M8: one that is held stays, and stays up to date."""
+        node = self.live("/a")
+        self.pass_time(10 * LINGER)
+        self.world.change("/a", b"two")
+        self.assertEqual(node.state.value, b"two")
+        self.assertIs(self.mirror.get("/a"), node)
+
+    def test_watched(self) -> None:
+        """M8: one that is watched stays, whoever holds it, until it is no longer watched."""
+        values = watch_value(self.live("/a"))
+        gc.collect()
+        self.pass_time(10 * LINGER)
+        self.world.change("/a", b"two")
+        self.assertEqual(values, [b"two"])
+        self.mirror.get("/a").delValueWatcher("value")
+        self.pass_time(LONGEST)
+        self.assertFalse(self.kept())
+        self.assertEqual(self.watches.count(), 0)
+
+    def test_waited_for(self) -> None:
+        """M8: one that is waited for stays, for as long as it takes."""
+        self.world.stop_server()
+        read = self.mirror.get("/a").value(timeout=None)
+        gc.collect()
+        self.pass_time(10 * LINGER)
+        self.world.start_server()
+        self.pass_time(10.0)
+        self.assertEqual(self.successResultOf(read)[0], b"one")
+
+    def test_waited_for_in_vain(self) -> None:
+        """M8: a wait that is given up keeps nothing."""
+        self.world.stop_server()
+        read = self.mirror.get("/a").value(timeout=1.0)
+        ignore(read)
+        self.pass_time(LONGEST + 2.0)
+        self.assertFalse(self.kept())
+        # A Deferred that has failed holds the node by its traceback.
+        del read
+
+    def test_written(self) -> None:
+        """M8: a write that is on its way keeps the node, and is shown."""
+        written = self.mirror.get("/a").set(b"two", -1)
+        gc.collect()
+        self.done(written)
+        self.assertEqual(self.mirror.get("/a").state.value, b"two")
+
+    def test_unreadable(self) -> None:
+        """M8: one that cannot be read goes too, and is not tried again."""
+        self.world.stop_server()
+        self.mirror.get("/a")
+        self.assertTrue(self.kept())
+        self.pass_time(LONGEST + 1.0)
+        self.assertFalse(self.kept())
+        self.world.start_server()
+        self.pass_time(10.0)
+        self.assertEqual(self.watches.count(), 0)
+
+    def test_gone_while_away(self) -> None:
+        """M8: what goes without a connection leaves no watch when there is one again, in the same session."""
+        mirror = Mirror(client=self.world.mirror_client, linger=2.0, reactor=self.world.reactor)
+        self.done(mirror.connect())
+        mirror.get("/a")
+        self.pass_time(1.0)
+        self.assertEqual(self.watches.count(), 2)
+        self.world.leave()
+        self.pass_time(1.5)
+        self.assertEqual(len(mirror._subjects), 0)
+        self.world.come_back()
+        self.assertEqual(self.world.mirror_client.session.epoch, 1)
+        self.assertEqual(self.watches.count(), 0)
+        self.done(mirror.close())
+
+    def test_settled(self) -> None:
+        """M8: a mirror does not wait for what has gone."""
+        self.world.stop_server()
+        self.mirror.get("/a")
+        self.pass_time(LONGEST + 1.0)
+        self.assertEqual(self.mirror._unsettled, set())
+
+    def test_neighbours(self) -> None:
+        """M8: others stay, and their watches."""
+        child = self.live("/")
+        self.live("/a")
+        self.pass_time(LONGEST)
+        self.assertEqual(self.watches.count(), 2)
+        self.world.make("/b")
+        self.assertEqual(child.state.children, ("a", "b", "zookeeper"))
+
+    def test_somebody_else_watches(self) -> None:
+        """M8: a watch for which somebody else waits on the same client is left."""
+        self.live("/a")
+        answer, watch = self.world.mirror_client.get_and_watch("/a")
+        self.done(answer)
+        self.pass_time(LONGEST)
+        self.assertFalse(self.kept())
+        self.world.change("/a", b"two")
+        self.successResultOf(watch)
+
+    def test_somebody_else_listens(self) -> None:
+        """M8: so is a lasting one to which somebody listens."""
+        told: list[object] = []
+        self.live("/a")
+        self.done(self.world.mirror_client.add_watch("/a", told.append))
+        self.pass_time(LONGEST)
+        self.world.change("/a", b"two")
+        self.assertEqual(len(told), 1)
+
+    def test_two_mirrors(self) -> None:
+        """M8: two mirrors on one client leave each other's watches alone."""
+        other = Mirror(client=self.world.mirror_client, reactor=self.world.reactor)
+        node = other.get("/a")
+        self.live("/a")
+        self.pass_time(LONGEST)
+        self.assertFalse(self.kept())
+        self.world.change("/a", b"two")
+        self.assertEqual(node.state.value, b"two")
+        self.done(other.close())
+
+    def test_tree(self) -> None:
+        """M8: what a tree needs is left to it."""
+        tree = self.mirror.tree("/a")
+        self.live("/a")
+        self.pass_time(LONGEST)
+        self.assertFalse(self.kept())
+        self.world.change("/a", b"two")
+        self.assertEqual(tree["/a"][0], b"two")
+        self.world.leave()
+        self.world.change("/a", b"three")
+        self.world.come_back()
+        self.assertEqual(tree["/a"][0], b"three")
+
+    def test_many(self) -> None:
+        """M8: ten thousand nodes that come and go leave nothing."""
+        for number in range(2000):
+            self.mirror.get(f"/a/{number}")
+            if not number % 500:
+                self.pass_time(LONGEST)
+        self.pass_time(LONGEST)
+        self.assertEqual(len(self.mirror._subjects), 0)
+        self.assertEqual(self.watches.count(), 0)
+
+    def test_short(self) -> None:
+        """How long they stay may be chosen."""
+        mirror = Mirror(client=self.world.mirror_client, linger=2.0, reactor=self.world.reactor)
+        self.settle()
+        mirror.get("/a")
+        self.pass_time(2.5)
+        self.assertEqual(len(mirror._subjects), 0)
+        self.done(mirror.close())
+
+    def test_no_time(self) -> None:
+        """It is a time."""
+        for linger in (0.0, -1.0, float("inf"), float("nan")):
+            error = self.assertRaises(ValueError, Mirror, linger=linger, reactor=self.world.reactor)
+            self.assertIn(repr(linger), str(error))
+
+
+class OldServerTests(LifeTestCase):
+    """A server that cannot take watches away."""
+
+    version = "3.4"
+
+    def test_connection_kept(self) -> None:
+        """M8: once that is known, its connection is left alone."""
+        for number in range(6):
+            self.live(f"/{number}")
+            self.pass_time(LONGEST + 5.0)
+        links = list(self.world.reactor.links)
+        for number in range(6):
+            self.live(f"/a{number}")
+            self.pass_time(LONGEST + 5.0)
+        self.assertEqual(self.world.reactor.links, links)
+        self.assertEqual(len(self.mirror._subjects), 0)
+
+
+class ValuesTests(LifeTestCase):
+    """``async for value in node.values()``."""
+
+    def follow(self, node: Node, count: int | None = None) -> tuple[list[bytes | None], Deferred[None]]:
+        """Run a loop; give what it fills, and its end."""
+        seen: list[bytes | None] = []
+
+        async def loop() -> None:
+            async for value in node.values():
+                seen.append(None if value is None else value[0])
+                if len(seen) == count:
+                    break
+
+        return seen, Deferred.fromCoroutine(loop())
+
+    def test_changes(self) -> None:
+        """It begins with what is, and goes on with each change; absence is one."""
+        seen, ended = self.follow(self.live("/a"))
+        self.assertEqual(seen, [b"one"])
+        self.world.change("/a", b"two")
+        self.world.remove("/a")
+        self.world.make("/a", b"three")
+        self.assertEqual(seen, [b"one", b"two", None, b"three"])
+        ended.cancel()
+        ignore(ended)
+
+    def test_unknown(self) -> None:
+        """It waits until something is known, with nobody else to hold the node or the loop."""
+        self.world.stop_server()
+        seen, ended = self.follow(self.mirror.get("/a"), 1)
+        gc.collect()
+        self.pass_time(3 * LINGER)
+        gc.collect()
+        self.assertEqual(seen, [])
+        self.world.start_server()
+        self.pass_time(10.0)
+        self.assertEqual(seen, [b"one"])
+        self.successResultOf(ended)
+
+    def test_missing(self) -> None:
+        """A node that is missing is None."""
+        seen, ended = self.follow(self.live("/missing"), 1)
+        self.assertEqual(seen, [None])
+        self.successResultOf(ended)
+
+    def test_slow(self) -> None:
+        """Whoever is slow gets the latest, once."""
+        node = self.live("/a")
+        seen: list[bytes | None] = []
+        pauses: list[Deferred[None]] = []
+
+        async def loop() -> None:
+            async for value in node.values():
+                seen.append(None if value is None else value[0])
+                pauses.append(Deferred())
+                await pauses[-1]
+
+        running = Deferred.fromCoroutine(loop())
+        for number in range(5):
+            self.world.change("/a", b"%d" % number)
+        pauses[-1].callback(None)
+        self.assertEqual(seen, [b"one", b"4"])
+        pauses[-1].callback(None)
+        self.assertEqual(seen, [b"one", b"4"])
+        running.cancel()
+        ignore(running)
+
+    def test_left(self) -> None:
+        """M8: whoever leaves the loop leaves nothing behind."""
+        seen, ended = self.follow(self.live("/a"), 2)
+        self.world.change("/a", b"two")
+        self.successResultOf(ended)
+        self.assertEqual(seen, [b"one", b"two"])
+        del ended
+        gc.collect()
+        self.pass_time(LONGEST)
+        self.assertFalse(self.kept())
+        self.assertEqual(self.watches.count(), 0)
+        self.assertEqual(self.mirror._close_waiters, [])
+
+    def test_cancelled(self) -> None:
+        """M8: nor does one that is cancelled."""
+        _, ended = self.follow(self.live("/a"))
+        ended.cancel()
+        ignore(ended)
+        del ended
+        gc.collect()
+        self.pass_time(LONGEST)
+        self.assertFalse(self.kept())
+        self.assertEqual(self.mirror._close_waiters, [])
+
+    def test_closed(self) -> None:
+        """It ends with the mirror."""
+        seen, ended = self.follow(self.live("/a"))
+        self.done(self.mirror.close())
+        self.successResultOf(ended)
+        self.assertEqual(seen, [b"one"])
+        after, ended = self.follow(self.mirror.get("/a"))
+        self.successResultOf(ended)
+        self.assertEqual(after, [b"one"])
+
+    def test_several(self) -> None:
+        """Several loops over one node do not disturb one another."""
+        node = self.live("/a")
+        (first, one), (second, two) = self.follow(node, 2), self.follow(node, 3)
+        self.world.change("/a", b"two")
+        self.world.change("/a", b"three")
+        self.assertEqual((first, second), ([b"one", b"two"], [b"one", b"two", b"three"]))
+        self.successResultOf(one)
+        self.successResultOf(two)
+
+
+class EndTests(LifeTestCase):
+    def test_closed_at_any_moment(self) -> None:
+        """A mirror that is closed while nodes linger leaves a clean reactor."""
+        for seconds in (0.0, 10.0, LINGER, LONGEST):
+            world = World()
+            world.mirror.get("/a")
+            world.pass_time(seconds)
+            world.close()
+
+    def test_state_of_the_unknown(self) -> None:
+        """A node that was let go of and is asked for without a connection is unknown."""
+        self.live("/a")
+        self.pass_time(LONGEST)
+        self.world.leave()
+        node = self.mirror.get("/a")
+        self.assertIs(node.state.existence, Existence.UNKNOWN)
+        self.world.come_back()
+        self.assertIs(node.state.existence, Existence.PRESENT)

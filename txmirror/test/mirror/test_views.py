@@ -1,0 +1,360 @@
+"""Mirrors of what is below a node, and the shorter ways to make nodes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from txmirror.client import ZooKeeperClient
+from txmirror.errors import ClosingException, ConnectionLossException, NodeExistsException, NoNodeException
+from txmirror.mirror import ChangeKind, Existence, Mirror, MirrorState
+from txmirror.test.mirror.world import MirrorTestCase, watch_children, watch_value
+from txmirror.types import CREATOR_ALL_ACL
+
+
+class ViewTests(MirrorTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        for path in ("/v", "/v/a", "/v/a/x", "/o"):
+            self.world.make(path, path.encode())
+        self.view = self.mirror.chroot("/v")
+
+    def test_same(self) -> None:
+        """It is one object for each path, until it is closed."""
+        self.assertIs(self.mirror.chroot("v/"), self.view)
+        self.assertIsNot(self.mirror.chroot("/o"), self.view)
+        self.done(self.view.close())
+        again = self.mirror.chroot("/v")
+        self.assertIsNot(again, self.view)
+        node = again.get("/a")
+        self.settle()
+        self.assertEqual(node.state.value, b"/v/a")
+
+    def test_nodes(self) -> None:
+        """Its nodes are what is below, by paths of its own."""
+        node, root = self.view.get("/a"), self.view.get("/")
+        self.settle()
+        self.assertEqual((node.path, node.state.value, node.state.children), ("/a", b"/v/a", ("x",)))
+        self.assertEqual((root.path, root.state.value), ("/", b"/v"))
+        values, children = watch_value(node), watch_children(node)
+        self.world.change("/v/a", b"new")
+        self.world.make("/v/a/y")
+        self.assertEqual((values, children), ([b"new"], [["x", "y"]]))
+        self.assertIs(self.view.get("/o").state.existence, Existence.UNKNOWN)
+        self.settle()
+        self.assertIs(self.view.get("/o").state.existence, Existence.ABSENT)
+
+    def test_errors(self) -> None:
+        """Its errors name its own paths."""
+        error = self.assert_fails(self.view.get("/missing").value(), NoNodeException)
+        assert isinstance(error, NoNodeException)
+        self.assertEqual(error.path, "/missing")
+        self.assertNotIn("/v/", str(error))
+
+    def test_writes(self) -> None:
+        """What is written through it is below, and answers with its own paths."""
+        made = self.done(self.view.create_r("/b/c", b"1"))
+        self.assertEqual(made.path, "/b/c")
+        self.assertEqual(self.done(self.other.get("/v/b/c"))[0], b"1")
+        self.done(made.set(b"2", -1))
+        sequence = self.done(self.view.get("/b/n-").create(sequence=True))
+        self.assertEqual(sequence.path, "/b/n-0000000001")
+        self.done(self.view.get("/b").delete(recursive=True))
+        self.assertIsNone(self.done(self.other.exists("/v/b")))
+
+    def test_both(self) -> None:
+        """A node of the mirror and one of the view are of one znode, and both show it."""
+        above, below = self.mirror.get("/v/a"), self.view.get("/a")
+        self.settle()
+        self.done(below.set(b"new", -1))
+        self.settle()
+        self.assertEqual((above.state.value, below.state.value), (b"new", b"new"))
+
+    def test_trees(self) -> None:
+        """Its trees have its own paths."""
+        tree = self.view.tree("/")
+        told: list[tuple[ChangeKind, str]] = []
+        tree.watch(lambda change: told.append(change[:2]))
+        self.settle()
+        self.assertCountEqual(tree, ["/", "/a", "/a/x"])
+        self.assertEqual(tree["/a"][0], b"/v/a")
+        self.world.make("/v/b")
+        self.assertEqual(told[-1], (ChangeKind.ADDED, "/b"))
+        self.world.leave()
+        self.world.change("/v/a/x", b"new")
+        self.world.come_back()
+        self.assertEqual(tree["/a/x"][0], b"new")
+
+    def test_missing(self) -> None:
+        """The node need not exist; it can be made through the view."""
+        view = self.mirror.chroot("/m/n")
+        node = view.get("/a")
+        self.assert_fails(node.create(makepath=True), NoNodeException)
+        self.done(self.mirror.ensure_exists("/m/n"))
+        self.done(node.create(b"x", makepath=True))
+        self.assertEqual(self.done(self.other.get("/m/n/a"))[0], b"x")
+
+    def test_nested(self) -> None:
+        """A view has views."""
+        inner = self.view.chroot("/a")
+        self.assertEqual(self.done(inner.get("/x").value())[0], b"/v/a/x")
+        self.assertTrue(inner.connstr().endswith("/v/a"))
+        self.assertIs(self.view.chroot("/a"), inner)
+
+    def test_names(self) -> None:
+        """It says where it looks."""
+        self.assertEqual(self.view.connstr(), self.mirror.connstr() + "/v")
+        self.assertEqual(self.mirror.chroot("/").connstr(), self.mirror.connstr())
+        self.assertIn("/v", repr(self.view))
+
+    def test_state(self) -> None:
+        """It is connected when the mirror is, and tells so."""
+        states: list[MirrorState] = []
+        self.done(self.view.connect())
+        self.view.addStateWatcher("me", states.append)
+        self.world.leave()
+        self.pass_time(1.0)
+        self.assertFalse(self.view.is_connected())
+        self.assertEqual(self.view.time_disconnected(), 1.0)
+        self.world.come_back()
+        self.assertTrue(self.view.is_connected())
+        self.assertEqual(states, [MirrorState.DISCONNECTED, MirrorState.CONNECTED, MirrorState.SETTLED])
+
+    def test_closed(self) -> None:
+        """Closed alone it leaves the mirror as it is."""
+        node, above = self.view.get("/a"), self.mirror.get("/v/a")
+        self.settle()
+        self.done(self.view.close())
+        self.world.change("/v/a", b"new")
+        self.assertEqual((node.state.value, above.state.value), (b"/v/a", b"new"))
+        self.assert_fails(self.view.connect(), ClosingException)
+
+    def test_closed_with_the_mirror(self) -> None:
+        """It is closed with the mirror, and so are its own views."""
+        inner = self.view.chroot("/a")
+        states: list[MirrorState] = []
+        inner.addStateWatcher("me", states.append)
+        self.done(self.mirror.close())
+        self.settle()
+        self.assertEqual(states[-1], MirrorState.CLOSED)
+        self.assertIs(self.view.state, MirrorState.CLOSED)
+        self.assertIs(self.mirror.chroot("/late").state, MirrorState.CLOSED)
+
+    def test_let_go(self) -> None:
+        """M8: what a view lets go of is left where the mirror needs it, and the other way round."""
+        above = self.mirror.get("/v/a")
+        self.view.get("/a")
+        below = self.view.get("/a/x")
+        self.mirror.get("/v/a/x")
+        self.settle()
+        self.pass_time(80.0)
+        self.world.change("/v/a", b"1")
+        self.world.change("/v/a/x", b"2")
+        self.assertEqual((above.state.value, below.state.value), (b"1", b"2"))
+        del above, below
+        self.pass_time(80.0)
+        self.assertEqual(self.world.server._replica.watches.count(), 0)
+
+    def test_identity(self) -> None:
+        """An identity that is added anywhere is tried everywhere."""
+        self.done(self.other.add_auth("digest", b"bob:secret"))
+        self.done(self.other.create("/v/h", b"hidden", CREATOR_ALL_ACL))
+        node = self.view.get("/h")
+        tree = self.view.tree("/")
+        self.settle()
+        self.assertNotIn("/h", tree)
+        self.done(self.mirror.add_auth("digest", b"bob:secret"))
+        self.settle()
+        self.assertEqual(node.state.value, b"hidden")
+        self.assertIn("/h", tree)
+
+    def test_no_path(self) -> None:
+        """What is no path is refused."""
+        self.assertRaises(ValueError, self.mirror.chroot, "/a\0")
+
+    def test_given_client(self) -> None:
+        """A mirror on a client with a chroot has views below that."""
+        client = self.world.client("10.0.0.2:2181/v")
+        mirror = Mirror(client=client, reactor=self.world.reactor)
+        self.assertEqual(self.done(mirror.chroot("/a").get("/x").value())[0], b"/v/a/x")
+        self.done(mirror.close())
+        self.done(client.close())
+
+
+class ChrootedClientTests(MirrorTestCase):
+    def test_shared(self) -> None:
+        """Clients further down are in the same session, and provide the same."""
+        self.world.make("/v")
+        client = self.other
+        below = client.chroot("/v")
+        self.assertIsInstance(below, ZooKeeperClient)
+        self.assertEqual(below.session_id, client.session_id)
+        self.done(below.create("/a", b"x"))
+        self.assertEqual(self.done(client.get("/v/a"))[0], b"x")
+        self.assertEqual(self.done(below.chroot("/a").get("/"))[0], b"x")
+        self.assertEqual(below.connect_string, client.connect_string + "/v")
+        self.assertEqual(below.chroot("/a").connect_string, client.connect_string + "/v/a")
+        self.assertEqual(client.chroot("/").connect_string, client.connect_string)
+        self.assertRaises(ValueError, client.chroot, "v")
+
+
+class CreationTests(MirrorTestCase):
+    def test_create(self) -> None:
+        """``create`` makes one node, with flags by number."""
+        node = self.done(self.mirror.create("/a", b"x"))
+        self.assertEqual((node.path, node.state.value), ("/a", b"x"))
+        self.assertIs(node, self.mirror.get("/a"))
+        self.assert_fails(self.mirror.create("/a"), NodeExistsException)
+        self.assert_fails(self.mirror.create("/b/c"), NoNodeException)
+        ephemeral = self.done(self.mirror.create("/e", b"", 1))
+        assert ephemeral.state.stat is not None
+        self.assertEqual(ephemeral.state.stat.ephemeralOwner, self.world.mirror_client.session_id)
+        self.assertEqual(self.done(self.mirror.create("/n-", b"", 2)).path, "/n-0000000002")
+
+    def test_recursively(self) -> None:
+        """``create_r`` makes those above it too."""
+        node = self.done(self.mirror.create_r("/b/c/d", b"x"))
+        self.assertEqual(node.state.value, b"x")
+        self.assertEqual(self.done(self.other.get("/b/c"))[0], b"")
+
+    def test_flags(self) -> None:
+        """Other flags are refused at the call."""
+        for flags in (-1, 4, 7):
+            self.assertIn(str(flags), str(self.assertRaises(ValueError, self.mirror.create, "/a", b"", flags)))
+
+    def test_ensure_exists(self) -> None:
+        """``ensure_exists`` makes what is missing, and leaves what is there."""
+        node = self.done(self.mirror.ensure_exists("/b/c"))
+        self.assertIs(node.state.existence, Existence.PRESENT)
+        self.world.change("/b/c", b"x")
+        self.assertIs(self.done(self.mirror.ensure_exists("/b/c")), node)
+        self.assertEqual(node.state.value, b"x")
+
+
+class JsonTests(MirrorTestCase):
+    def value(self, path: str) -> Any:
+        return json.loads(self.done(self.other.get(path))[0])
+
+    def test_read(self) -> None:
+        """What a node's data says is read, each time as an object of its own."""
+        self.world.make("/a", b'{"x": [1]}')
+        node = self.mirror.get_json("/a")
+        value, stat = self.done(node.value())
+        self.assertEqual((value, stat.version), ({"x": [1]}, 0))
+        value["x"].append(2)
+        self.assertEqual(self.done(node.value())[0], {"x": [1]})
+        self.assertEqual((node.path, node.node), ("/a", self.mirror.get("/a")))
+
+    def test_not_json(self) -> None:
+        """What is not JSON fails that reader alone, by its path."""
+        self.world.make("/a", b"{nonsense")
+        node = self.mirror.get_json("/a")
+        self.assertIn("'/a' is not JSON", str(self.assert_fails(node.value(), ValueError)))
+        self.assertEqual(self.done(node.node.value())[0], b"{nonsense")
+        self.world.change("/a", b"\xff\xfe")
+        self.assert_fails(node.value(), ValueError)
+        self.world.change("/a", b"1")
+        self.assertEqual(self.done(node.value())[0], 1)
+
+    def test_watched(self) -> None:
+        """Watchers get what it says; what is not JSON is logged, and they go on."""
+        self.world.make("/a", b"1")
+        node = self.mirror.get_json("/a")
+        told: list[Any] = []
+        node.addValueWatcher("me", lambda value: told.append(None if value is None else value[0]))
+        self.settle()
+        self.world.change("/a", b"nonsense")
+        self.world.change("/a", b'"x"')
+        self.world.remove("/a")
+        self.assertEqual(told, [1, "x", None])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        node.delValueWatcher("me")
+        self.world.make("/a", b"2")
+        self.assertEqual(told, [1, "x", None])
+
+    def test_write(self) -> None:
+        """It is created and set as JSON."""
+        node = self.done(self.mirror.create_json("/a", {"b": 1, "a": None}))
+        self.assertEqual(self.done(self.other.get("/a"))[0], b'{"a":null,"b":1}')
+        self.done(node.set(["é"], 0))
+        self.assertEqual(self.value("/a"), ["é"])
+        self.done(self.mirror.create_r_json("/c/d", 1, 1))
+        self.assertEqual(self.value("/c/d"), 1)
+        self.done(self.mirror.get_json("/e").create({}, ephemeral=True))
+        self.assertEqual(self.value("/e"), {})
+
+    def test_what_json_cannot_say(self) -> None:
+        """What JSON cannot say is refused at the call, by the path, and nothing is written."""
+        for value, error in ((object(), TypeError), (float("nan"), ValueError), ({1: {2}}, TypeError)):
+            self.assertIn("'/a'", str(self.assertRaises(error, self.mirror.create_json, "/a", value)))
+            self.assertRaises(error, self.mirror.get_json("/a").set, value, -1)
+        self.assertIsNone(self.done(self.other.exists("/a")))
+
+    def test_update(self) -> None:
+        """An update makes the new out of the old, and creates where there is nothing."""
+        node = self.mirror.get_json("/c/n")
+        count = lambda old: (old or 0) + 1  # noqa: E731
+        self.assert_fails(node.update(count), NoNodeException)
+        self.assertEqual(self.done(node.update(count, makepath=True))[0], 1)
+        value, stat = self.done(node.update(count))
+        self.assertEqual((value, stat.version), (2, 1))
+        self.assertEqual(self.value("/c/n"), 2)
+
+    def test_update_of_nothing(self) -> None:
+        """Where the new is the old, nothing is written; what is changed in place is new."""
+        self.world.make("/a", b'{"x": 1}')
+        node = self.mirror.get_json("/a")
+        _, stat = self.done(node.update(lambda old: old))
+        self.assertEqual(stat.version, 0)
+
+        def change(old: Any) -> Any:
+            old["x"] = 2
+            return old
+
+        _, stat = self.done(node.update(change))
+        self.assertEqual((stat.version, self.value("/a")), (1, {"x": 2}))
+
+    def test_race(self) -> None:
+        """Whoever else writes meanwhile: each update is made of what was there."""
+        self.world.make("/a", b"0")
+        nodes = [self.mirror.get_json("/a"), Mirror(client=self.other, reactor=self.world.reactor).get_json("/a")]
+        self.settle()
+        updates = [node.update(lambda old: old + 1) for node in nodes * 5]
+        self.settle()
+        self.assertEqual(sorted(self.successResultOf(update)[0] for update in updates), list(range(1, 11)))
+        self.assertEqual(self.value("/a"), 10)
+
+    def test_race_to_create(self) -> None:
+        """So it is where several want to create it."""
+        node = self.mirror.get_json("/a")
+        self.settle()
+        updates = [node.update(lambda old: [*(old or []), 1]) for _ in range(4)]
+        self.settle()
+        for update in updates:
+            self.successResultOf(update)
+        self.assertEqual(self.value("/a"), [1, 1, 1, 1])
+
+    def test_raises(self) -> None:
+        """What the function raises is the answer, and nothing is written."""
+        self.world.make("/a", b"0")
+        self.assert_fails(self.mirror.get_json("/a").update(lambda old: old / 0), ZeroDivisionError)
+        self.assertEqual(self.value("/a"), 0)
+
+    def test_nothing_to_read(self) -> None:
+        """Where there is something that is not JSON, an update fails and leaves it."""
+        self.world.make("/a", b"nonsense")
+        self.assert_fails(self.mirror.get_json("/a").update(lambda old: 1), ValueError)
+        self.assertEqual(self.done(self.other.get("/a"))[0], b"nonsense")
+
+    def test_lost(self) -> None:
+        """A write whose answer is lost is not tried again: nobody knows whether it was done."""
+        self.world.make("/a", b"0")
+        node = self.mirror.get_json("/a")
+        self.settle()
+        self.world.server.lose_reply("set")
+        update = node.update(lambda old: old + 1)
+        error = self.assert_fails(update, ConnectionLossException)
+        assert isinstance(error, ConnectionLossException)
+        self.assertIsNone(error.applied)
+        self.pass_time(3.0)
+        self.assertEqual(self.value("/a"), 1)
