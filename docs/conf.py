@@ -22,7 +22,10 @@ nitpick_ignore_regex = [
     ("py:class", r"<InterfaceClass .*>"),
     # Short names in signatures: another project's, an interface that stands on this page by its full name, and the
     # mirror's and the embedded server's own.
-    ("py:class", r"IReactorTime|IReactorTCP|Random|IZooKeeperClient|ITransaction|IMetrics|Cell|Subject|txmirror\.mirror\.stream\.Values"),
+    (
+        "py:class",
+        r"IReactorTime|IReactorTCP|Random|IZooKeeperClient|ITransaction|IMetrics|Cell|Subject|txmirror\.mirror\.stream\.Values",
+    ),
     ("py:class", r"Reactor|Listener|Clock|Holdings|Version|Connections|Session|Tree|Address|(.*\.)?_T"),
     ("py:class", r"txmirror\.embedded\.faults\.Effect|txmirror\.wire\.operations\.Operation"),
 ]
