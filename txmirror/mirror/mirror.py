@@ -23,7 +23,7 @@ from txmirror.errors import (
     NotEmptyException,
     SessionExpiredException,
 )
-from txmirror.interfaces import IChroot, IServerAbilities, IWatchFeed, IZooKeeperClient
+from txmirror.interfaces import IBatchedReads, IChroot, IServerAbilities, IWatchFeed, IZooKeeperClient
 from txmirror.mirror.cell import Cell
 from txmirror.mirror.json_node import JsonNode, encode
 from txmirror.mirror.lingering import Lingering
@@ -32,7 +32,7 @@ from txmirror.mirror.removing import Removals
 from txmirror.mirror.state import MirrorState
 from txmirror.mirror.subject import Subject
 from txmirror.mirror.tree import Tree
-from txmirror.types import SessionEvent, SessionState, WatchedEvent
+from txmirror.types import EventType, SessionEvent, SessionState, WatchedEvent
 
 
 class Mirror(Service):
@@ -76,6 +76,7 @@ class Mirror(Service):
         self.feed: IWatchFeed = IWatchFeed(client)
         self._subjects: dict[str, Subject] = {}
         self._trees: dict[Tree, None] = {}
+        self._batches: IBatchedReads | None = IBatchedReads(client, None)
         self._removals = Removals(self.feed.let_go, self._can_remove_watches)
         self._linger = linger
         self._lingering = Lingering(reactor, linger, self._lingered)
@@ -312,6 +313,20 @@ class Mirror(Service):
         for tree in list(self._trees):
             tree.try_again()
 
+    def batches_for(self, path: str) -> IBatchedReads | None:
+        """Give what a node is to be read by without a watch, if that of a tree tells of its changes."""
+        if self._batches is not None:
+            for tree in self._trees:
+                if tree.tells_of(path):
+                    return self._batches
+        return None
+
+    def tree_tells_no_more(self) -> None:
+        """Let nodes rely on watches of their own where they relied on a tree's that has gone."""
+        for subject in list(self._subjects.values()):
+            if subject.served and self.batches_for(subject.path) is None:
+                subject.not_served()
+
     def when_closed(self) -> Deferred[None]:
         """Wait until the mirror is closed. Cancelling ends the wait."""
         if self._closed is not None:
@@ -323,6 +338,7 @@ class Mirror(Service):
     def tree_closed(self, tree: Tree) -> None:
         """Tell a tree nothing more."""
         self._trees.pop(tree, None)
+        self.tree_tells_no_more()
         self.check_settled()
 
     def let_go(self, path: str) -> None:
@@ -397,6 +413,7 @@ class Mirror(Service):
             subject = self._subjects.get(event.path)
             if subject is not None:
                 subject.happened(event.type)
+            self._happened_below(event)
             for tree in list(self._trees):
                 if tree.covers(event.path):
                     tree.happened(event)
@@ -408,6 +425,13 @@ class Mirror(Service):
                 # Whoever gave us the client has closed it.
                 self._closed = Deferred()
                 self._close_nodes(None)
+
+    def _happened_below(self, event: WatchedEvent) -> None:
+        """Tell a node that relies on a tree's watch of its children: such a watch tells of these themselves."""
+        if event.type in (EventType.CREATED, EventType.DELETED):
+            parent = self._subjects.get(paths.parent_of(event.path) or "")
+            if parent is not None and parent.served:
+                parent.happened(EventType.CHILD)
 
     def _connected(self, event: SessionEvent) -> None:
         before, self._session = self._session, event
@@ -424,6 +448,13 @@ class Mirror(Service):
             for subject in self._subjects.values():
                 subject.session_changed()
             self._removals.forget()
+        else:
+            relied_on_trees = [subject.away() for subject in self._subjects.values()]
+            if any(relied_on_trees) and self._restore_zxid is None:
+                self._restore_zxid = event.zxid
+        if event.epoch != before.epoch:
+            for tree in self._trees:
+                tree.session_changed()
         self._enter(MirrorState.CONNECTED)
         if self._session is event and self.is_connected():
             self._bring_over(event)

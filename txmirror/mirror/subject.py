@@ -23,10 +23,11 @@ from txmirror.errors import (
     SessionExpiredException,
     ZooKeeperException,
 )
+from txmirror.interfaces import IBatchedReads
 from txmirror.mirror.cell import Cell
 from txmirror.mirror.state import Existence, NodeState
 from txmirror.timers import Timer
-from txmirror.types import ChildrenReply, DataReply, EventType, StatReply, ZnodeStat
+from txmirror.types import BatchReply, ChildrenReply, DataReply, EventType, StatReply, ZnodeStat
 
 if TYPE_CHECKING:
     from txmirror.mirror.mirror import Mirror
@@ -47,6 +48,7 @@ class Subject:
     :ivar path: the znode's path.
     :ivar values: its data and stat.
     :ivar names: its children.
+    :ivar served: whether it was read without a watch of its own, because that of a tree tells of changes.
     """
 
     _log = Logger()
@@ -60,6 +62,8 @@ class Subject:
         self._node: Callable[[], Node | None] = lambda: None
         self._kept: Node | None = None
         self._maybe_absent = False
+        self._apart = False
+        self.served = False
         self._retry = Timer(mirror.clock, self.try_again)
         self._failures = 0
         self._closed = False
@@ -119,6 +123,10 @@ class Subject:
         """Read what has to be read, if there is a connection to do it. What could not be read waits for its time."""
         if not self._mirror.is_connected():
             return
+        batches = None if self._apart else self._mirror.batches_for(self.path)
+        if batches is not None:
+            self._read_without_watches(batches)
+            return
         if self.values.wanting:
             self.values.begin()
             if self._maybe_absent:
@@ -128,6 +136,17 @@ class Subject:
         if self.names.wanting and not self._maybe_absent:
             self.names.begin()
             self._ask(self.names, self._feed.read_children(self.path), self._children_read)
+
+    def _read_without_watches(self, batches: IBatchedReads) -> None:
+        """Read both parts at once: a tree's watch tells of all that follows."""
+        cells = (self.values, self.names)
+        if any(cell.reading for cell in cells) or not any(cell.wanting for cell in cells):
+            return
+        self.served = True
+        for cell in cells:
+            cell.begin()
+        answer = batches.read_many([self.path], [self.path])
+        answer.addBoth(self._both_answered).addErrback(self._log_failure)
 
     def try_again(self) -> None:
         """Read also what could not be read the last time."""
@@ -142,8 +161,25 @@ class Subject:
         self.values.release()
         self.names.release()
 
+    def away(self) -> bool:
+        """Note that there was no connection: what a tree's watch would have told of meanwhile is not known.
+
+        :returns: whether the node relied on that.
+        """
+        served, self.served = self.served, False
+        if served:
+            self.values.armed = self.names.armed = False
+        return served
+
+    def not_served(self) -> None:
+        """Note that the tree has gone whose watch told of changes."""
+        if self.served:
+            self.served = False
+            self.disarm()
+
     def session_changed(self) -> None:
         """Note that whatever watches there were, the new session does not have them."""
+        self.served = False
         self.values.armed = self.names.armed = False
 
     def history_changed(self) -> None:
@@ -247,9 +283,54 @@ class Subject:
             self.refresh()
             self._mirror.check_settled()
 
-        answer.addBoth(answered).addErrback(
-            lambda failure: self._log.failure("Reading {path} failed.", failure=failure, path=self.path)
-        )
+        answer.addBoth(answered).addErrback(self._log_failure)
+
+    def _log_failure(self, failure: Failure) -> None:
+        self._log.failure("Reading {path} failed.", failure=failure, path=self.path)
+
+    def _both_answered(self, result: BatchReply | Failure) -> None:
+        cells = (self.values, self.names)
+        if self._closed:
+            return
+        if not isinstance(result, Failure):
+            self._both_read(result)
+        elif isinstance(result.value, _LOST):
+            for cell in cells:
+                cell.interrupt()
+            return
+        elif isinstance(result.value, ZooKeeperException):
+            # One of the two may be too large, or the server may not know such reads. Each by itself fails by itself.
+            self._apart = True
+            for cell in cells:
+                cell.interrupt()
+        else:
+            result.raiseException()
+        self.refresh()
+        self._mirror.check_settled()
+
+    def _both_read(self, reply: BatchReply) -> None:
+        (data,), (names,) = reply.data, reply.children
+        if isinstance(data, NoNodeException):
+            self._absent(reply.zxid)
+            return
+        if isinstance(data, ZooKeeperException):
+            self._put_off(self.values, data)
+            self._put_off(self.names, data)
+            return
+        self._value_read(DataReply(reply.zxid, *data))
+        if isinstance(names, ZooKeeperException):
+            self._put_off(self.names, names)
+        else:
+            self._children_read(ChildrenReply(reply.zxid, names, data[1]))
+
+    def _absent(self, zxid: int) -> None:
+        if self._in_time(self.values, zxid):
+            self._maybe_absent = True
+            for cell in (self.values, self.names):
+                cell.show(None, None, zxid)
+                cell.settle()
+        else:
+            self.names.interrupt()
 
     def _existence_read(self, reply: StatReply) -> None:
         if reply.stat is not None:

@@ -180,6 +180,15 @@ class Tree(Mapping[str, Value]):
         elif path in self._values or path == self.path or self._is_next(path):
             self._want(path)
 
+    def tells_of(self, path: str) -> bool:
+        """Tell whether this tree's watch tells of all changes at a path, whatever else the tree leaves out."""
+        return bool(self._lasting) and not self._closed and (path == self.path or path.startswith(self._base + "/"))
+
+    def session_changed(self) -> None:
+        """Note that whatever watches there were, the new session does not have them."""
+        self._lasting = None
+        self._one_shots = False
+
     def connected(self, event: SessionEvent) -> None:
         """There is a connection (again)."""
         before, self._session = self._session or event, event
@@ -304,6 +313,7 @@ class Tree(Mapping[str, Value]):
             self._lasting = False
             self._reader.watching = True
             self._read_all()
+            self._mirror.tree_tells_no_more()
 
     def _take_watches_away(self) -> None:
         """Take the watches away that nobody else needs. What cannot be taken away goes with the session."""

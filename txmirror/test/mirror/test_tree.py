@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from txmirror.client import Limits
 from txmirror.errors import ClosingException, NoAuthException, ReplyTooLargeException
-from txmirror.mirror import Change, ChangeKind, Mirror, MirrorState, Tree
-from txmirror.test.mirror.world import PORT, MirrorTestCase, S, World
+from txmirror.mirror import Change, ChangeKind, Existence, Mirror, MirrorState, Tree
+from txmirror.test.mirror.world import PORT, MirrorTestCase, S, World, watch_children, watch_value
 from txmirror.types import CREATOR_ALL_ACL, OPEN_ACL
 
 ADDED, CHANGED, REMOVED = ChangeKind.ADDED, ChangeKind.CHANGED, ChangeKind.REMOVED
@@ -634,3 +634,147 @@ class MirrorsTests(MirrorTestCase):
         self.settle()
         self.assertIn("/s", tree)
         tree.close()
+
+
+class ServedNodeTests(MirrorTestCase):
+    """M7: nodes at or inside a tree with a lasting watch."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        for path in ("/s", "/s/a", "/s/a/x", "/s/b"):
+            self.world.make(path, path.encode())
+        self.tree = self.mirror.tree("/s")
+        self.settle()
+        self.watches = self.world.server._replica.watches
+        self.before = self.watches.count()
+
+    def test_no_watch(self) -> None:
+        """M7: they set no watch of their own, and are kept true all the same."""
+        nodes = [self.live(path) for path in ("/s", "/s/a", "/s/missing")]
+        self.assertEqual(self.watches.count(), self.before)
+        values = [watch_value(node) for node in nodes]
+        children = [watch_children(node) for node in nodes]
+        self.world.change("/s", b"1")
+        self.world.change("/s/a", b"2")
+        self.world.make("/s/missing", b"3")
+        self.world.make("/s/a/y")
+        self.world.remove("/s/a/x")
+        self.world.make("/s/missing/z")
+        self.assertEqual(values, [[b"1"], [b"2"], [b"3"]])
+        self.assertEqual(children, [[["a", "b", "missing"]], [["x", "y"], ["y"]], [[], ["z"]]])
+        self.assertEqual(self.watches.count(), self.before)
+        self.assert_equal_to_server("/s", "/s/a", "/s/missing")
+        self.world.remove("/s/missing/z")
+        self.world.remove("/s/missing")
+        self.assertEqual(values[2], [b"3", None])
+        self.assert_equal_to_server("/s/missing")
+
+    def test_left_out(self) -> None:
+        """M7: so it is with those that the tree leaves out: its watch tells of them too."""
+        shallow = self.mirror.tree("/s", depth=0)
+        self.tree.close()
+        self.settle()
+        before = self.watches.count()
+        node = self.live("/s/a/x")
+        self.assertEqual(self.watches.count(), before)
+        self.world.change("/s/a/x", b"new")
+        self.assertEqual(node.state.value, b"new")
+        shallow.close()
+
+    def test_writes(self) -> None:
+        """M4: their own writes show when they have fired, at the parent too."""
+        parent = self.live("/s")
+        node = self.mirror.get("/s/n")
+        children = watch_children(parent)
+        self.done(node.create(b"x"))
+        self.assertEqual((node.state.value, parent.state.children), (b"x", ("a", "b", "n")))
+        self.done(node.set(b"y", -1))
+        self.assertEqual(node.state.value, b"y")
+        self.done(node.delete())
+        self.assertIs(node.state.existence, Existence.ABSENT)
+        self.assertEqual(children, [["a", "b", "n"], ["a", "b"]])
+
+    def test_tree_closed(self) -> None:
+        """M7: when the tree is closed they watch for themselves, having missed nothing."""
+        nodes = [self.live(path) for path in ("/s", "/s/a", "/s/missing")]
+        self.tree.close()
+        self.world.change("/s/a", b"new")
+        self.world.make("/s/missing")
+        self.assert_equal_to_server("/s", "/s/a", "/s/missing")
+        self.assertEqual(self.watches.count(), 6)
+        self.world.change("/s", b"newer")
+        self.world.remove("/s/a/x")
+        self.assertEqual((nodes[0].state.value, nodes[1].state.children), (b"newer", ()))
+
+    def check_recovery(self, *, new_session: bool) -> None:
+        nodes = [self.live(path) for path in ("/s", "/s/a", "/s/missing", "/s/b")]
+        for number in range(3):
+            if new_session:
+                self.world.expire_away()
+            else:
+                self.world.leave()
+            self.world.change("/s/a", b"%d" % number)
+            self.world.make("/s/missing")
+            self.world.make(f"/s/b/{number}")
+            self.world.come_back()
+            self.assert_equal_to_server("/s", "/s/a", "/s/missing", "/s/b")
+            self.world.remove("/s/missing")
+            self.world.change("/s/b", b"%d" % number)
+            self.assert_equal_to_server("/s", "/s/a", "/s/missing", "/s/b")
+        self.assertEqual(nodes[1].state.value, b"2")
+
+    def test_same_session(self) -> None:
+        """M7: what they missed while away is read on return, what did not exist among it."""
+        self.check_recovery(new_session=False)
+
+    def test_new_session(self) -> None:
+        """M7: in a new session too."""
+        self.check_recovery(new_session=True)
+
+    def test_recovery_is_cut_off(self) -> None:
+        """M7: and where the first return is cut off before anything was told."""
+        for turns in range(12):
+            self.live("/s/a")
+            node, missing = self.live("/s/a"), self.live("/s/missing")
+            self.world.leave()
+            self.world.change("/s/a", b"%d" % turns)
+            self.world.make("/s/missing")
+            self.world.reactor.undo_black_hole("10.0.0.1", PORT)
+            while not self.mirror.is_connected():
+                self.world.reactor.advance(0.01)
+                self.world.step(1)
+            self.world.step(turns)
+            if self.mirror.is_connected():
+                self.world.leave()
+            self.world.come_back()
+            self.assert_equal_to_server("/s/a", "/s/missing")
+            self.assertEqual(node.state.value, b"%d" % turns)
+            self.assertIs(missing.state.existence, Existence.PRESENT)
+            self.world.remove("/s/missing")
+
+    def test_hidden(self) -> None:
+        """M5: one that may not be read says so, and is tried again."""
+        self.done(self.other.add_auth("digest", b"bob:secret"))
+        self.done(self.other.create("/s/h", b"hidden", CREATOR_ALL_ACL))
+        node = self.mirror.get("/s/h")
+        self.assert_fails(node.value(), NoAuthException)
+        self.assert_fails(node.children(), NoAuthException)
+        self.done(self.mirror.add_auth("digest", b"bob:secret"))
+        self.assertEqual(self.done(node.value())[0], b"hidden")
+
+
+class ServedTooLargeTests(MirrorTestCase):
+    limits = Limits(max_reply=2_000)
+
+    def test_names_alone(self) -> None:
+        """What is too large for one answer is asked for in two: children that are too many do not hide the value."""
+        self.world.make("/s", b"x")
+        for number in range(40):
+            self.world.make(f"/s/{'n' * 60}{number}")
+        self.mirror.tree("/s", depth=0)
+        self.settle()
+        node = self.mirror.get("/s")
+        self.assertEqual(self.done(node.value())[0], b"x")
+        self.assert_fails(node.children(), ReplyTooLargeException)
+        self.world.change("/s", b"y")
+        self.assertEqual(self.done(node.value())[0], b"y")
