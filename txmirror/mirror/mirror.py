@@ -517,11 +517,19 @@ class Mirror(Service):
 
     def _close_nodes(self, _: object) -> None:
         self.feed.remove_listener(self._happened)
+        connected = self.is_connected()
         self._disconnected()
         for subject in list(self._subjects.values()):
             subject.close()
         for tree in list(self._trees):
             tree.end()
+        if connected and not self._owns_client:
+            # The session goes on, and nobody else is to be left with our watches.
+            self._removals.start()
+            for path in self._subjects:
+                self.let_go(path)
+            for tree in self._trees:
+                tree.let_go()
         self._lingering.stop()
         self._family.remove(self)
         self._enter(MirrorState.CLOSED)

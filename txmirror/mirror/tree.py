@@ -161,7 +161,7 @@ class Tree(Mapping[str, Value]):
             self._mirror.tree_closed(self)
             self.end()
             if self._mirror.is_connected():
-                self._take_watches_away()
+                self.let_go()
 
     # What its mirror tells it.
 
@@ -315,7 +315,7 @@ class Tree(Mapping[str, Value]):
             self._read_all()
             self._mirror.tree_tells_no_more()
 
-    def _take_watches_away(self) -> None:
+    def let_go(self) -> None:
         """Take the watches away that nobody else needs. What cannot be taken away goes with the session."""
         self._mirror.let_go(self.path)
         if self._one_shots:

@@ -221,6 +221,61 @@ class LingeringTests(LifeTestCase):
             self.assertIn(repr(linger), str(error))
 
 
+class GivenClientTests(LifeTestCase):
+    """A mirror that leaves its client open."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.world.make("/a/x")
+        self.other_mirror = Mirror(client=self.other, reactor=self.world.reactor)
+        self.nodes = [self.other_mirror.get(path) for path in ("/", "/a", "/missing")]
+        self.tree = self.other_mirror.tree("/a")
+        self.settle()
+
+    def test_closed(self) -> None:
+        """M8: closed, it leaves no watches behind."""
+        self.assertGreater(self.watches.count(), 4)
+        self.done(self.other_mirror.close())
+        self.settle()
+        self.assertEqual(self.watches.count(), 0)
+        self.assertEqual(self.nodes[1].state.value, b"one")
+
+    def test_closed_after_a_recovery(self) -> None:
+        """M8: nor those that it has set on a return."""
+        self.world.server.drop_connections()
+        self.settle()
+        self.pass_time(2.0)
+        self.done(self.other_mirror.close())
+        self.settle()
+        self.assertEqual(self.watches.count(), 0)
+
+    def test_others(self) -> None:
+        """M8: what another mirror on the client needs is left."""
+        other = Mirror(client=self.other, reactor=self.world.reactor)
+        node, tree = other.get("/a"), other.tree("/a")
+        self.settle()
+        self.done(self.other_mirror.close())
+        self.settle()
+        self.world.change("/a", b"two")
+        self.world.change("/a/x", b"three")
+        self.assertEqual((node.state.value, tree["/a/x"][0]), (b"two", b"three"))
+        self.done(other.close())
+        self.settle()
+        self.assertEqual(self.watches.count(), 0)
+
+    def test_view(self) -> None:
+        """M8: a view that is closed leaves none, and takes none of the mirror's."""
+        view = self.mirror.chroot("/a")
+        node, above = view.get("/x"), self.mirror.get("/a/x")
+        self.settle()
+        self.done(self.other_mirror.close())
+        self.done(view.close())
+        self.settle()
+        self.assertEqual(self.watches.count(), 2)
+        self.world.change("/a/x", b"two")
+        self.assertEqual((above.state.value, node.state.value), (b"two", b""))
+
+
 class OldServerTests(LifeTestCase):
     """A server that cannot take watches away."""
 

@@ -672,4 +672,5 @@ class LateLagTests(ScriptedTestCase):
         self.successResultOf(mirror.close())
         before = len(self.reactor.getDelayedCalls())
         peer.answer(GetDataRequest, GetDataResponse(b"old", STAT), zxid=90)
-        self.assertEqual(len(self.reactor.getDelayedCalls()), before)
+        # One of them may have gone with the answer: the client's own, for what is oldest in flight.
+        self.assertLessEqual(len(self.reactor.getDelayedCalls()), before)
