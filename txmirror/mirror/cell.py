@@ -24,6 +24,7 @@ class Cell(Generic[_T]):
     :param path: the node's path, for the log.
     :param render: makes what watchers and readers get of what is known; None stands for an absent node.
     :param unsettled: where the cell enters itself for as long as it has to be read.
+    :param shown: called when something else is known, before anybody is told.
 
     :ivar known: whether anything is.
     :ivar value: what is known; None if the node is absent.
@@ -37,8 +38,15 @@ class Cell(Generic[_T]):
 
     _log = Logger()
 
-    def __init__(self, path: str, render: Callable[[_T | None], object], unsettled: set[Cell[Any]]) -> None:
+    def __init__(
+        self,
+        path: str,
+        render: Callable[[_T | None], object],
+        unsettled: set[Cell[Any]],
+        shown: Callable[[], object] = lambda: None,
+    ) -> None:
         self._render = render
+        self._shown = shown
         self._unsettled = unsettled
         self._watchers: Audience[_T | None] = Audience(
             lambda key, _: self._log.failure("The watcher {key} of {path} failed.", key=key, path=path)
@@ -97,6 +105,7 @@ class Cell(Generic[_T]):
         self.problem = None
         self._identity = identity
         self.value = value
+        self._shown()
         if changed:
             self._watchers.tell(value)
 
@@ -124,6 +133,7 @@ class Cell(Generic[_T]):
         self.value = None
         self.zxid = 0
         self._identity = None
+        self._shown()
         self.mark()
 
     def leave(self) -> None:

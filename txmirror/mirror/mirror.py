@@ -355,7 +355,8 @@ class Mirror(Service):
         if subject is not None and not subject.needed:
             del self._subjects[path]
             subject.drop()
-            self.let_go(path)
+            if subject.may_have_watches:
+                self.let_go(path)
             self.check_settled()
             if not self._subjects:
                 self._lingering.stop()
@@ -437,6 +438,20 @@ class Mirror(Service):
         before, self._session = self._session, event
         self.disconnected_since = None
         self._recovered = False
+        self._note_session(event, before)
+        for subject in self._subjects.values():
+            subject.note()
+        self._enter(MirrorState.CONNECTED)
+        if self._session is event and self.is_connected():
+            self._bring_over(event)
+            for subject in list(self._subjects.values()):
+                subject.try_again()
+            for tree in list(self._trees):
+                tree.connected(event)
+            self._removals.start()
+
+    def _note_session(self, event: SessionEvent, before: SessionEvent) -> None:
+        """Note what the session that is connected says of what is known, and of watches."""
         if event.history != before.history:
             self._restore_zxid = None
             for subject in list(self._subjects.values()):
@@ -455,14 +470,6 @@ class Mirror(Service):
         if event.epoch != before.epoch:
             for tree in self._trees:
                 tree.session_changed()
-        self._enter(MirrorState.CONNECTED)
-        if self._session is event and self.is_connected():
-            self._bring_over(event)
-            for subject in list(self._subjects.values()):
-                subject.try_again()
-            for tree in list(self._trees):
-                tree.connected(event)
-            self._removals.start()
 
     def _bring_over(self, event: SessionEvent) -> None:
         """Set the watches that the session lacks as they stood; what changed meanwhile then fires.
@@ -526,8 +533,9 @@ class Mirror(Service):
         if connected and not self._owns_client:
             # The session goes on, and nobody else is to be left with our watches.
             self._removals.start()
-            for path in self._subjects:
-                self.let_go(path)
+            for path, subject in self._subjects.items():
+                if subject.may_have_watches:
+                    self.let_go(path)
             for tree in self._trees:
                 tree.let_go()
         self._lingering.stop()

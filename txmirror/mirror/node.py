@@ -31,10 +31,12 @@ class Node:
     watches at the server too.
 
     :ivar path: the znode's path.
+    :ivar state: what is known of the node now, a :class:`~txmirror.mirror.NodeState`. It costs no round trip.
     """
 
     def __init__(self, mirror: Mirror, subject: Subject) -> None:
         self.path = subject.path
+        self.state: NodeState = subject.state
         self._mirror = mirror
         self._subject = subject
 
@@ -42,11 +44,6 @@ class Node:
         return f"<{type(self).__name__} {self.path!r} {self.state.existence.value}>"
 
     # Reading.
-
-    @property
-    def state(self) -> NodeState:
-        """What is known of the node now. It costs no round trip."""
-        return self._subject.state
 
     def value(self, timeout: float | None = 5.0, *, fresh: bool = False) -> Deferred[tuple[bytes, ZnodeStat]]:
         """Read the node's data and stat: from memory once they are known, and known not to have changed.

@@ -48,6 +48,7 @@ class Subject:
     :ivar path: the znode's path.
     :ivar values: its data and stat.
     :ivar names: its children.
+    :ivar state: what is known of it, as programs see it.
     :ivar served: whether it was read without a watch of its own, because that of a tree tells of changes.
     """
 
@@ -57,8 +58,8 @@ class Subject:
         self.path = path
         self._mirror = mirror
         self._feed = mirror.feed
-        self.values: Cell[tuple[bytes, ZnodeStat]] = Cell(path, _render_value, unsettled)
-        self.names: Cell[tuple[str, ...]] = Cell(path, _render_names, unsettled)
+        self.values: Cell[tuple[bytes, ZnodeStat]] = Cell(path, _render_value, unsettled, self.note)
+        self.names: Cell[tuple[str, ...]] = Cell(path, _render_names, unsettled, self.note)
         self._node: Callable[[], Node | None] = lambda: None
         self._kept: Node | None = None
         self._maybe_absent = False
@@ -67,6 +68,7 @@ class Subject:
         self._retry = Timer(mirror.clock, self.try_again)
         self._failures = 0
         self._closed = False
+        self.note()
 
     def __repr__(self) -> str:
         return f"<Subject {self.path!r} {self.state.existence.value}>"
@@ -91,20 +93,29 @@ class Subject:
         """Whether anybody holds its node, or waits for it."""
         return self.node is not None or self.values.awaited or self.names.awaited
 
+    @property
+    def may_have_watches(self) -> bool:
+        """Whether the server may have watches for it."""
+        return any(cell.armed or cell.reading for cell in (self.values, self.names))
+
     def watched(self) -> None:
         """A watcher has come or gone. Where there is one, the node stays, whoever holds it."""
         self._kept = self.node if self.values.watchers or self.names.watchers else None
 
-    @property
-    def state(self) -> NodeState:
-        """What is known of the node now. It costs no round trip."""
+    def note(self) -> None:
+        """Make the snapshot anew: something else is known, or the connection has come or gone."""
         stale_since = self._mirror.disconnected_since
         if not self.values.known:
-            return NodeState(Existence.UNKNOWN, None, None, None, stale_since)
-        if self.values.value is None:
-            return NodeState(Existence.ABSENT, None, None, None, stale_since)
-        data, stat = self.values.value
-        return NodeState(Existence.PRESENT, data, stat, self.names.value, stale_since)
+            self.state = NodeState(Existence.UNKNOWN, None, None, None, stale_since)
+        elif self.values.value is None:
+            self.state = NodeState(Existence.ABSENT, None, None, None, stale_since)
+        else:
+            data, stat = self.values.value
+            self.state = NodeState(Existence.PRESENT, data, stat, self.names.value, stale_since)
+        node = self._node()
+        if node is not None:
+            # An attribute that is there costs its readers a tenth of what a property does.
+            node.state = self.state
 
     # What its mirror tells it.
 
@@ -158,6 +169,7 @@ class Subject:
     def disconnected(self) -> None:
         """Let readers have what is known."""
         self._retry.stop()
+        self.note()
         self.values.release()
         self.names.release()
 
