@@ -53,7 +53,10 @@ class Taker(Protocol):
         """The names of a node's children."""
 
     def unreadable(self, path: str, error: ZooKeeperException) -> None:
-        """A node cannot be read."""
+        """A node's data cannot be read."""
+
+    def unlisted(self, path: str, error: ZooKeeperException) -> None:
+        """The names of a node's children cannot be read."""
 
     def read_on(self) -> None:
         """Something was taken, or failed; maybe nothing is left to be read."""
@@ -211,12 +214,12 @@ class Reader:
             if isinstance(result, tuple):
                 taker.data_read(path, result, zxid)
             else:
-                self._refused(path, result, zxid)
+                self._refused(path, result, zxid, taker.unreadable)
         for path, names in zip(flight.names, reply.children, strict=True):
             if isinstance(names, list):
                 taker.names_read(path, names, zxid)
             else:
-                self._refused(path, names, zxid)
+                self._refused(path, names, zxid, taker.unlisted)
 
     def _data_read(self, flight: _Flight, reply: DataReply) -> None:
         self._taker.data_read(flight.data[0], (reply.data, reply.stat), reply.zxid)
@@ -243,16 +246,20 @@ class Reader:
             self._batch = max(1, (len(flight.data) + len(flight.names)) // 2)
             self._want_again(flight)
         elif isinstance(error, ZooKeeperException):
-            for path in (*flight.data, *flight.names, *flight.existence):
-                self._refused(path, error, error.zxid or 0)
+            for path in (*flight.data, *flight.existence):
+                self._refused(path, error, error.zxid or 0, self._taker.unreadable)
+            for path in flight.names:
+                self._refused(path, error, error.zxid or 0, self._taker.unlisted)
         else:
             failure.raiseException()
 
-    def _refused(self, path: str, error: ZooKeeperException, zxid: int) -> None:
+    def _refused(
+        self, path: str, error: ZooKeeperException, zxid: int, refuse: Callable[[str, ZooKeeperException], None]
+    ) -> None:
         if isinstance(error, NoNodeException):
             self._taker.data_read(path, None, zxid)
         else:
-            self._taker.unreadable(path, error)
+            refuse(path, error)
 
     def _want_again(self, flight: _Flight) -> None:
         # Before what came later: a parent is taken before its children.

@@ -72,6 +72,7 @@ class Tree(Mapping[str, Value]):
         self._reader = Reader(mirror.feed, IBatchedReads(mirror.client, None), mirror.clock, self)
         self._retry = Timer(mirror.clock, self.try_again)
         self._late: set[str] = set()
+        self._unlisted: set[str] = set()
         self._failures = 0
         self._lasting: bool | None = None
         self._session: SessionEvent | None = None
@@ -341,6 +342,7 @@ class Tree(Mapping[str, Value]):
     def absent(self, path: str, zxid: int) -> None:
         """Take it that there is no such node; if it is the root, a watch tells when it comes."""
         if not (self._closed or self._is_late(path, zxid)):
+            self._unlisted.discard(path)
             self.holes.pop(path, None)
             self._remove(path)
 
@@ -348,6 +350,8 @@ class Tree(Mapping[str, Value]):
         """Compare a node's children with those that are known: who is new is read, who is gone is removed."""
         if self._closed or self._is_late(path, zxid) or path not in self._values:
             return
+        self._unlisted.discard(path)
+        self._fill_hole(path)
         known = self._names.get(path, {})
         present = set(names)
         for gone in [name for name in known if name not in present]:
@@ -360,14 +364,14 @@ class Tree(Mapping[str, Value]):
 
     def unreadable(self, path: str, error: ZooKeeperException) -> None:
         """Note a hole, and try again later."""
-        if self._closed:
-            return
-        if path not in self.holes:
-            self._log.warn("{path} cannot be read: {reason}. It is tried again.", path=path, reason=str(error))
-        self.holes[path] = error
-        old = self._values.get(path)
-        self._tell(ChangeKind.HIDDEN, path, old, old)
-        self._later()
+        if not self._closed:
+            self._note_hole(path, error)
+
+    def unlisted(self, path: str, error: ZooKeeperException) -> None:
+        """Note that what is below a node is not known, and try again later."""
+        if not self._closed:
+            self._unlisted.add(path)
+            self._note_hole(path, error)
 
     def read_on(self) -> None:
         """See whether that was all."""
@@ -385,8 +389,21 @@ class Tree(Mapping[str, Value]):
             self._tell(ChangeKind.SETTLED, self.path, None, None)
         self._mirror.check_settled()
 
+    def _note_hole(self, path: str, error: ZooKeeperException) -> None:
+        known = path in self.holes
+        self.holes[path] = error
+        self._later()
+        if not known:
+            self._log.warn("{path} cannot be read: {reason}. It is tried again.", path=path, reason=str(error))
+            old = self._values.get(path)
+            self._tell(ChangeKind.HIDDEN, path, old, old)
+
+    def _fill_hole(self, path: str) -> None:
+        if path not in self._unlisted:
+            self.holes.pop(path, None)
+
     def _add(self, path: str, value: Value) -> None:
-        self.holes.pop(path, None)
+        self._fill_hole(path)
         self._values[path] = value
         parent = paths.parent_of(path)
         if parent is not None and path != self.path:
@@ -395,7 +412,7 @@ class Tree(Mapping[str, Value]):
         self._tell(ChangeKind.ADDED, path, None, value)
 
     def _replace(self, path: str, value: Value) -> None:
-        self.holes.pop(path, None)
+        self._fill_hole(path)
         old, self._values[path] = self._values[path], value
         before, now = old[1], value[1]
         if before.czxid != now.czxid:
@@ -412,6 +429,7 @@ class Tree(Mapping[str, Value]):
         for each in reversed(gone):
             old = self._values.pop(each, None)
             self._names.pop(each, None)
+            self._unlisted.discard(each)
             self.holes.pop(each, None)
             siblings = self._names.get(paths.parent_of(each) or "")
             if siblings is not None and each != self.path:

@@ -595,6 +595,28 @@ class OverLimitTests(TreeTestCase):
         self.assertEqual(tree["/s/large"][0], b"small")
 
 
+class ManyChildrenTests(TreeTestCase):
+    limits = Limits(max_reply=2_000)
+
+    def test_unlisted(self) -> None:
+        """A node with more children than can be listed is shown, and is a hole that is told of once."""
+        for number in range(40):
+            self.world.make(f"/s/b/{'n' * 60}{number}")
+        tree, witness = self.follow()
+        self.pass_time(30.0)
+        self.assertEqual(witness.take().count((HIDDEN, "/s/b")), 1)
+        self.assertEqual(list(tree.holes), ["/s/b"])
+        self.assertEqual(tree["/s/b"][0], b"/s/b")
+        self.assertTrue(tree.settled)
+        self.world.change("/s/b", b"new")
+        self.assertEqual((tree["/s/b"][0], list(tree.holes)), (b"new", ["/s/b"]))
+        for number in range(30):
+            self.world.remove(f"/s/b/{'n' * 60}{number}")
+        self.pass_time(61.0)
+        self.assertEqual(tree.holes, {})
+        self.assert_equal(tree)
+
+
 # A server that has neither lasting watches nor reads of many nodes: all of it, node by node.
 
 
