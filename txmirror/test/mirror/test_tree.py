@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
+
 from txmirror.client import Limits
 from txmirror.errors import ClosingException, NoAuthException, ReplyTooLargeException
 from txmirror.mirror import Change, ChangeKind, Existence, Mirror, MirrorState, Tree
+from txmirror.test.mirror.witnesses import TreeWitness, read_below, shown_below
 from txmirror.test.mirror.world import PORT, MirrorTestCase, S, World, watch_children, watch_value
 from txmirror.types import CREATOR_ALL_ACL, OPEN_ACL
 
@@ -12,51 +15,12 @@ ADDED, CHANGED, REMOVED = ChangeKind.ADDED, ChangeKind.CHANGED, ChangeKind.REMOV
 HIDDEN, SETTLED, STALE = ChangeKind.HIDDEN, ChangeKind.SETTLED, ChangeKind.STALE
 
 
-class Witness:
-    """Watches a tree, replays what it is told, and sees that each step is a legal one.
-
-    :ivar told: the kinds and paths of what was told since :meth:`take`.
-    """
-
-    def __init__(self, tree: Tree) -> None:
-        self.tree = tree
-        self.told: list[tuple[ChangeKind, str]] = []
-        self.replayed = {path: tree[path] for path in tree}
-        self.faults: list[str] = []
-        tree.watch(self.take_in)
-
-    def take_in(self, change: Change) -> None:
-        kind, path, old, new = change
-        self.told.append((kind, path))
-        known = self.replayed.get(path)
-        if kind in (SETTLED, STALE, HIDDEN):
-            return
-        parent = path.rpartition("/")[0] or "/"
-        if known != old and (known is None or old is None or known[1].mzxid != old[1].mzxid):
-            self.faults.append(f"{change}, with {known} told before")
-        if kind is ADDED and not (known is None and (path == self.tree.path or parent in self.replayed)):
-            self.faults.append(f"{change} of what was known, or without its parent")
-        if kind is REMOVED and any(other.startswith(path + "/") for other in self.replayed):
-            self.faults.append(f"{change}, and something is below it")
-        if kind is CHANGED and (known is None or new is None or known[1][:2] == new[1][:2]):
-            self.faults.append(f"{change} is none")
-        if new is None:
-            self.replayed.pop(path, None)
-        else:
-            self.replayed[path] = new
-
-    def take(self) -> list[tuple[ChangeKind, str]]:
-        """Give what was told since this was last called."""
-        told, self.told = self.told, []
-        return told
-
-
 class TreeTestCase(MirrorTestCase):
     """Tests of trees, at a server that has lasting watches."""
 
     def setUp(self) -> None:
         super().setUp()
-        self.witnesses: list[Witness] = []
+        self.witnesses: list[TreeWitness] = []
         for path in ("/s", "/s/a", "/s/a/x", "/s/b", "/o"):
             self.world.make(path, path.encode())
         if self.version == "3.4":
@@ -68,17 +32,12 @@ class TreeTestCase(MirrorTestCase):
 
     def tearDown(self) -> None:
         for witness in self.witnesses:
-            self.assertEqual(witness.faults, [])
-            tree = witness.tree
-            self.assertEqual(
-                {path: value[1].mzxid for path, value in witness.replayed.items()},
-                {path: tree[path][1].mzxid for path in tree},
-            )
+            self.assertEqual(witness.complaints(), [])
 
-    def follow(self, path: str = "/s", **options: object) -> tuple[Tree, Witness]:
+    def follow(self, path: str = "/s", **options: object) -> tuple[Tree, TreeWitness]:
         """Make a tree, and watch it."""
         tree = self.mirror.tree(path, **options)  # type: ignore[arg-type]
-        witness = Witness(tree)
+        witness = TreeWitness(tree)
         self.witnesses.append(witness)
         self.settle()
         return tree, witness
@@ -87,21 +46,8 @@ class TreeTestCase(MirrorTestCase):
         """The tree is the server's, in all that it promises."""
         self.settle()
         self.assertTrue(tree.settled, tree)
-        below = [tree.path]
-        seen = {}
-        for path in below:
-            stat = self.done(self.other.exists(path))
-            if stat is not None:
-                data, stat = self.done(self.other.get(path))
-                seen[path] = (data, stat.czxid, stat.mzxid, stat.version, stat.ephemeralOwner)
-                names = self.done(self.other.get_children(path))
-                below += [f"{'' if path == '/' else path}/{name}" for name in names]
-                self.assertEqual(tree.children(path), sorted(names))
-        shown = {
-            path: (data, stat.czxid, stat.mzxid, stat.version, stat.ephemeralOwner)
-            for path, (data, stat) in tree.items()
-        }
-        self.assertEqual(shown, seen)
+        there = Deferred.fromCoroutine(read_below(self.other, tree.path))
+        self.assertEqual(shown_below(tree), self.done(there))
 
 
 class ShowingTests(TreeTestCase):
@@ -258,7 +204,7 @@ class WatchingTests(TreeTestCase):
 
         tree = self.mirror.tree("/s")
         tree.watch(bad)
-        witness = Witness(tree)
+        witness = TreeWitness(tree)
         self.settle()
         self.assertEqual(len(witness.take()), 5)
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 5)
