@@ -466,7 +466,20 @@ class WatchesLeftContract(TreeCase):
         inner.close()
         await self.no_watch_left("/b")
 
-    # What a node leaves that nobody keeps any more belongs here.
+    @run
+    async def test_node_let_go(self) -> None:
+        """M8: a node that nobody holds has left none after a while, nor has one that does not exist."""
+        mirror = Mirror(client=self.client, linger=0.2, reactor=self.reactor)
+        for path in ("/a", "/m"):
+            await mirror.get(self.root + path).exists()
+        held = mirror.get(f"{self.root}/b")
+        self.assertEqual((await held.value())[0], b"b")
+        await self.no_watch_left("/b")
+        await self.other.set(f"{self.root}/b", b"new")
+        await self.client.sync(self.root)
+        self.assertEqual((await held.value())[0], b"new")
+        await self.within(mirror.close())
+        await self.no_watch_left()
 
     async def close_all(self) -> None:
         """Close all trees, and see that no watch is left."""
