@@ -1,9 +1,9 @@
 """Mirrors of a real ensemble, while everything happens to it that can: in the end they are equal to it.
 
-Three mirrors reach three servers through a proxy each. Somebody else writes, in three ways and straight at the servers. Round
-after round, servers are killed, paused and stopped, the leader among them, the proxies break connections in all their ways, and
-sessions are ended. After each round everything is healed; then what the mirrors show is compared with what a fresh client reads,
-and what those were told who watch, with what the mirrors show.
+Three mirrors reach three servers through a proxy each. Three others write straight at the servers, and one of the mirrors writes
+too. Round after round, servers are killed, paused and stopped, the leader among them, the proxies break connections in all their
+ways, and sessions are ended. After each round everything is healed; then what the mirrors show is compared with what a fresh
+client reads, and what those were told who watch, with what the mirrors show.
 
 The faults are drawn from a seed. When they strike, and what is being written then, is chance.
 """
@@ -66,6 +66,7 @@ class Follower:
     :param servers: the addresses of the proxies, with a chroot.
     :param trees: of each tree, the path, depth and filter.
     :param nodes: the paths of the nodes.
+    :ivar faults: what was wrong with what it was seen to show.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Follower:
         self.trees: list[tuple[Tree, int | None, Callable[[str], bool] | None]] = []
         self.nodes: list[Node] = []
         self.witnesses: list[TreeWitness | NodeWitness] = []
+        self.faults: list[str] = []
         # Of a path with both, either may come first.
         for path, depth, keep in trees[:1]:
             self._follow(path, depth, keep)
@@ -111,8 +113,8 @@ class Follower:
         return (self.chroot + path).rstrip("/")
 
     def complaints(self) -> list[str]:
-        """Give what was wrong so far with what the witnesses were told."""
-        return [complaint for witness in self.witnesses for complaint in witness.complaints()]
+        """Give what was wrong so far, with what the witnesses were told among it."""
+        return self.faults + [complaint for witness in self.witnesses for complaint in witness.complaints()]
 
 
 class Writer:
@@ -192,7 +194,9 @@ class EnsembleMirrorTests(TestCase):
             self.addCleanup(follower.client.close)
             self.addCleanup(follower.mirror.close)
             self.note_sessions(follower.client)
-        self.writers = [Writer(self.seed + number, name) for number, name in enumerate(("one", "two", "kazoo"))]
+        self.writers = [
+            Writer(self.seed + number, name) for number, name in enumerate(("one", "two", "kazoo", "mirror"))
+        ]
 
     def make_client(self, order: Random) -> ZooKeeperClient:
         """Make a client that goes straight to the servers, and is closed in the end."""
@@ -238,9 +242,14 @@ class EnsembleMirrorTests(TestCase):
     async def round(self) -> None:
         """Let there be writers, and a few faults; then none of either, and compare."""
         stop = threading.Event()
-        writing = [self.write(*pair, stop) for pair in zip(self.clients, self.writers, strict=False)]
+        one, two, threaded, mirrored = self.writers
         writers = gatherResults(
-            [*map(Deferred.fromCoroutine, writing), deferToThread(self.write_with_kazoo, self.writers[-1], stop)],
+            [
+                Deferred.fromCoroutine(self.write(self.clients[0], one, stop)),
+                Deferred.fromCoroutine(self.write(self.clients[1], two, stop)),
+                deferToThread(self.write_with_kazoo, threaded, stop),
+                Deferred.fromCoroutine(self.write_with_mirror(self.followers[0], mirrored, stop)),
+            ],
             consumeErrors=True,
         )
         try:
@@ -294,6 +303,26 @@ class EnsembleMirrorTests(TestCase):
             except (KazooException, KazooTimeoutError):
                 pass
             stop.wait(writer.pause())
+
+    async def write_with_mirror(self, follower: Follower, writer: Writer, stop: threading.Event) -> None:
+        """Do as :meth:`write`, with a mirror's own nodes, and see that they show what was written."""
+        while not stop.is_set():
+            deed, _, data, ephemeral = writer.draw()
+            node = writer.random.choice(follower.nodes[1:])
+            try:
+                if deed == "set":
+                    written = await node.set(data, -1)
+                    stat = node.state.stat
+                    if stat is not None and stat.mzxid < written.mzxid:
+                        follower.faults.append(f"{node} was set at {written}, and shows {stat}")
+                elif deed == "delete":
+                    await node.delete()
+                else:
+                    await node.create(data, ephemeral=ephemeral)
+                writer.applied += 1
+            except ZooKeeperException:
+                pass
+            await deferLater(self.reactor, writer.pause())
 
     # What goes wrong.
 
