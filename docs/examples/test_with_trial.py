@@ -2,6 +2,7 @@
 
 from counter import main
 from twisted.internet import reactor
+from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from txmirror.testing import EmbeddedServerMixin
@@ -13,3 +14,19 @@ class ProgramTests(EmbeddedServerMixin, TestCase):
         client = await self.zookeeper_client()
         data, _ = await client.get("/counter")
         self.assertEqual(data, b"42")
+
+
+class ClockTests(EmbeddedServerMixin, TestCase):
+    def setUp(self):
+        self.clock = Clock()
+        self.zookeeper_settings = {"clock": self.clock}
+        return super().setUp()
+
+    async def test_session_ends(self):
+        client = await self.zookeeper_client()
+        await client.create("/here", ephemeral=True)
+        # For the server it was silent for a minute.
+        self.clock.advance(60.0)
+        self.assertEqual(self.zookeeper.sessions, frozenset())
+        other = await self.zookeeper_client()
+        self.assertIsNone(await other.exists("/here"))

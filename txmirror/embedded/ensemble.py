@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from twisted.internet.defer import Deferred, gatherResults
 
+from txmirror.embedded.arguments import check_whole
 from txmirror.embedded.holdings import Holdings, Snapshot
 from txmirror.embedded.server import Reactor, Server
 from txmirror.embedded.sessions import Clock
@@ -28,6 +29,7 @@ class EmbeddedEnsemble:
 
     :ivar servers: the servers. The first says that it is the leader.
     :raises ValueError: ``size`` is out of bounds, or there are more or fewer versions.
+    :raises TypeError: ``size`` is no whole number.
     """
 
     def __init__(
@@ -41,8 +43,7 @@ class EmbeddedEnsemble:
         ttl_nodes: bool = False,
         container_check_interval: float = 60.0,
     ) -> None:
-        if not 1 <= size <= _MOST:
-            raise ValueError(f"an ensemble of {size!r} servers: give 1 to {_MOST}")
+        check_whole("the number of servers", size, 1, _MOST)
         versions = [version] * size if isinstance(version, str) else version
         if len(versions) != size:
             raise ValueError(f"an ensemble of {size} servers with {len(versions)} versions, {versions!r}")

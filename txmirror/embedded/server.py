@@ -79,6 +79,11 @@ class Server:
         return self._replica.tree.zxid
 
     @property
+    def lagging(self) -> bool:
+        """Whether it lags behind the others: see :meth:`lag`."""
+        return self._replica.lagging
+
+    @property
     def connections(self) -> tuple[Connection, ...]:
         """Its connections, the oldest first: to drop, to stall, to resume."""
         return tuple(connection for connection in self._connections.live if not connection.leaving)

@@ -133,16 +133,28 @@ class ExampleTests(TestCase):
         """The program that the examples of tests are about does what it says."""
         return self.run_example("counter.py").addCallback(self.assertEqual, ["the sum: 42"])
 
-    def test_in_memory(self) -> None:
-        """The tests in memory are run, all of them, and pass."""
+    def run_tests(self, name: str, case: str, number: int) -> None:
+        """Run an example's tests, which are so many, and pass."""
         folder = find_examples()
         self.patch(sys, "path", [str(folder), *sys.path])
         self.patch(sys, "dont_write_bytecode", True)
         self.addCleanup(sys.modules.pop, "counter", None)
-        tests = runpy.run_path(str(folder / "test_in_memory.py"))["CounterTests"]
+        tests = runpy.run_path(str(folder / name))[case]
         suite = unittest.defaultTestLoader.loadTestsFromTestCase(tests)
         result = suite.run(unittest.TestResult())
-        self.assertEqual((result.testsRun, result.errors, result.failures), (6, [], []))
+        self.assertEqual((result.testsRun, result.errors, result.failures), (number, [], []))
+
+    def test_in_memory(self) -> None:
+        """The tests in memory are run, all of them, and pass."""
+        self.run_tests("test_in_memory.py", "CounterTests", 6)
+
+    def test_ensemble(self) -> None:
+        """So are those with several servers."""
+        self.run_tests("test_ensemble.py", "EnsembleTests", 3)
+
+    def test_faults(self) -> None:
+        """So are those with faults of single requests and connections."""
+        self.run_tests("test_faults.py", "FaultTests", 8)
 
     def run_runner(self, *command: str) -> str:
         """Run a test runner in the folder of the examples, where it leaves nothing, and give what it says."""
@@ -163,7 +175,7 @@ class ExampleTests(TestCase):
         """The tests for trial pass under trial."""
         folder = Path(self.mktemp()).absolute()
         said = self.run_runner("twisted.trial", f"--temp-directory={folder}", "test_with_trial")
-        self.assertIn("PASSED (successes=1)", said)
+        self.assertIn("PASSED (successes=2)", said)
 
     def test_with_pytest(self) -> None:
         """The tests for pytest pass under pytest, which finds the fixtures by itself."""

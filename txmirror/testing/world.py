@@ -7,12 +7,12 @@ from random import Random
 from types import TracebackType
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from txmirror.client import Limits, ZooKeeperClient
-from txmirror.embedded import EmbeddedServer
+from txmirror.embedded import EmbeddedEnsemble, EmbeddedServer, Server
 from txmirror.testing.reactor import MemoryReactor
 
 _T = TypeVar("_T")
@@ -20,7 +20,7 @@ _WorldT = TypeVar("_WorldT", bound="World")
 
 
 class World:
-    """An in-memory ZooKeeper server that listens on a reactor in memory, for one test.
+    """An in-memory ZooKeeper, of one server or of several, that listens on a reactor in memory, for one test.
 
     The program under test runs in it as it is, as long as it takes its reactor, or its client, as an argument. Nothing takes
     real time, nothing happens by chance, and no sockets are opened::
@@ -35,19 +35,30 @@ class World:
     :class:`MemoryReactor`), whose ``links`` are the connections.
 
     :param reactor: one that was prepared; None makes one, whose time begins at 0.
-    :param settings: the server's, as :class:`txmirror.embedded.EmbeddedServer` takes them.
+    :param servers: how many servers there are, 1 to 9. More than one are an ensemble; all listen at 127.0.0.1, each at a
+        port of its own, and a client chooses among them by its ``random``. ``world.client(world.servers[1].address)`` is
+        at one of them and stays there.
+    :param settings: the server's, as :class:`txmirror.embedded.EmbeddedServer` takes them; or the ensemble's, as
+        :class:`txmirror.embedded.EmbeddedEnsemble` does.
     :ivar reactor: the reactor.
-    :ivar server: the server.
-    :ivar servers: all servers: this one.
+    :ivar servers: all servers, a tuple.
+    :ivar server: the first of them.
+    :raises ValueError: there cannot be so many servers, or a setting is out of bounds.
+    :raises TypeError: a setting is none, or ``servers`` is no integer.
     """
 
-    def __init__(self, *, reactor: MemoryReactor | None = None, **settings: Any) -> None:
+    def __init__(self, *, reactor: MemoryReactor | None = None, servers: int = 1, **settings: Any) -> None:
         self.reactor = MemoryReactor() if reactor is None else reactor
-        self.server = EmbeddedServer(self.reactor, **settings)
-        self.servers = (self.server,)
-        self.server.listen()
-        self.connection_string = self.server.address
-        """Where the server listens, as clients take it."""
+        self.servers: tuple[Server, ...]
+        if servers == 1 and type(servers) is int:
+            self.servers = (EmbeddedServer(self.reactor, **settings),)
+        else:
+            self.servers = EmbeddedEnsemble(self.reactor, servers, **settings).servers
+        self.server = self.servers[0]
+        for server in self.servers:
+            server.listen()
+        self.connection_string = ",".join(server.address for server in self.servers)
+        """Where the servers listen, all of them, as clients take it."""
         self._clients: list[ZooKeeperClient] = []
         self._close_time = 0.0
         self._closed = False
@@ -70,7 +81,7 @@ class World:
     ) -> ZooKeeperClient:
         """Make a client; :meth:`close` closes it.
 
-        :param servers: what it connects to, as for :class:`txmirror.client.ZooKeeperClient`; None is this world's server.
+        :param servers: what it connects to, as for :class:`txmirror.client.ZooKeeperClient`; None is all of this world's.
         :param connect: whether it is to have its session when it is returned.
         :param options: the client's others. Chance is the same in every run, if they do not say otherwise.
         :raises AssertionError: it has no session at this instant, as where faults keep it from the server.
@@ -134,9 +145,10 @@ class World:
         return found
 
     def close(self) -> None:
-        """Close all clients of :meth:`client`, and the server, and see that nothing is left. A second time does nothing.
+        """Close all clients of :meth:`client`, and all servers, and see that nothing is left. A second time does nothing.
 
-        Connections that are stalled are resumed first. Where a client needs time to close, time passes.
+        Connections that are stalled are resumed first, and servers that lag catch up. Where a client needs time to close,
+        time passes.
 
         :raises AssertionError: something is left: delayed calls, connections or ports, which the message names; or a client
             does not close in its time.
@@ -146,10 +158,15 @@ class World:
         self._closed = True
         for link in self.reactor.links:
             link.resume()
+        for server in self.servers:
+            if server.lagging:
+                server.catch_up()
+            for connection in server.connections:
+                connection.resume()
         self._close_clients()
-        stopped = self.server.stop()
+        stopped = gatherResults([server.stop() for server in self.servers])
         self.settle()
-        assert stopped.called, "the server does not stop"
+        assert stopped.called, "a server does not stop"
         left = [
             *(f"a delayed call {_describe(call, self.reactor.seconds())}" for call in self.reactor.getDelayedCalls()),
             *(f"a connection {link!r}" for link in self.reactor.links),

@@ -48,6 +48,61 @@ class MakingTests(WorldTestCase):
         self.assertEqual(reactor.seconds(), 78.5)
 
 
+class SeveralServersTests(WorldTestCase):
+    def test_servers(self) -> None:
+        """There are as many as were asked for, each at an address of its own, and the first is ``server``."""
+        world = self.world(servers=3)
+        self.assertIs(world.server, world.servers[0])
+        addresses = [server.address for server in world.servers]
+        self.assertEqual(len(set(addresses)), 3)
+        self.assertEqual(world.connection_string, ",".join(addresses))
+
+    def test_one_ensemble(self) -> None:
+        """They have the same data and the same sessions, and a client is at one of them."""
+        world = self.world(servers=2)
+        one, two = (world.client(server.address) for server in world.servers)
+        world.result(one.create("/a", b"1"))
+        self.assertEqual(world.result(two.get("/a"))[0], b"1")
+        for server, client in zip(world.servers, (one, two), strict=True):
+            self.assertEqual([each.session_id for each in server.connections], [client.session_id])
+            self.assertEqual(server.sessions, {one.session_id, two.session_id})
+
+    def test_failover(self) -> None:
+        """When its server goes, a client goes on at another, in the same session and at the same instant."""
+        world = self.world(servers=2)
+        client = world.client()
+        world.result(client.create("/e", ephemeral=True))
+        (gone,) = [server for server in world.servers if server.connections]
+        world.result(gone.stop_listening())
+        self.assertIsNotNone(world.result(client.exists("/e")))
+        self.assertEqual(world.reactor.seconds(), 0.0)
+
+    def test_settings(self) -> None:
+        """Settings are the ensemble's."""
+        client = self.world(servers=2, tick_time=2.0, version=["3.8", "3.9"]).client(session_timeout=0.1)
+        self.assertEqual(client.session_timeout, 4.0)
+        self.assertRaises(ValueError, World, servers=2, version=["3.8"])
+        self.assertRaises(TypeError, World, servers=2, no_such_setting=1)
+
+    def test_wrong_number(self) -> None:
+        """There are one to nine, and a number that is none is refused with what was given."""
+        for number in (0, -1, 10):
+            self.assertIn(repr(number), str(self.assertRaises(ValueError, World, servers=number)))
+        for value in ("2", 2.0, None, True):
+            self.assertIn(repr(value), str(self.assertRaises(TypeError, World, servers=value)))
+
+    def test_closes(self) -> None:
+        """All of it is closed, in no time, though a server lags and a connection at another is stalled."""
+        world = World(servers=3)
+        lagging, stalled = world.client(world.servers[1].address), world.client(world.servers[2].address)
+        world.servers[1].lag()
+        world.servers[2].connection_of(stalled.session_id).stall()
+        world.close()
+        self.assertEqual((lagging.session_id, stalled.session_id, world.reactor.seconds()), (0, 0, 0.0))
+        self.assertEqual([server.sessions for server in world.servers], [frozenset()] * 3)
+        self.assertEqual((world.reactor.links, world.reactor.listeners()), ([], {}))
+
+
 class ClientTests(WorldTestCase):
     def test_connected(self) -> None:
         """A client has its session when it is returned, and each has its own."""
