@@ -173,6 +173,10 @@ class Connection(Protocol):
         """The session's timeout in milliseconds; 0 before the handshake."""
         return round(self._session.timeout * 1000) if self._session is not None else 0
 
+    def __repr__(self) -> str:
+        state = "closed" if self._closing else f"session {self.session_id:#x}"
+        return f"<Connection from {self.peer or 'nowhere'}, {state}>"
+
     def connectionMade(self) -> None:
         transport = self._tcp()
         transport.setTcpNoDelay(True)
@@ -223,19 +227,27 @@ class Connection(Protocol):
         """The connection is gone, which ``connectionLost`` is told too."""
 
     def stall(self, *, incoming: bool = True, outgoing: bool = True) -> None:
-        """Let nothing through any more until :meth:`resume`, neither bytes nor an end that the server makes.
+        """Let nothing through any more until :meth:`resume`, neither bytes nor an end that the server makes by itself.
+
+        What a test makes is not held: :meth:`drop`, and what stops or drops all. Nor does a server bear for longer than 20
+        seconds with a connection that it is closing.
 
         :param incoming: whether to hold what comes from the client: the server does not hear of it, and its session ends
             in time.
         :param outgoing: whether to hold replies and events.
+        :raises ValueError: the connection is closed, or nothing is to be held.
         """
+        if self._closing:
+            raise ValueError(f"{self!r} is closed")
+        if not (incoming or outgoing):
+            raise ValueError(f"to stall neither incoming={incoming!r} nor outgoing={outgoing!r} stalls nothing")
         if incoming and self._unread is None:
             self._unread = bytearray()
         if outgoing and self._unsent is None:
             self._unsent = []
 
     def resume(self) -> None:
-        """Let through what was held, in order, and all that follows."""
+        """Let through what was held, in order, and all that follows. Harmless where nothing was, and where it is closed."""
         unsent, self._unsent = self._unsent, None
         for send in unsent or ():
             send()
@@ -251,15 +263,24 @@ class Connection(Protocol):
     def drop(self, reason: str = "it was made to go") -> None:
         """Close the connection at once; what was not sent is lost. The session lives on for as long as its timeout says.
 
+        Harmless where it is closed.
+
         :param reason: for the log.
         """
+        self._unsent = None
+        self._break_off(reason)
+
+    def _break_off(self, reason: str) -> None:
         self._log.debug("Dropping the connection from {peer}: {reason}", peer=self.peer, reason=reason)
         self._leave()
-        self._tcp().abortConnection()
+        if self._unsent is None:
+            self._tcp().abortConnection()
+        else:
+            self._unsent.append(self._tcp().abortConnection)
 
     def expire(self, reason: str) -> None:
         """Close the connection when this server learns of a transaction that has ended the session."""
-        self._replica.learn(lambda: self.drop(reason))
+        self._replica.learn(lambda: self._break_off(reason))
 
     def give_way(self, other: SessionConnection) -> None:
         """Go, if the connection on which the session goes on is at this server too.
@@ -268,7 +289,7 @@ class Connection(Protocol):
         leader has to know.
         """
         if isinstance(other, Connection) and other._connections is self._connections:
-            self.drop("its session went on elsewhere")
+            self._break_off("its session went on elsewhere")
 
     def _hold_up(self, what: Callable[[], None]) -> Callable[[], None]:
         """Put something off, and all that comes after it, and give what is to be called when it may be done."""
@@ -361,7 +382,7 @@ class Connection(Protocol):
             go_on = self._hold_up(partial(self._serve, header, cursor, session))
             self._delay = self._connections.clock.callLater(fault.delay, go_on)
         elif fault.effect is Effect.REFUSED:
-            self._reply(header, fault.error)
+            self._reply(header, fault.code)
         elif fault.effect is Effect.REQUEST_LOST:
             self._close()
         else:
@@ -398,9 +419,9 @@ class Connection(Protocol):
                 operation=header.type,
                 reason=str(error),
             )
-            self._reply(header, error)
+            self._reply(header, MarshallingErrorException.code)
         except ZooKeeperException as error:
-            self._reply(header, error)
+            self._reply(header, error.code or 0)
         else:
             # A check that holds has no answer but among several: a real server trips over the stat that it lacks.
             if header.type != Operation.CHECK:
@@ -429,12 +450,11 @@ class Connection(Protocol):
         self._close()
         return True
 
-    def _reply(self, header: RequestHeader, error: ZooKeeperException | None = None, body: bytes = b"") -> None:
+    def _reply(self, header: RequestHeader, code: int = 0, body: bytes = b"") -> None:
         if self._reply_lost:
             # What was sent before it arrives.
             self._close()
             return
-        code = (error.code or 0) if error is not None else 0
         zxid = self._replica.tree.zxid
         self.traffic.replied(header.type, header.xid, zxid, self._connections.now())
         self._send(ReplyHeader(header.xid, zxid, code).encode() + body)

@@ -44,7 +44,7 @@ class EmbeddedEnsemble:
         container_check_interval: float = 60.0,
     ) -> None:
         check_whole("the number of servers", size, 1, _MOST)
-        versions = [version] * size if isinstance(version, str) else version
+        versions = [version] * size if isinstance(version, str) or not isinstance(version, Sequence) else version
         if len(versions) != size:
             raise ValueError(f"an ensemble of {size} servers with {len(versions)} versions, {versions!r}")
         imitated = [version_named(name) for name in versions]
@@ -58,6 +58,9 @@ class EmbeddedEnsemble:
             Server(reactor, self._holdings, version, "follower" if number else "leader")
             for number, version in enumerate(imitated)
         )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {list(self.servers)}>"
 
     @property
     def connection_string(self) -> str:
@@ -87,7 +90,7 @@ class EmbeddedEnsemble:
                 server.listen(interface=interface)
 
     def stop(self) -> Deferred[None]:
-        """Close all ports, drop every connection, and end every session. No timers are left.
+        """Stop all servers, and end every session. No timers are left.
 
         :returns: fires when all is gone.
         """

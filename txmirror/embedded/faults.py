@@ -7,7 +7,14 @@ from collections.abc import Callable
 
 import attrs
 
-from txmirror.errors import PathError, ProtocolError, ZooKeeperException
+from txmirror.embedded.arguments import check_kind, check_seconds
+from txmirror.errors import (
+    ConnectionLossException,
+    PathError,
+    ProtocolError,
+    UnknownServerException,
+    ZooKeeperException,
+)
 from txmirror.paths import validate
 from txmirror.wire import (
     AddWatchRequest,
@@ -94,7 +101,8 @@ class Fault:
     """What is to go wrong with the next request of a kind: it happens once."""
 
     effect: Effect
-    operations: frozenset[Operation] = attrs.field(repr=False)
+    kind: str
+    """Of which kind of request: one of :data:`KINDS`."""
     path: str | None = None
     """On which znode; None for any."""
     session_id: int | None = None
@@ -103,6 +111,8 @@ class Fault:
     """In seconds, where it is delayed."""
     error: ZooKeeperException | None = None
     """What is answered, where it is refused."""
+    code: int = attrs.field(default=0, repr=False)
+    """The same as a number."""
     happened: bool = attrs.field(default=False, init=False)
     """Whether it has."""
     _forget: Callable[[Fault], None] = attrs.field(default=lambda fault: None, init=False, repr=False)
@@ -133,8 +143,12 @@ class Faults:
         :param kind: one of :data:`KINDS`.
         :param path: that of the znode that it has to be about; None for any.
         :param session_id: the session that it has to come from; None for any.
-        :raises ValueError: there is no such kind, or it has no path, or the path is none.
+        :raises ValueError: there is no such kind, or it has no path, the path is none, ``delay`` is negative or endless, or
+            no server answers with ``error``.
+        :raises TypeError: an argument is nothing of its type.
         """
+        check_kind("the kind of request", kind, str, "a str")
+        check_seconds("the delay", delay)
         operations = KINDS.get(kind)
         if operations is None:
             raise ValueError(f"{kind!r} is no kind of request: it is one of {', '.join(KINDS)}")
@@ -145,7 +159,8 @@ class Faults:
                 validate(path, sequence=kind == "create")
             except PathError as error_:
                 raise ValueError(str(error_)) from None
-        fault = Fault(effect, operations, path, session_id, delay, error)
+        code = 0 if error is None else _code_of(error)
+        fault = Fault(effect, kind, path, session_id, delay, error, code)
         fault._forget = self._forget
         self._planned.append(fault)
         return fault
@@ -157,7 +172,7 @@ class Faults:
         """
         for fault in self._planned:
             if (
-                operation in fault.operations
+                operation in KINDS[fault.kind]
                 and fault.session_id in (None, session_id)
                 and (fault.path is None or fault.path == _path_of(operation, cursor))
             ):
@@ -172,6 +187,15 @@ class Faults:
     def _forget(self, fault: Fault) -> None:
         if fault in self._planned:
             self._planned.remove(fault)
+
+
+def _code_of(error: ZooKeeperException) -> int:
+    code = error.number if isinstance(error, UnknownServerException) else error.code
+    if not code or code == ConnectionLossException.code:
+        raise ValueError(
+            f"{error!r} is nothing that a server answers; to lose the connection there are lose_request and lose_reply"
+        )
+    return code
 
 
 def _path_of(operation: int, cursor: Cursor) -> str | None:

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import attrs
+from twisted.internet.interfaces import IReactorTime
 
+from txmirror.embedded.arguments import check_kind, check_seconds
 from txmirror.embedded.database import Database
 from txmirror.embedded.reaper import Reaper
 from txmirror.embedded.sessions import Clock, Session, Sessions
@@ -38,14 +40,21 @@ class Holdings:
 
     def __init__(self, clock: Clock, *, tick_time: float, ttl_nodes: bool, container_check_interval: float) -> None:
         for name, seconds in (("tick_time", tick_time), ("container_check_interval", container_check_interval)):
-            if not 0 < seconds < float("inf"):
-                raise ValueError(f"{name} is {seconds!r}: not a positive number of seconds")
+            check_seconds(name, seconds, positive=True)
+        check_kind("ttl_nodes", ttl_nodes, bool, "True or False")
+        if not IReactorTime.providedBy(clock):
+            raise TypeError(f"{clock!r} provides no IReactorTime, to take the time from")
         self.clock = clock
         self.database = Database(self._now, ttl_nodes)
         self.sessions = Sessions(clock, self.database, tick_time)
         self.servers: list[_Server] = []
         self._reaper = Reaper(clock, self.database, container_check_interval, self._now)
         self._listening = 0
+
+    @property
+    def listening(self) -> bool:
+        """Whether any server does."""
+        return self._listening > 0
 
     def begin(self) -> None:
         """A server has begun to listen."""
@@ -74,7 +83,9 @@ class Holdings:
         """Be again as it was.
 
         :raises ValueError: it was elsewhere.
+        :raises TypeError: it is none.
         """
+        check_kind("the snapshot", snapshot, Snapshot, "what snapshot() has given")
         if snapshot._holdings is not self:
             raise ValueError(f"{snapshot} is of another server's data")
         self._replace(snapshot._tree.copy(), self._unserved(snapshot._sessions))

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IReactorTCP
 from twisted.internet.protocol import ServerFactory
 
+from txmirror.embedded.arguments import check_kind, check_whole
 from txmirror.embedded.connection import Connection, Connections
 from txmirror.embedded.faults import Effect, Fault
 from txmirror.embedded.holdings import Holdings, Snapshot
 from txmirror.embedded.replica import Replica
-from txmirror.embedded.sessions import Clock
+from txmirror.embedded.sessions import Clock, Session
 from txmirror.embedded.versions import Version, version_named
-from txmirror.errors import ConnectionLossException, ZooKeeperException
+from txmirror.errors import ZooKeeperException
 
 #: How many clients may knock at once. Those that are too many for the kernel try again after a second, and then after two.
 _BACKLOG: Final = 1024
@@ -45,6 +46,8 @@ class Server:
     """
 
     def __init__(self, reactor: Listener, holdings: Holdings, version: Version, mode: str) -> None:
+        if not IReactorTCP.providedBy(reactor):
+            raise TypeError(f"{reactor!r} provides no IReactorTCP, to listen with")
         self._reactor = reactor
         self._holdings = holdings
         self._replica = Replica(holdings.database, version)
@@ -52,6 +55,9 @@ class Server:
         self._port: IListeningPort | None = None
         self._address: str | None = None
         holdings.servers.append(self)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._address or 'that has not listened'}>"
 
     @property
     def listening(self) -> bool:
@@ -92,7 +98,9 @@ class Server:
         """Give the connection that serves a session here.
 
         :raises ValueError: none does.
+        :raises TypeError: ``session_id`` is no whole number.
         """
+        check_kind("the session's id", session_id, int, "a whole number, as a client's session_id is")
         for connection in reversed(self.connections):
             if connection.session_id == session_id:
                 return connection
@@ -104,12 +112,13 @@ class Server:
         :param port: the TCP port; 0 takes any that is free.
         :param interface: the IP address to listen at.
         :raises ValueError: it listens already, or ``port`` is no port.
+        :raises TypeError: ``port`` is no whole number, or ``interface`` no str.
         :raises twisted.internet.error.CannotListenError: the port is taken.
         """
         if self._port is not None:
             raise ValueError(f"the server listens already, at {self.address}")
-        if not 0 <= port <= 65535:
-            raise ValueError(f"{port!r} is no TCP port")
+        check_whole("the TCP port", port, 0, 65535)
+        check_kind("the interface", interface, str, "the IP address of one as a str")
         self._port = self._reactor.listenTCP(port, self._connections, _BACKLOG, interface)
         host = self._port.getHost()
         # A port's address has both, but an IAddress need not.
@@ -139,22 +148,23 @@ class Server:
     def stop(self) -> Deferred[None]:
         """Close the port, drop every connection, and end every session. No timers are left.
 
+        Where others of an ensemble still listen, the sessions are theirs, and live on.
+
         :returns: fires when all is gone. Harmless if it does not listen.
         """
         stopped = self.stop_listening()
-        for session_id in self.sessions:
-            self.expire_session(session_id)
+        if not self._holdings.listening:
+            for session_id in self.sessions:
+                self.expire_session(session_id)
         return stopped
 
     def expire_session(self, session_id: int) -> None:
         """End a session now, as if its client had been silent for too long: its ephemeral nodes go, and its connection.
 
         :raises ValueError: there is no such session.
+        :raises TypeError: ``session_id`` is no whole number.
         """
-        session = self._holdings.sessions.find(session_id)
-        if session is None:
-            raise ValueError(f"no session has the id {session_id!r}")
-        self._holdings.sessions.end(session, "it was made to expire")
+        self._holdings.sessions.end(self._session(session_id), "it was made to expire")
 
     def drop_connections(self) -> None:
         """Drop every connection. The port stays open, and sessions live on for as long as their timeouts say."""
@@ -164,7 +174,7 @@ class Server:
         """Forget all data and all sessions, and begin at zxid 0 again, as a server does whose disk was lost.
 
         Connections are dropped. Ended sessions are no transactions here, and no watches fire. Servers that share the data
-        lose it with this one.
+        lose it with this one, and those that lagged have caught up.
         """
         self._holdings.wipe()
 
@@ -176,10 +186,12 @@ class Server:
         """Go back to data and sessions as they were, as a server does whose disk was put back from a copy.
 
         Connections are dropped, and no watches fire. A session that was alive then is alive again, with its full timeout;
-        one that was opened since never was. Servers that share the data go back with this one.
+        one that was opened since never was. Servers that share the data go back with this one, and those that lagged have
+        caught up.
 
         :param snapshot: what :meth:`snapshot` has given; it may be used again.
         :raises ValueError: it is of another server's data.
+        :raises TypeError: it is no snapshot.
         """
         self._holdings.roll_back(snapshot)
 
@@ -215,38 +227,58 @@ class Server:
         :param path: that of the znode that it must be about, as the client asks for it (without a sequence number); None
             for any.
         :param session_id: the session that it must come from; None for any.
-        :returns: what to look at to see whether it has happened, and to cancel it.
-        :raises ValueError: there is no such kind, it has no path, ``path`` is none, or ``seconds`` is no time.
+        :returns: what to look at to see whether it has happened, and to cancel it. Several that fit the same requests happen
+            to one each, in this order.
+        :raises ValueError: there is no such kind, it has no path, ``path`` is none, there is no such session, or ``seconds``
+            is negative or endless.
+        :raises TypeError: an argument is nothing of its type.
         """
-        if not 0 <= seconds < float("inf"):
-            raise ValueError(f"{seconds!r} is no number of seconds to wait for")
-        return self._connections.faults.plan(Effect.DELAYED, kind, path, session_id, delay=seconds)
+        return self._plan(Effect.DELAYED, kind, path, session_id, delay=seconds)
 
     def fail_next(
         self, kind: str, error: ZooKeeperException, *, path: str | None = None, session_id: int | None = None
     ) -> Fault:
         """Answer the next request of a kind with an error, and do not do it. For the rest see :meth:`delay_next`.
 
-        :param error: the error, of a class with a code, such as ``NoAuthException()``.
+        :param error: the error, of a class with a code, such as ``NoAuthException()``; or ``UnknownServerException(-200)``,
+            for what a server of the future may answer.
         :raises ValueError: as there; or no server answers with that error.
+        :raises TypeError: as there; or ``error`` is no instance of a ZooKeeperException.
         """
-        code = getattr(error, "code", None)
-        if not code or code == ConnectionLossException.code:
-            raise ValueError(
-                f"{error!r} is nothing that a server answers; to lose the connection there are lose_request and lose_reply"
-            )
-        return self._connections.faults.plan(Effect.REFUSED, kind, path, session_id, error=error)
+        check_kind("the error", error, ZooKeeperException, "an instance of a ZooKeeperException")
+        return self._plan(Effect.REFUSED, kind, path, session_id, error=error)
 
     def lose_request(self, kind: str, *, path: str | None = None, session_id: int | None = None) -> Fault:
         """Close the connection in place of doing the next request of a kind. For the rest see :meth:`delay_next`."""
-        return self._connections.faults.plan(Effect.REQUEST_LOST, kind, path, session_id)
+        return self._plan(Effect.REQUEST_LOST, kind, path, session_id)
 
     def lose_reply(self, kind: str, *, path: str | None = None, session_id: int | None = None) -> Fault:
         """Do the next request of a kind, and close the connection in place of the answer; events that it causes are sent.
 
         For the rest see :meth:`delay_next`.
         """
-        return self._connections.faults.plan(Effect.REPLY_LOST, kind, path, session_id)
+        return self._plan(Effect.REPLY_LOST, kind, path, session_id)
+
+    def _plan(
+        self,
+        effect: Effect,
+        kind: str,
+        path: str | None,
+        session_id: int | None,
+        *,
+        delay: float = 0.0,
+        error: ZooKeeperException | None = None,
+    ) -> Fault:
+        if session_id is not None:
+            self._session(session_id)
+        return self._connections.faults.plan(effect, kind, path, session_id, delay=delay, error=error)
+
+    def _session(self, session_id: int) -> Session:
+        check_kind("the session's id", session_id, int, "a whole number, as a client's session_id is")
+        session = self._holdings.sessions.find(session_id)
+        if session is None:
+            raise ValueError(f"no session has the id {session_id!r}")
+        return session
 
 
 class EmbeddedServer(Server):
@@ -269,6 +301,7 @@ class EmbeddedServer(Server):
     :param container_check_interval: how often, in seconds, it takes away the containers that have lost their last child,
         and the nodes whose time to live is over.
     :raises ValueError: ``tick_time`` or ``container_check_interval`` is not positive, or there is no such ``version``.
+    :raises TypeError: an argument is nothing of its type.
     """
 
     def __init__(

@@ -48,12 +48,12 @@ _VERSIONS = {
 }
 
 
-def version_named(name: str) -> Version:
+def version_named(name: object) -> Version:
     """Give the version that an application names.
 
     :raises ValueError: it cannot be imitated.
     """
-    version = _VERSIONS.get(name)
+    version = _VERSIONS.get(name) if isinstance(name, str) else None
     if version is None:
         raise ValueError(f"version is {name!r}: not one of {', '.join(_VERSIONS)}")
     return version

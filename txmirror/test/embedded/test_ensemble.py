@@ -106,6 +106,17 @@ class SharingTests(EnsembleTestCase):
         self.leader.listen(2181, _FIRST)
         self.peer(resume=other, host=_FIRST).ping()
 
+    def test_one_ends(self) -> None:
+        """When one is stopped for good, sessions are the others', and end with the last of them."""
+        peer = self.peer(host=_SECOND)
+        self.settle(self.leader.stop())
+        peer.ping()
+        self.assertEqual(self.ensemble.sessions, {peer.session})
+        self.settle(self.third.stop())
+        self.settle(self.second.stop())
+        self.assertEqual(self.ensemble.sessions, frozenset())
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
     def test_words(self) -> None:
         """Each says what it is, and tells of its own connections and watches."""
         self.peer(host=_SECOND).exists("/a", watch=True)

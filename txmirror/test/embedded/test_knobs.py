@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 
-from txmirror.embedded import EmbeddedServer
+from txmirror.embedded import EmbeddedEnsemble, EmbeddedServer
 from txmirror.embedded.faults import KINDS
-from txmirror.errors import ConnectionLossException, NoAuthException, ZooKeeperException
+from txmirror.errors import (
+    ConnectionLossException,
+    NoAuthException,
+    UnknownServerException,
+    ZooKeeperException,
+)
 from txmirror.test.embedded.peer import Event, Reply, ServerTestCase
 from txmirror.testing import MemoryReactor
 from txmirror.types import OPEN_ACL, EventType
@@ -26,7 +34,112 @@ from txmirror.wire import (
 )
 
 
-class KnobTests(ServerTestCase):
+class KnobTestCase(ServerTestCase):
+    def assert_refused(
+        self, kind: type[Exception], offender: object, knob: Callable[..., object], *args: Any, **keywords: Any
+    ) -> None:
+        """Make sure that a call is refused in words that quote what was wrong with it."""
+        error = self.assertRaises(kind, knob, *args, **keywords)
+        self.assertIn(repr(offender), str(error))
+
+
+class MakingTests(KnobTestCase):
+    def test_wrong_settings(self) -> None:
+        """Settings that are none are refused when the server is made."""
+        for name, seconds in (("tick_time", 0), ("tick_time", float("nan")), ("container_check_interval", -1.0)):
+            self.assert_refused(ValueError, seconds, EmbeddedServer, self.reactor, **{name: seconds})
+        for version in (3.8, ["3.8"], None, "3.7"):
+            self.assert_refused(ValueError, version, EmbeddedServer, self.reactor, version=version)
+            self.assert_refused(ValueError, version, EmbeddedEnsemble, self.reactor, 1, version=[version])
+        self.assert_refused(ValueError, 5, EmbeddedEnsemble, self.reactor, version=5)
+        wrong: list[tuple[str, Any]] = [("tick_time", "1"), ("tick_time", True), ("ttl_nodes", "no"), ("clock", Clock)]
+        for name, value in wrong:
+            self.assert_refused(TypeError, value, EmbeddedServer, self.reactor, **{name: value})
+
+    def test_wrong_reactor(self) -> None:
+        """A reactor can listen, and tell the time, unless there is a clock."""
+        for reactor in (None, Clock(), MemoryReactor):
+            self.assert_refused(TypeError, reactor, EmbeddedServer, reactor, clock=Clock())
+
+    def test_wrong_port(self) -> None:
+        """A port is a number, and an interface a text."""
+        server = EmbeddedServer(self.reactor)
+        for port in (-1, 65536):
+            self.assert_refused(ValueError, port, server.listen, port)
+        for value in ("2181", None, 21.5, True):
+            self.assert_refused(TypeError, value, server.listen, value)
+            if not isinstance(value, str):
+                self.assert_refused(TypeError, value, server.listen, 2182, value)
+        self.assertFalse(server.listening)
+
+    def test_repr(self) -> None:
+        """A server says where it is, and a connection whose it is."""
+        self.assertEqual(repr(self.server), "<EmbeddedServer 127.0.0.1:2181>")
+        self.assertEqual(repr(EmbeddedServer(self.reactor)), "<EmbeddedServer that has not listened>")
+        ensemble = EmbeddedEnsemble(self.reactor, 1)
+        self.assertEqual(repr(ensemble), "<EmbeddedEnsemble of [<Server that has not listened>]>")
+        peer = self.peer()
+        connection = self.server.connection_of(peer.session)
+        self.assertEqual(repr(connection), f"<Connection from {connection.peer}, session {peer.session:#x}>")
+        connection.drop()
+        self.assertEqual(repr(connection), f"<Connection from {connection.peer}, closed>")
+
+    def test_before_it_listens(self) -> None:
+        """A server that has not listened yet can be made ready; knobs that need somebody say that there is nobody."""
+        server = EmbeddedServer(self.reactor)
+        fault = server.fail_next("get", NoAuthException())
+        server.drop_connections()
+        server.wipe()
+        server.roll_back(server.snapshot())
+        server.lag()
+        server.catch_up()
+        self.assert_refused(ValueError, 5, server.expire_session, 5)
+        self.assert_refused(ValueError, 5, server.connection_of, 5)
+        self.settle(server.stop())
+        server.listen(2181, "127.0.0.2")
+        self.assertEqual(self.peer(host="127.0.0.2").ask(GetDataRequest("/", False)).err, -102)
+        self.assertTrue(fault.happened)
+        self.settle(server.stop())
+
+    def test_after_stop(self) -> None:
+        """The same holds for one that is stopped; stopping it again is harmless, and what was planned is still planned."""
+        self.peer().create("/a")
+        self.server.lose_request("get")
+        for _ in range(2):
+            self.settle(self.server.stop())
+        self.assertEqual((self.server.sessions, self.server.connections), (frozenset(), ()))
+        self.server.drop_connections()
+        self.server.roll_back(self.server.snapshot())
+        self.server.lag()
+        self.server.catch_up()
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        self.server.listen(2181)
+        peer = self.peer()
+        self.assertTrue(peer.exists("/a"))
+        peer.send(GetDataRequest("/a", False))
+        self.assertIsNotNone(peer.lost)
+
+    def test_two(self) -> None:
+        """Two servers in one reactor have nothing to do with each other."""
+        other = EmbeddedServer(self.reactor)
+        other.listen(2181, "127.0.0.2")
+        here, there = self.peer(), self.peer(host="127.0.0.2")
+        self.assert_refused(ValueError, there.session, self.server.expire_session, there.session)
+        self.assert_refused(ValueError, there.session, self.server.lose_reply, "get", session_id=there.session)
+        fault = self.server.fail_next("create", NoAuthException())
+        there.create("/there")
+        self.assertFalse(fault.happened)
+        self.assertEqual(here.ask(CreateRequest("/here", b"", OPEN_ACL, 0)).err, -102)
+        self.server.lag()
+        there.set("/there", b"x")
+        self.server.catch_up()
+        self.settle(self.server.stop())
+        self.assertEqual(there.get("/there").data, b"x")
+        self.assertEqual(other.sessions, {there.session})
+        self.settle(other.stop())
+
+
+class KnobTests(KnobTestCase):
     def test_expire_session(self) -> None:
         """A session can be made to expire at once."""
         victim, watcher = self.peer(), self.peer()
@@ -39,7 +152,23 @@ class KnobTests(ServerTestCase):
 
     def test_expire_nobody(self) -> None:
         """A session that there is not cannot expire."""
-        self.assertIn("12345", str(self.assertRaises(ValueError, self.server.expire_session, 12345)))
+        self.assert_refused(ValueError, 12345, self.server.expire_session, 12345)
+        for value in ("12345", None, [1]):
+            self.assert_refused(TypeError, value, self.server.expire_session, value)
+            self.assert_refused(TypeError, value, self.server.connection_of, value)
+
+    def test_expire_without_connection(self) -> None:
+        """A session whose client is away can be made to expire, once; its client learns of it on its return."""
+        peer, watcher = self.peer(), self.peer()
+        peer.create("/e", flags=1)
+        watcher.exists("/e", watch=True)
+        self.server.connection_of(peer.session).drop()
+        self.server.expire_session(peer.session)
+        self.assertEqual(watcher.events(), [Event(EventType.DELETED, "/e")])
+        self.assert_refused(ValueError, peer.session, self.server.expire_session, peer.session)
+        welcome = self.peer(resume=peer).welcome
+        assert welcome is not None
+        self.assertEqual(welcome.timeOut, 0)
 
     def test_drop_connections(self) -> None:
         """Connections can be dropped, and come back."""
@@ -110,7 +239,7 @@ class KnobTests(ServerTestCase):
         self.assertEqual(clock.getDelayedCalls(), [])
 
 
-class StallTests(ServerTestCase):
+class StallTests(KnobTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.victim = self.peer()
@@ -142,6 +271,51 @@ class StallTests(ServerTestCase):
             self.victim.send(PingRequest(), PING_XID)
             self.witness.ping()
         self.assertEqual(self.server.sessions, {self.witness.session})
+        self.assertIsNone(self.victim.lost)
+        self.connection.resume()
+        self.reactor.settle()
+        self.assertIsNotNone(self.victim.lost)
+
+    def test_stopped(self) -> None:
+        """To stop the server stops what is stalled, though the server has ended it before."""
+        self.connection.stall()
+        self.server.expire_session(self.victim.session)
+        self.reactor.settle()
+        self.assertIsNone(self.victim.lost)
+        self.settle(self.server.stop())
+        self.assertIsNotNone(self.victim.lost)
+
+    def test_moved(self) -> None:
+        """Its client may come back by another connection; the stalled one then ends when it is resumed, and does no harm."""
+        self.connection.stall()
+        self.victim.send(CreateRequest("/a", b"", OPEN_ACL, 0))
+        again = self.peer(resume=self.victim)
+        self.assertIsNone(self.victim.lost)
+        self.connection.resume()
+        self.reactor.settle()
+        self.assertIsNotNone(self.victim.lost)
+        self.assertFalse(again.exists("/a"))
+
+    def test_with_lag_and_delay(self) -> None:
+        """A request that is stalled, then delayed, then kept waiting by a server that lags is done when all that is over."""
+        self.server.delay_next("create", 1.0)
+        self.connection.stall()
+        self.victim.send(CreateRequest("/a", b"", OPEN_ACL, 0))
+        self.victim.send(ExistsRequest("/a", False))
+        self.server.lag()
+        self.reactor.pass_time(1.0)
+        self.connection.resume()
+        self.reactor.pass_time(1.0)
+        self.connection.stall(incoming=False)
+        self.server.catch_up()
+        self.assertTrue(self.witness.exists("/a"))
+        self.assertEqual(self.victim.take(), [])
+        self.connection.resume()
+        self.assertEqual([reply.err for reply in self.victim.take() if isinstance(reply, Reply)], [0, 0])
+
+    def test_nothing(self) -> None:
+        """To stall neither direction is no stall, and is refused."""
+        self.assert_refused(ValueError, False, self.connection.stall, incoming=False, outgoing=False)
 
     def test_outgoing(self) -> None:
         """What the client asks for is done, and it does not hear of it until the connection is resumed."""
@@ -205,6 +379,17 @@ class StallTests(ServerTestCase):
         self.assertIsNotNone(self.victim.lost)
         self.connection.resume()
 
+    def test_closed(self) -> None:
+        """A connection that is closed cannot be stalled; to resume or to drop it is harmless."""
+        assert self.victim.transport is not None
+        self.victim.transport.loseConnection()
+        self.reactor.settle()
+        self.assert_refused(ValueError, self.connection, self.connection.stall)
+        self.connection.resume()
+        self.connection.drop()
+        self.reactor.settle()
+        self.witness.ping()
+
     def test_twice(self) -> None:
         """Stalling it twice loses nothing."""
         self.connection.stall()
@@ -216,7 +401,7 @@ class StallTests(ServerTestCase):
         self.assertEqual(reply.err, 0)
 
 
-class FaultTests(ServerTestCase):
+class FaultTests(KnobTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.one = self.peer()
@@ -357,26 +542,58 @@ class FaultTests(ServerTestCase):
         error = str(self.assertRaises(ValueError, self.server.delay_next, "sett", 1.0))
         self.assertIn("'sett'", error)
         self.assertIn("set_acl", error)
+        for kind in (None, ["get"], b"get"):
+            self.assert_refused(TypeError, kind, self.server.lose_request, kind)
+
+    def test_no_session(self) -> None:
+        """A fault is for a session that there is: any other would never happen. Nor is a client a session."""
+        gone = self.peer()
+        gone.close()
+        for session_id in (0, -1, gone.session):
+            self.assert_refused(ValueError, session_id, self.server.lose_reply, "get", session_id=session_id)
+        for value in ("1", 2.5, self.one):
+            self.assert_refused(TypeError, value, self.server.fail_next, "get", NoAuthException(), session_id=value)
+
+    def test_refused_call(self) -> None:
+        """A call that is refused has planned nothing."""
+        self.assertRaises(ValueError, self.server.lose_request, "exists", path="a")
+        self.assertRaises(ValueError, self.server.fail_next, "exists", ConnectionLossException())
+        self.assertFalse(self.one.exists("/a"))
+
+    def test_seen(self) -> None:
+        """A fault shows what it is for, and whether it has happened."""
+        fault = self.server.delay_next("set", 1.5, path="/a", session_id=self.one.session)
+        for part in ("'set'", "'/a'", str(self.one.session), "1.5", "happened=False"):
+            self.assertIn(part, repr(fault))
 
     def test_no_path(self) -> None:
         """A kind that is about no single znode takes no path, and a path must be one."""
         for kind, path in (("transaction", "/a"), ("ping", "/a"), ("get", "a"), ("get", "/a/")):
-            error = str(self.assertRaises(ValueError, self.server.lose_reply, kind, path=path))
-            self.assertIn(repr(path), error)
+            self.assert_refused(ValueError, path, self.server.lose_reply, kind, path=path)
+        for value in (b"/a", 5):
+            self.assert_refused(TypeError, value, self.server.lose_reply, "get", path=value)
 
     def test_no_time(self) -> None:
         """A delay is a time to wait."""
         for seconds in (-1.0, float("inf"), float("nan")):
-            self.assertIn(repr(seconds), str(self.assertRaises(ValueError, self.server.delay_next, "get", seconds)))
+            self.assert_refused(ValueError, seconds, self.server.delay_next, "get", seconds)
+        for value in ("1", None, True):
+            self.assert_refused(TypeError, value, self.server.delay_next, "get", value)
 
     def test_no_error_of_a_server(self) -> None:
         """An error without a code, or the loss of a connection, is nothing that a server can answer."""
-        for error in (ConnectionLossException(), ZooKeeperException(), ValueError("x")):
-            raised = self.assertRaises(ValueError, self.server.fail_next, "get", error)
-            self.assertIn(type(error).__name__, str(raised))
+        for error in (ConnectionLossException(), ZooKeeperException(), UnknownServerException(0)):
+            self.assert_refused(ValueError, error, self.server.fail_next, "get", error)
+        for value in (ValueError("x"), NoAuthException, None, -102):
+            self.assert_refused(TypeError, value, self.server.fail_next, "get", value)
+
+    def test_unknown_error(self) -> None:
+        """An error that no client knows can be answered too."""
+        self.server.fail_next("get", UnknownServerException(-200))
+        self.assertEqual(self.one.ask(GetDataRequest("/", False)).err, -200)
 
 
-class RollBackTests(ServerTestCase):
+class RollBackTests(KnobTestCase):
     def test_data(self) -> None:
         """Data, stats, sequence numbers and the zxid are again what they were."""
         peer = self.peer()
@@ -456,6 +673,25 @@ class RollBackTests(ServerTestCase):
         other = EmbeddedServer(MemoryReactor())
         error = str(self.assertRaises(ValueError, self.server.roll_back, other.snapshot()))
         self.assertIn("another", error)
+        for value in (None, 5, self.server):
+            self.assert_refused(TypeError, value, self.server.roll_back, value)
+
+    def test_while_it_lags(self) -> None:
+        """A server that lags is up to date when it was rolled back, and what has waited there is not done."""
+        peer, reader = self.peer(), self.peer()
+        peer.create("/a", b"1")
+        snapshot = self.server.snapshot()
+        peer.set("/a", b"2")
+        self.server.lag()
+        peer.send(SetDataRequest("/a", b"3", -1))
+        self.server.roll_back(snapshot)
+        self.reactor.settle()
+        self.assertEqual((peer.take(), self.server.lagging, self.server.zxid), ([], False, snapshot.zxid))
+        self.assertIsNotNone(peer.lost)
+        self.assertRaises(ValueError, self.server.catch_up)
+        again = self.peer(resume=reader)
+        self.assertEqual(again.get("/a").data, b"1")
+        again.set("/a", b"4")
 
     def test_not_listening(self) -> None:
         """A server that is stopped can be rolled back, and goes on with that when it listens again."""
