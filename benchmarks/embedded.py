@@ -21,6 +21,7 @@ from unittest import SkipTest
 from run import HERE, JVM_OPTIONS
 
 from txmirror.test.zookeeper import ZooKeeperProcess
+from txmirror.testing import ServerProcess
 
 MEMORY, EMBEDDED, REAL = "in memory", "embedded", "ZooKeeper"
 #: How long one process may take, in seconds.
@@ -40,13 +41,8 @@ def work(*arguments: str) -> Any:
 def embedded() -> Iterator[tuple[str, str, float]]:
     """Run the embedded server as a process: where it listens, its process' id, and how long it took to start."""
     start = time.perf_counter()
-    command = [sys.executable, str(HERE / "embedded_server.py")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        address = process.stdout.readline().strip()
-        yield address, str(process.pid), time.perf_counter() - start
-        process.stdin.close()
+    with ServerProcess(tick_time=2.0) as server:
+        yield server.connection_string, str(server.pid), time.perf_counter() - start
 
 
 @contextmanager

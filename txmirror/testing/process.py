@@ -29,6 +29,7 @@ class ServerProcess:
     :param ttl_nodes: whether nodes may have a time to live, likewise.
     :ivar host: where it listens.
     :ivar port: where it listens.
+    :ivar pid: the process' id.
     :raises RuntimeError: it did not start; the message holds its output.
     """
 
@@ -43,6 +44,7 @@ class ServerProcess:
             text=True,
             errors="replace",
         )
+        self.pid = self._process.pid
         self._lines: list[str] = []
         self._address = ""
         self._settled = threading.Event()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import TestCase
 
 from txmirror.client import ZooKeeperClient
-from txmirror.embedded import EmbeddedServer
 from txmirror.test.zookeeper import shared_server
+from txmirror.testing import EmbeddedServerMixin
 
 if TYPE_CHECKING:
     _Base = TestCase
@@ -22,7 +22,7 @@ class Connected(_Base):
     timeout = 20
 
     def start_server(self) -> str:
-        """Give the address of a server that will be stopped in the end."""
+        """Give the address of a server that somebody stops in the end."""
         raise NotImplementedError
 
     def setUp(self) -> None:
@@ -38,18 +38,8 @@ class OnRealServer(Connected):
         return shared_server().address
 
 
-class OnEmbeddedServer(Connected):
-    """The server is an embedded one on loopback.
-
-    :cvar settings: its settings.
-    """
-
-    settings: ClassVar[dict[str, Any]] = {}
+class OnEmbeddedServer(EmbeddedServerMixin, Connected):
+    """The server is an embedded one on loopback, with the settings that ``zookeeper_settings`` says."""
 
     def start_server(self) -> str:
-        from twisted.internet import reactor
-
-        server = EmbeddedServer(reactor, **self.settings)
-        server.listen()
-        self.addCleanup(server.stop)
-        return server.address
+        return self.zookeeper.address

@@ -10,21 +10,17 @@ import atexit
 import contextlib
 import functools
 import logging
-import shutil
 import socket
 import struct
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol, TypeVar
 
 from kazoo.client import KazooClient
 
-from txmirror.test.zookeeper import ServerFailed, shared_server
+from txmirror.test.zookeeper import shared_server
+from txmirror.testing import ServerProcess
 from txmirror.wire import (
     CloseSessionRequest,
     ConnectRequest,
@@ -39,7 +35,6 @@ from txmirror.wire import (
 __all__ = [
     "CREDENTIALS",
     "PATIENCE",
-    "EmbeddedProcess",
     "OnEmbedded",
     "OnReal",
     "ServerChoice",
@@ -61,15 +56,6 @@ CREDENTIALS = "user:password"
 for _name in ("aiozk", "kazoo"):
     logging.getLogger(_name).addHandler(logging.NullHandler())
 
-_SCRIPT = """
-from twisted.internet import reactor
-from txmirror.embedded import EmbeddedServer
-server = EmbeddedServer(reactor)
-server.listen(0)
-print("embedded ZooKeeper server listening at", server.address, flush=True)
-reactor.run()
-"""
-
 _T = TypeVar("_T")
 
 
@@ -84,54 +70,14 @@ def wait_for(look: Callable[[], _T | None], what: str) -> _T:
     return found
 
 
-def embedded_command() -> list[str]:
-    """The command line of a process that serves on a free port, and writes a line that ends with its address."""
-    return [sys.executable, "-c", _SCRIPT]
-
-
-class EmbeddedProcess:
-    """An embedded server in a child process, that runs until :meth:`cleanup`.
-
-    :ivar address: what a client connects to, as ``127.0.0.1:port``.
-    :raises ServerFailed: it did not start.
-    """
-
-    def __init__(self) -> None:
-        self._home = Path(tempfile.mkdtemp(prefix="txmirror-embedded-"))
-        self._log = self._home / "log"
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                embedded_command(), cwd=self._home, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
-            )
-        try:
-            self.address = wait_for(self._look, "the embedded server listens")
-        except AssertionError as error:
-            text = self._log.read_text(errors="replace")
-            self.cleanup()
-            raise ServerFailed(f"{error}; its log:\n{text}") from None
-
-    def cleanup(self) -> None:
-        """End the process if it runs, and remove its files. May be called twice."""
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait(PATIENCE)
-        shutil.rmtree(self._home, ignore_errors=True)
-
-    def _look(self) -> str | None:
-        assert self._process.poll() is None, f"the process ended with status {self._process.poll()}"
-        lines = self._log.read_text(errors="replace").splitlines(keepends=True)
-        found = (line.split()[-1] for line in lines if " listening at " in line and line.endswith("\n"))
-        return next(found, None)
-
-
 @functools.cache
-def embedded_server() -> EmbeddedProcess:
+def embedded_server() -> ServerProcess:
     """The embedded server that all tests of one run share: started when first asked for, ended with the interpreter.
 
-    :raises ServerFailed: it did not start.
+    :raises RuntimeError: it did not start.
     """
-    server = EmbeddedProcess()
-    atexit.register(server.cleanup)
+    server = ServerProcess()
+    atexit.register(server.stop)
     return server
 
 
@@ -161,7 +107,7 @@ class OnEmbedded:
     """For test cases at the embedded server."""
 
     def server_address(self) -> str:
-        return embedded_server().address
+        return embedded_server().connection_string
 
 
 class OnReal:

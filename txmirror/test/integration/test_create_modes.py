@@ -54,4 +54,4 @@ class RealServerTests(CreateModeContract, OnRealServer, TestCase):
 
 
 class EmbeddedServerTests(CreateModeContract, OnEmbeddedServer, TestCase):
-    settings: ClassVar = {"ttl_nodes": True, "container_check_interval": 0.1}
+    zookeeper_settings: ClassVar = {"ttl_nodes": True, "container_check_interval": 0.1}

@@ -51,8 +51,10 @@ class ServerProcessTests(SynchronousTestCase):
                 asker.sendall(b"conf")
                 self.assertIn("tickTime=1500\n", asker.makefile().read())
             self.assertIn("in-memory", server.output)
+            os.kill(server.pid, 0)
             self.assertEqual(server.stop(), 0)
         self.assertEqual(server.stop(), 0)
+        self.assertRaises(ProcessLookupError, os.kill, server.pid, 0)
         self.assertIn("Stopped.", server.output)
         self.assertRaises(ConnectionRefusedError, socket.create_connection, (server.host, server.port))
 
