@@ -1,7 +1,7 @@
 """What trees must do on every server over a real connection: a short form of what ``test_tree`` asks in memory.
 
-As in the client's own contract, each test works below a node of its own. The mirror's way to the server can be broken; somebody
-else's cannot.
+As in the client's own contract, each test works below a node of its own. The mirror's way to the server can be broken;
+somebody else's cannot.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class TreeCase(ContractCase):
         self.assertEqual(shown_below(tree), await read_below(self.other, tree.path))
 
     async def told(self, witness: TreeWitness) -> list[tuple[ChangeKind, str]]:
-        """Wait until all was told, and give what it was since this was last called, with paths below the test's node."""
+        """Wait until all was told, and give what was since this was last called, with paths below the test's node."""
         await self.caught_up()
         return [(kind, path.removeprefix(self.root)) for kind, path in witness.take()]
 

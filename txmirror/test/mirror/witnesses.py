@@ -1,4 +1,4 @@
-"""Those who watch a tree or a node, and see that each step they are told of is a legal one; and what there is to compare."""
+"""Those who watch a tree or a node, and see that each step they are told of is a legal one; and what to compare."""
 
 from __future__ import annotations
 
