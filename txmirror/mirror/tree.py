@@ -150,7 +150,7 @@ class Tree(Mapping[str, Value]):
         To be added is no change; what is there may be looked up at once. Nobody is told a second change before all were told
         the first. One that raises is logged, and goes on being called. It may call anything.
         """
-        self._audience.add(function, function)
+        self._audience.add(function, lambda change: None if self._closed else function(change))
 
     def unwatch(self, function: Callable[[Change], object]) -> None:
         """Call ``function`` no more; silent if it was not being called."""
@@ -423,7 +423,7 @@ class Tree(Mapping[str, Value]):
 
     def _remove(self, path: str) -> None:
         """Remove a node and all below it, from below."""
-        gone = [path]
+        gone = [] if self._closed else [path]
         for each in gone:
             gone += [paths.join(each, name) for name in self._names.get(each, ())]
         for each in reversed(gone):
@@ -436,6 +436,8 @@ class Tree(Mapping[str, Value]):
                 siblings.pop(paths.name_of(each), None)
             if old is not None:
                 self._tell(ChangeKind.REMOVED, each, old, None)
+                if self._closed:
+                    return
 
     def _want_children(self, path: str, value: Value) -> None:
         # A lasting watch tells of those that come later.

@@ -248,6 +248,37 @@ class WatchingTests(TreeTestCase):
         ready = tree.ready()
         self.failureResultOf(ready, ClosingException)
 
+    def test_closed_by_another(self) -> None:
+        """A tree that is closed by one whom another tree tells of a connection's end tells nothing of that."""
+        other = self.mirror.tree("/o")
+        tree, witness = self.follow()
+        witness.take()
+        other.watch(lambda change: tree.close())
+        self.world.leave()
+        self.assertEqual(witness.take(), [])
+
+    def test_closed_while_removing(self) -> None:
+        """Closed by one who is told that a node is gone, it stays as it was then, with what else is gone too."""
+        tree, witness = self.follow()
+        self.world.leave()
+        for path in ("/s/a/x", "/s/a", "/s/b", "/s"):
+            self.world.remove(path)
+        witness.take()
+        tree.watch(lambda change: tree.close() if change.kind is REMOVED else None)
+        self.world.come_back()
+        self.assertEqual(len(witness.take()), 1)
+        self.assertEqual(len(tree), 3)
+
+    def test_waiting_to_be_told(self) -> None:
+        """What waits to be told when a tree's end comes is told to nobody."""
+        tree = self.mirror.tree("/s")
+        self.settle()
+        told: list[Change] = []
+        tree.watch(lambda change: self.mirror.close())
+        tree.watch(told.append)
+        self.world.change("/s", b"new")
+        self.assertEqual(told, [])
+
 
 class ClosingTests(TreeTestCase):
     def test_closed(self) -> None:
