@@ -524,13 +524,12 @@ class Mirror(Service):
 
     def _close_nodes(self, _: object) -> None:
         self.feed.remove_listener(self._happened)
-        connected = self.is_connected()
         self._disconnected()
         for subject in list(self._subjects.values()):
             subject.close()
         for tree in list(self._trees):
             tree.end()
-        if connected and not self._owns_client:
+        if not self._owns_client:
             # The session goes on, and nobody else is to be left with our watches.
             self._removals.start()
             for path, subject in self._subjects.items():

@@ -1,7 +1,7 @@
 """Taking watches away at the server that nobody needs any more, a few at a time.
 
-It is done for the server's sake alone: what cannot be taken away, with the connection gone or at a server before 3.5, goes with
-the session, and until then brings events that nobody listens to.
+It is done for the server's sake alone: what cannot be taken away, at a server before 3.5, goes with the session, and until then
+brings events that nobody listens to. What a lost connection came between is done on return, if the session is the same.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txmirror.errors import ZooKeeperException
+from txmirror.errors import ConnectionLossException, ZooKeeperException
 
 #: How many removals are in flight at most.
 _IN_FLIGHT = 100
@@ -65,12 +65,15 @@ class Removals:
         while self._running and self._waiting and self._in_flight < (_IN_FLIGHT if possible else 1):
             path, _ = self._waiting.popitem(last=False)
             self._in_flight += 1
-            self._remove(path).addErrback(self._failed).addBoth(self._removed)
+            self._remove(path).addErrback(self._failed, path).addBoth(self._removed)
 
     def _removed(self, _: object) -> None:
         self._in_flight -= 1
         self._pump()
 
-    def _failed(self, failure: Failure) -> None:
-        if not isinstance(failure.value, ZooKeeperException):
+    def _failed(self, failure: Failure, path: str) -> None:
+        if isinstance(failure.value, ConnectionLossException) and failure.value.applied is None:
+            # In the same session the client sets its watches again.
+            self._waiting[path] = None
+        elif not isinstance(failure.value, ZooKeeperException):
             self._log.failure("A watch could not be taken away.", failure=failure)

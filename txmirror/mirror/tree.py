@@ -161,8 +161,7 @@ class Tree(Mapping[str, Value]):
         if not self._closed:
             self._mirror.tree_closed(self)
             self.end()
-            if self._mirror.is_connected():
-                self.let_go()
+            self.let_go()
 
     # What its mirror tells it.
 
@@ -317,7 +316,7 @@ class Tree(Mapping[str, Value]):
             self._mirror.tree_tells_no_more()
 
     def let_go(self) -> None:
-        """Take the watches away that nobody else needs. What cannot be taken away goes with the session."""
+        """Take the watches away that nobody else needs, now or on return. What cannot be taken away goes with the session."""
         self._mirror.let_go(self.path)
         if self._one_shots:
             for path in self._values:

@@ -249,6 +249,16 @@ class GivenClientTests(LifeTestCase):
         self.settle()
         self.assertEqual(self.watches.count(), 0)
 
+    def test_closed_while_away(self) -> None:
+        """M8: nor does it when there is no connection: they go on return."""
+        self.world.server.stop_listening()
+        self.settle()
+        self.done(self.other_mirror.close())
+        self.world.server.listen(2181, interface="")
+        self.pass_time(4.0)
+        self.assertEqual(self.other.session.epoch, 1)
+        self.assertEqual(self.watches.count(), 0)
+
     def test_others(self) -> None:
         """M8: what another mirror on the client needs is left."""
         other = Mirror(client=self.other, reactor=self.world.reactor)

@@ -306,6 +306,21 @@ class ClosingTests(TreeTestCase):
         self.settle()
         self.assertEqual(self.world.server._replica.watches.count(), before)
 
+    def test_away(self) -> None:
+        """Closed while there is no connection, or when its end was not noticed yet, its watches go on return."""
+        for noticed in (True, False):
+            self.live("/o")
+            before = self.world.server._replica.watches.count()
+            tree, _ = self.follow()
+            self.world.part()
+            self.world.link.cut()
+            if noticed:
+                self.settle()
+            self.assertEqual(self.mirror.is_connected(), not noticed)
+            tree.close()
+            self.world.come_back()
+            self.assertEqual(self.world.server._replica.watches.count(), before)
+
     def test_before_it_is_ready(self) -> None:
         """Closed before it was settled, whoever waits for that is told so."""
         tree = self.mirror.tree("/s")
