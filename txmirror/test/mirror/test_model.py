@@ -1,8 +1,8 @@
 """Under random writes and random faults, a mirror that has settled is equal to the server, and its watchers were told so.
 
-What the server has is the only model: nodes are compared with what another client reads. Besides, each thing that is
-told is checked when it is told: that nothing is told twice, that nothing goes backwards, that a write which has fired
-shows, and that "settled" is true.
+What the server has is the only model: nodes and trees are compared with it. Besides, each thing that is told is checked when
+it is told: that nothing is told twice, that nothing goes backwards, that a write which has fired shows, and that "settled"
+is true.
 """
 
 from __future__ import annotations
@@ -10,34 +10,58 @@ from __future__ import annotations
 import enum
 import os
 from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import globalLogPublisher
+from twisted.logger import LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror import paths
-from txmirror.errors import NoNodeException, OperationTimeoutException, ZooKeeperException
-from txmirror.mirror import Existence, MirrorState, Node
-from txmirror.test.mirror.world import MIRROR_HOST, OTHER_HOST, PORT, S, Value, World, ignore, read, shown
+from txmirror.embedded import Snapshot
+from txmirror.embedded.tree import Tree as ServersTree
+from txmirror.embedded.watches import Change as ServersChange
+from txmirror.errors import ZooKeeperException
+from txmirror.mirror import Change, ChangeKind, Existence, MirrorState, Node
+from txmirror.test.mirror.model_witnesses import NodeWitness, Obscured, TreeWitness
+from txmirror.test.mirror.world import MIRROR_HOST, OTHER_HOST, S, World, ignore, read, shown
 from txmirror.test.models import FailureLog
 from txmirror.testing import Link
-from txmirror.types import ZnodeStat
+from txmirror.types import CREATOR_ALL_ACL, OPEN_ACL, ZnodeStat
 
 #: How many examples to run in place of as many as the profile says.
 EXAMPLES = "TXMIRROR_MODEL_EXAMPLES"
 STEPS = 30
 
-_PATHS = ("/a", "/a/x", "/a/x/y", "/b", "/b/z", "/c")
+_PATHS = ("/a", "/a/x", "/a/x/y", "/a/w", "/b", "/b/z", "/c")
+#: Those that somebody hides and shows, in some of the examples.
+_HIDEABLE = ("/b", "/c")
+_MOST_TREES = 4
 _FOLLOWING = {
     MirrorState.DISCONNECTED: {MirrorState.CONNECTED},
     MirrorState.CONNECTED: {MirrorState.SETTLED, MirrorState.DISCONNECTED},
     MirrorState.SETTLED: {MirrorState.DISCONNECTED},
 }
+
+
+def _not_x(path: str) -> bool:
+    return not path.endswith("/x")
+
+
+#: The trees that are made: their roots, depths, and what they keep.
+_TREES: Sequence[tuple[str, int | None, Callable[[str], bool] | None]] = (
+    ("/", None, None),
+    ("/a", None, None),
+    ("/b", None, None),
+    ("/a/x", None, None),
+    ("/", 1, None),
+    ("/a", 1, None),
+    ("/", None, _not_x),
+)
 
 
 class Deed(enum.Enum):
@@ -49,6 +73,14 @@ class Deed(enum.Enum):
     SET_ROOT = enum.auto()
     DELETE = enum.auto()
     RECREATE = enum.auto()
+    RECREATE_AT_ONCE = enum.auto()
+    HIDE = enum.auto()
+    SHOW = enum.auto()
+    CREATE_HIDDEN = enum.auto()
+
+
+class Mischief(Exception):
+    """What a watcher raises."""
 
 
 a_path = st.sampled_from(_PATHS)
@@ -57,101 +89,101 @@ some_turns = st.integers(0, 6)
 some_seconds = st.sampled_from([0.0, 0.0, 0.5, S, 2 * S])
 some_data = st.sampled_from([b"", b"one", b"two"])
 rarely = st.sampled_from([False, False, False, True])
+very_rarely = st.sampled_from([False] * 9 + [True])
+a_number = st.integers(0, _MOST_TREES - 1)
 
 
-class Witness:
-    """Listens to one node, and checks what it hears.
-
-    :ivar values: what the value watcher was told: the history, and the value.
-    :ivar children: what the watcher of the children was told, likewise.
-    """
-
-    def __init__(self, model: MirrorModel, node: Node) -> None:
-        self.model = model
-        self.node = node
-        self.values: list[tuple[int, Value | None]] = []
-        self.children: list[tuple[int, list[str] | None]] = []
-        self.repetitions = 0
-        node.addValueWatcher("witness", self.value_told)
-        node.addChildWatcher("witness", self.children_told)
-
-    @property
-    def history(self) -> int:
-        return self.model.world.mirror_client.session.history
-
-    def value_told(self, value: Value | None) -> None:
-        if self.values and self.values[-1][0] == self.history:
-            before = self.values[-1][1]
-            self.model.check(_identity(before) != _identity(value), f"{self.node} was told twice: {value}")
-        if value is not None:
-            newest = self.newest()
-            self.model.check(value[1].mzxid > newest, f"{self.node} went back from {newest} to {value}")
-        self.values.append((self.history, value))
-
-    def children_told(self, names: list[str] | None) -> None:
-        self.model.check(names is None or names == sorted(names), f"{self.node} has unsorted children: {names}")
-        if self.children and self.children[-1] == (self.history, names):
-            # Another node with the same children is another state.
-            self.repetitions += 1
-            likely = names is not None and self.repetitions < self.model.creations[self.node.path]
-            self.model.check(likely, f"{self.node} was told twice that its children are {names}")
-        self.children.append((self.history, names))
-
-    def newest(self) -> int:
-        """Give the highest mzxid that was told in this history; -1 if there was none."""
-        return max((value[1].mzxid for history, value in self.values if history == self.history and value), default=-1)
-
-    def was_read(self, result: Value | Failure) -> None:
-        """Check what a read has given."""
-        if isinstance(result, Failure):
-            kind = result.check(NoNodeException, OperationTimeoutException)
-            assert kind is not None, result.getTraceback()
-            if kind is NoNodeException:
-                assert self.node.state.existence is Existence.ABSENT, f"{self.node} is not absent, and was read so"
-        else:
-            newest = self.newest()
-            assert result[1].mzxid >= newest, f"{self.node} was read as {result}, with {newest} known"
-
-    def replay(self) -> None:
-        """What was told, replayed, is what there is."""
-        state = self.node.state
-        value = None if state.value is None or state.stat is None else (state.value, state.stat)
-        assert self.values, f"{self.node} was told nothing"
-        assert _identity(self.values[-1][1]) == _identity(value), f"{self.node} was told {self.values[-1]} at last"
-        names = None if state.children is None else list(state.children)
-        assert self.children[-1][1] == names, f"{self.node} was told to have {self.children[-1]} at last, not {names}"
+class _Log(FailureLog):
+    def __call__(self, event: LogEvent) -> None:
+        if not ("log_failure" in event and event["log_failure"].check(Mischief)):
+            super().__call__(event)
 
 
-def _identity(value: Value | None) -> tuple[bytes, int, int] | None:
-    return None if value is None else (value[0], value[1].czxid, value[1].mzxid)
+class _Record:
+    """Remembers what was ever written."""
+
+    def __init__(self, world: World) -> None:
+        self.data: set[bytes | None] = set()
+        self._database = world.server._holdings.database
+        self._database.followers.append(self)
+
+    def changed(self, changes: Sequence[ServersChange]) -> None:
+        nodes = self._database.tree.nodes
+        self.data |= {nodes[change.path].data for change in changes if change.path in nodes}
+
+    def replaced(self) -> None:
+        """What was written was written."""
 
 
 class MirrorModel(RuleBasedStateMachine):
-    """Somebody else, the mirror itself, the network and the server, each doing whatever comes to mind."""
+    """Somebody else, the mirror itself, the network and the server, each doing whatever comes to mind.
+
+    :cvar version: the servers'.
+    :cvar size: how many servers there are.
+    """
+
+    version = "3.8"
+    size = 1
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World()
+        self.world = World(version=self.version, size=self.size)
+        self.world.result(self.world.other.add_auth("digest", b"bob:secret"))
         self.mirror = self.world.mirror
-        self.witnesses: dict[str, Witness] = {}
+        self.witnesses: dict[str, NodeWitness] = {}
+        self.trees: list[TreeWitness] = []
         self.faults: list[str] = []
         self.state = MirrorState.DISCONNECTED
         self.creations: Counter[str] = Counter()
         self.earlier_creations: Counter[str] = Counter()
         self.deletions = 0
         self.pending: list[Deferred[Any]] = []
+        self.hiding: set[str] | None = None
+        self.mischief: list[Callable[[], object]] = []
+        self.shared: set[str] = set()
+        self.snapshot: Snapshot | None = None
+        self.written = _Record(self.world)
+        self.never_written: list[bytes] = []
+        self.serial = 0
         self.mirror.addStateWatcher("model", self.state_told)
-        self.log = FailureLog(self.faults)
+        self.log = _Log(self.faults)
         globalLogPublisher.addObserver(self.log)
 
-    @initialize(missing=st.sets(a_path), later=st.sets(a_path), settled=st.booleans())
-    def begin(self, missing: set[str], later: set[str], settled: bool) -> None:
+    @property
+    def history(self) -> int:
+        """Which history the mirror has seen last."""
+        return self.world.mirror_client.session.history
+
+    @property
+    def there(self) -> ServersTree:
+        """What the servers have."""
+        return self.world.server._holdings.database.tree
+
+    @initialize(
+        missing=st.sets(a_path),
+        later=st.sets(a_path),
+        trees=st.lists(st.sampled_from(_TREES), max_size=2),
+        hiding=rarely,
+        settled=st.booleans(),
+    )
+    def begin(
+        self,
+        missing: set[str],
+        later: set[str],
+        trees: list[tuple[str, int | None, Callable[[str], bool] | None]],
+        hiding: bool,
+        settled: bool,
+    ) -> None:
+        if hiding:
+            self.hiding = set()
         for path in _PATHS:
             if path not in missing:
                 self.does(Deed.CREATE, path)
         for path in ("/", *_PATHS):
             if path not in later:
                 self.node(path)
+        for tree in trees:
+            self.makes_tree(tree)
         if settled:
             self.world.settle()
             self.earlier_creations = self.creations.copy()
@@ -165,6 +197,21 @@ class MirrorModel(RuleBasedStateMachine):
             self.does(deed, path)
             self.world.step(turns)
 
+    @rule(deeds=some_deeds)
+    def somebody_does_at_once(self, deeds: list[tuple[Deed, str]]) -> None:
+        """Let somebody else do things in one transaction, if that can be done."""
+        transaction = self.world.other.transaction()
+        for deed, path in deeds:
+            if deed in {Deed.DELETE, Deed.RECREATE, Deed.RECREATE_AT_ONCE}:
+                self.deletions += 1
+                transaction.delete(path)
+            if deed in {Deed.CREATE, Deed.CREATE_EPHEMERAL, Deed.RECREATE, Deed.RECREATE_AT_ONCE}:
+                self.creations[path] += 1
+                transaction.create(path, b"created", ephemeral=deed is Deed.CREATE_EPHEMERAL)
+            if deed is Deed.SET:
+                transaction.set(path, b"set")
+        ignore(transaction.commit())
+
     def does(self, deed: Deed, path: str) -> None:
         """Let somebody else do one thing, or try to."""
         other = self.world.other
@@ -174,10 +221,33 @@ class MirrorModel(RuleBasedStateMachine):
         if deed in {Deed.CREATE, Deed.CREATE_EPHEMERAL, Deed.RECREATE}:
             self.creations[path] += 1
             ignore(other.create(path, b"created", ephemeral=deed is Deed.CREATE_EPHEMERAL))
+        if deed is Deed.RECREATE_AT_ONCE:
+            self.deletions += 1
+            self.creations[path] += 1
+            transaction = other.transaction()
+            transaction.delete(path)
+            transaction.create(path, b"created")
+            ignore(transaction.commit())
         if deed is Deed.SET:
             ignore(other.set(path, b"set"))
         if deed is Deed.SET_ROOT:
             ignore(other.set("/", b"set"))
+        if self.hiding is not None and path in _HIDEABLE:
+            self.hides(deed, path, self.hiding)
+
+    def hides(self, deed: Deed, path: str, hiding: set[str]) -> None:
+        other = self.world.other
+        if deed is Deed.SHOW:
+            ignore(other.set_acl(path, OPEN_ACL))
+        elif deed in {Deed.HIDE, Deed.CREATE_HIDDEN}:
+            hiding.add(path)
+            for obscured in self.obscured():
+                obscured.add(path)
+            if deed is Deed.HIDE:
+                ignore(other.set_acl(path, CREATOR_ALL_ACL))
+            else:
+                self.creations[path] += 1
+                ignore(other.create(path, b"created", CREATOR_ALL_ACL))
 
     @rule(path=a_path, data=some_data, ephemeral=rarely, makepath=rarely, cancelled=rarely)
     def mirror_creates(self, path: str, data: bytes, ephemeral: bool, makepath: bool, cancelled: bool) -> None:
@@ -186,25 +256,55 @@ class MirrorModel(RuleBasedStateMachine):
         while above is not None:
             self.creations[above] += 1
             above = paths.parent_of(above) if makepath else None
-        self.write(node.create(data, ephemeral=ephemeral, makepath=makepath), node, cancelled, created=not ephemeral)
+        data = self.unique(data)
+        if self.version == "3.4":
+            # What gives a node's stat at its creation is not known there.
+            write = self.world.mirror_client.create(path, data, ephemeral=ephemeral)
+            self.write(write, node, cancelled, data, shown=False)
+        else:
+            created = node.create(data, ephemeral=ephemeral, makepath=makepath)
+            self.write(created, node, cancelled, data, created=not ephemeral)
 
     @rule(path=st.sampled_from(("/", *_PATHS)), data=some_data, cancelled=rarely)
     def mirror_sets(self, path: str, data: bytes, cancelled: bool) -> None:
         node = self.node(path)
-        self.write(node.set(data, -1), node, cancelled)
+        data = self.unique(data)
+        self.write(node.set(data, -1), node, cancelled, data)
 
     @rule(path=a_path, recursive=st.booleans(), cancelled=rarely)
     def mirror_deletes(self, path: str, recursive: bool, cancelled: bool) -> None:
         node = self.node(path)
         self.deletions += 1
-        self.write(node.delete(recursive=recursive), node, cancelled)
+        self.write(node.delete(recursive=recursive), node, cancelled, None)
 
-    def write(self, write: Deferred[Any], node: Node, cancelled: bool, *, created: bool = False) -> None:
-        """Check, in the moment in which a write has fired, that the node and its parent show it."""
+    def unique(self, data: bytes) -> bytes:
+        """Make data that nobody has written."""
+        self.serial += 1
+        return b"%b %d" % (data, self.serial)
+
+    def write(
+        self,
+        write: Deferred[Any],
+        node: Node,
+        cancelled: bool,
+        data: bytes | None,
+        *,
+        created: bool = False,
+        shown: bool = True,
+    ) -> None:
+        """Check, in the moment in which a write has fired, that the node and its parent show it; and, failed, that it is
+        true what it says of whether it was done.
+        """
 
         def fired(result: object) -> None:
             if isinstance(result, Failure):
                 assert result.check(ZooKeeperException, CancelledError), result.getTraceback()
+                if data is not None and getattr(result.value, "applied", None) is False:
+                    self.never_written.append(data)
+                return
+            if data is not None:
+                assert data in self.written.data, f"{node} was written, the mirror says, and was not"
+            if not shown or self.is_obscured(node):
                 return
             state = node.state
             parent = self.witnesses.get(paths.parent_of(node.path) or "")
@@ -226,13 +326,20 @@ class MirrorModel(RuleBasedStateMachine):
         if cancelled:
             write.cancel()
 
+    def is_obscured(self, node: Node) -> bool:
+        """Tell whether a node, or its parent, may be one that the mirror cannot read."""
+        return self.witnesses[node.path].obscured.covers(node.path)
+
     # What is read.
 
     def node(self, path: str) -> Node:
         """Give a node of the mirror, which from then on has a witness."""
         node = self.mirror.get(path)
         if path not in self.witnesses:
-            self.witnesses[path] = Witness(self, node)
+            self.witnesses[path] = witness = NodeWitness(self, node)
+            node.addValueWatcher("unruly", self.unruly)
+            for each in self.hiding or ():
+                witness.obscured.add(each)
         return node
 
     @rule(path=a_path, timeout=st.sampled_from([0.1, 5.0, None]))
@@ -243,6 +350,65 @@ class MirrorModel(RuleBasedStateMachine):
         """Raise what a Deferred fails with, when there is time to."""
         deferred.addErrback(lambda failure: self.faults.append(failure.getTraceback()))
         self.pending.append(deferred)
+
+    @rule(kind=st.sampled_from(_TREES))
+    def makes_tree(self, kind: tuple[str, int | None, Callable[[str], bool] | None]) -> None:
+        if len(self.trees) < _MOST_TREES:
+            path, depth, keep = kind
+            tree = self.mirror.tree(path, depth=depth, keep=keep)
+            witness = TreeWitness(self, tree, depth, keep)
+            for each in self.hiding or ():
+                witness.obscured.add(each)
+            self.trees.append(witness)
+            tree.watch(self.unruly)
+            tree.watch(self.tree_told)
+            ignore(tree.ready())
+
+    @rule(number=a_number)
+    def closes_tree(self, number: int) -> None:
+        if number < len(self.trees):
+            witness = self.trees.pop(number)
+            witness.closed = True
+            if any(each.tree.covers(witness.tree.path) for each in self.trees):
+                # Its watches may stay for as long as the session.
+                self.shared.update([witness.tree.path, *witness.tree])
+            before = dict(witness.tree)
+            witness.tree.close()
+            self.check(dict(witness.tree) == before, f"{witness.tree} was closed, and has changed")
+
+    # What watchers do.
+
+    def unruly(self, _: object) -> None:
+        """Do what a watcher has in mind."""
+        if self.mischief:
+            self.mischief.pop()()
+
+    @rule(times=st.integers(1, 3))
+    def will_raise(self, times: int) -> None:
+        def fail() -> None:
+            raise Mischief
+
+        self.mischief += [fail] * times
+
+    @rule(path=a_path)
+    def will_write(self, path: str) -> None:
+        self.mischief.append(lambda: self.mirror_sets(path, b"told", False))
+
+    @rule(path=a_path)
+    def will_create(self, path: str) -> None:
+        self.mischief.append(lambda: self.mirror_creates(path, b"told", False, False, False))
+
+    @rule(path=a_path)
+    def will_delete(self, path: str) -> None:
+        self.mischief.append(lambda: self.mirror_deletes(path, False, False))
+
+    @rule(kind=st.sampled_from(_TREES))
+    def will_make_tree(self, kind: tuple[str, int | None, Callable[[str], bool] | None]) -> None:
+        self.mischief.append(lambda: self.makes_tree(kind))
+
+    @rule(number=a_number)
+    def will_close_tree(self, number: int) -> None:
+        self.mischief.append(lambda: self.closes_tree(number))
 
     # What goes on.
 
@@ -279,23 +445,26 @@ class MirrorModel(RuleBasedStateMachine):
 
     @rule(deeds=some_deeds, expired=rarely, seconds=some_seconds)
     def goes_away(self, deeds: list[tuple[Deed, str]], expired: bool, seconds: float) -> None:
-        """Part the mirror from the server, and let somebody else do things meanwhile."""
-        self.world.reactor.black_hole(MIRROR_HOST, PORT)
+        """Part the mirror from the servers, and let somebody else do things meanwhile."""
+        self.world.part()
         self.cut(MIRROR_HOST)
         self.world.settle()
         self.somebody_does(deeds)
         if expired:
             self.expire(True)
         self.world.pass_time(seconds)
-        self.world.reactor.undo_black_hole(MIRROR_HOST, PORT)
+        self.world.unpart()
 
-    @rule(deeds=some_deeds, seconds=some_seconds)
-    def restarts(self, deeds: list[tuple[Deed, str]], seconds: float) -> None:
-        """Kill the server, and start it again."""
+    @rule(deeds=some_deeds, number=st.integers(0, 2), seconds=some_seconds)
+    def restarts(self, deeds: list[tuple[Deed, str]], number: int, seconds: float) -> None:
+        """Kill a server, and start it again."""
+        number %= self.size
+        server = self.world.servers[number]
         self.somebody_does(deeds)
-        self.world.stop_server()
+        server.stop_listening()
         self.world.pass_time(seconds)
-        self.world.start_server()
+        server.listen(self.world.ports[number], interface="")
+        self.world.settle()
 
     @rule(deeds=some_deeds, expired=rarely, count=st.integers(0, 300), to_client=st.booleans())
     def returns_briefly(self, deeds: list[tuple[Deed, str]], expired: bool, count: int, to_client: bool) -> None:
@@ -328,16 +497,58 @@ class MirrorModel(RuleBasedStateMachine):
 
     @rule()
     def drop_connections(self) -> None:
-        self.world.server.drop_connections()
+        for server in self.world.servers:
+            server.drop_connections()
 
-    @rule(really=st.sampled_from([False] * 9 + [True]))
+    @precondition(lambda self: self.size > 1)
+    @rule(number=st.integers(0, 2), deeds=some_deeds)
+    def lags(self, number: int, deeds: list[tuple[Deed, str]]) -> None:
+        server = self.world.servers[number % self.size]
+        if server._replica.lagging:
+            server.catch_up()
+        else:
+            server.lag()
+        self.somebody_does(deeds)
+
+    @precondition(lambda self: self.size > 1)
+    @rule()
+    def moves(self) -> None:
+        """Let the server that serves the mirror go away for a moment."""
+        for server, port in zip(self.world.servers, self.world.ports, strict=True):
+            if any(connection.session_id == self.world.mirror_client.session_id for connection in server.connections):
+                server.stop_listening()
+                self.world.pass_time(1.0)
+                server.listen(port, interface="")
+                break
+
+    @rule(really=very_rarely)
     def wipe(self, really: bool) -> None:
         if really:
-            self.be_quiet()
-            self.deletions += 1
-            history = self.world.mirror_client.session.history
-            self.world.wipe()
-            assert self.world.mirror_client.session.history == history + 1, "the loss of all data went unnoticed"
+            self.lose_data(self.world.wipe)
+
+    @rule()
+    def remember(self) -> None:
+        self.snapshot = self.world.server.snapshot()
+
+    @rule(really=very_rarely)
+    def roll_back(self, really: bool) -> None:
+        snapshot = self.snapshot
+        if really and snapshot is not None:
+            self.lose_data(lambda: self.world.roll_back(snapshot))
+
+    def lose_data(self, lose: Callable[[], object]) -> None:
+        self.be_quiet()
+        self.deletions += 1
+        history = self.history
+        lose()
+        assert self.history == history + 1, "the loss of data went unnoticed"
+        for obscured in self.obscured():
+            # All is read again.
+            obscured.forget()
+
+    def obscured(self) -> list[Obscured]:
+        """Give what each witness cannot be sure of."""
+        return [node.obscured for node in self.witnesses.values()] + [tree.obscured for tree in self.trees]
 
     # What must hold.
 
@@ -349,11 +560,29 @@ class MirrorModel(RuleBasedStateMachine):
                 for reading in (witness.node.value(), witness.node.children()):
                     self.check(bool(reading.called), f"all is settled, and {witness.node} is still to be read")
                     ignore(reading)
+            for each in self.trees:
+                self.check(each.tree.settled, f"all is settled, and {each.tree} is not")
+            self.check_trees()
+
+    def tree_told(self, change: Change) -> None:
+        if change.kind is ChangeKind.SETTLED:
+            self.check_trees()
+
+    def check_trees(self) -> None:
+        """See that trees which say that they have settled are equal to the server, if that has not gone further."""
+        for witness in self.trees:
+            if witness.tree.settled and witness.tree._zxid == self.there.zxid:
+                complaint = witness.difference(self.there)
+                self.check(complaint is None, f"settled, and {complaint}")
 
     def check(self, holds: bool, complaint: str) -> None:
         """Note what does not hold. Within a callback, to raise would only be logged."""
         if not holds:
             self.faults.append(complaint)
+
+    def likely(self, path: str, repetitions: int) -> bool:
+        """Tell whether a node was made so often that its children may have been told as they were so many times."""
+        return repetitions < self.creations[path]
 
     def nothing_went_wrong(self) -> None:
         """Raise what was found within callbacks."""
@@ -365,38 +594,106 @@ class MirrorModel(RuleBasedStateMachine):
 
     def be_quiet(self) -> None:
         """End all faults, give everybody the time to recover, and compare."""
+        self.mischief.clear()
         self.world.heal()
         self.world.pass_time(40.0)
+        if self.hiding is not None:
+            # What could not be read is tried again after a minute at the latest.
+            self.world.pass_time(65.0)
         self.nothing_went_wrong()
         assert self.mirror.is_connected(), "the mirror has not come back"
         assert self.mirror.state is MirrorState.SETTLED, "the mirror has not settled"
         unfired = [deferred for deferred in self.pending if not deferred.called]
         assert not unfired, f"{len(unfired)} Deferreds have not fired"
         self.pending.clear()
-        for path, witness in self.witnesses.items():
-            there = self.world.result(read(self.world.other, path))
-            here = shown(witness.node)
-            assert here == there, f"{path} is {there} at the server, and {here} in the mirror"
-            witness.replay()
+        for path, node in self.witnesses.items():
+            node.look(self.there)
+            complaint = node.difference(self.there)
+            assert complaint is None, complaint
+            if self.hiding is None:
+                assert shown(node.node) == self.world.result(read(self.world.other, path))
+            node.replay()
+        for tree in self.trees:
+            tree.look(self.there)
+            assert tree.tree.settled, f"{tree.tree} has not settled"
+            complaint = tree.difference(self.there)
+            assert complaint is None, complaint
+            tree.replay()
+        for data in self.never_written:
+            assert data not in self.written.data, f"{data!r} was not written, the mirror says, and was"
         self.deletions = 0
         self.earlier_creations = self.creations.copy()
+        if self.hiding is not None:
+            self.hiding.clear()
 
     def teardown(self) -> None:
         try:
             self.be_quiet()
+            self.close_trees()
         finally:
             globalLogPublisher.removeObserver(self.log)
             self.mirror.delStateWatcher("model")
             self.world.close()
         self.nothing_went_wrong()
+        for server in self.world.servers:
+            assert not server._replica.watches.count(), "watches are left at a server"
+
+    def close_trees(self) -> None:
+        """Close all trees, and see what is left of them."""
+        while self.trees:
+            self.closes_tree(0)
+        self.world.settle()
+        if self.version != "3.4":
+            for server in self.world.servers:
+                for table in (server._replica.watches.data, server._replica.watches.children):
+                    left = {path for path in table.by_path if path not in {*self.witnesses, *self.shared}}
+                    assert not left, f"watches of trees are left on {left}"
+
+
+class EnsembleModel(MirrorModel):
+    """The same at three servers, which may lag behind one another."""
+
+    size = 3
+
+
+class OldModel(MirrorModel):
+    """The same at a server that has neither lasting watches nor reads of many nodes."""
+
+    version = "3.4"
+
+
+class OldEnsembleModel(MirrorModel):
+    """The same at two of them."""
+
+    version = "3.4"
+    size = 2
 
 
 class ModelTests(SynchronousTestCase):
-    def test_model(self) -> None:
-        """M1 to M7, M9: whatever happens, in the end the mirror is what the server is."""
-        examples = int(os.environ.get(EXAMPLES) or settings.default.max_examples)  # type: ignore[union-attr]
+    def run_model(self, model: type[MirrorModel], share: int) -> None:
+        """Run as many examples as are asked for, or, if nobody asks, a share of what the profile says."""
+        asked = os.environ.get(EXAMPLES)
+        examples = int(asked) if asked else settings.default.max_examples // share  # type: ignore[union-attr]
         try:
-            run_state_machine_as_test(MirrorModel, settings=settings(max_examples=examples, stateful_step_count=STEPS))
+            run_state_machine_as_test(model, settings=settings(max_examples=examples, stateful_step_count=STEPS))
         except AssertionError as error:
             # The steps that led there are in its notes, which trial does not show.
             raise AssertionError("\n".join([str(error), *getattr(error, "__notes__", ())])) from None
+        finally:
+            self.flushLoggedErrors(Mischief)
+
+    def test_one_server(self) -> None:
+        """M1 to M7, M9: whatever happens, in the end the mirror is what the server is."""
+        self.run_model(MirrorModel, 2)
+
+    def test_ensemble(self) -> None:
+        """The same at three servers, which may lag behind one another."""
+        self.run_model(EnsembleModel, 3)
+
+    def test_old_server(self) -> None:
+        """The same at a server that has neither lasting watches nor reads of many nodes."""
+        self.run_model(OldModel, 4)
+
+    def test_old_ensemble(self) -> None:
+        """The same at two of them."""
+        self.run_model(OldEnsembleModel, 4)

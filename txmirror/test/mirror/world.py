@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from txmirror import testing
 from txmirror.client import Limits, ZooKeeperClient
+from txmirror.embedded import Snapshot
 from txmirror.errors import NoNodeException
 from txmirror.mirror import Existence, Mirror, MirrorState, Node
 from txmirror.test.client.peer import ClientTestCase, Peer
@@ -46,22 +47,28 @@ class World(testing.World):
 
     :param limits: what the mirror's client allows itself.
     :param version: the server's.
+    :param size: how many servers there are, over the same data, each at a port of its own; ``server`` is the first.
     :ivar mirror_client: the mirror's client.
     :ivar other: somebody else's.
     """
 
-    def __init__(self, limits: Limits | None = None, version: str = "3.8") -> None:
+    def __init__(self, limits: Limits | None = None, version: str = "3.8", size: int = 1) -> None:
         reactor = MemoryReactor()
         reactor.advance(1000.0)
-        super().__init__(reactor=reactor, version=version, ttl_nodes=True)
-        self.result(self.server.stop_listening())
-        self.server.listen(PORT, interface="")
+        super().__init__(reactor=reactor, servers=size, version=version, ttl_nodes=True)
+        self.ports = range(PORT, PORT + size)
+        for server, port in zip(self.servers, self.ports, strict=True):
+            self.result(server.stop_listening())
+            server.listen(port, interface="")
         self.mirror_client = self.client(
-            f"{MIRROR_HOST}:{PORT}", session_timeout=S, limits=limits, random=Random(1), connect=False
+            [(MIRROR_HOST, port) for port in self.ports],
+            session_timeout=S,
+            limits=limits,
+            random=Random(1),
+            connect=False,
         )
         self.mirror = Mirror(client=self.mirror_client, reactor=self.reactor)
-        self.other = self.client(f"{OTHER_HOST}:{PORT}", session_timeout=S, random=Random(2))
-        self.down = False
+        self.other = self.client([(OTHER_HOST, port) for port in self.ports], session_timeout=S, random=Random(2))
         self._asked = 0
 
     def step(self, count: int) -> None:
@@ -91,16 +98,26 @@ class World(testing.World):
 
     def leave(self) -> None:
         """Part the mirror from the server. Its session lives on there, for as long as its timeout says."""
-        self.reactor.black_hole(MIRROR_HOST, PORT)
+        self.part()
         self.link.cut()
         self.settle()
         assert not self.mirror.is_connected()
 
     def come_back(self) -> None:
         """Let the mirror reach the server again, and give it the time to do so: less than its session lives."""
-        self.reactor.undo_black_hole(MIRROR_HOST, PORT)
+        self.unpart()
         self.pass_time(2.5)
         assert self.mirror.is_connected()
+
+    def part(self) -> None:
+        """Let nobody answer the mirror any more. Its connection stands, and nothing happens yet."""
+        for port in self.ports:
+            self.reactor.black_hole(MIRROR_HOST, port)
+
+    def unpart(self) -> None:
+        """Let it be answered again."""
+        for port in self.ports:
+            self.reactor.undo_black_hole(MIRROR_HOST, port)
 
     def hear_only(self) -> None:
         """From now on let the mirror hear what was and is said to it, while nothing that it says is heard."""
@@ -122,25 +139,35 @@ class World(testing.World):
 
     def stop_server(self) -> None:
         """Kill the server; it keeps its data."""
-        self.down = True
         self.server.stop_listening()
         self.settle()
 
     def start_server(self) -> None:
         """Start it again."""
-        self.down = False
         self.server.listen(PORT, interface="")
         self.settle()
 
     def wipe(self) -> None:
         """Lose the server's data, and give everybody the time to notice."""
-        # What opens a session is a transaction. Had the new data caught up with the old, nobody could tell.
+        self._go_far()
+        self.server.wipe()
+        self.pass_time(5 * S)
+
+    def roll_back(self, snapshot: Snapshot) -> None:
+        """Put the server's data back to what they were, and give everybody the time to notice."""
+        self._go_far()
+        self.server.roll_back(snapshot)
+        self.pass_time(5 * S)
+
+    def _go_far(self) -> None:
+        """Let everybody see transactions of which the data that come next know nothing.
+
+        What opens a session is one too. Had the new data caught up with the old, nobody could tell.
+        """
         for _ in range(300):
             self.other.delete("/nothing").addErrback(lambda failure: failure.trap(NoNodeException))
         self.settle()
         self.result(self.mirror_client.sync())
-        self.server.wipe()
-        self.pass_time(5 * S)
 
     def requests(self) -> int:
         """Tell how many packets the server has got so far, not counting how this is found out: by asking it."""
@@ -155,10 +182,13 @@ class World(testing.World):
 
     def heal(self) -> None:
         """Undo all faults."""
-        if self.down:
-            self.start_server()
+        for server, port in zip(self.servers, self.ports, strict=True):
+            if not server.listening:
+                server.listen(port, interface="")
+            if server._replica.lagging:
+                server.catch_up()
         self.reactor.piece = None
-        self.reactor.undo_black_hole(MIRROR_HOST, PORT)
+        self.unpart()
         for link in list(self.reactor.links):
             link.resume()
         self.settle()
