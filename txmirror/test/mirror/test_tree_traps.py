@@ -1,0 +1,250 @@
+"""Where other projects' caches went wrong: each trap by its name, for trees."""
+
+from __future__ import annotations
+
+from txmirror.client import Limits
+from txmirror.test.mirror.test_tree import ADDED, CHANGED, HIDDEN, REMOVED, SETTLED, STALE, TreeTestCase
+from txmirror.test.mirror.world import S
+from txmirror.types import CREATOR_ALL_ACL
+
+
+class AwayTests(TreeTestCase):
+    """What happens while the mirror is away. Here the session goes on."""
+
+    def leave(self) -> None:
+        self.world.leave()
+
+    def recreate(self, *paths: str) -> None:
+        """Let somebody delete nodes, from below, and make them anew with what they had."""
+        old = {path: self.done(self.other.get(path)) for path in paths}
+        for path in reversed(paths):
+            self.world.remove(path)
+        for path in paths:
+            self.world.make(path, old[path][0])
+            self.assertEqual(self.done(self.other.get(path))[1].version, old[path][1].version)
+
+    def test_consumed_watch(self) -> None:
+        """The consumed watch: it has fired, the read that was to set it anew was lost with the connection, and what was seen
+        since is later than the change. It is read on return, though no server names it.
+        """
+        tree, witness = self.follow()
+        self.world.link.stall(to_client=True, to_server=False)
+        self.world.change("/s/b", b"new")
+        self.world.make("/s/a/y")
+        later = self.world.mirror_client.get("/o")
+        self.settle()
+        self.world.hear_only()
+        self.successResultOf(later)
+        self.assertEqual(tree["/s/b"][0], b"/s/b")
+        self.leave()
+        witness.take()
+        self.world.come_back()
+        self.assertCountEqual(witness.take(), [(CHANGED, "/s/b"), (ADDED, "/s/a/y"), (SETTLED, "/s")])
+        self.assert_equal(tree)
+
+    def test_same_bytes_and_version(self) -> None:
+        """Deleted and made anew with the same bytes and version: a version cannot tell, a czxid does."""
+        tree, witness = self.follow()
+        witness.take()
+        self.leave()
+        self.recreate("/s/b")
+        self.world.come_back()
+        self.assertEqual(witness.take(), [(STALE, "/s"), (CHANGED, "/s/b"), (SETTLED, "/s")])
+        self.assert_equal(tree)
+
+    def test_inner_node(self) -> None:
+        """The same of a node with others below, which are others now."""
+        tree, witness = self.follow()
+        self.world.make("/s/a/same", b"1")
+        witness.take()
+        self.leave()
+        self.world.remove("/s/a/x")
+        self.recreate("/s/a", "/s/a/same")
+        self.world.make("/s/a/z")
+        self.world.come_back()
+        told = witness.take()
+        self.assertCountEqual(
+            told[1:-1],
+            [(CHANGED, "/s/a"), (REMOVED, "/s/a/x"), (CHANGED, "/s/a/same"), (ADDED, "/s/a/z")],
+        )
+        self.assert_equal(tree)
+
+    def test_reordered(self) -> None:
+        """Children in another order are no news of their parent."""
+        self.world.make("/s/a/y")
+        tree, witness = self.follow()
+        witness.take()
+        self.leave()
+        self.recreate("/s/a/x")
+        self.world.come_back()
+        self.assertEqual(witness.take(), [(STALE, "/s"), (CHANGED, "/s/a/x"), (SETTLED, "/s")])
+        self.assert_equal(tree)
+
+    def test_no_catch_up(self) -> None:
+        """A lasting watch that was set again tells nothing of what it missed: also where the node that has changed is far
+        below, and nothing above it has."""
+        self.world.make("/s/a/x/y")
+        self.world.make("/s/a/x/y/z", b"old")
+        tree, witness = self.follow()
+        witness.take()
+        self.leave()
+        self.world.change("/s/a/x/y/z", b"new")
+        self.world.come_back()
+        self.assertEqual(witness.take(), [(STALE, "/s"), (CHANGED, "/s/a/x/y/z"), (SETTLED, "/s")])
+        self.assert_equal(tree)
+
+    def test_root(self) -> None:
+        """The tree's own root goes, comes, and comes anew; and each time it is followed."""
+        tree, _ = self.follow("/m")
+        for step in (1, 2, 3):
+            self.leave()
+            if step > 1:
+                self.world.remove("/m/a")
+                self.world.remove("/m")
+            if step != 3:
+                self.world.make("/m")
+                self.world.make("/m/a", b"%d" % step)
+            self.world.come_back()
+            self.assert_equal(tree)
+            self.assertEqual(len(tree), 0 if step == 3 else 2)
+        self.world.make("/m")
+        self.assert_equal(tree)
+
+    def test_turned_ephemeral(self) -> None:
+        """A node that is made anew as an ephemeral one has another owner, and goes with them."""
+        tree, witness = self.follow()
+        witness.take()
+        self.leave()
+        self.world.remove("/s/b")
+        self.world.make("/s/b", b"/s/b", ephemeral=True)
+        self.world.come_back()
+        self.assertEqual(tree["/s/b"][1].ephemeralOwner, self.other.session_id)
+        self.assertEqual(witness.take()[1:-1], [(CHANGED, "/s/b")])
+        self.world.server.expire_session(self.other.session_id)
+        self.pass_time(2.0)
+        self.assertEqual(witness.take(), [(REMOVED, "/s/b")])
+        self.assert_equal(tree)
+
+    def test_left_out_below_what_is_new(self) -> None:
+        """What is left out stays out where its parent is made anew."""
+        kept, _ = self.follow(keep=lambda path: not path.endswith("/x"))
+        deep, _ = self.follow(depth=1)
+        deeper, _ = self.follow(depth=2)
+        for away in (True, False):
+            if away:
+                self.leave()
+            self.recreate("/s/a", "/s/a/x")
+            self.world.make("/s/a/x/deep")
+            self.world.make("/s/a/w", b"new")
+            if away:
+                self.world.come_back()
+            self.assertCountEqual(kept, ["/s", "/s/a", "/s/a/w", "/s/b"])
+            self.assertCountEqual(deep, ["/s", "/s/a", "/s/b"])
+            self.assertCountEqual(deeper, ["/s", "/s/a", "/s/a/w", "/s/a/x", "/s/b"])
+            self.assertEqual(kept["/s/a"][1].czxid, self.done(self.other.exists("/s/a")).czxid)  # type: ignore[union-attr]
+            self.world.remove("/s/a/w")
+            self.world.remove("/s/a/x/deep")
+
+    def test_parent_of_a_hole(self) -> None:
+        """A node that may not be read is looked for again where its parent is made anew: open now, hidden again, or gone."""
+        self.done(self.other.add_auth("digest", b"bob:secret"))
+        self.done(self.other.create("/s/b/h", b"1", CREATOR_ALL_ACL))
+        tree, _ = self.follow()
+        self.assertEqual(list(tree.holes), ["/s/b/h"])
+        for acl in (None, CREATOR_ALL_ACL):
+            self.leave()
+            self.world.remove("/s/b/h")
+            self.world.remove("/s/b")
+            self.world.make("/s/b")
+            if acl is None:
+                self.world.make("/s/b/h", b"2")
+            else:
+                self.done(self.other.create("/s/b/h", b"3", acl))
+            self.world.come_back()
+            self.assertEqual(list(tree.holes), [] if acl is None else ["/s/b/h"])
+            self.assertTrue(tree.settled)
+        self.leave()
+        self.world.remove("/s/b/h")
+        self.world.remove("/s/b")
+        self.world.come_back()
+        self.assertEqual(tree.holes, {})
+        self.assert_equal(tree)
+
+
+class AwayInNewSessionTests(AwayTests):
+    """Here another begins."""
+
+    def leave(self) -> None:
+        self.world.expire_away()
+
+
+class ConnectedTests(TreeTestCase):
+    def test_event_before_the_reply(self) -> None:
+        """An event comes while the node's reply is on its way: it is read once more, and told once."""
+        tree, witness = self.follow()
+        witness.take()
+        self.world.link.stall(to_client=False, to_server=True)
+        self.world.change("/s/b", b"new")
+        self.world.change("/s/b", b"newer")
+        self.world.link.resume()
+        self.assert_equal(tree)
+        self.assertEqual(witness.take(), [(CHANGED, "/s/b")])
+
+    def test_event_before_the_first_reply(self) -> None:
+        """So it is for a node that is not in the tree yet."""
+        tree, witness = self.follow()
+        witness.take()
+        self.world.link.stall(to_client=False, to_server=True)
+        self.world.make("/s/c")
+        self.world.change("/s/c", b"new")
+        self.world.make("/s/c/d")
+        self.world.change("/s/c/d", b"new")
+        self.world.link.resume()
+        self.assert_equal(tree)
+        self.assertEqual(witness.take(), [(ADDED, "/s/c"), (ADDED, "/s/c/d")])
+
+    def test_hidden_once(self) -> None:
+        """That a node cannot be read is told once, however often it is tried."""
+        self.done(self.other.add_auth("digest", b"bob:secret"))
+        self.done(self.other.create("/s/h", b"", CREATOR_ALL_ACL))
+        _, witness = self.follow()
+        self.pass_time(200.0)
+        self.world.leave()
+        self.world.come_back()
+        self.assertEqual(witness.take().count((HIDDEN, "/s/h")), 1)
+
+
+class TooManyNamesTests(TreeTestCase):
+    limits = Limits(max_reply=20_000)
+
+    def test_names(self) -> None:
+        """A reply that is too large is a failure of that node alone, and no reason to connect again and again."""
+        for number in range(1200):
+            self.other.create(f"/s/b/{number:020}")
+        self.settle()
+        tree, _ = self.follow()
+        before = self.world.requests()
+        connection = self.world.link
+        self.pass_time(100.0)
+        self.assertIs(self.world.link, connection)
+        self.assertLess(self.world.requests() - before, 100.0 / (S / 3) * 2 + 20)
+        self.assertEqual(list(tree.holes), ["/s/b"])
+        self.assertTrue(tree.settled)
+        self.world.change("/s/a/x", b"new")
+        self.assertEqual(tree["/s/a/x"][0], b"new")
+
+
+class OldAwayTests(AwayTests):
+    version = "3.4"
+
+
+class OldAwayInNewSessionTests(AwayInNewSessionTests):
+    version = "3.4"
+
+
+class OldConnectedTests(ConnectedTests):
+    version = "3.4"
+
+
+class OldTooManyNamesTests(TooManyNamesTests):
+    version = "3.4"
