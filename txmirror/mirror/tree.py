@@ -374,7 +374,7 @@ class Tree(Mapping[str, Value]):
 
     def read_on(self) -> None:
         """See whether that was all."""
-        if self._settled or self._closed or not (self._recovered and self._reader.idle):
+        if self._settled or self._closed or self._late or not (self._recovered and self._reader.idle):
             return
         self._settled = True
         if not self.holes:

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from txmirror.client import Limits
+from txmirror.mirror import Mirror, Tree
+from txmirror.test.client.peer import STAT, Peer
 from txmirror.test.mirror.test_tree import ADDED, CHANGED, HIDDEN, REMOVED, SETTLED, STALE, TreeTestCase
-from txmirror.test.mirror.world import S
-from txmirror.types import CREATOR_ALL_ACL
+from txmirror.test.mirror.world import S, ScriptedTestCase
+from txmirror.types import CREATOR_ALL_ACL, EventType
+from txmirror.wire import (
+    AddWatchRequest,
+    AddWatchResponse,
+    ErrorResult,
+    GetChildrenResponse,
+    GetDataResponse,
+    MultiReadRequest,
+    MultiResponse,
+    SetWatchesRequest,
+)
 
 
 class AwayTests(TreeTestCase):
@@ -248,3 +260,30 @@ class OldConnectedTests(ConnectedTests):
 
 class OldTooManyNamesTests(TooManyNamesTests):
     version = "3.4"
+
+
+class LaggingTests(ScriptedTestCase):
+    """A server that lags behind what was shown. Real ones refuse to serve such a client; this one does not."""
+
+    def follow(self) -> tuple[Mirror, Peer, Tree]:
+        mirror, peer = self.make_mirror()
+        peer.answer(SetWatchesRequest)
+        tree = mirror.tree("/a")
+        peer.answer(AddWatchRequest, AddWatchResponse())
+        return mirror, peer, tree
+
+    def test_absence(self) -> None:
+        """A lagging server's NoNode after a newer value is not believed: it is asked again, and until then nothing is settled."""
+        mirror, peer, tree = self.follow()
+        peer.answer(SetWatchesRequest, zxid=100)
+        peer.answer(MultiReadRequest, MultiResponse([GetDataResponse(b"one", STAT)]), zxid=100)
+        self.assertEqual((tree["/a"][0], tree.settled), (b"one", True))
+        peer.event(EventType.CHANGED, "/a")
+        peer.answer(MultiReadRequest, MultiResponse([ErrorResult(-101)]), zxid=90)
+        self.assertEqual((tree["/a"][0], tree.settled), (b"one", False))
+        self.pass_time(1.0)
+        stat = STAT._replace(mzxid=101)
+        both = MultiResponse([GetDataResponse(b"two", stat), GetChildrenResponse([])])
+        peer.answer(MultiReadRequest, both, zxid=101)
+        self.assertEqual((tree["/a"][0], tree.settled), (b"two", True))
+        self.successResultOf(mirror.close())
