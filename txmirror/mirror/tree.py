@@ -24,7 +24,7 @@ from txmirror.interfaces import IBatchedReads, IPersistentWatches, IServerAbilit
 from txmirror.mirror.changes import Change, ChangeKind, Value
 from txmirror.mirror.reading import LOST, Reader
 from txmirror.timers import Timer
-from txmirror.types import EventType, SessionEvent, WatchedEvent
+from txmirror.types import EventType, SessionEvent, WatchedEvent, ZnodeStat
 
 if TYPE_CHECKING:
     from txmirror.mirror.mirror import Mirror
@@ -417,7 +417,8 @@ class Tree(Mapping[str, Value]):
         if before.czxid != now.czxid:
             # It is another node, and its children are others.
             self._reader.names(path)
-        if (before.czxid, before.mzxid) != (now.czxid, now.mzxid):
+        # In a new history another node may have the numbers of one of the old.
+        if _identity(before) != _identity(now) or old[0] != value[0]:
             self._tell(ChangeKind.CHANGED, path, old, value)
 
     def _remove(self, path: str) -> None:
@@ -506,3 +507,7 @@ class Tree(Mapping[str, Value]):
 
     def _tell(self, kind: ChangeKind, path: str, old: Value | None, new: Value | None) -> None:
         self._audience.tell(Change(kind, path, old, new))
+
+
+def _identity(stat: ZnodeStat) -> tuple[int, int, int, int]:
+    return stat.czxid, stat.mzxid, stat.ctime, stat.mtime

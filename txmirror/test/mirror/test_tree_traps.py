@@ -225,6 +225,34 @@ class ConnectedTests(TreeTestCase):
         self.world.come_back()
         self.assertEqual(witness.take().count((HIDDEN, "/s/h")), 1)
 
+    def test_same_zxid_in_a_new_history(self) -> None:
+        """In a new history a node may have the very czxid and mzxid that another had in the old one."""
+        tree, witness = self.follow("/m")
+        server = self.world.server
+        snapshot = server.snapshot()
+        self.advance_to(server.zxid + 50)
+        self.world.make("/m", b"one")
+        self.assertEqual(tree["/m"][0], b"one")
+        before = tree["/m"][1]
+        self.advance_to(server.zxid + 200)
+        self.done(self.world.mirror_client.sync())
+        self.world.leave()
+        witness.take()
+        server.roll_back(snapshot)
+        self.pass_time(3 * S)
+        self.advance_to(before.czxid - 1)
+        self.world.make("/m", b"two")
+        self.world.unpart()
+        self.pass_time(5 * S)
+        self.assertEqual((tree["/m"][0], tree["/m"][1].czxid), (b"two", before.czxid))
+        self.assertIn((CHANGED, "/m"), witness.take())
+
+    def advance_to(self, zxid: int) -> None:
+        """Let transactions happen that change nothing."""
+        while self.world.server.zxid < zxid:
+            self.other.delete("/nothing").addErrback(lambda _: None)
+            self.settle()
+
 
 class TooManyNamesTests(TreeTestCase):
     limits = Limits(max_reply=20_000)

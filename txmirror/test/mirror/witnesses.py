@@ -40,7 +40,7 @@ class TreeWitness:
             self.faults.append(f"{change} of what was known, or without its parent")
         if kind is ChangeKind.REMOVED and any(other.startswith(path + "/") for other in self.replayed):
             self.faults.append(f"{change}, and something is below it")
-        if kind is ChangeKind.CHANGED and (known is None or new is None or known[1][:2] == new[1][:2]):
+        if kind is ChangeKind.CHANGED and (known is None or new is None or known[1][:4] == new[1][:4]):
             self.faults.append(f"{change} is none")
         if new is None:
             self.replayed.pop(path, None)
