@@ -7,7 +7,8 @@ import select
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
+
+from clock import memory
 
 DATA = b"x" * 100
 ROOT = "/txmirror-benchmark"
@@ -17,15 +18,6 @@ def ready() -> None:
     """Say that all is prepared, and wait until the server is in the state that is wanted."""
     print("ready", flush=True)
     sys.stdin.readline()
-
-
-def memory(what: str) -> float:
-    """Give one of the kernel's figures about this process, in MiB: ``VmRSS`` is now, ``VmHWM`` is the peak."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == what:
-            return int(value.split()[0]) / 1024
-    raise KeyError(what)
 
 
 class Flood:

@@ -13,9 +13,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from cutting import HERE, run_mirrors
+
 from txmirror.test.zookeeper import ZooKeeperProcess
 
-HERE = Path(__file__).parent
 OURS = "txmirror"
 #: The limit is no client, but a bare socket: what it takes is what no client can save.
 PEERS = (OURS, "kazoo", "aiozk", "limit")
@@ -25,10 +26,14 @@ WORKLOADS = {
     "W3": "10,000 creates of 100 bytes, 1,000 outstanding",
     "W4": "10,000 sets of 100 bytes over 5,000 nodes, 1,000 outstanding",
     "W5": "5,000 watched nodes are set by another; until the last callback",
+    "W6": "a mirror of 10,000 leaves under 100 parents is warm",
+    "W7h": "that mirror is cut off, 100 nodes are set, its new connection is held for 0.2 s; from then until it shows all",
+    "W7r": "the same with connections refused for 2 s; from when they are accepted",
+    "W8": "a read of mirrored state, 300,000 times; nanoseconds",
 }
-#: There is no limit of watching: what it would leave out is the workload.
-NOT_DONE = {("limit", "W5")}
-FIGURES = ("wall", "cpu")
+MIRRORED = 10_000
+#: There is no limit of watching: what it would leave out is the workload. When a peer tries again is its own matter.
+NOT_DONE = {("limit", "W5"), ("limit", "W7r"), ("limit", "W8")}
 #: With a server's defaults each request crosses its worker pool, and the server is what is measured.
 JVM_OPTIONS = (
     "-Xmx1g",
@@ -43,6 +48,8 @@ JVM_OPTIONS = (
 
 def run(peer: str, workload: str, servers: str) -> dict[str, float]:
     """Run one workload in a process of its own."""
+    if workload >= "W6":
+        return run_mirrors(peer, workload, int(servers.rpartition(":")[2]), MIRRORED)
     command = [sys.executable, str(HERE / f"{peer}_workloads.py"), workload, servers]
     done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
     if done.returncode:
@@ -66,12 +73,18 @@ def show(workload: str, results: dict[str, list[dict[str, float]]]) -> None:
     """Print the medians, and what each peer takes of our time."""
     print(f"{workload}: {WORKLOADS[workload]}")
     medians = {
-        peer: {key: statistics.median(each[key] for each in figures) for key in FIGURES}
+        peer: {key: statistics.median(each[key] for each in figures) for key in figures[0]}
         for peer, figures in results.items()
     }
     for peer, median in medians.items():
-        ratios = " ".join(f"{median[key] / medians[OURS][key]:6.2f}" for key in FIGURES)
-        print(f"  {peer:9} {median['wall']:8.3f} s   {median['cpu']:8.3f} s of CPU   to ours: {ratios}", flush=True)
+        if workload == "W8":
+            print(f"  {peer:9}", ", ".join(f"{what}: {time:.0f}" for what, time in median.items()))
+            continue
+        ratios = " ".join(f"{median[key] / medians[OURS][key]:6.2f}" for key in ("wall", "cpu"))
+        peak = f"   peak {median['peak']:6.1f} MiB" if "peak" in median else ""
+        print(
+            f"  {peer:9} {median['wall']:8.3f} s   {median['cpu']:8.3f} s of CPU   to ours: {ratios}{peak}", flush=True
+        )
 
 
 def main() -> None:

@@ -1,0 +1,89 @@
+"""A proxy of bare threads and sockets, so that it costs little beside what is measured: it cuts, holds and refuses."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+
+
+class Proxy:
+    """Listens on loopback, and passes on what comes to a server on loopback.
+
+    :param port: where the server listens.
+    :ivar address: what a client connects to.
+    :ivar came: set when somebody has come since the last :meth:`cut`.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._server = ("127.0.0.1", port)
+        self._sockets: set[socket.socket] = set()
+        self._through = threading.Event()
+        self._through.set()
+        self.came = threading.Event()
+        self._listen(0)
+        self._port = self._listener.getsockname()[1]
+        self.address = f"127.0.0.1:{self._port}"
+
+    def cut(self, *, refuse: bool = False) -> None:
+        """Close every connection. Let whoever comes in, and hold them, until :meth:`open`; or refuse them."""
+        self.came.clear()
+        self._through.clear()
+        if refuse:
+            self._stop_listening()
+        for each in list(self._sockets):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def open(self) -> None:
+        """Let clients through again, those that were held first."""
+        self._through.set()
+        if self._listener.fileno() < 0:
+            self._listen(self._port)
+
+    def close(self) -> None:
+        """End it all."""
+        self.cut(refuse=True)
+        self._through.set()
+
+    def _listen(self, port: int) -> None:
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=256)
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def _stop_listening(self) -> None:
+        with suppress(OSError):
+            # It ends the accept that waits, which closing does not.
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                self.came.set()
+                threading.Thread(target=self._connect, args=(client,), daemon=True).start()
+
+    def _connect(self, client: socket.socket) -> None:
+        self._through.wait()
+        try:
+            server = socket.create_connection(self._server)
+        except OSError:
+            client.close()
+            return
+        for each in (client, server):
+            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._sockets.add(each)
+        back = threading.Thread(target=self._pass_on, args=(server, client), daemon=True)
+        back.start()
+        self._pass_on(client, server)
+        back.join()
+        for each in (client, server):
+            self._sockets.discard(each)
+            each.close()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 18):
+                target.sendall(data)
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_RDWR)
