@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -124,10 +125,10 @@ class Feed:
         self, zxid: int, data: Iterable[str] = (), exist: Iterable[str] = (), children: Iterable[str] = ()
     ) -> Deferred[None]:
         """See :meth:`~txmirror.interfaces.IWatchFeed.set_watches`."""
+        groups = check_paths(data), check_paths(exist), check_paths(children)
+        full = {path: self._asker.valid(path) for path in dict.fromkeys(chain(*groups))}
         watches = WatchSet()
-        watches.data = {self._asker.valid(path): [] for path in check_paths(data)}
-        watches.exist = {self._asker.valid(path): [] for path in check_paths(exist)}
-        watches.child = {self._asker.valid(path): [] for path in check_paths(children)}
+        watches.data, watches.exist, watches.child = (dict.fromkeys(map(full.__getitem__, group)) for group in groups)
         return self._sessions.set_watches(check_zxid(zxid), watches)
 
     def remove_watches(self, path: str, kind: WatchKind) -> Deferred[None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Container, Iterator
 
 from twisted.logger import Logger
 
@@ -94,7 +94,7 @@ class LastingWatches:
         if not watch.standing and not watch.asked and self._watches.get(watch.path) is watch:
             del self._watches[watch.path]
 
-    def on(self, those: Collection[str]) -> LastingWatches:
+    def on(self, those: Container[str]) -> LastingWatches:
         """Give the watches on some paths only, asked for or standing: what a server has to be told of once more."""
         some = LastingWatches()
         for path, watch in self._watches.items():

@@ -10,11 +10,11 @@ from twisted.python.failure import Failure
 
 from txmirror.client.asking import Asker
 from txmirror.client.calls import OnReply
-from txmirror.client.watches import WatchSet
+from txmirror.client.watches import Table, WatchSet, enter
 from txmirror.errors import ConnectionLossException, NoNodeException
 from txmirror.types import WatchedEvent
 
-_Table = Callable[[WatchSet], "dict[str, list[Deferred[WatchedEvent]]]"]
+_Choice = Callable[[WatchSet], Table]
 
 
 class OneShot(NamedTuple):
@@ -63,7 +63,7 @@ class OneShots:
         return self._watch(path, waiter, _data, _exist)
 
     def _watch(
-        self, path: str, waiter: Deferred[WatchedEvent] | None, present: _Table, missing: _Table | None
+        self, path: str, waiter: Deferred[WatchedEvent] | None, present: _Choice, missing: _Choice | None
     ) -> OneShot:
         served = path in self._sessions.watches.lasting
 
@@ -76,16 +76,14 @@ class OneShots:
                 # The lasting watch that was to serve has not come about.
                 self._set_later(path, waiter, table, zxid)
                 return
-            waiters = table(watches.standing).setdefault(path, [])
-            if waiter is not None and not waiter.called:
-                waiters.append(waiter)
+            enter(table(watches.standing), path, _waiting(waiter))
 
         return OneShot(not served, answered)
 
-    def _set_later(self, path: str, waiter: Deferred[WatchedEvent] | None, table: _Table, zxid: int) -> None:
+    def _set_later(self, path: str, waiter: Deferred[WatchedEvent] | None, table: _Choice, zxid: int) -> None:
         """Set a watch as of a reply that is here already; a change since then fires it at once."""
         watches = WatchSet()
-        table(watches)[path] = [] if waiter is None or waiter.called else [waiter]
+        enter(table(watches), path, _waiting(waiter))
 
         def failed(failure: Failure) -> None:
             error = failure.value
@@ -100,13 +98,17 @@ class OneShots:
         self._sessions.set_watches(zxid, watches, insist=True).addErrback(failed)
 
 
-def _data(watches: WatchSet) -> dict[str, list[Deferred[WatchedEvent]]]:
+def _waiting(waiter: Deferred[WatchedEvent] | None) -> list[Deferred[WatchedEvent]]:
+    return [] if waiter is None or waiter.called else [waiter]
+
+
+def _data(watches: WatchSet) -> Table:
     return watches.data
 
 
-def _exist(watches: WatchSet) -> dict[str, list[Deferred[WatchedEvent]]]:
+def _exist(watches: WatchSet) -> Table:
     return watches.exist
 
 
-def _child(watches: WatchSet) -> dict[str, list[Deferred[WatchedEvent]]]:
+def _child(watches: WatchSet) -> Table:
     return watches.child

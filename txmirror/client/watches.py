@@ -9,7 +9,7 @@ one destroys the other (ZOOKEEPER-4466). So where there is a lasting one, it ser
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -33,6 +33,8 @@ _LONGEST_PACKET = 128 * 1024
 _NOT_PATHS = 64
 
 _Waiters = list["Deferred[WatchedEvent]"]
+#: Paths with a watch on each, and who waits for it besides the feed: None for most, as there are many.
+Table = dict[str, _Waiters | None]
 SetWatchesPacket = SetWatchesRequest | SetWatches2Request
 
 
@@ -40,12 +42,15 @@ class WatchSet:
     """Paths with a watch on each, by kind; with every path, who waits for it besides the feed."""
 
     def __init__(self) -> None:
-        self.data: dict[str, _Waiters] = {}
-        self.exist: dict[str, _Waiters] = {}
-        self.child: dict[str, _Waiters] = {}
+        self.data: Table = {}
+        self.exist: Table = {}
+        self.child: Table = {}
 
     def __len__(self) -> int:
         return len(self.data) + len(self.exist) + len(self.child)
+
+    def __contains__(self, path: object) -> bool:
+        return path in self.data or path in self.exist or path in self.child
 
     def fire(self, event: WatchedEvent) -> _Waiters:
         """Take out what ``event`` has used up, and give who waited for it.
@@ -53,20 +58,21 @@ class WatchSet:
         Which kinds an event uses up is what the Java client's ``ZKWatchManager`` says.
         """
         kind, path = event.type, event.path
-        waiters: _Waiters = []
         if kind is EventType.CHILD:
-            return self.child.pop(path, waiters)
-        if kind in (EventType.CREATED, EventType.CHANGED, EventType.DELETED):
-            waiters = [*self.data.pop(path, ()), *self.exist.pop(path, ())]
-            if kind is EventType.DELETED:
-                waiters += self.child.pop(path, ())
-        return waiters
+            tables: tuple[Table, ...] = (self.child,)
+        elif kind is EventType.DELETED:
+            tables = (self.data, self.exist, self.child)
+        elif kind in (EventType.CREATED, EventType.CHANGED):
+            tables = (self.data, self.exist)
+        else:
+            tables = ()
+        return [waiter for table in tables for waiter in table.pop(path, None) or ()]
 
     def merge(self, other: WatchSet) -> None:
         """Take over all of ``other``."""
         for mine, theirs in ((self.data, other.data), (self.exist, other.exist), (self.child, other.child)):
             for path, waiters in theirs.items():
-                mine.setdefault(path, []).extend(waiters)
+                enter(mine, path, waiters)
 
     def remove(self, path: str, kind: WatchKind) -> bool:
         """Forget the watches of a kind on a path, and who waited for them.
@@ -78,45 +84,65 @@ class WatchSet:
             WatchKind.CHILDREN: (self.child,),
             WatchKind.ANY: (self.data, self.exist, self.child),
         }
-        found = [table.pop(path, None) is not None for table in tables[kind]]
-        return any(found)
+        found = [table for table in tables[kind] if path in table]
+        for table in found:
+            del table[path]
+        return bool(found)
 
     def take(self, other: WatchSet) -> _Waiters:
         """Forget all that is in ``other``, and give who waited for it."""
         pairs = ((self.data, other.data), (self.exist, other.exist), (self.child, other.child))
-        return [waiter for mine, theirs in pairs for path in theirs for waiter in mine.pop(path, ())]
+        return [waiter for mine, theirs in pairs for path in theirs for waiter in mine.pop(path, None) or ()]
 
     def forget(self, path: str, waiter: Deferred[WatchedEvent]) -> None:
         """Let somebody go who no longer waits for a watch on ``path``. The watch stays."""
         for table in (self.data, self.exist, self.child):
-            waiters = table.get(path, [])
-            if waiter in waiters:
+            waiters = table.get(path)
+            if waiters and waiter in waiters:
                 waiters.remove(waiter)
 
-    def tables(self) -> tuple[dict[str, _Waiters], ...]:
+    def tables(self) -> tuple[Table, ...]:
         """Give the tables of all kinds."""
         return self.data, self.exist, self.child
 
     def waiters(self) -> _Waiters:
         """Give everybody who waits."""
-        return [waiter for table in self.tables() for each in table.values() for waiter in each]
+        return [waiter for table in self.tables() for waiters in table.values() if waiters for waiter in waiters]
 
-    def paths(self) -> set[str]:
-        """Give all paths."""
-        return {*self.data, *self.exist, *self.child}
+    def without(self, other: WatchSet) -> WatchSet:
+        """Give those that are not in ``other``, and those that somebody waits for."""
+        left = WatchSet()
+        left.data = _without(self.data, other.data)
+        left.exist = _without(self.exist, other.exist)
+        left.child = _without(self.child, other.child)
+        return left
 
     def part(self, packet: SetWatchesPacket) -> WatchSet:
         """Give those watches that a packet sets, with those who wait for them here."""
         part = WatchSet()
-        part.data = {path: self.data.get(path, []) for path in packet.dataWatches}
-        part.exist = {path: self.exist.get(path, []) for path in packet.existWatches}
-        part.child = {path: self.child.get(path, []) for path in packet.childWatches}
+        part.data = {path: self.data.get(path) for path in packet.dataWatches}
+        part.exist = {path: self.exist.get(path) for path in packet.existWatches}
+        part.child = {path: self.child.get(path) for path in packet.childWatches}
         return part
+
+
+def enter(table: Table, path: str, waiters: Iterable[Deferred[WatchedEvent]] | None) -> None:
+    """Enter a watch, and who waits for it, beside those who do already."""
+    there = table.setdefault(path, None)
+    if waiters:
+        if there is None:
+            table[path] = list(waiters)
+        else:
+            there.extend(waiters)
+
+
+def _without(table: Table, other: Table) -> Table:
+    return {path: waiters for path, waiters in table.items() if waiters or path not in other}
 
 
 def packets(
     zxid: int, watches: WatchSet, lasting: LastingWatches, limit: int = _LONGEST_PACKET
-) -> Iterator[SetWatchesPacket]:
+) -> list[SetWatchesPacket]:
     """Say all watches in setWatches packets that a server takes, none of them empty.
 
     Where a path has both, one-shot watches go into the packet of the lasting one, in which the server sets that last: then
@@ -129,43 +155,56 @@ def packets(
     packer = _Packer(zxid, min(limit, _LONGEST_PACKET) - _NOT_PATHS)
     mixed = {watch.path for watch in lasting}
     for kind, table in enumerate(tables):
-        for path in table:
-            if path not in mixed:
-                yield from packer.add(path, [kind])
-    yield from packer.flush()
+        packer.add(kind, [path for path in table if path not in mixed] if mixed else table)
+    packer.flush()
     for watch in lasting:
         kinds = [kind for kind, table in enumerate(tables) if watch.path in table]
-        yield from packer.add(watch.path, [*kinds, 4 if watch.recursive else 3])
-    yield from packer.flush()
+        packer.add_together(watch.path, [*kinds, 4 if watch.recursive else 3])
+    packer.flush()
+    return packer.packets
 
 
 class _Packer:
-    """Collects paths by kind (data, exist, child, lasting, lasting with all below) until a packet is full."""
+    """Collects paths by kind (data, exist, child, lasting, lasting with all below) in packets, each as full as can be."""
 
     def __init__(self, zxid: int, room: int) -> None:
         self._zxid = zxid
         self._room = room
         self._groups: tuple[list[str], ...] = ([], [], [], [], [])
         self._size = 0
+        self.packets: list[SetWatchesPacket] = []
 
-    def add(self, path: str, kinds: list[int]) -> Iterator[SetWatchesPacket]:
-        """Add a path in several lists of the same packet; give the one before it, if there is no more room in that."""
+    def add(self, kind: int, paths: Iterable[str]) -> None:
+        """Add paths of a kind. Hot."""
+        append, size, room = self._groups[kind].append, self._size, self._room
+        for path in paths:
+            length = 4 + (len(path) if path.isascii() else len(path.encode()))
+            if size + length > room:
+                self._size = size
+                self.flush()
+                size = 0
+            size += length
+            append(path)
+        self._size = size
+
+    def add_together(self, path: str, kinds: list[int]) -> None:
+        """Add a path in several lists of the same packet."""
         length = (4 + len(path.encode())) * len(kinds)
         if self._size + length > self._room:
-            yield from self.flush()
+            self.flush()
         self._size += length
         for kind in kinds:
             self._groups[kind].append(path)
 
-    def flush(self) -> Iterator[SetWatchesPacket]:
-        """Give what was collected, if anything was."""
+    def flush(self) -> None:
+        """Make a packet of what was collected, if anything was."""
         if not self._size:
             return
         data, exist, child, lasting, recursive = map(tuple, self._groups)
         if lasting or recursive:
-            yield SetWatches2Request(self._zxid, data, exist, child, lasting, recursive)
+            self.packets.append(SetWatches2Request(self._zxid, data, exist, child, lasting, recursive))
         else:
-            yield SetWatchesRequest(self._zxid, data, exist, child)
+            self.packets.append(SetWatchesRequest(self._zxid, data, exist, child))
         self._size = 0
         for group in self._groups:
             group.clear()
@@ -189,6 +228,7 @@ class SessionWatches:
         self.lasting = LastingWatches()
         self._arming: dict[Call[None], WatchSet] = {}
         self._rearming = 0
+        self._rearmed: int | None = None
         self._refused: BaseException | None = None
 
     @property
@@ -252,20 +292,24 @@ class SessionWatches:
             call = Call(packet, None, decode_nothing, on_reply=self._rearmed_by(packet))
             call.waited_for().addErrback(self._log_rearming)
             send(call)
+        self._rearmed = zxid if self._rearming else None
         return ended
 
     def bring_over(self, zxid: int, watches: WatchSet, submit: Callable[[Call[None]], None]) -> Deferred[None]:
         """Set watches as they stood elsewhere. They become this session's when the replies say so.
 
-        With none it is a barrier behind those that were set again.
+        With none it is a barrier behind those that were set again. What is just being set again on this connection, as of the
+        same transaction, is not sent twice.
 
         :param zxid: the transaction as of which they stood.
         :param submit: sends a request.
         :returns: fires with the last reply; fails with the first failure, if there was one, that of watches which were
             to be set again on this connection among them. Cancelling abandons all.
         """
-        mixed = self.lasting.on(watches.paths())
-        requests = list(packets(zxid, watches, mixed, self._limit)) or [SetWatchesRequest(zxid, (), (), ())]
+        if zxid == self._rearmed:
+            watches = watches.without(self.standing)
+        mixed = self.lasting.on(watches)
+        requests = packets(zxid, watches, mixed, self._limit) or [SetWatchesRequest(zxid, (), (), ())]
         calls = [self._bring_over(packet, watches.part(packet)) for packet in requests]
 
         def cancel(_: Deferred[None]) -> None:
@@ -322,6 +366,8 @@ class SessionWatches:
     def _rearmed_by(self, packet: SetWatchesPacket) -> Callable[[int, int], None]:
         def answered(err: int, zxid: int) -> None:
             self._rearming -= 1
+            # From now on others may come to stand, as of later transactions.
+            self._rearmed = None
             if err:
                 self.refuse(exception_for(err))
                 fail_all(self.standing.take(self.standing.part(packet)), lambda: exception_for(err))

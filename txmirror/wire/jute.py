@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import TypeVar
 
 from txmirror.errors import ProtocolError
@@ -52,8 +53,9 @@ def encode_string_or_null(value: str | None) -> bytes:
 
 def encode_strings(values: Iterable[str]) -> bytes:
     """Give a list of strings behind its length."""
-    encoded = [encode_string(value) for value in values]
-    return INT.pack(len(encoded)) + b"".join(encoded)
+    encoded = [value.encode() for value in values]
+    lengths = map(INT.pack, map(len, encoded))
+    return INT.pack(len(encoded)) + b"".join(chain.from_iterable(zip(lengths, encoded, strict=True)))
 
 
 def encode_acls(acls: Iterable[ACL]) -> bytes:

@@ -545,7 +545,7 @@ class CancelledWatchTests(ClientTestCase):
         self.failureResultOf(cancelled, CancelledError)
         peer.answer(ExistsRequest, err=-101)
         self.assertIsNone(self.successResultOf(answer))
-        self.assertEqual(client._sessions.watches.standing.exist, {"/a": []})
+        self.assertEqual(client._sessions.watches.standing.exist, {"/a": None})
         peer.event(EventType.CREATED, "/a")
         self.assertEqual(len(client._sessions.watches.standing), 0)
 

@@ -27,6 +27,7 @@ from txmirror.types import EventType, SessionEvent, SessionState, WatchedEvent, 
 from txmirror.wire import (
     AUTH_XID,
     LAST_XID,
+    Cursor,
     ExistsRequest,
     GetChildren2Request,
     GetChildren2Response,
@@ -908,3 +909,74 @@ class RefusedTests(ClientTestCase):
         self.failureResultOf(read, ProtocolError)
         self.assertEqual(self.reconnect(peer).packets, [])
         self.assertNoResult(watch)
+
+
+class SetAgainOnceTests(SynchronousTestCase):
+    """What is just being set again on a connection, and is asked for once more: it is not sent twice."""
+
+    def setUp(self) -> None:
+        self.watches = SessionWatches(lambda ended: None)
+        self.watches.standing = make_watches(["/d"], ["/x"], ["/c"])
+        self.again: list[Call[None]] = []
+        self.watches.rearm(self.again.append, 7, True)
+
+    def bring_over(self, zxid: int, watches: WatchSet) -> tuple[SetWatchesRequest, Deferred[None]]:
+        """Ask for watches as of a transaction; give what is sent."""
+        calls: list[Call[None]] = []
+        done = self.watches.bring_over(zxid, watches, calls.append)
+        [call] = calls
+        return SetWatchesRequest.decode(Cursor(call.body)), done
+
+    def answer(self, err: int) -> None:
+        [call] = self.again
+        assert call.on_reply is not None
+        call.on_reply(err, 9)
+
+    def test_only_others(self) -> None:
+        """Those that are not being set again are sent, of each kind for itself."""
+        sent, _ = self.bring_over(7, make_watches(["/d", "/c"], ["/x", "/d"], ["/c", "/x"]))
+        self.assertEqual(sent, SetWatchesRequest(7, ("/c",), ("/d",), ("/x",)))
+
+    def test_as_of_another_transaction(self) -> None:
+        """Watches as of another transaction are others: what happened between fires them."""
+        for zxid in (6, 8):
+            sent, _ = self.bring_over(zxid, make_watches(["/d"], [], []))
+            self.assertEqual(sent.dataWatches, ("/d",))
+
+    def test_used_up(self) -> None:
+        """One that has fired meanwhile stands no more, and is sent."""
+        self.watches.fire(WatchedEvent(EventType.CHANGED, "/d"))
+        sent, _ = self.bring_over(7, make_watches(["/d"], [], []))
+        self.assertEqual(sent.dataWatches, ("/d",))
+
+    def test_somebody_waits(self) -> None:
+        """One that somebody waits for is sent, so that its event finds them."""
+        watches = WatchSet()
+        watches.data["/d"] = [Deferred()]
+        sent, _ = self.bring_over(7, watches)
+        self.assertEqual(sent.dataWatches, ("/d",))
+
+    def test_after_a_reply(self) -> None:
+        """Once the server has answered, what stands may do so as of a later transaction, and is sent."""
+        self.answer(0)
+        sent, _ = self.bring_over(7, make_watches(["/d"], [], []))
+        self.assertEqual(sent.dataWatches, ("/d",))
+
+    def test_nothing_was_set_again(self) -> None:
+        """What has come to stand on a connection that had nothing to set again is sent."""
+        self.watches.standing = WatchSet()
+        self.watches.rearm(self.fail, 7, True)
+        self.watches.standing = make_watches(["/d"], [], [])
+        sent, _ = self.bring_over(7, make_watches(["/d"], [], []))
+        self.assertEqual(sent.dataWatches, ("/d",))
+
+    def test_refused(self) -> None:
+        """Where the server refuses to set them again, whoever asked for them as well learns of it."""
+        calls: list[Call[None]] = []
+        done = self.watches.bring_over(7, make_watches(["/d"], ["/x"], ["/c"]), calls.append)
+        [call] = calls
+        self.assertEqual(call.body, SetWatchesRequest(7, (), (), ()).encode())
+        self.answer(-6)
+        call.succeed(None)
+        self.failureResultOf(done, UnimplementedException)
+        self.assertEqual(len(self.watches.standing), 0)
