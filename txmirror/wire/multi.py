@@ -70,9 +70,18 @@ _DECODERS: dict[int, Callable[[Cursor], Write | Read]] = {
 
 
 def _decode_header(cursor: Cursor) -> tuple[int, bool]:
-    """Read what stands before a record: what it is, and whether it is the end. The error in it repeats the record's."""
-    kind, done = cursor.int32(), cursor.boolean()
-    cursor.int32()
+    """Read what stands before a record: what it is, and whether it is the end. The error in it repeats the record's. Hot.
+
+    :raises ProtocolError: the frame ends first, or the end is neither said nor denied.
+    """
+    frame, offset = cursor.frame, cursor.offset
+    # Whatever is wrong is found out by the cursor, which says what it is.
+    if offset + _HEADER.size > len(frame) or frame[offset + 4] > 1:
+        kind, done = cursor.int32(), cursor.boolean()
+        cursor.int32()
+        return kind, done
+    kind, done, _ = _HEADER.unpack_from(frame, offset)
+    cursor.offset = offset + _HEADER.size
     return kind, done
 
 

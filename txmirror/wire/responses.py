@@ -25,6 +25,7 @@ from txmirror.wire.jute import (
     encode_stat,
     encode_string,
     encode_strings,
+    unpack_stat,
 )
 
 _HEADER = struct.Struct(">iqi")
@@ -187,7 +188,7 @@ class GetDataResponse(NamedTuple):
             stop = start + length
             if length >= 0 and stop + STAT.size <= len(frame):
                 cursor.offset = stop + STAT.size
-                return cls(frame[start:stop], ZnodeStat._make(STAT.unpack_from(frame, stop)))
+                return cls(frame[start:stop], unpack_stat(frame, stop))
         return cls(cursor.buffer(), cursor.stat())
 
 

@@ -75,6 +75,15 @@ class ConnectResponseTests(RecordContract, SynchronousTestCase):
         self.assertNotIn("secret", repr(ConnectResponse(10_000, 7, b"secret")))
 
 
+class EqualNumbersTests(SynchronousTestCase):
+    def test_kept_once(self) -> None:
+        """The numbers of a node that was never changed are equal, and each is in memory once."""
+        stat = ZnodeStat(10**10, 10**10, 10**12, 10**12, 0, 0, 0, 0, 0, 0, 10**10)
+        decoded = GetDataResponse.decode(Cursor(GetDataResponse(b"", stat).encode())).stat
+        self.assertEqual(decoded, stat)
+        self.assertEqual(len({id(number) for number in decoded if number}), 2)
+
+
 class PathResponseTests(RecordContract, SynchronousTestCase):
     record = PathResponse
     records = st.builds(PathResponse, texts)
