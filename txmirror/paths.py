@@ -57,6 +57,12 @@ def parent_of(path: str) -> str | None:
     return path[: path.rindex("/")] or "/"
 
 
+def split(path: str) -> tuple[str, str]:
+    """Give the path of the parent and the last part of a path, which is not the root."""
+    parent, _, name = path.rpartition("/")
+    return parent or "/", name
+
+
 def name_of(path: str) -> str:
     """Give the last part of a path: what its parent's list of children calls it."""
     return path[path.rindex("/") + 1 :]

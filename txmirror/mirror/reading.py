@@ -7,7 +7,7 @@ in flight that whoever else uses the connection gets a turn too.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -110,6 +110,11 @@ class Reader:
     def data(self, path: str) -> None:
         """Read a node's data and stat."""
         self._data[path] = None
+        self._soon()
+
+    def data_of(self, paths: Iterable[str]) -> None:
+        """Read the data and stat of several nodes."""
+        self._data.update(dict.fromkeys(paths))
         self._soon()
 
     def names(self, path: str) -> None:

@@ -352,14 +352,15 @@ class Tree(Mapping[str, Value]):
         self._unlisted.discard(path)
         self._fill_hole(path)
         known = self._names.get(path, {})
-        present = set(names)
-        for gone in [name for name in known if name not in present]:
-            self._remove(paths.join(path, gone))
-        for name in names:
-            if name not in known:
-                child = paths.join(path, name)
-                if self._keeps(child):
-                    self._reader.data(child)
+        if known:
+            present = set(names)
+            for gone in [name for name in known if name not in present]:
+                self._remove(paths.join(path, gone))
+        children = [paths.join(path, name) for name in names if name not in known]
+        if self._depth is not None or self._keep is not None:
+            children = [child for child in children if self._keeps(child)]
+        if children:
+            self._reader.data_of(children)
 
     def unreadable(self, path: str, error: ZooKeeperException) -> None:
         """Note a hole, and try again later."""
@@ -404,9 +405,12 @@ class Tree(Mapping[str, Value]):
     def _add(self, path: str, value: Value) -> None:
         self._fill_hole(path)
         self._values[path] = value
-        parent = paths.parent_of(path)
-        if parent is not None and path != self.path:
-            self._names.setdefault(parent, {})[paths.name_of(path)] = None
+        if path != self.path:
+            parent, name = paths.split(path)
+            siblings = self._names.get(parent)
+            if siblings is None:
+                siblings = self._names[parent] = {}
+            siblings[name] = None
         self._want_children(path, value)
         self._tell(ChangeKind.ADDED, path, None, value)
 
@@ -506,7 +510,8 @@ class Tree(Mapping[str, Value]):
             return True
 
     def _tell(self, kind: ChangeKind, path: str, old: Value | None, new: Value | None) -> None:
-        self._audience.tell(Change(kind, path, old, new))
+        if self._audience:
+            self._audience.tell(Change(kind, path, old, new))
 
 
 def _identity(stat: ZnodeStat) -> tuple[int, int, int, int]:
