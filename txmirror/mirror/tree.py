@@ -276,7 +276,8 @@ class Tree(Mapping[str, Value]):
         known: Sequence[str] = () if self._restore_zxid is None else tuple(self._values)
         absent = () if self._restore_zxid is None or self.path in self._values else (self.path,)
         zxid = self._zxid if self._restore_zxid is None else self._restore_zxid
-        asked = self._feed.set_watches(zxid, known, absent, [path for path in known if not self._at_limit(path)])
+        parents = [path for path in known if self._may_have_children(path, self._values[path])]
+        asked = self._feed.set_watches(zxid, known, absent, parents)
         self._one_shots = self._one_shots or bool(known) or not self._lasting
         asked.addCallbacks(lambda _: self._named(), self._not_named)
         asked.addErrback(
@@ -445,8 +446,12 @@ class Tree(Mapping[str, Value]):
 
     def _want_children(self, path: str, value: Value) -> None:
         # A lasting watch tells of those that come later.
-        if (self._reader.watching or value[1].numChildren) and not self._at_limit(path):
+        if (self._reader.watching or value[1].numChildren) and self._may_have_children(path, value):
             self._reader.names(path)
+
+    def _may_have_children(self, path: str, value: Value) -> bool:
+        # Ephemeral nodes have none. What containers and nodes with a time to live have for an owner is negative.
+        return value[1].ephemeralOwner <= 0 and not self._at_limit(path)
 
     def _want(self, path: str) -> None:
         self._settled = False

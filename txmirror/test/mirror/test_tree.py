@@ -456,6 +456,29 @@ class RecoveryTests(TreeTestCase):
             self.assert_equal(fresh)
             fresh.close()
 
+    def test_ephemeral_no_more(self) -> None:
+        """An ephemeral node has no children, and none are looked for; made anew, persistent, it may have some."""
+        self.world.make("/s/e", ephemeral=True)
+        tree, _ = self.follow()
+        self.leave()
+        self.world.come_back()
+        self.assertNotIn("/s/e", self.world.mirror_client._sessions.watches.standing.child)
+        self.leave()
+        self.world.remove("/s/e")
+        self.world.make("/s/e")
+        self.world.make("/s/e/x")
+        self.world.come_back()
+        self.assert_equal(tree)
+        self.world.make("/s/e/y")
+        self.assert_equal(tree)
+        self.leave()
+        self.world.remove("/s/e/x")
+        self.world.remove("/s/e/y")
+        self.world.remove("/s/e")
+        self.world.make("/s/e", ephemeral=True)
+        self.world.come_back()
+        self.assert_equal(tree)
+
     def test_unread(self) -> None:
         """M7: what had changed and could not be read before the connection went is read on return."""
         tree, _ = self.follow()
