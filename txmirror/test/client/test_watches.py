@@ -561,6 +561,19 @@ class RelativeZxidTests(ClientTestCase):
         self.peer.event(EventType.CHANGED, "/other", zxid=90)
         self.assertEqual(self.relative_zxid(), 50)
 
+    def test_asked_for_too(self) -> None:
+        """What is set again is not sent once more for a listener who asks for it as of what the feed says."""
+
+        def listen(news: SessionEvent | WatchedEvent) -> None:
+            if isinstance(news, SessionEvent) and news.state is SessionState.CONNECTED:
+                ignore(self.client.set_watches(news.zxid, ["/watched", "/another"]))
+
+        self.client.add_listener(listen)
+        again = self.reconnect(self.peer)
+        sent = [again.take(SetWatchesRequest)[1] for _ in range(2)]
+        self.assertEqual([request.dataWatches for request in sent], [("/watched",), ("/another",)])
+        self.assertEqual(again.packets, [])
+
     def test_no_ping(self) -> None:
         """Rule 5: it is never a ping's (D5)."""
         self.peer.answers_pings = False
