@@ -10,11 +10,16 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from ipaddress import AddressValueError, IPv4Address
 from typing import NamedTuple
 
-from txmirror.errors import InvalidACLException, NoAuthException
+from txmirror.embedded.cursor import NULL
+from txmirror.errors import InvalidACLException, MarshallingErrorException, NoAuthException
 from txmirror.types import ACL, Permission
+
+#: The schemes of which a server knows a provider.
+_LOOKED_AT = frozenset({"world", "digest", "ip"})
+#: What Java takes for a decimal number, of any script; no more digits than make sense.
+_NUMBER = re.compile(r"[+-]?\d{1,10}")
 
 
 class Identity(NamedTuple):
@@ -43,9 +48,12 @@ def resolve(acls: Iterable[ACL], identities: Sequence[Identity], path: str) -> t
     :param identities: who asks.
     :raises InvalidACLException: it is empty, names an unknown scheme or what is no identity of its scheme, or says ``auth``
         where whoever asks has proved nothing.
+    :raises MarshallingErrorException: the identity is null, and its scheme looks at it.
     """
     kept: list[ACL] = []
     for acl in dict.fromkeys(acls):
+        if acl.identity is NULL and acl.scheme in _LOOKED_AT:
+            raise MarshallingErrorException(f"an identity of the scheme {acl.scheme!r} is null")
         if acl.scheme == "auth":
             proved = [identity for identity in identities if identity.scheme == "digest"]
             if not proved:
@@ -110,8 +118,11 @@ def _matches(acl: ACL, identities: Sequence[Identity]) -> bool:
 def _network(text: str) -> tuple[int, int] | None:
     """Take ``a.b.c.d/bits`` apart: the address as a number, and how many of its low bits do not matter."""
     host, slash, bits = text.partition("/")
-    try:
-        significant = int(bits) if slash else 32
-        return (int(IPv4Address(host)), 32 - significant) if 0 <= significant <= 32 else None
-    except (AddressValueError, ValueError):
+    parts = host.split(".")
+    numbers = [*parts, bits] if slash else [*parts, "32"]
+    if len(parts) != 4 or not all(map(_NUMBER.fullmatch, numbers)):
         return None
+    *octets, significant = map(int, numbers)
+    if not (all(0 <= octet <= 255 for octet in octets) and 0 <= significant <= 32):
+        return None
+    return int.from_bytes(bytes(octets), "big"), 32 - significant

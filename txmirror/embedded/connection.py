@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txmirror.embedded.acl import Identity, digest_identity
+from txmirror.embedded.cursor import RequestCursor, TolerantCursor
 from txmirror.embedded.faults import Effect, Fault, Faults
 from txmirror.embedded.replica import Replica
 from txmirror.embedded.sessions import Clock, Session, SessionConnection, Sessions
@@ -323,7 +324,7 @@ class Connection(Protocol):
         if isinstance(frame, OversizedFrame):
             self._give_up(f"a request of {frame.length} bytes, with {DEFAULT_MAX_REQUEST} allowed (jute.maxbuffer)")
             return
-        cursor = Cursor(frame)
+        cursor = RequestCursor(frame)
         try:
             if self._session is None:
                 self._shake_hands(ConnectRequest.decode(cursor))
@@ -361,7 +362,7 @@ class Connection(Protocol):
     def _handle(self, header: RequestHeader, cursor: Cursor, session: Session) -> None:
         # Both of these touch no session, and their headers have no zxid.
         if header.type == Operation.AUTH:
-            self._authenticate(header.xid, AuthRequest.decode(cursor))
+            self._authenticate(header.xid, AuthRequest.decode(TolerantCursor(cursor.frame, cursor.offset)))
             return
         if header.type == Operation.SASL:
             # A server that was not set up for SASL has nothing to say to it, and trips over no token at all.

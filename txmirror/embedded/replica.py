@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from txmirror.embedded.cursor import TolerantCursor
 from txmirror.embedded.database import WRITES, Database
 from txmirror.embedded.reads import Reads
 from txmirror.embedded.requests import Caller, Record
@@ -41,6 +42,18 @@ from txmirror.wire import (
 
 #: What a follower asks its leader for, and its client waits until it has come back.
 _LED = WRITES | {Operation.SYNC, Operation.CLOSE_SESSION}
+#: What takes no path for an empty one; the rest trips over it.
+_PATH_MAY_BE_NULL = frozenset(
+    {
+        Operation.SET_DATA,
+        Operation.SET_ACL,
+        Operation.CHECK,
+        Operation.SYNC,
+        Operation.GET_EPHEMERALS,
+        Operation.ADD_WATCH,
+        Operation.REMOVE_WATCHES,
+    }
+)
 
 
 class Replica:
@@ -104,6 +117,8 @@ class Replica:
         :returns: the record that answers it. Events that it causes were sent by then.
         :raises ZooKeeperException: one with a code: it is refused.
         """
+        if operation in _PATH_MAY_BE_NULL:
+            cursor = TolerantCursor(cursor.frame, cursor.offset)
         try:
             if operation in WRITES:
                 return self._database.write(operation, cursor, caller, self._version)

@@ -288,6 +288,10 @@ class EmbeddedServer(Server):
     stands alone, with the settings that it has without being told, but for the four-letter words, which it answers. It
     enforces no quotas. All that it holds goes with it.
 
+    Known differences, none of which a client meets that asks for what makes sense: the answer to a ``sync`` of a null path has
+    an empty path, where the real one's is null; ``setWatches`` with a null list tells nothing of the lists before it, and takes no
+    null among its paths; and errors never have a record, which the real one's ``multi`` and ``multiRead`` sometimes have.
+
     :param reactor: a provider of ``IReactorTCP`` and ``IReactorTime``.
     :param clock: what all times come from, a provider of ``IReactorTime``; the reactor, if it is None. A
         ``twisted.internet.task.Clock`` lets a test move the time of a server that listens on a real socket.

@@ -212,6 +212,24 @@ class Cursor:
         """
         return self.vector(self._acl, 12)
 
+    def acl_text(self) -> str:
+        """Read an ACL's scheme or identity, which a server does not check: it may be null, which is empty, or hold surrogates
+        as Java writes them.
+
+        :raises ProtocolError: the frame ends first, or the string is not UTF-8.
+        """
+        start = self.offset
+        encoded = self.buffer() or b""
+        try:
+            return encoded.decode()
+        except UnicodeDecodeError:
+            pass
+        try:
+            text = encoded.decode(errors="surrogatepass")
+            return text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeError as error:
+            raise ProtocolError(f"a string at byte {start} is not UTF-8: {error}") from None
+
     def stat(self) -> ZnodeStat:
         """Read a stat.
 
@@ -237,21 +255,7 @@ class Cursor:
             raise ProtocolError(f"a record is over, but {len(self.frame) - self.offset} bytes of its frame are left")
 
     def _acl(self) -> ACL:
-        return ACL(self.int32(), self._acl_string(), self._acl_string())
-
-    def _acl_string(self) -> str:
-        """Read a string that a server does not check: it may be null, or hold surrogates as Java writes them."""
-        start = self.offset
-        encoded = self.buffer() or b""
-        try:
-            return encoded.decode()
-        except UnicodeDecodeError:
-            pass
-        try:
-            text = encoded.decode(errors="surrogatepass")
-            return text.encode("utf-16", "surrogatepass").decode("utf-16")
-        except UnicodeError as error:
-            raise ProtocolError(f"a string at byte {start} is not UTF-8: {error}") from None
+        return ACL(self.int32(), self.acl_text(), self.acl_text())
 
     def _truncated(self, what: str) -> ProtocolError:
         return ProtocolError(f"a frame of {len(self.frame)} bytes ends within {what} at byte {self.offset}")
