@@ -22,7 +22,7 @@ from txmirror.embedded.acl import Identity, digest_identity
 from txmirror.embedded.cursor import RequestCursor, TolerantCursor
 from txmirror.embedded.faults import Effect, Fault, Faults
 from txmirror.embedded.replica import Replica
-from txmirror.embedded.sessions import Clock, Session, SessionConnection, Sessions
+from txmirror.embedded.sessions import Clock, NoTransactions, Session, SessionConnection, Sessions
 from txmirror.embedded.strangers import PATIENCE, Strangers
 from txmirror.embedded.traffic import Traffic
 from txmirror.embedded.versions import Version
@@ -30,6 +30,7 @@ from txmirror.embedded.words import Words
 from txmirror.errors import (
     AuthFailedException,
     MarshallingErrorException,
+    NotReadOnlyException,
     ProtocolError,
     UnimplementedException,
     ZooKeeperException,
@@ -66,6 +67,10 @@ class Connections(ServerFactory):
     :param clock: what time is taken from.
     :param version: what it says that it is, and whose protocol it speaks.
     :param mode: what it says that it is among others: ``standalone``, ``leader`` or ``follower``.
+    :ivar serving: whether it lets clients in.
+    :ivar read_only: whether it lets in only those that do with a server that can only be read, each with a session that
+        nobody else knows.
+    :ivar own_sessions: the sessions that nobody else knows.
     :ivar faults: what is to go wrong with requests.
     :ivar strangers: those of them that serve no session.
     :ivar live: the connections, the oldest first.
@@ -82,6 +87,9 @@ class Connections(ServerFactory):
         self.clock = clock
         self.replica = replica
         self.sessions = sessions
+        self.own_sessions = Sessions(clock, NoTransactions(), sessions.tick)
+        self.serving = True
+        self.read_only = False
         self.strangers = Strangers(clock)
         self.version = version
         self.mode = mode
@@ -140,7 +148,7 @@ class Connection(Protocol):
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._replica = connections.replica
-        self._sessions = connections.sessions
+        self._sessions = connections.own_sessions if connections.read_only else connections.sessions
         self._decoder = FrameDecoder(DEFAULT_MAX_REQUEST)
         self._start: bytes | None = b""
         self._session: Session | None = None
@@ -281,7 +289,10 @@ class Connection(Protocol):
 
     def expire(self, reason: str) -> None:
         """Close the connection when this server learns of a transaction that has ended the session."""
-        self._replica.learn(lambda: self._break_off(reason))
+        if self._connections.read_only:
+            self._break_off(reason)
+        else:
+            self._replica.learn(lambda: self._break_off(reason))
 
     def give_way(self, other: SessionConnection) -> None:
         """Go, if the connection on which the session goes on is at this server too.
@@ -335,13 +346,20 @@ class Connection(Protocol):
 
     def _shake_hands(self, request: ConnectRequest) -> None:
         zxid = self._replica.tree.zxid
+        alone = self._connections.read_only
+        if not self._connections.serving or (alone and not request.readOnly):
+            self._give_up("there is no quorum")
+            return
+        if alone and self._connections.sessions.find(request.sessionId) is not None:
+            self._give_up("its session is not this server's alone, and there is no quorum")
+            return
         if request.lastZxidSeen > zxid:
             self._give_up(
                 f"its client has seen transaction {request.lastZxidSeen:#x}, and the last one here is {zxid:#x}"
             )
             return
         if request.sessionId == 0:
-            if self._replica.lagging:
+            if self._replica.lagging and not alone:
                 # It is a transaction, and this server does not learn of any.
                 self._replica.wait(self._hold_up(partial(self._shake_hands, request)))
                 return
@@ -350,7 +368,7 @@ class Connection(Protocol):
             self._session = self._sessions.resume(request.sessionId, request.passwd, request.timeOut, self)
         session = self._session
         # A client from before 3.4 says nothing about read-only servers, and is told nothing.
-        read_only = None if request.readOnly is None else False
+        read_only = None if request.readOnly is None else alone
         if session is None:
             self._send(ConnectResponse(0, 0, bytes(16), read_only).encode())
             self._close()
@@ -392,10 +410,14 @@ class Connection(Protocol):
 
     def _serve(self, header: RequestHeader, cursor: Cursor, session: Session) -> None:
         if self._replica.is_led(header.type):
-            if self._replica.lagging:
+            if self._connections.read_only:
+                if header.type != Operation.CLOSE_SESSION:
+                    self._reply(header, NotReadOnlyException.code)
+                    return
+            elif self._replica.lagging:
                 self._replica.wait(self._hold_up(partial(self._serve, header, cursor, session)))
                 return
-            if session.connection is not self:
+            elif session.connection is not self:
                 self._give_up("its session has moved to another server")
                 return
         if header.type == Operation.PING:

@@ -100,6 +100,18 @@ class EmbeddedEnsemble:
         """See :meth:`~txmirror.embedded.Server.expire_session`. A server that lags learns of it later, and so does its client."""
         self.servers[0].expire_session(session_id)
 
+    def lose_quorum(self, *, read_only: bool = False) -> None:
+        """Let every server that has a quorum lose it: see :meth:`~txmirror.embedded.Server.lose_quorum`."""
+        for server in self.servers:
+            if server.has_quorum:
+                server.lose_quorum(read_only=read_only)
+
+    def regain_quorum(self) -> None:
+        """Let every server that has no quorum regain it: see :meth:`~txmirror.embedded.Server.regain_quorum`."""
+        for server in self.servers:
+            if not server.has_quorum:
+                server.regain_quorum()
+
     def wipe(self) -> None:
         """See :meth:`~txmirror.embedded.Server.wipe`."""
         self._holdings.wipe()

@@ -49,24 +49,24 @@ class Holdings:
         self.sessions = Sessions(clock, self.database, tick_time)
         self.servers: list[_Server] = []
         self._reaper = Reaper(clock, self.database, container_check_interval, self._now)
-        self._listening = 0
+        self._serving = 0
 
     @property
-    def listening(self) -> bool:
-        """Whether any server does."""
-        return self._listening > 0
+    def serving(self) -> bool:
+        """Whether any server is there for the sessions."""
+        return self._serving > 0
 
     def begin(self) -> None:
-        """A server has begun to listen."""
-        self._listening += 1
-        if self._listening == 1:
+        """A server has begun to listen, with a quorum."""
+        self._serving += 1
+        if self._serving == 1:
             self.sessions.start()
             self._reaper.start()
 
     def end(self) -> None:
-        """A server listens no more."""
-        self._listening -= 1
-        if not self._listening:
+        """A server listens no more, or has no quorum any more."""
+        self._serving -= 1
+        if not self._serving:
             self.sessions.stop()
             self._reaper.stop()
 

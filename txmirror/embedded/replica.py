@@ -63,6 +63,7 @@ class Replica:
     :param version: the server's.
     :ivar tree: the znodes, as this server knows them.
     :ivar watches: its clients' watches.
+    :ivar cut_off: whether it is out of reach for the others, and so lags whatever becomes of the data.
     """
 
     def __init__(self, database: Database, version: Version) -> None:
@@ -70,6 +71,7 @@ class Replica:
         self._version = version
         self._missed: list[Callable[[], None]] | None = None
         self._waiting: list[Callable[[], None]] = []
+        self.cut_off = False
         self.watches = Watches()
         self._know(database.tree)
         database.followers.append(self)
@@ -141,7 +143,10 @@ class Replica:
         self._missed = None
         self._waiting.clear()
         self.watches = Watches()
-        self._know(self._database.tree)
+        if self.cut_off:
+            self.lag()
+        else:
+            self._know(self._database.tree)
 
     def _know(self, tree: Tree) -> None:
         self.tree = tree

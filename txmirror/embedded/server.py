@@ -77,7 +77,7 @@ class Server:
     @property
     def sessions(self) -> frozenset[int]:
         """The ids of the sessions that are alive, those of clients that are gone but not yet timed out among them."""
-        return self._holdings.sessions.alive
+        return self._holdings.sessions.alive | self._connections.own_sessions.alive
 
     @property
     def zxid(self) -> int:
@@ -125,7 +125,7 @@ class Server:
         name, number = host.host, host.port  # type: ignore[attr-defined]
         self._address = f"[{name}]:{number}" if ":" in name else f"{name}:{number}"
         self._connections.port = number
-        self._holdings.begin()
+        self._begin()
         return self._port
 
     def stop_listening(self) -> Deferred[None]:
@@ -139,7 +139,7 @@ class Server:
         port, self._port = self._port, None
         gone = [self._connections.drop_all("the server stops")]
         if port is not None:
-            self._holdings.end()
+            self._end()
             closed = port.stopListening()
             if closed is not None:
                 gone.append(closed)
@@ -148,12 +148,12 @@ class Server:
     def stop(self) -> Deferred[None]:
         """Close the port, drop every connection, and end every session. No timers are left.
 
-        Where others of an ensemble still listen, the sessions are theirs, and live on.
+        Where others of an ensemble still serve, the sessions are theirs, and live on.
 
         :returns: fires when all is gone. Harmless if it does not listen.
         """
         stopped = self.stop_listening()
-        if not self._holdings.listening:
+        if not self._holdings.serving:
             for session_id in self.sessions:
                 self.expire_session(session_id)
         return stopped
@@ -164,7 +164,11 @@ class Server:
         :raises ValueError: there is no such session.
         :raises TypeError: ``session_id`` is no whole number.
         """
-        self._holdings.sessions.end(self._session(session_id), "it was made to expire")
+        session = self._session(session_id)
+        sessions = self._connections.own_sessions
+        if sessions.find(session_id) is None:
+            sessions = self._holdings.sessions
+        sessions.end(session, "it was made to expire")
 
     def drop_connections(self) -> None:
         """Drop every connection. The port stays open, and sessions live on for as long as their timeouts say."""
@@ -211,11 +215,76 @@ class Server:
     def catch_up(self) -> None:
         """Learn of what was missed: events go out, in order, and then what has waited is done.
 
-        :raises ValueError: it does not lag.
+        :raises ValueError: it does not lag, or it has no quorum.
         """
         if not self._replica.lagging:
             raise ValueError("the server does not lag")
+        if self._replica.cut_off:
+            raise ValueError("the server has no quorum to catch up with, until regain_quorum")
         self._replica.catch_up()
+
+    @property
+    def has_quorum(self) -> bool:
+        """Whether it is in touch with a majority of the others: see :meth:`lose_quorum`."""
+        return not self._replica.cut_off
+
+    def lose_quorum(self, *, read_only: bool = False) -> None:
+        """Be cut off from the other servers, or from so many that there is no majority, until :meth:`regain_quorum`.
+
+        Connections are dropped, and it knows only what was. Sessions do not expire while no server has a quorum. A server
+        that stands alone can do this too.
+
+        :param read_only: what becomes of handshakes. With False they are closed without an answer. With True, as of a server
+            with ``readonlymode.enabled`` and ``localSessionsEnabled``, clients that do with a server that can only be read
+            (``read_only=True``) are let in: they get a session of this server alone, which no other takes over, and are
+            told so. A client with a session of before is not let in with it, and keeps it for later. Reads and
+            watches are as ever; all that changes something, and ``sync``, is refused with NotReadOnly.
+        :raises ValueError: it has no quorum already.
+        :raises TypeError: ``read_only`` is no bool.
+        """
+        check_kind("read_only", read_only, bool, "True or False")
+        if self._replica.cut_off:
+            raise ValueError("the server has no quorum already")
+        self._connections.drop_all("the server has lost its quorum")
+        if self.listening:
+            self._end()
+        self._replica.cut_off = True
+        if not self._replica.lagging:
+            self._replica.lag()
+        self._connections.serving = self._connections.read_only = read_only
+        if self.listening:
+            self._begin()
+
+    def regain_quorum(self) -> None:
+        """Be in touch with the others again, and know all that they know. Connections are dropped.
+
+        Sessions that were this server's alone end. The others have their full timeouts again, if no server had a quorum.
+
+        :raises ValueError: it has a quorum.
+        """
+        if not self._replica.cut_off:
+            raise ValueError("the server has its quorum")
+        self._connections.drop_all("the server has its quorum again")
+        if self.listening:
+            self._end()
+        self._replica.cut_off = False
+        self._replica.catch_up()
+        self._connections.serving, self._connections.read_only = True, False
+        if self.listening:
+            self._begin()
+
+    def _begin(self) -> None:
+        if self._replica.cut_off:
+            self._connections.own_sessions.start()
+        else:
+            self._holdings.begin()
+
+    def _end(self) -> None:
+        if self._replica.cut_off:
+            self._connections.own_sessions.stop()
+            self._connections.own_sessions.replace(())
+        else:
+            self._holdings.end()
 
     def delay_next(self, kind: str, seconds: float, *, path: str | None = None, session_id: int | None = None) -> Fault:
         """Do the next request of a kind only after some seconds. What its client asks for after it waits too.
@@ -275,7 +344,7 @@ class Server:
 
     def _session(self, session_id: int) -> Session:
         check_kind("the session's id", session_id, int, "a whole number, as a client's session_id is")
-        session = self._holdings.sessions.find(session_id)
+        session = self._connections.own_sessions.find(session_id) or self._holdings.sessions.find(session_id)
         if session is None:
             raise ValueError(f"no session has the id {session_id!r}")
         return session

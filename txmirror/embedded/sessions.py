@@ -14,8 +14,6 @@ import attrs
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from txmirror.embedded.database import Database
-
 
 class Clock(Protocol):
     """What is needed of a reactor: ``IReactorTime``'s methods."""
@@ -25,6 +23,24 @@ class Clock(Protocol):
 
     def callLater(self, delay: float, callable: Callable[..., object], *args: object) -> IDelayedCall:
         """Call something later."""
+
+
+class Transactions(Protocol):
+    """Where the begins and ends of sessions are transactions."""
+
+    def begin(self) -> None:
+        """A session has begun."""
+
+    def end_session(self, session_id: int) -> None:
+        """A session has ended: its ephemeral nodes go."""
+
+
+class NoTransactions:
+    """Where they are none: at a server that nobody hears, which changes nothing."""
+
+    def begin(self) -> None: ...
+
+    def end_session(self, session_id: int) -> None: ...
 
 
 class SessionConnection(Protocol):
@@ -60,14 +76,14 @@ class Sessions:
     """The sessions that are alive.
 
     :param clock: what time is taken from.
-    :param database: where the ends of sessions are transactions.
+    :param database: where their begins and ends are transactions.
     :param tick: the length of a tick in seconds; timeouts are between 2 and 20 ticks.
     :ivar tick: the same.
     """
 
     _log = Logger()
 
-    def __init__(self, clock: Clock, database: Database, tick: float) -> None:
+    def __init__(self, clock: Clock, database: Transactions, tick: float) -> None:
         self._clock = clock
         self._database = database
         self.tick = tick

@@ -26,7 +26,7 @@ class Words:
     def __init__(self, connections: Connections, release: str) -> None:
         self._connections = connections
         self._release = f"{release}-txmirror-embedded, in memory, for tests and demonstrations"
-        self._texts = {b"isro": "rw", b"ruok": "imok"}
+        self._texts = {b"ruok": "imok"}
         for word in _REFUSED:
             self._texts[word.encode()] = f"{word} is not executed because it is not in the whitelist.\n"
         self._reports: dict[bytes, Callable[[], Iterator[str]]] = {
@@ -43,16 +43,27 @@ class Words:
         }
 
     def __contains__(self, word: bytes) -> bool:
-        return word in self._texts or word in self._reports
+        return word in self._texts or word in self._reports or word == b"isro"
 
     def answer(self, word: bytes) -> str:
         """Give the answer to a word."""
         if word in self._texts:
             return self._texts[word]
+        connections = self._connections
+        if word == b"isro":
+            return ("ro" if connections.read_only else "rw") if connections.serving else "null"
+        if not connections.serving:
+            return "This ZooKeeper instance is not currently serving requests\n"
         return "".join(f"{line}\n" for line in self._reports[word]())
+
+    @property
+    def _mode(self) -> str:
+        return "read-only" if self._connections.read_only else self._connections.mode
 
     def _srvr(self) -> Iterator[str]:
         yield f"Zookeeper version: {self._release}"
+        if self._connections.read_only:
+            yield "READ-ONLY mode; serving only read-only clients"
         yield from self._statistics()
 
     def _stat(self) -> Iterator[str]:
@@ -72,7 +83,7 @@ class Words:
         yield f"Connections: {len(connections.live)}"
         yield "Outstanding: 0"
         yield f"Zxid: {tree.zxid:#x}"
-        yield f"Mode: {connections.mode}"
+        yield f"Mode: {self._mode}"
         yield f"Node count: {len(tree.nodes)}"
 
     def _mntr(self) -> Iterator[str]:
@@ -80,7 +91,7 @@ class Words:
         tree = connections.replica.tree
         values: dict[str, object] = {
             "version": self._release,
-            "server_state": connections.mode,
+            "server_state": self._mode,
             "ephemerals_count": sum(map(len, tree.ephemerals.values())),
             "num_alive_connections": len(connections.live),
             "avg_latency": 0.0,

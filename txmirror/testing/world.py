@@ -147,7 +147,7 @@ class World:
     def close(self) -> None:
         """Close all clients of :meth:`client`, and all servers, and see that nothing is left. A second time does nothing.
 
-        Connections that are stalled are resumed first, and servers that lag catch up. Where a client needs time to close,
+        Connections that are stalled are resumed first, and servers that lag or have no quorum catch up. Where a client needs time to close,
         time passes.
 
         :raises AssertionError: something is left: delayed calls, connections or ports, which the message names; or a client
@@ -159,6 +159,8 @@ class World:
         for link in self.reactor.links:
             link.resume()
         for server in self.servers:
+            if not server.has_quorum:
+                server.regain_quorum()
             if server.lagging:
                 server.catch_up()
             for connection in server.connections:
