@@ -21,10 +21,21 @@ from txmirror.errors import (
     SessionExpiredException,
 )
 from txmirror.test.client.contract import Recorder, run
+from txmirror.test.embedded.test_quorum import REFUSED
 from txmirror.test.ensemble import SUPERUSER, ZooKeeperEnsemble, ZooKeeperMember
 from txmirror.test.integration.ensembles import EnsembleCase
 from txmirror.test.integration.faults import Brisk
+from txmirror.test.integration.sides import Line, RealSide, ask_word
 from txmirror.types import EventType, SessionState
+from txmirror.wire import (
+    CloseSessionRequest,
+    ConnectRequest,
+    ConnectResponse,
+    Cursor,
+    ReplyHeader,
+    RequestHeader,
+    encode_frame,
+)
 
 #: How long a server may take that has lost the others, until it can be read: it looks for them for 2 s at first.
 ALONE = 12.0
@@ -182,6 +193,55 @@ class ReadOnlyTests(ChangingCase):
         self.assertEqual((holder.session_id, holder.session.epoch, holder.session.read_only), (session, 1, False))
         self.assertEqual(await holder.get_ephemerals(self.root), [f"{self.root}/e"])
         self.assertIs(plain.session.read_only, False)
+
+    @run
+    async def test_as_embedded(self) -> None:
+        """To whoever speaks the wire's records it is what the embedded server without a quorum is."""
+        member = self.followers[0]
+        holder = self.client_of(member.address)
+        await self.within(holder.connect())
+        # It is no session of one server alone.
+        await holder.create(f"{self.root}/e", ephemeral=True)
+        ticket = holder.session_ticket
+        assert ticket is not None
+        await self.kill(self.leader, self.followers[1])
+        reader, _ = self.make_reader(member)
+        await self.within(reader.connect(), ALONE)
+        await deferToThread(self.look, RealSide(member), ticket.session_id, ticket.password)
+
+    def look(self, side: RealSide, session: int, password: bytes) -> None:
+        """Ask what ``txmirror.test.embedded.test_quorum`` asks."""
+
+        def shake(read_only: bool | None, session: int = 0, password: bytes = bytes(16)) -> tuple[Line, bytes]:
+            line = side.connect()
+            request = ConnectRequest(0, 4000, session, password, read_only)
+            line.write(encode_frame(request.encode()))
+            try:
+                return line, line.read_frame()
+            except (AssertionError, ConnectionError):
+                return line, b""
+
+        for turned_away in (shake(False), shake(None), shake(True, session, password), shake(True, session)):
+            self.assertEqual(turned_away[1], b"")
+            turned_away[0].close()
+        line, answer = shake(True, 0x1234)
+        ended = ConnectResponse.decode(Cursor(answer))
+        self.assertEqual((ended.timeOut, ended.sessionId, ended.readOnly), (0, 0, True))
+        line.close()
+        line, answer = shake(True)
+        welcome = ConnectResponse.decode(Cursor(answer))
+        self.assertEqual((welcome.timeOut, welcome.readOnly), (4000, True))
+        line.close()
+        assert welcome.passwd is not None
+        line, answer = shake(True, welcome.sessionId, welcome.passwd)
+        self.assertEqual(ConnectResponse.decode(Cursor(answer)), welcome)
+        for xid, request in enumerate((*REFUSED, CloseSessionRequest())):
+            line.write(encode_frame(RequestHeader(xid, request.operation).encode() + request.encode()))
+            header = ReplyHeader.decode(Cursor(line.read_frame()))
+            self.assertEqual(header.err, 0 if isinstance(request, CloseSessionRequest) else -119, request)
+        line.close()
+        self.assertEqual(ask_word(side, b"isro"), "ro")
+        self.assertIn("\nREAD-ONLY mode; serving only read-only clients\n", ask_word(side, b"srvr"))
 
     @run
     async def test_lagging(self) -> None:
