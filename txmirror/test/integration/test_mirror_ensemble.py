@@ -417,10 +417,9 @@ class EnsembleMirrorTests(TestCase):
         await self.pause(chance, 0.0, 0.5)
 
     async def everything_cut(self, chance: Random) -> None:
-        # Not for as long as S: a client may take servers that hang up on it for others that have lost their data.
         for proxy in self.proxies:
             proxy.cut()
-        await self.pause(chance, 0.0, 0.4 * S)
+        await self.pause(chance, 0.0, 2.0 * S)
         for proxy in self.proxies:
             proxy.open()
 
@@ -582,6 +581,8 @@ class EnsembleMirrorTests(TestCase):
             for node, value, fresh_value in zip(follower.nodes, nodes, expected[1], strict=True):
                 self.assertEqual(value, fresh_value, f"{node} of {follower.mirror}")
             self.assertEqual(follower.complaints(), [])
+            # Servers that hang up, or do not serve, have lost nothing.
+            self.assertEqual(follower.client.session.history, 0, follower.mirror)
         await self.within(reader.close(), _RECOVERY, "the fresh client is closed")
 
     async def read(self, client: ZooKeeperClient) -> list[tuple[list[dict[str, Shown]], list[Shown | None]]]:
