@@ -151,9 +151,9 @@ class NodeWitness:
     def difference(self, there: ServersTree) -> str | None:
         """Tell what the node shows that the server does not have."""
         path, state = self.node.path, self.node.state
-        if self.obscured.covers(path):
-            return None
         node = there.nodes.get(path)
+        if self.obscured.covers(path) or (node is not None and hidden(node)):
+            return None
         shown: object = state.existence
         if state.existence is Existence.ABSENT:
             shown = None
