@@ -76,6 +76,7 @@ class Mirror(Service):
         self.feed: IWatchFeed = IWatchFeed(client)
         self._subjects: dict[str, Subject] = {}
         self._trees: dict[Tree, None] = {}
+        self._let_go_later: dict[str, None] = {}
         self._batches: IBatchedReads | None = IBatchedReads(client, None)
         self._removals = Removals(self.feed.let_go, self._can_remove_watches)
         self._linger = linger
@@ -338,12 +339,19 @@ class Mirror(Service):
     def tree_closed(self, tree: Tree) -> None:
         """Tell a tree nothing more."""
         self._trees.pop(tree, None)
+        again, self._let_go_later = self._let_go_later, {}
+        for path in again:
+            if path not in self._subjects:
+                self.let_go(path)
         self.tree_tells_no_more()
         self.check_settled()
 
     def let_go(self, path: str) -> None:
-        """Take the watches on a path away at the server, unless somebody else needs them."""
-        self._removals.add(path)
+        """Take the watches on a path away at the server, unless somebody else needs them; a tree may, for as long as it is."""
+        if any(tree.covers(path) for tree in self._trees):
+            self._let_go_later[path] = None
+        else:
+            self._removals.add(path)
 
     def _create(self, node: Node, value: bytes, flags: int, *, makepath: bool) -> Deferred[Node]:
         if flags not in (0, 1, 2, 3):
@@ -463,6 +471,7 @@ class Mirror(Service):
             for subject in self._subjects.values():
                 subject.session_changed()
             self._removals.forget()
+            self._let_go_later.clear()
         else:
             relied_on_trees = [subject.away() for subject in self._subjects.values()]
             if any(relied_on_trees) and self._restore_zxid is None:
@@ -527,7 +536,8 @@ class Mirror(Service):
         self._disconnected()
         for subject in list(self._subjects.values()):
             subject.close()
-        for tree in list(self._trees):
+        trees, self._trees = self._trees, {}
+        for tree in trees:
             tree.end()
         if not self._owns_client:
             # The session goes on, and nobody else is to be left with our watches.
@@ -535,8 +545,10 @@ class Mirror(Service):
             for path, subject in self._subjects.items():
                 if subject.may_have_watches:
                     self.let_go(path)
-            for tree in self._trees:
+            for tree in trees:
                 tree.let_go()
+            for path in self._let_go_later:
+                self.let_go(path)
         self._lingering.stop()
         self._family.remove(self)
         self._enter(MirrorState.CLOSED)

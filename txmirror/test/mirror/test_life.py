@@ -195,6 +195,20 @@ class LingeringTests(LifeTestCase):
         self.world.come_back()
         self.assertEqual(tree["/a"][0], b"three")
 
+    def test_tree_in_a_tree(self) -> None:
+        """M8: what is let go of while a tree needs it goes with that tree."""
+        self.world.make("/a/x")
+        outer, inner = self.mirror.tree("/a"), self.mirror.tree("/a/x")
+        self.live("/a/x")
+        self.pass_time(LONGEST)
+        inner.close()
+        self.settle()
+        self.world.change("/a/x", b"two")
+        self.assertEqual(outer["/a/x"][0], b"two")
+        outer.close()
+        self.settle()
+        self.assertEqual(self.watches.count(), 0)
+
     def test_many(self) -> None:
         """M8: ten thousand nodes that come and go leave nothing."""
         for number in range(2000):
