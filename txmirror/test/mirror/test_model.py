@@ -140,7 +140,6 @@ class MirrorModel(RuleBasedStateMachine):
         self.pending: list[Deferred[Any]] = []
         self.hiding: set[str] | None = None
         self.mischief: list[Callable[[], object]] = []
-        self.shared: set[str] = set()
         self.snapshot: Snapshot | None = None
         self.written = _Record(self.world)
         self.never_written: list[bytes] = []
@@ -369,9 +368,6 @@ class MirrorModel(RuleBasedStateMachine):
         if number < len(self.trees):
             witness = self.trees.pop(number)
             witness.closed = True
-            if any(each.tree.covers(witness.tree.path) for each in self.trees):
-                # Its watches may stay for as long as the session.
-                self.shared.update([witness.tree.path, *witness.tree])
             before = dict(witness.tree)
             witness.tree.close()
             self.check(dict(witness.tree) == before, f"{witness.tree} was closed, and has changed")
@@ -646,7 +642,7 @@ class MirrorModel(RuleBasedStateMachine):
         if self.version != "3.4":
             for server in self.world.servers:
                 for table in (server._replica.watches.data, server._replica.watches.children):
-                    left = {path for path in table.by_path if path not in {*self.witnesses, *self.shared}}
+                    left = {path for path in table.by_path if path not in self.witnesses}
                     assert not left, f"watches of trees are left on {left}"
 
 
