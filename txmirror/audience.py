@@ -16,11 +16,12 @@ class Audience(Generic[_T]):
         being handled.
     """
 
+    __slots__ = ("_failed", "_functions", "_waiting")
+
     def __init__(self, failed: Callable[[Hashable, _T], object]) -> None:
         self._failed = failed
         self._functions: dict[Hashable, Callable[[_T], object]] = {}
-        self._waiting: deque[_T] = deque()
-        self._telling = False
+        self._waiting: deque[_T] | None = None
 
     def add(self, key: Hashable, function: Callable[[_T], object]) -> None:
         """Call ``function`` from now on, in place of the former one with this key, if there was one."""
@@ -35,15 +36,16 @@ class Audience(Generic[_T]):
 
     def tell(self, news: _T) -> None:
         """Call everybody. What is told while that goes on is told to all after it."""
-        self._waiting.append(news)
-        if self._telling:
+        if self._waiting is not None:
+            self._waiting.append(news)
             return
-        self._telling = True
+        # There are many audiences, and few that are being told something.
+        self._waiting = deque([news])
         try:
             while self._waiting:
                 self._tell_all(self._waiting.popleft())
         finally:
-            self._telling = False
+            self._waiting = None
 
     def _tell_all(self, news: _T) -> None:
         for key in list(self._functions):

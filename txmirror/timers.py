@@ -16,6 +16,8 @@ class Timer:
         what came in meanwhile is not read yet.
     """
 
+    __slots__ = ("_call", "_clock", "_due", "_expired", "late")
+
     def __init__(self, clock: IReactorTime, expired: Callable[[], None]) -> None:
         self._clock = clock
         self._expired = expired

@@ -38,6 +38,25 @@ class Cell(Generic[_T]):
 
     _log = Logger()
 
+    # There are two for each node.
+    __slots__ = (
+        "_identity",
+        "_readers",
+        "_render",
+        "_settlers",
+        "_shown",
+        "_unsettled",
+        "_watchers",
+        "armed",
+        "dirty",
+        "known",
+        "postponed",
+        "problem",
+        "reading",
+        "value",
+        "zxid",
+    )
+
     def __init__(
         self,
         path: str,

@@ -34,6 +34,8 @@ class Node:
     :ivar state: what is known of the node now, a :class:`~txmirror.mirror.NodeState`. It costs no round trip.
     """
 
+    __slots__ = ("__weakref__", "_mirror", "_subject", "path", "state")
+
     def __init__(self, mirror: Mirror, subject: Subject) -> None:
         self.path = subject.path
         self.state: NodeState = subject.state

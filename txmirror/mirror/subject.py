@@ -54,6 +54,23 @@ class Subject:
 
     _log = Logger()
 
+    __slots__ = (
+        "_apart",
+        "_closed",
+        "_failures",
+        "_feed",
+        "_kept",
+        "_maybe_absent",
+        "_mirror",
+        "_node",
+        "_retry",
+        "names",
+        "path",
+        "served",
+        "state",
+        "values",
+    )
+
     def __init__(self, mirror: Mirror, path: str, unsettled: set[Cell[Any]]) -> None:
         self.path = path
         self._mirror = mirror
