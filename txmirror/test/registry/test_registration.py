@@ -7,6 +7,7 @@ import os
 import weakref
 from collections.abc import Callable
 from itertools import pairwise
+from random import Random
 from typing import TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -15,6 +16,7 @@ from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, global
 from zope.interface import implementer
 
 from txmirror.client import ZooKeeperClient
+from txmirror.client import client as client_module
 from txmirror.errors import ClosingException, PathError
 from txmirror.mirror import Existence, Mirror, MirrorState
 from txmirror.registry import Registration, RegistrationState, decode_payload, encode_payload
@@ -66,6 +68,8 @@ class RegistrationTestCase(ServerTestCase):
         self.log = Log()
         globalLogPublisher.addObserver(self.log)
         self.addCleanup(globalLogPublisher.removeObserver, self.log)
+        # The pauses between attempts are the same in every run: a long one could outlast a session.
+        self.patch(client_module, "Random", lambda: Random(1))
         self.clients: list[ZooKeeperClient] = []
         self.other = self.client()
         self.mirror = Mirror(self.server.address, session_timeout=TIMEOUT, reactor=self.reactor)
