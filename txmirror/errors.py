@@ -348,6 +348,25 @@ class TransactionFailedException(ZooKeeperException):
         self.error = error
 
 
+class ServiceRegistryException(ZooKeeperException):
+    """Anything that a service registry itself refuses."""
+
+    meaning = "the service registry cannot do this"
+
+
+class NoConnection(ServiceRegistryException, ZooServerProblem):
+    """ZooKeeper is out of reach."""
+
+    meaning = "ZooKeeper is out of reach"
+    applied = False
+
+
+class ReadOnly(ServiceRegistryException):
+    """The service registry is read-only: it writes nothing."""
+
+    meaning = "the service registry is read-only"
+
+
 class PathError(ValueError):
     """Not a znode path; the message quotes it and says why."""
 

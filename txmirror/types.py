@@ -7,7 +7,7 @@ import enum
 import hashlib
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import attrs
 
@@ -290,3 +290,37 @@ def _client_address(server: str) -> str:
         # It listens on all its addresses: that by which the others know it is one of them.
         address = quorum[: quorum.index("]") + 1] if quorum.startswith("[") else quorum.partition(":")[0]
     return f"{address}:{port}"
+
+
+class NodeType(enum.Enum):
+    """What :meth:`IServiceRegistry.set <txmirror.interfaces.IServiceRegistry.set>` makes."""
+
+    EPHEMERAL = "ephemeral"
+    """A registration: it is kept in place, and goes away with the session."""
+    DATA = "data"
+    """A persistent node, written once."""
+
+
+#: What a node of a registry says, decoded: facts, a text, or nothing.
+Payload = dict[str, object] | str | None
+
+
+@attrs.frozen
+class Undecodable:
+    """Stands for a node's data that a codec cannot make anything of."""
+
+    reason: str
+    """One line that says why."""
+
+
+class Answer(TypedDict):
+    """What is at a path of a service registry."""
+
+    children: dict[str, Payload]
+    """What each of its children says, by their names."""
+    data: Payload
+    """What the node itself says."""
+    path: str
+    """The path."""
+    stat: ZnodeStat | None
+    """The node's stat; None if there is no such node."""

@@ -1,0 +1,39 @@
+"""The promises that rooms make to one another, and to programs that bring a provider of their own.
+
+What a provider may lack stands in an interface of its own, so that callers ask ``providedBy`` in place of guessing.
+"""
+
+from txmirror.interfaces.abilities import (
+    IBatchedReads,
+    ICreateModes,
+    IEnsemble,
+    IHolding,
+    IMetrics,
+    IPersistentWatches,
+    IQueries,
+    IServerAbilities,
+    ITransaction,
+    ITransactions,
+)
+from txmirror.interfaces.client import IChroot, ISessionHolder, IWatchFeed, IZooKeeperClient
+from txmirror.interfaces.registry import IPayloadCodec, IRegistryLock, IServiceRegistry
+
+__all__ = [
+    "IBatchedReads",
+    "IChroot",
+    "ICreateModes",
+    "IEnsemble",
+    "IHolding",
+    "IMetrics",
+    "IPayloadCodec",
+    "IPersistentWatches",
+    "IQueries",
+    "IRegistryLock",
+    "IServerAbilities",
+    "IServiceRegistry",
+    "ISessionHolder",
+    "ITransaction",
+    "ITransactions",
+    "IWatchFeed",
+    "IZooKeeperClient",
+]
