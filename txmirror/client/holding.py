@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from txmirror.client.waiters import fire_all
@@ -25,11 +25,15 @@ class Holding:
         self._timer = Timer(clock, self._check)
 
     def when_unsafe(self) -> Deferred[None]:
-        """Be told when nothing may be held any longer. Cancelling it unhooks it."""
+        """Be told when nothing may be held any longer: at once, if that is so now. Cancelling it unhooks it."""
+        left = self._left()
+        if left <= 0:
+            # The timer may be late; it tells the others.
+            return succeed(None)
         holder: Deferred[None] = Deferred(self._unhook)
         self._holders[holder] = None
         if not self._timer.running:
-            self._check()
+            self._timer.start(left)
         return holder
 
     def end(self) -> None:
@@ -38,8 +42,11 @@ class Holding:
         holders, self._holders = self._holders, {}
         fire_all(holders, None)
 
+    def _left(self) -> float:
+        return self._safe_until() - self._clock.seconds()
+
     def _check(self) -> None:
-        left = self._safe_until() - self._clock.seconds()
+        left = self._left()
         if left <= 0:
             self.end()
         elif self._holders:

@@ -39,6 +39,15 @@ class HoldingTests(SynchronousTestCase):
         self.clock.advance(4)
         self.successResultOf(self.holding.when_unsafe())
 
+    def test_late_reactor(self) -> None:
+        """Who asks when it is unsafe already, but the timer is late, is told at once; the others by the timer."""
+        told = self.holding.when_unsafe()
+        self.clock.rightNow += 4
+        self.successResultOf(self.holding.when_unsafe())
+        self.assertNoResult(told)
+        self.clock.advance(0)
+        self.successResultOf(told)
+
     def test_end(self) -> None:
         """The session's end tells every holder at once."""
         holders = [self.holding.when_unsafe() for _ in range(3)]
