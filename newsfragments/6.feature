@@ -1,0 +1,1 @@
+``txmirror.recipes`` has ``Lock``, ``ReadLock``, ``WriteLock``, ``Semaphore`` and ``Election``, for any client: fair, with limits to waiting, a ``lost`` Deferred that tells in time, and fencing tokens; kazoo's and these exclude one another on the same path.

@@ -1,0 +1,293 @@
+"""What locks and semaphores have in common: to be acquired, held, lost and released."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from types import TracebackType
+from typing import Any, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txmirror import paths
+from txmirror.errors import NoNodeException, PathError, SessionExpiredException, ZooKeeperException
+from txmirror.interfaces import IHolding, IZooKeeperClient
+from txmirror.recipes.own_node import OwnNode
+from txmirror.recipes.patience import Patience, drop
+from txmirror.types import EventType, WatchedEvent
+
+_ClaimT = TypeVar("_ClaimT", bound="Claim")
+
+
+class Gone(Exception):
+    """Our node is not there any more, or not ours: begin again."""
+
+
+class Claim:
+    """Something that can be held, on the strength of an ephemeral node. A subclass says how that is come by.
+
+    :param client: whose session holds it.
+    :param path: the node that stands for it.
+    :param name: what is told of us to others.
+    :param clock: the reactor; the global one if None.
+    """
+
+    _log = Logger()
+
+    def __init__(self, client: IZooKeeperClient, path: str, name: str, clock: IReactorTime | None) -> None:
+        self.path = paths.validate(path)
+        if path == "/":
+            raise PathError("'/' is no place for a lock: give it a node of its own")
+        if not isinstance(name, str):
+            raise TypeError(f"a name is a str, not {name!r:.60}")
+        if clock is None:
+            from twisted.internet import reactor as global_reactor
+
+            clock = IReactorTime(global_reactor)
+        self.name = name
+        self._data = name.encode()
+        self._client = client
+        self._clock = clock
+        self._safety: IHolding | None = IHolding(client, None)
+        self._node: OwnNode | None = None
+        self._work: Deferred[bool] | None = None
+        self._holding: _Holding | None = None
+        self._clearing: Deferred[None] | None = None
+        self._waiting: dict[Deferred[None], None] = {}
+
+    def __repr__(self) -> str:
+        state = "held" if self._holding is not None else "free" if self._work is None else "being acquired"
+        return f"<{type(self).__name__} {self.path!r} {state}>"
+
+    @property
+    def held(self) -> bool:
+        """Whether it is held, at this moment, and that can be relied upon."""
+        if self._holding is None or self._holding.over:
+            return False
+        if self._safety is None:
+            return True
+        # The reactor may be late to tell.
+        unsafe = self._safety.when_unsafe()
+        reliable = not unsafe.called
+        drop(unsafe)
+        return reliable
+
+    @property
+    def lost(self) -> Deferred[None]:
+        """Fires when what is held now can be relied upon no longer, before anybody else can have it.
+
+        That is when the session has ended, or may end before it is heard from again
+        (:meth:`~txmirror.interfaces.IHolding.when_unsafe`; with a client that does not provide that, only when it has), or
+        when somebody has deleted our node. It never fires after :meth:`release`, and has fired if nothing is held.
+        Each holding has one of its own, which is the same for all who ask.
+
+        What is lost is not acquired again by itself, and where the session lives on, our node stays, and keeps others out,
+        until :meth:`release` is called.
+        """
+        return succeed(None) if self._holding is None else self._holding.lost
+
+    @property
+    def token(self) -> int:
+        """The fencing token of what is held, lost or not: each holder of a lock has a larger one. 0 if nothing is held.
+
+        Send it along with what you do under the lock: who has seen a larger one must refuse it. (It is the ``czxid`` of our
+        node.)
+        """
+        return 0 if self._holding is None else self._holding.token
+
+    def acquire(self, *, wait: float | None = None) -> Deferred[bool]:
+        """Stand in line, and wait until it is held.
+
+        Lost connections and ended sessions are got over: in a new session we stand in line anew. If a former
+        :meth:`release` is not done yet, that is waited for.
+
+        :param wait: how many seconds that may take in all; None sets no limit. With 0 nobody is waited for, only the
+            servers' answers, for a session timeout at most.
+        :returns: fires with True when it is held, and with False when the time is over; then our node is being deleted, until
+            that is done. Fails with :exc:`~txmirror.errors.ClosingException` or
+            :exc:`~txmirror.errors.AuthFailedException`, where there will be no session any more, and with what a server
+            refuses, such as :exc:`~txmirror.errors.NoAuthException`. Cancelling gives up, and our node is deleted.
+        :raises RuntimeError: it is held, or being acquired, already: it is not re-entrant.
+        :raises ValueError: ``wait`` is negative or no number.
+        """
+        limit = _checked(wait)
+        if self._work is not None or self._holding is not None:
+            raise RuntimeError(f"{self!r} is not re-entrant: release it before it is acquired again")
+        if limit == 0:
+            limit = self._client.session_timeout
+        expired = False
+
+        def expire() -> None:
+            nonlocal expired
+            expired = True
+            work.cancel()
+
+        def ended(outcome: bool | Failure) -> None:
+            self._work = None
+            if timer is not None and timer.active():
+                timer.cancel()
+            if self._holding is None:
+                self._clear()
+            if expired and isinstance(outcome, Failure) and outcome.check(CancelledError):
+                outcome = False
+            acquired.callback(outcome)
+
+        acquired: Deferred[Any] = Deferred(lambda _: work.cancel())
+        timer = None if limit is None else self._clock.callLater(limit, expire)
+        self._work = work = Deferred.fromCoroutine(self._acquire(patient=wait != 0))
+        work.addBoth(ended)
+        return acquired
+
+    def release(self) -> Deferred[None]:
+        """Let go of it, held or lost; or give up acquiring it, whose Deferred then fails with ``CancelledError``.
+
+        :returns: fires when it is known that no node of ours is there any more, because it was deleted or its session has
+            ended: a connection that is lost is waited out. Fires at once if there is none. Fails with what a server refuses;
+            our node then goes with the session. Cancelling ends the wait, and nothing else.
+        """
+        if self._work is not None:
+            self._work.cancel()
+        elif self._holding is not None:
+            self._holding.end()
+            self._holding = None
+            self._clear()
+        return self._when_clear()
+
+    def __aenter__(self: _ClaimT) -> Deferred[_ClaimT]:
+        return self.acquire().addCallback(lambda _: self)
+
+    def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> Deferred[None]:
+        return self.release()
+
+    # To come by it.
+
+    async def _acquire(self, patient: bool) -> bool:
+        if self._clearing is not None:
+            # If it was left behind, that was logged, and it stands in line before us.
+            with contextlib.suppress(ZooKeeperException):
+                await self._when_clear()
+        patience = Patience(self._client, self._clock)
+        while True:
+            try:
+                return await self._obtain(patience, patient)
+            except SessionExpiredException:
+                await patience.pause()
+            except Gone:
+                pass
+
+    async def _obtain(self, patience: Patience, patient: bool) -> bool:
+        """Make a node of our own, keep it in ``_node``, and :meth:`_hold` it when it is its turn.
+
+        :returns: False if it is not, and we are not patient.
+        :raises SessionExpiredException: the session has ended.
+        :raises Gone: the node is gone.
+        """
+        raise NotImplementedError
+
+    async def _hold(self, node: OwnNode, patience: Patience) -> None:
+        """Hold what a node of ours stands for, if it is there, and ours.
+
+        :raises Gone: it is not.
+        """
+        while True:
+            try:
+                (_, stat), watch = await patience.ask_and_watch(lambda: self._client.get_and_watch(node.path))
+            except NoNodeException:
+                raise Gone from None
+            if stat.ephemeralOwner != self._client.session_id:
+                # Of a session that we had, and that may live on for somebody else.
+                drop(watch)
+                await node.remove()
+                raise Gone
+            unsafe: Deferred[None] = Deferred() if self._safety is None else self._safety.when_unsafe()
+            if not unsafe.called:
+                break
+            # The answer took so long that it says nothing of now.
+            drop(watch)
+        self._holding = _Holding(stat.czxid, unsafe, Deferred.fromCoroutine(self._until_deleted(node.path, watch)))
+
+    async def _until_deleted(self, path: str, watch: Deferred[WatchedEvent]) -> None:
+        """Wait until our node is gone; failing means that nobody knows."""
+        patience = Patience(self._client, self._clock)
+        while (await watch).type is not EventType.DELETED:
+            try:
+                _, watch = await patience.ask_and_watch(lambda: self._client.get_and_watch(path))
+            except NoNodeException:
+                return
+
+    # To leave nothing behind.
+
+    def _clear(self) -> None:
+        node, self._node = self._node, None
+        self._clearing = clearing = Deferred.fromCoroutine(self._remove(node))
+        clearing.addBoth(self._cleared)
+
+    async def _remove(self, node: OwnNode | None) -> None:
+        if node is not None:
+            await node.remove()
+
+    def _cleared(self, outcome: Failure | None) -> None:
+        self._clearing = None
+        if outcome is not None:
+            self._log.error("{path}: our node was left behind: {reason}.", path=self.path, reason=str(outcome.value))
+        while self._waiting:
+            self._waiting.popitem()[0].callback(outcome)
+
+    def _when_clear(self) -> Deferred[None]:
+        if self._clearing is None:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred(lambda cancelled: self._waiting.pop(cancelled, None))
+        self._waiting[waiter] = None
+        return waiter
+
+
+class _Holding:
+    """One time that something is held.
+
+    :param token: the fencing token.
+    :param unsafe: fires when it may not be relied upon.
+    :param deleted: fires when our node is gone; fails when that cannot be known.
+    :ivar lost: see :attr:`Claim.lost`.
+    :ivar over: whether it was lost or released.
+    """
+
+    _log = Logger()
+
+    def __init__(self, token: int, unsafe: Deferred[None], deleted: Deferred[None]) -> None:
+        self.token = token
+        self.lost: Deferred[None] = Deferred()
+        self.over = False
+        self._ends = (unsafe, deleted)
+        for end in self._ends:
+            end.addErrback(self._failed)
+            end.addCallback(self._lose)
+
+    def end(self) -> None:
+        """It is not held any more, and nobody needs to be told."""
+        self.over = True
+        for end in self._ends:
+            end.cancel()
+
+    def _failed(self, failure: Failure) -> None:
+        if not failure.check(ZooKeeperException, CancelledError):
+            self._log.failure("What is held cannot be watched.", failure)
+
+    def _lose(self, _: object) -> None:
+        if not self.over:
+            self.end()
+            self.lost.callback(None)
+
+
+def _checked(wait: float | None) -> float | None:
+    if wait is None:
+        return None
+    if isinstance(wait, bool) or not isinstance(wait, (int, float)):
+        raise TypeError(f"the time to wait is a number of seconds or None, not {wait!r:.60}")
+    if not 0 <= wait < math.inf:
+        raise ValueError(f"the time to wait is a number of seconds, not below 0, or None, not {wait!r}")
+    return wait

@@ -1,0 +1,140 @@
+"""One leader among many programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txmirror.interfaces import IZooKeeperClient
+from txmirror.recipes.lock import Lock
+
+_T = TypeVar("_T")
+
+
+class Election:
+    """Stands for election, and does what only the leader may do.
+
+    The leader is who holds a :class:`Lock` at the path; kazoo's ``Election`` is that too::
+
+        election = Election(client, "/election/sweeper", name="host1")
+        sweeping = election.lead(sweep)         # it runs while we lead
+        ...
+        await election.stop()
+
+    :param client: whose session stands for election.
+    :param path: the election's node. It and those above it are made where they are missing, persistent and open to
+        everybody.
+    :param name: what others see of us.
+    :param clock: the reactor; the global one if None.
+    :raises PathError: ``path`` is no znode path, or the root.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, client: IZooKeeperClient, path: str, *, name: str = "", clock: IReactorTime | None = None
+    ) -> None:
+        self._lock = Lock(client, path, name=name, clock=clock)
+        self._work: Deferred[Any] | None = None
+        self._stopped = False
+        self._calling = False
+        self._stopping: dict[Deferred[None], None] = {}
+
+    def __repr__(self) -> str:
+        return f"<Election {self._lock.path!r}{' leading' if self._lock.held else ''}>"
+
+    @property
+    def leading(self) -> bool:
+        """Whether we lead, at this moment, and that can be relied upon."""
+        return self._lock.held
+
+    @property
+    def token(self) -> int:
+        """The fencing token of our term: see :attr:`Lock.token`. 0 if there is none."""
+        return self._lock.token
+
+    def lead(self, function: Callable[[], Deferred[_T] | Coroutine[Deferred[Any], Any, _T]]) -> Deferred[_T]:
+        """Stand for election, and run ``function`` whenever we are elected, until it ends by itself.
+
+        When leadership is lost, what it has returned is cancelled; when that has ended, we stand for election again.
+
+        :param function: called without arguments.
+        :returns: fires with what ``function`` comes to by itself, once we have stepped down. Fails as that does, or as
+            :meth:`Lock.acquire`; with ``CancelledError`` after :meth:`stop`. Cancelling it is to stop, without waiting for the
+            end.
+        :raises RuntimeError: it stands for election already.
+        """
+        if self._work is not None:
+            raise RuntimeError(f"{self!r} stands for election already")
+        if not callable(function):
+            raise TypeError(f"only a function can lead, not {function!r:.60}")
+
+        def cancel(_: object) -> None:
+            self.stop()
+
+        ended: Deferred[Any] = Deferred(cancel)
+        self._stopped = False
+        self._work = work = Deferred.fromCoroutine(self._stand(function))
+        work.addBoth(self._step_down, ended)
+        return ended
+
+    def stop(self) -> Deferred[None]:
+        """Stand for election no more, and cancel what runs.
+
+        :returns: fires when that has ended, and no node of ours is there any more (see :meth:`Lock.release`); at once if we do
+            not stand. It never fails. Cancelling ends the wait, and nothing else.
+        """
+        if self._work is None:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred(lambda cancelled: self._stopping.pop(cancelled, None))
+        self._stopping[waiter] = None
+        if not self._stopped:
+            self._stopped = True
+            if not self._calling:
+                self._work.cancel()
+        return waiter
+
+    def contenders(self) -> Deferred[list[str]]:
+        """Ask for the names of all who stand, the leader first. See :meth:`Lock.contenders`."""
+        return self._lock.contenders()
+
+    async def _stand(self, function: Callable[[], Any]) -> Any:
+        while True:
+            await self._lock.acquire()
+            lost = self._lock.lost
+            self._calling = True
+            term = maybeDeferred(function)
+            self._calling = False
+            if self._stopped:
+                term.cancel()
+            lost.addCallback(_cancel, term)
+            try:
+                result = await term
+            except CancelledError:
+                if self._stopped or not lost.called:
+                    raise
+            else:
+                if self._stopped or not lost.called:
+                    return result
+            await self._lock.release()
+
+    def _step_down(self, outcome: Any, ended: Deferred[Any]) -> None:
+        def gone(_: object) -> None:
+            self._work = None
+            while self._stopping:
+                self._stopping.popitem()[0].callback(None)
+            if not ended.called:
+                ended.callback(outcome)
+            elif isinstance(outcome, Failure) and not outcome.check(CancelledError):
+                self._log.failure("What was led has failed, after nobody waited for it.", outcome)
+
+        self._lock.release().addBoth(gone)
+
+
+def _cancel(_: None, term: Deferred[Any]) -> None:
+    term.cancel()

@@ -1,0 +1,129 @@
+"""Locks: one holder at a time, or many who read and one who writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IReactorTime
+
+from txmirror import paths
+from txmirror.errors import NoAuthException, NoNodeException, ReplyTooLargeException
+from txmirror.interfaces import IZooKeeperClient
+from txmirror.recipes.claim import Claim, Gone
+from txmirror.recipes.line import ALONE, READING, in_order, predecessor
+from txmirror.recipes.own_node import OwnNode
+from txmirror.recipes.patience import Patience, drop
+
+
+class Lock(Claim):
+    """A lock that programs anywhere share: one at a time holds it, in the order in which they came.
+
+    Each contender has an ephemeral node below the lock's, and watches the one before it, and nothing else. The nodes are named
+    as kazoo's ``Lock`` and ``WriteLock`` name theirs (``<32 hex>__lock__<10 digits>``), so that both exclude one another. (Only
+    once the servers' sequence numbers have gone round, after two thousand million contenders, do kazoo's keep no order.) ::
+
+        lock = Lock(client, "/locks/report", name="host1")
+        async with lock:
+            lock.lost.addCallback(lambda _: report.abort())
+            await report.make(lock.token)
+
+    One object is one contender: it is not re-entrant. It may be used again when it was released.
+
+    :param client: whose session holds the lock.
+    :param path: the lock's node. It and those above it are made where they are missing, persistent and open to everybody.
+    :param name: what others see of us among the contenders.
+    :param clock: the reactor; the global one if None.
+    :ivar path: the lock's node.
+    :ivar name: our name.
+    :raises PathError: ``path`` is no znode path, or the root.
+    """
+
+    _kind = ALONE
+
+    def __init__(
+        self, client: IZooKeeperClient, path: str, *, name: str = "", clock: IReactorTime | None = None
+    ) -> None:
+        super().__init__(client, path, name, clock)
+
+    def contenders(self) -> Deferred[list[str]]:
+        """Ask for the names of all who hold the lock or wait for it, the first in line first.
+
+        :returns: fires with them; those without a name are ``""``. Fails as :meth:`~txmirror.interfaces.IZooKeeperClient.get`,
+            but for nodes that are not there. Cancelling ends the wait.
+        """
+        return Deferred.fromCoroutine(self._contenders())
+
+    async def _contenders(self) -> list[str]:
+        try:
+            names = in_order(await self._client.get_children(self.path))
+        except NoNodeException:
+            return []
+        return await names_in(self._client, self.path, names)
+
+    async def _obtain(self, patience: Patience, patient: bool) -> bool:
+        node = self._node = OwnNode(self._client, self._clock, self.path, self._data, self._kind)
+        await node.make(patience)
+        own = paths.name_of(node.path)
+        while True:
+            try:
+                names = await patience.ask(lambda: self._client.get_children(self.path))
+            except NoNodeException:
+                raise Gone from None
+            if own not in names:
+                raise Gone
+            before = predecessor(names, own)
+            if before is None:
+                await self._hold(node, patience)
+                return True
+            if not patient:
+                return False
+            await self._until_changed(before, patience)
+
+    async def _until_changed(self, before: str, patience: Patience) -> None:
+        """Wait until something happens to whom we wait for."""
+        path = paths.join(self.path, before)
+        there = True
+        try:
+            # A watch for existence would stay at the server where the node is gone already.
+            _, watch = await patience.ask_and_watch(lambda: self._client.get_and_watch(path))
+        except NoNodeException:
+            return
+        except (NoAuthException, ReplyTooLargeException):
+            # We may not read it, or it is too much. That it goes can be seen from above.
+            names, watch = await patience.ask_and_watch(lambda: self._client.get_children_and_watch(self.path))
+            there = before in names
+        try:
+            if there:
+                await watch
+        finally:
+            drop(watch)
+
+
+class WriteLock(Lock):
+    """A :class:`Lock` by the name that it has beside a :class:`ReadLock` on the same path: it excludes all others."""
+
+
+class ReadLock(Lock):
+    """A lock that many hold together, while nobody holds a :class:`WriteLock`, or a :class:`Lock`, on the same path.
+
+    Who comes after somebody who waits to write waits too. In all else it is as :class:`Lock`; kazoo's ``ReadLock`` and this
+    one know each other. Fencing tokens of readers grow in the order in which they came, not in which they were let in.
+    """
+
+    _kind = READING
+
+
+async def names_in(client: IZooKeeperClient, parent: str, children: list[str]) -> list[str]:
+    """Read the names that contenders have left in their nodes, without those that are gone."""
+    reads: list[Deferred[Any]] = [
+        client.get(paths.join(parent, child)).addErrback(lambda failure: failure.value) for child in children
+    ]
+    names = []
+    for outcome in await gatherResults(reads):
+        if isinstance(outcome, NoNodeException):
+            continue
+        if isinstance(outcome, Exception):
+            raise outcome
+        names.append(outcome[0].decode(errors="replace"))
+    return names

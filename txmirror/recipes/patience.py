@@ -1,0 +1,112 @@
+"""Asks again where the way to the servers, or a server itself, was the trouble."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from twisted.application.internet import backoffPolicy
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from txmirror.errors import (
+    AuthFailedException,
+    ClosingException,
+    InvalidStateException,
+    SessionExpiredException,
+    ZooServerProblem,
+)
+from txmirror.interfaces import IWatchFeed, IZooKeeperClient
+from txmirror.types import News, SessionEvent, WatchedEvent
+
+_T = TypeVar("_T")
+
+#: With these all is over that the session had.
+SESSION_OVER = (SessionExpiredException, ClosingException, AuthFailedException, InvalidStateException)
+#: The pauses from the second failure running on, in seconds.
+_PAUSE = backoffPolicy(initialDelay=0.1, maxDelay=1.0, factor=2.0, jitter=lambda: 0.0)
+
+
+class Patience:
+    """What one undertaking needs to ask a client until there is an answer.
+
+    The first failure is followed by another try at once: a client lets that wait until it is connected. For the case that one
+    does not, or that a server is in trouble, there are pauses between further ones.
+
+    :param client: who is asked.
+    :param clock: runs the pauses.
+    """
+
+    def __init__(self, client: IZooKeeperClient, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._feed: IWatchFeed | None = IWatchFeed(client, None)
+        self._failures = 0
+
+    async def ask(self, request: Callable[[], Deferred[_T]]) -> _T:
+        """Ask until there is an answer. What is asked must do no harm when it is done twice.
+
+        :param request: asks.
+        :raises ZooKeeperException: it was refused, or the session is over.
+        """
+        while True:
+            try:
+                answer = await request()
+            except ZooServerProblem as error:
+                await self.bear(error)
+            else:
+                self._failures = 0
+                return answer
+
+    async def ask_and_watch(
+        self, request: Callable[[], tuple[Deferred[_T], Deferred[WatchedEvent]]]
+    ) -> tuple[_T, Deferred[WatchedEvent]]:
+        """Ask likewise, with a watch, which is the caller's to cancel."""
+        watches: list[Deferred[WatchedEvent]] = []
+
+        def ask() -> Deferred[_T]:
+            answer, watch = request()
+            watches.append(watch)
+            return answer
+
+        try:
+            answer = await self.ask(ask)
+        except BaseException:
+            drop(*watches)
+            raise
+        drop(*watches[:-1])
+        return answer, watches[-1]
+
+    async def bear(self, error: ZooServerProblem) -> None:
+        """Pause after a failure, if another try may help; else raise it again."""
+        if isinstance(error, SESSION_OVER):
+            raise error
+        await self.pause()
+
+    async def pause(self) -> None:
+        """Pause, if this is not the first failure. With any step of the client's session the pause is over."""
+        self._failures += 1
+        if self._failures == 1:
+            return
+        over: Deferred[None] = Deferred()
+        timer = self._clock.callLater(_PAUSE(self._failures - 2), over.callback, None)
+
+        def told(news: News) -> None:
+            if isinstance(news, SessionEvent) and not over.called:
+                over.callback(None)
+
+        if self._feed is not None:
+            self._feed.add_listener(told)
+        try:
+            await over
+        finally:
+            if self._feed is not None:
+                self._feed.remove_listener(told)
+            if timer.active():
+                timer.cancel()
+
+
+def drop(*watches: Deferred[Any]) -> None:
+    """Wait for a watch no more, and take what comes of it."""
+    for watch in watches:
+        watch.addErrback(lambda _: None)
+        watch.cancel()
