@@ -31,6 +31,17 @@ class Audience(Generic[_T]):
         """Call nothing with this key any more; silent if there is nothing."""
         self._functions.pop(key, None)
 
+    def add_and_tell(self, key: Hashable, function: Callable[[_T], object], news: _T) -> bool:
+        """Call ``function`` from now on, and at once, unless there is one with this key; tell whether there was none."""
+        if key in self._functions:
+            return False
+        self._functions[key] = function
+        self._tell_one(key, news)
+        return True
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._functions
+
     def __bool__(self) -> bool:
         return bool(self._functions)
 
@@ -50,9 +61,11 @@ class Audience(Generic[_T]):
     def _tell_all(self, news: _T) -> None:
         for key in list(self._functions):
             # An earlier one may have removed or replaced it.
-            function = self._functions.get(key)
-            if function is not None:
-                try:
-                    function(news)
-                except Exception:
-                    self._failed(key, news)
+            if key in self._functions:
+                self._tell_one(key, news)
+
+    def _tell_one(self, key: Hashable, news: _T) -> None:
+        try:
+            self._functions[key](news)
+        except Exception:
+            self._failed(key, news)

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
 from txmirror import Mirror
-from txmirror.registry import Registration, decode_payload
+from txmirror.registry import NDCodec, Registration
 
 
 async def main(reactor, servers="localhost:2181"):
@@ -21,7 +21,7 @@ async def main(reactor, servers="localhost:2181"):
     # Anybody finds it, and is told of every change.
     print("servers:", await mirror.get("/services/ssh").children())
     data, stat = await mirror.get("/services/ssh/server1:22").value()
-    print("foo is", decode_payload(data)["foo"])
+    print("foo is", NDCodec().decode(data)["foo"])
     print("it goes away with our session:", stat.ephemeralOwner == mirror.client.session_id)
 
     await registration.stop()

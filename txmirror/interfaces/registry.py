@@ -41,8 +41,7 @@ class IRegistryLock(Interface):
     path: str = Attribute("The path.")
     held: bool = Attribute("Whether it is held, and may be relied upon at this moment.")
     lost: Deferred[None] = Attribute(
-        "For the latest holding: fires when it may be relied upon no longer, before anybody else can be let in; and when it is"
-        " released."
+        "For this holding: fires when it can be relied upon no longer, before anybody else can be let in; not after a release."
     )
     token: int = Attribute("The transaction that this holding began with: a later holder's is greater.")
 
@@ -73,15 +72,18 @@ class IRegistryLock(Interface):
 class IServiceRegistry(Interface):
     """Services that are registered and found in ZooKeeper, and answers for as long as that is away.
 
-    It connects at :meth:`start`, or at the first call that needs ZooKeeper. ZooKeeper is *out of reach* when no session was had
-    for ``timeout`` seconds, and when the registry was stopped. What then becomes of a call is decided by ``lazy``:
+    It connects at :meth:`start`, or at the first call that needs ZooKeeper. After :meth:`stop` only :meth:`start` and
+    :meth:`rebuild` begin again; till then answers that are known are given, and other calls fail with
+    :exc:`~txmirror.errors.NoConnection`. ZooKeeper is *out of reach* when no session was had for ``timeout`` seconds. What then
+    becomes of a call is decided by ``lazy``:
 
     - if not, :meth:`start`, a write and the first :meth:`get` of a path fail with :exc:`~txmirror.errors.NoConnection`, and
       nothing is kept of them;
     - if so, they fire with False (a first :meth:`get`: with the answer from the cache file, if there is one), with one warning in
       the log, and are done when that can be.
 
-    What is registered or followed already is looked after in both cases. Paths are as :class:`~txmirror.mirror.Mirror` takes
+    What is registered or followed already is looked after in both cases, and what is no longer wanted is taken away as soon as
+    that can be, even if the call that said so has failed. Paths are as :class:`~txmirror.mirror.Mirror` takes
     them. A wrong path (``ValueError``), and data that cannot be stored (``TypeError``, ``ValueError``), raise at the call; all
     else comes by the Deferreds. In a forked child every call raises :exc:`~txmirror.errors.InvalidStateException`, but
     :meth:`rebuild`.

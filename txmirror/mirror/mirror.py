@@ -32,7 +32,7 @@ from txmirror.mirror.removing import Removals
 from txmirror.mirror.state import MirrorState
 from txmirror.mirror.subject import Subject
 from txmirror.mirror.tree import Tree
-from txmirror.types import EventType, SessionEvent, SessionState, WatchedEvent
+from txmirror.types import ACL, OPEN_ACL, EventType, SessionEvent, SessionState, SessionTicket, WatchedEvent
 
 
 class Mirror(Service):
@@ -43,8 +43,9 @@ class Mirror(Service):
 
     :param servers: as for :class:`txmirror.client.ZooKeeperClient`.
     :param session_timeout: as for :class:`txmirror.client.ZooKeeperClient`, in seconds.
+    :param session: as for :class:`txmirror.client.ZooKeeperClient`: a session to take over.
     :param client: a provider of :class:`~txmirror.interfaces.IZooKeeperClient` and :class:`~txmirror.interfaces.IWatchFeed` to use in place of one of its own; then
-        the two parameters before it are not used, and :meth:`close` leaves the client open.
+        the parameters before it are not used, and :meth:`close` leaves the client open.
     :param linger: how long a node stays that nobody holds, watches or waits for, in seconds; up to a quarter longer. Then it
         goes, and its watches at the server, if that can take them away (since 3.5).
     :param reactor: the reactor; the global one if None.
@@ -58,6 +59,7 @@ class Mirror(Service):
         servers: str | Sequence[str | tuple[str, int]] = "localhost:2181",
         *,
         session_timeout: float = 10.0,
+        session: SessionTicket | None = None,
         client: IZooKeeperClient | None = None,
         linger: float = 60.0,
         reactor: IReactorTime | None = None,
@@ -70,7 +72,7 @@ class Mirror(Service):
             reactor = IReactorTime(global_reactor)
         self._owns_client = client is None
         if client is None:
-            client = ZooKeeperClient(servers, session_timeout=session_timeout, reactor=reactor)
+            client = ZooKeeperClient(servers, session_timeout=session_timeout, session=session, reactor=reactor)
         self.clock = reactor
         self.client: IZooKeeperClient = client
         self.feed: IWatchFeed = IWatchFeed(client)
@@ -376,22 +378,24 @@ class Mirror(Service):
         abilities: IServerAbilities | None = IServerAbilities(self.client, None)
         return None if abilities is None else abilities.server_can("remove_watches")
 
-    async def make_path(self, path: str | None) -> None:
-        """Make a node and those above it that are missing, persistent and open to everybody.
+    async def make_path(self, path: str | None, acl: Sequence[ACL] = OPEN_ACL) -> None:
+        """Make a node and those above it that are missing, persistent and, those above, open to everybody.
 
         From below, because whoever may use a node need not be allowed anything further up.
+
+        :param acl: the node's own access control list.
 
         :raises NoNodeException: the chroot does not exist: it is not ours to make.
         """
         if path in (None, "/"):
             raise NoNodeException(f"{self.connstr()!r} has a chroot that does not exist", path="/")
         try:
-            await self.client.create(path)
+            await self.client.create(path, b"", acl)
         except NodeExistsException:
             pass
         except NoNodeException:
             await self.make_path(paths.parent_of(path))
-            await self.make_path(path)
+            await self.make_path(path, acl)
 
     async def delete_below(self, path: str) -> None:
         """Delete everything below a node, whatever comes or goes there meanwhile."""

@@ -69,6 +69,7 @@ class Tree(Mapping[str, Value]):
             )
         )
         self._ready: list[Deferred[None]] = []
+        self._catching_up: list[Deferred[None]] = []
         self._reader = Reader(mirror.feed, IBatchedReads(mirror.client, None), mirror.clock, self)
         self._retry = Timer(mirror.clock, self.try_again)
         self._late: set[str] = set()
@@ -143,6 +144,17 @@ class Tree(Mapping[str, Value]):
         self._ready.append(waiter)
         return waiter
 
+    def caught_up(self) -> Deferred[None]:
+        """Wait until all was read that is known to have changed; not without a connection.
+
+        :returns: fires at once if it was, and when the connection goes, or the tree is closed. Cancelling ends the wait.
+        """
+        if self.settled or self.stale_since is not None or self._closed:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred(self._catching_up.remove)
+        self._catching_up.append(waiter)
+        return waiter
+
     def watch(self, function: Callable[[Change], object]) -> None:
         """Call ``function`` with each change from now on, in order, each once; some that follow one another closely may be
         told as one.
@@ -213,6 +225,7 @@ class Tree(Mapping[str, Value]):
         if self._told_settled:
             self._told_settled = False
             self._tell(ChangeKind.STALE, self.path, None, None)
+        self._caught_up()
 
     def try_again(self) -> None:
         """Read also what could not be read the last time."""
@@ -232,6 +245,7 @@ class Tree(Mapping[str, Value]):
         for waiter in waiting:
             if not waiter.called:
                 waiter.errback(ClosingException(path=self.path))
+        self._caught_up()
 
     # Watches.
 
@@ -388,7 +402,14 @@ class Tree(Mapping[str, Value]):
                 if not waiter.called:
                     waiter.callback(None)
             self._tell(ChangeKind.SETTLED, self.path, None, None)
+        self._caught_up()
         self._mirror.check_settled()
+
+    def _caught_up(self) -> None:
+        waiting, self._catching_up = self._catching_up, []
+        for waiter in waiting:
+            if not waiter.called:
+                waiter.callback(None)
 
     def _note_hole(self, path: str, error: ZooKeeperException) -> None:
         known = path in self.holes

@@ -1,6 +1,7 @@
-"""Services that stay registered, and what stands in their nodes."""
+"""Services that are registered, and found; and what stands in their nodes."""
 
-from txmirror.registry.payload import decode_payload, encode_payload
+from txmirror.registry.codecs import CODECS, NDCodec, PlainCodec, ZcZkCodec
 from txmirror.registry.registration import Registration, RegistrationState
+from txmirror.registry.service_registry import ServiceRegistry
 
-__all__ = ["Registration", "RegistrationState", "decode_payload", "encode_payload"]
+__all__ = ["CODECS", "NDCodec", "PlainCodec", "Registration", "RegistrationState", "ServiceRegistry", "ZcZkCodec"]

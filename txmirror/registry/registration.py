@@ -7,9 +7,11 @@ wrote over it, or a reply was lost.
 
 from __future__ import annotations
 
+import copy
 import enum
 import os
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 
 from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import Deferred, fail, succeed
@@ -25,12 +27,15 @@ from txmirror.errors import (
     PathError,
     RequestTooLargeException,
     SessionExpiredException,
+    TransactionFailedException,
     ZooKeeperException,
 )
-from txmirror.mirror import Mirror, MirrorState
-from txmirror.registry.payload import encode_payload
+from txmirror.interfaces import IPayloadCodec, ITransactions
+from txmirror.mirror import Mirror, MirrorState, Node
+from txmirror.registry.codecs import NDCodec
+from txmirror.registry.rates import TokenBucket
 from txmirror.timers import Timer
-from txmirror.types import ZnodeStat
+from txmirror.types import ACL, OPEN_ACL, ZnodeStat
 
 #: The pauses before a step that has failed is tried again, or what somebody keeps undoing is done again, in seconds.
 _PAUSE = backoffPolicy(initialDelay=0.5, maxDelay=60.0, factor=2.0, jitter=lambda: 0.0)
@@ -54,29 +59,55 @@ class RegistrationState(enum.Enum):
 class Registration:
     """Keeps a service registered: as long as it is wanted, its ephemeral node exists, in our session, with our data.
 
-    A node that is there already is adopted if our session owns it. If another session does, be it one that this program
-    had before, it is waited for until that one has ended. A persistent one is an error, and stays untouched.
+    A node that is there already is adopted if our session owns it. If a former session of this registration does, and the
+    node says what we wrote then, it is replaced in one transaction. If another session does, it is waited for until that one
+    has ended. A persistent one is an error, and stays untouched.
 
     :param mirror: where. It is neither started nor closed here.
     :param path: the full path, its last part the server, as in ``/services/ssh/server1:22``. Nodes above it that are
         missing are made, persistent and open to everybody.
-    :param data: facts for whoever finds it; stored as JSON, with ``pid`` and ``created`` added.
+    :param data: facts for whoever finds it.
+    :param codec: how they are stored; as JSON with ``pid`` and ``created`` added, if None.
+    :param acl: the access control list of the node, and of its parent if that is made here; open to everybody if None.
+    :param adopt_persistent: whether a persistent node that is there is to be used, and its data written. It is never
+        deleted.
+    :param writes: how often may be written; without limit if None. Withdrawals are not held up.
     :ivar path: the path.
     :ivar state: how it stands.
     :raises PathError: ``path`` is no znode path, or the root.
-    :raises TypeError: ``data`` cannot be stored as JSON.
+    :raises TypeError: ``data`` cannot be stored.
     :raises ValueError: likewise.
     """
 
     _log = Logger()
 
-    def __init__(self, mirror: Mirror, path: str, data: Mapping[str, object] | str | None = None) -> None:
+    def __init__(
+        self,
+        mirror: Mirror,
+        path: str,
+        data: Mapping[str, object] | str | None = None,
+        *,
+        codec: IPayloadCodec | None = None,
+        acl: Sequence[ACL] | None = None,
+        adopt_persistent: bool = False,
+        writes: TokenBucket | None = None,
+    ) -> None:
         self.path = paths.validate(path)
         if path == "/":
             raise PathError("'/' cannot be registered: it always exists")
         self.state = RegistrationState.WITHDRAWN
         self._mirror = mirror
-        self._payload = encode_payload(data, pid=os.getpid(), created=mirror.clock.seconds())
+        self._codec: IPayloadCodec = NDCodec() if codec is None else codec
+        self._acl = OPEN_ACL if acl is None else tuple(acl)
+        self._adopt_persistent = adopt_persistent
+        self._writes = writes
+        self._permit: Deferred[None] | None = None
+        self._created = mirror.clock.seconds()
+        self._payload = self._encode(data)
+        self._data = copy.deepcopy(data)
+        #: What was written lately: by that a former session's node is told from a stranger's.
+        self._instance: deque[bytes] = deque(maxlen=4)
+        self._outcomes: dict[Deferred[RegistrationState], None] = {}
         self._wanted = False
         self._stepping = False
         self._woken = False
@@ -93,6 +124,30 @@ class Registration:
 
     def __repr__(self) -> str:
         return f"<Registration {self.path!r} {self.state.value}>"
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the node is to be there."""
+        return self._wanted
+
+    @property
+    def data(self) -> Mapping[str, object] | str | None:
+        """The facts for whoever finds the service."""
+        return self._data
+
+    def change(self, data: Mapping[str, object] | str | None) -> None:
+        """Say something else from now on.
+
+        :raises TypeError: it cannot be stored; then nothing has changed.
+        :raises ValueError: likewise.
+        """
+        payload = self._encode(data)
+        if not self._codec.says(self._payload, data):
+            if self.state is RegistrationState.REGISTERED:
+                self.state = RegistrationState.PENDING
+            self._payload = payload
+        self._data = copy.deepcopy(data)
+        self._wake()
 
     def start(self) -> None:
         """Begin to keep the node in place. It never fails: what cannot be done now is done when it can.
@@ -136,6 +191,23 @@ class Registration:
             return fail(ClosingException(path=self.path, applied=False))
         return self._waiter(self._registered)
 
+    def outcome(self) -> Deferred[RegistrationState]:
+        """Wait until it is known what becomes of the registration.
+
+        :returns: fires with :attr:`RegistrationState.REGISTERED` when the node is in place and says what it is to say, with
+            :attr:`RegistrationState.BLOCKED` when another session's node is. Fails with
+            :exc:`~txmirror.errors.NodeExistsException` if a persistent node is in its place, with any other refusal of
+            ZooKeeper's, and with :exc:`~txmirror.errors.ClosingException` when it is withdrawn, or the mirror closed,
+            before. After a failure it is tried again all the same, until it is stopped. Cancelling ends the wait.
+        """
+        if self.state in (RegistrationState.REGISTERED, RegistrationState.BLOCKED):
+            return succeed(self.state)
+        if self._mirror.state is MirrorState.CLOSED:
+            return fail(ClosingException(path=self.path, applied=False))
+        waiter: Deferred[RegistrationState] = Deferred(lambda cancelled: self._outcomes.pop(cancelled, None))
+        self._outcomes[waiter] = None
+        return waiter
+
     # The loop: woken by the node, by the mirror, and by a timer; one step at a time.
 
     def _mirror_changed(self, state: MirrorState) -> None:
@@ -176,18 +248,19 @@ class Registration:
         except (ConnectionLossException, SessionExpiredException, ClosingException):
             # The mirror settles again, or is closed; either wakes us, and shows what became of a write.
             pass
-        except (NodeExistsException, BadVersionException):
+        except (NodeExistsException, BadVersionException, TransactionFailedException):
             # Somebody was faster. The node will show what they did.
             self._try_again()
         except NoNodeException as error:
             # Somebody was faster, unless it is the chroot that is missing.
             if error.path == "/":
-                self._say("{path} cannot be registered: {reason}. It is tried again.", reason=str(error))
+                self._refused(error)
             self._try_again()
         except RequestTooLargeException as error:
-            self._say("{path} cannot be registered: {reason}.", reason=str(error))
+            if not self._fail_outcomes(error):
+                self._say("{path} cannot be registered: {reason}.", reason=str(error))
         except ZooKeeperException as error:
-            self._say("{path} cannot be registered: {reason}. It is tried again.", reason=str(error))
+            self._refused(error)
             self._try_again()
 
     async def _put_in_place(self) -> None:
@@ -197,32 +270,81 @@ class Registration:
         try:
             value, stat = await node.value(timeout=None)
         except NoNodeException:
-            if self._may_correct():
-                self._written = True
-                await node.create(self._payload, ephemeral=True, makepath=True)
-                self._in_place(session_id)
+            if self._may_correct() and self._may_write():
+                payload = self._write()
+                await self._create(node)
+                self._in_place(session_id, payload)
             return
-        if stat.ephemeralOwner != session_id:
+        if stat.ephemeralOwner == session_id or (stat.ephemeralOwner == 0 and self._adopt_persistent):
+            if value == self._payload or self._codec.says(value, self._data):
+                self._written = True
+                self._in_place(session_id, self._payload)
+            elif self._may_correct() and self._may_write():
+                payload = self._write()
+                await node.set(payload, stat.version)
+                self._in_place(session_id, payload)
+        elif not self._is_ours(value, stat):
             self._blocked(stat)
-        elif value == self._payload:
-            self._written = True
-            self._in_place(session_id)
-        elif self._may_correct():
-            self._written = True
-            await node.set(self._payload, stat.version)
-            self._in_place(session_id)
+        elif self._may_write():
+            await self._replace()
+
+    async def _create(self, node: Node) -> None:
+        try:
+            await node.create(self._payload, ephemeral=True, acl=self._acl)
+        except NoNodeException:
+            await self._mirror.make_path(paths.parent_of(self.path), self._acl)
+            await node.create(self._payload, ephemeral=True, acl=self._acl)
+
+    async def _replace(self) -> None:
+        """Put our node in the place of a former session's, if that is still what is there."""
+        value, stat = await self._mirror.client.get(self.path)
+        if self._is_ours(value, stat):
+            self._write()
+            transaction = ITransactions(self._mirror.client).transaction()
+            transaction.delete(self.path, stat.version)
+            transaction.create(self.path, self._payload, self._acl, ephemeral=True)
+            await transaction.commit()
+        # The node will show what is there now.
 
     async def _take_away(self) -> None:
         node = self._mirror.get(self.path)
         try:
-            _, stat = await node.value(timeout=None)
-            if stat.ephemeralOwner == self._mirror.client.session_id:
+            value, stat = await node.value(timeout=None)
+            if stat.ephemeralOwner == self._mirror.client.session_id or self._is_ours(value, stat):
                 await node.delete(stat.version)
         except NoNodeException:
             pass
         if not self._wanted:
             self._log.info("Withdrew {path}.", path=self.path)
         self._gone()
+
+    def _write(self) -> bytes:
+        """Give what is to be written, and note that."""
+        self._written = True
+        if self._payload not in self._instance:
+            self._instance.append(self._payload)
+        return self._payload
+
+    def _is_ours(self, value: bytes, stat: ZnodeStat) -> bool:
+        """Tell whether a node was made by this registration, in a session that it had before."""
+        former = stat.ephemeralOwner != self._mirror.client.session_id and stat.ephemeralOwner in self._our_sessions
+        return former and value in self._instance and ITransactions.providedBy(self._mirror.client)
+
+    def _may_write(self) -> bool:
+        """Tell whether it is our turn; if not, we are woken when it is."""
+        if self._writes is None:
+            return True
+        if self._permit is None:
+            self._permit = self._writes.take()
+            if not self._permit.called:
+                self._permit.addCallbacks(lambda _: self._wake(), lambda _: None)
+        if not self._permit.called:
+            return False
+        self._permit = None
+        return True
+
+    def _encode(self, data: Mapping[str, object] | str | None) -> bytes:
+        return self._codec.encode(data, pid=os.getpid(), created=self._created)
 
     def _try_again(self) -> None:
         self._timer.start(_PAUSE(self._failures))
@@ -247,7 +369,10 @@ class Registration:
         self._timer.start(pause)
         return False
 
-    def _in_place(self, session_id: int) -> None:
+    def _in_place(self, session_id: int, payload: bytes) -> None:
+        if payload is not self._payload:
+            # It is to say something else meanwhile.
+            return
         if self.state is RegistrationState.REGISTERED or session_id != self._mirror.client.session_id:
             return
         self.state = RegistrationState.REGISTERED
@@ -258,10 +383,15 @@ class Registration:
             self._said = None
         self._log.info("Registered {path}.", path=self.path)
         self._fire(self._registered)
+        self._fire_outcomes()
 
     def _blocked(self, stat: ZnodeStat) -> None:
-        self.state = RegistrationState.BLOCKED
         owner = stat.ephemeralOwner
+        if owner == 0:
+            error = NodeExistsException(f"{self.path!r} is a persistent node, and cannot be registered", path=self.path)
+            if self._fail_outcomes(error):
+                return
+        self.state = RegistrationState.BLOCKED
         if owner == 0:
             self._say("{path} is a persistent node: it cannot be registered until somebody deletes it.")
         elif owner in self._our_sessions:
@@ -271,6 +401,11 @@ class Registration:
                 "{path} is registered by another session, {owner}: it is registered here when that has ended.",
                 owner=f"{owner & 0xFFFFFFFFFFFFFFFF:#x}",
             )
+        self._fire_outcomes()
+
+    def _refused(self, error: ZooKeeperException) -> None:
+        if not self._fail_outcomes(error):
+            self._say("{path} cannot be registered: {reason}. It is tried again.", reason=str(error))
 
     def _gone(self) -> None:
         if self._wanted:
@@ -280,6 +415,9 @@ class Registration:
         self.state = RegistrationState.WITHDRAWN
         self._written = False
         self._timer.stop()
+        if self._permit is not None:
+            self._permit.cancel()
+            self._permit = None
         self._mirror.get(self.path).delValueWatcher(self)
         self._mirror.delStateWatcher(self)
         self._give_up_waiting()
@@ -294,9 +432,22 @@ class Registration:
         while waiters:
             waiters.popitem()[0].callback(None)
 
+    def _fire_outcomes(self) -> None:
+        while self._outcomes:
+            self._outcomes.popitem()[0].callback(self.state)
+
+    def _fail_outcomes(self, error: ZooKeeperException) -> bool:
+        """Tell those who wait for an outcome; whether there was anybody."""
+        waiting, self._outcomes = self._outcomes, {}
+        for waiter in waiting:
+            if not waiter.called:
+                waiter.errback(error)
+        return bool(waiting)
+
     def _give_up_waiting(self) -> None:
         while self._registered:
             self._registered.popitem()[0].errback(ClosingException(path=self.path, applied=False))
+        self._fail_outcomes(ClosingException(path=self.path, applied=False))
 
     def _say(self, format: str, **fields: str) -> None:
         """Warn, once for each new reason."""

@@ -11,7 +11,7 @@ from txmirror import paths
 from txmirror.client import parse_servers
 from txmirror.embedded import EmbeddedOptions
 from txmirror.printable import on_one_line
-from txmirror.registry import encode_payload
+from txmirror.registry import NDCodec
 
 #: The exit status for a command line that will not do (``EX_USAGE`` of BSD's sysexits).
 EX_USAGE = 64
@@ -81,7 +81,7 @@ class Options(usage.Options):
         if key in self["data"]:
             raise usage.UsageError(f"--data: the key {key!r} is given twice, in {item!r}")
         try:
-            encode_payload({key: value}, pid=0, created=0.0)
+            NDCodec().encode({key: value}, pid=0, created=0.0)
         except ValueError as error:
             raise usage.UsageError(f"--data: {item!r} cannot be stored: {error}") from None
         self["data"][key] = value
@@ -120,7 +120,7 @@ class Options(usage.Options):
             parse_servers("localhost:2181" if self["servers"] is None else self["servers"])
         except ValueError as error:
             raise usage.UsageError(f"--servers: {error}") from None
-        size = len(encode_payload(self["data"], pid=0, created=0.0))
+        size = len(NDCodec().encode(self["data"], pid=0, created=0.0))
         if size > _MOST_DATA:
             raise usage.UsageError(f"--data: {size} bytes in all are more than the {_MOST_DATA} that a znode can hold")
 

@@ -19,7 +19,7 @@ from txmirror.client import ZooKeeperClient
 from txmirror.client import client as client_module
 from txmirror.errors import ClosingException, PathError
 from txmirror.mirror import Existence, Mirror, MirrorState
-from txmirror.registry import Registration, RegistrationState, decode_payload, encode_payload
+from txmirror.registry import NDCodec, Registration, RegistrationState
 from txmirror.test.embedded.peer import ServerTestCase
 from txmirror.testing import Link
 from txmirror.types import ACL, OPEN_ACL, READ_ACL, EventType, Permission, WatchedEvent, ZnodeStat
@@ -144,8 +144,8 @@ class RegistrationTestCase(ServerTestCase):
 
     def assert_in_place(self, registration: Registration) -> None:
         data, stat = self.at(registration.path)
-        facts = decode_payload(data)
-        assert facts is not None
+        facts = NDCodec().decode(data)
+        assert isinstance(facts, dict)
         self.assertEqual((facts["foo"], facts["pid"]), ("bar", os.getpid()))
         self.assertEqual(stat.ephemeralOwner, self.mirror.client.session_id)
         self.assertIs(registration.state, RegistrationState.REGISTERED)
@@ -763,7 +763,7 @@ class ForeignNodeTests(RegistrationTestCase):
 
     def test_own_node_adopted(self) -> None:
         """A node of our own session with our data is adopted as it is, and withdrawn like any other."""
-        before = self.create_own(encode_payload(DATA, pid=os.getpid(), created=self.reactor.seconds()))
+        before = self.create_own(NDCodec().encode(DATA, pid=os.getpid(), created=self.reactor.seconds()))
         registration = self.start()
         self.assert_in_place(registration)
         self.assertEqual(self.stat(), before)

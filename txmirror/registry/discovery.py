@@ -1,0 +1,258 @@
+"""What is at one path of the registry: followed, remembered, and told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+
+from txmirror import paths
+from txmirror.audience import Audience
+from txmirror.interfaces import IPayloadCodec
+from txmirror.mirror import Change, ChangeKind, Mirror, Tree
+from txmirror.printable import on_one_line
+from txmirror.timers import Timer
+from txmirror.types import Answer, Payload, Undecodable, ZnodeStat
+
+#: A list has collapsed when it has fewer than this part of what it had.
+_COLLAPSED = 0.5
+
+
+class Discovery:
+    """Follows a path and its children, and tells of changes.
+
+    What was learnt stays when the mirror goes, and until another one is there.
+
+    :param path: the path.
+    :param codec: reads what stands in nodes.
+    :param hold_for: for how many seconds after a reconnection a list is not believed that has collapsed.
+    :param learnt: called with this object when the answer has changed, before anybody else.
+    :ivar answer: the answer as it was last told; None if there is none yet. Not to be changed.
+    :ivar stale: whether that may be old.
+    """
+
+    _log = Logger()
+
+    def __init__(self, path: str, codec: IPayloadCodec, hold_for: float, learnt: Callable[[Discovery], object]) -> None:
+        self.path = path
+        self.answer: Answer | None = None
+        self._codec = codec
+        self._hold_for = hold_for
+        self._learnt = learnt
+        self._tree: Tree | None = None
+        self._live = False
+        self._data: Payload = None
+        self._payloads: dict[str, Payload] = {}
+        self._publishing: Timer | None = None
+        self._doubt: Timer | None = None
+        self._believed: Answer | None = None
+        self._held = False
+        self._ready: list[Deferred[None]] = []
+        self._audience: Audience[Answer] = Audience(
+            lambda callback, _: self._log.failure(
+                "A callback for {path}, {callback}, failed.", path=path, callback=callback
+            )
+        )
+
+    # What it is asked.
+
+    @property
+    def live(self) -> bool:
+        """Whether the answer came from the servers that are followed now."""
+        return self._live
+
+    @property
+    def stale(self) -> bool:
+        """Whether the answer may be old."""
+        return not self._live or self._held or self._tree is None or self._tree.stale_since is not None
+
+    def current(self) -> Answer | None:
+        """Give a copy of what is known now; None if nothing is."""
+        if self._publishing is not None and self._publishing.running:
+            self._publish()
+        return None if self.answer is None else _copy_answer(self.answer)
+
+    def ready(self) -> Deferred[None]:
+        """Wait until there is an answer from the servers.
+
+        :returns: fails with the server's refusal if the path may not be read. Cancelling ends the wait.
+        """
+        if self._live:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred(self._ready.remove)
+        self._ready.append(waiter)
+        return waiter
+
+    def caught_up(self) -> Deferred[None]:
+        """Wait until what is known to have changed is in the answer; not without a connection. Cancelling ends the wait."""
+        return succeed(None) if self._tree is None else self._tree.caught_up()
+
+    @property
+    def used(self) -> bool:
+        """Whether somebody is told of it or waits for it, or something is known."""
+        return bool(self._audience or self._ready or self.answer is not None)
+
+    def add_callback(self, callback: Callable[[Answer], object]) -> bool:
+        """Call ``callback`` now, if there is an answer, and at each change.
+
+        :returns: whether it was not being called before.
+        """
+        answer = self.current()
+
+        def tell(answer: Answer) -> None:
+            callback(_copy_answer(answer))
+
+        if answer is not None:
+            return self._audience.add_and_tell(callback, tell, answer)
+        if callback in self._audience:
+            return False
+        self._audience.add(callback, tell)
+        return True
+
+    def remove_callback(self, callback: Callable[[Answer], object]) -> None:
+        """Call it no more; silent if it was not being called."""
+        self._audience.remove(callback)
+
+    def remember(self, answer: Answer) -> None:
+        """Take an answer of an earlier time, if there is none yet."""
+        if self.answer is None:
+            self._tell(answer)
+
+    # What it follows.
+
+    def follow(self, mirror: Mirror) -> None:
+        """Follow the path on a mirror."""
+        self._data, self._payloads = None, {}
+        self._publishing = Timer(mirror.clock, self._publish)
+        self._doubt = Timer(mirror.clock, self._publish)
+        tree = self._tree = mirror.tree(self.path, depth=1)
+        tree.watch(self._changed)
+        tree.ready().addCallbacks(lambda _: self._read(tree), lambda _: None)
+
+    def abandon(self) -> object:
+        """Follow it no more, and leave everything that was used for that as it is: it is another process's.
+
+        :returns: that.
+        """
+        inherited = (self._tree, self._publishing, self._doubt)
+        self._tree = self._publishing = self._doubt = None
+        self._live = self._held = False
+        self._ready = []
+        return inherited
+
+    def leave(self) -> None:
+        """Follow it no more. What was known stays."""
+        for timer in (self._publishing, self._doubt):
+            if timer is not None:
+                timer.stop()
+        self._live = self._held = False
+        tree, self._tree = self._tree, None
+        if tree is not None:
+            tree.unwatch(self._changed)
+            tree.close()
+
+    def _read(self, tree: Tree) -> None:
+        """Everything was read for the first time, as far as it may be."""
+        if tree is not self._tree:
+            return
+        refusal = None if self.path in tree else tree.holes.get(self.path)
+        if refusal is None:
+            self._back()
+        waiting, self._ready = self._ready, []
+        for waiter in waiting:
+            if not waiter.called:
+                if refusal is None:
+                    waiter.callback(None)
+                else:
+                    waiter.errback(refusal)
+
+    def _back(self) -> None:
+        """There is a connection (again), and everything was read."""
+        self._live = True
+        if self._hold_for and self.answer is not None and self._doubt is not None:
+            self._believed = self.answer
+            self._doubt.start(self._hold_for)
+        self._publish()
+
+    def _changed(self, change: Change) -> None:
+        if change.kind is ChangeKind.SETTLED:
+            if self._live:
+                self._back()
+        elif change.kind in (ChangeKind.ADDED, ChangeKind.CHANGED, ChangeKind.REMOVED):
+            self._learn(change)
+            if self._publishing is not None and self._live:
+                # What else has changed is told together with it.
+                self._publishing.start(0)
+            elif self._tree is not None and self._tree.settled and change.path == self.path:
+                # It may be read after all.
+                self._read(self._tree)
+
+    def _learn(self, change: Change) -> None:
+        payload: Payload | Undecodable = None
+        if change.new is not None:
+            payload = self._codec.decode(change.new[0])
+        known = change.new is not None and not isinstance(payload, Undecodable)
+        if isinstance(payload, Undecodable):
+            self._log.warn(
+                "{path} cannot be decoded, and is left out: {reason}.",
+                path=on_one_line(change.path),
+                reason=on_one_line(payload.reason),
+            )
+            payload = None
+        if change.path == self.path:
+            self._data = payload
+        elif known:
+            self._payloads[paths.name_of(change.path)] = payload
+        else:
+            self._payloads.pop(paths.name_of(change.path), None)
+
+    def _publish(self) -> None:
+        assert self._publishing is not None
+        assert self._doubt is not None
+        self._publishing.stop()
+        answer = self._look()
+        self._held = self._doubt.running and self._believed is not None and _collapsed(self._believed, answer)
+        if not self._held:
+            self._tell(answer)
+
+    def _look(self) -> Answer:
+        stat: ZnodeStat | None = None
+        if self._tree is not None and self.path in self._tree:
+            _, stat = self._tree[self.path]
+            # Nobody tells of a new number of children: it is as of when the node was read.
+            stat = stat._replace(numChildren=len(self._tree.children(self.path)))
+        children = {name: self._payloads[name] for name in sorted(self._payloads)}
+        return {"children": children, "data": self._data, "path": self.path, "stat": stat}
+
+    def _tell(self, answer: Answer) -> None:
+        if answer != self.answer:
+            self.answer = answer
+            self._learnt(self)
+            self._audience.tell(answer)
+
+
+def _collapsed(before: Answer, now: Answer) -> bool:
+    return len(now["children"]) < _COLLAPSED * len(before["children"])
+
+
+def _copy_answer(answer: Answer) -> Answer:
+    return {
+        "children": {name: _copy(payload) for name, payload in answer["children"].items()},
+        "data": _copy(answer["data"]),
+        "path": answer["path"],
+        "stat": answer["stat"],
+    }
+
+
+def _copy(payload: Payload) -> Payload:
+    return {key: _copy_value(value) for key, value in payload.items()} if isinstance(payload, dict) else payload
+
+
+def _copy_value(value: object) -> object:
+    # What JSON gives.
+    if isinstance(value, dict):
+        return {key: _copy_value(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_copy_value(each) for each in value]
+    return value

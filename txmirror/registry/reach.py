@@ -1,0 +1,106 @@
+"""Whether ZooKeeper can be reached: it is given up on when no session was had for some time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+
+from txmirror.errors import ClosingException, NoConnection
+from txmirror.mirror import Mirror, MirrorState
+from txmirror.timers import Timer
+
+_T = TypeVar("_T")
+
+
+class Reach:
+    """Ends waits when ZooKeeper is out of reach.
+
+    :param mirror: whose connection it is. What was before now does not count.
+    :param timeout: after how many seconds without a session ZooKeeper is out of reach.
+    """
+
+    def __init__(self, mirror: Mirror, timeout: float) -> None:
+        self._mirror = mirror
+        self._timeout = timeout
+        self._timer = Timer(mirror.clock, self._give_up)
+        self._waiting: dict[Callable[[], None], None] = {}
+        self._stopped = False
+        mirror.addStateWatcher(self, self._mirror_changed)
+        self._mirror_changed(mirror.state)
+
+    @property
+    def lost(self) -> bool:
+        """Whether ZooKeeper is out of reach."""
+        return self._stopped or not (self._mirror.is_connected() or self._timer.running)
+
+    def within(self, awaited: Deferred[_T]) -> Deferred[_T]:
+        """Wait for something, but no longer than ZooKeeper can be reached.
+
+        :returns: ``awaited`` itself, which is cancelled when ZooKeeper is out of reach, and then fails with
+            :exc:`~txmirror.errors.NoConnection`.
+        """
+        gave_up = False
+
+        def give_up() -> None:
+            nonlocal gave_up
+            gave_up = True
+            awaited.cancel()
+
+        def done(result: _T | Failure) -> _T | Failure:
+            self._waiting.pop(give_up, None)
+            if gave_up and isinstance(result, Failure) and isinstance(result.value, CancelledError):
+                raise NoConnection(f"ZooKeeper at {self._mirror.connstr()} is out of reach")
+            return result
+
+        self._waiting[give_up] = None
+        awaited.addBoth(done)
+        if self.lost:
+            give_up()
+        return awaited
+
+    def stop(self) -> None:
+        """Let go of the mirror, and end all waits."""
+        self._stopped = True
+        self._timer.stop()
+        self._mirror.delStateWatcher(self)
+        self._give_up()
+
+    def _mirror_changed(self, state: MirrorState) -> None:
+        if self._mirror.is_connected():
+            self._timer.stop()
+        elif state is MirrorState.CLOSED:
+            self._timer.stop()
+            self._give_up()
+        elif not self._timer.running:
+            self._timer.start(self._timeout)
+
+    def _give_up(self) -> None:
+        for give_up in list(self._waiting):
+            # An earlier one may have ended it.
+            if give_up in self._waiting:
+                give_up()
+
+
+def when_connected(mirror: Mirror) -> Deferred[None]:
+    """Wait for a session with a server; at once if there is one.
+
+    :returns: fails with :exc:`~txmirror.errors.ClosingException` when the mirror is closed. Cancelling ends the wait.
+    """
+
+    def changed(state: MirrorState) -> None:
+        if waiter.called:
+            return
+        if mirror.is_connected():
+            mirror.delStateWatcher(waiter)
+            waiter.callback(None)
+        elif state is MirrorState.CLOSED:
+            mirror.delStateWatcher(waiter)
+            waiter.errback(ClosingException(applied=False))
+
+    waiter: Deferred[None] = Deferred(mirror.delStateWatcher)
+    mirror.addStateWatcher(waiter, changed)
+    changed(mirror.state)
+    return waiter

@@ -1,0 +1,615 @@
+"""The service registry that programs use: what is wanted of it, over one connection after another."""
+
+from __future__ import annotations
+
+import copy
+import os
+import platform
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Literal, TypeVar
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock, fail, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from txmirror import paths
+from txmirror.audience import Audience
+from txmirror.client import parse_servers
+from txmirror.errors import (
+    AuthFailedException,
+    ClosingException,
+    InvalidStateException,
+    NoConnection,
+    PathError,
+    ReadOnly,
+    ZooKeeperException,
+)
+from txmirror.interfaces import IPayloadCodec, IRegistryLock, IServiceRegistry
+from txmirror.mirror import Mirror
+from txmirror.registry.cache_file import CacheFile
+from txmirror.registry.codecs import NDCodec
+from txmirror.registry.discovery import Discovery
+from txmirror.registry.link import Link
+from txmirror.registry.rates import TokenBucket
+from txmirror.registry.reach import when_connected
+from txmirror.registry.registration import RegistrationState
+from txmirror.types import ACL, READ_ACL, Answer, NodeType, SessionTicket, digest_acl
+
+_T = TypeVar("_T")
+_Data = Mapping[str, object] | str | None
+
+
+@implementer(IServiceRegistry)
+class ServiceRegistry(Service):
+    """Services that are registered and found in ZooKeeper, and answers for as long as that is away.
+
+    It provides :class:`~txmirror.interfaces.IServiceRegistry`, which says what its methods do, and is a Twisted service.
+
+    :param server: as for :class:`txmirror.client.ZooKeeperClient`.
+    :param timeout: the session timeout that is asked for, and how long it takes until ZooKeeper counts as out of reach, in
+        seconds.
+    :param readonly: whether to refuse all that would write.
+    :param lazy: whether calls go on without ZooKeeper.
+    :param cachefile: where answers are kept for a start without ZooKeeper, for lazy registries; None keeps none.
+    :param username: who this is, for the scheme ``digest``; together with ``password``.
+    :param acl: the access control list of nodes that are made, and of their parents. None: with a ``username``, all for
+        that one and reading for everybody; without, all for everybody.
+    :param rate_limit_calls: how many writes there may be in ``rate_limit_time`` seconds; more wait. None sets no limit.
+    :param mirror: a mirror to use, in place of one of its own at ``server``; its session timeout counts then, and it is not closed.
+    :param hold_for: for how many seconds after a reconnection a list of children is not believed that has shrunk to less than
+        half: others may not have registered again yet.
+    :param codec: how data stands in nodes; :class:`NDCodec` if None.
+    :param adopt_persistent: whether :meth:`set_node` uses a persistent node that is there already.
+    :param reactor: the reactor; the mirror's, or the global one, if None.
+    :ivar reactor: what it runs on.
+    :raises ValueError: an argument will not do; the message quotes it.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        server: str | Sequence[str | tuple[str, int]] = "localhost:2181",
+        *,
+        timeout: float = 5.0,
+        readonly: bool = False,
+        lazy: bool = False,
+        cachefile: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        acl: Sequence[ACL] | None = None,
+        rate_limit_calls: int | None = None,
+        rate_limit_time: float | None = None,
+        mirror: Mirror | None = None,
+        hold_for: float = 0.0,
+        codec: IPayloadCodec | None = None,
+        adopt_persistent: bool = False,
+        reactor: IReactorTime | None = None,
+    ) -> None:
+        if isinstance(timeout, bool) or not 0 < timeout < float("inf"):
+            raise ValueError(f"timeout is {timeout!r}: not a number of seconds above 0")
+        if not 0 <= hold_for < float("inf"):
+            raise ValueError(f"hold_for is {hold_for!r}: not a number of seconds from 0")
+        if (rate_limit_calls is None) != (rate_limit_time is None):
+            raise ValueError(
+                f"rate_limit_calls={rate_limit_calls!r} and rate_limit_time={rate_limit_time!r} go together"
+            )
+        parse_servers(server)
+        _check_user(username)
+        if reactor is None:
+            reactor = mirror.clock if mirror is not None else _global_reactor()
+        self.reactor = reactor
+        self.timeout = timeout
+        self.readonly = readonly
+        self.lazy = lazy
+        self._server = server
+        self._given = mirror
+        self._cachefile = cachefile
+        self._username = username
+        self._password = password
+        self._given_acl = None if acl is None else tuple(acl)
+        self._rate = (
+            None if rate_limit_calls is None or rate_limit_time is None else (rate_limit_calls, rate_limit_time)
+        )
+        self._hold_for = hold_for
+        self._codec: IPayloadCodec = NDCodec() if codec is None else codec
+        self._adopt_persistent = adopt_persistent
+        self._pid = os.getpid()
+        self._wanted: dict[str, _Data] = {}
+        self._discoveries: dict[str, Discovery] = {}
+        self._link: Link | None = None
+        self._stopped = False
+        self._life = DeferredLock()
+        self._former: SessionTicket | None = None
+        self._inherited: list[object] = []
+        self._connected = False
+        self._state_callbacks: Audience[bool] = Audience(
+            lambda callback, _: self._log.failure("The state callback {callback} failed.", callback=callback)
+        )
+        self._make_helpers()
+
+    def _make_helpers(self) -> None:
+        """Make what runs on the reactor."""
+        self._writes = None if self._rate is None else TokenBucket(self.reactor, *self._rate)
+        self._cache = None if self._cachefile is None else CacheFile(self._cachefile, self.reactor)
+        if self._cache is not None:
+            self._cache.load()
+
+    # Life.
+
+    def start(self) -> Deferred[bool]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.start`."""
+        self._check_process()
+        self._stopped = False
+        return self._do(self._start())
+
+    def stop(self) -> Deferred[None]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.stop`."""
+        self._check_process()
+        self._stopped = True
+        return Deferred.fromCoroutine(self._shut(self._detach()))
+
+    def rebuild(self, reactor: IReactorTime | None = None) -> Deferred[bool]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.rebuild`.
+
+        :raises ValueError: another reactor is named, and the mirror was given.
+        """
+        self._stopped = False
+        if self._forked:
+            self._leave_to_parent()
+            self._change_reactor(_another_like(self.reactor) if reactor is None else reactor)
+            return self._do(self._start())
+        if self._given is not None and reactor not in (None, self.reactor):
+            raise ValueError(f"the registry's mirror was given, and does not run on {reactor!r}")
+        return self._do(self._rebuild(reactor))
+
+    def startService(self) -> None:
+        """Start. If ZooKeeper is out of reach, that is only logged."""
+        super().startService()
+        self.start().addErrback(lambda failure: self._log.warn("{reason}.", reason=failure.getErrorMessage()))
+
+    def stopService(self) -> Deferred[None]:
+        """Stop."""
+        super().stopService()
+        return self.stop()
+
+    async def _start(self) -> bool:
+        link = await self._standing()
+        return await self._reached(link, when_connected(link.mirror), "what is asked of it") is not False
+
+    async def _rebuild(self, reactor: IReactorTime | None) -> bool:
+        await self._shut(self._detach())
+        if reactor is not None:
+            self._change_reactor(reactor)
+        return await self._start()
+
+    async def _standing(self) -> Link:
+        """Give the connection; make it, if there is none.
+
+        :raises NoConnection: the registry was stopped.
+        """
+        if self._link is None:
+            # The last one may still be closing.
+            async with self._life:
+                if self._stopped:
+                    raise NoConnection("the registry was stopped: it is not connected to ZooKeeper")
+                if self._link is None:
+                    self._open()
+        assert self._link is not None
+        return self._link
+
+    def _open(self) -> None:
+        mirror = self._given or Mirror(self._server, session_timeout=self.timeout, reactor=self.reactor)
+        link = self._link = Link(
+            mirror,
+            owned=self._given is None,
+            timeout=self.timeout,
+            codec=self._codec,
+            acl=self._acl,
+            adopt_persistent=self._adopt_persistent,
+            writes=self._writes,
+        )
+        mirror.addStateWatcher(self, lambda _: self._state_changed(mirror.is_connected()))
+        self._state_changed(mirror.is_connected())
+        if self._has_credentials:
+            self._authenticate(mirror).addErrback(lambda _: None)
+        for discovery in self._discoveries.values():
+            discovery.follow(mirror)
+        for path, data in self._wanted.items():
+            link.register(path, data)
+        if self._former is not None:
+            ticket, self._former = self._former, None
+            link.end_session(Mirror(self._server, session=ticket, reactor=self.reactor))
+        # It fails when a name cannot be resolved; attempts go on, and the log has it.
+        mirror.connect().addErrback(lambda _: None)
+
+    def _detach(self) -> Link | None:
+        """Use the connection no more, and give it, to be closed."""
+        link, self._link = self._link, None
+        if link is not None:
+            link.mirror.delStateWatcher(self)
+            for discovery in self._discoveries.values():
+                discovery.leave()
+            self._state_changed(connected=False)
+        return link
+
+    async def _shut(self, link: Link | None) -> None:
+        async with self._life:
+            if link is not None:
+                self._former = await link.close()
+                if self._cache is not None:
+                    await self._cache.stop()
+
+    def _do(self, work: Coroutine[Deferred[Any], Any, _T]) -> Deferred[_T]:
+        """Do something; where ZooKeeper is out of reach, and nothing was kept that needs it, try no more."""
+
+        def failed(failure: Failure) -> Failure:
+            if isinstance(failure.value, NoConnection) and not (self._wanted or self._discoveries):
+                link = self._detach()
+                if link is not None:
+                    Deferred.fromCoroutine(self._shut(link)).addErrback(self._not_shut)
+            return failure
+
+        return Deferred.fromCoroutine(work).addErrback(failed)
+
+    def _not_shut(self, failure: Failure) -> None:
+        self._log.failure("The connection could not be closed.", failure=failure)
+
+    async def _reached(self, link: Link, awaited: Deferred[_T], what: str) -> _T | Literal[False]:
+        """Wait for something as long as ZooKeeper can be reached.
+
+        :param what: what is done later, then; for the log.
+        :returns: what it fires with; False if ZooKeeper is out of reach and that may be.
+        :raises NoConnection: it is, and may not be.
+        """
+        try:
+            return await link.reach.within(awaited)
+        except NoConnection as error:
+            if not self.lazy or self._stopped:
+                raise
+            self._log.warn("{reason}: {what} is done when it is back.", reason=str(error), what=what)
+            return False
+
+    # Forks.
+
+    @property
+    def _forked(self) -> bool:
+        return os.getpid() != self._pid
+
+    def _check_process(self) -> None:
+        if self._forked:
+            raise InvalidStateException(
+                f"this registry belongs to process {self._pid}, which forked this one: call rebuild() first",
+                applied=False,
+            )
+
+    def _leave_to_parent(self) -> None:
+        """Forget what the parent has, without touching it: its socket, and what its reactor waits with, are shared."""
+        self._inherited.append(self._link)
+        for discovery in self._discoveries.values():
+            self._inherited.append(discovery.abandon())
+        if self._given is not None:
+            self._server, self._given = self._given.connstr(), None
+        self._link = None
+        self._former = None
+        self._wanted = {}
+        self._life = DeferredLock()
+        self._pid = os.getpid()
+        self._state_changed(connected=False)
+
+    def _change_reactor(self, reactor: IReactorTime) -> None:
+        self.reactor = reactor
+        self._make_helpers()
+
+    # Registering.
+
+    def set_node(self, node: str, data: _Data = None, state: bool = True) -> Deferred[bool]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.set_node`."""
+        path = self._to_write(node, data if state else None)
+        if self.readonly:
+            return fail(ReadOnly(path=path))
+        return self._do(self._register(path, copy.deepcopy(data)) if state else self._withdraw(path))
+
+    def set_data(self, node: str, data: _Data = None, state: bool = True) -> Deferred[bool]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.set_data`."""
+        path = self._to_write(node, data if state else None)
+        if self.readonly:
+            return fail(ReadOnly(path=path))
+        if not state:
+            return self._do(self._write(path, lambda link: link.remove(path)))
+        payload = self._codec.encode(data, pid=os.getpid(), created=self.reactor.seconds())
+        data = copy.deepcopy(data)
+        return self._do(self._write(path, lambda link: link.put(path, data, payload)))
+
+    def set(self, node: str, data: _Data, state: bool, type: NodeType) -> Deferred[bool]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.set`.
+
+        :raises ValueError: ``type`` is no :class:`~txmirror.types.NodeType`.
+        """
+        return (
+            self.set_node(node, data, state)
+            if NodeType(type) is NodeType.EPHEMERAL
+            else self.set_data(node, data, state)
+        )
+
+    def unset(self, node: str) -> Deferred[bool]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.unset`."""
+        path = self._to_write(node, None)
+        if self.readonly:
+            return fail(ReadOnly(path=path))
+        ours = path in self._wanted or (self._link is not None and self._link.registration(path) is not None)
+        return self._do(self._withdraw(path) if ours else self._write(path, lambda link: link.remove(path)))
+
+    def _to_write(self, node: str, data: _Data) -> str:
+        """Give the path of a node that is to be written, and see that data can be stored."""
+        self._check_process()
+        path = paths.normalise(node)
+        if path == "/":
+            raise PathError(f"{node!r} is the root, which always exists, and is nobody's to write")
+        self._codec.encode(data, pid=0, created=0.0)
+        return path
+
+    async def _register(self, path: str, data: _Data) -> bool:
+        before = self._wanted.get(path, _NOTHING)
+        self._wanted[path] = data
+        if self._link is not None:
+            self._link.register(path, data)
+        try:
+            link = await self._standing()
+            registration = link.registration(path)
+            if registration is None or not registration.wanted:
+                return False
+            outcome = await self._reached(link, registration.outcome(), f"the registration of {path!r}")
+        except ClosingException as error:
+            if path not in self._wanted:
+                # It was taken back meanwhile.
+                return False
+            self._take_back(path, data, before)
+            raise NoConnection(f"the mirror was closed before {path!r} was registered", path=path) from error
+        except ZooKeeperException:
+            self._take_back(path, data, before)
+            raise
+        if outcome is not RegistrationState.REGISTERED:
+            return False
+        await self._shown(path)
+        return True
+
+    def _take_back(self, path: str, data: _Data, before: _Data | _Nothing) -> None:
+        """Want what was wanted before, unless something else is wanted by now."""
+        if self._wanted.get(path, _NOTHING) is not data:
+            return
+        if isinstance(before, _Nothing):
+            del self._wanted[path]
+            if self._link is not None:
+                self._link.withdraw(path)
+        else:
+            self._wanted[path] = before
+            if self._link is not None:
+                self._link.register(path, before)
+
+    async def _withdraw(self, path: str) -> bool:
+        self._wanted.pop(path, None)
+        if self._link is not None:
+            gone = await self._reached(self._link, self._link.withdraw(path), f"the withdrawal of {path!r}")
+            if gone is False:
+                return False
+            await self._shown(path)
+        return True
+
+    async def _write(self, path: str, begin: Callable[[Link], Deferred[None]]) -> bool:
+        link = await self._standing()
+        writing = begin(link)
+        try:
+            if await self._reached(link, self._apart(path, writing), f"the writing of {path!r}") is False:
+                return False
+        except NoConnection:
+            writing.cancel()
+            raise
+        await self._shown(path)
+        return True
+
+    def _apart(self, path: str, awaited: Deferred[None]) -> Deferred[None]:
+        """Wait for something that goes on when the wait ends."""
+
+        def done(result: Failure | None) -> None:
+            if not waiter.called:
+                waiter.callback(result)
+            elif isinstance(result, Failure) and not isinstance(result.value, CancelledError):
+                self._log.warn("{path} could not be written: {reason}.", path=path, reason=result.getErrorMessage())
+
+        waiter: Deferred[None] = Deferred()
+        awaited.addBoth(done)
+        return waiter
+
+    async def _shown(self, path: str) -> None:
+        """Wait until what is followed shows what was written. For long it may lag only behind many who write."""
+        for each in (path, paths.parent_of(path)):
+            discovery = self._discoveries.get(each or "")
+            if discovery is not None:
+                await discovery.caught_up().addTimeout(self.timeout, self.reactor, lambda _result, _timeout: None)
+
+    # Finding.
+
+    def get(self, path: str, callback: Callable[[Answer], object] | None = None) -> Deferred[Answer | Literal[False]]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.get`."""
+        self._check_process()
+        discovery = self._discover(paths.normalise(path))
+        added = callback is not None and discovery.add_callback(callback)
+        answer = discovery.current()
+        if answer is not None:
+            return succeed(answer)
+        return self._do(self._find(discovery, callback if added else None))
+
+    def add_callback(self, path: str, callback: Callable[[Answer], object]) -> Deferred[bool]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.add_callback`."""
+        return self.get(path, callback).addCallback(lambda answer: answer is not False)
+
+    def remove_callback(self, path: str, callback: Callable[[Answer], object]) -> None:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.remove_callback`."""
+        discovery = self._discoveries.get(paths.normalise(path))
+        if discovery is not None:
+            discovery.remove_callback(callback)
+
+    def stale(self, path: str) -> bool:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.stale`."""
+        discovery = self._discoveries.get(paths.normalise(path))
+        return discovery is None or discovery.stale
+
+    def _discover(self, path: str) -> Discovery:
+        discovery = self._discoveries.get(path)
+        if discovery is None:
+            discovery = self._discoveries[path] = Discovery(path, self._codec, self._hold_for, self._learnt)
+            if self._link is not None:
+                discovery.follow(self._link.mirror)
+        return discovery
+
+    async def _find(self, discovery: Discovery, added: Callable[[Answer], object] | None) -> Answer | Literal[False]:
+        try:
+            link = await self._standing()
+            if await self._reached(link, discovery.ready(), f"the reading of {discovery.path!r}") is False:
+                cached = None if self._cache is None else self._cache.get(discovery.path)
+                if cached is not None:
+                    discovery.remember(cached)
+        except ZooKeeperException:
+            if added is not None:
+                discovery.remove_callback(added)
+            if not discovery.used:
+                discovery.leave()
+                self._discoveries.pop(discovery.path, None)
+            raise
+        answer = discovery.current()
+        return False if answer is None else answer
+
+    def _learnt(self, discovery: Discovery) -> None:
+        if self._cache is not None and discovery.live and discovery.answer is not None:
+            self._cache.put(discovery.answer)
+
+    def get_state(self, callback: Callable[[bool], object] | None = None) -> Deferred[bool]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.get_state`."""
+        self._check_process()
+        if callback is not None:
+            self._state_callbacks.add_and_tell(callback, callback, self._connected)
+        return succeed(self._connected)
+
+    def _state_changed(self, connected: bool) -> None:
+        if connected != self._connected:
+            self._connected = connected
+            if connected and self._cache is not None:
+                self._cache.connected()
+            self._state_callbacks.tell(connected)
+
+    # Locking.
+
+    def get_lock(
+        self, path: str, name: str | None = None, simultaneous: int = 1, wait: float = 300
+    ) -> Deferred[IRegistryLock]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.get_lock`."""
+        path = self._to_lock(path, simultaneous, wait)
+        if self.readonly:
+            return fail(ReadOnly(path=path))
+        return self._do(self._lock(path, name, simultaneous, wait))
+
+    def acquire_lock(
+        self, path: str, name: str | None = None, simultaneous: int = 1, wait: float = 300
+    ) -> Deferred[bool]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.acquire_lock`."""
+        return self.get_lock(path, name, simultaneous, wait).addCallback(lambda lock: lock.acquire())
+
+    def release_lock(self, path: str) -> Deferred[bool]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.release_lock`."""
+        path = self._to_write(path, None)
+        return succeed(True) if self._link is None else self._link.release(path)
+
+    def _to_lock(self, path: str, simultaneous: int, wait: float) -> str:
+        if type(simultaneous) is not int or simultaneous < 1:
+            raise ValueError(f"simultaneous is {simultaneous!r}: not a whole number above 0")
+        if isinstance(wait, bool) or not wait >= 0:
+            raise ValueError(f"wait is {wait!r}: not a number of seconds from 0")
+        return self._to_write(path, None)
+
+    async def _lock(self, path: str, name: str | None, simultaneous: int, wait: float) -> IRegistryLock:
+        link = await self._standing()
+        lock: IRegistryLock = link.lock(path, _own_name() if name is None else name, simultaneous, wait)
+        return lock
+
+    # Who this is.
+
+    def username(self) -> Deferred[str | None]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.username`."""
+        return succeed(self._username)
+
+    def set_username(self, username: str | None) -> Deferred[bool]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.set_username`."""
+        self._check_process()
+        _check_user(username)
+        changed, self._username = username != self._username, username
+        return self._do(self._prove()) if changed else succeed(True)
+
+    def password(self) -> Deferred[str | None]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.password`."""
+        return succeed(self._password)
+
+    def set_password(self, password: str | None) -> Deferred[bool]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.set_password`."""
+        self._check_process()
+        changed, self._password = password != self._password, password
+        return self._do(self._prove()) if changed else succeed(True)
+
+    @property
+    def _has_credentials(self) -> bool:
+        return self._username is not None and self._password is not None
+
+    async def _prove(self) -> bool:
+        if self._link is None or not self._has_credentials:
+            # It is used when that changes.
+            return True
+        taken = self._apart("the credentials", self._authenticate(self._link.mirror))
+        return await self._reached(self._link, taken, "the authentication") is not False
+
+    def _authenticate(self, mirror: Mirror) -> Deferred[None]:
+        def refused(failure: Failure) -> Failure:
+            if isinstance(failure.value, AuthFailedException):
+                self._log.error(
+                    "ZooKeeper refuses the credentials of {username!r}: only what is open to everybody can be read.",
+                    username=self._username,
+                )
+            return failure
+
+        return mirror.add_auth("digest", f"{self._username}:{self._password}".encode()).addErrback(refused)
+
+    def _acl(self) -> Sequence[ACL] | None:
+        if self._given_acl is not None:
+            return self._given_acl
+        if self._username is None or self._password is None:
+            return None
+        return (digest_acl(self._username, self._password), *READ_ACL)
+
+
+class _Nothing:
+    """Stands for what is not wanted."""
+
+
+_NOTHING = _Nothing()
+
+
+def _check_user(username: str | None) -> None:
+    if username is not None and (not username or ":" in username):
+        raise ValueError(f"a user's name has letters and no colon: {username!r}")
+
+
+def _own_name() -> str:
+    return f"{platform.node()}:{os.getpid()}"
+
+
+def _another_like(reactor: IReactorTime) -> IReactorTime:
+    kind: Any = type(reactor)
+    return IReactorTime(kind())
+
+
+def _global_reactor() -> IReactorTime:
+    from twisted.internet import reactor
+
+    return IReactorTime(reactor)
