@@ -39,6 +39,7 @@ class Removals:
         self._waiting: OrderedDict[str, None] = OrderedDict()
         self._in_flight = 0
         self._running = False
+        self._pumping = False
 
     def add(self, path: str) -> None:
         """Take away the watches on a path, unless somebody needs them when its turn comes."""
@@ -62,10 +63,14 @@ class Removals:
         possible = self._possible()
         if possible is False:
             self._waiting.clear()
-        while self._running and self._waiting and self._in_flight < (_IN_FLIGHT if possible else 1):
-            path, _ = self._waiting.popitem(last=False)
-            self._in_flight += 1
-            self._remove(path).addErrback(self._failed, path).addBoth(self._removed)
+        # What fails at once comes back to here from within.
+        if not self._pumping:
+            self._pumping = True
+            while self._running and self._waiting and self._in_flight < (_IN_FLIGHT if possible else 1):
+                path, _ = self._waiting.popitem(last=False)
+                self._in_flight += 1
+                self._remove(path).addErrback(self._failed, path).addBoth(self._removed)
+            self._pumping = False
 
     def _removed(self, _: object) -> None:
         self._in_flight -= 1
