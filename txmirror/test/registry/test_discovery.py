@@ -1,0 +1,304 @@
+"""What is found: read once, kept true by reading what has changed, believed with care, and remembered."""
+
+from __future__ import annotations
+
+import os
+
+from txmirror.embedded.reads import Reads
+from txmirror.embedded.requests import Caller
+from txmirror.embedded.tree import Node as ServersNode
+from txmirror.errors import NoAuthException
+from txmirror.registry import PlainCodec, ServiceRegistry
+from txmirror.test.registry.case import NODE, PATH, RegistryTestCase
+from txmirror.types import ACL, READ_ACL, Answer, Permission, digest_acl
+
+#: How many services of how many nodes there are where reads are counted; the soak environment has more.
+_SERVICES = int(os.environ.get("TXMIRROR_SERVICES", "40"))
+_NODES = int(os.environ.get("TXMIRROR_SERVICE_NODES", "10"))
+
+
+class CountingTests(RegistryTestCase):
+    """Reads are counted at the server, also where many come in one request."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.reads = 0
+        readable = Reads._readable
+
+        def counting(reads: Reads, path: str, caller: Caller) -> ServersNode:
+            self.reads += caller.session_id != self.other.session_id
+            return readable(reads, path, caller)
+
+        self.patch(Reads, "_readable", counting)
+        tree = self.world.server._holdings.database.tree
+        acl = tree.nodes["/"].acl
+        tree.begin()
+        tree.create("/services", b"", acl, 0, 0)
+        for service in range(_SERVICES):
+            tree.create(f"/services/s{service}", b"", acl, 0, 0)
+            for number in range(_NODES):
+                tree.create(f"/services/s{service}/host{number}:80", b'{"a":1}', acl, 0, 0)
+        self.subject = self.started()
+        for service in range(_SERVICES):
+            self.assertEqual(len(self.names(self.subject, f"/services/s{service}")), _NODES)
+        self.warm, self.reads = self.reads, 0
+
+    def test_warm_up(self) -> None:
+        """At first each node is read once, and each list."""
+        self.assertLessEqual(self.warm, _SERVICES * (_NODES + 2))
+
+    def test_change(self) -> None:
+        """A node that has changed is read, and no other."""
+        self.world.result(self.other.set("/services/s7/host3:80", b'{"a":2}'))
+        self.assertEqual(self.answer(self.subject, "/services/s7")["children"]["host3:80"], {"a": 2})
+        self.assertEqual(self.reads, 1)
+
+    def test_new(self) -> None:
+        """A node that is new is read, and no other."""
+        self.make("/services/s8/new:80", b'{"a":3}')
+        self.assertEqual(self.answer(self.subject, "/services/s8")["children"]["new:80"], {"a": 3})
+        self.assertLessEqual(self.reads, 2)
+
+    def test_gone(self) -> None:
+        """For a node that has gone no other is read."""
+        self.world.result(self.other.delete("/services/s9/host1:80"))
+        self.assertNotIn("host1:80", self.names(self.subject, "/services/s9"))
+        self.assertLessEqual(self.reads, 1)
+
+    def test_reconnection(self) -> None:
+        """After a reconnection, and in a new session, what has changed meanwhile is read."""
+        for ends in (False, True):
+            self.reads = 0
+            session = self.session_of(self.subject)
+            self.go_away()
+            if ends:
+                self.world.server.expire_session(session)
+            self.world.result(self.other.set("/services/s3/host1:80", b'{"a":%d}' % (5 + ends)))
+            self.come_back()
+            self.world.pass_time(2)
+            self.assertEqual(self.session_of(self.subject) != session, ends)
+            self.assertEqual(self.answer(self.subject, "/services/s3")["children"]["host1:80"], {"a": 5 + ends})
+            self.assertLessEqual(self.reads, 4)
+
+    def test_idle(self) -> None:
+        """In an idle minute nothing is read, and nothing is written."""
+        before = self.world.server._holdings.database.tree.zxid
+        self.world.pass_time(60)
+        self.assertEqual(self.reads, 0)
+        self.assertEqual(self.world.server._holdings.database.tree.zxid, before)
+
+
+class AnswerTests(RegistryTestCase):
+    def test_own_copy(self) -> None:
+        """What a caller or a callback does to an answer is nobody else's concern."""
+        self.make(NODE, b'{"deep":{"list":[1,{"a":1}]}}')
+        registry = self.started()
+        told: list[Answer] = []
+
+        def spoil(answer: Answer) -> None:
+            facts = answer["children"]["server1:22"]
+            assert isinstance(facts, dict)
+            facts["deep"]["list"][1]["a"] = 99  # type: ignore[index]  # JSON's
+            answer["children"].clear()
+
+        self.world.result(registry.get(PATH, callback=spoil))
+        self.world.result(registry.get(PATH, callback=told.append))
+        spoil(self.answer(registry))
+        expected = {"server1:22": {"deep": {"list": [1, {"a": 1}]}}}
+        self.assertEqual(self.answer(registry)["children"], expected)
+        self.assertEqual(told[0]["children"], expected)
+
+    def test_told_together(self) -> None:
+        """Many changes that come together are told at once."""
+        self.make(NODE, b"{}")
+        registry = self.started()
+        told: list[Answer] = []
+        self.world.result(registry.get(PATH, callback=told.append))
+        transaction = self.other.transaction()
+        for number in range(50):
+            transaction.create(f"{PATH}/host{number}:22", b"{}")
+        self.world.result(transaction.commit())
+        self.assertLessEqual(len(told), 3)
+        self.assertEqual(len(told[-1]["children"]), 51)
+
+    def test_number_of_children(self) -> None:
+        """The stat has the number of children that there are."""
+        self.make(NODE, b"{}")
+        registry = self.started()
+        self.answer(registry)
+        for number in range(3):
+            self.make(f"{PATH}/host{number}:22")
+            stat = self.answer(registry)["stat"]
+            assert stat is not None
+            self.assertEqual(stat.numChildren, number + 2)
+
+    def test_codec(self) -> None:
+        """Another codec reads and writes what stands in nodes."""
+        registry = self.started(codec=PlainCodec())
+        self.world.result(registry.set_node(NODE, "10.0.0.1:22"))
+        data, _ = self.world.result(self.other.get(NODE))
+        self.assertEqual(data, b"10.0.0.1:22")
+        self.assertEqual(self.answer(registry)["children"], {"server1:22": "10.0.0.1:22"})
+
+    def test_decodable_again(self) -> None:
+        """A node that could not be decoded is left out until it can be, and that is said once."""
+        self.make(NODE, b"\xff\xfe")
+        registry = self.started()
+        self.assertEqual(self.names(registry), [])
+        self.assertEqual(len(self.warnings.texts), 1)
+        self.assertIn(repr(NODE)[1:-1], self.warnings.texts[0])
+        self.world.result(self.other.set(NODE, b'{"a":1}'))
+        self.assertEqual(self.answer(registry)["children"], {"server1:22": {"a": 1}})
+        self.world.result(self.other.set(NODE, b"\xff"))
+        self.assertEqual(self.names(registry), [])
+        self.assertEqual(len(self.warnings.texts), 2)
+
+    def test_unreadable_child(self) -> None:
+        """A child that may not be read is left out, and the others are there."""
+        self.make(NODE, b'{"a":1}')
+        self.world.result(self.other.create(PATH + "/secret", b"{}", (digest_acl("a", "b"),)))
+        registry = self.started()
+        self.assertEqual(self.names(registry), ["server1:22"])
+
+    def test_unreadable_until(self) -> None:
+        """A path that may not be read is an error, and read after all once that is allowed."""
+        self.world.result(self.other.create("/secret", b"{}", (digest_acl("amy", "pw"),)))
+        registry = self.started()
+        for _ in range(2):
+            text = self.failure(registry.get("/secret"), NoAuthException)
+            self.assertIn("'/secret'", text)
+        self.world.result(registry.set_username("amy"))
+        self.world.result(registry.set_password("pw"))
+        self.assertEqual(self.answer(registry, "/secret")["data"], {})
+
+    def test_read_no_longer(self) -> None:
+        """Whose right to read is taken away keeps what was known."""
+        self.make(NODE, b'{"a":1}')
+        registry = self.started()
+        self.answer(registry)
+        self.world.result(self.other.set_acl(NODE, (ACL(Permission.ALL, "ip", "10.0.0.1"),)))
+        self.go_away()
+        self.come_back()
+        self.world.pass_time(3)
+        self.assertEqual(self.names(registry), ["server1:22"])
+
+
+class HoldTests(RegistryTestCase):
+    """A list that has collapsed is not believed right after a reconnection, for so long."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        # Those who register do it in a session that the others' absence does not touch.
+        for number in range(4):
+            self.make(f"{PATH}/host{number}:22", b"{}")
+
+    def subject(self, hold_for: float = 10.0) -> tuple[ServiceRegistry, list[int]]:
+        """Give a registry that has the list, and what it will tell of that: how many there are."""
+        registry = self.started(hold_for=hold_for)
+        told: list[int] = []
+        self.world.result(registry.get(PATH, callback=lambda answer: told.append(len(answer["children"]))))
+        self.assertEqual(told, [4])
+        return registry, told
+
+    def lose(self, count: int) -> None:
+        """Let so many go while the registry is away, and let that come back."""
+        self.go_away()
+        for number in range(count):
+            self.world.result(self.other.delete(f"{PATH}/host{number}:22"))
+        self.come_back()
+        self.world.pass_time(3)
+
+    def test_off(self) -> None:
+        """Nothing is held where nothing was said of it."""
+        registry, told = self.subject(hold_for=0.0)
+        self.lose(4)
+        self.assertEqual(told, [4, 0])
+        self.assertFalse(registry.stale(PATH))
+
+    def test_held(self) -> None:
+        """The last list is kept, and called stale, until the time is over; then the new one is told."""
+        registry, told = self.subject()
+        self.lose(3)
+        self.assertEqual((told, len(self.names(registry)), registry.stale(PATH)), ([4], 4, True))
+        self.world.pass_time(7.5)
+        self.assertEqual((told, len(self.names(registry)), registry.stale(PATH)), ([4, 1], 1, False))
+
+    def test_plausible(self) -> None:
+        """A list that has lost no more than half is believed."""
+        registry, told = self.subject()
+        self.lose(2)
+        self.assertEqual((told, registry.stale(PATH)), ([4, 2], False))
+
+    def test_recovers(self) -> None:
+        """When enough are there again the list is believed, before the time is over."""
+        registry, told = self.subject()
+        self.lose(4)
+        self.make(f"{PATH}/host0:22")
+        self.world.settle()
+        self.assertEqual((told, registry.stale(PATH)), ([4], True))
+        self.make(f"{PATH}/host1:22")
+        self.world.settle()
+        self.assertEqual((told, registry.stale(PATH)), ([4, 2], False))
+
+    def test_collapses_later(self) -> None:
+        """A list that collapses within the time is held for the rest of it: sessions end some time after a return."""
+        registry, told = self.subject()
+        self.lose(0)
+        for number in range(4):
+            self.world.result(self.other.delete(f"{PATH}/host{number}:22"))
+        self.world.settle()
+        self.assertEqual(told[-1], 2)
+        self.assertEqual(len(self.names(registry)), 2)
+        self.world.pass_time(10)
+        self.assertEqual(told[-1], 0)
+
+    def test_connected(self) -> None:
+        """Without a reconnection before it every list is believed."""
+        registry, told = self.subject()
+        self.world.pass_time(20)
+        for number in range(4):
+            self.world.result(self.other.delete(f"{PATH}/host{number}:22"))
+        self.world.settle()
+        self.assertEqual(told[-1], 0)
+        self.assertFalse(registry.stale(PATH))
+
+    def test_second_return(self) -> None:
+        """Another reconnection meanwhile begins the time anew, and what is believed is still the list of before."""
+        registry, told = self.subject()
+        self.lose(4)
+        self.world.pass_time(5)
+        self.go_away()
+        self.come_back()
+        self.world.pass_time(9)
+        self.assertEqual((told, len(self.names(registry))), ([4], 4))
+        self.world.pass_time(3)
+        self.assertEqual(told, [4, 0])
+
+    def test_stopped_meanwhile(self) -> None:
+        """A registry that is stopped while it holds a list leaves no timer, and keeps the list."""
+        registry, told = self.subject()
+        self.lose(4)
+        stopped = registry.stop()
+        self.world.pass_time(1)
+        self.successResultOf(stopped)
+        self.assertEqual((told, len(self.names(registry))), ([4], 4))
+
+
+class StaleTests(RegistryTestCase):
+    def test_stale(self) -> None:
+        """What may be old says so: before it is read, while ZooKeeper is away, after the end; not in between."""
+        self.make(NODE)
+        registry = self.registry(acl=READ_ACL)
+        self.assertTrue(registry.stale(PATH))
+        reading = registry.get(PATH)
+        self.assertTrue(registry.stale(PATH))
+        self.world.result(reading)
+        self.assertFalse(registry.stale(PATH))
+        self.assertTrue(registry.stale("/other"))
+        self.go_away()
+        self.assertTrue(registry.stale(PATH))
+        self.come_back()
+        self.world.pass_time(2)
+        self.assertFalse(registry.stale(PATH))
+        registry.stop()
+        self.assertTrue(registry.stale(PATH))
