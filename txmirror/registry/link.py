@@ -15,7 +15,7 @@ from txmirror.mirror import Mirror
 from txmirror.registry.locking import RegistryLock
 from txmirror.registry.rates import TokenBucket
 from txmirror.registry.reach import Reach, when_connected
-from txmirror.registry.registration import Registration
+from txmirror.registry.registration import Registration, RegistrationState
 from txmirror.registry.writing import Writer
 from txmirror.types import ACL, OPEN_ACL, SessionTicket
 
@@ -72,8 +72,15 @@ class Link:
         """Give the registration at a path, if there is one or one is being taken away."""
         return self._registrations.get(path)
 
-    def register(self, path: str, data: Mapping[str, object] | str | None) -> Registration:
-        """Let a service be registered, with this data."""
+    def register(self, path: str, data: Mapping[str, object] | str | None) -> Deferred[RegistrationState]:
+        """Let a service be registered, with this data; see :meth:`Registration.keep`."""
+        return self._registration(path, data).keep(data)
+
+    def restore(self, path: str, data: Mapping[str, object] | str | None) -> None:
+        """Let a service be registered that was before."""
+        self._registration(path, data).start()
+
+    def _registration(self, path: str, data: Mapping[str, object] | str | None) -> Registration:
         registration = self._registrations.get(path)
         if registration is None:
             registration = self._registrations[path] = Registration(
@@ -85,9 +92,6 @@ class Link:
                 adopt_persistent=self._adopt_persistent,
                 writes=self._writes,
             )
-        else:
-            registration.change(data)
-        registration.start()
         return registration
 
     def withdraw(self, path: str) -> Deferred[None]:
@@ -131,13 +135,14 @@ class Link:
     async def _in_turn(self, path: str, write: Callable[[], Deferred[None]]) -> None:
         mine = self._latest[path] = object()
         turn = self._turns.setdefault(path, DeferredLock())
+        await when_connected(self.mirror)
         await turn.acquire()
         try:
-            if self._latest[path] is mine:
+            if self._latest.get(path) is mine:
                 await write()
         finally:
             turn.release()
-            if not turn.locked:
+            if self._latest.get(path) is mine:
                 del self._latest[path], self._turns[path]
 
     # Locks.

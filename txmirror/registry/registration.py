@@ -135,19 +135,34 @@ class Registration:
         """The facts for whoever finds the service."""
         return self._data
 
-    def change(self, data: Mapping[str, object] | str | None) -> None:
-        """Say something else from now on.
+    def keep(self, data: Mapping[str, object] | str | None) -> Deferred[RegistrationState]:
+        """Keep the node in place from now on, and let it say this; whether it was started before or not.
 
-        :raises TypeError: it cannot be stored; then nothing has changed.
+        :returns: fires with :attr:`RegistrationState.REGISTERED` when the node is in place and says it, with
+            :attr:`RegistrationState.BLOCKED` when another session's node is there. Fails with
+            :exc:`~txmirror.errors.NodeExistsException` if a persistent node is in its place, with any other refusal of
+            ZooKeeper's, and with :exc:`~txmirror.errors.ClosingException` when it is withdrawn, or the mirror closed,
+            before. After a failure it is tried again all the same, until it is stopped. Cancelling ends the wait.
+        :raises TypeError: data cannot be stored; then nothing has changed.
         :raises ValueError: likewise.
         """
         payload = self._encode(data)
-        if not self._codec.says(self._payload, data):
+        if self._mirror.state is MirrorState.CLOSED:
+            return fail(ClosingException(path=self.path, applied=False))
+        outcome: Deferred[RegistrationState] = Deferred(lambda cancelled: self._outcomes.pop(cancelled, None))
+        self._outcomes[outcome] = None
+        changed = not self._codec.says(self._payload, data)
+        self._data = copy.deepcopy(data)
+        if changed:
+            self._payload = payload
             if self.state is RegistrationState.REGISTERED:
                 self.state = RegistrationState.PENDING
-            self._payload = payload
-        self._data = copy.deepcopy(data)
-        self._wake()
+        self.start()
+        if changed:
+            self._wake()
+        if self.state in (RegistrationState.REGISTERED, RegistrationState.BLOCKED):
+            self._fire_outcomes()
+        return outcome
 
     def start(self) -> None:
         """Begin to keep the node in place. It never fails: what cannot be done now is done when it can.
@@ -190,23 +205,6 @@ class Registration:
         if self._mirror.state is MirrorState.CLOSED:
             return fail(ClosingException(path=self.path, applied=False))
         return self._waiter(self._registered)
-
-    def outcome(self) -> Deferred[RegistrationState]:
-        """Wait until it is known what becomes of the registration.
-
-        :returns: fires with :attr:`RegistrationState.REGISTERED` when the node is in place and says what it is to say, with
-            :attr:`RegistrationState.BLOCKED` when another session's node is. Fails with
-            :exc:`~txmirror.errors.NodeExistsException` if a persistent node is in its place, with any other refusal of
-            ZooKeeper's, and with :exc:`~txmirror.errors.ClosingException` when it is withdrawn, or the mirror closed,
-            before. After a failure it is tried again all the same, until it is stopped. Cancelling ends the wait.
-        """
-        if self.state in (RegistrationState.REGISTERED, RegistrationState.BLOCKED):
-            return succeed(self.state)
-        if self._mirror.state is MirrorState.CLOSED:
-            return fail(ClosingException(path=self.path, applied=False))
-        waiter: Deferred[RegistrationState] = Deferred(lambda cancelled: self._outcomes.pop(cancelled, None))
-        self._outcomes[waiter] = None
-        return waiter
 
     # The loop: woken by the node, by the mirror, and by a timer; one step at a time.
 

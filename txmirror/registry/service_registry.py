@@ -8,6 +8,7 @@ import platform
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
+import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock, fail, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -118,7 +119,10 @@ class ServiceRegistry(Service):
         self._codec: IPayloadCodec = NDCodec() if codec is None else codec
         self._adopt_persistent = adopt_persistent
         self._pid = os.getpid()
+        #: What is registered, and looked after.
         self._wanted: dict[str, _Data] = {}
+        #: What is asked for, and taken back if it fails.
+        self._wishes: dict[str, _Wish] = {}
         self._discoveries: dict[str, Discovery] = {}
         self._link: Link | None = None
         self._stopped = False
@@ -219,7 +223,8 @@ class ServiceRegistry(Service):
         for discovery in self._discoveries.values():
             discovery.follow(mirror)
         for path, data in self._wanted.items():
-            link.register(path, data)
+            if path not in self._wishes:
+                link.restore(path, data)
         if self._former is not None:
             ticket, self._former = self._former, None
             link.end_session(Mirror(self._server, session=ticket, reactor=self.reactor))
@@ -247,7 +252,7 @@ class ServiceRegistry(Service):
         """Do something; where ZooKeeper is out of reach, and nothing was kept that needs it, try no more."""
 
         def failed(failure: Failure) -> Failure:
-            if isinstance(failure.value, NoConnection) and not (self._wanted or self._discoveries):
+            if isinstance(failure.value, NoConnection) and not (self._wanted or self._wishes or self._discoveries):
                 link = self._detach()
                 if link is not None:
                     Deferred.fromCoroutine(self._shut(link)).addErrback(self._not_shut)
@@ -296,6 +301,7 @@ class ServiceRegistry(Service):
         self._link = None
         self._former = None
         self._wanted = {}
+        self._wishes = {}
         self._life = DeferredLock()
         self._pid = os.getpid()
         self._state_changed(connected=False)
@@ -340,7 +346,11 @@ class ServiceRegistry(Service):
         path = self._to_write(node, None)
         if self.readonly:
             return fail(ReadOnly(path=path))
-        ours = path in self._wanted or (self._link is not None and self._link.registration(path) is not None)
+        ours = (
+            path in self._wishes
+            or path in self._wanted
+            or (self._link is not None and self._link.registration(path) is not None)
+        )
         return self._do(self._withdraw(path) if ours else self._write(path, lambda link: link.remove(path)))
 
     def _to_write(self, node: str, data: _Data) -> str:
@@ -353,44 +363,50 @@ class ServiceRegistry(Service):
         return path
 
     async def _register(self, path: str, data: _Data) -> bool:
-        before = self._wanted.get(path, _NOTHING)
-        self._wanted[path] = data
-        if self._link is not None:
-            self._link.register(path, data)
+        wish = self._wishes[path] = _Wish(data)
         try:
             link = await self._standing()
-            registration = link.registration(path)
-            if registration is None or not registration.wanted:
+            if self._wishes.get(path) is not wish:
+                # Something else is wished by now, and whoever wishes it sees to it.
                 return False
-            outcome = await self._reached(link, registration.outcome(), f"the registration of {path!r}")
+            outcome = await self._reached(link, link.register(path, data), f"the registration of {path!r}")
         except ClosingException as error:
-            if path not in self._wanted:
-                # It was taken back meanwhile.
+            if self._wishes.get(path) is not wish:
                 return False
-            self._take_back(path, data, before)
+            self._take_back(path, wish)
             raise NoConnection(f"the mirror was closed before {path!r} was registered", path=path) from error
         except ZooKeeperException:
-            self._take_back(path, data, before)
+            self._take_back(path, wish)
             raise
+        except CancelledError:
+            self._take_up(path, wish)
+            raise
+        self._take_up(path, wish)
         if outcome is not RegistrationState.REGISTERED:
             return False
         await self._shown(path)
         return True
 
-    def _take_back(self, path: str, data: _Data, before: _Data | _Nothing) -> None:
-        """Want what was wanted before, unless something else is wanted by now."""
-        if self._wanted.get(path, _NOTHING) is not data:
+    def _take_up(self, path: str, wish: _Wish) -> None:
+        """Look after what is wished from now on, whatever happens."""
+        if self._wishes.get(path) is wish:
+            del self._wishes[path]
+            self._wanted[path] = wish.data
+
+    def _take_back(self, path: str, wish: _Wish) -> None:
+        """Let what was wanted before be so again, unless something else is wished by now."""
+        if self._wishes.get(path) is not wish:
             return
-        if isinstance(before, _Nothing):
-            del self._wanted[path]
-            if self._link is not None:
-                self._link.withdraw(path)
+        del self._wishes[path]
+        if self._link is None:
+            return
+        if path in self._wanted:
+            self._link.register(path, self._wanted[path]).addErrback(lambda _: None)
         else:
-            self._wanted[path] = before
-            if self._link is not None:
-                self._link.register(path, before)
+            self._link.withdraw(path)
 
     async def _withdraw(self, path: str) -> bool:
+        self._wishes.pop(path, None)
         self._wanted.pop(path, None)
         if self._link is not None:
             gone = await self._reached(self._link, self._link.withdraw(path), f"the withdrawal of {path!r}")
@@ -588,11 +604,11 @@ class ServiceRegistry(Service):
         return (digest_acl(self._username, self._password), *READ_ACL)
 
 
-class _Nothing:
-    """Stands for what is not wanted."""
+@attrs.frozen(eq=False)
+class _Wish:
+    """What somebody wants to be registered."""
 
-
-_NOTHING = _Nothing()
+    data: _Data
 
 
 def _check_user(username: str | None) -> None:

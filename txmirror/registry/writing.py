@@ -83,21 +83,19 @@ class Writer:
 
     async def _put(self, path: str, data: Mapping[str, object] | str | None, payload: bytes) -> None:
         node = self._mirror.get(path)
+        await self._turn()
         while True:
             try:
                 value, stat = await self._mirror.client.get(path)
                 if stat.ephemeralOwner:
                     raise NodeExistsException(_ephemeral(path), path=path)
-                if self._codec.says(value, data):
-                    return
-                await self._turn()
-                await node.set(payload, stat.version)
+                if not self._codec.says(value, data):
+                    await node.set(payload, stat.version)
                 return
             except BadVersionException:
                 continue
             except NoNodeException:
                 pass
-            await self._turn()
             try:
                 await node.create(payload, acl=self._acl())
                 return
@@ -108,13 +106,13 @@ class Writer:
 
     async def _remove(self, path: str) -> None:
         node = self._mirror.get(path)
+        await self._turn()
         while True:
             stat = await self._mirror.client.exists(path)
             if stat is None:
                 return
             if stat.ephemeralOwner:
                 raise NodeExistsException(_ephemeral(path), path=path)
-            await self._turn()
             try:
                 await node.delete(stat.version)
             except NoNodeException:

@@ -1,0 +1,577 @@
+"""What ServiceRegistry does beyond the contract that its interface makes with all providers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+
+from txmirror.errors import (
+    ClosingException,
+    NoAuthException,
+    NoConnection,
+    NodeExistsException,
+    RequestTooLargeException,
+)
+from txmirror.mirror import Mirror
+from txmirror.registry import ServiceRegistry
+from txmirror.test.registry.case import NODE, PATH, RegistryTestCase
+from txmirror.types import ACL, OPEN_ACL, READ_ACL, Answer, Permission, digest_acl
+
+
+class ArgumentTests(RegistryTestCase):
+    def test_wrong(self) -> None:
+        """What makes no sense is refused at once, in a line that quotes it."""
+        for options, quoted in (
+            ({"timeout": 0}, "0"),
+            ({"timeout": float("inf")}, "inf"),
+            ({"timeout": True}, "True"),
+            ({"hold_for": -1.0}, "-1.0"),
+            ({"hold_for": float("nan")}, "nan"),
+            ({"rate_limit_calls": 5}, "5"),
+            ({"rate_limit_time": 2.0}, "2.0"),
+            ({"rate_limit_calls": 0, "rate_limit_time": 2.0}, "0"),
+            ({"username": "a:b"}, "'a:b'"),
+            ({"username": ""}, "''"),
+        ):
+            error = self.assertRaises(ValueError, ServiceRegistry, reactor=Clock(), **options)
+            self.assertIn(quoted, str(error))
+            self.assertNotIn("\n", str(error))
+        error = self.assertRaises(ValueError, ServiceRegistry, "host:port", reactor=Clock())
+        self.assertIn("'host:port'", str(error))
+
+    def test_quiet(self) -> None:
+        """To make one connects to nothing, and starts no timer."""
+        clock = Clock()
+        ServiceRegistry(reactor=clock, lazy=True)
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+
+class NothingKeptTests(RegistryTestCase):
+    """Without ZooKeeper, what has failed leaves nothing that goes on."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.go_away()
+
+    def connections(self) -> int:
+        return len(self.world.server.connections)
+
+    def test_start(self) -> None:
+        """A start that has failed tries no more; another one may succeed."""
+        registry = self.registry()
+        starting = registry.start()
+        self.world.pass_time(3.9)
+        self.assertNoResult(starting)
+        self.world.pass_time(0.2)
+        self.failure(starting, NoConnection)
+        self.come_back()
+        self.world.pass_time(60)
+        self.assertEqual(self.connections(), 1)
+        self.assertIs(self.world.result(registry.start()), True)
+
+    def test_all(self) -> None:
+        """Neither does a write, a first reading or a lock, nor several of them."""
+        registry = self.registry()
+        told: list[Answer] = []
+        calls: list[Deferred[Any]] = [
+            registry.set_node(NODE),
+            registry.set_node(NODE, {"again": 1}),
+            registry.set_data(PATH, "x"),
+            registry.get(PATH, callback=told.append),
+            registry.add_callback(PATH, told.append),
+            registry.unset(PATH + "/other"),
+            registry.start(),
+        ]
+        self.world.pass_time(4.1)
+        for call in calls:
+            self.failure(call, NoConnection)
+        self.come_back()
+        self.world.pass_time(60)
+        self.assertEqual((self.connections(), told), (1, []))
+        self.assertIsNone(self.stat())
+        self.assertIsNone(self.stat(PATH))
+        self.assertTrue(registry.stale(PATH))
+
+    def test_others_kept(self) -> None:
+        """What was there before goes on all the same."""
+        self.come_back()
+        registry = self.started()
+        self.world.result(registry.set_node(NODE, {"a": 1}))
+        self.go_away()
+        changing = registry.set_node(NODE, {"a": 2})
+        other = registry.set_node(PATH + "/other:22")
+        self.world.pass_time(4.1)
+        self.failure(changing, NoConnection)
+        self.failure(other, NoConnection)
+        self.come_back()
+        self.world.pass_time(6)
+        self.assertEqual(self.says(), {"a": 1})
+        self.assertIsNone(self.stat(PATH + "/other:22"))
+
+    def test_too_late(self) -> None:
+        """A write that was sent when the connection went is not known to have happened, and is taken back if it has."""
+        self.come_back()
+        registry = self.started()
+        self.world.result(registry.set_node(NODE))
+        self.world.result(registry.unset(NODE))
+        connection = self.world.server.connection_of(self.session_of(registry))
+        connection.stall(incoming=False)
+        registering = registry.set_node(NODE)
+        self.world.settle()
+        self.go_away()
+        self.assertIsNotNone(self.stat())
+        self.world.pass_time(4.1)
+        self.failure(registering, NoConnection)
+        self.come_back()
+        self.world.pass_time(6)
+        self.assertIsNone(self.stat())
+
+
+class RefusedTests(RegistryTestCase):
+    """What ZooKeeper refuses is one clear error, and nothing is left of it."""
+
+    def refused(self, deferred: Deferred[bool], kind: type[Exception]) -> str:
+        text = self.failure(deferred, kind)
+        self.assertNotIn("\n", text)
+        self.world.pass_time(100)
+        self.assertEqual(self.warnings.texts, [])
+        return text
+
+    def test_not_allowed(self) -> None:
+        """Whoever may not write is told so; reading goes on."""
+        self.world.result(self.other.create("/services", b"", READ_ACL))
+        registry = self.started(username="amy", password="pw")
+        self.assertIn(repr(PATH), self.refused(registry.set_node(NODE), NoAuthException))
+        self.assertIn(repr(PATH), self.refused(registry.set_data(PATH + "/x"), NoAuthException))
+        self.assertEqual(self.answer(registry, "/services")["children"], {})
+
+    def test_too_large(self) -> None:
+        """Data that no request can hold is refused; what was said before stays."""
+        registry = self.started()
+        huge = {"huge": "x" * 1_100_000}
+        self.refused(registry.set_node(NODE, huge), RequestTooLargeException)
+        self.assertIsNone(self.stat())
+        self.world.result(registry.set_node(NODE, {"a": 1}))
+        self.refused(registry.set_node(NODE, huge), RequestTooLargeException)
+        self.assertEqual(self.says(), {"a": 1})
+        self.refused(registry.set_data(PATH + "/d", huge), RequestTooLargeException)
+
+    def test_persistent(self) -> None:
+        """A persistent node is not registered over, and stays as it is."""
+        self.make(NODE, b"theirs")
+        registry = self.started()
+        self.assertIn(repr(NODE), self.refused(registry.set_node(NODE), NodeExistsException))
+        self.assertEqual(self.says(), {"string_value": "theirs"})
+
+    def test_adopted(self) -> None:
+        """Unless that was asked for: then its data is written, and it is never deleted."""
+        self.make(NODE, b"theirs")
+        registry = self.started(adopt_persistent=True)
+        self.assertIs(self.world.result(registry.set_node(NODE, {"a": 1})), True)
+        self.assertEqual(self.says(), {"a": 1})
+        self.assertIs(self.world.result(registry.unset(NODE)), True)
+        self.assertEqual(self.says(), {"a": 1})
+
+    def test_ephemeral(self) -> None:
+        """A persistent node is not written over a registered one, nor is that deleted."""
+        self.make(NODE, b"theirs", ephemeral=True)
+        registry = self.started()
+        self.assertIn(repr(NODE), self.refused(registry.set_data(NODE, "x"), NodeExistsException))
+        self.assertIn(repr(NODE), self.refused(registry.unset(NODE), NodeExistsException))
+        self.assertIn(repr(NODE), self.refused(registry.set_data(NODE, state=False), NodeExistsException))
+        self.assertEqual(self.says(), {"string_value": "theirs"})
+
+    def test_missing_chroot(self) -> None:
+        """A chroot that does not exist is not ours to make."""
+        registry = ServiceRegistry(self.world.connection_string + "/missing", timeout=4.0, reactor=self.reactor)
+        self.registries.append(registry)
+        self.assertIn("chroot", self.failure(registry.set_node(NODE), Exception))
+
+
+class WritingTests(RegistryTestCase):
+    def test_order(self) -> None:
+        """Of what is written to one path without waiting, the last one stays."""
+        registry = self.started()
+        calls = [registry.set_data(PATH, {"n": n}) for n in range(5)]
+        for call in calls:
+            self.assertIs(self.world.result(call), True)
+        self.assertEqual(self.says(PATH), {"n": 4})
+        calls = [registry.set_data(PATH, {"n": 5}), registry.unset(PATH)]
+        for call in calls:
+            self.assertIs(self.world.result(call), True)
+        self.assertIsNone(self.stat(PATH))
+
+    def test_lazy_last(self) -> None:
+        """Of what is written to one path while ZooKeeper is out of reach, the last one is written, once, on return."""
+        registry = self.started(lazy=True)
+        self.go_away()
+        calls = [registry.set_data(PATH, {"n": n}) for n in range(3)]
+        self.world.pass_time(4.1)
+        self.assertEqual([self.successResultOf(call) for call in calls], [False, False, False])
+        self.come_back()
+        self.world.pass_time(6)
+        self.assertEqual(self.says(PATH), {"n": 2})
+        stat = self.stat(PATH)
+        assert stat is not None
+        self.assertEqual(stat.version, 0)
+
+    def test_lazy_refused(self) -> None:
+        """What is refused when nobody waits any more is said in the log."""
+        registry = self.started(lazy=True)
+        self.go_away()
+        writing = registry.set_data("/services/x")
+        self.world.pass_time(4.1)
+        self.assertIs(self.successResultOf(writing), False)
+        self.world.result(self.other.create("/services", b"", READ_ACL))
+        self.come_back()
+        self.world.pass_time(6)
+        self.assertIn("/services/x could not be written", self.warnings.texts[-1])
+
+    def test_nothing_differs(self) -> None:
+        """Nothing is written where nothing differs."""
+        registry = self.started()
+        self.world.result(registry.set_data(PATH, {"a": 1}))
+        before = self.stat(PATH)
+        self.world.pass_time(10)
+        self.world.result(registry.set_data(PATH, {"a": 1}))
+        self.assertEqual(self.stat(PATH), before)
+        self.world.result(registry.set_node(NODE, {"a": 1}))
+        before = self.stat()
+        self.world.pass_time(10)
+        self.world.result(registry.set_node(NODE, {"a": 1}))
+        self.assertEqual(self.stat(), before)
+
+    def test_any_fault(self) -> None:
+        """A write whose request or answer is lost is done all the same, once."""
+        registry = self.started()
+        for number, operation in enumerate(("create", "set", "get")):
+            for lose in (self.world.server.lose_request, self.world.server.lose_reply):
+                fault = lose(operation)
+                path = f"/a{number}/b"
+                for version in range(3):
+                    writing = registry.set_data(path, {"n": version})
+                    self.world.pass_time(3)
+                    self.assertIs(self.successResultOf(writing), True)
+                    self.assertEqual(self.says(path), {"n": version})
+                self.world.result(registry.unset(path))
+                fault.cancel()
+
+    def test_shown(self) -> None:
+        """What was written is found when the Deferred fires, by the same registry."""
+        registry = self.started()
+        self.assertEqual(self.answer(registry)["stat"], None)
+        for number in range(3):
+            seen: list[object] = []
+
+            def found(_: object, seen: list[object] = seen) -> None:
+                registry.get(PATH).addCallback(seen.append)
+
+            path = f"{PATH}/host{number}"
+            registry.set_node(path, {"n": number}).addCallback(found)
+            self.world.settle()
+            (answer,) = seen
+            assert isinstance(answer, dict)
+            self.assertEqual(answer["children"][f"host{number}"]["n"], number)
+            registry.unset(path).addCallback(found)
+            self.world.settle()
+            answer = seen[-1]
+            assert isinstance(answer, dict)
+            self.assertEqual(answer["children"], {})
+
+    def test_cancel(self) -> None:
+        """Who gives up waiting takes nothing back."""
+        registry = self.started()
+        for set_it, path in ((registry.set_node, NODE), (registry.set_data, PATH + "/d")):
+            call = set_it(path, {"a": 1})
+            call.cancel()
+            self.failureResultOf(call, CancelledError)
+            self.world.settle()
+            self.assertEqual(self.says(path), {"a": 1})
+
+
+class ThrottleTests(RegistryTestCase):
+    def test_throttled(self) -> None:
+        """Writes beyond the limit wait, and nothing blocks; what is taken away does not wait."""
+        registry = self.started(rate_limit_calls=2, rate_limit_time=10.0)
+        calls = [registry.set_node(f"{PATH}/host{number}") for number in range(4)]
+        self.world.settle()
+        self.assertEqual([call.called for call in calls], [True, True, False, False])
+        self.world.pass_time(5.1)
+        self.assertEqual([call.called for call in calls], [True, True, True, False])
+        calls.append(registry.set_data(PATH + "/data", "x"))
+        self.world.pass_time(5.1)
+        self.assertEqual([call.called for call in calls], [True, True, True, True, False])
+        self.world.pass_time(5.1)
+        self.assertTrue(all(self.successResultOf(call) for call in calls))
+        for number in range(4):
+            self.assertIs(self.world.result(registry.unset(f"{PATH}/host{number}")), True)
+        self.assertEqual(self.names(registry), ["data"])
+
+    def test_taken_back(self) -> None:
+        """What is taken back before its turn is never written, and makes no one wait."""
+        registry = self.started(rate_limit_calls=1, rate_limit_time=10.0)
+        self.world.result(registry.set_node(NODE))
+        second = registry.set_node(PATH + "/second")
+        third = registry.set_node(PATH + "/third")
+        self.assertIs(self.world.result(registry.unset(PATH + "/second")), True)
+        self.assertIs(self.world.result(second), False)
+        self.world.pass_time(10.1)
+        self.assertIs(self.world.result(third), True)
+        self.assertEqual(self.names(registry), ["server1:22", "third"])
+
+
+class AccessTests(RegistryTestCase):
+    def acl(self, path: str) -> list[ACL]:
+        # Identities are shown to whom they belong.
+        self.world.result(self.other.add_auth("digest", b"amy:pw"))
+        return self.world.result(self.other.get_acl(path))[0]
+
+    def test_open(self) -> None:
+        """Without credentials all is open."""
+        registry = self.started()
+        self.world.result(registry.set_node(NODE))
+        for path in (NODE, PATH, "/services"):
+            self.assertEqual(self.acl(path), list(OPEN_ACL))
+
+    def test_credentials(self) -> None:
+        """With credentials the node and its parent are ours to change and everybody's to read; those above are open."""
+        registry = self.started(username="amy", password="pw")
+        self.world.result(registry.set_node(NODE))
+        self.world.result(registry.set_data("/data/x", "1"))
+        ours = [digest_acl("amy", "pw"), *READ_ACL]
+        for path in (NODE, PATH, "/data", "/data/x"):
+            self.assertEqual(self.acl(path), ours)
+        self.assertEqual(self.acl("/services"), list(OPEN_ACL))
+        self.failure(self.world.client().delete(NODE), NoAuthException)
+        self.world.result(registry.set_node(NODE, {"a": 2}))
+        self.assertEqual(self.says(), {"a": 2})
+
+    def test_given(self) -> None:
+        """An ACL that was given is used as it is."""
+        acl = (ACL(Permission.ALL, "ip", "127.0.0.1"), *READ_ACL)
+        registry = self.started(acl=acl)
+        self.world.result(registry.set_node(NODE))
+        self.assertEqual(self.acl(NODE), list(acl))
+
+    def test_changed(self) -> None:
+        """Other credentials count for what is made from then on, and after each reconnection."""
+        registry = self.started()
+        self.assertIsNone(self.world.result(registry.username()))
+        self.assertIs(self.world.result(registry.set_username("amy")), True)
+        self.assertIs(self.world.result(registry.set_password("pw")), True)
+        self.assertEqual(self.world.result(registry.username()), "amy")
+        self.assertEqual(self.world.result(registry.password()), "pw")
+        self.world.result(registry.set_node(NODE))
+        self.assertEqual(self.acl(NODE)[0], digest_acl("amy", "pw"))
+        self.world.server.expire_session(self.session_of(registry))
+        self.world.pass_time(5)
+        self.assertEqual(self.acl(NODE)[0], digest_acl("amy", "pw"))
+
+    def test_wrong_password(self) -> None:
+        """Whoever has the wrong password cannot change the node, is told so, and reads on."""
+        first = self.started(username="amy", password="pw")
+        self.world.result(first.set_node(NODE))
+        second = self.started(username="amy", password="wrong")
+        self.failure(second.set_node(PATH + "/other"), NoAuthException)
+        self.assertEqual(self.names(second), ["server1:22"])
+
+
+class StopTests(RegistryTestCase):
+    def test_again(self) -> None:
+        """What was registered and followed goes on after a stop and a start; the session is another."""
+        registry = self.started()
+        told: list[list[str]] = []
+        self.world.result(registry.set_node(NODE, {"a": 1}))
+        self.world.result(registry.get(PATH, callback=lambda answer: told.append(list(answer["children"]))))
+        session = self.session_of(registry)
+        self.world.result(registry.stop())
+        self.assertIsNone(self.stat())
+        self.assertEqual(self.names(registry), ["server1:22"])
+        self.assertIs(self.world.result(registry.start()), True)
+        self.assertNotEqual(self.session_of(registry), session)
+        self.assertEqual(self.says(), {"a": 1})
+        self.assertEqual(told[0], ["server1:22"])
+        self.assertEqual(self.names(registry), ["server1:22"])
+
+    def test_calls_after(self) -> None:
+        """A registry that was stopped says so, lazy or not; what is known it tells."""
+        for lazy in (False, True):
+            registry = self.started(lazy=lazy)
+            self.answer(registry)
+            self.world.result(registry.stop())
+            self.answer(registry)
+            for call in (
+                registry.set_node(NODE),
+                registry.set_data(NODE),
+                registry.get("/other"),
+                registry.acquire_lock("/lock"),
+            ):
+                self.assertIn("stopped", self.failure(call, NoConnection))
+            self.assertIs(self.world.result(registry.set_node(NODE, state=False)), True)
+
+    def test_while_waiting(self) -> None:
+        """What waits when it is stopped fails, and is not kept."""
+        self.go_away()
+        registry = self.registry(lazy=True)
+        calls: list[Deferred[Any]] = [registry.set_node(NODE), registry.set_data(PATH), registry.get(PATH)]
+        self.world.settle()
+        stopping = registry.stop()
+        for call in calls:
+            self.failure(call, NoConnection)
+        self.come_back()
+        self.world.pass_time(5)
+        self.successResultOf(stopping)
+        self.assertIs(self.world.result(registry.start()), True)
+        self.world.pass_time(5)
+        self.assertIsNone(self.stat(PATH))
+
+    def test_at_any_moment(self) -> None:
+        """It may be stopped at any turn of a registration, twice, and started again: in the end all is as wanted."""
+        for turns in range(12):
+            registry = self.registry()
+            calls: list[Deferred[Any]] = [
+                registry.set_node(f"{PATH}/host{turns}"),
+                registry.get(PATH),
+                registry.set_data("/data/x", {"turns": turns}),
+                registry.acquire_lock("/lock"),
+            ]
+            for call in calls:
+                call.addErrback(lambda failure: failure.trap(NoConnection, ClosingException))
+            for _ in range(turns):
+                self.reactor.advance(0)
+            first, second = registry.stop(), registry.stop()
+            self.world.pass_time(3)
+            self.successResultOf(first)
+            self.successResultOf(second)
+            for call in calls:
+                self.successResultOf(call)
+            self.assertEqual(len(self.world.server.connections), 1)
+            self.assertIsNone(self.stat(f"{PATH}/host{turns}"))
+
+    def test_out_of_reach(self) -> None:
+        """A session that could not be ended is ended on the next start, so that its nodes do not stand in the way."""
+        registry = self.started(timeout=30.0)
+        self.world.result(registry.set_node(NODE, {"a": 1}))
+        self.go_away()
+        stopping = registry.stop()
+        self.world.pass_time(6)
+        self.successResultOf(stopping)
+        former = self.stat()
+        assert former is not None
+        self.come_back()
+        starting = registry.start()
+        self.world.pass_time(1)
+        self.assertIs(self.successResultOf(starting), True)
+        stat = self.stat()
+        assert stat is not None
+        self.assertEqual(stat.ephemeralOwner, self.session_of(registry))
+        self.assertNotIn(former.ephemeralOwner, self.world.server.sessions)
+
+    def test_given_mirror(self) -> None:
+        """A mirror that was given stays open; what was registered on it goes, and locks are released."""
+        client = self.world.client()
+        mirror = Mirror(client=client, reactor=self.reactor)
+        self.addCleanup(mirror.close)
+        registry = self.registry(mirror=mirror)
+        self.world.result(registry.set_node(NODE))
+        self.answer(registry)
+        self.assertIs(self.world.result(registry.acquire_lock("/lock")), True)
+        stat = self.stat()
+        assert stat is not None
+        self.assertEqual(stat.ephemeralOwner, client.session_id)
+        self.world.result(registry.stop())
+        self.assertIsNone(self.stat())
+        self.assertEqual(self.world.result(self.other.get_children("/lock")), [])
+        self.assertTrue(mirror.is_connected())
+        self.assertIs(self.world.result(registry.start()), True)
+        self.assertIsNotNone(self.stat())
+        self.world.result(mirror.close())
+        self.failure(registry.set_node(PATH + "/x"), NoConnection)
+
+
+class RebuildTests(RegistryTestCase):
+    def test_rebuild(self) -> None:
+        """It begins anew with another session, and has there what it had."""
+        registry = self.started()
+        told: list[bool] = []
+        self.world.result(registry.set_node(NODE, {"a": 1}))
+        self.answer(registry)
+        self.world.result(registry.get_state(told.append))
+        session = self.session_of(registry)
+        self.assertIs(self.world.result(registry.rebuild()), True)
+        self.assertNotEqual(self.session_of(registry), session)
+        self.assertEqual((self.says(), self.names(registry)), ({"a": 1}, ["server1:22"]))
+        self.assertEqual(told, [True, False, True])
+
+    def test_given_mirror(self) -> None:
+        """A mirror that was given stays on its reactor."""
+        mirror = Mirror(client=self.world.client(), reactor=self.reactor)
+        self.addCleanup(mirror.close)
+        registry = self.registry(mirror=mirror)
+        clock = Clock()
+        error = self.assertRaises(ValueError, registry.rebuild, clock)
+        self.assertIn(repr(clock), str(error))
+
+
+class FormerSessionTests(RegistryTestCase):
+    """A node that another session owns, and that the registration knows for its own."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.subject = self.started()
+        self.world.result(self.subject.set_node(NODE, {"a": 1}))
+        self.data, _ = self.world.result(self.other.get(NODE))
+        assert self.subject._link is not None
+        registration = self.subject._link.registration(NODE)
+        assert registration is not None
+        # As if the other client's session were one that it had before.
+        registration._our_sessions.add(self.other.session_id)
+
+    def linger(self, data: bytes) -> None:
+        """Let the node be that session's, with some data."""
+        transaction = self.other.transaction()
+        transaction.delete(NODE)
+        transaction.create(NODE, data, ephemeral=True)
+        self.world.result(transaction.commit())
+
+    def owner(self) -> int:
+        stat = self.stat()
+        assert stat is not None
+        return stat.ephemeralOwner
+
+    def test_replaced(self) -> None:
+        """If it says what we wrote it is replaced at once, and nobody ever sees it missing."""
+        seen: list[bool] = []
+        watcher = self.world.client()
+
+        def look(_: object = None) -> None:
+            existence, event = watcher.exists_and_watch(NODE)
+            existence.addCallback(lambda stat: seen.append(stat is not None))
+            event.addCallbacks(look, lambda _: None)
+
+        look()
+        self.linger(self.data)
+        self.world.pass_time(1)
+        self.assertEqual(self.owner(), self.session_of(self.subject))
+        self.assertEqual(self.says(), {"a": 1})
+        self.assertNotIn(False, seen)
+
+    def test_other_data(self) -> None:
+        """If it says something else it is not taken for ours, and waited for."""
+        self.linger(b'{"someone":"else"}')
+        self.world.pass_time(100)
+        self.assertEqual(self.owner(), self.other.session_id)
+        self.assertEqual(len(self.warnings.texts), 1)
+
+    def test_withdrawn(self) -> None:
+        """It goes with our withdrawal, too."""
+        connection = self.world.server.connection_of(self.session_of(self.subject))
+        connection.stall(incoming=False)
+        self.linger(self.data)
+        withdrawing = self.subject.unset(NODE)
+        connection.resume()
+        self.assertIs(self.world.result(withdrawing), True)
+        self.world.settle()
+        self.assertIsNone(self.stat())
