@@ -6,8 +6,8 @@ The document is found beside the examples (see ``test_examples``); where it is n
 from __future__ import annotations
 
 import ast
+import functools
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from unittest import SkipTest
 
@@ -29,12 +29,15 @@ def cited_in(docstring: str) -> set[str]:
     return rules
 
 
-def docstrings() -> Iterator[tuple[str, str]]:
+@functools.cache
+def docstrings() -> list[tuple[str, str]]:
     """Give the place and the docstring of every test of this package."""
+    found = []
     for path in sorted(Path(txmirror.test.__file__).parent.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test_"):
-                yield f"{path.name}:{node.lineno}", ast.get_docstring(node) or ""
+                found.append((f"{path.name}:{node.lineno}", ast.get_docstring(node) or ""))
+    return found
 
 
 class RuleTests(SynchronousTestCase):

@@ -306,9 +306,9 @@ class QueueTests(BoundsTestCase):
 
 
 class FloodTests(BoundsTestCase):
-    """A hundred thousand at once, and a server that does not read."""
+    """Half as many again as may wait by default, all at once, and a server that does not read."""
 
-    COUNT = 100_000
+    COUNT = 30_000
 
     def test_bounded(self) -> None:
         """No more than the window reaches the transport, no more than the queue waits, and the rest fails at once; then all

@@ -27,8 +27,10 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 int32s = st.integers(INT32_MIN, INT32_MAX)
 int64s = st.integers(INT64_MIN, INT64_MAX)
-#: Whatever UTF-8 can say: all but surrogates.
-texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+#: Whatever UTF-8 can say: all but surrogates. Asked for "what UTF-8 can say", as ``st.text()`` asks, hypothesis would try
+#: every character, for seconds.
+characters = st.characters(exclude_categories=["Cs"])
+texts = st.text(characters, max_size=8)
 lists_of_texts = st.lists(texts, max_size=4)
 tuples_of_texts = lists_of_texts.map(tuple)
 buffers = st.none() | st.binary(max_size=24)
