@@ -18,6 +18,8 @@ from hypothesis.configuration import set_hypothesis_home_dir
 # No deadlines: a loaded machine is no bug. No database: what fails must fail again by itself.
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=100, database=None)
 settings.register_profile("quick", derandomize=True, deadline=None, max_examples=20, database=None)
+# Where another Python runs the same tests with more.
+settings.register_profile("few", derandomize=True, deadline=None, max_examples=5, database=None)
 settings.register_profile("dev", deadline=None, database=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "dev")
 
@@ -30,3 +32,8 @@ if "HYPOTHESIS_STORAGE_DIRECTORY" not in os.environ:
 # The tests run under -bb, and hypothesis looks up examples that hold an int in one place in a dict of others, which may
 # hold bytes there: b"" and 0 have the same hash.
 warnings.filterwarnings("ignore", category=BytesWarning, module=r"(.*[/\\])?hypothesis[./\\]")
+
+
+def at_most(count: int) -> settings:
+    """Give settings for a test that takes so many examples, or as many as the profile says, if these are fewer."""
+    return settings(max_examples=min(count, settings().max_examples))

@@ -32,12 +32,12 @@ def cited_in(docstring: str) -> set[str]:
 @functools.cache
 def docstrings() -> list[tuple[str, str]]:
     """Give the place and the docstring of every test of this package."""
-    found = []
-    for path in sorted(Path(txmirror.test.__file__).parent.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test_"):
-                found.append((f"{path.name}:{node.lineno}", ast.get_docstring(node) or ""))
-    return found
+    return [
+        (f"{path.name}:{node.lineno}", ast.get_docstring(node) or "")
+        for path in sorted(Path(txmirror.test.__file__).parent.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test_")
+    ]
 
 
 class RuleTests(SynchronousTestCase):

@@ -669,7 +669,7 @@ class ModelTests(SynchronousTestCase):
     def run_model(self, model: type[MirrorModel], share: int) -> None:
         """Run as many examples as are asked for, or, if nobody asks, a share of what the profile says."""
         asked = os.environ.get(EXAMPLES)
-        examples = int(asked) if asked else settings.default.max_examples // share  # type: ignore[union-attr]
+        examples = int(asked) if asked else max(1, settings().max_examples // share)
         try:
             run_state_machine_as_test(model, settings=settings(max_examples=examples, stateful_step_count=STEPS))
         except AssertionError as error:

@@ -171,7 +171,11 @@ class DecodeTests(SynchronousTestCase):
         assert isinstance(decoded, Undecodable)
         self.assertEqual(decoded.reason, r"not UTF-8 at byte 2: b'\xff\x00\n\x80\xff\xff\xff\xff'")
 
-    @given(st.binary() | st.binary().map(lambda data: b"{" + data + b"}") | st.text(characters).map(lambda text: text.encode()))
+    @given(
+        st.binary()
+        | st.binary().map(lambda data: b"{" + data + b"}")
+        | st.text(characters).map(lambda text: text.encode())
+    )
     def test_anything(self, data: bytes) -> None:
         """Nothing that stands in a node makes reading it fail, in any form."""
         for codec in CODECS.values():

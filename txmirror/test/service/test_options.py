@@ -201,7 +201,11 @@ class BadTests(OptionsTestCase):
         self.assertIn("--register", str(exited.code))
         self.assertIn("--listen", self.refuse("--listen", "0", "embedded"))
 
-    @given(st.lists(st.sampled_from(["-r", "-d", "-s", "-t", "-e", "embedded"]) | st.text(characters, max_size=8), max_size=6))
+    @given(
+        st.lists(
+            st.sampled_from(["-r", "-d", "-s", "-t", "-e", "embedded"]) | st.text(characters, max_size=8), max_size=6
+        )
+    )
     def test_anything(self, arguments: list[str]) -> None:
         """Any command line is taken, or exits with a status and one line; nothing else ever comes of it."""
         stderr, stdout = io.StringIO(), io.StringIO()

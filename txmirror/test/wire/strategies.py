@@ -6,11 +6,12 @@ import tracemalloc
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from txmirror.errors import ProtocolError
+from txmirror.test.hypothesis_profiles import at_most
 from txmirror.types import ACL, ZnodeStat
 from txmirror.wire import Cursor
 from txmirror.wire.jute import INT
@@ -112,7 +113,7 @@ class RecordContract(_TestCase):
     def test_round_trip(self) -> None:
         """A record is read back as it was written, with nothing left over."""
 
-        @settings(max_examples=60)
+        @at_most(60)
         @given(self.records)
         def check(value: Any) -> None:
             encoded = value.encode()
@@ -126,7 +127,7 @@ class RecordContract(_TestCase):
     def test_inside_a_frame(self) -> None:
         """A record is read from where the cursor stands, and the cursor is left just past it."""
 
-        @settings(max_examples=15)
+        @at_most(15)
         @given(self.records, st.binary(max_size=20), st.binary(max_size=80))
         def check(value: Any, before: bytes, after: bytes) -> None:
             encoded = value.encode()
@@ -139,7 +140,7 @@ class RecordContract(_TestCase):
     def test_over_long(self) -> None:
         """Bytes that are left after a record are found."""
 
-        @settings(max_examples=20)
+        @at_most(20)
         @given(self.records, st.binary(min_size=1, max_size=80))
         def check(value: Any, after: bytes) -> None:
             cursor = Cursor(value.encode() + after)
@@ -151,7 +152,7 @@ class RecordContract(_TestCase):
     def test_truncated(self) -> None:
         """A record that is cut short anywhere is a protocol error, and nothing else."""
 
-        @settings(max_examples=20)
+        @at_most(20)
         @given(self.records)
         def check(value: Any) -> None:
             encoded = value.encode()
@@ -163,7 +164,7 @@ class RecordContract(_TestCase):
     def test_garbage(self) -> None:
         """Arbitrary bytes are a record or a protocol error, and are never read past their end."""
 
-        @settings(max_examples=30)
+        @at_most(30)
         @given(st.binary(max_size=100))
         def check(frame: bytes) -> None:
             self.read_any(frame)
@@ -173,7 +174,7 @@ class RecordContract(_TestCase):
     def test_damaged(self) -> None:
         """A record with some of its bytes changed is a record or a protocol error."""
 
-        @settings(max_examples=40)
+        @at_most(40)
         @given(self.records, st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), min_size=1, max_size=3))
         def check(value: Any, changes: list[tuple[int, int]]) -> None:
             frame = bytearray(value.encode())
@@ -187,7 +188,7 @@ class RecordContract(_TestCase):
     def test_mutated(self) -> None:
         """A record that was changed on its way, by bits, bytes, lengths or pieces of it, is a record or a protocol error."""
 
-        @settings(max_examples=40)
+        @at_most(40)
         @given(self.records, st.lists(damages, min_size=1, max_size=3))
         def check(value: Any, changes: list[Damage]) -> None:
             frame: bytes = value.encode()
@@ -200,7 +201,7 @@ class RecordContract(_TestCase):
     def test_claimed_lengths(self) -> None:
         """Whatever length stands anywhere in a record, none is believed for which there are no bytes (A1)."""
 
-        @settings(max_examples=3)
+        @at_most(3)
         @given(self.records)
         def check(value: Any) -> None:
             frame: bytes = value.encode()
