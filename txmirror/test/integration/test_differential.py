@@ -376,7 +376,9 @@ class DifferentialTests(SynchronousTestCase):
         print(f"\n{SEED}={chosen}", end=" ")  # noqa: T201  # what a failure that is rare needs
 
         @seed(chosen)
-        @settings(max_examples=int(os.environ.get(EXAMPLES) or 200), derandomize=False)
+        @settings(
+            max_examples=int(os.environ.get(EXAMPLES) or min(200, 5 * settings().max_examples)), derandomize=False
+        )
         @given(some_steps)
         def run(steps: Sequence[Ask | Resume | Replace]) -> None:
             note(f"{SEED}={chosen}")
