@@ -1,14 +1,21 @@
 """An in-memory ZooKeeper server that speaks the real protocol, for tests and demonstrations. It keeps nothing on disk."""
 
+from txmirror.embedded.acl import Identity, digest_identity
+from txmirror.embedded.acl import check as check_access
 from txmirror.embedded.alone import CannotStartError, EmbeddedService
 from txmirror.embedded.connection import Connection
 from txmirror.embedded.ensemble import EmbeddedEnsemble
 from txmirror.embedded.faults import Fault
 from txmirror.embedded.holdings import Snapshot
 from txmirror.embedded.options import EmbeddedOptions
+from txmirror.embedded.requests import Caller
 from txmirror.embedded.server import EmbeddedServer, Server
+from txmirror.embedded.transactions import Transaction
+from txmirror.embedded.tree import Node as Znode
+from txmirror.embedded.tree import Tree
 
 __all__ = [
+    "Caller",
     "CannotStartError",
     "Connection",
     "EmbeddedEnsemble",
@@ -16,6 +23,12 @@ __all__ = [
     "EmbeddedServer",
     "EmbeddedService",
     "Fault",
+    "Identity",
     "Server",
     "Snapshot",
+    "Transaction",
+    "Tree",
+    "Znode",
+    "check_access",
+    "digest_identity",
 ]

@@ -7,13 +7,24 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__all__ = ["EmbeddedServerMixin", "FaultProxy", "Link", "MemoryReactor", "ServerProcess", "World"]
+__all__ = [
+    "EmbeddedServerMixin",
+    "FaultProxy",
+    "Link",
+    "MemoryNodes",
+    "MemoryReactor",
+    "MemoryRegistry",
+    "ServerProcess",
+    "World",
+]
 
 if TYPE_CHECKING:
     from txmirror.testing.network import Link
+    from txmirror.testing.nodes import MemoryNodes
     from txmirror.testing.process import ServerProcess
     from txmirror.testing.proxy import FaultProxy
     from txmirror.testing.reactor import MemoryReactor
+    from txmirror.testing.registry import MemoryRegistry
     from txmirror.testing.trial import EmbeddedServerMixin
     from txmirror.testing.world import World
 else:
@@ -21,7 +32,9 @@ else:
         "EmbeddedServerMixin": "trial",
         "FaultProxy": "proxy",
         "Link": "network",
+        "MemoryNodes": "nodes",
         "MemoryReactor": "reactor",
+        "MemoryRegistry": "registry",
         "ServerProcess": "process",
         "World": "world",
     }

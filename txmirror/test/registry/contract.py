@@ -1,0 +1,274 @@
+"""What every service registry must do: one suite, run by each provider and, for what needs a server, on each server.
+
+A test knows registries by their interface, and all else by a :class:`Place`: what goes between them and ZooKeeper, what
+somebody else does there, and how time goes by. Nothing here says whether that is real.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
+from twisted.trial.unittest import TestCase
+from zope.interface import implementer
+
+from txmirror.errors import NoConnection, NoNodeException
+from txmirror.interfaces import IServiceRegistry
+from txmirror.types import ACL, ZnodeStat
+
+_T = TypeVar("_T")
+
+#: Where the tests register, and what.
+SERVICE = "/services/ssh"
+SERVER = "server1:22"
+NODE = f"{SERVICE}/{SERVER}"
+#: The time after which ZooKeeper is out of reach, in seconds, if a test does not say otherwise.
+TIMEOUT = 2.0
+
+if TYPE_CHECKING:
+    _Base = TestCase
+else:
+    _Base = object
+
+
+class Stranger(Protocol):
+    """Somebody else, who has a session of their own, and always reaches ZooKeeper."""
+
+    async def create(
+        self, path: str, data: bytes = b"", *, ephemeral: bool = False, acl: Sequence[ACL] | None = None
+    ) -> None:
+        """Create a node, and what is missing above it."""
+
+    async def set(self, path: str, data: bytes) -> None:
+        """Write a node's data."""
+
+    async def delete(self, path: str) -> None:
+        """Delete a node."""
+
+    async def get(self, path: str) -> tuple[bytes, ZnodeStat]:
+        """Give a node's data and stat, as they are now.
+
+        :raises NoNodeException: there is none.
+        """
+
+
+class Place(Protocol):
+    """A ZooKeeper that is empty to begin with, and the way of registries to it.
+
+    :ivar step: how often to look whether something has come about, in seconds.
+    :ivar patience: how long something may take that is to come about by itself, in seconds.
+    """
+
+    step: float
+    patience: float
+
+    @property
+    def stranger(self) -> Stranger:
+        """Somebody else."""
+
+    def make(self, **options: Any) -> IServiceRegistry:
+        """Make a registry, which is stopped in the end."""
+
+    async def done(self, awaited: Awaitable[_T]) -> _T:
+        """Wait for what needs no time but that of messages."""
+
+    async def in_time(self, awaited: Deferred[_T], seconds: float) -> _T:
+        """Wait for what may need so many seconds."""
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let time go by."""
+
+    async def quiet(self) -> None:
+        """Let as much time go by as anything takes that is not to happen."""
+
+    async def leave(self, registry: IServiceRegistry, *, session_ends: bool = False) -> None:
+        """Let ZooKeeper be out of a registry's reach, until it comes back. It has noticed that when this returns.
+
+        :param session_ends: whether its session ends too, before this returns.
+        """
+
+    async def come_back(self, registry: IServiceRegistry) -> None:
+        """Let a registry reach ZooKeeper again. If it is running, it has a session when this returns."""
+
+    async def blink(self, registry: IServiceRegistry, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        """Part a registry from ZooKeeper, do something, and let it come back to the same session."""
+
+    async def end_session(self, registry: IServiceRegistry) -> None:
+        """End a registry's session. It has another one when this returns."""
+
+
+@implementer(ILogObserver)
+class _Warnings:
+    """Collects what registries warn of, and worse."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def __call__(self, event: LogEvent) -> None:
+        if event["log_level"] >= LogLevel.warn and "registry" in event.get("log_namespace", ""):
+            self.lines.append(formatEvent(event))
+
+
+class RegistryCase(_Base):
+    """What the parts of the suite stand on. A subclass is a ``TestCase`` too, and says where.
+
+    :ivar lasting: whether outages that are shorter than ``timeout`` are told from longer ones.
+    """
+
+    timeout = 60
+
+    def make_place(self) -> Awaitable[Place]:
+        """Make the place for one test; it is the subclass's to tidy it up."""
+        raise NotImplementedError
+
+    def setUp(self) -> Deferred[None]:  # type: ignore[override]
+        return Deferred.fromCoroutine(self._set_up())
+
+    async def _set_up(self) -> None:
+        self.place = await self.make_place()
+        self.stranger = self.place.stranger
+        self.done = self.place.done
+        self._observed = _Warnings()
+        globalLogPublisher.addObserver(self._observed)
+        self.addCleanup(globalLogPublisher.removeObserver, self._observed)
+
+    async def started(self, **options: Any) -> IServiceRegistry:
+        """Make a registry that has its session."""
+        registry = self.place.make(**options)
+        self.assertIs(await self.done(registry.start()), True)
+        return registry
+
+    async def registered(self, **options: Any) -> IServiceRegistry:
+        """Make a registry that has registered :data:`NODE` with ``{"foo": "bar"}``."""
+        registry = await self.started(**options)
+        self.assertIs(await self.done(registry.set_node(NODE, {"foo": "bar"})), True)
+        return registry
+
+    async def out_of_reach(self, deferred: Deferred[Any]) -> None:
+        """See that a call fails because ZooKeeper is out of reach, which may take ``timeout`` to find out."""
+        try:
+            result = await self.place.in_time(deferred, TIMEOUT + 1)
+        except NoConnection as error:
+            self.assertNotIn("\n", str(error))
+            return
+        self.fail(f"NoConnection expected, not {result!r}")
+
+    async def put_off(self, deferred: Deferred[Any]) -> None:
+        """See that a call is put off until ZooKeeper can be reached, which may take ``timeout`` to find out, and said once.
+
+        There were no warnings before.
+        """
+        self.assertIs(await self.place.in_time(deferred, TIMEOUT + 1), False)
+        self.assertEqual(len(warnings := self.warnings()), 1, warnings)
+
+    async def fails(self, expected: type[Exception], deferred: Deferred[Any]) -> Any:
+        """Give what a call fails with."""
+        try:
+            result = await self.done(deferred)
+        except expected as error:
+            return error
+        raise self.failureException(f"{expected.__name__} expected, not {result!r}")
+
+    async def until(self, look: Callable[[], Awaitable[object] | object], what: str) -> None:
+        """Wait until something is so."""
+        waited = 0.0
+        while True:
+            found = look()
+            if await found if isinstance(found, Awaitable) else found:
+                return
+            self.assertLess(waited, self.place.patience, f"it does not come about: {what}")
+            await self.place.pass_time(self.place.step)
+            waited += self.place.step
+
+    def warnings(self) -> list[str]:
+        """Give what registries have warned of since this was last called."""
+        lines, self._observed.lines = self._observed.lines, []
+        return lines
+
+    async def stat(self, path: str) -> ZnodeStat | None:
+        """Give a node's stat, as somebody else sees it; None if there is no node."""
+        try:
+            return (await self.stranger.get(path))[1]
+        except NoNodeException:
+            return None
+
+    async def facts(self, path: str) -> Any:
+        """Give what a node says without ``pid`` and ``created``, as somebody else sees it; None if there is no node."""
+        try:
+            data, _ = await self.stranger.get(path)
+        except NoNodeException:
+            return None
+        return _without_origin(json.loads(data))
+
+    async def until_facts(self, path: str, expected: object) -> ZnodeStat:
+        """Wait until a node says something; then give its stat."""
+
+        async def so() -> bool:
+            return bool(await self.facts(path) == expected)
+
+        await self.until(so, f"{path} says {expected!r}")
+        return (await self.stranger.get(path))[1]
+
+    async def until_gone(self, path: str) -> None:
+        """Wait until there is no such node."""
+
+        async def so() -> bool:
+            return await self.stat(path) is None
+
+        await self.until(so, f"{path} is gone")
+
+    async def answer(self, registry: IServiceRegistry, path: str) -> Any:
+        """Ask a registry, which has an answer."""
+        answer = await self.done(registry.get(path))
+        self.assertIsNot(answer, False)
+        return answer
+
+    async def until_children(self, registry: IServiceRegistry, path: str, expected: dict[str, Any]) -> None:
+        """Wait until a registry's answer has these children, ``pid`` and ``created`` apart."""
+
+        async def so() -> bool:
+            children = (await self.answer(registry, path))["children"]
+            return {name: _without_origin(data) for name, data in children.items()} == expected
+
+        await self.until(so, f"the children of {path} are {expected!r}")
+
+
+def _without_origin(data: Any) -> Any:
+    return {key: data[key] for key in data if key not in {"pid", "created"}} if isinstance(data, dict) else data
+
+
+class Listener:
+    """A callback that keeps what it was told, and sees that it is never told the same twice."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+        self.repeated = False
+
+    def __call__(self, news: Any) -> None:
+        self.repeated = self.repeated or self.told[-1:] == [news]
+        self.told.append(news)
+
+    @property
+    def children(self) -> list[dict[str, Any]]:
+        """What was told of the children, apart from repetitions, ``pid`` and ``created``."""
+        steps: list[dict[str, Any]] = []
+        for answer in self.told:
+            step = {name: _without_origin(data) for name, data in answer["children"].items()}
+            if steps[-1:] != [step]:
+                steps.append(step)
+        return steps
+
+
+def fired(deferred: Deferred[Any]) -> bool:
+    """Tell whether a Deferred has its result: not only the first of several in a chain, as its ``called`` does."""
+    results: list[object] = []
+
+    def look(result: object) -> object:
+        results.append(result)
+        return result
+
+    deferred.addBoth(look)
+    return bool(results)

@@ -1,0 +1,113 @@
+"""What a registry in memory knows of a path, and who is told of it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from twisted.logger import Logger
+
+from txmirror import paths
+from txmirror.embedded import Znode
+from txmirror.errors import NoAuthException
+from txmirror.interfaces import IPayloadCodec
+from txmirror.testing.nodes import MemoryNodes, Session
+from txmirror.types import Answer, Payload, Undecodable
+
+_T = TypeVar("_T")
+#: Warns about a path, once for each new reason: a format with ``{path}`` and ``{reason}``, the reason, and of which
+#: transaction that speaks.
+Say = Callable[[str, str, str, int], None]
+
+
+class Callbacks(Generic[_T]):
+    """Functions, each called with what is so when that is not what it was called with last.
+
+    :param what: that this is about, for the log.
+    :param latest: gives what is so; None if that is not known.
+    """
+
+    _log = Logger()
+
+    def __init__(self, what: str, latest: Callable[[], _T | None]) -> None:
+        self._what = what
+        self._latest = latest
+        self._told: dict[Callable[[_T], object], _T | None] = {}
+
+    def add(self, callback: Callable[[_T], object]) -> None:
+        """Call it too, from now on: at once, if something is known."""
+        self._told.setdefault(callback, None)
+        self.tell()
+
+    def remove(self, callback: Callable[[_T], object]) -> None:
+        """Call it no more."""
+        self._told.pop(callback, None)
+
+    def tell(self) -> None:
+        """Call all to whom something is new. One that is called may change what is so: then the others are told of that."""
+        for callback in list(self._told):
+            news = self._latest()
+            if news is not None and callback in self._told and news != self._told[callback]:
+                self._told[callback] = news
+                try:
+                    callback(copy.deepcopy(news))
+                except Exception:
+                    self._log.failure("{what}: the callback {callback} failed.", what=self._what, callback=callback)
+
+
+class Found:
+    """What is at a path.
+
+    :param codec: how data stands in nodes.
+    :param say: warns of what cannot be read.
+    :ivar answer: the latest; None if there was none yet.
+    :ivar callbacks: those who are told of it.
+    """
+
+    def __init__(self, nodes: MemoryNodes, path: str, codec: IPayloadCodec, say: Say) -> None:
+        self.answer: Answer | None = None
+        self.callbacks: Callbacks[Answer] = Callbacks(path, lambda: self.answer)
+        self._nodes = nodes
+        self._path = path
+        self._codec = codec
+        self._say = say
+
+    def read(self, session: Session) -> None:
+        """Look what is there now, and tell of it.
+
+        :raises NoAuthException: it may not be read.
+        """
+        node = self._nodes.read(session, self._path)
+        answer = Answer(children={}, data=None, path=self._path, stat=None)
+        if node is not None:
+            data = self._decode(self._path, node)
+            answer = Answer(
+                children=self._children(session, node),
+                data=None if isinstance(data, Undecodable) else data,
+                path=self._path,
+                stat=node.stat(),
+            )
+        self.answer = answer
+        self.callbacks.tell()
+
+    def _children(self, session: Session, node: Znode) -> dict[str, Payload]:
+        children: dict[str, Payload] = {}
+        for name in sorted(node.children):
+            path = paths.join(self._path, name)
+            try:
+                child = self._nodes.read(session, path)
+            except NoAuthException as error:
+                self._say(path, "{path} is left out: {reason}.", str(error), 0)
+                continue
+            assert child is not None, "what is listed is there"
+            data = self._decode(path, child)
+            if not isinstance(data, Undecodable):
+                children[name] = data
+        return children
+
+    def _decode(self, path: str, node: Znode) -> Payload | Undecodable:
+        data = self._codec.decode(node.data or b"")
+        if isinstance(data, Undecodable):
+            self._say(path, "{path} cannot be decoded: {reason}.", data.reason, node.mzxid)
+        return data

@@ -1,0 +1,193 @@
+"""The znodes that registries in memory share: what stands for a ZooKeeper ensemble, without a server and its protocol."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import Clock
+
+from txmirror import paths
+from txmirror.embedded import Caller, Identity, Transaction, Tree, Znode, check_access
+from txmirror.errors import RequestTooLargeException
+from txmirror.types import ACL, OPEN_ACL, EventType, Permission, ZnodeStat
+from txmirror.wire import (
+    DEFAULT_MAX_REQUEST,
+    CreateFlag,
+    CreateRequest,
+    DeleteRequest,
+    Request,
+    RequestHeader,
+    SetDataRequest,
+)
+
+
+class Session:
+    """Who asks for something: a session, and what it has proved.
+
+    :ivar session_id: its id.
+    :ivar identities: who it is, to which more are added.
+    """
+
+    def __init__(self, session_id: int) -> None:
+        self.session_id = session_id
+        self.identities: list[Identity] = []
+
+    def notify(self, kind: EventType, path: str, zxid: int = -1) -> None:
+        """Nothing is watched here: whoever follows looks again after each transaction."""
+
+
+class MemoryNodes:
+    """Stands for a ZooKeeper ensemble that :class:`MemoryRegistry` objects share.
+
+    What its methods do, somebody else does, in a session that none of the registries has: it is there at once, and the
+    registries have been told when a method returns. Stats and refusals are those of a real server, by the rules of
+    :class:`~txmirror.embedded.EmbeddedServer`.
+
+    :param clock: what the times of nodes come from, and how long registries wait for locks; None makes a
+        :class:`~twisted.internet.task.Clock` that begins at 0.
+    :ivar clock: the clock.
+    """
+
+    def __init__(self, clock: IReactorTime | None = None) -> None:
+        self.clock: IReactorTime = Clock() if clock is None else clock
+        self._tree = Tree()
+        # As ZooKeeper has them: the highest byte is the server's number.
+        self._session_ids = itertools.count(1 << 56)
+        self._stranger = self.open_session()
+        self._followers: dict[Callable[[], None], None] = {}
+        self._telling = self._changed = False
+
+    def get(self, path: str) -> tuple[bytes, ZnodeStat]:
+        """Give a node's data and stat.
+
+        :raises NoNodeException: it does not exist.
+        """
+        node = self._tree.node(paths.normalise(path))
+        return node.data or b"", node.stat()
+
+    def children(self, path: str) -> list[str]:
+        """Give the names of a node's children, sorted.
+
+        :raises NoNodeException: it does not exist.
+        """
+        return sorted(self._tree.node(paths.normalise(path)).children)
+
+    def create(
+        self, path: str, data: bytes = b"", *, ephemeral: bool = False, acl: Sequence[ACL] | None = None
+    ) -> None:
+        """Create a node, and what is missing above it.
+
+        :param ephemeral: whether it belongs to somebody else's session. That lives on until the node is deleted.
+        :raises NodeExistsException: it exists.
+        :raises NoChildrenForEphemeralsException: what is above it is ephemeral.
+        """
+        flags = CreateFlag.EPHEMERAL if ephemeral else CreateFlag(0)
+        self.make(self._stranger, paths.normalise(path), data, flags, acl or OPEN_ACL)
+
+    def set(self, path: str, data: bytes) -> None:
+        """Write a node's data.
+
+        :raises NoNodeException: it does not exist.
+        """
+        self.write(self._stranger, SetDataRequest(paths.normalise(path), data, -1))
+
+    def delete(self, path: str) -> None:
+        """Delete a node.
+
+        :raises NoNodeException: it does not exist.
+        :raises NotEmptyException: it has children.
+        """
+        self.write(self._stranger, DeleteRequest(paths.normalise(path), -1))
+
+    # For the registries.
+
+    def open_session(self) -> Session:
+        """Begin a session, which is a transaction."""
+        self._tree.begin()
+        return Session(next(self._session_ids))
+
+    def end_session(self, session: Session) -> None:
+        """End a session: its ephemeral nodes go, all in one transaction."""
+        transaction = self._begin(session)
+        for path in list(self._tree.ephemerals.get(session.session_id, ())):
+            transaction.remove(path)
+        self.tell()
+
+    def follow(self, look: Callable[[], None]) -> None:
+        """Have something called after each transaction."""
+        self._followers[look] = None
+
+    def leave(self, look: Callable[[], None]) -> None:
+        """Have it called no more."""
+        self._followers.pop(look, None)
+
+    def find(self, path: str) -> Znode | None:
+        """Give a node, or None."""
+        return self._tree.nodes.get(path)
+
+    def read(self, session: Session, path: str) -> Znode | None:
+        """Give a node, or None.
+
+        :raises NoAuthException: it may not be read.
+        """
+        node = self.find(path)
+        if node is not None:
+            check_access(node.acl, Permission.READ, session.identities, path)
+        return node
+
+    def make(
+        self,
+        session: Session,
+        path: str,
+        data: bytes,
+        flags: CreateFlag,
+        acl: Sequence[ACL],
+        parent_acl: Sequence[ACL] = OPEN_ACL,
+    ) -> None:
+        """Create a node, and what is missing above it; then let all look.
+
+        :param parent_acl: of the node just above it, if that is missing. What is above that is open to everybody.
+        :raises ZooKeeperException: it is refused.
+        """
+        requests = [CreateRequest(path, data, tuple(acl), flags)]
+        while (above := paths.split(requests[-1].path)[0]) not in self._tree.nodes:
+            requests.append(CreateRequest(above, b"", tuple(OPEN_ACL if len(requests) > 1 else parent_acl), 0))
+        self.write(session, *reversed(requests))
+
+    def write(self, session: Session, *requests: Request) -> None:
+        """Do what requests ask for, one after another; then let all look at what has become of it.
+
+        :raises ZooKeeperException: one is refused; those before it were done.
+        """
+        for request in requests:
+            size = len(RequestHeader(0, request.operation).encode()) + len(request.encode())
+            if size > DEFAULT_MAX_REQUEST:
+                raise RequestTooLargeException(f"a request of {size} bytes is over the limit of {DEFAULT_MAX_REQUEST}")
+        done = 0
+        try:
+            for request in requests:
+                self._begin(session).write(request)
+                done += 1
+        finally:
+            # Who looks may try again what was refused, and so must not be called for that.
+            if done:
+                self.tell()
+
+    def tell(self) -> None:
+        """Let all look. What they change themselves all look at afterwards."""
+        self._changed = True
+        if self._telling:
+            return
+        self._telling = True
+        try:
+            while self._changed:
+                self._changed = False
+                for look in list(self._followers):
+                    look()
+        finally:
+            self._telling = False
+
+    def _begin(self, caller: Caller) -> Transaction:
+        return Transaction(self._tree, caller, int(self.clock.seconds() * 1000), ttl_nodes=False)

@@ -1,0 +1,362 @@
+"""A service registry in memory, for the tests of programs that use one: no server, no sockets, no reactor."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from txmirror import paths
+from txmirror.embedded import digest_identity
+from txmirror.errors import NoAuthException, NoConnection, PathError, ReadOnly, ZooKeeperException
+from txmirror.interfaces import IPayloadCodec, IRegistryLock, IServiceRegistry
+from txmirror.registry import NDCodec
+from txmirror.testing.found import Callbacks, Found
+from txmirror.testing.locks import MemoryLock
+from txmirror.testing.nodes import MemoryNodes, Session
+from txmirror.testing.written import Data, Write, Written
+from txmirror.types import ACL, OPEN_ACL, READ_ACL, Answer, NodeType, digest_acl
+
+
+@implementer(IServiceRegistry)
+class MemoryRegistry:
+    """Provides :class:`~txmirror.interfaces.IServiceRegistry` in memory, and is held to it by the same tests as the real one.
+
+    Everything is done at once: a Deferred that is returned has fired, but where a lock is waited for; and what somebody else
+    does has been told to callbacks when it is done. For what happens to registries there are :meth:`disconnect`,
+    :meth:`reconnect` and :meth:`end_session`; what somebody else does is done with ``nodes``, or by a second registry that
+    shares them. There is no cache file, and no waiting for ``timeout``: a registry that is disconnected has been so for long
+    enough.
+
+    :param shared: stands for the ensemble, and may have other registries; None makes one.
+    :param lazy: whether calls go on without ZooKeeper.
+    :param readonly: whether nothing may be written.
+    :param timeout: in seconds; it is only told.
+    :param username: by which it goes at nodes with an ACL.
+    :param password: likewise.
+    :param acl: of the nodes that it makes, and of their parents if it has to make them. None: with ``username`` and
+        ``password``, all for that one and reading for everybody; without, all for everybody.
+    :param codec: how data stands in nodes; None is nd_service_registry's.
+    :param clock: what ``created``, and the waiting for locks, take the time from; None is that of ``shared``.
+    :ivar nodes: what it shares.
+    :ivar clock: the clock.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        *,
+        shared: MemoryNodes | None = None,
+        lazy: bool = False,
+        readonly: bool = False,
+        timeout: float = 5.0,
+        username: str | None = None,
+        password: str | None = None,
+        acl: Sequence[ACL] | None = None,
+        codec: IPayloadCodec | None = None,
+        clock: IReactorTime | None = None,
+    ) -> None:
+        self.nodes = MemoryNodes(clock) if shared is None else shared
+        self.clock: IReactorTime = self.nodes.clock if clock is None else clock
+        self.lazy, self.readonly, self.timeout = lazy, readonly, timeout
+        self._username, self._password = _checked_username(username), password
+        self._given_acl = acl
+        self._codec: IPayloadCodec = NDCodec() if codec is None else codec
+        self._session: Session | None = None
+        self._away = self._running = self._stopped = False
+        self._written = Written(self.nodes, self._codec, self._acl, self.clock, self._say)
+        self._found: dict[str, Found] = {}
+        self._states: Callbacks[bool] = Callbacks("the state", lambda: self.reached)
+        self._locks: dict[str, MemoryLock] = {}
+        self._said: dict[str, object] = {}
+
+    def __repr__(self) -> str:
+        return f"<MemoryRegistry, {'connected' if self.reached else 'not connected'}>"
+
+    # What a test does to it.
+
+    @property
+    def reached(self) -> bool:
+        """Whether it has a session, and reaches ZooKeeper."""
+        return self._session is not None and not self._away
+
+    def disconnect(self) -> None:
+        """Let ZooKeeper be out of reach. The session lives on there, for as long as :meth:`end_session` is not called."""
+        self._away = True
+        self.nodes.leave(self._look)
+        for lock in list(self._locks.values()):
+            lock.lose()
+        self._states.tell()
+
+    def reconnect(self) -> None:
+        """Let it reach ZooKeeper again. What it owes is done, and callbacks are told what has changed meanwhile."""
+        self._away = False
+        if self._running:
+            self._connect()
+
+    def end_session(self) -> None:
+        """End its session: its nodes go, and its locks. Unless it is disconnected, it has a new one when this returns."""
+        if self._session is not None:
+            self._close()
+            if self._running and not self._away:
+                self._connect()
+
+    # What programs call.
+
+    def start(self) -> Deferred[bool]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.start`."""
+        self._stopped = False
+        return self._when_reached(lambda _: True)
+
+    def stop(self) -> Deferred[None]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.stop`. All is gone when it returns."""
+        self._running, self._stopped = False, True
+        self._close()
+        for lock in list(self._locks.values()):
+            lock.stop()
+        self._locks.clear()
+        return succeed(None)
+
+    def rebuild(self, reactor: IReactorTime | None = None) -> Deferred[bool]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.rebuild`."""
+        if reactor is not None:
+            self.clock = reactor
+        self._close()
+        return self.start()
+
+    def set_node(self, node: str, data: Data = None, state: bool = True) -> Deferred[bool]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.set_node`."""
+        path, data = self._checked(node, data)
+        if self.readonly:
+            return fail(ReadOnly(path=path))
+        if not state:
+            return self._withdraw(path)
+        return self._when_reached(
+            partial(self._written.register, path, data), path, lambda: self._written.want(path, data)
+        )
+
+    def set_data(self, node: str, data: Data = None, state: bool = True) -> Deferred[bool]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.set_data`."""
+        path, data = self._checked(node, data)
+        if self.readonly:
+            return fail(ReadOnly(path=path))
+        return self._write(path, partial(self._written.store, path, data) if state else self._deletion(path))
+
+    def set(self, node: str, data: Data, state: bool, type: NodeType) -> Deferred[bool]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.set`."""
+        return (self.set_node if NodeType(type) is NodeType.EPHEMERAL else self.set_data)(node, data, state)
+
+    def unset(self, node: str) -> Deferred[bool]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.unset`."""
+        path, _ = self._checked(node, None)
+        if self.readonly:
+            return fail(ReadOnly(path=path))
+        return self._withdraw(path) if self._written.wants(path) else self._write(path, self._deletion(path))
+
+    def get(self, path: str, callback: Callable[[Answer], object] | None = None) -> Deferred[Answer | Literal[False]]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.get`."""
+        path = paths.normalise(path)
+
+        def answer(found: bool) -> Answer | Literal[False]:
+            latest = self._found[path].answer
+            return False if not found or latest is None else copy.deepcopy(latest)
+
+        return self._follow(path, callback).addCallback(answer)
+
+    def add_callback(self, path: str, callback: Callable[[Answer], object]) -> Deferred[bool]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.add_callback`."""
+        return self._follow(paths.normalise(path), callback)
+
+    def remove_callback(self, path: str, callback: Callable[[Answer], object]) -> None:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.remove_callback`."""
+        found = self._found.get(paths.normalise(path))
+        if found is not None:
+            found.callbacks.remove(callback)
+
+    def stale(self, path: str) -> bool:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.stale`."""
+        found = self._found.get(paths.normalise(path))
+        return found is None or found.answer is None or not self.reached
+
+    def get_state(self, callback: Callable[[bool], object] | None = None) -> Deferred[bool]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.get_state`."""
+        if callback is not None:
+            self._states.add(callback)
+        return succeed(self.reached)
+
+    def get_lock(
+        self, path: str, name: str | None = None, simultaneous: int = 1, wait: float = 300
+    ) -> Deferred[IRegistryLock]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.get_lock`."""
+        path = paths.normalise(path)
+        lock = self._locks.get(path) or MemoryLock(self, path, name, simultaneous, wait)
+        lock.again(simultaneous, wait)
+        if self.readonly:
+            return fail(ReadOnly(path=path))
+        self._locks[path] = lock
+        return succeed(lock)
+
+    def acquire_lock(
+        self, path: str, name: str | None = None, simultaneous: int = 1, wait: float = 300
+    ) -> Deferred[bool]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.acquire_lock`."""
+        return self.get_lock(path, name, simultaneous, wait).addCallback(lambda lock: lock.acquire())
+
+    def release_lock(self, path: str) -> Deferred[bool]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.release_lock`."""
+        lock = self._locks.get(paths.normalise(path))
+        return succeed(True) if lock is None else lock.release()
+
+    def username(self) -> Deferred[str | None]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.username`."""
+        return succeed(self._username)
+
+    def set_username(self, username: str | None) -> Deferred[bool]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.set_username`."""
+        self._username = _checked_username(username)
+        return self._when_reached(self._identify)
+
+    def password(self) -> Deferred[str | None]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.password`."""
+        return succeed(self._password)
+
+    def set_password(self, password: str | None) -> Deferred[bool]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.set_password`."""
+        self._password = password
+        return self._when_reached(self._identify)
+
+    # What locks ask for.
+
+    def reach(self) -> Session | None:
+        """Give the session, which is opened if that can be."""
+        if self._stopped:
+            return None
+        self._running = True
+        if not self._away and self._session is None:
+            self._connect()
+        return None if self._away else self._session
+
+    def forget_lock(self, path: str) -> None:
+        """A lock was released."""
+        self._locks.pop(path, None)
+
+    # The session.
+
+    def _connect(self) -> None:
+        if self._session is None:
+            self._session = self.nodes.open_session()
+        self._identify(self._session)
+        self.nodes.follow(self._look)
+        self._states.tell()
+        if self.reached:
+            self._written.pay(self._session)
+            self.nodes.tell()
+
+    def _close(self) -> None:
+        session, self._session = self._session, None
+        self.nodes.leave(self._look)
+        for lock in list(self._locks.values()):
+            lock.lose()
+        if session is not None:
+            self.nodes.end_session(session)
+        self._states.tell()
+
+    def _identify(self, session: Session) -> bool:
+        if self._username is not None and self._password is not None:
+            session.identities.append(digest_identity(f"{self._username}:{self._password}".encode()))
+        return True
+
+    def _acl(self) -> Sequence[ACL]:
+        if self._given_acl is not None:
+            return self._given_acl
+        if self._username is None or self._password is None:
+            return OPEN_ACL
+        return (digest_acl(self._username, self._password), *READ_ACL)
+
+    def _look(self) -> None:
+        """Something has changed. Whoever is told of it may end the session."""
+        if self._session is not None and self.reached:
+            self._written.look(self._session)
+        for lock in list(self._locks.values()):
+            lock.look()
+        for path, found in list(self._found.items()):
+            if self._session is not None and self.reached:
+                try:
+                    found.read(self._session)
+                except NoAuthException as error:
+                    self._say(path, "{path} cannot be read any more: {reason}.", str(error), 0)
+
+    # What becomes of calls.
+
+    def _when_reached(
+        self, do: Write, path: str | None = None, later: Callable[[], object] = lambda: None
+    ) -> Deferred[bool]:
+        """Do something now, or say that it cannot be done now."""
+        session = self.reach()
+        if session is not None:
+            try:
+                return succeed(do(session))
+            except ZooKeeperException as error:
+                return fail(error)
+        if self._stopped or not self.lazy:
+            return fail(NoConnection(path=path))
+        later()
+        self._log.warn("ZooKeeper is out of reach: what is asked for is done when it is back.")
+        return succeed(False)
+
+    def _write(self, path: str, write: Write) -> Deferred[bool]:
+        return self._when_reached(write, path, lambda: self._written.owe(path, write))
+
+    def _withdraw(self, path: str) -> Deferred[bool]:
+        if not self._written.wants(path):
+            return succeed(True)
+        self._written.unwant(path)
+        return self._when_reached(partial(self._written.withdraw, path), path)
+
+    def _deletion(self, path: str) -> Write:
+        return partial(self._written.delete, path)
+
+    def _checked(self, node: str, data: Data) -> tuple[str, Data]:
+        """Give the path, and data of our own.
+
+        :raises ValueError: the path is none, or the root, or data cannot be stored.
+        :raises TypeError: data cannot be stored.
+        """
+        path = paths.normalise(node)
+        if path == "/":
+            raise PathError("'/' cannot be registered: it always exists")
+        self._written.encode(data)
+        return path, copy.deepcopy(data)
+
+    def _follow(self, path: str, callback: Callable[[Answer], object] | None) -> Deferred[bool]:
+        found = self._found.get(path) or Found(self.nodes, path, self._codec, self._say)
+
+        def follow() -> bool:
+            self._found[path] = found
+            if callback is not None:
+                found.callbacks.add(callback)
+            return True
+
+        def read(session: Session) -> bool:
+            found.read(session)
+            return follow()
+
+        return self._when_reached(read, path, follow) if found.answer is None else succeed(follow())
+
+    def _say(self, path: str, format: str, reason: str, which: int) -> None:
+        if self._said.get(path) != (format, reason, which):
+            self._said[path] = format, reason, which
+            self._log.warn(format, path=path, reason=reason)
+
+
+def _checked_username(username: str | None) -> str | None:
+    if username is not None and (not username or ":" in username):
+        raise ValueError(f"a user's name has letters and no colon: {username!r}")
+    return username

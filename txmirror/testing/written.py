@@ -1,0 +1,148 @@
+"""What a registry in memory has to write: what is wanted, what is owed, and how that is done."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from twisted.internet.interfaces import IReactorTime
+
+from txmirror.embedded import Znode
+from txmirror.errors import NodeExistsException, ZooKeeperException
+from txmirror.interfaces import IPayloadCodec
+from txmirror.testing.found import Say
+from txmirror.testing.nodes import MemoryNodes, Session
+from txmirror.types import ACL
+from txmirror.wire import CreateFlag, DeleteRequest, SetDataRequest
+
+Data = Mapping[str, object] | str | None
+#: Does something in a session; it raises what ZooKeeper refuses it with.
+Write = Callable[[Session], bool]
+
+
+class Written:
+    """The nodes that one registry writes.
+
+    :param codec: how data stands in nodes.
+    :param acl: gives the access control list of nodes that are made, and of their parents where those are missing.
+    :param clock: what ``created`` comes from.
+    :param say: warns of what cannot be done.
+    """
+
+    def __init__(
+        self, nodes: MemoryNodes, codec: IPayloadCodec, acl: Callable[[], Sequence[ACL]], clock: IReactorTime, say: Say
+    ) -> None:
+        self._nodes = nodes
+        self._codec = codec
+        self._acl = acl
+        self._clock = clock
+        self._say = say
+        self._wanted: dict[str, Data] = {}
+        self._owed: dict[str, Write] = {}
+
+    def encode(self, data: Data) -> bytes:
+        """Make a node's data.
+
+        :raises TypeError: it cannot be stored.
+        :raises ValueError: likewise.
+        """
+        return self._codec.encode(data, pid=os.getpid(), created=self._clock.seconds())
+
+    # What is to be, for as long as it is wanted.
+
+    def wants(self, path: str) -> bool:
+        """Tell whether a path is to be registered."""
+        return path in self._wanted
+
+    def want(self, path: str, data: Data) -> None:
+        """Register it when that can be."""
+        self._owed.pop(path, None)
+        self._wanted[path] = data
+
+    def unwant(self, path: str) -> None:
+        """Register it no longer; if it is there, take it away when that can be."""
+        if self._wanted.pop(path, self) is not self:
+            self._owed[path] = partial(self.withdraw, path)
+
+    def owe(self, path: str, write: Write) -> None:
+        """Do something about a path when that can be, in place of what was to be done about it before."""
+        self._owed[path] = write
+
+    def pay(self, session: Session) -> None:
+        """Do what is owed."""
+        while self._owed:
+            path = next(iter(self._owed))
+            try:
+                self._owed.pop(path)(session)
+            except ZooKeeperException as error:
+                self._say(path, "{path}: what was put off is refused: {reason}.", str(error), 0)
+
+    def look(self, session: Session) -> None:
+        """Put right what is not as it is wanted."""
+        for path in list(self._wanted):
+            if path in self._wanted:
+                try:
+                    self._put(path, self._wanted[path], session)
+                except ZooKeeperException as error:
+                    self._say(path, "{path} cannot be registered: {reason}.", str(error), 0)
+
+    # What is done now.
+
+    def register(self, path: str, data: Data, session: Session) -> bool:
+        """Register a service, and keep it registered; tell whether it is."""
+        former = dict(self._wanted)
+        self.want(path, data)
+        try:
+            return self._put(path, data, session)
+        except ZooKeeperException:
+            self._wanted = former
+            raise
+
+    def withdraw(self, path: str, session: Session) -> bool:
+        """Take away what this registry has registered, if anything."""
+        self._wanted.pop(path, None)
+        node = self._nodes.find(path)
+        if node is not None and node.owner == session.session_id:
+            self._nodes.write(session, DeleteRequest(path, -1))
+        return True
+
+    def store(self, path: str, data: Data, session: Session) -> bool:
+        """Write a persistent node."""
+        node = self._nodes.find(path)
+        if node is None:
+            self._make(path, data, CreateFlag(0), session)
+        else:
+            _refuse_ephemeral(path, node)
+            self._nodes.write(session, SetDataRequest(path, self.encode(data), -1))
+        return True
+
+    def delete(self, path: str, session: Session) -> bool:
+        """Delete a persistent node, if it is there."""
+        node = self._nodes.find(path)
+        if node is not None:
+            _refuse_ephemeral(path, node)
+            self._nodes.write(session, DeleteRequest(path, -1))
+        return True
+
+    def _put(self, path: str, data: Data, session: Session) -> bool:
+        node = self._nodes.find(path)
+        if node is None:
+            self._make(path, data, CreateFlag.EPHEMERAL, session)
+        elif node.owner != session.session_id:
+            if not node.owner:
+                raise NodeExistsException(f"a persistent node is there already: {path!r}", path=path)
+            self._say(path, "{path} is registered by {reason}; it is waited for.", f"session {node.owner:#x}", 0)
+            return False
+        elif not self._codec.says(node.data or b"", data):
+            self._nodes.write(session, SetDataRequest(path, self.encode(data), -1))
+        return True
+
+    def _make(self, path: str, data: Data, flags: CreateFlag, session: Session) -> None:
+        acl = self._acl()
+        self._nodes.make(session, path, self.encode(data), flags, acl, acl)
+
+
+def _refuse_ephemeral(path: str, node: Znode) -> None:
+    if node.owner:
+        raise NodeExistsException(f"an ephemeral node is there already: {path!r}", path=path)
