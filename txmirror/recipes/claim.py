@@ -51,6 +51,7 @@ class Claim:
         self._data = name.encode()
         self._client = client
         self._clock = clock
+        self._patience = Patience(client, clock)
         self._safety: IHolding | None = IHolding(client, None)
         self._node: OwnNode | None = None
         self._work: Deferred[bool] | None = None
@@ -129,7 +130,8 @@ class Claim:
             self._work = None
             if timer is not None and timer.active():
                 timer.cancel()
-            if self._holding is None:
+            # What was still being cleared was waited for, and nothing begun.
+            if self._holding is None and self._clearing is None:
                 self._clear()
             if expired and isinstance(outcome, Failure) and outcome.check(CancelledError):
                 outcome = False
@@ -171,16 +173,17 @@ class Claim:
             # If it was left behind, that was logged, and it stands in line before us.
             with contextlib.suppress(ZooKeeperException):
                 await self._when_clear()
-        patience = Patience(self._client, self._clock)
+        sessions = 0
         while True:
             try:
-                return await self._obtain(patience, patient)
+                return await self._obtain(patient)
             except SessionExpiredException:
-                await patience.pause()
+                sessions += 1
+                await self._patience.pause(sessions)
             except Gone:
                 pass
 
-    async def _obtain(self, patience: Patience, patient: bool) -> bool:
+    async def _obtain(self, patient: bool) -> bool:
         """Make a node of our own, keep it in ``_node``, and :meth:`_hold` it when it is its turn.
 
         :returns: False if it is not, and we are not patient.
@@ -189,14 +192,14 @@ class Claim:
         """
         raise NotImplementedError
 
-    async def _hold(self, node: OwnNode, patience: Patience) -> None:
+    async def _hold(self, node: OwnNode) -> None:
         """Hold what a node of ours stands for, if it is there, and ours.
 
         :raises Gone: it is not.
         """
         while True:
             try:
-                (_, stat), watch = await patience.ask_and_watch(lambda: self._client.get_and_watch(node.path))
+                (_, stat), watch = await self._patience.ask_and_watch(lambda: self._client.get_and_watch(node.path))
             except NoNodeException:
                 raise Gone from None
             if stat.ephemeralOwner != self._client.session_id:
@@ -213,10 +216,9 @@ class Claim:
 
     async def _until_deleted(self, path: str, watch: Deferred[WatchedEvent]) -> None:
         """Wait until our node is gone; failing means that nobody knows."""
-        patience = Patience(self._client, self._clock)
         while (await watch).type is not EventType.DELETED:
             try:
-                _, watch = await patience.ask_and_watch(lambda: self._client.get_and_watch(path))
+                _, watch = await self._patience.ask_and_watch(lambda: self._client.get_and_watch(path))
             except NoNodeException:
                 return
 

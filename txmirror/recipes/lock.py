@@ -13,7 +13,7 @@ from txmirror.interfaces import IZooKeeperClient
 from txmirror.recipes.claim import Claim, Gone
 from txmirror.recipes.line import ALONE, READING, in_order, predecessor
 from txmirror.recipes.own_node import OwnNode
-from txmirror.recipes.patience import Patience, drop
+from txmirror.recipes.patience import drop
 
 
 class Lock(Claim):
@@ -61,37 +61,37 @@ class Lock(Claim):
             return []
         return await names_in(self._client, self.path, names)
 
-    async def _obtain(self, patience: Patience, patient: bool) -> bool:
-        node = self._node = OwnNode(self._client, self._clock, self.path, self._data, self._kind)
-        await node.make(patience)
+    async def _obtain(self, patient: bool) -> bool:
+        node = self._node = OwnNode(self._client, self._patience, self.path, self._data, self._kind)
+        await node.make()
         own = paths.name_of(node.path)
         while True:
             try:
-                names = await patience.ask(lambda: self._client.get_children(self.path))
+                names = await self._patience.ask(lambda: self._client.get_children(self.path))
             except NoNodeException:
                 raise Gone from None
             if own not in names:
                 raise Gone
             before = predecessor(names, own)
             if before is None:
-                await self._hold(node, patience)
+                await self._hold(node)
                 return True
             if not patient:
                 return False
-            await self._until_changed(before, patience)
+            await self._until_changed(before)
 
-    async def _until_changed(self, before: str, patience: Patience) -> None:
+    async def _until_changed(self, before: str) -> None:
         """Wait until something happens to whom we wait for."""
         path = paths.join(self.path, before)
         there = True
         try:
             # A watch for existence would stay at the server where the node is gone already.
-            _, watch = await patience.ask_and_watch(lambda: self._client.get_and_watch(path))
+            _, watch = await self._patience.ask_and_watch(lambda: self._client.get_and_watch(path))
         except NoNodeException:
             return
         except (NoAuthException, ReplyTooLargeException):
             # We may not read it, or it is too much. That it goes can be seen from above.
-            names, watch = await patience.ask_and_watch(lambda: self._client.get_children_and_watch(self.path))
+            names, watch = await self._patience.ask_and_watch(lambda: self._client.get_children_and_watch(self.path))
             there = before in names
         try:
             if there:

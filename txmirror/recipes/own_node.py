@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import uuid
 
-from twisted.internet.interfaces import IReactorTime
-
 from txmirror import paths
 from txmirror.errors import NodeExistsException, NoNodeException, ZooServerProblem
 from txmirror.interfaces import IZooKeeperClient
@@ -16,7 +14,7 @@ class OwnNode:
     """An ephemeral node, made at most once: its name begins with 32 hexadecimal digits that nobody else has.
 
     :param client: who makes it.
-    :param clock: runs pauses.
+    :param patience: asks it what may be asked twice.
     :param parent: the node that it is made below, which is made too where it is missing.
     :param data: what it holds.
     :param kind: what follows the digits in its name, and is followed by a sequence number; None for neither.
@@ -24,27 +22,27 @@ class OwnNode:
     """
 
     def __init__(
-        self, client: IZooKeeperClient, clock: IReactorTime, parent: str, data: bytes, kind: str | None = None
+        self, client: IZooKeeperClient, patience: Patience, parent: str, data: bytes, kind: str | None = None
     ) -> None:
         self.path = ""
         self._client = client
-        self._clock = clock
+        self._patience = patience
         self._parent = parent
         self._data = data
         self._sequence = kind is not None
         self._name = uuid.uuid4().hex + (kind or "")
         self._asked = False
 
-    async def make(self, patience: Patience) -> None:
+    async def make(self) -> None:
         """Make it, and know where it is, however many connections that takes.
 
         :raises SessionExpiredException: it was not made, or has gone with the session.
         """
-        doubtful = False
+        doubtful, failures = False, 0
         while not self.path:
             try:
                 if doubtful:
-                    self.path = await self._find(patience)
+                    self.path = await self._find()
                     doubtful = False
                 if not self.path:
                     self._asked = True
@@ -52,33 +50,33 @@ class OwnNode:
                         paths.join(self._parent, self._name), self._data, ephemeral=True, sequence=self._sequence
                     )
             except NoNodeException:
-                await ensure(self._client, patience, self._parent)
+                await ensure(self._client, self._patience, self._parent)
             except ZooServerProblem as error:
                 doubtful = doubtful or error.applied is not False
-                await patience.bear(error)
+                failures += 1
+                await self._patience.bear(error, failures)
 
     async def remove(self) -> None:
         """Delete it if it was made, and try until that is done or the session is over.
 
         :raises ZooKeeperException: a server refuses that.
         """
-        patience = Patience(self._client, self._clock)
         try:
             if self._asked and not self.path:
-                self.path = await self._find(patience)
+                self.path = await self._find()
             if self.path:
-                await patience.ask(lambda: self._client.delete(self.path))
+                await self._patience.ask(lambda: self._client.delete(self.path))
         except (NoNodeException, *SESSION_OVER):
             pass
 
-    async def _find(self, patience: Patience) -> str:
+    async def _find(self) -> str:
         """Look for it among what the leader has, and the server may not have yet.
 
         :returns: where it is; empty if it was not made, and never will be by what was asked so far.
         """
-        await patience.ask(lambda: self._client.sync(self._parent))
+        await self._patience.ask(lambda: self._client.sync(self._parent))
         try:
-            names = await patience.ask(lambda: self._client.get_children(self._parent))
+            names = await self._patience.ask(lambda: self._client.get_children(self._parent))
         except NoNodeException:
             return ""
         return next((paths.join(self._parent, name) for name in names if name.startswith(self._name)), "")

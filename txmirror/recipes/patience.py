@@ -28,7 +28,7 @@ _PAUSE = backoffPolicy(initialDelay=0.1, maxDelay=1.0, factor=2.0, jitter=lambda
 
 
 class Patience:
-    """What one undertaking needs to ask a client until there is an answer.
+    """Asks a client until there is an answer.
 
     The first failure is followed by another try at once: a client lets that wait until it is connected. For the case that one
     does not, or that a server is in trouble, there are pauses between further ones.
@@ -40,7 +40,6 @@ class Patience:
     def __init__(self, client: IZooKeeperClient, clock: IReactorTime) -> None:
         self._clock = clock
         self._feed: IWatchFeed | None = IWatchFeed(client, None)
-        self._failures = 0
 
     async def ask(self, request: Callable[[], Deferred[_T]]) -> _T:
         """Ask until there is an answer. What is asked must do no harm when it is done twice.
@@ -48,14 +47,13 @@ class Patience:
         :param request: asks.
         :raises ZooKeeperException: it was refused, or the session is over.
         """
+        failures = 0
         while True:
             try:
-                answer = await request()
+                return await request()
             except ZooServerProblem as error:
-                await self.bear(error)
-            else:
-                self._failures = 0
-                return answer
+                failures += 1
+                await self.bear(error, failures)
 
     async def ask_and_watch(
         self, request: Callable[[], tuple[Deferred[_T], Deferred[WatchedEvent]]]
@@ -76,19 +74,21 @@ class Patience:
         drop(*watches[:-1])
         return answer, watches[-1]
 
-    async def bear(self, error: ZooServerProblem) -> None:
-        """Pause after a failure, if another try may help; else raise it again."""
+    async def bear(self, error: ZooServerProblem, failures: int) -> None:
+        """Pause after a failure, if another try may help; else raise it again.
+
+        :param failures: how many there were, this one among them.
+        """
         if isinstance(error, SESSION_OVER):
             raise error
-        await self.pause()
+        await self.pause(failures)
 
-    async def pause(self) -> None:
+    async def pause(self, failures: int) -> None:
         """Pause, if this is not the first failure. With any step of the client's session the pause is over."""
-        self._failures += 1
-        if self._failures == 1:
+        if failures < 2:
             return
         over: Deferred[None] = Deferred()
-        timer = self._clock.callLater(_PAUSE(self._failures - 2), over.callback, None)
+        timer = self._clock.callLater(_PAUSE(failures - 2), over.callback, None)
 
         def told(news: News) -> None:
             if isinstance(news, SessionEvent) and not over.called:

@@ -10,7 +10,7 @@ from txmirror.interfaces import IZooKeeperClient
 from txmirror.recipes.claim import Claim, Gone
 from txmirror.recipes.lock import Lock, names_in
 from txmirror.recipes.own_node import OwnNode, ensure
-from txmirror.recipes.patience import Patience, drop
+from txmirror.recipes.patience import drop
 
 
 class Semaphore(Claim):
@@ -73,22 +73,24 @@ class Semaphore(Claim):
             return []
         return await names_in(self._client, self.path, children)
 
-    async def _obtain(self, patience: Patience, patient: bool) -> bool:
-        await self._agree(patience)
+    async def _obtain(self, patient: bool) -> bool:
+        await self._agree()
         try:
             if not await self._turn.acquire(wait=None if patient else 0):
                 return False
             # The servers let nobody else be here while the session lives, whose end also ends what is asked in it.
             while self._turn.held:
                 try:
-                    names, change = await patience.ask_and_watch(lambda: self._client.get_children_and_watch(self.path))
+                    names, change = await self._patience.ask_and_watch(
+                        lambda: self._client.get_children_and_watch(self.path)
+                    )
                 except NoNodeException:
                     break
                 try:
                     if len(names) < self.leases and self._turn.held:
-                        node = self._node = OwnNode(self._client, self._clock, self.path, self._data)
-                        await node.make(patience)
-                        await self._hold(node, patience)
+                        node = self._node = OwnNode(self._client, self._patience, self.path, self._data)
+                        await node.make()
+                        await self._hold(node)
                         return True
                     if not patient:
                         return False
@@ -100,17 +102,17 @@ class Semaphore(Claim):
             # It is waited for where nothing may be left behind.
             self._turn.release().addErrback(lambda _: None)
 
-    async def _agree(self, patience: Patience) -> None:
+    async def _agree(self) -> None:
         """See that the semaphore's node is there, and has our number of leases.
 
         :raises ValueError: it has another.
         """
         while True:
             try:
-                data, _ = await patience.ask(lambda: self._client.get(self.path))
+                data, _ = await self._patience.ask(lambda: self._client.get(self.path))
                 break
             except NoNodeException:
-                await ensure(self._client, patience, self.path, str(self.leases).encode())
+                await ensure(self._client, self._patience, self.path, str(self.leases).encode())
         try:
             there = int(data.decode())
         except ValueError:

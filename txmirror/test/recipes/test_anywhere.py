@@ -1,0 +1,238 @@
+"""Whatever happens, and at whichever turn while something is acquired or released: it is got over, and nothing is left behind.
+
+Each test does one deed in as many worlds as there are turns, each time a turn later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import CancelledError
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from txmirror.client import ZooKeeperClient
+from txmirror.errors import ClosingException
+from txmirror.recipes import Lock, ReadLock, Semaphore
+from txmirror.recipes.claim import Claim
+from txmirror.test.models import take_turns
+from txmirror.testing import World
+
+#: The session timeout of these tests, in seconds.
+S = 6.0
+PATH = "/locks/one"
+
+
+class _World(World):
+    """Somebody who holds a thing, and somebody who begins to acquire it."""
+
+    def __init__(self, make: Callable[[ZooKeeperClient, Any], Claim], contended: bool) -> None:
+        super().__init__()
+        self.first = self.client(session_timeout=S)
+        self.second = self.client(session_timeout=S)
+        self.before, self.claim = make(self.first, self.reactor), make(self.second, self.reactor)
+        self.outcomes: list[bool | Failure] = []
+        if contended:
+            self.result(self.before.acquire())
+
+    def acquire(self) -> None:
+        self.acquired = self.claim.acquire()
+        self.acquired.addBoth(self.outcomes.append)
+
+    def step(self) -> bool:
+        """Take one turn, and tell whether there was one."""
+        calls = self.reactor.calls
+        due = bool(calls) and calls[0].getTime() <= self.reactor.seconds()
+        take_turns(self.reactor, 1)
+        return due
+
+    def drop(self) -> None:
+        for connection in self.server.connections:
+            if connection.session_id == self.second.session_id:
+                connection.drop()
+
+    def expire(self) -> None:
+        if self.second.session_id in self.server.sessions:
+            self.server.expire_session(self.second.session_id)
+
+    def nodes(self) -> dict[str, int]:
+        """Give the owner of each node of somebody's."""
+        return {
+            path: node.stat().ephemeralOwner
+            for path, node in self.server._holdings.database.tree.nodes.items()
+            if node.stat().ephemeralOwner
+        }
+
+
+def _lock(client: ZooKeeperClient, reactor: Any) -> Claim:
+    return Lock(client, PATH, clock=reactor)
+
+
+def _semaphore(client: ZooKeeperClient, reactor: Any) -> Claim:
+    return Semaphore(client, PATH, clock=reactor)
+
+
+class AnywhereTests(SynchronousTestCase):
+    def everywhere(
+        self,
+        make: Callable[[ZooKeeperClient, Any], Claim],
+        contended: bool,
+        deed: Callable[[_World], object],
+        check: Callable[[_World], object],
+        begin: Callable[[_World], object] = _World.acquire,
+    ) -> None:
+        """Begin something, take so many turns, do the deed, check; again with one turn more, until there are no more.
+
+        In a contended world, the holder goes when the deed is done.
+        """
+        number, more = 0, True
+        while more:
+            with _World(make, contended) as world:
+                begin(world)
+                more = all(world.step() for _ in range(number))
+                deed(world)
+                world.settle()
+                self.assertFalse(contended and world.claim.held)
+                world.before.release().addErrback(lambda failure: failure.trap(ClosingException))
+                world.pass_time(2.0)
+                try:
+                    check(world)
+                except AssertionError as error:
+                    raise AssertionError(f"after {number} turns: {error}") from error
+                world.pass_time(1.0)
+                self.assertEqual(world.nodes(), {}, f"after {number} turns")
+            number += 1
+        self.assertGreater(number, 3)
+
+    def each(
+        self,
+        deed: Callable[[_World], object],
+        check: Callable[[_World], object],
+        begin: Callable[[_World], object] = _World.acquire,
+    ) -> None:
+        for make in (_lock, _semaphore):
+            for contended in (False, True):
+                self.everywhere(make, contended, deed, check, begin)
+
+    def check_held(self, world: _World) -> None:
+        """It is held in the session that stands, by one node."""
+        self.assertEqual(world.outcomes, [True])
+        self.assertTrue(world.claim.held)
+        self.assertEqual(list(world.nodes().values()), [world.second.session_id])
+        world.result(world.claim.release())
+
+    def check_over(self, world: _World, *errors: type[Exception]) -> None:
+        """It was given up, unless it was held before that."""
+        (outcome,) = world.outcomes
+        if outcome is not True:
+            assert isinstance(outcome, Failure)
+            outcome.trap(*errors)
+            self.assertFalse(world.claim.held)
+        elif world.claim.held:
+            world.result(world.claim.release())
+
+    def test_disconnected(self) -> None:
+        """A connection that is lost is got over: what was made is found again, and nothing is made twice (H1)."""
+        self.each(_World.drop, self.check_held)
+
+    def test_session_ended(self) -> None:
+        """A session that ends is got over: in the next one it is acquired anew, and held on its strength."""
+
+        def check(world: _World) -> None:
+            if world.claim.held:
+                self.check_held(world)
+            else:
+                # It was held before.
+                self.assertTrue(world.claim.lost.called)
+                self.assertEqual(world.outcomes, [True])
+                world.result(world.claim.release())
+
+        self.each(_World.expire, check)
+
+    def test_cancelled(self) -> None:
+        """Who gives up is told at once, and leaves nothing (H3)."""
+
+        def cancel(world: _World) -> None:
+            world.acquired.cancel()
+            self.assertEqual(len(world.outcomes), 1)
+
+        self.each(cancel, lambda world: self.check_over(world, CancelledError))
+
+    def test_cancelled_and_disconnected(self) -> None:
+        """Nor does who gives up when the connection is lost in the same moment, in either order (H3)."""
+
+        def cancel_and_drop(world: _World) -> None:
+            world.acquired.cancel()
+            world.drop()
+
+        def drop_and_cancel(world: _World) -> None:
+            world.drop()
+            world.acquired.cancel()
+
+        for deed in (cancel_and_drop, drop_and_cancel):
+            self.each(deed, lambda world: self.check_over(world, CancelledError))
+
+    def test_released(self) -> None:
+        """To release what is just being acquired leaves nothing, and is told when that is so."""
+
+        def release(world: _World) -> None:
+            released = world.claim.release()
+            self.assertEqual(len(world.outcomes), 1)
+            world.result(released)
+            self.assertNotIn(world.second.session_id, world.nodes().values())
+
+        self.each(release, lambda world: self.check_over(world, CancelledError))
+
+    def test_closed(self) -> None:
+        """The client may be closed at any moment."""
+        self.each(lambda world: world.second.close(), lambda world: self.check_over(world, ClosingException))
+
+    def test_released_and_disconnected(self) -> None:
+        """A release is done however often the connection is lost, and told when it is."""
+
+        def begin(world: _World) -> None:
+            world.result(world.before.release())
+            world.result(world.claim.acquire())
+            world.claim.release().addBoth(world.outcomes.append)
+
+        def drop(world: _World) -> None:
+            self.assertTrue(not world.outcomes or world.second.session_id not in world.nodes().values())
+            world.drop()
+
+        for make in (_lock, _semaphore):
+            for deed in (drop, _World.expire):
+                self.everywhere(make, False, deed, lambda world: self.assertEqual(world.outcomes, [None]), begin)
+
+    def test_lost_messages(self) -> None:
+        """Any request, or the answer to any, may be lost, and the next one too; it is as with a lost connection (H1)."""
+        kinds = {_lock: ("create", "get_children", "get"), _semaphore: ("create", "get_children", "get", "delete")}
+        for make, operations in kinds.items():
+            for operation in operations:
+                for first in ("lose_request", "lose_reply"):
+                    for which in range(3):
+                        self.lose(make, operation, first, which)
+
+    def lose(self, make: Callable[[ZooKeeperClient, Any], Claim], operation: str, fault: str, which: int) -> None:
+        """Acquire and release something, where a request of a kind is lost, after so many of the kind that are not."""
+        with _World(make, contended=True) as world:
+            session = world.second.session_id
+            for _ in range(which):
+                world.server.delay_next(operation, 0.0, session_id=session)
+            getattr(world.server, fault)(operation, session_id=session)
+            # What is looked for then may be cut off too.
+            world.server.lose_reply("sync", session_id=session)
+            world.acquire()
+            world.settle()
+            world.result(world.before.release())
+            world.pass_time(2.0)
+            self.check_held(world)
+            self.assertEqual(world.nodes(), {}, (operation, fault, which))
+
+    def test_readers(self) -> None:
+        """A reader is found again by its own name too."""
+
+        def make(client: ZooKeeperClient, reactor: Any) -> Claim:
+            return ReadLock(client, PATH, clock=reactor)
+
+        self.everywhere(make, False, _World.drop, self.check_held)
