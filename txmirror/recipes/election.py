@@ -42,7 +42,7 @@ class Election:
         self._lock = Lock(client, path, name=name, clock=clock)
         self._work: Deferred[Any] | None = None
         self._stopped = False
-        self._calling = False
+        self._ending = False
         self._stopping: dict[Deferred[None], None] = {}
 
     def __repr__(self) -> str:
@@ -78,7 +78,7 @@ class Election:
             self.stop()
 
         ended: Deferred[Any] = Deferred(cancel)
-        self._stopped = False
+        self._stopped = self._ending = False
         self._work = work = Deferred.fromCoroutine(self._stand(function))
         work.addBoth(self._step_down, ended)
         return ended
@@ -95,7 +95,7 @@ class Election:
         self._stopping[waiter] = None
         if not self._stopped:
             self._stopped = True
-            if not self._calling:
+            if not self._ending:
                 self._work.cancel()
         return waiter
 
@@ -107,12 +107,13 @@ class Election:
         while True:
             await self._lock.acquire()
             lost = self._lock.lost
-            self._calling = True
+            # While it is called it cannot be cancelled, and what is cancelled may end in peace.
+            self._ending = True
             term = maybeDeferred(function)
-            self._calling = False
+            self._ending = False
             if self._stopped:
                 term.cancel()
-            lost.addCallback(_cancel, term)
+            lost.addCallback(self._end, term)
             try:
                 result = await term
             except CancelledError:
@@ -121,7 +122,12 @@ class Election:
             else:
                 if self._stopped or not lost.called:
                     return result
+            self._ending = False
             await self._lock.release()
+
+    def _end(self, lost: None, term: Deferred[Any]) -> None:
+        self._ending = True
+        term.cancel()
 
     def _step_down(self, outcome: Any, ended: Deferred[Any]) -> None:
         def gone(_: object) -> None:
@@ -134,7 +140,3 @@ class Election:
                 self._log.failure("What was led has failed, after nobody waited for it.", outcome)
 
         self._lock.release().addBoth(gone)
-
-
-def _cancel(_: None, term: Deferred[Any]) -> None:
-    term.cancel()

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.client import ZooKeeperClient
 from txmirror.errors import ClosingException
+from txmirror.interfaces import IZooKeeperClient
 from txmirror.recipes import Lock
 from txmirror.recipes.claim import Claim
 from txmirror.testing import World
 from txmirror.wire import Operation
-
-_ClaimT = TypeVar("_ClaimT", bound=Claim)
 
 #: The session timeout of these tests, in seconds.
 S = 6.0
@@ -61,7 +60,7 @@ class RecipeCase(SynchronousTestCase):
         """Make a client that is connected."""
         return self.world.client(**{"session_timeout": S, **options})
 
-    def lock(self, client: ZooKeeperClient | None = None, kind: type[_ClaimT] | None = None, **options: Any) -> Any:
+    def lock(self, client: IZooKeeperClient | None = None, kind: type[Claim] | None = None, **options: Any) -> Any:
         """Make a lock, or another kind of thing, for a client of its own unless one is given."""
         made: Any = Lock if kind is None else kind
         return made(client or self.client(), self.path, **{"clock": self.world.reactor, **options})
@@ -86,7 +85,7 @@ class RecipeCase(SynchronousTestCase):
 
     def _forget(self) -> None:
         for acquired in self._begun:
-            acquired.addErrback(lambda failure: failure.trap(ClosingException))
+            acquired.addErrback(lambda failure: failure.trap(ClosingException, CancelledError))
 
     def waiting(self, acquired: Deferred[bool]) -> Deferred[bool]:
         """Settle, and see that a Deferred has not fired."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from txmirror.client import ZooKeeperClient
 from txmirror.interfaces import IZooKeeperClient
 from txmirror.types import ACL, OPEN_ACL, WatchedEvent, ZnodeStat
 
@@ -19,20 +19,20 @@ class PlainClient:
     :ivar client: to whom; a test may put another in its place.
     """
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: ZooKeeperClient) -> None:
         self.client = client
 
     @property
     def connect_string(self) -> str:
-        return str(self.client.connect_string)
+        return self.client.connect_string
 
     @property
     def session_id(self) -> int:
-        return int(self.client.session_id)
+        return self.client.session_id
 
     @property
     def session_timeout(self) -> float:
-        return float(self.client.session_timeout)
+        return self.client.session_timeout
 
     def connect(self) -> Deferred[None]:
         return self.client.connect()

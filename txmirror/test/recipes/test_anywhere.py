@@ -32,7 +32,7 @@ class _World(World):
         self.first = self.client(session_timeout=S)
         self.second = self.client(session_timeout=S)
         self.before, self.claim = make(self.first, self.reactor), make(self.second, self.reactor)
-        self.outcomes: list[bool | Failure] = []
+        self.outcomes: list[bool | Failure | None] = []
         if contended:
             self.result(self.before.acquire())
 
@@ -194,7 +194,7 @@ class AnywhereTests(SynchronousTestCase):
         def begin(world: _World) -> None:
             world.result(world.before.release())
             world.result(world.claim.acquire())
-            world.claim.release().addBoth(world.outcomes.append)
+            world.claim.release().addCallback(world.outcomes.append)
 
         def drop(world: _World) -> None:
             self.assertTrue(not world.outcomes or world.second.session_id not in world.nodes().values())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from twisted.internet.defer import Deferred
-from twisted.logger import LogLevel, globalLogPublisher
 
 from txmirror.client import Limits
 from txmirror.errors import (
@@ -14,6 +13,7 @@ from txmirror.errors import (
     ThrottledOpException,
 )
 from txmirror.recipes import Lock, Semaphore
+from txmirror.test.mirror.world import record_log
 from txmirror.test.recipes.case import Counts, RecipeCase, S
 from txmirror.test.recipes.plain import PlainClient
 
@@ -108,7 +108,7 @@ class LostTests(RecipeCase):
             first, second = self.lock(kind=kind), self.lock(kind=kind)
             self.done(first.acquire())
             acquired = self.begin(second)
-            (node, *_) = self.nodes()
+            node = min(self.nodes(), key=lambda node: node[-10:])
             self.done(self.observer.set(f"{self.path}/{node}", b"mine now"))
             self.settle()
             self.assertTrue(first.held)
@@ -421,20 +421,13 @@ class ThroughTroubleTests(RecipeCase):
         client = self.client()
         lock = self.lock(client)
         self.done(lock.acquire())
-        events: list[str] = []
-
-        def observe(event: dict[str, object]) -> None:
-            if event["log_level"] is LogLevel.error:
-                events.append(str(event["reason"]))
-
-        globalLogPublisher.addObserver(observe)
-        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        lines = record_log(self)
         self.server.fail_next("delete", NoAuthException(), session_id=client.session_id)
         first, second = lock.release(), lock.release()
         self.settle()
         self.failureResultOf(first, NoAuthException)
         self.failureResultOf(second, NoAuthException)
-        self.assertEqual(len(events), 1)
+        self.assertEqual(len([line for line in lines() if "left behind" in line]), 1)
         self.assertIs(self.done(lock.acquire(wait=0)), False)
 
     def test_sessions_that_end_at_once(self) -> None:
