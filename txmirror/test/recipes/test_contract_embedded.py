@@ -1,0 +1,18 @@
+"""The contract of locks, semaphores and elections, on the embedded server over loopback."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import TestCase
+
+from txmirror.test.client.contract import ContractServer
+from txmirror.test.client.test_contract_embedded import Embedded
+from txmirror.test.recipes.contract import RecipesContract
+
+
+class EmbeddedRecipesTests(RecipesContract, TestCase):
+    """The whole contract."""
+
+    async def start_server(self) -> ContractServer:
+        server = Embedded(self.reactor)
+        self.addCleanup(server.stop)
+        return server
