@@ -79,7 +79,7 @@ class Semaphore(Claim):
             if not await self._turn.acquire(wait=None if patient else 0):
                 return False
             # The servers let nobody else be here while the session lives, whose end also ends what is asked in it.
-            while self._turn.held:
+            while True:
                 try:
                     names, change = await self._patience.ask_and_watch(
                         lambda: self._client.get_children_and_watch(self.path)
@@ -87,7 +87,9 @@ class Semaphore(Claim):
                 except NoNodeException:
                     break
                 try:
-                    if len(names) < self.leases and self._turn.held:
+                    if not self._turn.held:
+                        break
+                    if len(names) < self.leases:
                         node = self._node = OwnNode(self._client, self._patience, self.path, self._data)
                         await node.make()
                         await self._hold(node)
