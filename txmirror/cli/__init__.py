@@ -1,0 +1,5 @@
+"""The ``txmirror`` command."""
+
+from txmirror.cli.command import main
+
+__all__ = ["main"]

@@ -1,0 +1,188 @@
+"""The command line of ``txmirror``: its commands, and one clear line for what it does not take."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, BinaryIO, TypeVar
+
+import click
+
+from txmirror import __version__
+from txmirror.cli import reading, watching, writing
+from txmirror.cli.launch import launch
+from txmirror.cli.options import (
+    Invocation,
+    check_path,
+    common_options,
+    data_flag,
+    output_option,
+    path_argument,
+    recursive_option,
+    version_option,
+)
+from txmirror.cli.run import Program
+from txmirror.cli.settings import Settings
+from txmirror.cli.statuses import Status, status_of_signal
+from txmirror.printable import on_one_line
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+@click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
+@common_options(environment=True)
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def txmirror() -> None:
+    """Look at what is in ZooKeeper, change it, and hold locks and registrations there."""
+
+
+def _command(name: str) -> Callable[[_F], click.Command]:
+    def add(function: _F) -> click.Command:
+        return txmirror.command(name)(common_options()(function))
+
+    return add
+
+
+@_command("get")
+@path_argument("/")
+@data_flag
+@recursive_option
+@output_option("yaml")
+@click.pass_obj
+def _get(invocation: Invocation, path: str, data: bool, recursive: bool, output: str) -> int:
+    """Show the node at PATH: its path; with -d its data and stat; with -r its children, nested.
+
+    The format dir is one path a line, without data.
+    """
+    return invocation.run(lambda run: reading.get(run, path, output, data=data, recursive=recursive))
+
+
+@_command("ls")
+@path_argument("/")
+@recursive_option
+@output_option("dir")
+@click.pass_obj
+def _ls(invocation: Invocation, path: str, recursive: bool, output: str) -> int:
+    """List the names of the children of PATH; with -r the paths of all that is below it."""
+    return invocation.run(lambda run: reading.ls(run, path, output, recursive=recursive))
+
+
+@_command("tree")
+@path_argument("/")
+@data_flag
+@click.option("--depth", type=click.IntRange(min=0), metavar="LEVELS", help="No more than so many levels below it.")
+@click.pass_obj
+def _tree(invocation: Invocation, path: str, data: bool, depth: int | None) -> int:
+    """Draw PATH and what is below it."""
+    return invocation.run(lambda run: reading.tree(run, path, depth, data=data))
+
+
+@_command("services")
+@path_argument("/services")
+@output_option("table")
+@click.pass_obj
+def _services(invocation: Invocation, path: str, output: str) -> int:
+    """Show what is registered below PATH: the ephemeral nodes there, and their data."""
+    return invocation.run(lambda run: reading.services(run, path, output))
+
+
+@_command("watch")
+@path_argument("/")
+@data_flag
+@recursive_option
+@output_option("text", ("text", "json"))
+@click.pass_obj
+def _watch(invocation: Invocation, path: str, data: bool, recursive: bool, output: str) -> int:
+    """Show each change of PATH, which need not exist, until interrupted; with -r of all that is below it.
+
+    What is there at the beginning is no change. "settled" says that all of it is known, at the beginning and after each
+    reconnection; "stale" says that the connection is gone.
+    """
+    return invocation.run(
+        lambda run: watching.watch(run, path, data=data, recursive=recursive, as_json=output == "json")
+    )
+
+
+@_command("set")
+@path_argument()
+@click.argument("data")
+@version_option
+@click.pass_obj
+def _set(invocation: Invocation, path: str, data: str, version: int | None) -> int:
+    """Replace the data of PATH by DATA; "-" reads it from the standard input."""
+    content = _content(invocation.stdin, data)
+    return invocation.run(lambda run: writing.set_data(run, path, content, -1 if version is None else version))
+
+
+@_command("create")
+@click.argument("path")
+@click.argument("data", default="")
+@click.option("--sequence", is_flag=True, help="Let the server append ten digits to the name.")
+@click.option("--makepath", is_flag=True, help="Create the nodes above it that are missing.")
+@click.pass_obj
+def _create(invocation: Invocation, path: str, data: str, sequence: bool, makepath: bool) -> int:
+    """Create a persistent node at PATH, open to everybody, with DATA ("-" reads it from the standard input).
+
+    The path that was made is printed.
+    """
+    path = _new_path(path, sequence)
+    content = _content(invocation.stdin, data)
+    return invocation.run(lambda run: writing.create(run, path, content, sequence=sequence, makepath=makepath))
+
+
+@_command("delete")
+@path_argument(root=False)
+@click.option("-r", "--recursive", is_flag=True, help="Delete all that is below it first.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask; -r asks on a terminal, and wants this elsewhere.")
+@version_option
+@click.pass_obj
+def _delete(invocation: Invocation, path: str, recursive: bool, yes: bool, version: int | None) -> int:
+    """Delete the node at PATH."""
+    if recursive and version is not None:
+        raise click.UsageError("--recursive and --version exclude each other: what is below has versions of its own")
+    if recursive and not yes:
+        if not invocation.stdin.isatty():
+            raise click.UsageError("--recursive deletes all that is below, too: give --yes where nobody can be asked")
+        if not click.confirm(f"Delete {on_one_line(path)} and all that is below it?", err=True):
+            return Status.REFUSED
+    return invocation.run(
+        lambda run: writing.delete(run, path, -1 if version is None else version, recursive=recursive)
+    )
+
+
+def _content(stdin: BinaryIO, data: str) -> bytes:
+    return stdin.read() if data == "-" else os.fsencode(data)
+
+
+def _new_path(path: str, sequence: bool) -> str:
+    """Check the path of a node to come. In a sequence, the whole name may be digits: then it ends with a slash."""
+    only_digits = sequence and path.endswith("/")
+    checked = check_path(path, root=only_digits)
+    return checked.rstrip("/") + "/" if only_digits else checked
+
+
+def main(
+    arguments: Sequence[str] | None = None,
+    *,
+    launch: Callable[[Settings, Program], int] = launch,
+    stdin: BinaryIO | None = None,
+) -> int:
+    """Do what a command line says, and give the status to exit with.
+
+    :param arguments: the command line, without the program's name; None takes the process'.
+    :param launch: runs a program. The default takes the reactor, which can be run once in a process.
+    :param stdin: where data may be read from; None takes the process' own.
+    """
+    invocation = Invocation(launch, sys.stdin.buffer if stdin is None else stdin)
+    try:
+        status = txmirror.main(arguments, prog_name="txmirror", standalone_mode=False, obj=invocation)
+    except click.ClickException as error:
+        text = error.format_message()
+        if isinstance(error, click.UsageError) and error.ctx is not None and error.ctx.parent is not None:
+            text = f"{error.ctx.info_name}: {text}"
+        click.echo(f"txmirror: {on_one_line(text)}", err=True)
+        return Status.USAGE
+    except click.Abort:
+        return status_of_signal(2)
+    return int(status or 0)

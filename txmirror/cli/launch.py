@@ -1,0 +1,55 @@
+"""A run in a process of its own: on the reactor, with the process' streams and signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from io import TextIOWrapper
+from typing import Any, cast
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import globalLogBeginner
+
+from txmirror.cli.console import Console
+from txmirror.cli.run import Program, Run
+from txmirror.cli.settings import Settings
+from txmirror.cli.statuses import Status
+
+#: What ends a run.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def launch(settings: Settings, program: Program) -> int:
+    """Run a program on the reactor, which is stopped when it has ended.
+
+    :returns: the status to exit with.
+    """
+    from twisted.internet import reactor as global_reactor
+
+    reactor = cast(Any, global_reactor)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    # Without this, Twisted writes what it thinks critical to stderr by itself, with tracebacks.
+    globalLogBeginner.beginLoggingTo([], discardBuffer=True, redirectStandardIO=False)
+    console = Console(sys.stdout, sys.stderr, quiet=settings.quiet)
+    run = Run(settings, console, IReactorTime(reactor))
+    statuses: list[int] = []
+
+    def ended(status: int) -> None:
+        statuses.append(status)
+        reactor.stop()
+
+    def begin() -> None:
+        # The reactor has set its own handlers by now, which would stop it before the session has ended.
+        for number in _SIGNALS:
+            signal.signal(number, lambda number, _: reactor.callFromThread(run.interrupt, number))
+        run.perform(program).addCallback(ended)
+
+    reactor.callWhenRunning(begin)
+    reactor.run()
+    if console.broken:
+        # At its exit, Python flushes what was not written, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return statuses[0] if statuses else Status.BUG

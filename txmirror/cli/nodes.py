@@ -1,0 +1,123 @@
+"""Nodes that were read, and the ways to show them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from txmirror import paths
+from txmirror.cli.formats import excerpt, json_lines, table_lines, yaml_lines
+from txmirror.errors import ZooKeeperException
+from txmirror.printable import on_one_line
+from txmirror.registry import decode_payload
+from txmirror.types import ZnodeStat
+
+#: The formats that values are shown in.
+FORMATS = ("yaml", "json", "dir", "table")
+
+Value = tuple[bytes, ZnodeStat]
+
+
+def value_lines(value: object, output: str) -> Iterator[str]:
+    """Give a value in one of the formats that can hold any."""
+    return json_lines(value) if output == "json" else yaml_lines(value)
+
+
+def owner(stat: ZnodeStat) -> str:
+    """Name the session that a node goes away with; empty for a persistent one."""
+    return f"{stat.ephemeralOwner & 0xFFFFFFFFFFFFFFFF:#x}" if stat.ephemeralOwner else ""
+
+
+def details(value: Value) -> dict[str, Any]:
+    """Give what there is to know of a node: its data as the registry understands it, and its stat."""
+    data, stat = value
+    return {"data": decode_payload(data), "stat": stat._asdict()}
+
+
+@attrs.frozen
+class Nodes:
+    """A node, and what was read of all that is below it."""
+
+    path: str
+    values: Mapping[str, Value]
+    """Data and stat, by path."""
+    names: Callable[[str], list[str]]
+    """Gives the names of a node's children, sorted."""
+    holes: Mapping[str, ZooKeeperException] = attrs.field(factory=dict)
+    """What could not be read, and why."""
+
+    def walk(self) -> Iterator[str]:
+        """Give the paths, each before those below it, in order."""
+        waiting = [self.path]
+        while waiting:
+            path = waiting.pop()
+            yield path
+            waiting += [paths.join(path, name) for name in reversed(self.names(path))]
+
+    def nested(self, *, data: bool, recursive: bool) -> dict[str, Any]:
+        """Give all as one value, in which the children are in their parent, by name.
+
+        :param data: whether to give data and stats too.
+        :param recursive: whether to give the children.
+        """
+        whole: dict[str, Any] = {"path": self.path}
+        waiting = [(self.path, whole)]
+        while waiting:
+            path, node = waiting.pop()
+            if data:
+                node |= details(self.values[path])
+            if recursive:
+                children: dict[str, Any] = {name: {} for name in self.names(path)}
+                node["children"] = children
+                waiting += [(paths.join(path, name), child) for name, child in children.items()]
+        return whole
+
+    def lines(self, output: str, *, data: bool, recursive: bool) -> Iterator[str]:
+        """Show all in a format.
+
+        :param output: one of :data:`FORMATS`.
+        :param data: whether to show the data too; paths alone have no place for them.
+        :param recursive: whether to show the children.
+        """
+        if output == "dir":
+            return map(on_one_line, self.walk())
+        if output == "table":
+            heads = ("PATH", "VERSION", "OWNER", "DATA") if data else ("PATH",)
+            return table_lines(heads, (self._row(path, data=data) for path in self.walk()))
+        return value_lines(self.nested(data=data, recursive=recursive), output)
+
+    def drawing(self, *, data: bool, ascii_only: bool) -> Iterator[str]:
+        """Draw the tree."""
+        tee, corner, bar = ("|-- ", "`-- ", "|   ") if ascii_only else ("├── ", "└── ", "│   ")
+        below: dict[str, set[str]] = {}
+        for path in self.holes:
+            below.setdefault(paths.parent_of(path) or "", set()).add(paths.name_of(path))
+        waiting = [(self.path, "", "")]
+        while waiting:
+            path, before, pad = waiting.pop()
+            name = path if path == self.path else paths.name_of(path)
+            yield before + on_one_line(name) + self._beside(path, data=data)
+            names = sorted({*self.names(path), *below.get(path, ())}) if path in self.values else []
+            for child in reversed(names):
+                last = child == names[-1]
+                waiting.append(
+                    (paths.join(path, child), pad + (corner if last else tee), pad + ("    " if last else bar))
+                )
+
+    def complaints(self) -> Iterator[str]:
+        """Say what could not be read."""
+        return (str(self.holes[path]) for path in sorted(self.holes))
+
+    def _row(self, path: str, *, data: bool) -> tuple[str, ...]:
+        shown = on_one_line(path)
+        if not data:
+            return (shown,)
+        content, stat = self.values[path]
+        return shown, str(stat.version), owner(stat), excerpt(content)
+
+    def _beside(self, path: str, *, data: bool) -> str:
+        text = excerpt(self.values[path][0]) if data and path in self.values else ""
+        reason = f"[{self.holes[path].meaning}]" if path in self.holes else ""
+        return "".join(f"  {each}" for each in (text, reason) if each)

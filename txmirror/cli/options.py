@@ -1,0 +1,194 @@
+"""What stands on the command line beside a command's own: arguments of our kinds, and the options that all commands take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import attrs
+import click
+
+from txmirror import paths
+from txmirror.cli.nodes import FORMATS
+from txmirror.cli.run import Program
+from txmirror.cli.settings import Settings
+from txmirror.client import parse_servers
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+#: The longest time that an option takes, in seconds: a day.
+_LONGEST = 86400.0
+_SHORTEST = 0.001
+
+
+@attrs.define
+class Invocation:
+    """What a command line has been given so far, and what is to be done with it in the end."""
+
+    launch: Callable[[Settings, Program], int]
+    """Runs a program, and gives the status to exit with."""
+    stdin: BinaryIO
+    """Where data may be read from."""
+    given: dict[str, Any] = attrs.field(factory=dict)
+    """The options that were given, by the names that :class:`~txmirror.cli.settings.Settings` has for them."""
+
+    def run(self, program: Program) -> int:
+        """Run a program with what was given.
+
+        :raises click.UsageError: it does not fit together.
+        """
+        settings = Settings(**self.given)
+        if (settings.username is None) != (settings.password is None):
+            raise click.UsageError("--username and a password go together: one was given without the other")
+        return self.launch(settings, program)
+
+
+def check_path(value: str, *, root: bool = True) -> str:
+    """Give a znode's path. A missing slash at the beginning is added; doubled ones, and those at the end, are taken away.
+
+    :param root: whether it may be the root.
+    :raises click.BadParameter: it is none; the message quotes it.
+    """
+    try:
+        path = paths.normalise(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    if path == "/" and not root:
+        raise click.BadParameter("'/' always exists: it is never created, deleted or registered")
+    return path
+
+
+def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Give a time in seconds, of at most a day."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no number of seconds", ctx, param) from None
+    if not _SHORTEST <= seconds <= _LONGEST:
+        raise click.BadParameter(f"{value!r} is not between {_SHORTEST:g} and {_LONGEST:g} seconds", ctx, param)
+    return seconds
+
+
+def _keep(name: str, ctx: click.Context, value: Any) -> None:
+    # A command's options come after those before its name, and so are the stronger.
+    invocation = ctx.find_object(Invocation)
+    if value is not None and invocation is not None:
+        invocation.given[name] = value
+
+
+def _servers(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        try:
+            parse_servers(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error), ctx, param) from None
+    _keep("servers", ctx, value)
+
+
+def _password_file(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        try:
+            text = Path(value).read_text(encoding="utf-8", errors="surrogateescape")
+        except OSError as error:
+            raise click.BadParameter(f"{value!r} cannot be read: {error.strerror}", ctx, param) from None
+        _keep("password", ctx, text.rstrip("\r\n"))
+
+
+def _timeout(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    _keep("timeout", ctx, _seconds(ctx, param, value))
+
+
+def _plain(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    _keep(str(param.name), ctx, value)
+
+
+def common_options(*, environment: bool = False) -> Callable[[_F], _F]:
+    """Give a command the options that all have, which may stand before and after the command's name.
+
+    :param environment: whether to look into the environment for those that are not given.
+    """
+
+    def option(*names: str, **settings: Any) -> Callable[[_F], _F]:
+        variable = settings.pop("variable", None)
+        return click.option(
+            *names,
+            expose_value=False,
+            envvar=variable if environment else None,
+            **{"callback": _plain, **settings},
+        )
+
+    options = (
+        option(
+            *("-s", "--servers"),
+            metavar="HOSTS",
+            callback=_servers,
+            variable="TXMIRROR_SERVERS",
+            help="ZooKeeper's servers, as host:port,host:port/chroot. [TXMIRROR_SERVERS; default: localhost:2181]",
+        ),
+        option(
+            *("-u", "--username"),
+            metavar="NAME",
+            variable="TXMIRROR_USERNAME",
+            help="Who to be (scheme digest). [TXMIRROR_USERNAME]",
+        ),
+        option(
+            *("-p", "--password"),
+            metavar="TEXT",
+            variable="TXMIRROR_PASSWORD",
+            help="The password, which others can see in the list of processes. [TXMIRROR_PASSWORD]",
+        ),
+        option(
+            "--password-file",
+            metavar="FILE",
+            callback=_password_file,
+            help="Where to read the password from, in place of that.",
+        ),
+        option(
+            "--timeout",
+            metavar="SECONDS",
+            callback=_timeout,
+            help="How long ZooKeeper may be out of reach before the command gives up. [default: 5]",
+        ),
+        option("-q", "--quiet", is_flag=True, default=None, help="Say nothing but why the command has failed."),
+    )
+
+    def add(function: _F) -> _F:
+        for each in reversed(options):
+            function = each(function)
+        return function
+
+    return add
+
+
+def path_argument(default: str | None = None, *, root: bool = True) -> Callable[[_F], _F]:
+    """Give a command the argument PATH.
+
+    :param default: taken where it is not given; None wants it to be given.
+    :param root: whether it may be the root.
+    """
+    return click.argument(
+        "path", required=default is None, default=default, callback=lambda _, __, value: check_path(value, root=root)
+    )
+
+
+def output_option(default: str, formats: tuple[str, ...] = FORMATS) -> Callable[[_F], _F]:
+    """Give a command the option for its format."""
+    return click.option(
+        *("-o", "--output", "--outputformat"),
+        type=click.Choice(formats),
+        default=default,
+        show_default=True,
+        help="How to show it.",
+    )
+
+
+recursive_option = click.option("-r", "--recursive", is_flag=True, help="All that is below it, too.")
+data_flag = click.option("-d", "--data", is_flag=True, help="The data, too.")
+version_option = click.option(
+    "--version",
+    type=click.IntRange(min=0, max=2**31 - 1),
+    help="Do it only if the node's data are at this version.",
+)

@@ -1,0 +1,193 @@
+"""One run of one command: a session with ZooKeeper, and how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import cast
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger, globalLogPublisher
+from twisted.python.failure import Failure
+
+from txmirror.cli.console import Complaints, Console
+from txmirror.cli.settings import Settings
+from txmirror.cli.statuses import Status, status_of, status_of_signal
+from txmirror.client import Limits, ZooKeeperClient
+from txmirror.errors import ConnectionLossException, ZooKeeperException
+from txmirror.mirror import Mirror
+from txmirror.timers import Timer
+from txmirror.types import SessionEvent, SessionState, WatchedEvent
+
+#: How long the end of the session may take, in seconds.
+_CLOSE_TIME = 2.0
+
+
+@attrs.frozen
+class Answer:
+    """What a command has come to."""
+
+    lines: Iterable[str] = ()
+    """What to write, after the session has ended: whoever reads it may take all the time they like."""
+    status: int = Status.DONE
+    complaints: Iterable[str] = ()
+    """What to say of what could not be done."""
+
+
+Program = Callable[["Run"], Deferred[Answer]]
+"""What a command does, in a run of its own. When the Deferred is cancelled, it is to come to an end."""
+
+
+class Run:
+    """Opens a session, lets a program work with it, ends it, and says what has come of it.
+
+    :param settings: how to reach ZooKeeper.
+    :param console: where to write to.
+    :param reactor: the reactor.
+    :ivar client: the client; :meth:`perform` connects it.
+    :ivar mirror: a mirror on it.
+    :ivar console: where to write to.
+    :ivar reactor: the reactor.
+    """
+
+    _log = Logger()
+
+    def __init__(self, settings: Settings, console: Console, reactor: IReactorTime) -> None:
+        self.console = console
+        self.reactor = reactor
+        self.client = ZooKeeperClient(
+            settings.servers,
+            session_timeout=settings.session_timeout,
+            # What waits for a connection is given up by us, and not for waiting too long.
+            limits=Limits(
+                close_time=_CLOSE_TIME, attempt_time=settings.timeout, queued_time=2 * settings.timeout + 60.0
+            ),
+            reactor=reactor,
+        )
+        self.mirror = Mirror(client=self.client, reactor=reactor)
+        self._settings = settings
+        self._patience = Timer(reactor, self._give_up)
+        self._patient = False
+        self._was_connected = False
+        self._error: ZooKeeperException | None = None
+        self._signal: int | None = None
+        self._forward: Callable[[int], object] | None = None
+        self._working: Deferred[Answer] | None = None
+        self._complaints = Complaints(console)
+
+    # What programs use.
+
+    def outlive_outages(self) -> None:
+        """From now on, do not give up however long ZooKeeper is out of reach; and say what is logged of that."""
+        self._patient = True
+        self._patience.stop()
+        self._complaints.held = None
+
+    def forward_signals(self, function: Callable[[int], object]) -> None:
+        """From now on, call ``function`` with a signal's number in place of cancelling the program."""
+        self._forward = function
+
+    # What whoever runs it uses.
+
+    def perform(self, program: Program) -> Deferred[int]:
+        """Do all of it, once.
+
+        :returns: fires with the status to exit with, when the session has ended and all is written. It never fails.
+            Cancelling ends the program.
+        """
+        return Deferred.fromCoroutine(self._perform(program))
+
+    def interrupt(self, number: int) -> None:
+        """End the program because of a signal with this number; or let it deal with it, where it has said so."""
+        if self._forward is not None:
+            self._forward(number)
+        else:
+            self._signal = number
+            self._cancel()
+
+    # How it is done.
+
+    async def _perform(self, program: Program) -> int:
+        globalLogPublisher.addObserver(self._complaints)
+        self.console.broke = self._cancel
+        self.client.add_listener(self._happened)
+        answer = Answer()
+        self._patience.start(self._settings.timeout)
+        try:
+            self._working = Deferred.fromCoroutine(self._work(program))
+            answer = await self._working
+        except ZooKeeperException as error:
+            answer = _failed(error)
+        except CancelledError:
+            if self._error is not None:
+                answer = _failed(self._error)
+            elif self._signal is not None:
+                answer = Answer(status=status_of_signal(self._signal))
+        except Exception:
+            self._log.failure("The command has failed, which it should not.")
+            answer = Answer(status=Status.BUG)
+        finally:
+            self._working = None
+            self._patience.stop()
+            self.client.remove_listener(self._happened)
+            self._complaints.held = []
+            await self.client.close()
+            await self.mirror.close()
+            globalLogPublisher.removeObserver(self._complaints)
+        self.console.lines(answer.lines)
+        for complaint in answer.complaints:
+            self.console.fail(complaint)
+        return Status.READER_GONE if self.console.broken else answer.status
+
+    async def _work(self, program: Program) -> Answer:
+        connecting = self.client.connect()
+        if self._settings.username is not None:
+            credentials = f"{self._settings.username}:{self._settings.password}".encode(errors="surrogateescape")
+            self.client.add_auth("digest", credentials).addErrback(self._not_let_in)
+        connecting.addErrback(self._not_connected)
+        return await program(self)
+
+    def _not_let_in(self, failure: Failure) -> None:
+        # It is nothing else that an identity fails with.
+        self._fail(cast(ZooKeeperException, failure.value))
+
+    def _not_connected(self, failure: Failure) -> None:
+        # While the client is being closed, nobody wants to know.
+        self._fail(ConnectionLossException(f"no session with {self.client.connect_string}: {failure.value}"))
+
+    def _happened(self, event: SessionEvent | WatchedEvent) -> None:
+        if isinstance(event, SessionEvent):
+            if event.state is SessionState.CONNECTED:
+                self._was_connected = True
+                self._patience.stop()
+            elif not self._patient and not self._patience.running:
+                self._patience.start(self._settings.timeout)
+
+    def _give_up(self) -> None:
+        seconds = f"{self._settings.timeout:g} s"
+        if self._was_connected:
+            text = f"{self.client.connect_string} was out of reach for {seconds}"
+        else:
+            text = f"no session with {self.client.connect_string} within {seconds}"
+            if self._complaints.held:
+                text += f": {self._complaints.held[-1].removesuffix(' Trying on.')}"
+        self._fail(ConnectionLossException(text))
+
+    def _fail(self, error: ZooKeeperException) -> None:
+        """End the program, if it does not go on without a session."""
+        if self._working is None:
+            return
+        if self._patient:
+            self.console.say(str(error))
+        else:
+            self._error = error
+            self._cancel()
+
+    def _cancel(self) -> None:
+        if self._working is not None:
+            self._working.cancel()
+
+
+def _failed(error: ZooKeeperException) -> Answer:
+    return Answer(status=status_of(error), complaints=(str(error),))

@@ -1,0 +1,42 @@
+"""The statuses that the command exits with, and which of them each failure gets. They are a promise to scripts."""
+
+from __future__ import annotations
+
+import enum
+
+from txmirror.errors import AuthFailedException, NoAuthException, ZooServerProblem
+
+
+class Status(enum.IntEnum):
+    """How a command has ended. Where there is one, the number is that of BSD's sysexits."""
+
+    DONE = 0
+    """All was done."""
+    REFUSED = 1
+    """ZooKeeper has refused: there is no such node, there is one already, it is at another version, ..."""
+    USAGE = 64
+    """The command line will not do."""
+    UNAVAILABLE = 69
+    """ZooKeeper could not be reached, or the connection was lost before the answer came."""
+    BUG = 70
+    """The command itself has failed, which it never should."""
+    TRY_LATER = 75
+    """The lock was not to be had in time."""
+    NOT_PERMITTED = 77
+    """An ACL does not allow it, for some of what was asked at least; or the credentials were refused."""
+    READER_GONE = 141
+    """Nobody reads the output any more, as where a pipe's other end has closed."""
+
+
+def status_of(error: Exception) -> Status:
+    """Give the status for a failure that ZooKeeper, or the way to it, is the reason of."""
+    if isinstance(error, (NoAuthException, AuthFailedException)):
+        return Status.NOT_PERMITTED
+    if isinstance(error, ZooServerProblem):
+        return Status.UNAVAILABLE
+    return Status.REFUSED
+
+
+def status_of_signal(number: int) -> int:
+    """Give the status for a command that a signal has ended, as shells do it: 130 after Ctrl-C."""
+    return 128 + number

@@ -1,0 +1,131 @@
+"""What the tests of the command share: a world, and command lines that are run in it."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from txmirror.cli import main
+from txmirror.cli.console import Console
+from txmirror.cli.run import Program, Run
+from txmirror.cli.settings import Settings
+from txmirror.client import ZooKeeperClient
+from txmirror.testing import World
+
+
+class Stream(io.StringIO):
+    """A stream that can be of another encoding, and can lose its reader."""
+
+    encoding = "utf-8"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flushed = 0
+        self.gone = False
+
+    def write(self, text: str) -> int:
+        if self.gone:
+            raise BrokenPipeError
+        return super().write(text)
+
+    def flush(self) -> None:
+        self.flushed = len(self.getvalue())
+
+
+class Command:
+    """One command line, as it is run."""
+
+    def __init__(self, world: World, *arguments: str, stdin: bytes = b"", encoding: str = "utf-8") -> None:
+        self._world = world
+        self._out = Stream()
+        self._out.encoding = encoding
+        self._err = Stream()
+        self.run: Run | None = None
+        self.ended: Deferred[int] | None = None
+        if arguments:
+            main(["--servers", world.connection_string, *arguments], launch=self.launch, stdin=io.BytesIO(stdin))
+        world.settle()
+
+    def launch(self, settings: Settings, program: Program) -> int:
+        console = Console(self._out, self._err, quiet=settings.quiet)
+        self.run = Run(settings, console, self._world.reactor)
+        self.ended = self.run.perform(program)
+        return 0
+
+    @property
+    def running(self) -> bool:
+        return self.ended is not None and not self.ended.called
+
+    @property
+    def status(self) -> int:
+        assert self.ended is not None, "it did not begin"
+        return self._world.result(self.ended)
+
+    @property
+    def out(self) -> str:
+        assert self._out.flushed == len(self._out.getvalue()), "not all is flushed"
+        return self._out.getvalue()
+
+    @property
+    def err(self) -> str:
+        return self._err.getvalue()
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    def interrupt(self, number: int = 2) -> None:
+        assert self.run is not None
+        self.run.interrupt(number)
+        self._world.settle()
+
+    def stop_reading(self) -> None:
+        """Close the other end of the pipe that it writes its results to."""
+        self._out.gone = True
+
+
+class CommandTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.world = World()
+        self.addCleanup(self.world.close)
+        self.other: ZooKeeperClient = self.world.client()
+
+    def make(self, path: str, data: bytes = b"", *, ephemeral: bool = False) -> None:
+        self.world.result(self.other.create(path, data, ephemeral=ephemeral))
+
+    def data(self, path: str) -> bytes:
+        return self.world.result(self.other.get(path))[0]
+
+    def start(self, *arguments: str, stdin: bytes = b"", encoding: str = "utf-8") -> Command:
+        """Begin what a command line says, and let all happen that happens at this instant."""
+        return Command(self.world, *arguments, stdin=stdin, encoding=encoding)
+
+    def perform(self, program: Program) -> Command:
+        """Run a program of the test's."""
+        command = Command(self.world)
+        command.launch(Settings(servers=self.world.connection_string), program)
+        self.world.settle()
+        return command
+
+    def done(self, *arguments: str, stdin: bytes = b"", encoding: str = "utf-8", err: str = "") -> Command:
+        """Do what a command line says, which works, and leaves no session."""
+        command = self.start(*arguments, stdin=stdin, encoding=encoding)
+        self.assertEqual((command.status, command.err), (0, err))
+        self.assertEqual(self.world.server.sessions, {self.other.session_id})
+        return command
+
+    def refused(self, status: int, *arguments: str, out: str = "") -> str:
+        """Do what a command line says, which does not work; give the one line that says why."""
+        command = self.start(*arguments)
+        self.assertEqual((command.status, command.out), (status, out))
+        self.assertEqual(self.world.server.sessions, {self.other.session_id})
+        self.assertRegex(command.err, r"\Atxmirror: [^\n]+\n\Z")
+        return command.err.removeprefix("txmirror: ").rstrip("\n")

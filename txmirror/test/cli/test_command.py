@@ -1,0 +1,175 @@
+"""What the command line takes, and the one line that it gets for what it does not."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import sys
+
+from click.shell_completion import BashComplete
+from twisted.trial.unittest import SynchronousTestCase
+
+import txmirror
+from txmirror.cli import main
+from txmirror.cli.command import txmirror as command
+from txmirror.cli.run import Program
+from txmirror.cli.settings import Settings
+
+
+class CommandLineTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.out = io.StringIO()
+        self.err = io.StringIO()
+        self.patch(sys, "stdout", self.out)
+        self.patch(sys, "stderr", self.err)
+        self.patch(os, "environ", {name: value for name, value in os.environ.items() if "TXMIRROR" not in name})
+        self.launched: list[Settings] = []
+
+    def launch(self, settings: Settings, program: Program) -> int:
+        self.launched.append(settings)
+        return 0
+
+    def main(self, *arguments: str, stdin: io.BytesIO | None = None) -> int:
+        return main(arguments, launch=self.launch, stdin=io.BytesIO() if stdin is None else stdin)
+
+
+class UsageTests(CommandLineTestCase):
+    def assert_refused(self, *arguments: str, says: str) -> None:
+        """See that a command line gets one line, with this in it, and that nothing is done."""
+        self.err.seek(0)
+        self.err.truncate()
+        self.assertEqual(self.main(*arguments), os.EX_USAGE)
+        self.assertRegex(self.err.getvalue(), rf"\Atxmirror: [^\n]*{re.escape(says)}[^\n]*\n\Z")
+        self.assertEqual((self.launched, self.out.getvalue()), ([], ""))
+
+    def test_commands(self) -> None:
+        self.assert_refused(says="Missing command")
+        self.assert_refused("bogus", says="'bogus'")
+        self.assert_refused("bo\ngus", says=r"bo\ngus")
+
+    def test_options(self) -> None:
+        self.assert_refused("get", "--bogus", says="--bogus")
+        self.assert_refused("get", "/", "-o", "xml", says="'xml'")
+        self.assert_refused("watch", "/", "-o", "yaml", says="'yaml'")
+        self.assert_refused("tree", "--depth", "-1", says="-1")
+        self.assert_refused("get", "--timeout", says="--timeout")
+
+    def test_arguments(self) -> None:
+        self.assert_refused("get", "/a", "/b", says="/b")
+        self.assert_refused("set", "/a", says="DATA")
+        self.assert_refused("create", says="PATH")
+
+    def test_paths(self) -> None:
+        for name in ("get", "ls", "tree", "watch", "services", "create", "delete"):
+            self.assert_refused(name, "/a/../b", says="'/a/../b' is no znode path")
+            self.assert_refused(name, "a\x00", says=r"/a\x00' is no znode path")
+        self.assert_refused("create", "/", says="'/' always exists")
+        self.assert_refused("delete", "//", says="'/' always exists")
+
+    def test_servers(self) -> None:
+        self.assert_refused("get", "-s", "host:port", says="'port' is no port")
+        self.assert_refused("-s", "", "get", says="''")
+
+    def test_environment(self) -> None:
+        os.environ["TXMIRROR_SERVERS"] = "host:0"
+        self.assert_refused("get", says="'host:0'")
+
+    def test_times(self) -> None:
+        for text in ("soon", "nan", "inf", "0", "-1", "86401"):
+            self.assert_refused("get", "--timeout", text, says=repr(text))
+
+    def test_versions(self) -> None:
+        for text in ("x", "-1", str(2**31)):
+            self.assert_refused("set", "/a", "data", "--version", text, says=text)
+            self.assert_refused("delete", "/a", "--version", text, says=text)
+
+    def test_credentials(self) -> None:
+        self.assert_refused("get", "-u", "name", says="go together")
+        self.assert_refused("get", "-p", "secret", says="go together")
+        self.assertNotIn("secret", self.err.getvalue())
+        self.assert_refused("get", "--password-file", "/missing/file", says="'/missing/file' cannot be read")
+
+    def test_delete_below(self) -> None:
+        """All that is below goes only where it is said twice, or somebody can be asked; and no version is given."""
+        self.assert_refused("delete", "-r", "/a", says="--yes")
+        self.assert_refused("delete", "-r", "/a", "--yes", "--version", "1", says="exclude each other")
+
+
+class SettingsTests(CommandLineTestCase):
+    def settings(self, *arguments: str) -> Settings:
+        self.assertEqual((self.main(*arguments), self.err.getvalue()), (0, ""))
+        return self.launched.pop()
+
+    def test_defaults(self) -> None:
+        self.assertEqual(self.settings("get"), Settings())
+
+    def test_anywhere(self) -> None:
+        """The options of all commands stand before the command's name, or after it, where they are the stronger."""
+        expected = Settings(servers="b:1", username="name", password="secret", timeout=1.5, quiet=True)
+        options = ("-s", "b:1", "-u", "name", "-p", "secret", "--timeout", "1.5", "-q")
+        self.assertEqual(self.settings(*options, "get"), expected)
+        self.assertEqual(self.settings("get", *options), expected)
+        self.assertEqual(self.settings("-s", "a:1", "get", *options), expected)
+
+    def test_environment(self) -> None:
+        """The environment is the weakest."""
+        os.environ["TXMIRROR_SERVERS"] = "env:1"
+        self.assertEqual(self.settings("get").servers, "env:1")
+        self.assertEqual(self.settings("-s", "a:1", "get").servers, "a:1")
+        self.assertEqual(self.settings("get", "-s", "a:1").servers, "a:1")
+
+    def test_secret(self) -> None:
+        """A password is not shown by accident."""
+        self.assertNotIn("secret", repr(self.settings("get", "-u", "name", "-p", "secret")))
+
+
+class Terminal(io.BytesIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class AskingTests(CommandLineTestCase):
+    def answer(self, text: str) -> int:
+        self.patch(sys, "stdin", io.StringIO(text))
+        return self.main("delete", "-r", "/a", stdin=Terminal())
+
+    def test_yes(self) -> None:
+        self.assertEqual((self.answer("y\n"), len(self.launched)), (0, 1))
+        self.assertIn("Delete /a and all that is below it?", self.err.getvalue())
+
+    def test_no(self) -> None:
+        """Whoever says no, or only presses a key, deletes nothing."""
+        for text in ("n\n", "\n"):
+            self.assertEqual((self.answer(text), self.launched), (1, []))
+
+    def test_gone(self) -> None:
+        self.assertEqual((self.answer(""), self.launched), (130, []))
+
+
+class HelpTests(CommandLineTestCase):
+    def test_help(self) -> None:
+        """Every command says what it does, and what it takes."""
+        for name in ((), *((each,) for each in command.commands)):
+            self.assertEqual(self.main(*name, "--help"), 0)
+            self.assertEqual(self.main(*name, "-h"), 0)
+        self.assertIn("TXMIRROR_SERVERS", self.out.getvalue())
+
+    def test_version(self) -> None:
+        self.assertEqual(self.main("--version"), 0)
+        self.assertEqual(self.out.getvalue(), f"txmirror {txmirror.__version__}\n")
+
+
+class CompletionTests(CommandLineTestCase):
+    def complete(self, *words: str) -> list[str]:
+        complete = BashComplete(command, {}, "txmirror", "_TXMIRROR_COMPLETE")
+        return [item.value for item in complete.get_completions(list(words[:-1]), words[-1])]
+
+    def test_words(self) -> None:
+        self.assertEqual(self.complete("se"), ["services", "set"])
+        self.assertEqual(self.complete("get", "--re"), ["--recursive"])
+        self.assertEqual(self.complete("get", "-o", ""), ["yaml", "json", "dir", "table"])
+
+    def test_paths(self) -> None:
+        """Paths are not completed: that would take a server, which may not be there."""
+        self.assertEqual(self.complete("get", "/"), [])

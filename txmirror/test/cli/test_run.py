@@ -1,0 +1,142 @@
+"""A command ends in bounded time, with one line where it has failed, and with a status that says how."""
+
+from __future__ import annotations
+
+import signal
+
+from twisted.internet.defer import Deferred
+
+from txmirror.cli.run import Answer, Run
+from txmirror.errors import AuthFailedException
+from txmirror.test.cli.case import Command, CommandTestCase
+
+#: Where no server is.
+NOWHERE = "127.0.0.1:1"
+
+
+class OutageTests(CommandTestCase):
+    def assert_ends(self, command: Command, seconds: float, line: str) -> None:
+        """See that it ends when the time is over, and not before."""
+        self.world.pass_time(seconds - 0.01)
+        self.assertTrue(command.running)
+        self.world.pass_time(0.01)
+        self.assertEqual((command.status, command.out, command.err), (69, "", f"txmirror: {line}\n"))
+
+    def test_refused(self) -> None:
+        """With no server there, it says so after the time that was given, and why."""
+        for arguments in (("get", "/"), ("ls", "/", "-r"), ("create", "/a"), ("delete", "/a"), ("watch", "/a")):
+            command = self.start(*arguments, "-s", NOWHERE, "--timeout", "2")
+            reason = "No session with 127.0.0.1:1: it cannot be reached (Connection was refused by other side)."
+            self.assert_ends(command, 2.0, f"no session with {NOWHERE} within 2 s: {reason}")
+
+    def test_silent(self) -> None:
+        """So it does where nobody answers."""
+        self.world.reactor.black_hole("127.0.0.1", 1)
+        command = self.start("get", "/", "-s", NOWHERE, "--timeout", "2")
+        self.assert_ends(command, 2.0, f"no session with {NOWHERE} within 2 s")
+
+    def test_unknown_name(self) -> None:
+        """A name that there is not is said at once."""
+        command = self.start("get", "/", "-s", "nowhere:2181")
+        line = "no session with nowhere:2181: no server's name can be resolved"
+        self.assertEqual((command.status, command.err), (69, f"txmirror: {line}\n"))
+
+    def test_late_server(self) -> None:
+        """Until then a server may come."""
+        port = int(self.world.server.address.rpartition(":")[2])
+        self.world.server.stop_listening()
+        command = self.start("get", "/")
+        self.world.pass_time(2.0)
+        self.world.server.listen(port)
+        self.world.pass_time(2.0)
+        self.assertEqual((command.status, command.out, command.err), (0, "path: /\n", ""))
+
+    def test_lost_read(self) -> None:
+        """A connection that goes before the answer came is a failure."""
+        fault = self.world.server.lose_reply("get", path="/a")
+        self.make("/a")
+        command = self.start("get", "/a")
+        self.assertTrue(fault.happened)
+        line = "no answer came: the server closed the connection"
+        self.assertEqual((command.status, command.err), (69, f"txmirror: {line}\n"))
+
+    def test_lost_write(self) -> None:
+        """For a write it says that nobody knows what became of it."""
+        self.make("/a")
+        self.world.server.lose_reply("set", path="/a")
+        command = self.start("set", "/a", "1")
+        line = "no answer came: the server closed the connection; whether it was written is not known"
+        self.assertEqual((command.status, command.err), (69, f"txmirror: {line}\n"))
+        self.assertEqual(self.data("/a"), b"1")
+
+    def test_gone_in_the_middle(self) -> None:
+        """A server that goes while a tree is read may come back in time."""
+        self.make("/a")
+        port = int(self.world.server.address.rpartition(":")[2])
+        for back in (True, False):
+            self.world.server.delay_next("get_many", 10.0)
+            command = self.start("get", "/a", "-r", "--timeout", "3")
+            self.world.server.stop_listening()
+            self.world.settle()
+            self.assertTrue(command.running)
+            if back:
+                self.world.pass_time(1.0)
+                self.world.server.listen(port)
+                self.world.pass_time(1.0)
+                self.assertEqual((command.status, command.err), (0, ""))
+            else:
+                line = f"127.0.0.1:{port} was out of reach for 3 s"
+                self.world.pass_time(2.99)
+                self.assertTrue(command.running)
+                self.world.pass_time(2.01)
+                self.assertEqual((command.status, command.err), (69, f"txmirror: {line}\n"))
+
+
+class EndTests(CommandTestCase):
+    def test_interrupted(self) -> None:
+        """Ctrl-C ends it, and the session, and is no failure to be told of."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self.world.server.delay_next("get", 1.0)
+            command = self.start("get", "/")
+            self.assertTrue(command.running)
+            command.interrupt(number)
+            self.world.pass_time(1.0)
+            self.assertEqual((command.status, command.out, command.err), (128 + number, "", ""))
+            self.assertEqual(self.world.server.sessions, {self.other.session_id})
+
+    def test_interrupted_without_server(self) -> None:
+        command = self.start("get", "/", "-s", NOWHERE)
+        command.interrupt()
+        self.assertEqual((command.status, command.err), (130, ""))
+
+    def test_close_is_bounded(self) -> None:
+        """A server that goes silent does not hold it up for long."""
+        self.world.server.delay_next("close", 100.0)
+        command = self.start("get", "/")
+        self.world.pass_time(2.0)
+        self.assertEqual((command.status, command.out), (0, "path: /\n"))
+
+    def test_nobody_reads(self) -> None:
+        """A pipe whose other end has closed ends it without a word."""
+        self.world.server.delay_next("get", 1.0)
+        command = self.start("get", "/")
+        command.stop_reading()
+        self.world.pass_time(1.0)
+        self.assertEqual((command.status, command.err), (141, ""))
+
+    def test_bug(self) -> None:
+        """What should not happen is told in one line, too."""
+
+        def program(run: Run) -> Deferred[Answer]:
+            raise ZeroDivisionError("of course\nnot")
+
+        command = self.perform(program)
+        line = r"The command has failed, which it should not. ZeroDivisionError: of course\nnot"
+        self.assertEqual((command.status, command.err), (70, f"txmirror: {line}\n"))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_credentials_refused(self) -> None:
+        """A server that refuses the credentials themselves is the reason that is given."""
+        self.world.server.fail_next("get", AuthFailedException())
+        command = self.start("get", "/")
+        self.assertEqual((command.status, command.err), (77, "txmirror: the server refused the credentials: '/'\n"))

@@ -1,0 +1,94 @@
+"""``set``, ``create`` and ``delete`` do what they are told once, or say why not."""
+
+from __future__ import annotations
+
+from txmirror.test.cli.case import CommandTestCase
+
+
+class SetTests(CommandTestCase):
+    def test_data(self) -> None:
+        self.make("/a", b"old")
+        self.assertEqual(self.done("set", "/a", "new é").out, "")
+        self.assertEqual(self.data("/a"), "new é".encode())
+
+    def test_stdin(self) -> None:
+        """Any bytes come from the standard input."""
+        self.make("/a")
+        self.done("set", "/a", "-", stdin=b"\x00\xff\n")
+        self.assertEqual(self.data("/a"), b"\x00\xff\n")
+
+    def test_version(self) -> None:
+        """With a version, only what was read is replaced."""
+        self.make("/a", b"0")
+        self.done("set", "/a", "1", "--version", "0")
+        message = self.refused(1, "set", "/a", "2", "--version", "0")
+        self.assertEqual(message, "the znode is at another version: '/a'")
+        self.assertEqual(self.data("/a"), b"1")
+
+    def test_missing(self) -> None:
+        self.assertEqual(self.refused(1, "set", "/a", "1"), "no such znode: '/a'")
+
+    def test_too_large(self) -> None:
+        self.make("/a")
+        command = self.start("set", "/a", "-", stdin=bytes(2_000_000))
+        self.assertEqual((command.status, command.err.count("\n")), (1, 1))
+        self.assertIn("is over the limit", command.err)
+
+
+class CreateTests(CommandTestCase):
+    def test_data(self) -> None:
+        self.assertEqual(self.done("create", "a", "data").out, "/a\n")
+        self.assertEqual(self.data("/a"), b"data")
+        self.assertEqual(self.done("create", "/empty").out, "/empty\n")
+        self.assertEqual(self.data("/empty"), b"")
+
+    def test_stdin(self) -> None:
+        self.done("create", "/a", "-", stdin=b"\xff")
+        self.assertEqual(self.data("/a"), b"\xff")
+
+    def test_exists(self) -> None:
+        self.make("/a", b"old")
+        self.assertEqual(self.refused(1, "create", "/a", "new"), "the znode exists already: '/a'")
+        self.assertEqual(self.data("/a"), b"old")
+
+    def test_makepath(self) -> None:
+        """Nodes above it are made only if that is asked for, empty."""
+        self.make("/a")
+        self.assertEqual(self.refused(1, "create", "/a/b/c/d"), "no such znode: '/a/b/c/d'")
+        self.assertEqual(self.done("create", "--makepath", "/a/b/c/d", "data").out, "/a/b/c/d\n")
+        self.assertEqual((self.data("/a/b/c/d"), self.data("/a/b/c")), (b"data", b""))
+
+    def test_sequence(self) -> None:
+        """In a sequence the path that was made is another than that which was given."""
+        self.assertEqual(self.done("create", "/a-", "--sequence").out, "/a-0000000000\n")
+        self.make("/a")
+        self.assertEqual(self.done("create", "/a/", "--sequence").out, "/a/0000000000\n")
+        self.assertEqual(self.done("create", "/b/c/", "--sequence", "--makepath").out, "/b/c/0000000000\n")
+        self.assertEqual(self.done("create", "/", "--sequence").out, "/0000000003\n")
+
+
+class DeleteTests(CommandTestCase):
+    def exists(self, path: str) -> bool:
+        return self.world.result(self.other.exists(path)) is not None
+
+    def test_one(self) -> None:
+        self.make("/a")
+        self.assertEqual(self.done("delete", "/a").out, "")
+        self.assertFalse(self.exists("/a"))
+        self.assertEqual(self.refused(1, "delete", "/a"), "no such znode: '/a'")
+
+    def test_version(self) -> None:
+        self.make("/a")
+        message = self.refused(1, "delete", "/a", "--version", "1")
+        self.assertEqual(message, "the znode is at another version: '/a'")
+        self.done("delete", "/a", "--version", "0")
+        self.assertFalse(self.exists("/a"))
+
+    def test_below(self) -> None:
+        """What is below goes with -r alone, and only where that is said twice or somebody was asked."""
+        for path in ("/a", "/a/b", "/a/b/c", "/a/d"):
+            self.make(path)
+        self.assertEqual(self.refused(1, "delete", "/a"), "the znode has children: '/a'")
+        self.assertTrue(self.exists("/a/b/c"))
+        self.done("delete", "/a", "--recursive", "--yes")
+        self.assertFalse(self.exists("/a"))
