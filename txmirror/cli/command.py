@@ -8,23 +8,28 @@ from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO, TypeVar
 
 import click
+from twisted.internet.defer import Deferred
 
 from txmirror import __version__
-from txmirror.cli import reading, watching, writing
+from txmirror.cli import reading, registering, watching, writing
+from txmirror.cli.child import Child, find_program
 from txmirror.cli.launch import launch
 from txmirror.cli.options import (
     Invocation,
     check_path,
+    command_argument,
     common_options,
     data_flag,
+    facts_option,
     output_option,
     path_argument,
     recursive_option,
+    session_timeout_option,
     version_option,
 )
-from txmirror.cli.run import Program
+from txmirror.cli.run import Outcome, Program, Run
 from txmirror.cli.settings import Settings
-from txmirror.cli.statuses import Status, status_of_signal
+from txmirror.cli.statuses import CannotStart, Status, status_of_signal
 from txmirror.printable import on_one_line
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -151,6 +156,26 @@ def _delete(invocation: Invocation, path: str, recursive: bool, yes: bool, versi
     )
 
 
+@_command("register")
+@path_argument(root=False)
+@facts_option
+@session_timeout_option
+@command_argument
+@click.pass_obj
+def _register(invocation: Invocation, path: str, data: dict[str, str], command: tuple[str, ...]) -> int:
+    """Register a service at PATH until interrupted, or while COMMAND runs, and keep it registered.
+
+    COMMAND is started whether or not ZooKeeper can be reached, and its status is what this exits with.
+    """
+    program = find_program(command[0]) if command else ""
+
+    def register(run: Run) -> Deferred[Outcome]:
+        child = Child(run.reactor, program, command, terminal=invocation.stdin.isatty()) if command else None
+        return registering.register(run, path, data, child)
+
+    return invocation.run(register)
+
+
 def _content(stdin: BinaryIO, data: str) -> bytes:
     return stdin.read() if data == "-" else os.fsencode(data)
 
@@ -177,6 +202,9 @@ def main(
     invocation = Invocation(launch, sys.stdin.buffer if stdin is None else stdin)
     try:
         status = txmirror.main(arguments, prog_name="txmirror", standalone_mode=False, obj=invocation)
+    except CannotStart as error:
+        click.echo(f"txmirror: {on_one_line(str(error))}", err=True)
+        return error.status
     except click.ClickException as error:
         text = error.format_message()
         if isinstance(error, click.UsageError) and error.ctx is not None and error.ctx.parent is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -14,6 +14,7 @@ from txmirror.cli.nodes import FORMATS
 from txmirror.cli.run import Program
 from txmirror.cli.settings import Settings
 from txmirror.client import parse_servers
+from txmirror.registry import encode_payload
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -185,6 +186,47 @@ def output_option(default: str, formats: tuple[str, ...] = FORMATS) -> Callable[
     )
 
 
+def _facts(ctx: click.Context, param: click.Parameter, items: Sequence[str]) -> dict[str, str]:
+    """Give facts about a service: each KEY=VALUE, and each key once."""
+    facts: dict[str, str] = {}
+    for item in items:
+        key, equals, value = item.partition("=")
+        if not key or not equals:
+            raise click.BadParameter(f"{item!r} is not of the form KEY=VALUE", ctx, param)
+        if key in facts:
+            raise click.BadParameter(f"the key {key!r} is given twice, in {item!r}", ctx, param)
+        try:
+            encode_payload({key: value}, pid=0, created=0.0)
+        except ValueError as error:
+            raise click.BadParameter(f"{item!r} cannot be stored: {error}", ctx, param) from None
+        facts[key] = value
+    return facts
+
+
+def _session_timeout(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    _keep("session_timeout", ctx, _seconds(ctx, param, value))
+
+
+def seconds_option(name: str, help: str) -> Callable[[_F], _F]:
+    """Give a command an option that is a time in seconds."""
+    return click.option(name, metavar="SECONDS", callback=_seconds, help=help)
+
+
+facts_option = click.option(
+    *("-d", "--data"),
+    multiple=True,
+    metavar="KEY=VALUE",
+    callback=_facts,
+    help="A fact for whoever finds it; may be given again for another key.",
+)
+session_timeout_option = click.option(
+    *("-t", "--session-timeout"),
+    metavar="SECONDS",
+    callback=_session_timeout,
+    expose_value=False,
+    help="After how long without contact ZooKeeper may take it for gone. [default: 10]",
+)
+command_argument = click.argument("command", nargs=-1, type=click.UNPROCESSED)
 recursive_option = click.option("-r", "--recursive", is_flag=True, help="All that is below it, too.")
 data_flag = click.option("-d", "--data", is_flag=True, help="The data, too.")
 version_option = click.option(

@@ -9,13 +9,13 @@ from twisted.internet.defer import Deferred
 from txmirror import paths
 from txmirror.cli.formats import excerpt, table_lines
 from txmirror.cli.nodes import Nodes, details, owner, value_lines
-from txmirror.cli.run import Answer, Run
+from txmirror.cli.run import Outcome, Run
 from txmirror.cli.statuses import Status
 from txmirror.errors import NoNodeException
 from txmirror.printable import on_one_line
 
 
-def get(run: Run, path: str, output: str, *, data: bool, recursive: bool) -> Deferred[Answer]:
+def get(run: Run, path: str, output: str, *, data: bool, recursive: bool) -> Deferred[Outcome]:
     """Show a node, and all that is below it.
 
     :param output: one of :data:`~txmirror.cli.nodes.FORMATS`.
@@ -26,59 +26,59 @@ def get(run: Run, path: str, output: str, *, data: bool, recursive: bool) -> Def
     return Deferred.fromCoroutine(_get(run, path, output, data, recursive))
 
 
-def ls(run: Run, path: str, output: str, *, recursive: bool) -> Deferred[Answer]:
+def ls(run: Run, path: str, output: str, *, recursive: bool) -> Deferred[Outcome]:
     """Show the names of a node's children; with all that is below it, paths. Otherwise as :func:`get`."""
     return Deferred.fromCoroutine(_ls(run, path, output, recursive))
 
 
-def tree(run: Run, path: str, depth: int | None, *, data: bool) -> Deferred[Answer]:
+def tree(run: Run, path: str, depth: int | None, *, data: bool) -> Deferred[Outcome]:
     """Draw a node and what is below it, so many levels deep. Otherwise as :func:`get`."""
     return Deferred.fromCoroutine(_tree(run, path, depth, data))
 
 
-def services(run: Run, path: str, output: str) -> Deferred[Answer]:
+def services(run: Run, path: str, output: str) -> Deferred[Outcome]:
     """Show what is registered below a node: every ephemeral node there. Otherwise as :func:`get`."""
     return Deferred.fromCoroutine(_services(run, path, output))
 
 
-async def _get(run: Run, path: str, output: str, data: bool, recursive: bool) -> Answer:
+async def _get(run: Run, path: str, output: str, data: bool, recursive: bool) -> Outcome:
     nodes = await _read_all(run, path) if recursive else await _read_one(run, path)
-    return _answer(nodes, nodes.lines(output, data=data, recursive=recursive))
+    return _outcome(nodes, nodes.lines(output, data=data, recursive=recursive))
 
 
-async def _ls(run: Run, path: str, output: str, recursive: bool) -> Answer:
+async def _ls(run: Run, path: str, output: str, recursive: bool) -> Outcome:
     if output == "table":
         nodes = await _read_all(run, path, None if recursive else 1)
     elif recursive:
         nodes = await _read_all(run, path)
     else:
         names = sorted(await run.client.get_children(path))
-        return Answer(map(on_one_line, names) if output == "dir" else value_lines(names, output))
+        return Outcome(map(on_one_line, names) if output == "dir" else value_lines(names, output))
     shown = [each for each in nodes.walk() if each != path]
     if output == "table":
         heads = ("VERSION", "BYTES", "CHILDREN", "OWNER", "PATH" if recursive else "NAME")
-        return _answer(nodes, table_lines(heads, [_row(nodes, each, recursive) for each in shown]))
-    return _answer(nodes, map(on_one_line, shown) if output == "dir" else value_lines(shown, output))
+        return _outcome(nodes, table_lines(heads, [_row(nodes, each, recursive) for each in shown]))
+    return _outcome(nodes, map(on_one_line, shown) if output == "dir" else value_lines(shown, output))
 
 
-async def _tree(run: Run, path: str, depth: int | None, data: bool) -> Answer:
+async def _tree(run: Run, path: str, depth: int | None, data: bool) -> Outcome:
     nodes = await _read_all(run, path, depth)
-    return _answer(nodes, nodes.drawing(data=data, ascii_only=not run.console.can_show("├└│")))
+    return _outcome(nodes, nodes.drawing(data=data, ascii_only=not run.console.can_show("├└│")))
 
 
-async def _services(run: Run, path: str, output: str) -> Answer:
+async def _services(run: Run, path: str, output: str) -> Outcome:
     nodes = await _read_all(run, path)
     found = [each for each in nodes.walk() if nodes.values[each][1].ephemeralOwner]
     if output == "dir":
-        return _answer(nodes, map(on_one_line, found))
+        return _outcome(nodes, map(on_one_line, found))
     if output == "table":
         rows = [(*map(on_one_line, paths.split(each)), excerpt(nodes.values[each][0])) for each in found]
-        return _answer(nodes, table_lines(("SERVICE", "INSTANCE", "DATA"), rows))
+        return _outcome(nodes, table_lines(("SERVICE", "INSTANCE", "DATA"), rows))
     whole: dict[str, dict[str, object]] = {}
     for each in found:
         service, instance = paths.split(each)
         whole.setdefault(service, {})[instance] = details(nodes.values[each])
-    return _answer(nodes, value_lines(whole, output))
+    return _outcome(nodes, value_lines(whole, output))
 
 
 async def _read_one(run: Run, path: str) -> Nodes:
@@ -94,8 +94,8 @@ async def _read_all(run: Run, path: str, depth: int | None = None) -> Nodes:
     return Nodes(path, live, live.children, live.holes)
 
 
-def _answer(nodes: Nodes, lines: Iterable[str]) -> Answer:
-    return Answer(lines, Status.NOT_PERMITTED if nodes.holes else Status.DONE, tuple(nodes.complaints()))
+def _outcome(nodes: Nodes, lines: Iterable[str]) -> Outcome:
+    return Outcome(lines, Status.NOT_PERMITTED if nodes.holes else Status.DONE, tuple(nodes.complaints()))
 
 
 def _row(nodes: Nodes, path: str, recursive: bool) -> tuple[str, ...]:

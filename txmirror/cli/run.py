@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from txmirror.cli.console import Complaints, Console
 from txmirror.cli.settings import Settings
-from txmirror.cli.statuses import Status, status_of, status_of_signal
+from txmirror.cli.statuses import CannotStart, Status, status_of, status_of_signal
 from txmirror.client import Limits, ZooKeeperClient
 from txmirror.errors import ConnectionLossException, ZooKeeperException
 from txmirror.mirror import Mirror
@@ -25,7 +25,7 @@ _CLOSE_TIME = 2.0
 
 
 @attrs.frozen
-class Answer:
+class Outcome:
     """What a command has come to."""
 
     lines: Iterable[str] = ()
@@ -35,7 +35,7 @@ class Answer:
     """What to say of what could not be done."""
 
 
-Program = Callable[["Run"], Deferred[Answer]]
+Program = Callable[["Run"], Deferred[Outcome]]
 """What a command does, in a run of its own. When the Deferred is cancelled, it is to come to an end."""
 
 
@@ -73,7 +73,7 @@ class Run:
         self._error: ZooKeeperException | None = None
         self._signal: int | None = None
         self._forward: Callable[[int], object] | None = None
-        self._working: Deferred[Answer] | None = None
+        self._working: Deferred[Outcome] | None = None
         self._complaints = Complaints(console)
 
     # What programs use.
@@ -112,21 +112,23 @@ class Run:
         globalLogPublisher.addObserver(self._complaints)
         self.console.broke = self._cancel
         self.client.add_listener(self._happened)
-        answer = Answer()
+        outcome = Outcome()
         self._patience.start(self._settings.timeout)
         try:
             self._working = Deferred.fromCoroutine(self._work(program))
-            answer = await self._working
+            outcome = await self._working
         except ZooKeeperException as error:
-            answer = _failed(error)
+            outcome = _failed(error)
+        except CannotStart as error:
+            outcome = Outcome(status=error.status, complaints=(str(error),))
         except CancelledError:
             if self._error is not None:
-                answer = _failed(self._error)
+                outcome = _failed(self._error)
             elif self._signal is not None:
-                answer = Answer(status=status_of_signal(self._signal))
+                outcome = Outcome(status=status_of_signal(self._signal))
         except Exception:
             self._log.failure("The command has failed, which it should not.")
-            answer = Answer(status=Status.BUG)
+            outcome = Outcome(status=Status.BUG)
         finally:
             self._working = None
             self._patience.stop()
@@ -135,12 +137,12 @@ class Run:
             await self.client.close()
             await self.mirror.close()
             globalLogPublisher.removeObserver(self._complaints)
-        self.console.lines(answer.lines)
-        for complaint in answer.complaints:
+        self.console.lines(outcome.lines)
+        for complaint in outcome.complaints:
             self.console.fail(complaint)
-        return Status.READER_GONE if self.console.broken else answer.status
+        return Status.READER_GONE if self.console.broken else outcome.status
 
-    async def _work(self, program: Program) -> Answer:
+    async def _work(self, program: Program) -> Outcome:
         connecting = self.client.connect()
         if self._settings.username is not None:
             credentials = f"{self._settings.username}:{self._settings.password}".encode(errors="surrogateescape")
@@ -189,5 +191,5 @@ class Run:
             self._working.cancel()
 
 
-def _failed(error: ZooKeeperException) -> Answer:
-    return Answer(status=status_of(error), complaints=(str(error),))
+def _failed(error: ZooKeeperException) -> Outcome:
+    return Outcome(status=status_of(error), complaints=(str(error),))

@@ -24,8 +24,23 @@ class Status(enum.IntEnum):
     """The lock was not to be had in time."""
     NOT_PERMITTED = 77
     """An ACL does not allow it, for some of what was asked at least; or the credentials were refused."""
+    NOT_RUNNABLE = 126
+    """The program that was to be run cannot be."""
+    NO_PROGRAM = 127
+    """There is no such program."""
     READER_GONE = 141
     """Nobody reads the output any more, as where a pipe's other end has closed."""
+
+
+class CannotStart(Exception):
+    """There is no such program, or it cannot be run; the message quotes it.
+
+    :param status: that which shells have for this.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 def status_of(error: Exception) -> Status:

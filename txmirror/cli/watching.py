@@ -9,7 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from txmirror.cli.formats import excerpt, json_line
 from txmirror.cli.nodes import details
-from txmirror.cli.run import Answer, Run
+from txmirror.cli.run import Outcome, Run
 from txmirror.mirror import Change, ChangeKind
 from txmirror.printable import on_one_line
 
@@ -17,7 +17,7 @@ from txmirror.printable import on_one_line
 _STATES = (ChangeKind.SETTLED, ChangeKind.STALE)
 
 
-def watch(run: Run, path: str, *, data: bool, recursive: bool, as_json: bool) -> Deferred[Answer]:
+def watch(run: Run, path: str, *, data: bool, recursive: bool, as_json: bool) -> Deferred[Outcome]:
     """Show each change of a node, which need not exist, from now on.
 
     What is there at the beginning is no change. When all of it is known there is a line, ``settled``; so there is after each
@@ -31,7 +31,7 @@ def watch(run: Run, path: str, *, data: bool, recursive: bool, as_json: bool) ->
     return Deferred.fromCoroutine(_watch(run, path, data, recursive, as_json))
 
 
-async def _watch(run: Run, path: str, data: bool, recursive: bool, as_json: bool) -> Answer:
+async def _watch(run: Run, path: str, data: bool, recursive: bool, as_json: bool) -> Outcome:
     begun = False
 
     def changed(change: Change) -> None:
@@ -46,7 +46,7 @@ async def _watch(run: Run, path: str, data: bool, recursive: bool, as_json: bool
     run.mirror.tree(path, depth=None if recursive else 0).watch(changed)
     with suppress(CancelledError):
         await Deferred[None]()
-    return Answer()
+    return Outcome()
 
 
 def _as_text(change: Change, data: bool) -> str:

@@ -6,21 +6,21 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from txmirror import paths
-from txmirror.cli.run import Answer, Run
+from txmirror.cli.run import Outcome, Run
 from txmirror.errors import ConnectionLossException, NoNodeException
 from txmirror.printable import on_one_line
 
 
-def set_data(run: Run, path: str, data: bytes, version: int) -> Deferred[Answer]:
+def set_data(run: Run, path: str, data: bytes, version: int) -> Deferred[Outcome]:
     """Replace a node's data.
 
     :param version: the version that it must be at; -1 takes any.
     :returns: fails as :meth:`~txmirror.interfaces.IZooKeeperClient.set`.
     """
-    return _told(run.client.set(path, data, version).addCallback(lambda _: Answer()))
+    return _told(run.client.set(path, data, version).addCallback(lambda _: Outcome()))
 
 
-def create(run: Run, path: str, data: bytes, *, sequence: bool, makepath: bool) -> Deferred[Answer]:
+def create(run: Run, path: str, data: bytes, *, sequence: bool, makepath: bool) -> Deferred[Outcome]:
     """Create a persistent node, and show its path.
 
     :param sequence: let the server append ten digits to its name.
@@ -30,17 +30,17 @@ def create(run: Run, path: str, data: bytes, *, sequence: bool, makepath: bool) 
     return _told(Deferred.fromCoroutine(_create(run, path, data, sequence, makepath)))
 
 
-def delete(run: Run, path: str, version: int, *, recursive: bool) -> Deferred[Answer]:
+def delete(run: Run, path: str, version: int, *, recursive: bool) -> Deferred[Outcome]:
     """Delete a node.
 
     :param version: the version that it must be at; -1 takes any.
     :param recursive: delete all that is below it first.
     :returns: fails as :meth:`~txmirror.interfaces.IZooKeeperClient.delete`.
     """
-    return _told(run.mirror.get(path).delete(version, recursive=recursive).addCallback(lambda _: Answer()))
+    return _told(run.mirror.get(path).delete(version, recursive=recursive).addCallback(lambda _: Outcome()))
 
 
-async def _create(run: Run, path: str, data: bytes, sequence: bool, makepath: bool) -> Answer:
+async def _create(run: Run, path: str, data: bytes, sequence: bool, makepath: bool) -> Outcome:
     try:
         made = await run.client.create(path, data, sequence=sequence)
     except NoNodeException:
@@ -48,10 +48,10 @@ async def _create(run: Run, path: str, data: bytes, sequence: bool, makepath: bo
             raise
         await run.mirror.ensure_exists(paths.split(path)[0])
         made = await run.client.create(path, data, sequence=sequence)
-    return Answer((on_one_line(made),))
+    return Outcome((on_one_line(made),))
 
 
-def _told(writing: Deferred[Answer]) -> Deferred[Answer]:
+def _told(writing: Deferred[Outcome]) -> Deferred[Outcome]:
     """Let a failure tell whether something may have been written all the same."""
 
     def add(failure: Failure) -> Failure:

@@ -36,10 +36,23 @@ class Stream(io.StringIO):
         self.flushed = len(self.getvalue())
 
 
+class Input(io.BytesIO):
+    """A standard input, which may be a terminal."""
+
+    def __init__(self, data: bytes = b"", *, terminal: bool = False) -> None:
+        super().__init__(data)
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+
 class Command:
     """One command line, as it is run."""
 
-    def __init__(self, world: World, *arguments: str, stdin: bytes = b"", encoding: str = "utf-8") -> None:
+    def __init__(
+        self, world: World, *arguments: str, stdin: bytes = b"", terminal: bool = False, encoding: str = "utf-8"
+    ) -> None:
         self._world = world
         self._out = Stream()
         self._out.encoding = encoding
@@ -47,7 +60,8 @@ class Command:
         self.run: Run | None = None
         self.ended: Deferred[int] | None = None
         if arguments:
-            main(["--servers", world.connection_string, *arguments], launch=self.launch, stdin=io.BytesIO(stdin))
+            line = ["--servers", world.connection_string, *arguments]
+            main(line, launch=self.launch, stdin=Input(stdin, terminal=terminal))
         world.settle()
 
     def launch(self, settings: Settings, program: Program) -> int:
@@ -104,9 +118,9 @@ class CommandTestCase(SynchronousTestCase):
     def data(self, path: str) -> bytes:
         return self.world.result(self.other.get(path))[0]
 
-    def start(self, *arguments: str, stdin: bytes = b"", encoding: str = "utf-8") -> Command:
+    def start(self, *arguments: str, stdin: bytes = b"", terminal: bool = False, encoding: str = "utf-8") -> Command:
         """Begin what a command line says, and let all happen that happens at this instant."""
-        return Command(self.world, *arguments, stdin=stdin, encoding=encoding)
+        return Command(self.world, *arguments, stdin=stdin, terminal=terminal, encoding=encoding)
 
     def perform(self, program: Program) -> Command:
         """Run a program of the test's."""

@@ -15,6 +15,7 @@ from txmirror.cli import main
 from txmirror.cli.command import txmirror as command
 from txmirror.cli.run import Program
 from txmirror.cli.settings import Settings
+from txmirror.test.cli.case import Input
 
 
 class CommandLineTestCase(SynchronousTestCase):
@@ -90,6 +91,21 @@ class UsageTests(CommandLineTestCase):
         self.assertNotIn("secret", self.err.getvalue())
         self.assert_refused("get", "--password-file", "/missing/file", says="'/missing/file' cannot be read")
 
+    def test_registrations(self) -> None:
+        self.assert_refused("register", "/", says="'/' always exists")
+        self.assert_refused("register", "/a", "-d", "foo", says="'foo' is not of the form KEY=VALUE")
+        self.assert_refused("register", "/a", "-d", "=1", says="'=1' is not of the form KEY=VALUE")
+        self.assert_refused("register", "/a", "-d", "a=1", "-d", "a=2", says="'a' is given twice")
+        self.assert_refused("register", "/a", "-d", "a=\udcff", says=r"'a=\udcff' cannot be stored")
+        self.assert_refused("register", "/a", "-t", "0", says="'0'")
+
+    def test_programs(self) -> None:
+        """A program that there is not is known before anything is done, with the status that shells have for that."""
+        for program, status in (("/no/such/program", 127), ("no-such-program", 127), (self.mktemp(), 127), ("/", 126)):
+            self.assertEqual(self.main("register", "/a", "--", program), status)
+            self.assertIn(repr(program), self.err.getvalue())
+        self.assertEqual(self.launched, [])
+
     def test_delete_below(self) -> None:
         """All that is below goes only where it is said twice, or somebody can be asked; and no version is given."""
         self.assert_refused("delete", "-r", "/a", says="--yes")
@@ -124,15 +140,10 @@ class SettingsTests(CommandLineTestCase):
         self.assertNotIn("secret", repr(self.settings("get", "-u", "name", "-p", "secret")))
 
 
-class Terminal(io.BytesIO):
-    def isatty(self) -> bool:
-        return True
-
-
 class AskingTests(CommandLineTestCase):
     def answer(self, text: str) -> int:
         self.patch(sys, "stdin", io.StringIO(text))
-        return self.main("delete", "-r", "/a", stdin=Terminal())
+        return self.main("delete", "-r", "/a", stdin=Input(terminal=True))
 
     def test_yes(self) -> None:
         self.assertEqual((self.answer("y\n"), len(self.launched)), (0, 1))

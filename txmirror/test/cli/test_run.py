@@ -6,7 +6,7 @@ import signal
 
 from twisted.internet.defer import Deferred
 
-from txmirror.cli.run import Answer, Run
+from txmirror.cli.run import Outcome, Run
 from txmirror.errors import AuthFailedException
 from txmirror.test.cli.case import Command, CommandTestCase
 
@@ -127,7 +127,7 @@ class EndTests(CommandTestCase):
     def test_bug(self) -> None:
         """What should not happen is told in one line, too."""
 
-        def program(run: Run) -> Deferred[Answer]:
+        def program(run: Run) -> Deferred[Outcome]:
             raise ZeroDivisionError("of course\nnot")
 
         command = self.perform(program)

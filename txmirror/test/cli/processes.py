@@ -1,0 +1,71 @@
+"""A reactor in memory that starts programs: what is asked of it is noted, and they end when the test says so."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
+from twisted.internet.interfaces import IProcessProtocol, IProcessTransport, IReactorProcess
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from txmirror.testing import MemoryReactor
+
+
+class Process:
+    """A program that runs: of what a transport of Twisted's has, what is used."""
+
+    def __init__(self, protocol: Any, arguments: Sequence[bytes], environment: Mapping[bytes, bytes]) -> None:
+        self.pid: int | None = 4711
+        self.arguments = arguments
+        self.environment = environment
+        self.signals: list[str] = []
+        self._protocol = protocol
+        protocol.makeConnection(self)
+
+    def signalProcess(self, signalID: str | int) -> None:
+        if self.pid is None:
+            raise ProcessExitedAlready
+        self.signals.append(str(signalID))
+
+    def end(self, status: int = 0, signal: signal.Signals | None = None) -> None:
+        self.pid = None
+        done = status == 0 and signal is None
+        reason = ProcessDone(0) if done else ProcessTerminated(None if signal else status, signal)
+        self._protocol.processEnded(Failure(reason))
+
+
+@implementer(IReactorProcess)
+class ProcessReactor(MemoryReactor):
+    """Starts them.
+
+    :ivar processes: all that were started.
+    :ivar refuses: what it fails with in place of starting one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.processes: list[Process] = []
+        self.refuses: OSError | None = None
+
+    def spawnProcess(
+        self,
+        processProtocol: IProcessProtocol,
+        executable: bytes | str,
+        args: Sequence[bytes | str] = (),
+        env: Mapping[Any, Any] | None = None,
+        path: bytes | str | None = None,
+        uid: int | None = None,
+        gid: int | None = None,
+        usePTY: Any = False,
+        childFDs: Mapping[int, int | str] | None = None,
+    ) -> IProcessTransport:
+        # It has our own streams.
+        assert childFDs == {0: 0, 1: 1, 2: 2}
+        if self.refuses is not None:
+            raise self.refuses
+        process = Process(processProtocol, [each for each in args if isinstance(each, bytes)], env or {})
+        self.processes.append(process)
+        return cast(IProcessTransport, process)

@@ -1,0 +1,187 @@
+"""``register`` keeps a service registered until it is interrupted, or for as long as a program runs."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import Any
+
+from txmirror.test.cli.case import Command, CommandTestCase
+from txmirror.test.cli.processes import Process, ProcessReactor
+from txmirror.testing import World
+
+PATH = "/services/ssh/server1:22"
+PROGRAM = ("--", "sh", "-c", "exit 3")
+
+
+class RegisterTestCase(CommandTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.reactor = ProcessReactor()
+        self.world = World(reactor=self.reactor)
+        self.addCleanup(self.world.close)
+        self.other = self.world.client()
+
+    @property
+    def registered(self) -> dict[str, Any] | None:
+        if self.world.result(self.other.exists(PATH)) is None:
+            return None
+        found: dict[str, Any] = json.loads(self.data(PATH))
+        return found
+
+    @property
+    def process(self) -> Process:
+        (process,) = self.reactor.processes
+        return process
+
+    def assert_ended(self, command: Command, status: int) -> None:
+        self.world.settle()
+        self.assertEqual((command.status, command.out), (status, ""))
+        self.assertEqual(self.world.server.sessions, {self.other.session_id})
+
+
+class AloneTests(RegisterTestCase):
+    def test_until_interrupted(self) -> None:
+        """It says when it is registered, and withdraws it at the end, which is no failure."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            command = self.start("register", PATH, "-d", "foo=bar", "--data", "n=1=2")
+            assert self.registered is not None
+            self.assertEqual((self.registered["foo"], self.registered["n"]), ("bar", "1=2"))
+            self.assertEqual(command.err, f"txmirror: registered: {PATH}\n")
+            command.interrupt(number)
+            self.assert_ended(command, 0)
+            self.assertIsNone(self.registered)
+
+    def test_put_back(self) -> None:
+        command = self.start("register", PATH, "-q")
+        self.world.result(self.other.delete(PATH))
+        self.world.pass_time(1.0)
+        self.assertIsNotNone(self.registered)
+        command.interrupt()
+        self.assert_ended(command, 0)
+        self.assertEqual(command.err, "")
+
+    def test_session_timeout(self) -> None:
+        command = self.start("register", PATH, "-q", "--session-timeout", "4")
+        assert command.run is not None
+        self.assertEqual(command.run.client.session_timeout, 4.0)
+        command.interrupt()
+
+    def test_outage(self) -> None:
+        """An outage does not end it; it is said, and the registration is put right after it."""
+        port = int(self.world.server.address.rpartition(":")[2])
+        command = self.start("register", PATH)
+        self.world.server.stop_listening()
+        self.world.pass_time(60.0)
+        self.assertTrue(command.running)
+        self.assertIn("No session with", command.err)
+        self.world.server.listen(port)
+        self.world.pass_time(12.0)
+        self.assertIsNotNone(self.registered)
+        command.interrupt()
+        self.assert_ended(command, 0)
+
+    def test_ended_in_an_outage(self) -> None:
+        """Neither does it hold up its end for long."""
+        command = self.start("register", PATH)
+        self.world.server.stop_listening()
+        self.world.settle()
+        command.interrupt()
+        self.world.pass_time(4.0)
+        self.assertEqual(command.status, 0)
+
+    def test_blocked(self) -> None:
+        """Another's node in its place is said, and waited for."""
+        for path in ("/services", "/services/ssh"):
+            self.make(path)
+        self.make(PATH, b"{}")
+        command = self.start("register", PATH)
+        line = f"{PATH} is a persistent node: it cannot be registered until somebody deletes it."
+        self.assertEqual(command.err, f"txmirror: {line}\n")
+        self.world.result(self.other.delete(PATH))
+        self.assertIsNotNone(self.registered)
+        command.interrupt()
+        self.assert_ended(command, 0)
+
+    def test_no_server(self) -> None:
+        """There must have been a session."""
+        command = self.start("register", PATH, "-s", "127.0.0.1:1", "--timeout", "2")
+        self.world.pass_time(2.0)
+        self.assertEqual(command.status, 69)
+
+
+class ProgramTests(RegisterTestCase):
+    def test_while_it_runs(self) -> None:
+        """With a program it is registered while that runs, and the status is the program's."""
+        for status in (0, 3):
+            self.reactor.processes.clear()
+            command = self.start("register", PATH, *PROGRAM)
+            self.assertEqual(self.process.arguments, [b"sh", b"-c", b"exit 3"])
+            self.assertIn(b"PATH", self.process.environment)
+            self.assertIsNotNone(self.registered)
+            self.process.end(status)
+            self.assert_ended(command, status)
+            self.assertIsNone(self.registered)
+
+    def test_killed(self) -> None:
+        """A program that a signal has ended has a shell's status for that."""
+        command = self.start("register", PATH, *PROGRAM)
+        self.process.end(signal=signal.SIGKILL)
+        self.assert_ended(command, 137)
+
+    def test_signals(self) -> None:
+        """Signals are the program's, and it stays registered until that has ended."""
+        command = self.start("register", PATH, *PROGRAM)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            command.interrupt(number)
+        self.assertEqual(self.process.signals, ["TERM", "INT", "HUP"])
+        self.assertIsNotNone(self.registered)
+        self.process.end(signal=signal.SIGTERM)
+        self.assert_ended(command, 143)
+
+    def test_signals_at_a_terminal(self) -> None:
+        """At a terminal the program has had Ctrl-C already."""
+        command = self.start("register", PATH, *PROGRAM, terminal=True)
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+            command.interrupt(number)
+        self.assertEqual(self.process.signals, ["TERM"])
+        self.process.end(signal=signal.SIGTERM)
+        self.assert_ended(command, 143)
+
+    def test_signal_too_late(self) -> None:
+        """A signal that comes when the program has just ended disturbs nothing."""
+        command = self.start("register", PATH, *PROGRAM)
+        self.process.pid, pid = None, self.process.pid
+        command.interrupt(signal.SIGTERM)
+        self.process.pid = pid
+        self.process.end()
+        self.assert_ended(command, 0)
+
+    def test_no_server(self) -> None:
+        """The program is run whatever ZooKeeper does."""
+        port = int(self.world.server.address.rpartition(":")[2])
+        self.world.server.stop_listening()
+        command = self.start("register", PATH, "--timeout", "1", *PROGRAM)
+        self.world.pass_time(60.0)
+        self.assertTrue(command.running)
+        self.world.server.listen(port)
+        self.world.pass_time(12.0)
+        self.assertIsNotNone(self.registered)
+        self.process.end()
+        self.assert_ended(command, 0)
+
+    def test_unknown_server(self) -> None:
+        """Even where a name cannot be resolved, which is said."""
+        command = self.start("register", PATH, "-s", "nowhere:1", *PROGRAM)
+        self.assertIn("no session with nowhere:1", command.err)
+        self.process.end(2)
+        self.world.pass_time(4.0)
+        self.assertEqual(command.status, 2)
+
+    def test_cannot_start(self) -> None:
+        """A program that the system refuses to start is the reason that is given."""
+        self.reactor.refuses = OSError(8, "Exec format error")
+        command = self.start("register", PATH, *PROGRAM)
+        self.assertRegex(command.err, r"\Atxmirror: '/[^']*/sh' cannot be run: Exec format error\n\Z")
+        self.assert_ended(command, 126)
+        self.assertIsNone(self.registered)
