@@ -38,10 +38,12 @@ class Child(ProcessProtocol):
     :param program: where it is.
     :param arguments: its arguments, its own name first.
     :param terminal: whether it is at the terminal that we are at, whose Ctrl-C and hang-up it then hears by itself.
+    :ivar name: its own name.
     :ivar ended: fires with its status, as a shell gives it, when it has ended. Cancelling ends the wait.
     """
 
     def __init__(self, reactor: IReactorTime, program: str, arguments: Sequence[str], *, terminal: bool) -> None:
+        self.name = arguments[0]
         self._reactor = reactor
         self._program = program
         self._arguments = arguments

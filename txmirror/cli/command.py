@@ -11,19 +11,20 @@ import click
 from twisted.internet.defer import Deferred
 
 from txmirror import __version__
-from txmirror.cli import reading, registering, watching, writing
+from txmirror.cli import locking, reading, registering, watching, writing
 from txmirror.cli.child import Child, find_program
 from txmirror.cli.launch import launch
 from txmirror.cli.options import (
     Invocation,
     check_path,
-    command_argument,
     common_options,
     data_flag,
     facts_option,
     output_option,
     path_argument,
+    program_argument,
     recursive_option,
+    seconds_option,
     session_timeout_option,
     version_option,
 )
@@ -156,11 +157,48 @@ def _delete(invocation: Invocation, path: str, recursive: bool, yes: bool, versi
     )
 
 
+@_command("lock")
+@path_argument(root=False)
+@click.option(
+    "--simultaneous",
+    type=click.IntRange(min=1),
+    metavar="NUMBER",
+    help="How many may hold it at once: a semaphore, as the service registry's locks are, in place of a lock.",
+)
+@seconds_option("--wait", "How long to wait for it; 0 waits for nobody else. [default: as long as it takes]")
+@seconds_option(
+    "--grace",
+    "How long COMMAND has to end when the lock is lost, before it is killed. [default: a third of the session timeout]",
+)
+@session_timeout_option
+@program_argument(required=True)
+@click.pass_obj
+def _lock(
+    invocation: Invocation,
+    path: str,
+    simultaneous: int | None,
+    wait: float | None,
+    grace: float | None,
+    command: tuple[str, ...],
+) -> int:
+    """Run COMMAND while holding the lock at PATH; its status is what this exits with.
+
+    It finds the fencing token in TXMIRROR_TOKEN. When the lock is lost, it gets SIGTERM, and SIGKILL later.
+    """
+    program = find_program(command[0])
+
+    def lock(run: Run) -> Deferred[Outcome]:
+        child = Child(run.reactor, program, command, terminal=invocation.stdin.isatty())
+        return locking.lock(run, path, child, simultaneous=simultaneous, wait=wait, grace=grace)
+
+    return invocation.run(lock)
+
+
 @_command("register")
 @path_argument(root=False)
 @facts_option
 @session_timeout_option
-@command_argument
+@program_argument(required=False)
 @click.pass_obj
 def _register(invocation: Invocation, path: str, data: dict[str, str], command: tuple[str, ...]) -> int:
     """Register a service at PATH until interrupted, or while COMMAND runs, and keep it registered.

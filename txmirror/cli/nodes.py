@@ -11,11 +11,14 @@ from txmirror import paths
 from txmirror.cli.formats import excerpt, json_lines, table_lines, yaml_lines
 from txmirror.errors import ZooKeeperException
 from txmirror.printable import on_one_line
-from txmirror.registry import decode_payload
-from txmirror.types import ZnodeStat
+from txmirror.registry import CODECS
+from txmirror.types import Payload, Undecodable, ZnodeStat
 
 #: The formats that values are shown in.
 FORMATS = ("yaml", "json", "dir", "table")
+
+#: How a node's data are read.
+_CODEC = CODECS["nd"]
 
 Value = tuple[bytes, ZnodeStat]
 
@@ -33,7 +36,13 @@ def owner(stat: ZnodeStat) -> str:
 def details(value: Value) -> dict[str, Any]:
     """Give what there is to know of a node: its data as the registry understands it, and its stat."""
     data, stat = value
-    return {"data": decode_payload(data), "stat": stat._asdict()}
+    return {"data": _read(data), "stat": stat._asdict()}
+
+
+def _read(data: bytes) -> Payload:
+    """Read a node's data; what cannot be read is a text that shows what is there."""
+    said = _CODEC.decode(data)
+    return data.decode(errors="backslashreplace") if isinstance(said, Undecodable) else said
 
 
 @attrs.frozen

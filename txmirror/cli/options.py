@@ -14,7 +14,7 @@ from txmirror.cli.nodes import FORMATS
 from txmirror.cli.run import Program
 from txmirror.cli.settings import Settings
 from txmirror.client import parse_servers
-from txmirror.registry import encode_payload
+from txmirror.registry import NDCodec
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -60,16 +60,13 @@ def check_path(value: str, *, root: bool = True) -> str:
     return path
 
 
-def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """Give a time in seconds, of at most a day."""
-    if value is None:
-        return None
+def _seconds(value: str, least: float) -> float:
     try:
         seconds = float(value)
     except ValueError:
-        raise click.BadParameter(f"{value!r} is no number of seconds", ctx, param) from None
-    if not _SHORTEST <= seconds <= _LONGEST:
-        raise click.BadParameter(f"{value!r} is not between {_SHORTEST:g} and {_LONGEST:g} seconds", ctx, param)
+        raise click.BadParameter(f"{value!r} is no number of seconds") from None
+    if not least <= seconds <= _LONGEST:
+        raise click.BadParameter(f"{value!r} is not between {least:g} and {_LONGEST:g} seconds")
     return seconds
 
 
@@ -98,8 +95,8 @@ def _password_file(ctx: click.Context, param: click.Parameter, value: str | None
         _keep("password", ctx, text.rstrip("\r\n"))
 
 
-def _timeout(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    _keep("timeout", ctx, _seconds(ctx, param, value))
+def _session_time(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    _keep(str(param.name), ctx, None if value is None else _seconds(value, _SHORTEST))
 
 
 def _plain(ctx: click.Context, param: click.Parameter, value: Any) -> None:
@@ -150,7 +147,7 @@ def common_options(*, environment: bool = False) -> Callable[[_F], _F]:
         option(
             "--timeout",
             metavar="SECONDS",
-            callback=_timeout,
+            callback=_session_time,
             help="How long ZooKeeper may be out of reach before the command gives up. [default: 5]",
         ),
         option("-q", "--quiet", is_flag=True, default=None, help="Say nothing but why the command has failed."),
@@ -196,20 +193,21 @@ def _facts(ctx: click.Context, param: click.Parameter, items: Sequence[str]) -> 
         if key in facts:
             raise click.BadParameter(f"the key {key!r} is given twice, in {item!r}", ctx, param)
         try:
-            encode_payload({key: value}, pid=0, created=0.0)
+            NDCodec().encode({key: value}, pid=0, created=0.0)
         except ValueError as error:
             raise click.BadParameter(f"{item!r} cannot be stored: {error}", ctx, param) from None
         facts[key] = value
     return facts
 
 
-def _session_timeout(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    _keep("session_timeout", ctx, _seconds(ctx, param, value))
-
-
 def seconds_option(name: str, help: str) -> Callable[[_F], _F]:
-    """Give a command an option that is a time in seconds."""
-    return click.option(name, metavar="SECONDS", callback=_seconds, help=help)
+    """Give a command an option that is a time in seconds, or none."""
+    return click.option(
+        name,
+        metavar="SECONDS",
+        callback=lambda _, __, value: None if value is None else _seconds(value, 0.0),
+        help=help,
+    )
 
 
 facts_option = click.option(
@@ -222,11 +220,17 @@ facts_option = click.option(
 session_timeout_option = click.option(
     *("-t", "--session-timeout"),
     metavar="SECONDS",
-    callback=_session_timeout,
+    callback=_session_time,
     expose_value=False,
     help="After how long without contact ZooKeeper may take it for gone. [default: 10]",
 )
-command_argument = click.argument("command", nargs=-1, type=click.UNPROCESSED)
+
+
+def program_argument(*, required: bool) -> Callable[[_F], _F]:
+    """Give a command the argument COMMAND: a program, and what that takes."""
+    return click.argument("command", nargs=-1, required=required, type=click.UNPROCESSED)
+
+
 recursive_option = click.option("-r", "--recursive", is_flag=True, help="All that is below it, too.")
 data_flag = click.option("-d", "--data", is_flag=True, help="The data, too.")
 version_option = click.option(

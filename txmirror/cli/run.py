@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from random import Random
 from typing import cast
 
 import attrs
@@ -45,6 +46,7 @@ class Run:
     :param settings: how to reach ZooKeeper.
     :param console: where to write to.
     :param reactor: the reactor.
+    :param random: the client's.
     :ivar client: the client; :meth:`perform` connects it.
     :ivar mirror: a mirror on it.
     :ivar console: where to write to.
@@ -53,7 +55,9 @@ class Run:
 
     _log = Logger()
 
-    def __init__(self, settings: Settings, console: Console, reactor: IReactorTime) -> None:
+    def __init__(
+        self, settings: Settings, console: Console, reactor: IReactorTime, *, random: Random | None = None
+    ) -> None:
         self.console = console
         self.reactor = reactor
         self.client = ZooKeeperClient(
@@ -63,6 +67,7 @@ class Run:
             limits=Limits(
                 close_time=_CLOSE_TIME, attempt_time=settings.timeout, queued_time=2 * settings.timeout + 60.0
             ),
+            random=random,
             reactor=reactor,
         )
         self.mirror = Mirror(client=self.client, reactor=reactor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -14,6 +15,7 @@ from txmirror.cli.console import Console
 from txmirror.cli.run import Program, Run
 from txmirror.cli.settings import Settings
 from txmirror.client import ZooKeeperClient
+from txmirror.test.cli.processes import Process, ProcessReactor
 from txmirror.testing import World
 
 
@@ -66,7 +68,7 @@ class Command:
 
     def launch(self, settings: Settings, program: Program) -> int:
         console = Console(self._out, self._err, quiet=settings.quiet)
-        self.run = Run(settings, console, self._world.reactor)
+        self.run = Run(settings, console, self._world.reactor, random=Random(1))
         self.ended = self.run.perform(program)
         return 0
 
@@ -108,9 +110,29 @@ class Command:
 
 class CommandTestCase(SynchronousTestCase):
     def setUp(self) -> None:
-        self.world = World()
+        self.reactor = ProcessReactor()
+        self.world = World(reactor=self.reactor)
         self.addCleanup(self.world.close)
         self.other: ZooKeeperClient = self.world.client()
+
+    @property
+    def process(self) -> Process:
+        """The only program that was started."""
+        (process,) = self.reactor.processes
+        return process
+
+    @property
+    def port(self) -> int:
+        return int(self.world.server.address.rpartition(":")[2])
+
+    def stop_server(self) -> None:
+        """Kill the server; it keeps its data."""
+        self.world.server.stop_listening()
+        self.world.settle()
+
+    def start_server(self) -> None:
+        """Start it again."""
+        self.world.server.listen(self.port)
 
     def make(self, path: str, data: bytes = b"", *, ephemeral: bool = False) -> None:
         self.world.result(self.other.create(path, data, ephemeral=ephemeral))
@@ -135,6 +157,12 @@ class CommandTestCase(SynchronousTestCase):
         self.assertEqual((command.status, command.err), (0, err))
         self.assertEqual(self.world.server.sessions, {self.other.session_id})
         return command
+
+    def assert_ended(self, command: Command, status: int) -> None:
+        """See that it has ended, with nothing but messages, and has left no session."""
+        self.world.settle()
+        self.assertEqual((command.status, command.out), (status, ""))
+        self.assertEqual(self.world.server.sessions, {self.other.session_id})
 
     def refused(self, status: int, *arguments: str, out: str = "") -> str:
         """Do what a command line says, which does not work; give the one line that says why."""

@@ -99,11 +99,19 @@ class UsageTests(CommandLineTestCase):
         self.assert_refused("register", "/a", "-d", "a=\udcff", says=r"'a=\udcff' cannot be stored")
         self.assert_refused("register", "/a", "-t", "0", says="'0'")
 
+    def test_locks(self) -> None:
+        self.assert_refused("lock", "/a", says="COMMAND")
+        self.assert_refused("lock", "/", "--", "sh", says="'/' always exists")
+        self.assert_refused("lock", "/a", "--simultaneous", "0", "--", "sh", says="0")
+        self.assert_refused("lock", "/a", "--wait", "-1", "--", "sh", says="'-1'")
+        self.assert_refused("lock", "/a", "--grace", "nan", "--", "sh", says="'nan'")
+
     def test_programs(self) -> None:
         """A program that there is not is known before anything is done, with the status that shells have for that."""
         for program, status in (("/no/such/program", 127), ("no-such-program", 127), (self.mktemp(), 127), ("/", 126)):
-            self.assertEqual(self.main("register", "/a", "--", program), status)
-            self.assertIn(repr(program), self.err.getvalue())
+            for name in ("register", "lock"):
+                self.assertEqual(self.main(name, "/a", "--", program), status)
+            self.assertEqual(self.err.getvalue().count(repr(program)), 2)
         self.assertEqual(self.launched, [])
 
     def test_delete_below(self) -> None:

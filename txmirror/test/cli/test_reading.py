@@ -63,8 +63,7 @@ children:
           pzxid: 4
         children: {}
       server2:22:
-        data:
-          string_value: "\\udcff\\u001b"
+        data: "\\\\xff\\u001b"
         stat:
           czxid: 5
           mzxid: 5
@@ -138,9 +137,7 @@ _JSON = """\
           "children": {}
         },
         "server2:22": {
-          "data": {
-            "string_value": "\\udcff\\u001b"
-          },
+          "data": "\\\\xff\\u001b",
           "stat": {
             "czxid": 5,
             "mzxid": 5,

@@ -6,38 +6,19 @@ import json
 import signal
 from typing import Any
 
-from txmirror.test.cli.case import Command, CommandTestCase
-from txmirror.test.cli.processes import Process, ProcessReactor
-from txmirror.testing import World
+from txmirror.test.cli.case import CommandTestCase
 
 PATH = "/services/ssh/server1:22"
 PROGRAM = ("--", "sh", "-c", "exit 3")
 
 
 class RegisterTestCase(CommandTestCase):
-    def setUp(self) -> None:
-        super().setUp()
-        self.reactor = ProcessReactor()
-        self.world = World(reactor=self.reactor)
-        self.addCleanup(self.world.close)
-        self.other = self.world.client()
-
     @property
     def registered(self) -> dict[str, Any] | None:
         if self.world.result(self.other.exists(PATH)) is None:
             return None
         found: dict[str, Any] = json.loads(self.data(PATH))
         return found
-
-    @property
-    def process(self) -> Process:
-        (process,) = self.reactor.processes
-        return process
-
-    def assert_ended(self, command: Command, status: int) -> None:
-        self.world.settle()
-        self.assertEqual((command.status, command.out), (status, ""))
-        self.assertEqual(self.world.server.sessions, {self.other.session_id})
 
 
 class AloneTests(RegisterTestCase):
@@ -69,13 +50,12 @@ class AloneTests(RegisterTestCase):
 
     def test_outage(self) -> None:
         """An outage does not end it; it is said, and the registration is put right after it."""
-        port = int(self.world.server.address.rpartition(":")[2])
         command = self.start("register", PATH)
-        self.world.server.stop_listening()
+        self.stop_server()
         self.world.pass_time(60.0)
         self.assertTrue(command.running)
         self.assertIn("No session with", command.err)
-        self.world.server.listen(port)
+        self.start_server()
         self.world.pass_time(12.0)
         self.assertIsNotNone(self.registered)
         command.interrupt()
@@ -84,8 +64,7 @@ class AloneTests(RegisterTestCase):
     def test_ended_in_an_outage(self) -> None:
         """Neither does it hold up its end for long."""
         command = self.start("register", PATH)
-        self.world.server.stop_listening()
-        self.world.settle()
+        self.stop_server()
         command.interrupt()
         self.world.pass_time(4.0)
         self.assertEqual(command.status, 0)
@@ -159,12 +138,11 @@ class ProgramTests(RegisterTestCase):
 
     def test_no_server(self) -> None:
         """The program is run whatever ZooKeeper does."""
-        port = int(self.world.server.address.rpartition(":")[2])
-        self.world.server.stop_listening()
+        self.stop_server()
         command = self.start("register", PATH, "--timeout", "1", *PROGRAM)
         self.world.pass_time(60.0)
         self.assertTrue(command.running)
-        self.world.server.listen(port)
+        self.start_server()
         self.world.pass_time(12.0)
         self.assertIsNotNone(self.registered)
         self.process.end()

@@ -77,12 +77,10 @@ class WatchTests(CommandTestCase):
     def test_outage(self) -> None:
         """An outage is told, however long it takes; what changed meanwhile is told after it, once."""
         command = self.watch("/a", "-r", "-d", "-q")
-        port = int(self.world.server.address.rpartition(":")[2])
-        self.world.server.stop_listening()
-        self.world.settle()
+        self.stop_server()
         self.assertEqual(command.lines[1:], ["stale    /a"])
         self.world.pass_time(60.0)
-        self.world.server.listen(port)
+        self.start_server()
         self.world.pass_time(6.0)
         self.set("/a/b", b"1")
         self.assertEqual(command.lines[2:], ["settled  /a", "changed  /a/b  1"])

@@ -1,0 +1,72 @@
+"""``lock``: a program that runs only while a lock is held."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import suppress
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from txmirror.cli.child import Child
+from txmirror.cli.run import Outcome, Run
+from txmirror.cli.statuses import Status
+from txmirror.errors import ZooKeeperException
+from txmirror.recipes import Lock, Semaphore
+
+#: How long the release may take, in seconds. The session's end takes care of the rest.
+_RELEASE = 2.0
+#: By which name the program has the fencing token in its environment.
+TOKEN = "TXMIRROR_TOKEN"  # noqa: S105 - it is no secret
+
+
+def lock(
+    run: Run, path: str, child: Child, *, simultaneous: int | None, wait: float | None, grace: float | None
+) -> Deferred[Outcome]:
+    """Wait for a lock, run a program while it is held, and release it.
+
+    When the lock is lost, the program is asked to end; when it has not ended after a while, it is killed.
+
+    :param simultaneous: how many may hold it at once, in a semaphore; None takes a lock.
+    :param wait: how long to wait for it, in seconds; 0 does not wait for anybody else; None waits as long as it takes.
+    :param grace: how long the program has to end when the lock is lost, in seconds. None: a third of the session timeout, which
+        is what there is until others may have the lock where ZooKeeper is out of reach.
+    :returns: fires when the lock is released, with the program's status; or with one of ours, where the lock was not to be had
+        in time, or was lost. Fails if no session could be opened in time, and as :meth:`txmirror.recipes.Lock.acquire`.
+    """
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    claim: Lock | Semaphore = Lock(run.client, path, name=name, clock=run.reactor)
+    if simultaneous is not None:
+        claim = Semaphore(run.client, path, leases=simultaneous, name=name, clock=run.reactor)
+    return Deferred.fromCoroutine(_lock(run, claim, child, wait, grace))
+
+
+async def _lock(run: Run, claim: Lock | Semaphore, child: Child, wait: float | None, grace: float | None) -> Outcome:
+    await run.client.when_connected()
+    run.outlive_outages()
+    try:
+        acquired = await claim.acquire(wait=wait)
+    except ValueError as error:
+        # Others share it among another number.
+        return Outcome(status=Status.REFUSED, complaints=(str(error),))
+    if not acquired:
+        how = f"was not to be had within {wait:g} s" if wait else "is held by somebody else"
+        return Outcome(status=Status.TRY_LATER, complaints=(f"{claim.path!r} {how}",))
+    lost = False
+
+    def end(_: object) -> None:
+        nonlocal lost
+        lost = True
+        run.console.fail(f"{claim.path!r} was lost: {child.name} is ended")
+        child.end(run.client.session_timeout / 3 if grace is None else grace)
+
+    try:
+        child.start({TOKEN: str(claim.token)})
+        run.forward_signals(child.interrupt)
+        claim.lost.addCallback(end)
+        status = await child.ended
+    finally:
+        # If it fails, that was logged. Then too the end of the session lets others in.
+        with suppress(ZooKeeperException, CancelledError):
+            await claim.release().addTimeout(_RELEASE, run.reactor, lambda result, _: None)
+    return Outcome(status=Status.UNAVAILABLE if lost else status)

@@ -1,0 +1,229 @@
+"""``lock`` runs a program only while a lock is held."""
+
+from __future__ import annotations
+
+import signal
+
+from txmirror.recipes import Lock, Semaphore
+from txmirror.test.cli.case import Command, CommandTestCase
+
+PATH = "/locks/report"
+
+
+class LockTestCase(CommandTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.theirs = Lock(self.other, PATH, name="them", clock=self.reactor)
+
+    def lock(self, *options: str, terminal: bool = False) -> Command:
+        return self.start("lock", PATH, *options, "--", "sh", "-c", "work", terminal=terminal)
+
+    def take(self) -> None:
+        """Let somebody else have the lock."""
+        self.assertTrue(self.world.result(self.theirs.acquire(wait=0)))
+
+    def nodes(self, path: str = PATH) -> list[str]:
+        return self.world.result(self.other.get_children(path))
+
+    def assert_free(self) -> None:
+        """See that nobody holds the lock, or waits for it."""
+        self.assertEqual(self.nodes(), [])
+        self.take()
+        self.world.result(self.theirs.release())
+
+
+class LockTests(LockTestCase):
+    def test_held(self) -> None:
+        """The program runs while the lock is held, and its status is what there is; it has the fencing token."""
+        for status in (0, 7):
+            self.reactor.processes.clear()
+            command = self.lock()
+            self.assertEqual(self.process.arguments, [b"sh", b"-c", b"work"])
+            stat = self.world.result(self.other.exists(f"{PATH}/{self.nodes()[0]}"))
+            assert stat is not None
+            self.assertEqual(self.process.environment[b"TXMIRROR_TOKEN"], str(stat.czxid).encode())
+            self.assertFalse(self.world.result(self.theirs.acquire(wait=0)))
+            self.process.end(status)
+            self.assert_ended(command, status)
+            self.assertEqual(command.err, "")
+            self.assert_free()
+
+    def test_waits(self) -> None:
+        """It waits as long as it takes, without the program."""
+        self.take()
+        command = self.lock()
+        self.world.pass_time(1000.0)
+        self.assertEqual((command.running, self.reactor.processes), (True, []))
+        self.world.result(self.theirs.release())
+        self.process.end()
+        self.assert_ended(command, 0)
+
+    def test_wait(self) -> None:
+        """With a limit it goes when that is over, and leaves nothing."""
+        self.take()
+        command = self.lock("--wait", "10")
+        self.world.pass_time(9.99)
+        self.assertTrue(command.running)
+        self.world.pass_time(0.01)
+        self.assert_ended(command, 75)
+        self.assertEqual(command.err, f"txmirror: {PATH!r} was not to be had within 10 s\n")
+        self.assertEqual((len(self.nodes()), self.reactor.processes), (1, []))
+
+    def test_no_wait(self) -> None:
+        """It may also wait for nobody."""
+        self.take()
+        command = self.lock("--wait", "0")
+        self.assert_ended(command, 75)
+        self.assertEqual(command.err, f"txmirror: {PATH!r} is held by somebody else\n")
+        self.world.result(self.theirs.release())
+        command = self.lock("--wait", "0")
+        self.process.end()
+        self.assert_ended(command, 0)
+
+    def test_wait_in_an_outage(self) -> None:
+        """The limit holds with ZooKeeper out of reach, too."""
+        self.take()
+        command = self.lock("--wait", "60", "-q")
+        self.stop_server()
+        self.world.pass_time(59.99)
+        self.assertTrue(command.running)
+        self.world.pass_time(2.01)
+        self.assertEqual((command.status, self.reactor.processes), (75, []))
+
+    def test_interrupted(self) -> None:
+        """Interrupted while it waits, it leaves nothing."""
+        self.take()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            command = self.lock()
+            command.interrupt(number)
+            self.assert_ended(command, 128 + number)
+            self.assertEqual((command.err, len(self.nodes())), ("", 1))
+
+    def test_signals(self) -> None:
+        """While the program runs, signals are its own, and the lock is held until it has ended."""
+        command = self.lock()
+        command.interrupt(signal.SIGTERM)
+        self.assertEqual((self.process.signals, len(self.nodes())), (["TERM"], 1))
+        self.process.end(signal=signal.SIGTERM)
+        self.assert_ended(command, 143)
+        self.assert_free()
+
+    def test_cannot_start(self) -> None:
+        """A program that cannot be started gives the lock back."""
+        self.reactor.refuses = OSError(8, "Exec format error")
+        command = self.lock()
+        self.assert_ended(command, 126)
+        self.assert_free()
+
+    def test_no_server(self) -> None:
+        command = self.start("lock", PATH, "-s", "127.0.0.1:1", "--timeout", "2", "--", "sh")
+        self.world.pass_time(2.0)
+        self.assertEqual((command.status, self.reactor.processes), (69, []))
+
+    def test_refused(self) -> None:
+        """What ZooKeeper refuses is said."""
+        self.make("/locks", ephemeral=True)
+        command = self.lock()
+        self.assert_ended(command, 1)
+        self.assertRegex(command.err, r"\Atxmirror: ephemeral znodes can have no children[^\n]*\n\Z")
+
+
+class LostTests(LockTestCase):
+    def test_deleted(self) -> None:
+        """When its node is deleted the program is asked to end, and then the status is not the program's."""
+        command = self.lock()
+        self.world.result(self.other.delete(f"{PATH}/{self.nodes()[0]}"))
+        self.assertEqual(self.process.signals, ["TERM"])
+        self.assertEqual(command.err, f"txmirror: {PATH!r} was lost: sh is ended\n")
+        self.world.pass_time(1.0)
+        self.process.end(5)
+        self.assert_ended(command, 69)
+        self.assertEqual(self.process.signals, ["TERM"])
+
+    def test_killed(self) -> None:
+        """A program that does not end is killed: after a third of the session timeout, or as long as was said."""
+        for options, grace in (((), 10.0 / 3), (("--session-timeout", "6"), 2.0), (("--grace", "60"), 60.0)):
+            self.reactor.processes.clear()
+            command = self.lock(*options)
+            self.world.result(self.other.delete(f"{PATH}/{self.nodes()[0]}"))
+            self.world.pass_time(grace - 0.01)
+            self.assertEqual(self.process.signals, ["TERM"])
+            self.world.pass_time(0.02)
+            self.assertEqual(self.process.signals, ["TERM", "KILL"])
+            self.process.end(signal=signal.SIGKILL)
+            self.assert_ended(command, 69)
+
+    def test_out_of_reach(self) -> None:
+        """With ZooKeeper out of reach the program is ended, and killed, before anybody else can have the lock."""
+        command = self.lock("-q")
+        waiting = self.theirs.acquire()
+        assert command.run is not None
+        silent = self.world.server.connection_of(command.run.client.session_id)
+        silent.stall()
+        self.reactor.black_hole("127.0.0.1", self.port)
+        killed_at = None
+        for _ in range(200):
+            self.world.pass_time(0.1)
+            if killed_at is None and self.process.signals == ["TERM", "KILL"]:
+                killed_at = self.reactor.seconds()
+            if waiting.called:
+                break
+        assert killed_at is not None
+        self.assertTrue(waiting.called)
+        self.assertLess(killed_at, self.reactor.seconds())
+        self.reactor.undo_black_hole("127.0.0.1", self.port)
+        self.process.end(signal=signal.SIGKILL)
+        self.world.pass_time(5.0)
+        self.assertEqual(command.status, 69)
+        self.world.result(self.theirs.release())
+
+    def test_expired(self) -> None:
+        """So it is when the session ends."""
+        command = self.lock("-q")
+        assert command.run is not None
+        self.world.server.expire_session(command.run.client.session_id)
+        self.world.pass_time(1.0)
+        self.assertEqual(self.process.signals, ["TERM"])
+        self.process.end(signal=signal.SIGTERM)
+        self.world.pass_time(5.0)
+        self.assertEqual(command.status, 69)
+
+    def test_outage_that_passes(self) -> None:
+        """An outage that ends in time costs nothing."""
+        command = self.lock("-q")
+        self.stop_server()
+        self.world.pass_time(3.0)
+        self.start_server()
+        self.world.pass_time(3.0)
+        self.assertEqual(self.process.signals, [])
+        self.process.end()
+        self.assert_ended(command, 0)
+
+    def test_ended_in_an_outage(self) -> None:
+        """A program that ends while ZooKeeper is away does not wait for it for long."""
+        command = self.lock("-q")
+        self.stop_server()
+        self.process.end(3)
+        self.world.pass_time(4.0)
+        self.assertEqual(command.status, 3)
+
+
+class SemaphoreTests(LockTestCase):
+    def test_simultaneous(self) -> None:
+        """With a number, so many may hold it."""
+        semaphore = Semaphore(self.other, PATH, leases=2, clock=self.reactor)
+        self.assertTrue(self.world.result(semaphore.acquire()))
+        command = self.lock("--simultaneous", "2")
+        late = self.lock("--simultaneous", "2", "--wait", "0")
+        self.assertEqual((late.status, late.out), (75, ""))
+        self.process.end()
+        self.assert_ended(command, 0)
+        self.world.result(semaphore.release())
+
+    def test_other_number(self) -> None:
+        """All must agree on it."""
+        self.make("/locks")
+        self.make(PATH, b"3")
+        command = self.lock("--simultaneous", "2")
+        self.assert_ended(command, 1)
+        self.assertEqual(command.err, f"txmirror: the semaphore {PATH!r} has 3 leases, not 2\n")
