@@ -43,9 +43,12 @@ async def _watch(run: Run, path: str, data: bool, recursive: bool, as_json: bool
     # Cancelled while there is no session yet, it has failed.
     await run.client.when_connected()
     run.outlive_outages()
-    run.mirror.tree(path, depth=None if recursive else 0).watch(changed)
+    tree = run.mirror.tree(path, depth=None if recursive else 0)
+    tree.watch(changed)
     with suppress(CancelledError):
         await Deferred[None]()
+    # That our own session ends is no news.
+    tree.unwatch(changed)
     return Outcome()
 
 

@@ -189,6 +189,14 @@ class CompletionTests(CommandLineTestCase):
         self.assertEqual(self.complete("get", "--re"), ["--recursive"])
         self.assertEqual(self.complete("get", "-o", ""), ["yaml", "json", "dir", "table"])
 
+    def test_script(self) -> None:
+        """A shell is told how to complete a line."""
+        os.environ["_TXMIRROR_COMPLETE"] = "zsh_source"
+        out = io.BytesIO()
+        self.patch(sys, "stdout", io.TextIOWrapper(out))
+        self.assertEqual(self.assertRaises(SystemExit, self.main).code, 0)
+        self.assertIn(b"compdef _txmirror_completion txmirror", out.getvalue())
+
     def test_paths(self) -> None:
         """Paths are not completed: that would take a server, which may not be there."""
         self.assertEqual(self.complete("get", "/"), [])

@@ -20,8 +20,9 @@ class WatchTests(CommandTestCase):
         return command
 
     def end(self, command: Command, number: int = signal.SIGINT) -> None:
+        told = command.out
         command.interrupt(number)
-        self.assertEqual((command.status, command.err), (0, ""))
+        self.assertEqual((command.status, command.out, command.err), (0, told, ""))
         self.assertEqual(self.world.server.sessions, {self.other.session_id})
 
     def set(self, path: str, data: bytes) -> None:

@@ -1,0 +1,168 @@
+"""The command as a process of its own: pipes, signals, a terminal, programs that it runs."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from txmirror.testing import ServerProcess
+
+_COMMAND = (sys.executable, "-m", "txmirror")
+#: How long anything may take, in seconds.
+_PATIENCE = 20.0
+
+
+@functools.cache
+def shared_server() -> ServerProcess:
+    """One server for all tests here, stopped at the end of the run."""
+    server = ServerProcess()
+    atexit.register(server.stop)
+    return server
+
+
+class ProcessTestCase(SynchronousTestCase):
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "TXMIRROR_SERVERS": shared_server().connection_string, "PYTHONIOENCODING": "utf-8"}
+
+    def begin(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [*_COMMAND, *arguments],
+            env=self.environment,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+
+        def end() -> None:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+        self.addCleanup(end)
+        return process
+
+    def done(self, *arguments: str, stdin: str | None = None) -> tuple[int, str, str]:
+        """Run it to its end, and give its status and what it has written."""
+        process = self.begin(*arguments, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE)
+        out, err = process.communicate(stdin, timeout=_PATIENCE)
+        return process.returncode, out, err
+
+    def ended(self, process: subprocess.Popen[str]) -> tuple[int, str, str]:
+        out, err = process.communicate(timeout=_PATIENCE)
+        return process.returncode, out, err
+
+
+class PipeTests(ProcessTestCase):
+    def test_there_and_back(self) -> None:
+        """What is written is read; the standard input and output are what a shell makes them."""
+        self.assertEqual(self.done("create", "/é/x", "-", "--makepath", stdin="notes\n"), (0, "/é/x\n", ""))
+        self.assertEqual(self.done("tree", "/é", "-d"), (0, "/é\n└── x  notes\\n\n", ""))
+
+    def test_no_server(self) -> None:
+        """Without a server it ends in time, with one line."""
+        began = time.monotonic()
+        status, out, err = self.done("get", "/", "-s", "127.0.0.1:1", "--timeout", "0.2")
+        self.assertEqual((status, out), (69, ""))
+        self.assertRegex(err, r"\Atxmirror: no session with 127\.0\.0\.1:1 within 0\.2 s[^\n]*\n\Z")
+        self.assertLess(time.monotonic() - began, _PATIENCE / 2)
+
+    def test_nobody_reads(self) -> None:
+        """When the other end of a pipe has closed, it goes without a word."""
+        reading, writing = os.pipe()
+        os.close(reading)
+        with os.fdopen(writing, "w") as out:
+            done = subprocess.run(
+                [*_COMMAND, "ls"],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.PIPE,
+                check=False,
+                timeout=_PATIENCE,
+            )
+        self.assertEqual((done.returncode, done.stderr), (141, b""))
+
+    def test_library_alone(self) -> None:
+        """Whoever uses the library does not wait for what the command needs."""
+        code = "import sys, txmirror.testing, txmirror.registry, txmirror.service; sys.exit('click' in sys.modules)"
+        done = subprocess.run([sys.executable, "-c", code], check=False, timeout=_PATIENCE)
+        self.assertEqual(done.returncode, 0)
+
+
+class ProgramTests(ProcessTestCase):
+    def run_shell(self, command: Sequence[str], script: str) -> tuple[int, str, str]:
+        return self.done(*command, "--", "sh", "-c", script)
+
+    def test_lock(self) -> None:
+        """A program runs with our streams, and its status is ours; a signal for us is one for it."""
+        script = 'trap "echo ended; exit 7" TERM; echo "token $TXMIRROR_TOKEN"; kill -TERM $PPID; sleep 10 & wait'
+        status, out, err = self.run_shell(["lock", "/locks/a"], script)
+        self.assertEqual((status, err), (7, ""))
+        self.assertRegex(out, r"\Atoken [1-9][0-9]*\nended\n\Z")
+
+    def test_register(self) -> None:
+        """It is registered while the program runs."""
+        ls = f"until {sys.executable} -m txmirror ls /services/ssh 2>/dev/null; do sleep 0.1; done; kill -KILL $$"
+        status, out, err = self.run_shell(["register", "/services/ssh/server1:22"], ls)
+        self.assertEqual((status, out, err), (137, "server1:22\n", "txmirror: registered: /services/ssh/server1:22\n"))
+
+
+#: Makes the standard input its terminal, and becomes the command.
+_AT_A_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+class WatchTests(ProcessTestCase):
+    def test_watch(self) -> None:
+        """In a pipe and at a terminal each line is there at once, hostile names and data move nothing, and Ctrl-C ends it well."""
+        piped = self.begin("watch", "/", "-rd")
+        terminal, watching = self.begin_at_terminal("watch", "/", "-rd")
+        assert piped.stdout is not None
+        self.assertEqual(piped.stdout.readline(), "settled  /\n")
+        self.assertEqual(self.read_line(terminal), b"settled  /")
+        self.assertEqual(self.done("create", "/\u200bname", "\x1b[2J\x1b[31mred")[0], 0)
+        line = r"added    /\u200bname  \x1b[2J\x1b[31mred"
+        self.assertEqual(piped.stdout.readline(), f"{line}\n")
+        self.assertEqual(self.read_line(terminal), line.encode())
+        piped.send_signal(signal.SIGINT)
+        os.write(terminal, b"\x03")
+        self.assertEqual(self.ended(piped), (0, "", ""))
+        self.assertEqual(watching.wait(_PATIENCE), 0)
+
+    def begin_at_terminal(self, *arguments: str) -> tuple[int, subprocess.Popen[bytes]]:
+        """Begin it at a terminal of its own, and give that terminal's other side."""
+        terminal, end = pty.openpty()
+        self.addCleanup(os.close, terminal)
+        with os.fdopen(end, "w") as streams:
+            process = subprocess.Popen(
+                [sys.executable, "-c", _AT_A_TERMINAL, *_COMMAND, *arguments],
+                env=self.environment,
+                stdin=streams,
+                stdout=streams,
+                stderr=streams,
+                start_new_session=True,
+            )
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return terminal, process
+
+    def read_line(self, terminal: int) -> bytes:
+        line = b""
+        while not line.endswith(b"\r\n"):
+            line += os.read(terminal, 1)
+        return line.removesuffix(b"\r\n")
