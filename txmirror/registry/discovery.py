@@ -69,8 +69,7 @@ class Discovery:
 
     def current(self) -> Answer | None:
         """Give a copy of what is known now; None if nothing is."""
-        if self._publishing is not None and self._publishing.running:
-            self._publish()
+        self._publish_now()
         return None if self.answer is None else _copy_answer(self.answer)
 
     def ready(self) -> Deferred[None]:
@@ -85,8 +84,12 @@ class Discovery:
         return waiter
 
     def caught_up(self) -> Deferred[None]:
-        """Wait until what is known to have changed is in the answer; not without a connection. Cancelling ends the wait."""
-        return succeed(None) if self._tree is None else self._tree.caught_up()
+        """Wait until what is known to have changed is in the answer, and was told; not without a connection. Cancelling ends
+        the wait.
+        """
+        return (
+            succeed(None) if self._tree is None else self._tree.caught_up().addCallback(lambda _: self._publish_now())
+        )
 
     @property
     def used(self) -> bool:
@@ -206,6 +209,10 @@ class Discovery:
             self._payloads[paths.name_of(change.path)] = payload
         else:
             self._payloads.pop(paths.name_of(change.path), None)
+
+    def _publish_now(self) -> None:
+        if self._publishing is not None and self._publishing.running:
+            self._publish()
 
     def _publish(self) -> None:
         assert self._publishing is not None
