@@ -10,11 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-import txmirror.test.hypothesis_profiles  # noqa: F401 - it chooses the profile
 from txmirror.cli.formats import excerpt, json_line, json_lines, table_lines, yaml_lines
+from txmirror.test.wire.strategies import characters
 
-_SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
-_VALUES = st.recursive(_SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
+_SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(characters)
+)
+_VALUES = st.recursive(
+    _SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(characters), inner), max_leaves=20
+)
 
 #: What YAML would take for something else, or for its own signs; what moves a terminal's cursor; what is no character.
 _AWKWARD = (
