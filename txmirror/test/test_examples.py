@@ -129,6 +129,17 @@ class ExampleTests(TestCase):
         ]
         return self.run_example("registration.py").addCallback(self.assertEqual, expected)
 
+    def test_locks(self) -> Deferred[None]:
+        """Two programs share a lock, a semaphore and an election."""
+        expected = [
+            "tried there: False",
+            "in line: ['here', 'there']",
+            "held there: True with a larger token: True",
+            "desks: [True, True, False]",
+            "the leader has swept",
+        ]
+        return self.run_example("locks.py").addCallback(self.assertEqual, expected)
+
     def test_counter(self) -> Deferred[None]:
         """The program that the examples of tests are about does what it says."""
         return self.run_example("counter.py").addCallback(self.assertEqual, ["the sum: 42"])
