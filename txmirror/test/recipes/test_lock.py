@@ -219,7 +219,7 @@ class LineTests(RecipeCase):
         self.assertEqual(self.watches(), 0)
 
     def test_predecessor_goes_meanwhile(self) -> None:
-        """Where the one before goes between our look and our watch, no watch stays behind, and the lock is ours."""
+        """Where the one before goes between our look and our watch, no watch stays behind, and the lock is ours (C15)."""
         first, client = self.lock(), self.client()
         self.done(first.acquire())
         self.server.delay_next("get", 1.0, session_id=client.session_id)
@@ -333,7 +333,7 @@ class WaitTests(RecipeCase):
         self.assertFalse(second.held)
 
     def test_one_limit_for_all(self) -> None:
-        """All steps together have one limit, however often the line moves."""
+        """All steps together have one limit, however often the line moves (C17)."""
         locks = [self.lock() for _ in range(4)]
         self.done(locks[0].acquire())
         others = [self.begin(lock) for lock in locks[1:3]]

@@ -26,7 +26,7 @@ from txmirror.testing import World
 
 #: How many runs of each kind there are in place of :data:`_RUNS`.
 RUNS = "TXMIRROR_LOCK_RUNS"
-_RUNS = 3
+_RUNS = 5
 _STEPS = 50
 _PATH = "/locks/one"
 #: The session timeouts of the programs' clients, in seconds.
@@ -104,6 +104,7 @@ class Model:
         self.token = 0
         self.added = 0
         self.closed: ZooKeeperClient | None = None
+        self.parted: Program | None = None
         self.make = make
         for _ in range(5):
             self.add()
@@ -141,22 +142,22 @@ class Model:
 
     def step(self) -> None:
         deeds: list[tuple[int, Callable[[], object]]] = [
-            (40, self.go_on),
-            (8, self.drop),
-            (8, self.stall),
-            (5, self.away),
-            (5, self.expire),
+            (50, self.go_on),
+            (6, self.drop),
+            (6, self.stall),
+            (8, self.away),
+            (4, self.expire),
             (4, self.delete),
             (12, self.lose),
-            (2, self.restart),
+            (1, self.restart),
             (2, self.close),
-            (3, self.late),
+            (2, self.late),
         ]
         self.random.choices([deed for _, deed in deeds], [weight for weight, _ in deeds])[0]()
         if self.random.random() < 0.5:
             take_turns(self.reactor, self.random.randrange(8))
         else:
-            self.world.pass_time(self.random.choice((0.0, 0.1, 0.5, 1.0, 3.0)))
+            self.world.pass_time(self.random.choice((0.0, 0.1, 0.5, 1.0, 3.0, 8.0)))
 
     def go_on(self) -> None:
         """Let programs do what they are there for."""
@@ -184,13 +185,14 @@ class Model:
                 connection.stall(incoming=incoming, outgoing=not incoming or self.random.random() < 0.5)
 
     def away(self) -> None:
-        """Keep a program from the server, or let it come back."""
-        program = self.random.choice(self.programs)
-        if self.random.random() < 0.5:
-            self.reactor.black_hole(*program.address)
-            self.drop()
-        else:
-            self.reactor.undo_black_hole(*program.address)
+        """Keep a program from the server, one that is inside by preference; the one that was away comes back."""
+        if self.parted is not None:
+            self.reactor.undo_black_hole(*self.parted.address)
+        self.parted = self.random.choice([each for each in self.programs if each.inside] or self.programs)
+        self.reactor.black_hole(*self.parted.address)
+        for connection in self.server.connections:
+            if connection.session_id == self.parted.client.session_id:
+                connection.drop() if self.random.random() < 0.5 else connection.stall()
 
     def expire(self) -> None:
         program = self.random.choice(self.programs)
