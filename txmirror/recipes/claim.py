@@ -83,12 +83,12 @@ class Claim:
         That is when the session has ended, or may end before it is heard from again
         (:meth:`~txmirror.interfaces.IHolding.when_unsafe`; with a client that does not provide that, only when it has), or
         when somebody has deleted our node. It never fires after :meth:`release`, and has fired if nothing is held.
-        Each holding has one of its own, which is the same for all who ask.
+        Whoever asks gets a Deferred of their own; cancelling it ends the wait, and nothing else.
 
         What is lost is not acquired again by itself, and where the session lives on, our node stays, and keeps others out,
         until :meth:`release` is called.
         """
-        return succeed(None) if self._holding is None else self._holding.lost
+        return succeed(None) if self._holding is None else self._holding.when_lost()
 
     @property
     def token(self) -> int:
@@ -254,7 +254,6 @@ class _Holding:
     :param token: the fencing token.
     :param unsafe: fires when it may not be relied upon.
     :param deleted: fires when our node is gone; fails when that cannot be known.
-    :ivar lost: see :attr:`Claim.lost`.
     :ivar over: whether it was lost or released.
     """
 
@@ -262,12 +261,21 @@ class _Holding:
 
     def __init__(self, token: int, unsafe: Deferred[None], deleted: Deferred[None]) -> None:
         self.token = token
-        self.lost: Deferred[None] = Deferred()
         self.over = False
+        self._lost = False
+        self._holders: dict[Deferred[None], None] = {}
         self._ends = (unsafe, deleted)
         for end in self._ends:
             end.addErrback(self._failed)
             end.addCallback(self._lose)
+
+    def when_lost(self) -> Deferred[None]:
+        """Be told when it is lost."""
+        if self._lost:
+            return succeed(None)
+        holder: Deferred[None] = Deferred(lambda cancelled: self._holders.pop(cancelled, None))
+        self._holders[holder] = None
+        return holder
 
     def end(self) -> None:
         """It is not held any more, and nobody needs to be told."""
@@ -282,7 +290,11 @@ class _Holding:
     def _lose(self, _: object) -> None:
         if not self.over:
             self.end()
-            self.lost.callback(None)
+            self._lost = True
+            for holder in list(self._holders):
+                # One of those before may have cancelled it.
+                if not holder.called:
+                    holder.callback(None)
 
 
 def _checked(wait: float | None) -> float | None:

@@ -169,15 +169,20 @@ class LostTests(RecipeCase):
         self.done(first.release())
         self.assertTrue(self.done(first.acquire(wait=0)))
 
-    def test_cancelled_lost(self) -> None:
-        """Who waits for ``lost`` no more hurts nobody: it is lost all the same."""
+    def test_many_who_are_told(self) -> None:
+        """Each who asks is told on their own: what one does or cancels is nothing to the others."""
         client = self.client()
         lock = self.lock(client)
         self.done(lock.acquire())
-        lock.lost.addErrback(lambda _: None)
-        lock.lost.cancel()
+        cancelled, failing, other = lock.lost, lock.lost, lock.lost
+        cancelled.cancel()
+        self.assert_cancelled(cancelled)
         self.assertTrue(lock.held)
+        failing.addCallback(lambda _: 1 / 0)
         self.expire(client)
+        self.failureResultOf(failing, ZeroDivisionError)
+        self.successResultOf(other)
+        self.successResultOf(lock.lost)
         self.assertFalse(lock.held)
         self.done(lock.release())
 
