@@ -50,6 +50,21 @@ class LockTests(RecipeCase):
         self.assertNoResult(lost)
         self.successResultOf(lock.lost)
 
+    def test_nothing_kept(self) -> None:
+        """A lock that was released, or lost, has left nothing with the client: no timer, nobody to be told."""
+        client = self.client()
+        timers = len(self.world.reactor.getDelayedCalls())
+        lock = self.lock(client)
+        for _ in range(3):
+            self.done(lock.acquire(wait=10.0))
+            self.done(lock.release())
+        self.assertEqual(len(self.world.reactor.getDelayedCalls()), timers)
+        self.done(lock.acquire())
+        (node,) = self.nodes()
+        self.done(self.observer.delete(f"{self.path}/{node}"))
+        self.successResultOf(lock.lost)
+        self.assertEqual(len(self.world.reactor.getDelayedCalls()), timers)
+
     def test_release_of_nothing(self) -> None:
         """To release what is not held does nothing, and is asked of no server."""
         lock = self.lock()
