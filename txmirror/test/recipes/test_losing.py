@@ -318,6 +318,18 @@ class ThroughTroubleTests(RecipeCase):
         self.successResultOf(released)
         self.assertTrue(self.done(acquired))
 
+    def test_not_in_its_own_way(self) -> None:
+        """Who acquires it again before a release is done, which takes longer because it is cut off, waits for that first."""
+        client = self.client()
+        lock = self.lock(client)
+        self.done(lock.acquire())
+        self.server.lose_request("delete", session_id=client.session_id)
+        lock.release()
+        acquired = self.begin(lock, wait=0)
+        self.pass_time(2.0)
+        self.assertTrue(self.successResultOf(acquired))
+        self.assertEqual(len(self.nodes()), 1)
+
     def test_release_in_time(self) -> None:
         """Or with the end of the session."""
         client = self.client()
