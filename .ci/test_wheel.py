@@ -134,6 +134,19 @@ class TwistdTests(SynchronousTestCase):
         self.assert_usage_error(editable_environment())
 
 
+class CommandTests(SynchronousTestCase):
+    def assert_runs(self, environment: Path) -> None:
+        for command in ((environment / "bin" / "txmirror",), (environment / "bin" / "python", "-m", "txmirror")):
+            done = run(*command, "--version")
+            self.assertEqual((done.returncode, done.stdout.split()[0]), (0, "txmirror"), done.stdout)
+
+    def test_of_a_wheel(self) -> None:
+        self.assert_runs(wheel_environment())
+
+    def test_of_an_editable_install(self) -> None:
+        self.assert_runs(editable_environment())
+
+
 class ExtraTests(SynchronousTestCase):
     """What needs more packages says which extra brings them. Everything else does without."""
 

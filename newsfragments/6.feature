@@ -1,1 +1,2 @@
 ``txmirror.recipes`` has ``Lock``, ``ReadLock``, ``WriteLock``, ``Semaphore`` and ``Election``, for any client: fair, with limits to waiting, a ``lost`` Deferred that tells in time, and fencing tokens; kazoo's and these exclude one another on the same path.
+The ``txmirror`` command shows what is in ZooKeeper (``get``, ``ls``, ``tree``, ``services``, ``watch``), changes it (``set``, ``create``, ``delete``), and runs programs while a lock is held (``lock``) or a service registered (``register``).
