@@ -24,7 +24,7 @@ nitpick_ignore_regex = [
     # mirror's and the embedded server's own.
     (
         "py:class",
-        r"IReactorTime|IReactorTCP|Random|IZooKeeperClient|ITransaction|IMetrics|Cell|Subject|txmirror\.mirror\.stream\.Values",
+        r"IReactorTime|IReactorTCP|Random|IZooKeeperClient|ITransaction|IMetrics|IPayloadCodec|IRegistryLock|TokenBucket|Cell|Subject|txmirror\.mirror\.stream\.Values",
     ),
     ("py:class", r"Reactor|Listener|Clock|Holdings|Version|Connections|Session|Tree|Address|(.*\.)?_T"),
     ("py:class", r"txmirror\.embedded\.faults\.Effect|txmirror\.wire\.operations\.Operation"),

@@ -101,6 +101,20 @@ class ExampleTests(TestCase):
         ]
         return self.run_example("mirrored_node.py").addCallback(self.assertEqual, expected)
 
+    def test_service_registry(self) -> Deferred[None]:
+        """The tour of the service registry sees what its ancestor's documentation promises."""
+        expected = [
+            "found: ['children', 'data', 'path', 'stat']",
+            "path: /services/ssh",
+            "children: ['server1:22']",
+            "what server1 says: ['created', 'foo', 'pid']",
+            "stat: ZnodeStat with 1 child",
+            "told: [['server1:22'], ['server1:22', 'server2:22'], ['server2:22']]",
+            "data: come in",
+            "got the lock: True",
+        ]
+        return self.run_example("service_registry.py").addCallback(self.assertEqual, expected)
+
     def test_client(self) -> Deferred[None]:
         """The tour of the client sees transactions, a watch on everything, and a session that goes on."""
 
