@@ -152,15 +152,24 @@ class Link:
 
         :raises ValueError: an argument will not do, or the lock is in use with another number of holders.
         """
+        self.check_lock(path, simultaneous)
         lock = self._locks.get(path)
-        if lock is not None and lock.in_use:
-            if lock.simultaneous != simultaneous:
-                raise ValueError(
-                    f"the lock {path!r} is in use with simultaneous={lock.simultaneous!r}, not {simultaneous!r}"
-                )
-            return lock
-        lock = self._locks[path] = RegistryLock(self.mirror.client, path, name, simultaneous, wait, self.mirror.clock)
+        if lock is None or lock.released or lock.simultaneous != simultaneous:
+            lock = RegistryLock(self.mirror.client, path, name, simultaneous, wait, self.mirror.clock)
+            self._locks[path] = lock
+        lock.wait = wait
         return lock
+
+    def check_lock(self, path: str, simultaneous: int) -> None:
+        """See that the lock at a path may have so many holders.
+
+        :raises ValueError: it is in use with another number of them.
+        """
+        lock = self._locks.get(path)
+        if lock is not None and lock.in_use and lock.simultaneous != simultaneous:
+            raise ValueError(
+                f"the lock {path!r} is in use with simultaneous={lock.simultaneous!r}, not {simultaneous!r}"
+            )
 
     def release(self, path: str) -> Deferred[bool]:
         """Release the lock at a path, if there is one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
@@ -23,8 +23,9 @@ class RegistryLock:
     :param path: the path.
     :param name: who wants it, for those who look.
     :param simultaneous: how many may hold it at once.
-    :param wait: for how many seconds :meth:`acquire` waits.
+    :param wait: for how many seconds :meth:`acquire` waits; it may be set to something else.
     :param clock: the reactor.
+    :ivar released: whether it was released, and not wanted since.
     :raises ValueError: ``path``, ``simultaneous`` or ``wait`` will not do; the message quotes it.
     """
 
@@ -36,6 +37,7 @@ class RegistryLock:
         self.path = path
         self.simultaneous = simultaneous
         self.wait = wait
+        self.released = False
         self._acquiring = False
         self._semaphore = Semaphore(client, path, leases=simultaneous, name=name, clock=clock)
 
@@ -65,10 +67,13 @@ class RegistryLock:
     def acquire(self) -> Deferred[bool]:
         """See :meth:`~txmirror.interfaces.IRegistryLock.acquire`.
 
-        :raises RuntimeError: it is held, or waited for, already.
+        :raises RuntimeError: it is waited for already, or was lost and not released.
         """
+        if self.held:
+            return succeed(True)
         acquired = self._semaphore.acquire(wait=self.wait)
         self._acquiring = True
+        self.released = False
 
         def done(result: _T) -> _T:
             self._acquiring = False
@@ -78,6 +83,7 @@ class RegistryLock:
 
     def release(self) -> Deferred[bool]:
         """See :meth:`~txmirror.interfaces.IRegistryLock.release`."""
+        self.released = True
         return self._semaphore.release().addCallback(lambda _: True)
 
     def __aenter__(self) -> Deferred[bool]:

@@ -524,6 +524,8 @@ class ServiceRegistry(Service):
     ) -> Deferred[IRegistryLock]:
         """See :meth:`~txmirror.interfaces.IServiceRegistry.get_lock`."""
         path = self._to_lock(path, simultaneous, wait)
+        if self._link is not None:
+            self._link.check_lock(path, simultaneous)
         if self.readonly:
             return fail(ReadOnly(path=path))
         return self._do(self._lock(path, name, simultaneous, wait))
