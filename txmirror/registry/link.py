@@ -64,7 +64,7 @@ class Link:
         self._latest: dict[str, object] = {}
         self._turns: dict[str, DeferredLock] = {}
         self._writing: dict[Deferred[None], None] = {}
-        self._formers: dict[Mirror, Reach] = {}
+        self._formers: dict[Reach, Deferred[None]] = {}
 
     # Registrations.
 
@@ -189,11 +189,11 @@ class Link:
             return mirror.close()
 
         def closed(_: object) -> None:
-            del self._formers[mirror]
+            del self._formers[reach]
 
-        reach = self._formers[mirror] = Reach(mirror, mirror.client.session_timeout)
+        reach = Reach(mirror, mirror.client.session_timeout)
         mirror.connect().addErrback(lambda _: None)
-        ended = reach.within(when_connected(mirror))
+        ended = self._formers[reach] = reach.within(when_connected(mirror))
         ended.addBoth(close)
         ended.addBoth(closed)
 
@@ -210,7 +210,8 @@ class Link:
         self.reach.stop()
         for writing in list(self._writing):
             writing.cancel()
-        for reach in list(self._formers.values()):
+        formers = list(self._formers.values())
+        for reach in list(self._formers):
             reach.stop()
         ticket: SessionTicket | None = None
         if self._owned:
@@ -223,6 +224,7 @@ class Link:
         withdrawals += [lock.release().addCallback(lambda _: None) for lock in self._locks.values()]
         everything = gatherResults(withdrawals, consumeErrors=True).addCallback(lambda _: None)
         await everything.addTimeout(_WITHDRAWAL, mirror.clock, _too_late).addErrback(self._not_withdrawn)
+        await gatherResults(formers)
         return ticket
 
     def _not_withdrawn(self, failure: Failure) -> None:
