@@ -15,9 +15,11 @@ from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, global
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
+from txmirror import paths
+from txmirror.client import ZooKeeperClient
 from txmirror.errors import NoConnection, NoNodeException
 from txmirror.interfaces import IServiceRegistry
-from txmirror.types import ACL, ZnodeStat
+from txmirror.types import ACL, OPEN_ACL, ZnodeStat
 
 _T = TypeVar("_T")
 
@@ -27,6 +29,8 @@ SERVER = "server1:22"
 NODE = f"{SERVICE}/{SERVER}"
 #: The time after which ZooKeeper is out of reach, in seconds, if a test does not say otherwise.
 TIMEOUT = 2.0
+#: Who may do what tests keep from others: ``user:password``.
+IDENTITIES = ("bob:secret", "ann:other", "ann:secret")
 
 if TYPE_CHECKING:
     _Base = TestCase
@@ -90,14 +94,52 @@ class Place(Protocol):
         :param session_ends: whether its session ends too, before this returns.
         """
 
-    async def come_back(self, registry: IServiceRegistry) -> None:
-        """Let a registry reach ZooKeeper again. If it is running, it has a session when this returns."""
+    async def come_back(self, registry: IServiceRegistry, *, connects: bool = True) -> None:
+        """Let a registry reach ZooKeeper again.
+
+        :param connects: whether it is to have a session when this returns, without being asked for anything.
+        """
 
     async def blink(self, registry: IServiceRegistry, meanwhile: Callable[[], Awaitable[object]]) -> None:
         """Part a registry from ZooKeeper, do something, and let it come back to the same session."""
 
     async def end_session(self, registry: IServiceRegistry) -> None:
         """End a registry's session. It has another one when this returns."""
+
+
+class ClientStranger:
+    """Somebody else, who has a client.
+
+    :param done: waits for what needs no time but that of messages.
+    """
+
+    def __init__(self, client: ZooKeeperClient, done: Callable[[Awaitable[Any]], Awaitable[Any]]) -> None:
+        self._client = client
+        self._done = done
+
+    async def create(
+        self, path: str, data: bytes = b"", *, ephemeral: bool = False, acl: Sequence[ACL] | None = None
+    ) -> None:
+        """See :class:`Stranger`."""
+        try:
+            await self._done(self._client.create(path, data, acl or OPEN_ACL, ephemeral=ephemeral))
+        except NoNodeException:
+            await self.create(paths.split(path)[0])
+            await self.create(path, data, ephemeral=ephemeral, acl=acl)
+
+    async def set(self, path: str, data: bytes) -> None:
+        """See :class:`Stranger`."""
+        await self._done(self._client.set(path, data))
+
+    async def delete(self, path: str) -> None:
+        """See :class:`Stranger`."""
+        await self._done(self._client.delete(path))
+
+    async def get(self, path: str) -> tuple[bytes, ZnodeStat]:
+        """See :class:`Stranger`."""
+        self._client.sync(path).addErrback(lambda _: None)
+        found: tuple[bytes, ZnodeStat] = await self._done(self._client.get(path))
+        return found
 
 
 @implementer(ILogObserver)
@@ -147,21 +189,21 @@ class RegistryCase(_Base):
         self.assertIs(await self.done(registry.set_node(NODE, {"foo": "bar"})), True)
         return registry
 
-    async def out_of_reach(self, deferred: Deferred[Any]) -> None:
+    async def out_of_reach(self, deferred: Deferred[Any], seconds: float = TIMEOUT + 1) -> None:
         """See that a call fails because ZooKeeper is out of reach, which may take ``timeout`` to find out."""
         try:
-            result = await self.place.in_time(deferred, TIMEOUT + 1)
+            result = await self.place.in_time(deferred, seconds)
         except NoConnection as error:
             self.assertNotIn("\n", str(error))
             return
         self.fail(f"NoConnection expected, not {result!r}")
 
-    async def put_off(self, deferred: Deferred[Any]) -> None:
+    async def put_off(self, deferred: Deferred[Any], seconds: float = TIMEOUT + 1) -> None:
         """See that a call is put off until ZooKeeper can be reached, which may take ``timeout`` to find out, and said once.
 
         There were no warnings before.
         """
-        self.assertIs(await self.place.in_time(deferred, TIMEOUT + 1), False)
+        self.assertIs(await self.place.in_time(deferred, seconds), False)
         self.assertEqual(len(warnings := self.warnings()), 1, warnings)
 
     async def fails(self, expected: type[Exception], deferred: Deferred[Any]) -> Any:

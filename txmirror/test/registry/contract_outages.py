@@ -17,7 +17,7 @@ OTHER = f"{SERVICE}/b"
 
 
 class OutageContract(RegistryCase):
-    """ZooKeeper out of reach, for longer than ``timeout``."""
+    """ZooKeeper out of reach, for longer than ``timeout``: which has to go by, and so this is for where that costs nothing."""
 
     async def away(self, **options: Any) -> IServiceRegistry:
         """Make a registry that has never reached ZooKeeper."""
@@ -32,7 +32,7 @@ class OutageContract(RegistryCase):
         """To start fails; later it does not."""
         registry = await self.away()
         await self.out_of_reach(registry.start())
-        await self.place.come_back(registry)
+        await self.place.come_back(registry, connects=False)
         self.assertIs(await self.place.in_time(registry.start(), TIMEOUT), True)
 
     @run
@@ -54,7 +54,7 @@ class OutageContract(RegistryCase):
         await self.out_of_reach(registry.get(SERVICE, listener))
         await self.out_of_reach(registry.add_callback(SERVICE, listener))
         self.assertTrue(registry.stale(SERVICE))
-        await self.place.come_back(registry)
+        await self.place.come_back(registry, connects=False)
         await self.place.quiet()
         self.assertEqual((await self.stat(NODE), await self.stat("/app")), (None, None))
         await self.stranger.create(f"{SERVICE}/theirs")
@@ -107,18 +107,6 @@ class OutageContract(RegistryCase):
         self.assertEqual(after.cversion, before.cversion + 1)
 
     @run
-    async def test_readonly(self) -> None:
-        """Where nothing may be written, that is why, and not that ZooKeeper is away."""
-        for lazy in (True, False):
-            registry = await self.away(readonly=True, lazy=lazy)
-            await self.fails(ReadOnly, registry.set_node(NODE))
-            await self.fails(ReadOnly, registry.set_data(NODE))
-            await self.fails(ReadOnly, registry.unset(NODE))
-            await self.fails(ReadOnly, registry.get_lock("/lock"))
-
-    # After it was there.
-
-    @run
     async def test_known(self) -> None:
         """What is known is answered at once, and is stale until ZooKeeper is back; then changes are told."""
         await self.known(lazy=False)
@@ -155,19 +143,6 @@ class OutageContract(RegistryCase):
         await self.until(lambda: not registry.stale(SERVICE), "it is up to date")
 
     @run
-    async def test_registered(self) -> None:
-        """What is registered is looked after, lazy or not, without another word: it is there afterwards, in a living session."""
-        for lazy in (False, True):
-            registry = await self.registered(lazy=lazy)
-            await self.place.leave(registry, session_ends=True)
-            self.assertIsNone(await self.stat(NODE))
-            await self.place.come_back(registry)
-            await self.until_facts(NODE, {"foo": "bar"})
-            self.assertEqual(self.warnings(), [])
-            await self.done(registry.stop())
-            self.assertIsNone(await self.stat(NODE))
-
-    @run
     async def test_write_fails(self) -> None:
         """Of a write that fails because ZooKeeper is out of reach, nothing is kept: it is as it was wanted before."""
         registry = await self.registered()
@@ -198,7 +173,7 @@ class OutageContract(RegistryCase):
         before = await self.stat(SERVICE)
         await self.place.leave(registry, session_ends=session_ends)
         await (self.put_off if registry.lazy else self.out_of_reach)(call())
-        await self.place.come_back(registry)
+        await self.place.come_back(registry, connects=registry.lazy)
         await self.until_gone(NODE)
         await self.place.quiet()
         self.assertIsNone(await self.stat(NODE))
@@ -237,24 +212,62 @@ class OutageContract(RegistryCase):
         for lazy in (False, True):
             registry = await self.started(lazy=lazy, username="bob", password="secret")
             await self.place.leave(registry)
+            self.warnings()
             await (self.put_off if lazy else self.out_of_reach)(registry.set_username("ann"))
             self.assertEqual(await self.done(registry.username()), "ann")
-            await self.place.come_back(registry)
+            await self.place.come_back(registry, connects=lazy)
             await self.stranger.create(f"/hers-{lazy}", acl=[digest_acl("ann", "secret")])
-            self.assertIsNotNone((await self.answer(registry, f"/hers-{lazy}"))["stat"])
+            answer = await self.place.in_time(registry.get(f"/hers-{lazy}"), 2 * TIMEOUT)
+            assert answer is not False
+            self.assertIsNotNone(answer["stat"])
 
     @run
-    async def test_taken_meanwhile(self) -> None:
-        """A path that somebody else took meanwhile is theirs, until they leave it."""
+    async def test_stop_at_any_time(self) -> None:
+        """It can be stopped before it was started, and with ZooKeeper out of reach, in a bounded time."""
+        never = self.place.make()
+        await self.place.in_time(never.stop(), TIMEOUT)
         registry = await self.registered()
-        await self.place.leave(registry, session_ends=True)
-        await self.stranger.create(NODE, b"theirs", ephemeral=True)
-        await self.place.come_back(registry)
+        await self.place.leave(registry)
+        await self.place.in_time(registry.stop(), 4 * TIMEOUT)
+        await self.place.come_back(registry, connects=False)
+        await self.until_gone(NODE)
         await self.place.quiet()
-        self.assertEqual((await self.stranger.get(NODE))[0], b"theirs")
-        self.assertEqual(len(warnings := self.warnings()), 1, warnings)
-        await self.stranger.delete(NODE)
-        await self.until_facts(NODE, {"foo": "bar"})
+        self.assertIsNone(await self.stat(NODE))
+
+    @run
+    async def test_rebuild_out_of_reach(self) -> None:
+        """With ZooKeeper out of reach it is as with a start; to stop before takes its own time."""
+        registry = await self.registered()
+        lazy = await self.started(lazy=True)
+        for each in (registry, lazy):
+            await self.place.leave(each)
+        await self.out_of_reach(registry.rebuild(), 5 * TIMEOUT)
+        await self.put_off(lazy.rebuild(), 5 * TIMEOUT)
+        await self.place.come_back(lazy)
+        self.assertIs(await self.done(lazy.get_state()), True)
+
+    @run
+    async def test_stopped_meanwhile(self) -> None:
+        """A stop ends all that waits."""
+        registry = await self.started()
+        calls: list[Deferred[Any]] = []
+        await self.place.leave(registry)
+        calls += [registry.set_node(NODE), registry.get(SERVICE), registry.start()]
+        await self.place.in_time(registry.stop(), 4 * TIMEOUT)
+        for call in calls:
+            await self.out_of_reach(call)
+
+    @run
+    async def test_readonly(self) -> None:
+        """Where nothing may be written, that is why, and not that ZooKeeper is away."""
+        for lazy in (True, False):
+            registry = await self.away(readonly=True, lazy=lazy)
+            await self.fails(ReadOnly, registry.set_node(NODE))
+            await self.fails(ReadOnly, registry.set_data(NODE))
+            await self.fails(ReadOnly, registry.unset(NODE))
+            await self.fails(ReadOnly, registry.get_lock("/lock"))
+
+    # After it was there.
 
 
 class SessionContract(RegistryCase):
@@ -392,19 +405,6 @@ class SessionContract(RegistryCase):
         self.assertEqual(await self.stat(NODE), before)
 
     @run
-    async def test_stop_at_any_time(self) -> None:
-        """It can be stopped before it was started, and with ZooKeeper out of reach, in a bounded time."""
-        never = self.place.make()
-        await self.place.in_time(never.stop(), TIMEOUT)
-        registry = await self.registered()
-        await self.place.leave(registry)
-        await self.place.in_time(registry.stop(), 4 * TIMEOUT)
-        await self.place.come_back(registry)
-        await self.until_gone(NODE)
-        await self.place.quiet()
-        self.assertIsNone(await self.stat(NODE))
-
-    @run
     async def test_rebuild(self) -> None:
         """Built anew it has another session, in which all is registered and followed."""
         registry = await self.registered()
@@ -430,16 +430,30 @@ class SessionContract(RegistryCase):
         await self.until_facts(NODE, {"foo": "bar"})
 
     @run
-    async def test_rebuild_out_of_reach(self) -> None:
-        """With ZooKeeper out of reach it is as with a start."""
+    async def test_registered(self) -> None:
+        """What is registered is looked after, lazy or not, without another word: it is there afterwards, in a living session."""
+        for lazy in (False, True):
+            registry = await self.registered(lazy=lazy)
+            await self.place.leave(registry, session_ends=True)
+            self.assertIsNone(await self.stat(NODE))
+            await self.place.come_back(registry)
+            await self.until_facts(NODE, {"foo": "bar"})
+            self.assertEqual(self.warnings(), [])
+            await self.done(registry.stop())
+            self.assertIsNone(await self.stat(NODE))
+
+    @run
+    async def test_taken_meanwhile(self) -> None:
+        """A path that somebody else took meanwhile is theirs, until they leave it."""
         registry = await self.registered()
-        lazy = await self.started(lazy=True)
-        for each in (registry, lazy):
-            await self.place.leave(each)
-        await self.out_of_reach(registry.rebuild())
-        await self.put_off(lazy.rebuild())
-        await self.place.come_back(lazy)
-        self.assertIs(await self.done(lazy.get_state()), True)
+        await self.place.leave(registry, session_ends=True)
+        await self.stranger.create(NODE, b"theirs", ephemeral=True)
+        await self.place.come_back(registry)
+        await self.place.quiet()
+        self.assertEqual((await self.stranger.get(NODE))[0], b"theirs")
+        self.assertEqual(len(warnings := self.warnings()), 1, warnings)
+        await self.stranger.delete(NODE)
+        await self.until_facts(NODE, {"foo": "bar"})
 
 
 class BriefOutageContract(RegistryCase):
@@ -505,14 +519,3 @@ class BriefOutageContract(RegistryCase):
         assert after is not None
         self.assertEqual(after.cversion, before.cversion + 1)
         self.assertIsNone(await self.stat(NODE))
-
-    @run
-    async def test_stopped_meanwhile(self) -> None:
-        """A stop ends all that waits."""
-        registry = await self.started()
-        calls: list[Deferred[Any]] = []
-        await self.place.leave(registry)
-        calls += [registry.set_node(NODE), registry.get(SERVICE), registry.start()]
-        await self.place.in_time(registry.stop(), 4 * TIMEOUT)
-        for call in calls:
-            await self.out_of_reach(call)

@@ -1,0 +1,154 @@
+"""The contract of registries, kept by :class:`ServiceRegistry` in a world in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.trial.unittest import TestCase
+
+from txmirror.interfaces import IServiceRegistry
+from txmirror.registry import ServiceRegistry
+from txmirror.test.registry.contract import TIMEOUT, ClientStranger, Place, RegistryCase, fired
+from txmirror.test.registry.contract_locks import (
+    LockContract,
+    LockOutageContract,
+    LockSessionContract,
+    LockWaitContract,
+)
+from txmirror.test.registry.contract_nodes import FindingContract, RegisteringContract, StoringContract
+from txmirror.test.registry.contract_outages import BriefOutageContract, OutageContract, SessionContract
+from txmirror.testing import World
+
+_T = TypeVar("_T")
+_PORT = 2181
+
+
+class WorldPlace:
+    """Registries in a world in memory, each with an address of its own at which it finds the server."""
+
+    step, patience = 0.1, 30.0
+
+    def __init__(self) -> None:
+        self._world = World()
+        self._world.result(self._world.server.stop_listening())
+        self._world.server.listen(_PORT, interface="")
+        self._hosts: dict[IServiceRegistry, str] = {}
+        client = self._world.client(f"10.0.0.1:{_PORT}", session_timeout=10.0)
+        self._others = self._world.server.sessions
+        self.stranger = ClientStranger(client, self.done)
+
+    def make(self, **options: Any) -> IServiceRegistry:
+        host = f"10.0.1.{len(self._hosts)}"
+        options = {"timeout": TIMEOUT, **options}
+        registry = ServiceRegistry(f"{host}:{_PORT}", reactor=self._world.reactor, **options)
+        self._hosts[registry] = host
+        return registry
+
+    async def done(self, awaited: Awaitable[_T]) -> _T:
+        assert isinstance(awaited, Deferred)
+        result: _T = self._world.result(awaited)
+        return result
+
+    async def in_time(self, awaited: Deferred[_T], seconds: float) -> _T:
+        self._world.settle()
+        end = self._world.reactor.seconds() + seconds
+        while not fired(awaited) and self._world.reactor.seconds() < end:
+            self._world.pass_time(self.step)
+        return await self.done(awaited)
+
+    async def pass_time(self, seconds: float) -> None:
+        self._world.pass_time(seconds)
+
+    async def quiet(self) -> None:
+        self._world.pass_time(20)
+
+    async def leave(self, registry: IServiceRegistry, *, session_ends: bool = False) -> None:
+        host = self._hosts[registry]
+        before = self._world.server.sessions
+        self._world.reactor.black_hole(host, _PORT)
+        for link in [link for link in self._world.reactor.links if link.server_address.host == host]:
+            link.cut()
+        self._world.settle()
+        if session_ends:
+            self._world.pass_time(2 * TIMEOUT)
+            assert len(self._world.server.sessions) == len(before) - 1, "its session lives"
+
+    async def come_back(self, registry: IServiceRegistry, *, connects: bool = True) -> None:
+        self._world.reactor.undo_black_hole(self._hosts[registry], _PORT)
+        waited = 0.0
+        while connects and not await self.done(registry.get_state()):
+            assert waited < self.patience, "it does not come back"
+            self._world.pass_time(self.step)
+            waited += self.step
+        self._world.settle()
+
+    async def blink(self, registry: IServiceRegistry, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        before = self._world.server.sessions
+        await self.leave(registry)
+        await meanwhile()
+        await self.come_back(registry)
+        assert self._world.server.sessions == before, "it is another session"
+
+    async def end_session(self, registry: IServiceRegistry) -> None:
+        await self.leave(registry, session_ends=True)
+        await self.come_back(registry)
+
+    async def close(self) -> None:
+        """Stop all registries, and see that nothing is left of them."""
+        for registry in self._hosts:
+            await self.come_back(registry, connects=False)
+            await self.in_time(registry.stop(), 4 * TIMEOUT)
+        left = self._world.server.sessions - self._others
+        self._world.close()
+        assert not left, f"sessions that were not ended: {left}"
+
+
+class InWorld(RegistryCase):
+    """Where the tests take place. Each part of the contract is a case of its own: their tests may have the same names."""
+
+    def make_place(self) -> Deferred[Place]:
+        place = WorldPlace()
+        self.addCleanup(lambda: Deferred.fromCoroutine(place.close()))
+        return succeed(place)
+
+
+class RegisteringTests(InWorld, RegisteringContract, TestCase):
+    pass
+
+
+class StoringTests(InWorld, StoringContract, TestCase):
+    pass
+
+
+class FindingTests(InWorld, FindingContract, TestCase):
+    pass
+
+
+class OutageTests(InWorld, OutageContract, TestCase):
+    pass
+
+
+class SessionTests(InWorld, SessionContract, TestCase):
+    pass
+
+
+class BriefOutageTests(InWorld, BriefOutageContract, TestCase):
+    pass
+
+
+class LockTests(InWorld, LockContract, TestCase):
+    pass
+
+
+class LockOutageTests(InWorld, LockOutageContract, TestCase):
+    pass
+
+
+class LockSessionTests(InWorld, LockSessionContract, TestCase):
+    pass
+
+
+class LockWaitTests(InWorld, LockWaitContract, TestCase):
+    pass
