@@ -1,3 +1,4 @@
 ``txmirror.registry.ServiceRegistry`` registers services and keeps them registered, finds others' and tells of their changes, gives locks, and answers from memory and from a cache file while ZooKeeper is away: nd_service_registry's usage, as Deferreds. Payloads are written in its form, zc.zk's, or as plain text.
 ``txmirror.recipes`` has ``Lock``, ``ReadLock``, ``WriteLock``, ``Semaphore`` and ``Election``, for any client: fair, with limits to waiting, a ``lost`` Deferred that tells in time, and fencing tokens; kazoo's and these exclude one another on the same path.
 The ``txmirror`` command shows what is in ZooKeeper (``get``, ``ls``, ``tree``, ``services``, ``watch``), changes it (``set``, ``create``, ``delete``), and runs programs while a lock is held (``lock``) or a service registered (``register``).
+``txmirror.testing.MemoryRegistry`` is a service registry in memory, for the tests of programs that use one: no server, no reactor.

@@ -181,6 +181,10 @@ class ExampleTests(TestCase):
         """So are those with faults of single requests and connections."""
         self.run_tests("test_faults.py", "FaultTests", 8)
 
+    def test_with_registry(self) -> None:
+        """So are those with a registry in memory."""
+        self.run_tests("test_with_registry.py", "FrontendTests", 6)
+
     def run_runner(self, *command: str) -> str:
         """Run a test runner in the folder of the examples, where it leaves nothing, and give what it says."""
         done = subprocess.run(

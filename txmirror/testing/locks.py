@@ -45,8 +45,8 @@ class MemoryLock:
     """
 
     def __init__(self, holder: Holder, path: str, name: str | None, simultaneous: int, wait: float) -> None:
-        if simultaneous < 1:
-            raise ValueError(f"at least one must be able to hold a lock at once, not {simultaneous!r}")
+        if type(simultaneous) is not int or simultaneous < 1:
+            raise ValueError(f"simultaneous is {simultaneous!r}: not a whole number above 0")
         self.path = path
         self.held = False
         self.lost: Deferred[None] = succeed(None)
@@ -67,8 +67,8 @@ class MemoryLock:
         """
         if simultaneous != self._simultaneous:
             raise ValueError(f"{self.path!r} is a lock for {self._simultaneous} at once, not for {simultaneous!r}")
-        if not 0 <= wait < float("inf"):
-            raise ValueError(f"nobody can wait for {wait!r} seconds")
+        if isinstance(wait, bool) or not wait >= 0:
+            raise ValueError(f"wait is {wait!r}: not a number of seconds from 0")
         self._wait = wait
 
     def acquire(self) -> Deferred[bool]:
@@ -128,9 +128,7 @@ class MemoryLock:
                 self._node = ""
                 raise
         self._take()
-        while self._releasing and not self._left:
-            self._holder.forget_lock(self.path)
-            self._releasing.pop().callback(True)
+        self._left_all()
 
     def lose(self) -> None:
         """What is held, or was waited for in a place, may be relied upon no longer."""
@@ -140,14 +138,20 @@ class MemoryLock:
             if held:
                 self.lost.callback(None)
 
+    def session_ended(self) -> None:
+        """With it all has gone that was to be given up."""
+        self._left.clear()
+        self._left_all()
+
     def stop(self) -> None:
         """Nobody waits any more: the registry was stopped."""
         for acquired in list(self._waiting):
             self._give_up(acquired)
-        for released in self._releasing:
-            released.callback(True)
-        self._releasing.clear()
-        self._left.clear()
+
+    def _left_all(self) -> None:
+        while self._releasing and not self._left:
+            self._holder.forget_lock(self.path)
+            self._releasing.pop().callback(True)
 
     def _take(self) -> None:
         """Hold it, if it is this one's turn."""

@@ -71,7 +71,7 @@ class MemoryRegistry:
         self._codec: IPayloadCodec = NDCodec() if codec is None else codec
         self._session: Session | None = None
         self._away = self._running = self._stopped = False
-        self._written = Written(self.nodes, self._codec, self._acl, self.clock, self._say)
+        self._written = Written(self.nodes, self._codec, self._acl, lambda: self.clock, self._say)
         self._found: dict[str, Found] = {}
         self._states: Callbacks[bool] = Callbacks("the state", lambda: self.reached)
         self._locks: dict[str, MemoryLock] = {}
@@ -90,7 +90,6 @@ class MemoryRegistry:
     def disconnect(self) -> None:
         """Let ZooKeeper be out of reach. The session lives on there, for as long as :meth:`end_session` is not called."""
         self._away = True
-        self.nodes.leave(self._look)
         for lock in list(self._locks.values()):
             lock.lose()
         self._states.tell()
@@ -121,7 +120,6 @@ class MemoryRegistry:
         self._close()
         for lock in list(self._locks.values()):
             lock.stop()
-        self._locks.clear()
         return succeed(None)
 
     def rebuild(self, reactor: IReactorTime | None = None) -> Deferred[bool]:
@@ -266,6 +264,8 @@ class MemoryRegistry:
             lock.lose()
         if session is not None:
             self.nodes.end_session(session)
+        for lock in list(self._locks.values()):
+            lock.session_ended()
         self._states.tell()
 
     def _identify(self, session: Session) -> bool:

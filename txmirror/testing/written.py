@@ -26,12 +26,17 @@ class Written:
 
     :param codec: how data stands in nodes.
     :param acl: gives the access control list of nodes that are made, and of their parents where those are missing.
-    :param clock: what ``created`` comes from.
+    :param clock: gives what ``created`` comes from.
     :param say: warns of what cannot be done.
     """
 
     def __init__(
-        self, nodes: MemoryNodes, codec: IPayloadCodec, acl: Callable[[], Sequence[ACL]], clock: IReactorTime, say: Say
+        self,
+        nodes: MemoryNodes,
+        codec: IPayloadCodec,
+        acl: Callable[[], Sequence[ACL]],
+        clock: Callable[[], IReactorTime],
+        say: Say,
     ) -> None:
         self._nodes = nodes
         self._codec = codec
@@ -47,7 +52,7 @@ class Written:
         :raises TypeError: it cannot be stored.
         :raises ValueError: likewise.
         """
-        return self._codec.encode(data, pid=os.getpid(), created=self._clock.seconds())
+        return self._codec.encode(data, pid=os.getpid(), created=self._clock().seconds())
 
     # What is to be, for as long as it is wanted.
 
