@@ -36,7 +36,9 @@ class IPayloadCodec(Interface):
 
 
 class IRegistryLock(Interface):
-    """A place among those who may hold a path at once. It can be acquired again when it was released."""
+    """A place among those who may hold a path at once. It is the registry's as a whole: it keeps other registries out, not other
+    tasks of the same program, which are told that it is held.
+    """
 
     path: str = Attribute("The path.")
     held: bool = Attribute("Whether it is held, and may be relied upon at this moment.")
@@ -48,7 +50,7 @@ class IRegistryLock(Interface):
     def acquire() -> Deferred[bool]:
         """Wait for a place.
 
-        :returns: fires with True when it is held; with False after ``wait`` seconds, ZooKeeper being out of reach or not; then
+        :returns: fires with True when it is held, at once if it was; with False after ``wait`` seconds, ZooKeeper being out of reach or not; then
             nothing is left of the attempt. Fails where ZooKeeper refuses
             (:exc:`~txmirror.errors.NoAuthException`). Cancelling ends the wait, and leaves nothing.
         """
