@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 TLS = ["twisted[tls]>=24.7", "service-identity>=23.1"]
 SASL = ["pure-sasl>=0.6"]
 PYTEST = ["pytest>=7.0"]
-TEST = ["kazoo>=2.9", "aiozk>=0.32", "hypothesis>=6.100", "pyyaml>=6.0", *TLS, *SASL, *PYTEST]
+TEST = ["kazoo>=2.9", "aiozk>=0.32", "hypothesis>=6.100", *TLS, *SASL, *PYTEST]
 # Lint's and mypy's rules change from release to release: they move when we move them.
 LINT = ["ruff==0.17.*", "import-linter==2.*"]
 TYPES = ["mypy==2.4.*", "mypy-zope==1.0.*"]
@@ -39,7 +39,7 @@ setup(
         "Typing :: Typed",
     ],
     python_requires=">=3.10",
-    install_requires=["twisted>=24.7", "zope.interface", "attrs>=22.2", "click>=8.1"],
+    install_requires=["twisted>=24.7", "zope.interface", "attrs>=22.2", "click>=8.1", "pyyaml>=6.0"],
     extras_require={
         "tls": TLS,
         "sasl": SASL,

@@ -14,21 +14,21 @@ from twisted.internet.interfaces import IReactorProcess, IReactorTime
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-from txmirror.cli.statuses import CannotStart, Status, status_of_signal
+from txmirror.cli.statuses import CannotDo, Status, status_of_signal
 from txmirror.timers import Timer
 
 
 def find_program(name: str) -> str:
     """Find a program as a shell does.
 
-    :raises CannotStart: there is none.
+    :raises CannotDo: there is none.
     """
     found = shutil.which(name)
     if found is not None:
         return found
     if os.sep in name and Path(name).exists():
-        raise CannotStart(f"{name!r} cannot be run", Status.NOT_RUNNABLE)
-    raise CannotStart(f"{name!r}: no such program", Status.NO_PROGRAM)
+        raise CannotDo(f"{name!r} cannot be run", Status.NOT_RUNNABLE)
+    raise CannotDo(f"{name!r}: no such program", Status.NO_PROGRAM)
 
 
 class Child(ProcessProtocol):
@@ -56,7 +56,7 @@ class Child(ProcessProtocol):
         """Start it.
 
         :param more: what its environment has beside ours.
-        :raises CannotStart: the system does not let it; the message says why.
+        :raises CannotDo: the system does not let it; the message says why.
         """
         # As bytes, because Twisted does not encode what Python took from the system undecoded.
         environment = {**os.environb, **{os.fsencode(name): os.fsencode(value) for name, value in (more or {}).items()}}
@@ -66,7 +66,7 @@ class Child(ProcessProtocol):
                 self, self._program, arguments, env=environment, childFDs={0: 0, 1: 1, 2: 2}
             )
         except OSError as error:
-            raise CannotStart(f"{self._program!r} cannot be run: {error.strerror}", Status.NOT_RUNNABLE) from None
+            raise CannotDo(f"{self._program!r} cannot be run: {error.strerror}", Status.NOT_RUNNABLE) from None
 
     def interrupt(self, number: int) -> None:
         """Pass a signal on, unless it has had it already."""

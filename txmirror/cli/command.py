@@ -30,7 +30,7 @@ from txmirror.cli.options import (
 )
 from txmirror.cli.run import Outcome, Program, Run
 from txmirror.cli.settings import Settings
-from txmirror.cli.statuses import CannotStart, Status, status_of_signal
+from txmirror.cli.statuses import CannotDo, Status, status_of_signal
 from txmirror.printable import on_one_line
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -240,7 +240,7 @@ def main(
     invocation = Invocation(launch, sys.stdin.buffer if stdin is None else stdin)
     try:
         status = txmirror.main(arguments, prog_name="txmirror", standalone_mode=False, obj=invocation)
-    except CannotStart as error:
+    except CannotDo as error:
         click.echo(f"txmirror: {on_one_line(str(error))}", err=True)
         return error.status
     except click.ClickException as error:

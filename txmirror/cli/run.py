@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from txmirror.cli.console import Complaints, Console
 from txmirror.cli.settings import Settings
-from txmirror.cli.statuses import CannotStart, Status, status_of, status_of_signal
+from txmirror.cli.statuses import CannotDo, Status, status_of, status_of_signal
 from txmirror.client import Limits, ZooKeeperClient
 from txmirror.errors import ConnectionLossException, ZooKeeperException
 from txmirror.mirror import Mirror
@@ -124,7 +124,7 @@ class Run:
             outcome = await self._working
         except ZooKeeperException as error:
             outcome = _failed(error)
-        except CannotStart as error:
+        except CannotDo as error:
             outcome = Outcome(status=error.status, complaints=(str(error),))
         except CancelledError:
             if self._error is not None:

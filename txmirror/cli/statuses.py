@@ -32,10 +32,10 @@ class Status(enum.IntEnum):
     """Nobody reads the output any more, as where a pipe's other end has closed."""
 
 
-class CannotStart(Exception):
-    """There is no such program, or it cannot be run; the message quotes it.
+class CannotDo(Exception):
+    """What was asked cannot be done, and not for ZooKeeper's sake: there is no such program, say. The message is one line.
 
-    :param status: that which shells have for this.
+    :param status: what to exit with.
     """
 
     def __init__(self, message: str, status: int) -> None:

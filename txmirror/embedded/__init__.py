@@ -2,7 +2,7 @@
 
 from txmirror.embedded.acl import Identity, digest_identity
 from txmirror.embedded.acl import check as check_access
-from txmirror.embedded.alone import CannotStartError, EmbeddedService
+from txmirror.embedded.alone import CannotDoError, EmbeddedService
 from txmirror.embedded.connection import Connection
 from txmirror.embedded.ensemble import EmbeddedEnsemble
 from txmirror.embedded.faults import Fault
@@ -16,7 +16,7 @@ from txmirror.embedded.tree import Tree
 
 __all__ = [
     "Caller",
-    "CannotStartError",
+    "CannotDoError",
     "Connection",
     "EmbeddedEnsemble",
     "EmbeddedOptions",

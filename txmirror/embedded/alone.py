@@ -12,7 +12,7 @@ from txmirror.embedded.options import EmbeddedOptions
 from txmirror.embedded.server import EmbeddedServer, Reactor
 
 
-class CannotStartError(SystemExit, Exception):
+class CannotDoError(SystemExit, Exception):
     """The server cannot listen where it was told to.
 
     Where nobody catches it the program ends with status 1, and its one line on stderr. It is an ``Exception`` too, so that
@@ -40,14 +40,14 @@ class EmbeddedService(Service):
     def startService(self) -> None:
         """Begin to listen.
 
-        :raises CannotStartError: the port is taken, or there is no such address; the message says so in one line.
+        :raises CannotDoError: the port is taken, or there is no such address; the message says so in one line.
         """
         try:
             self._server.listen(self._port, self._interface)
         except CannotListenError as error:
             where = f"[{self._interface}]" if ":" in self._interface else self._interface
             reason = getattr(error.socketError, "strerror", None) or error.socketError
-            raise CannotStartError(f"txmirror embedded: cannot listen at {where}:{self._port}: {reason}") from None
+            raise CannotDoError(f"txmirror embedded: cannot listen at {where}:{self._port}: {reason}") from None
         super().startService()
         self._log.info("An in-memory ZooKeeper for tests and demos; everything in it is gone when it stops.")
         self._log.info(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from datetime import datetime
+from typing import cast
 
 from zope.interface import implementer
 
@@ -51,7 +53,7 @@ class _Json:
             return self._blank(data)
         if stripped.startswith("{") and stripped.endswith("}"):
             try:
-                record = json.loads(stripped)
+                record = json.loads(stripped, parse_constant=_refuse, parse_float=_parse_float)
             except RecursionError:
                 return _TOO_DEEP
             except ValueError:
@@ -161,6 +163,15 @@ def _to_json(record: Mapping[str, object]) -> str:
         raise ValueError(f"data is nested too deeply: more than {_DEEPEST} levels")
     text.encode()
     return text
+
+
+def _refuse(name: str) -> object:
+    raise ValueError(f"JSON has no {name}")
+
+
+def _parse_float(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else cast(float, _refuse(text))
 
 
 def _is_deep(record: dict[str, object]) -> bool:

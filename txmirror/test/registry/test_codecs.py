@@ -160,6 +160,11 @@ class DecodeTests(SynchronousTestCase):
         text = '{"a":' * 100 + "1" + "}" * 100
         self.assertEqual(NDCodec().decode(text.encode()), json.loads(text))
 
+    def test_no_numbers(self) -> None:
+        """What Python takes for a number, and JSON does not, is text: nobody could write it again."""
+        for text in ('{"a":NaN}', '{"a":-Infinity}', '{"a":1e999}'):
+            self.assertEqual(NDCodec().decode(text.encode()), {"string_value": text})
+
     def test_number_too_long(self) -> None:
         """JSON with a number that Python refuses to read is text, or the number where Python reads it."""
         digits = "9" * 10_000
