@@ -93,10 +93,9 @@ class Lock(Claim):
             # We may not read it, or it is too much. That it goes can be seen from above.
             names, watch = await self._patience.ask_and_watch(lambda: self._client.get_children_and_watch(self.path))
             there = before in names
-        try:
-            if there:
-                await watch
-        finally:
+        if there:
+            await watch
+        else:
             drop(watch)
 
 

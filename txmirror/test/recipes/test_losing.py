@@ -152,6 +152,18 @@ class LostTests(RecipeCase):
         self.done(third.release())
         self.assertTrue(self.done(acquired))
 
+    def test_deleted_behind_others(self) -> None:
+        """Who finds that its node was deleted stands in line anew at once, not only when it would have been its turn."""
+        locks = [self.lock(name=str(number)) for number in range(3)]
+        acquired = [self.begin(lock) for lock in locks]
+        node = max(self.nodes(), key=lambda node: node[-10:])
+        self.done(self.observer.delete(f"{self.path}/{node}"))
+        acquired[1].cancel()
+        self.settle()
+        self.assertEqual(self.done(locks[0].contenders()), ["0", "2"])
+        self.done(locks[0].release())
+        self.assertTrue(self.done(acquired[2]))
+
     def test_lock_deleted(self) -> None:
         """Who waits where everything is deleted by somebody makes it anew."""
         first, second = self.lock(), self.lock()

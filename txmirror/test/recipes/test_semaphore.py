@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from txmirror.errors import NoAuthException
+from txmirror.errors import NoAuthException, ThrottledOpException
 from txmirror.recipes import Lock, Semaphore
 from txmirror.test.recipes.case import Counts, RecipeCase
 
@@ -90,6 +90,21 @@ class SemaphoreTests(RecipeCase):
         self.assertEqual(self.nodes("/pools/one-__lock__"), [])
         self.done(first.release())
         self.assertTrue(self.done(second.acquire(wait=0)))
+
+    def test_release_waits_for_the_place_in_line(self) -> None:
+        """Who gives up is told that nothing is left when the place in line is given up too."""
+        first, client = self.semaphore(1), self.client()
+        second = self.semaphore(1, client=client)
+        self.done(first.acquire())
+        self.begin(second)
+        for _ in range(2):
+            self.server.fail_next("delete", ThrottledOpException(), session_id=client.session_id)
+        released = second.release()
+        self.settle()
+        self.assertNoResult(released)
+        self.pass_time(1.0)
+        self.successResultOf(released)
+        self.assertEqual(self.nodes("/pools/one-__lock__"), [])
 
     def test_no_herd(self) -> None:
         """When a lease is given back, only the first in line looks."""
