@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from twisted.internet.defer import Deferred
 from txmirror import __version__
 from txmirror.cli import locking, reading, registering, watching, writing
 from txmirror.cli.child import Child, find_program
-from txmirror.cli.launch import launch
+from txmirror.cli.launch import abandon_output, launch
 from txmirror.cli.options import (
     Invocation,
     check_path,
@@ -237,7 +238,9 @@ def main(
     :param launch: runs a program. The default takes the reactor, which can be run once in a process.
     :param stdin: where data may be read from; None takes the process' own.
     """
-    invocation = Invocation(launch, sys.stdin.buffer if stdin is None else stdin)
+    if stdin is None:
+        stdin = io.BytesIO() if sys.stdin is None else sys.stdin.buffer
+    invocation = Invocation(launch, stdin)
     try:
         status = txmirror.main(arguments, prog_name="txmirror", standalone_mode=False, obj=invocation)
     except CannotDo as error:
@@ -249,6 +252,11 @@ def main(
             text = f"{error.ctx.info_name}: {text}"
         click.echo(f"txmirror: {on_one_line(text)}", err=True)
         return Status.USAGE
+    except OSError as error:
+        # Help cannot be written, or a node's data not be read. (Where nobody reads the help, click ends it.)
+        abandon_output()
+        click.echo(f"txmirror: {error.strerror}", err=True)
+        return Status.IO_ERROR
     except click.Abort:
         return status_of_signal(2)
     return int(status or 0)

@@ -9,6 +9,7 @@ from typing import TextIO
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
 from zope.interface import implementer
 
+from txmirror.cli.statuses import Status
 from txmirror.printable import on_one_line
 
 #: How many lines are written at a time.
@@ -23,7 +24,7 @@ class Console:
     :param out: takes results.
     :param err: takes everything else.
     :param quiet: whether to say nothing there but why the command has failed.
-    :ivar broken: whether nobody reads the results any more.
+    :ivar broken: why no more results are written, as a status to exit with: nobody reads them, or they cannot be written.
     :ivar broke: called when that is noticed.
     """
 
@@ -31,18 +32,22 @@ class Console:
         self._out = out
         self._err = err
         self._quiet = quiet
-        self.broken = False
+        self.broken: Status | None = None
         self.broke: Callable[[], object] = lambda: None
 
     def lines(self, lines: Iterable[str]) -> None:
         """Write results, one a line."""
         rest = iter(lines)
-        while not self.broken and (some := list(islice(rest, _AT_A_TIME))):
+        while self.broken is None and (some := list(islice(rest, _AT_A_TIME))):
             try:
                 self._out.write("".join(f"{line}\n" for line in some))
                 self._out.flush()
             except BrokenPipeError:
-                self.broken = True
+                self.broken = Status.READER_GONE
+                self.broke()
+            except OSError as error:
+                self.broken = Status.IO_ERROR
+                self.fail(f"the output cannot be written: {error.strerror}")
                 self.broke()
 
     def line(self, line: str) -> None:
@@ -62,7 +67,7 @@ class Console:
         try:
             self._err.write(f"txmirror: {on_one_line(text)}\n")
             self._err.flush()
-        except BrokenPipeError:
+        except OSError:
             # There is nobody left to be told.
             pass
 

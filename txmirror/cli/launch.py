@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
-from io import TextIOWrapper
+from contextlib import suppress
 from typing import Any, cast
 
 from twisted.internet.interfaces import IReactorTime
@@ -29,11 +30,11 @@ def launch(settings: Settings, program: Program) -> int:
 
     reactor = cast(Any, global_reactor)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     # Without this, Twisted writes what it thinks critical to stderr by itself, with tracebacks.
     globalLogBeginner.beginLoggingTo([], discardBuffer=True, redirectStandardIO=False)
-    console = Console(sys.stdout, sys.stderr, quiet=settings.quiet)
+    console = Console(sys.stdout or io.StringIO(), sys.stderr or io.StringIO(), quiet=settings.quiet)
     run = Run(settings, console, IReactorTime(reactor))
     statuses: list[int] = []
 
@@ -49,7 +50,12 @@ def launch(settings: Settings, program: Program) -> int:
 
     reactor.callWhenRunning(begin)
     reactor.run()
-    if console.broken:
-        # At its exit, Python flushes what was not written, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if console.broken is not None:
+        abandon_output()
     return statuses[0] if statuses else Status.BUG
+
+
+def abandon_output() -> None:
+    """Throw away what could not be written: at its exit, Python would try once more, and complain."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -42,6 +42,8 @@ class Invocation:
         settings = Settings(**self.given)
         if (settings.username is None) != (settings.password is None):
             raise click.UsageError("--username and a password go together: one was given without the other")
+        if settings.username is not None and (not settings.username or ":" in settings.username):
+            raise click.UsageError(f"--username: a user's name has letters and no colon: {settings.username!r}")
         return self.launch(settings, program)
 
 

@@ -99,7 +99,6 @@ class Run:
         """Do all of it, once.
 
         :returns: fires with the status to exit with, when the session has ended and all is written. It never fails.
-            Cancelling ends the program.
         """
         return Deferred.fromCoroutine(self._perform(program))
 
@@ -115,25 +114,33 @@ class Run:
 
     async def _perform(self, program: Program) -> int:
         globalLogPublisher.addObserver(self._complaints)
+        try:
+            outcome = await self._in_session(program)
+            self.console.lines(outcome.lines)
+            for complaint in outcome.complaints:
+                self.console.fail(complaint)
+            return outcome.status if self.console.broken is None else self.console.broken
+        except Exception:
+            self._log.failure("The command has failed, which it should not.")
+            return Status.BUG
+        finally:
+            globalLogPublisher.removeObserver(self._complaints)
+
+    async def _in_session(self, program: Program) -> Outcome:
         self.console.broke = self._cancel
         self.client.add_listener(self._happened)
-        outcome = Outcome()
         self._patience.start(self._settings.timeout)
         try:
             self._working = Deferred.fromCoroutine(self._work(program))
-            outcome = await self._working
+            return await self._working
         except ZooKeeperException as error:
-            outcome = _failed(error)
+            return _failed(error)
         except CannotDo as error:
-            outcome = Outcome(status=error.status, complaints=(str(error),))
+            return Outcome(status=error.status, complaints=(str(error),))
         except CancelledError:
             if self._error is not None:
-                outcome = _failed(self._error)
-            elif self._signal is not None:
-                outcome = Outcome(status=status_of_signal(self._signal))
-        except Exception:
-            self._log.failure("The command has failed, which it should not.")
-            outcome = Outcome(status=Status.BUG)
+                return _failed(self._error)
+            return Outcome(status=Status.DONE if self._signal is None else status_of_signal(self._signal))
         finally:
             self._working = None
             self._patience.stop()
@@ -141,11 +148,6 @@ class Run:
             self._complaints.held = []
             await self.client.close()
             await self.mirror.close()
-            globalLogPublisher.removeObserver(self._complaints)
-        self.console.lines(outcome.lines)
-        for complaint in outcome.complaints:
-            self.console.fail(complaint)
-        return Status.READER_GONE if self.console.broken else outcome.status
 
     async def _work(self, program: Program) -> Outcome:
         connecting = self.client.connect()

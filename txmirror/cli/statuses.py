@@ -20,6 +20,8 @@ class Status(enum.IntEnum):
     """ZooKeeper could not be reached, or the connection was lost before the answer came."""
     BUG = 70
     """The command itself has failed, which it never should."""
+    IO_ERROR = 74
+    """The input could not be read, or the output not written, as where a disk is full."""
     TRY_LATER = 75
     """The lock was not to be had in time."""
     NOT_PERMITTED = 77

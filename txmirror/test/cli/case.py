@@ -27,11 +27,11 @@ class Stream(io.StringIO):
     def __init__(self) -> None:
         super().__init__()
         self.flushed = 0
-        self.gone = False
+        self.error: OSError | None = None
 
     def write(self, text: str) -> int:
-        if self.gone:
-            raise BrokenPipeError
+        if self.error is not None:
+            raise self.error
         return super().write(text)
 
     def flush(self) -> None:
@@ -103,9 +103,9 @@ class Command:
         self.run.interrupt(number)
         self._world.settle()
 
-    def stop_reading(self) -> None:
-        """Close the other end of the pipe that it writes its results to."""
-        self._out.gone = True
+    def break_output(self, error: OSError) -> None:
+        """Let it fail to write its results from now on."""
+        self._out.error = error
 
 
 class CommandTestCase(SynchronousTestCase):

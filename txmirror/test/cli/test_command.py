@@ -89,6 +89,8 @@ class UsageTests(CommandLineTestCase):
         self.assert_refused("get", "-u", "name", says="go together")
         self.assert_refused("get", "-p", "secret", says="go together")
         self.assertNotIn("secret", self.err.getvalue())
+        self.assert_refused("get", "-u", "na:me", "-p", "secret", says="'na:me'")
+        self.assert_refused("get", "-u", "", "-p", "secret", says="''")
         self.assert_refused("get", "--password-file", "/missing/file", says="'/missing/file' cannot be read")
 
     def test_registrations(self) -> None:
@@ -118,6 +120,28 @@ class UsageTests(CommandLineTestCase):
         """All that is below goes only where it is said twice, or somebody can be asked; and no version is given."""
         self.assert_refused("delete", "-r", "/a", says="--yes")
         self.assert_refused("delete", "-r", "/a", "--yes", "--version", "1", says="exclude each other")
+
+
+class Broken(io.BytesIO):
+    def read(self, size: int | None = -1) -> bytes:
+        raise OSError(5, "Input/output error")
+
+
+class StreamTests(CommandLineTestCase):
+    def test_input(self) -> None:
+        """An input that cannot be read is said."""
+        self.assertEqual(self.main("set", "/a", "-", stdin=Broken()), 74)
+        self.assertEqual((self.err.getvalue(), self.launched), ("txmirror: Input/output error\n", []))
+
+    def test_output(self) -> None:
+        """So is an output for help that cannot be written."""
+
+        def write(_: str) -> int:
+            raise OSError(28, "No space left on device")
+
+        self.patch(self.out, "write", write)
+        self.assertEqual(self.main("--help"), 74)
+        self.assertEqual(self.err.getvalue(), "txmirror: No space left on device\n")
 
 
 class SettingsTests(CommandLineTestCase):

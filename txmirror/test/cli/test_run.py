@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from txmirror.cli.run import Outcome, Run
 from txmirror.errors import AuthFailedException
@@ -117,9 +117,25 @@ class EndTests(CommandTestCase):
         """A pipe whose other end has closed ends it without a word."""
         self.world.server.delay_next("get", 1.0)
         command = self.start("get", "/")
-        command.stop_reading()
+        command.break_output(BrokenPipeError())
         self.world.pass_time(1.0)
         self.assertEqual((command.status, command.err), (141, ""))
+
+    def test_disk_full(self) -> None:
+        """What cannot be written otherwise is said."""
+        self.world.server.delay_next("get", 1.0)
+        command = self.start("get", "/")
+        command.break_output(OSError(28, "No space left on device"))
+        self.world.pass_time(1.0)
+        line = "the output cannot be written: No space left on device"
+        self.assertEqual((command.status, command.err), (74, f"txmirror: {line}\n"))
+
+    def test_bug_in_lines(self) -> None:
+        """So is it where it happens when all else is done."""
+        command = self.perform(lambda _: succeed(Outcome(str(1 // each) for each in (1, 0))))
+        self.assertEqual(command.status, 70)
+        self.assertIn("ZeroDivisionError", command.err)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_bug(self) -> None:
         """What should not happen is told in one line, too."""

@@ -6,6 +6,7 @@ import json
 import signal
 
 from txmirror.test.cli.case import Command, CommandTestCase
+from txmirror.types import digest_acl
 
 
 class WatchTests(CommandTestCase):
@@ -99,6 +100,17 @@ class WatchTests(CommandTestCase):
         self.assertEqual(command.lines[1:], expected)
         self.end(command)
 
+    def test_hidden(self) -> None:
+        """A node that may not be read any more is told of; what it holds is not."""
+        command = self.watch("/a", "-r", "-d")
+        self.world.result(self.other.set_acl("/a/b", [digest_acl("somebody", "else")]))
+        self.world.result(self.other.add_auth("digest", b"somebody:else"))
+        self.set("/a/b", b"secret")
+        self.make("/a/c", b"1")
+        self.assertNotIn("secret", command.out)
+        self.assertIn("added    /a/c  1", command.lines)
+        self.end(command)
+
     def test_terminated(self) -> None:
         """It has done what it should when it is ended, however that is said."""
         self.end(self.watch("/a"), signal.SIGTERM)
@@ -106,7 +118,7 @@ class WatchTests(CommandTestCase):
     def test_nobody_reads(self) -> None:
         """When a pipe's other end closes, it ends, and says nothing of it."""
         command = self.watch("/a")
-        command.stop_reading()
+        command.break_output(BrokenPipeError())
         self.set("/a", b"1")
         self.assertEqual((command.status, command.err), (141, ""))
 
