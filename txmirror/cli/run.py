@@ -64,9 +64,7 @@ class Run:
             settings.servers,
             session_timeout=settings.session_timeout,
             # What waits for a connection is given up by us, and not for waiting too long.
-            limits=Limits(
-                close_time=_CLOSE_TIME, attempt_time=settings.timeout, queued_time=2 * settings.timeout + 60.0
-            ),
+            limits=Limits(close_time=_CLOSE_TIME, queued_time=2 * settings.timeout + 60.0),
             random=random,
             reactor=reactor,
         )
@@ -145,7 +143,6 @@ class Run:
             self._working = None
             self._patience.stop()
             self.client.remove_listener(self._happened)
-            self._complaints.held = []
             await self.client.close()
             await self.mirror.close()
 

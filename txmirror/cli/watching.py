@@ -13,9 +13,6 @@ from txmirror.cli.run import Outcome, Run
 from txmirror.mirror import Change, ChangeKind
 from txmirror.printable import on_one_line
 
-#: What is told of the connection, not of a node.
-_STATES = (ChangeKind.SETTLED, ChangeKind.STALE)
-
 
 def watch(run: Run, path: str, *, data: bool, recursive: bool, as_json: bool) -> Deferred[Outcome]:
     """Show each change of a node, which need not exist, from now on.
@@ -54,13 +51,13 @@ async def _watch(run: Run, path: str, data: bool, recursive: bool, as_json: bool
 
 def _as_text(change: Change, data: bool) -> str:
     line = f"{change.kind.value:<7}  {on_one_line(change.path)}"
-    if data and change.new is not None and change.kind not in _STATES:
+    if data and change.new is not None:
         line += f"  {excerpt(change.new[0])}"
     return line
 
 
 def _as_value(change: Change, data: bool) -> dict[str, Any]:
     value: dict[str, Any] = {"kind": change.kind.value, "path": change.path}
-    if data and change.new is not None and change.kind not in _STATES:
+    if data and change.new is not None:
         value |= details(change.new)
     return value

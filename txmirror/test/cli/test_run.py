@@ -50,6 +50,13 @@ class OutageTests(CommandTestCase):
         self.world.pass_time(9.99)
         self.assertEqual((command.status, command.out, command.err), (0, "path: /\n", ""))
 
+    def test_slow_answer(self) -> None:
+        """An answer may take longer than that, as long as there is a connection."""
+        self.world.server.delay_next("get", 4.0)
+        command = self.start("get", "/", "--timeout", "2")
+        self.world.pass_time(4.0)
+        self.assertEqual((command.status, command.out, command.err), (0, "path: /\n", ""))
+
     def test_lost_read(self) -> None:
         """A connection that goes before the answer came is a failure."""
         fault = self.world.server.lose_reply("get", path="/a")
