@@ -41,10 +41,10 @@ class MemoryLock:
     """See :class:`~txmirror.interfaces.IRegistryLock`.
 
     :param name: who wants it; None is the host and process.
-    :raises ValueError: ``simultaneous`` or ``wait`` is out of range.
+    :raises ValueError: ``simultaneous`` is out of range.
     """
 
-    def __init__(self, holder: Holder, path: str, name: str | None, simultaneous: int, wait: float) -> None:
+    def __init__(self, holder: Holder, path: str, name: str | None, simultaneous: int) -> None:
         if type(simultaneous) is not int or simultaneous < 1:
             raise ValueError(f"simultaneous is {simultaneous!r}: not a whole number above 0")
         self.path = path
@@ -54,14 +54,14 @@ class MemoryLock:
         self._holder = holder
         self._name = f"{socket.gethostname()}:{os.getpid()}" if name is None else name
         self._simultaneous = simultaneous
-        self.again(simultaneous, wait)
+        self._wait = 0.0
         self._node = ""
         self._waiting: dict[Deferred[bool], IDelayedCall] = {}
         self._left: list[str] = []
         self._releasing: list[Deferred[bool]] = []
 
     def again(self, simultaneous: int, wait: float) -> None:
-        """Be asked for again.
+        """Be asked for, the first time or again.
 
         :raises ValueError: ``wait`` is out of range, or ``simultaneous`` is another number.
         """

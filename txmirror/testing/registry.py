@@ -85,7 +85,7 @@ class MemoryRegistry:
     @property
     def reached(self) -> bool:
         """Whether it has a session, and reaches ZooKeeper."""
-        return self._session is not None and not self._away
+        return self._in_reach is not None
 
     def disconnect(self) -> None:
         """Let ZooKeeper be out of reach. The session lives on there, for as long as :meth:`end_session` is not called."""
@@ -104,6 +104,7 @@ class MemoryRegistry:
         """End its session: its nodes go, and its locks. Unless it is disconnected, it has a new one when this returns."""
         if self._session is not None:
             self._close()
+            # Who was told of it may have stopped this.
             if self._running and not self._away:
                 self._connect()
 
@@ -162,9 +163,9 @@ class MemoryRegistry:
         """See :meth:`~txmirror.interfaces.IServiceRegistry.get`."""
         path = paths.normalise(path)
 
-        def answer(found: bool) -> Answer | Literal[False]:
+        def answer(_: bool) -> Answer | Literal[False]:
             latest = self._found[path].answer
-            return False if not found or latest is None else copy.deepcopy(latest)
+            return False if latest is None else copy.deepcopy(latest)
 
         return self._follow(path, callback).addCallback(answer)
 
@@ -194,7 +195,7 @@ class MemoryRegistry:
     ) -> Deferred[IRegistryLock]:
         """See :meth:`~txmirror.interfaces.IServiceRegistry.get_lock`."""
         path = paths.normalise(path)
-        lock = self._locks.get(path) or MemoryLock(self, path, name, simultaneous, wait)
+        lock = self._locks.get(path) or MemoryLock(self, path, name, simultaneous)
         lock.again(simultaneous, wait)
         if self.readonly:
             return fail(ReadOnly(path=path))
@@ -239,7 +240,7 @@ class MemoryRegistry:
         self._running = True
         if not self._away and self._session is None:
             self._connect()
-        return None if self._away else self._session
+        return self._in_reach
 
     def forget_lock(self, path: str) -> None:
         """A lock was released."""
@@ -247,14 +248,18 @@ class MemoryRegistry:
 
     # The session.
 
+    @property
+    def _in_reach(self) -> Session | None:
+        return None if self._away else self._session
+
     def _connect(self) -> None:
         if self._session is None:
             self._session = self.nodes.open_session()
         self._identify(self._session)
         self.nodes.follow(self._look)
         self._states.tell()
-        if self.reached:
-            self._written.pay(self._session)
+        if self._in_reach is not None:
+            self._written.pay(self._in_reach)
             self.nodes.tell()
 
     def _close(self) -> None:
@@ -282,14 +287,14 @@ class MemoryRegistry:
 
     def _look(self) -> None:
         """Something has changed. Whoever is told of it may end the session."""
-        if self._session is not None and self.reached:
-            self._written.look(self._session)
+        if self._in_reach is not None:
+            self._written.look(self._in_reach)
         for lock in list(self._locks.values()):
             lock.look()
         for path, found in list(self._found.items()):
-            if self._session is not None and self.reached:
+            if self._in_reach is not None:
                 try:
-                    found.read(self._session)
+                    found.read(self._in_reach)
                 except NoAuthException as error:
                     self._say(path, "{path} cannot be read any more: {reason}.", str(error), 0)
 

@@ -1,6 +1,7 @@
 """The contract of registries, kept by :class:`ServiceRegistry` on a real ZooKeeper server, and on the embedded one over loopback.
 
-What has to wait until ZooKeeper counts as out of reach is shown in memory only: no server has a part in that.
+What has to wait until ZooKeeper counts as out of reach is shown in memory only: no server has a part in that. On the embedded
+server there is, over loopback, what sockets and the real reactor have a part in; the rest is shown in memory too.
 """
 
 from __future__ import annotations
@@ -184,14 +185,6 @@ class OnReal(OnLoopback):
         return server.port
 
 
-class EmbeddedRegisteringTests(OnEmbedded, RegisteringContract, TestCase):
-    pass
-
-
-class EmbeddedStoringTests(OnEmbedded, StoringContract, TestCase):
-    pass
-
-
 class EmbeddedFindingTests(OnEmbedded, FindingContract, TestCase):
     pass
 
@@ -201,14 +194,6 @@ class EmbeddedSessionTests(OnEmbedded, SessionContract, TestCase):
 
 
 class EmbeddedBriefOutageTests(OnEmbedded, BriefOutageContract, TestCase):
-    pass
-
-
-class EmbeddedLockTests(OnEmbedded, LockContract, TestCase):
-    pass
-
-
-class EmbeddedLockSessionTests(OnEmbedded, LockSessionContract, TestCase):
     pass
 
 

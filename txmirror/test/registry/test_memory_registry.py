@@ -247,6 +247,16 @@ class OwnTests(SynchronousTestCase):
         self.failureResultOf(self.registry.set_data(f"{NODE}2"), NoAuthException)
         self.assertRaises(NoAuthException, self.nodes.set, NODE, b"theirs")
 
+    def test_half_a_user(self) -> None:
+        """A name without a password is nobody's, and so is a password without a name."""
+        self.nodes.create("/hidden", acl=[digest_acl(each, "None") for each in ("bob", "None")])
+        for half in ({"username": "bob"}, {"password": "None"}):
+            registry = MemoryRegistry(shared=self.nodes, **half)  # type: ignore[arg-type]
+            registry.set_node(NODE)
+            self.nodes.set(NODE, b"open to everybody")
+            self.failureResultOf(registry.get("/hidden"), NoAuthException)
+            registry.stop()
+
     def test_nothing_connects_it(self) -> None:
         """What was never started, nor asked for anything, does not connect when it can."""
         self.registry.disconnect()
@@ -271,6 +281,21 @@ class OwnTests(SynchronousTestCase):
         self.assertIs(self.successResultOf(self.registry.get_state()), False)
         self.registry.reconnect()
         self.nodes.get(NODE)
+
+    def test_stopped_when_told(self) -> None:
+        """Who is told that the session has ended may stop the registry; then it has no other."""
+        self.registry.start()
+        told: list[bool] = []
+
+        def stop(state: bool) -> None:
+            told.append(state)
+            if not state:
+                self.registry.stop()
+
+        self.registry.get_state(stop)
+        self.registry.end_session()
+        self.assertEqual(told, [True, False])
+        self.assertFalse(self.registry.reached)
 
     def test_refused_later(self) -> None:
         """What a lazy registry puts off may be refused then: that is warned of, and the rest is done."""
