@@ -15,7 +15,7 @@ from txmirror.interfaces.abilities import (
     ITransaction,
     ITransactions,
 )
-from txmirror.interfaces.client import IChroot, ISessionHolder, IWatchFeed, IZooKeeperClient
+from txmirror.interfaces.client import IChroot, ISessionHolder, ISessionSteps, IWatchFeed, IZooKeeperClient
 from txmirror.interfaces.registry import IPayloadCodec, IRegistryLock, IServiceRegistry
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "IServerAbilities",
     "IServiceRegistry",
     "ISessionHolder",
+    "ISessionSteps",
     "ITransaction",
     "ITransactions",
     "IWatchFeed",

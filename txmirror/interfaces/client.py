@@ -198,6 +198,22 @@ class ISessionHolder(Interface):
         """
 
 
+class ISessionSteps(Interface):
+    """A client that tells each step of its session. Whoever provides :class:`IWatchFeed` tells of watch events too."""
+
+    session: SessionEvent = Attribute("The latest step of the session.")
+
+    def add_listener(listener: Listener) -> None:
+        """Call ``listener`` with each step (:class:`~txmirror.types.SessionEvent`) from now on.
+
+        It is called in the reactor's thread, with everything consistent, and may call anything. One that raises is logged,
+        and goes on being called.
+        """
+
+    def remove_listener(listener: Listener) -> None:
+        """Call ``listener`` no more; silent if it was not being called."""
+
+
 class IWatchFeed(Interface):
     """What live objects need beyond a client: one ordered feed, and replies that say as of when they are true.
 

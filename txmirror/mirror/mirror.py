@@ -23,11 +23,12 @@ from txmirror.errors import (
     NotEmptyException,
     SessionExpiredException,
 )
-from txmirror.interfaces import IBatchedReads, IChroot, IServerAbilities, IWatchFeed, IZooKeeperClient
+from txmirror.interfaces import IBatchedReads, IChroot, IServerAbilities, IZooKeeperClient
 from txmirror.mirror.cell import Cell
 from txmirror.mirror.json_node import JsonNode, encode
 from txmirror.mirror.lingering import Lingering
 from txmirror.mirror.node import Node
+from txmirror.mirror.plain_feed import feed_of
 from txmirror.mirror.removing import Removals
 from txmirror.mirror.state import MirrorState
 from txmirror.mirror.subject import Subject
@@ -44,12 +45,15 @@ class Mirror(Service):
     :param servers: as for :class:`txmirror.client.ZooKeeperClient`.
     :param session_timeout: as for :class:`txmirror.client.ZooKeeperClient`, in seconds.
     :param session: as for :class:`txmirror.client.ZooKeeperClient`: a session to take over.
-    :param client: a provider of :class:`~txmirror.interfaces.IZooKeeperClient` and :class:`~txmirror.interfaces.IWatchFeed` to use in place of one of its own; then
-        the parameters before it are not used, and :meth:`close` leaves the client open.
+    :param client: a provider of :class:`~txmirror.interfaces.IZooKeeperClient` to use in place of one of its own; then the
+        parameters before it are not used, and :meth:`close` leaves the client open. It provides
+        :class:`~txmirror.interfaces.IWatchFeed` too, or at least :class:`~txmirror.interfaces.ISessionSteps`: then in a new
+        session everything is read again, and watches stay at the server until they fire.
     :param linger: how long a node stays that nobody holds, watches or waits for, in seconds; up to a quarter longer. Then it
         goes, and its watches at the server, if that can take them away (since 3.5).
     :param reactor: the reactor; the global one if None.
     :raises ValueError: an address is malformed, or ``linger`` is no time; the message quotes it.
+    :raises TypeError: the client tells nothing of its session.
     """
 
     _log = Logger()
@@ -75,7 +79,7 @@ class Mirror(Service):
             client = ZooKeeperClient(servers, session_timeout=session_timeout, session=session, reactor=reactor)
         self.clock = reactor
         self.client: IZooKeeperClient = client
-        self.feed: IWatchFeed = IWatchFeed(client)
+        self.feed = feed_of(client)
         self._subjects: dict[str, Subject] = {}
         self._trees: dict[Tree, None] = {}
         self._let_go_later: dict[str, None] = {}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 
 from txmirror import paths
-from txmirror.errors import NoNodeException, NotEmptyException
+from txmirror.errors import NoNodeException, NotEmptyException, UnimplementedException
 from txmirror.interfaces import ICreateModes
 from txmirror.mirror.cell import Cell
 from txmirror.mirror.state import NodeState
@@ -210,7 +210,10 @@ class Node:
             raise ValueError("a node with a time to live is not ephemeral, and has no GUID")
         path = self.path
         if container or ttl is not None or protect:
-            modes = ICreateModes(self._mirror.client)
+            modes: ICreateModes | None = ICreateModes(self._mirror.client, None)
+            if modes is None:
+                why = "this client makes neither containers, nor nodes with a time to live or a GUID"
+                return lambda: fail(UnimplementedException(why, path=path))
             if container:
                 return lambda: modes.create_container(path, value, acl)
             if ttl is not None:
