@@ -6,8 +6,9 @@ from setuptools import find_packages, setup
 
 TLS = ["twisted[tls]>=24.7", "service-identity>=23.1"]
 SASL = ["pure-sasl>=0.6"]
+TXZOOKEEPER = ["txzookeeper==0.9.8", "fissix>=24.4"]
 PYTEST = ["pytest>=7.0"]
-TEST = ["kazoo>=2.9", "aiozk>=0.32", "hypothesis>=6.100", *TLS, *SASL, *PYTEST]
+TEST = ["kazoo>=2.9", "aiozk>=0.32", "hypothesis>=6.100", *TLS, *SASL, *TXZOOKEEPER, *PYTEST]
 # Lint's and mypy's rules change from release to release: they move when we move them.
 LINT = ["ruff==0.17.*", "import-linter==2.*"]
 TYPES = ["mypy==2.4.*", "mypy-zope==1.0.*"]
@@ -43,6 +44,7 @@ setup(
     extras_require={
         "tls": TLS,
         "sasl": SASL,
+        "txzookeeper": TXZOOKEEPER,
         "pytest": PYTEST,
         "test": TEST,
         "lint": LINT,

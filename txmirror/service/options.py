@@ -9,6 +9,7 @@ from twisted.python import usage
 
 from txmirror import paths
 from txmirror.client import parse_servers
+from txmirror.compat import install
 from txmirror.embedded import EmbeddedOptions
 from txmirror.printable import on_one_line
 from txmirror.registry import NDCodec
@@ -20,6 +21,9 @@ EX_USAGE = 64
 _MOST_DATA = 1_000_000
 
 _SESSION_TIMEOUT = "10"
+
+#: Whose client may be used.
+CLIENTS = ("native", "txzookeeper")
 
 #: What Twisted says of a command that there is not, which it does not quote.
 _UNKNOWN_COMMAND = "Unknown command: "
@@ -42,6 +46,7 @@ class Options(usage.Options):
             None,
             f"After how many seconds without contact ZooKeeper may drop the registrations [default: {_SESSION_TIMEOUT}]",
         ],
+        ["client", None, None, f"The client to use, {' or '.join(CLIENTS)} [default: {CLIENTS[0]}]"],
     ]
     optFlags = [  # noqa: RUF012 - usage.Options wants it so
         [
@@ -120,12 +125,24 @@ class Options(usage.Options):
             parse_servers("localhost:2181" if self["servers"] is None else self["servers"])
         except ValueError as error:
             raise usage.UsageError(f"--servers: {error}") from None
+        self._check_client()
         size = len(NDCodec().encode(self["data"], pid=0, created=0.0))
         if size > _MOST_DATA:
             raise usage.UsageError(f"--data: {size} bytes in all are more than the {_MOST_DATA} that a znode can hold")
 
+    def _check_client(self) -> None:
+        if self["client"] is None:
+            self["client"] = CLIENTS[0]
+        if self["client"] not in CLIENTS:
+            raise usage.UsageError(f"--client: {self['client']!r} is neither {' nor '.join(CLIENTS)}")
+        if self["client"] == "txzookeeper":
+            try:
+                install()
+            except ImportError as error:
+                raise usage.UsageError(f"--client: {error}") from None
+
     def _refuse_beside_command(self) -> None:
-        for option in ("servers", "session-timeout", "embedded", "register", "data"):
+        for option in ("servers", "session-timeout", "client", "embedded", "register", "data"):
             # An empty text was given, too.
             if self[option] not in (None, 0, [], {}):
                 raise usage.UsageError(

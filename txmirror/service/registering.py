@@ -12,7 +12,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txmirror.compat import TxZooKeeperClient, install
 from txmirror.embedded import EmbeddedServer, EmbeddedService
+from txmirror.interfaces import IZooKeeperClient
 from txmirror.mirror import Mirror, MirrorState
 from txmirror.registry import Registration
 from txmirror.service.display import Display
@@ -36,6 +38,7 @@ class RegistrationService(Service):
     :param registrations: the paths to register.
     :param data: the facts to register each with.
     :param session_timeout: in seconds.
+    :param client: whose client to use, ``native`` or ``txzookeeper``.
     :param reactor: the reactor.
     """
 
@@ -48,12 +51,15 @@ class RegistrationService(Service):
         data: Mapping[str, object],
         *,
         session_timeout: float,
+        client: str = "native",
         reactor: IReactorTime,
     ) -> None:
         self._servers = servers
         self._paths = tuple(registrations)
         self._data = dict(data)
         self._session_timeout = session_timeout
+        self._kind = client
+        self._client: IZooKeeperClient | None = None
         self._reactor = reactor
         self._embedded: EmbeddedServer | None = None
         self._mirror: Mirror | None = None
@@ -63,7 +69,9 @@ class RegistrationService(Service):
         """Start the server, if one is to be embedded; then register."""
         super().startService()
         servers = self._start_embedded() if self._servers is None else self._servers
-        mirror = Mirror(servers, session_timeout=self._session_timeout, reactor=self._reactor)
+        if self._kind == "txzookeeper":
+            self._client = _make_txzookeeper_client(servers, self._session_timeout)
+        mirror = Mirror(servers, session_timeout=self._session_timeout, client=self._client, reactor=self._reactor)
         self._mirror = mirror
         mirror.addStateWatcher(self, self._say_state)
         self._log.info("Registering with ZooKeeper at {servers}.", servers=mirror.connstr())
@@ -90,6 +98,8 @@ class RegistrationService(Service):
         finally:
             if self._mirror is not None:
                 await self._mirror.close()
+            if self._client is not None:
+                await self._client.close()
             if self._embedded is not None:
                 await self._embedded.stop()
             self._log.info("Stopped.")
@@ -114,6 +124,13 @@ class RegistrationService(Service):
             self._log.warn("ZooKeeper is out of reach. The registrations are put right as soon as it is back.")
 
 
+def _make_txzookeeper_client(servers: str, session_timeout: float) -> IZooKeeperClient:
+    install()
+    from txzookeeper.client import ZookeeperClient  # noqa: PLC0415 - it can be imported from now on
+
+    return TxZooKeeperClient(ZookeeperClient(servers, round(session_timeout * 1000)))
+
+
 def makeService(options: Options) -> IService:
     """Make the service that the command line asks for. Nothing is opened before it starts."""
     from twisted.internet import reactor
@@ -126,5 +143,6 @@ def makeService(options: Options) -> IService:
         options["register"] or [_SAMPLE],
         options["data"],
         session_timeout=options["session-timeout"],
+        client=options["client"],
         reactor=IReactorTime(reactor),
     )

@@ -22,6 +22,8 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 import txmirror
 from txmirror.embedded import EmbeddedServer
+from txmirror.test.compat.available import install_or_skip
+from txmirror.testing import ServerProcess
 
 _FOLDER = "TXMIRROR_EXAMPLES"
 
@@ -187,8 +189,12 @@ class ExampleTests(TestCase):
 
     def run_runner(self, *command: str) -> str:
         """Run a test runner in the folder of the examples, where it leaves nothing, and give what it says."""
+        return self.run_python("-m", *command)
+
+    def run_python(self, *arguments: str) -> str:
+        """Run Python in the folder of the examples, and give what it says."""
         done = subprocess.run(
-            [sys.executable, "-B", "-m", *command],
+            [sys.executable, "-B", *arguments],
             cwd=find_examples(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -221,6 +227,35 @@ class ExampleTests(TestCase):
             )
         )
         self.assertRegex(said, r"(?m)^2 passed in ")
+
+    def run_old_and_new(self, name: str, *before: str) -> list[str]:
+        """Run one of the two programs that do the same, on a server of its own, and give the lines that it prints."""
+        server = ServerProcess()
+        self.addCleanup(server.stop)
+        return self.run_python(*before, name, server.connection_string).splitlines()
+
+    def test_old_program(self) -> None:
+        """A program for Python 2 and txzookeeper runs as it is."""
+        install_or_skip()
+        expected = [
+            "nothing to create: node exists",
+            "workers: []",
+            "joined as /workers/w-0000000000",
+            "child at /workers",
+            "joined 2 times, version 1",
+        ]
+        self.assertEqual(self.run_old_and_new("old_program.py", "-m", "txmirror.compat"), expected)
+
+    def test_new_program(self) -> None:
+        """On the native client it does the same."""
+        expected = [
+            "nothing to create: the znode exists already: '/workers'",
+            "workers: []",
+            "joined as /workers/w-0000000000",
+            "child at /workers",
+            "joined 2 times, version 1",
+        ]
+        self.assertEqual(self.run_old_and_new("new_program.py"), expected)
 
     def test_all(self) -> None:
         """No example is without its test."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from importlib import metadata
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from zope.interface.verify import verifyObject
 
 from txmirror.embedded import EmbeddedService
 from txmirror.service import Options, makeService
+from txmirror.test.compat.available import install_or_skip
 from txmirror.test.wire.strategies import characters
 
 REGISTER = ["--register", "/services/ssh/server1:22"]
@@ -79,6 +81,16 @@ class GoodTests(OptionsTestCase):
         options = self.parse("-r", "/other")
         self.assertEqual((options["register"], options["data"]), (["/other"], {}))
 
+    def test_client(self) -> None:
+        """The client is the native one, if no other is asked for."""
+        for arguments in ((), ("--client", "native")):
+            self.assertEqual(self.parse(*REGISTER, *arguments)["client"], "native")
+
+    def test_txzookeeper(self) -> None:
+        """It may be txzookeeper's."""
+        install_or_skip()
+        self.assertEqual(self.parse(*REGISTER, "--client", "txzookeeper")["client"], "txzookeeper")
+
     def test_help(self) -> None:
         """The help names every option, and exits well."""
         stdout = io.StringIO()
@@ -88,6 +100,7 @@ class GoodTests(OptionsTestCase):
         for text in (
             "--servers",
             "--register",
+            "--client",
             "--data",
             "--session-timeout",
             "--embedded",
@@ -150,6 +163,17 @@ class BadTests(OptionsTestCase):
     def test_session_timeout(self) -> None:
         """A session timeout that is no sensible number of seconds is quoted."""
         self.assert_refused("--session-timeout", "", "x", "10s", "0", "-1", "nan", "inf", "-inf", "1e9", "0.0001")
+
+    def test_client(self) -> None:
+        """A client that there is not is quoted; of one that is not installed, it is said what to install."""
+        self.assert_refused("--client", "", "kazoo", "Native")
+
+        def version(name: str) -> str:
+            raise metadata.PackageNotFoundError(name)
+
+        self.patch(metadata, "version", version)
+        line = self.refuse(*REGISTER, "--client", "txzookeeper")
+        self.assertIn("pip install 'txmirror[txzookeeper]'", line)
 
     def test_unknown_option(self) -> None:
         """An option that there is not is quoted."""

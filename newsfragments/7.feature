@@ -1,0 +1,2 @@
+``txmirror[txzookeeper]`` lets the real txzookeeper 0.9.8 run on Python 3.10 to 3.13, translated as it is imported and without C: ``txmirror.compat.install()``, or ``python -m txmirror.compat PROGRAM`` for a whole program in Python 2. ``txmirror.compat.TxZooKeeperClient`` makes its clients a second provider of ``IZooKeeperClient``, on which ``Mirror(client=...)`` and ``twistd -n txmirror --client txzookeeper`` stand.
+``Mirror(client=...)`` takes clients that have no ``IWatchFeed`` but tell of their session (``ISessionSteps``), in a weaker form that the documentation names.

@@ -1,0 +1,311 @@
+"""txzookeeper's client as one of ours: modern values, and the failures of :mod:`txmirror.errors`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, fail
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from txmirror import errors, paths
+from txmirror.compat import zookeeper
+from txmirror.compat.codes import EXCEPTIONS
+from txmirror.compat.handles import bytes_of, text_of
+from txmirror.compat.life import Life
+from txmirror.interfaces import IChroot, ISessionSteps, IZooKeeperClient
+from txmirror.types import ACL, OPEN_ACL, EventType, Listener, SessionEvent, SessionState, WatchedEvent, ZnodeStat
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+_CODES: dict[type[BaseException], int] = {exception: code for code, exception in EXCEPTIONS.items()}
+
+
+@implementer(IZooKeeperClient, ISessionSteps, IChroot)
+class TxZooKeeperClient:
+    """Provides :class:`~txmirror.interfaces.IZooKeeperClient` over a client of txzookeeper's.
+
+    It goes on trying to connect, and opens a new session when one has ended, whether the client is a plain or a managed
+    one. What txzookeeper does, it does in its own way: requests wait a second for a lost connection, and then fail; a request
+    over the server's limit fails with :exc:`~txmirror.errors.BadArgumentsException`; identities that are refused end all;
+    without a connection, a close leaves the session to its timeout. ``protect`` it does not know.
+
+    Once it was given here, the client is this one's: connect and close it here, and set no session callback.
+
+    :param client: a ``txzookeeper.client.ZookeeperClient``, or a ``SessionClient``, ``RetryClient`` or ``ManagedClient``;
+        connected or not.
+    :raises TypeError: it is none.
+    """
+
+    def __init__(self, client: Any) -> None:
+        if not hasattr(getattr(client, "client", client), "set_session_callback"):
+            raise TypeError(f"{client!r:.80} is no client of txzookeeper's")
+        self._life = Life(client)
+        self._watches: dict[Deferred[WatchedEvent], None] = {}
+        self._life.ending = self._end_watches
+        self._chroot = ""
+
+    def __repr__(self) -> str:
+        return f"<TxZooKeeperClient {self.connect_string} {self.session.state.value}>"
+
+    @property
+    def connect_string(self) -> str:
+        """The servers and the chroot, as in ``host:port,host:port/chroot``."""
+        return self._life.connect_string + self._chroot
+
+    @property
+    def session(self) -> SessionEvent:
+        """The latest step of the session. Its history is always 0, and its zxid: they are not known."""
+        return self._life.session
+
+    @property
+    def session_id(self) -> int:
+        """The id of the session, as ``ephemeralOwner`` has it; 0 while there is none."""
+        return self._life.session_id
+
+    @property
+    def session_timeout(self) -> float:
+        """The session's timeout in seconds: as negotiated, or as asked for before that."""
+        return self._life.session_timeout
+
+    def add_listener(self, listener: Listener) -> None:
+        """See :meth:`~txmirror.interfaces.ISessionSteps.add_listener`."""
+        self._life.add_listener(listener)
+
+    def remove_listener(self, listener: Listener) -> None:
+        """See :meth:`~txmirror.interfaces.ISessionSteps.remove_listener`."""
+        self._life.remove_listener(listener)
+
+    def connect(self) -> Deferred[None]:
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.connect`. It does not fail for names that cannot be resolved."""
+        return self._life.connect()
+
+    def close(self) -> Deferred[None]:
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.close`. Without a connection the session is left to its timeout."""
+        return self._life.close()
+
+    def chroot(self, path: str) -> TxZooKeeperClient:
+        """See :meth:`~txmirror.interfaces.IChroot.chroot`."""
+        below = TxZooKeeperClient.__new__(TxZooKeeperClient)
+        below._life, below._watches = self._life, self._watches
+        below._chroot = self._full(path).rstrip("/")
+        return below
+
+    # Nodes.
+
+    def create(
+        self,
+        path: str,
+        data: bytes = b"",
+        acl: Sequence[ACL] = OPEN_ACL,
+        *,
+        ephemeral: bool = False,
+        sequence: bool = False,
+        protect: bool = False,
+    ) -> Deferred[str]:
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.create`.
+
+        With ``protect`` it fails with :exc:`~txmirror.errors.UnimplementedException`.
+        """
+        full, text = self._full(path, sequence=sequence), _text(data)
+        if protect:
+            return fail(errors.UnimplementedException("txzookeeper does not put GUIDs into names", path=path))
+        flags = (1 if ephemeral else 0) | (2 if sequence else 0)
+        return self._ask(path, lambda client: client.create(full, text, _dicts(acl), flags), self._below)
+
+    def delete(self, path: str, version: int = -1) -> Deferred[None]:
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.delete`."""
+        full = self._full(path)
+        return self._ask(path, lambda client: client.delete(full, version), lambda _: None)
+
+    def exists(self, path: str) -> Deferred[ZnodeStat | None]:
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.exists`."""
+        full = self._full(path)
+        return self._ask(path, lambda client: client.exists(full), _maybe_stat)
+
+    def exists_and_watch(self, path: str) -> tuple[Deferred[ZnodeStat | None], Deferred[WatchedEvent]]:
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.exists_and_watch`."""
+        full = self._full(path)
+        return self._watch(path, lambda client: client.exists_and_watch(full), _maybe_stat)
+
+    def get(self, path: str) -> Deferred[tuple[bytes, ZnodeStat]]:
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.get`."""
+        full = self._full(path)
+        return self._ask(path, lambda client: client.get(full), _data)
+
+    def get_and_watch(self, path: str) -> tuple[Deferred[tuple[bytes, ZnodeStat]], Deferred[WatchedEvent]]:
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.get_and_watch`."""
+        full = self._full(path)
+        return self._watch(path, lambda client: client.get_and_watch(full), _data)
+
+    def get_children(self, path: str) -> Deferred[list[str]]:
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.get_children`."""
+        full = self._full(path)
+        return self._ask(path, lambda client: client.get_children(full), _names)
+
+    def get_children_and_watch(self, path: str) -> tuple[Deferred[list[str]], Deferred[WatchedEvent]]:
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.get_children_and_watch`."""
+        full = self._full(path)
+        return self._watch(path, lambda client: client.get_children_and_watch(full), _names)
+
+    def set(self, path: str, data: bytes, version: int = -1) -> Deferred[ZnodeStat]:
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.set`."""
+        full, text = self._full(path), _text(data)
+        return self._ask(path, lambda client: client.set(full, text, version), _stat)
+
+    def get_acl(self, path: str) -> Deferred[tuple[list[ACL], ZnodeStat]]:
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.get_acl`."""
+        full = self._full(path)
+        return self._ask(path, lambda client: client.get_acl(full), _acl)
+
+    def set_acl(self, path: str, acl: Sequence[ACL], version: int = -1) -> Deferred[ZnodeStat]:
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.set_acl`. The stat is read behind it, and may be a later one."""
+        full, entries = self._full(path), _dicts(acl)
+        done = self._ask(path, lambda client: client.set_acl(full, entries, version), lambda _: None)
+        read = self.exists(path)
+
+        def stat_of(stat: ZnodeStat | None) -> ZnodeStat:
+            if stat is None:
+                raise errors.NoNodeException(path=path, applied=None)
+            return stat
+
+        def failed(failure: Failure) -> Failure:
+            read.addErrback(lambda _: None)
+            return failure
+
+        return done.addCallbacks(lambda _: read.addCallback(stat_of), failed)
+
+    def sync(self, path: str = "/") -> Deferred[str]:
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.sync`."""
+        full = self._full(path)
+        return self._ask(path, lambda client: client.sync(full), lambda _: path)
+
+    def add_auth(self, scheme: str, credentials: bytes) -> Deferred[None]:
+        """See :meth:`~txmirror.interfaces.IZooKeeperClient.add_auth`. One that is refused is the end of all."""
+        if not isinstance(scheme, str):
+            raise TypeError(f"a scheme is a str, not {scheme!r:.60}")
+        identity = _text(credentials)
+        taken = self._ask(None, lambda client: client.add_auth(scheme, identity), lambda _: None)
+
+        def accepted(_: None) -> None:
+            self._life.keep_identity(scheme, identity)
+
+        return taken.addCallback(accepted)
+
+    # How it is done.
+
+    def _full(self, path: str, *, sequence: bool = False) -> str:
+        paths.validate(path, sequence=sequence)
+        if not self._chroot:
+            return path
+        return self._chroot if path == "/" and not sequence else self._chroot + path
+
+    def _below(self, path: str) -> str:
+        return path[len(self._chroot) :] or "/"
+
+    def _ask(self, path: str | None, ask: Callable[[Any], Deferred[_T]], render: Callable[[_T], _R]) -> Deferred[_R]:
+        """Ask the client for something, when there is a session.
+
+        :param render: makes the result.
+        """
+        refusal = self._life.refusal(path)
+        if refusal is not None:
+            return fail(refusal)
+
+        def asking(_: None = None) -> Deferred[_T]:
+            try:
+                return ask(self._life.client)
+            except Exception:
+                return fail(Failure())
+
+        waiting = self._life.when_standing(path)
+        answer: Deferred[_T] = asking() if waiting is None else waiting.addCallback(asking)
+
+        def failed(failure: Failure) -> Failure:
+            return Failure(self._error(failure.value, path)) if isinstance(failure.value, _THEIRS) else failure
+
+        return answer.addCallbacks(render, failed)
+
+    def _watch(
+        self,
+        path: str,
+        ask: Callable[[Any], tuple[Deferred[_T], Deferred[Any]]],
+        render: Callable[[_T], _R],
+    ) -> tuple[Deferred[_R], Deferred[WatchedEvent]]:
+        watch: Deferred[WatchedEvent] = Deferred(lambda watch: self._watches.pop(watch, None))
+
+        def asking(client: Any) -> Deferred[_T]:
+            answer, fired = ask(client)
+            # The session's end is told here, and a new one is no event.
+            fired.addCallbacks(lambda event: self._fired(watch, event), lambda _: None)
+            return answer
+
+        self._watches[watch] = None
+
+        def failed(failure: Failure) -> Failure:
+            self._watches.pop(watch, None)
+            return failure
+
+        return self._ask(path, asking, render).addErrback(failed), watch
+
+    def _fired(self, watch: Deferred[WatchedEvent], event: Any) -> None:
+        if event.type > 0 and watch in self._watches:
+            del self._watches[watch]
+            watch.callback(WatchedEvent(EventType(event.type), self._below(event.path)))
+
+    def _end_watches(self, make_error: Callable[[], errors.ZooKeeperException]) -> None:
+        watches = list(self._watches)
+        self._watches.clear()
+        for watch in watches:
+            if not watch.called:
+                watch.errback(make_error())
+
+    def _error(self, theirs: Exception, path: str | None) -> errors.ZooKeeperException:
+        code = _CODES.get(type(theirs))
+        if code == errors.InvalidStateException.code:
+            return errors.SessionExpiredException(path=path)
+        if code is not None:
+            return errors.exception_for(code, path=path)
+        # It was not connected, or not any more.
+        refusal = self._life.refusal(path)
+        if refusal is not None:
+            return refusal
+        if self.session.state is SessionState.ENDED:
+            return errors.SessionExpiredException(path=path)
+        return errors.ConnectionLossException(f"not sent: {theirs}", path=path, applied=False)
+
+
+#: What txzookeeper fails with; its own exceptions are among these.
+_THEIRS = (zookeeper.ZooKeeperException,)
+
+
+def _text(data: bytes) -> str:
+    if not isinstance(data, bytes):
+        raise TypeError(f"data are bytes, not {type(data).__name__}")
+    return text_of(data)
+
+
+def _dicts(acl: Sequence[ACL]) -> list[dict[str, Any]]:
+    return [{"perms": int(perms), "scheme": scheme, "id": identity} for perms, scheme, identity in acl]
+
+
+def _stat(stat: dict[str, int]) -> ZnodeStat:
+    return ZnodeStat(**stat)
+
+
+def _maybe_stat(stat: dict[str, int] | None) -> ZnodeStat | None:
+    return None if stat is None else ZnodeStat(**stat)
+
+
+def _data(answer: tuple[str, dict[str, int]]) -> tuple[bytes, ZnodeStat]:
+    return bytes_of(answer[0]), ZnodeStat(**answer[1])
+
+
+def _names(names: list[str]) -> list[str]:
+    return names
+
+
+def _acl(answer: tuple[list[dict[str, Any]], dict[str, int]]) -> tuple[list[ACL], ZnodeStat]:
+    return [ACL(entry["perms"], entry["scheme"], entry["id"]) for entry in answer[0]], ZnodeStat(**answer[1])

@@ -1,0 +1,371 @@
+"""One connection of the binding's: a native client, and those who watch, told as the C library tells them.
+
+That library tells each step of the session to the connection's own watcher and to everybody who has a watch that still
+stands; a watch is used up only by an event of its own. It never follows an ended session with a new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorCore
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txmirror.client import Limits, ZooKeeperClient
+from txmirror.compat.codes import CONSTANTS, code_of, refusal
+from txmirror.errors import AuthFailedException, NoNodeException, PathError, ReplyTooLargeException
+from txmirror.types import ACL, News, SessionState, SessionTicket, WatchedEvent, ZnodeStat
+
+_T = TypeVar("_T")
+#: Called with the connection's number and what there is to say.
+Callback = Callable[..., object]
+Entries = Sequence[dict[str, Any]]
+
+_CONNECTING = CONSTANTS["CONNECTING_STATE"]
+_CONNECTED = CONSTANTS["CONNECTED_STATE"]
+_EXPIRED = CONSTANTS["EXPIRED_SESSION_STATE"]
+_AUTH_FAILED = CONSTANTS["AUTH_FAILED_STATE"]
+_SESSION_EVENT = CONSTANTS["SESSION_EVENT"]
+
+#: The states that are told of, as the C library has them. It does not tell what it presumes.
+_STATES = {
+    SessionState.CONNECTED: _CONNECTED,
+    SessionState.SUSPENDED: _CONNECTING,
+    SessionState.ENDED: _EXPIRED,
+    SessionState.AUTH_FAILED: _AUTH_FAILED,
+}
+
+
+#: How long a close may take, in seconds: as long as the C library waits until the server has been told.
+CLOSE_TIME = 3.0
+
+
+def text_of(data: bytes) -> str:
+    """Give a node's data as the binding's callers want it."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def bytes_of(text: str | None) -> bytes:
+    """Give what is stored for a caller's value; None is stored as no bytes.
+
+    :raises TypeError: it is no ``str``.
+    """
+    if text is None:
+        return b""
+    if not isinstance(text, str):
+        raise TypeError(f"a value is a str here, in UTF-8 with surrogateescape, and not {type(text).__name__}")
+    return text.encode("utf-8", "surrogateescape")
+
+
+class _InOrder(Random):
+    """Leaves servers in the order in which they were given."""
+
+    def shuffle(self, x: Any, *_: Any) -> None:
+        """Shuffle nothing."""
+
+
+class Handle:
+    """What a number of the binding's stands for.
+
+    :param number: the number.
+    :param hosts: the servers and the chroot.
+    :param watcher: told of the session; None if nobody wants to be.
+    :param timeout: the session timeout, in milliseconds.
+    :param client_id: id and password of a session to take over.
+    :param in_order: whether the servers are tried in the order given.
+    :param reactor: the reactor.
+    :raises ValueError: an argument will not do.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        number: int,
+        hosts: str,
+        watcher: Callback | None,
+        timeout: int,
+        client_id: tuple[int, str] | None,
+        in_order: bool,
+        reactor: Any,
+    ) -> None:
+        ticket = None
+        if client_id is not None and client_id[0]:
+            ticket = SessionTicket(client_id[0], bytes_of(client_id[1]), 0)
+        # The C library has no bounds. What waits for a connection fails there as soon as an attempt has failed: at once where
+        # a server refuses it, after a third of the timeout where none answers.
+        limits = Limits(
+            in_flight_requests=10**9,
+            in_flight_bytes=2**40,
+            queued_requests=10**9,
+            queued_bytes=2**40,
+            queued_time=min(1.0, timeout / 3000),
+            close_time=CLOSE_TIME,
+        )
+        self._number = number
+        self._reactor = reactor
+        self.client = ZooKeeperClient(
+            hosts,
+            session_timeout=timeout / 1000,
+            session=ticket,
+            limits=limits,
+            random=_InOrder() if in_order else None,
+            reactor=reactor,
+        )
+        self.watcher = watcher
+        self.state = _CONNECTING
+        self._client_id = (0, "")
+        self._watchers: dict[Deferred[WatchedEvent], Callback] = {}
+        self._closed: Deferred[None] | None = None
+        self.client.add_listener(self._happened)
+        # Attempts go on; whoever asked is told when one succeeds.
+        self.client.connect().addErrback(lambda _: None)
+
+    @property
+    def unrecoverable(self) -> bool:
+        """Whether nothing more can come of it."""
+        return self.state < 0
+
+    @property
+    def client_id(self) -> tuple[int, str]:
+        """The session's id and password; the last one's, if it has ended; ``(0, "")`` before there was one."""
+        self._note_session()
+        return self._client_id
+
+    def close(self) -> Deferred[None]:
+        """End the session, if there is a connection; without one it is left to its timeout, as the C library does it.
+
+        :returns: fires when all is gone. The reactor does not stop before.
+        """
+        if self._closed is None:
+            self._closed = closed = Deferred[None]()
+            self._watchers.clear()
+            self.watcher = None
+            self.client.remove_listener(self._happened)
+            ended: Deferred[Any] = self.client.close() if self.state == _CONNECTED else self.client.leave()
+            core: IReactorCore | None = IReactorCore(self._reactor, None)
+            trigger = None if core is None else core.addSystemEventTrigger("before", "shutdown", self.close)
+
+            def gone(_: object) -> None:
+                if core is not None:
+                    core.removeSystemEventTrigger(trigger)
+                closed.callback(None)
+
+            ended.addBoth(gone)
+        waiter = Deferred[None]()
+
+        def done(result: None) -> None:
+            waiter.callback(None)
+
+        self._closed.addCallback(done)
+        return waiter
+
+    # Requests. They give the number that the C library returns; what they raise says why nothing was asked.
+
+    def get(self, path: str, watcher: Callback | None, callback: Callback) -> int:
+        """Ask for data and stat."""
+        return self._read(
+            path,
+            watcher,
+            self.client.get,
+            self.client.get_and_watch,
+            callback,
+            (None, None),
+            lambda answer: (text_of(answer[0]), answer[1]._asdict()),
+        )
+
+    def exists(self, path: str, watcher: Callback | None, callback: Callback) -> int:
+        """Ask for a stat. The number of a node that does not exist is that of a failure."""
+
+        def present(stat: ZnodeStat | None) -> ZnodeStat:
+            if stat is None:
+                raise NoNodeException(path=path)
+            return stat
+
+        return self._read(
+            path,
+            watcher,
+            self.client.exists,
+            self.client.exists_and_watch,
+            callback,
+            (None,),
+            lambda answer: (present(answer)._asdict(),),
+        )
+
+    def get_children(self, path: str, watcher: Callback | None, callback: Callback) -> int:
+        """Ask for the names of the children."""
+        return self._read(
+            path,
+            watcher,
+            self.client.get_children,
+            self.client.get_children_and_watch,
+            callback,
+            ([],),
+            lambda names: (names,),
+        )
+
+    def create(self, path: str, value: str | None, acl: Entries, flags: int, callback: Callback) -> int:
+        """Create a node."""
+        if flags not in (0, 1, 2, 3):
+            raise refusal(CONSTANTS["BADARGUMENTS"], f"the flags of a new node are a sum of 1 and 2, not {flags!r}")
+        data, entries = bytes_of(value), _entries(acl)
+        return self._ask(
+            lambda: self.client.create(path, data, entries, ephemeral=bool(flags & 1), sequence=bool(flags & 2)),
+            callback,
+            (None,),
+            lambda path: (path,),
+        )
+
+    def delete(self, path: str, version: int, callback: Callback) -> int:
+        """Delete a node."""
+        return self._ask(lambda: self.client.delete(path, version), callback, (), lambda _: ())
+
+    def set(self, path: str, value: str | None, version: int, callback: Callback) -> int:
+        """Replace data."""
+        data = bytes_of(value)
+        return self._ask(
+            lambda: self.client.set(path, data, version), callback, (None,), lambda stat: (stat._asdict(),)
+        )
+
+    def get_acl(self, path: str, callback: Callback) -> int:
+        """Ask for an ACL."""
+        return self._ask(
+            lambda: self.client.get_acl(path),
+            callback,
+            (None, None),
+            lambda answer: (
+                [{"perms": perms, "scheme": scheme, "id": identity} for perms, scheme, identity in answer[0]],
+                answer[1]._asdict(),
+            ),
+        )
+
+    def set_acl(self, path: str, version: int, acl: Entries, callback: Callback) -> int:
+        """Replace an ACL."""
+        entries = _entries(acl)
+        return self._ask(lambda: self.client.set_acl(path, entries, version), callback, (), lambda _: ())
+
+    def sync(self, path: str, callback: Callback) -> int:
+        """Wait for the leader."""
+        return self._ask(lambda: self.client.sync(path), callback, (None,), lambda path: (path,))
+
+    def add_auth(self, scheme: str, cert: str | None, callback: Callback) -> int:
+        """Add an identity. One that is refused is the end of the connection."""
+
+        def refused(failure: Failure) -> Failure:
+            if failure.check(AuthFailedException):
+                self._step(_AUTH_FAILED)
+            return failure
+
+        credentials = bytes_of(cert)
+        return self._ask(
+            lambda: self.client.add_auth(scheme, credentials).addErrback(refused), callback, (), lambda _: ()
+        )
+
+    # What happens.
+
+    def _read(
+        self,
+        path: str,
+        watcher: Callback | None,
+        read: Callable[[str], Deferred[_T]],
+        read_and_watch: Callable[[str], tuple[Deferred[_T], Deferred[WatchedEvent]]],
+        callback: Callback,
+        nothing: tuple[object, ...],
+        render: Callable[[_T], tuple[object, ...]],
+    ) -> int:
+        if watcher is None:
+            return self._ask(lambda: read(path), callback, nothing, render)
+
+        def reading() -> Deferred[_T]:
+            answer, watch = read_and_watch(path)
+            watch.addCallbacks(self._fired, self._ended, callbackArgs=(watch,), errbackArgs=(watch,))
+
+            def stands(result: _T | Failure) -> _T | Failure:
+                # A reply that was too large has left its watch all the same.
+                if self._closed is None and (not isinstance(result, Failure) or result.check(ReplyTooLargeException)):
+                    self._watchers[watch] = watcher
+                return result
+
+            return answer.addBoth(stands)
+
+        return self._ask(reading, callback, nothing, render)
+
+    def _ask(
+        self,
+        ask: Callable[[], Deferred[_T]],
+        callback: Callback,
+        nothing: tuple[object, ...],
+        render: Callable[[_T], tuple[object, ...]],
+    ) -> int:
+        """Ask for something.
+
+        :param nothing: what the callback gets, besides the numbers, if it fails.
+        :param render: makes what it gets if not.
+        """
+        if self.unrecoverable:
+            raise refusal(CONSTANTS["INVALIDSTATE"])
+        try:
+            answer = ask()
+        except PathError as error:
+            raise refusal(CONSTANTS["BADARGUMENTS"], str(error)) from None
+        if answer.called:
+            # Nobody expects the answer before the call has returned.
+            known, answer = answer, Deferred()
+            self._reactor.callLater(0, known.chainDeferred, answer)
+
+        def failed(failure: Failure) -> None:
+            self._call(callback, code_of(failure.value), *nothing)
+
+        answer.addCallback(render)
+        answer.addCallbacks(lambda results: self._call(callback, 0, *results), failed)
+        return 0
+
+    def _fired(self, event: WatchedEvent, watch: Deferred[WatchedEvent]) -> None:
+        watcher = self._watchers.pop(watch, None)
+        if watcher is not None:
+            self._call(watcher, int(event.type), self.state, event.path)
+
+    def _ended(self, _: Failure, watch: Deferred[WatchedEvent]) -> None:
+        # Whoever watched was told of the step that ended it.
+        self._watchers.pop(watch, None)
+
+    def _happened(self, news: News) -> None:
+        if not isinstance(news, WatchedEvent) and news.state in _STATES:
+            self._step(_STATES[news.state])
+
+    def _step(self, state: int) -> None:
+        self._note_session()
+        self.state = state
+        watchers = [self.watcher, *self._watchers.values()]
+        if state < 0:
+            self._watchers.clear()
+            self.client.remove_listener(self._happened)
+            # It would open a new session.
+            self.client.close()
+        for watcher in watchers:
+            if watcher is not None and self._closed is None:
+                self._call(watcher, _SESSION_EVENT, state, "")
+
+    def _note_session(self) -> None:
+        ticket = self.client.session_ticket
+        if ticket is not None:
+            self._client_id = ticket.session_id, text_of(ticket.password)
+
+    def _call(self, callback: Callback, *arguments: object) -> None:
+        try:
+            callback(self._number, *arguments)
+        except Exception:
+            self._log.failure("A callback of a ZooKeeper connection failed.")
+
+
+def _entries(acl: Entries) -> list[ACL]:
+    try:
+        return [ACL(int(entry["perms"]), entry["scheme"], entry["id"]) for entry in acl]
+    except (KeyError, TypeError, ValueError):
+        raise refusal(
+            CONSTANTS["INVALIDACL"], f"an ACL is a list of dicts of perms, scheme and id, not {acl!r:.200}"
+        ) from None
