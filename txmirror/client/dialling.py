@@ -18,8 +18,6 @@ _FIRST_PAUSE = 0.1
 _LIVING_PAUSE = 0.5
 #: The ceiling is no lower than this, however short a session a server grants.
 _LEAST_PAUSE = 0.02
-#: The longest pause after that.
-_LONGEST_PAUSE = 5.0
 
 
 class Outcome(enum.Enum):
@@ -37,12 +35,14 @@ class Dialler:
 
     :param servers: the servers of the ensemble.
     :param random: shuffles, and draws the pauses.
+    :param longest_pause: the longest pause where no session may be lost by it, in seconds.
     """
 
-    def __init__(self, servers: Sequence[Server], random: Random) -> None:
+    def __init__(self, servers: Sequence[Server], random: Random, longest_pause: float = 5.0) -> None:
         self._order = list(servers)
         random.shuffle(self._order)
         self._random = random
+        self._longest_pause = longest_pause
         self._next = 0
         self._attempts = 0
         self._outcomes: dict[Server, tuple[Outcome, float]] = {}
@@ -77,7 +77,7 @@ class Dialler:
         rounds = self._attempts // len(self._order)
         if rounds == 0:
             return 0.0
-        ceiling = max(min(session_timeout / 20, _LIVING_PAUSE), _LEAST_PAUSE) if may_live else _LONGEST_PAUSE
+        ceiling = max(min(session_timeout / 20, _LIVING_PAUSE), _LEAST_PAUSE) if may_live else self._longest_pause
         return self._random.uniform(0, min(ceiling, _FIRST_PAUSE * 2.0 ** min(rounds - 1, 16)))
 
     def lived(self) -> None:

@@ -32,6 +32,9 @@ class Limits:
     """How long a request may wait so."""
     close_time: float = 5.0
     """How long ``close()`` may take."""
+    longest_pause: float = 5.0
+    """The longest pause between attempts where no session may be lost by it; each is of a random length up to it, so that the
+    clients of an ensemble that comes back do not come together."""
     attempt_time: float = 4.0
     """The longest that one attempt (connect and handshake) may take; it is never more than a third of the session
     timeout, so that a server that does not answer does not cost the session."""

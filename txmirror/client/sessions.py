@@ -95,7 +95,7 @@ class Sessions:
         self._metrics = metrics
         self._asked_timeout = self.session_timeout = session_timeout
         self._claims = Claims(session_timeout, read_only, ticket)
-        self._dialler = dialler = Dialler(servers, random)
+        self._dialler = dialler = Dialler(servers, random, limits.longest_pause)
         self._probing = Probing(dialler, self._claims)
         self._attempts = Attempts(reactor, dialler, self._probing, wrap, self)
         self._search = WritableSearch(reactor, dialler, wrap, self.attempt_limit, self._found_writable)

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from txmirror import paths
 from txmirror.audience import Audience
-from txmirror.client import ZooKeeperClient
+from txmirror.client import Limits, ZooKeeperClient
 from txmirror.errors import (
     ClosingException,
     ConnectionLossException,
@@ -44,6 +44,7 @@ class Mirror(Service):
 
     :param servers: as for :class:`txmirror.client.ZooKeeperClient`.
     :param session_timeout: as for :class:`txmirror.client.ZooKeeperClient`, in seconds.
+    :param limits: as for :class:`txmirror.client.ZooKeeperClient`.
     :param session: as for :class:`txmirror.client.ZooKeeperClient`: a session to take over.
     :param client: a provider of :class:`~txmirror.interfaces.IZooKeeperClient` to use in place of one of its own; then the
         parameters before it are not used, and :meth:`close` leaves the client open. It provides
@@ -63,6 +64,7 @@ class Mirror(Service):
         servers: str | Sequence[str | tuple[str, int]] = "localhost:2181",
         *,
         session_timeout: float = 10.0,
+        limits: Limits | None = None,
         session: SessionTicket | None = None,
         client: IZooKeeperClient | None = None,
         linger: float = 60.0,
@@ -76,7 +78,9 @@ class Mirror(Service):
             reactor = IReactorTime(global_reactor)
         self._owns_client = client is None
         if client is None:
-            client = ZooKeeperClient(servers, session_timeout=session_timeout, session=session, reactor=reactor)
+            client = ZooKeeperClient(
+                servers, session_timeout=session_timeout, limits=limits, session=session, reactor=reactor
+            )
         self.clock = reactor
         self.client: IZooKeeperClient = client
         self.feed = feed_of(client)

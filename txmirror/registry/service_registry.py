@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from txmirror import paths
 from txmirror.audience import Audience
-from txmirror.client import parse_servers
+from txmirror.client import Limits, parse_servers
 from txmirror.errors import (
     AuthFailedException,
     ClosingException,
@@ -38,6 +38,9 @@ from txmirror.registry.rates import TokenBucket
 from txmirror.registry.reach import when_connected
 from txmirror.registry.registration import RegistrationState
 from txmirror.types import ACL, READ_ACL, Answer, NodeType, SessionTicket, digest_acl
+
+#: Within two seconds of ZooKeeper's return all is to be as it should be, however long it was away.
+_LIMITS = Limits(longest_pause=1.5)
 
 _T = TypeVar("_T")
 _Data = Mapping[str, object] | str | None
@@ -206,7 +209,7 @@ class ServiceRegistry(Service):
         return self._link
 
     def _open(self) -> None:
-        mirror = self._given or Mirror(self._server, session_timeout=self.timeout, reactor=self.reactor)
+        mirror = self._given or Mirror(self._server, session_timeout=self.timeout, limits=_LIMITS, reactor=self.reactor)
         link = self._link = Link(
             mirror,
             owned=self._given is None,

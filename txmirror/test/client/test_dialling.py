@@ -73,6 +73,15 @@ class PauseTests(SynchronousTestCase):
         self.assertEqual(max(self.pauses(100, 1, False)), 5.0)
         self.assertEqual(self.pauses(7, 1, False), [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0])
 
+    def test_other_longest(self) -> None:
+        """Another longest pause may be asked for; it has no say while the session may live."""
+        dialler = Dialler([A], LongestPauses(), 1.5)
+        pauses = []
+        for _ in range(8):
+            dialler.next_server()
+            pauses.append((dialler.pause(100, False), dialler.pause(100, True)))
+        self.assertEqual(pauses[-1], (1.5, 0.5))
+
     def test_many_rounds(self) -> None:
         """After any number of attempts a pause can still be told."""
         self.assertEqual(self.pauses(5000, 10, False)[-1], 5.0)
