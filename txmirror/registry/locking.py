@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TypeVar
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txmirror.interfaces import IRegistryLock, IZooKeeperClient
 from txmirror.recipes import Semaphore
-
-_T = TypeVar("_T")
 
 
 @implementer(IRegistryLock)
@@ -38,7 +36,8 @@ class RegistryLock:
         self.simultaneous = simultaneous
         self.wait = wait
         self.released = False
-        self._acquiring = False
+        self._attempt: Deferred[bool] | None = None
+        self._waiting: list[Deferred[bool]] = []
         self._semaphore = Semaphore(client, path, leases=simultaneous, name=name, clock=clock)
 
     def __repr__(self) -> str:
@@ -52,7 +51,7 @@ class RegistryLock:
     @property
     def in_use(self) -> bool:
         """Whether it is held, or waited for, or was lost and not released."""
-        return self._acquiring or self._semaphore.token != 0
+        return self._attempt is not None or self._semaphore.token != 0
 
     @property
     def lost(self) -> Deferred[None]:
@@ -65,21 +64,34 @@ class RegistryLock:
         return self._semaphore.token
 
     def acquire(self) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IRegistryLock.acquire`.
+        """See :meth:`~txmirror.interfaces.IRegistryLock.acquire`. Those who wait at the same time wait together.
 
-        :raises RuntimeError: it is waited for already, or was lost and not released.
+        :raises RuntimeError: it was lost, and not released.
         """
         if self.held:
             return succeed(True)
-        acquired = self._semaphore.acquire(wait=self.wait)
-        self._acquiring = True
-        self.released = False
+        if self._attempt is None:
+            self._attempt = self._semaphore.acquire(wait=self.wait)
+            self.released = False
+        waiter: Deferred[bool] = Deferred(self._give_up)
+        self._waiting.append(waiter)
+        if len(self._waiting) == 1:
+            self._attempt.addBoth(self._attempted)
+        return waiter
 
-        def done(result: _T) -> _T:
-            self._acquiring = False
-            return result
+    def _give_up(self, waiter: Deferred[bool]) -> None:
+        if waiter in self._waiting:
+            self._waiting.remove(waiter)
+            if not self._waiting and self._attempt is not None:
+                self._attempt.cancel()
 
-        return acquired.addBoth(done)
+    def _attempted(self, result: bool | Failure) -> None:
+        self._attempt = None
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            # An earlier one may have given up for it.
+            if not waiter.called:
+                waiter.callback(result)
 
     def release(self) -> Deferred[bool]:
         """See :meth:`~txmirror.interfaces.IRegistryLock.release`."""

@@ -77,7 +77,6 @@ class MemoryLock:
         acquired: Deferred[bool] = Deferred(self._stop_waiting)
         self._waiting[acquired] = self._holder.clock.callLater(self._wait, self._give_up, acquired)
         try:
-            self._holder.reach()
             self.look()
         except ZooKeeperException as error:
             self._stop_waiting(acquired)

@@ -392,6 +392,27 @@ class OwnTests(SynchronousTestCase):
         self.registry.release_lock("/lock")
         self.assertIs(self.successResultOf(waiting), True)
 
+    def test_no_wait(self) -> None:
+        """Who does not want to wait is told at once; and what is released may have another number of holders."""
+        MemoryRegistry(shared=self.nodes).acquire_lock("/lock")
+        self.assertIs(self.successResultOf(self.registry.acquire_lock("/lock", wait=0)), False)
+        self.assertEqual(len(self.nodes.children("/lock")), 1)
+        self.registry.release_lock("/lock")
+        self.assertIs(self.successResultOf(self.registry.acquire_lock("/lock", simultaneous=2)), True)
+
+    def test_two_of_one_registry_wait(self) -> None:
+        """Who waits for a lock in one registry waits together; that one gives up costs the other no place in line."""
+        other = MemoryRegistry(shared=self.nodes)
+        other.acquire_lock("/lock")
+        one, two = self.registry.acquire_lock("/lock"), self.registry.acquire_lock("/lock")
+        before = self.nodes.children("/lock")
+        one.cancel()
+        self.failureResultOf(one, CancelledError)
+        self.assertEqual((self.nodes.children("/lock"), len(before)), (before, 2))
+        three = self.registry.acquire_lock("/lock")
+        other.release_lock("/lock")
+        self.assertEqual([self.successResultOf(each) for each in (two, three)], [True, True])
+
     def test_lock_may_not_be_made(self) -> None:
         """Where ZooKeeper refuses it, to acquire a lock fails, and nothing is left of it."""
         self.nodes.create("/lock", acl=[digest_acl("bob", "secret")])
@@ -415,3 +436,5 @@ class OwnTests(SynchronousTestCase):
             end()
             self.assertIs(self.successResultOf(released), True)
             self.assertEqual(self.nodes.children("/lock"), [])
+            self.successResultOf(self.registry.get_lock("/lock", simultaneous=2))
+            self.registry.release_lock("/lock")

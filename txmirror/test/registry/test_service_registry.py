@@ -575,3 +575,52 @@ class FormerSessionTests(RegistryTestCase):
         self.assertIs(self.world.result(withdrawing), True)
         self.world.settle()
         self.assertIsNone(self.stat())
+
+
+class LockTests(RegistryTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.subject = self.started()
+        self.rival = self.started()
+        self.assertIs(self.world.result(self.rival.acquire_lock("/lock")), True)
+
+    def test_together(self) -> None:
+        """Those of one registry who wait for a lock at the same time get it together."""
+        calls = [self.subject.acquire_lock("/lock") for _ in range(3)]
+        self.world.settle()
+        for call in calls:
+            self.assertNoResult(call)
+        self.assertEqual(len(self.world.result(self.other.get_children("/lock"))), 1)
+        self.assertIs(self.world.result(self.rival.release_lock("/lock")), True)
+        for call in calls:
+            self.assertIs(self.world.result(call), True)
+        self.assertIs(self.world.result(self.subject.acquire_lock("/lock")), True)
+
+    def test_some_give_up(self) -> None:
+        """Who gives up does not give up for the others; when all have, nothing is left of the wait."""
+        calls = [self.subject.acquire_lock("/lock") for _ in range(3)]
+        calls[0].cancel()
+        self.failureResultOf(calls[0], CancelledError)
+        self.world.settle()
+        self.assertNoResult(calls[1])
+        for call in calls[1:]:
+            call.cancel()
+            self.failureResultOf(call, CancelledError)
+        self.world.result(self.rival.release_lock("/lock"))
+        self.assertEqual(self.world.result(self.other.get_children("/lock")), [])
+        self.assertIs(self.world.result(self.subject.acquire_lock("/lock")), True)
+
+    def test_in_time(self) -> None:
+        """All are told that the time is over, and one of them may try again at once."""
+        again: list[object] = []
+        calls = [self.subject.acquire_lock("/lock", wait=2) for _ in range(2)]
+
+        def try_again(_: bool) -> None:
+            self.subject.acquire_lock("/lock", wait=2).addCallback(again.append)
+
+        calls[0].addCallback(try_again)
+        self.world.pass_time(2.1)
+        self.assertIs(self.successResultOf(calls[1]), False)
+        self.world.result(self.rival.release_lock("/lock"))
+        self.world.settle()
+        self.assertEqual(again, [True])
