@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -88,6 +88,9 @@ class RegistryLock:
     def _attempted(self, result: bool | Failure) -> None:
         self._attempt = None
         waiting, self._waiting = self._waiting, []
+        if isinstance(result, Failure) and isinstance(result.value, CancelledError):
+            # Those who still wait have not cancelled it: it was released.
+            result = False
         for waiter in waiting:
             # An earlier one may have given up for it.
             if not waiter.called:

@@ -151,6 +151,8 @@ async def _remove(client: Any, path: str) -> None:
 class OnLoopback(RegistryCase):
     """Where the tests take place. Each part of the contract is a case of its own: their tests may have the same names."""
 
+    place_class = LoopbackPlace
+
     def start_server(self) -> Awaitable[int]:
         """Give the port of a server, which somebody stops in the end."""
         raise NotImplementedError
@@ -158,7 +160,7 @@ class OnLoopback(RegistryCase):
     async def make_place(self) -> Place:
         from twisted.internet import reactor
 
-        place = LoopbackPlace(reactor, await self.start_server(), "/" + "-".join(self.id().split(".")[-2:]))
+        place = self.place_class(reactor, await self.start_server(), "/" + "-".join(self.id().split(".")[-2:]))
         self.addCleanup(lambda: Deferred.fromCoroutine(place.close()))
         await place.open()
         return place

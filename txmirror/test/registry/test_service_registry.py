@@ -624,3 +624,10 @@ class LockTests(RegistryTestCase):
         self.world.result(self.rival.release_lock("/lock"))
         self.world.settle()
         self.assertEqual(again, [True])
+
+    def test_released_meanwhile(self) -> None:
+        """A lock that is released while somebody waits for it is not had, and that is no error."""
+        call = self.subject.acquire_lock("/lock")
+        self.world.settle()
+        self.assertIs(self.world.result(self.subject.release_lock("/lock")), True)
+        self.assertIs(self.world.result(call), False)
