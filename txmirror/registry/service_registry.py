@@ -157,7 +157,7 @@ class ServiceRegistry(Service):
         """See :meth:`~txmirror.interfaces.IServiceRegistry.stop`."""
         self._check_process()
         self._stopped = True
-        return Deferred.fromCoroutine(self._shut(self._detach()))
+        return self._end()
 
     def rebuild(self, reactor: IReactorTime | None = None) -> Deferred[bool]:
         """See :meth:`~txmirror.interfaces.IServiceRegistry.rebuild`.
@@ -184,29 +184,50 @@ class ServiceRegistry(Service):
         return self.stop()
 
     async def _start(self) -> bool:
-        link = await self._standing()
-        return await self._reached(link, when_connected(link.mirror), "what is asked of it") is not False
+        return await self._has_session(await self._standing())
 
     async def _rebuild(self, reactor: IReactorTime | None) -> bool:
-        await self._shut(self._detach())
+        return await self._has_session(await self._shielded(self._renew(reactor)))
+
+    async def _renew(self, reactor: IReactorTime | None) -> Link:
+        await self._end()
         if reactor is not None:
             self._change_reactor(reactor)
-        return await self._start()
+        return await self._standing()
 
-    async def _standing(self) -> Link:
-        """Give the connection; make it, if there is none.
+    async def _has_session(self, link: Link) -> bool:
+        return await self._reached(link, when_connected(link.mirror), "what is asked of it") is not False
 
-        :raises NoConnection: the registry was stopped.
+    def _standing(self) -> Deferred[Link]:
+        """Give the connection; make it, if there is none, even if the wait is cancelled.
+
+        :returns: fails with :exc:`~txmirror.errors.NoConnection` if the registry was stopped.
         """
-        if self._link is None:
-            # The last one may still be closing.
-            async with self._life:
-                if self._stopped:
-                    raise NoConnection("the registry was stopped: it is not connected to ZooKeeper")
-                if self._link is None:
-                    self._open()
-        assert self._link is not None
-        return self._link
+        return succeed(self._link) if self._link is not None else self._shielded(self._stand())
+
+    async def _stand(self) -> Link:
+        # The last one may still be closing.
+        async with self._life:
+            if not self._stopped and self._link is None:
+                self._open()
+            # Those who were told of it may have stopped it.
+            link = self._link
+        if link is None or link is not self._link:
+            raise NoConnection("the registry was stopped: it is not connected to ZooKeeper")
+        return link
+
+    def _shielded(self, work: Coroutine[Deferred[Any], Any, _T]) -> Deferred[_T]:
+        """Do something that goes on when the wait for it is cancelled."""
+
+        def done(result: _T | Failure) -> None:
+            if not waiter.called:
+                waiter.callback(result)
+            elif isinstance(result, Failure) and not result.check(NoConnection):
+                self._log.failure("What nobody waits for any more has failed.", failure=result)
+
+        waiter: Deferred[_T] = Deferred()
+        Deferred.fromCoroutine(work).addBoth(done)
+        return waiter
 
     def _open(self) -> None:
         mirror = self._given or Mirror(self._server, session_timeout=self.timeout, limits=_LIMITS, reactor=self.reactor)
@@ -220,7 +241,6 @@ class ServiceRegistry(Service):
             writes=self._writes,
         )
         mirror.addStateWatcher(self, lambda _: self._state_changed(mirror.is_connected()))
-        self._state_changed(mirror.is_connected())
         if self._has_credentials:
             self._authenticate(mirror).addErrback(lambda _: None)
         for discovery in self._discoveries.values():
@@ -233,6 +253,14 @@ class ServiceRegistry(Service):
             link.end_session(Mirror(self._server, session=ticket, reactor=self.reactor))
         # It fails when a name cannot be resolved; attempts go on, and the log has it.
         mirror.connect().addErrback(lambda _: None)
+        self._state_changed(mirror.is_connected())
+
+    def _end(self) -> Deferred[None]:
+        """Use the connection no more, and close it, even if the wait is cancelled."""
+        ended = self._shielded(self._shut(self._detach()))
+        # It closes by now: whoever begins anew on being told waits until it is closed.
+        self._state_changed(connected=False)
+        return ended
 
     def _detach(self) -> Link | None:
         """Use the connection no more, and give it, to be closed."""
@@ -241,7 +269,6 @@ class ServiceRegistry(Service):
             link.mirror.delStateWatcher(self)
             for discovery in self._discoveries.values():
                 discovery.leave()
-            self._state_changed(connected=False)
         return link
 
     async def _shut(self, link: Link | None) -> None:
@@ -256,9 +283,7 @@ class ServiceRegistry(Service):
 
         def failed(failure: Failure) -> Failure:
             if isinstance(failure.value, NoConnection) and not (self._wanted or self._wishes or self._discoveries):
-                link = self._detach()
-                if link is not None:
-                    Deferred.fromCoroutine(self._shut(link)).addErrback(self._not_shut)
+                self._end().addErrback(self._not_shut)
             return failure
 
         return Deferred.fromCoroutine(work).addErrback(failed)
