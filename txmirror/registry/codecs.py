@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from collections.abc import Mapping
@@ -39,9 +40,9 @@ class _Json:
         if not isinstance(said, dict):
             return False
         added = self._added(0, 0.0).keys() - facts.keys()
-        # Through JSON, so that a tuple is equal to the list that it becomes.
+        # As JSON, where a tuple is the list that it becomes, and True is not 1.
         wanted: dict[str, object] = json.loads(_to_json(facts))
-        return {key: said[key] for key in said.keys() - added} == wanted
+        return _in_order({key: said[key] for key in said.keys() - added}) == _in_order(wanted)
 
     def decode(self, data: bytes) -> Payload | Undecodable:
         """See :meth:`~txmirror.interfaces.IPayloadCodec.decode`."""
@@ -139,6 +140,11 @@ class PlainCodec:
 CODECS: Mapping[str, IPayloadCodec] = {codec.name: codec for codec in (NDCodec(), ZcZkCodec(), PlainCodec())}
 
 
+def own_copy(data: Mapping[str, object] | str | None) -> Mapping[str, object] | str | None:
+    """Copy data that was encoded before, so that nobody else can change it."""
+    return copy.deepcopy(dict(data)) if isinstance(data, Mapping) else data
+
+
 def _facts(data: Mapping[str, object] | str | None) -> dict[str, object]:
     if data is None:
         return {}
@@ -172,6 +178,10 @@ def _refuse(name: str) -> object:
 def _parse_float(text: str) -> float:
     number = float(text)
     return number if math.isfinite(number) else cast(float, _refuse(text))
+
+
+def _in_order(record: dict[str, object]) -> str:
+    return json.dumps(record, sort_keys=True)
 
 
 def _is_deep(record: dict[str, object]) -> bool:

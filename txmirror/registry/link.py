@@ -102,9 +102,9 @@ class Link:
         registration = self._registrations.get(path)
         if registration is None:
             return succeed(None)
-        stopped = registration.stop()
-        stopped.addCallback(lambda _: self._forget(path, registration))
-        return stopped
+        # It is forgotten when it is gone, whether anybody waits so long or not.
+        registration.stop().addCallback(lambda _: self._forget(path, registration))
+        return registration.stop()
 
     def _forget(self, path: str, registration: Registration) -> None:
         if not registration.wanted and self._registrations.get(path) is registration:
@@ -170,6 +170,11 @@ class Link:
             raise ValueError(
                 f"the lock {path!r} is in use with simultaneous={lock.simultaneous!r}, not {simultaneous!r}"
             )
+
+    @property
+    def locking(self) -> bool:
+        """Whether a lock is held or waited for."""
+        return any(lock.in_use for lock in self._locks.values())
 
     def release(self, path: str) -> Deferred[bool]:
         """Release the lock at a path, if there is one."""

@@ -7,7 +7,6 @@ wrote over it, or a reply was lost.
 
 from __future__ import annotations
 
-import copy
 import enum
 import os
 from collections import deque
@@ -22,6 +21,7 @@ from txmirror.errors import (
     BadVersionException,
     ClosingException,
     ConnectionLossException,
+    NoAuthException,
     NodeExistsException,
     NoNodeException,
     PathError,
@@ -32,7 +32,7 @@ from txmirror.errors import (
 )
 from txmirror.interfaces import IPayloadCodec, ITransactions
 from txmirror.mirror import Mirror, MirrorState, Node
-from txmirror.registry.codecs import NDCodec
+from txmirror.registry.codecs import NDCodec, own_copy
 from txmirror.registry.rates import TokenBucket
 from txmirror.timers import Timer
 from txmirror.types import ACL, OPEN_ACL, ZnodeStat
@@ -104,7 +104,7 @@ class Registration:
         self._permit: Deferred[None] | None = None
         self._created = mirror.clock.seconds()
         self._payload = self._encode(data)
-        self._data = copy.deepcopy(data)
+        self._data = own_copy(data)
         #: What was written lately: by that a former session's node is told from a stranger's.
         self._instance: deque[bytes] = deque(maxlen=4)
         self._outcomes: dict[Deferred[RegistrationState], None] = {}
@@ -152,7 +152,7 @@ class Registration:
         outcome: Deferred[RegistrationState] = Deferred(lambda cancelled: self._outcomes.pop(cancelled, None))
         self._outcomes[outcome] = None
         changed = not self._codec.says(self._payload, data)
-        self._data = copy.deepcopy(data)
+        self._data = own_copy(data)
         if changed:
             self._payload = payload
             if self.state is RegistrationState.REGISTERED:
@@ -312,6 +312,11 @@ class Registration:
                 await node.delete(stat.version)
         except NoNodeException:
             pass
+        except NoAuthException:
+            # Whose it is may be seen all the same, and it is the parent's ACL that says who may delete it.
+            seen = await self._mirror.client.exists(self.path)
+            if seen is not None and seen.ephemeralOwner == self._mirror.client.session_id:
+                await node.delete(seen.version)
         if not self._wanted:
             self._log.info("Withdrew {path}.", path=self.path)
         self._gone()
@@ -403,7 +408,8 @@ class Registration:
 
     def _refused(self, error: ZooKeeperException) -> None:
         if not self._fail_outcomes(error):
-            self._say("{path} cannot be registered: {reason}. It is tried again.", reason=str(error))
+            what = "registered" if self._wanted else "withdrawn"
+            self._say("{path} cannot be {what}: {reason}. It is tried again.", what=what, reason=str(error))
 
     def _gone(self) -> None:
         if self._wanted:
@@ -427,12 +433,18 @@ class Registration:
         return waiter
 
     def _fire(self, waiters: dict[Deferred[None], None]) -> None:
-        while waiters:
-            waiters.popitem()[0].callback(None)
+        for waiter in list(waiters):
+            # One of those before may have cancelled it.
+            if waiters.pop(waiter, self) is None:
+                waiter.callback(None)
 
     def _fire_outcomes(self) -> None:
-        while self._outcomes:
-            self._outcomes.popitem()[0].callback(self.state)
+        """Tell those who wait how it stands, in order, whatever one of them does on that."""
+        state, waiting = self.state, self._outcomes
+        self._outcomes = {}
+        for waiter in waiting:
+            if not waiter.called:
+                waiter.callback(state)
 
     def _fail_outcomes(self, error: ZooKeeperException) -> bool:
         """Tell those who wait for an outcome; whether there was anybody."""

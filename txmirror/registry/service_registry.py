@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import platform
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -29,9 +28,9 @@ from txmirror.errors import (
     ZooKeeperException,
 )
 from txmirror.interfaces import IPayloadCodec, IRegistryLock, IServiceRegistry
-from txmirror.mirror import Mirror
+from txmirror.mirror import Mirror, MirrorState
 from txmirror.registry.cache_file import CacheFile
-from txmirror.registry.codecs import NDCodec
+from txmirror.registry.codecs import NDCodec, own_copy
 from txmirror.registry.discovery import Discovery
 from txmirror.registry.link import Link
 from txmirror.registry.rates import TokenBucket
@@ -44,6 +43,7 @@ _LIMITS = Limits(longest_pause=1.5)
 
 _T = TypeVar("_T")
 _Data = Mapping[str, object] | str | None
+_Writing = Callable[[Link], Deferred[None]]
 
 
 @implementer(IServiceRegistry)
@@ -126,6 +126,8 @@ class ServiceRegistry(Service):
         self._wanted: dict[str, _Data] = {}
         #: What is asked for, and taken back if it fails.
         self._wishes: dict[str, _Wish] = {}
+        #: What is still to be written to persistent nodes, and nobody waits for any more.
+        self._promised: dict[str, _Writing] = {}
         self._discoveries: dict[str, Discovery] = {}
         self._link: Link | None = None
         self._stopped = False
@@ -248,6 +250,8 @@ class ServiceRegistry(Service):
         for path, data in self._wanted.items():
             if path not in self._wishes:
                 link.restore(path, data)
+        for path, begin in list(self._promised.items()):
+            self._begin(link, path, begin).addErrback(self._not_written, path)
         if self._former is not None:
             ticket, self._former = self._former, None
             link.end_session(Mirror(self._server, session=ticket, reactor=self.reactor))
@@ -282,11 +286,16 @@ class ServiceRegistry(Service):
         """Do something; where ZooKeeper is out of reach, and nothing was kept that needs it, try no more."""
 
         def failed(failure: Failure) -> Failure:
-            if isinstance(failure.value, NoConnection) and not (self._wanted or self._wishes or self._discoveries):
+            if isinstance(failure.value, NoConnection) and not self._busy:
                 self._end().addErrback(self._not_shut)
             return failure
 
         return Deferred.fromCoroutine(work).addErrback(failed)
+
+    @property
+    def _busy(self) -> bool:
+        kept = self._wanted or self._wishes or self._promised or self._discoveries
+        return bool(kept) or (self._link is not None and self._link.locking)
 
     def _not_shut(self, failure: Failure) -> None:
         self._log.failure("The connection could not be closed.", failure=failure)
@@ -300,6 +309,10 @@ class ServiceRegistry(Service):
         """
         try:
             return await link.reach.within(awaited)
+        except ClosingException as error:
+            if link.mirror.state is not MirrorState.CLOSED:
+                raise
+            raise NoConnection("the mirror of this registry was closed") from error
         except NoConnection as error:
             if not self.lazy or self._stopped:
                 raise
@@ -330,6 +343,7 @@ class ServiceRegistry(Service):
         self._former = None
         self._wanted = {}
         self._wishes = {}
+        self._promised = {}
         self._life = DeferredLock()
         self._pid = os.getpid()
         self._state_changed(connected=False)
@@ -345,7 +359,7 @@ class ServiceRegistry(Service):
         path = self._to_write(node, data if state else None)
         if self.readonly:
             return fail(ReadOnly(path=path))
-        return self._do(self._register(path, copy.deepcopy(data)) if state else self._withdraw(path))
+        return self._do(self._register(path, own_copy(data)) if state else self._withdraw(path))
 
     def set_data(self, node: str, data: _Data = None, state: bool = True) -> Deferred[bool]:
         """See :meth:`~txmirror.interfaces.IServiceRegistry.set_data`."""
@@ -355,7 +369,7 @@ class ServiceRegistry(Service):
         if not state:
             return self._do(self._write(path, lambda link: link.remove(path)))
         payload = self._codec.encode(data, pid=os.getpid(), created=self.reactor.seconds())
-        data = copy.deepcopy(data)
+        data = own_copy(data)
         return self._do(self._write(path, lambda link: link.put(path, data, payload)))
 
     def set(self, node: str, data: _Data, state: bool, type: NodeType) -> Deferred[bool]:
@@ -398,11 +412,9 @@ class ServiceRegistry(Service):
                 # Something else is wished by now, and whoever wishes it sees to it.
                 return False
             outcome = await self._reached(link, link.register(path, data), f"the registration of {path!r}")
-        except ClosingException as error:
-            if self._wishes.get(path) is not wish:
-                return False
-            self._take_back(path, wish)
-            raise NoConnection(f"the mirror was closed before {path!r} was registered", path=path) from error
+        except ClosingException:
+            # It was withdrawn meanwhile.
+            return False
         except ZooKeeperException:
             self._take_back(path, wish)
             raise
@@ -443,17 +455,32 @@ class ServiceRegistry(Service):
             await self._shown(path)
         return True
 
-    async def _write(self, path: str, begin: Callable[[Link], Deferred[None]]) -> bool:
+    async def _write(self, path: str, begin: _Writing) -> bool:
         link = await self._standing()
-        writing = begin(link)
+        writing = self._begin(link, path, begin)
         try:
             if await self._reached(link, self._apart(path, writing), f"the writing of {path!r}") is False:
+                self._promised[path] = begin
                 return False
+        except CancelledError:
+            self._promised[path] = begin
+            raise
         except NoConnection:
             writing.cancel()
             raise
         await self._shown(path)
         return True
+
+    def _begin(self, link: Link, path: str, begin: _Writing) -> Deferred[None]:
+        """Begin to write. What is promised and cut off by the end of the connection is done over the next one."""
+
+        def over(result: Failure | None) -> Failure | None:
+            cut_off = isinstance(result, Failure) and isinstance(result.value, CancelledError)
+            if not cut_off and self._promised.get(path) is begin:
+                del self._promised[path]
+            return result
+
+        return begin(link).addBoth(over)
 
     def _apart(self, path: str, awaited: Deferred[None]) -> Deferred[None]:
         """Wait for something that goes on when the wait ends."""
@@ -461,12 +488,16 @@ class ServiceRegistry(Service):
         def done(result: Failure | None) -> None:
             if not waiter.called:
                 waiter.callback(result)
-            elif isinstance(result, Failure) and not isinstance(result.value, CancelledError):
-                self._log.warn("{path} could not be written: {reason}.", path=path, reason=result.getErrorMessage())
+            elif isinstance(result, Failure):
+                self._not_written(result, path)
 
         waiter: Deferred[None] = Deferred()
         awaited.addBoth(done)
         return waiter
+
+    def _not_written(self, failure: Failure, path: str) -> None:
+        if not isinstance(failure.value, CancelledError):
+            self._log.warn("{path} could not be written: {reason}.", path=path, reason=failure.getErrorMessage())
 
     async def _shown(self, path: str) -> None:
         """Wait until what is followed shows what was written. For long it may lag only behind many who write."""
@@ -522,7 +553,8 @@ class ServiceRegistry(Service):
                 discovery.remove_callback(added)
             if not discovery.used:
                 discovery.leave()
-                self._discoveries.pop(discovery.path, None)
+                if self._discoveries.get(discovery.path) is discovery:
+                    del self._discoveries[discovery.path]
             raise
         answer = discovery.current()
         return False if answer is None else answer

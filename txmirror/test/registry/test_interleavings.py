@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
-from txmirror.errors import NoConnection
+from txmirror.errors import NoAuthException, NoConnection
 from txmirror.mirror import Mirror
 from txmirror.registry import ServiceRegistry
 from txmirror.test.registry.case import NODE, PATH, RegistryTestCase
+from txmirror.types import ACL, Answer, Permission
 
 
 class GivenMirrorCase(RegistryTestCase):
@@ -89,3 +91,158 @@ class CancelledTests(RegistryTestCase):
         registry.stop()
         self.cancel(registry.start())
         self.assertIsNotNone(self.stat())
+
+
+class PromisedTests(RegistryTestCase):
+    """What a lazy registry is still to write."""
+
+    def promised(self) -> ServiceRegistry:
+        """Make a registry that has promised to write a node, and to delete another, with ZooKeeper away."""
+        self.make("/old")
+        registry = self.started(lazy=True)
+        self.go_away()
+        written, deleted = registry.set_data("/a", {"a": 1}), registry.unset("/old")
+        self.world.pass_time(self.timeout + 1)
+        self.assertIs(self.successResultOf(written), False)
+        self.assertIs(self.successResultOf(deleted), False)
+        return registry
+
+    def check(self) -> None:
+        """See that it is done when ZooKeeper is back, and not again after that."""
+        self.come_back()
+        self.world.pass_time(10)
+        self.assertEqual((self.says("/a"), self.stat("/old")), ({"a": 1}, None))
+        self.world.result(self.other.delete("/a"))
+        self.world.result(self.registries[0].rebuild())
+        self.world.pass_time(10)
+        self.assertIsNone(self.stat("/a"))
+
+    def test_rebuild(self) -> None:
+        """It is done though the registry begins anew meanwhile."""
+        registry = self.promised()
+        registry.rebuild()
+        self.world.pass_time(10)
+        registry.rebuild()
+        self.world.pass_time(10)
+        self.check()
+
+    def test_stop(self) -> None:
+        """It is done when the registry is started again."""
+        registry = self.promised()
+        registry.stop()
+        self.world.pass_time(10)
+        registry.start()
+        self.check()
+
+    def test_cut_off(self) -> None:
+        """So is what is asked for just before the registry begins anew."""
+        registry = self.started(lazy=True)
+        self.make("/old")
+        self.go_away()
+        self.world.pass_time(1)
+        written, deleted = registry.set_data("/a", {"a": 1}), registry.unset("/old")
+        registry.rebuild()
+        self.assertIs(self.successResultOf(written), False)
+        self.assertIs(self.successResultOf(deleted), False)
+        self.check()
+
+    def test_last_wish(self) -> None:
+        """What was asked for last counts."""
+        registry = self.promised()
+        registry.rebuild()
+        written = registry.set_data("/a", {"a": 2})
+        self.come_back()
+        self.world.pass_time(10)
+        self.assertTrue(written.called)
+        self.assertEqual(self.says("/a"), {"a": 2})
+
+    def test_refused(self) -> None:
+        """What is refused is not tried again, and said once."""
+        registry = self.started(lazy=True)
+        self.make("/a", ephemeral=True)
+        self.go_away()
+        registry.set_data("/a", {"a": 1})
+        self.world.pass_time(self.timeout + 1)
+        registry.rebuild()
+        self.come_back()
+        self.world.pass_time(10)
+        self.world.result(registry.rebuild())
+        self.world.pass_time(1)
+        self.assertEqual(len([text for text in self.warnings.texts if "could not be written" in text]), 1)
+
+
+class LockTests(GivenMirrorCase):
+    """Locks, where something else fails."""
+
+    def test_waits(self) -> None:
+        """A wait for a lock goes on when a write has failed."""
+        registry = self.registry()
+        self.go_away()
+        acquired = registry.acquire_lock("/lock", wait=60)
+        written = registry.set_data("/a")
+        self.world.pass_time(self.timeout + 1)
+        self.failure(written, NoConnection)
+        self.assertNoResult(acquired)
+        self.come_back()
+        self.world.pass_time(30)
+        self.assertIs(self.successResultOf(acquired), True)
+
+    def test_held(self) -> None:
+        """A lock stays held, as its session does."""
+        _, registry = self.given()
+        lock = self.world.result(registry.get_lock("/lock"))
+        self.assertIs(self.world.result(lock.acquire()), True)
+        (name,) = self.world.result(self.other.get_children("/lock"))
+        self.go_away()
+        written = registry.set_data("/a")
+        self.world.pass_time(self.timeout + 1)
+        self.failure(written, NoConnection)
+        self.come_back()
+        self.world.pass_time(10)
+        self.assertIn(name, self.world.result(self.other.get_children("/lock")))
+
+
+class ClosedMirrorTests(GivenMirrorCase):
+    """A mirror that its owner has closed."""
+
+    def test_closed(self) -> None:
+        """With it ZooKeeper is out of reach, for every call."""
+        mirror, registry = self.given()
+        self.world.result(mirror.close())
+        for call in (registry.start, lambda: registry.get(PATH), lambda: registry.set_node(NODE)):
+            self.failure(call(), NoConnection)
+        self.failure(registry.set_data(NODE), NoConnection)
+
+    def test_closed_meanwhile(self) -> None:
+        """So it is for what was asked for before it was closed."""
+        self.timeout = 1000.0
+        mirror, registry = self.given()
+        self.go_away()
+        asked: list[Deferred[Any]] = [registry.get(PATH), registry.set_node(NODE), registry.set_data("/a")]
+        mirror.close()
+        self.world.pass_time(20)
+        for each in asked:
+            self.failure(each, NoConnection)
+
+
+class RefusedTests(RegistryTestCase):
+    """Paths that may not be read."""
+
+    def test_asked_again(self) -> None:
+        """Who asks again on being refused is not forgotten when another is refused too."""
+        self.world.result(self.other.create("/secret", acl=[ACL(Permission.WRITE, "world", "anyone")]))
+        registry = self.started()
+        told: list[Answer] = []
+
+        def again(failure: Failure) -> None:
+            failure.trap(NoAuthException)
+            registry.get("/secret", told.append).addErrback(lambda _: None)
+            followed.append(registry._discoveries["/secret"])
+
+        followed: list[object] = []
+        first, second = registry.get("/secret"), registry.get("/secret")
+        first.addErrback(again)
+        second.addErrback(lambda failure: followed.append(registry._discoveries.get("/secret")))
+        self.world.settle()
+        self.assertIsNotNone(followed[0])
+        self.assertIs(followed[0], followed[1])
