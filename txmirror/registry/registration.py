@@ -21,7 +21,6 @@ from txmirror.errors import (
     BadVersionException,
     ClosingException,
     ConnectionLossException,
-    NoAuthException,
     NodeExistsException,
     NoNodeException,
     PathError,
@@ -305,18 +304,22 @@ class Registration:
         # The node will show what is there now.
 
     async def _take_away(self) -> None:
-        node = self._mirror.get(self.path)
+        # The node is asked for its owner, which nobody can be refused: it may not be readable any more, and then nobody tells
+        # of what becomes of it.
+        client = self._mirror.client
         try:
-            value, stat = await node.value(timeout=None)
-            if stat.ephemeralOwner == self._mirror.client.session_id or self._is_ours(value, stat):
-                await node.delete(stat.version)
+            stat = await client.exists(self.path)
+            if (
+                stat is not None
+                and stat.ephemeralOwner != client.session_id
+                and stat.ephemeralOwner in self._our_sessions
+            ):
+                value, stat = await client.get(self.path)
+                stat = stat if self._is_ours(value, stat) else None
+            if stat is not None and stat.ephemeralOwner in self._our_sessions:
+                await self._mirror.get(self.path).delete(stat.version)
         except NoNodeException:
             pass
-        except NoAuthException:
-            # Whose it is may be seen all the same, and it is the parent's ACL that says who may delete it.
-            seen = await self._mirror.client.exists(self.path)
-            if seen is not None and seen.ephemeralOwner == self._mirror.client.session_id:
-                await node.delete(seen.version)
         if not self._wanted:
             self._log.info("Withdrew {path}.", path=self.path)
         self._gone()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -246,3 +247,81 @@ class RefusedTests(RegistryTestCase):
         self.world.settle()
         self.assertIsNotNone(followed[0])
         self.assertIs(followed[0], followed[1])
+
+
+class RegistrationTests(RegistryTestCase):
+    """Registrations, and who waits for them."""
+
+    def test_told(self) -> None:
+        """All who wait are told how it stood, in order, whatever the first does on being told."""
+        registry = self.started()
+        told: list[object] = []
+
+        def change(outcome: bool) -> None:
+            told.append(("first", outcome))
+            registry.set_node(NODE, {"a": 2})
+
+        registry.set_node(NODE, {"a": 1}).addCallback(change)
+        registry.set_node(NODE, {"a": 1}).addCallback(lambda outcome: told.append(("second", outcome)))
+        self.world.settle()
+        self.assertEqual((told, self.says()), ([("first", True), ("second", True)], {"a": 2}))
+
+    def test_unreadable(self) -> None:
+        """Who may not read the node any more, and is not told of it, can take it away all the same."""
+        registry = self.started()
+        self.world.result(registry.set_node(NODE))
+        self.world.result(self.other.set_acl(NODE, [ACL(Permission.WRITE, "world", "anyone")]))
+        self.world.result(self.other.set(NODE, b"{}"))
+        self.world.pass_time(1)
+        self.assertIs(self.world.result(registry.unset(NODE)), True)
+        self.assertIsNone(self.stat())
+
+    def test_not_to_be_deleted(self) -> None:
+        """A node that may not be deleted is said not to be withdrawn."""
+        registry = self.started()
+        self.world.result(registry.set_node(NODE))
+        acl = [ACL(Permission.READ | Permission.CREATE, "world", "anyone")]
+        self.world.result(self.other.set_acl(PATH, acl))
+        gone = registry.unset(NODE)
+        self.world.pass_time(1)
+        self.assertNoResult(gone)
+        (warning,) = self.warnings.texts
+        self.assertIn(f"{NODE} cannot be withdrawn", warning)
+        gone.addErrback(lambda _: None)
+
+    def test_withdrawn_unawaited(self) -> None:
+        """A withdrawal that nobody waited for to its end does not stand for a later one."""
+        registry = self.started(lazy=True)
+        self.world.result(registry.set_node(NODE))
+        self.go_away()
+        gone = registry.unset(NODE)
+        self.world.pass_time(self.timeout + 1)
+        self.assertIs(self.successResultOf(gone), False)
+        self.come_back()
+        self.world.pass_time(10)
+        self.make(NODE)
+        self.assertIs(self.world.result(registry.unset(NODE)), True)
+        self.assertIsNone(self.stat())
+
+
+class DataTests(RegistryTestCase):
+    """Data of other kinds."""
+
+    def test_mapping(self) -> None:
+        """Any mapping will do."""
+        registry = self.started()
+        facts = MappingProxyType({"a": [1]})
+        self.assertIs(self.world.result(registry.set_node(NODE, facts)), True)
+        self.assertIs(self.world.result(registry.set_data("/a", facts)), True)
+        facts["a"].append(2)
+        self.world.result(self.other.delete(NODE))
+        self.world.settle()
+        self.assertEqual((self.says(), self.says("/a")), ({"a": [1]}, {"a": [1]}))
+
+    def test_true(self) -> None:
+        """True is not 1, nor is 1.0: not all who read it are written in Python."""
+        registry = self.started()
+        for value in (1, True, 1.0, [0], [False]):
+            self.world.result(registry.set_node(NODE, {"a": value}))
+            self.world.result(registry.set_data("/a", {"a": value}))
+            self.assertEqual(repr((self.says(), self.says("/a"))), repr(({"a": value}, {"a": value})))
