@@ -24,6 +24,8 @@ _KIND = "txmirror answers"
 _VERSION = 1
 #: For so many seconds after the latest change nothing is written, as more may change.
 _PAUSE = 1.0
+#: After so many seconds it is tried again to write a file that could not be written.
+_RETRY = 60.0
 #: For so many seconds after a reconnection an empty list does not replace another.
 _DOUBT = 60.0
 
@@ -50,6 +52,7 @@ class CacheFile:
         self._doubted: dict[str, _Entry] = {}
         self._writing: Deferred[None] | None = None
         self._failed = False
+        self._retrying = False
 
     def load(self) -> None:
         """Read the file. A missing one is empty; a damaged one is set aside, with a warning."""
@@ -80,6 +83,9 @@ class CacheFile:
             return
         self._doubted.pop(path, None)
         self._answers[path] = self._unwritten[path] = entry
+        if self._retrying:
+            self._retrying = False
+            self._timer.stop()
         self._begin()
 
     def stop(self) -> Deferred[None]:
@@ -106,9 +112,10 @@ class CacheFile:
         for entry in doubted.values():
             self.put(entry.answer)
 
-    def _begin(self) -> None:
+    def _begin(self, pause: float = _PAUSE) -> None:
         if self._unwritten and not self._timer.running and self._writing is None:
-            self._timer.start(_PAUSE)
+            self._timer.start(pause)
+            self._retrying = pause == _RETRY
 
     def _write(self) -> None:
         self._writing = Deferred.fromCoroutine(self._write_once())
@@ -117,23 +124,24 @@ class CacheFile:
 
     def _written(self) -> None:
         self._writing = None
-        self._begin()
+        self._begin(_RETRY if self._failed else _PAUSE)
 
     async def _write_once(self) -> None:
         entries, self._unwritten = self._unwritten, {}
         threads: Any = IReactorThreads(self._clock, None)
         try:
             if threads is None:
-                notes = _merge(self._path, entries)
+                notes = _merge(self._path, entries, self._clock.seconds())
             else:
-                notes = await deferToThreadPool(threads, threads.getThreadPool(), _merge, self._path, entries)
+                notes = await deferToThreadPool(
+                    threads, threads.getThreadPool(), _merge, self._path, entries, self._clock.seconds()
+                )
         except OSError as error:
             if not self._failed:
                 self._log.warn(
                     "The cache file {path} cannot be written: {reason}.", path=str(self._path), reason=str(error)
                 )
             self._failed = True
-            # With what comes next.
             self._unwritten = {**entries, **self._unwritten}
             return
         self._failed = False
@@ -196,16 +204,17 @@ def _read_or_set_aside(path: Path) -> tuple[dict[str, _Entry], str | None]:
         return {}, str(error)
 
 
-def _merge(path: Path, entries: Mapping[str, _Entry]) -> str | None:
+def _merge(path: Path, entries: Mapping[str, _Entry], now: float) -> str | None:
     """Put entries into a cache file, beside what other processes put there. It blocks.
 
+    :param now: what is there of a later time was written before the clock was set back, and counts for nothing.
     :returns: why the file that was there was set aside, if it was.
     """
     with open(path.with_name(path.name + ".lock"), "a", encoding="utf-8", opener=_private) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         merged, damage = _read_or_set_aside(path)
         for each, entry in entries.items():
-            if each not in merged or merged[each].time <= entry.time:
+            if each not in merged or not entry.time < merged[each].time <= now:
                 merged[each] = entry
         _replace(
             path,

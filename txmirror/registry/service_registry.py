@@ -103,6 +103,12 @@ class ServiceRegistry(Service):
             )
         parse_servers(server)
         _check_user(username)
+        _check_password(password)
+        for each in acl or ():
+            if not isinstance(each, ACL):
+                raise TypeError(f"acl has {each!r:.60}: not an ACL")
+        if mirror is not None and reactor not in (None, mirror.clock):
+            raise ValueError(f"the mirror that is given does not run on {reactor!r}")
         if reactor is None:
             reactor = mirror.clock if mirror is not None else _global_reactor()
         self.reactor = reactor
@@ -524,12 +530,14 @@ class ServiceRegistry(Service):
 
     def remove_callback(self, path: str, callback: Callable[[Answer], object]) -> None:
         """See :meth:`~txmirror.interfaces.IServiceRegistry.remove_callback`."""
+        self._check_process()
         discovery = self._discoveries.get(paths.normalise(path))
         if discovery is not None:
             discovery.remove_callback(callback)
 
     def stale(self, path: str) -> bool:
         """See :meth:`~txmirror.interfaces.IServiceRegistry.stale`."""
+        self._check_process()
         discovery = self._discoveries.get(paths.normalise(path))
         return discovery is None or discovery.stale
 
@@ -604,7 +612,7 @@ class ServiceRegistry(Service):
     def _to_lock(self, path: str, simultaneous: int, wait: float) -> str:
         if type(simultaneous) is not int or simultaneous < 1:
             raise ValueError(f"simultaneous is {simultaneous!r}: not a whole number above 0")
-        if isinstance(wait, bool) or not wait >= 0:
+        if isinstance(wait, bool) or not 0 <= wait < float("inf"):
             raise ValueError(f"wait is {wait!r}: not a number of seconds from 0")
         return self._to_write(path, None)
 
@@ -617,6 +625,7 @@ class ServiceRegistry(Service):
 
     def username(self) -> Deferred[str | None]:
         """See :meth:`~txmirror.interfaces.IServiceRegistry.username`."""
+        self._check_process()
         return succeed(self._username)
 
     def set_username(self, username: str | None) -> Deferred[bool]:
@@ -628,11 +637,13 @@ class ServiceRegistry(Service):
 
     def password(self) -> Deferred[str | None]:
         """See :meth:`~txmirror.interfaces.IServiceRegistry.password`."""
+        self._check_process()
         return succeed(self._password)
 
     def set_password(self, password: str | None) -> Deferred[bool]:
         """See :meth:`~txmirror.interfaces.IServiceRegistry.set_password`."""
         self._check_process()
+        _check_password(password)
         changed, self._password = password != self._password, password
         return self._do(self._prove()) if changed else succeed(True)
 
@@ -674,8 +685,28 @@ class _Wish:
 
 
 def _check_user(username: str | None) -> None:
+    if username is not None and not isinstance(username, str):
+        raise TypeError(f"a user's name is a str, not {username!r:.60}")
     if username is not None and (not username or ":" in username):
         raise ValueError(f"a user's name has letters and no colon: {username!r}")
+    if username is not None and not _is_text(username):
+        raise ValueError(f"a user's name cannot be sent as UTF-8: {username!r}")
+
+
+def _check_password(password: str | None) -> None:
+    # Errors stand in logs: they do not quote it.
+    if password is not None and not isinstance(password, str):
+        raise TypeError(f"a password is a str, not {type(password).__name__}")
+    if password is not None and not _is_text(password):
+        raise ValueError("this password cannot be sent as UTF-8")
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _own_name() -> str:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from txmirror.errors import NoAuthException, NoConnection
+from txmirror.errors import InvalidStateException, NoAuthException, NoConnection
 from txmirror.mirror import Mirror
-from txmirror.registry import ServiceRegistry
+from txmirror.registry import ServiceRegistry, cache_file
 from txmirror.test.registry.case import NODE, PATH, RegistryTestCase
 from txmirror.types import ACL, Answer, Permission
 
@@ -325,3 +329,92 @@ class DataTests(RegistryTestCase):
             self.world.result(registry.set_node(NODE, {"a": value}))
             self.world.result(registry.set_data("/a", {"a": value}))
             self.assertEqual(repr((self.says(), self.says("/a"))), repr(({"a": value}, {"a": value})))
+
+
+class ArgumentTests(RegistryTestCase):
+    """Arguments that will not do."""
+
+    def wrong(self, **options: Any) -> str:
+        """Give what a registry says to wrong arguments."""
+        with self.assertRaises((TypeError, ValueError)) as caught:
+            ServiceRegistry(self.world.connection_string, **{"reactor": self.reactor, **options})
+        return str(caught.exception)
+
+    def test_credentials(self) -> None:
+        """They are text that can be sent; a password is quoted nowhere."""
+        self.assertIn("b'me'", self.wrong(username=b"me", password="secret"))
+        self.assertIn("'\\ud800'", self.wrong(username="\ud800", password="secret"))
+        for password in (b"secret", ["secret"], "secret\ud800"):
+            self.assertNotIn("secret", self.wrong(username="me", password=password))
+        registry = self.registry(username="me", password="secret")
+        with self.assertRaises(TypeError):
+            registry.set_password(b"secret")  # type: ignore[arg-type]
+        self.assertEqual(self.world.result(registry.password()), "secret")
+
+    def test_acl(self) -> None:
+        """An ACL has entries."""
+        self.assertIn("'o'", self.wrong(acl="open"))
+        self.assertIn("('r', 'world', 'anyone')", self.wrong(acl=[("r", "world", "anyone")]))
+
+    def test_reactor(self) -> None:
+        """A mirror that is given has its reactor."""
+        mirror = Mirror(self.world.connection_string, reactor=self.reactor)
+        self.assertIn("Clock", self.wrong(mirror=mirror, reactor=Clock()))
+
+    def test_wait(self) -> None:
+        """A lock is waited for so long, and not for ever."""
+        registry = self.registry()
+        with self.assertRaises(ValueError):
+            registry.acquire_lock("/lock", wait=float("inf"))
+
+    def test_forked(self) -> None:
+        """In a forked child every call is an error, also those that need no connection."""
+        registry = self.registry()
+        self.patch(os, "getpid", lambda: 1)
+        calls: list[Callable[[], object]] = [
+            registry.username,
+            registry.password,
+            lambda: registry.stale(PATH),
+            lambda: registry.remove_callback(PATH, print),
+        ]
+        for call in calls:
+            with self.assertRaises(InvalidStateException):
+                call()
+        self.registries.remove(registry)
+
+
+class CacheFileTests(RegistryTestCase):
+    """The cache file in bad times."""
+
+    def test_clock_set_back(self) -> None:
+        """An answer of a time to come, written before the clock was set back, gives way to what is known now."""
+        path = Path(self.mktemp())
+        registry = self.started(cachefile=str(path))
+        self.world.result(registry.get("/"))
+        self.world.result(registry.stop())
+        content = json.loads(path.read_text("utf-8"))
+        content["paths"]["/"].update(time=self.reactor.seconds() + 1e6, children={"old": None})
+        path.write_text(json.dumps(content), "utf-8")
+        self.world.result(registry.rebuild())
+        self.make("/new")
+        self.world.result(registry.stop())
+        self.assertEqual(list(json.loads(path.read_text("utf-8"))["paths"]["/"]["children"]), ["new", "zookeeper"])
+
+    def test_not_writable(self) -> None:
+        """A file that cannot be written is tried again now and then, and written when it can be."""
+        folder = Path(self.mktemp())
+        registry = self.started(cachefile=str(folder / "cache"))
+        tries: list[object] = []
+        merge = cache_file._merge
+
+        def counted(*arguments: Any) -> str | None:
+            tries.append(arguments)
+            return merge(*arguments)
+
+        self.patch(cache_file, "_merge", counted)
+        self.world.result(registry.get("/"))
+        self.world.pass_time(100)
+        self.assertEqual((len(tries), len(self.warnings.texts)), (2, 1))
+        folder.mkdir()
+        self.world.pass_time(60)
+        self.assertTrue((folder / "cache").exists())
