@@ -86,6 +86,8 @@ class Mirror(Service):
         self.feed = feed_of(client)
         self._subjects: dict[str, Subject] = {}
         self._trees: dict[Tree, None] = {}
+        #: The same, by the paths of their roots: of a thousand trees an event concerns few.
+        self._trees_at: dict[str, list[Tree]] = {}
         self._let_go_later: dict[str, None] = {}
         self._batches: IBatchedReads | None = IBatchedReads(client, None)
         self._removals = Removals(self.feed.let_go, self._can_remove_watches)
@@ -261,6 +263,7 @@ class Mirror(Service):
             tree.end()
         else:
             self._trees[tree] = None
+            self._trees_at.setdefault(path, []).append(tree)
             self._start()
             if self.is_connected():
                 tree.connected(self._session)
@@ -308,8 +311,9 @@ class Mirror(Service):
 
     def check_settled(self) -> None:
         """Tell the state watchers, if this was the last thing to be read after a reconnection."""
-        all_read = not self._unsettled and all(tree.settled for tree in self._trees)
-        if self._recovered and all_read and self.state is MirrorState.CONNECTED:
+        if self.state is not MirrorState.CONNECTED or not self._recovered or self._unsettled:
+            return
+        if all(tree.settled for tree in self._trees):
             self._enter(MirrorState.SETTLED)
 
     def parent_shows(self, path: str) -> Deferred[None]:
@@ -327,7 +331,7 @@ class Mirror(Service):
     def batches_for(self, path: str) -> IBatchedReads | None:
         """Give what a node is to be read by without a watch, if that of a tree tells of its changes."""
         if self._batches is not None:
-            for tree in self._trees:
+            for tree in self._trees_above(path):
                 if tree.tells_of(path):
                     return self._batches
         return None
@@ -348,7 +352,11 @@ class Mirror(Service):
 
     def tree_closed(self, tree: Tree) -> None:
         """Tell a tree nothing more."""
-        self._trees.pop(tree, None)
+        if tree in self._trees:
+            del self._trees[tree]
+            self._trees_at[tree.path].remove(tree)
+            if not self._trees_at[tree.path]:
+                del self._trees_at[tree.path]
         again, self._let_go_later = self._let_go_later, {}
         for path in again:
             if path not in self._subjects:
@@ -358,7 +366,7 @@ class Mirror(Service):
 
     def let_go(self, path: str) -> None:
         """Take the watches on a path away at the server, unless somebody else needs them; a tree may, for as long as it is."""
-        if any(tree.covers(path) for tree in self._trees):
+        if any(tree.covers(path) for tree in self._trees_above(path)):
             self._let_go_later[path] = None
         else:
             self._removals.add(path)
@@ -380,7 +388,7 @@ class Mirror(Service):
                 self._lingering.stop()
 
     def _needs_watches(self, path: str) -> bool:
-        return path in self._subjects or any(tree.covers(path) for tree in self._trees)
+        return path in self._subjects or any(tree.covers(path) for tree in self._trees_above(path))
 
     def _can_remove_watches(self) -> bool | None:
         abilities: IServerAbilities | None = IServerAbilities(self.client, None)
@@ -435,7 +443,7 @@ class Mirror(Service):
             if subject is not None:
                 subject.happened(event.type)
             self._happened_below(event)
-            for tree in list(self._trees):
+            for tree in self._trees_above(event.path):
                 if tree.covers(event.path):
                     tree.happened(event)
         elif event.state is SessionState.CONNECTED:
@@ -446,6 +454,15 @@ class Mirror(Service):
                 # Whoever gave us the client has closed it.
                 self._closed = Deferred()
                 self._close_nodes(None)
+
+    def _trees_above(self, path: str) -> list[Tree]:
+        """Give the trees whose roots are at a path or above it."""
+        trees: list[Tree] = []
+        root: str | None = path if self._trees_at else None
+        while root is not None:
+            trees += self._trees_at.get(root, ())
+            root = paths.parent_of(root)
+        return trees
 
     def _happened_below(self, event: WatchedEvent) -> None:
         """Tell a node that relies on a tree's watch of its children: such a watch tells of these themselves."""
@@ -548,7 +565,7 @@ class Mirror(Service):
         self._disconnected()
         for subject in list(self._subjects.values()):
             subject.close()
-        trees, self._trees = self._trees, {}
+        trees, self._trees, self._trees_at = self._trees, {}, {}
         for tree in trees:
             tree.end()
         if not self._owns_client:
