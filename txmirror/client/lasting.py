@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Iterator, Mapping
 
 from twisted.logger import Logger
 
@@ -94,12 +94,12 @@ class LastingWatches:
         if not watch.standing and not watch.asked and self._watches.get(watch.path) is watch:
             del self._watches[watch.path]
 
-    def on(self, those: Container[str]) -> LastingWatches:
+    def on(self, *those: Mapping[str, object]) -> LastingWatches:
         """Give the watches on some paths only, asked for or standing: what a server has to be told of once more."""
         some = LastingWatches()
-        for path, watch in self._watches.items():
-            if path in those:
-                some.ask(path, watch.recursive).standing = True
+        # Of either there may be very many, and then few of the other.
+        for path in sorted({path for each in those for path in self._watches.keys() & each.keys()}):
+            some.ask(path, self._watches[path].recursive).standing = True
         return some
 
     def heard(self, path: str) -> bool:

@@ -308,7 +308,7 @@ class SessionWatches:
         """
         if zxid == self._rearmed:
             watches = watches.without(self.standing)
-        mixed = self.lasting.on(watches)
+        mixed = self.lasting.on(watches.data, watches.exist, watches.child)
         requests = packets(zxid, watches, mixed, self._limit) or [SetWatchesRequest(zxid, (), (), ())]
         calls = [self._bring_over(packet, watches.part(packet)) for packet in requests]
 
