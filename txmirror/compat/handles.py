@@ -342,7 +342,6 @@ class Handle:
         self.state = state
         watchers = [self.watcher, *self._watchers.values()]
         if state < 0:
-            self._watchers.clear()
             self.client.remove_listener(self._happened)
             # It would open a new session.
             self.client.close()

@@ -190,7 +190,7 @@ class Life:
     def _told(self, client: object, event: Any) -> None:
         """See ``set_session_callback`` of txzookeeper's client."""
         state = _STATES.get(event.connection_state)
-        if self._closed is None and state is not None and state is not self.session.state:
+        if self._closed is None:
             if state is SessionState.CONNECTED:
                 if self.session.state is SessionState.SUSPENDED:
                     self._enter(state)
@@ -200,7 +200,7 @@ class Life:
                     self._enter(state)
             elif state is SessionState.ENDED and self.session.state in _STANDING:
                 self._end()
-            elif state is SessionState.AUTH_FAILED:
+            elif state is SessionState.AUTH_FAILED is not self.session.state:
                 self._let_go(state, AuthFailedException)
         if self._before is not None:
             self._before(client, event)

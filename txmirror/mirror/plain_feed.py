@@ -40,7 +40,6 @@ from txmirror.types import (
     Listener,
     News,
     SessionEvent,
-    SessionState,
     StatReply,
     WatchedEvent,
     WatchKind,
@@ -264,6 +263,4 @@ class PlainFeed:
         return failure
 
     def _stepped(self, step: News) -> None:
-        if isinstance(step, SessionEvent) and step.state in (SessionState.ENDED, SessionState.CLOSED):
-            self._standing.clear()
         self._listeners.tell(step)

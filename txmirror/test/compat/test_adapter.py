@@ -181,6 +181,7 @@ class LifeTests(AdapterCase):
             self.assertNotEqual(self.client.session_id, session)
             self.assertEqual(self.world.result(self.client.get("/a"))[0], b"x")
         self.assert_fails(SessionExpiredException, watch)
+        self.assertEqual(len(zookeeper._handles), 1)
 
     def test_asked_between(self) -> None:
         """What is asked when one session has ended waits for the next."""
@@ -206,7 +207,7 @@ class LifeTests(AdapterCase):
         self.world.settle()
         self.assert_fails(AuthFailedException, self.client.add_auth("nonsense", b"x"))
         self.world.pass_time(60)
-        self.assertIn((SessionState.AUTH_FAILED, 1), self.states())
+        self.assertEqual(self.states()[-2:], [(SessionState.CONNECTED, 1), (SessionState.AUTH_FAILED, 1)])
         for deferred in (watch, self.client.get("/"), self.client.connect()):
             self.assert_fails(AuthFailedException, deferred)
         self.assertEqual(self.world.server.sessions, frozenset())

@@ -290,12 +290,13 @@ class SessionTests(ZooKeeperCase):
     def test_close_without_a_connection(self) -> None:
         """Without a connection the session is left, and another handle may take it over."""
         session = zookeeper.client_id(self.handle)
-        host, port = self.world.server.address.split(":")
-        self.world.reactor.black_hole(host, int(port))
-        self.drop()
+        port = int(self.world.server.address.rpartition(":")[2])
+        self.world.result(self.world.server.stop_listening())
+        self.world.pass_time(0.6)
         zookeeper.close(self.handle)
         self.world.settle()
-        self.world.reactor.undo_black_hole(host, int(port))
+        self.world.server.listen(port)
+        self.world.pass_time(1.0)
         self.assertIn(session[0], self.world.server.sessions)
         handle = self.init(self.world.connection_string, 10_000, session)
         self.assertEqual((zookeeper.client_id(handle), zookeeper.state(handle)), (session, CONNECTED))

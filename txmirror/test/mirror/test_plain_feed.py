@@ -9,11 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from txmirror.client import ZooKeeperClient
-from txmirror.errors import ConnectionLossException, NoNodeException, UnimplementedException
+from txmirror.errors import ConnectionLossException, NoNodeException, UnimplementedException, ZooKeeperException
 from txmirror.interfaces import ISessionSteps, IZooKeeperClient
 from txmirror.mirror import Mirror, MirrorState
 from txmirror.mirror.plain_feed import PlainFeed, feed_of
@@ -43,9 +44,16 @@ class Bare:
 
         def ask(*arguments: Any, **options: Any) -> Any:
             self.asked.append(name)
-            return value(*arguments, **options)
+            answer = value(*arguments, **options)
+            (answer[0] if isinstance(answer, tuple) else answer).addErrback(self._forget_zxid)
+            return answer
 
         return ask
+
+    def _forget_zxid(self, failure: Failure) -> Failure:
+        if isinstance(failure.value, ZooKeeperException):
+            failure.value.zxid = None
+        return failure
 
     def add_listener(self, listener: Listener) -> None:
         def step(news: News) -> None:
