@@ -1,53 +1,45 @@
-"""The service registry that programs use: what is wanted of it, over one connection after another."""
+"""The service registry that programs use: what is wanted of it. How it comes to a connection stands in ``life.py``."""
 
 from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import attrs
-from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, DeferredLock, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txmirror import paths
-from txmirror.audience import Audience
-from txmirror.client import Limits, parse_servers
 from txmirror.errors import (
     AuthFailedException,
     ClosingException,
-    InvalidStateException,
     NoConnection,
     PathError,
     ReadOnly,
     ZooKeeperException,
 )
 from txmirror.interfaces import IPayloadCodec, IRegistryLock, IServiceRegistry
-from txmirror.mirror import Mirror, MirrorState
+from txmirror.mirror import Mirror
 from txmirror.registry.cache_file import CacheFile
 from txmirror.registry.codecs import NDCodec, own_copy
 from txmirror.registry.discovery import Discovery
+from txmirror.registry.life import Life
 from txmirror.registry.link import Link
 from txmirror.registry.rates import TokenBucket
-from txmirror.registry.reach import when_connected
 from txmirror.registry.registration import RegistrationState
-from txmirror.types import ACL, READ_ACL, Answer, NodeType, SessionTicket, digest_acl
+from txmirror.types import ACL, READ_ACL, Answer, NodeType, digest_acl
 
-#: Within two seconds of ZooKeeper's return all is to be as it should be, however long it was away.
-_LIMITS = Limits(longest_pause=1.5)
-
-_T = TypeVar("_T")
 _Data = Mapping[str, object] | str | None
 _Writing = Callable[[Link], Deferred[None]]
 
 
 @implementer(IServiceRegistry)
-class ServiceRegistry(Service):
+class ServiceRegistry(Life):
     """Services that are registered and found in ZooKeeper, and answers for as long as that is away.
 
     It provides :class:`~txmirror.interfaces.IServiceRegistry`, which says what its methods do, and is a Twisted service.
@@ -93,30 +85,19 @@ class ServiceRegistry(Service):
         adopt_persistent: bool = False,
         reactor: IReactorTime | None = None,
     ) -> None:
-        if isinstance(timeout, bool) or not 0 < timeout < float("inf"):
-            raise ValueError(f"timeout is {timeout!r}: not a number of seconds above 0")
+        super().__init__(server, timeout, lazy, mirror, reactor)
         if not 0 <= hold_for < float("inf"):
             raise ValueError(f"hold_for is {hold_for!r}: not a number of seconds from 0")
         if (rate_limit_calls is None) != (rate_limit_time is None):
             raise ValueError(
                 f"rate_limit_calls={rate_limit_calls!r} and rate_limit_time={rate_limit_time!r} go together"
             )
-        parse_servers(server)
         _check_user(username)
         _check_password(password)
         for each in acl or ():
             if not isinstance(each, ACL):
                 raise TypeError(f"acl has {each!r:.60}: not an ACL")
-        if mirror is not None and reactor not in (None, mirror.clock):
-            raise ValueError(f"the mirror that is given does not run on {reactor!r}")
-        if reactor is None:
-            reactor = mirror.clock if mirror is not None else _global_reactor()
-        self.reactor = reactor
-        self.timeout = timeout
         self.readonly = readonly
-        self.lazy = lazy
-        self._server = server
-        self._given = mirror
         self._cachefile = cachefile
         self._username = username
         self._password = password
@@ -127,7 +108,6 @@ class ServiceRegistry(Service):
         self._hold_for = hold_for
         self._codec: IPayloadCodec = NDCodec() if codec is None else codec
         self._adopt_persistent = adopt_persistent
-        self._pid = os.getpid()
         #: What is registered, and looked after.
         self._wanted: dict[str, _Data] = {}
         #: What is asked for, and taken back if it fails.
@@ -135,228 +115,58 @@ class ServiceRegistry(Service):
         #: What is still to be written to persistent nodes, and nobody waits for any more.
         self._promised: dict[str, _Writing] = {}
         self._discoveries: dict[str, Discovery] = {}
-        self._link: Link | None = None
-        self._stopped = False
-        self._life = DeferredLock()
-        self._former: SessionTicket | None = None
-        self._inherited: list[object] = []
-        self._connected = False
-        self._state_callbacks: Audience[bool] = Audience(
-            lambda callback, _: self._log.failure("The state callback {callback} failed.", callback=callback)
-        )
         self._make_helpers()
 
+    # Life.
+
     def _make_helpers(self) -> None:
-        """Make what runs on the reactor."""
         self._writes = None if self._rate is None else TokenBucket(self.reactor, *self._rate)
         self._cache = None if self._cachefile is None else CacheFile(self._cachefile, self.reactor)
         if self._cache is not None:
             self._cache.load()
 
-    # Life.
-
-    def start(self) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.start`."""
-        self._check_process()
-        self._stopped = False
-        return self._do(self._start())
-
-    def stop(self) -> Deferred[None]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.stop`."""
-        self._check_process()
-        self._stopped = True
-        return self._end()
-
-    def rebuild(self, reactor: IReactorTime | None = None) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.rebuild`.
-
-        :raises ValueError: another reactor is named, and the mirror was given.
-        """
-        self._stopped = False
-        if self._forked:
-            self._leave_to_parent()
-            self._change_reactor(_another_like(self.reactor) if reactor is None else reactor)
-            return self._do(self._start())
-        if self._given is not None and reactor not in (None, self.reactor):
-            raise ValueError(f"the registry's mirror was given, and does not run on {reactor!r}")
-        return self._do(self._rebuild(reactor))
-
-    def startService(self) -> None:
-        """Start. If ZooKeeper is out of reach, that is only logged."""
-        super().startService()
-        self.start().addErrback(lambda failure: self._log.warn("{reason}.", reason=failure.getErrorMessage()))
-
-    def stopService(self) -> Deferred[None]:
-        """Stop."""
-        super().stopService()
-        return self.stop()
-
-    async def _start(self) -> bool:
-        return await self._has_session(await self._standing())
-
-    async def _rebuild(self, reactor: IReactorTime | None) -> bool:
-        return await self._has_session(await self._shielded(self._renew(reactor)))
-
-    async def _renew(self, reactor: IReactorTime | None) -> Link:
-        await self._end()
-        if reactor is not None:
-            self._change_reactor(reactor)
-        return await self._standing()
-
-    async def _has_session(self, link: Link) -> bool:
-        return await self._reached(link, when_connected(link.mirror), "what is asked of it") is not False
-
-    def _standing(self) -> Deferred[Link]:
-        """Give the connection; make it, if there is none, even if the wait is cancelled.
-
-        :returns: fails with :exc:`~txmirror.errors.NoConnection` if the registry was stopped.
-        """
-        return succeed(self._link) if self._link is not None else self._shielded(self._stand())
-
-    async def _stand(self) -> Link:
-        # The last one may still be closing.
-        async with self._life:
-            if not self._stopped and self._link is None:
-                self._open()
-            # Those who were told of it may have stopped it.
-            link = self._link
-        if link is None or link is not self._link:
-            raise NoConnection("the registry was stopped: it is not connected to ZooKeeper")
-        return link
-
-    def _shielded(self, work: Coroutine[Deferred[Any], Any, _T]) -> Deferred[_T]:
-        """Do something that goes on when the wait for it is cancelled."""
-
-        def done(result: _T | Failure) -> None:
-            if not waiter.called:
-                waiter.callback(result)
-            elif isinstance(result, Failure) and not result.check(NoConnection):
-                self._log.failure("What nobody waits for any more has failed.", failure=result)
-
-        waiter: Deferred[_T] = Deferred()
-        Deferred.fromCoroutine(work).addBoth(done)
-        return waiter
-
-    def _open(self) -> None:
-        mirror = self._given or Mirror(self._server, session_timeout=self.timeout, limits=_LIMITS, reactor=self.reactor)
-        link = self._link = Link(
+    def _make_link(self, mirror: Mirror, *, owned: bool) -> Link:
+        return Link(
             mirror,
-            owned=self._given is None,
+            owned=owned,
             timeout=self.timeout,
             codec=self._codec,
             acl=self._acl,
             adopt_persistent=self._adopt_persistent,
             writes=self._writes,
         )
-        mirror.addStateWatcher(self, lambda _: self._state_changed(mirror.is_connected()))
+
+    def _take_up(self, link: Link) -> None:
         if self._has_credentials:
-            self._authenticate(mirror).addErrback(lambda _: None)
+            self._authenticate(link.mirror).addErrback(lambda _: None)
         for discovery in self._discoveries.values():
-            discovery.follow(mirror)
+            discovery.follow(link.mirror)
         for path, data in self._wanted.items():
             if path not in self._wishes:
                 link.restore(path, data)
         for path, begin in list(self._promised.items()):
             self._begin(link, path, begin).addErrback(self._not_written, path)
-        if self._former is not None:
-            ticket, self._former = self._former, None
-            link.end_session(Mirror(self._server, session=ticket, reactor=self.reactor))
-        # It fails when a name cannot be resolved; attempts go on, and the log has it.
-        mirror.connect().addErrback(lambda _: None)
-        self._state_changed(mirror.is_connected())
 
-    def _end(self) -> Deferred[None]:
-        """Use the connection no more, and close it, even if the wait is cancelled."""
-        ended = self._shielded(self._shut(self._detach()))
-        # It closes by now: whoever begins anew on being told waits until it is closed.
-        self._state_changed(connected=False)
-        return ended
+    def _leave(self) -> None:
+        for discovery in self._discoveries.values():
+            discovery.leave()
 
-    def _detach(self) -> Link | None:
-        """Use the connection no more, and give it, to be closed."""
-        link, self._link = self._link, None
-        if link is not None:
-            link.mirror.delStateWatcher(self)
-            for discovery in self._discoveries.values():
-                discovery.leave()
-        return link
+    def _closed(self) -> Deferred[None]:
+        return succeed(None) if self._cache is None else self._cache.stop()
 
-    async def _shut(self, link: Link | None) -> None:
-        async with self._life:
-            if link is not None:
-                self._former = await link.close()
-                if self._cache is not None:
-                    await self._cache.stop()
-
-    def _do(self, work: Coroutine[Deferred[Any], Any, _T]) -> Deferred[_T]:
-        """Do something; where ZooKeeper is out of reach, and nothing was kept that needs it, try no more."""
-
-        def failed(failure: Failure) -> Failure:
-            if isinstance(failure.value, NoConnection) and not self._busy:
-                self._end().addErrback(self._not_shut)
-            return failure
-
-        return Deferred.fromCoroutine(work).addErrback(failed)
+    def _abandon(self) -> object:
+        self._wanted, self._wishes, self._promised = {}, {}, {}
+        return [discovery.abandon() for discovery in self._discoveries.values()]
 
     @property
     def _busy(self) -> bool:
         kept = self._wanted or self._wishes or self._promised or self._discoveries
         return bool(kept) or (self._link is not None and self._link.locking)
 
-    def _not_shut(self, failure: Failure) -> None:
-        self._log.failure("The connection could not be closed.", failure=failure)
-
-    async def _reached(self, link: Link, awaited: Deferred[_T], what: str) -> _T | Literal[False]:
-        """Wait for something as long as ZooKeeper can be reached.
-
-        :param what: what is done later, then; for the log.
-        :returns: what it fires with; False if ZooKeeper is out of reach and that may be.
-        :raises NoConnection: it is, and may not be.
-        """
-        try:
-            return await link.reach.within(awaited)
-        except ClosingException as error:
-            if link.mirror.state is not MirrorState.CLOSED:
-                raise
-            raise NoConnection("the mirror of this registry was closed") from error
-        except NoConnection as error:
-            if not self.lazy or self._stopped:
-                raise
-            self._log.warn("{reason}: {what} is done when it is back.", reason=str(error), what=what)
-            return False
-
-    # Forks.
-
-    @property
-    def _forked(self) -> bool:
-        return os.getpid() != self._pid
-
-    def _check_process(self) -> None:
-        if self._forked:
-            raise InvalidStateException(
-                f"this registry belongs to process {self._pid}, which forked this one: call rebuild() first",
-                applied=False,
-            )
-
-    def _leave_to_parent(self) -> None:
-        """Forget what the parent has, without touching it: its socket, and what its reactor waits with, are shared."""
-        self._inherited.append(self._link)
-        for discovery in self._discoveries.values():
-            self._inherited.append(discovery.abandon())
-        if self._given is not None:
-            self._server, self._given = self._given.connstr(), None
-        self._link = None
-        self._former = None
-        self._wanted = {}
-        self._wishes = {}
-        self._promised = {}
-        self._life = DeferredLock()
-        self._pid = os.getpid()
-        self._state_changed(connected=False)
-
-    def _change_reactor(self, reactor: IReactorTime) -> None:
-        self.reactor = reactor
-        self._make_helpers()
+    def _state_changed(self, connected: bool) -> None:
+        if connected and not self._connected and self._cache is not None:
+            self._cache.connected()
+        super()._state_changed(connected)
 
     # Registering.
 
@@ -425,15 +235,15 @@ class ServiceRegistry(Service):
             self._take_back(path, wish)
             raise
         except CancelledError:
-            self._take_up(path, wish)
+            self._accept(path, wish)
             raise
-        self._take_up(path, wish)
+        self._accept(path, wish)
         if outcome is not RegistrationState.REGISTERED:
             return False
         await self._shown(path)
         return True
 
-    def _take_up(self, path: str, wish: _Wish) -> None:
+    def _accept(self, path: str, wish: _Wish) -> None:
         """Look after what is wished from now on, whatever happens."""
         if self._wishes.get(path) is wish:
             del self._wishes[path]
@@ -571,20 +381,6 @@ class ServiceRegistry(Service):
         if self._cache is not None and discovery.live and discovery.answer is not None:
             self._cache.put(discovery.answer)
 
-    def get_state(self, callback: Callable[[bool], object] | None = None) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.get_state`."""
-        self._check_process()
-        if callback is not None:
-            self._state_callbacks.add_and_tell(callback, callback, self._connected)
-        return succeed(self._connected)
-
-    def _state_changed(self, connected: bool) -> None:
-        if connected != self._connected:
-            self._connected = connected
-            if connected and self._cache is not None:
-                self._cache.connected()
-            self._state_callbacks.tell(connected)
-
     # Locking.
 
     def get_lock(
@@ -711,14 +507,3 @@ def _is_text(text: str) -> bool:
 
 def _own_name() -> str:
     return f"{platform.node()}:{os.getpid()}"
-
-
-def _another_like(reactor: IReactorTime) -> IReactorTime:
-    kind: Any = type(reactor)
-    return IReactorTime(kind())
-
-
-def _global_reactor() -> IReactorTime:
-    from twisted.internet import reactor
-
-    return IReactorTime(reactor)
