@@ -309,14 +309,12 @@ class Registration:
         client = self._mirror.client
         try:
             stat = await client.exists(self.path)
-            if (
-                stat is not None
-                and stat.ephemeralOwner != client.session_id
-                and stat.ephemeralOwner in self._our_sessions
-            ):
+            # It may have been created in a session that began during that step, and is not among those noted.
+            ours = stat is not None and stat.ephemeralOwner == client.session_id
+            if stat is not None and not ours and stat.ephemeralOwner in self._our_sessions:
                 value, stat = await client.get(self.path)
-                stat = stat if self._is_ours(value, stat) else None
-            if stat is not None and stat.ephemeralOwner in self._our_sessions:
+                ours = self._is_ours(value, stat)
+            if stat is not None and ours:
                 await self._mirror.get(self.path).delete(stat.version)
         except NoNodeException:
             pass

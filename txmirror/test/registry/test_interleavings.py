@@ -280,6 +280,26 @@ class RegistrationTests(RegistryTestCase):
         self.assertIs(self.world.result(registry.unset(NODE)), True)
         self.assertIsNone(self.stat())
 
+    def test_session_ends_and_unset(self) -> None:
+        """What is withdrawn just after a new session has begun is gone, whichever session the node was made in."""
+        for first in (0, 2, 4, 6):
+            for then in range(8):
+                registry = self.started()
+                registry.set_node(NODE).addErrback(lambda _: None)
+                self.turns(first)
+                self.world.server.expire_session(self.session_of(registry))
+                self.turns(then)
+                gone = registry.unset(NODE)
+                self.world.pass_time(3)
+                self.assertIs(self.successResultOf(gone), True)
+                self.assertIsNone(self.stat(), f"{first} turns, {then} turns")
+                self.world.result(registry.stop())
+
+    def turns(self, count: int) -> None:
+        """Let the reactor turn so many times."""
+        for _ in range(count):
+            self.reactor.advance(0)
+
     def test_not_to_be_deleted(self) -> None:
         """A node that may not be deleted is said not to be withdrawn."""
         registry = self.started()
