@@ -12,6 +12,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from zope.interface import implementer
 
+from txmirror.client import Limits
 from txmirror.client import client as client_module
 from txmirror.errors import NoConnection
 from txmirror.registry import ServiceRegistry
@@ -86,6 +87,8 @@ class OutageTests(RegistryTestCase):
     def setUp(self) -> None:
         self.patch(client_module, "Random", LongestPauses)
         super().setUp()
+        # It looks when all is to be right, and has to be back by then.
+        self.other = self.world.client(session_timeout=40.0, limits=Limits(longest_pause=0.5))
         self.errors = Errors()
         globalLogPublisher.addObserver(self.errors)
         self.addCleanup(globalLogPublisher.removeObserver, self.errors)
