@@ -26,6 +26,7 @@ def launch(settings: Settings, program: Program) -> int:
 
     :returns: the status to exit with.
     """
+    fill_standard_descriptors()
     from twisted.internet import reactor as global_reactor
 
     reactor = cast(Any, global_reactor)
@@ -53,6 +54,18 @@ def launch(settings: Settings, program: Program) -> int:
     if console.broken is not None:
         abandon_output()
     return statuses[0] if statuses else Status.BUG
+
+
+def fill_standard_descriptors() -> None:
+    """Open in place of standard streams that are closed what takes everything and gives nothing: or else the reactor's own
+    descriptors would take their numbers, and be written to.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free.
+            os.open(os.devnull, os.O_RDWR)
 
 
 def abandon_output() -> None:

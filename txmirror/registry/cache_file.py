@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorThreads, IReactorTime
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from txmirror.timers import Timer
 from txmirror.types import Answer, Payload, ZnodeStat
@@ -26,6 +27,8 @@ _VERSION = 1
 _PAUSE = 1.0
 #: After so many seconds it is tried again to write a file that could not be written.
 _RETRY = 60.0
+#: How long the end may be held up, in seconds.
+_LONGEST_STOP = 5.0
 #: For so many seconds after a reconnection an empty list does not replace another.
 _DOUBT = 60.0
 
@@ -91,12 +94,17 @@ class CacheFile:
     def stop(self) -> Deferred[None]:
         """Write what is still to be written. What is in doubt is not.
 
-        :returns: fires when that is done; it never fails.
+        :returns: fires when that is done, after five seconds at the latest; it never fails.
         """
         self._later.stop()
         self._doubted.clear()
         self._timer.stop()
-        return Deferred.fromCoroutine(self._finish())
+        # Another process may hold the lock for as long as it likes.
+        return Deferred.fromCoroutine(self._finish()).addTimeout(_LONGEST_STOP, self._clock, self._not_finished)
+
+    def _not_finished(self, result: Failure | None, _timeout: float) -> None:
+        if isinstance(result, Failure):
+            self._log.warn("The cache file {path} is still being written.", path=str(self._path))
 
     async def _finish(self) -> None:
         if self._writing is not None:

@@ -50,7 +50,7 @@ class Life(Service):
         mirror: Mirror | None,
         reactor: IReactorTime | None,
     ) -> None:
-        if isinstance(timeout, bool) or not 0 < timeout < float("inf"):
+        if type(timeout) not in (int, float) or not 0 < timeout < float("inf"):
             raise ValueError(f"timeout is {timeout!r}: not a number of seconds above 0")
         parse_servers(server)
         if mirror is not None and reactor not in (None, mirror.clock):

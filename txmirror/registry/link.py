@@ -239,4 +239,4 @@ class Link:
 
 def _too_late(result: Failure | None, timeout: float) -> None:
     if isinstance(result, Failure):
-        raise TimeoutError(f"it took longer than {timeout:g} s; the rest goes with the session")
+        raise TimeoutError(f"it took longer than {timeout:g} s; the rest is taken away when ZooKeeper is back")

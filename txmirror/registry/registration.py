@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from txmirror import paths
 from txmirror.errors import (
@@ -221,8 +222,13 @@ class Registration:
         if not self._stepping and self.state is not RegistrationState.WITHDRAWN:
             self._stepping = True
             step = Deferred.fromCoroutine(self._steps())
-            step.addErrback(lambda failure: self._log.failure("{path}: a step failed.", failure, path=self.path))
+            step.addErrback(self._step_failed)
             step.addBoth(self._stepped)
+
+    def _step_failed(self, failure: Failure) -> None:
+        self._log.failure("{path}: a step failed.", failure, path=self.path)
+        assert failure.value is not None
+        self._fail_outcomes(failure.value)
 
     def _stepped(self, _: object) -> None:
         self._stepping = False
@@ -447,7 +453,7 @@ class Registration:
             if not waiter.called:
                 waiter.callback(state)
 
-    def _fail_outcomes(self, error: ZooKeeperException) -> bool:
+    def _fail_outcomes(self, error: BaseException) -> bool:
         """Tell those who wait for an outcome; whether there was anybody."""
         waiting, self._outcomes = self._outcomes, {}
         for waiter in waiting:

@@ -86,7 +86,7 @@ class ServiceRegistry(Life):
         reactor: IReactorTime | None = None,
     ) -> None:
         super().__init__(server, timeout, lazy, mirror, reactor)
-        if not 0 <= hold_for < float("inf"):
+        if type(hold_for) not in (int, float) or not 0 <= hold_for < float("inf"):
             raise ValueError(f"hold_for is {hold_for!r}: not a number of seconds from 0")
         if (rate_limit_calls is None) != (rate_limit_time is None):
             raise ValueError(

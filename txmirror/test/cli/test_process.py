@@ -6,6 +6,7 @@ import atexit
 import functools
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -93,6 +94,12 @@ class PipeTests(ProcessTestCase):
                 timeout=_PATIENCE,
             )
         self.assertEqual((done.returncode, done.stderr), (141, b""))
+
+    def test_closed_streams(self) -> None:
+        """It ends also where it was started with its standard streams closed."""
+        command = " ".join([*map(shlex.quote, _COMMAND), "ls", "/", "<&-", ">&-", "2>&-"])
+        done = subprocess.run(["/bin/sh", "-c", command], env=self.environment, timeout=_PATIENCE, check=False)
+        self.assertEqual(done.returncode, 0)
 
     def test_library_alone(self) -> None:
         """Whoever uses the library does not wait for what the command needs."""

@@ -15,7 +15,7 @@ from txmirror.errors import (
     RequestTooLargeException,
 )
 from txmirror.mirror import Mirror
-from txmirror.registry import ServiceRegistry
+from txmirror.registry import PlainCodec, ServiceRegistry
 from txmirror.test.registry.case import NODE, PATH, RegistryTestCase
 from txmirror.types import ACL, OPEN_ACL, READ_ACL, Answer, Permission, digest_acl
 
@@ -27,6 +27,8 @@ class ArgumentTests(RegistryTestCase):
             ({"timeout": 0}, "0"),
             ({"timeout": float("inf")}, "inf"),
             ({"timeout": True}, "True"),
+            ({"timeout": "5"}, "'5'"),
+            ({"hold_for": "1"}, "'1'"),
             ({"hold_for": -1.0}, "-1.0"),
             ({"hold_for": float("nan")}, "nan"),
             ({"rate_limit_calls": 5}, "5"),
@@ -188,6 +190,22 @@ class RefusedTests(RegistryTestCase):
         registry = ServiceRegistry(self.world.connection_string + "/missing", timeout=4.0, reactor=self.reactor)
         self.registries.append(registry)
         self.assertIn("chroot", self.failure(registry.set_node(NODE), Exception))
+
+
+class WrongCodecTests(RegistryTestCase):
+    def test_says_raises(self) -> None:
+        """A codec that fails where it must not is logged, and who waits is told."""
+
+        class Wrong(PlainCodec):
+            def says(self, stored: bytes, data: object) -> bool:
+                if stored == b"boom":
+                    raise ZeroDivisionError
+                return super().says(stored, data)  # type: ignore[arg-type]  # it is what set_node was given
+
+        self.make(NODE, b"boom")
+        registry = self.started(codec=Wrong(), adopt_persistent=True)
+        self.failure(registry.set_node(NODE, "new"), ZeroDivisionError)
+        self.assertTrue(self.flushLoggedErrors(ZeroDivisionError))
 
 
 class WritingTests(RegistryTestCase):
