@@ -20,7 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 TREE = Path(__file__).resolve().parent.parent
 LEFT_OVERS = shutil.ignore_patterns(
-    ".git", ".tox", ".venv", "venv", ".*_cache", "build", "dist", "*.egg-info", "*.cache"
+    ".git", ".tox", ".venv", "venv", ".*_cache", "build", "dist", "*.egg-info", "*.cache", "_trial_temp*"
 )
 
 
