@@ -6,7 +6,7 @@ import gc
 import tracemalloc
 from collections.abc import Callable
 
-from twisted.logger import globalLogBeginner, globalLogPublisher
+from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.test.mirror.world import World
@@ -19,11 +19,8 @@ _SLACK = 16_000
 
 class MemoryTests(SynchronousTestCase):
     def setUp(self) -> None:
-        # What is logged before anybody has said where to, as in trial's workers, is kept for them.
-        kept = globalLogBeginner._temporaryObserver
-        if kept is not None:
-            globalLogPublisher.removeObserver(kept)
-            self.addCleanup(globalLogPublisher.addObserver, kept)
+        # Whoever is told of what is logged may keep it, as trial's workers do until there is time to tell it on.
+        self.patch(globalLogPublisher, "_observers", [])
         self.world = World()
         self.addCleanup(self.world.close)
         self.mirror = self.world.mirror
