@@ -1,6 +1,8 @@
 """A mirror on a client that has no feed: what the other tests of mirrors ask for holds there too, but for what is named here.
 
 The client is the native one, of which no more is to be seen than IZooKeeperClient and the steps of its session.
+
+It is run where txzookeeper is tried, whose clients are such.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from txmirror.errors import ConnectionLossException, NoNodeException, Unimplemen
 from txmirror.interfaces import ISessionSteps, IZooKeeperClient
 from txmirror.mirror import Mirror, MirrorState
 from txmirror.mirror.plain_feed import PlainFeed, feed_of
+from txmirror.test.compat.available import install_or_skip
 from txmirror.test.mirror import test_node, test_recovery, test_tree, test_writes, world
 from txmirror.testing import World
 from txmirror.types import OPEN_ACL, EventType, Listener, News, SessionEvent, SessionState, WatchedEvent, WatchKind
@@ -78,6 +81,7 @@ class OverBare(SynchronousTestCase):
     """Lets the tests of a class have such mirrors."""
 
     def setUp(self) -> None:
+        install_or_skip()
         self.patch(world, "Mirror", BareMirror)
         super().setUp()
 
@@ -136,6 +140,7 @@ class FeedTests(SynchronousTestCase):
     """The feed itself."""
 
     def setUp(self) -> None:
+        install_or_skip()
         self.world = World()
         self.addCleanup(self.world.close)
         self.other = self.world.client()
