@@ -14,6 +14,7 @@ from twisted.internet.task import deferLater, react
 
 from txmirror.errors import InvalidStateException
 from txmirror.registry import ServiceRegistry
+from txmirror.types import Answer
 
 PATH = "/services/ssh"
 
@@ -40,6 +41,15 @@ async def live_as_child(registry: ServiceRegistry) -> None:
     say("child: finds", await names(registry))
     await registry.set_node(PATH + "/child", {"pid": "child's"})
     say("child: finds", await names(registry))
+    # Its parent says when it has seen it.
+    seen: Deferred[None] = Deferred()
+
+    def look(answer: Answer) -> None:
+        if answer["data"] is not None and not seen.called:
+            seen.callback(None)
+
+    await registry.get(PATH, callback=look)
+    await seen
     await registry.stop()
 
 
@@ -63,8 +73,16 @@ def run_child(registry: ServiceRegistry) -> None:
 async def live_as_parent(reactor: Any, address: str) -> None:
     registry = ServiceRegistry(address, timeout=2.0)
     seen: list[list[str]] = []
+
+    def look(answer: Answer) -> None:
+        found = list(answer["children"])
+        if seen[-1:] != [found]:
+            seen.append(found)
+        if "child" in found and answer["data"] is None:
+            registry.set_data(PATH, "seen")
+
     await registry.set_node(PATH + "/parent")
-    await registry.get(PATH, callback=lambda answer: seen.append(list(answer["children"])))
+    await registry.get(PATH, callback=look)
     say("parent: finds", await names(registry))
     state: list[bool] = []
     await registry.get_state(state.append)
@@ -79,6 +97,7 @@ async def live_as_parent(reactor: Any, address: str) -> None:
     # Longer than a session that nobody hears of would live.
     await deferLater(reactor, 2.5)
     await registry.set_data(PATH, "still here")
+    assert await names(registry) == ["parent"]
     say("parent: was told of", seen)
     say("parent: was connected all the time:", state == [True])
     await registry.stop()

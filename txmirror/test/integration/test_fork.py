@@ -41,7 +41,7 @@ class ForkTests(TestCase):
                 *["child: InvalidStateException True True"] * 4,
                 "child: finds ['parent']",
                 "child: finds ['child', 'parent']",
-                "parent: was told of [['parent'], ['child', 'parent'], ['parent'], ['parent']]",
+                "parent: was told of [['parent'], ['child', 'parent'], ['parent']]",
                 "parent: was connected all the time: True",
             ],
         )
