@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from clock import Clock
 from twisted.internet.defer import Deferred
@@ -44,16 +45,20 @@ def outstanding(most: int, requests: Iterable[Callable[[], Deferred[object]]]) -
     return done
 
 
-async def prepare(client: ZooKeeperClient, count: int) -> list[str]:
-    """Make nodes, empty the room they stand in first, and give their paths."""
+async def prepare(client: Any, count: int, data: Any = DATA) -> list[str]:
+    """Make nodes, empty the room they stand in first, and give their paths.
+
+    :param client: this package's, or another of the same shape.
+    :param data: what stands in them, as that client takes it.
+    """
     await clear(client)
     await client.create(ROOT)
     paths = [f"{ROOT}/n{number}" for number in range(count)]
-    await outstanding(500, (lambda path=path: client.create(path, DATA) for path in paths))
+    await outstanding(500, (lambda path=path: client.create(path, data) for path in paths))
     return paths
 
 
-async def clear(client: ZooKeeperClient) -> None:
+async def clear(client: Any) -> None:
     """Delete what an earlier run has left."""
     if await client.exists(ROOT) is not None:
         names = await client.get_children(ROOT)
@@ -61,32 +66,32 @@ async def clear(client: ZooKeeperClient) -> None:
         await client.delete(ROOT)
 
 
-async def w1(client: ZooKeeperClient, clock: Clock) -> None:
-    (path,) = await prepare(client, 1)
+async def w1(client: Any, clock: Clock, data: Any = DATA) -> None:
+    (path,) = await prepare(client, 1, data)
     clock.start()
     for _ in range(3000):
         await client.get(path)
     clock.stop()
 
 
-async def w2(client: ZooKeeperClient, clock: Clock) -> None:
-    (path,) = await prepare(client, 1)
+async def w2(client: Any, clock: Clock, data: Any = DATA) -> None:
+    (path,) = await prepare(client, 1, data)
     clock.start()
     await outstanding(1000, ((lambda: client.get(path)) for _ in range(20_000)))
     clock.stop()
 
 
-async def w3(client: ZooKeeperClient, clock: Clock) -> None:
-    await prepare(client, 0)
+async def w3(client: Any, clock: Clock, data: Any = DATA) -> None:
+    await prepare(client, 0, data)
     clock.start()
-    await outstanding(1000, ((lambda n=n: client.create(f"{ROOT}/n{n}", DATA)) for n in range(10_000)))
+    await outstanding(1000, ((lambda n=n: client.create(f"{ROOT}/n{n}", data)) for n in range(10_000)))
     clock.stop()
 
 
-async def w4(client: ZooKeeperClient, clock: Clock) -> None:
-    paths = await prepare(client, 5000)
+async def w4(client: Any, clock: Clock, data: Any = DATA) -> None:
+    paths = await prepare(client, 5000, data)
     clock.start()
-    await outstanding(1000, ((lambda path=path: client.set(path, DATA)) for path in paths * 2))
+    await outstanding(1000, ((lambda path=path: client.set(path, data)) for path in paths * 2))
     clock.stop()
 
 

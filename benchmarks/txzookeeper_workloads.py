@@ -9,7 +9,7 @@ from typing import Any
 from clock import Clock
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
-from txmirror_workloads import ROOT, outstanding
+from txmirror_workloads import clear, outstanding, prepare, w1, w2, w3, w4
 
 from txmirror.compat import install
 
@@ -20,54 +20,8 @@ from txzookeeper.client import ZookeeperClient  # noqa: E402 - it can be importe
 DATA = "x" * 100
 
 
-async def prepare(client: Any, count: int) -> list[str]:
-    """Make nodes, empty the room they stand in first, and give their paths."""
-    await clear(client)
-    await client.create(ROOT)
-    paths = [f"{ROOT}/n{number}" for number in range(count)]
-    await outstanding(500, (lambda path=path: client.create(path, DATA) for path in paths))
-    return paths
-
-
-async def clear(client: Any) -> None:
-    """Delete what an earlier run has left."""
-    if await client.exists(ROOT) is not None:
-        names = await client.get_children(ROOT)
-        await outstanding(500, (lambda name=name: client.delete(f"{ROOT}/{name}") for name in names))
-        await client.delete(ROOT)
-
-
-async def w1(client: Any, clock: Clock) -> None:
-    (path,) = await prepare(client, 1)
-    clock.start()
-    for _ in range(3000):
-        await client.get(path)
-    clock.stop()
-
-
-async def w2(client: Any, clock: Clock) -> None:
-    (path,) = await prepare(client, 1)
-    clock.start()
-    await outstanding(1000, ((lambda: client.get(path)) for _ in range(20_000)))
-    clock.stop()
-
-
-async def w3(client: Any, clock: Clock) -> None:
-    await prepare(client, 0)
-    clock.start()
-    await outstanding(1000, ((lambda n=n: client.create(f"{ROOT}/n{n}", DATA)) for n in range(10_000)))
-    clock.stop()
-
-
-async def w4(client: Any, clock: Clock) -> None:
-    paths = await prepare(client, 5000)
-    clock.start()
-    await outstanding(1000, ((lambda path=path: client.set(path, DATA)) for path in paths * 2))
-    clock.stop()
-
-
-async def w5(client: Any, clock: Clock) -> None:
-    paths = await prepare(client, 5000)
+async def w5(client: Any, clock: Clock, data: str) -> None:
+    paths = await prepare(client, 5000, data)
     watching = await ZookeeperClient(client.servers, 10_000).connect()
     left = set(paths)
     told: Deferred[None] = Deferred()
@@ -97,7 +51,7 @@ async def main(reactor: object, workload: str, servers: str) -> None:
     """Run a workload and print its figures."""
     client, clock = ZookeeperClient(servers, 10_000), Clock()
     await client.connect()
-    await {"W1": w1, "W2": w2, "W3": w3, "W4": w4, "W5": w5}[workload](client, clock)
+    await {"W1": w1, "W2": w2, "W3": w3, "W4": w4, "W5": w5}[workload](client, clock, DATA)
     await clear(client)
     await client.close()
     print(json.dumps(clock.figures))

@@ -22,15 +22,13 @@ from zope.interface import implementer
 from txmirror import paths
 from txmirror.audience import Audience
 from txmirror.errors import (
-    ClosingException,
-    ConnectionLossException,
     NoNodeException,
     ReplyTooLargeException,
-    SessionExpiredException,
     UnimplementedException,
     ZooKeeperException,
 )
 from txmirror.interfaces import ISessionSteps, IWatchFeed, IZooKeeperClient
+from txmirror.mirror.reading import LOST
 from txmirror.types import (
     ACL,
     ChildrenReply,
@@ -50,9 +48,6 @@ from txmirror.wire import CreateFlag
 _T = TypeVar("_T")
 #: What a watch is on; one on a node's existence is one on its data.
 _Key = tuple[WatchKind, str]
-
-#: The failures that no server has answered.
-_LOST = (ConnectionLossException, SessionExpiredException, ClosingException)
 
 
 def feed_of(client: IZooKeeperClient) -> IWatchFeed:
@@ -258,7 +253,7 @@ class PlainFeed:
 
     def _failed(self, failure: Failure) -> Failure:
         error = failure.value
-        if isinstance(error, ZooKeeperException) and not isinstance(error, _LOST):
+        if isinstance(error, ZooKeeperException) and not isinstance(error, LOST):
             error.zxid = self._zxid = max(self._zxid, error.zxid or 0)
         return failure
 

@@ -152,6 +152,19 @@ class CacheFile:
             self._failed = True
             self._unwritten = {**entries, **self._unwritten}
             return
+        except (TypeError, ValueError) as error:
+            # A codec of somebody's own has read what JSON cannot hold; it will not be otherwise the next time.
+            good = {each: entry for each, entry in entries.items() if _can_be_written(entry)}
+            self._log.warn(
+                "The cache file {path} cannot hold the answers for {paths}: {reason}.",
+                path=str(self._path),
+                paths=", ".join(sorted(entries.keys() - good.keys())),
+                reason=str(error),
+            )
+            self._unwritten = {**good, **self._unwritten}
+            if self._unwritten and len(good) < len(entries):
+                await self._write_once()
+            return
         self._failed = False
         if notes:
             self._say_damaged(notes)
@@ -234,6 +247,14 @@ def _merge(path: Path, entries: Mapping[str, _Entry], now: float) -> str | None:
 def _to_json(entry: _Entry) -> dict[str, object]:
     answer = entry.answer
     return {"time": entry.time, "children": answer["children"], "data": answer["data"], "stat": answer["stat"]}
+
+
+def _can_be_written(entry: _Entry) -> bool:
+    try:
+        json.dumps(_to_json(entry))
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _replace(path: Path, content: object) -> None:

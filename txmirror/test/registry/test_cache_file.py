@@ -146,6 +146,20 @@ class CacheFileTests(SynchronousTestCase):
         self.clock.advance(2)
         self.assertEqual(sorted(self.written()), ["/a", "/b"])
 
+    def test_not_json(self) -> None:
+        """What a codec of somebody's own has read may not fit; the rest is written all the same, and goes on being."""
+        cache = self.cache()
+        cache.put(answer("/odd", one={"set": {1, 2}}))
+        cache.put(answer("/a"))
+        self.clock.advance(2)
+        self.assertEqual(list(self.written()), ["/a"])
+        cache.put(answer("/b"))
+        self.clock.advance(2)
+        self.assertEqual(sorted(self.written()), ["/a", "/b"])
+        cache.put(answer("/odd", one={"set": {1, 2}}))
+        self.successResultOf(cache.stop())
+        self.assertEqual(len(list(self.path.parent.iterdir())), 2)
+
     def test_left_half_written(self) -> None:
         """A process that dies while it writes leaves the file as it was."""
 
