@@ -247,8 +247,8 @@ class NothingException(ZooKeeperException):
     meaning = "nothing to process"
 
 
-class SessionMovedException(ZooServerProblem):
-    """The session has moved to another connection; this one no longer serves it."""
+class SessionMovedException(ConnectionLossException):
+    """The session has moved to another connection; this one no longer serves it. The request was not done."""
 
     code = -118
     meaning = "the session has moved to another server"
@@ -318,6 +318,12 @@ class ProtocolError(ZooServerProblem):
     """The other side broke ZooKeeper's protocol; the message says how. The connection it came on is given up."""
 
     meaning = "not ZooKeeper's protocol"
+
+
+class TooManyRequestsException(ZooKeeperException):
+    """Too many requests wait in the client's queue already. This one was not sent; the connection and all else go on."""
+
+    meaning = "too many requests wait to be sent"
 
 
 class RequestTooLargeException(ZooKeeperException):

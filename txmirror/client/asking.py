@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred
 
 from txmirror import paths
-from txmirror.client.calls import Call, OnReply
+from txmirror.client.calls import Call, OnReply, Priority
 from txmirror.client.sessions import Sessions
 from txmirror.errors import ProtocolError, UnimplementedException
 from txmirror.types import Listener, News, WatchedEvent
@@ -22,11 +22,13 @@ class Asker:
 
     :param sessions: sends requests.
     :param chroot: the node that all paths are below, without a trailing slash; empty for the root.
+    :param priority: the priority of the requests.
     """
 
-    def __init__(self, sessions: Sessions, chroot: str) -> None:
+    def __init__(self, sessions: Sessions, chroot: str, priority: Priority) -> None:
         self.sessions = sessions
         self.chroot = chroot
+        self.priority = priority
 
     def ask(
         self,
@@ -59,13 +61,13 @@ class Asker:
         if self.sessions.abilities.hangs_up(call.operation):
             call.fail(UnimplementedException(path=call.path))
         else:
-            self.sessions.outbox.submit(call)
+            self.sessions.outbox.submit(call, self.priority)
 
-    def insist(self, request: Request, path: str | None, decode: Callable[[Cursor, int], _T]) -> Deferred[_T]:
-        """Send a request at once, whatever else is in flight; without a connection it fails."""
+    def ask_urgently(self, request: Request, path: str | None, decode: Callable[[Cursor, int], _T]) -> Deferred[_T]:
+        """Send a request ahead of those that wait."""
         call = Call(request, path, decode)
         answer = call.waited_for()
-        self.sessions.outbox.insist(call)
+        self.sessions.outbox.submit(call, Priority.URGENT)
         return answer
 
     def valid(self, path: str, *, sequence: bool = False) -> str:

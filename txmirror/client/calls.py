@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import enum
 from collections import OrderedDict
 from collections.abc import Callable
+from math import inf
 from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from txmirror.client.limits import Limits
-from txmirror.errors import ConnectionLossException, NoNodeException, ZooKeeperException, exception_for
+from txmirror.errors import (
+    ConnectionLossException,
+    NoNodeException,
+    TooManyRequestsException,
+    ZooKeeperException,
+    exception_for,
+)
 from txmirror.timers import Timer
 from txmirror.wire import Cursor, Request
 
 _T = TypeVar("_T")
 #: Told of a reply's error code and zxid.
 OnReply = Callable[[int, int], None]
+
+
+class Priority(enum.Enum):
+    """Where a request goes that cannot be sent at once."""
+
+    BOUNDED = "bounded"
+    """To the end of the queue, unless as many requests of this priority wait as may: then it is refused."""
+    WAITING = "waiting"
+    """To the end of the queue, however many wait."""
+    URGENT = "urgent"
+    """Ahead of the queue. It is sent even if as many requests are in flight as may be."""
 
 
 def decode_nothing(cursor: Cursor, zxid: int) -> None:
@@ -32,9 +51,10 @@ class Call(Generic[_T]):
     :param on_reply: told of every reply before the Deferred fires, with its error code and zxid: keeps the table of watches.
     :ivar deferred: what the caller waits for; None once they do not any more.
     :ivar sent: when it was handed to the transport.
+    :ivar bounded: whether it counts against the bounds of the queue that it waits in.
     """
 
-    __slots__ = ("body", "decode", "deferred", "on_missing", "on_reply", "operation", "path", "queue", "sent", "xid")
+    __slots__ = ("body", "bounded", "decode", "deferred", "on_missing", "on_reply", "operation", "path", "queue", "sent", "xid")
 
     def __init__(
         self,
@@ -51,6 +71,7 @@ class Call(Generic[_T]):
         self.on_missing = on_missing
         self.on_reply = on_reply
         self.deferred: Deferred[_T] | None = Deferred(self._abandon)
+        self.bounded = False
         self.queue: RequestQueue | None = None
         self.sent = 0.0
         self.xid = 0
@@ -86,7 +107,10 @@ class Call(Generic[_T]):
 
 
 class RequestQueue:
-    """Calls that wait to be sent, in order, bounded in number, in bytes and in age.
+    """Requests that wait to be sent, in order.
+
+    Those of :attr:`Priority.BOUNDED` are bounded in number and in bytes. All are bounded in age, which does not grow while
+    there is a connection: then they wait for others to be answered, however long that takes.
 
     :param clock: runs the one timer.
     :param limits: the bounds.
@@ -96,64 +120,117 @@ class RequestQueue:
         self._clock = clock
         self._limits = limits
         # An ordinary dict would walk over all that were taken before to find the first.
-        self._calls: OrderedDict[Call[Any], float] = OrderedDict()
-        self._bytes = 0
+        self._urgent: OrderedDict[Call[Any], float] = OrderedDict()
+        self._others: OrderedDict[Call[Any], float] = OrderedDict()
+        self._bounded = 0
+        self._bounded_bytes = 0
+        self._connected = False
+        self._disconnected_at = -inf
         self._timer = Timer(clock, self._expire)
 
     def __len__(self) -> int:
-        return len(self._calls)
+        return len(self._urgent) + len(self._others)
 
-    def add(self, call: Call[Any]) -> None:
-        """Let a call wait; if too many do already, it fails at once."""
-        limits = self._limits
-        if len(self._calls) >= limits.queued_requests:
-            self._refuse(call, f"{limits.queued_requests} requests wait to be sent already")
-        elif self._calls and self._bytes + len(call.body) > limits.queued_bytes:
-            self._refuse(call, f"requests of {self._bytes} bytes wait to be sent already")
-        else:
-            self._calls[call] = self._clock.seconds() + limits.queued_time
-            self._bytes += len(call.body)
-            call.queue = self
-            if not self._timer.running:
-                self._timer.start(limits.queued_time)
+    @property
+    def urgent(self) -> bool:
+        """Whether urgent requests wait."""
+        return bool(self._urgent)
+
+    def add(self, call: Call[Any], priority: Priority) -> None:
+        """Add a request. One over the bounds fails at once with :exc:`~txmirror.errors.TooManyRequestsException`."""
+        limits, size = self._limits, len(call.body)
+        if priority is Priority.BOUNDED:
+            if self._bounded >= limits.queued_requests:
+                call.fail(self._too_many(call, f"{limits.queued_requests} requests wait to be sent already"))
+                return
+            if self._bounded and self._bounded_bytes + size > limits.queued_bytes:
+                call.fail(self._too_many(call, f"requests of {self._bounded_bytes} bytes wait to be sent already"))
+                return
+            self._bounded += 1
+            self._bounded_bytes += size
+            call.bounded = True
+        (self._urgent if priority is Priority.URGENT else self._others)[call] = self._clock.seconds()
+        call.queue = self
+        if not self._connected and not self._timer.running:
+            self._timer.start(limits.queued_time)
 
     def discard(self, call: Call[Any]) -> None:
-        """Take a call out that nobody waits for any more."""
-        if self._calls.pop(call, None) is not None:
-            self._bytes -= len(call.body)
-        if not self._calls:
-            self._timer.stop()
+        """Remove a request for which nobody waits any more."""
+        for calls in (self._urgent, self._others):
+            if calls.pop(call, None) is not None:
+                self._removed(call)
+        self._stop_if_empty()
 
     def take(self) -> Call[Any]:
-        """Take the first call out; there must be one."""
-        call, _ = self._calls.popitem(last=False)
-        self._bytes -= len(call.body)
-        call.queue = None
-        if not self._calls:
-            self._timer.stop()
+        """Remove and return the request that is to be sent next; there must be one."""
+        call, _ = (self._urgent or self._others).popitem(last=False)
+        self._removed(call)
+        self._stop_if_empty()
         return call
 
     def take_all(self) -> list[Call[Any]]:
-        """Take all calls out, in order."""
-        calls = list(self._calls)
-        self._calls.clear()
-        self._bytes = 0
+        """Remove and return all requests, in order."""
+        calls = [*self._urgent, *self._others]
+        self._urgent.clear()
+        self._others.clear()
         self._timer.stop()
         for call in calls:
-            call.queue = None
+            self._removed(call)
         return calls
 
-    def _refuse(self, call: Call[Any], why: str) -> None:
-        call.fail(ConnectionLossException(f"not sent: {why}", path=call.path, applied=False))
+    def take_unbounded(self) -> list[Call[Any]]:
+        """Remove and return the requests of :attr:`Priority.WAITING`, in order."""
+        calls = [call for call in self._others if not call.bounded]
+        for call in calls:
+            del self._others[call]
+            self._removed(call)
+        self._stop_if_empty()
+        return calls
+
+    def connected(self) -> None:
+        """Stop counting the time: there is a connection."""
+        self._connected = True
+        self._timer.stop()
+
+    def disconnected(self) -> None:
+        """Count the time from now on: the connection is gone."""
+        if self._connected:
+            self._connected = False
+            self._disconnected_at = self._clock.seconds()
+            if self:
+                self._timer.start(self._limits.queued_time)
+
+    def _removed(self, call: Call[Any]) -> None:
+        call.queue = None
+        if call.bounded:
+            self._bounded -= 1
+            self._bounded_bytes -= len(call.body)
+
+    def _stop_if_empty(self) -> None:
+        if not self:
+            self._timer.stop()
+
+    def _too_many(self, call: Call[Any], why: str) -> TooManyRequestsException:
+        return TooManyRequestsException(f"not sent: {why}", path=call.path)
 
     def _expire(self) -> None:
-        now = self._clock.seconds()
-        late = [call for call, until in self._calls.items() if until <= now]
+        now, limit = self._clock.seconds(), self._limits.queued_time
+        late: list[Call[Any]] = []
+        oldest = inf
+        for calls in (self._urgent, self._others):
+            for call, since in calls.items():
+                since = max(since, self._disconnected_at)
+                if since + limit > now:
+                    # Those behind it came later.
+                    oldest = min(oldest, since)
+                    break
+                late.append(call)
         for call in late:
-            del self._calls[call]
-            self._bytes -= len(call.body)
-            call.queue = None
-        if self._calls:
-            self._timer.start(next(iter(self._calls.values())) - now)
+            self._urgent.pop(call, None)
+            self._others.pop(call, None)
+            self._removed(call)
+        if self:
+            self._timer.start(oldest + limit - now)
         for call in late:
-            self._refuse(call, f"it has waited for {self._limits.queued_time:g} s")
+            why = f"not sent: it has waited for {limit:g} s without a connection"
+            call.fail(ConnectionLossException(why, path=call.path, applied=False))

@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from txmirror.client.arguments import check_optional
 from txmirror.client.asking import Asker
+from txmirror.client.calls import Priority
 from txmirror.client.feed import Feed
 from txmirror.client.limits import Limits
 from txmirror.client.metrics import GuardedMetrics
@@ -24,6 +25,7 @@ from txmirror.client.sessions import Sessions
 from txmirror.client.tls import TLS
 from txmirror.client.transactions import BatchedReads, Transaction
 from txmirror.interfaces import (
+    IBackpressure,
     IBatchedReads,
     IChroot,
     IHolding,
@@ -40,7 +42,16 @@ from txmirror.types import SessionTicket
 _LONGEST_TIMEOUT = (2**31 - 1) / 1000
 
 
-@implementer(IZooKeeperClient, ISessionHolder, IChroot, IServerAbilities, ITransactions, IBatchedReads, IHolding)
+@implementer(
+    IZooKeeperClient,
+    ISessionHolder,
+    IChroot,
+    IServerAbilities,
+    IBackpressure,
+    ITransactions,
+    IBatchedReads,
+    IHolding,
+)
 class ZooKeeperClient(NodeOperations, Feed, Queries, BatchedReads):
     """A ZooKeeper client in pure Twisted: it connects, stays connected, and begins anew when its session has ended.
 
@@ -104,10 +115,10 @@ class ZooKeeperClient(NodeOperations, Feed, Queries, BatchedReads):
             metrics=None if metrics is None else GuardedMetrics(metrics),
         )
         self._random = random
-        self._look_from(parsed.chroot)
+        self._look_from(parsed.chroot, Priority.BOUNDED)
 
-    def _look_from(self, chroot: str) -> None:
-        asker = Asker(self._sessions, chroot)
+    def _look_from(self, chroot: str, priority: Priority) -> None:
+        asker = Asker(self._sessions, chroot, priority)
         one_shots = OneShots(asker)
         NodeOperations.__init__(self, asker, one_shots, self._random)
         Feed.__init__(self, asker, one_shots)
@@ -120,13 +131,28 @@ class ZooKeeperClient(NodeOperations, Feed, Queries, BatchedReads):
     def chroot(self, path: str) -> ZooKeeperClient:
         """See :meth:`~txmirror.interfaces.IChroot.chroot`."""
         full = self._asker.valid(path)
-        below = ZooKeeperClient.__new__(type(self))
-        below._sessions = self._sessions
-        below._random = self._random
-        servers = self.connect_string[: len(self.connect_string) - len(self._asker.chroot)]
-        below.connect_string = servers + full if full != "/" else servers
-        below._look_from("" if full == "/" else full)
-        return below
+        return self._on_same_session("" if full == "/" else full, self._asker.priority)
+
+    def waiting(self) -> ZooKeeperClient:
+        """See :meth:`~txmirror.interfaces.IBackpressure.waiting`."""
+        return self._with_priority(Priority.WAITING)
+
+    def urgent(self) -> ZooKeeperClient:
+        """See :meth:`~txmirror.interfaces.IBackpressure.urgent`."""
+        return self._with_priority(Priority.URGENT)
+
+    def _with_priority(self, priority: Priority) -> ZooKeeperClient:
+        if self._asker.priority is priority:
+            return self
+        return self._on_same_session(self._asker.chroot, priority)
+
+    def _on_same_session(self, chroot: str, priority: Priority) -> ZooKeeperClient:
+        other = ZooKeeperClient.__new__(type(self))
+        other._sessions = self._sessions
+        other._random = self._random
+        other.connect_string = self.connect_string[: len(self.connect_string) - len(self._asker.chroot)] + chroot
+        other._look_from(chroot, priority)
+        return other
 
     @property
     def session_id(self) -> int:

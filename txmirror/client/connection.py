@@ -28,6 +28,8 @@ from txmirror.errors import (
     ProtocolError,
     ReplyTooLargeException,
     SessionClosedRequireSaslAuthException,
+    SessionExpiredException,
+    SessionMovedException,
     ZooKeeperException,
     exception_for,
 )
@@ -52,6 +54,8 @@ from txmirror.wire import (
 )
 
 _FRAME_HEADER = struct.Struct(">iii")
+#: With these codes a server says that it does not, or no longer, serve the session. Nothing was done.
+_NOT_SERVED = frozenset({SessionExpiredException.code, SessionMovedException.code})
 _PING = encode_frame(struct.pack(">ii", PING_XID, Operation.PING))
 
 
@@ -112,6 +116,7 @@ class Connection(TwistedProtocol):
         self._decoder = FrameDecoder(limits.max_reply)
         self._in_flight: deque[Call[Any]] = deque()
         self._bytes_in_flight = 0
+        self._not_served: list[tuple[Call[Any], ZooKeeperException]] = []
         self.full = False
         self._auths: deque[Deferred[None]] = deque()
         self._xid = 0
@@ -241,12 +246,15 @@ class Connection(TwistedProtocol):
     def fail_pending(self) -> None:
         """Let everything fail that waits for an answer, now that none can come."""
         calls, self._in_flight = self._in_flight, deque()
+        not_served, self._not_served = self._not_served, []
         if self._metrics is not None:
             now = self._clock.seconds()
             for call in calls:
                 self._metrics.lost(call.operation.name, now - call.sent)
         auths, self._auths = self._auths, deque()
         kind = ClosingException if isinstance(self._reason, ClosingException) else ConnectionLossException
+        for call, error in not_served:
+            call.fail(error)
         lost = f"no answer came: {self._reason}"
         for call in calls:
             call.fail(kind(lost, path=call.path))
@@ -342,7 +350,14 @@ class Connection(TwistedProtocol):
         if err == SessionClosedRequireSaslAuthException.code:
             # It wants to know first who we are.
             self._owner.unauthorised(exception_for(err))
-        call.refuse(err, zxid)
+        if err in _NOT_SERVED:
+            # The next handshake shows whether the session has ended, and until then nobody can know.
+            moved = err == SessionMovedException.code
+            reason = ConnectionLossException(f"the server refused a request: {exception_for(err)}", path=call.path, applied=False)
+            self._not_served.append((call, exception_for(err, path=call.path, zxid=zxid) if moved else reason))
+            self.end(reason)
+        else:
+            call.refuse(err, zxid)
 
     def _make_room(self) -> None:
         # Half of what may be in flight has to be answered, so that those who wait are not let through one by one.

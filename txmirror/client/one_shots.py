@@ -95,7 +95,7 @@ class OneShots:
             elif waiter is not None and not waiter.called:
                 waiter.errback(failure)
 
-        self._sessions.set_watches(zxid, watches, insist=True).addErrback(failed)
+        self._sessions.set_watches(zxid, watches).addErrback(failed)
 
 
 def _waiting(waiter: Deferred[WatchedEvent] | None) -> list[Deferred[WatchedEvent]]:

@@ -7,10 +7,10 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
-from txmirror.client.calls import Call, RequestQueue
+from txmirror.client.calls import Call, Priority, RequestQueue
 from txmirror.client.connection import Connection
 from txmirror.client.limits import Limits
-from txmirror.errors import ConnectionLossException, RequestTooLargeException, ZooKeeperException
+from txmirror.errors import RequestTooLargeException, ZooKeeperException
 
 
 class Outbox:
@@ -37,27 +37,18 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._queue)
 
-    def submit(self, call: Call[Any]) -> None:
-        """Send a request, or let it wait."""
+    def submit(self, call: Call[Any], priority: Priority) -> None:
+        """Send a request, or let it wait as its priority says."""
         refusal = self._barred(call.path) or self.over_limit(8 + len(call.body), call.path)
         connection = self._usable()
         if refusal is not None:
             call.fail(refusal)
-        elif connection is not None and not connection.full and not self._queue:
-            connection.send(call)
-        else:
-            self._queue.add(call)
-
-    def insist(self, call: Call[Any]) -> None:
-        """Send a request now, even if as much is in flight as may be; without a connection it fails."""
-        refusal = self._barred(call.path)
-        connection = self._usable()
-        if refusal is not None:
-            call.fail(refusal)
         elif connection is None:
-            call.fail(ConnectionLossException(path=call.path, applied=False))
-        else:
+            self._queue.add(call, priority)
+        elif priority is Priority.URGENT or not (connection.full or self._queue):
             connection.send(call)
+        else:
+            self._queue.add(call, priority)
 
     def over_limit(self, size: int, path: str | None = None) -> RequestTooLargeException | None:
         """Tell that a request of so many bytes, without its length, is too large, if it is."""
@@ -66,14 +57,28 @@ class Outbox:
             return None
         return RequestTooLargeException(f"a request of {size} bytes is over the limit of {limit}", path=path)
 
-    def send_waiting(self, connection: Connection) -> bool:
-        """Send what waits, as far as may be.
+    def connected(self, connection: Connection) -> None:
+        """Send the urgent requests that wait, and let the others wait for room only."""
+        self._queue.connected()
+        while self._queue.urgent:
+            connection.send(self._queue.take())
 
-        :returns: whether nothing waits any more.
+    def disconnected(self) -> None:
+        """Let requests wait for a connection, for a limited time."""
+        self._queue.disconnected()
+
+    def send_waiting(self, connection: Connection) -> bool:
+        """Send the requests that wait, as far as there is room.
+
+        :returns: whether none waits any more.
         """
         while self._queue and not connection.full:
             connection.send(self._queue.take())
         return not self._queue
+
+    def take_unbounded(self) -> list[Call[Any]]:
+        """Remove and return the requests of :attr:`Priority.WAITING`, in order."""
+        return self._queue.take_unbounded()
 
     def take_all(self) -> list[Call[Any]]:
         """Take out all that waits, in order."""

@@ -167,9 +167,9 @@ class ProtectedCreate(Generic[_T]):
                 await self._sessions.when_connected()
                 if self._ephemeral and self._sessions.session.epoch != self._epoch:
                     return
-                path = await self._find(self._asker.insist)
+                path = await self._find(self._asker.ask_urgently)
                 if path is not None:
-                    await self._asker.insist(DeleteRequest(self._asker.valid(path), -1), path, decode_nothing)
+                    await self._asker.ask_urgently(DeleteRequest(self._asker.valid(path), -1), path, decode_nothing)
             except (ConnectionLossException, SessionExpiredException):
                 continue
             except InvalidStateException:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -15,7 +16,7 @@ from twisted.logger import Logger
 
 from txmirror.client.abilities import Abilities
 from txmirror.client.attempts import Attempts
-from txmirror.client.calls import Call
+from txmirror.client.calls import Call, Priority
 from txmirror.client.claims import Claims
 from txmirror.client.connection import Connection
 from txmirror.client.dialling import Dialler
@@ -119,6 +120,7 @@ class Sessions:
         self._lost_timer = Timer(reactor, self._presume_lost)
         self._waiters = SessionWaiters()
         self._ending = Ending(reactor, self._give_up_closing, self._finish)
+        self._drain_timer = Timer(reactor, self._give_up_draining)
         self._finished = False
 
     # What the client asks for.
@@ -170,17 +172,14 @@ class Sessions:
             self._identities.send(request, connection.send_auth)
         return taken
 
-    def set_watches(self, zxid: int, watches: WatchSet, *, insist: bool = False) -> Deferred[None]:
-        """Set watches of a former session in this one. With none it is a barrier behind those that were set again.
+    def set_watches(self, zxid: int, watches: WatchSet) -> Deferred[None]:
+        """Set watches of a former session in this one, ahead of the requests that wait.
 
-        :param insist: where there is a connection, send them even if as much is in flight as may be.
+        With none it is a barrier behind those that were set again.
         """
-        send = self.outbox.insist if insist and self._usable() is not None else self.outbox.submit
-
-        def send_noting(call: Call[None]) -> None:
-            send(self._noting(call))
-
-        return self.watches.bring_over(zxid, watches, send_noting)
+        return self.watches.bring_over(
+            zxid, watches, lambda call: self.outbox.submit(self._noting(call), Priority.URGENT)
+        )
 
     def close(self) -> Deferred[None]:
         """End the session and everything else, within a bounded time."""
@@ -277,7 +276,7 @@ class Sessions:
             self._finish(abruptly=True)
 
     def has_room(self) -> None:
-        """Send what waits, as far as may be; behind it the request that ends the session, if that is wanted."""
+        """Send the requests that wait, as far as there is room; then the one that ends the session, if that is wanted."""
         connection = self._usable()
         if connection is None:
             return
@@ -359,6 +358,7 @@ class Sessions:
         ended = self.watches.rearm(
             lambda call: connection.send(self._noting(call)), self._claims.watch_zxid, lasting_too
         )
+        self.outbox.connected(connection)
         self.has_room()
         waiters = self._waiters.take_all()
         self._enter(SessionState.CONNECTED, epoch, read_only=bool(response.readOnly))
@@ -383,6 +383,7 @@ class Sessions:
             timeout=self.session_timeout,
         )
         self._lost_timer.start(connection.heard + self.session_timeout * 4 / 3 - now)
+        self.outbox.disconnected()
         self._enter(SessionState.SUSPENDED, read_only=self.session.read_only)
         self._attempts.dial_later()
         self.herald.step(self.session, self.watches)
@@ -474,13 +475,24 @@ class Sessions:
         if not self._ending.begun:
             self._ending.begun = True
             self._ending.leaving = leaving
+            self._fail_as_closing(self.outbox.take_unbounded())
             if self.session_id == 0 or not self._started or (leaving and self._usable() is None):
                 self._finish(abruptly=True)
             else:
                 self._ending.allow(self._limits.close_time)
+                self._drain_timer.start(self._limits.close_time / 2)
                 self._attempts.hurry()
                 self.has_room()
         return done
+
+    def _give_up_draining(self) -> None:
+        """Let the request that ends the session wait no longer behind others."""
+        self._fail_as_closing(self.outbox.take_all())
+        self.has_room()
+
+    def _fail_as_closing(self, calls: list[Call[Any]]) -> None:
+        for call in calls:
+            call.fail(ClosingException(path=call.path, applied=False))
 
     def _give_up_closing(self) -> None:
         if self._finished:
@@ -504,6 +516,7 @@ class Sessions:
         self._attempts.stop()
         self._search.stop()
         self._lost_timer.stop()
+        self._drain_timer.stop()
         if self._connection is None:
             self._gone()
         elif abruptly:

@@ -4,6 +4,7 @@ What a provider may lack stands in an interface of its own, so that callers ask 
 """
 
 from txmirror.interfaces.abilities import (
+    IBackpressure,
     IBatchedReads,
     ICreateModes,
     IEnsemble,
@@ -19,6 +20,7 @@ from txmirror.interfaces.client import IChroot, ISessionHolder, ISessionSteps, I
 from txmirror.interfaces.registry import IPayloadCodec, IRegistryLock, IServiceRegistry
 
 __all__ = [
+    "IBackpressure",
     "IBatchedReads",
     "IChroot",
     "ICreateModes",

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
 from txmirror.errors import ZooKeeperException
+from txmirror.interfaces.client import IZooKeeperClient
 from txmirror.types import (
     ACL,
     OPEN_ACL,
@@ -32,6 +33,24 @@ class IServerAbilities(Interface):
             it was not asked.
         :raises ValueError: there is no such method.
         """
+
+
+class IBackpressure(Interface):
+    """A client that bounds how many of its requests wait, and has other forms of itself for callers that must not be refused.
+
+    Beyond the bounds the client's own methods fail with :exc:`~txmirror.errors.TooManyRequestsException`, and nothing is sent.
+    The forms are clients of the same session, with the same chroot and watches. They
+    provide this interface too.
+    """
+
+    def waiting() -> IZooKeeperClient:
+        """Return a client whose requests are never refused for their number: they wait, in order, until there is room.
+
+        Each request that waits takes memory. A mirror, a registry and the recipes use this form.
+        """
+
+    def urgent() -> IZooKeeperClient:
+        """Return a client whose requests go ahead of all that wait, for what releases a lock or withdraws a service."""
 
 
 class ICreateModes(Interface):

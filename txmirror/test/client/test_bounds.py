@@ -7,7 +7,13 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 
 from txmirror.client import Limits, ZooKeeperClient
-from txmirror.errors import ClosingException, ConnectionLossException, RequestTooLargeException
+from txmirror.errors import (
+    ClosingException,
+    ConnectionLossException,
+    RequestTooLargeException,
+    TooManyRequestsException,
+    ZooServerProblem,
+)
 from txmirror.test.client.peer import STAT, ClientTestCase, Peer, S, ignore, reply
 from txmirror.wire import (
     CloseSessionRequest,
@@ -45,8 +51,10 @@ class BoundsTestCase(ClientTestCase):
         return [client.delete(f"/{number:06d}") for number in range(begin, begin + count)]
 
     def assert_refused(self, deferred: Deferred[Any]) -> None:
-        """It has failed, certainly without effect."""
-        self.assertIs(self.failureResultOf(deferred, ConnectionLossException).value.applied, False)
+        """It was refused for the number of requests, certainly without effect, and is told apart from a lost connection."""
+        error = self.failureResultOf(deferred, TooManyRequestsException).value
+        self.assertIs(error.applied, False)
+        self.assertNotIsInstance(error, ZooServerProblem)
 
 
 class InFlightTests(BoundsTestCase):
@@ -163,7 +171,7 @@ class QueueTests(BoundsTestCase):
         client, _ = self.make_connected(Limits(in_flight_requests=1, queued_requests=1))
         ignore(client.delete("/a"))
         ignore(client.delete("/b"))
-        error = self.failureResultOf(client.delete("/c"), ConnectionLossException).value
+        error = self.failureResultOf(client.delete("/c"), TooManyRequestsException).value
         self.assertEqual(error.path, "/c")
         self.assertIn("wait", str(error))
 
@@ -232,21 +240,37 @@ class QueueTests(BoundsTestCase):
         self.assertEqual(peer.packets, [])
         self.successResultOf(asked[0])
 
-    def test_time(self) -> None:
-        """What has waited for too long behind others fails, and is never sent."""
-        client, peer = self.make_connected(Limits(in_flight_requests=1, queued_time=3.0))
+    def test_no_time_limit_while_connected(self) -> None:
+        """A request waits for others to be answered however long that takes, as long as there is a connection."""
+        client, peer = self.make_connected(Limits(in_flight_requests=1, queued_time=2.0))
         first, second = self.ask(client, 2)
-        self.pass_time(2)
+        self.pass_time(5)
+        self.assertNoResult(second)
+        answer_all(peer)
+        self.assertEqual(answer_all(peer), ["/000001"])
+        self.successResultOf(first)
+        self.successResultOf(second)
+
+    def test_time_without_a_connection(self) -> None:
+        """The time counts from the loss of the connection, or from the call if that came later. Then the request fails and is
+        never sent."""
+        client, peer = self.make_connected(Limits(in_flight_requests=1, queued_time=2.0))
+        first, second = self.ask(client, 2)
+        self.pass_time(5)
+        self.server.stop()
+        self.failureResultOf(first, ConnectionLossException)
+        self.pass_time(1)
         third = client.delete("/third")
         self.pass_time(0.9)
         self.assertNoResult(second)
-        self.pass_time(0.1)
-        self.assert_refused(second)
+        self.pass_time(0.2)
+        error = self.failureResultOf(second, ConnectionLossException).value
+        self.assertIs(error.applied, False)
+        self.assertIn("without a connection", str(error))
+        self.pass_time(0.8)
         self.assertNoResult(third)
-        answer_all(peer)
-        self.assertEqual(answer_all(peer), ["/third"])
-        self.successResultOf(first)
-        self.successResultOf(third)
+        self.pass_time(0.2)
+        self.failureResultOf(third, ConnectionLossException)
 
     def test_while_disconnected(self) -> None:
         """The same bounds are kept without a connection; afterwards everything goes out as far as the window lets it."""
@@ -401,7 +425,7 @@ class ClosingTests(BoundsTestCase):
         self.successResultOf(closed)
         told = [self.failureResultOf(each, ClosingException).value.applied for each in asked]
         self.assertEqual(told, [None, None, False, False, False])
-        self.assertNotIn(Operation.CLOSE_SESSION, peer.operations)
+        self.assertEqual(peer.operations, [Operation.DELETE, Operation.DELETE, Operation.CLOSE_SESSION])
         self.assert_nothing_left()
 
     def test_reads_too(self) -> None:

@@ -7,11 +7,12 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.client import Limits
-from txmirror.client.calls import Call, RequestQueue, decode_nothing
+from txmirror.client.calls import Call, Priority, RequestQueue, decode_nothing
 from txmirror.errors import (
     ConnectionLossException,
     NoNodeException,
     NotEmptyException,
+    TooManyRequestsException,
     UnknownServerException,
 )
 from txmirror.test.client.peer import STAT, ClientTestCase, hang_up, ignore, reply, write
@@ -91,7 +92,7 @@ class RequestQueueTests(SynchronousTestCase):
     def add(self, path: str = "/a") -> tuple[Call[None], Deferred[None]]:
         call = make_call(path)
         answer = call.waited_for()
-        self.queue.add(call)
+        self.queue.add(call, Priority.BOUNDED)
         return call, answer
 
     def test_order(self) -> None:
@@ -105,7 +106,7 @@ class RequestQueueTests(SynchronousTestCase):
         """Rule 7: one call too many fails at once, certainly without effect, and the others stay."""
         calls = [self.add()[0] for _ in range(3)]
         _, refused = self.add()
-        self.assertIs(self.failureResultOf(refused, ConnectionLossException).value.applied, False)
+        self.assertIs(self.failureResultOf(refused, TooManyRequestsException).value.applied, False)
         self.assertEqual(self.queue.take_all(), calls)
 
     def test_room_again(self) -> None:
@@ -254,7 +255,7 @@ class LossTests(ClientTestCase):
         client = self.make_client(limits=Limits(queued_requests=2))
         for _ in range(2):
             ignore(client.get("/a"))
-        error = self.failureResultOf(client.get("/a"), ConnectionLossException).value
+        error = self.failureResultOf(client.get("/a"), TooManyRequestsException).value
         self.assertIs(error.applied, False)
 
     def test_too_long(self) -> None:
@@ -285,7 +286,7 @@ class LossTests(ClientTestCase):
         """Ten thousand requests may wait, for half a minute."""
         client = self.make_client()
         answers = [client.get("/a") for _ in range(10_000)]
-        self.failureResultOf(client.get("/a"), ConnectionLossException)
+        self.failureResultOf(client.get("/a"), TooManyRequestsException)
         self.pass_time(29.9)
         self.assertNoResult(answers[0])
         self.pass_time(0.1)

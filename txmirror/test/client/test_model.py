@@ -36,6 +36,7 @@ from txmirror.errors import (
     NotEmptyException,
     NoWatcherException,
     SessionExpiredException,
+    TooManyRequestsException,
     TransactionFailedException,
     ZooKeeperException,
 )
@@ -61,7 +62,7 @@ _PATHS = ("/a", "/a/x", "/b", "/b/z")
 _PARENTS = ("/", "/a", "/b", "/b/z")
 _TINY = Limits(in_flight_requests=3, queued_requests=5)
 
-_ALWAYS = (ConnectionLossException, SessionExpiredException)
+_ALWAYS = (ConnectionLossException, SessionExpiredException, TooManyRequestsException)
 _REFUSED = (
     NoNodeException,
     NodeExistsException,

@@ -18,6 +18,7 @@ from txmirror.errors import (
     ReplyTooLargeException,
     RequestTimeoutException,
     RequestTooLargeException,
+    SessionExpiredException,
     SessionMovedException,
     SystemErrorException,
     ThrottledOpException,
@@ -363,7 +364,7 @@ class ErrorCodeTests(ClientTestCase):
         peer.answer(GetDataRequest, DATA)
         moved, other = client.set("/a", b"x"), client.get("/b")
         write(peer, reply(peer.take(SetDataRequest)[0], err=-118))
-        peer.close()
+        self.settle()
         self.assertIs(self.failureResultOf(moved, SessionMovedException).value.applied, False)
         self.failureResultOf(other, ConnectionLossException)
         again = self.reconnect(peer)
@@ -372,6 +373,37 @@ class ErrorCodeTests(ClientTestCase):
         self.assertNoResult(watch)
         self.assertEqual(self.states(), [SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.CONNECTED])
         self.assertEqual(client.session.epoch, 1)
+
+
+    def test_session_not_known(self) -> None:
+        """A server that answers that the session has expired is not believed: the connection ends, and the session is presented
+        to the next server, which decides."""
+        client, peer = self.make_connected()
+        watch = self.keep(client.get_and_watch("/a")[1])
+        peer.answer(GetDataRequest, DATA)
+        refused, other = client.set("/a", b"x"), client.get("/b")
+        peer.answer(SetDataRequest, err=-112)
+        error = self.failureResultOf(refused, ConnectionLossException).value
+        self.assertIs(error.applied, False)
+        self.assertIn("the session has ended", str(error))
+        self.failureResultOf(other, ConnectionLossException)
+        again = self.reconnect(peer)
+        self.assertEqual(again.hello.sessionId, client.session_id)
+        again.answer(SetWatchesRequest)
+        self.assertNoResult(watch)
+        self.assertEqual(self.states(), [SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.CONNECTED])
+
+    def test_session_expired_indeed(self) -> None:
+        """Where the next server says the same at the handshake, the session has ended, and with it everything of it."""
+        client, peer = self.make_connected()
+        watch = client.get_and_watch("/a")[1]
+        peer.answer(GetDataRequest, DATA)
+        refused = client.get("/a")
+        peer.answer(GetDataRequest, err=-112)
+        self.failureResultOf(refused, ConnectionLossException)
+        again = self.reconnect(peer, accept=False)
+        again.expire()
+        self.failureResultOf(watch, SessionExpiredException)
 
 
 class AuthTests(ClientTestCase):
