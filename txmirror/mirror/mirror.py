@@ -106,6 +106,7 @@ class Mirror(Service):
         self._recovered = False
         self._started = False
         self._closed: Deferred[None] | None = None
+        self._session_ends = False
         self.disconnected_since: float | None = reactor.seconds()
         self.feed.add_listener(self._happened, self._needs_watches)
         if self._session.state is SessionState.CONNECTED:
@@ -146,9 +147,15 @@ class Mirror(Service):
         if self._closed is None:
             closed: Deferred[None] = Deferred()
             self._closed = closed
-            for view in self._views.values():
+            ended: Deferred[None] = succeed(None)
+            if self._owns_client:
+                # Nothing more is read, and no watch is taken away one by one: the session ends, and everything with it.
+                for mirror in self._family:
+                    mirror._prepare_end()
+            for view in list(self._views.values()):
                 view.close()
-            ended = self.client.close() if self._owns_client else succeed(None)
+            if self._owns_client:
+                ended = self.client.close()
             ended.addBoth(self._close_nodes)
         closed, waiter = self._closed, Deferred[None]()
 
@@ -309,6 +316,10 @@ class Mirror(Service):
 
     # What nodes use.
 
+    def may_read(self) -> bool:
+        """Tell whether the server can be asked for nodes now: there is a connection, and the mirror is not being closed."""
+        return self.disconnected_since is None and not self._session_ends
+
     def check_settled(self) -> None:
         """Tell the state watchers, if this was the last thing to be read after a reconnection."""
         if self.state is not MirrorState.CONNECTED or not self._recovered or self._unsettled:
@@ -438,7 +449,11 @@ class Mirror(Service):
             self.connect().addErrback(lambda _: None)
 
     def _happened(self, event: SessionEvent | WatchedEvent) -> None:
-        if isinstance(event, WatchedEvent):
+        if self._session_ends:
+            # A client that is being closed may connect once more, to end its session.
+            if isinstance(event, SessionEvent) and event.state is not SessionState.CONNECTED:
+                self._disconnected()
+        elif isinstance(event, WatchedEvent):
             subject = self._subjects.get(event.path)
             if subject is not None:
                 subject.happened(event.type)
@@ -560,6 +575,14 @@ class Mirror(Service):
         self.state = state
         self._state_watchers.tell(state)
 
+    def _prepare_end(self) -> None:
+        """Ask the server for nothing more: the session is about to end."""
+        self._session_ends = True
+        for tree in list(self._trees):
+            tree.stop_reading()
+        self._removals.stop()
+        self._removals.forget()
+
     def _close_nodes(self, _: object) -> None:
         self.feed.remove_listener(self._happened)
         self._disconnected()
@@ -568,7 +591,7 @@ class Mirror(Service):
         trees, self._trees, self._trees_at = self._trees, {}, {}
         for tree in trees:
             tree.end()
-        if not self._owns_client:
+        if not (self._owns_client or self._session_ends):
             # The session goes on, and nobody else is to be left with our watches.
             self._removals.start()
             for path, subject in self._subjects.items():

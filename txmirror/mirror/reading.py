@@ -35,6 +35,8 @@ _BATCH_BYTES = 64 * 1024
 #: How many requests are in flight, at most: of many nodes each, or of one.
 _BATCHES_IN_FLIGHT = 6
 _SINGLES_IN_FLIGHT = 768
+#: How long reading pauses after a request was lost although the connection stands, in seconds.
+_PAUSE = 1.0
 
 #: The failures after which there is nothing to do but to wait for the next connection.
 LOST = (ConnectionLossException, SessionExpiredException, ClosingException)
@@ -95,6 +97,7 @@ class Reader:
         self._flights: dict[_Flight, None] = {}
         self._batch = _BATCH
         self._running = False
+        self._pumping = False
         self._turn: IDelayedCall | None = None
         self.watching = True
 
@@ -155,7 +158,16 @@ class Reader:
 
     def _pump(self) -> None:
         self._turn = None
-        while self._running and (self._existence or self._data or self._names):
+        # A request that is answered or fails at once comes back to here from within: the loop goes on with what is left.
+        if not self._pumping:
+            self._pumping = True
+            try:
+                self._send_all()
+            finally:
+                self._pumping = False
+
+    def _send_all(self) -> None:
+        while self._running and self._turn is None and (self._existence or self._data or self._names):
             batches = self._batches if not (self.watching or self._existence) else None
             if len(self._flights) >= (_SINGLES_IN_FLIGHT if batches is None else _BATCHES_IN_FLIGHT):
                 return
@@ -244,6 +256,7 @@ class Reader:
         several = len(flight.data) + len(flight.names) > 1
         if isinstance(error, LOST):
             self._want_again(flight)
+            self._lost(error)
         elif isinstance(error, UnimplementedException) and several:
             self._batches = None
             self._want_again(flight)
@@ -257,6 +270,15 @@ class Reader:
                 self._refused(path, error, error.zxid or 0, self._taker.unlisted)
         else:
             failure.raiseException()
+
+    def _lost(self, error: Exception) -> None:
+        """Send nothing for now: without a connection, :meth:`stop` would have been called before a request was lost."""
+        if isinstance(error, ClosingException):
+            self.stop()
+            return
+        if self._turn is not None:
+            self._turn.cancel()
+        self._turn = self._clock.callLater(_PAUSE, self._pump)
 
     def _refused(
         self, path: str, error: ZooKeeperException, zxid: int, refuse: Callable[[str, ZooKeeperException], None]

@@ -149,7 +149,7 @@ class Subject:
 
     def refresh(self) -> None:
         """Read what has to be read, if there is a connection to do it. What could not be read waits for its time."""
-        if not self._mirror.is_connected():
+        if not self._mirror.may_read():
             return
         batches = None if self._apart else self._mirror.batches_for(self.path)
         if batches is not None:

@@ -227,6 +227,11 @@ class Tree(Mapping[str, Value]):
             self._tell(ChangeKind.STALE, self.path, None, None)
         self._caught_up()
 
+    def stop_reading(self) -> None:
+        """Read nothing more: the session is about to end."""
+        self._retry.stop()
+        self._reader.stop()
+
     def try_again(self) -> None:
         """Read also what could not be read the last time."""
         again = [*self.holes, *self._late]
@@ -276,7 +281,7 @@ class Tree(Mapping[str, Value]):
         self._watched(False)
 
     def _watched(self, lasting: bool) -> None:
-        if self._closed or not self._mirror.is_connected():
+        if self._closed or not self._mirror.may_read():
             return
         self._lasting = lasting
         self._recover()

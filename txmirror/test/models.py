@@ -1,8 +1,9 @@
-"""What the models share: turns of the reactor that are taken one by one, and the failures that were logged meanwhile."""
+"""What the models share: turns of the reactor that are taken one by one, and what was logged meanwhile."""
 
 from __future__ import annotations
 
-from twisted.logger import ILogObserver, LogEvent, formatEvent
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from txmirror.testing import MemoryReactor
@@ -20,6 +21,23 @@ class FailureLog:
             self.faults.append(f"{formatEvent(event)} {event['log_failure'].getTraceback()}")
 
 
+def record_complaints(case: SynchronousTestCase) -> list[str]:
+    """Return a list that fills with each warning, error and failure that is logged during a test."""
+    complaints: list[str] = []
+
+    @implementer(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        failure = event.get("log_failure")
+        if failure is not None:
+            complaints.append(f"{formatEvent(event)} {failure.getErrorMessage():.200}")
+        elif event.get("log_level", LogLevel.info) >= LogLevel.warn:
+            complaints.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    case.addCleanup(globalLogPublisher.removeObserver, observe)
+    return complaints
+
+
 def take_turns(reactor: MemoryReactor, count: int) -> None:
     """Let so many turns happen, at this instant, and no more."""
     calls = reactor.calls
@@ -29,3 +47,10 @@ def take_turns(reactor: MemoryReactor, count: int) -> None:
         call = calls.pop(0)
         call.called = 1
         call.func(*call.args, **call.kw)
+
+
+def run_next(reactor: MemoryReactor) -> None:
+    """Let time go by until the next delayed call, if there is one, and run that."""
+    if reactor.calls:
+        reactor.rightNow = max(reactor.rightNow, reactor.calls[0].getTime())
+        take_turns(reactor, 1)

@@ -1,0 +1,220 @@
+"""A mirror that is closed while its trees read and follow large data: nothing recurses, and soon nothing is left to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from txmirror.errors import (
+    ClosingException,
+    ConnectionLossException,
+    NoAuthException,
+    UnimplementedException,
+    ZooKeeperException,
+)
+from txmirror.mirror import Mirror
+from txmirror.mirror.reading import Reader
+from txmirror.test.mirror.world import S
+from txmirror.test.models import record_complaints, run_next
+from txmirror.testing import World
+
+#: So many that one call within another for each of them would be too many for Python.
+_NODES = 600
+
+#: After how many calls of the reactor the mirror is closed.
+_MOMENTS = (0, 1, 2, 3, 4, 5, 6, 8, 9, 11, 13, 16, 20, 25, 30, 40, 60)
+
+#: How many calls of the reactor it takes, at most, to close a mirror, whatever its trees were doing.
+_CALLS = 20
+
+#: How many seconds it takes: a server before 3.5 hangs up on a request of a tree's, and the client connects once more.
+_SECONDS = 0.2
+
+
+class _World(World):
+    """A server with many nodes, and a mirror with a session that is about to read them.
+
+    :param version: the server's.
+    :param own: whether the mirror has a client of its own.
+    """
+
+    def __init__(self, version: str, *, own: bool = True) -> None:
+        super().__init__(version=version)
+        self.other = self.client()
+        self.other.create("/wide")
+        for number in range(_NODES):
+            self.other.create(f"/wide/{number}")
+        self.settle()
+        self.given = None if own else self.client(session_timeout=S)
+        self.mirror = Mirror(self.connection_string, client=self.given, session_timeout=S, reactor=self.reactor)
+        self.result(self.mirror.connect())
+        self.tree = self.mirror.tree("/wide")
+        self.view_tree = self.mirror.chroot("/wide").tree("/")
+
+    def run(self, calls: int) -> None:
+        """Run so many calls of the reactor."""
+        for _ in range(calls):
+            run_next(self.reactor)
+
+
+class ClosingTests(SynchronousTestCase):
+    """Trees of hundreds of nodes, with an old and a new server."""
+
+    def setUp(self) -> None:
+        self.complaints = record_complaints(self)
+
+    def close_at_each_moment(
+        self,
+        close: Callable[[_World], Deferred[Any]],
+        *,
+        own: bool = True,
+        begin: Callable[[_World], object] | None = None,
+    ) -> None:
+        for version in ("3.4", "3.8"):
+            for moment in _MOMENTS:
+                with _World(version, own=own) as world:
+                    if begin is not None:
+                        world.settle()
+                        begin(world)
+                    world.run(moment)
+                    begun = world.reactor.seconds()
+                    self.complaints.clear()
+                    closed = close(world)
+                    calls = 0
+                    while not closed.called and calls <= _CALLS:
+                        world.run(1)
+                        calls += 1
+                    self.assertTrue(closed.called, f"{version}: {calls} calls after {moment}")
+                    self.assertLessEqual(world.reactor.seconds() - begun, _SECONDS)
+                    self.successResultOf(world.mirror.close())
+                    self.successResultOf(closed)
+                    world.settle()
+                    self.assertEqual(self.unexpected(), [], f"{version}: closed after {moment} calls")
+                    self.assertEqual(self.flushLoggedErrors(), [])
+
+    def unexpected(self) -> list[str]:
+        """Return the complaints, but for those of what a server before 3.5 does to a request that it does not know."""
+        expected = ("Closing the connection from", "Disconnected from")
+        return [line for line in self.complaints if not line.startswith(expected)]
+
+    def test_own_client(self) -> None:
+        """A mirror with a client of its own is closed while its trees are being read."""
+        self.close_at_each_moment(lambda world: world.mirror.close())
+
+    def test_given_client(self) -> None:
+        """A mirror on a client that others use is closed while its trees are being read. Its watches are then removed."""
+        self.close_at_each_moment(lambda world: world.mirror.close(), own=False)
+
+    def test_client_closed(self) -> None:
+        """The client is closed by the program that gave it to the mirror, while trees are being read."""
+
+        def close(world: _World) -> Deferred[Any]:
+            assert world.given is not None
+            return world.given.close()
+
+        self.close_at_each_moment(close, own=False)
+
+    def test_watches_being_removed(self) -> None:
+        """Watches of hundreds of nodes are still being removed when the mirror is closed."""
+        self.close_at_each_moment(lambda world: world.mirror.close(), begin=lambda world: world.tree.close())
+
+    def test_nodes_still_created(self) -> None:
+        """Others create nodes without end: the mirror reads none of them from the moment at which it is closed."""
+        for version in ("3.4", "3.8"):
+            with _World(version) as world:
+                world.settle()
+                known = len(world.tree)
+                counter = 0
+                closed = world.mirror.close()
+                for _ in range(2 * _CALLS):
+                    if not closed.called:
+                        for _ in range(10):
+                            counter += 1
+                            world.other.create(f"/wide/later{counter}")
+                        world.run(1)
+                self.successResultOf(closed)
+                self.assertEqual(len(world.tree), known)
+
+
+@attrs.define(eq=False)
+class _Refusing:
+    """A feed and a taker: every request fails at once, with one error."""
+
+    error: ZooKeeperException
+    requests: int = 0
+    unread: dict[str, ZooKeeperException] = attrs.field(factory=dict)
+    unnamed: dict[str, ZooKeeperException] = attrs.field(factory=dict)
+    idle: list[bool] = attrs.field(factory=list)
+
+    def read_data(self, path: str) -> Deferred[Any]:
+        self.requests += 1
+        return fail(self.error)
+
+    read_existence = read_children = read_data
+
+    def read_many(self, data: object, names: object) -> Deferred[Any]:
+        return self.read_data("")
+
+    def unreadable(self, path: str, error: ZooKeeperException) -> None:
+        self.unread[path] = error
+
+    def unlisted(self, path: str, error: ZooKeeperException) -> None:
+        self.unnamed[path] = error
+
+    def read_on(self) -> None:
+        pass
+
+
+class FailingAtOnceTests(SynchronousTestCase):
+    """A reader whose requests fail before the methods that send them have returned."""
+
+    def make(self, error: ZooKeeperException, watching: bool) -> tuple[Reader, _Refusing, Clock]:
+        """Make a reader that wants hundreds of nodes, and let it begin."""
+        server, clock = _Refusing(error), Clock()
+        reader = Reader(server, server, clock, server)  # type: ignore[arg-type]
+        reader.watching = watching
+        reader.data_of(str(number) for number in range(_NODES))
+        reader.names("a")
+        reader.existence("b")
+        reader.start()
+        clock.advance(0)
+        return reader, server, clock
+
+    def test_refused(self) -> None:
+        """What the server refuses is reported, each node once."""
+        for watching in (False, True):
+            reader, server, clock = self.make(NoAuthException(), watching)
+            self.assertEqual((len(server.unread), list(server.unnamed)), (_NODES + 1, ["a"]))
+            self.assertTrue(reader.idle)
+            self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_unknown_request(self) -> None:
+        """Where reads of several nodes are unknown, each node is asked for once by itself."""
+        reader, server, _ = self.make(UnimplementedException(), False)
+        self.assertLessEqual(server.requests, _NODES + 3)
+        self.assertTrue(reader.idle)
+
+    def test_closing(self) -> None:
+        """Once the client is closing, nothing more is asked for, but what was wanted still is."""
+        for watching in (False, True):
+            reader, server, clock = self.make(ClosingException(), watching)
+            self.assertEqual(server.requests, 1)
+            self.assertFalse(reader.idle)
+            self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_lost(self) -> None:
+        """Where requests are lost although the connection stands, reading goes on at a bounded rate, until it is stopped."""
+        for watching in (False, True):
+            reader, server, clock = self.make(ConnectionLossException(applied=False), watching)
+            for _ in range(10):
+                clock.advance(1.0)
+            self.assertLessEqual(server.requests, 11)
+            self.assertGreater(server.requests, 1)
+            self.assertFalse(reader.idle)
+            reader.stop()
+            self.assertEqual(clock.getDelayedCalls(), [])
