@@ -191,7 +191,7 @@ class Faults:
 
 def _code_of(error: ZooKeeperException) -> int:
     code = error.number if isinstance(error, UnknownServerException) else error.code
-    if not code or code == ConnectionLossException.code:
+    if not code or type(error) is ConnectionLossException:
         raise ValueError(
             f"{error!r} is nothing that a server answers; to lose the connection there are lose_request and lose_reply"
         )

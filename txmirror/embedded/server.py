@@ -310,7 +310,7 @@ class Server:
         """Answer the next request of a kind with an error, and do not do it. For the rest see :meth:`delay_next`.
 
         :param error: the error, of a class with a code, such as ``NoAuthException()``; or ``UnknownServerException(-200)``,
-            for what a server of the future may answer.
+            for what a server of the future may answer, or a broken one (-4 is the code of a lost connection).
         :raises ValueError: as there; or no server answers with that error.
         :raises TypeError: as there; or ``error`` is no instance of a ZooKeeperException.
         """

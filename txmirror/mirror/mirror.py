@@ -17,18 +17,19 @@ from txmirror.audience import Audience
 from txmirror.client import Limits, ZooKeeperClient
 from txmirror.errors import (
     ClosingException,
-    ConnectionLossException,
     NodeExistsException,
     NoNodeException,
     NotEmptyException,
-    SessionExpiredException,
+    ZooKeeperException,
 )
-from txmirror.interfaces import IBatchedReads, IChroot, IServerAbilities, IZooKeeperClient
+from txmirror.interfaces import IBackpressure, IBatchedReads, IChroot, IServerAbilities, IZooKeeperClient
 from txmirror.mirror.cell import Cell
 from txmirror.mirror.json_node import JsonNode, encode
 from txmirror.mirror.lingering import Lingering
 from txmirror.mirror.node import Node
 from txmirror.mirror.plain_feed import feed_of
+from txmirror.mirror.reading import LOST
+from txmirror.mirror.refresh_queue import RefreshQueue
 from txmirror.mirror.removing import Removals
 from txmirror.mirror.state import MirrorState
 from txmirror.mirror.subject import Subject
@@ -81,9 +82,13 @@ class Mirror(Service):
             client = ZooKeeperClient(
                 servers, session_timeout=session_timeout, limits=limits, session=session, reactor=reactor
             )
+        backpressure: IBackpressure | None = IBackpressure(client, None)
+        if backpressure is not None:
+            client = backpressure.waiting()
         self.clock = reactor
         self.client: IZooKeeperClient = client
         self.feed = feed_of(client)
+        self.refreshes = RefreshQueue()
         self._subjects: dict[str, Subject] = {}
         self._trees: dict[Tree, None] = {}
         #: The same, by the paths of their roots: of a thousand trees an event concerns few.
@@ -104,6 +109,10 @@ class Mirror(Service):
         self._session = self.feed.session
         self._restore_zxid: int | None = None
         self._recovered = False
+        self._recovery_watchers: Audience[None] = Audience(
+            lambda key, _: self._log.failure("The recovery watcher {key} failed.", key=key)
+        )
+        self._troubles: set[type[BaseException]] = set()
         self._started = False
         self._closed: Deferred[None] | None = None
         self._session_ends = False
@@ -314,17 +323,48 @@ class Mirror(Service):
         """Call the state watcher with this key no more; silent if there is none."""
         self._state_watchers.remove(key)
 
+    @property
+    def recovered(self) -> bool:
+        """Whether everything that has changed before this connection is known to have changed. Nodes may still be read."""
+        return self._recovered
+
+    def watch_recovery(self, key: Hashable, function: Callable[[], object]) -> None:
+        """Call ``function`` each time that :attr:`recovered` becomes true."""
+        self._recovery_watchers.add(key, lambda _: function())
+
+    def unwatch_recovery(self, key: Hashable) -> None:
+        """Call the function with this key no more."""
+        self._recovery_watchers.remove(key)
+
     # What nodes use.
 
     def may_read(self) -> bool:
         """Tell whether the server can be asked for nodes now: there is a connection, and the mirror is not being closed."""
         return self.disconnected_since is None and not self._session_ends
 
+    def is_lost(self, error: BaseException | None) -> bool:
+        """Return whether a request has failed with its connection, so that there is nothing to do until the next one.
+
+        A server may answer with the same codes while the connection stands.
+        """
+        return isinstance(error, ClosingException) or (isinstance(error, LOST) and not self.is_connected())
+
+    def note_trouble(self, path: str, error: ZooKeeperException) -> None:
+        """Warn that a read has failed for a reason that says nothing of the node: once for each reason, until all is settled."""
+        if type(error) not in self._troubles:
+            self._troubles.add(type(error))
+            self._log.warn(
+                "Could not read {path}: {reason}. Retrying, and other reads that fail so, with growing pauses.",
+                path=path,
+                reason=str(error),
+            )
+
     def check_settled(self) -> None:
         """Tell the state watchers, if this was the last thing to be read after a reconnection."""
         if self.state is not MirrorState.CONNECTED or not self._recovered or self._unsettled:
             return
         if all(tree.settled for tree in self._trees):
+            self._troubles.clear()
             self._enter(MirrorState.SETTLED)
 
     def parent_shows(self, path: str) -> Deferred[None]:
@@ -392,6 +432,7 @@ class Mirror(Service):
         if subject is not None and not subject.needed:
             del self._subjects[path]
             subject.drop()
+            self.refreshes.discard(subject)
             if subject.may_have_watches:
                 self.let_go(path)
             self.check_settled()
@@ -548,18 +589,21 @@ class Mirror(Service):
         self._restore_zxid = None
         for subject in lacking:
             subject.arm()
+        self._enter_recovered()
+
+    def _enter_recovered(self) -> None:
         self._recovered = True
+        self._recovery_watchers.tell(None)
         self.check_settled()
 
     def _not_brought_over(self, failure: Failure) -> None:
-        if isinstance(failure.value, (ConnectionLossException, SessionExpiredException, ClosingException)):
+        if self.is_lost(failure.value):
             return
         self._log.info("Watches cannot be set again ({reason}): everything is read again.", reason=str(failure.value))
         self._restore_zxid = None
         for subject in list(self._subjects.values()):
             subject.disarm()
-        self._recovered = True
-        self.check_settled()
+        self._enter_recovered()
 
     def _disconnected(self) -> None:
         if self.disconnected_since is None:
@@ -569,6 +613,9 @@ class Mirror(Service):
             for tree in list(self._trees):
                 tree.disconnected()
             self._removals.stop()
+            self.refreshes.clear()
+            self._troubles.clear()
+            self._recovered = False
             self._enter(MirrorState.DISCONNECTED)
 
     def _enter(self, state: MirrorState) -> None:

@@ -17,10 +17,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txmirror.errors import (
+    AuthFailedException,
     ClosingException,
     ConnectionLossException,
+    NoAuthException,
     NoNodeException,
     ReplyTooLargeException,
+    RequestTooLargeException,
+    SessionClosedRequireSaslAuthException,
     SessionExpiredException,
     UnimplementedException,
     ZooKeeperException,
@@ -35,11 +39,18 @@ _BATCH_BYTES = 64 * 1024
 #: How many requests are in flight, at most: of many nodes each, or of one.
 _BATCHES_IN_FLIGHT = 6
 _SINGLES_IN_FLIGHT = 768
-#: How long reading pauses after a request was lost although the connection stands, in seconds.
-_PAUSE = 1.0
 
-#: The failures after which there is nothing to do but to wait for the next connection.
+#: The failures after which there is nothing to do but to wait for the next connection, unless the connection stands.
 LOST = (ConnectionLossException, SessionExpiredException, ClosingException)
+#: The failures that say why a node cannot be read. Every other one is a server's trouble, and says nothing of the node.
+REFUSALS = (
+    NoAuthException,
+    ReplyTooLargeException,
+    RequestTooLargeException,
+    AuthFailedException,
+    SessionClosedRequireSaslAuthException,
+    UnimplementedException,
+)
 
 
 class Taker(Protocol):
@@ -59,6 +70,9 @@ class Taker(Protocol):
 
     def unlisted(self, path: str, error: ZooKeeperException) -> None:
         """The names of a node's children cannot be read."""
+
+    def failed(self, path: str, error: ZooKeeperException) -> None:
+        """A read of a node, or of its children, has failed for a reason that says nothing of the node."""
 
     def read_on(self) -> None:
         """Something was taken, or failed; maybe nothing is left to be read."""
@@ -254,9 +268,9 @@ class Reader:
     def _failed(self, flight: _Flight, failure: Failure) -> None:
         error = failure.value
         several = len(flight.data) + len(flight.names) > 1
-        if isinstance(error, LOST):
+        if isinstance(error, ClosingException):
             self._want_again(flight)
-            self._lost(error)
+            self.stop()
         elif isinstance(error, UnimplementedException) and several:
             self._batches = None
             self._want_again(flight)
@@ -271,22 +285,15 @@ class Reader:
         else:
             failure.raiseException()
 
-    def _lost(self, error: Exception) -> None:
-        """Send nothing for now: without a connection, :meth:`stop` would have been called before a request was lost."""
-        if isinstance(error, ClosingException):
-            self.stop()
-            return
-        if self._turn is not None:
-            self._turn.cancel()
-        self._turn = self._clock.callLater(_PAUSE, self._pump)
-
     def _refused(
         self, path: str, error: ZooKeeperException, zxid: int, refuse: Callable[[str, ZooKeeperException], None]
     ) -> None:
         if isinstance(error, NoNodeException):
             self._taker.data_read(path, None, zxid)
-        else:
+        elif isinstance(error, REFUSALS):
             refuse(path, error)
+        else:
+            self._taker.failed(path, error)
 
     def _want_again(self, flight: _Flight) -> None:
         # Before what came later: a parent is taken before its children.

@@ -77,8 +77,9 @@ class Removals:
         self._pump()
 
     def _failed(self, failure: Failure, path: str) -> None:
-        if isinstance(failure.value, ConnectionLossException) and failure.value.applied is None:
-            # In the same session the client sets its watches again.
+        if isinstance(failure.value, ConnectionLossException) and failure.value.applied is None and not self._running:
+            # In the same session the client sets its watches again. While the connection stands, the code is the server's own,
+            # and another try would be answered likewise.
             self._waiting[path] = None
         elif not isinstance(failure.value, ZooKeeperException):
             self._log.failure("A watch could not be taken away.", failure=failure)

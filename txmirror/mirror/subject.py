@@ -17,14 +17,14 @@ from twisted.python.failure import Failure
 
 from txmirror.errors import (
     ClosingException,
-    ConnectionLossException,
     NoNodeException,
     OperationTimeoutException,
-    SessionExpiredException,
     ZooKeeperException,
+    ZooServerProblem,
 )
 from txmirror.interfaces import IBatchedReads
 from txmirror.mirror.cell import Cell
+from txmirror.mirror.reading import REFUSALS
 from txmirror.mirror.state import Existence, NodeState
 from txmirror.timers import Timer
 from txmirror.types import BatchReply, ChildrenReply, DataReply, EventType, StatReply, ZnodeStat
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 
 #: When a node that could not be read is tried again: after a second at first, after a minute at the most.
 _RETRY = backoffPolicy(initialDelay=1.0, maxDelay=60.0, factor=2.0, jitter=lambda: 0.0)
-
-#: The failures after which there is nothing to do but to wait for the next connection.
-_LOST = (ConnectionLossException, SessionExpiredException, ClosingException)
 
 _T = TypeVar("_T")
 
@@ -149,7 +146,7 @@ class Subject:
 
     def refresh(self) -> None:
         """Read what has to be read, if there is a connection to do it. What could not be read waits for its time."""
-        if not self._mirror.may_read():
+        if self._closed or not self._mirror.may_read() or not self._mirror.refreshes.has_room(self):
             return
         batches = None if self._apart else self._mirror.batches_for(self.path)
         if batches is not None:
@@ -173,8 +170,7 @@ class Subject:
         self.served = True
         for cell in cells:
             cell.begin()
-        answer = batches.read_many([self.path], [self.path])
-        answer.addBoth(self._both_answered).addErrback(self._log_failure)
+        self._send(batches.read_many([self.path], [self.path]), self._both_answered)
 
     def try_again(self) -> None:
         """Read also what could not be read the last time."""
@@ -298,7 +294,7 @@ class Subject:
                 return
             if not isinstance(result, Failure):
                 take(result)
-            elif isinstance(result.value, _LOST):
+            elif self._mirror.is_lost(result.value):
                 # There is nothing to do until the next connection.
                 cell.interrupt()
                 return
@@ -312,7 +308,12 @@ class Subject:
             self.refresh()
             self._mirror.check_settled()
 
-        answer.addBoth(answered).addErrback(self._log_failure)
+        self._send(answer, answered)
+
+    def _send(self, answer: Deferred[_T], answered: Callable[[_T | Failure], None]) -> None:
+        refreshes = self._mirror.refreshes
+        refreshes.sent()
+        answer.addBoth(answered).addErrback(self._log_failure).addBoth(lambda _: refreshes.answered())
 
     def _log_failure(self, failure: Failure) -> None:
         self._log.failure("Reading {path} failed.", failure=failure, path=self.path)
@@ -323,10 +324,13 @@ class Subject:
             return
         if not isinstance(result, Failure):
             self._both_read(result)
-        elif isinstance(result.value, _LOST):
+        elif self._mirror.is_lost(result.value):
             for cell in cells:
                 cell.interrupt()
             return
+        elif isinstance(result.value, ZooServerProblem):
+            for cell in cells:
+                self._put_off(cell, result.value)
         elif isinstance(result.value, ZooKeeperException):
             # One of the two may be too large, or the server may not know such reads. Each by itself fails by itself.
             self._apart = True
@@ -410,6 +414,12 @@ class Subject:
         return False
 
     def _put_off(self, cell: Cell[Any], error: ZooKeeperException) -> None:
+        if not isinstance(error, REFUSALS):
+            # It says nothing of the node: whoever waits goes on waiting.
+            self._mirror.note_trouble(self.path, error)
+            cell.postpone()
+            self._try_again_later()
+            return
         self._log.warn("{path} cannot be read: {reason}. It is tried again.", path=self.path, reason=str(error))
         cell.fail(error)
         if self._maybe_absent and self.names.wanting:

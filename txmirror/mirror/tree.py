@@ -19,10 +19,10 @@ from twisted.python.failure import Failure
 
 from txmirror import paths
 from txmirror.audience import Audience
-from txmirror.errors import ClosingException, UnimplementedException, ZooKeeperException
+from txmirror.errors import ClosingException, UnimplementedException, ZooKeeperException, ZooServerProblem
 from txmirror.interfaces import IBatchedReads, IPersistentWatches, IServerAbilities
 from txmirror.mirror.changes import Change, ChangeKind, Value
-from txmirror.mirror.reading import LOST, Reader
+from txmirror.mirror.reading import Reader
 from txmirror.timers import Timer
 from txmirror.types import EventType, SessionEvent, WatchedEvent, ZnodeStat
 
@@ -72,6 +72,7 @@ class Tree(Mapping[str, Value]):
         self._catching_up: list[Deferred[None]] = []
         self._reader = Reader(mirror.feed, IBatchedReads(mirror.client, None), mirror.clock, self)
         self._retry = Timer(mirror.clock, self.try_again)
+        self._watch_retry = Timer(mirror.clock, self._watch_all)
         self._late: set[str] = set()
         self._unlisted: set[str] = set()
         self._failures = 0
@@ -220,6 +221,7 @@ class Tree(Mapping[str, Value]):
     def disconnected(self) -> None:
         """There is no connection any more."""
         self._retry.stop()
+        self._watch_retry.stop()
         self._reader.stop()
         self._settled = False
         if self._told_settled:
@@ -230,6 +232,7 @@ class Tree(Mapping[str, Value]):
     def stop_reading(self) -> None:
         """Read nothing more: the session is about to end."""
         self._retry.stop()
+        self._watch_retry.stop()
         self._reader.stop()
 
     def try_again(self) -> None:
@@ -245,6 +248,7 @@ class Tree(Mapping[str, Value]):
         """Let everybody go who waits. What was known stays readable."""
         self._closed = True
         self._retry.stop()
+        self._watch_retry.stop()
         self._reader.forget()
         waiting, self._ready = self._ready, []
         for waiter in waiting:
@@ -272,9 +276,16 @@ class Tree(Mapping[str, Value]):
         )
 
     def _not_watched(self, failure: Failure) -> None:
-        if isinstance(failure.value, LOST):
+        error = failure.value
+        if self._closed or self._mirror.is_lost(error):
             return
-        if not isinstance(failure.value, UnimplementedException):
+        if isinstance(error, ZooServerProblem):
+            # Whether the watch was set is not known: another kind of watches on the path could take it away.
+            self._mirror.note_trouble(self.path, error)
+            self._watch_retry.start(_RETRY(self._failures))
+            self._failures += 1
+            return
+        if not isinstance(error, UnimplementedException):
             self._log.warn(
                 "{path} is watched node by node: {reason}.", path=self.path, reason=failure.getErrorMessage()
             )
@@ -311,7 +322,7 @@ class Tree(Mapping[str, Value]):
         self.read_on()
 
     def _not_named(self, failure: Failure) -> None:
-        if isinstance(failure.value, LOST) or self._closed:
+        if self._closed or self._mirror.is_lost(failure.value):
             return
         self._log.info(
             "Watches cannot be set again ({reason}): all of {path} is read again.",
@@ -386,6 +397,13 @@ class Tree(Mapping[str, Value]):
         """Note a hole, and try again later."""
         if not self._closed:
             self._note_hole(path, error)
+
+    def failed(self, path: str, error: ZooKeeperException) -> None:
+        """Read a node and its children again later: the server was in trouble."""
+        if not self._closed:
+            self._mirror.note_trouble(path, error)
+            self._late.add(path)
+            self._later()
 
     def unlisted(self, path: str, error: ZooKeeperException) -> None:
         """Note that what is below a node is not known, and try again later."""

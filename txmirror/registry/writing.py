@@ -13,10 +13,8 @@ from txmirror import paths
 from txmirror.errors import (
     BadVersionException,
     ClosingException,
-    ConnectionLossException,
     NodeExistsException,
     NoNodeException,
-    SessionExpiredException,
     ZooServerProblem,
 )
 from txmirror.interfaces import IPayloadCodec
@@ -73,13 +71,13 @@ class Writer:
             await when_connected(self._mirror)
             try:
                 return await step()
-            except (ConnectionLossException, SessionExpiredException):
-                continue
             except ClosingException:
                 raise
             except ZooServerProblem:
-                await deferLater(self._mirror.clock, _PAUSE(failures))
-                failures += 1
+                # Without a connection there is nothing to pause for: the next one is awaited.
+                if self._mirror.is_connected():
+                    await deferLater(self._mirror.clock, _PAUSE(failures))
+                    failures += 1
 
     async def _put(self, path: str, data: Mapping[str, object] | str | None, payload: bytes) -> None:
         node = self._mirror.get(path)
