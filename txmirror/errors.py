@@ -333,10 +333,32 @@ class RequestTooLargeException(ZooKeeperException):
 
 
 class ReplyTooLargeException(ZooKeeperException):
-    """The reply is over the limit. It was thrown away as it came in; the connection and all else go on."""
+    """The reply is over ``Limits.max_reply``. It was thrown away as it came in; the connection and all else go on.
+
+    :param size: the reply's length in bytes: a limit of this size would have let it in.
+    :param limit: the limit that it was over.
+    """
 
     meaning = "the reply is too large"
-    applied = None
+    applied: bool | None = None
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        size: int | None = None,
+        limit: int | None = None,
+        path: str | None = None,
+        applied: bool | None = None,
+        zxid: int | None = None,
+    ) -> None:
+        if not message and size is not None:
+            about = "" if path is None else f" about {path!r}"
+            over = "the limit" if limit is None else f"the limit of {limit}"
+            message = f"the reply{about} is {size} bytes long, which is over {over}"
+        super().__init__(message, path=path, applied=applied, zxid=zxid)
+        self.size = size
+        self.limit = limit
 
 
 class TransactionFailedException(ZooKeeperException):

@@ -113,6 +113,7 @@ class Connection(TwistedProtocol):
         self._limits = limits
         self._metrics = metrics
         self.hello = hello
+        self._max_reply = limits.max_reply
         self._decoder = FrameDecoder(limits.max_reply)
         self._in_flight: deque[Call[Any]] = deque()
         self._bytes_in_flight = 0
@@ -313,8 +314,7 @@ class Connection(TwistedProtocol):
         result = None
         try:
             if oversize is not None and not err:
-                message = f"a reply of {oversize} bytes is over the limit"
-                refusal = ReplyTooLargeException(message, path=call.path, zxid=zxid)
+                refusal = ReplyTooLargeException(size=oversize, limit=self._max_reply, path=call.path, zxid=zxid)
             elif not err:
                 result, refusal = self._read(call, cursor, zxid)
             if call.on_reply is not None:

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import Attribute, Interface
 
+from txmirror.errors import ZooKeeperException
 from txmirror.types import Answer, NodeType, Payload, Undecodable
 
 
@@ -164,9 +165,12 @@ class IServiceRegistry(Interface):
 
         :param callback: as for :meth:`add_callback`.
         :returns: fires with ``{"children": {name: data}, "data": data, "path": path, "stat": ZnodeStat}``; ``stat`` and
-            ``data`` are None if there is no such node. A child whose data cannot be decoded is left out, and reported. The
-            answer is the caller's own. See the class for ZooKeeper being out of reach. Fails with
-            :exc:`~txmirror.errors.NoAuthException` if it may not be read.
+            ``data`` are None if there is no such node. A child whose data cannot be decoded is left out, and reported. A
+            child that cannot be read has the data that was read last, or is left out; :meth:`unreadable` names it and
+            :meth:`stale` is True. The answer is the caller's own. See the class for ZooKeeper being out of reach. While
+            nothing is known yet, it fails with :exc:`~txmirror.errors.NoAuthException` if the path may not be read, and with
+            :exc:`~txmirror.errors.ReplyTooLargeException` if its data or the list of its children is over the client's
+            ``Limits.max_reply``.
         """
 
     def add_callback(path: str, callback: Callable[[Answer], object]) -> Deferred[bool]:
@@ -181,8 +185,19 @@ class IServiceRegistry(Interface):
         """Call ``callback`` no more; silent if it was not being called."""
 
     def stale(path: str) -> bool:
-        """Tell whether what is known of a path may be old: ZooKeeper is away, it comes from the cache file, or it is held
-        after a reconnection. So is what was never asked for.
+        """Return whether the answer for a path may be old or incomplete: ZooKeeper is away, the answer comes from the cache
+        file or is held after a reconnection, or :meth:`unreadable` names something. A path that was never asked for is stale.
+        """
+
+    def unreadable(path: str) -> dict[str, ZooKeeperException]:
+        """Return the nodes of the answer for a path that cannot be read at present, with the reasons.
+
+        A reason is :exc:`~txmirror.errors.NoAuthException`, or :exc:`~txmirror.errors.ReplyTooLargeException` for data or a
+        list of children over the client's ``Limits.max_reply``, or another refusal of the server. The reads are retried, after a second
+        at first and with growing pauses of up to a minute.
+
+        :returns: by full path, a child's or ``path`` itself (then children may be missing); empty if everything was read, and
+            for a path that was never asked for.
         """
 
     def get_state(callback: Callable[[bool], object] | None = None) -> Deferred[bool]:

@@ -22,6 +22,8 @@ class ChangeKind(enum.Enum):
     """A node is gone; those below it were told of before."""
     HIDDEN = "hidden"
     """A node cannot be read (see ``Tree.holes``); if it could be before, the tree keeps what was read then."""
+    READABLE = "readable"
+    """A node that could not be read can be, or is gone: it is in ``Tree.holes`` no more."""
     SETTLED = "settled"
     """The tree shows all that the server has, but for its holes: for the first time, or again after it was stale."""
     STALE = "stale"
@@ -37,4 +39,4 @@ class Change(NamedTuple):
     old: Value | None
     """The data and stat before; None if the node was not there, or not known."""
     new: Value | None
-    """The data and stat now; None if the node is gone. For the last three kinds it is the same as ``old``."""
+    """The data and stat now; None if the node is gone. For the last four kinds it is the same as ``old``."""

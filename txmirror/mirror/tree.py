@@ -372,8 +372,6 @@ class Tree(Mapping[str, Value]):
     def absent(self, path: str, zxid: int) -> None:
         """Take it that there is no such node; if it is the root, a watch tells when it comes."""
         if not (self._closed or self._is_late(path, zxid)):
-            self._unlisted.discard(path)
-            self.holes.pop(path, None)
             self._remove(path)
 
     def names_read(self, path: str, names: Sequence[str], zxid: int) -> None:
@@ -381,7 +379,7 @@ class Tree(Mapping[str, Value]):
         if self._closed or self._is_late(path, zxid) or path not in self._values:
             return
         self._unlisted.discard(path)
-        self._fill_hole(path)
+        filled = self._fill_hole(path)
         known = self._names.get(path, {})
         if known:
             present = set(names)
@@ -392,6 +390,8 @@ class Tree(Mapping[str, Value]):
             children = [child for child in children if self._keeps(child)]
         if children:
             self._reader.data_of(children)
+        if filled and path in self._values:
+            self._tell(ChangeKind.READABLE, path, self._values[path], self._values[path])
 
     def unreadable(self, path: str, error: ZooKeeperException) -> None:
         """Note a hole, and try again later."""
@@ -443,12 +443,15 @@ class Tree(Mapping[str, Value]):
             old = self._values.get(path)
             self._tell(ChangeKind.HIDDEN, path, old, old)
 
-    def _fill_hole(self, path: str) -> None:
-        if path not in self._unlisted:
-            self.holes.pop(path, None)
+    def _fill_hole(self, path: str) -> bool:
+        """Remove a hole, unless it is still one for its children.
+
+        :returns: whether there was one.
+        """
+        return path not in self._unlisted and self.holes.pop(path, None) is not None
 
     def _add(self, path: str, value: Value) -> None:
-        self._fill_hole(path)
+        filled = self._fill_hole(path)
         self._values[path] = value
         if path != self.path:
             parent, name = paths.split(path)
@@ -458,9 +461,11 @@ class Tree(Mapping[str, Value]):
             siblings[name] = None
         self._want_children(path, value)
         self._tell(ChangeKind.ADDED, path, None, value)
+        if filled:
+            self._tell(ChangeKind.READABLE, path, value, value)
 
     def _replace(self, path: str, value: Value) -> None:
-        self._fill_hole(path)
+        filled = self._fill_hole(path)
         old, self._values[path] = self._values[path], value
         before, now = old[1], value[1]
         if before.czxid != now.czxid:
@@ -469,6 +474,8 @@ class Tree(Mapping[str, Value]):
         # In a new history another node may have the numbers of one of the old.
         if _identity(before) != _identity(now) or old[0] != value[0]:
             self._tell(ChangeKind.CHANGED, path, old, value)
+        if filled:
+            self._tell(ChangeKind.READABLE, path, value, value)
 
     def _remove(self, path: str) -> None:
         """Remove a node and all below it, from below."""
@@ -479,14 +486,16 @@ class Tree(Mapping[str, Value]):
             old = self._values.pop(each, None)
             self._names.pop(each, None)
             self._unlisted.discard(each)
-            self.holes.pop(each, None)
+            hole = self.holes.pop(each, None)
             siblings = self._names.get(paths.parent_of(each) or "")
             if siblings is not None and each != self.path:
                 siblings.pop(paths.name_of(each), None)
             if old is not None:
                 self._tell(ChangeKind.REMOVED, each, old, None)
-                if self._closed:
-                    return
+            if hole is not None:
+                self._tell(ChangeKind.READABLE, each, None, None)
+            if self._closed:
+                return
 
     def _want_children(self, path: str, value: Value) -> None:
         # A lasting watch tells of those that come later.

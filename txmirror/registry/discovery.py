@@ -9,6 +9,7 @@ from twisted.logger import Logger
 
 from txmirror import paths
 from txmirror.audience import Audience
+from txmirror.errors import ZooKeeperException
 from txmirror.interfaces import IPayloadCodec
 from txmirror.mirror import Change, ChangeKind, Mirror, Tree
 from txmirror.printable import on_one_line
@@ -64,8 +65,19 @@ class Discovery:
 
     @property
     def stale(self) -> bool:
-        """Whether the answer may be old."""
-        return not self._live or self._held or self._tree is None or self._tree.stale_since is not None
+        """Whether the answer may be old, or lack something."""
+        return (
+            not self._live
+            or self._held
+            or self._tree is None
+            or self._tree.stale_since is not None
+            or bool(self._tree.holes)
+        )
+
+    @property
+    def unreadable(self) -> dict[str, ZooKeeperException]:
+        """The nodes that cannot be read now, by path, and why."""
+        return {} if self._tree is None else dict(self._tree.holes)
 
     def current(self) -> Answer | None:
         """Give a copy of what is known now; None if nothing is."""
@@ -75,7 +87,7 @@ class Discovery:
     def ready(self) -> Deferred[None]:
         """Wait until there is an answer from the servers.
 
-        :returns: fails with the server's refusal if the path may not be read. Cancelling ends the wait.
+        :returns: fails if the node's data, or the list of its children, cannot be read. Cancelling ends the wait.
         """
         if self._live:
             return succeed(None)
@@ -156,10 +168,10 @@ class Discovery:
             tree.close()
 
     def _read(self, tree: Tree) -> None:
-        """Everything was read for the first time, as far as it may be."""
-        if tree is not self._tree:
+        """Take what was read for the first time, if the path itself could be."""
+        if tree is not self._tree or self._live or not tree.settled:
             return
-        refusal = None if self.path in tree else tree.holes.get(self.path)
+        refusal = tree.holes.get(self.path)
         if refusal is None:
             self._back()
         waiting, self._ready = self._ready, []
@@ -182,14 +194,17 @@ class Discovery:
         if change.kind is ChangeKind.SETTLED:
             if self._live:
                 self._back()
+            elif self._tree is not None:
+                self._read(self._tree)
+        elif change.kind is ChangeKind.READABLE:
+            if change.path == self.path and not self._live and self._tree is not None:
+                # What is below it is to be read first.
+                self._tree.caught_up().addCallback(lambda _, tree: self._read(tree), self._tree)
         elif change.kind in (ChangeKind.ADDED, ChangeKind.CHANGED, ChangeKind.REMOVED):
             self._learn(change)
             if self._publishing is not None and self._live:
                 # What else has changed is told together with it.
                 self._publishing.start(0)
-            elif self._tree is not None and self._tree.settled and change.path == self.path:
-                # It may be read after all.
-                self._read(self._tree)
 
     def _learn(self, change: Change) -> None:
         payload: Payload | Undecodable = None

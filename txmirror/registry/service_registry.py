@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
 
 import attrs
@@ -351,6 +351,12 @@ class ServiceRegistry(Life):
         discovery = self._discoveries.get(paths.normalise(path))
         return discovery is None or discovery.stale
 
+    def unreadable(self, path: str) -> dict[str, ZooKeeperException]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.unreadable`."""
+        self._check_process()
+        discovery = self._discoveries.get(paths.normalise(path))
+        return {} if discovery is None else discovery.unreadable
+
     def _discover(self, path: str) -> Discovery:
         discovery = self._discoveries.get(path)
         if discovery is None:
@@ -379,7 +385,19 @@ class ServiceRegistry(Life):
 
     def _learnt(self, discovery: Discovery) -> None:
         if self._cache is not None and discovery.live and discovery.answer is not None:
-            self._cache.put(discovery.answer)
+            self._cache.put(self._with_cached(discovery.answer, discovery.unreadable))
+
+    def _with_cached(self, answer: Answer, unreadable: Collection[str]) -> Answer:
+        """Return the answer with the cached data of those children that cannot be read now."""
+        cached = None if self._cache is None else self._cache.get(answer["path"])
+        if cached is None or not unreadable:
+            return answer
+        missing = {
+            name: payload
+            for name, payload in cached["children"].items()
+            if name not in answer["children"] and paths.join(answer["path"], name) in unreadable
+        }
+        return {**answer, "children": dict(sorted({**answer["children"], **missing}.items()))}
 
     # Locking.
 

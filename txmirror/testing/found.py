@@ -10,7 +10,7 @@ from twisted.logger import Logger
 
 from txmirror import paths
 from txmirror.embedded import Znode
-from txmirror.errors import NoAuthException
+from txmirror.errors import NoAuthException, ZooKeeperException
 from txmirror.interfaces import IPayloadCodec
 from txmirror.testing.nodes import MemoryNodes, Session
 from txmirror.types import Answer, Payload, Undecodable
@@ -62,11 +62,13 @@ class Found:
     :param codec: how data stands in nodes.
     :param say: warns of what cannot be read.
     :ivar answer: the latest; None if there was none yet.
+    :ivar unreadable: the nodes that could not be read for it, by path, and why.
     :ivar callbacks: those who are told of it.
     """
 
     def __init__(self, nodes: MemoryNodes, path: str, codec: IPayloadCodec, say: Say) -> None:
         self.answer: Answer | None = None
+        self.unreadable: dict[str, ZooKeeperException] = {}
         self.callbacks: Callbacks[Answer] = Callbacks(path, lambda: self.answer)
         self._nodes = nodes
         self._path = path
@@ -78,7 +80,12 @@ class Found:
 
         :raises NoAuthException: it may not be read.
         """
-        node = self._nodes.read(session, self._path)
+        self.unreadable = {}
+        try:
+            node = self._nodes.read(session, self._path)
+        except NoAuthException as error:
+            self.unreadable[self._path] = error
+            raise
         answer = Answer(children={}, data=None, path=self._path, stat=None)
         if node is not None:
             data = self._decode(self._path, node)
@@ -99,6 +106,7 @@ class Found:
                 child = self._nodes.read(session, path)
             except NoAuthException as error:
                 self._say(path, "{path} is left out: {reason}.", str(error), 0)
+                self.unreadable[path] = error
                 continue
             assert child is not None, "what is listed is there"
             data = self._decode(path, child)

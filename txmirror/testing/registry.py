@@ -182,7 +182,12 @@ class MemoryRegistry:
     def stale(self, path: str) -> bool:
         """See :meth:`~txmirror.interfaces.IServiceRegistry.stale`."""
         found = self._found.get(paths.normalise(path))
-        return found is None or found.answer is None or not self.reached
+        return found is None or found.answer is None or not self.reached or bool(found.unreadable)
+
+    def unreadable(self, path: str) -> dict[str, ZooKeeperException]:
+        """See :meth:`~txmirror.interfaces.IServiceRegistry.unreadable`."""
+        found = self._found.get(paths.normalise(path))
+        return {} if found is None else dict(found.unreadable)
 
     def get_state(self, callback: Callable[[bool], object] | None = None) -> Deferred[bool]:
         """See :meth:`~txmirror.interfaces.IServiceRegistry.get_state`."""

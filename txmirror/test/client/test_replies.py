@@ -548,6 +548,9 @@ class ReplySizeTests(ClientTestCase):
         peer.answer(GetDataRequest, GetDataResponse(bytes(2000), STAT), zxid=44)
         error = self.failureResultOf(large, ReplyTooLargeException).value
         self.assertEqual((error.path, error.zxid, error.applied), ("/large", 44, None))
+        size = len(reply(1, GetDataResponse(bytes(2000), STAT))) - 4
+        self.assertEqual((error.size, error.limit), (size, 1000))
+        self.assertEqual(str(error), f"the reply about '/large' is {size} bytes long, which is over the limit of 1000")
         peer.answer(GetDataRequest, DATA)
         self.successResultOf(before)
         self.assertEqual(self.successResultOf(after), (b"data", STAT))

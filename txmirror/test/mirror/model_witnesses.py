@@ -219,7 +219,7 @@ class TreeWitness:
             self._told_settled = kind is ChangeKind.SETTLED
         elif new is not None:
             self._replayed[path] = new
-            if kind is not ChangeKind.HIDDEN:
+            if kind not in (ChangeKind.HIDDEN, ChangeKind.READABLE):
                 self._newest[path] = new[1].mzxid
         else:
             self._replayed.pop(path, None)
@@ -236,8 +236,8 @@ class TreeWitness:
             return None if self._told_settled is (kind is ChangeKind.STALE) else "that was told before"
         if _identity(old) != _identity(known):
             return f"what it was before was told as {known}"
-        if kind is ChangeKind.HIDDEN:
-            return None if old == new else "hidden is no change"
+        if kind in (ChangeKind.HIDDEN, ChangeKind.READABLE):
+            return None if old == new else f"{kind.value} is no change"
         if new is not None and new[1].mzxid <= self._newest.get(path, -1):
             return f"{self._newest[path]} was told before"
         if kind is ChangeKind.ADDED:

@@ -12,7 +12,8 @@ from txmirror.test.mirror.world import PORT, MirrorTestCase, S, World, watch_chi
 from txmirror.types import CREATOR_ALL_ACL, OPEN_ACL
 
 ADDED, CHANGED, REMOVED = ChangeKind.ADDED, ChangeKind.CHANGED, ChangeKind.REMOVED
-HIDDEN, SETTLED, STALE = ChangeKind.HIDDEN, ChangeKind.SETTLED, ChangeKind.STALE
+HIDDEN, READABLE = ChangeKind.HIDDEN, ChangeKind.READABLE
+SETTLED, STALE = ChangeKind.SETTLED, ChangeKind.STALE
 
 
 class TreeTestCase(MirrorTestCase):
@@ -547,10 +548,12 @@ class HoleTests(TreeTestCase):
 
     def test_allowed(self) -> None:
         """Tried again when there is another identity, the hole is filled."""
-        tree, _ = self.follow()
+        tree, witness = self.follow()
+        witness.take()
         self.done(self.mirror.add_auth("digest", b"bob:secret"))
         self.settle()
         self.assertEqual(tree.holes, {})
+        self.assertEqual(witness.take(), [(ADDED, "/s/h"), (READABLE, "/s/h"), (ADDED, "/s/h/below")])
         self.assertEqual(tree["/s/h"][0], b"hidden")
         self.assertIn("/s/h/below", tree)
 
@@ -584,11 +587,13 @@ class HoleTests(TreeTestCase):
 
     def test_gone(self) -> None:
         """A hole that is deleted is none any more."""
-        tree, _ = self.follow()
+        tree, witness = self.follow()
+        witness.take()
         self.world.remove("/s/h/below")
         self.world.remove("/s/h")
         self.pass_time(1.5)
         self.assertEqual(tree.holes, {})
+        self.assertEqual(witness.take(), [(READABLE, "/s/h")])
 
 
 class OverLimitTests(TreeTestCase):
@@ -629,6 +634,7 @@ class ManyChildrenTests(TreeTestCase):
             self.world.remove(f"/s/b/{'n' * 60}{number}")
         self.pass_time(61.0)
         self.assertEqual(tree.holes, {})
+        self.assertEqual(witness.take().count((READABLE, "/s/b")), 1)
         self.assert_equal(tree)
 
 

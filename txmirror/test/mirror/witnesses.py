@@ -31,7 +31,7 @@ class TreeWitness:
         kind, path, old, new = change
         self.told.append((kind, path))
         known = self.replayed.get(path)
-        if kind in (ChangeKind.SETTLED, ChangeKind.STALE, ChangeKind.HIDDEN):
+        if kind in (ChangeKind.SETTLED, ChangeKind.STALE, ChangeKind.HIDDEN, ChangeKind.READABLE):
             return
         parent = path.rpartition("/")[0] or "/"
         if known != old and (known is None or old is None or known[1].mzxid != old[1].mzxid):

@@ -574,6 +574,33 @@ class FindingContract(RegistryCase):
         self.assertEqual(len(warnings := self.warnings()), 1, warnings)
 
     @run
+    async def test_unreadable_child(self) -> None:
+        """A child that may not be read is left out and named, and the answer is stale until it is gone."""
+        await self.stranger.create(f"{SERVICE}/good", b"{}")
+        await self.stranger.create(f"{SERVICE}/secret", b"{}", acl=[digest_acl("bob", "secret")])
+        registry, listener = await self.listening()
+        self.assertEqual(listener.children, [{"good": {}}])
+        unreadable = registry.unreadable(SERVICE)
+        self.assertEqual(list(unreadable), [f"{SERVICE}/secret"])
+        self.assertIsInstance(unreadable[f"{SERVICE}/secret"], NoAuthException)
+        unreadable.clear()
+        self.assertEqual(list(registry.unreadable(SERVICE)), [f"{SERVICE}/secret"])
+        self.assertTrue(registry.stale(SERVICE))
+        await self.stranger.delete(f"{SERVICE}/secret")
+        await self.until(lambda: not registry.unreadable(SERVICE), "it is known to be gone")
+        self.assertFalse(registry.stale(SERVICE))
+        self.assertEqual(listener.children, [{"good": {}}])
+
+    @run
+    async def test_readable(self) -> None:
+        """Where everything is read, nothing is named; nor for a path that was never asked for."""
+        registry, _ = await self.listening()
+        self.assertEqual(registry.unreadable(SERVICE), {})
+        self.assertFalse(registry.stale(SERVICE))
+        self.assertEqual(registry.unreadable("/never/asked/for"), {})
+        self.assertRaises(ValueError, registry.unreadable, "a//../b")
+
+    @run
     async def test_huge(self) -> None:
         """Data as large as ZooKeeper takes it is read, or reported; nothing else is disturbed."""
         await self.stranger.create(f"{SERVICE}/good", b"{}")

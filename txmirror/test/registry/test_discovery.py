@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
+from txmirror.client import Limits
 from txmirror.embedded.reads import Reads
 from txmirror.embedded.requests import Caller
 from txmirror.embedded.tree import Node as ServersNode
-from txmirror.errors import NoAuthException
+from txmirror.errors import NoAuthException, ReplyTooLargeException
+from txmirror.mirror import Mirror
 from txmirror.registry import PlainCodec, ServiceRegistry
 from txmirror.test.registry.case import NODE, PATH, RegistryTestCase
 from txmirror.types import ACL, READ_ACL, Answer, Permission, digest_acl
@@ -181,6 +184,147 @@ class AnswerTests(RegistryTestCase):
         self.come_back()
         self.world.pass_time(3)
         self.assertEqual(self.names(registry), ["server1:22"])
+
+
+class TooLargeTests(RegistryTestCase):
+    """Data and lists of children over the client's limit for a reply."""
+
+    def with_limit(self, **options: Any) -> ServiceRegistry:
+        """Return a registry whose client takes replies of up to 2,000 bytes."""
+        mirror = Mirror(self.world.connection_string, limits=Limits(max_reply=2_000), reactor=self.reactor)
+        self.mirrors.append(mirror)
+        return self.registry(mirror=mirror, **options)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.mirrors: list[Mirror] = []
+
+    def end(self) -> None:
+        self.come_back()
+        for registry in self.registries:
+            self.world.result(registry.stop())
+        for mirror in self.mirrors:
+            self.world.result(mirror.close())
+        super().end()
+
+    def make_many(self, count: int) -> list[str]:
+        """Create so many nodes with names of 60 bytes."""
+        names = [f"{'n' * 57}{number:03}" for number in range(count)]
+        for name in names:
+            self.make(f"{PATH}/{name}", b"{}")
+        return names
+
+    def test_list(self) -> None:
+        """``get()`` fails while the children cannot be listed, and succeeds once they can be."""
+        names = self.make_many(40)
+        registry = self.with_limit()
+        for _ in range(2):
+            self.assertIn(repr(PATH), self.failure(registry.get(PATH), ReplyTooLargeException))
+            self.assertTrue(registry.stale(PATH))
+        for name in names[5:]:
+            self.world.result(self.other.delete(f"{PATH}/{name}"))
+        self.assertEqual(self.names(registry), names[:5])
+        self.assertFalse(registry.stale(PATH))
+
+    def test_list_later(self) -> None:
+        """A list that can no longer be read stays as it was, stale and named, until it can be read again."""
+        self.make_many(5)
+        registry = self.with_limit()
+        told: list[Answer] = []
+        self.world.result(registry.get(PATH, callback=told.append))
+        for number in range(40):
+            self.make(f"{PATH}/{'m' * 60}{number}", b"{}")
+        self.go_away()
+        self.world.result(self.other.delete(f"{PATH}/{'m' * 60}0"))
+        self.come_back()
+        self.world.pass_time(3)
+        self.assertTrue(registry.stale(PATH))
+        self.assertIsInstance(registry.unreadable(PATH)[PATH], ReplyTooLargeException)
+        for number in range(1, 40):
+            self.world.result(self.other.delete(f"{PATH}/{'m' * 60}{number}"))
+        self.world.pass_time(61)
+        self.assertEqual((registry.unreadable(PATH), registry.stale(PATH)), ({}, False))
+        self.assertEqual(len(told[-1]["children"]), 5)
+
+    def test_remembered(self) -> None:
+        """An answer from the cache file stays stale while the children cannot be listed, and is replaced once they can be."""
+        cachefile = self.mktemp()
+        self.make(NODE, b'{"a":1}')
+        first = self.started(lazy=True, cachefile=cachefile)
+        self.answer(first)
+        self.world.result(first.stop())
+        names = self.make_many(40)
+        registry = self.with_limit(lazy=True, cachefile=cachefile)
+        self.reactor.black_hole("127.0.0.1", self._port)
+        reading = registry.get(PATH)
+        self.world.pass_time(6)
+        answer = self.successResultOf(reading)
+        assert answer is not False
+        self.assertEqual(list(answer["children"]), ["server1:22"])
+        self.come_back()
+        self.world.pass_time(20)
+        self.assertTrue(registry.stale(PATH))
+        self.assertEqual(list(registry.unreadable(PATH)), [PATH])
+        self.assertEqual(self.names(registry), ["server1:22"])
+        # The list can be read then, and says nothing new.
+        for name in names:
+            self.world.result(self.other.delete(f"{PATH}/{name}"))
+        self.world.pass_time(61)
+        self.assertEqual((self.names(registry), registry.stale(PATH)), (["server1:22"], False))
+        stat = self.answer(registry)["stat"]
+        assert stat is not None
+        self.assertEqual(stat.numChildren, 1)
+
+    def test_child_grows(self) -> None:
+        """A child that has grown over the limit keeps its old data, is named, and makes the answer stale; another registry
+        leaves it out and names it too.
+        """
+        self.make(NODE, b'{"a":1}')
+        registry = self.with_limit()
+        self.answer(registry)
+        self.world.result(self.other.set(NODE, b'{"a":"%b"}' % (b"x" * 3_000)))
+        for subject, names in ((registry, ["server1:22"]), (self.with_limit(), [])):
+            self.assertEqual(self.names(subject), names)
+            self.assertEqual(list(subject.unreadable(PATH)), [NODE])
+            self.assertIsInstance(subject.unreadable(PATH)[NODE], ReplyTooLargeException)
+            self.assertTrue(subject.stale(PATH))
+        self.world.result(self.other.set(NODE, b'{"a":2}'))
+        self.world.settle()
+        for subject in self.registries:
+            self.assertEqual(self.answer(subject)["children"], {"server1:22": {"a": 2}})
+            self.assertEqual((subject.unreadable(PATH), subject.stale(PATH)), ({}, False))
+
+    def test_child_stays_in_cache(self) -> None:
+        """The cache file keeps the data of a child that a new process cannot read."""
+        cachefile = self.mktemp()
+        self.make(NODE, b'{"a":1}')
+        first = self.started(lazy=True, cachefile=cachefile)
+        self.answer(first)
+        self.world.result(first.stop())
+        self.world.result(self.other.set(NODE, b'{"a":"%b"}' % (b"x" * 3_000)))
+        second = self.with_limit(lazy=True, cachefile=cachefile)
+        self.assertEqual(self.names(second), [])
+        self.make(f"{PATH}/another:22", b"{}")
+        self.assertEqual(self.names(second), ["another:22"])
+        self.world.result(second.stop())
+        self.world.result(self.mirrors.pop().close())
+        self.go_away()
+        third = self.registry(lazy=True, cachefile=cachefile)
+        reading = third.get(PATH)
+        self.world.pass_time(6)
+        answer = self.successResultOf(reading)
+        assert answer is not False
+        self.assertEqual(answer["children"], {"another:22": {}, "server1:22": {"a": 1}})
+        self.assertTrue(third.stale(PATH))
+
+    def test_own_data(self) -> None:
+        """``get()`` fails while the node's own data is over the limit."""
+        self.make(NODE, b"{}")
+        self.world.result(self.other.set(PATH, b"x" * 3_000))
+        registry = self.with_limit()
+        self.failure(registry.get(PATH), ReplyTooLargeException)
+        self.world.result(self.other.set(PATH, b"x"))
+        self.assertEqual(self.answer(registry)["data"], {"string_value": "x"})
 
 
 class HoldTests(RegistryTestCase):
