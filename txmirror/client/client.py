@@ -155,6 +155,11 @@ class ZooKeeperClient(NodeOperations, Feed, Queries, BatchedReads):
         return other
 
     @property
+    def session_key(self) -> object:
+        """See :class:`~txmirror.interfaces.IChroot`."""
+        return self._sessions
+
+    @property
     def session_id(self) -> int:
         """The id of the session, as ``ephemeralOwner`` has it; 0 while there is none."""
         return self._sessions.session_id

@@ -61,6 +61,11 @@ class TxZooKeeperClient:
         return self._life.session
 
     @property
+    def session_key(self) -> object:
+        """See :class:`~txmirror.interfaces.IChroot`."""
+        return self._life
+
+    @property
     def session_id(self) -> int:
         """The id of the session, as ``ephemeralOwner`` has it; 0 while there is none."""
         return self._life.session_id

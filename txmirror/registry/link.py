@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, DeferredLock, gatherResults, succee
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txmirror.errors import ClosingException
+from txmirror.errors import ClosingException, NodeExistsException
 from txmirror.interfaces import IPayloadCodec, ISessionHolder
 from txmirror.mirror import Mirror
 from txmirror.registry.locking import RegistryLock
@@ -78,7 +78,11 @@ class Link:
 
     def restore(self, path: str, data: Mapping[str, object] | str | None) -> None:
         """Let a service be registered that was before."""
-        self._registration(path, data).start()
+        try:
+            self._registration(path, data).start()
+        except NodeExistsException as error:
+            del self._registrations[path]
+            self._log.error("{path} is not registered again: {reason}.", path=path, reason=str(error))
 
     def _registration(self, path: str, data: Mapping[str, object] | str | None) -> Registration:
         registration = self._registrations.get(path)
@@ -103,8 +107,9 @@ class Link:
         if registration is None:
             return succeed(None)
         # It is forgotten when it is gone, whether anybody waits so long or not.
-        registration.stop().addCallback(lambda _: self._forget(path, registration))
-        return registration.stop()
+        # The registry says for how long its caller waits.
+        registration.stop(timeout=None).addCallback(lambda _: self._forget(path, registration))
+        return registration.stop(timeout=None)
 
     def _forget(self, path: str, registration: Registration) -> None:
         if not registration.wanted and self._registrations.get(path) is registration:
@@ -225,7 +230,7 @@ class Link:
                 ticket = holder.session_ticket
             # With the session goes all that is held on its strength.
             await mirror.close()
-        withdrawals = [registration.stop() for registration in self._registrations.values()]
+        withdrawals = [registration.stop(timeout=None) for registration in self._registrations.values()]
         withdrawals += [lock.release().addCallback(lambda _: None) for lock in self._locks.values()]
         everything = gatherResults(withdrawals, consumeErrors=True).addCallback(lambda _: None)
         await everything.addTimeout(_WITHDRAWAL, mirror.clock, _too_late).addErrback(self._not_withdrawn)

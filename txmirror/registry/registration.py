@@ -32,6 +32,7 @@ from txmirror.errors import (
 )
 from txmirror.interfaces import IPayloadCodec, ITransactions
 from txmirror.mirror import Mirror, MirrorState, Node
+from txmirror.registry import path_owners
 from txmirror.registry.codecs import NDCodec, own_copy
 from txmirror.registry.rates import TokenBucket
 from txmirror.timers import Timer
@@ -41,6 +42,8 @@ from txmirror.types import ACL, OPEN_ACL, ZnodeStat
 _PAUSE = backoffPolicy(initialDelay=0.5, maxDelay=60.0, factor=2.0, jitter=lambda: 0.0)
 #: After so many seconds in place, the pauses start anew.
 _STABLE = 60.0
+#: How long :meth:`Registration.stop` waits for the deletion of the node by default, in seconds.
+_STOP_TIMEOUT = 5.0
 
 
 class RegistrationState(enum.Enum):
@@ -117,6 +120,10 @@ class Registration:
         self._corrections = 0
         self._stable_since = 0.0
         self._session_id = 0
+        #: The session in which the node was last reported as registered, unless it was written again since.
+        self._reported_session = 0
+        #: The persistent node that stands in our node's place, as an error for whoever waits.
+        self._persistent: NodeExistsException | None = None
         self._our_sessions: set[int] = set()
         self._said: tuple[str, dict[str, str]] | None = None
         self._registered: dict[Deferred[None], None] = {}
@@ -142,13 +149,19 @@ class Registration:
             :attr:`RegistrationState.BLOCKED` when another session's node is there. Fails with
             :exc:`~txmirror.errors.NodeExistsException` if a persistent node is in its place, with any other refusal of
             ZooKeeper's, and with :exc:`~txmirror.errors.ClosingException` when it is withdrawn, or the mirror closed,
-            before. After a failure it is tried again all the same, until it is stopped. Cancelling ends the wait.
+            before. After a failure it is tried again all the same, until it is stopped; but not if another registration
+            of this session keeps the path, which is a :exc:`~txmirror.errors.NodeExistsException` too, and changes nothing
+            here. Cancelling ends the wait.
         :raises TypeError: data cannot be stored; then nothing has changed.
         :raises ValueError: likewise.
         """
         payload = self._encode(data)
         if self._mirror.state is MirrorState.CLOSED:
             return fail(ClosingException(path=self.path, applied=False))
+        try:
+            self._own_path()
+        except NodeExistsException as error:
+            return fail(error)
         outcome: Deferred[RegistrationState] = Deferred(lambda cancelled: self._outcomes.pop(cancelled, None))
         self._outcomes[outcome] = None
         changed = not self._codec.says(self._payload, data)
@@ -160,18 +173,26 @@ class Registration:
         self.start()
         if changed:
             self._wake()
-        if self.state in (RegistrationState.REGISTERED, RegistrationState.BLOCKED):
+        if self.state is RegistrationState.BLOCKED and self._persistent is not None:
+            self._fail_outcomes(self._persistent)
+        elif self.state in (RegistrationState.REGISTERED, RegistrationState.BLOCKED):
             self._fire_outcomes()
         return outcome
 
     def start(self) -> None:
-        """Begin to keep the node in place. It never fails: what cannot be done now is done when it can.
+        """Begin to keep the node in place. What cannot be done now is done when it can.
 
-        It takes back a :meth:`stop` that is under way, whose Deferred then fires at once.
+        It takes back a :meth:`stop` that is under way, whose Deferred then fires at once. It also takes the node over from
+        another registration of the same session that is being stopped.
+
+        :raises NodeExistsException: another registration of the same session keeps this path, on this mirror or on another
+            one with the same client or a view of it. The two would overwrite each other without end. Stop that one first.
         """
         if self._wanted:
             return
+        self._own_path()
         self._wanted = True
+        self._reported_session = 0
         self._fire(self._withdrawn)
         self.state = RegistrationState.PENDING
         self._corrections = self._failures = 0
@@ -180,18 +201,29 @@ class Registration:
         self._mirror.addStateWatcher(self, self._mirror_changed)
         self._wake()
 
-    def stop(self) -> Deferred[None]:
-        """Take the node away, and keep it away.
+    def stop(self, timeout: float | None = _STOP_TIMEOUT) -> Deferred[None]:
+        """Delete the node, and keep it away.
 
+        :param timeout: how many seconds to wait for the deletion; None waits without limit, through an outage too.
         :returns: fires when no node of ours is there any more: at once after its deletion, with the end of the session, or
-            when the mirror is closed. It waits out a disconnection, never fails, and may be called twice. Cancelling
-            ends the wait, not the withdrawal.
+            when the mirror is closed. After ``timeout`` seconds it fires all the same, and a warning says what becomes of
+            the node: it is deleted when ZooKeeper can be reached again, or the end of the session removes it. It never
+            fails, and may be called twice. Cancelling ends the wait, not the withdrawal.
+        :raises ValueError: ``timeout`` is not a number of seconds; then nothing has changed.
         """
+        if timeout is not None and (type(timeout) not in (int, float) or not 0 <= timeout < float("inf")):
+            raise ValueError(f"timeout is {timeout!r}: not a number of seconds from 0, or None")
         self._wanted = False
         if self.state is RegistrationState.WITHDRAWN:
             return succeed(None)
+        if not self._written:
+            # Nothing was sent, so that there is nothing to delete, even if a step still waits for an answer.
+            self._gone()
+            return succeed(None)
         waiter = self._waiter(self._withdrawn)
         self._wake()
+        if timeout is not None:
+            waiter.addTimeout(timeout, self._mirror.clock, self._stop_timed_out)
         return waiter
 
     def when_registered(self) -> Deferred[None]:
@@ -206,6 +238,25 @@ class Registration:
             return fail(ClosingException(path=self.path, applied=False))
         return self._waiter(self._registered)
 
+    # The path is one registration's at a time.
+
+    def _own_path(self) -> None:
+        former = path_owners.owner(self._mirror.client, self.path)
+        if former is not None and former is not self and former._mirror.state is not MirrorState.CLOSED:
+            if former._wanted:
+                raise NodeExistsException(
+                    f"{self.path!r} is kept by another registration of this session: stop that one first",
+                    path=self.path,
+                    applied=False,
+                )
+            former._hand_over()
+        path_owners.take(self._mirror.client, self.path, self)
+
+    def _hand_over(self) -> None:
+        """Leave the node, which was to be deleted, to another registration of this session that has been started."""
+        self._written = False
+        self._gone()
+
     # The loop: woken by the node, by the mirror, and by a timer; one step at a time.
 
     def _mirror_changed(self, state: MirrorState) -> None:
@@ -214,7 +265,8 @@ class Registration:
             if state is MirrorState.CLOSED:
                 self._give_up_waiting()
             self._wake()
-        elif state is MirrorState.DISCONNECTED and self.state is RegistrationState.REGISTERED:
+        elif state is MirrorState.DISCONNECTED and self.state is not RegistrationState.WITHDRAWN:
+            # Without a connection nobody knows what is there.
             self.state = RegistrationState.PENDING
 
     def _wake(self) -> None:
@@ -273,10 +325,13 @@ class Registration:
         try:
             value, stat = await node.value(timeout=None)
         except NoNodeException:
-            if self._may_correct() and self._may_write():
+            if self._wanted and self._may_correct() and self._may_write():
                 payload = self._write()
                 await self._create(node)
                 self._in_place(session_id, payload)
+            return
+        if not self._wanted:
+            # It was stopped meanwhile, and may have been handed over.
             return
         if stat.ephemeralOwner == session_id or (stat.ephemeralOwner == 0 and self._adopt_persistent):
             if value == self._payload or self._codec.says(value, self._data):
@@ -301,7 +356,7 @@ class Registration:
     async def _replace(self) -> None:
         """Put our node in the place of a former session's, if that is still what is there."""
         value, stat = await self._mirror.client.get(self.path)
-        if self._is_ours(value, stat):
+        if self._wanted and self._is_ours(value, stat):
             self._write()
             transaction = ITransactions(self._mirror.client).transaction()
             transaction.delete(self.path, stat.version)
@@ -320,6 +375,9 @@ class Registration:
             if stat is not None and not ours and stat.ephemeralOwner in self._our_sessions:
                 value, stat = await client.get(self.path)
                 ours = self._is_ours(value, stat)
+            if not self._written:
+                # It was handed over meanwhile.
+                return
             if stat is not None and ours:
                 await self._mirror.get(self.path).delete(stat.version)
         except NoNodeException:
@@ -331,6 +389,7 @@ class Registration:
     def _write(self) -> bytes:
         """Give what is to be written, and note that."""
         self._written = True
+        self._reported_session = 0
         if self._payload not in self._instance:
             self._instance.append(self._payload)
         return self._payload
@@ -383,7 +442,10 @@ class Registration:
         if payload is not self._payload:
             # It is to say something else meanwhile.
             return
-        if self.state is RegistrationState.REGISTERED or session_id != self._mirror.client.session_id:
+        if self.state in (RegistrationState.REGISTERED, RegistrationState.WITHDRAWN):
+            # Withdrawn: it was handed over meanwhile.
+            return
+        if session_id != self._mirror.client.session_id:
             return
         self.state = RegistrationState.REGISTERED
         self._session_id = session_id
@@ -391,14 +453,18 @@ class Registration:
         self._failures = 0
         if not self._corrections:
             self._said = None
-        self._log.info("Registered {path}.", path=self.path)
+        if self._reported_session != session_id:
+            self._reported_session = session_id
+            self._log.info("Registered {path}.", path=self.path)
         self._fire(self._registered)
         self._fire_outcomes()
 
     def _blocked(self, stat: ZnodeStat) -> None:
         owner = stat.ephemeralOwner
+        self._persistent = None
         if owner == 0:
             error = NodeExistsException(f"{self.path!r} is a persistent node, and cannot be registered", path=self.path)
+            self._persistent = error
             if self._fail_outcomes(error):
                 return
         self.state = RegistrationState.BLOCKED
@@ -424,6 +490,7 @@ class Registration:
             self._woken = True
             return
         self.state = RegistrationState.WITHDRAWN
+        path_owners.release(self._mirror.client, self.path, self)
         self._written = False
         self._timer.stop()
         if self._permit is not None:
@@ -433,6 +500,27 @@ class Registration:
         self._mirror.delStateWatcher(self)
         self._give_up_waiting()
         self._fire(self._withdrawn)
+
+    def _stop_timed_out(self, result: object, timeout: float) -> None:
+        if not isinstance(result, Failure):
+            return
+        session = self._mirror.client.session_timeout
+        if self._mirror.is_connected():
+            reason = "the server has not deleted it"
+            fate = f"It is tried again; else the node goes with the session, at most {session:g} s after the client is closed"
+        else:
+            reason = "ZooKeeper is out of reach"
+            fate = (
+                f"The node is deleted when ZooKeeper is back, or goes with the session, which ends {session:g} s after the"
+                " server last heard from this client"
+            )
+        self._log.warn(
+            "{path} could not be withdrawn within {timeout:g} s: {reason}. {fate}.",
+            path=self.path,
+            timeout=timeout,
+            reason=reason,
+            fate=fate,
+        )
 
     def _waiter(self, waiters: dict[Deferred[None], None]) -> Deferred[None]:
         waiter: Deferred[None] = Deferred(lambda cancelled: waiters.pop(cancelled, None))

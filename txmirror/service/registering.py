@@ -55,7 +55,7 @@ class RegistrationService(Service):
         reactor: IReactorTime,
     ) -> None:
         self._servers = servers
-        self._paths = tuple(registrations)
+        self._paths = tuple(dict.fromkeys(registrations))
         self._data = dict(data)
         self._session_timeout = session_timeout
         self._kind = client

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable
 from itertools import pairwise
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.protocol import ServerFactory
@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from txmirror.client import ZooKeeperClient
 from txmirror.client import client as client_module
-from txmirror.errors import ClosingException, PathError
+from txmirror.errors import ClosingException, NodeExistsException, PathError
 from txmirror.mirror import Existence, Mirror, MirrorState
 from txmirror.registry import NDCodec, Registration, RegistrationState
 from txmirror.test.embedded.peer import ServerTestCase
@@ -430,6 +430,24 @@ class DisconnectionTests(RegistrationTestCase):
             self.reactor.pass_time(1.5)
             self.assert_in_place(registration)
         self.assertEqual(self.stat(), before)
+        self.assertEqual(self.log.texts(about="Registered"), [f"Registered {PATH}."])
+
+    def test_reported_again(self) -> None:
+        """What was deleted, written over, or gone with its session, is reported as registered again, once each."""
+        registration = self.register()
+        self.disconnect()
+        self.ask(self.other.delete(PATH))
+        self.reconnect()
+        self.assertEqual(len(self.log.texts(about="Registered")), 2)
+        self.disconnect()
+        self.reactor.pass_time(3 * TIMEOUT)
+        self.reconnect(8)
+        self.assertEqual(len(self.log.texts(about="Registered")), 3)
+        self.ask(registration.stop())
+        registration.start()
+        self.reactor.settle()
+        self.assert_in_place(registration)
+        self.assertEqual(len(self.log.texts(about="Registered")), 4)
 
     def test_server_restart(self) -> None:
         """When the server was restarted and has kept the session, nothing is written."""
@@ -747,6 +765,40 @@ class ForeignNodeTests(RegistrationTestCase):
         (warning,) = self.log.texts(LogLevel.warn, PATH)
         self.assertIn("persistent", warning)
 
+    def test_persistent_in_its_place(self) -> None:
+        """When a persistent node has replaced ours, to keep it is refused, each time, until that node is gone."""
+        registration = self.register()
+        for _ in range(2):
+            # The second time there is a pause in which another can be faster.
+            self.ask(self.other.delete(PATH))
+        self.ask(self.other.create(PATH, b"theirs"))
+        self.reactor.pass_time(5)
+        self.assertIs(registration.state, RegistrationState.BLOCKED)
+        for data in (DATA, DATA, {"foo": "other"}):
+            error = self.failureResultOf(registration.keep(data), NodeExistsException).value
+            self.assertEqual(error.path, PATH)
+            self.assertIn("persistent", str(error))
+        self.assertEqual(self.at(PATH)[0], b"theirs")
+        kept = registration.keep(DATA)
+        self.failureResultOf(kept, NodeExistsException)
+        self.ask(self.other.delete(PATH))
+        self.reactor.pass_time(60)
+        self.assertIs(self.ask(registration.keep(DATA)), RegistrationState.REGISTERED)
+        self.assert_in_place(registration)
+
+    def test_not_known_in_an_outage(self) -> None:
+        """What was in the way may be so no longer: in an outage nobody is told that it is, and on return it is asked for."""
+        stranger = self.occupy()
+        registration = self.start()
+        self.disconnect()
+        kept = registration.keep(DATA)
+        self.assertNoResult(kept)
+        self.assertIs(registration.state, RegistrationState.PENDING)
+        self.ask(stranger.delete(PATH))
+        self.reconnect()
+        self.assertIs(self.successResultOf(kept), RegistrationState.REGISTERED)
+        self.assert_in_place(registration)
+
     def test_persistent_deleted(self) -> None:
         """When somebody deletes the persistent node, it is registered at once."""
         self.occupy(ephemeral=False)
@@ -1062,6 +1114,94 @@ class StopTests(RegistrationTestCase):
         self.reactor.pass_time(100)
         self.assert_withdrawn(registration)
         self.assertEqual(happened, [EventType.DELETED])
+
+    def test_outage(self) -> None:
+        """It does not wait for longer than five seconds. A warning says what becomes of the node, which is deleted on return
+        if the session has lived so long."""
+        self.reactor.pass_time(1)
+        registration = self.register()
+        self.disconnect()
+        stopped = registration.stop()
+        self.reactor.pass_time(4.9)
+        self.assertNoResult(stopped)
+        self.reactor.pass_time(0.2)
+        self.assertIsNone(self.successResultOf(stopped))
+        (warning,) = self.log.texts(LogLevel.warn, PATH)
+        self.assertIn("within 5 s: ZooKeeper is out of reach. The node is deleted when ZooKeeper is back", warning)
+        self.assertIn(f"the session, which ends {TIMEOUT:g} s after", warning)
+
+    def test_outage_of_own_length(self) -> None:
+        """It waits as long as it is asked to, not at all too. The withdrawal goes on, and the node is deleted on return."""
+        registration = self.register()
+        happened = self.history()
+        self.disconnect()
+        stopped = registration.stop(timeout=1), registration.stop(timeout=0), registration.stop(timeout=None)
+        self.reactor.settle()
+        self.assertNoResult(stopped[0])
+        self.assertIsNone(self.successResultOf(stopped[1]))
+        self.reactor.pass_time(1)
+        self.assertIsNone(self.successResultOf(stopped[0]))
+        self.assertNoResult(stopped[2])
+        self.reconnect()
+        self.assertIsNone(self.successResultOf(stopped[2]))
+        self.reactor.pass_time(100)
+        self.assert_withdrawn(registration)
+        self.assertEqual(happened, [EventType.DELETED])
+
+    def test_without_limit(self) -> None:
+        """Without a limit it waits out an outage, and says nothing of that."""
+        registration = self.register()
+        self.disconnect()
+        stopped = registration.stop(timeout=None)
+        self.reactor.pass_time(1000)
+        self.assertNoResult(stopped)
+        self.assertEqual(self.log.texts(LogLevel.warn, PATH), [])
+        self.reconnect(8)
+        self.assertIsNone(self.successResultOf(stopped))
+
+    def test_in_time(self) -> None:
+        """Nothing is warned of that was done in time, nor is a timer left."""
+        registration = self.register()
+        self.assertIsNone(self.ask(registration.stop()))
+        self.reactor.pass_time(10)
+        self.assertEqual(self.log.texts(LogLevel.warn, PATH), [])
+
+    def test_not_deleted(self) -> None:
+        """When a connected server does not delete it in time, the warning says that."""
+        registration = self.register()
+        self.link().stall(to_client=False)
+        stopped = registration.stop(timeout=1)
+        self.reactor.pass_time(1)
+        self.assertIsNone(self.successResultOf(stopped))
+        (warning,) = self.log.texts(LogLevel.warn, PATH)
+        self.assertIn("within 1 s: the server has not deleted it", warning)
+        self.link().resume()
+        self.reactor.settle()
+        self.assert_withdrawn(registration)
+
+    def test_nothing_written(self) -> None:
+        """Stopped before anything was written, it fires at once, even while it waits for an answer in an outage."""
+        self.make_services()
+        self.ask(self.mirror.connect())
+        self.link().stall(to_client=False)
+        registration = Registration(self.mirror, PATH, DATA)
+        registration.start()
+        self.reactor.settle()
+        self.assertIsNone(self.successResultOf(registration.stop()))
+        self.disconnect()
+        self.reconnect()
+        self.reactor.pass_time(10)
+        self.assert_withdrawn(registration)
+
+    def test_wrong_timeout(self) -> None:
+        """What is no number of seconds is refused, with a message that quotes it, and the node stays."""
+        registration = self.register()
+        wrong: tuple[Any, ...] = (-1, float("nan"), float("inf"), "5", True)
+        for timeout in wrong:
+            error = self.assertRaises(ValueError, registration.stop, timeout)
+            self.assertIn(repr(timeout), str(error))
+        self.reactor.pass_time(5)
+        self.assert_in_place(registration)
 
     def test_disconnected_and_session_ended(self) -> None:
         """When the session has ended meanwhile, the node stays away in the next one."""
