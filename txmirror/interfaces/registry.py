@@ -136,7 +136,7 @@ class IServiceRegistry(Interface):
         :returns: fires with True when it is so. With False and one warning if another session's node stands there: it is
             registered when that has gone. See the class for ZooKeeper being out of reach. Fails with
             :exc:`~txmirror.errors.ReadOnly`; with :exc:`~txmirror.errors.NodeExistsException` if a persistent node stands
-            there; with what ZooKeeper refuses it with otherwise (:exc:`~txmirror.errors.NoAuthException`,
+            there, or if something else registers this path in the same session, such as another registry on the same mirror; with what ZooKeeper refuses it with otherwise (:exc:`~txmirror.errors.NoAuthException`,
             :exc:`~txmirror.errors.RequestTooLargeException`, ...); nothing is kept of it then.
         """
 

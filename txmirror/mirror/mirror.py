@@ -17,6 +17,7 @@ from txmirror.audience import Audience
 from txmirror.client import Limits, ZooKeeperClient
 from txmirror.errors import (
     ClosingException,
+    NoAuthException,
     NodeExistsException,
     NoNodeException,
     NotEmptyException,
@@ -229,15 +230,31 @@ class Mirror(Service):
         """Create a node, persistent and empty, and those above it, as far as they are missing.
 
         :returns: fires with the node, which exists by then. Fails as :meth:`Node.create <txmirror.mirror.Node.create>` does,
-            but not because it exists.
+            but not because it exists, nor because nothing may be created beside a node that does.
         """
-        node = self.get(path)
+        return Deferred.fromCoroutine(self._ensure_exists(self.get(path)))
 
-        def existed(failure: Failure) -> Node:
-            failure.trap(NodeExistsException)
-            return node
+    async def _ensure_exists(self, node: Node) -> Node:
+        try:
+            return await node.create(makepath=True)
+        except NodeExistsException:
+            pass
+        except NoAuthException:
+            if not await self._exists(node.path):
+                raise
+        return node
 
-        return node.create(makepath=True).addErrback(existed)
+    async def _exists(self, path: str) -> bool:
+        """Return whether a node exists whose creation was refused. A server checks the parent's ACL before it looks for the
+        node, so that the refusal says nothing of the node.
+        """
+        # The leader has refused, and the server that is asked now may lag behind it.
+        await self.client.sync(path)
+        try:
+            return await self.client.exists(path) is not None
+        except NoAuthException:
+            # Servers from 3.9 on ask for the right to read, of a node that exists.
+            return True
 
     def chroot(self, path: str) -> Mirror:
         """Give a mirror of what is at a node and below, as it looks from there: all of its paths are relative to that node, which
@@ -461,6 +478,9 @@ class Mirror(Service):
             await self.client.create(path, b"", acl)
         except NodeExistsException:
             pass
+        except NoAuthException:
+            if not await self._exists(path):
+                raise
         except NoNodeException:
             await self.make_path(paths.parent_of(path))
             await self.make_path(path, acl)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from txmirror import paths
-from txmirror.errors import NodeExistsException, NoNodeException, ZooServerProblem
+from txmirror.errors import NoAuthException, NodeExistsException, NoNodeException, ZooServerProblem
 from txmirror.interfaces import IZooKeeperClient
 from txmirror.recipes.patience import SESSION_OVER, Patience
 
@@ -92,6 +92,9 @@ async def ensure(client: IZooKeeperClient, patience: Patience, path: str, data: 
             await patience.ask(lambda: client.create(path, data))
         except NodeExistsException:
             pass
+        except NoAuthException:
+            if not await _exists(client, patience, path):
+                raise
         except NoNodeException:
             parent = paths.parent_of(path)
             if parent is None or parent == "/":
@@ -99,3 +102,16 @@ async def ensure(client: IZooKeeperClient, patience: Patience, path: str, data: 
             await ensure(client, patience, parent)
             continue
         return
+
+
+async def _exists(client: IZooKeeperClient, patience: Patience, path: str) -> bool:
+    """Return whether a node exists whose creation was refused. A server checks the parent's ACL before it looks for the node,
+    so that the refusal says nothing of the node.
+    """
+    # The leader has refused, and the server that is asked now may lag behind it.
+    await patience.ask(lambda: client.sync(path))
+    try:
+        return await patience.ask(lambda: client.exists(path)) is not None
+    except NoAuthException:
+        # Servers from 3.9 on ask for the right to read, of a node that exists.
+        return True

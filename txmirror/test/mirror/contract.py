@@ -280,6 +280,20 @@ class TreeContract(TreeCase):
         # It was added to the session, and so to those who tidy up.
         await self.other.add_auth("digest", b"bob:secret")
 
+    @run
+    async def test_ensure_exists(self) -> None:
+        """What exists below a node that may be neither written nor read need not be made; what does not is refused."""
+        await self.other.add_auth("digest", b"bob:secret")
+        await self.other.create(f"{self.root}/p", b"", CREATOR_ALL_ACL)
+        await self.other.create(f"{self.root}/p/a")
+        await self.other.create(f"{self.root}/p/b", b"", CREATOR_ALL_ACL)
+        for path in ("/p", "/p/a", "/p/b", "/p/a/c"):
+            node = await self.within(self.mirror.ensure_exists(self.root + path))
+            self.assertEqual(node.path, self.root + path)
+        for path in ("/p/x", "/p/b/x"):
+            with self.assertRaises(NoAuthException):
+                await self.within(self.mirror.ensure_exists(self.root + path))
+
     def holes(self, *below: str) -> dict[str, type[Exception]]:
         return {self.root + path: NoAuthException for path in below}
 

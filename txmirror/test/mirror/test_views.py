@@ -5,11 +5,19 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from txmirror.client import ZooKeeperClient
-from txmirror.errors import ClosingException, ConnectionLossException, NodeExistsException, NoNodeException
-from txmirror.mirror import ChangeKind, Existence, Mirror, MirrorState
-from txmirror.test.mirror.world import MirrorTestCase, watch_children, watch_value
-from txmirror.types import CREATOR_ALL_ACL
+from txmirror.errors import (
+    ClosingException,
+    ConnectionLossException,
+    NoAuthException,
+    NodeExistsException,
+    NoNodeException,
+)
+from txmirror.mirror import ChangeKind, Existence, Mirror, MirrorState, Node
+from txmirror.test.mirror.world import MirrorTestCase, S, watch_children, watch_value
+from txmirror.types import ACL, CREATOR_ALL_ACL, Permission, digest_acl
 
 
 class ViewTests(MirrorTestCase):
@@ -229,6 +237,85 @@ class CreationTests(MirrorTestCase):
         self.world.change("/b/c", b"x")
         self.assertIs(self.done(self.mirror.ensure_exists("/b/c")), node)
         self.assertEqual(node.state.value, b"x")
+
+
+class ProtectedTests(MirrorTestCase):
+    """``ensure_exists`` below nodes that not everybody may write."""
+
+    def protect(self, path: str, *permissions: Permission) -> None:
+        """Let everybody have no more than these permissions."""
+        self.done(self.other.add_auth("digest", b"bob:secret"))
+        everybody = [ACL(permission, "world", "anyone") for permission in permissions]
+        self.done(self.other.set_acl(path, [digest_acl("bob", "secret"), *everybody]))
+
+    def assert_ensured(self, path: str) -> None:
+        self.assertEqual(self.done(self.mirror.ensure_exists(path)).path, path)
+
+    def test_exists(self) -> None:
+        """What is there need not be made: its parent may be one that we may not write, nor even read, and it may be unreadable
+        itself. What is missing there is refused, and nothing is made."""
+        for number, allowed in enumerate(((Permission.READ,), ())):
+            parent = f"/{number}"
+            for path in (parent, f"{parent}/a", f"{parent}/a/b", f"{parent}/secret"):
+                self.world.make(path)
+            self.protect(f"{parent}/secret")
+            self.protect(parent, *allowed)
+            self.assert_ensured(f"{parent}/a")
+            self.assert_ensured(f"{parent}/secret")
+            self.assert_ensured(f"{parent}/a/b/c/d")
+            for path in (f"{parent}/x", f"{parent}/x/y/z", f"{parent}/secret/x"):
+                self.assert_fails(self.mirror.ensure_exists(path), NoAuthException)
+            self.assertEqual(sorted(self.done(self.other.get_children(parent))), ["a", "secret"])
+
+    def test_root(self) -> None:
+        """So it is below a root that we may not write, and for the root itself."""
+        self.world.make("/a")
+        self.protect("/", Permission.READ)
+        self.assert_ensured("/")
+        self.assert_ensured("/a")
+        self.assert_ensured("/a/b")
+
+    def test_made_meanwhile(self) -> None:
+        """A parent that somebody else has made just before we were refused is enough."""
+        self.world.make("/r")
+        self.protect("/r", Permission.READ)
+        self.done(self.mirror.connect())
+        for turns in range(1, 20):
+            path = f"/r/{turns}"
+            making = self.mirror.create_r(f"{path}/a/b")
+            self.world.step(turns)
+            made = self.other.create(path)
+            self.settle()
+            self.done(made)
+            if isinstance(self.outcome(making), NoAuthException):
+                making = self.mirror.create_r(f"{path}/a/b")
+            self.assertEqual(self.done(making).path, f"{path}/a/b")
+        self.done(Deferred.fromCoroutine(self.mirror.make_path("/r/1")))
+
+    def test_cut_off(self) -> None:
+        """With the connection gone half-way it fails with that, if it does not succeed."""
+        self.world.make("/r")
+        self.world.make("/r/a")
+        self.protect("/r")
+        self.done(self.mirror.connect())
+        outcomes = set()
+        for turns in range(16):
+            ensured = self.mirror.ensure_exists("/r/a")
+            self.world.step(turns)
+            self.world.link.cut()
+            self.pass_time(S / 2)
+            outcomes.add(type(self.outcome(ensured)))
+        self.assertEqual(outcomes, {Node, ConnectionLossException})
+
+    def outcome(self, deferred: Deferred[Any]) -> object:
+        """Return what a Deferred has fired with, a failure's error too."""
+        return self.done(deferred.addErrback(lambda failure: failure.value))
+
+
+class NewProtectedTests(ProtectedTests):
+    """The same with a server that asks for the right to read where it is asked whether a node exists."""
+
+    version = "3.9"
 
 
 class JsonTests(MirrorTestCase):
