@@ -56,7 +56,7 @@ class ZooKeeperClient(NodeOperations, Feed, Queries, BatchedReads):
     """A ZooKeeper client in pure Twisted: it connects, stays connected, and begins anew when its session has ended.
 
     :param servers: ``host:port,host:port/chroot``, or a list of ``host:port`` strings or (host, port) pairs. With a
-        chroot, all paths are below it, and it must exist before they can.
+        chroot, all paths are below it, and it must exist before they can. It may also stand behind every server.
     :param session_timeout: how long the ensemble keeps the session without hearing from us, in seconds; a server may
         negotiate another.
     :param session: a session to take over, from :meth:`leave` of another client. If it has ended, a new one is opened.

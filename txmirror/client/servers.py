@@ -43,38 +43,58 @@ class ConnectString:
 
 
 def parse_servers(servers: str | Sequence[str | tuple[str, int]]) -> ConnectString:
-    """Read a connection string, or a list of servers.
+    """Parse a connection string, or a list of servers.
+
+    The chroot stands once, after the last server, or after every server. So a comma always separates two servers: a
+    connection string has no place for a chroot with a comma in it (:meth:`txmirror.mirror.Mirror.chroot` has).
 
     :param servers: ``host:port,host:port/chroot``, where the ports (2181) and the chroot may be missing and IPv6 addresses
-        stand in brackets; or a list of ``host:port`` strings or (host, port) pairs.
-    :raises ValueError: it is malformed; the message quotes the offending part.
-    :raises TypeError: it is none of these.
+        stand in brackets; or a list of ``host:port`` strings, each with the same chroot or all without one, or
+        (host, port) pairs.
+    :raises ValueError: the servers are malformed, or have different chroots; the message quotes the offending part.
+    :raises TypeError: an argument or an entry of the list has another type.
     """
-    chroot = ""
     if isinstance(servers, str):
-        hosts, slash, rest = servers.partition("/")
-        if slash and rest:
-            try:
-                chroot = paths.validate("/" + rest)
-            except PathError as error:
-                raise ValueError(f"the chroot of {servers!r} will not do: {error}") from None
-        entries: Sequence[object] = hosts.split(",")
+        entries: Sequence[object] = servers.split(",")
     elif isinstance(servers, Sequence):
         entries = servers
     else:
         raise TypeError(f"servers are a string or a list, not {servers!r}")
-    parsed = tuple(_parse_entry(entry) for entry in entries)
-    if not parsed:
+    if not entries:
         raise ValueError(f"no server in {servers!r}")
-    return ConnectString(parsed, chroot)
+    parsed: list[Server] = []
+    chroots: list[str | None] = []
+    for entry in entries:
+        server, chroot = _parse_entry(entry)
+        parsed.append(server)
+        chroots.append(chroot)
+    if isinstance(servers, str) and all(chroot is None for chroot in chroots[:-1]):
+        # The usual form: the chroot behind the last server is that of all servers.
+        chroots = chroots[-1:]
+    if len({chroot or "" for chroot in chroots}) > 1:
+        raise ValueError(f"the servers of {servers!r} have different chroots: {_list_chroots(parsed, chroots)}")
+    return ConnectString(tuple(parsed), chroots[0] or "")
 
 
-def _parse_entry(entry: object) -> Server:
+def _parse_entry(entry: object) -> tuple[Server, str | None]:
     if isinstance(entry, str):
-        return _parse_address(entry)
+        address, slash, below = entry.partition("/")
+        return _parse_address(address), _parse_chroot(slash + below, entry) if slash else None
     if isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str) and isinstance(entry[1], int):
-        return Server(_check_host(entry[0], entry), _check_port(str(entry[1]), entry))
+        return Server(_check_host(entry[0], entry), _check_port(str(entry[1]), entry)), None
     raise TypeError(f"a server is a 'host:port' string or a (host, port) pair, not {entry!r}")
+
+
+def _parse_chroot(chroot: str, entry: str) -> str:
+    try:
+        return "" if chroot == "/" else paths.validate(chroot)
+    except PathError as error:
+        raise ValueError(f"the chroot of {entry!r} is invalid: {error}") from None
+
+
+def _list_chroots(servers: Sequence[Server], chroots: Sequence[str | None]) -> str:
+    pairs = zip(servers, chroots, strict=True)
+    return ", ".join(f"{server} has {repr(chroot) if chroot else 'none'}" for server, chroot in pairs)
 
 
 def _parse_address(text: str) -> Server:

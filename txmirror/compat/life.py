@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txmirror.audience import Audience
+from txmirror.client import parse_servers
 from txmirror.compat import zookeeper
 from txmirror.compat.codes import CONSTANTS
 from txmirror.errors import (
@@ -80,8 +81,12 @@ class Life:
 
     @property
     def connect_string(self) -> str:
-        """The servers and the chroot."""
-        return str(self._inner._servers)
+        """The servers and the chroot, which stands once, at the end."""
+        try:
+            return str(parse_servers(str(self._inner._servers)))
+        except ValueError:
+            # The package looks at them only when it connects.
+            return str(self._inner._servers)
 
     @property
     def session_timeout(self) -> float:

@@ -75,6 +75,8 @@ class UsageTests(CommandLineTestCase):
     def test_environment(self) -> None:
         os.environ["TXMIRROR_SERVERS"] = "host:0"
         self.assert_refused("get", says="'host:0'")
+        os.environ["TXMIRROR_SERVERS"] = "a/app,b/web"
+        self.assert_refused("get", says="the servers of 'a/app,b/web' have different chroots")
 
     def test_times(self) -> None:
         for text in ("soon", "nan", "inf", "0", "-1", "86401"):

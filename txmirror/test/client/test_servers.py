@@ -49,6 +49,30 @@ class AcceptedTests(SynchronousTestCase):
         """What follows the first slash is the node that all paths are below."""
         self.assertEqual(parse_servers("a:1,b:2/app/x").chroot, "/app/x")
 
+    def test_chroot_behind_every_server(self) -> None:
+        """A chroot that every server has is the chroot of all, and none of the servers is lost."""
+        for text in ("a:1/app,b:2/app,[::1]:3/app", "a:1/app, b:2/app, [::1]:3/app", "a:1,b:2,[::1]:3/app"):
+            expected = ConnectString((Server("a", 1), Server("b", 2), Server("::1", 3)), "/app")
+            self.assertEqual(parse_servers(text), expected)
+        self.assertEqual(parse_servers("a/x/y,b/x/y"), ConnectString((Server("a", 2181), Server("b", 2181)), "/x/y"))
+
+    def test_root_behind_every_server(self) -> None:
+        """A lone slash behind a server means the root too."""
+        for text in ("a:1/,b:2/", "a:1/,b:2", "a:1,b:2/"):
+            self.assertEqual(parse_servers(text), parse_servers("a:1,b:2"))
+
+    def test_list_with_one_chroot(self) -> None:
+        """The strings of a list may have a chroot, the same in each."""
+        self.assertEqual(parse_servers(["a:1/app", "[::1]:2/app"]), parse_servers("a:1,[::1]:2/app"))
+        self.assertEqual(parse_servers(["a:1/app"]), parse_servers("a:1/app"))
+
+    @given(connect_strings)
+    def test_chroot_once_or_behind_every_server(self, connect_string: ConnectString) -> None:
+        """A chroot behind every server says the same as one behind the last, in a string and in a list."""
+        each = [f"{server}{connect_string.chroot}" for server in connect_string.servers]
+        self.assertEqual(parse_servers(",".join(each)), connect_string)
+        self.assertEqual(parse_servers(each), connect_string)
+
     def test_root_is_no_chroot(self) -> None:
         """A lone slash at the end means the root, as nothing does."""
         self.assertEqual(parse_servers("a:1/"), parse_servers("a:1"))
@@ -201,9 +225,26 @@ class RefusedTests(SynchronousTestCase):
         for host in ("", "a b", "::g", "[::1]", "a:1"):
             self.assert_refused((host, 1), [(host, 1)])
 
-    def test_chroot_within_a_list(self) -> None:
-        """A list has no place for a chroot."""
-        self.assert_refused("a:1/x", ["a:1/x"])
+    def test_different_chroots(self) -> None:
+        """Servers have one chroot among them: the message quotes them, and says which server has which."""
+        for text in ("a:1/app,b:2/web", "a:1/app,b:2", "a:1/,b:2/app", "a:1/app,b:2/", "a/app,b,c/app", "a/x,y"):
+            self.assert_refused(text)
+        error = self.assertRaises(ValueError, parse_servers, "a:1/app,[::1]:2/web,c:3")
+        self.assertIn("a:1 has '/app', [::1]:2 has '/web', c:3 has none", str(error))
+
+    def test_different_chroots_in_a_list(self) -> None:
+        """A list's chroot is that of every entry, or the message quotes the list."""
+        wrong: list[Sequence[str | tuple[str, int]]] = [
+            ["a:1/app", "b:2/web"],
+            ["a:1", "b:2/app"],
+            [("a", 1), "b:2/app"],
+        ]
+        for one in wrong:
+            self.assert_refused(one, one)
+
+    def test_pair_with_a_chroot(self) -> None:
+        """A pair has no place for a chroot."""
+        self.assert_refused(("a/app", 1), [("a/app", 1)])
 
     def test_other_types(self) -> None:
         """What is neither a string nor a list of servers is a TypeError that shows it."""

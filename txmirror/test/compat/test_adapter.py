@@ -75,6 +75,24 @@ class LifeTests(AdapterCase):
         """What is none of txzookeeper's clients is refused."""
         self.assertRaises(TypeError, TxZooKeeperClient, object())
 
+    def test_chroot_behind_every_server(self) -> None:
+        """A chroot behind every server is the chroot of all: it stands once in what the client prints, at the end."""
+        self.connect()
+        self.world.result(self.client.create("/app"))
+        hosts = f"127.0.0.1:{PORT}/app,127.0.0.1:{PORT}/app"
+        client = TxZooKeeperClient(self.make(hosts, 10_000))
+        self.world.result(client.connect())
+        self.assertEqual(client.connect_string, f"127.0.0.1:{PORT},127.0.0.1:{PORT}/app")
+        self.assertEqual(client.chroot("/x").connect_string, f"127.0.0.1:{PORT},127.0.0.1:{PORT}/app/x")
+        self.world.result(client.create("/node"))
+        self.assertIsNotNone(self.world.result(self.client.exists("/app/node")))
+        self.world.result(client.close())
+
+    def test_malformed_servers(self) -> None:
+        """Servers that are malformed are printed as they were given."""
+        client = TxZooKeeperClient(self.make("a:1/app,b:2/web", 10_000))
+        self.assertEqual(client.connect_string, "a:1/app,b:2/web")
+
     def test_connected_already(self) -> None:
         """A client may be connected when it comes here."""
         plain = self.make(f"127.0.0.1:{PORT}", 10_000)
