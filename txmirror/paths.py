@@ -6,6 +6,7 @@ The rules are those of ZooKeeper's ``PathUtils.validatePath``.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from txmirror.errors import PathError
 
@@ -17,6 +18,9 @@ _FORBIDDEN = "\x00-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\uffff\U00010000-\U0010ffff"
 _VALID = re.compile(rf"/|(?:/(?!\.{{1,2}}(?:/|\Z))[^/{_FORBIDDEN}]+)+")
 _FORBIDDEN_ONE = re.compile(f"[{_FORBIDDEN}]")
 _SLASHES = re.compile("/+")
+_NO_NAMES = frozenset({"", ".", ".."})
+#: The characters of most names.
+_PLAIN = bytes(range(0x20, 0x7F))
 
 
 def validate(path: str, *, sequence: bool = False) -> str:
@@ -32,6 +36,24 @@ def validate(path: str, *, sequence: bool = False) -> str:
     if _VALID.fullmatch(candidate) is None:
         raise PathError(f"{path!r} is no znode path: {_fault(candidate)}")
     return path
+
+
+def is_path(path: str) -> bool:
+    """Return whether a string is a znode's path."""
+    return _VALID.fullmatch(path) is not None
+
+
+def are_names(names: Sequence[str]) -> bool:
+    """Return whether every string is a name that a znode may have below its parent.
+
+    Hot: long lists of names are looked at as one string, without a loop in Python.
+    """
+    text = "".join(names)
+    if "/" in text or not _NO_NAMES.isdisjoint(names):
+        return False
+    if text.isascii():
+        return not text.encode().translate(None, _PLAIN)
+    return _FORBIDDEN_ONE.search(text) is None
 
 
 def normalise(path: str) -> str:

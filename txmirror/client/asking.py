@@ -84,10 +84,12 @@ class Asker:
     def below(self, path: str) -> str:
         """Take the chroot off a path that a server gave.
 
-        :raises ProtocolError: the path is elsewhere.
+        :raises ProtocolError: the path is elsewhere, or is no path of a znode.
         """
         if not self.is_below(path):
-            raise ProtocolError(f"{path!r} is not below {self.chroot!r}")
+            raise ProtocolError(f"{path!r:.200} is not below {self.chroot!r}")
+        if not paths.is_path(path):
+            raise ProtocolError(f"the server names the path {path!r:.200}, which no znode can have")
         return path[len(self.chroot) :] or "/"
 
     def is_below(self, path: str) -> bool:

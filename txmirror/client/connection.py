@@ -34,6 +34,7 @@ from txmirror.errors import (
     exception_for,
 )
 from txmirror.interfaces import IMetrics
+from txmirror.paths import is_path
 from txmirror.timers import Timer
 from txmirror.types import EventType, WatchedEvent
 from txmirror.wire import (
@@ -372,8 +373,8 @@ class Connection(TwistedProtocol):
     def _deliver_event(self, header: ReplyHeader, cursor: Cursor) -> None:
         record = WatcherEvent.decode(cursor)
         cursor.finish()
-        if not record.path.startswith("/"):
-            raise ProtocolError(f"an event is for {record.path!r}, which is no path")
+        if not is_path(record.path):
+            raise ProtocolError(f"an event is for {record.path!r:.200}, which is no path")
         try:
             kind = EventType(record.type)
         except ValueError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from txmirror import paths
+from txmirror.errors import ProtocolError
 from txmirror.types import ACL, ChildrenReply, DataReply, StatReply, ZnodeStat
 from txmirror.wire import (
     Cursor,
@@ -26,21 +28,32 @@ def decode_data_reply(cursor: Cursor, zxid: int) -> DataReply:
     return DataReply(zxid, data or b"", stat)
 
 
+def check_names(names: list[str]) -> list[str]:
+    """Return the names of children as they are.
+
+    :raises ProtocolError: one of them is no name of a znode.
+    """
+    if not paths.are_names(names):
+        wrong = next(name for name in names if not paths.are_names([name]))
+        raise ProtocolError(f"a child's name is {wrong!r:.200}, which no znode can have")
+    return names
+
+
 def decode_names_and_stat(cursor: Cursor, zxid: int) -> tuple[list[str], ZnodeStat]:
     """Read the names of children, and the stat."""
     names, stat = GetChildren2Response.decode(cursor)
-    return names, stat
+    return check_names(names), stat
 
 
 def decode_names(cursor: Cursor, zxid: int) -> list[str]:
     """Read the names of children."""
-    return GetChildren2Response.decode(cursor).children
+    return check_names(GetChildren2Response.decode(cursor).children)
 
 
 def decode_children_reply(cursor: Cursor, zxid: int) -> ChildrenReply:
     """Read the names of children and the stat, as of the reply."""
     names, stat = GetChildren2Response.decode(cursor)
-    return ChildrenReply(zxid, names, stat)
+    return ChildrenReply(zxid, check_names(names), stat)
 
 
 def decode_stat(cursor: Cursor, zxid: int) -> ZnodeStat:

@@ -227,7 +227,11 @@ class Sessions:
     def handshaken(self, connection: Connection, response: ConnectResponse) -> None:
         """Find out which session stands."""
         asked = connection.hello.sessionId
-        if response.timeOut <= 0 or response.sessionId == 0:
+        if response.protocolVersion:
+            # ClickHouse Keeper without a leader says 42, and -1 for the session. Of ours that says nothing.
+            refusal = f"it refuses sessions at present, with the protocol version {response.protocolVersion}"
+            connection.end(ConnectionLossException(refusal))
+        elif response.timeOut <= 0 or response.sessionId == 0:
             if asked:
                 self._dialler.same_again()
                 self._dialler.accepted(self._attempts.server)

@@ -9,6 +9,7 @@ from zope.interface import implementer
 
 from txmirror.client.arguments import check_acl, check_bytes, check_paths, check_version
 from txmirror.client.asking import Asker
+from txmirror.client.replies import check_names
 from txmirror.errors import (
     ProtocolError,
     RuntimeInconsistencyException,
@@ -156,7 +157,9 @@ class BatchedReads:
                     for path, result in zip(data, results, strict=False)
                 ],
                 [
-                    result.children if isinstance(result, GetChildrenResponse) else _refusal(result, path, zxid)
+                    check_names(result.children)
+                    if isinstance(result, GetChildrenResponse)
+                    else _refusal(result, path, zxid)
                     for path, result in zip(children, results[len(data) :], strict=True)
                 ],
             )

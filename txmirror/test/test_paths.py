@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.errors import PathError
-from txmirror.paths import join, name_of, normalise, parent_of, validate
+from txmirror.paths import are_names, is_path, join, name_of, normalise, parent_of, validate
 
 #: What Java's characters, which are UTF-16's, may not be.
 FORBIDDEN = (range(0x20), range(0x7F, 0xA0), range(0xD800, 0xF900), range(0xFFF0, 0x10000))
@@ -61,7 +61,7 @@ INVALID = (
 )
 
 
-def is_path(text: str) -> bool:
+def is_valid(text: str) -> bool:
     """Say by other means than those under test whether ``text`` is a path: name by name, in UTF-16."""
     if text == "/":
         return True
@@ -125,17 +125,17 @@ class ValidateTests(SynchronousTestCase):
     @given(near_paths)
     def test_as_path_utils(self, text: str) -> None:
         """Whatever nearly is a path is accepted or refused by the rules of PathUtils."""
-        self.assertEqual(accepts(text), is_path(text))
+        self.assertEqual(accepts(text), is_valid(text))
 
     @given(near_paths)
     def test_sequence_as_path_utils(self, text: str) -> None:
         """What the server will append digits to is a path if it is one with digits."""
-        self.assertEqual(accepts(text, sequence=True), is_path(text + "1"))
+        self.assertEqual(accepts(text, sequence=True), is_valid(text + "1"))
 
     @given(st.text(st.characters(exclude_categories=())))
     def test_any_text(self, text: str) -> None:
         """Any text at all, lone surrogates too, is accepted or refused, and nothing else happens."""
-        self.assertEqual(accepts(text), is_path(text))
+        self.assertEqual(accepts(text), is_valid(text))
 
     def test_sequence_may_end_in_a_slash(self) -> None:
         """The name of a sequence node may be nothing but its digits, and is given back without any."""
@@ -172,6 +172,31 @@ class ValidateTests(SynchronousTestCase):
         self.assertTrue(accepts("/a" * 500_000))
         self.assertFalse(accepts("/a" * 500_000 + "/"))
         self.assertFalse(accepts("/" + "." * 1_000_000 + "/.."))
+
+
+class JudgeTests(SynchronousTestCase):
+    """What is asked of paths and names that a server sends."""
+
+    @given(near_paths)
+    def test_is_path(self, text: str) -> None:
+        """A string is a path by the same rules."""
+        self.assertIs(is_path(text), is_valid(text))
+
+    @given(st.lists(names | st.text(ingredients, max_size=3), max_size=4))
+    def test_are_names(self, texts: list[str]) -> None:
+        """Strings are names if each of them is one."""
+        self.assertIs(are_names(texts), all("/" not in text and is_name(text) for text in texts))
+
+    def test_every_character(self) -> None:
+        """Every character is allowed in a name as it is in a path, beside others and alone."""
+        for number in (*range(0x250), *range(0xD700, 0x10002)):
+            character = chr(number)
+            allowed = character != "/" and is_name("a" + character)
+            self.assertIs(are_names(["a", character + "a"]), allowed, repr(character))
+
+    def test_none(self) -> None:
+        """A node need not have children."""
+        self.assertTrue(are_names([]))
 
 
 class NormaliseTests(SynchronousTestCase):
@@ -217,7 +242,7 @@ class NormaliseTests(SynchronousTestCase):
         except PathError:
             self.assertFalse(all(is_name(name) for name in parts))
         else:
-            self.assertTrue(is_path(path))
+            self.assertTrue(is_valid(path))
             self.assertEqual([name for name in path.split("/") if name], parts)
 
 
@@ -246,7 +271,7 @@ class PartsTests(SynchronousTestCase):
     def test_apart_again(self, parent: str, name: str) -> None:
         """What was put together is a path, and comes apart into the same parts."""
         path = join(parent, name)
-        self.assertTrue(is_path(path))
+        self.assertTrue(is_valid(path))
         self.assertEqual((parent_of(path), name_of(path)), (parent, name))
 
     @given(paths.filter(lambda path: path != "/"))

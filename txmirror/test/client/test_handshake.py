@@ -8,14 +8,16 @@ from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import ServerFactory
 
 from txmirror.client import Limits
-from txmirror.test.client.peer import PASSWORD, SESSION, STAT, ClientTestCase, S, ignore, reply
+from txmirror.test.client.peer import PASSWORD, SESSION, STAT, ClientTestCase, S, ignore, reply, write
 from txmirror.types import SessionState
 from txmirror.wire import (
     ConnectRequest,
     ConnectResponse,
+    CreateRequest,
     GetDataRequest,
     GetDataResponse,
     Operation,
+    PathResponse,
     encode_frame,
 )
 
@@ -235,3 +237,43 @@ class ConstructionTests(ClientTestCase):
     def test_attempt_limit(self) -> None:
         """Rule 6: one attempt may take a third of the session's timeout, and no more than four seconds."""
         self.assertEqual([Limits().attempt(timeout) for timeout in (1.5, 9.0, 12.0, 60.0)], [0.5, 3.0, 4.0, 4.0])
+
+
+class RefusalTests(ClientTestCase):
+    """Answers whose protocol version is not 0 are refusals, whatever else they say: as of a ClickHouse Keeper without a leader."""
+
+    REFUSAL = encode_frame(ConnectResponse(round(S * 1000), -1, bytes(16), None, 42).encode())
+
+    def test_session_is_kept(self) -> None:
+        """A refusal says nothing of our session, which goes on at the next server; nor does anything run in another."""
+        second = self.add_server()
+        client, peer = self.make_connected()
+        second.on_handshake = lambda refusing: write(refusing, self.REFUSAL)
+        peer.drop()
+        created = client.create("/a")
+        refusing = self.next_peer(second)
+        self.assertTrue(refusing.lost)
+        self.assertNoResult(created)
+        self.assertEqual(refusing.packets, [])
+        resumed = self.next_peer(self.server)
+        self.assertEqual(resumed.hello, ConnectRequest(0, round(S * 1000), SESSION, PASSWORD, False))
+        resumed.accept()
+        resumed.answer(CreateRequest, PathResponse("/a"))
+        self.assertEqual(self.successResultOf(created), "/a")
+        self.assertEqual(self.states(), [SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.CONNECTED])
+        self.assertEqual((client.session.epoch, client.session_id), (1, SESSION))
+        (line,) = [line for line in self.log_lines() if "42" in line]
+        self.assertIn("refuses sessions", line)
+        self.assertIn("10.0.0.2:2181", line)
+
+    def test_first_session(self) -> None:
+        """Where every server refuses there is no session, and one as soon as one of them has its leader."""
+        client = self.make_client()
+        connected = client.connect()
+        self.server.on_handshake = lambda refusing: write(refusing, self.REFUSAL)
+        self.pass_time(20)
+        self.assertNoResult(connected)
+        self.assertEqual((self.states(), client.session_id), ([], 0))
+        self.server.on_handshake = lambda refusing: None
+        self.next_peer(self.server).accept()
+        self.successResultOf(connected)

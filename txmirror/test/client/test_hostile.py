@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import struct
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -16,22 +17,29 @@ from txmirror.test.client.peer import (
     SESSION,
     STAT,
     ClientTestCase,
+    Peer,
     S,
     event,
     ignore,
     reply,
     write,
 )
-from txmirror.types import EventType, SessionState
+from txmirror.types import OPEN_ACL, EventType, SessionState
 from txmirror.wire import (
     AUTH_XID,
     EVENT_XID,
     HARD_FRAME_LIMIT,
     PING_XID,
     ConnectResponse,
+    Create2Response,
     ExistsRequest,
+    GetChildren2Response,
+    GetChildrenResponse,
     GetDataRequest,
     GetDataResponse,
+    GetEphemeralsResponse,
+    MultiResponse,
+    PathResponse,
     SetWatchesRequest,
     StatResponse,
     encode_frame,
@@ -41,6 +49,10 @@ from txmirror.wire.jute import encode_int
 GRANT = ConnectResponse(round(S * 1000), SESSION, PASSWORD, False)
 DATA = GetDataResponse(b"data", STAT).encode()
 STAT_BYTES = StatResponse(STAT).encode()
+
+#: What is no znode's path, and no child's name.
+WRONG_PATHS = ("", "t", "/t/", "//", "/t//a", "/.", "/t/..", "/t/../a", "/t\0", "/t\x1f/a", "/\x7f", "/\ue000", "/\U0001f600")
+WRONG_NAMES = ("", ".", "..", "/", "a/b", "a/", "\0", "a\n", "\x7f", "\x9f", "é\0", "\uf8ff", "\U0001f600")
 
 #: What a server says that has two requests to answer, a ``get`` and a ``set``; what of it must be in the log; and whether
 #: it is the first request's own reply.
@@ -79,6 +91,10 @@ GARBAGE: dict[str, tuple[bytes, str, bool]] = {
     ),
     "an event whose path is null": (reply(EVENT_XID, struct.pack(">iii", 3, 3, -1)), "null", False),
     "an event whose path is no UTF-8": (reply(EVENT_XID, struct.pack(">iii", 3, 3, 2) + b"/\xff"), "not UTF-8", False),
+    **{
+        f"an event for {path!r}": (event(EventType.CHANGED, path), f"an event is for {path!r}", False)
+        for path in WRONG_PATHS
+    },
     "an event that is too long": (reply(EVENT_XID, bytes(5000)), "longer than any has reason to be", False),
     "a long reply with another's xid": (reply(7, bytes(5000)), "xid 7; the next that is due: 1", False),
 }
@@ -93,6 +109,11 @@ FOREIGN: dict[str, bytes] = {
     "a password of a negative length": encode_frame(struct.pack(">iiqi", 0, 12_000, 1, -2)),
     "a password of the greatest length": encode_frame(struct.pack(">iiqi", 0, 12_000, 1, 2**31 - 1)),
     "an event": event(EventType.CHANGED, "/a"),
+    "a refusal, as Keeper's without a leader": encode_frame(
+        ConnectResponse(round(S * 1000), -1, bytes(16), None, 42).encode()
+    ),
+    "a refusal with a session": encode_frame(ConnectResponse(round(S * 1000), SESSION + 1, PASSWORD, False, 1).encode()),
+    "a refusal without one": encode_frame(ConnectResponse(0, 0, bytes(16), False, -1).encode()),
     "megabytes": encode_int(2**24) + bytes(100),
     "HTTP": b"HTTP/1.1 400 Bad Request\r\n\r\n",
     "ssh": b"SSH-2.0-OpenSSH_9.2\r\n",
@@ -175,6 +196,90 @@ class ReplyTests(HostileTestCase):
             self.assertEqual(client.session.epoch, 1)
             self.assertTrue(all(peer.lost for peer in self.server.peers[:-1]))
             self.assert_recovers(client)
+
+
+class NameTests(HostileTestCase):
+    """Names and paths in replies that no znode can have: somebody would ask for them."""
+
+    def assert_refused(
+        self, ask: Callable[[ZooKeeperClient], Deferred[Any]], answer: bytes, wrong: str, chroot: str = ""
+    ) -> None:
+        """A reply ends the connection, its request fails, and the log says why."""
+        self.forget()
+        self.answer_with(b"")
+        client, peer = self.make_connected(chroot=chroot)
+        asked = ask(client)
+        peer.send(reply(1, answer))
+        self.assertTrue(peer.lost, wrong)
+        error = self.failureResultOf(asked, ProtocolError).value
+        self.assertIsNone(error.applied)
+        self.assertIn(repr(wrong), str(error))
+        self.assertIn(repr(wrong), "\n".join(self.log_lines(LogLevel.warn)))
+        self.reconnect(peer)
+        self.assert_recovers(client)
+
+    def test_children(self) -> None:
+        """Among the names of children, wherever in the list."""
+        asks: tuple[Callable[[ZooKeeperClient], Deferred[Any]], ...] = (
+            lambda client: client.get_children("/"),
+            lambda client: client.get_children_and_stat("/"),
+            lambda client: client.get_children_and_watch("/")[0],
+            lambda client: client.read_children("/"),
+        )
+        for number, wrong in enumerate(WRONG_NAMES):
+            names = ["good", "é", "..."]
+            names.insert(number % 4, wrong)
+            answer = GetChildren2Response(names, STAT).encode()
+            self.assert_refused(asks[number % len(asks)], answer, wrong)
+
+    def test_batches(self) -> None:
+        """Among those of one of several nodes."""
+        for wrong in WRONG_NAMES:
+            results = [GetChildrenResponse(["good"]), GetChildrenResponse([wrong])]
+            self.assert_refused(
+                lambda client: client.get_children_many(["/a", "/b"]), MultiResponse(list(results)).encode(), wrong
+            )
+
+    def test_paths(self) -> None:
+        """The paths of what was created, of the session's ephemerals, and of a sync."""
+        asks: tuple[tuple[Callable[[ZooKeeperClient], Deferred[Any]], Callable[[str], bytes]], ...] = (
+            (lambda client: client.create("/t"), lambda path: PathResponse(path).encode()),
+            (lambda client: client.create_and_stat("/t"), lambda path: Create2Response(path, STAT).encode()),
+            (lambda client: client.write_create("/t", b"", OPEN_ACL, 0), lambda path: Create2Response(path, STAT).encode()),
+            (_create_in_transaction, lambda path: MultiResponse([PathResponse(path)]).encode()),
+            (lambda client: client.get_ephemerals(), lambda path: GetEphemeralsResponse(["/a", path]).encode()),
+            (lambda client: client.sync(), lambda path: PathResponse(path).encode()),
+        )
+        for number, wrong in enumerate(WRONG_PATHS * 2):
+            ask, answer = asks[number % len(asks)]
+            self.assert_refused(ask, answer(wrong), wrong)
+            self.assert_refused(ask, answer(f"/root{wrong}x/"), f"/root{wrong}x/", chroot="/root")
+
+    def test_good(self) -> None:
+        """What servers allow passes."""
+        client, peer = self.make_connected()
+        names = ["...", "..a", "a..", ".a", " ", "\x7e", "\xa0", "\ud7ff", "\uf900", "\uffef", "日本", "a%00", "\\"]
+        asked = client.get_children("/")
+        peer.reply(1, GetChildren2Response(names, STAT))
+        self.assertEqual(self.successResultOf(asked), names)
+        for number, name in enumerate(names, 2):
+            created = client.create(f"/a/{name}")
+            peer.reply(number, PathResponse(f"/a/{name}"))
+            self.assertEqual(self.successResultOf(created), f"/a/{name}")
+            peer.event(EventType.CREATED, f"/a/{name}")
+        self.assertEqual([told.path for told in self.watch_events()], [f"/a/{name}" for name in names])
+        self.close_fast(client, self.forget_packets(peer))
+
+    def forget_packets(self, peer: Peer) -> Peer:
+        """Take what was answered already."""
+        peer.packets.clear()
+        return peer
+
+
+def _create_in_transaction(client: ZooKeeperClient) -> Deferred[Any]:
+    transaction = client.transaction()
+    transaction.create("/t")
+    return transaction.commit()
 
 
 class HandshakeTests(HostileTestCase):

@@ -1,0 +1,72 @@
+"""A server that names what no znode can be called: nothing is shown of it, nothing is lost by it, and nothing is logged as a bug."""
+
+from __future__ import annotations
+
+from twisted.logger import LogLevel, globalLogPublisher
+
+from txmirror.test.mirror.world import MirrorTestCase
+from txmirror.types import EventType
+
+WRONG_PATHS = ("/s/", "/s/..", "/s//b", "/s/a/../b", "/s/a\0", "/")
+
+
+class WrongNameTests(MirrorTestCase):
+    """A tree and two nodes that are up to date, below ``/s``."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.bugs: list[str] = []
+        globalLogPublisher.addObserver(self._observe)
+        self.addCleanup(globalLogPublisher.removeObserver, self._observe)
+        for path in ("/s", "/s/a", "/s/b"):
+            self.world.make(path, path.encode())
+        self.tree = self.mirror.tree("/s")
+        self.node, self.missing = self.live("/s"), self.live("/s/none")
+        self.assertTrue(self.tree.settled)
+
+    def _observe(self, event: dict[str, object]) -> None:
+        if event["log_level"] in (LogLevel.error, LogLevel.critical):
+            self.bugs.append(str(event))
+
+    def assert_goes_on(self) -> None:
+        """What comes later is shown, in the same session."""
+        self.pass_time(3)
+        self.world.change("/s/b", b"new")
+        self.settle()
+        self.assertTrue(self.tree.settled)
+        self.assertEqual((self.tree["/s/b"][0], self.tree["/s/a"]), (b"new", self.done(self.other.get("/s/a"))))
+        self.assert_equal_to_server("/s", "/s/none")
+        self.assertCountEqual(self.tree, ["/s", "/s/a", "/s/b"])
+        self.assertEqual((self.bugs, self.world.mirror_client.session.epoch), ([], 1))
+
+    def test_events(self) -> None:
+        """An event for no path is not ZooKeeper's protocol, and ends the connection. What was changed is read all the same."""
+        for path in WRONG_PATHS[:-1]:
+            for kind in (EventType.CREATED, EventType.CHILD, EventType.DELETED, EventType.CHANGED):
+                connection = self.world.server.connection_of(self.world.mirror_client.session_id)
+                connection.notify(kind, path)
+                self.world.change("/s/a", b"changed")
+                self.assertTrue(connection.leaving, path)
+                self.assertIn(repr(path), "\n".join(self.log_lines()))
+                self.assert_goes_on()
+
+    def test_root(self) -> None:
+        """An event for the root is nobody's matter here."""
+        connection = self.world.server.connection_of(self.world.mirror_client.session_id)
+        for kind in EventType:
+            connection.notify(kind, "/")
+        self.assert_goes_on()
+
+    def test_children(self) -> None:
+        """A name that is none is not ZooKeeper's protocol either. While it is there the rest stays as it was, and is not said to
+        be up to date; once it is gone all is."""
+        children = self.world.server._replica.tree.nodes["/s"].children
+        for name in ("", "..", "a/b", "a\0"):
+            children[name] = None
+            self.world.make("/s/c")
+            self.pass_time(5)
+            self.assertFalse(self.tree.settled, repr(name))
+            self.assertIn(repr(name), "\n".join(self.log_lines()))
+            del children[name]
+            self.world.remove("/s/c")
+            self.assert_goes_on()
