@@ -6,16 +6,19 @@ reader of the format undoes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 
 import yaml
 
 from txmirror.cli.statuses import CannotDo, Status
+from txmirror.json_text import JSONWriter, NestedTooDeeply
 from txmirror.printable import on_one_line
 
 #: A text for one line of a table or a tree is no longer than this.
 _EXCERPT = 200
+
+_INDENTED = JSONWriter(indent=2)
+_ONE_LINE = JSONWriter()
 
 
 def yaml_lines(value: object) -> Iterator[str]:
@@ -36,14 +39,14 @@ def json_lines(value: object) -> Iterator[str]:
     :raises CannotDo: it is nested too deeply.
     """
     try:
-        return iter(json.dumps(value, indent=2).split("\n"))
-    except RecursionError:
+        return iter(_INDENTED.write(value).split("\n"))
+    except NestedTooDeeply:
         raise _too_deep("json") from None
 
 
 def json_line(value: object) -> str:
     """Give a value as JSON, in one line."""
-    return json.dumps(value)
+    return _ONE_LINE.write(value)
 
 
 def table_lines(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:

@@ -30,7 +30,7 @@ class IPayloadCodec(Interface):
         """
 
     def decode(data: bytes) -> Payload | Undecodable:
-        """Read a node's data, whoever wrote it. It never raises."""
+        """Read a node's data, whoever wrote it. It never raises; where one does, a registry takes the data as undecodable."""
 
     def says(stored: bytes, data: Mapping[str, object] | str | None) -> bool:
         """Tell whether what is stored says the same as ``data``, apart from what :meth:`encode` adds by itself."""

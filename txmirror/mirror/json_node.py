@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Hashable
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 
 from txmirror.errors import BadVersionException, NodeExistsException, NoNodeException
+from txmirror.json_text import DEEPEST, JSONWriter, decode_text, read_json
 from txmirror.mirror.node import Node
+from txmirror.printable import on_one_line
 from txmirror.types import ZnodeStat
+
+_WRITER = JSONWriter(compact=True, sort_keys=True)
 
 
 class JsonNode:
     """A node, read and written as what its data says in JSON. :meth:`Mirror.get_json` makes it.
 
+    JSON is UTF-8 and has at most 100 levels of objects and arrays; NaN and Infinity are no JSON; a byte order mark before it is
+    ignored. Data that are empty, or nothing but white space, are read as None, as ``null`` is.
+
     :ivar path: the znode's path.
     :ivar node: the node itself, for all else.
     """
 
+    _log = Logger()
+
     def __init__(self, node: Node) -> None:
         self.path = node.path
         self.node = node
+        self._warned: ZnodeStat | None = None
 
     def __repr__(self) -> str:
         return f"<JsonNode {self.path!r} {self.node.state.existence.value}>"
@@ -30,8 +40,8 @@ class JsonNode:
     def value(self, timeout: float | None = 5.0, *, fresh: bool = False) -> Deferred[tuple[Any, ZnodeStat]]:
         """Read the node's data and stat, as :meth:`Node.value`.
 
-        :returns: fires with what the data says, a new object each time, and the stat. Fails also with :exc:`ValueError` where
-            it is not JSON.
+        :returns: fires with what the data says, a new object each time, and the stat. Fails also with :exc:`ValueError` if it is
+            not JSON.
         """
         return self.node.value(timeout, fresh=fresh).addCallback(self._decoded)
 
@@ -54,8 +64,8 @@ class JsonNode:
 
         The function may be called several times, with what is there then; what it does beyond its result should bear that.
 
-        :param change: gets what the data says, or None where there is no node, and gives what it is to say. If that is the
-            same, nothing is written.
+        :param change: called with what the data says, or None if there is no node or it is empty; returns what it is to say. If
+            that is the same, nothing is written.
         :param makepath: make the nodes above a missing one too.
         :returns: fires with what the data then says, and the stat. Fails with what the function raises; with
             :exc:`ValueError` where there is something that is not JSON; and as :meth:`Node.set` and :meth:`Node.create`: with
@@ -64,18 +74,50 @@ class JsonNode:
         """
         return Deferred.fromCoroutine(self._update(change, makepath))
 
-    def addValueWatcher(self, key: Hashable, function: Callable[[tuple[Any, ZnodeStat] | None], object]) -> None:
-        """Call ``function`` with each new value, as :meth:`Node.addValueWatcher`; where it is not JSON, that is logged."""
-        self.node.addValueWatcher(key, lambda value: function(None if value is None else self._decoded(value)))
+    def addValueWatcher(
+        self,
+        key: Hashable,
+        function: Callable[[tuple[Any, ZnodeStat] | None], object],
+        on_error: Callable[[ValueError], object] | None = None,
+    ) -> None:
+        """Call ``function`` with each new value, as :meth:`Node.addValueWatcher`.
+
+        :param key: removes the watcher again; a watcher with the same key is replaced.
+        :param on_error: called in place of ``function`` with each new value that is not JSON, with the error that :meth:`value`
+            fails with. None logs one warning for each such value.
+        """
+        self.node.addValueWatcher(key, lambda value: self._notify(value, function, on_error))
 
     def delValueWatcher(self, key: Hashable) -> None:
         """Call the value watcher with this key no more; silent if there is none."""
         self.node.delValueWatcher(key)
 
+    def _notify(
+        self,
+        value: tuple[bytes, ZnodeStat] | None,
+        function: Callable[[tuple[Any, ZnodeStat] | None], object],
+        on_error: Callable[[ValueError], object] | None,
+    ) -> None:
+        if value is None:
+            function(None)
+            return
+        try:
+            decoded = self._decoded(value)
+        except ValueError as error:
+            if on_error is not None:
+                on_error(error)
+            elif value[1] != self._warned:
+                # Several watchers of one value need one warning.
+                self._warned = value[1]
+                self._log.warn("{reason}.", reason=on_one_line(str(error)))
+            return
+        function(decoded)
+
     def _decoded(self, value: tuple[bytes, ZnodeStat]) -> tuple[Any, ZnodeStat]:
         data, stat = value
         try:
-            return json.loads(data), stat
+            text = decode_text(data)
+            return read_json(text) if text.strip() else None, stat
         except ValueError as error:
             raise ValueError(f"the data of {self.path!r} is not JSON: {error}") from None
 
@@ -111,8 +153,16 @@ def encode(path: str, value: Any) -> bytes:
     :raises TypeError, ValueError: JSON cannot say it.
     """
     try:
-        return json.dumps(value, separators=(",", ":"), sort_keys=True, allow_nan=False).encode()
+        return _WRITER.write(value, deepest=DEEPEST).encode()
     except TypeError as error:
-        raise TypeError(f"the data of {path!r} cannot be {value!r:.60} in JSON: {error}") from None
+        raise TypeError(f"the data of {path!r} cannot be {_quoted(value)} in JSON: {error}") from None
     except ValueError as error:
-        raise ValueError(f"the data of {path!r} cannot be {value!r:.60} in JSON: {error}") from None
+        raise ValueError(f"the data of {path!r} cannot be {_quoted(value)} in JSON: {error}") from None
+
+
+def _quoted(value: Any) -> str:
+    try:
+        return f"{value!r:.60}"
+    except Exception:
+        # It is too deep, or a number too long, to be shown; or a class has a repr that fails.
+        return f"this {type(value).__name__}"

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+import codecs
 import copy
-import json
-import math
 from collections.abc import Mapping
 from datetime import datetime
-from typing import cast
 
 from zope.interface import implementer
 
 from txmirror.interfaces import IPayloadCodec
+from txmirror.json_text import DEEPEST, JSONWriter, NestedTooDeeply, decode_text, read_json
 from txmirror.types import Payload, Undecodable
 
 #: How ``created`` is written: local time without a zone, because that is what readers of this format expect.
 _CREATED = "%Y-%m-%d %H:%M:%S"
 
-#: How many levels of mappings and lists data may have. What can be parsed may still be too deep to be copied or written.
-_DEEPEST = 100
 _TOO_DEEP = Undecodable("JSON that is nested too deeply")
+
+_WRITER = JSONWriter(compact=True, ascii_only=False)
+_IN_ORDER = JSONWriter(sort_keys=True)
 
 
 class _Json:
     """A JSON object: something about who wrote it, then the service's own facts, which may replace that.
 
-    A lone string is kept under ``string_value``; so is, on reading, any text that is no JSON object.
+    A lone string is kept under ``string_value``; so is, on reading, any text that is no JSON object. A byte order mark is no part
+    of the text.
     """
 
     name: str
@@ -41,8 +42,8 @@ class _Json:
             return False
         added = self._added(0, 0.0).keys() - facts.keys()
         # As JSON, where a tuple is the list that it becomes, and True is not 1.
-        wanted: dict[str, object] = json.loads(_to_json(facts))
-        return _in_order({key: said[key] for key in said.keys() - added}) == _in_order(wanted)
+        wanted: dict[str, object] = read_json(_to_json(facts))
+        return _IN_ORDER.write({key: said[key] for key in said.keys() - added}) == _IN_ORDER.write(wanted)
 
     def decode(self, data: bytes) -> Payload | Undecodable:
         """See :meth:`~txmirror.interfaces.IPayloadCodec.decode`."""
@@ -54,13 +55,13 @@ class _Json:
             return self._blank(data)
         if stripped.startswith("{") and stripped.endswith("}"):
             try:
-                record = json.loads(stripped, parse_constant=_refuse, parse_float=_parse_float)
-            except RecursionError:
+                record: Payload = read_json(stripped)
+            except NestedTooDeeply:
                 return _TOO_DEEP
             except ValueError:
                 record = None
             if isinstance(record, dict):
-                return _TOO_DEEP if _is_deep(record) else record
+                return record
         return {"string_value": self._plain(text)}
 
     def _added(self, pid: int, created: float) -> dict[str, object]:
@@ -117,7 +118,7 @@ class ZcZkCodec(_Json):
 
 @implementer(IPayloadCodec)
 class PlainCodec:
-    """A text, and nothing else: UTF-8."""
+    """A text, and nothing else: UTF-8. On reading, a byte order mark is no part of it."""
 
     name = "plain"
 
@@ -133,11 +134,20 @@ class PlainCodec:
 
     def says(self, stored: bytes, data: Mapping[str, object] | str | None) -> bool:
         """See :meth:`~txmirror.interfaces.IPayloadCodec.says`."""
-        return stored == self.encode(data, pid=0, created=0.0)
+        wanted = self.encode(data, pid=0, created=0.0)
+        return stored.removeprefix(codecs.BOM_UTF8) == wanted or stored == wanted
 
 
 #: The codecs by name, for configurations.
 CODECS: Mapping[str, IPayloadCodec] = {codec.name: codec for codec in (NDCodec(), ZcZkCodec(), PlainCodec())}
+
+
+def decode(codec: IPayloadCodec, data: bytes) -> Payload | Undecodable:
+    """Return what a codec reads in a node's data. It should not raise: if it does, the data count as undecodable."""
+    try:
+        return codec.decode(data)
+    except Exception as error:
+        return Undecodable(f"the codec {codec.name!r} raised {error!r:.200}")
 
 
 def own_copy(data: Mapping[str, object] | str | None) -> Mapping[str, object] | str | None:
@@ -162,44 +172,15 @@ def _to_json(record: Mapping[str, object]) -> str:
     :raises ValueError: likewise: infinity, itself, half of a surrogate pair.
     """
     try:
-        text = json.dumps(record, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
-    except RecursionError:
-        raise ValueError("data is nested too deeply") from None
-    if _is_deep(json.loads(text)):
-        raise ValueError(f"data is nested too deeply: more than {_DEEPEST} levels")
+        text = _WRITER.write(record, deepest=DEEPEST)
+    except NestedTooDeeply:
+        raise ValueError(f"data is nested too deeply: more than {DEEPEST} levels") from None
     text.encode()
     return text
 
 
-def _refuse(name: str) -> object:
-    raise ValueError(f"JSON has no {name}")
-
-
-def _parse_float(text: str) -> float:
-    number = float(text)
-    return number if math.isfinite(number) else cast(float, _refuse(text))
-
-
-def _in_order(record: dict[str, object]) -> str:
-    return json.dumps(record, sort_keys=True)
-
-
-def _is_deep(record: dict[str, object]) -> bool:
-    level: list[object] = [record]
-    for _ in range(_DEEPEST):
-        level = [
-            value
-            for each in level
-            for value in (each.values() if isinstance(each, dict) else each if isinstance(each, list) else ())
-            if isinstance(value, (dict, list))
-        ]
-        if not level:
-            return False
-    return True
-
-
 def _to_text(data: bytes) -> str | Undecodable:
     try:
-        return data.decode()
+        return decode_text(data)
     except UnicodeDecodeError as error:
         return Undecodable(f"not UTF-8 at byte {error.start}: {data[error.start : error.start + 8]!r}")

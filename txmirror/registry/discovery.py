@@ -13,6 +13,7 @@ from txmirror.errors import ZooKeeperException
 from txmirror.interfaces import IPayloadCodec
 from txmirror.mirror import Change, ChangeKind, Mirror, Tree
 from txmirror.printable import on_one_line
+from txmirror.registry.codecs import decode
 from txmirror.timers import Timer
 from txmirror.types import Answer, Payload, Undecodable, ZnodeStat
 
@@ -209,7 +210,7 @@ class Discovery:
     def _learn(self, change: Change) -> None:
         payload: Payload | Undecodable = None
         if change.new is not None:
-            payload = self._codec.decode(change.new[0])
+            payload = decode(self._codec, change.new[0])
         known = change.new is not None and not isinstance(payload, Undecodable)
         if isinstance(payload, Undecodable):
             self._log.warn(

@@ -16,7 +16,7 @@ from txmirror.errors import (
     NoNodeException,
 )
 from txmirror.mirror import ChangeKind, Existence, Mirror, MirrorState, Node
-from txmirror.test.mirror.world import MirrorTestCase, S, watch_children, watch_value
+from txmirror.test.mirror.world import MirrorTestCase, S, record_log, watch_children, watch_value
 from txmirror.types import ACL, CREATOR_ALL_ACL, Permission, digest_acl
 
 
@@ -344,7 +344,7 @@ class JsonTests(MirrorTestCase):
         self.assertEqual(self.done(node.value())[0], 1)
 
     def test_watched(self) -> None:
-        """Watchers get what it says; what is not JSON is logged, and they go on."""
+        """Watchers get what it says, and None where the node is absent; what is not JSON is left out."""
         self.world.make("/a", b"1")
         node = self.mirror.get_json("/a")
         told: list[Any] = []
@@ -354,10 +354,85 @@ class JsonTests(MirrorTestCase):
         self.world.change("/a", b'"x"')
         self.world.remove("/a")
         self.assertEqual(told, [1, "x", None])
-        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         node.delValueWatcher("me")
         self.world.make("/a", b"2")
         self.assertEqual(told, [1, "x", None])
+
+    def test_watched_malformed(self) -> None:
+        """A value that is not JSON is one warning of one line, whatever the number of watchers."""
+        log = record_log(self)
+        self.world.make("/a", b"1")
+        node = self.mirror.get_json("/a")
+        told: list[Any] = []
+        for key in (1, 2):
+            node.addValueWatcher(key, told.append)
+        self.settle()
+        del told[:]
+        for malformed in (b"{nonsense", b"{nonsense", b"NaN", b"[" * 50_000, b"\xff"):
+            self.world.change("/a", malformed)
+        texts = [text for text in log() if "JSON" in text]
+        self.assertEqual((len(texts), told), (5, []))
+        for text in texts:
+            self.assertIn("the data of '/a' is not JSON: ", text)
+            self.assertNotIn("\n", text)
+
+    def test_watched_on_error(self) -> None:
+        """Who gives ``on_error`` is called with the error, and nothing is logged; one that raises is logged as a watcher is."""
+        log = record_log(self)
+        self.world.make("/a", b"nonsense")
+        node = self.mirror.get_json("/a")
+        told: list[Any] = []
+        node.addValueWatcher("me", told.append, on_error=told.append)
+        self.settle()
+        self.world.change("/a", b"2")
+        error, (value, _) = told
+        self.assertIsInstance(error, ValueError)
+        self.assertIn("'/a' is not JSON", str(error))
+        self.assertEqual(value, 2)
+        self.assertEqual([text for text in log() if "JSON" in text], [])
+        node.addValueWatcher("me", told.append, on_error=lambda error: 1 / 0)
+        self.world.change("/a", b"other nonsense")
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_empty(self) -> None:
+        """A node without data is read as None, by every way: it may be updated as one that is missing."""
+        for number, empty in enumerate((b"", b" \n", b"\xef\xbb\xbf")):
+            path = f"/{number}"
+            self.world.make(path, empty)
+            node = self.mirror.get_json(path)
+            told: list[Any] = []
+            node.addValueWatcher("me", told.append)
+            value, stat = self.done(node.value())
+            self.assertEqual((value, stat.dataLength), (None, len(empty)))
+            self.assertEqual(told, [(None, stat)])
+            # None for None is no change.
+            self.assertEqual(self.done(node.update(lambda old: old))[1].version, 0)
+            value, stat = self.done(node.update(lambda old: {**(old or {}), "debug": True}))
+            self.assertEqual((value, stat.version, self.value(path)), ({"debug": True}, 1, {"debug": True}))
+
+    def test_strict(self) -> None:
+        """What is read can be written again: no NaN, nothing too deep, UTF-8 and with a byte order mark too."""
+        self.world.make("/a")
+        node = self.mirror.get_json("/a")
+        deep, deepest = [b"[" * depth + b"]" * depth for depth in (101, 100)]
+        for data in (
+            b"NaN",
+            b"[-Infinity]",
+            b"1e999",
+            b"9" * 5000,
+            b"[" * 50_000 + b"]" * 50_000,
+            deep,
+            "1".encode("utf-16"),
+        ):
+            self.world.change("/a", data)
+            error = self.assert_fails(node.value(), ValueError)
+            self.assertIn("'/a' is not JSON", str(error))
+            self.assert_fails(node.update(lambda old: 1), ValueError)
+        self.world.change("/a", b'\xef\xbb\xbf{"a":1}')
+        self.assertEqual(self.done(node.value())[0], {"a": 1})
+        self.world.change("/a", deepest)
+        self.done(node.set(self.done(node.value())[0], -1))
+        self.assertEqual(self.done(self.other.get("/a"))[0], deepest)
 
     def test_write(self) -> None:
         """It is created and set as JSON."""
@@ -372,7 +447,18 @@ class JsonTests(MirrorTestCase):
 
     def test_what_json_cannot_say(self) -> None:
         """What JSON cannot say is refused at the call, by the path, and nothing is written."""
-        for value, error in ((object(), TypeError), (float("nan"), ValueError), ({1: {2}}, TypeError)):
+        deep: list[Any] = []
+        for _ in range(50_000):
+            deep = [deep]
+        values: list[tuple[object, type[Exception]]] = [
+            (object(), TypeError),
+            (float("nan"), ValueError),
+            ({1: {2}}, TypeError),
+            (deep, ValueError),
+            (json.loads("[" * 101 + "]" * 101), ValueError),
+            (10**5000, ValueError),
+        ]
+        for value, error in values:
             self.assertIn("'/a'", str(self.assertRaises(error, self.mirror.create_json, "/a", value)))
             self.assertRaises(error, self.mirror.get_json("/a").set, value, -1)
         self.assertIsNone(self.done(self.other.exists("/a")))

@@ -165,6 +165,18 @@ class DecodeTests(SynchronousTestCase):
         for text in ('{"a":NaN}', '{"a":-Infinity}', '{"a":1e999}'):
             self.assertEqual(NDCodec().decode(text.encode()), {"string_value": text})
 
+    def test_byte_order_mark(self) -> None:
+        """A byte order mark is no part of what is read; within the text it is."""
+        mark = "\ufeff".encode()
+        for codec in (NDCodec(), ZcZkCodec()):
+            for data in (b'{"a": 1}', b"hello", b" ", "a\ufeff".encode()):
+                self.assertEqual(codec.decode(mark + data), codec.decode(data))
+            self.assertTrue(codec.says(mark + codec.encode({"a": 1}, pid=1, created=0), {"a": 1}))
+        self.assertEqual(PlainCodec().decode(mark + b"hello"), "hello")
+        self.assertTrue(PlainCodec().says(mark + b"hello", "hello"))
+        for text in ("\ufeffx", "\ufeff\ufeffx", ""):
+            self.assertTrue(PlainCodec().says(PlainCodec().encode(text, pid=1, created=0), text))
+
     def test_number_too_long(self) -> None:
         """JSON with a number that Python refuses to read is text, or the number where Python reads it."""
         digits = "9" * 10_000

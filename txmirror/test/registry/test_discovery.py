@@ -13,7 +13,7 @@ from txmirror.errors import NoAuthException, ReplyTooLargeException
 from txmirror.mirror import Mirror
 from txmirror.registry import PlainCodec, ServiceRegistry
 from txmirror.test.registry.case import NODE, PATH, RegistryTestCase
-from txmirror.types import ACL, READ_ACL, Answer, Permission, digest_acl
+from txmirror.types import ACL, READ_ACL, Answer, Payload, Permission, Undecodable, digest_acl
 
 #: How many services of how many nodes there are where reads are counted; the soak environment has more.
 _SERVICES = int(os.environ.get("TXMIRROR_SERVICES", "40"))
@@ -142,6 +142,26 @@ class AnswerTests(RegistryTestCase):
         data, _ = self.world.result(self.other.get(NODE))
         self.assertEqual(data, b"10.0.0.1:22")
         self.assertEqual(self.answer(registry)["children"], {"server1:22": "10.0.0.1:22"})
+
+    def test_codec_raises(self) -> None:
+        """A codec of one's own that raises has not read that node; the others are found, and nothing is logged as a bug."""
+
+        class Fussy(PlainCodec):
+            def decode(self, data: bytes) -> Payload | Undecodable:
+                if data == b"odd":
+                    raise RecursionError("too\ndeep")
+                return super().decode(data)
+
+        registry = self.started(codec=Fussy())
+        for name, data in (("a", b"1"), ("b", b"odd"), ("c", b"2")):
+            self.make(f"{PATH}/{name}", data)
+        self.assertEqual(self.answer(registry)["children"], {"a": "1", "c": "2"})
+        (text,) = self.warnings.texts
+        self.assertIn(f"{PATH}/b", text)
+        self.assertIn("RecursionError", text)
+        self.assertNotIn("\n", text)
+        self.world.result(self.other.set(f"{PATH}/b", b"3"))
+        self.assertEqual(self.names(registry), ["a", "b", "c"])
 
     def test_decodable_again(self) -> None:
         """A node that could not be decoded is left out until it can be, and that is said once."""
