@@ -168,6 +168,19 @@ class NoNodeException(ZooKeeperException):
     meaning = "no such znode"
 
 
+class NoChrootException(NoNodeException):
+    """The chroot in the client's connection string does not exist, so nothing can be below it. It is never created unasked.
+
+    :param connect_string: the servers and the chroot.
+    """
+
+    code = None
+    meaning = "the chroot does not exist"
+
+    def __init__(self, connect_string: str, *, zxid: int | None = None) -> None:
+        super().__init__(f"{connect_string!r} has a chroot that does not exist", path="/", zxid=zxid)
+
+
 class NoAuthException(ZooKeeperException):
     """The znode's ACL does not allow this to the identities of this session."""
 

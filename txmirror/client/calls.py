@@ -54,7 +54,19 @@ class Call(Generic[_T]):
     :ivar bounded: whether it counts against the bounds of the queue that it waits in.
     """
 
-    __slots__ = ("body", "bounded", "decode", "deferred", "on_missing", "on_reply", "operation", "path", "queue", "sent", "xid")
+    __slots__ = (
+        "body",
+        "bounded",
+        "decode",
+        "deferred",
+        "on_missing",
+        "on_reply",
+        "operation",
+        "path",
+        "queue",
+        "sent",
+        "xid",
+    )
 
     def __init__(
         self,

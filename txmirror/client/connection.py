@@ -354,7 +354,9 @@ class Connection(TwistedProtocol):
         if err in _NOT_SERVED:
             # The next handshake shows whether the session has ended, and until then nobody can know.
             moved = err == SessionMovedException.code
-            reason = ConnectionLossException(f"the server refused a request: {exception_for(err)}", path=call.path, applied=False)
+            reason = ConnectionLossException(
+                f"the server refused a request: {exception_for(err)}", path=call.path, applied=False
+            )
             self._not_served.append((call, exception_for(err, path=call.path, zxid=zxid) if moved else reason))
             self.end(reason)
         else:

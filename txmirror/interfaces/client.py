@@ -308,7 +308,9 @@ class IWatchFeed(Interface):
 class IChroot(Interface):
     """A client that can be had once more, as it looks from a node further down."""
 
-    session_key: object = Attribute("An opaque object that is the same for all clients that share one session, for comparison.")
+    session_key: object = Attribute(
+        "An opaque object that is the same for all clients that share one session, for comparison."
+    )
 
     def chroot(path: str) -> IZooKeeperClient:
         """Give a client all of whose paths are below a node, which need not exist.

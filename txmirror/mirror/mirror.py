@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from contextlib import suppress
 from typing import Any
 
 from twisted.application.service import Service
@@ -18,6 +17,7 @@ from txmirror.client import Limits, ZooKeeperClient
 from txmirror.errors import (
     ClosingException,
     NoAuthException,
+    NoChrootException,
     NodeExistsException,
     NoNodeException,
     NotEmptyException,
@@ -470,37 +470,50 @@ class Mirror(Service):
 
         :param acl: the node's own access control list.
 
-        :raises NoNodeException: the chroot does not exist: it is not ours to make.
+        :raises NoChrootException: the chroot does not exist: it is not ours to make.
         """
-        if path in (None, "/"):
-            raise NoNodeException(f"{self.connstr()!r} has a chroot that does not exist", path="/")
-        try:
-            await self.client.create(path, b"", acl)
-        except NodeExistsException:
-            pass
-        except NoAuthException:
-            if not await self._exists(path):
-                raise
-        except NoNodeException:
-            await self.make_path(paths.parent_of(path))
-            await self.make_path(path, acl)
+        # A path may have more levels than Python can nest calls.
+        missing = [(path, acl)]
+        while missing:
+            path, acl = missing[-1]
+            if path in (None, "/"):
+                raise NoChrootException(self.connstr())
+            try:
+                await self.client.create(path, b"", acl)
+            except NodeExistsException:
+                pass
+            except NoAuthException:
+                if not await self._exists(path):
+                    raise
+            except NoNodeException:
+                missing.append((paths.parent_of(path), OPEN_ACL))
+                continue
+            missing.pop()
 
     async def delete_below(self, path: str) -> None:
         """Delete everything below a node, whatever comes or goes there meanwhile."""
-        with suppress(NoNodeException):
-            for name in await self.client.get_children(path):
-                await self._delete_all(paths.join(path, name))
-
-    async def _delete_all(self, path: str) -> None:
-        while True:
+        waiting = [(path, await self._names_below(path))]
+        while waiting:
+            parent, names = waiting[-1]
+            if not names:
+                waiting.pop()
+                continue
+            child = paths.join(parent, names[-1])
             try:
-                await self.client.delete(path)
+                await self.client.delete(child)
             except NotEmptyException:
-                await self.delete_below(path)
+                waiting.append((child, await self._names_below(child)))
+                continue
             except NoNodeException:
-                return
-            else:
-                return
+                pass
+            names.pop()
+
+    async def _names_below(self, path: str) -> list[str]:
+        """Return the names of a node's children; none if the node is gone."""
+        try:
+            return list(await self.client.get_children(path))
+        except NoNodeException:
+            return []
 
     # What the feed tells.
 

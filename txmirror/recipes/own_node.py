@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 
 from txmirror import paths
-from txmirror.errors import NoAuthException, NodeExistsException, NoNodeException, ZooServerProblem
+from txmirror.errors import (
+    NoAuthException,
+    NoChrootException,
+    NodeExistsException,
+    NoNodeException,
+    ZooServerProblem,
+)
 from txmirror.interfaces import IZooKeeperClient
 from txmirror.recipes.patience import SESSION_OVER, Patience
 
@@ -85,11 +92,14 @@ class OwnNode:
 async def ensure(client: IZooKeeperClient, patience: Patience, path: str, data: bytes = b"") -> None:
     """Make a persistent node that everybody may use, and those above it, unless they are there.
 
-    :raises NoNodeException: the client's chroot is missing.
+    :raises NoChrootException: the client's chroot is missing.
     """
-    while True:
+    # A path may have more levels than Python can nest calls.
+    missing = [(path, data)]
+    while missing:
+        path, data = missing[-1]
         try:
-            await patience.ask(lambda: client.create(path, data))
+            await patience.ask(partial(client.create, path, data))
         except NodeExistsException:
             pass
         except NoAuthException:
@@ -98,10 +108,10 @@ async def ensure(client: IZooKeeperClient, patience: Patience, path: str, data: 
         except NoNodeException:
             parent = paths.parent_of(path)
             if parent is None or parent == "/":
-                raise
-            await ensure(client, patience, parent)
+                raise NoChrootException(client.connect_string) from None
+            missing.append((parent, b""))
             continue
-        return
+        missing.pop()
 
 
 async def _exists(client: IZooKeeperClient, patience: Patience, path: str) -> bool:

@@ -51,7 +51,21 @@ DATA = GetDataResponse(b"data", STAT).encode()
 STAT_BYTES = StatResponse(STAT).encode()
 
 #: What is no znode's path, and no child's name.
-WRONG_PATHS = ("", "t", "/t/", "//", "/t//a", "/.", "/t/..", "/t/../a", "/t\0", "/t\x1f/a", "/\x7f", "/\ue000", "/\U0001f600")
+WRONG_PATHS = (
+    "",
+    "t",
+    "/t/",
+    "//",
+    "/t//a",
+    "/.",
+    "/t/..",
+    "/t/../a",
+    "/t\0",
+    "/t\x1f/a",
+    "/\x7f",
+    "/\ue000",
+    "/\U0001f600",
+)
 WRONG_NAMES = ("", ".", "..", "/", "a/b", "a/", "\0", "a\n", "\x7f", "\x9f", "é\0", "\uf8ff", "\U0001f600")
 
 #: What a server says that has two requests to answer, a ``get`` and a ``set``; what of it must be in the log; and whether
@@ -112,7 +126,9 @@ FOREIGN: dict[str, bytes] = {
     "a refusal, as Keeper's without a leader": encode_frame(
         ConnectResponse(round(S * 1000), -1, bytes(16), None, 42).encode()
     ),
-    "a refusal with a session": encode_frame(ConnectResponse(round(S * 1000), SESSION + 1, PASSWORD, False, 1).encode()),
+    "a refusal with a session": encode_frame(
+        ConnectResponse(round(S * 1000), SESSION + 1, PASSWORD, False, 1).encode()
+    ),
     "a refusal without one": encode_frame(ConnectResponse(0, 0, bytes(16), False, -1).encode()),
     "megabytes": encode_int(2**24) + bytes(100),
     "HTTP": b"HTTP/1.1 400 Bad Request\r\n\r\n",
@@ -245,7 +261,10 @@ class NameTests(HostileTestCase):
         asks: tuple[tuple[Callable[[ZooKeeperClient], Deferred[Any]], Callable[[str], bytes]], ...] = (
             (lambda client: client.create("/t"), lambda path: PathResponse(path).encode()),
             (lambda client: client.create_and_stat("/t"), lambda path: Create2Response(path, STAT).encode()),
-            (lambda client: client.write_create("/t", b"", OPEN_ACL, 0), lambda path: Create2Response(path, STAT).encode()),
+            (
+                lambda client: client.write_create("/t", b"", OPEN_ACL, 0),
+                lambda path: Create2Response(path, STAT).encode(),
+            ),
             (_create_in_transaction, lambda path: MultiResponse([PathResponse(path)]).encode()),
             (lambda client: client.get_ephemerals(), lambda path: GetEphemeralsResponse(["/a", path]).encode()),
             (lambda client: client.sync(), lambda path: PathResponse(path).encode()),

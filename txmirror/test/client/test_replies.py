@@ -374,7 +374,6 @@ class ErrorCodeTests(ClientTestCase):
         self.assertEqual(self.states(), [SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.CONNECTED])
         self.assertEqual(client.session.epoch, 1)
 
-
     def test_session_not_known(self) -> None:
         """A server that answers that the session has expired is not believed: the connection ends, and the session is presented
         to the next server, which decides."""

@@ -398,6 +398,19 @@ class CreateTests(WriteTestCase):
         self.done(self.live("/a/b/c/d").create(makepath=True))
         self.assert_equal_to_server("/a/b/c", "/a/b/c/d")
 
+    def test_makepath_deep(self) -> None:
+        """A path may have more levels than Python can nest calls: it is made, followed and deleted."""
+        path = "/d" * 1_100
+        self.assertEqual(self.done(self.live(path).create(b"one", makepath=True)).path, path)
+        self.assertEqual(self.done(self.mirror.ensure_exists(path + "/below")).path, path + "/below")
+        tree = self.mirror.tree("/d")
+        self.settle()
+        self.assertTrue(tree.settled)
+        self.assertEqual((len(tree), tree[path][0]), (1_101, b"one"))
+        self.done(self.live("/d").delete(recursive=True))
+        self.settle()
+        self.assertEqual((len(tree), self.done(self.other.exists("/d"))), (0, None))
+
     def test_makepath_exists(self) -> None:
         """M9: ``makepath`` is no excuse for a node that is there already."""
         self.world.make("/a")

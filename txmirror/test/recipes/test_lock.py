@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from txmirror.errors import ClosingException, NoAuthException, NoNodeException, PathError
+from txmirror.errors import ClosingException, NoAuthException, NoChrootException, NoNodeException, PathError
 from txmirror.recipes import Lock, ReadLock, WriteLock
 from txmirror.test.recipes.case import Counts, RecipeCase
 from txmirror.types import ACL, Permission
@@ -431,9 +431,15 @@ class WaitTests(RecipeCase):
 
     def test_no_chroot(self) -> None:
         """Where the client's chroot is missing, that is told."""
-        client = self.client()
-        lock = self.lock(client.chroot("/missing"))
-        self.assertRaises(NoNodeException, self.done, lock.acquire())
+        client = self.client().chroot("/missing")
+        lock = self.lock(client)
+        error = self.assertRaises(NoChrootException, self.done, lock.acquire())
+        self.assertEqual(str(error), f"{client.connect_string!r} has a chroot that does not exist")
+
+    def test_deep(self) -> None:
+        """A path may have more levels than Python can nest calls."""
+        self.path = "/d" * 1_100
+        self.assertTrue(self.done(self.lock().acquire()))
 
     def test_parents_that_may_not_be_written(self) -> None:
         """It is enough that the lock's node may be written, once it is there."""
