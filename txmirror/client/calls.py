@@ -230,8 +230,8 @@ class RequestQueue:
         late: list[Call[Any]] = []
         oldest = inf
         for calls in (self._urgent, self._others):
-            for call, since in calls.items():
-                since = max(since, self._disconnected_at)
+            for call, added in calls.items():
+                since = max(added, self._disconnected_at)
                 if since + limit > now:
                     # Those behind it came later.
                     oldest = min(oldest, since)

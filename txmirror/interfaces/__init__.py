@@ -15,6 +15,8 @@ from txmirror.interfaces.abilities import (
     IServerAbilities,
     ITransaction,
     ITransactions,
+    urgent_form,
+    waiting_form,
 )
 from txmirror.interfaces.client import IChroot, ISessionHolder, ISessionSteps, IWatchFeed, IZooKeeperClient
 from txmirror.interfaces.registry import IPayloadCodec, IRegistryLock, IServiceRegistry
@@ -39,4 +41,6 @@ __all__ = [
     "ITransactions",
     "IWatchFeed",
     "IZooKeeperClient",
+    "urgent_form",
+    "waiting_form",
 ]

@@ -53,6 +53,18 @@ class IBackpressure(Interface):
         """Return a client whose requests go ahead of all that wait, for what releases a lock or withdraws a service."""
 
 
+def waiting_form(client: IZooKeeperClient) -> IZooKeeperClient:
+    """Return the form of a client whose requests wait for room, or the client itself if it has no other form."""
+    backpressure: IBackpressure | None = IBackpressure(client, None)
+    return client if backpressure is None else backpressure.waiting()
+
+
+def urgent_form(client: IZooKeeperClient) -> IZooKeeperClient:
+    """Return the form of a client whose requests go ahead of others, or the client itself if it has no other form."""
+    backpressure: IBackpressure | None = IBackpressure(client, None)
+    return client if backpressure is None else backpressure.urgent()
+
+
 class ICreateModes(Interface):
     """A client that can make every kind of node that servers since 3.5 have.
 

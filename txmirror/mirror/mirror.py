@@ -23,7 +23,7 @@ from txmirror.errors import (
     NotEmptyException,
     ZooKeeperException,
 )
-from txmirror.interfaces import IBackpressure, IBatchedReads, IChroot, IServerAbilities, IZooKeeperClient
+from txmirror.interfaces import IBatchedReads, IChroot, IServerAbilities, IZooKeeperClient, urgent_form, waiting_form
 from txmirror.mirror.cell import Cell
 from txmirror.mirror.json_node import JsonNode, encode
 from txmirror.mirror.lingering import Lingering
@@ -83,12 +83,11 @@ class Mirror(Service):
             client = ZooKeeperClient(
                 servers, session_timeout=session_timeout, limits=limits, session=session, reactor=reactor
             )
-        backpressure: IBackpressure | None = IBackpressure(client, None)
-        if backpressure is not None:
-            client = backpressure.waiting()
         self.clock = reactor
-        self.client: IZooKeeperClient = client
-        self.feed = feed_of(client)
+        self.urgent = urgent_form(client)
+        self.client = waiting_form(client)
+        self.feed = feed_of(self.client)
+        self._urgent_feed = self.feed if self.urgent is self.client else feed_of(self.urgent)
         self.refreshes = RefreshQueue()
         self._subjects: dict[str, Subject] = {}
         self._trees: dict[Tree, None] = {}
@@ -489,6 +488,12 @@ class Mirror(Service):
                 missing.append((paths.parent_of(path), OPEN_ACL))
                 continue
             missing.pop()
+
+    async def delete_urgently(self, path: str, version: int) -> None:
+        """Delete a node ahead of all requests that wait, and show that."""
+        node = self.get(path)
+        zxid = await self._urgent_feed.write_delete(node.path, version)
+        node._subject.was_deleted(zxid)
 
     async def delete_below(self, path: str) -> None:
         """Delete everything below a node, whatever comes or goes there meanwhile."""

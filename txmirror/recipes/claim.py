@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from txmirror import paths
 from txmirror.errors import NoNodeException, PathError, SessionExpiredException, ZooKeeperException
-from txmirror.interfaces import IHolding, IZooKeeperClient
+from txmirror.interfaces import IHolding, IZooKeeperClient, waiting_form
 from txmirror.recipes.own_node import OwnNode
 from txmirror.recipes.patience import Patience, drop
 from txmirror.types import EventType, WatchedEvent
@@ -49,7 +49,7 @@ class Claim:
             clock = IReactorTime(global_reactor)
         self.name = name
         self._data = name.encode()
-        self._client = client
+        self._client = client = waiting_form(client)
         self._clock = clock
         self._patience = Patience(client, clock)
         self._safety: IHolding | None = IHolding(client, None)

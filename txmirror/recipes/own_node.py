@@ -13,7 +13,7 @@ from txmirror.errors import (
     NoNodeException,
     ZooServerProblem,
 )
-from txmirror.interfaces import IZooKeeperClient
+from txmirror.interfaces import IZooKeeperClient, urgent_form
 from txmirror.recipes.patience import SESSION_OVER, Patience
 
 
@@ -49,7 +49,7 @@ class OwnNode:
         while not self.path:
             try:
                 if doubtful:
-                    self.path = await self._find()
+                    self.path = await self._find(self._client)
                     doubtful = False
                 if not self.path:
                     self._asked = True
@@ -69,21 +69,22 @@ class OwnNode:
         :raises ZooKeeperException: a server refuses that.
         """
         try:
+            client = urgent_form(self._client)
             if self._asked and not self.path:
-                self.path = await self._find()
+                self.path = await self._find(client)
             if self.path:
-                await self._patience.ask(lambda: self._client.delete(self.path))
+                await self._patience.ask(lambda: client.delete(self.path))
         except (NoNodeException, *SESSION_OVER):
             pass
 
-    async def _find(self) -> str:
+    async def _find(self, client: IZooKeeperClient) -> str:
         """Look for it among what the leader has, and the server may not have yet.
 
         :returns: where it is; empty if it was not made, and never will be by what was asked so far.
         """
-        await self._patience.ask(lambda: self._client.sync(self._parent))
+        await self._patience.ask(lambda: client.sync(self._parent))
         try:
-            names = await self._patience.ask(lambda: self._client.get_children(self._parent))
+            names = await self._patience.ask(lambda: client.get_children(self._parent))
         except NoNodeException:
             return ""
         return next((paths.join(self._parent, name) for name in names if name.startswith(self._name)), "")

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from twisted.application.internet import backoffPolicy
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -113,6 +113,8 @@ class Registration:
         self._outcomes: dict[Deferred[RegistrationState], None] = {}
         self._wanted = False
         self._stepping = False
+        self._step: Deferred[None] | None = None
+        self._taking_away = False
         self._woken = False
         self._written = False
         self._timer = Timer(mirror.clock, self._wake)
@@ -199,6 +201,7 @@ class Registration:
         node = self._mirror.get(self.path)
         node.addValueWatcher(self, lambda _: self._wake())
         self._mirror.addStateWatcher(self, self._mirror_changed)
+        self._mirror.watch_recovery(self, self._mirror_recovered)
         self._wake()
 
     def stop(self, timeout: float | None = _STOP_TIMEOUT) -> Deferred[None]:
@@ -216,6 +219,9 @@ class Registration:
         self._wanted = False
         if self.state is RegistrationState.WITHDRAWN:
             return succeed(None)
+        if self._step is not None and not self._taking_away:
+            # A request that still waits to be sent is not, and nobody waits for an answer.
+            self._step.cancel()
         if not self._written:
             # Nothing was sent, so that there is nothing to delete, even if a step still waits for an answer.
             self._gone()
@@ -260,30 +266,36 @@ class Registration:
     # The loop: woken by the node, by the mirror, and by a timer; one step at a time.
 
     def _mirror_changed(self, state: MirrorState) -> None:
-        if state in (MirrorState.SETTLED, MirrorState.CLOSED):
+        if state is MirrorState.CLOSED:
             self._timer.stop()
-            if state is MirrorState.CLOSED:
-                self._give_up_waiting()
+            self._give_up_waiting()
             self._wake()
         elif state is MirrorState.DISCONNECTED and self.state is not RegistrationState.WITHDRAWN:
             # Without a connection nobody knows what is there.
             self.state = RegistrationState.PENDING
 
+    def _mirror_recovered(self) -> None:
+        self._timer.stop()
+        self._wake()
+
     def _wake(self) -> None:
         self._woken = True
         if not self._stepping and self.state is not RegistrationState.WITHDRAWN:
             self._stepping = True
-            step = Deferred.fromCoroutine(self._steps())
+            self._step = step = Deferred.fromCoroutine(self._steps())
             step.addErrback(self._step_failed)
             step.addBoth(self._stepped)
 
     def _step_failed(self, failure: Failure) -> None:
+        if isinstance(failure.value, CancelledError) and not self._wanted:
+            return
         self._log.failure("{path}: a step failed.", failure, path=self.path)
         assert failure.value is not None
         self._fail_outcomes(failure.value)
 
     def _stepped(self, _: object) -> None:
-        self._stepping = False
+        self._stepping = self._taking_away = False
+        self._step = None
         if self._woken:
             self._wake()
 
@@ -292,17 +304,20 @@ class Registration:
         if not self._wanted and (not self._written or self._mirror.state is MirrorState.CLOSED):
             self._gone()
             return
-        if self._mirror.state is not MirrorState.SETTLED:
-            # What the nodes show may be of before the disconnection. The state watcher wakes us when it is not.
+        if not self._mirror.recovered:
+            # What the nodes show may be of before the disconnection. We are woken when it is not.
             return
         try:
             if self._wanted:
                 await self._put_in_place()
             else:
+                self._taking_away = True
                 await self._take_away()
-        except (ConnectionLossException, SessionExpiredException, ClosingException):
-            # The mirror settles again, or is closed; either wakes us, and shows what became of a write.
-            pass
+        except (ConnectionLossException, SessionExpiredException, ClosingException) as error:
+            # The mirror recovers, or is closed; either wakes us, and shows what became of a write.
+            if not self._mirror.is_lost(error):
+                self._say_refused(error)
+                self._try_again()
         except (NodeExistsException, BadVersionException, TransactionFailedException):
             # Somebody was faster. The node will show what they did.
             self._try_again()
@@ -367,7 +382,7 @@ class Registration:
     async def _take_away(self) -> None:
         # The node is asked for its owner, which nobody can be refused: it may not be readable any more, and then nobody tells
         # of what becomes of it.
-        client = self._mirror.client
+        client = self._mirror.urgent
         try:
             stat = await client.exists(self.path)
             # It may have been created in a session that began during that step, and is not among those noted.
@@ -379,7 +394,7 @@ class Registration:
                 # It was handed over meanwhile.
                 return
             if stat is not None and ours:
-                await self._mirror.get(self.path).delete(stat.version)
+                await self._mirror.delete_urgently(self.path, stat.version)
         except NoNodeException:
             pass
         if not self._wanted:
@@ -481,8 +496,11 @@ class Registration:
 
     def _refused(self, error: ZooKeeperException) -> None:
         if not self._fail_outcomes(error):
-            what = "registered" if self._wanted else "withdrawn"
-            self._say("{path} cannot be {what}: {reason}. It is tried again.", what=what, reason=str(error))
+            self._say_refused(error)
+
+    def _say_refused(self, error: ZooKeeperException) -> None:
+        what = "registered" if self._wanted else "withdrawn"
+        self._say("{path} cannot be {what}: {reason}. It is tried again.", what=what, reason=str(error))
 
     def _gone(self) -> None:
         if self._wanted:
@@ -498,6 +516,7 @@ class Registration:
             self._permit = None
         self._mirror.get(self.path).delValueWatcher(self)
         self._mirror.delStateWatcher(self)
+        self._mirror.unwatch_recovery(self)
         self._give_up_waiting()
         self._fire(self._withdrawn)
 

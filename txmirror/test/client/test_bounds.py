@@ -254,7 +254,7 @@ class QueueTests(BoundsTestCase):
     def test_time_without_a_connection(self) -> None:
         """The time counts from the loss of the connection, or from the call if that came later. Then the request fails and is
         never sent."""
-        client, peer = self.make_connected(Limits(in_flight_requests=1, queued_time=2.0))
+        client, _ = self.make_connected(Limits(in_flight_requests=1, queued_time=2.0))
         first, second = self.ask(client, 2)
         self.pass_time(5)
         self.server.stop()

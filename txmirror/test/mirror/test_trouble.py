@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from txmirror.client import Limits
-from txmirror.embedded import EmbeddedServer
 from txmirror.errors import (
     OperationTimeoutException,
     RequestTimeoutException,
@@ -30,9 +29,9 @@ SESSION_TROUBLES: tuple[ZooKeeperException, ...] = (SessionExpiredException(), S
 
 
 class TroubleCase(MirrorTestCase):
-    @property
-    def server(self) -> EmbeddedServer:
-        return self.world.server
+    def setUp(self) -> None:
+        super().setUp()
+        self.server = self.world.server
 
     def warnings(self) -> list[str]:
         return [line for line in self.log_lines() if line.startswith("Could not read")]

@@ -8,11 +8,11 @@ from twisted.internet.defer import Deferred
 
 from txmirror.client import Limits
 from txmirror.errors import (
-    ConnectionLossException,
     NoAuthException,
     RequestTimeoutException,
     SystemErrorException,
     ThrottledOpException,
+    TooManyRequestsException,
 )
 from txmirror.recipes import Lock, Semaphore
 from txmirror.test.mirror.world import record_log
@@ -465,12 +465,12 @@ class ThroughTroubleTests(RecipeCase):
         self.assertFalse([call for call in self.world.reactor.getDelayedCalls() if "Deferred" in str(call)])
 
     def test_queue_is_full(self) -> None:
-        """Where no more can wait for a connection, it is tried again and again, with pauses."""
+        """Where no more of a client's own requests may wait for a connection, a lock's still do."""
         client = self.client(limits=Limits(queued_requests=1))
         lock = self.lock(client)
         self.keep_away(client)
         waiting = client.exists("/")
-        self.failureResultOf(client.exists("/"), ConnectionLossException)
+        self.failureResultOf(client.exists("/"), TooManyRequestsException)
         acquired = self.begin(lock)
         self.pass_time(1.0)
         self.let_in()
