@@ -12,7 +12,7 @@ from txmirror.client.asking import Asker
 from txmirror.client.calls import OnReply
 from txmirror.client.watches import Table, WatchSet, enter
 from txmirror.errors import ConnectionLossException, NoNodeException
-from txmirror.types import WatchedEvent
+from txmirror.types import SessionState, WatchedEvent
 
 _Choice = Callable[[WatchSet], Table]
 
@@ -87,7 +87,8 @@ class OneShots:
 
         def failed(failure: Failure) -> None:
             error = failure.value
-            if isinstance(error, ConnectionLossException) and error.applied is None:
+            connected = self._sessions.session.state is SessionState.CONNECTED
+            if isinstance(error, ConnectionLossException) and error.applied is None and not connected:
                 # In the same session it is still to be set as of then.
                 self._set_later(path, waiter, table, zxid)
             elif waiter is None and error is not None:

@@ -28,7 +28,7 @@ from txmirror.errors import (
     ZooKeeperException,
     ZooServerProblem,
 )
-from txmirror.types import ZnodeStat
+from txmirror.types import SessionState, ZnodeStat
 from txmirror.wire import Cursor, DeleteRequest, ExistsRequest, GetChildren2Request, PathResponse, SyncRequest
 
 _T = TypeVar("_T")
@@ -92,6 +92,7 @@ class ProtectedCreate(Generic[_T]):
                     if error.applied is False:
                         raise
                     lost = error
+                await self._pause_if_connected()
                 # Connections come and go within a session. It was told of before this failed.
                 self._epoch = self._sessions.session.epoch
                 made = await self._look_for(lost)
@@ -128,6 +129,7 @@ class ProtectedCreate(Generic[_T]):
             except ConnectionLossException as error:
                 if error.applied is False:
                     raise lost from None
+                await self._pause_if_connected()
             except ZooKeeperException:
                 # It may not be looked for, or was there and is gone: somebody else's doing.
                 raise lost from None
@@ -135,6 +137,11 @@ class ProtectedCreate(Generic[_T]):
                 return path, stat
         # It may still be wanted, but that is for those to say who know of the new session.
         raise SessionExpiredException(path=self._path)
+
+    async def _pause_if_connected(self) -> None:
+        """Pause, if the connection stands: then the server has answered with the code of a lost one."""
+        if self._sessions.session.state is SessionState.CONNECTED:
+            await self._sessions.pauses.wait(_UNDO_PAUSE)
 
     def _is_over(self) -> bool:
         return self._expired or self._sessions.session.epoch != self._epoch
@@ -171,6 +178,7 @@ class ProtectedCreate(Generic[_T]):
                 if path is not None:
                     await self._asker.ask_urgently(DeleteRequest(self._asker.valid(path), -1), path, decode_nothing)
             except (ConnectionLossException, SessionExpiredException):
+                trouble = self._sessions.session.state is SessionState.CONNECTED
                 continue
             except InvalidStateException:
                 return

@@ -135,6 +135,8 @@ OTHERS = frozenset(
         "remove_listener",
         "let_go",
         "chroot",
+        "urgent",
+        "waiting",
         "when_unsafe",
         "server_can",
     }

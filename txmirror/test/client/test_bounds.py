@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
+from zope.interface.verify import verifyObject
 
 from txmirror.client import Limits, ZooKeeperClient
 from txmirror.errors import (
     ClosingException,
     ConnectionLossException,
     RequestTooLargeException,
+    SessionExpiredException,
     TooManyRequestsException,
     ZooServerProblem,
 )
+from txmirror.interfaces import IBackpressure, IZooKeeperClient
 from txmirror.test.client.peer import STAT, ClientTestCase, Peer, S, ignore, reply
 from txmirror.wire import (
     CloseSessionRequest,
@@ -392,6 +395,143 @@ class FloodTests(BoundsTestCase):
             peer.answer(SetDataRequest, StatResponse(STAT))
             answered += 1
         self.assertEqual(answered, 100 - len(refused))
+
+
+class WaitingTests(BoundsTestCase):
+    """The form of a client whose requests wait for room."""
+
+    def test_never_refused(self) -> None:
+        """However many there are, they wait, and are sent in order, between those of the client's own methods."""
+        client, peer = self.make_connected(Limits(in_flight_requests=2, queued_requests=3, queued_bytes=200))
+        waiting = client.waiting()
+        asked = [(waiting if number % 100 else client).delete(f"/{number:06d}") for number in range(300)]
+        seen = []
+        while peer.packets:
+            self.assertLessEqual(len(peer.packets), 2)
+            seen += answer_all(peer)
+        self.assertEqual(seen, [f"/{number:06d}" for number in range(300)])
+        for each in asked:
+            self.successResultOf(each)
+
+    def test_bounds_count_the_clients_own(self) -> None:
+        """What waits so does not count against the client's own bounds."""
+        client, peer = self.make_connected(Limits(in_flight_requests=1, queued_requests=1))
+        first = client.waiting().delete("/0")
+        others = self.ask(client.waiting(), 10)
+        own = client.delete("/own")
+        self.assert_refused(client.delete("/refused"))
+        while peer.packets:
+            answer_all(peer)
+        for each in (first, *others, own):
+            self.successResultOf(each)
+
+    def test_forms(self) -> None:
+        """Each form is a client of the same session, chroot and watches, and has all forms itself."""
+        client, peer = self.make_connected(chroot="/app")
+        for form in (client.waiting(), client.urgent(), client.waiting().urgent(), client.chroot("/x").waiting()):
+            self.assertTrue(verifyObject(IBackpressure, form))
+            self.assertTrue(verifyObject(IZooKeeperClient, form))
+            self.assertEqual(form.session_id, client.session_id)
+        waiting = client.waiting()
+        self.assertIs(waiting.waiting(), waiting)
+        self.assertEqual(client.urgent().connect_string, client.connect_string)
+        self.assertTrue(client.chroot("/x").waiting().connect_string.endswith("/app/x"))
+        asked = client.urgent().delete("/a")
+        self.assertEqual(peer.answer(DeleteRequest).path, "/app/a")
+        self.successResultOf(asked)
+
+    def test_age(self) -> None:
+        """Without a connection they fail after a time, as all do."""
+        client, _ = self.make_connected(Limits(queued_time=2.0))
+        self.server.stop()
+        waiting, urgent = client.waiting().delete("/a"), client.urgent().delete("/a")
+        self.pass_time(1.9)
+        self.assertNoResult(waiting)
+        self.pass_time(0.2)
+        for each in (waiting, urgent):
+            self.assertIs(self.failureResultOf(each, ConnectionLossException).value.applied, False)
+
+    def test_cancelled(self) -> None:
+        """One that is cancelled while it waits is never sent."""
+        client, peer = self.make_connected(Limits(in_flight_requests=1))
+        asked = self.ask(client.waiting(), 4)
+        asked[2].cancel()
+        self.failureResultOf(asked[2], CancelledError)
+        seen = []
+        while peer.packets:
+            seen += answer_all(peer)
+        self.assertEqual(seen, ["/000000", "/000001", "/000003"])
+        for each in (*asked[:2], asked[3]):
+            self.successResultOf(each)
+
+    def test_close(self) -> None:
+        """``close`` does not wait for them: they fail, certainly without effect, and the session ends at once."""
+        client, peer = self.make_connected(Limits(in_flight_requests=2))
+        sent, own = self.ask(client, 2), client.delete("/own")
+        waiting = self.ask(client.waiting(), 1000)
+        closed = client.close()
+        for each in waiting:
+            self.assertIs(self.failureResultOf(each, ClosingException).value.applied, False)
+        self.assertEqual(answer_all(peer), ["/000000", "/000001"])
+        self.assertEqual(peer.operations, [Operation.DELETE, Operation.CLOSE_SESSION])
+        peer.answer(DeleteRequest)
+        peer.answer(CloseSessionRequest)
+        for each in (*sent, own):
+            self.successResultOf(each)
+        self.successResultOf(closed)
+
+
+class UrgentTests(BoundsTestCase):
+    """The form of a client whose requests go ahead of others."""
+
+    def test_ahead_of_the_queue(self) -> None:
+        """It is sent at once, though as much is in flight as may be and others wait."""
+        client, peer = self.make_connected(Limits(in_flight_requests=2, queued_requests=10))
+        asked = [*self.ask(client, 5), *self.ask(client.waiting(), 5, begin=5)]
+        urgent = client.urgent().delete("/urgent")
+        self.assertEqual(sent_paths(peer), ["/000000", "/000001", "/urgent"])
+        seen = []
+        while peer.packets:
+            seen += answer_all(peer)
+        self.assertEqual(seen, ["/000000", "/000001", "/urgent", *[f"/{number:06d}" for number in range(2, 10)]])
+        for each in (*asked, urgent):
+            self.successResultOf(each)
+
+    def test_without_a_connection(self) -> None:
+        """On the next connection it is sent first, after the watches that are set again."""
+        client, peer = self.make_connected(Limits(in_flight_requests=1))
+        watch = self.keep(client.get_and_watch("/x")[1])
+        peer.answer(GetDataRequest, DATA)
+        peer.drop()
+        asked = self.ask(client, 2)
+        urgent = [client.urgent().delete(f"/urgent{number}") for number in range(3)]
+        self.pass_time(0.5)
+        again = self.server.peer
+        again.accept()
+        self.assertEqual(again.operations, [Operation.SET_WATCHES, *[Operation.DELETE] * 3])
+        again.reply(again.packets.pop(0).xid)
+        seen = []
+        while again.packets:
+            seen += answer_all(again)
+        self.assertEqual(seen, ["/urgent0", "/urgent1", "/urgent2", "/000000", "/000001"])
+        self.assertNoResult(watch)
+        for each in (*asked, *urgent):
+            self.successResultOf(each)
+
+    def test_session_ended(self) -> None:
+        """What was meant for one session is not done in the next."""
+        client, peer = self.make_connected()
+        peer.drop()
+        urgent = client.urgent().delete("/a")
+        self.pass_time(0.5)
+        self.server.peer.expire()
+        self.failureResultOf(urgent, SessionExpiredException)
+
+    def test_closed(self) -> None:
+        """It fails when the client is closed."""
+        client, peer = self.make_connected()
+        self.close_fast(client, peer)
+        self.assertIs(self.failureResultOf(client.urgent().delete("/a"), ClosingException).value.applied, False)
 
 
 class ClosingTests(BoundsTestCase):

@@ -15,6 +15,7 @@ from zope.interface.verify import verifyObject
 from txmirror.client import ZooKeeperClient
 from txmirror.errors import NoNodeException, PathError, ProtocolError, ZooKeeperException
 from txmirror.interfaces import (
+    IBackpressure,
     IBatchedReads,
     IChroot,
     ICreateModes,
@@ -83,6 +84,7 @@ class OperationTests(ClientTestCase):
         self.assertEqual(
             provided,
             {
+                IBackpressure,
                 IBatchedReads,
                 IChroot,
                 ICreateModes,

@@ -14,6 +14,7 @@ from txmirror.wire import (
     CloseSessionRequest,
     Create2Request,
     CreateRequest,
+    Cursor,
     GetChildren2Request,
     GetChildren2Response,
     GetDataRequest,
@@ -177,6 +178,52 @@ class DoubtTests(ClientTestCase):
             closed = client.close()
             self.pass_time(6)
             self.successResultOf(closed)
+
+    def test_code_of_a_lost_connection(self) -> None:
+        """A protected create that a server answers with the code of a lost connection, while the connection stands, is looked for
+        and sent again, but not at the network's speed."""
+        client, peer = self.make_connected()
+        made = self.keep(client.create("/a", protect=True))
+        asked = 0
+        for _ in range(40):
+            while peer.packets:
+                packet = peer.packets.pop(0)
+                asked += 1
+                peer.reply(packet.xid, err=-4)
+            self.pass_time(0.25)
+        self.assertGreater(asked, 5)
+        self.assertLess(asked, 25)
+        self.assertNoResult(made)
+        while not made.called:
+            for packet in list(peer.packets):
+                peer.packets.remove(packet)
+                if packet.operation == Operation.SYNC:
+                    peer.reply(packet.xid, PathResponse("/"))
+                elif packet.operation == Operation.GET_CHILDREN2:
+                    peer.reply(packet.xid, GetChildren2Response([], STAT))
+                else:
+                    peer.reply(packet.xid, PathResponse(CreateRequest.decode(Cursor(packet.body)).path))
+            self.pass_time(0.25)
+        self.assertTrue(self.successResultOf(made).endswith("-a"))
+
+    def test_undone_at_a_bounded_rate(self) -> None:
+        """Likewise one that was cancelled is undone."""
+        client, peer = self.make_connected()
+        made = client.create("/a", protect=True)
+        ignore(made)
+        made.cancel()
+        xid, request = peer.take(CreateRequest)
+        peer.reply(xid, PathResponse(request.path))
+        asked = 0
+        for _ in range(40):
+            while peer.packets:
+                peer.reply(peer.packets.pop(0).xid, err=-4)
+                asked += 1
+            self.pass_time(0.25)
+        self.assertGreater(asked, 5)
+        self.assertLess(asked, 15)
+        peer.packets.clear()
+        self.close_fast(client, peer)
 
     def test_closed_meanwhile(self) -> None:
         """Rule 13: ``close()`` does not wait for that."""

@@ -10,7 +10,7 @@ from zope.interface.verify import verifyObject
 
 from txmirror.client import Limits
 from txmirror.client.metrics import GuardedMetrics
-from txmirror.errors import ClosingException, ConnectionLossException, ReplyTooLargeException
+from txmirror.errors import ClosingException, ConnectionLossException, ReplyTooLargeException, TooManyRequestsException
 from txmirror.interfaces import IMetrics
 from txmirror.test.client.peer import STAT, ClientTestCase, Peer, ignore, reply
 from txmirror.types import EventType, SessionEvent, SessionState
@@ -155,7 +155,7 @@ class MetricsTests(ClientTestCase):
         self.assertEqual(self.notes.counts("DELETE"), (1, 0, 0))
         asked[1].cancel()
         self.failureResultOf(asked[1], CancelledError)
-        self.failureResultOf(asked[2], ConnectionLossException)
+        self.failureResultOf(asked[2], TooManyRequestsException)
         peer.drop()
         self.failureResultOf(asked[0], ConnectionLossException)
         self.assertEqual(self.notes.counts("DELETE"), (1, 0, 1))

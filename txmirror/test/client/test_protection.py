@@ -19,6 +19,7 @@ from txmirror.errors import (
     PathError,
     RequestTooLargeException,
     SessionExpiredException,
+    TooManyRequestsException,
 )
 from txmirror.test.client.peer import SESSION, STAT, ClientTestCase, Peer, S, ignore
 from txmirror.types import OPEN_ACL, SessionState
@@ -566,7 +567,7 @@ class CancellingTests(ProtectedTestCase):
         xid, request = peer.take(CreateRequest)
         waiting = client.get("/a")
         refused = client.get("/b")
-        self.failureResultOf(refused, ConnectionLossException)
+        self.failureResultOf(refused, TooManyRequestsException)
         self.cancel(made)
         peer.reply(xid, PathResponse(request.path))
         while peer.packets and peer.packets[0].operation != Operation.DELETE:
