@@ -412,6 +412,18 @@ class PathError(ValueError):
     """Not a znode path; the message quotes it and says why."""
 
 
+class LockMismatchError(ValueError):
+    """A lock's path is in use in another way: by another kind of lock, or with another number of leases.
+
+    :param message: one line for a person, which quotes the path and says how to mend it.
+    :param path: the lock's path.
+    """
+
+    def __init__(self, message: str, *, path: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 def exception_for(code: int, *, path: str | None = None, zxid: int | None = None) -> ZooKeeperException:
     """Make the exception for an error code in a reply.
 

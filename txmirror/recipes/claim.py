@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -14,10 +15,12 @@ from twisted.python.failure import Failure
 
 from txmirror import paths
 from txmirror.errors import NoNodeException, PathError, SessionExpiredException, ZooKeeperException
-from txmirror.interfaces import IHolding, IZooKeeperClient, waiting_form
+from txmirror.interfaces import IHolding, IZooKeeperClient
+from txmirror.mirror import Mirror
+from txmirror.recipes.clients import checked_acl, client_of, connecting
 from txmirror.recipes.own_node import OwnNode
 from txmirror.recipes.patience import Patience, drop
-from txmirror.types import EventType, WatchedEvent
+from txmirror.types import ACL, EventType, WatchedEvent
 
 _ClaimT = TypeVar("_ClaimT", bound="Claim")
 
@@ -32,12 +35,21 @@ class Claim:
     :param client: whose session holds it.
     :param path: the node that stands for it.
     :param name: what is told of us to others.
+    :param acl: the access control list of the nodes that are made, but for those above ``path``; None opens them to everybody.
     :param clock: the reactor; the global one if None.
+    :ivar acl: the access control list of the nodes that are made from now on.
     """
 
     _log = Logger()
 
-    def __init__(self, client: IZooKeeperClient, path: str, name: str, clock: IReactorTime | None) -> None:
+    def __init__(
+        self,
+        client: IZooKeeperClient | Mirror,
+        path: str,
+        name: str,
+        acl: Sequence[ACL] | None,
+        clock: IReactorTime | None,
+    ) -> None:
         self.path = paths.validate(path)
         if path == "/":
             raise PathError("'/' is no place for a lock: give it a node of its own")
@@ -49,7 +61,8 @@ class Claim:
             clock = IReactorTime(global_reactor)
         self.name = name
         self._data = name.encode()
-        self._client = client = waiting_form(client)
+        self.acl: Sequence[ACL] = checked_acl(acl)
+        self._client = client = client_of(client)
         self._clock = clock
         self._patience = Patience(client, clock)
         self._safety: IHolding | None = IHolding(client, None)
@@ -102,13 +115,16 @@ class Claim:
     def acquire(self, *, wait: float | None = None) -> Deferred[bool]:
         """Stand in line, and wait until it is held.
 
+        The client is connected, if nobody has begun to do that; where no name can be resolved, it logs that, and goes on trying.
         Lost connections and ended sessions are got over: in a new session we stand in line anew. If a former
         :meth:`release` is not done yet, that is waited for.
 
         :param wait: how many seconds that may take in all; None sets no limit. With 0 nobody is waited for, only the
             servers' answers, for a session timeout at most.
-        :returns: fires with True when it is held, and with False when the time is over; then our node is being deleted, until
-            that is done. Fails with :exc:`~txmirror.errors.ClosingException` or
+        :returns: fires with True when it is held. Fires with False when it is not to be had: with 0, once our node is deleted;
+            else when the time is over, and then our node is being deleted, until that is done. Fails with
+            :exc:`~txmirror.errors.LockMismatchError` where the path is used by another kind of lock, once our node is deleted;
+            with :exc:`~txmirror.errors.ClosingException` or
             :exc:`~txmirror.errors.AuthFailedException`, where there will be no session any more, and with what a server
             refuses, such as :exc:`~txmirror.errors.NoAuthException`. Cancelling gives up, and our node is deleted.
         :raises RuntimeError: it is held, or being acquired, already: it is not re-entrant.
@@ -139,7 +155,7 @@ class Claim:
 
         acquired: Deferred[Any] = Deferred(lambda _: work.cancel())
         timer = None if limit is None else self._clock.callLater(limit, expire)
-        self._work = work = Deferred.fromCoroutine(self._acquire(patient=wait != 0))
+        self._work = work = connecting(self._client, lambda: Deferred.fromCoroutine(self._acquire(patient=wait != 0)))
         work.addBoth(ended)
         return acquired
 
@@ -187,6 +203,7 @@ class Claim:
         """Make a node of our own, keep it in ``_node``, and :meth:`_hold` it when it is its turn.
 
         :returns: False if it is not, and we are not patient.
+        :raises LockMismatchError: the path is used in another way.
         :raises SessionExpiredException: the session has ended.
         :raises Gone: the node is gone.
         """
@@ -223,6 +240,13 @@ class Claim:
                 return
 
     # To leave nothing behind.
+
+    async def _withdraw(self) -> None:
+        """Delete our node while it is still being acquired. What a server refuses is tried again, and logged, when that ends."""
+        if self._node is not None:
+            with contextlib.suppress(ZooKeeperException):
+                await self._node.remove()
+                self._node = None
 
     def _clear(self) -> None:
         node, self._node = self._node, None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
@@ -11,7 +11,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txmirror.interfaces import IZooKeeperClient
+from txmirror.mirror import Mirror
 from txmirror.recipes.lock import Lock
+from txmirror.types import ACL
 
 _T = TypeVar("_T")
 
@@ -26,20 +28,27 @@ class Election:
         ...
         await election.stop()
 
-    :param client: whose session stands for election.
-    :param path: the election's node. It and those above it are made where they are missing, persistent and open to
-        everybody.
+    :param client: whose session stands for election; as for :class:`Lock`.
+    :param path: the election's node. It and those above it are made where they are missing, persistent.
     :param name: what others see of us.
+    :param acl: the access control list of the candidates' nodes, and of the election's own; as for :class:`Lock`.
     :param clock: the reactor; the global one if None.
     :raises PathError: ``path`` is no znode path, or the root.
+    :raises TypeError: ``client`` or ``acl`` is of a wrong type, as for :class:`Lock`.
     """
 
     _log = Logger()
 
     def __init__(
-        self, client: IZooKeeperClient, path: str, *, name: str = "", clock: IReactorTime | None = None
+        self,
+        client: IZooKeeperClient | Mirror,
+        path: str,
+        *,
+        name: str = "",
+        acl: Sequence[ACL] | None = None,
+        clock: IReactorTime | None = None,
     ) -> None:
-        self._lock = Lock(client, path, name=name, clock=clock)
+        self._lock = Lock(client, path, name=name, acl=acl, clock=clock)
         self._work: Deferred[Any] | None = None
         self._stopped = False
         self._ending = False

@@ -1,7 +1,7 @@
 """The line in which contenders stand: their nodes, ordered by the sequence numbers in their names.
 
 The names are kazoo's: ``__lock__`` for who wants to be alone, ``__rlock__`` for who reads, and a number. Others are nobody's
-place.
+place. A semaphore's leases have kazoo's names too: 32 hexadecimal digits.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ READING = "__rlock__"
 #: The numbers have ten places, and are Java's ints: after the largest comes the smallest, which is negative.
 _PLACE = re.compile(rf"({ALONE}|{READING})(\d{{10}}|-\d{{9,10}})\Z")
 _TURN = 2**32
+_LEASE = re.compile(r"[0-9a-f]{32}\Z")
 
 
 def in_order(names: Iterable[str]) -> list[str]:
@@ -22,6 +23,11 @@ def in_order(names: Iterable[str]) -> list[str]:
     numbers = {name: place[1] for name in names if (place := _place(name)) is not None}
     reference = next(iter(numbers.values()), 0)
     return sorted(numbers, key=lambda name: _after(reference, numbers[name]))
+
+
+def leases_in(names: Iterable[str]) -> list[str]:
+    """Return the names that a semaphore's leases have."""
+    return sorted(name for name in names if _LEASE.match(name))
 
 
 def predecessor(names: Iterable[str], own: str) -> str | None:

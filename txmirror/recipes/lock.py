@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
 
 from txmirror import paths
-from txmirror.errors import NoAuthException, NoNodeException, ReplyTooLargeException
+from txmirror.errors import LockMismatchError, NoAuthException, NoNodeException, ReplyTooLargeException
 from txmirror.interfaces import IZooKeeperClient
+from txmirror.mirror import Mirror
 from txmirror.recipes.claim import Claim, Gone
-from txmirror.recipes.line import ALONE, READING, in_order, predecessor
+from txmirror.recipes.clients import connecting
+from txmirror.recipes.line import ALONE, READING, in_order, leases_in, predecessor
+from txmirror.recipes.occupants import occupant
 from txmirror.recipes.own_node import OwnNode
 from txmirror.recipes.patience import drop
+from txmirror.types import ACL
 
 
 class Lock(Claim):
@@ -30,21 +35,35 @@ class Lock(Claim):
 
     One object is one contender: it is not re-entrant. It may be used again when it was released.
 
-    :param client: whose session holds the lock.
-    :param path: the lock's node. It and those above it are made where they are missing, persistent and open to everybody.
+    A lock and a :class:`Semaphore` do not exclude one another on the same path. Whoever comes second is told so:
+    :meth:`acquire` fails with :exc:`~txmirror.errors.LockMismatchError`, which says who holds it.
+
+    :param client: whose session holds the lock: a client, or a :class:`~txmirror.mirror.Mirror`, whose client is used. It is
+        connected when it is first needed, if nobody has begun to do that.
+    :param path: the lock's node. It and those above it are made where they are missing, persistent.
     :param name: what others see of us among the contenders.
+    :param acl: the access control list of the contenders' nodes, and of the lock's own if that is made here; nodes above it are
+        open to everybody, and so is all if it is None. Whoever contends needs permission to read, create and delete.
     :param clock: the reactor; the global one if None.
     :ivar path: the lock's node.
     :ivar name: our name.
+    :ivar acl: the access control list of the nodes that are made from now on.
     :raises PathError: ``path`` is no znode path, or the root.
+    :raises TypeError: ``client`` is neither, or ``acl`` holds something else than :class:`~txmirror.types.ACL`.
     """
 
     _kind = ALONE
 
     def __init__(
-        self, client: IZooKeeperClient, path: str, *, name: str = "", clock: IReactorTime | None = None
+        self,
+        client: IZooKeeperClient | Mirror,
+        path: str,
+        *,
+        name: str = "",
+        acl: Sequence[ACL] | None = None,
+        clock: IReactorTime | None = None,
     ) -> None:
-        super().__init__(client, path, name, clock)
+        super().__init__(client, path, name, acl, clock)
 
     def contenders(self) -> Deferred[list[str]]:
         """Ask for the names of all who hold the lock or wait for it, the first in line first.
@@ -52,7 +71,7 @@ class Lock(Claim):
         :returns: fires with them; those without a name are ``""``. Fails as :meth:`~txmirror.interfaces.IZooKeeperClient.get`,
             but for nodes that are not there. Cancelling ends the wait.
         """
-        return Deferred.fromCoroutine(self._contenders())
+        return connecting(self._client, lambda: Deferred.fromCoroutine(self._contenders()))
 
     async def _contenders(self) -> list[str]:
         try:
@@ -62,7 +81,7 @@ class Lock(Claim):
         return await names_in(self._client, self.path, names)
 
     async def _obtain(self, patient: bool) -> bool:
-        node = self._node = OwnNode(self._client, self._patience, self.path, self._data, self._kind)
+        node = self._node = OwnNode(self._client, self._patience, self.path, self._data, self.acl, self._kind)
         await node.make()
         own = paths.name_of(node.path)
         while True:
@@ -74,11 +93,29 @@ class Lock(Claim):
                 raise Gone
             before = predecessor(names, own)
             if before is None:
+                await self._refuse_semaphore(names)
                 await self._hold(node)
                 return True
             if not patient:
+                await self._withdraw()
                 return False
             await self._until_changed(before)
+
+    async def _refuse_semaphore(self, names: list[str]) -> None:
+        """See that nobody holds a lease below our node, which is there by now: who takes one later sees ours.
+
+        :param names: of the node's children.
+        :raises LockMismatchError: somebody does; then our node is gone.
+        """
+        for name in leases_in(names):
+            holder = await occupant(self._client, self._patience, paths.join(self.path, name))
+            if holder is not None:
+                await self._withdraw()
+                raise LockMismatchError(
+                    f"{self.path!r} is used as a semaphore, held by {holder}, and cannot be used as a lock:"
+                    " use another path, or a semaphore (as a service registry's locks are)",
+                    path=self.path,
+                )
 
     async def _until_changed(self, before: str) -> None:
         """Wait until something happens to whom we wait for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from functools import partial
 
 from txmirror import paths
@@ -15,6 +16,7 @@ from txmirror.errors import (
 )
 from txmirror.interfaces import IZooKeeperClient, urgent_form
 from txmirror.recipes.patience import SESSION_OVER, Patience
+from txmirror.types import ACL, OPEN_ACL
 
 
 class OwnNode:
@@ -24,18 +26,26 @@ class OwnNode:
     :param patience: asks it what may be asked twice.
     :param parent: the node that it is made below, which is made too where it is missing.
     :param data: what it holds.
+    :param acl: its access control list, and its parent's if that is made.
     :param kind: what follows the digits in its name, and is followed by a sequence number; None for neither.
     :ivar path: where it is; empty until that is known.
     """
 
     def __init__(
-        self, client: IZooKeeperClient, patience: Patience, parent: str, data: bytes, kind: str | None = None
+        self,
+        client: IZooKeeperClient,
+        patience: Patience,
+        parent: str,
+        data: bytes,
+        acl: Sequence[ACL],
+        kind: str | None = None,
     ) -> None:
         self.path = ""
         self._client = client
         self._patience = patience
         self._parent = parent
         self._data = data
+        self._acl = acl
         self._sequence = kind is not None
         self._name = uuid.uuid4().hex + (kind or "")
         self._asked = False
@@ -54,10 +64,14 @@ class OwnNode:
                 if not self.path:
                     self._asked = True
                     self.path = await self._client.create(
-                        paths.join(self._parent, self._name), self._data, ephemeral=True, sequence=self._sequence
+                        paths.join(self._parent, self._name),
+                        self._data,
+                        self._acl,
+                        ephemeral=True,
+                        sequence=self._sequence,
                     )
             except NoNodeException:
-                await ensure(self._client, self._patience, self._parent)
+                await ensure(self._client, self._patience, self._parent, self._acl)
             except ZooServerProblem as error:
                 doubtful = doubtful or error.applied is not False
                 failures += 1
@@ -90,17 +104,20 @@ class OwnNode:
         return next((paths.join(self._parent, name) for name in names if name.startswith(self._name)), "")
 
 
-async def ensure(client: IZooKeeperClient, patience: Patience, path: str, data: bytes = b"") -> None:
-    """Make a persistent node that everybody may use, and those above it, unless they are there.
+async def ensure(
+    client: IZooKeeperClient, patience: Patience, path: str, acl: Sequence[ACL] = OPEN_ACL, data: bytes = b""
+) -> None:
+    """Make a persistent node, and those above it, unless they are there.
 
+    :param acl: the node's own access control list. Those above it are open to everybody.
     :raises NoChrootException: the client's chroot is missing.
     """
     # A path may have more levels than Python can nest calls.
-    missing = [(path, data)]
+    missing = [(path, acl, data)]
     while missing:
-        path, data = missing[-1]
+        path, acl, data = missing[-1]
         try:
-            await patience.ask(partial(client.create, path, data))
+            await patience.ask(partial(client.create, path, data, acl))
         except NodeExistsException:
             pass
         except NoAuthException:
@@ -110,7 +127,7 @@ async def ensure(client: IZooKeeperClient, patience: Patience, path: str, data: 
             parent = paths.parent_of(path)
             if parent is None or parent == "/":
                 raise NoChrootException(client.connect_string) from None
-            missing.append((parent, b""))
+            missing.append((parent, OPEN_ACL, b""))
             continue
         missing.pop()
 

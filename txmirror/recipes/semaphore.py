@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
+
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from txmirror.errors import NoNodeException
+from txmirror import paths
+from txmirror.errors import (
+    BadVersionException,
+    LockMismatchError,
+    NoAuthException,
+    NoNodeException,
+    ZooKeeperException,
+)
 from txmirror.interfaces import IZooKeeperClient
+from txmirror.mirror import Mirror
 from txmirror.recipes.claim import Claim, Gone
+from txmirror.recipes.clients import connecting
+from txmirror.recipes.line import in_order
 from txmirror.recipes.lock import Lock, names_in
+from txmirror.recipes.occupants import occupant
 from txmirror.recipes.own_node import OwnNode, ensure
 from txmirror.recipes.patience import drop
+from txmirror.types import ACL
 
 
 class Semaphore(Claim):
@@ -20,41 +35,50 @@ class Semaphore(Claim):
     alone looks for a free one. All is named as kazoo's ``Semaphore`` does it (the lock is ``<path>-__lock__``, and the
     number of leases stands in the semaphore's node), so that both count one another.
 
-    Not re-entrant, as :class:`Lock`. A lease's fencing token is no order among those who hold others.
+    Not re-entrant, as :class:`Lock`. A lease's fencing token is no order among those who hold others. A :class:`Lock` or
+    :class:`Election` does not go with a semaphore on the same path, as :class:`Lock` says.
 
-    :param client: whose session holds the lease.
+    :param client: whose session holds the lease; as for :class:`Lock`.
     :param path: the semaphore's node, whose children are the leases. It and those above it are made where they are missing,
-        persistent and open to everybody.
-    :param leases: how many there are. The same for all who share the semaphore: the first writes it down.
+        persistent.
+    :param leases: how many there are. The same for all who share the semaphore: the first writes it down. Where another number
+        is there and nobody holds or waits for a lease, ours is written in its place, with a warning in the log.
     :param name: what others see of us.
+    :param acl: the access control list of the leases, of the places in line, and of the nodes that these are below, if they are
+        made here; otherwise as for :class:`Lock`. Whoever is to change the number of leases needs permission to write.
     :param clock: the reactor; the global one if None.
     :ivar path: the semaphore's node.
     :ivar name: our name.
+    :ivar acl: the access control list of the nodes that are made from now on.
     :ivar leases: how many leases there are.
     :raises PathError: ``path`` is no znode path, or the root.
+    :raises TypeError: ``client`` or ``acl`` is of a wrong type, as for :class:`Lock`.
     :raises ValueError: ``leases`` is no whole number above 0.
     """
 
     def __init__(
         self,
-        client: IZooKeeperClient,
+        client: IZooKeeperClient | Mirror,
         path: str,
         *,
         leases: int = 1,
         name: str = "",
+        acl: Sequence[ACL] | None = None,
         clock: IReactorTime | None = None,
     ) -> None:
-        super().__init__(client, path, name, clock)
+        super().__init__(client, path, name, acl, clock)
         if type(leases) is not int or leases < 1:
             raise ValueError(f"the number of leases is a whole number above 0, not {leases!r:.60}")
         self.leases = leases
-        self._turn = Lock(client, f"{path}-__lock__", name=name, clock=self._clock)
+        self._turn = Lock(client, f"{path}-__lock__", name=name, acl=acl, clock=self._clock)
 
     def acquire(self, *, wait: float | None = None) -> Deferred[bool]:
         """Stand in line, and wait until a lease is held. What is not said here is as :meth:`Lock.acquire` has it.
 
         :param wait: with 0, False also means that somebody else was just looking for a lease.
-        :returns: fails with ``ValueError`` where the semaphore's node has another number of leases.
+        :returns: fires with True when a lease is held and our place in line is given up. Fails with
+            :exc:`~txmirror.errors.LockMismatchError` where others use the semaphore with another number of leases, or somebody
+            holds a lock at its path.
         """
         return super().acquire(wait=wait)
 
@@ -64,7 +88,7 @@ class Semaphore(Claim):
 
     def holders(self) -> Deferred[list[str]]:
         """Ask for the names of those who hold a lease, in no order. See :meth:`Lock.contenders`."""
-        return Deferred.fromCoroutine(self._holders())
+        return connecting(self._client, lambda: Deferred.fromCoroutine(self._holders()))
 
     async def _holders(self) -> list[str]:
         try:
@@ -74,54 +98,171 @@ class Semaphore(Claim):
         return await names_in(self._client, self.path, children)
 
     async def _obtain(self, patient: bool) -> bool:
-        await self._agree()
+        self._turn.acl = self.acl
+        leases, _ = await self._stored_leases()
+        if leases != self.leases:
+            await self._refuse_others(leases, in_line=0)
         try:
             if not await self._turn.acquire(wait=None if patient else 0):
                 return False
-            # The servers let nobody else be here while the session lives, whose end also ends what is asked in it.
-            while True:
-                try:
-                    names, change = await self._patience.ask_and_watch(
-                        lambda: self._client.get_children_and_watch(self.path)
-                    )
-                except NoNodeException:
-                    break
-                try:
-                    if not self._turn.held:
-                        break
-                    if len(names) < self.leases:
-                        node = self._node = OwnNode(self._client, self._patience, self.path, self._data)
-                        await node.make()
-                        await self._hold(node)
-                        return True
-                    if not patient:
-                        return False
-                    await change
-                finally:
-                    drop(change)
-            raise Gone
-        finally:
+            await self._store_leases()
+            node = await self._take_lease(patient)
+        except LockMismatchError:
+            await self._leave_line()
+            raise
+        except BaseException:
             # It is waited for where nothing may be left behind.
             self._turn.release().addErrback(lambda _: None)
+            raise
+        await self._leave_line()
+        if node is None:
+            return False
+        await self._refuse_lock()
+        await self._hold(node)
+        return True
 
-    async def _agree(self) -> None:
-        """See that the semaphore's node is there, and has our number of leases.
+    async def _leave_line(self) -> None:
+        """Give up our place in line. What a server refuses was logged: the place then goes with the session."""
+        with contextlib.suppress(ZooKeeperException):
+            await self._turn.release()
 
-        :raises ValueError: it has another.
+    async def _take_lease(self, patient: bool) -> OwnNode | None:
+        """Wait for a free lease, as the first in line, and make a node for it, kept in ``_node``.
+
+        The servers let nobody else do that while the session lives, whose end also ends what is asked in it.
+
+        :returns: the node; None if there is no free lease, and we are not patient.
+        :raises LockMismatchError: somebody holds a lock at our path.
+        :raises Gone: our place in line is gone, or the semaphore's node.
         """
         while True:
             try:
-                data, _ = await self._patience.ask(lambda: self._client.get(self.path))
-                break
+                names, change = await self._patience.ask_and_watch(
+                    lambda: self._client.get_children_and_watch(self.path)
+                )
             except NoNodeException:
-                await ensure(self._client, self._patience, self.path, str(self.leases).encode())
+                raise Gone from None
+            try:
+                if not self._turn.held:
+                    raise Gone
+                contenders = in_order(names)
+                # Where somebody has a lease, whoever wants a lock is told so, and goes.
+                if contenders and (len(names) < self.leases or len(names) == len(contenders)):
+                    await self._refuse_contenders(contenders)
+                if len(names) < self.leases:
+                    node = self._node = OwnNode(self._client, self._patience, self.path, self._data, self.acl)
+                    await node.make()
+                    return node
+                if not patient:
+                    return None
+                await change
+            finally:
+                drop(change)
+
+    async def _refuse_lock(self) -> None:
+        """See that nobody holds a lock at our path, where our lease is by now: who comes later sees it.
+
+        :raises LockMismatchError: somebody does; then our lease is gone.
+        """
         try:
-            there = int(data.decode())
-        except ValueError:
-            # It has some other use, as far as kazoo is concerned.
-            return
-        if there != self.leases:
-            raise ValueError(f"the semaphore {self.path!r} has {there} leases, not {self.leases}")
+            names = await self._patience.ask(lambda: self._client.get_children(self.path))
+        except NoNodeException:
+            raise Gone from None
+        await self._refuse_contenders(in_order(names))
+
+    async def _refuse_contenders(self, contenders: list[str]) -> None:
+        """Fail if somebody contends for a lock at our path.
+
+        :param contenders: the names of their nodes.
+        :raises LockMismatchError: somebody does; then we have no lease.
+        """
+        for name in contenders:
+            where = paths.join(self.path, name)
+            holder = await occupant(self._client, self._patience, where, ephemeral=False)
+            if holder is not None:
+                await self._withdraw()
+                raise LockMismatchError(
+                    f"{self.path!r} is used as a lock, held by {holder}, and cannot be used as a semaphore"
+                    " (as a service registry's locks are): use another path, or a lock",
+                    path=self.path,
+                )
+
+    # How many leases there are.
+
+    async def _stored_leases(self) -> tuple[int, int]:
+        """Ask how many leases the semaphore's node says that there are, and make it if it is missing.
+
+        :returns: the number, which is ours where the node holds none, and the node's version.
+        """
+        while True:
+            try:
+                data, stat = await self._patience.ask(lambda: self._client.get(self.path))
+            except NoNodeException:
+                await ensure(self._client, self._patience, self.path, self.acl, str(self.leases).encode())
+                continue
+            try:
+                return int(data.decode()), stat.version
+            except ValueError:
+                # It has some other use, as far as kazoo is concerned.
+                return self.leases, stat.version
+
+    async def _store_leases(self) -> None:
+        """Write our number of leases, as the first in line, if another is there and nobody uses that.
+
+        :raises LockMismatchError: somebody does, or the number may not be written.
+        :raises Gone: our place in line is gone.
+        """
+        while True:
+            leases, version = await self._stored_leases()
+            if leases == self.leases:
+                return
+            await self._refuse_others(leases, in_line=1)
+            if not self._turn.held:
+                raise Gone
+            number = str(self.leases).encode()
+            try:
+                await self._patience.ask(lambda: self._client.set(self.path, number, version))  # noqa: B023
+            except (BadVersionException, NoNodeException):
+                # Somebody was faster, or it was done before an answer was lost.
+                continue
+            except NoAuthException:
+                raise LockMismatchError(
+                    f"the semaphore {self.path!r} has {leases} leases, not {self.leases}, and its ACL does not let us change that:"
+                    f" ask for {leases}, or have the node changed",
+                    path=self.path,
+                ) from None
+            self._log.warn(
+                "The semaphore {path} has {leases} leases now, not {former}: nobody used it.",
+                path=self.path,
+                leases=self.leases,
+                former=leases,
+            )
+
+    async def _refuse_others(self, leases: int, in_line: int) -> None:
+        """Fail if anybody uses the semaphore, with another number of leases.
+
+        :param leases: that number.
+        :param in_line: how many places at the head of the line are ours.
+        :raises LockMismatchError: somebody does.
+        """
+        holders = await self._children(self.path)
+        waiting = in_order(await self._children(self._turn.path))[in_line:]
+        for parent, names in ((self.path, holders), (self._turn.path, waiting)):
+            for name in names:
+                other = await occupant(self._client, self._patience, paths.join(parent, name))
+                if other is not None:
+                    does = "holds" if parent == self.path else "waits for"
+                    raise LockMismatchError(
+                        f"the semaphore {self.path!r} has {leases} leases, not {self.leases}, and {other} {does} one: ask for"
+                        f" {leases}, or ask again when nobody uses it, which writes the new number",
+                        path=self.path,
+                    )
+
+    async def _children(self, path: str) -> list[str]:
+        try:
+            return await self._patience.ask(lambda: self._client.get_children(path))
+        except NoNodeException:
+            return []
 
     async def _remove(self, node: OwnNode | None) -> None:
         await super()._remove(node)

@@ -222,8 +222,27 @@ class SemaphoreTests(LockTestCase):
 
     def test_other_number(self) -> None:
         """All must agree on it."""
-        self.make("/locks")
-        self.make(PATH, b"3")
+        self.world.result(Semaphore(self.other, PATH, leases=3, name="them", clock=self.reactor).acquire())
         command = self.lock("--simultaneous", "2")
         self.assert_ended(command, 1)
-        self.assertEqual(command.err, f"txmirror: the semaphore {PATH!r} has 3 leases, not 2\n")
+        session = f"session {self.other.session_id:#x}"
+        self.assertEqual(
+            command.err,
+            f"txmirror: the semaphore {PATH!r} has 3 leases, not 2, and 'them' ({session}) holds one:"
+            " ask for 3, or ask again when nobody uses it, which writes the new number\n",
+        )
+        self.assertEqual((self.nodes(f"{PATH}-__lock__"), self.reactor.processes), ([], []))
+
+    def test_other_kind(self) -> None:
+        """A lock and a semaphore do not go together: whoever comes second is told so."""
+        semaphore = Semaphore(self.other, PATH, leases=2, name="them", clock=self.reactor)
+        self.world.result(semaphore.acquire())
+        command = self.lock()
+        self.assert_ended(command, 1)
+        self.assertIn(f"{PATH!r} is used as a semaphore, held by 'them' (session ", command.err)
+        self.world.result(semaphore.release())
+        self.take()
+        command = self.lock("--simultaneous", "2")
+        self.assert_ended(command, 1)
+        self.assertIn(f"{PATH!r} is used as a lock, held by 'them' (session ", command.err)
+        self.assertEqual((len(self.nodes()), self.reactor.processes), (1, []))

@@ -12,6 +12,7 @@ from twisted.trial.unittest import TestCase
 from twisted.trial.util import suppress as trial_suppress
 
 from txmirror.client import ZooKeeperClient
+from txmirror.errors import LockMismatchError
 from txmirror.recipes import Election, Lock, ReadLock, Semaphore, WriteLock
 from txmirror.test.client.contract import ContractServer, run
 from txmirror.test.integration.servers import PATIENCE, OnEmbedded, OnReal, ServerChoice, end_session, janitor
@@ -165,6 +166,23 @@ class KazooContract(_Base):
         await self.assertFailure(Semaphore(self.ours, self.path).acquire(), ValueError)
         self.assertTrue(await Semaphore(self.ours, f"{self.root}/two").acquire())
         await self.assertFailure(deferToThread(self.kazoo.Semaphore(f"{self.root}/two", "", 2).acquire), ValueError)
+
+    @run
+    async def test_kinds(self) -> None:
+        """Where kazoo holds a lock we refuse a semaphore, and the other way round, and say who holds it."""
+        theirs = self.kazoo.Lock(self.path, "kazoo")
+        await deferToThread(theirs.acquire)
+        for leases in (1, 2):
+            error = await self.assertFailure(Semaphore(self.ours, self.path, leases=leases).acquire(), LockMismatchError)
+            self.assertIn("is used as a lock, held by 'kazoo' (session ", str(error))
+        await deferToThread(theirs.release)
+        pool = self.kazoo.Semaphore(self.path, "kazoo", 2)
+        await deferToThread(pool.acquire)
+        for kind in (Lock, ReadLock, WriteLock):
+            error = await self.assertFailure(kind(self.ours, self.path).acquire(), LockMismatchError)
+            self.assertIn("is used as a semaphore, held by 'kazoo' (session ", str(error))
+        await deferToThread(pool.release)
+        self.assertTrue(await Lock(self.ours, self.path).acquire(wait=0))
 
     @run
     async def test_election(self) -> None:

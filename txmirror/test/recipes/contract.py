@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from txmirror.client import ZooKeeperClient
+from txmirror.errors import LockMismatchError, NoAuthException
+from txmirror.mirror import Mirror
 from txmirror.recipes import Election, Lock, ReadLock, Semaphore, WriteLock
 from txmirror.test.client.contract import ContractCase, run
-from txmirror.types import SessionState
+from txmirror.types import OPEN_ACL, READ_ACL, SessionState, digest_acl
 
 
 class RecipesContract(ContractCase):
     """Two contenders, one of which can be disconnected."""
 
-    def make_client(self, servers: str, session_timeout: float) -> ZooKeeperClient:
+    def make_client(self, servers: str, session_timeout: float) -> Any:
         return ZooKeeperClient(servers, session_timeout=session_timeout)
 
     def end_session(self) -> Awaitable[Any]:
@@ -84,6 +86,111 @@ class RecipesContract(ContractCase):
         await self.client.sync()
         self.assertEqual(await self.client.get_children(self.path), [])
         self.assertEqual(await self.client.get_children(f"{self.path}-__lock__"), [])
+
+    @run
+    async def test_kinds(self) -> None:
+        """Whoever comes second with the other kind is told so, and leaves nothing behind; then the first is in nobody's way."""
+        await self.begin()
+        semaphore, lock = (
+            Semaphore(self.client, self.path, leases=2, name="pool"),
+            Lock(self.other, self.path, name="job"),
+        )
+        for first, second, name in ((semaphore, lock, "pool"), (lock, semaphore, "job")):
+            await self.within(first.acquire())
+            for wait in (None, 0):
+                with self.assertRaises(LockMismatchError) as caught:
+                    await self.within(second.acquire(wait=wait))
+                self.assertIn(f"held by '{name}' (session ", str(caught.exception))
+            await self.client.sync()
+            self.assertEqual(len(await self.client.get_children(self.path)), 1)
+            self.assertEqual(await self.client.get_children(f"{self.path}-__lock__"), [])
+            self.assertTrue(first.held)
+            await self.within(first.release())
+            self.assertTrue(await self.within(second.acquire(wait=0)))
+            await self.within(second.release())
+
+    @run
+    async def test_number_of_leases(self) -> None:
+        """Another number of leases is refused while somebody uses the semaphore, and counts when nobody does."""
+        await self.begin()
+        two, three = Semaphore(self.client, self.path, leases=2, name="two"), Semaphore(self.other, self.path, leases=3)
+        await self.within(two.acquire())
+        for wait in (None, 0):
+            with self.assertRaises(LockMismatchError) as caught:
+                await self.within(three.acquire(wait=wait))
+            self.assertIn("has 2 leases, not 3, and 'two' (session ", str(caught.exception))
+        await self.within(two.release())
+        self.assertTrue(await self.within(three.acquire(wait=0)))
+        await self.client.sync()
+        self.assertEqual((await self.client.get(self.path))[0], b"3")
+        with self.assertRaises(LockMismatchError):
+            await self.within(two.acquire())
+        await self.within(three.release())
+
+    @run
+    async def test_lease_and_the_next(self) -> None:
+        """Whoever asks just when a lease is held gets one that is free, without waiting."""
+        await self.begin()
+        for _ in range(10):
+            semaphores = [Semaphore(client, self.path, leases=2) for client in (self.client, self.other)]
+            self.assertTrue(await self.within(semaphores[0].acquire(wait=0)))
+            self.assertTrue(await self.within(semaphores[1].acquire(wait=0)))
+            for semaphore in semaphores:
+                await self.within(semaphore.release())
+
+    @run
+    async def test_acl(self) -> None:
+        """All nodes but those above have the ACL; whoever has the identity contends, and others are refused."""
+        await self.begin()
+        acl = [digest_acl("app", "secret"), *READ_ACL]
+        makers: list[Any] = [Lock, ReadLock, WriteLock, Semaphore]
+        for number, make in enumerate(makers):
+            path = f"{self.root}/acl/{number}"
+            with self.assertRaises(NoAuthException):
+                await self.within(self.client.create(f"{await self.acl_held(make, path, acl)}/x"))
+            with self.assertRaises(NoAuthException):
+                await self.within(make(self.other, path).acquire(wait=0))
+            self.assertIs(await self.within(self.mine(make, path, acl).acquire(wait=0)), make is ReadLock)
+            await self.within(self.held.release())
+            self.assertTrue(await self.within(self.mine(make, path, acl).acquire(wait=0)))
+        entries, _ = await self.within(self.other.get_acl(f"{self.root}/acl"))
+        self.assertEqual(entries, list(OPEN_ACL))
+
+    def mine(self, make: Any, path: str, acl: Any) -> Any:
+        return make(self.insider, path, acl=acl)
+
+    async def acl_held(self, make: Any, path: str, acl: Any) -> str:
+        """Hold something with an ACL, which stands on its nodes, and give its path."""
+        self.insider, _ = await self.connect(direct=True)
+        await self.within(self.insider.add_auth("digest", b"app:secret"))
+        self.addCleanup(self.insider.close)
+        self.held = self.mine(make, path, acl)
+        self.assertTrue(await self.within(self.held.acquire()))
+        (node,) = await self.within(self.insider.get_children(path))
+        parents = [path, f"{path}-__lock__"] if make is Semaphore else [path]
+        for each in (*parents, f"{path}/{node}"):
+            self.assertEqual((await self.within(self.insider.get_acl(each)))[0], acl)
+        return path
+
+    @run
+    async def test_not_connected(self) -> None:
+        """A client that nobody has connected is connected, and so is a mirror in place of one."""
+        await self.begin()
+        makers: list[Any] = [Lock, Semaphore]
+        for make in makers:
+            path = f"{self.path}-{make.__name__}"
+            for client in (self.client_of(self.server.address), self.mirror()):
+                claim = make(client, path)
+                self.assertTrue(await self.within(claim.acquire()))
+                self.assertFalse(await self.within(make(self.other, path).acquire(wait=0)))
+                await self.within(claim.release())
+        self.assertEqual(await self.within(Election(self.mirror(), self.path).lead(lambda: succeed(1))), 1)
+
+    def mirror(self) -> Mirror:
+        """Make a mirror that nobody has connected."""
+        mirror = Mirror(client=self.client_of(self.server.address))
+        self.addCleanup(mirror.close)
+        return mirror
 
     @run
     async def test_disconnected(self) -> None:

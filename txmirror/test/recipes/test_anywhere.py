@@ -5,6 +5,7 @@ Each test does one deed in as many worlds as there are turns, each time a turn l
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.client import ZooKeeperClient
-from txmirror.errors import ClosingException
+from txmirror.errors import ClosingException, LockMismatchError
 from txmirror.recipes import Lock, ReadLock, Semaphore
 from txmirror.recipes.claim import Claim
 from txmirror.test.models import take_turns
@@ -71,6 +72,16 @@ def _lock(client: ZooKeeperClient, reactor: Any) -> Claim:
 
 def _semaphore(client: ZooKeeperClient, reactor: Any) -> Claim:
     return Semaphore(client, PATH, clock=reactor)
+
+
+def _in_turn(*makers: Callable[[ZooKeeperClient, Any], Claim]) -> Callable[[ZooKeeperClient, Any], Claim]:
+    """Make one thing after another, over and over."""
+    following = itertools.cycle(makers)
+
+    def make(client: ZooKeeperClient, reactor: Any) -> Claim:
+        return next(following)(client, reactor)
+
+    return make
 
 
 class AnywhereTests(SynchronousTestCase):
@@ -230,6 +241,39 @@ class AnywhereTests(SynchronousTestCase):
             world.pass_time(2.0)
             self.check_held(world)
             self.assertEqual(world.nodes(), {}, (operation, fault, which))
+
+    def test_other_kind(self) -> None:
+        """Who is refused because somebody holds the other kind leaves nothing, whatever happens meanwhile."""
+
+        def check(world: _World) -> None:
+            self.check_over(world, LockMismatchError, CancelledError)
+
+        def cancel(world: _World) -> None:
+            world.acquired.cancel()
+
+        for kinds in ((_lock, _semaphore), (_semaphore, _lock)):
+            for deed in (_World.drop, _World.expire, cancel):
+                self.everywhere(_in_turn(*kinds), True, deed, check)
+
+    def test_number_of_leases(self) -> None:
+        """Who writes another number of leases gets over whatever happens meanwhile, and leaves nothing."""
+
+        def make(client: ZooKeeperClient, reactor: Any) -> Claim:
+            return Semaphore(client, PATH, leases=3, clock=reactor)
+
+        def begin(world: _World) -> None:
+            world.result(world.before.acquire())
+            world.result(world.before.release())
+            world.result(world.first.set(PATH, b"2"))
+            world.acquire()
+
+        def check(world: _World) -> None:
+            self.assertEqual(world.outcomes, [True])
+            self.assertEqual(world.result(world.first.get(PATH))[0], b"3")
+            world.result(world.claim.release())
+
+        for deed in (_World.drop, _World.expire):
+            self.everywhere(make, False, deed, check, begin)
 
     def test_readers(self) -> None:
         """A reader is found again by its own name too."""

@@ -361,13 +361,14 @@ class ThroughTroubleTests(RecipeCase):
 
     def test_begun_before_there_is_a_session(self) -> None:
         """What is acquired before the client has its first session waits for that."""
+        self.world.reactor.black_hole(*self._address)
         client = self.world.client(connect=False, session_timeout=S)
         lock = self.lock(client)
         acquired = self.begin(lock, wait=1.0)
         self.pass_time(1.0)
         self.assertIs(self.successResultOf(acquired), False)
-        acquired = self.begin(lock)
-        client.connect()
+        acquired = self.waiting(lock.acquire())
+        self.let_in()
         self.assertTrue(self.done(acquired))
         self.assertEqual(len(self.nodes()), 1)
 

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.client import ZooKeeperClient
-from txmirror.errors import ClosingException, ZooKeeperException
+from txmirror.errors import ClosingException, LockMismatchError, ZooKeeperException
 from txmirror.recipes import Lock, ReadLock, Semaphore
 from txmirror.recipes.claim import Claim
 from txmirror.test.models import take_turns
@@ -64,7 +64,7 @@ class Program:
     def _acquired(self, outcome: bool | Failure) -> None:
         self.acquiring = None
         if isinstance(outcome, Failure):
-            outcome.trap(CancelledError, ClosingException)
+            outcome.trap(CancelledError, ClosingException, LockMismatchError)
         elif outcome:
             # It may be lost already, if this was told late.
             if self.claim.held:
@@ -149,6 +149,7 @@ class Model:
             (4, self.expire),
             (4, self.delete),
             (12, self.lose),
+            (8, self.slow),
             (1, self.restart),
             (2, self.close),
             (2, self.late),
@@ -213,6 +214,13 @@ class Model:
     def lose(self) -> None:
         kind = self.random.choice(("create", "get_children", "get", "delete", "sync"))
         getattr(self.server, self.random.choice(("lose_request", "lose_reply")))(kind)
+
+    def slow(self) -> None:
+        """Let a request take its time, and what its client asks for after it."""
+        kind = self.random.choice(("create", "get_children", "get", "delete", "set"))
+        session = self.random.choice(self.programs).client.session_id
+        if session in self.server.sessions:
+            self.server.delay_next(kind, self.random.choice((0.1, 0.5, 1.0)), session_id=session)
 
     def restart(self) -> None:
         self.server.stop_listening()
@@ -281,6 +289,10 @@ def _reader_or_writer(client: ZooKeeperClient, reactor: Any, random: Random) -> 
     return random.choice((Lock, ReadLock, ReadLock))(client, _PATH, clock=reactor)
 
 
+def _either(client: ZooKeeperClient, reactor: Any, random: Random) -> Claim:
+    return random.choice((Lock, ReadLock, Semaphore))(client, _PATH, clock=reactor)
+
+
 def _semaphore(client: ZooKeeperClient, reactor: Any, random: Random) -> Claim:
     return Semaphore(client, _PATH, leases=2, clock=reactor)
 
@@ -312,6 +324,10 @@ class ModelTests(SynchronousTestCase):
     def test_readers_and_writers(self) -> None:
         """Who writes is alone."""
         self.runs(_reader_or_writer)
+
+    def test_locks_and_a_semaphore(self) -> None:
+        """Where both kinds are on one path, some are told so, and never are both held."""
+        self.runs(_either)
 
     def test_semaphore(self) -> None:
         """Never are there more holders than leases."""

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from txmirror.errors import NoAuthException, ThrottledOpException
+from twisted.internet.defer import Deferred
+
+from txmirror.errors import LockMismatchError, NoAuthException, ThrottledOpException
 from txmirror.recipes import Lock, Semaphore
+from txmirror.test.mirror.world import record_log
+from txmirror.test.models import take_turns
 from txmirror.test.recipes.case import Counts, RecipeCase
+from txmirror.types import ACL, Permission
 
 
 class SemaphoreTests(RecipeCase):
@@ -49,13 +54,146 @@ class SemaphoreTests(RecipeCase):
         self.assertEqual(self.nodes("/pools/one-__lock__"), [])
 
     def test_other_number(self) -> None:
-        """Who means another number of leases is told so, each time, and is not in anybody's way."""
-        self.done(self.semaphore().acquire())
+        """Who means another number of leases than those who use it is told so, each time, and is in nobody's way."""
+        client = self.client()
+        holder, second = self.semaphore(1, name="holder", client=client), self.semaphore(1, name="second")
+        self.done(holder.acquire())
+        acquired = self.begin(second)
         other = self.semaphore(3)
-        for _ in range(2):
-            error = self.assertRaises(ValueError, self.done, other.acquire())
-            self.assertEqual(str(error), "the semaphore '/pools/one' has 2 leases, not 3")
-        self.assertTrue(self.done(self.semaphore().acquire(wait=0)))
+        for wait in (None, 0):
+            error = self.assertRaises(LockMismatchError, self.done, other.acquire(wait=wait))
+            self.assertEqual(
+                str(error),
+                f"the semaphore '/pools/one' has 1 leases, not 3, and 'holder' (session {client.session_id:#x}) holds one:"
+                " ask for 1, or ask again when nobody uses it, which writes the new number",
+            )
+            self.assertIsInstance(error, ValueError)
+            self.assertEqual((error.path, len(self.nodes("/pools/one-__lock__"))), (self.path, 1))
+        self.done(holder.release())
+        self.assertTrue(self.done(acquired))
+        self.done(second.release())
+        self.assertTrue(self.done(other.acquire(wait=0)))
+
+    def test_others_in_line(self) -> None:
+        """Who stands in line uses it too, though nobody holds a lease."""
+        lock = Lock(self.client(), f"{self.path}-__lock__", name="first", clock=self.world.reactor)
+        self.done(self.semaphore().acquire())
+        self.done(self.observer.delete(f"{self.path}/{self.nodes()[0]}"))
+        self.done(lock.acquire())
+        error = self.assertRaises(LockMismatchError, self.done, self.semaphore(3).acquire())
+        self.assertIn("'first' (session ", str(error))
+        self.assertIn(") waits for one: ask for 2, or", str(error))
+        self.assertEqual(self.done(self.observer.get(self.path))[0], b"2")
+
+    def test_new_number(self) -> None:
+        """Another number of leases is written where nobody uses the semaphore, with a warning; and counts then."""
+        log = record_log(self)
+        self.done(self.observer.create("/pools"))
+        self.done(self.observer.create(self.path, b"2"))
+        # What does not belong to a session is nobody.
+        self.done(self.observer.create(f"{self.path}/stranger"))
+        self.assertTrue(self.done(self.semaphore(3).acquire(wait=0)))
+        self.assertEqual(self.done(self.observer.get(self.path))[0], b"3")
+        (warning,) = (line for line in log() if "leases now" in line)
+        self.assertEqual(warning, "The semaphore /pools/one has 3 leases now, not 2: nobody used it.")
+        self.assertTrue(self.done(self.semaphore(3).acquire(wait=0)))
+        self.assertIs(self.done(self.semaphore(3).acquire(wait=0)), False)
+        self.assertRaises(LockMismatchError, self.done, self.semaphore(2).acquire())
+
+    def test_new_number_at_any_turn(self) -> None:
+        """Of two who come with different numbers at the same time, at most one holds it, and that one's number stands."""
+        self.done(self.observer.create("/pools"))
+        for late in range(40):
+            path = f"/pools/{late}"
+            claims = [
+                Semaphore(self.client(), path, leases=leases, name=str(leases), clock=self.world.reactor)
+                for leases in (2, 3)
+            ]
+            self.done(self.observer.create(path, b"1"))
+            first = claims[0].acquire()
+            take_turns(self.world.reactor, late)
+            second = claims[1].acquire()
+            self.settle()
+            self.over(first, second)
+            held = [claim for claim in claims if claim.held]
+            self.assertLessEqual(len(held), 1, f"after {late} turns")
+            for claim in held:
+                self.assertEqual(self.done(self.observer.get(path))[0], str(claim.leases).encode())
+            for claim in claims:
+                self.done(claim.release())
+            self.assertEqual(self.nodes(path) + self.nodes(f"{path}-__lock__"), [], f"after {late} turns")
+            self.assertTrue(self.done(claims[1].acquire(wait=0)))
+            self.done(claims[1].release())
+
+    def over(self, *acquired: Deferred[bool]) -> None:
+        """See that attempts are over, and were not refused for anything but the number."""
+        for each in acquired:
+            each.addErrback(lambda failure: failure.trap(LockMismatchError))
+            self.assertTrue(each.called)
+
+    def test_new_number_cut_off(self) -> None:
+        """The number is written once, whatever becomes of the request and its answer."""
+        for number, fault in enumerate(("lose_request", "lose_reply"), 3):
+            for leases in (number, 2):
+                semaphore = self.semaphore(leases)
+                getattr(self.server, fault)("set")
+                acquired = self.begin(semaphore)
+                self.pass_time(2.0)
+                self.assertTrue(self.done(acquired))
+                self.assertEqual(self.done(self.observer.get(self.path))[0], str(leases).encode())
+                self.done(semaphore.release())
+
+    def test_new_number_that_may_not_be_written(self) -> None:
+        """Where the node may not be written, the message says so, and nothing is left."""
+        self.done(self.observer.create("/pools"))
+        self.done(self.observer.create(self.path, b"2"))
+        self.done(self.observer.set_acl(self.path, [ACL(Permission.ALL & ~Permission.WRITE, "world", "anyone")]))
+        error = self.assertRaises(LockMismatchError, self.done, self.semaphore(3).acquire())
+        self.assertEqual(
+            str(error),
+            "the semaphore '/pools/one' has 2 leases, not 3, and its ACL does not let us change that: ask for 2, or have the"
+            " node changed",
+        )
+        self.assert_clear()
+
+    def test_place_given_up_first(self) -> None:
+        """A lease is held when the place in line is given up: whoever asks just then gets a lease that is free."""
+        client = self.client()
+        first, second = self.semaphore(client=client), self.semaphore()
+        self.server.delay_next("delete", 1.0, session_id=client.session_id)
+        acquired = self.waiting(first.acquire())
+        self.assertFalse(first.held)
+        self.pass_time(1.0)
+        acquired.addCallback(lambda _: second.acquire(wait=0))
+        self.assertIs(self.done(acquired), True)
+        self.assertEqual(self.held(first, second), [True, True])
+
+    def test_refused_is_gone(self) -> None:
+        """Who does not wait has no place in line any more when that is told, nor where the lease was not to be had."""
+        clients = [self.client() for _ in range(3)]
+        first, second, third = (self.semaphore(1, client=client) for client in clients)
+        self.done(first.acquire())
+        self.server.delay_next("delete", 1.0, session_id=clients[1].session_id)
+        refused = self.waiting(second.acquire(wait=0))
+        self.pass_time(1.0)
+        self.assertIs(self.done(refused), False)
+        self.done(first.release())
+        self.server.delay_next("get_children", 1.0, session_id=clients[2].session_id)
+        acquired = self.waiting(third.acquire(wait=0))
+        self.server.delay_next("delete", 2.0, session_id=clients[1].session_id)
+        refused = self.waiting(second.acquire(wait=0))
+        self.pass_time(2.0)
+        self.assertEqual((self.done(acquired), self.done(refused)), (True, False))
+        self.assertEqual(self.nodes("/pools/one-__lock__"), [])
+
+    def test_place_that_may_not_be_given_up(self) -> None:
+        """Where a server refuses to delete the place in line, the lease is held all the same."""
+        client = self.client()
+        semaphore = self.semaphore(client=client)
+        self.server.fail_next("delete", NoAuthException(), session_id=client.session_id)
+        self.assertTrue(self.done(semaphore.acquire()))
+        self.assertTrue(semaphore.held)
+        self.assertEqual(len(self.flushLoggedErrors()), 0)
 
     def test_other_data(self) -> None:
         """A node that holds no number is used as it is."""
@@ -118,9 +256,9 @@ class SemaphoreTests(RecipeCase):
         self.assertEqual(self.held(*semaphores), [False, True, True, False, False])
         taken = [count.take() for count in counts]
         self.assertEqual(taken[0], ["DELETE"])
-        self.assertEqual(taken[2], ["GET_CHILDREN2", "CREATE", "GET_DATA", "DELETE"])
+        self.assertEqual(taken[2], ["GET_CHILDREN2", "CREATE", "DELETE", "GET_CHILDREN2", "GET_DATA"])
         # The next is the first in line now.
-        self.assertEqual(taken[3], ["GET_CHILDREN2", "GET_DATA", "GET_CHILDREN2"])
+        self.assertEqual(taken[3], ["GET_CHILDREN2", "GET_DATA", "GET_DATA", "GET_CHILDREN2"])
         self.assertEqual([taken[1], taken[4]], [[], []])
 
     def test_one_lease_less_than_wanted(self) -> None:

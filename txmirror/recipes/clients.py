@@ -1,0 +1,57 @@
+"""The client that a recipe works on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+
+from txmirror.interfaces import IZooKeeperClient, waiting_form
+from txmirror.mirror import Mirror
+from txmirror.types import ACL, OPEN_ACL
+
+_T = TypeVar("_T")
+
+
+def client_of(client: IZooKeeperClient | Mirror) -> IZooKeeperClient:
+    """Return the client to use: the form of it whose requests wait for room, if there is one.
+
+    :param client: a client, or a mirror, whose client is used.
+    :raises TypeError: it is neither.
+    """
+    if isinstance(client, Mirror):
+        return waiting_form(client.client)
+    if not IZooKeeperClient.providedBy(client):
+        raise TypeError(f"a client provides IZooKeeperClient, or is a Mirror: {client!r:.80} is neither")
+    return waiting_form(client)
+
+
+def connecting(client: IZooKeeperClient, work: Callable[[], Deferred[_T]]) -> Deferred[_T]:
+    """Connect a client, unless that was begun before, and do something with it.
+
+    :param work: called at once. Its requests wait for the connection, and fail if there will be none. Where no name can be
+        resolved, the client logs that, and goes on trying.
+    :returns: what ``work`` has returned.
+    """
+    connected = client.connect().addErrback(lambda _: None)
+
+    def over(outcome: _T) -> _T:
+        connected.cancel()
+        return outcome
+
+    return work().addBoth(over)
+
+
+def checked_acl(acl: Sequence[ACL] | None) -> tuple[ACL, ...]:
+    """Return an access control list that can be sent; one that is open to everybody for None.
+
+    :raises TypeError: it holds something else than :class:`~txmirror.types.ACL`.
+    """
+    if acl is None:
+        return tuple(OPEN_ACL)
+    given: object = acl
+    entries: tuple[Any, ...] = tuple(given) if isinstance(given, Iterable) else (given,)
+    if not all(isinstance(each, ACL) for each in entries):
+        raise TypeError(f"an acl is a sequence of ACL, not {acl!r:.80}")
+    return entries

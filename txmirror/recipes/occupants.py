@@ -1,0 +1,36 @@
+"""The nodes of other contenders, as error messages describe them."""
+
+from __future__ import annotations
+
+from txmirror.errors import NoAuthException, NoNodeException, ReplyTooLargeException
+from txmirror.interfaces import IZooKeeperClient
+from txmirror.recipes.patience import Patience
+
+
+async def occupant(client: IZooKeeperClient, patience: Patience, path: str, *, ephemeral: bool = True) -> str | None:
+    """Describe who has made a node.
+
+    :param ephemeral: whether only an ephemeral node counts.
+    :returns: the name that is the node's data, and the session; None if there is no such node.
+    """
+    data = b""
+    try:
+        data, stat = await patience.ask(lambda: client.get(path))
+    except NoNodeException:
+        return None
+    except (NoAuthException, ReplyTooLargeException):
+        # Most servers give its stat all the same.
+        try:
+            found = await patience.ask(lambda: client.exists(path))
+        except NoAuthException:
+            return "somebody whose node cannot be read"
+        if found is None:
+            return None
+        stat = found
+    if stat.ephemeralOwner:
+        where = f"session {stat.ephemeralOwner & 0xFFFFFFFFFFFFFFFF:#x}"
+    elif ephemeral:
+        return None
+    else:
+        where = f"persistent node {path!r}"
+    return f"{data.decode(errors='replace')!r:.80} ({where})" if data else where
