@@ -51,16 +51,18 @@ class IRegistryLock(Interface):
     def acquire() -> Deferred[bool]:
         """Wait for a place.
 
-        :returns: fires with True when it is held, at once if it was; with False after ``wait`` seconds, ZooKeeper being out of reach or not; then
-            nothing is left of the attempt. Fails where ZooKeeper refuses
-            (:exc:`~txmirror.errors.NoAuthException`). Cancelling ends the wait, and leaves nothing.
+        :returns: fires with True when it is held, at once if it was; with False after ``wait`` seconds, ZooKeeper being out of reach or not. The
+            attempt is then taken back: at once, or when ZooKeeper is back in reach. Fails with
+            :exc:`~txmirror.errors.LockMismatchError`, a ``ValueError``, where the path is used with another number of
+            holders, or by another kind of lock; and where ZooKeeper refuses (:exc:`~txmirror.errors.NoAuthException`).
+            Cancelling ends the wait, and leaves nothing.
         """
 
     def release() -> Deferred[bool]:
         """Let others in.
 
-        :returns: fires with True when the place is given up: at the server, or because the session has ended. It never fails,
-            and may be called when nothing is held.
+        :returns: fires with True when the place is given up: at the server, or because the session has ended; with False where
+            ZooKeeper refuses that, and the place goes with the session. It never fails, and may be called when nothing is held.
         """
 
     def __aenter__() -> Deferred[bool]:
@@ -209,17 +211,26 @@ class IServiceRegistry(Interface):
     def get_lock(
         path: str, name: str | None = None, simultaneous: int = 1, wait: float = 300
     ) -> Deferred[IRegistryLock]:
-        """Give the lock at a path; the same for the same path, until it was released.
+        """Return the lock at a path; the same for the same path, until it was released.
+
+        It is a semaphore, with one holder too, as nd_service_registry has it: a :class:`txmirror.recipes.Semaphore` or kazoo's on
+        the same path counts along. It does not go with a :class:`txmirror.recipes.Lock`, kazoo's, or ``txmirror lock PATH``
+        without ``--simultaneous`` there: whoever comes second is told so. Its nodes have the registry's ACL.
 
         :param name: who wants it, for those who look; the host and process if None.
-        :param simultaneous: how many may hold it at once; all who use the path must agree.
+        :param simultaneous: how many may hold it at once. All who use the path must agree; when nobody holds or waits for it,
+            whoever comes next may set another number.
         :param wait: for how many seconds ``acquire`` waits.
         :returns: fires at once. Fails with :exc:`~txmirror.errors.ReadOnly`.
-        :raises ValueError: ``simultaneous`` or ``wait`` is out of range, or another number is in use for this path here.
+        :raises ValueError: ``simultaneous`` or ``wait`` is out of range, or this registry holds or waits for the lock with
+            another number.
         """
 
     def acquire_lock(path: str, name: str | None = None, simultaneous: int = 1, wait: float = 300) -> Deferred[bool]:
-        """Acquire the lock at a path: True when it is held, False after ``wait`` seconds. See :meth:`get_lock`."""
+        """Acquire the lock at a path: True when it is held, False after ``wait`` seconds.
+
+        It takes and raises what :meth:`get_lock` does, and fails as :meth:`IRegistryLock.acquire` does.
+        """
 
     def release_lock(path: str) -> Deferred[bool]:
         """Release the lock at a path: True when it is not held any more, at once if it was not."""

@@ -153,14 +153,14 @@ class Link:
     # Locks.
 
     def lock(self, path: str, name: str, simultaneous: int, wait: float) -> RegistryLock:
-        """Give the lock at a path.
+        """Return the lock at a path.
 
         :raises ValueError: an argument will not do, or the lock is in use with another number of holders.
         """
         self.check_lock(path, simultaneous)
         lock = self._locks.get(path)
         if lock is None or lock.released or lock.simultaneous != simultaneous:
-            lock = RegistryLock(self.mirror.client, path, name, simultaneous, wait, self.mirror.clock)
+            lock = RegistryLock(self.mirror.client, path, name, simultaneous, wait, self._acl, self.mirror.clock)
             self._locks[path] = lock
         lock.wait = wait
         return lock
@@ -173,7 +173,8 @@ class Link:
         lock = self._locks.get(path)
         if lock is not None and lock.in_use and lock.simultaneous != simultaneous:
             raise ValueError(
-                f"the lock {path!r} is in use with simultaneous={lock.simultaneous!r}, not {simultaneous!r}"
+                f"the lock {path!r} is in use here with simultaneous={lock.simultaneous!r}, not {simultaneous!r}:"
+                " release it first"
             )
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -9,8 +10,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txmirror.errors import ZooKeeperException
 from txmirror.interfaces import IRegistryLock, IZooKeeperClient
 from txmirror.recipes import Semaphore
+from txmirror.types import ACL, OPEN_ACL
 
 
 @implementer(IRegistryLock)
@@ -22,13 +25,21 @@ class RegistryLock:
     :param name: who wants it, for those who look.
     :param simultaneous: how many may hold it at once.
     :param wait: for how many seconds :meth:`acquire` waits; it may be set to something else.
+    :param acl: returns the access control list of the nodes that :meth:`acquire` makes; None opens them to everybody.
     :param clock: the reactor.
     :ivar released: whether it was released, and not wanted since.
     :raises ValueError: ``path``, ``simultaneous`` or ``wait`` will not do; the message quotes it.
     """
 
     def __init__(
-        self, client: IZooKeeperClient, path: str, name: str, simultaneous: int, wait: float, clock: IReactorTime
+        self,
+        client: IZooKeeperClient,
+        path: str,
+        name: str,
+        simultaneous: int,
+        wait: float,
+        acl: Callable[[], Sequence[ACL] | None],
+        clock: IReactorTime,
     ) -> None:
         if not wait >= 0:
             raise ValueError(f"wait is {wait!r}: not a number of seconds from 0")
@@ -36,6 +47,7 @@ class RegistryLock:
         self.simultaneous = simultaneous
         self.wait = wait
         self.released = False
+        self._acl = acl
         self._attempt: Deferred[bool] | None = None
         self._waiting: list[Deferred[bool]] = []
         self._semaphore = Semaphore(client, path, leases=simultaneous, name=name, clock=clock)
@@ -71,6 +83,9 @@ class RegistryLock:
         if self.held:
             return succeed(True)
         if self._attempt is None:
+            # The registry may go by another name by now.
+            acl = self._acl()
+            self._semaphore.acl = OPEN_ACL if acl is None else acl
             self._attempt = self._semaphore.acquire(wait=self.wait)
             self.released = False
         waiter: Deferred[bool] = Deferred(self._give_up)
@@ -99,7 +114,7 @@ class RegistryLock:
     def release(self) -> Deferred[bool]:
         """See :meth:`~txmirror.interfaces.IRegistryLock.release`."""
         self.released = True
-        return self._semaphore.release().addCallback(lambda _: True)
+        return self._semaphore.release().addCallbacks(lambda _: True, _not_released)
 
     def __aenter__(self) -> Deferred[bool]:
         return self.acquire()
@@ -108,3 +123,10 @@ class RegistryLock:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> Deferred[None]:
         return self.release().addCallback(lambda _: None)
+
+
+def _not_released(failure: Failure) -> bool:
+    # It was logged, and the session's end lets others in.
+    if not isinstance(failure.value, ZooKeeperException):
+        failure.raiseException()
+    return False

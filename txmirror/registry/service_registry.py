@@ -51,8 +51,8 @@ class ServiceRegistry(Life):
     :param lazy: whether calls go on without ZooKeeper.
     :param cachefile: where answers are kept for a start without ZooKeeper, for lazy registries; None keeps none.
     :param username: who this is, for the scheme ``digest``; together with ``password``.
-    :param acl: the access control list of nodes that are made, and of their parents. None: with a ``username``, all for
-        that one and reading for everybody; without, all for everybody.
+    :param acl: the access control list of nodes that are made, those of locks among them, and of their parents. None: with a
+        ``username``, all for that one and reading for everybody; without, all for everybody.
     :param rate_limit_calls: how many writes there may be in ``rate_limit_time`` seconds; more wait. None sets no limit.
     :param mirror: a mirror to use, in place of one of its own at ``server``; its session timeout counts then, and it is not closed.
     :param hold_for: for how many seconds after a reconnection a list of children is not believed that has shrunk to less than

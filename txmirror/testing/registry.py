@@ -40,7 +40,7 @@ class MemoryRegistry:
     :param timeout: in seconds; it is only told.
     :param username: by which it goes at nodes with an ACL.
     :param password: likewise.
-    :param acl: of the nodes that it makes, and of their parents if it has to make them. None: with ``username`` and
+    :param acl: of the nodes that it makes, also for locks, and of their parents if it has to make them. None: with ``username`` and
         ``password``, all for that one and reading for everybody; without, all for everybody.
     :param codec: how data stands in nodes; None is nd_service_registry's.
     :param clock: what ``created``, and the waiting for locks, take the time from; None is that of ``shared``.
@@ -71,7 +71,7 @@ class MemoryRegistry:
         self._codec: IPayloadCodec = NDCodec() if codec is None else codec
         self._session: Session | None = None
         self._away = self._running = self._stopped = False
-        self._written = Written(self.nodes, self._codec, self._acl, lambda: self.clock, self._say)
+        self._written = Written(self.nodes, self._codec, self.acl, lambda: self.clock, self._say)
         self._found: dict[str, Found] = {}
         self._states: Callbacks[bool] = Callbacks("the state", lambda: self.reached)
         self._locks: dict[str, MemoryLock] = {}
@@ -247,6 +247,14 @@ class MemoryRegistry:
             self._connect()
         return self._in_reach
 
+    def acl(self) -> Sequence[ACL]:
+        """Return the ACL of nodes that it makes."""
+        if self._given_acl is not None:
+            return self._given_acl
+        if self._username is None or self._password is None:
+            return OPEN_ACL
+        return (digest_acl(self._username, self._password), *READ_ACL)
+
     def forget_lock(self, path: str) -> None:
         """A lock was released."""
         self._locks.pop(path, None)
@@ -282,13 +290,6 @@ class MemoryRegistry:
         if self._username is not None and self._password is not None:
             session.identities.append(digest_identity(f"{self._username}:{self._password}".encode()))
         return True
-
-    def _acl(self) -> Sequence[ACL]:
-        if self._given_acl is not None:
-            return self._given_acl
-        if self._username is None or self._password is None:
-            return OPEN_ACL
-        return (digest_acl(self._username, self._password), *READ_ACL)
 
     def _look(self) -> None:
         """Something has changed. Whoever is told of it may end the session."""

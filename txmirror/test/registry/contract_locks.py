@@ -7,10 +7,11 @@ from typing import Any, TypeVar
 from twisted.internet.defer import CancelledError, Deferred
 from zope.interface.verify import verifyObject
 
-from txmirror.errors import ZooServerProblem
+from txmirror.errors import LockMismatchError, NoAuthException, ZooServerProblem
 from txmirror.interfaces import IRegistryLock, IServiceRegistry
 from txmirror.test.client.contract import run
 from txmirror.test.registry.contract import TIMEOUT, RegistryCase, fired
+from txmirror.types import Permission, digest_acl
 
 _T = TypeVar("_T")
 _N = TypeVar("_N")
@@ -141,6 +142,88 @@ class LockContract(LockCase):
         self.assertRaises(ValueError, registry.get_lock, LOCK, None, 2)
         self.assertRaises(ValueError, registry.acquire_lock, LOCK, simultaneous=2)
         self.assertIs(await self.done(registry.acquire_lock("/locks/two", simultaneous=2)), True)
+
+    @run
+    async def test_other_number(self) -> None:
+        """Another number of holders is refused while somebody uses the lock, and counts when nobody does."""
+        first, second = await self.two()
+        self.assertIs(await self.done(first.acquire_lock(LOCK, "host1:17", 2)), True)
+        for wait in (300, 0):
+            error = await self.fails(LockMismatchError, second.acquire_lock(LOCK, None, 3, wait))
+            self.assertIn(f"{LOCK!r} has 2 leases, not 3, and 'host1:17' (session ", str(error))
+            self.assertEqual((error.path, isinstance(error, ValueError)), (LOCK, True))
+        self.assertIs(await self.done(second.acquire_lock(LOCK, None, 2, 0)), True)
+        for registry in (first, second):
+            await self.done(registry.release_lock(LOCK))
+        self.assertIs(await self.done(second.acquire_lock(LOCK, None, 3, 0)), True)
+        await self.fails(LockMismatchError, first.acquire_lock(LOCK, None, 2, 0))
+
+    @run
+    async def test_other_number_here(self) -> None:
+        """A lock that was asked for, and is not held nor waited for, may be asked for with another number."""
+        registry = await self.started()
+        await self.lock(registry, simultaneous=2)
+        lock = await self.lock(registry, simultaneous=3)
+        self.assertIs(await self.done(lock.acquire()), True)
+        self.assertRaises(ValueError, registry.get_lock, LOCK, None, 2)
+        other = await self.started()
+        self.assertIs(await self.done(other.acquire_lock(LOCK, None, 3, 0)), True)
+
+    @run
+    async def test_other_kind(self) -> None:
+        """Where somebody holds a lock of another kind, with as many holders as it may be, that is said, and nothing is left."""
+        registry = await self.started()
+        node = f"{LOCK}/0123456789abcdef0123456789abcdef__lock__0000000000"
+        await self.stranger.create(node, b"host1:17", ephemeral=True)
+        for simultaneous in (1, 2):
+            error = await self.fails(LockMismatchError, registry.acquire_lock(LOCK, None, simultaneous))
+            self.assertIn(f"{LOCK!r} is used as a lock, held by 'host1:17' (session ", str(error))
+        await self.stranger.delete(node)
+        self.assertIs(await self.done(registry.acquire_lock(LOCK, wait=0)), True)
+
+    @run
+    async def test_acl(self) -> None:
+        """A lock's nodes have the registry's ACL, and so has the node that they are below; what is above is open."""
+        options = {"username": "bob", "password": "secret"}
+        plain = await self.started()
+        await self.fails(NoAuthException, self.in_turn(await self.started(**options), plain))
+        # Who has the same identity uses the same lock.
+        first, second = await self.two(**options)
+        self.assertIs(await self.done(first.acquire_lock(LOCK)), True)
+        self.assertIs(await self.done(second.acquire_lock(LOCK, wait=0)), False)
+        await self.done(first.release_lock(LOCK))
+        self.assertIs(await self.done(second.acquire_lock(LOCK, wait=0)), True)
+        await self.stranger.create("/locks/theirs/one")
+        # Once it says who it is, the plain one may.
+        await self.done(second.release_lock(LOCK))
+        await self.done(plain.set_username("bob"))
+        await self.done(plain.set_password("secret"))
+        self.assertIs(await self.done(plain.acquire_lock(LOCK, wait=0)), True)
+
+    async def _refused(self, first: IServiceRegistry, second: IServiceRegistry) -> bool:
+        await self.done(first.acquire_lock(LOCK))
+        await self.done(first.release_lock(LOCK))
+        return await second.acquire_lock(LOCK, wait=0)
+
+    def in_turn(self, first: IServiceRegistry, second: IServiceRegistry) -> Deferred[bool]:
+        """Let one registry hold the lock, and then another."""
+        return Deferred.fromCoroutine(self._refused(first, second))
+
+    @run
+    async def test_acl_that_is_given(self) -> None:
+        """An ACL that is given is the nodes' in place of that; one that changes counts from the next time on."""
+        acl = [digest_acl("bob", "secret"), digest_acl("ann", "other", Permission.READ)]
+        given = await self.started(username="bob", password="secret", acl=acl)
+        self.assertIs(await self.done(given.acquire_lock(LOCK)), True)
+        reader = await self.started(username="ann", password="other")
+        await self.fails(NoAuthException, reader.acquire_lock(LOCK))
+        registry = await self.started()
+        lock = await self.done(registry.get_lock("/locks/two/deeper"))
+        await self.done(registry.set_username("bob"))
+        await self.done(registry.set_password("secret"))
+        self.assertIs(await self.done(lock.acquire()), True)
+        await self.fails(NoAuthException, (await self.started()).acquire_lock("/locks/two/deeper"))
+        self.assertIs(await self.done((await self.started()).acquire_lock("/locks/two/other")), True)
 
     @run
     async def test_stop(self) -> None:

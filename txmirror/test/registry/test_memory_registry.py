@@ -394,10 +394,11 @@ class OwnTests(SynchronousTestCase):
 
     def test_no_wait(self) -> None:
         """Who does not want to wait is told at once; and what is released may have another number of holders."""
-        MemoryRegistry(shared=self.nodes).acquire_lock("/lock")
+        other = MemoryRegistry(shared=self.nodes)
+        other.acquire_lock("/lock")
         self.assertIs(self.successResultOf(self.registry.acquire_lock("/lock", wait=0)), False)
         self.assertEqual(len(self.nodes.children("/lock")), 1)
-        self.registry.release_lock("/lock")
+        other.release_lock("/lock")
         self.assertIs(self.successResultOf(self.registry.acquire_lock("/lock", simultaneous=2)), True)
 
     def test_two_of_one_registry_wait(self) -> None:
