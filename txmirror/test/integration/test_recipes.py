@@ -173,7 +173,9 @@ class KazooContract(_Base):
         theirs = self.kazoo.Lock(self.path, "kazoo")
         await deferToThread(theirs.acquire)
         for leases in (1, 2):
-            error = await self.assertFailure(Semaphore(self.ours, self.path, leases=leases).acquire(), LockMismatchError)
+            error = await self.assertFailure(
+                Semaphore(self.ours, self.path, leases=leases).acquire(), LockMismatchError
+            )
             self.assertIn("is used as a lock, held by 'kazoo' (session ", str(error))
         await deferToThread(theirs.release)
         pool = self.kazoo.Semaphore(self.path, "kazoo", 2)
