@@ -149,6 +149,8 @@ class Semaphore(Claim):
                 # Where somebody has a lease, whoever wants a lock is told so, and goes.
                 if contenders and (len(names) < self.leases or len(names) == len(contenders)):
                     await self._refuse_contenders(contenders)
+                    # They are gone by now.
+                    continue
                 if len(names) < self.leases:
                     node = self._node = OwnNode(self._client, self._patience, self.path, self._data, self.acl)
                     await node.make()
@@ -265,5 +267,7 @@ class Semaphore(Claim):
             return []
 
     async def _remove(self, node: OwnNode | None) -> None:
-        await super()._remove(node)
-        await self._turn.release()
+        try:
+            await super()._remove(node)
+        finally:
+            await self._turn.release()

@@ -75,7 +75,7 @@ class MemoryLock:
             raise ValueError(f"simultaneous is {simultaneous!r}: not a whole number above 0")
         if isinstance(wait, bool) or not wait >= 0:
             raise ValueError(f"wait is {wait!r}: not a number of seconds from 0")
-        if self._node and simultaneous != self._simultaneous:
+        if (self._node or self._waiting) and simultaneous != self._simultaneous:
             raise ValueError(
                 f"the lock {self.path!r} is in use here with simultaneous={self._simultaneous!r}, not {simultaneous!r}:"
                 " release it first"

@@ -137,14 +137,15 @@ class KindsTests(RecipeCase):
         """Where the other kind's holder goes before its node is looked at, it is in nobody's way."""
         client = self.client()
         for first, second in ((self.semaphore(), self.lock(client)), (self.lock(), self.semaphore(client=client))):
-            self.done(first.acquire())
-            (node,) = self.nodes()
-            self.server.delay_next("get", 1.0, session_id=client.session_id, path=f"{self.path}/{node}")
-            acquired = self.waiting(second.acquire())
-            self.done(first.release())
-            self.pass_time(1.0)
-            self.assertTrue(self.done(acquired))
-            self.done(second.release())
+            for wait in (None, 0):
+                self.done(first.acquire())
+                (node,) = self.nodes()
+                self.server.delay_next("get", 1.0, session_id=client.session_id, path=f"{self.path}/{node}")
+                acquired = self.waiting(second.acquire(wait=wait))
+                self.done(first.release())
+                self.pass_time(1.0)
+                self.assertTrue(self.done(acquired))
+                self.done(second.release())
 
     def test_cut_off(self) -> None:
         """Connections that are lost while somebody is refused change nothing."""

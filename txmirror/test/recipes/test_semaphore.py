@@ -186,6 +186,24 @@ class SemaphoreTests(RecipeCase):
         self.assertEqual((self.done(acquired), self.done(refused)), (True, False))
         self.assertEqual(self.nodes("/pools/one-__lock__"), [])
 
+    def test_lease_that_may_not_be_deleted(self) -> None:
+        """Where a server refuses to delete the lease of whoever gives up, the place in line is given up all the same."""
+        client = self.client()
+        self.done(self.semaphore().acquire())
+        semaphore = self.semaphore(client=client)
+        for delay in (0.0, 1.0):
+            self.server.delay_next("create", delay, session_id=client.session_id)
+        acquired = self.waiting(semaphore.acquire())
+        # The first is its place in line.
+        self.server.delay_next("delete", 0.5, session_id=client.session_id)
+        self.server.fail_next("delete", NoAuthException(), session_id=client.session_id)
+        self.pass_time(0.5)
+        released = semaphore.release()
+        self.assert_cancelled(acquired)
+        self.pass_time(2.0)
+        self.failureResultOf(released, NoAuthException)
+        self.assertEqual((len(self.nodes()), self.nodes("/pools/one-__lock__")), (2, []))
+
     def test_place_that_may_not_be_given_up(self) -> None:
         """Where a server refuses to delete the place in line, the lease is held all the same."""
         client = self.client()
