@@ -38,9 +38,10 @@ class Cell(Generic[_T]):
 
     _log = Logger()
 
-    # There are two for each node.
+    # There are two for each node, so that nothing is made before it is needed: the garbage collector walks over all of it.
     __slots__ = (
         "_identity",
+        "_path",
         "_readers",
         "_render",
         "_settlers",
@@ -64,14 +65,13 @@ class Cell(Generic[_T]):
         unsettled: set[Cell[Any]],
         shown: Callable[[], object] = lambda: None,
     ) -> None:
+        self._path = path
         self._render = render
         self._shown = shown
         self._unsettled = unsettled
-        self._watchers: Audience[_T | None] = Audience(
-            lambda key, _: self._log.failure("The watcher {key} of {path} failed.", key=key, path=path)
-        )
-        self._readers: dict[Deferred[None], None] = {}
-        self._settlers: dict[Deferred[None], None] = {}
+        self._watchers: Audience[_T | None] | None = None
+        self._readers: dict[Deferred[None], None] | None = None
+        self._settlers: dict[Deferred[None], None] | None = None
         self._identity: object = None
         self.known = False
         self.value: _T | None = None
@@ -125,7 +125,7 @@ class Cell(Generic[_T]):
         self._identity = identity
         self.value = value
         self._shown()
-        if changed:
+        if changed and self._watchers is not None:
             self._watchers.tell(value)
 
     def settle(self) -> None:
@@ -135,7 +135,7 @@ class Cell(Generic[_T]):
         if not self.dirty:
             self._unsettled.discard(self)
             self.release()
-            self._fire(self._settlers)
+            _fire(self._settlers)
 
     def fail(self, problem: ZooKeeperException) -> None:
         """Note that it cannot be read. It stays dirty, so that it is tried again, but nobody waits for that."""
@@ -144,7 +144,7 @@ class Cell(Generic[_T]):
         self.problem = problem
         self._unsettled.discard(self)
         self.release()
-        self._fire(self._settlers)
+        _fire(self._settlers)
 
     def forget(self) -> None:
         """Know nothing any more: what was known is of another history."""
@@ -162,13 +162,13 @@ class Cell(Generic[_T]):
     def release(self) -> None:
         """Let everybody who waits to read have what is known, or the problem, if there is either."""
         if self.known or self.problem is not None:
-            self._fire(self._readers)
+            _fire(self._readers)
 
     def close(self, problem: ZooKeeperException) -> None:
         """Let everybody go: there will be no more news."""
         self.problem = problem
-        self._fire(self._readers)
-        self._fire(self._settlers)
+        _fire(self._readers)
+        _fire(self._settlers)
 
     # Who wants to know.
 
@@ -193,11 +193,15 @@ class Cell(Generic[_T]):
 
     def to_read(self) -> Deferred[None]:
         """Wait until it can be read: known and current, or a problem, or known and disconnected."""
-        return self._waiter(self._readers)
+        if self._readers is None:
+            self._readers = {}
+        return _waiter(self._readers)
 
     def to_settle(self) -> Deferred[None]:
         """Wait until everything that has happened so far is shown, or cannot be."""
-        return self._waiter(self._settlers)
+        if self._settlers is None:
+            self._settlers = {}
+        return _waiter(self._settlers)
 
     @property
     def awaited(self) -> bool:
@@ -211,18 +215,27 @@ class Cell(Generic[_T]):
 
     def watch(self, key: Hashable, function: Callable[..., object]) -> None:
         """Call ``function`` with each change; in place of the former one with this key, if there was one."""
+        if self._watchers is None:
+            self._watchers = Audience(self._log_failure)
         self._watchers.add(key, lambda value: function(self._render(value)))
 
     def unwatch(self, key: Hashable) -> None:
         """Call nothing with this key any more."""
-        self._watchers.remove(key)
+        if self._watchers is not None:
+            self._watchers.remove(key)
 
-    def _waiter(self, waiters: dict[Deferred[None], None]) -> Deferred[None]:
-        waiter: Deferred[None] = Deferred(lambda cancelled: waiters.pop(cancelled, None))
-        waiters[waiter] = None
-        return waiter
+    def _log_failure(self, key: Hashable, _: object) -> None:
+        self._log.failure("The watcher {key} of {path} failed.", key=key, path=self._path)
 
-    def _fire(self, waiters: dict[Deferred[None], None]) -> None:
+
+def _waiter(waiters: dict[Deferred[None], None]) -> Deferred[None]:
+    waiter: Deferred[None] = Deferred(lambda cancelled: waiters.pop(cancelled, None))
+    waiters[waiter] = None
+    return waiter
+
+
+def _fire(waiters: dict[Deferred[None], None] | None) -> None:
+    if waiters:
         fired = list(waiters)
         waiters.clear()
         for waiter in fired:

@@ -33,7 +33,7 @@ from txmirror.mirror.reading import LOST
 from txmirror.mirror.refresh_queue import RefreshQueue
 from txmirror.mirror.removing import Removals
 from txmirror.mirror.state import MirrorState
-from txmirror.mirror.subject import Subject
+from txmirror.mirror.subject import NodeReference, Subject
 from txmirror.mirror.tree import Tree
 from txmirror.types import ACL, OPEN_ACL, EventType, SessionEvent, SessionState, SessionTicket, WatchedEvent
 
@@ -97,7 +97,9 @@ class Mirror(Service):
         self._batches: IBatchedReads | None = IBatchedReads(client, None)
         self._removals = Removals(self.feed.let_go, self._can_remove_watches)
         self._linger = linger
-        self._lingering = Lingering(reactor, linger, self._lingered)
+        self._lingering = lingering = Lingering(reactor, linger, self._lingered)
+        #: One function for all nodes.
+        self._note_let_go: Callable[[NodeReference], None] = lambda reference: lingering.note(reference.path)
         self._family: list[Mirror] = [self]
         self._views: dict[str, Mirror] = {}
         self._close_waiters: list[Deferred[None]] = []
@@ -189,7 +191,7 @@ class Mirror(Service):
         node = subject.node
         if node is None:
             node = Node(self, subject)
-            subject.hold(node, self._lingering.note)
+            subject.hold(node, self._note_let_go)
             if self._closed is not None:
                 subject.close()
             else:
@@ -383,10 +385,10 @@ class Mirror(Service):
             self._troubles.clear()
             self._enter(MirrorState.SETTLED)
 
-    def parent_shows(self, path: str) -> Deferred[None]:
-        """Wait until the parent of a node that was written shows it, if there is an object for it."""
+    def parent_shows(self, path: str) -> Deferred[None] | None:
+        """Wait until the parent of a node that was written shows it; None if there is nothing to wait for."""
         parent = self._subjects.get(paths.parent_of(path) or "")
-        return succeed(None) if parent is None else parent.children_shown()
+        return None if parent is None else parent.children_shown()
 
     def try_again(self) -> None:
         """Read also what could not be read the last time."""

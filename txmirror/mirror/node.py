@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.python.failure import Failure
 
 from txmirror import paths
 from txmirror.errors import NoNodeException, NotEmptyException, UnimplementedException
@@ -14,13 +16,15 @@ from txmirror.mirror.cell import Cell
 from txmirror.mirror.state import NodeState
 from txmirror.mirror.stream import Values
 from txmirror.mirror.subject import Subject
-from txmirror.types import ACL, OPEN_ACL, ZnodeStat
+from txmirror.types import ACL, OPEN_ACL, CreateReply, StatReply, ZnodeStat
 from txmirror.wire import CreateFlag
 
 if TYPE_CHECKING:
     from txmirror.mirror.mirror import Mirror
 
 _T = TypeVar("_T")
+#: The path of the node that was made, and its stat.
+_Created = tuple[str, ZnodeStat]
 
 
 class Node:
@@ -112,13 +116,11 @@ class Node:
             as soon as that is known. Cancelling abandons the wait, not a write that was sent.
         :raises ValueError: these modes do not go together.
         """
-        return Deferred.fromCoroutine(
-            self._create(
-                self._creation(value, OPEN_ACL if acl is None else acl, ephemeral, sequence, container, ttl, protect),
-                value,
-                makepath,
-            )
-        )
+        send = self._creation(value, OPEN_ACL if acl is None else acl, ephemeral, sequence, container, ttl, protect)
+        created = maybeDeferred(send)
+        if makepath:
+            created.addErrback(self._make_parents, send)
+        return created.addCallback(self._created, value)
 
     def set(self, value: bytes, version: int) -> Deferred[ZnodeStat]:
         """Replace the znode's data, and wait until this object shows it.
@@ -130,7 +132,8 @@ class Node:
             None, this object shows what happened as soon as that is known. Cancelling abandons the wait, not a write that was
             sent.
         """
-        return Deferred.fromCoroutine(self._set(value, version))
+        written = maybeDeferred(self._mirror.feed.write_data, self.path, value, version)
+        return written.addCallback(self._written, value)
 
     def delete(self, version: int = -1, *, recursive: bool = False) -> Deferred[None]:
         """Delete the znode, and wait until this object, and its parent's if there is one, shows it.
@@ -141,7 +144,10 @@ class Node:
             None, this object shows what happened as soon as that is known. Cancelling abandons the wait, not a write that was
             sent.
         """
-        return Deferred.fromCoroutine(self._delete(version, recursive))
+        deleted = maybeDeferred(self._mirror.feed.write_delete, self.path, version)
+        if recursive:
+            deleted.addErrback(self._delete_below, version)
+        return deleted.addCallback(self._deleted)
 
     # Watching.
 
@@ -202,7 +208,7 @@ class Node:
         container: bool,
         ttl: float | None,
         protect: bool,
-    ) -> Callable[[], Deferred[tuple[str, ZnodeStat]]]:
+    ) -> Callable[[], Deferred[_Created]]:
         """Give what asks for the node's creation, and fires with its path and stat."""
         if container and (ephemeral or sequence or ttl is not None or protect):
             raise ValueError("a container is neither ephemeral nor in a sequence, has no time to live, and no GUID")
@@ -215,42 +221,53 @@ class Node:
                 why = "this client makes neither containers, nor nodes with a time to live or a GUID"
                 return lambda: fail(UnimplementedException(why, path=path))
             if container:
-                return lambda: modes.create_container(path, value, acl)
+                return partial(modes.create_container, path, value, acl)
             if ttl is not None:
-                return lambda: modes.create_with_ttl(path, value, acl, ttl=ttl, sequence=sequence)
-            return lambda: modes.create_and_stat(path, value, acl, ephemeral=ephemeral, sequence=sequence, protect=True)
-        feed, flags = self._mirror.feed, CreateFlag.of(ephemeral=ephemeral, sequence=sequence)
-        return lambda: feed.write_create(path, value, acl, flags).addCallback(lambda reply: (reply.path, reply.stat))
+                return partial(modes.create_with_ttl, path, value, acl, ttl=ttl, sequence=sequence)
+            return partial(
+                modes.create_and_stat, path, value, acl, ephemeral=ephemeral, sequence=sequence, protect=True
+            )
+        return partial(self._send_create, value, acl, CreateFlag.of(ephemeral=ephemeral, sequence=sequence))
 
-    async def _create(self, ask: Callable[[], Deferred[tuple[str, ZnodeStat]]], value: bytes, makepath: bool) -> Node:
-        try:
-            path, stat = await ask()
-        except NoNodeException:
-            if not makepath:
-                raise
-            await self._mirror.make_path(paths.parent_of(self.path))
-            path, stat = await ask()
+    def _send_create(self, value: bytes, acl: Sequence[ACL], flags: int) -> Deferred[_Created]:
+        return self._mirror.feed.write_create(self.path, value, acl, flags).addCallback(_path_and_stat)
+
+    async def _make_path(self, send: Callable[[], Deferred[_Created]]) -> _Created:
+        await self._mirror.make_path(paths.parent_of(self.path))
+        return await send()
+
+    def _make_parents(self, failure: Failure, send: Callable[[], Deferred[_Created]]) -> Deferred[_Created]:
+        failure.trap(NoNodeException)
+        return Deferred.fromCoroutine(self._make_path(send))
+
+    def _created(self, created: _Created, value: bytes) -> Node | Deferred[Node]:
+        path, stat = created
         node = self if path == self.path else self._mirror.get(path)
         node._subject.was_written(value, stat)
-        await self._mirror.parent_shows(path)
-        return node
+        shown = self._mirror.parent_shows(path)
+        return node if shown is None else shown.addCallback(lambda _: node)
 
-    async def _set(self, value: bytes, version: int) -> ZnodeStat:
-        stat = (await self._mirror.feed.write_data(self.path, value, version)).stat
-        assert stat is not None
-        self._subject.was_written(value, stat)
-        return stat
+    def _written(self, reply: StatReply, value: bytes) -> ZnodeStat:
+        assert reply.stat is not None
+        self._subject.was_written(value, reply.stat)
+        return reply.stat
 
-    async def _delete(self, version: int, recursive: bool) -> None:
-        zxid = await self._delete_at(version, recursive)
+    def _deleted(self, zxid: int) -> Deferred[None] | None:
         self._subject.was_deleted(zxid)
-        await self._mirror.parent_shows(self.path)
+        return self._mirror.parent_shows(self.path)
 
-    async def _delete_at(self, version: int, recursive: bool) -> int:
+    def _delete_below(self, failure: Failure, version: int) -> Deferred[int]:
+        failure.trap(NotEmptyException)
+        return Deferred.fromCoroutine(self._delete_all(version))
+
+    async def _delete_all(self, version: int) -> int:
         while True:
+            await self._mirror.delete_below(self.path)
             try:
                 return await self._mirror.feed.write_delete(self.path, version)
             except NotEmptyException:
-                if not recursive:
-                    raise
-            await self._mirror.delete_below(self.path)
+                pass
+
+
+def _path_and_stat(reply: CreateReply) -> _Created:
+    return reply.path, reply.stat

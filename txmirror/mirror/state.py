@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from functools import lru_cache
 from typing import NamedTuple
 
 from txmirror.types import ZnodeStat
@@ -29,6 +30,12 @@ class NodeState(NamedTuple):
     stale_since: float | None
     """Since when (in the reactor's seconds) there has been no connection, so that this may be old; None if there is
     one. What the server announces is then shown within a round trip or two."""
+
+
+@lru_cache(maxsize=16)
+def without_value(existence: Existence, stale_since: float | None) -> NodeState:
+    """Return the state of a node that is unknown or absent. Many nodes share it."""
+    return NodeState(existence, None, None, None, stale_since)
 
 
 class MirrorState(enum.Enum):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.application.internet import backoffPolicy
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -25,7 +25,7 @@ from txmirror.errors import (
 from txmirror.interfaces import IBatchedReads
 from txmirror.mirror.cell import Cell
 from txmirror.mirror.reading import REFUSALS
-from txmirror.mirror.state import Existence, NodeState
+from txmirror.mirror.state import Existence, NodeState, without_value
 from txmirror.timers import Timer
 from txmirror.types import BatchReply, ChildrenReply, DataReply, EventType, StatReply, ZnodeStat
 
@@ -72,14 +72,15 @@ class Subject:
         self.path = path
         self._mirror = mirror
         self._feed = mirror.feed
-        self.values: Cell[tuple[bytes, ZnodeStat]] = Cell(path, _render_value, unsettled, self.note)
-        self.names: Cell[tuple[str, ...]] = Cell(path, _render_names, unsettled, self.note)
-        self._node: Callable[[], Node | None] = lambda: None
+        note = self.note
+        self.values: Cell[tuple[bytes, ZnodeStat]] = Cell(path, _render_value, unsettled, note)
+        self.names: Cell[tuple[str, ...]] = Cell(path, _render_names, unsettled, note)
+        self._node: Callable[[], Node | None] = _no_node
         self._kept: Node | None = None
         self._maybe_absent = False
         self._apart = False
         self.served = False
-        self._retry = Timer(mirror.clock, self.try_again)
+        self._retry: Timer | None = None
         self._failures = 0
         self._closed = False
         self.note()
@@ -94,13 +95,12 @@ class Subject:
         """The object that programs hold, if any does."""
         return self._node()
 
-    def hold(self, node: Node, let_go: Callable[[str], object]) -> None:
+    def hold(self, node: Node, let_go: Callable[[NodeReference], object]) -> None:
         """Serve a node.
 
-        :param let_go: called with the path, in any thread, once nobody holds the node any more.
+        :param let_go: called with a reference that has the path, in any thread, once nobody holds the node any more.
         """
-        path = self.path
-        self._node = weakref.ref(node, lambda _: let_go(path))
+        self._node = NodeReference(node, let_go, self.path)
 
     @property
     def needed(self) -> bool:
@@ -120,9 +120,9 @@ class Subject:
         """Make the snapshot anew: something else is known, or the connection has come or gone."""
         stale_since = self._mirror.disconnected_since
         if not self.values.known:
-            self.state = NodeState(Existence.UNKNOWN, None, None, None, stale_since)
+            self.state = without_value(Existence.UNKNOWN, stale_since)
         elif self.values.value is None:
-            self.state = NodeState(Existence.ABSENT, None, None, None, stale_since)
+            self.state = without_value(Existence.ABSENT, stale_since)
         else:
             data, stat = self.values.value
             self.state = NodeState(Existence.PRESENT, data, stat, self.names.value, stale_since)
@@ -181,7 +181,7 @@ class Subject:
 
     def disconnected(self) -> None:
         """Let readers have what is known."""
-        self._retry.stop()
+        self._stop_retry()
         self.note()
         self.values.release()
         self.names.release()
@@ -233,22 +233,22 @@ class Subject:
     def drop(self) -> None:
         """Nobody needs it any more."""
         self._closed = True
-        self._retry.stop()
+        self._stop_retry()
         self.values.leave()
         self.names.leave()
 
     def close(self) -> None:
         """Let everybody go who waits. What was known stays readable."""
         self._closed = True
-        self._retry.stop()
+        self._stop_retry()
         problem = ClosingException(path=self.path)
         self.values.close(problem)
         self.names.close(problem)
 
-    def children_shown(self) -> Deferred[None]:
-        """Fires when the children show everything that has happened so far, or cannot be read."""
+    def children_shown(self) -> Deferred[None] | None:
+        """Wait until the children show everything that has happened so far, or cannot be read; None if they do."""
         self._check_armed(self.names)
-        return succeed(None) if self.names.settled else self.names.to_settle()
+        return None if self.names.settled else self.names.to_settle()
 
     # Reading.
 
@@ -428,9 +428,15 @@ class Subject:
         self._try_again_later()
 
     def _try_again_later(self) -> None:
+        if self._retry is None:
+            self._retry = Timer(self._mirror.clock, self.try_again)
         if not self._retry.running:
             self._retry.start(_RETRY(self._failures))
             self._failures += 1
+
+    def _stop_retry(self) -> None:
+        if self._retry is not None:
+            self._retry.stop()
 
     def _refresh_stat(self, stat: ZnodeStat, zxid: int) -> None:
         """Take over what the value's own watch does not announce: how many children there are, and since when."""
@@ -464,6 +470,32 @@ class Subject:
         if cell.current and not cell.armed:
             cell.mark()
             self.refresh()
+
+
+class NodeReference(weakref.ref):  # type: ignore[type-arg]  # a class cannot be subscripted so at run time
+    """A weak reference to a :class:`~txmirror.mirror.Node` that knows its path when the node is gone.
+
+    :ivar path: the znode's path.
+    """
+
+    __slots__ = ("path",)
+
+    path: str
+
+    def __new__(  # noqa: PYI034  # Self came with Python 3.11
+        cls, node: Node, let_go: Callable[[NodeReference], object], path: str
+    ) -> NodeReference:
+        """Make a reference. ``let_go`` is called with it when the node is gone."""
+        reference: NodeReference = super().__new__(cls, node, let_go)
+        reference.path = path
+        return reference
+
+    def __init__(self, node: Node, let_go: Callable[[NodeReference], object], path: str) -> None:
+        super().__init__(node, let_go)  # type: ignore[call-arg]
+
+
+def _no_node() -> None:
+    return None
 
 
 def _render_value(value: tuple[bytes, ZnodeStat] | None) -> tuple[bytes, ZnodeStat] | None:

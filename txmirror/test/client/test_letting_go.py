@@ -222,7 +222,7 @@ class DoubtTests(ClientTestCase):
             self.pass_time(0.25)
         self.assertGreater(asked, 5)
         self.assertLess(asked, 15)
-        peer.packets.clear()
+        peer.answer(SyncRequest, err=-101)
         self.close_fast(client, peer)
 
     def test_closed_meanwhile(self) -> None:
