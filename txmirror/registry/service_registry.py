@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import attrs
@@ -49,7 +49,10 @@ class ServiceRegistry(Life):
         seconds.
     :param readonly: whether to refuse all that would write.
     :param lazy: whether calls go on without ZooKeeper.
-    :param cachefile: where answers are kept for a start without ZooKeeper, for lazy registries; None keeps none.
+    :param cachefile: where answers are kept for a start without ZooKeeper, for lazy registries; None keeps none. It is read
+        when the registry begins to connect. A regular file of at most 64 MiB is used, or one that a symbolic link leads to, if
+        it belongs to this user or to root and nobody else may write to it. Another one, and a damaged one, is renamed to
+        ``NAME.damaged``, with a warning. Several processes of one user may share it.
     :param username: who this is, for the scheme ``digest``; together with ``password``.
     :param acl: the access control list of nodes that are made, those of locks among them, and of their parents. None: with a
         ``username``, all for that one and reading for everybody; without, all for everybody.
@@ -122,8 +125,6 @@ class ServiceRegistry(Life):
     def _make_helpers(self) -> None:
         self._writes = None if self._rate is None else TokenBucket(self.reactor, *self._rate)
         self._cache = None if self._cachefile is None else CacheFile(self._cachefile, self.reactor)
-        if self._cache is not None:
-            self._cache.load()
 
     def _make_link(self, mirror: Mirror, *, owned: bool) -> Link:
         return Link(
@@ -137,6 +138,8 @@ class ServiceRegistry(Life):
         )
 
     def _take_up(self, link: Link) -> None:
+        if self._cache is not None:
+            self._cache.load()
         if self._has_credentials:
             self._authenticate(link.mirror).addErrback(lambda _: None)
         for discovery in self._discoveries.values():
@@ -369,7 +372,7 @@ class ServiceRegistry(Life):
         try:
             link = await self._standing()
             if await self._reached(link, discovery.ready(), f"the reading of {discovery.path!r}") is False:
-                cached = None if self._cache is None else self._cache.get(discovery.path)
+                cached = None if self._cache is None else await self._cache.get(discovery.path)
                 if cached is not None:
                     discovery.remember(cached)
         except ZooKeeperException:
@@ -385,19 +388,7 @@ class ServiceRegistry(Life):
 
     def _learnt(self, discovery: Discovery) -> None:
         if self._cache is not None and discovery.live and discovery.answer is not None:
-            self._cache.put(self._with_cached(discovery.answer, discovery.unreadable))
-
-    def _with_cached(self, answer: Answer, unreadable: Collection[str]) -> Answer:
-        """Return the answer with the cached data of those children that cannot be read now."""
-        cached = None if self._cache is None else self._cache.get(answer["path"])
-        if cached is None or not unreadable:
-            return answer
-        missing = {
-            name: payload
-            for name, payload in cached["children"].items()
-            if name not in answer["children"] and paths.join(answer["path"], name) in unreadable
-        }
-        return {**answer, "children": dict(sorted({**answer["children"], **missing}.items()))}
+            self._cache.put(discovery.answer, discovery.unreadable)
 
     # Locking.
 

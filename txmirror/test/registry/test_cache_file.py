@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import socket
 import stat
+import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest import SkipTest
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorThreads
 from twisted.internet.task import Clock
+from twisted.internet.utils import getProcessOutputAndValue
+from twisted.logger import globalLogPublisher
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
+from zope.interface import implementer
 
 from txmirror.errors import NoConnection
+from txmirror.registry import NDCodec, stored_answers
 from txmirror.registry.cache_file import CacheFile
-from txmirror.test.registry.case import NODE, PATH, RegistryTestCase
+from txmirror.test.registry.case import NODE, PATH, RegistryTestCase, Warnings
 from txmirror.types import Answer, Payload, ZnodeStat
 
 STAT = ZnodeStat(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
@@ -23,11 +36,29 @@ def answer(path: str = PATH, **children: Payload) -> Answer:
     return {"children": children, "data": {"a": [1]}, "path": path, "stat": STAT}
 
 
-class CacheFileTests(SynchronousTestCase):
+def warnings_of(case: SynchronousTestCase) -> Warnings:
+    """Keep the warnings of a test."""
+    warnings = Warnings()
+    globalLogPublisher.addObserver(warnings)
+    case.addCleanup(globalLogPublisher.removeObserver, warnings)
+    return warnings
+
+
+def give_away(path: Path) -> None:
+    """Let a file belong to another user.
+
+    :raises SkipTest: only root can do that.
+    """
+    if os.geteuid() != 0:
+        raise SkipTest("only root can give a file away")
+    os.chown(path, 65534, 65534, follow_symlinks=False)
+
+
+class CacheFileCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(1_700_000_000)
-        folder = Path(self.mktemp())
+        folder = Path(self.mktemp()).absolute()
         folder.mkdir()
         self.path = folder / "cache.json"
 
@@ -36,6 +67,10 @@ class CacheFileTests(SynchronousTestCase):
         cache.load()
         return cache
 
+    def known(self, path: str = PATH) -> Answer | None:
+        """Give what a process that starts now has for a path."""
+        return self.successResultOf(self.cache().get(path))
+
     def written(self) -> dict[str, dict[str, object]]:
         paths: dict[str, dict[str, object]] = json.loads(self.path.read_text("utf-8"))["paths"]
         return paths
@@ -43,17 +78,19 @@ class CacheFileTests(SynchronousTestCase):
     def aside(self) -> Path:
         return self.path.with_name("cache.json.damaged")
 
+
+class CacheFileTests(CacheFileCase):
     def test_round_trip(self) -> None:
         """What is kept is there after a restart, with all its kinds of data."""
         cache = self.cache()
         cache.put(answer(one={"foo": "bar"}, two="text", three=None))
         cache.put({"children": {}, "data": None, "path": "/missing", "stat": None})
         self.clock.advance(2)
-        self.assertEqual(self.cache().get(PATH), answer(one={"foo": "bar"}, two="text", three=None))
-        missing = self.cache().get("/missing")
+        self.assertEqual(self.known(PATH), answer(one={"foo": "bar"}, two="text", three=None))
+        missing = self.known("/missing")
         assert missing is not None
         self.assertIsNone(missing["stat"])
-        self.assertIsNone(self.cache().get("/other"))
+        self.assertIsNone(self.known("/other"))
 
     def test_written_together(self) -> None:
         """Changes that follow one another are written once; where nothing changes nothing is written."""
@@ -118,7 +155,7 @@ class CacheFileTests(SynchronousTestCase):
         ):
             self.path.write_bytes(damaged)
             cache = self.cache()
-            self.assertIsNone(cache.get("/a"), damaged[:40])
+            self.assertIsNone(self.successResultOf(cache.get("/a")), damaged[:40])
             self.assertEqual(self.aside().read_bytes(), damaged)
             self.assertFalse(self.path.exists())
             cache.put(answer("/a"))
@@ -159,6 +196,33 @@ class CacheFileTests(SynchronousTestCase):
         cache.put(answer("/odd", one={"set": {1, 2}}))
         self.successResultOf(cache.stop())
         self.assertEqual(len(list(self.path.parent.iterdir())), 2)
+
+    def test_odd_payloads(self) -> None:
+        """What such a codec reads may be too deep, no number, or contain itself: it is left out, and said by its path."""
+        deep: Any = {}
+        for _ in range(50_000):
+            deep = {"a": deep}
+        circular: dict[str, object] = {}
+        circular["self"] = circular
+        warnings = warnings_of(self)
+        cache = self.cache()
+        for number, odd in enumerate((deep, {"n": float("nan")}, circular, {"n": 10**5000})):
+            cache.put(answer(f"/odd{number}", one=odd))
+            cache.put(answer(f"/a{number}"))
+            self.clock.advance(2)
+            self.assertIn(f"/odd{number}", warnings.texts[-1])
+            self.assertEqual(len(warnings.texts), number + 1)
+        self.assertEqual(list(self.written()), ["/a0", "/a1", "/a2", "/a3"])
+        self.successResultOf(cache.stop())
+
+    def test_deepest_payload(self) -> None:
+        """What a codec of ours can read, the file can hold."""
+        payload = NDCodec().decode(b'{"a":' * 100 + b"1" + b"}" * 100)
+        assert isinstance(payload, dict)
+        cache = self.cache()
+        cache.put(answer(one=payload))
+        self.clock.advance(2)
+        self.assertEqual(self.known(), answer(one=payload))
 
     def test_left_half_written(self) -> None:
         """A process that dies while it writes leaves the file as it was."""
@@ -222,6 +286,522 @@ class CacheFileTests(SynchronousTestCase):
         self.successResultOf(cache.stop())
         self.assertEqual(list(self.written()), [PATH])
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class UnsafeTests(CacheFileCase):
+    """A file that others may have prepared is not used: it is set aside and reported, and nothing waits for it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.warnings = warnings_of(self)
+
+    def content(self) -> bytes:
+        """Give what a good file has in it."""
+        cache = self.cache()
+        cache.put(answer("/theirs", one="1"))
+        self.clock.advance(2)
+        content = self.path.read_bytes()
+        self.path.unlink()
+        return content
+
+    def assert_set_aside(self, reason: str) -> None:
+        """What is there is not used, one warning says why, and it makes place for another."""
+        before = len(self.warnings.texts)
+        cache = self.cache()
+        self.assertIsNone(self.successResultOf(cache.get("/theirs")))
+        (text,) = self.warnings.texts[before:]
+        for part in (reason, repr(str(self.path)), repr(str(self.aside()))):
+            self.assertIn(part, text)
+        self.assertFalse(os.path.lexists(self.path))
+        self.assertTrue(os.path.lexists(self.aside()))
+        cache.put(answer("/a"))
+        self.clock.advance(2)
+        self.assertEqual(list(self.written()), ["/a"])
+        self.assertEqual(len(self.warnings.texts), before + 1)
+        for path in (self.path, self.aside()):
+            path.unlink()
+
+    def test_fifo(self) -> None:
+        """A FIFO does not hold anybody up, whether or not somebody writes to it."""
+        os.mkfifo(self.path)
+        self.assert_set_aside("a FIFO")
+        os.mkfifo(self.path)
+        writer = os.open(self.path, os.O_RDWR | os.O_NONBLOCK)
+        self.addCleanup(os.close, writer)
+        os.write(writer, b"{}")
+        self.assert_set_aside("a FIFO")
+
+    def test_socket(self) -> None:
+        """Nor does a socket."""
+        with socket.socket(socket.AF_UNIX) as listening:
+            # The name of a socket has to be short.
+            folder = tempfile.mkdtemp()
+            self.addCleanup(os.rmdir, folder)
+            listening.bind(f"{folder}/s")
+            Path(f"{folder}/s").rename(self.path)
+        self.assert_set_aside("a socket")
+
+    def test_writable_by_others(self) -> None:
+        """A file that others may write to, a group or everybody, may say anything."""
+        content = self.content()
+        for mode in (0o620, 0o602, 0o666):
+            self.path.write_bytes(content)
+            self.path.chmod(mode)
+            self.assert_set_aside(f"others may write to it (mode {mode:04o})")
+
+    def test_readable_by_others(self) -> None:
+        """One that others may read is no worse for it."""
+        self.path.write_bytes(self.content())
+        self.path.chmod(0o644)
+        self.assertEqual(self.known("/theirs"), answer("/theirs", one="1"))
+
+    def test_of_another_user(self) -> None:
+        """So may another user's. Root's is trusted, as root may do anything anyhow."""
+        content = self.content()
+        self.path.write_bytes(content)
+        give_away(self.path)
+        self.assert_set_aside("it belongs to user 65534, not to user 0")
+        self.path.write_bytes(content)
+        self.patch(os, "geteuid", lambda: 65534)
+        self.assertEqual(self.known("/theirs"), answer("/theirs", one="1"))
+
+    def test_link_of_another_user(self) -> None:
+        """A link that another user has laid is not followed, not to a file of ours either, which stays where it is."""
+        other = self.path.with_name("other")
+        other.write_text("ours")
+        self.path.symlink_to(other)
+        give_away(self.path)
+        self.assert_set_aside("a symbolic link of user 65534")
+        self.assertEqual(other.read_text(), "ours")
+
+    def test_circle_of_links(self) -> None:
+        """Links that lead in a circle lead nowhere."""
+        self.path.symlink_to(self.path)
+        self.assert_set_aside("a circle of symbolic links")
+
+    def test_too_large(self) -> None:
+        """A file of more than 64 MiB is not read."""
+        self.path.touch()
+        os.truncate(self.path, 64 * 2**20 + 1)
+        self.assert_set_aside("it has 67108865 bytes, which is more than 67108864")
+
+    def test_exchanged(self) -> None:
+        """Nor does it help to exchange the file between the look at it and its opening."""
+        self.path.write_bytes(self.content())
+        real = os.open
+
+        def exchanging(path: str | Path, *arguments: Any, **named: Any) -> int:
+            if path == self.path and stat.S_ISREG(self.path.lstat().st_mode):
+                self.path.unlink()
+                os.mkfifo(self.path)
+            return real(path, *arguments, **named)
+
+        self.patch(os, "open", exchanging)
+        self.assertIsNone(self.known("/theirs"))
+        self.assertIn("a FIFO", self.warnings.texts[-1])
+
+    def test_stays(self) -> None:
+        """A directory or a device is left where it is; nothing is read or written, and each is said once."""
+        for target, kind in ((self.path.with_name("folder"), "a directory"), (Path(os.devnull), "a device")):
+            if kind == "a directory":
+                target.mkdir()
+            self.path.symlink_to(target)
+            before = len(self.warnings.texts)
+            cache = self.cache()
+            self.assertIsNone(self.successResultOf(cache.get("/theirs")))
+            cache.put(answer("/a"))
+            for _ in range(5):
+                self.clock.advance(61)
+            texts = self.warnings.texts[before:]
+            self.assertEqual(len(texts), 2)
+            for text in texts:
+                self.assertIn(kind, text)
+            self.successResultOf(cache.stop())
+            self.assertTrue(self.path.is_symlink())
+            self.assertTrue(target.exists())
+            self.assertFalse(target.with_name(target.name + ".lock").exists())
+            self.path.unlink()
+
+    def test_became_too_large(self) -> None:
+        """What would not be read again is not written: the file stays as it is."""
+        cache = self.cache()
+        cache.put(answer("/a"))
+        self.clock.advance(2)
+        before = self.path.read_bytes()
+        self.patch(stored_answers, "LARGEST", 2 * len(before))
+        cache.put(answer("/b", one="x" * 1000))
+        for _ in range(3):
+            self.clock.advance(61)
+        self.assertEqual(self.path.read_bytes(), before)
+        (text,) = self.warnings.texts
+        self.assertIn("cannot be written", text)
+
+    def test_other_owner_by_itself(self) -> None:
+        """Where a file system shows an owner or a mode of its own, nothing is written, which is said once."""
+        cache = self.cache()
+        real = tempfile.mkstemp
+
+        def shared(*arguments: Any, **named: Any) -> tuple[int, str]:
+            handle, name = real(*arguments, **named)
+            os.fchmod(handle, 0o777)
+            return handle, name
+
+        self.patch(tempfile, "mkstemp", shared)
+        cache.put(answer("/a"))
+        for _ in range(3):
+            self.clock.advance(61)
+        (text,) = self.warnings.texts
+        self.assertIn("others may write to it", text)
+        self.assertEqual([path.name for path in self.path.parent.iterdir()], ["cache.json.lock"])
+
+
+class LinkTests(CacheFileCase):
+    """A symbolic link as cache file is followed to where it points, and stays one."""
+
+    def test_followed(self) -> None:
+        """What it points to is read and written, and locked beside that; so are links to links."""
+        target = Path(self.mktemp()).absolute()
+        target.mkdir()
+        between = self.path.with_name("between")
+        between.symlink_to(target / "real")
+        self.path.symlink_to("between")
+        # There is nothing yet: the file is made.
+        cache = self.cache()
+        cache.put(answer("/a"))
+        self.clock.advance(2)
+        other = CacheFile(str(target / "real"), self.clock)
+        other.put(answer("/b"))
+        self.clock.advance(2)
+        self.assertEqual(sorted(self.written()), ["/a", "/b"])
+        self.assertTrue(self.path.is_symlink() and between.is_symlink())
+        self.assertEqual(sorted(path.name for path in target.iterdir()), ["real", "real.lock"])
+        self.assertEqual(sorted(path.name for path in self.path.parent.iterdir()), ["between", "cache.json"])
+
+    def test_damaged(self) -> None:
+        """It is the damaged file that is set aside, and the link stays."""
+        target = self.path.with_name("real")
+        target.write_text("nonsense")
+        self.path.symlink_to(target)
+        self.assertIsNone(self.known())
+        self.assertTrue(self.path.is_symlink())
+        self.assertEqual(target.with_name("real.damaged").read_text(), "nonsense")
+
+
+class LockTests(CacheFileCase):
+    """Who keeps the lock keeps others from writing, and from nothing else."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.warnings = warnings_of(self)
+        self.lock = self.path.with_name("cache.json.lock")
+
+    def hold(self) -> int:
+        """Hold the lock, as a process does that was stopped while it writes."""
+        descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return descriptor
+
+    def make_shared(self) -> None:
+        self.lock.touch()
+        self.lock.chmod(0o666)
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.pump([0.1] * round(seconds * 10))
+
+    def test_held(self) -> None:
+        """Nothing is written for as long, with one warning; then everything is, also what was put meanwhile."""
+        cache = self.cache()
+        cache.put(answer("/a"))
+        held = self.hold()
+        self.pass_time(10)
+        cache.put(answer("/b"))
+        self.pass_time(180)
+        self.assertFalse(self.path.exists())
+        (text,) = self.warnings.texts
+        self.assertIn("another process holds its lock, 'cache.json.lock'", text)
+        os.close(held)
+        self.pass_time(65)
+        self.assertEqual(sorted(self.written()), ["/a", "/b"])
+        self.assertEqual(len(self.warnings.texts), 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_held_shortly(self) -> None:
+        """It is tried again within two seconds, without a word."""
+        cache = self.cache()
+        cache.put(answer("/a"))
+        held = self.hold()
+        self.pass_time(2)
+        self.assertFalse(self.path.exists())
+        os.close(held)
+        self.pass_time(0.2)
+        self.assertEqual((list(self.written()), self.warnings.texts), (["/a"], []))
+
+    def test_stop_while_held(self) -> None:
+        """The end waits for it less than five seconds, wherever the writing is, and leaves no timer."""
+        for passed in (0, 0.95, 1.5, 4, 70):
+            cache = self.cache()
+            cache.put(answer("/a"))
+            held = self.hold()
+            self.pass_time(passed)
+            stopped = cache.stop()
+            self.pass_time(4.9)
+            self.successResultOf(stopped)
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+            os.close(held)
+            self.assertFalse(self.path.exists())
+            # What was not written is when it is begun anew.
+            cache.load()
+            self.pass_time(65)
+            self.assertEqual(list(self.written()), ["/a"])
+            self.path.unlink()
+
+    def test_not_a_file(self) -> None:
+        """A lock file that others may have put there is set aside, and holds nobody up."""
+        makers: list[tuple[Callable[[], object], str]] = [
+            (lambda: os.mkfifo(self.lock), "a FIFO"),
+            (lambda: self.lock.symlink_to("elsewhere"), "a symbolic link"),
+            (self.make_shared, "others may write to it"),
+        ]
+        for number, (make, reason) in enumerate(makers):
+            if self.lock.exists():
+                self.lock.unlink()
+            make()
+            cache = self.cache()
+            cache.put(answer(f"/{number}"))
+            self.pass_time(2)
+            self.assertIn(f"/{number}", self.written())
+            self.assertIn(reason, self.warnings.texts[-1])
+            self.assertIn("cache.json.lock.damaged", self.warnings.texts[-1])
+            self.assertEqual(len(self.warnings.texts), number + 1)
+            self.assertTrue(stat.S_ISREG(self.lock.lstat().st_mode))
+
+    def test_folder(self) -> None:
+        """A folder in its place stays, and nothing is written."""
+        self.lock.mkdir()
+        cache = self.cache()
+        cache.put(answer("/a"))
+        self.pass_time(130)
+        self.assertFalse(self.path.exists())
+        self.assertEqual(len(self.warnings.texts), 1)
+        self.successResultOf(cache.stop())
+        self.assertTrue(self.lock.is_dir())
+
+    def test_forked_meanwhile(self) -> None:
+        """It is let go even if a child that was forked meanwhile has the open file too."""
+        inherited: list[int] = []
+        real = fcntl.flock
+
+        def forking(descriptor: int, operation: int) -> None:
+            real(descriptor, operation)
+            if operation & fcntl.LOCK_EX:
+                inherited.append(os.dup(descriptor))
+
+        self.patch(fcntl, "flock", forking)
+        cache = self.cache()
+        for number in range(2):
+            cache.put(answer(f"/{number}"))
+            self.pass_time(2)
+        self.assertEqual((list(self.written()), self.warnings.texts), (["/0", "/1"], []))
+        for descriptor in inherited:
+            os.close(descriptor)
+
+
+@implementer(IReactorThreads)
+class ThreadedClock(Clock):
+    """A clock with a pool of threads that begin when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[Callable[[], object]] = []
+
+    def getThreadPool(self) -> Any:
+        return self
+
+    def callInThreadWithCallback(
+        self, done: Callable[[bool, object], object], function: Callable[..., object], *args: Any, **named: Any
+    ) -> None:
+        def run() -> None:
+            try:
+                result = function(*args, **named)
+            except Exception:
+                done(False, Failure())
+            else:
+                done(True, result)
+
+        self.waiting.append(run)
+
+    def callFromThread(self, callable: Callable[..., Any], *args: object, **kwargs: object) -> None:
+        callable(*args, **kwargs)
+
+    def callInThread(self, callable: Callable[..., Any], *args: object, **kwargs: object) -> None:
+        raise NotImplementedError
+
+    def suggestThreadPoolSize(self, size: int) -> None:
+        raise NotImplementedError
+
+    def run_threads(self) -> None:
+        while self.waiting:
+            self.waiting.pop(0)()
+
+
+class ReadingTests(CacheFileCase):
+    """The file is read in a thread, and nothing is lost of what happens meanwhile."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        before = self.cache()
+        before.put(answer(one="1"))
+        self.clock.advance(2)
+        self.warnings = warnings_of(self)
+        self.clock = self.threads = ThreadedClock()
+        self.threads.advance(1_800_000_000)
+        self.subject = CacheFile(str(self.path), self.threads)
+
+    def test_made(self) -> None:
+        """To make it reads nothing."""
+        self.assertEqual(self.threads.waiting, [])
+        self.subject.load()
+        self.subject.load()
+        self.assertEqual(len(self.threads.waiting), 1)
+
+    def test_get(self) -> None:
+        """An answer is waited for."""
+        asking = [self.subject.get(PATH), self.subject.get(PATH), self.subject.get("/other")]
+        for each in asking:
+            self.assertNoResult(each)
+        asking[0].cancel()
+        self.failureResultOf(asking[0], CancelledError)
+        self.threads.run_threads()
+        self.assertEqual(self.successResultOf(asking[1]), answer(one="1"))
+        self.assertIsNone(self.successResultOf(asking[2]))
+        self.assertEqual(self.threads.getDelayedCalls(), [])
+
+    def test_get_for_too_long(self) -> None:
+        """But no longer than five seconds."""
+        asking = self.subject.get(PATH)
+        self.threads.advance(4.9)
+        self.assertNoResult(asking)
+        self.threads.advance(0.2)
+        self.assertIsNone(self.successResultOf(asking))
+
+    def test_put_meanwhile(self) -> None:
+        """What is put meanwhile counts, and is written."""
+        self.subject.load()
+        self.subject.put(answer(two="2"))
+        self.subject.put(answer("/b"))
+        self.threads.run_threads()
+        self.assertEqual(self.successResultOf(self.subject.get(PATH)), answer(two="2"))
+        self.threads.advance(2)
+        self.threads.run_threads()
+        self.assertEqual(self.written()[PATH]["children"], {"two": "2"})
+        self.assertIn("/b", self.written())
+
+    def test_unreadable_meanwhile(self) -> None:
+        """Of children that cannot be read now, what is then read in the file stays; others that are missing go."""
+        before = CacheFile(str(self.path), Clock())
+        before.put(answer(one="1", two="2", three="3"))
+        self.successResultOf(before.stop())
+        self.subject.put(answer(three="new"), [f"{PATH}/two", f"{PATH}/three", "/elsewhere/one"])
+        self.threads.run_threads()
+        self.assertEqual(self.successResultOf(self.subject.get(PATH)), answer(three="new", two="2"))
+
+    def test_doubted_meanwhile(self) -> None:
+        """An empty list that is put meanwhile does not replace a full one that is then read, right after a connection."""
+        self.subject.load()
+        self.subject.connected()
+        self.subject.put(answer())
+        self.threads.run_threads()
+        self.threads.advance(30)
+        self.threads.run_threads()
+        self.assertEqual(self.written()[PATH]["children"], {"one": "1"})
+        for _ in range(2):
+            self.threads.advance(31)
+            self.threads.run_threads()
+        self.assertEqual(self.written()[PATH]["children"], {})
+
+    def test_stop_meanwhile(self) -> None:
+        """The end waits for it, and writes what was put, but for what is in doubt."""
+        self.subject.connected()
+        self.subject.put(answer())
+        self.subject.put(answer("/b"))
+        stopped = self.subject.stop()
+        self.assertNoResult(stopped)
+        self.threads.run_threads()
+        self.successResultOf(stopped)
+        self.assertEqual(self.written()[PATH]["children"], {"one": "1"})
+        self.assertIn("/b", self.written())
+        self.assertEqual(self.threads.getDelayedCalls(), [])
+
+    def test_stop_for_too_long(self) -> None:
+        """But no longer than five seconds; whatever comes after, no timer is left."""
+        self.subject.put(answer("/b"))
+        stopped = self.subject.stop()
+        self.threads.advance(5.1)
+        self.successResultOf(stopped)
+        self.assertEqual(len(self.warnings.texts), 1)
+        self.threads.run_threads()
+        self.assertEqual(self.threads.getDelayedCalls(), [])
+        # It is not forgotten.
+        self.subject.load()
+        self.threads.advance(2)
+        self.threads.run_threads()
+        self.assertIn("/b", self.written())
+
+    def test_stop_while_written(self) -> None:
+        """What a thread still writes when the end has waited long enough is written again when it is begun anew."""
+        self.subject.put(answer("/b"))
+        self.threads.run_threads()
+        self.threads.advance(2)
+        stopped = self.subject.stop()
+        self.threads.advance(5.1)
+        self.successResultOf(stopped)
+        self.assertFalse("/b" in self.written())
+        self.threads.run_threads()
+        self.assertIn("/b", self.written())
+        self.assertEqual(self.threads.getDelayedCalls(), [])
+
+
+class ExitTests(TestCase):
+    """A process can exit whatever stands where its cache file and lock should."""
+
+    def test_exit(self) -> Deferred[None]:
+        """It has written what it could, and said what it could not, within a few seconds."""
+        return Deferred.fromCoroutine(self.exit())
+
+    async def exit(self) -> None:
+        from twisted.internet import reactor
+
+        held, fifo, lock = (Path(self.mktemp()).absolute() for _ in range(3))
+        with open(f"{held}.lock", "w", opener=_private) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            os.mkfifo(fifo)
+            os.mkfifo(f"{lock}.lock")
+            started = reactor.seconds()
+            _, errors, status = await getProcessOutputAndValue(
+                sys.executable, ["-c", _PROGRAM, str(held), str(fifo), str(lock)], env=dict(os.environ)
+            )
+            self.assertLess(reactor.seconds() - started, 60)
+        self.assertEqual((errors, status), (b"", 0))
+        self.assertEqual([path.exists() for path in (held, fifo, lock)], [False, True, True])
+
+
+_PROGRAM = """\
+import sys
+from twisted.internet import defer, task
+from txmirror.registry.cache_file import CacheFile
+
+def main(reactor):
+    caches = [CacheFile(path, reactor) for path in sys.argv[1:]]
+    for cache in caches:
+        cache.put({"children": {}, "data": None, "path": "/a", "stat": None})
+    return defer.gatherResults([cache.stop() for cache in caches])
+
+task.react(main)
+"""
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 class ThreadTests(TestCase):
@@ -289,6 +869,40 @@ class LazyTests(RegistryTestCase):
         self.come_back()
         self.world.pass_time(6)
         self.assertEqual([list(each["children"]) for each in told], [["ssh"]])
+
+    def test_read_in_a_thread(self) -> None:
+        """To make a registry reads nothing; the first answer waits for the reading, and is there."""
+        reading: list[tuple[Deferred[Any], Callable[[], object]]] = []
+
+        def in_thread(cache: CacheFile, function: Callable[..., object], *arguments: Any) -> Deferred[Any]:
+            reading.append((Deferred(), lambda: function(*arguments)))
+            return reading[-1][0]
+
+        self.patch(CacheFile, "_in_thread", in_thread)
+        registry = self.registry(lazy=True, cachefile=self.cachefile)
+        self.assertEqual(reading, [])
+        asking = registry.get(PATH)
+        cancelled = registry.get(PATH)
+        self.world.pass_time(4.1)
+        self.assertNoResult(asking)
+        cancelled.cancel()
+        self.failureResultOf(cancelled, CancelledError)
+        ((done, read),) = reading
+        self.patch(CacheFile, "_in_thread", CacheFile._in_thread)
+        done.callback(read())
+        self.assertEqual(self.successResultOf(asking), self.known)
+
+    def test_fifo(self) -> None:
+        """A FIFO in its place holds nobody up: the answer is False, and all goes on without."""
+        Path(self.cachefile).unlink()
+        os.mkfifo(self.cachefile)
+        registry = self.registry(lazy=True, cachefile=self.cachefile)
+        asking = registry.get(PATH)
+        self.world.pass_time(4.1)
+        self.assertIs(self.successResultOf(asking), False)
+        self.come_back()
+        self.world.pass_time(6)
+        self.assertEqual(self.answer(registry), self.known)
 
     def test_not_lazy(self) -> None:
         """A registry that is not lazy does not make do with it."""

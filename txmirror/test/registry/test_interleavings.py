@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from txmirror.errors import InvalidStateException, NoAuthException, NoConnection
 from txmirror.mirror import Mirror
-from txmirror.registry import ServiceRegistry, cache_file
+from txmirror.registry import ServiceRegistry, stored_answers
 from txmirror.test.registry.case import NODE, PATH, RegistryTestCase
 from txmirror.types import ACL, Answer, Permission
 
@@ -425,13 +425,13 @@ class CacheFileTests(RegistryTestCase):
         folder = Path(self.mktemp())
         registry = self.started(cachefile=str(folder / "cache"))
         tries: list[object] = []
-        merge = cache_file._merge
+        merge = stored_answers.merge
 
-        def counted(*arguments: Any) -> str | None:
+        def counted(*arguments: Any) -> stored_answers.Outcome:
             tries.append(arguments)
             return merge(*arguments)
 
-        self.patch(cache_file, "_merge", counted)
+        self.patch(stored_answers, "merge", counted)
         self.world.result(registry.get("/"))
         self.world.pass_time(100)
         self.assertEqual((len(tries), len(self.warnings.texts)), (2, 1))

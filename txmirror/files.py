@@ -1,0 +1,170 @@
+"""Files that other users of the machine may have prepared: they are checked before they are used.
+
+A program that opens a path in a folder to which others may write gets what they put there: a FIFO on which it waits for ever, a link
+to one of its own files, or content that it would not have written. So a file is opened without waiting and without following a
+link, and the open file itself is checked, which nobody can exchange any more. As OpenSSH does with its own files, it is trusted if
+it is a regular file, belongs to this user or to root, and only its owner may write to it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+#: How many bytes are read of a file, unless a caller sets another limit.
+LARGEST: Final = 64 * 2**20
+
+#: How many symbolic links are followed, one to the next; as many as Linux follows.
+_MOST_LINKS = 40
+
+_WAY = os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
+
+_KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+#: What is never moved out of the way: more may depend on it than a file.
+_FIXED = (stat.S_IFDIR, stat.S_IFCHR, stat.S_IFBLK)
+
+
+class UnsafeFileError(OSError):
+    """A file is not to be used. The message says why.
+
+    :ivar path: where it is.
+    :ivar status: its status when it was found to be unsafe.
+    """
+
+    def __init__(self, path: str | Path, reason: str, status: os.stat_result) -> None:
+        super().__init__(reason)
+        self.path = Path(path)
+        self.status = status
+
+    @property
+    def movable(self) -> bool:
+        """Whether it may be moved out of the way. A directory or a device may not."""
+        return stat.S_IFMT(self.status.st_mode) not in _FIXED
+
+
+def check_owner(path: str | Path, status: os.stat_result) -> None:
+    """Check that nobody else may write to a file or folder.
+
+    :raises UnsafeFileError: it belongs to another user who is not root, or others may write to it.
+    """
+    if status.st_uid not in (os.geteuid(), 0):
+        raise UnsafeFileError(path, f"it belongs to user {status.st_uid}, not to user {os.geteuid()}", status)
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise UnsafeFileError(path, f"others may write to it (mode {stat.S_IMODE(status.st_mode):04o})", status)
+
+
+def check_file(path: str | Path, *, folder: int | None = None) -> None:
+    """Check what stands at a path, as :func:`open_file` does, without opening it.
+
+    :raises UnsafeFileError: it is not a regular file, or others may write to it.
+    :raises OSError: it cannot be looked at.
+    """
+    _check(path, os.stat(path, dir_fd=folder, follow_symlinks=False))
+
+
+def open_file(path: str | Path, flags: int = os.O_RDONLY, *, folder: int | None = None) -> int:
+    """Open an existing regular file, without waiting, if nobody else may write to it.
+
+    :param flags: as for ``os.open``.
+    :param folder: the descriptor of the folder that ``path`` starts from.
+    :returns: its descriptor.
+    :raises UnsafeFileError: it is not a regular file, or others may write to it.
+    :raises OSError: it cannot be opened.
+    """
+    # To open a device can have effects of its own.
+    check_file(path, folder=folder)
+    descriptor = os.open(path, flags | _WAY, dir_fd=folder)
+    try:
+        _check(path, os.fstat(descriptor))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def create_file(path: str | Path) -> int:
+    """Create a file that only this user may read or write, and open it.
+
+    :returns: its descriptor.
+    :raises FileExistsError: there is something at ``path``, be it a link to nothing.
+    :raises OSError: it cannot be created.
+    """
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _WAY, 0o600)
+
+
+def read_all(path: str | Path, descriptor: int, largest: int = LARGEST) -> bytes:
+    """Read a file to its end.
+
+    :param path: its name, for the error.
+    :raises UnsafeFileError: it has more than ``largest`` bytes.
+    :raises OSError: it cannot be read.
+    """
+    status = os.fstat(descriptor)
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
+        # It may grow meanwhile.
+        content = b"" if status.st_size > largest else file.read(largest + 1)
+    if status.st_size > largest or len(content) > largest:
+        size = max(status.st_size, len(content))
+        raise UnsafeFileError(path, f"it has {size} bytes, which is more than {largest}", status)
+    return content
+
+
+def read_file(path: str | Path, *, folder: int | None = None, largest: int = LARGEST) -> bytes:
+    """Read a whole file; the arguments and what is raised are those of :func:`open_file` and :func:`read_all`."""
+    descriptor = open_file(path, folder=folder)
+    try:
+        return read_all(path, descriptor, largest)
+    finally:
+        os.close(descriptor)
+
+
+def follow_links(path: Path) -> Path:
+    """Return where a path leads if it is a symbolic link, and the path itself otherwise. There may be nothing there.
+
+    :raises UnsafeFileError: a link belongs to another user who is not root, or the links lead in a circle.
+    :raises OSError: a folder may not be searched.
+    """
+    for _ in range(_MOST_LINKS):
+        try:
+            status = path.lstat()
+        except FileNotFoundError:
+            return path
+        if not stat.S_ISLNK(status.st_mode):
+            return path
+        if status.st_uid not in (os.geteuid(), 0):
+            raise UnsafeFileError(path, f"it is a symbolic link of user {status.st_uid}", status)
+        path = path.parent / path.readlink()
+    raise UnsafeFileError(path, "it is one of a circle of symbolic links", status)
+
+
+def set_aside(path: Path, seen: os.stat_result) -> Path | None:
+    """Rename a file that cannot be used, so that another can take its place and it can be looked at.
+
+    :param seen: the file's status when it was found to be unusable.
+    :returns: its new name. None if there is another file by now: somebody else has replaced it.
+    :raises OSError: it cannot be renamed.
+    """
+    aside = path.with_name(path.name + ".damaged")
+    try:
+        if not os.path.samestat(path.lstat(), seen):
+            return None
+    except FileNotFoundError:
+        return None
+    path.replace(aside)
+    return aside
+
+
+def _check(path: str | Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "of an unknown kind")
+        raise UnsafeFileError(path, f"it is {kind}, not a regular file", status)
+    check_owner(path, status)

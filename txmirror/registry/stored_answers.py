@@ -1,0 +1,226 @@
+"""The cache file on the disk: how it is read, merged and replaced. Everything here blocks, and is run in a thread."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from txmirror.files import (
+    LARGEST,
+    UnsafeFileError,
+    check_file,
+    check_owner,
+    create_file,
+    follow_links,
+    open_file,
+    read_all,
+    set_aside,
+)
+from txmirror.json_text import DEEPEST, JSONReader, JSONWriter
+from txmirror.types import Answer, Payload, ZnodeStat
+
+#: What the file is called inside, so that another program's is not taken for one.
+_KIND = "txmirror answers"
+_VERSION = 1
+
+#: How often it is tried to open the lock, which other processes may create or set aside at the same time.
+_LOCK_OPENINGS = 10
+
+_READER = JSONReader(deepest=DEEPEST + 10, in_thread=True)
+_WRITER = JSONWriter()
+
+
+@attrs.frozen
+class Entry:
+    """An answer, and when it was true, in seconds since the epoch."""
+
+    time: float
+    answer: Answer
+
+
+@attrs.frozen
+class Outcome:
+    """The result of merging answers into a cache file."""
+
+    set_aside: Sequence[str]
+    """For each file that was set aside, where it was, where it is now, and why."""
+    refused: Mapping[str, str]
+    """Why answers were left out, by path: JSON cannot hold them."""
+
+
+class LockHeldError(OSError):
+    """Another process holds the lock of a cache file."""
+
+
+def read(path: Path) -> tuple[dict[str, Entry], Sequence[str]]:
+    """Read a cache file. One that is damaged or unsafe is set aside, and counts as empty, as one that is missing does.
+
+    :returns: the answers by path; and what was set aside, as in :class:`Outcome`.
+    :raises OSError: it cannot be read, or it cannot be set aside.
+    """
+    notes: list[str] = []
+    return _read(_target(path, notes), notes), notes
+
+
+def merge(path: Path, entries: Mapping[str, Entry], now: float) -> Outcome:
+    """Put entries into a cache file, beside those that other processes put there. For each path the latest one counts.
+
+    :param now: what is there of a later time was written before the clock was set back, and counts for nothing.
+    :raises LockHeldError: another process holds the lock; nothing was done.
+    :raises OSError: it cannot be written.
+    """
+    notes: list[str] = []
+    refused: dict[str, str] = {}
+    target = _target(path, notes)
+    _check_place(target)
+    with _locked(target, notes):
+        merged = _read(target, notes)
+        for each, entry in entries.items():
+            if each not in merged or not entry.time < merged[each].time <= now:
+                merged[each] = entry
+        _replace(target, _to_text(merged, refused))
+    return Outcome(notes, refused)
+
+
+def _target(path: Path, notes: list[str]) -> Path:
+    try:
+        return follow_links(path)
+    except UnsafeFileError as error:
+        _set_aside(error, notes)
+        return path
+
+
+def _check_place(path: Path) -> None:
+    """See that a file can stand at a path, before a lock is made beside it."""
+    try:
+        check_file(path)
+    except FileNotFoundError:
+        pass
+    except UnsafeFileError as error:
+        if not error.movable:
+            raise
+
+
+def _read(path: Path, notes: list[str]) -> dict[str, Entry]:
+    try:
+        descriptor = open_file(path)
+    except FileNotFoundError:
+        return {}
+    except UnsafeFileError as error:
+        _set_aside(error, notes)
+        return {}
+    try:
+        return _parse(read_all(path, descriptor))
+    except ValueError as error:
+        _set_aside(UnsafeFileError(path, f"it is damaged: {error}", os.fstat(descriptor)), notes)
+        return {}
+    except UnsafeFileError as error:
+        _set_aside(error, notes)
+        return {}
+    finally:
+        os.close(descriptor)
+
+
+def _set_aside(error: UnsafeFileError, notes: list[str]) -> None:
+    if not error.movable:
+        raise error
+    aside = set_aside(error.path, error.status)
+    if aside is not None:
+        notes.append(f"{str(error.path)!r} was set aside as {str(aside)!r}: {error}")
+
+
+@contextlib.contextmanager
+def _locked(path: Path, notes: list[str]) -> Iterator[None]:
+    descriptor = _open_lock(path.with_name(path.name + ".lock"), notes)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LockHeldError(f"another process holds its lock, {path.name + '.lock'!r}") from None
+        try:
+            yield
+        finally:
+            # Closing is not enough: a child that was forked meanwhile has the open file, too.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+    finally:
+        os.close(descriptor)
+
+
+def _open_lock(path: Path, notes: list[str]) -> int:
+    for _ in range(_LOCK_OPENINGS):
+        try:
+            return open_file(path, os.O_RDWR)
+        except FileNotFoundError:
+            with contextlib.suppress(FileExistsError):
+                return create_file(path)
+        except UnsafeFileError as error:
+            _set_aside(error, notes)
+    raise LockHeldError(f"others keep replacing its lock, {path.name!r}")
+
+
+def _parse(content: bytes) -> dict[str, Entry]:
+    """Return the entries of a cache file.
+
+    :raises ValueError: it is no cache; the message says why.
+    """
+    whole = _READER.read(content)
+    if not isinstance(whole, dict) or whole.get("kind") != _KIND or whole.get("version") != _VERSION:
+        raise ValueError(f"not what a version {_VERSION} of {_KIND!r} looks like")
+    try:
+        return {path: _entry(path, **entry) for path, entry in whole["paths"].items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"an entry is incomplete: {error}") from None
+
+
+def _entry(path: str, *, time: Any, children: Any, data: Payload, stat: Sequence[int] | None) -> Entry:
+    if not isinstance(time, (int, float)) or not isinstance(children, dict):
+        raise TypeError(f"{path!r} has no time or no children")
+    return Entry(
+        time, {"children": children, "data": data, "path": path, "stat": None if stat is None else ZnodeStat(*stat)}
+    )
+
+
+def _to_text(entries: Mapping[str, Entry], refused: dict[str, str]) -> str:
+    # One by one, so that the reactor's thread gets its turns.
+    lines = []
+    for path in sorted(entries):
+        try:
+            lines.append(f"{_WRITER.write(path)}: {_to_json(entries[path])}")
+        except (TypeError, ValueError) as error:
+            # A codec of somebody's own has read what JSON cannot hold.
+            refused[path] = str(error)
+    return f'{{"kind": {_WRITER.write(_KIND)}, "version": {_VERSION}, "paths": {{{", ".join(lines)}}}}}'
+
+
+def _to_json(entry: Entry) -> str:
+    answer = entry.answer
+    return _WRITER.write(
+        {"time": entry.time, "children": answer["children"], "data": answer["data"], "stat": answer["stat"]},
+        deepest=DEEPEST + 5,
+    )
+
+
+def _replace(path: Path, text: str) -> None:
+    if len(text) > LARGEST:
+        raise OSError(errno.EFBIG, f"it would have {len(text)} bytes, which is more than {LARGEST}")
+    # Made with mode 0600, in the same folder, so that it can take the file's place in one step.
+    handle, temporary = tempfile.mkstemp(prefix=path.name + ".", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            # Some network and foreign file systems show an owner or a mode of their own: it would not be read again.
+            check_owner(temporary, os.fstat(handle))
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink()
+        raise
