@@ -91,14 +91,15 @@ def open_file(path: str | Path, flags: int = os.O_RDONLY, *, folder: int | None 
     return descriptor
 
 
-def create_file(path: str | Path) -> int:
+def create_file(path: str | Path, *, folder: int | None = None) -> int:
     """Create a file that only this user may read or write, and open it.
 
+    :param folder: as for :func:`open_file`.
     :returns: its descriptor.
     :raises FileExistsError: there is something at ``path``, be it a link to nothing.
     :raises OSError: it cannot be created.
     """
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _WAY, 0o600)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _WAY, 0o600, dir_fd=folder)
 
 
 def read_all(path: str | Path, descriptor: int, largest: int = LARGEST) -> bytes:

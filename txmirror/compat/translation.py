@@ -2,6 +2,10 @@
 
 Most of the work is done by fissix, the living fork of lib2to3. Two things in txzookeeper no fixer of its knows: a function
 by the name of ``async``, which is a keyword by now, and ``__cmp__``, which Python 3 never calls.
+
+What is in the cache is run. So it is used only where nobody else can have put it: the folder and the file belong to this user or to
+root, and nobody else may write to them. fissix keeps pickles of its grammars, and to load a pickle is to run it, too: they are
+neither read nor written, as it takes a few milliseconds to make the grammars anew.
 """
 
 from __future__ import annotations
@@ -10,8 +14,9 @@ import contextlib
 import hashlib
 import os
 import re
+import secrets
 import sys
-import tempfile
+from collections.abc import Iterator
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -19,10 +24,15 @@ from typing import Any
 
 from twisted.logger import Logger
 
+from txmirror.files import UnsafeFileError, check_owner, create_file, read_file
+
 _log = Logger()
 
 #: One more with each change of what is done here: what was cached before is not used any more.
 _EDITION = 1
+
+#: What was said of caches that are not used.
+_said: set[tuple[Path, str]] = set()
 
 _ASYNC = re.compile(r"\bzookeeper\.async\(")
 _CMP = re.compile(
@@ -32,8 +42,12 @@ _CMP = re.compile(
 
 
 def cache_folder() -> Path:
-    """Give the folder of the user's where translations are kept: in ``$XDG_CACHE_HOME``, or in ``~/.cache``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "txmirror" / "txzookeeper"
+    """Return the folder of the user's where translations are kept: in ``$XDG_CACHE_HOME``, or in ``~/.cache``.
+
+    A relative ``$XDG_CACHE_HOME`` is ignored, as its specification says.
+    """
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (base if base.is_absolute() else Path("~/.cache").expanduser()) / "txmirror" / "txzookeeper"
 
 
 def translate(source: str, path: str) -> str:
@@ -54,17 +68,20 @@ def translate(source: str, path: str) -> str:
 def translated(source: bytes, path: str, folder: Path | None = None) -> str:
     """Give the translation of a module's source, from the cache if it is there; and keep it there.
 
-    What is in the cache and broken is made anew. A cache that cannot be written to costs nothing but time.
+    What is in the cache and broken is made anew. A cache that cannot be written to costs nothing but time; neither does one to
+    which others may write, which is not used: one warning says so.
 
     :param path: as for :func:`translate`.
     :param folder: the cache; :func:`cache_folder` if None.
     :raises ImportError: as :func:`translate`.
     """
-    file = (folder or cache_folder()) / f"{_key(source, path)}.py"
-    text = _read(file)
-    if text is None:
-        text = translate(source.decode("utf-8"), path)
-        _write(file, text)
+    name = f"{_key(source, path)}.py"
+    with _opened(cache_folder() if folder is None else folder) as kept:
+        text = None if kept is None else kept.read(name)
+        if text is None:
+            text = translate(source.decode("utf-8"), path)
+            if kept is not None:
+                kept.write(name, text)
     return text
 
 
@@ -80,8 +97,16 @@ def _compare(match: re.Match[str]) -> str:
 
 @cache
 def _tool() -> Any:
-    from fissix import refactor  # noqa: PLC0415 - an extra; whoever has no need of it need not have it
+    # fissix is an extra; whoever has no need of it need not have it.
+    from fissix.pgen2 import driver, pgen  # noqa: PLC0415
 
+    load = driver.load_grammar
+    driver.load_grammar = pgen.generate_grammar
+    try:
+        # The grammars are loaded when the first module that needs them is imported.
+        from fissix import refactor  # noqa: PLC0415
+    finally:
+        driver.load_grammar = load
     return refactor.RefactoringTool(refactor.get_fixers_from_package("fissix.fixes"))
 
 
@@ -90,30 +115,90 @@ def _key(source: bytes, path: str) -> str:
     return hashlib.sha256("\n".join(parts).encode() + b"\n" + source).hexdigest()
 
 
-def _read(file: Path) -> str | None:
-    """Give what was kept; None if nothing was, or if it is not whole."""
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[_Cache | None]:
+    """Open the cache, and make it if it is missing. None: it cannot be used."""
+    descriptor = -1
     try:
-        digest, _, kept = file.read_bytes().partition(b"\n")
-    except OSError:
-        return None
-    if hashlib.sha256(kept).hexdigest().encode() != digest:
-        _log.warn("The translation in {file!r} is broken, and is made anew.", file=str(file))
-        return None
-    return kept.decode("utf-8")
-
-
-def _write(file: Path, text: str) -> None:
-    kept = text.encode("utf-8")
-    try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=file.parent)
         try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(hashlib.sha256(kept).hexdigest().encode() + b"\n" + kept)
-            Path(name).replace(file)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(name).unlink()
-            raise
-    except OSError as error:
-        _log.debug("A translation cannot be kept: {error}.", error=str(error))
+            descriptor = _open_folder(folder)
+        except UnsafeFileError as error:
+            _warn(folder, error)
+        except OSError as error:
+            _log.debug("Translations cannot be kept in {folder!r}: {error}.", folder=str(folder), error=str(error))
+        yield None if descriptor < 0 else _Cache(folder, descriptor)
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _open_folder(folder: Path) -> int:
+    if folder.is_symlink():
+        raise UnsafeFileError(folder, "it is a symbolic link", folder.lstat())
+    if not folder.exists():
+        # Whoever has prepared the place would have this user's files in it: as root's in a user's home, under sudo.
+        there = next(each for each in folder.parents if each.exists())
+        status = there.stat()
+        if status.st_uid not in (os.geteuid(), 0):
+            raise UnsafeFileError(there, f"{str(there)!r} belongs to user {status.st_uid}", status)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        check_owner(folder, os.fstat(descriptor))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _warn(folder: Path, error: UnsafeFileError) -> None:
+    """Log that a cache is not used, once for each reason."""
+    if (folder, str(error)) not in _said:
+        _said.add((folder, str(error)))
+        _log.warn(
+            "Translations in {path!r} are not used, but made anew: {reason}.", path=str(error.path), reason=str(error)
+        )
+
+
+class _Cache:
+    """Translations in a folder to which nobody else may write.
+
+    :param folder: its name, for the log.
+    :param descriptor: the open folder: another one may be at its place by now.
+    """
+
+    def __init__(self, folder: Path, descriptor: int) -> None:
+        self._folder = folder
+        self._descriptor = descriptor
+
+    def read(self, name: str) -> str | None:
+        """Return what was kept; None if nothing was, if it is not whole, or if others may have written it."""
+        try:
+            digest, _, kept = read_file(name, folder=self._descriptor).partition(b"\n")
+        except UnsafeFileError as error:
+            error.path = self._folder / name
+            _warn(self._folder, error)
+            return None
+        except OSError:
+            return None
+        if hashlib.sha256(kept).hexdigest().encode() != digest:
+            _log.warn("The translation in {file!r} is broken, and is made anew.", file=str(self._folder / name))
+            return None
+        return kept.decode("utf-8")
+
+    def write(self, name: str, text: str) -> None:
+        """Keep a translation, if that can be."""
+        kept = text.encode("utf-8")
+        temporary = f"{name}.{secrets.token_hex(8)}"
+        try:
+            descriptor = create_file(temporary, folder=self._descriptor)
+            try:
+                with os.fdopen(descriptor, "wb") as stream:
+                    stream.write(hashlib.sha256(kept).hexdigest().encode() + b"\n" + kept)
+                os.replace(temporary, name, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary, dir_fd=self._descriptor)
+                raise
+        except OSError as error:
+            _log.debug("A translation cannot be kept: {error}.", error=str(error))

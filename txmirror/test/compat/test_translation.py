@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
+import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from txmirror.compat import translation
 from txmirror.compat.translation import cache_folder, translate, translated
 from txmirror.test.compat.available import install_or_skip
+from txmirror.test.ownership import give_away
 
 _OLD = b"""\
 import zookeeper
@@ -22,6 +30,13 @@ def sync(handle, (one, two)):
     except ValueError, error:
         print error
 """
+
+
+def fissix_base_version() -> str:
+    import fissix
+
+    version: str = fissix.__base_version__
+    return version
 
 
 class TranslationCase(SynchronousTestCase):
@@ -117,9 +132,125 @@ class CacheTests(TranslationCase):
             self.assertIn("except ValueError as error", self.translated())
             self.assertEqual(self.made, number)
 
+    def assert_in_memory(self, reason: str) -> None:
+        """Nothing in the cache is used or changed, and one warning says why."""
+        self.patch(translation, "_said", set())
+        warnings: list[str] = []
+
+        @implementer(ILogObserver)
+        def observe(event: LogEvent) -> None:
+            if event["log_namespace"] == translation.__name__ and event["log_level"] >= LogLevel.warn:
+                warnings.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        made, before = self.made, sorted(self.cache.rglob("*"))
+        for source in (_OLD, _OLD, _OLD + b"\n"):
+            text = self.translated(source)
+            self.assertNotIn("hostile", text)
+            self.assertIn("except ValueError as error", text)
+        self.assertEqual((self.made, sorted(self.cache.rglob("*"))), (made + 3, before))
+        (warning,) = warnings
+        self.assertIn(reason, warning)
+
+    def put_hostile(self) -> Path:
+        """Put into the cache what another could have: it is whole."""
+        self.translated()
+        (file,) = self.cache.iterdir()
+        hostile = b"hostile = True\n"
+        file.write_bytes(hashlib.sha256(hostile).hexdigest().encode() + b"\n" + hostile)
+        self.assertIn("hostile", self.translated())
+        return file
+
+    def test_folder_of_another_user(self) -> None:
+        """A folder that another user has prepared is not used, as under sudo or where $XDG_CACHE_HOME leads there."""
+        file = self.put_hostile()
+        for path in (file, self.cache):
+            give_away(path)
+        self.assert_in_memory("it belongs to user 65534, not to user 0")
+
+    def test_folder_shared(self) -> None:
+        """Nor is one to which others may write."""
+        self.put_hostile()
+        for mode in (0o770, 0o777, 0o1777):
+            self.cache.chmod(mode)
+            self.assert_in_memory("others may write to it")
+
+    def test_folder_linked(self) -> None:
+        """Nor is a link to another folder."""
+        self.put_hostile()
+        real = self.cache.rename(self.folder / "real")
+        self.cache.symlink_to(real.absolute())
+        self.assert_in_memory("a symbolic link")
+
+    def test_place_of_another_user(self) -> None:
+        """Where another user's folder is, none is made."""
+        self.cache = self.folder / "theirs" / "txmirror" / "txzookeeper"
+        (self.folder / "theirs").mkdir()
+        give_away(self.folder / "theirs")
+        self.assert_in_memory("belongs to user 65534")
+        self.assertEqual(list((self.folder / "theirs").iterdir()), [])
+
+    def test_made_private(self) -> None:
+        """The folder that is made is only this user's, whatever the umask says, and so are the files in it."""
+        mask = os.umask(0)
+        self.addCleanup(os.umask, mask)
+        self.translated()
+        (file,) = self.cache.iterdir()
+        self.assertEqual([stat.S_IMODE(path.stat().st_mode) for path in (self.cache, file)], [0o700, 0o600])
+
+    def test_unsafe_file(self) -> None:
+        """A file that another may have written, or that is none, is not used; it is made anew and kept."""
+        file = self.put_hostile()
+        hostile = file.read_bytes()
+
+        def shared() -> None:
+            file.write_bytes(hostile)
+            file.chmod(0o666)
+
+        def linked() -> None:
+            (self.folder / "elsewhere").write_bytes(hostile)
+            file.symlink_to((self.folder / "elsewhere").absolute())
+
+        def given() -> None:
+            file.write_bytes(hostile)
+            give_away(file)
+
+        for make in (shared, linked, lambda: os.mkfifo(file), given):
+            file.unlink()
+            make()
+            made = self.made
+            for _ in range(2):
+                self.assertNotIn("hostile", self.translated())
+            self.assertEqual(self.made, made + 1)
+
+    def test_pickles(self) -> None:
+        """The pickles of grammars that fissix keeps are not loaded, nor are they written."""
+        cache = self.folder / "xdg"
+        program = (
+            "import sys\nfrom pathlib import Path\nimport fissix\n"
+            "folder = fissix.CACHE_DIR\nassert not folder.exists()\n"
+            "from txmirror.compat.translation import translate\n"
+            "translate('print 1', 'a.py')\nassert not folder.exists()\n"
+            "sys.stdout.write(str(folder))"
+        )
+        environment = {**os.environ, "XDG_CACHE_HOME": str(cache.absolute())}
+        run = functools.partial(subprocess.run, capture_output=True, text=True, timeout=60, env=environment)
+        done = run([sys.executable, "-c", program])
+        self.assertEqual((done.stderr, done.returncode), ("", 0))
+        folder = Path(done.stdout)
+        folder.mkdir(parents=True)
+        for name in ("Grammar", "PatternGrammar"):
+            # It would end the process.
+            (folder / f"{name}{fissix_base_version()}.pickle").write_bytes(b"cos\n_exit\n(I3\ntR.")
+        done = run([sys.executable, "-c", program.replace("assert not folder.exists()", "pass")])
+        self.assertEqual((done.stderr, done.returncode), ("", 0))
+
     def test_folder(self) -> None:
         """It is the user's cache folder."""
         self.patch(os, "environ", {"HOME": "/home/jane"})
         self.assertEqual(cache_folder(), Path("/home/jane/.cache/txmirror/txzookeeper"))
         self.patch(os, "environ", {"HOME": "/home/jane", "XDG_CACHE_HOME": "/var/cache/jane"})
         self.assertEqual(cache_folder(), Path("/var/cache/jane/txmirror/txzookeeper"))
+        self.patch(os, "environ", {"HOME": "/home/jane", "XDG_CACHE_HOME": "somewhere"})
+        self.assertEqual(cache_folder(), Path("/home/jane/.cache/txmirror/txzookeeper"))

@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest import SkipTest
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorThreads
@@ -26,6 +25,7 @@ from zope.interface import implementer
 from txmirror.errors import NoConnection
 from txmirror.registry import NDCodec, stored_answers
 from txmirror.registry.cache_file import CacheFile
+from txmirror.test.ownership import give_away
 from txmirror.test.registry.case import NODE, PATH, RegistryTestCase, Warnings
 from txmirror.types import Answer, Payload, ZnodeStat
 
@@ -42,16 +42,6 @@ def warnings_of(case: SynchronousTestCase) -> Warnings:
     globalLogPublisher.addObserver(warnings)
     case.addCleanup(globalLogPublisher.removeObserver, warnings)
     return warnings
-
-
-def give_away(path: Path) -> None:
-    """Let a file belong to another user.
-
-    :raises SkipTest: only root can do that.
-    """
-    if os.geteuid() != 0:
-        raise SkipTest("only root can give a file away")
-    os.chown(path, 65534, 65534, follow_symlinks=False)
 
 
 class CacheFileCase(SynchronousTestCase):
