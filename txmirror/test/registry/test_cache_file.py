@@ -776,8 +776,10 @@ class ExitTests(TestCase):
 
 
 _PROGRAM = """\
-import sys
+import signal, sys
 from twisted.internet import defer, task
+# A thread that waits for ever does not outlive the test.
+signal.alarm(60)
 from txmirror.registry.cache_file import CacheFile
 
 def main(reactor):
