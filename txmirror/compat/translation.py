@@ -66,7 +66,7 @@ def translate(source: str, path: str) -> str:
 
 
 def translated(source: bytes, path: str, folder: Path | None = None) -> str:
-    """Give the translation of a module's source, from the cache if it is there; and keep it there.
+    """Return the translation of a module's source, from the cache if it is there, and keep it there.
 
     What is in the cache and broken is made anew. A cache that cannot be written to costs nothing but time; neither does one to
     which others may write, which is not used: one warning says so.

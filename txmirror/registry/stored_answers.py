@@ -99,7 +99,10 @@ def _target(path: Path, notes: list[str]) -> Path:
 
 
 def _check_place(path: Path) -> None:
-    """See that a file can stand at a path, before a lock is made beside it."""
+    """Refuse a directory or a device before a lock file is created beside it.
+
+    :raises UnsafeFileError: there is one at the path.
+    """
     try:
         check_file(path)
     except FileNotFoundError:

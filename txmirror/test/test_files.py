@@ -1,4 +1,4 @@
-"""What the checks of files promise where several processes are at them."""
+"""Checked files, while other processes change them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class FileTests(SynchronousTestCase):
         self.assertIn("4 bytes", str(error))
 
     def test_exchanged(self) -> None:
-        """What was opened is what is read."""
+        """The open file is read, even if another one takes its place."""
         descriptor = self.open()
         self.path.unlink()
         self.path.write_text("two")

@@ -28,7 +28,7 @@ class ReadTests(SynchronousTestCase):
         return str(error)
 
     def test_constants(self) -> None:
-        """What Python's json takes for numbers beside the standard is refused by name."""
+        """NaN and Infinity, which Python's json reads, are refused by name."""
         for name in ("NaN", "Infinity", "-Infinity"):
             for text in (name, f"[{name}]", f'{{"a":{name}}}'):
                 self.assertIn(name, self.refused(text))
@@ -52,7 +52,7 @@ class ReadTests(SynchronousTestCase):
         self.assertEqual(JSONReader(deepest=2).read("[[]]"), [[]])
 
     def test_unclosed(self) -> None:
-        """What is deep and not even whole is refused too."""
+        """Deep JSON that is not even closed is refused too."""
         for text in ("[" * 50_000, '{"a":' * 50_000):
             self.refused(text)
 
@@ -83,7 +83,7 @@ class ReadTests(SynchronousTestCase):
 
 class WriteTests(SynchronousTestCase):
     def test_refused(self) -> None:
-        """What the standard cannot say is a TypeError or a ValueError."""
+        """A value that is no JSON is a TypeError or a ValueError."""
         deep: Any = []
         circular: list[Any] = []
         circular.append(circular)
@@ -105,7 +105,7 @@ class WriteTests(SynchronousTestCase):
 
     @given(_VALUES)
     def test_round_trip(self, value: object) -> None:
-        """What is written is read as it was, in every style."""
+        """A value that was written in any style is read as it was."""
         for writer in (
             JSONWriter(),
             JSONWriter(compact=True, sort_keys=True),

@@ -58,7 +58,7 @@ class CacheFileCase(SynchronousTestCase):
         return cache
 
     def known(self, path: str = PATH) -> Answer | None:
-        """Give what a process that starts now has for a path."""
+        """Return the answer that a process has which starts now."""
         return self.successResultOf(self.cache().get(path))
 
     def written(self) -> dict[str, dict[str, object]]:
@@ -188,7 +188,7 @@ class CacheFileTests(CacheFileCase):
         self.assertEqual(len(list(self.path.parent.iterdir())), 2)
 
     def test_odd_payloads(self) -> None:
-        """What such a codec reads may be too deep, no number, or contain itself: it is left out, and said by its path."""
+        """A payload that is too deep, has no JSON number or contains itself is left out, and a warning names its path."""
         deep: Any = {}
         for _ in range(50_000):
             deep = {"a": deep}
@@ -206,7 +206,7 @@ class CacheFileTests(CacheFileCase):
         self.successResultOf(cache.stop())
 
     def test_deepest_payload(self) -> None:
-        """What a codec of ours can read, the file can hold."""
+        """The file can hold the deepest payload that a codec of ours reads."""
         payload = NDCodec().decode(b'{"a":' * 100 + b"1" + b"}" * 100)
         assert isinstance(payload, dict)
         cache = self.cache()
@@ -286,7 +286,7 @@ class UnsafeTests(CacheFileCase):
         self.warnings = warnings_of(self)
 
     def content(self) -> bytes:
-        """Give what a good file has in it."""
+        """Return the content of a good file."""
         cache = self.cache()
         cache.put(answer("/theirs", one="1"))
         self.clock.advance(2)
@@ -295,7 +295,7 @@ class UnsafeTests(CacheFileCase):
         return content
 
     def assert_set_aside(self, reason: str) -> None:
-        """What is there is not used, one warning says why, and it makes place for another."""
+        """Check that the file is not used but set aside, that one warning says why, and that another can take its place."""
         before = len(self.warnings.texts)
         cache = self.cache()
         self.assertIsNone(self.successResultOf(cache.get("/theirs")))
@@ -413,7 +413,7 @@ class UnsafeTests(CacheFileCase):
             self.path.unlink()
 
     def test_became_too_large(self) -> None:
-        """What would not be read again is not written: the file stays as it is."""
+        """A file that would be too large to be read again is not written: the old one stays."""
         cache = self.cache()
         cache.put(answer("/a"))
         self.clock.advance(2)
@@ -449,7 +449,7 @@ class LinkTests(CacheFileCase):
     """A symbolic link as cache file is followed to where it points, and stays one."""
 
     def test_followed(self) -> None:
-        """What it points to is read and written, and locked beside that; so are links to links."""
+        """The file that it points to is read and written, and locked beside that; so are links to links."""
         target = Path(self.mktemp()).absolute()
         target.mkdir()
         between = self.path.with_name("between")
@@ -478,7 +478,7 @@ class LinkTests(CacheFileCase):
 
 
 class LockTests(CacheFileCase):
-    """Who keeps the lock keeps others from writing, and from nothing else."""
+    """A process that keeps the lock keeps others from writing, and from nothing else."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -675,7 +675,7 @@ class ReadingTests(CacheFileCase):
         self.assertIsNone(self.successResultOf(asking))
 
     def test_put_meanwhile(self) -> None:
-        """What is put meanwhile counts, and is written."""
+        """An answer that is put meanwhile counts, and is written."""
         self.subject.load()
         self.subject.put(answer(two="2"))
         self.subject.put(answer("/b"))
@@ -738,7 +738,7 @@ class ReadingTests(CacheFileCase):
         self.assertIn("/b", self.written())
 
     def test_stop_while_written(self) -> None:
-        """What a thread still writes when the end has waited long enough is written again when it is begun anew."""
+        """Answers that a thread still writes when the end has waited long enough are kept, and written again after a start."""
         self.subject.put(answer("/b"))
         self.threads.run_threads()
         self.threads.advance(2)
