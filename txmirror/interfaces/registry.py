@@ -169,7 +169,8 @@ class IServiceRegistry(Interface):
         :returns: fires with ``{"children": {name: data}, "data": data, "path": path, "stat": ZnodeStat}``; ``stat`` and
             ``data`` are None if there is no such node. A child whose data cannot be decoded is left out, and reported. A
             child that cannot be read has the data that was read last, or is left out; :meth:`unreadable` names it and
-            :meth:`stale` is True. The answer is the caller's own. See the class for ZooKeeper being out of reach. While
+            :meth:`stale` is True. The answer is the caller's own. Only a lazy registry fires with
+            False (see the class), and the type of a provider that is known not to be lazy says so. While
             nothing is known yet, it fails with :exc:`~txmirror.errors.NoAuthException` if the path may not be read, and with
             :exc:`~txmirror.errors.ReplyTooLargeException` if its data or the list of its children is over the client's
             ``Limits.max_reply``.

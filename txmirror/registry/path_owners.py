@@ -20,7 +20,8 @@ _owners: WeakKeyDictionary[object, WeakValueDictionary[str, Registration]] = Wea
 
 def owner(client: IZooKeeperClient, path: str) -> Registration | None:
     """Return the registration that keeps a path in a client's session, or is withdrawing from it."""
-    return _owners.get(_shared(client), {}).get(_full(client, path))
+    paths = _owners.get(_shared(client))
+    return None if paths is None else paths.get(_full(client, path))
 
 
 def take(client: IZooKeeperClient, path: str, registration: Registration) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Literal, overload
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -37,12 +37,26 @@ from txmirror.types import ACL, READ_ACL, Answer, NodeType, digest_acl
 _Data = Mapping[str, object] | str | None
 _Writing = Callable[[Link], Deferred[None]]
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    _LazyT_co = TypeVar("_LazyT_co", bound=bool, covariant=True, default=Literal[False])
+else:
+    # Type variables have defaults since Python 3.13, and only type checkers ask for them.
+    from typing import TypeVar
+
+    _LazyT_co = TypeVar("_LazyT_co", bound=bool, covariant=True)
+
 
 @implementer(IServiceRegistry)
-class ServiceRegistry(Life):
+class ServiceRegistry(Life, Generic[_LazyT_co]):
     """Services that are registered and found in ZooKeeper, and answers for as long as that is away.
 
     It provides :class:`~txmirror.interfaces.IServiceRegistry`, which says what its methods do, and is a Twisted service.
+
+    Type checkers know from ``lazy`` what :meth:`get` fires with: with an answer, or, in a registry that is lazy or may be, with
+    an answer or False. In annotations ``ServiceRegistry`` is a registry that is not lazy, and ``ServiceRegistry[bool]`` one
+    that may be.
 
     :param server: as for :class:`txmirror.client.ZooKeeperClient`.
     :param timeout: the session timeout that is asked for, and how long it takes until ZooKeeper counts as out of reach, in
@@ -75,7 +89,7 @@ class ServiceRegistry(Life):
         *,
         timeout: float = 5.0,
         readonly: bool = False,
-        lazy: bool = False,
+        lazy: _LazyT_co = False,  # type: ignore[assignment]  # it is the type's default too
         cachefile: str | None = None,
         username: str | None = None,
         password: str | None = None,
@@ -327,7 +341,17 @@ class ServiceRegistry(Life):
 
     # Finding.
 
-    def get(self, path: str, callback: Callable[[Answer], object] | None = None) -> Deferred[Answer | Literal[False]]:
+    @overload
+    def get(
+        self: ServiceRegistry[Literal[False]], path: str, callback: Callable[[Answer], object] | None = None
+    ) -> Deferred[Answer]: ...
+
+    @overload
+    def get(
+        self, path: str, callback: Callable[[Answer], object] | None = None
+    ) -> Deferred[Answer | Literal[False]]: ...
+
+    def get(self, path: str, callback: Callable[[Answer], object] | None = None) -> Deferred[Any]:
         """See :meth:`~txmirror.interfaces.IServiceRegistry.get`."""
         self._check_process()
         discovery = self._discover(paths.normalise(path))

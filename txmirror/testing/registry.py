@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, overload
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -23,9 +23,19 @@ from txmirror.testing.nodes import MemoryNodes, Session
 from txmirror.testing.written import Data, Write, Written
 from txmirror.types import ACL, OPEN_ACL, READ_ACL, Answer, NodeType, digest_acl
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    _LazyT_co = TypeVar("_LazyT_co", bound=bool, covariant=True, default=Literal[False])
+else:
+    # As for the registry that this one stands for.
+    from typing import TypeVar
+
+    _LazyT_co = TypeVar("_LazyT_co", bound=bool, covariant=True)
+
 
 @implementer(IServiceRegistry)
-class MemoryRegistry:
+class MemoryRegistry(Generic[_LazyT_co]):
     """Provides :class:`~txmirror.interfaces.IServiceRegistry` in memory, and is held to it by the same tests as the real one.
 
     Everything is done at once: a Deferred that is returned has fired, but where a lock is waited for; and what somebody else
@@ -33,6 +43,8 @@ class MemoryRegistry:
     :meth:`reconnect` and :meth:`end_session`; what somebody else does is done with ``nodes``, or by a second registry that
     shares them. There is no cache file, and no waiting for ``timeout``: a registry that is disconnected has been so for long
     enough.
+
+    Its type depends on ``lazy`` as that of :class:`txmirror.registry.ServiceRegistry` does.
 
     :param shared: stands for the ensemble, and may have other registries; None makes one.
     :param lazy: whether calls go on without ZooKeeper.
@@ -54,7 +66,7 @@ class MemoryRegistry:
         self,
         *,
         shared: MemoryNodes | None = None,
-        lazy: bool = False,
+        lazy: _LazyT_co = False,  # type: ignore[assignment]  # it is the type's default too
         readonly: bool = False,
         timeout: float = 5.0,
         username: str | None = None,
@@ -159,7 +171,17 @@ class MemoryRegistry:
             return fail(ReadOnly(path=path))
         return self._withdraw(path) if self._written.wants(path) else self._write(path, self._deletion(path))
 
-    def get(self, path: str, callback: Callable[[Answer], object] | None = None) -> Deferred[Answer | Literal[False]]:
+    @overload
+    def get(
+        self: MemoryRegistry[Literal[False]], path: str, callback: Callable[[Answer], object] | None = None
+    ) -> Deferred[Answer]: ...
+
+    @overload
+    def get(
+        self, path: str, callback: Callable[[Answer], object] | None = None
+    ) -> Deferred[Answer | Literal[False]]: ...
+
+    def get(self, path: str, callback: Callable[[Answer], object] | None = None) -> Deferred[Any]:
         """See :meth:`~txmirror.interfaces.IServiceRegistry.get`."""
         path = paths.normalise(path)
 

@@ -24,7 +24,7 @@ def say(who: str, *words: object) -> None:
     sys.stdout.flush()
 
 
-async def names(registry: ServiceRegistry) -> list[str]:
+async def names(registry: ServiceRegistry[bool]) -> list[str]:
     answer = await registry.get(PATH)
     assert answer is not False
     return list(answer["children"])

@@ -111,13 +111,13 @@ class RegistryTestCase(SynchronousTestCase):
             return {key: value for key, value in facts.items() if key not in ("pid", "created")}
         return facts
 
-    def answer(self, registry: ServiceRegistry, path: str = PATH) -> Answer:
+    def answer(self, registry: ServiceRegistry[bool], path: str = PATH) -> Answer:
         """Give the answer of a registry at this instant."""
         answer = self.world.result(registry.get(path))
         assert answer is not False
         return answer
 
-    def names(self, registry: ServiceRegistry, path: str = PATH) -> list[str]:
+    def names(self, registry: ServiceRegistry[bool], path: str = PATH) -> list[str]:
         """Give the names of those that a registry finds."""
         return list(self.answer(registry, path)["children"])
 

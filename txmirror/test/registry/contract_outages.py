@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from txmirror.errors import NoConnection, ReadOnly
+from txmirror.errors import NoConnection, NodeExistsException, ReadOnly
 from txmirror.interfaces import IServiceRegistry
 from txmirror.test.client.contract import run
 from txmirror.test.registry.contract import NODE, SERVER, SERVICE, TIMEOUT, Listener, RegistryCase, fired
@@ -452,6 +452,25 @@ class SessionContract(RegistryCase):
         await self.place.quiet()
         self.assertEqual((await self.stranger.get(NODE))[0], b"theirs")
         self.assertEqual(len(warnings := self.warnings()), 1, warnings)
+        await self.stranger.delete(NODE)
+        await self.until_facts(NODE, {"foo": "bar"})
+
+    @run
+    async def test_persistent_in_its_place(self) -> None:
+        """While a persistent node stands where something was registered, each call to register that fails and says so. It is
+        not touched; when it is gone, what was registered before is so again."""
+        registry = await self.registered()
+
+        async def replace() -> None:
+            await self.stranger.delete(NODE)
+            await self.stranger.create(NODE, b"theirs")
+
+        await self.place.blink(registry, replace)
+        await self.place.quiet()
+        for data in ({"foo": "bar"}, {"foo": "bar"}, {"foo": "other"}):
+            error = await self.fails(NodeExistsException, registry.set_node(NODE, data))
+            self.assertEqual(error.path, NODE)
+        self.assertEqual((await self.stranger.get(NODE))[0], b"theirs")
         await self.stranger.delete(NODE)
         await self.until_facts(NODE, {"foo": "bar"})
 

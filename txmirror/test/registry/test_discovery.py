@@ -279,7 +279,7 @@ class TooLargeTests(RegistryTestCase):
         reading = registry.get(PATH)
         self.world.pass_time(6)
         answer = self.successResultOf(reading)
-        assert answer is not False
+        self.assertIsNot(answer, False)
         self.assertEqual(list(answer["children"]), ["server1:22"])
         self.come_back()
         self.world.pass_time(20)
@@ -333,7 +333,7 @@ class TooLargeTests(RegistryTestCase):
         reading = third.get(PATH)
         self.world.pass_time(6)
         answer = self.successResultOf(reading)
-        assert answer is not False
+        self.assertIsNot(answer, False)
         self.assertEqual(answer["children"], {"another:22": {}, "server1:22": {"a": 1}})
         self.assertTrue(third.stale(PATH))
 

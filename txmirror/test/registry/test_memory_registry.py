@@ -250,8 +250,8 @@ class OwnTests(SynchronousTestCase):
     def test_half_a_user(self) -> None:
         """A name without a password is nobody's, and so is a password without a name."""
         self.nodes.create("/hidden", acl=[digest_acl(each, "None") for each in ("bob", "None")])
-        for half in ({"username": "bob"}, {"password": "None"}):
-            registry = MemoryRegistry(shared=self.nodes, **half)  # type: ignore[arg-type]
+        for username, password in (("bob", None), (None, "None")):
+            registry = MemoryRegistry(shared=self.nodes, username=username, password=password)
             registry.set_node(NODE)
             self.nodes.set(NODE, b"open to everybody")
             self.failureResultOf(registry.get("/hidden"), NoAuthException)
@@ -332,7 +332,7 @@ class OwnTests(SynchronousTestCase):
         acl = [digest_acl("bob", "secret")]
         self.nodes.create("/s/hidden", acl=acl)
         self.nodes.create("/s/b")
-        assert answer is not False
+        self.assertIsNot(answer, False)
         self.assertEqual(self.children("/s"), ["a", "b"])
         for path in ("/s/a", "/s/b", "/s/hidden", "/s"):
             self.nodes.delete(path)
@@ -343,7 +343,7 @@ class OwnTests(SynchronousTestCase):
 
     def children(self, path: str) -> list[str]:
         answer = self.successResultOf(self.registry.get(path))
-        assert answer is not False
+        self.assertIsNot(answer, False)
         return list(answer["children"])
 
     def test_callback_takes_it_all_away(self) -> None:
