@@ -81,6 +81,7 @@ class Tree(Mapping[str, Value]):
         self._recovered = False
         self._restore_zxid: int | None = None
         self._one_shots = False
+        self._stat_changed: Callable[[str], object] | None = None
         self._begun = False
         self._settled = False
         self._was_settled = False
@@ -175,6 +176,27 @@ class Tree(Mapping[str, Value]):
             self._mirror.tree_closed(self)
             self.end()
             self.let_go()
+
+    # What a registry asks of it.
+
+    def look_again(self, path: str, *, names: bool = False) -> None:
+        """Read a node that is in the tree again, although nothing is known to have changed.
+
+        It is for what servers send no event of: that an ACL was changed, a change that an ACL hides from us, and a new number of
+        children. A change that is found is told as any other.
+
+        :param names: read the list of its children too.
+        """
+        if path in self._values and not self._closed:
+            self._want(path)
+            if names:
+                self._want_names(path)
+
+    def watch_stats(self, function: Callable[[str], object]) -> None:
+        """Call ``function`` with the path of a node that was read again with another stat and no change to watchers: another
+        number of children, for instance. It replaces the one before.
+        """
+        self._stat_changed = function
 
     # What its mirror tells it.
 
@@ -474,6 +496,8 @@ class Tree(Mapping[str, Value]):
         # In a new history another node may have the numbers of one of the old.
         if _identity(before) != _identity(now) or old[0] != value[0]:
             self._tell(ChangeKind.CHANGED, path, old, value)
+        elif before != now and self._stat_changed is not None:
+            self._stat_changed(path)
         if filled:
             self._tell(ChangeKind.READABLE, path, value, value)
 

@@ -1,8 +1,17 @@
-"""What is at one path of the registry: followed, remembered, and told."""
+"""What is at one path of the registry: followed, remembered, and told.
+
+Servers send no event of some changes. An ACL that is changed is never announced. Events about a node go to those only who may
+read it at that moment (CVE-2024-23944, in ZooKeeper from 3.8.4 and 3.9.2, and in Debian's 3.8.0): so nobody else hears that a
+protected node was created, written or deleted. A recursive watch does not say either that the list of its parent's children has
+changed. Therefore a followed path is looked at again from time to time. Each time the node is read; where its ``pzxid`` shows
+that children have come or gone, the list of them is read; every fifth time everything is. What cannot be read is then known as
+such, and tried again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
@@ -17,6 +26,10 @@ from txmirror.registry.codecs import decode
 from txmirror.timers import Timer
 from txmirror.types import Answer, Payload, Undecodable, ZnodeStat
 
+#: How long a change of the children waits for the stat that belongs to it, in seconds. It takes a round trip.
+_STAT_PATIENCE = 1.0
+#: Every so many looks, all that is followed is read again.
+_FULL_LOOK = 5
 #: A list has collapsed when it has fewer than this part of what it had.
 _COLLAPSED = 0.5
 
@@ -30,18 +43,35 @@ class Discovery:
     :param codec: reads what stands in nodes.
     :param hold_for: for how many seconds after a reconnection a list is not believed that has collapsed.
     :param learnt: called with this object when the answer has changed, before anybody else.
+    :param audit: how often to look at what servers send no event of, in seconds, a quarter more or less; None for never.
+    :param random: varies that time, so that many who follow the same path do not look at once.
     :ivar answer: the answer as it was last told; None if there is none yet. Not to be changed.
     :ivar stale: whether that may be old.
     """
 
     _log = Logger()
 
-    def __init__(self, path: str, codec: IPayloadCodec, hold_for: float, learnt: Callable[[Discovery], object]) -> None:
+    def __init__(
+        self,
+        path: str,
+        codec: IPayloadCodec,
+        hold_for: float,
+        learnt: Callable[[Discovery], object],
+        *,
+        audit: float | None,
+        random: Random,
+    ) -> None:
         self.path = path
         self.answer: Answer | None = None
         self._codec = codec
         self._hold_for = hold_for
         self._learnt = learnt
+        self._audit = audit
+        self._random = random
+        self._auditing: Timer | None = None
+        self._looks = 0
+        #: The ``pzxid`` of the node when the list of its children was last known to be complete; None if it never was.
+        self._listed: int | None = None
         self._tree: Tree | None = None
         self._live = False
         self._data: Payload = None
@@ -142,8 +172,12 @@ class Discovery:
         self._data, self._payloads = None, {}
         self._publishing = Timer(mirror.clock, self._publish)
         self._doubt = Timer(mirror.clock, self._publish)
+        self._auditing = Timer(mirror.clock, self._look_again)
+        self._looks, self._listed = 0, None
         tree = self._tree = mirror.tree(self.path, depth=1)
         tree.watch(self._changed)
+        tree.watch_stats(self._stat_changed)
+        self._look_later()
         tree.ready().addCallbacks(lambda _: self._read(tree), lambda _: None)
 
     def abandon(self) -> object:
@@ -151,15 +185,15 @@ class Discovery:
 
         :returns: that.
         """
-        inherited = (self._tree, self._publishing, self._doubt)
-        self._tree = self._publishing = self._doubt = None
+        inherited = (self._tree, self._publishing, self._doubt, self._auditing)
+        self._tree = self._publishing = self._doubt = self._auditing = None
         self._live = self._held = False
         self._ready = []
         return inherited
 
     def leave(self) -> None:
         """Follow it no more. What was known stays."""
-        for timer in (self._publishing, self._doubt):
+        for timer in (self._publishing, self._doubt, self._auditing):
             if timer is not None:
                 timer.stop()
         self._live = self._held = False
@@ -201,11 +235,71 @@ class Discovery:
             if change.path == self.path and not self._live and self._tree is not None:
                 # What is below it is to be read first.
                 self._tree.caught_up().addCallback(lambda _, tree: self._read(tree), self._tree)
+            elif change.path != self.path and change.new is None:
+                # A child has gone that was not in the answer.
+                self._read_stat()
         elif change.kind in (ChangeKind.ADDED, ChangeKind.CHANGED, ChangeKind.REMOVED):
             self._learn(change)
-            if self._publishing is not None and self._live:
-                # What else has changed is told together with it.
-                self._publishing.start(0)
+            if change.kind is not ChangeKind.CHANGED and change.path != self.path:
+                # Under a recursive watch nobody tells of the parent's new stat.
+                self._read_stat()
+            elif self._live:
+                self._publish_soon()
+        elif change.kind in (ChangeKind.HIDDEN, ChangeKind.STALE):
+            # The stat that was waited for does not come.
+            self._publish_if_waiting()
+
+    # What nobody tells of.
+
+    def _read_stat(self) -> None:
+        if self._publishing is None or self._tree is None or not self._live:
+            return
+        self._tree.look_again(self.path)
+        if self.path not in self._tree or self._tree.stale_since is not None or self.path in self._tree.holes:
+            self._publish_soon()
+        elif not self._publishing.running:
+            self._publishing.start(_STAT_PATIENCE)
+
+    def _stat_changed(self, path: str) -> None:
+        if path == self.path and self._live:
+            self._publish_soon()
+
+    def _publish_soon(self) -> None:
+        # What else has changed is told together with it.
+        if self._publishing is not None:
+            self._publishing.start(0)
+
+    def _publish_if_waiting(self) -> None:
+        if self._publishing is not None and self._publishing.running:
+            self._publishing.start(0)
+
+    def _look_later(self) -> None:
+        if self._auditing is not None and self._audit is not None:
+            self._auditing.start(self._audit * self._random.uniform(0.75, 1.25))
+
+    def _look_again(self) -> None:
+        """Read what may have changed without an event."""
+        self._look_later()
+        tree = self._tree
+        if tree is None or not tree.settled or self.path not in tree:
+            # Without a connection there is nothing to read; and what is being read is new.
+            return
+        self._looks += 1
+        full = self._looks % _FULL_LOOK == 0
+        tree.look_again(self.path, names=full)
+        if full:
+            for name in tree.children(self.path):
+                tree.look_again(paths.join(self.path, name))
+        tree.caught_up().addCallback(lambda _: self._compare_list(tree))
+
+    def _compare_list(self, tree: Tree) -> None:
+        """Read the list of children, unless it is known to be the one that belongs to the node's stat."""
+        if tree is not self._tree or not tree.settled or self.path not in tree:
+            return
+        pzxid = tree[self.path][1].pzxid
+        if pzxid != self._listed:
+            self._listed = pzxid
+            tree.look_again(self.path, names=True)
 
     def _learn(self, change: Change) -> None:
         payload: Payload | Undecodable = None
@@ -243,8 +337,6 @@ class Discovery:
         stat: ZnodeStat | None = None
         if self._tree is not None and self.path in self._tree:
             _, stat = self._tree[self.path]
-            # Nobody tells of a new number of children: it is as of when the node was read.
-            stat = stat._replace(numChildren=len(self._tree.children(self.path)))
         children = {name: self._payloads[name] for name in sorted(self._payloads)}
         return {"children": children, "data": self._data, "path": self.path, "stat": stat}
 

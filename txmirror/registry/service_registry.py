@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Collection, Mapping, Sequence
+from random import Random
 from typing import TYPE_CHECKING, Any, Generic, Literal, overload
 
 import attrs
@@ -76,6 +77,10 @@ class ServiceRegistry(Life, Generic[_LazyT_co]):
         half: others may not have registered again yet.
     :param codec: how data stands in nodes; :class:`NDCodec` if None.
     :param adopt_persistent: whether :meth:`set_node` uses a persistent node that is there already.
+    :param audit: how often, in seconds and varied by a quarter, to look at what servers send no event of, at each path that is
+        followed: an ACL that was changed, and what it hides. Each time the path's node is read, the list of its children if
+        that may be another, and every fifth time all children. None never looks.
+    :param random: varies ``audit``; one of its own if None.
     :param reactor: the reactor; the mirror's, or the global one, if None.
     :ivar reactor: what it runs on.
     :raises ValueError: an argument will not do; the message quotes it.
@@ -100,11 +105,15 @@ class ServiceRegistry(Life, Generic[_LazyT_co]):
         hold_for: float = 0.0,
         codec: IPayloadCodec | None = None,
         adopt_persistent: bool = False,
+        audit: float | None = 120.0,
+        random: Random | None = None,
         reactor: IReactorTime | None = None,
     ) -> None:
         super().__init__(server, timeout, lazy, mirror, reactor)
         if type(hold_for) not in (int, float) or not 0 <= hold_for < float("inf"):
             raise ValueError(f"hold_for is {hold_for!r}: not a number of seconds from 0")
+        if audit is not None and (type(audit) not in (int, float) or not 0 < audit < float("inf")):
+            raise ValueError(f"audit is {audit!r}: not a number of seconds above 0, or None")
         if (rate_limit_calls is None) != (rate_limit_time is None):
             raise ValueError(
                 f"rate_limit_calls={rate_limit_calls!r} and rate_limit_time={rate_limit_time!r} go together"
@@ -123,6 +132,8 @@ class ServiceRegistry(Life, Generic[_LazyT_co]):
             None if rate_limit_calls is None or rate_limit_time is None else (rate_limit_calls, rate_limit_time)
         )
         self._hold_for = hold_for
+        self._audit = audit
+        self._random = Random() if random is None else random
         self._codec: IPayloadCodec = NDCodec() if codec is None else codec
         self._adopt_persistent = adopt_persistent
         #: What is registered, and looked after.
@@ -387,7 +398,9 @@ class ServiceRegistry(Life, Generic[_LazyT_co]):
     def _discover(self, path: str) -> Discovery:
         discovery = self._discoveries.get(path)
         if discovery is None:
-            discovery = self._discoveries[path] = Discovery(path, self._codec, self._hold_for, self._learnt)
+            discovery = self._discoveries[path] = Discovery(
+                path, self._codec, self._hold_for, self._learnt, audit=self._audit, random=self._random
+            )
             if self._link is not None:
                 discovery.follow(self._link.mirror)
         return discovery

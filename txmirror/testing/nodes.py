@@ -101,6 +101,17 @@ class MemoryNodes:
         """
         self.write(self._stranger, DeleteRequest(paths.normalise(path), -1))
 
+    def set_acl(self, path: str, acl: Sequence[ACL]) -> None:
+        """Replace a node's access control list, whatever the one before allows.
+
+        :raises NoNodeException: it does not exist.
+        """
+        path = paths.normalise(path)
+        self._tree.node(path)
+        self._tree.begin()
+        self._tree.set_acl(path, tuple(acl))
+        self.tell()
+
     # For the registries.
 
     def open_session(self) -> Session:

@@ -52,6 +52,9 @@ class Stranger(Protocol):
     async def delete(self, path: str) -> None:
         """Delete a node."""
 
+    async def set_acl(self, path: str, acl: Sequence[ACL]) -> None:
+        """Replace a node's ACL, where ``bob:secret`` may do that."""
+
     async def get(self, path: str) -> tuple[bytes, ZnodeStat]:
         """Give a node's data and stat, as they are now.
 
@@ -134,6 +137,11 @@ class ClientStranger:
     async def delete(self, path: str) -> None:
         """See :class:`Stranger`."""
         await self._done(self._client.delete(path))
+
+    async def set_acl(self, path: str, acl: Sequence[ACL]) -> None:
+        """See :class:`Stranger`."""
+        await self._done(self._client.add_auth("digest", b"bob:secret"))
+        await self._done(self._client.set_acl(path, acl))
 
     async def get(self, path: str) -> tuple[bytes, ZnodeStat]:
         """See :class:`Stranger`."""

@@ -20,8 +20,12 @@ from txmirror.errors import (
 from txmirror.interfaces import IServiceRegistry
 from txmirror.test.client.contract import run
 from txmirror.test.registry.contract import NODE, SERVER, SERVICE, TIMEOUT, Listener, RegistryCase
-from txmirror.types import NodeType, Permission, ZnodeStat, digest_acl
+from txmirror.types import OPEN_ACL, NodeType, Permission, ZnodeStat, digest_acl
 
+#: How often registries look at what servers send no event of, where tests wait for it, in seconds.
+_AUDIT = 0.2
+#: What only somebody else may do.
+_BOBS = [digest_acl("bob", "secret")]
 #: Paths that are none.
 BAD_PATHS = ("/a/../b", "/a/./b", "/a\0b", "/a\ud800")
 #: Data that cannot be stored, and the error.
@@ -590,6 +594,68 @@ class FindingContract(RegistryCase):
         await self.until(lambda: not registry.unreadable(SERVICE), "it is known to be gone")
         self.assertFalse(registry.stale(SERVICE))
         self.assertEqual(listener.children, [{"good": {}}])
+
+    @run
+    async def test_hidden_and_deleted(self) -> None:
+        """An instance that is protected, of which servers send no event, and then deleted, of which they send none either, is
+        known to be gone after a while."""
+        for name in ("a", "b"):
+            await self.stranger.create(f"{SERVICE}/{name}", b"{}")
+        registry, listener = await self.listening(audit=_AUDIT)
+        await self.stranger.set_acl(f"{SERVICE}/a", _BOBS)
+        await self.stranger.delete(f"{SERVICE}/a")
+        await self.until(lambda: listener.children[-1] == {"b": {}}, "it is known to be gone")
+        await self.until(lambda: not registry.stale(SERVICE), "nothing is unreadable any more")
+        self.assertEqual(registry.unreadable(SERVICE), {})
+        self.assertEqual((await self.answer(registry, SERVICE))["stat"].numChildren, 1)
+
+    @run
+    async def test_hidden(self) -> None:
+        """An instance that is protected is named after a while, and so is one that is created so; the answer is stale until
+        all can be read again. The stat counts them all the same: it is the server's."""
+        await self.stranger.create(f"{SERVICE}/a", b"{}")
+        await self.stranger.create(f"{SERVICE}/b", b"{}")
+        registry, listener = await self.listening(audit=_AUDIT)
+        await self.stranger.set_acl(f"{SERVICE}/a", _BOBS)
+        await self.until(lambda: list(registry.unreadable(SERVICE)) == [f"{SERVICE}/a"], "it is named")
+        self.assertTrue(registry.stale(SERVICE))
+        await self.stranger.create(f"{SERVICE}/c", b"{}", acl=_BOBS)
+        hidden = [f"{SERVICE}/a", f"{SERVICE}/c"]
+        await self.until(lambda: sorted(registry.unreadable(SERVICE)) == hidden, "both are named")
+        await self.until(lambda: listener.told[-1]["stat"].numChildren == 3, "the stat counts it")
+        self.assertNotIn("c", listener.told[-1]["children"])
+        self.assertEqual(listener.told[-1]["stat"], await self.stat(SERVICE))
+        for path in hidden:
+            await self.stranger.set_acl(path, OPEN_ACL)
+        await self.until(lambda: list(listener.children[-1]) == ["a", "b", "c"], "all are read")
+        self.assertFalse(registry.stale(SERVICE))
+        self.assertEqual(registry.unreadable(SERVICE), {})
+
+    @run
+    async def test_path_hidden(self) -> None:
+        """A path that is protected is named after a while; what was known stays."""
+        await self.stranger.create(f"{SERVICE}/a", b"{}")
+        registry, listener = await self.listening(audit=_AUDIT)
+        await self.stranger.set_acl(SERVICE, _BOBS)
+        await self.until(lambda: SERVICE in registry.unreadable(SERVICE), "it is named")
+        self.assertTrue(registry.stale(SERVICE))
+        self.assertEqual(listener.children, [{"a": {}}])
+        self.assertEqual(list((await self.answer(registry, SERVICE))["children"]), ["a"])
+        await self.stranger.set_acl(SERVICE, OPEN_ACL)
+        await self.until(lambda: not registry.stale(SERVICE), "it is read again")
+
+    @run
+    async def test_stat(self) -> None:
+        """The stat is the server's own, whatever comes and goes below."""
+        await self.stranger.create(f"{SERVICE}/a", b"{}")
+        registry, listener = await self.listening()
+        for number in range(3):
+            await self.stranger.create(f"{SERVICE}/b{number}", b"{}")
+        await self.stranger.delete(f"{SERVICE}/a")
+        stat = await self.stat(SERVICE)
+        await self.until(lambda: listener.told[-1]["stat"] == stat, f"the stat is {stat}")
+        self.assertEqual((await self.answer(registry, SERVICE))["stat"], stat)
+        self.assertEqual(listener.told[-1]["stat"].numChildren, 3)
 
     @run
     async def test_readable(self) -> None:

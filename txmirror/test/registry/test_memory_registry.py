@@ -47,6 +47,9 @@ class _Stranger:
     async def delete(self, path: str) -> None:
         self._nodes.delete(path)
 
+    async def set_acl(self, path: str, acl: Sequence[ACL]) -> None:
+        self._nodes.set_acl(path, acl)
+
     async def get(self, path: str) -> tuple[bytes, ZnodeStat]:
         return self._nodes.get(path)
 
@@ -64,6 +67,8 @@ class MemoryPlace:
 
     def make(self, **options: Any) -> IServiceRegistry:
         options.setdefault("timeout", TIMEOUT)
+        # It knows of every change at once.
+        options.pop("audit", None)
         registry = MemoryRegistry(shared=self.nodes, **options)
         self.registries.append(registry)
         return registry
