@@ -134,7 +134,8 @@ class IServiceRegistry(Interface):
 
         :param node: the full path, the last part of it the server, as in ``/services/ssh/server1:22``.
         :param data: facts for whoever finds it.
-        :param state: False takes it away, if it is this registry's.
+        :param state: False takes it away, if it is this registry's; where ZooKeeper refuses that, the call fails, and it is tried
+            again later all the same.
         :returns: fires with True when it is so. With False and one warning if another session's node stands there: it is
             registered when that has gone. See the class for ZooKeeper being out of reach. Fails with
             :exc:`~txmirror.errors.ReadOnly`; with :exc:`~txmirror.errors.NodeExistsException` if a persistent node stands
@@ -200,7 +201,8 @@ class IServiceRegistry(Interface):
         at first and with growing pauses of up to a minute.
 
         :returns: by full path, a child's or ``path`` itself (then children may be missing); empty if everything was read, and
-            for a path that was never asked for.
+            for a path that was never asked for. Servers send no event when an ACL is changed, so that a node that cannot be read
+            any more is named only after it was read again, which may take minutes.
         """
 
     def get_state(callback: Callable[[bool], object] | None = None) -> Deferred[bool]:

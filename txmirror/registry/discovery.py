@@ -3,13 +3,14 @@
 Servers send no event of some changes. An ACL that is changed is never announced. Events about a node go to those only who may
 read it at that moment (CVE-2024-23944, in ZooKeeper from 3.8.4 and 3.9.2, and in Debian's 3.8.0): so nobody else hears that a
 protected node was created, written or deleted. A recursive watch does not say either that the list of its parent's children has
-changed. Therefore a followed path is looked at again from time to time. Each time the node is read; where its ``pzxid`` shows
-that children have come or gone, the list of them is read; every fifth time everything is. What cannot be read is then known as
-such, and tried again.
+changed. Therefore a followed path is looked at again from time to time: each time the node is read, the list of its children
+where ``pzxid`` shows that some have come or gone, and a fifth of the children, in turn. What cannot be read is then known as such,
+and tried again.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 from random import Random
 
@@ -28,8 +29,11 @@ from txmirror.types import Answer, Payload, Undecodable, ZnodeStat
 
 #: How long a change of the children waits for the stat that belongs to it, in seconds. It takes a round trip.
 _STAT_PATIENCE = 1.0
-#: Every so many looks, all that is followed is read again.
-_FULL_LOOK = 5
+#: A node with more data than this many bytes is not read again for its stat when a child comes or goes.
+_LARGE = 16 * 1024
+#: In so many looks all children are read again, but at most so many in one.
+_LOOKS = 5
+_MOST = 1000
 #: A list has collapsed when it has fewer than this part of what it had.
 _COLLAPSED = 0.5
 
@@ -69,7 +73,8 @@ class Discovery:
         self._audit = audit
         self._random = random
         self._auditing: Timer | None = None
-        self._looks = 0
+        #: The name of the child that was the last to be looked at.
+        self._looked = ""
         #: The ``pzxid`` of the node when the list of its children was last known to be complete; None if it never was.
         self._listed: int | None = None
         self._tree: Tree | None = None
@@ -173,7 +178,7 @@ class Discovery:
         self._publishing = Timer(mirror.clock, self._publish)
         self._doubt = Timer(mirror.clock, self._publish)
         self._auditing = Timer(mirror.clock, self._look_again)
-        self._looks, self._listed = 0, None
+        self._looked, self._listed = "", None
         tree = self._tree = mirror.tree(self.path, depth=1)
         tree.watch(self._changed)
         tree.watch_stats(self._stat_changed)
@@ -254,8 +259,12 @@ class Discovery:
     def _read_stat(self) -> None:
         if self._publishing is None or self._tree is None or not self._live:
             return
-        self._tree.look_again(self.path)
-        if self.path not in self._tree or self._tree.stale_since is not None or self.path in self._tree.holes:
+        tree = self._tree
+        if self.path not in tree or tree.stale_since is not None or tree[self.path][1].dataLength > _LARGE:
+            self._publish_soon()
+            return
+        tree.look_again(self.path)
+        if self.path in tree.holes:
             self._publish_soon()
         elif not self._publishing.running:
             self._publishing.start(_STAT_PATIENCE)
@@ -284,13 +293,19 @@ class Discovery:
         if tree is None or not tree.settled or self.path not in tree:
             # Without a connection there is nothing to read; and what is being read is new.
             return
-        self._looks += 1
-        full = self._looks % _FULL_LOOK == 0
-        tree.look_again(self.path, names=full)
-        if full:
-            for name in tree.children(self.path):
-                tree.look_again(paths.join(self.path, name))
+        tree.look_again(self.path)
+        for name in self._next_names(tree.children(self.path)):
+            tree.look_again(paths.join(self.path, name))
         tree.caught_up().addCallback(lambda _: self._compare_list(tree))
+
+    def _next_names(self, names: list[str]) -> list[str]:
+        """Return the children whose turn it is to be looked at."""
+        count = min(-(-len(names) // _LOOKS), _MOST)
+        start = bisect_right(names, self._looked)
+        turn = (names[start : start + count] + names)[:count]
+        if turn:
+            self._looked = turn[-1]
+        return turn
 
     def _compare_list(self, tree: Tree) -> None:
         """Read the list of children, unless it is known to be the one that belongs to the node's stat."""

@@ -101,7 +101,8 @@ class Link:
     def withdraw(self, path: str) -> Deferred[None]:
         """Let a service be registered no longer.
 
-        :returns: fires when its node is gone, or it is registered again. Cancelling ends the wait.
+        :returns: fires when its node is gone, or it is registered again; fails as :meth:`Registration.withdraw`. Cancelling
+            ends the wait.
         """
         registration = self._registrations.get(path)
         if registration is None:
@@ -109,7 +110,7 @@ class Link:
         # It is forgotten when it is gone, whether anybody waits so long or not.
         # The registry says for how long its caller waits.
         registration.stop(timeout=None).addCallback(lambda _: self._forget(path, registration))
-        return registration.stop(timeout=None)
+        return registration.withdraw()
 
     def _forget(self, path: str, registration: Registration) -> None:
         if not registration.wanted and self._registrations.get(path) is registration:

@@ -130,6 +130,7 @@ class Registration:
         self._said: tuple[str, dict[str, str]] | None = None
         self._registered: dict[Deferred[None], None] = {}
         self._withdrawn: dict[Deferred[None], None] = {}
+        self._withdrawing: dict[Deferred[None], None] = {}
 
     def __repr__(self) -> str:
         return f"<Registration {self.path!r} {self.state.value}>"
@@ -230,6 +231,23 @@ class Registration:
         self._wake()
         if timeout is not None:
             waiter.addTimeout(timeout, self._mirror.clock, self._stop_timed_out)
+        return waiter
+
+    def withdraw(self) -> Deferred[None]:
+        """Delete the node, and keep it away, as :meth:`stop` without a timeout does; but say when ZooKeeper refuses that.
+
+        :returns: fires as :meth:`stop` does. Fails with ZooKeeper's refusal, such as
+            :exc:`~txmirror.errors.NoAuthException`; it is tried again all the same. Cancelling ends the wait, not the
+            withdrawal.
+        """
+
+        def stopped(_: None) -> None:
+            # It may have been refused, or cancelled.
+            if self._withdrawing.pop(waiter, self) is None:
+                waiter.callback(None)
+
+        waiter = self._waiter(self._withdrawing)
+        self.stop(timeout=None).addCallback(stopped)
         return waiter
 
     def when_registered(self) -> Deferred[None]:
@@ -495,7 +513,11 @@ class Registration:
         self._fire_outcomes()
 
     def _refused(self, error: ZooKeeperException) -> None:
-        if not self._fail_outcomes(error):
+        told = self._fail_outcomes(error)
+        while self._withdrawing and not self._wanted:
+            told = True
+            self._withdrawing.popitem()[0].errback(error)
+        if not told:
             self._say_refused(error)
 
     def _say_refused(self, error: ZooKeeperException) -> None:

@@ -79,7 +79,7 @@ class ServiceRegistry(Life, Generic[_LazyT_co]):
     :param adopt_persistent: whether :meth:`set_node` uses a persistent node that is there already.
     :param audit: how often, in seconds and varied by a quarter, to look at what servers send no event of, at each path that is
         followed: an ACL that was changed, and what it hides. Each time the path's node is read, the list of its children if
-        that may be another, and every fifth time all children. None never looks.
+        that may be another, and a fifth of the children, at most 1,000. None never looks.
     :param random: varies ``audit``; one of its own if None.
     :param reactor: the reactor; the mirror's, or the global one, if None.
     :ivar reactor: what it runs on.
@@ -287,7 +287,7 @@ class ServiceRegistry(Life, Generic[_LazyT_co]):
         if path in self._wanted:
             self._link.register(path, self._wanted[path]).addErrback(lambda _: None)
         else:
-            self._link.withdraw(path)
+            self._link.withdraw(path).addErrback(lambda _: None)
 
     async def _withdraw(self, path: str) -> bool:
         self._wishes.pop(path, None)

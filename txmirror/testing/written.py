@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -45,6 +44,8 @@ class Written:
         self._say = say
         self._wanted: dict[str, Data] = {}
         self._owed: dict[str, Write] = {}
+        #: What is registered no longer, and may still be there.
+        self._leaving: dict[str, None] = {}
 
     def encode(self, data: Data) -> bytes:
         """Make a node's data.
@@ -57,18 +58,20 @@ class Written:
     # What is to be, for as long as it is wanted.
 
     def wants(self, path: str) -> bool:
-        """Tell whether a path is to be registered."""
-        return path in self._wanted
+        """Tell whether a path is registered, or still to be taken away."""
+        return path in self._wanted or path in self._leaving
 
     def want(self, path: str, data: Data) -> None:
         """Register it when that can be."""
         self._owed.pop(path, None)
+        self._leaving.pop(path, None)
         self._wanted[path] = data
 
     def unwant(self, path: str) -> None:
         """Register it no longer; if it is there, take it away when that can be."""
         if self._wanted.pop(path, self) is not self:
-            self._owed[path] = partial(self.withdraw, path)
+            self._owed.pop(path, None)
+            self._leaving[path] = None
 
     def owe(self, path: str, write: Write) -> None:
         """Do something about a path when that can be, in place of what was to be done about it before."""
@@ -82,9 +85,11 @@ class Written:
                 self._owed.pop(path)(session)
             except ZooKeeperException as error:
                 self._say(path, "{path}: what was put off is refused: {reason}.", str(error), 0)
+        self._withdraw_all(session)
 
     def look(self, session: Session) -> None:
         """Put right what is not as it is wanted."""
+        self._withdraw_all(session)
         for path in list(self._wanted):
             if path in self._wanted:
                 try:
@@ -96,21 +101,28 @@ class Written:
 
     def register(self, path: str, data: Data, session: Session) -> bool:
         """Register a service, and keep it registered; tell whether it is."""
-        former = dict(self._wanted)
+        former = dict(self._wanted), dict(self._leaving)
         self.want(path, data)
         try:
             return self._put(path, data, session)
         except ZooKeeperException:
-            self._wanted = former
+            self._wanted, self._leaving = former
             raise
 
     def withdraw(self, path: str, session: Session) -> bool:
         """Take away what this registry has registered, if anything."""
-        self._wanted.pop(path, None)
         node = self._nodes.find(path)
         if node is not None and node.owner == session.session_id:
             self._nodes.write(session, DeleteRequest(path, -1))
+        self._leaving.pop(path, None)
         return True
+
+    def _withdraw_all(self, session: Session) -> None:
+        for path in list(self._leaving):
+            try:
+                self.withdraw(path, session)
+            except ZooKeeperException as error:
+                self._say(path, "{path} cannot be withdrawn: {reason}.", str(error), 0)
 
     def store(self, path: str, data: Data, session: Session) -> bool:
         """Write a persistent node."""

@@ -20,7 +20,7 @@ from txmirror.errors import (
 from txmirror.interfaces import IServiceRegistry
 from txmirror.test.client.contract import run
 from txmirror.test.registry.contract import NODE, SERVER, SERVICE, TIMEOUT, Listener, RegistryCase
-from txmirror.types import OPEN_ACL, NodeType, Permission, ZnodeStat, digest_acl
+from txmirror.types import OPEN_ACL, READ_ACL, NodeType, Permission, ZnodeStat, digest_acl
 
 #: How often registries look at what servers send no event of, where tests wait for it, in seconds.
 _AUDIT = 0.2
@@ -191,6 +191,21 @@ class RegisteringContract(RegistryCase):
         await self.stranger.delete(NODE)
         await self.place.quiet()
         self.assertIsNone(await self.stat(NODE))
+
+    @run
+    async def test_withdrawal_refused(self) -> None:
+        """Where an ACL has come to forbid the withdrawal, the call fails with the refusal, at once, and so does another. The node
+        is gone when that is allowed again, if it was not registered once more before that."""
+        registry = await self.registered()
+        await self.stranger.set_acl(SERVICE, [*_BOBS, *READ_ACL])
+        for call in (registry.set_node(NODE, state=False), registry.unset(NODE)):
+            await self.fails(NoAuthException, call)
+        self.assertEqual(await self.facts(NODE), {"foo": "bar"})
+        self.assertIs(await self.done(registry.set_node(NODE, {"foo": "bar"})), True)
+        await self.fails(NoAuthException, registry.set_node(NODE, state=False))
+        await self.stranger.set_acl(SERVICE, OPEN_ACL)
+        await self.until_gone(NODE)
+        self.assertIs(await self.done(registry.set_node(NODE, {"foo": "bar"})), True)
 
     @run
     async def test_strangers(self) -> None:

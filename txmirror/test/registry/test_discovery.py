@@ -12,6 +12,7 @@ from txmirror.embedded.tree import Node as ServersNode
 from txmirror.errors import NoAuthException, ReplyTooLargeException
 from txmirror.mirror import Mirror
 from txmirror.registry import PlainCodec, ServiceRegistry
+from txmirror.test.models import take_turns
 from txmirror.test.registry.case import NODE, PATH, RegistryTestCase
 from txmirror.types import ACL, READ_ACL, Answer, Payload, Permission, Undecodable, digest_acl
 
@@ -89,6 +90,146 @@ class CountingTests(RegistryTestCase):
         self.world.pass_time(60)
         self.assertEqual(self.reads, 0)
         self.assertEqual(self.world.server._holdings.database.tree.zxid, before)
+
+    def test_audit(self) -> None:
+        """In ten minutes that are idle all is read once or twice: a fifth of the children at each look, every two minutes, with
+        the node itself; and each list once, the first time."""
+        self.world.pass_time(600)
+        looks = range(4, 8)
+        self.assertGreaterEqual(self.reads, looks[0] * _SERVICES * (1 + _NODES // 5))
+        self.assertLessEqual(self.reads, _SERVICES * (1 + looks[-1] * (1 + -(-_NODES // 5))))
+        self.reads = 0
+        self.world.pass_time(89)
+        self.assertLess(self.reads, _SERVICES * (1 + -(-_NODES // 5)))
+
+    def test_audit_spread(self) -> None:
+        """Not all paths are looked at at once."""
+        times: list[float] = []
+        reads = self.reads
+        for _ in range(180):
+            self.world.pass_time(1)
+            if self.reads != reads:
+                times.append(self.reactor.seconds())
+            reads = self.reads
+        self.assertGreater(len(times), min(_SERVICES, 50) // 3)
+
+
+class AuditTests(RegistryTestCase):
+    """What servers send no event of."""
+
+    def protect(self, path: str) -> None:
+        self.world.result(self.other.add_auth("digest", b"bob:secret"))
+        self.world.result(self.other.set_acl(path, (digest_acl("bob", "secret"),)))
+
+    def test_deleted(self) -> None:
+        """An instance that was protected and deleted is gone within two minutes and a half, by default."""
+        self.make(NODE, b"{}")
+        registry = self.started()
+        self.assertEqual(self.names(registry), ["server1:22"])
+        self.protect(NODE)
+        self.world.result(self.other.delete(NODE))
+        self.assertEqual(self.names(registry), ["server1:22"])
+        self.world.pass_time(151)
+        self.assertEqual(self.names(registry), [])
+        self.assertFalse(registry.stale(PATH))
+
+    def test_protected(self) -> None:
+        """One of many that was protected is named within five looks, and no other."""
+        for number in range(23):
+            self.make(f"{PATH}/host{number}", b"{}")
+        registry = self.started(audit=10)
+        self.answer(registry)
+        self.protect(f"{PATH}/host9")
+        self.world.pass_time(5 * 12.5)
+        self.assertEqual(list(registry.unreadable(PATH)), [f"{PATH}/host9"])
+        self.assertTrue(registry.stale(PATH))
+        self.world.result(self.other.delete(f"{PATH}/host9"))
+        # Its reads are tried again with growing pauses, of a minute at most; the list of children is sooner.
+        self.world.pass_time(13)
+        self.assertEqual(registry.unreadable(PATH), {})
+        self.assertFalse(registry.stale(PATH))
+        self.assertEqual(len(self.names(registry)), 22)
+
+    def test_never(self) -> None:
+        """Who does not want that gets none of it."""
+        self.make(NODE, b"{}")
+        registry = self.started(audit=None)
+        self.answer(registry)
+        self.protect(NODE)
+        self.world.result(self.other.delete(NODE))
+        self.world.pass_time(3600)
+        self.assertEqual(self.names(registry), ["server1:22"])
+
+    def test_outage(self) -> None:
+        """It goes on after an outage of any length, and after the registry was stopped and started."""
+        self.make(NODE, b"{}")
+        registry = self.started(audit=10)
+        self.answer(registry)
+        self.go_away()
+        self.world.pass_time(100)
+        self.come_back()
+        self.world.pass_time(5)
+        self.world.result(registry.stop())
+        self.world.pass_time(100)
+        self.world.result(registry.start())
+        self.protect(NODE)
+        self.world.pass_time(13)
+        self.assertEqual(list(registry.unreadable(PATH)), [NODE])
+        self.world.result(self.other.delete(NODE))
+        self.world.pass_time(13)
+        self.assertEqual(self.names(registry), [])
+
+    def test_cut_off(self) -> None:
+        """With the connection cut in the midst of a look, at whatever moment, it is looked at again after that."""
+        self.make(NODE, b"{}")
+        registry = self.started(audit=10)
+        self.answer(registry)
+        for turns in range(12):
+            assert registry._link is not None
+            registry._discoveries[PATH]._look_again()
+            take_turns(self.reactor, turns)
+            self.go_away()
+            self.come_back()
+            self.world.pass_time(2)
+            self.make(f"{PATH}/b", b"{}")
+            self.protect(f"{PATH}/b")
+            self.world.result(self.other.delete(f"{PATH}/b"))
+            self.world.pass_time(13)
+            self.assertEqual(self.names(registry), ["server1:22"])
+            self.assertFalse(registry.stale(PATH))
+
+    def test_large(self) -> None:
+        """A node with much data is not read again whenever a child comes or goes: the stat is as of the last look then."""
+        self.make(PATH, b'"%b"' % (b"x" * 20_000))
+        registry = self.started()
+        told: list[Answer] = []
+        self.world.result(registry.get(PATH, callback=told.append))
+        self.make(NODE, b"{}")
+        self.world.settle()
+        assert told[-1]["stat"] is not None
+        self.assertEqual((list(told[-1]["children"]), told[-1]["stat"].numChildren), (["server1:22"], 0))
+        self.world.pass_time(151)
+        assert told[-1]["stat"] is not None
+        self.assertEqual(told[-1]["stat"].numChildren, 1)
+
+    def test_told_in_an_outage(self) -> None:
+        """A change that was known when the connection went is told, even though the stat that belongs to it did not come."""
+        self.make(NODE, b"{}")
+        registry = self.started()
+        told: list[Answer] = []
+        self.world.result(registry.get(PATH, callback=told.append))
+        for turns in range(10):
+            name = f"host{turns}"
+            self.other.create(f"{PATH}/{name}", b"{}")
+            take_turns(self.reactor, turns)
+            self.go_away()
+            self.world.pass_time(1)
+            known = registry._discoveries[PATH]._payloads
+            self.assertEqual(sorted(told[-1]["children"]), sorted(known))
+            self.come_back()
+            self.world.pass_time(3)
+            self.assertIn(name, told[-1]["children"])
+            self.assertEqual(told[-1]["stat"], self.stat(PATH))
 
 
 class AnswerTests(RegistryTestCase):
