@@ -217,7 +217,7 @@ class Registration:
         """
         if timeout is not None and (type(timeout) not in (int, float) or not 0 <= timeout < float("inf")):
             raise ValueError(f"timeout is {timeout!r}: not a number of seconds from 0, or None")
-        self._wanted = False
+        stopped_before, self._wanted = not self._wanted, False
         if self.state is RegistrationState.WITHDRAWN:
             return succeed(None)
         if self._step is not None and not self._taking_away:
@@ -228,7 +228,8 @@ class Registration:
             self._gone()
             return succeed(None)
         waiter = self._waiter(self._withdrawn)
-        self._wake()
+        if not (stopped_before and self._stepping):
+            self._wake()
         if timeout is not None:
             waiter.addTimeout(timeout, self._mirror.clock, self._stop_timed_out)
         return waiter
@@ -348,6 +349,9 @@ class Registration:
             if not self._fail_outcomes(error):
                 self._say("{path} cannot be registered: {reason}.", reason=str(error))
         except ZooKeeperException as error:
+            if self._taking_away and self._wanted:
+                # It was started again meanwhile, and nobody waits for its withdrawal.
+                return
             self._refused(error)
             self._try_again()
 

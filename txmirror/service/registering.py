@@ -64,6 +64,7 @@ class RegistrationService(Service):
         self._embedded: EmbeddedServer | None = None
         self._mirror: Mirror | None = None
         self._registrations: list[Registration] = []
+        self._out_of_reach = False
 
     def startService(self) -> None:
         """Start the server, if one is to be embedded; then register."""
@@ -121,7 +122,11 @@ class RegistrationService(Service):
 
     def _say_state(self, state: MirrorState) -> None:
         if state is MirrorState.DISCONNECTED and self.running:
+            self._out_of_reach = True
             self._log.warn("ZooKeeper is out of reach. The registrations are put right as soon as it is back.")
+        elif state is MirrorState.SETTLED and self._out_of_reach:
+            self._out_of_reach = False
+            self._log.info("ZooKeeper is in reach again.")
 
 
 def _make_txzookeeper_client(servers: str, session_timeout: float) -> IZooKeeperClient:

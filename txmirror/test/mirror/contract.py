@@ -293,6 +293,9 @@ class TreeContract(TreeCase):
         for path in ("/p/x", "/p/b/x"):
             with self.assertRaises(NoAuthException):
                 await self.within(self.mirror.ensure_exists(self.root + path))
+        # For those who tidy up.
+        for path in ("/p", "/p/b"):
+            await self.other.set_acl(self.root + path, OPEN_ACL)
 
     def holes(self, *below: str) -> dict[str, type[Exception]]:
         return {self.root + path: NoAuthException for path in below}
