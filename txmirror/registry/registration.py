@@ -349,11 +349,14 @@ class Registration:
             if not self._fail_outcomes(error):
                 self._say("{path} cannot be registered: {reason}.", reason=str(error))
         except ZooKeeperException as error:
-            if self._taking_away and self._wanted:
-                # It was started again meanwhile, and nobody waits for its withdrawal.
-                return
-            self._refused(error)
-            self._try_again()
+            self._step_refused(error)
+
+    def _step_refused(self, error: ZooKeeperException) -> None:
+        if self._taking_away and self._wanted:
+            # It was started again meanwhile, and nobody waits for its withdrawal.
+            return
+        self._refused(error)
+        self._try_again()
 
     async def _put_in_place(self) -> None:
         node = self._mirror.get(self.path)
