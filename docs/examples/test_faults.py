@@ -5,7 +5,7 @@ import unittest
 from counter import Counter
 from twisted.internet.defer import Deferred
 
-from txmirror.errors import ConnectionLossException, SessionExpiredException
+from txmirror.errors import ConnectionLossException, ThrottledOpException
 from txmirror.testing import World
 
 
@@ -49,13 +49,13 @@ class FaultTests(unittest.TestCase):
         self.assertEqual(self.value(), b"1")
 
     def test_refused(self):
-        self.server.fail_next("get", SessionExpiredException())
-        with self.assertRaises(SessionExpiredException):
+        self.server.fail_next("get", ThrottledOpException())
+        with self.assertRaises(ThrottledOpException):
             self.world.result(self.counter.add(1))
         self.assertEqual(self.world.result(self.counter.add(1)), 1)
 
     def test_not_needed(self):
-        fault = self.server.fail_next("delete", SessionExpiredException())
+        fault = self.server.fail_next("delete", ThrottledOpException())
         self.world.result(self.counter.add(1))
         # A fault that never happened tests nothing.
         self.assertFalse(fault.happened)

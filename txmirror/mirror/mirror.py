@@ -24,18 +24,23 @@ from txmirror.errors import (
     ZooKeeperException,
 )
 from txmirror.interfaces import IBatchedReads, IChroot, IServerAbilities, IZooKeeperClient, urgent_form, waiting_form
+from txmirror.mirror.admission import AdmissionQueue
 from txmirror.mirror.cell import Cell
 from txmirror.mirror.json_node import JsonNode, encode
 from txmirror.mirror.lingering import Lingering
 from txmirror.mirror.node import Node
 from txmirror.mirror.plain_feed import feed_of
 from txmirror.mirror.reading import LOST
-from txmirror.mirror.refresh_queue import RefreshQueue
 from txmirror.mirror.removing import Removals
 from txmirror.mirror.state import MirrorState
 from txmirror.mirror.subject import NodeReference, Subject
 from txmirror.mirror.tree import Tree
 from txmirror.types import ACL, OPEN_ACL, EventType, SessionEvent, SessionState, SessionTicket, WatchedEvent
+
+#: How many reads of nodes are in flight at most. More would not make a server answer sooner.
+_READS = 2_000
+#: How many registrations look at their nodes and write them at a time, at most.
+_STEPS = 500
 
 
 class Mirror(Service):
@@ -88,7 +93,8 @@ class Mirror(Service):
         self.client = waiting_form(client)
         self.feed = feed_of(self.client)
         self._urgent_feed = self.feed if self.urgent is self.client else feed_of(self.urgent)
-        self.refreshes = RefreshQueue()
+        self.refreshes = AdmissionQueue(_READS)
+        self.steps = AdmissionQueue(_STEPS)
         self._subjects: dict[str, Subject] = {}
         self._trees: dict[Tree, None] = {}
         #: The same, by the paths of their roots: of a thousand trees an event concerns few.

@@ -172,6 +172,10 @@ class Subject:
             cell.begin()
         self._send(batches.read_many([self.path], [self.path]), self._both_answered)
 
+    def admitted(self) -> None:
+        """Read what has to be read: there is room."""
+        self.refresh()
+
     def try_again(self) -> None:
         """Read also what could not be read the last time."""
         for cell in (self.values, self.names):
@@ -312,8 +316,8 @@ class Subject:
 
     def _send(self, answer: Deferred[_T], answered: Callable[[_T | Failure], None]) -> None:
         refreshes = self._mirror.refreshes
-        refreshes.sent()
-        answer.addBoth(answered).addErrback(self._log_failure).addBoth(lambda _: refreshes.answered())
+        refreshes.began()
+        answer.addBoth(answered).addErrback(self._log_failure).addBoth(lambda _: refreshes.ended())
 
     def _log_failure(self, failure: Failure) -> None:
         self._log.failure("Reading {path} failed.", failure=failure, path=self.path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from twisted.internet.defer import Deferred, DeferredLock, gatherResults, succeed
+from twisted.internet.defer import Deferred, DeferredLock, DeferredSemaphore, gatherResults, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -23,6 +23,8 @@ _T = TypeVar("_T")
 
 #: How long a withdrawal may hold up the end, in seconds. A session's end takes care of the rest.
 _WITHDRAWAL = 2.0
+#: How many persistent nodes are written at a time, at most.
+_WRITES = 500
 
 
 class Link:
@@ -63,6 +65,7 @@ class Link:
         self._locks: dict[str, RegistryLock] = {}
         self._latest: dict[str, object] = {}
         self._turns: dict[str, DeferredLock] = {}
+        self._slots = DeferredSemaphore(_WRITES)
         self._writing: dict[Deferred[None], None] = {}
         self._formers: dict[Reach, Deferred[None]] = {}
 
@@ -141,15 +144,27 @@ class Link:
     async def _in_turn(self, path: str, write: Callable[[], Deferred[None]]) -> None:
         mine = self._latest[path] = object()
         turn = self._turns.setdefault(path, DeferredLock())
-        await when_connected(self.mirror)
-        await turn.acquire()
         try:
-            if self._latest.get(path) is mine:
-                await write()
+            await self._slots.run(self._write_in_turn, path, mine, turn, write)
         finally:
-            turn.release()
             if self._latest.get(path) is mine:
-                del self._latest[path], self._turns[path]
+                del self._latest[path]
+            if path not in self._latest and not turn.locked:
+                self._turns.pop(path, None)
+
+    def _write_in_turn(
+        self, path: str, mine: object, turn: DeferredLock, write: Callable[[], Deferred[None]]
+    ) -> Deferred[None]:
+        async def wait_and_write() -> None:
+            await when_connected(self.mirror)
+            await turn.acquire()
+            try:
+                if self._latest.get(path) is mine:
+                    await write()
+            finally:
+                turn.release()
+
+        return Deferred.fromCoroutine(wait_and_write())
 
     # Locks.
 

@@ -299,11 +299,19 @@ class Registration:
 
     def _wake(self) -> None:
         self._woken = True
-        if not self._stepping and self.state is not RegistrationState.WITHDRAWN:
+        if self._stepping or self.state is RegistrationState.WITHDRAWN:
+            return
+        # A withdrawal waits for nobody.
+        if not self._wanted or self._mirror.steps.has_room(self):
             self._stepping = True
+            self._mirror.steps.began()
             self._step = step = Deferred.fromCoroutine(self._steps())
             step.addErrback(self._step_failed)
             step.addBoth(self._stepped)
+
+    def admitted(self) -> None:
+        """Take the next step: there is room."""
+        self._wake()
 
     def _step_failed(self, failure: Failure) -> None:
         if isinstance(failure.value, CancelledError) and not self._wanted:
@@ -315,6 +323,7 @@ class Registration:
     def _stepped(self, _: object) -> None:
         self._stepping = self._taking_away = False
         self._step = None
+        self._mirror.steps.ended()
         if self._woken:
             self._wake()
 
@@ -546,6 +555,7 @@ class Registration:
         self._mirror.get(self.path).delValueWatcher(self)
         self._mirror.delStateWatcher(self)
         self._mirror.unwatch_recovery(self)
+        self._mirror.steps.discard(self)
         self._give_up_waiting()
         self._fire(self._withdrawn)
 

@@ -1,0 +1,59 @@
+"""Bound how much of one kind of work is done at a time, so that a flood of it waits in little memory and leaves room for others."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Protocol
+
+
+class Member(Protocol):
+    """Something that has work to do."""
+
+    def admitted(self) -> None:
+        """Begin the work: there is room."""
+
+
+class AdmissionQueue:
+    """Admit members while there is room, and the others in order as work ends.
+
+    :param limit: how much may be under way.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._under_way = 0
+        # An ordinary dict would walk over all that were taken before to find the first.
+        self._waiting: OrderedDict[Member, None] = OrderedDict()
+        self._admitting = False
+
+    def has_room(self, member: Member) -> bool:
+        """Return whether ``member`` may begin; if not, its ``admitted`` is called when there is room."""
+        if self._under_way < self._limit:
+            return True
+        self._waiting[member] = None
+        return False
+
+    def began(self) -> None:
+        """Note that some work has begun."""
+        self._under_way += 1
+
+    def ended(self) -> None:
+        """Note that some work has ended, and admit those who wait."""
+        self._under_way -= 1
+        # Work that ends at once comes back to here from within.
+        if not self._admitting:
+            self._admitting = True
+            try:
+                while self._waiting and self._under_way < self._limit:
+                    member, _ = self._waiting.popitem(last=False)
+                    member.admitted()
+            finally:
+                self._admitting = False
+
+    def discard(self, member: Member) -> None:
+        """Admit ``member`` no more; silent if it does not wait."""
+        self._waiting.pop(member, None)
+
+    def clear(self) -> None:
+        """Admit none of those who wait now."""
+        self._waiting.clear()
