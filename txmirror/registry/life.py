@@ -35,6 +35,7 @@ class Life(Service):
     :param timeout: after how many seconds without a session ZooKeeper is out of reach.
     :param lazy: whether calls go on then.
     :param mirror: the mirror to use; None makes one for each link.
+    :param limits: the bounds of the client of such a mirror; None for those of a client, with shorter pauses.
     :param reactor: the reactor; the mirror's, or the global one, if None.
     :ivar reactor: what it runs on.
     :raises ValueError: an argument will not do; the message quotes it.
@@ -48,6 +49,7 @@ class Life(Service):
         timeout: float,
         lazy: bool,
         mirror: Mirror | None,
+        limits: Limits | None,
         reactor: IReactorTime | None,
     ) -> None:
         if type(timeout) not in (int, float) or not 0 < timeout < float("inf"):
@@ -62,6 +64,7 @@ class Life(Service):
         self.lazy = lazy
         self._server = server
         self._given = mirror
+        self._limits = _LIMITS if limits is None else limits
         self._pid = os.getpid()
         self._link: Link | None = None
         self._stopped = False
@@ -197,7 +200,9 @@ class Life(Service):
         return waiter
 
     def _open(self) -> None:
-        mirror = self._given or Mirror(self._server, session_timeout=self.timeout, limits=_LIMITS, reactor=self.reactor)
+        mirror = self._given or Mirror(
+            self._server, session_timeout=self.timeout, limits=self._limits, reactor=self.reactor
+        )
         link = self._link = self._make_link(mirror, owned=self._given is None)
         mirror.addStateWatcher(self, lambda _: self._state_changed(mirror.is_connected()))
         self._take_up(link)

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txmirror import paths
+from txmirror.client import Limits
 from txmirror.errors import (
     AuthFailedException,
     ClosingException,
@@ -81,6 +82,8 @@ class ServiceRegistry(Life, Generic[_LazyT_co]):
         followed: an ACL that was changed, and what it hides. Each time the path's node is read, the list of its children if
         that may be another, and a fifth of the children, at most 1,000. None never looks.
     :param random: varies ``audit``; one of its own if None.
+    :param limits: as for :class:`txmirror.client.ZooKeeperClient`, but for pauses between attempts, which take at most 1.5
+        seconds if None. Not used where ``mirror`` is given.
     :param reactor: the reactor; the mirror's, or the global one, if None.
     :ivar reactor: what it runs on.
     :raises ValueError: an argument will not do; the message quotes it.
@@ -107,9 +110,10 @@ class ServiceRegistry(Life, Generic[_LazyT_co]):
         adopt_persistent: bool = False,
         audit: float | None = 120.0,
         random: Random | None = None,
+        limits: Limits | None = None,
         reactor: IReactorTime | None = None,
     ) -> None:
-        super().__init__(server, timeout, lazy, mirror, reactor)
+        super().__init__(server, timeout, lazy, mirror, limits, reactor)
         if type(hold_for) not in (int, float) or not 0 <= hold_for < float("inf"):
             raise ValueError(f"hold_for is {hold_for!r}: not a number of seconds from 0")
         if audit is not None and (type(audit) not in (int, float) or not 0 < audit < float("inf")):

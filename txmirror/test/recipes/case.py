@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from txmirror.client import ZooKeeperClient
+from txmirror.client import Limits, ZooKeeperClient
 from txmirror.errors import ClosingException
 from txmirror.interfaces import IZooKeeperClient
 from txmirror.recipes import Lock
@@ -44,6 +44,8 @@ class RecipeCase(SynchronousTestCase):
     """Tests in a :class:`World`, where nothing may be left after each: no timers, no connections, no nodes of ours."""
 
     path = "/locks/one"
+    limits: Limits | None = None
+    """What the clients allow themselves."""
 
     def setUp(self) -> None:
         self.world = World()
@@ -58,7 +60,7 @@ class RecipeCase(SynchronousTestCase):
 
     def client(self, **options: Any) -> ZooKeeperClient:
         """Make a client that is connected."""
-        return self.world.client(**{"session_timeout": S, **options})
+        return self.world.client(**{"session_timeout": S, "limits": self.limits, **options})
 
     def lock(self, client: IZooKeeperClient | None = None, kind: type[Claim] | None = None, **options: Any) -> Any:
         """Make a lock, or another kind of thing, for a client of its own unless one is given."""

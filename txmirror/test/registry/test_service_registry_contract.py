@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import TestCase
 
+from txmirror.client import Limits
 from txmirror.interfaces import IServiceRegistry
 from txmirror.registry import ServiceRegistry
 from txmirror.test.registry.contract import TIMEOUT, ClientStranger, Place, RegistryCase, fired
@@ -30,7 +31,8 @@ class WorldPlace:
 
     step, patience = 0.1, 30.0
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._limits = limits
         self._world = World()
         self._world.result(self._world.server.stop_listening())
         self._world.server.listen(_PORT, interface="")
@@ -41,7 +43,7 @@ class WorldPlace:
 
     def make(self, **options: Any) -> IServiceRegistry:
         host = f"10.0.1.{len(self._hosts)}"
-        options = {"timeout": TIMEOUT, **options}
+        options = {"timeout": TIMEOUT, "limits": self._limits, **options}
         registry = ServiceRegistry(f"{host}:{_PORT}", reactor=self._world.reactor, **options)
         self._hosts[registry] = host
         return registry
@@ -108,8 +110,11 @@ class WorldPlace:
 class InWorld(RegistryCase):
     """Where the tests take place. Each part of the contract is a case of its own: their tests may have the same names."""
 
+    limits: Limits | None = None
+    """What the registries' clients allow themselves."""
+
     def make_place(self) -> Deferred[Place]:
-        place = WorldPlace()
+        place = WorldPlace(self.limits)
         self.addCleanup(lambda: Deferred.fromCoroutine(place.close()))
         return succeed(place)
 
