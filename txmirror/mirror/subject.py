@@ -252,13 +252,16 @@ class Subject:
     def children_shown(self) -> Deferred[None] | None:
         """Wait until the children show everything that has happened so far, or cannot be read; None if they do."""
         self._check_armed(self.names)
-        return None if self.names.settled else self.names.to_settle()
+        # A write on a client that lives on may be answered after the mirror's end.
+        return None if self._closed or self.names.settled else self.names.to_settle()
 
     # Reading.
 
     async def read(self, cell: Cell[_T], timeout: float | None) -> _T:
         """Give what a cell holds, once that is known and not known to have changed."""
         if not cell.readable(self._mirror.is_connected()):
+            if self._closed:
+                raise ClosingException(path=self.path)
             waiter = cell.to_read()
             if timeout is not None:
                 waiter.addTimeout(timeout, self._mirror.clock, self._timed_out)
@@ -281,6 +284,9 @@ class Subject:
 
     async def _freshen(self) -> None:
         await self._mirror.client.sync(self.path)
+        if self._closed:
+            # The client lives on.
+            raise ClosingException(path=self.path)
         # What was announced before the answer is being read already; to read it again costs little, and is certain.
         self.values.mark()
         self.names.mark()
