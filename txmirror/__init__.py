@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 __all__ = ["Mirror", "Node", "__version__"]
 
 __version__ = "0.1.0"
+
+# That of ``typing``, which takes longer to import than all else here.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from txmirror.mirror import Mirror, Node

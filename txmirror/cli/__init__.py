@@ -1,5 +1,5 @@
 """The ``txmirror`` command."""
 
-from txmirror.cli.command import main
+from txmirror.cli.start import main
 
 __all__ = ["main"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import TextIO
 
@@ -26,6 +26,7 @@ class Console:
     :param quiet: whether to say nothing there but why the command has failed.
     :ivar broken: why no more results are written, as a status to exit with: nobody reads them, or they cannot be written.
     :ivar broke: called when that is noticed.
+    :ivar writing: whether results are being written at this moment, which takes as long as whoever reads them likes.
     """
 
     def __init__(self, out: TextIO, err: TextIO, *, quiet: bool = False) -> None:
@@ -34,10 +35,17 @@ class Console:
         self._quiet = quiet
         self.broken: Status | None = None
         self.broke: Callable[[], object] = lambda: None
+        self.writing = False
 
     def lines(self, lines: Iterable[str]) -> None:
         """Write results, one a line."""
-        rest = iter(lines)
+        self.writing = True
+        try:
+            self._write(iter(lines))
+        finally:
+            self.writing = False
+
+    def _write(self, rest: Iterator[str]) -> None:
         while self.broken is None and (some := list(islice(rest, _AT_A_TIME))):
             try:
                 self._out.write("".join(f"{line}\n" for line in some))

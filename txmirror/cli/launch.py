@@ -15,14 +15,15 @@ from twisted.logger import globalLogBeginner
 from txmirror.cli.console import Console
 from txmirror.cli.run import Program, Run
 from txmirror.cli.settings import Settings
+from txmirror.cli.start import end_at_once, signals_to_handle
 from txmirror.cli.statuses import Status
-
-#: What ends a run.
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def launch(settings: Settings, program: Program) -> int:
     """Run a program on the reactor, which is stopped when it has ended.
+
+    A signal interrupts the run, each time that it comes. While output is written that nobody takes, the reactor does not hear of
+    it: then the signal ends the process, at once where the session has ended, else when it comes again.
 
     :returns: the status to exit with.
     """
@@ -38,19 +39,35 @@ def launch(settings: Settings, program: Program) -> int:
     console = Console(sys.stdout or io.StringIO(), sys.stderr or io.StringIO(), quiet=settings.quiet)
     run = Run(settings, console, IReactorTime(reactor))
     statuses: list[int] = []
+    unheard: list[int] = []
+    signals = signals_to_handle()
 
     def ended(status: int) -> None:
         statuses.append(status)
         reactor.stop()
 
+    def received(number: int, _: object) -> None:
+        if console.writing and (run.over or unheard):
+            end_at_once(number)
+        unheard.append(number)
+        reactor.callFromThread(hear)
+
+    def hear() -> None:
+        run.interrupt(unheard.pop(0))
+
     def begin() -> None:
         # The reactor has set its own handlers by now, which would stop it before the session has ended.
-        for number in _SIGNALS:
-            signal.signal(number, lambda number, _: reactor.callFromThread(run.interrupt, number))
+        for number in signals:
+            signal.signal(number, received)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
         run.perform(program).addCallback(ended)
 
     reactor.callWhenRunning(begin)
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     reactor.run()
+    # All is done. While Python ends, a signal would find no handler any more.
+    for number in signals:
+        signal.signal(number, signal.SIG_IGN)
     if console.broken is not None:
         abandon_output()
     return statuses[0] if statuses else Status.BUG

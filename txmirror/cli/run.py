@@ -51,6 +51,7 @@ class Run:
     :ivar mirror: a mirror on it.
     :ivar console: where to write to.
     :ivar reactor: the reactor.
+    :ivar over: whether the session has ended. Then there is nothing left to do but to write the results.
     """
 
     _log = Logger()
@@ -69,6 +70,7 @@ class Run:
             reactor=reactor,
         )
         self.mirror = Mirror(client=self.client, reactor=reactor)
+        self.over = False
         self._settings = settings
         self._patience = Timer(reactor, self._give_up)
         self._patient = False
@@ -114,6 +116,7 @@ class Run:
         globalLogPublisher.addObserver(self._complaints)
         try:
             outcome = await self._in_session(program)
+            self.over = True
             self.console.lines(outcome.lines)
             for complaint in outcome.complaints:
                 self.console.fail(complaint)

@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from txmirror.cli import main
+from txmirror.cli.command import main
 from txmirror.cli.console import Console
 from txmirror.cli.run import Program, Run
 from txmirror.cli.settings import Settings

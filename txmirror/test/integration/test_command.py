@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -31,13 +32,19 @@ def shared_server() -> ServerProcess:
 
 
 class ProcessTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.environment_added: dict[str, str] = {}
+
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "TXMIRROR_SERVERS": shared_server().connection_string, "PYTHONIOENCODING": "utf-8"}
+        added = {"TXMIRROR_SERVERS": shared_server().connection_string, "PYTHONIOENCODING": "utf-8"}
+        return {**os.environ, **added, **self.environment_added}
 
-    def begin(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
+    def begin(
+        self, *arguments: str, stdin: int = subprocess.DEVNULL, command: Sequence[str] = _COMMAND
+    ) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [*_COMMAND, *arguments],
+            [*command, *arguments],
             env=self.environment,
             stdin=stdin,
             stdout=subprocess.PIPE,
@@ -126,6 +133,42 @@ class ProgramTests(ProcessTestCase):
         self.assertEqual((status, out, err), (137, "server1:22\n", "txmirror: registered: /services/ssh/server1:22\n"))
 
 
+#: A module that the command imports, in which it stays until it is interrupted.
+_SLOW_MODULE = """
+import sys, time
+print("importing", flush=True)
+time.sleep(60)
+"""
+
+
+class InterruptedTests(ProcessTestCase):
+    def test_while_importing(self) -> None:
+        """A signal ends it without a word while its modules are imported, however it was started."""
+        folder = Path(self.mktemp()).resolve()
+        folder.mkdir()
+        (folder / "click.py").write_text(_SLOW_MODULE)
+        self.environment_added = {"PYTHONPATH": os.pathsep.join([str(folder), *sys.path])}
+        script = ("-c", "import sys; from txmirror.cli import main; sys.exit(main())")
+        for number, start in ((signal.SIGINT, script), (signal.SIGTERM, script), (signal.SIGINT, ("-m", "txmirror"))):
+            process = self.begin("ls", command=(sys.executable, *start))
+            assert process.stdout is not None
+            self.assertEqual(process.stdout.readline(), "importing\n")
+            process.send_signal(number)
+            self.assertEqual(self.ended(process), (128 + number, "", ""))
+
+    def test_while_nobody_reads(self) -> None:
+        """A signal ends it also where it waits for somebody to read its output."""
+        self.assertEqual(self.done("create", "/large", "-", stdin="x" * 500_000)[0], 0)
+        process = self.begin("get", "/large", "-d")
+        assert process.stdout is not None
+        # Then it writes, and soon there is no room left.
+        self.assertEqual(process.stdout.read(10), "path: /lar")
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(_PATIENCE), 130)
+        assert process.stderr is not None
+        self.assertEqual(process.stderr.read(), "")
+
+
 #: Makes the standard input its terminal, and becomes the command.
 _AT_A_TERMINAL = """
 import fcntl, os, sys, termios
@@ -146,8 +189,9 @@ class WatchTests(ProcessTestCase):
         line = r"added    /\u200bname  \x1b[2J\x1b[31mred"
         self.assertEqual(piped.stdout.readline(), f"{line}\n")
         self.assertEqual(self.read_line(terminal), line.encode())
-        piped.send_signal(signal.SIGINT)
-        os.write(terminal, b"\x03")
+        for _ in range(3):
+            piped.send_signal(signal.SIGINT)
+        os.write(terminal, b"\x03\x03\x03")
         self.assertEqual(self.ended(piped), (0, "", ""))
         self.assertEqual(watching.wait(_PATIENCE), 0)
 

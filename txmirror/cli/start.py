@@ -1,0 +1,33 @@
+"""The command's first moments. A signal ends the command at once, and without a traceback, while the rest is imported.
+
+To import Twisted takes a third of a second. Nothing else of this package, or of another, is imported here before the signals
+are handled.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+
+def main() -> int:
+    """Run the command line of this process, and return the status to exit with."""
+    for number in signals_to_handle():
+        signal.signal(number, end_at_once)
+    from txmirror.cli.command import main as run_command  # noqa: PLC0415 - it takes long
+
+    return run_command()
+
+
+def signals_to_handle() -> list[signal.Signals]:
+    """Return the signals that end the command: SIGTERM, SIGINT and SIGHUP.
+
+    SIGINT and SIGHUP stay ignored where the parent process has it so: in a shell's background, and after ``nohup``.
+    """
+    optional = (signal.SIGINT, signal.SIGHUP)
+    return [signal.SIGTERM, *(each for each in optional if signal.getsignal(each) is not signal.SIG_IGN)]
+
+
+def end_at_once(number: int, _: object = None) -> None:
+    """End this process, with the status of a command that a signal has ended: 130 after Ctrl-C."""
+    os._exit(128 + number)
