@@ -1,4 +1,4 @@
-"""``python -m txmirror.embedded``: a server by itself, in the foreground, until SIGTERM or Ctrl-C. Exits with 0 then."""
+"""``python -m txmirror.embedded``: a server by itself, in the foreground, until SIGTERM, SIGQUIT or Ctrl-C. Exits with 0 then."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from twisted.internet import reactor  # noqa: TID253 - this is a program
 from twisted.logger import globalLogBeginner, textFileLogObserver
 
 from txmirror.embedded import EmbeddedOptions, EmbeddedService
+from txmirror.signals import StopSignals
 
 
 def main() -> None:
@@ -21,6 +22,7 @@ def main() -> None:
     service = EmbeddedService(options, reactor)
     service.startService()
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    reactor.callWhenRunning(StopSignals(reactor).install)
     reactor.run()
 
 

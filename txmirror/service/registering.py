@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from twisted.application.service import IService, Service
+from twisted.application.service import IService, MultiService, Service
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -19,6 +19,7 @@ from txmirror.mirror import Mirror, MirrorState
 from txmirror.registry import Registration
 from txmirror.service.display import Display
 from txmirror.service.options import Options
+from txmirror.service.signals import SignalService
 
 #: What is registered where nothing was asked for, to show something.
 _SAMPLE = "/services/sample/localhost:8080"
@@ -140,8 +141,16 @@ def makeService(options: Options) -> IService:
     """Make the service that the command line asks for. Nothing is opened before it starts."""
     from twisted.internet import reactor
 
+    services = MultiService()
+    SignalService(reactor, log_file(options)).setServiceParent(services)
+    service = _make_main_service(options, cast(Any, reactor))
+    service.setServiceParent(services)
+    return services
+
+
+def _make_main_service(options: Options, reactor: Any) -> Service:
     if options.subCommand is not None:
-        return EmbeddedService(options.subOptions, cast(Any, reactor))
+        return EmbeddedService(options.subOptions, reactor)
     embedded = options["embedded"]
     return RegistrationService(
         None if embedded else options["servers"] or "localhost:2181",
@@ -151,3 +160,12 @@ def makeService(options: Options) -> IService:
         client=options["client"],
         reactor=IReactorTime(reactor),
     )
+
+
+def log_file(options: Options) -> str | None:
+    """Return the name of the file that twistd logs to; None if it is none that it rotates."""
+    twistd = getattr(options, "parent", None)
+    if twistd is None or twistd.get("syslog") or twistd.get("logger"):
+        return None
+    name = twistd.get("logfile") or ("-" if twistd.get("nodaemon") else "twistd.log")
+    return None if name == "-" else str(name)

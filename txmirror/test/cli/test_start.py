@@ -10,16 +10,18 @@ from txmirror.cli.start import signals_to_handle
 
 
 class SignalsTests(SynchronousTestCase):
-    def ignore(self, *numbers: signal.Signals) -> None:
-        for number in numbers:
-            former = signal.signal(number, signal.SIG_IGN)
+    def let(self, handler: signal.Handlers) -> None:
+        """Have all three signals handled in a way."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            former = signal.signal(number, handler)
             self.addCleanup(signal.signal, number, former)
 
     def test_all(self) -> None:
         """SIGTERM, SIGINT and SIGHUP do."""
+        self.let(signal.SIG_DFL)
         self.assertEqual(set(signals_to_handle()), {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
     def test_ignored(self) -> None:
         """What ``nohup`` or a shell has let be ignored stays so; but SIGTERM."""
-        self.ignore(signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+        self.let(signal.SIG_IGN)
         self.assertEqual(signals_to_handle(), [signal.SIGTERM])

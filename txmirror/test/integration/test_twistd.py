@@ -426,3 +426,19 @@ class NotZooKeeperTests(TwistdTestCase):
         self.assertIn(server.address, twistd.wait_for("No session with"))
         self.assert_no_spin(server, twistd)
         self.end(twistd, 3)
+
+
+class SignalTests(TwistdTestCase):
+    def test_signals(self) -> None:
+        """No signal but SIGKILL ends it without a withdrawal, and none leaves a traceback."""
+        twistd = self.twistd("--embedded")
+        twistd.wait_for("Registered")
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            twistd.process.send_signal(number)
+            twistd.wait_for(f"Received {number.name}")
+        for number in (signal.SIGQUIT, signal.SIGQUIT, signal.SIGQUIT):
+            twistd.process.send_signal(number)
+        self.assertEqual(twistd.process.wait(_PATIENCE), 0)
+        twistd.wait_for("Withdrew")
+        self.assertIn("Stopped.", twistd.log)
+        self.assert_quiet(twistd)

@@ -8,7 +8,7 @@ from importlib import metadata
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.application.service import IService, IServiceMaker
+from twisted.application.service import IService, IServiceCollection, IServiceMaker
 from twisted.internet.interfaces import IReactorTime
 from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
@@ -258,7 +258,8 @@ class MakeServiceTests(OptionsTestCase):
 
     def test_command(self) -> None:
         """The command makes a service that runs the server, and nothing listens before it starts."""
-        service = makeService(self.parse("embedded", "--listen", "0"))
+        services = makeService(self.parse("embedded", "--listen", "0"))
+        _, service = IServiceCollection(services)
         self.assertIsInstance(service, EmbeddedService)
         self.assertFalse(service.running)
 

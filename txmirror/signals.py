@@ -1,0 +1,69 @@
+"""The signals that stop a program which runs on the reactor until it is stopped."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+from typing import Any
+
+from twisted.internet.error import ReactorNotRunning
+from twisted.logger import Logger
+
+_Handler = Callable[[int, FrameType | None], Any]
+
+
+class StopSignals:
+    """Stop the reactor at the first of SIGTERM, SIGINT and SIGQUIT, and log each that follows.
+
+    The reactor's own handlers would log a traceback then, and SIGQUIT would end the process with nothing closed. A signal that is
+    ignored, or that has a handler of somebody else's (``twistd --debug``), stays as it is.
+
+    :param reactor: a provider of ``IReactorCore`` and ``IReactorFromThreads``, of which :meth:`install` has to be called when it
+        runs, in the main thread. The handlers stay until the process ends.
+    """
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._stopping = False
+        self._reactors_own: dict[int, _Handler] = {}
+
+    def install(self) -> None:
+        """Handle the signals from now on."""
+        self._reactor.addSystemEventTrigger("before", "shutdown", self._stops)
+        own = (getattr(self._reactor, "sigInt", None), getattr(self._reactor, "sigTerm", None))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            handler = signal.getsignal(number)
+            if callable(handler) and handler in own:
+                self._reactors_own[number] = handler
+                handle(self._reactor, number, self._received)
+        if signal.getsignal(signal.SIGQUIT) is signal.SIG_DFL:
+            handle(self._reactor, signal.SIGQUIT, self._received)
+
+    def _stops(self) -> None:
+        self._stopping = True
+
+    def _received(self, number: int) -> None:
+        name = signal.Signals(number).name
+        if self._stopping:
+            self._log.info("Received {signal} while stopping: that goes on.", signal=name)
+            return
+        self._stopping = True
+        if number in self._reactors_own:
+            # It notes the signal too, which twistd ends with.
+            self._reactors_own[number](number, None)
+        else:
+            self._log.info("Received {signal}, shutting down.", signal=name)
+            with suppress(ReactorNotRunning):
+                self._reactor.stop()
+
+
+def handle(reactor: Any, number: signal.Signals, function: Callable[[int], object]) -> None:
+    """Call a function with a signal's number, in the reactor's thread, whenever the signal comes.
+
+    :param reactor: a provider of ``IReactorFromThreads``.
+    """
+    signal.signal(number, lambda received, _: reactor.callFromThread(function, received))

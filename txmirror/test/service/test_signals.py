@@ -1,0 +1,107 @@
+"""No signal ends ``twistd txmirror`` without a withdrawal, but SIGKILL."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+from twisted.internet.interfaces import IReactorCore
+from twisted.python import usage
+from twisted.python.logfile import LogFile
+from zope.interface import alsoProvides
+
+from txmirror.service import Options
+from txmirror.service.registering import log_file
+from txmirror.service.signals import SignalService
+from txmirror.test.test_signals import SignalsTestCase
+
+
+class SignalServiceTests(SignalsTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        alsoProvides(self.reactor, IReactorCore)
+
+    def begin(self, log_file: str | None = None) -> None:
+        """Start the service, and the reactor."""
+        service = SignalService(self.reactor, log_file)
+        service.startService()
+        self.assertIs(signal.getsignal(signal.SIGHUP), signal.SIG_DFL)
+        (install,) = self.reactor.when_running
+        install()
+
+    def log_to_file(self) -> LogFile:
+        """Log to a file, as twistd does it."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        file = LogFile.fromFullPath(str(folder / "log"))
+        self.addCleanup(file.close)
+        self.set(signal.SIGUSR1, lambda *_: self.reactor.callFromThread(file.rotate))
+        return file
+
+    def test_said(self) -> None:
+        """SIGHUP and SIGUSR2 are said, each time."""
+        self.begin()
+        self.send(signal.SIGHUP, signal.SIGUSR2)
+        self.send(signal.SIGHUP)
+        hang_up = "Received SIGHUP: there is no file to read again."
+        self.assertEqual(self.log_lines(), [hang_up, "Received SIGUSR2, which does nothing.", hang_up])
+        self.assertFalse(self.reactor.stopped)
+
+    def test_stops(self) -> None:
+        """SIGQUIT stops it as SIGTERM does, once."""
+        self.begin()
+        self.send(signal.SIGQUIT)
+        self.send(signal.SIGTERM)
+        self.assertTrue(self.reactor.stopped)
+
+    def test_nothing_to_rotate(self) -> None:
+        """Where twistd logs to no file of its own, SIGUSR1 is said to do nothing."""
+        self.begin()
+        self.send(signal.SIGUSR1)
+        self.assertEqual(self.log_lines(), ["Received SIGUSR1: the log is not a file that twistd could rotate."])
+
+    def test_rotated(self) -> None:
+        """Else twistd rotates the file."""
+        file = self.log_to_file()
+        self.begin(file.path)
+        self.send(signal.SIGUSR1)
+        self.assertTrue(Path(f"{file.path}.1").exists())
+        path = Path(file.path).absolute()
+        self.assertEqual(self.log_lines(), [f"Received SIGUSR1: the log file {path} is a new one."])
+
+    def test_not_rotated(self) -> None:
+        """Where it cannot, that is said."""
+        file = self.log_to_file()
+        self.begin(file.path)
+        path = Path(file.path).absolute()
+        path.unlink()
+        self.send(signal.SIGUSR1)
+        reason = "it or its folder is gone, or cannot be written"
+        line = f"Received SIGUSR1: the log file {path} could not be rotated: {reason}."
+        self.assertEqual(self.log_lines(), [line])
+
+    def test_ignored(self) -> None:
+        """What ``nohup`` lets be ignored stays so."""
+        self.set(signal.SIGHUP, signal.SIG_IGN)
+        service = SignalService(self.reactor, None)
+        service.startService()
+        self.reactor.when_running[0]()
+        self.assertIs(signal.getsignal(signal.SIGHUP), signal.SIG_IGN)
+
+
+class LogFileTests(SignalsTestCase):
+    def log_file(self, **given: object) -> str | None:
+        options = Options()
+        options.parent = usage.Options()
+        options.parent.update(given)
+        return log_file(options)
+
+    def test_where(self) -> None:
+        """twistd's own options say where it logs to."""
+        self.assertEqual(self.log_file(logfile="a/log", nodaemon=1), "a/log")
+        self.assertEqual(self.log_file(logfile=None, nodaemon=0), "twistd.log")
+        self.assertEqual(self.log_file(logfile=None, nodaemon=1), None)
+        self.assertEqual(self.log_file(logfile="-", nodaemon=1), None)
+        self.assertEqual(self.log_file(logfile="log", syslog=1), None)
+        self.assertEqual(self.log_file(logfile="log", logger="my.logger"), None)
+        self.assertEqual(log_file(Options()), None)
