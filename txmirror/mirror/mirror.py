@@ -581,7 +581,7 @@ class Mirror(Service):
         for subject in self._subjects.values():
             subject.note()
         self._enter(MirrorState.CONNECTED)
-        if self._session is event and self.is_connected():
+        if self._session is event and self.may_read():
             self._bring_over(event)
             for subject in list(self._subjects.values()):
                 subject.try_again()

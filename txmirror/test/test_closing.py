@@ -8,7 +8,10 @@ long lives that is done after every third call.
 from __future__ import annotations
 
 import gc
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Service
@@ -18,10 +21,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.client import Limits, ZooKeeperClient
 from txmirror.errors import ZooKeeperException
+from txmirror.interfaces import IChroot
 from txmirror.mirror import Mirror
 from txmirror.recipes import Election, Lock, ReadLock, Semaphore
 from txmirror.registry import Registration, ServiceRegistry
 from txmirror.service import RegistrationService
+from txmirror.test.compat.test_plain_feed import Bare
 from txmirror.test.models import record_complaints, run_next, take_turns
 from txmirror.testing import World
 
@@ -243,7 +248,7 @@ class _MirrorLife(_Life):
         self._fill()
 
     def _fill(self) -> None:
-        self.view = self.it.chroot("/services")
+        self.view = self.it.chroot("/services") if IChroot.providedBy(self.it.client) else self.it
         self.nodes = [self.it.get("/data"), self.it.get("/none"), self.view.get("/web")]
         for node in self.nodes:
             node.addValueWatcher(self, lambda value: None)
@@ -293,6 +298,15 @@ class _GivenMirrorLife(_MirrorLife):
     def begin(self) -> None:
         self.given = self.make_client()
         self.it = Mirror(client=self.given, reactor=self.reactor)
+        self._fill()
+
+
+class _PlainMirrorLife(_GivenMirrorLife):
+    """A mirror on a client that has no feed, and lives on."""
+
+    def begin(self) -> None:
+        self.given = self.make_client()
+        self.it = Mirror(client=Bare(self.given), reactor=self.reactor)
         self._fill()
 
 
@@ -399,6 +413,27 @@ class _LazyRegistryLife(_RegistryLife):
     """A registry that goes on without ZooKeeper."""
 
     lazy = True
+
+
+class _SlowRegistryLife(_RegistryLife):
+    """A registry that may write twice a second only, and keeps a cache file."""
+
+    def make(self) -> ServiceRegistry:
+        folder = Path(tempfile.mkdtemp())
+        self.folder = folder
+        return ServiceRegistry(
+            self.address,
+            timeout=S,
+            lazy=True,
+            cachefile=str(folder / "cache"),
+            rate_limit_calls=2,
+            rate_limit_time=1.0,
+            reactor=self.reactor,
+        )
+
+    def close(self) -> None:
+        super().close()
+        shutil.rmtree(self.folder)
 
 
 class _MirrorOfRegistryLife(_RegistryLife):
@@ -688,6 +723,10 @@ class ClosingTests(SynchronousTestCase):
         """A mirror on a client that lives on."""
         self.close_everywhere(_GivenMirrorLife)
 
+    def test_plain_mirror(self) -> None:
+        """A mirror on a client that has no feed, and lives on."""
+        self.close_everywhere(_PlainMirrorLife)
+
     def test_client_of_mirror(self) -> None:
         """A mirror whose client is closed."""
         self.close_everywhere(_ClientOfMirrorLife)
@@ -711,6 +750,10 @@ class ClosingTests(SynchronousTestCase):
     def test_lazy_registry(self) -> None:
         """A registry that goes on without ZooKeeper."""
         self.close_everywhere(_LazyRegistryLife)
+
+    def test_slow_registry(self) -> None:
+        """A registry that may write twice a second only, and keeps a cache file."""
+        self.close_everywhere(_SlowRegistryLife)
 
     def test_mirror_of_registry(self) -> None:
         """A registry whose mirror was given, and is closed."""

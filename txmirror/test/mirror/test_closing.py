@@ -40,14 +40,15 @@ class _World(World):
     """A server with many nodes, and a mirror with a session that is about to read them.
 
     :param version: the server's.
+    :param nodes: how many there are.
     :param own: whether the mirror has a client of its own.
     """
 
-    def __init__(self, version: str, *, own: bool = True) -> None:
+    def __init__(self, version: str, *, nodes: int = _NODES, own: bool = True) -> None:
         super().__init__(version=version)
         self.other = self.client()
         self.other.create("/wide")
-        for number in range(_NODES):
+        for number in range(nodes):
             self.other.create(f"/wide/{number}")
         self.settle()
         self.given = None if own else self.client(session_timeout=S)
@@ -139,6 +140,61 @@ class ClosingTests(SynchronousTestCase):
                         world.run(1)
                 self.successResultOf(closed)
                 self.assertEqual(len(world.tree), known)
+
+
+class FromWithinTests(SynchronousTestCase):
+    """A mirror that is closed by somebody whom it tells of something."""
+
+    def setUp(self) -> None:
+        self.complaints = record_complaints(self)
+
+    def close_at(self, number: int, *, own: bool) -> bool:
+        """Close the mirror when it tells of something for the time of this number; return whether it came to that."""
+        told = 0
+        closed: list[Deferred[None]] = []
+
+        with _World("3.8", nodes=20, own=own) as world:
+            mirror = world.mirror
+
+            def tell(_: object = None) -> None:
+                nonlocal told
+                told += 1
+                if told == number:
+                    closed.append(mirror.close())
+
+            mirror.addStateWatcher(self, tell)
+            mirror.get("/wide").addValueWatcher(self, tell)
+            mirror.get("/wide").addChildWatcher(self, tell)
+            for tree in (world.tree, world.view_tree):
+                tree.watch(tell)
+                tree.ready().addBoth(tell)
+            mirror.get("/wide").value().addBoth(tell)
+            mirror.get("/wide").set(b"", -1).addBoth(tell)
+            mirror.chroot("/wide").get("/1").children().addBoth(tell)
+            world.settle()
+            for connection in world.server.connections:
+                connection.drop()
+            world.pass_time(1.0)
+            for session_id in world.server.sessions - {world.other.session_id}:
+                world.server.expire_session(session_id)
+            world.pass_time(1.0)
+            if not closed:
+                closed.append(mirror.close())
+                world.settle()
+            self.successResultOf(closed[0])
+        expected = ("Disconnected from", "Session 0x", "No session with")
+        self.assertEqual(
+            [line for line in self.complaints if not line.startswith(expected)], [], f"told {number} times"
+        )
+        return told >= number
+
+    def test_each(self) -> None:
+        """By a state watcher, by watchers of nodes and trees, and by who waited for a read, a write or a tree, each time."""
+        for own in (True, False):
+            number = 1
+            while self.close_at(number, own=own):
+                number += 1
+            self.assertGreater(number, 50)
 
 
 @attrs.define(eq=False)

@@ -33,7 +33,7 @@ class SignalServiceTests(SignalsTestCase):
         """Log to a file, as twistd does it."""
         folder = Path(self.mktemp())
         folder.mkdir()
-        file = LogFile.fromFullPath(str(folder / "log"))
+        file: LogFile = LogFile.fromFullPath(str(folder / "log"))
         self.addCleanup(file.close)
         self.set(signal.SIGUSR1, lambda *_: self.reactor.callFromThread(file.rotate))
         return file
