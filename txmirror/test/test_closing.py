@@ -2,7 +2,7 @@
 
 A life is scripted: something begins, is used, loses its connection and its session, and finds its server gone and back again.
 It is lived once for each call of the reactor that it consists of, each time one call longer, and then something is closed. Of
-long lives that is done after every third call.
+long lives that is done after every fifth call.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class _Life(World):
     version = "3.8"
     """The server's."""
     every = 1
-    """How many moments apart it is closed: 1 for each, 3 in a long life."""
+    """How many moments apart it is closed: 1 for each, 5 in a long life."""
     client_lives_on = False
     """Whether what was asked for may still be done by a client that is not closed."""
 
@@ -241,7 +241,7 @@ class _LeavingLife(_ClientLife):
 class _MirrorLife(_Life):
     """A mirror with nodes, views and trees."""
 
-    every = 3
+    every = 5
 
     def begin(self) -> None:
         self.it = self.make_mirror()
@@ -381,11 +381,15 @@ class _TreeLife(_MirrorLife):
 class _RegistryLife(_Life):
     """A registry that registers, writes, finds and locks."""
 
-    every = 3
+    every = 5
     lazy = False
 
-    def make(self) -> ServiceRegistry:
-        return ServiceRegistry(self.address, timeout=S, lazy=self.lazy, reactor=self.reactor)
+    def make(self) -> ServiceRegistry[Any]:
+        return self.make_registry(server=self.address)
+
+    def make_registry(self, **options: Any) -> ServiceRegistry[Any]:
+        options.setdefault("lazy", self.lazy)
+        return ServiceRegistry(timeout=S, reactor=self.reactor, **options)
 
     def begin(self) -> None:
         self.it = self.make()
@@ -418,17 +422,12 @@ class _LazyRegistryLife(_RegistryLife):
 class _SlowRegistryLife(_RegistryLife):
     """A registry that may write twice a second only, and keeps a cache file."""
 
-    def make(self) -> ServiceRegistry:
-        folder = Path(tempfile.mkdtemp())
-        self.folder = folder
-        return ServiceRegistry(
-            self.address,
-            timeout=S,
-            lazy=True,
-            cachefile=str(folder / "cache"),
-            rate_limit_calls=2,
-            rate_limit_time=1.0,
-            reactor=self.reactor,
+    lazy = True
+
+    def make(self) -> ServiceRegistry[Any]:
+        self.folder = Path(tempfile.mkdtemp())
+        return self.make_registry(
+            server=self.address, cachefile=str(self.folder / "cache"), rate_limit_calls=2, rate_limit_time=1.0
         )
 
     def close(self) -> None:
@@ -439,9 +438,9 @@ class _SlowRegistryLife(_RegistryLife):
 class _MirrorOfRegistryLife(_RegistryLife):
     """A registry whose mirror was given, and is closed."""
 
-    def make(self) -> ServiceRegistry:
+    def make(self) -> ServiceRegistry[Any]:
         self.mirror = self.make_mirror()
-        return ServiceRegistry(mirror=self.mirror, timeout=S, lazy=self.lazy)
+        return self.make_registry(mirror=self.mirror)
 
     def shut(self) -> Deferred[Any]:
         return self.mirror.close()
@@ -599,7 +598,7 @@ class _ClientOfElectionLife(_ElectionLife):
 class _ServerLife(_Life):
     """An embedded server, in the midst of requests."""
 
-    every = 3
+    every = 5
 
     def begin(self) -> None:
         self.asking = self.make_client()
