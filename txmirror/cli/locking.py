@@ -8,14 +8,20 @@ from contextlib import suppress
 
 from twisted.internet.defer import CancelledError, Deferred
 
+from txmirror import paths
 from txmirror.cli.child import Child
+from txmirror.cli.formats import excerpt
+from txmirror.cli.nodes import owner
 from txmirror.cli.run import Outcome, Run
 from txmirror.cli.statuses import Status
-from txmirror.errors import ZooKeeperException
+from txmirror.errors import NoNodeException, ZooKeeperException
 from txmirror.recipes import Lock, Semaphore
+from txmirror.types import ZnodeStat
 
 #: How long the release may take, in seconds. The session's end takes care of the rest.
 _RELEASE = 2.0
+#: How many nodes below a lock's are looked at to say who holds it, and how many holders are named.
+_MOST_SEEN, _MOST_NAMED = 100, 3
 #: By which name the program has the fencing token in its environment.
 TOKEN = "TXMIRROR_TOKEN"  # noqa: S105 - it is no secret
 
@@ -41,6 +47,30 @@ def lock(
     return Deferred.fromCoroutine(_lock(run, claim, child, wait, grace))
 
 
+async def _holders(run: Run, claim: Lock | Semaphore) -> str:
+    """Describe those who hold a lock, or leases of a semaphore, by session and by what they say in their nodes; empty if none is
+    to be seen.
+    """
+    if not run.mirror.is_connected():
+        return ""
+    found: list[tuple[bytes, ZnodeStat]] = []
+    try:
+        # Their sequence numbers are at the end.
+        names = sorted(await run.client.get_children(claim.path), key=lambda name: name[-10:])
+        for name in names[:_MOST_SEEN]:
+            with suppress(NoNodeException):
+                found.append(await run.client.get(paths.join(claim.path, name)))
+    except ZooKeeperException:
+        return ""
+    others = (each for each in found if each[1].ephemeralOwner not in (0, run.client.session_id))
+    waiting = sorted(others, key=lambda each: each[1].czxid)
+    holders = waiting[: claim.leases if isinstance(claim, Semaphore) else 1]
+    described = [f"session {owner(stat)} ({excerpt(data)})" for data, stat in holders[:_MOST_NAMED]]
+    if len(holders) > _MOST_NAMED:
+        described.append("...")
+    return f": {', '.join(described)}" if described else ""
+
+
 async def _lock(run: Run, claim: Lock | Semaphore, child: Child, wait: float | None, grace: float | None) -> Outcome:
     await run.client.when_connected()
     run.outlive_outages()
@@ -51,7 +81,9 @@ async def _lock(run: Run, claim: Lock | Semaphore, child: Child, wait: float | N
         return Outcome(status=Status.REFUSED, complaints=(str(error),))
     if not acquired:
         how = f"was not to be had within {wait:g} s" if wait else "is held by somebody else"
-        return Outcome(status=Status.TRY_LATER, complaints=(f"{claim.path!r} {how}",))
+        holders = Deferred.fromCoroutine(_holders(run, claim))
+        by = await holders.addTimeout(_RELEASE, run.reactor, lambda result, _: "")
+        return Outcome(status=Status.TRY_LATER, complaints=(f"{claim.path!r} {how}{by}",))
     lost = False
 
     def end(_: object) -> None:

@@ -9,6 +9,7 @@ import attrs
 
 from txmirror import paths
 from txmirror.cli.formats import excerpt, json_lines, table_lines, yaml_lines
+from txmirror.cli.statuses import message_of
 from txmirror.errors import ZooKeeperException
 from txmirror.printable import on_one_line
 from txmirror.registry import CODECS
@@ -117,7 +118,7 @@ class Nodes:
 
     def complaints(self) -> Iterator[str]:
         """Say what could not be read."""
-        return (str(self.holes[path]) for path in sorted(self.holes))
+        return (message_of(self.holes[path]) for path in sorted(self.holes))
 
     def _row(self, path: str, *, data: bool) -> tuple[str, ...]:
         shown = on_one_line(path)

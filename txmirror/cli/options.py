@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import attrs
 import click
 
 from txmirror import paths
+from txmirror.access import OPTIONS, REFUSAL, AccessOption, read_access
 from txmirror.cli.nodes import FORMATS
 from txmirror.cli.run import Program
 from txmirror.cli.settings import Settings
 from txmirror.client import parse_servers
 from txmirror.registry import NDCodec
+from txmirror.wire import HARD_FRAME_LIMIT
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 #: The longest time that an option takes, in seconds: a day.
 _LONGEST = 86400.0
 _SHORTEST = 0.001
+
+_SIZE = re.compile(r"([0-9]{1,12})([KMGkmg]?)")
 
 
 @attrs.define
@@ -33,18 +37,19 @@ class Invocation:
     """Where data may be read from."""
     given: dict[str, Any] = attrs.field(factory=dict)
     """The options that were given, by the names that :class:`~txmirror.cli.settings.Settings` has for them."""
+    access: dict[str, str | bool | None] = attrs.field(factory=dict)
+    """Those of :data:`txmirror.access.OPTIONS` that were given, by their long names."""
 
     def run(self, program: Program) -> int:
         """Run a program with what was given.
 
         :raises click.UsageError: it does not fit together.
         """
-        settings = Settings(**self.given)
-        if (settings.username is None) != (settings.password is None):
-            raise click.UsageError("--username and a password go together: one was given without the other")
-        if settings.username is not None and (not settings.username or ":" in settings.username):
-            raise click.UsageError(f"--username: a user's name has letters and no colon: {settings.username!r}")
-        return self.launch(settings, program)
+        try:
+            access = read_access(self.access)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
+        return self.launch(Settings(access=access, **self.given), program)
 
 
 def check_path(value: str, *, root: bool = True) -> str:
@@ -88,13 +93,37 @@ def _servers(ctx: click.Context, param: click.Parameter, value: str | None) -> N
     _keep("servers", ctx, value)
 
 
-def _password_file(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+def _refuse_password(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
     if value is not None:
-        try:
-            text = Path(value).read_text(encoding="utf-8", errors="surrogateescape")
-        except OSError as error:
-            raise click.BadParameter(f"{value!r} cannot be read: {error.strerror}", ctx, param) from None
-        _keep("password", ctx, text.rstrip("\r\n"))
+        raise click.UsageError(REFUSAL, ctx)
+
+
+def _access_option(option: AccessOption) -> Callable[[_F], _F]:
+    def keep(ctx: click.Context, param: click.Parameter, value: str | bool | None) -> None:
+        invocation = ctx.find_object(Invocation)
+        if value is not None and invocation is not None:
+            invocation.access[option.name] = value
+
+    names = [f"--{option.name}"] if option.short is None else [f"-{option.short}", f"--{option.name}"]
+    kind: dict[str, Any] = {"is_flag": True} if option.metavar is None else {"metavar": option.metavar}
+    return click.option(
+        *names, expose_value=False, default=None, callback=keep, help=f"{option.help} [{option.variable}]", **kind
+    )
+
+
+def _max_reply(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    _keep("max_reply", ctx, None if value is None else _size(value))
+
+
+def _size(value: str) -> int:
+    """Return a number of bytes; K, M and G stand for powers of 1024."""
+    match = _SIZE.fullmatch(value)
+    if match is None:
+        raise click.BadParameter(f"{value!r} is no number of bytes, such as 16M")
+    size = int(match[1]) << 10 * " KMG".index(match[2].upper() or " ")
+    if not 1024 <= size <= HARD_FRAME_LIMIT:
+        raise click.BadParameter(f"{value!r} is not between 1K and {HARD_FRAME_LIMIT // 1024**2}M")
+    return size
 
 
 def _session_time(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
@@ -128,23 +157,15 @@ def common_options(*, environment: bool = False) -> Callable[[_F], _F]:
             variable="TXMIRROR_SERVERS",
             help="ZooKeeper's servers, as host:port,host:port/chroot. [TXMIRROR_SERVERS; default: localhost:2181]",
         ),
+        *map(_access_option, OPTIONS),
+        # Named, so that who expects it is told what to use, and nothing is quoted.
+        option("-p", "--password", hidden=True, callback=_refuse_password),
         option(
-            *("-u", "--username"),
-            metavar="NAME",
-            variable="TXMIRROR_USERNAME",
-            help="Who to be (scheme digest). [TXMIRROR_USERNAME]",
-        ),
-        option(
-            *("-p", "--password"),
-            metavar="TEXT",
-            variable="TXMIRROR_PASSWORD",
-            help="The password, which others can see in the list of processes. [TXMIRROR_PASSWORD]",
-        ),
-        option(
-            "--password-file",
-            metavar="FILE",
-            callback=_password_file,
-            help="Where to read the password from, in place of that.",
+            "--max-reply",
+            metavar="SIZE",
+            callback=_max_reply,
+            variable="TXMIRROR_MAX_REPLY",
+            help="The longest reply to take, as in 16M, for nodes with very many children. [TXMIRROR_MAX_REPLY; default: 4M]",
         ),
         option(
             "--timeout",

@@ -10,7 +10,7 @@ from txmirror import paths
 from txmirror.cli.formats import excerpt, table_lines
 from txmirror.cli.nodes import Nodes, details, owner, value_lines
 from txmirror.cli.run import Outcome, Run
-from txmirror.cli.statuses import Status
+from txmirror.cli.statuses import status_of_all
 from txmirror.errors import NoNodeException
 from txmirror.printable import on_one_line
 
@@ -95,7 +95,7 @@ async def _read_all(run: Run, path: str, depth: int | None = None) -> Nodes:
 
 
 def _outcome(nodes: Nodes, lines: Iterable[str]) -> Outcome:
-    return Outcome(lines, Status.NOT_PERMITTED if nodes.holes else Status.DONE, tuple(nodes.complaints()))
+    return Outcome(lines, status_of_all(nodes.holes.values()), tuple(nodes.complaints()))
 
 
 def _row(nodes: Nodes, path: str, recursive: bool) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ async def _register(run: Run, path: str, data: Mapping[str, object], child: Chil
     if child is None:
         await run.client.when_connected()
     run.outlive_outages()
-    registration = Registration(run.mirror, path, data)
+    registration = Registration(run.mirror, path, data, acl=run.acl)
     registration.start()
     registered = registration.when_registered()
     registered.addCallbacks(

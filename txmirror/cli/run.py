@@ -14,9 +14,15 @@ from twisted.python.failure import Failure
 
 from txmirror.cli.console import Complaints, Console
 from txmirror.cli.settings import Settings
-from txmirror.cli.statuses import CannotDo, Status, status_of, status_of_signal
+from txmirror.cli.statuses import CannotDo, Status, message_of, status_of, status_of_signal
 from txmirror.client import Limits, ZooKeeperClient
-from txmirror.errors import ConnectionLossException, ZooKeeperException
+from txmirror.errors import (
+    AuthFailedException,
+    ConnectionLossException,
+    NoChrootException,
+    NoNodeException,
+    ZooKeeperException,
+)
 from txmirror.mirror import Mirror
 from txmirror.timers import Timer
 from txmirror.types import SessionEvent, SessionState, WatchedEvent
@@ -49,6 +55,7 @@ class Run:
     :param random: the client's.
     :ivar client: the client; :meth:`perform` connects it.
     :ivar mirror: a mirror on it.
+    :ivar acl: the ACL of nodes that are created; None for one that is open to everybody.
     :ivar console: where to write to.
     :ivar reactor: the reactor.
     :ivar over: whether the session has ended. Then there is nothing left to do but to write the results.
@@ -64,13 +71,18 @@ class Run:
         self.client = ZooKeeperClient(
             settings.servers,
             session_timeout=settings.session_timeout,
+            tls=settings.access.tls,
+            sasl=settings.access.sasl,
             # What waits for a connection is given up by us, and not for waiting too long.
-            limits=Limits(close_time=_CLOSE_TIME, queued_time=2 * settings.timeout + 60.0),
+            limits=Limits(
+                max_reply=settings.max_reply, close_time=_CLOSE_TIME, queued_time=2 * settings.timeout + 60.0
+            ),
             random=random,
             reactor=reactor,
         )
         self.mirror = Mirror(client=self.client, reactor=reactor)
         self.over = False
+        self.acl = settings.access.acl
         self._settings = settings
         self._patience = Timer(reactor, self._give_up)
         self._patient = False
@@ -151,17 +163,38 @@ class Run:
 
     async def _work(self, program: Program) -> Outcome:
         connecting = self.client.connect()
-        if self._settings.username is not None:
-            credentials = f"{self._settings.username}:{self._settings.password}".encode(errors="surrogateescape")
+        credentials = self._settings.access.credentials
+        if credentials is not None:
             self.client.add_auth("digest", credentials).addErrback(self._not_let_in)
         connecting.addErrback(self._not_connected)
-        return await program(self)
+        try:
+            return await program(self)
+        except NoNodeException:
+            await self.check_chroot()
+            raise
+
+    async def check_chroot(self) -> None:
+        """Ask whether the chroot exists, if there is one.
+
+        :raises NoChrootException: it does not. If the server does not say, nothing is raised.
+        """
+        if "/" not in self.client.connect_string:
+            return
+        try:
+            stat = await self.client.exists("/")
+        except ZooKeeperException:
+            return
+        if stat is None:
+            raise NoChrootException(self.client.connect_string)
 
     def _not_let_in(self, failure: Failure) -> None:
         # It is nothing else that an identity fails with.
         self._fail(cast(ZooKeeperException, failure.value))
 
     def _not_connected(self, failure: Failure) -> None:
+        if isinstance(failure.value, AuthFailedException):
+            self._fail(failure.value)
+            return
         # While the client is being closed, nobody wants to know.
         self._fail(ConnectionLossException(f"no session with {self.client.connect_string}: {failure.value}"))
 
@@ -199,4 +232,4 @@ class Run:
 
 
 def _failed(error: ZooKeeperException) -> Outcome:
-    return Outcome(status=status_of(error), complaints=(str(error),))
+    return Outcome(status=status_of(error), complaints=(message_of(error),))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 
-from txmirror.errors import AuthFailedException, NoAuthException, ZooServerProblem
+from txmirror.errors import AuthFailedException, NoAuthException, ReplyTooLargeException, ZooServerProblem
+from txmirror.wire import HARD_FRAME_LIMIT
 
 
 class Status(enum.IntEnum):
@@ -16,6 +18,8 @@ class Status(enum.IntEnum):
     """ZooKeeper has refused: there is no such node, there is one already, it is at another version, ..."""
     USAGE = 64
     """The command line will not do."""
+    TOO_LARGE = 65
+    """A reply was over the limit, for some of what was asked at least: ``--max-reply`` raises it."""
     UNAVAILABLE = 69
     """ZooKeeper could not be reached, or the connection was lost before the answer came."""
     BUG = 70
@@ -49,9 +53,35 @@ def status_of(error: Exception) -> Status:
     """Give the status for a failure that ZooKeeper, or the way to it, is the reason of."""
     if isinstance(error, (NoAuthException, AuthFailedException)):
         return Status.NOT_PERMITTED
+    if isinstance(error, ReplyTooLargeException):
+        return Status.TOO_LARGE
     if isinstance(error, ZooServerProblem):
         return Status.UNAVAILABLE
     return Status.REFUSED
+
+
+def status_of_all(errors: Iterable[Exception]) -> Status:
+    """Give the status where several nodes could not be read, each for a reason of its own: the one that can be helped most."""
+    statuses = {status_of(error) for error in errors}
+    order = (Status.UNAVAILABLE, Status.TOO_LARGE, Status.NOT_PERMITTED, Status.REFUSED)
+    return next((status for status in order if status in statuses), Status.DONE)
+
+
+def message_of(error: Exception) -> str:
+    """Return what to say of a failure, and of what would help."""
+    advice = advice_on(error)
+    return str(error) if advice is None else f"{error}: {advice}"
+
+
+def advice_on(error: Exception | None) -> str | None:
+    """Return what would help against a failure, where an option would."""
+    if not isinstance(error, ReplyTooLargeException):
+        return None
+    if error.size is None:
+        return "--max-reply raises it"
+    if error.size > HARD_FRAME_LIMIT:
+        return f"--max-reply can raise it to {HARD_FRAME_LIMIT // 1024**2}M only"
+    return f"--max-reply {-(-error.size // 1024**2)}M lets it in"
 
 
 def status_of_signal(number: int) -> int:

@@ -10,6 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from txmirror.cli.formats import excerpt, json_line
 from txmirror.cli.nodes import details
 from txmirror.cli.run import Outcome, Run
+from txmirror.cli.statuses import advice_on
 from txmirror.mirror import Change, ChangeKind
 from txmirror.printable import on_one_line
 
@@ -34,12 +35,18 @@ async def _watch(run: Run, path: str, data: bool, recursive: bool, as_json: bool
     def changed(change: Change) -> None:
         nonlocal begun
         begun = begun or change.kind is ChangeKind.SETTLED
-        if begun:
+        # What cannot be read is said before the line that speaks of all that can be.
+        if begun or change.kind is ChangeKind.HIDDEN:
             run.console.line(json_line(_as_value(change, data)) if as_json else _as_text(change, data))
+        advice = advice_on(tree.holes.get(change.path)) if change.kind is ChangeKind.HIDDEN else None
+        if advice is not None:
+            # Why it cannot be read was logged.
+            run.console.say(f"{change.path}: {advice}")
 
     # Cancelled while there is no session yet, it has failed.
     await run.client.when_connected()
     run.outlive_outages()
+    await run.check_chroot()
     tree = run.mirror.tree(path, depth=None if recursive else 0)
     tree.watch(changed)
     with suppress(CancelledError):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from txmirror import paths
 from txmirror.cli.run import Outcome, Run
-from txmirror.errors import ConnectionLossException, NoNodeException
+from txmirror.errors import BadVersionException, ConnectionLossException, NoNodeException, ZooKeeperException
 from txmirror.printable import on_one_line
+from txmirror.types import OPEN_ACL
 
 
 def set_data(run: Run, path: str, data: bytes, version: int) -> Deferred[Outcome]:
@@ -17,7 +20,8 @@ def set_data(run: Run, path: str, data: bytes, version: int) -> Deferred[Outcome
     :param version: the version that it must be at; -1 takes any.
     :returns: fails as :meth:`~txmirror.interfaces.IZooKeeperClient.set`.
     """
-    return _told(run.client.set(path, data, version).addCallback(lambda _: Outcome()))
+    writing = Deferred.fromCoroutine(_at_version(run, path, version, run.client.set(path, data, version)))
+    return _told(writing)
 
 
 def create(run: Run, path: str, data: bytes, *, sequence: bool, makepath: bool) -> Deferred[Outcome]:
@@ -37,17 +41,42 @@ def delete(run: Run, path: str, version: int, *, recursive: bool) -> Deferred[Ou
     :param recursive: delete all that is below it first.
     :returns: fails as :meth:`~txmirror.interfaces.IZooKeeperClient.delete`.
     """
-    return _told(run.mirror.get(path).delete(version, recursive=recursive).addCallback(lambda _: Outcome()))
+    deleting = run.mirror.get(path).delete(version, recursive=recursive)
+    return _told(Deferred.fromCoroutine(_at_version(run, path, version, deleting)))
+
+
+async def _at_version(run: Run, path: str, version: int, writing: Deferred[Any]) -> Outcome:
+    """Wait for a write; if it was refused for the node's version, say which that is."""
+    try:
+        await writing
+    except BadVersionException as error:
+        try:
+            stat = await run.client.exists(path)
+        except ZooKeeperException:
+            raise error from None
+        if stat is None or stat.version == version:
+            # It has changed once more.
+            raise
+        text = f"the znode is at version {stat.version}, not {version}: {path!r}"
+        raise BadVersionException(text, path=path, applied=False) from None
+    return Outcome()
 
 
 async def _create(run: Run, path: str, data: bytes, sequence: bool, makepath: bool) -> Outcome:
+    acl = OPEN_ACL if run.acl is None else run.acl
     try:
-        made = await run.client.create(path, data, sequence=sequence)
+        made = await run.client.create(path, data, acl, sequence=sequence)
     except NoNodeException:
-        if not makepath:
+        # Of a path that ends with a slash, as it may in a sequence, this is all but that.
+        parent = paths.split(path)[0]
+        if parent == "/":
+            # The chroot is not ours to make.
             raise
-        await run.mirror.ensure_exists(paths.split(path)[0])
-        made = await run.client.create(path, data, sequence=sequence)
+        if not makepath:
+            text = f"the parent of {path!r} does not exist: --makepath creates what is missing above it"
+            raise NoNodeException(text, path=path, applied=False) from None
+        await run.mirror.ensure_exists(parent)
+        made = await run.client.create(path, data, acl, sequence=sequence)
     return Outcome((on_one_line(made),))
 
 

@@ -32,6 +32,7 @@ from txmirror.errors import (
 )
 from txmirror.interfaces import IPayloadCodec, ITransactions
 from txmirror.mirror import Mirror, MirrorState, Node
+from txmirror.printable import on_one_line
 from txmirror.registry import path_owners
 from txmirror.registry.codecs import NDCodec, own_copy
 from txmirror.registry.rates import TokenBucket
@@ -44,6 +45,8 @@ _PAUSE = backoffPolicy(initialDelay=0.5, maxDelay=60.0, factor=2.0, jitter=lambd
 _STABLE = 60.0
 #: How long :meth:`Registration.stop` waits for the deletion of the node by default, in seconds.
 _STOP_TIMEOUT = 5.0
+#: So many bytes of another's data are logged.
+_EXCERPT = 200
 
 
 class RegistrationState(enum.Enum):
@@ -391,7 +394,7 @@ class Registration:
                 await node.set(payload, stat.version)
                 self._in_place(session_id, payload)
         elif not self._is_ours(value, stat):
-            self._blocked(stat)
+            self._blocked(value, stat)
         elif self._may_write():
             await self._replace()
 
@@ -508,7 +511,7 @@ class Registration:
         self._fire(self._registered)
         self._fire_outcomes()
 
-    def _blocked(self, stat: ZnodeStat) -> None:
+    def _blocked(self, value: bytes, stat: ZnodeStat) -> None:
         owner = stat.ephemeralOwner
         self._persistent = None
         if owner == 0:
@@ -523,8 +526,10 @@ class Registration:
             self._say("{path} is still there from our former session: it is registered anew when that has ended.")
         else:
             self._say(
-                "{path} is registered by another session, {owner}: it is registered here when that has ended.",
+                "{path} is registered by another session, {owner}, with the data {data}: it is registered here when that"
+                " has ended.",
                 owner=f"{owner & 0xFFFFFFFFFFFFFFFF:#x}",
+                data=_excerpt(value),
             )
         self._fire_outcomes()
 
@@ -613,8 +618,13 @@ class Registration:
         self._fail_outcomes(ClosingException(path=self.path, applied=False))
 
     def _say(self, format: str, **fields: str) -> None:
-        """Warn, once for each new reason."""
-        said = (format, fields)
+        """Warn, once for each new reason; other data of the same node is none."""
+        said = (format, {name: text for name, text in fields.items() if name != "data"})
         if said != self._said:
             self._said = said
             self._log.warn(format, path=self.path, **fields)
+
+
+def _excerpt(data: bytes) -> str:
+    text = on_one_line(data[:_EXCERPT].decode(errors="backslashreplace"))
+    return f"{text}..." if len(data) > _EXCERPT else text

@@ -21,7 +21,7 @@ from txmirror.interfaces import IPayloadCodec
 from txmirror.mirror import Mirror
 from txmirror.registry.rates import TokenBucket
 from txmirror.registry.reach import when_connected
-from txmirror.types import ACL
+from txmirror.types import ACL, ZnodeStat
 
 #: The pauses before what the server could not do is tried again, in seconds.
 _PAUSE = backoffPolicy(initialDelay=0.5, maxDelay=60.0, factor=2.0, jitter=lambda: 0.0)
@@ -86,7 +86,7 @@ class Writer:
             try:
                 value, stat = await self._mirror.client.get(path)
                 if stat.ephemeralOwner:
-                    raise NodeExistsException(_ephemeral(path), path=path)
+                    raise NodeExistsException(_ephemeral(path, stat), path=path)
                 if not self._codec.says(value, data):
                     await node.set(payload, stat.version)
                 return
@@ -110,7 +110,7 @@ class Writer:
             if stat is None:
                 return
             if stat.ephemeralOwner:
-                raise NodeExistsException(_ephemeral(path), path=path)
+                raise NodeExistsException(_ephemeral(path, stat), path=path)
             try:
                 await node.delete(stat.version)
             except NoNodeException:
@@ -124,5 +124,6 @@ class Writer:
             await self._writes.take()
 
 
-def _ephemeral(path: str) -> str:
-    return f"{path!r} is registered by another session: its node goes away with that, and is not ours to change"
+def _ephemeral(path: str, stat: ZnodeStat) -> str:
+    session = f"{stat.ephemeralOwner & 0xFFFFFFFFFFFFFFFF:#x}"
+    return f"{path!r} is registered by session {session}: its node goes away with that, and is not ours to change"

@@ -6,16 +6,19 @@ import io
 import os
 import re
 import sys
+from pathlib import Path
 
 from click.shell_completion import BashComplete
 from twisted.trial.unittest import SynchronousTestCase
 
 import txmirror
 from txmirror.cli.command import main
+from txmirror.access import Access
 from txmirror.cli.command import txmirror as command
 from txmirror.cli.run import Program
 from txmirror.cli.settings import Settings
 from txmirror.test.cli.case import Input
+from txmirror.types import OPEN_ACL, READ_ACL
 
 
 class CommandLineTestCase(SynchronousTestCase):
@@ -26,6 +29,8 @@ class CommandLineTestCase(SynchronousTestCase):
         self.patch(sys, "stderr", self.err)
         self.patch(os, "environ", {name: value for name, value in os.environ.items() if "TXMIRROR" not in name})
         self.launched: list[Settings] = []
+        self.password_file = self.mktemp()
+        Path(self.password_file).write_text("secret\n")
 
     def launch(self, settings: Settings, program: Program) -> int:
         self.launched.append(settings)
@@ -89,11 +94,26 @@ class UsageTests(CommandLineTestCase):
 
     def test_credentials(self) -> None:
         self.assert_refused("get", "-u", "name", says="go together")
-        self.assert_refused("get", "-p", "secret", says="go together")
+        self.assert_refused("get", "--password-file", self.password_file, says="go together")
         self.assertNotIn("secret", self.err.getvalue())
-        self.assert_refused("get", "-u", "na:me", "-p", "secret", says="'na:me'")
-        self.assert_refused("get", "-u", "", "-p", "secret", says="''")
+        self.assert_refused("get", "-u", "na:me", "--password-file", self.password_file, says="'na:me'")
+        self.assert_refused("get", "-u", "", "--password-file", self.password_file, says="''")
         self.assert_refused("get", "--password-file", "/missing/file", says="'/missing/file' cannot be read")
+
+    def test_password(self) -> None:
+        """A password is not taken from the command line, and not quoted."""
+        for option in ("-p", "--password"):
+            self.assert_refused(
+                "get", "-u", "name", option, "hush-hush", says="give --password-file, or TXMIRROR_PASSWORD"
+            )
+            self.assert_refused("-u", "name", option, "hush-hush", "get", says="give --password-file")
+            self.assertNotIn("hush-hush", self.err.getvalue())
+
+    def test_sizes(self) -> None:
+        for text in ("", "x", "-1", "16Q", "1.5M", "1023", "257M", "99999999999999"):
+            self.assert_refused("get", "--max-reply", text, says=repr(text))
+        os.environ["TXMIRROR_MAX_REPLY"] = "large"
+        self.assert_refused("get", says="'large'")
 
     def test_registrations(self) -> None:
         self.assert_refused("register", "/", says="'/' always exists")
@@ -156,8 +176,23 @@ class SettingsTests(CommandLineTestCase):
 
     def test_anywhere(self) -> None:
         """The options of all commands stand before the command's name, or after it, where they are the stronger."""
-        expected = Settings(servers="b:1", username="name", password="secret", timeout=1.5, quiet=True)
-        options = ("-s", "b:1", "-u", "name", "-p", "secret", "--timeout", "1.5", "-q")
+        access = Access("name", "secret", given_acl=OPEN_ACL)
+        expected = Settings(servers="b:1", access=access, timeout=1.5, quiet=True, max_reply=16 * 1024**2)
+        options = (
+            "--acl",
+            "open",
+            "--max-reply",
+            "16M",
+            "-s",
+            "b:1",
+            "-u",
+            "name",
+            "--password-file",
+            self.password_file,
+            "--timeout",
+            "1.5",
+            "-q",
+        )
         self.assertEqual(self.settings(*options, "get"), expected)
         self.assertEqual(self.settings("get", *options), expected)
         self.assertEqual(self.settings("-s", "a:1", "get", *options), expected)
@@ -168,10 +203,16 @@ class SettingsTests(CommandLineTestCase):
         self.assertEqual(self.settings("get").servers, "env:1")
         self.assertEqual(self.settings("-s", "a:1", "get").servers, "a:1")
         self.assertEqual(self.settings("get", "-s", "a:1").servers, "a:1")
+        os.environ["TXMIRROR_MAX_REPLY"] = "64k"
+        self.assertEqual(self.settings("get").max_reply, 64 * 1024)
+        self.assertEqual(self.settings("get", "--max-reply", "2M").max_reply, 2 * 1024**2)
+        os.environ.update({"TXMIRROR_USERNAME": "name", "TXMIRROR_PASSWORD": "pw", "TXMIRROR_ACL": "open"})
+        self.assertEqual(self.settings("get").access, Access("name", "pw", given_acl=OPEN_ACL))
+        self.assertEqual(self.settings("--acl", "read-only", "get").access.given_acl, READ_ACL)
 
     def test_secret(self) -> None:
         """A password is not shown by accident."""
-        self.assertNotIn("secret", repr(self.settings("get", "-u", "name", "-p", "secret")))
+        self.assertNotIn("secret", repr(self.settings("get", "-u", "name", "--password-file", self.password_file)))
 
 
 class AskingTests(CommandLineTestCase):

@@ -15,6 +15,11 @@ class LockTestCase(CommandTestCase):
         super().setUp()
         self.theirs = Lock(self.other, PATH, name="them", clock=self.reactor)
 
+    @property
+    def holder(self) -> str:
+        """How the command describes who has the lock."""
+        return f"session {self.other.session_id:#x} (them)"
+
     def lock(self, *options: str, terminal: bool = False) -> Command:
         return self.start("lock", PATH, *options, "--", "sh", "-c", "work", terminal=terminal)
 
@@ -66,7 +71,7 @@ class LockTests(LockTestCase):
         self.assertTrue(command.running)
         self.world.pass_time(0.01)
         self.assert_ended(command, 75)
-        self.assertEqual(command.err, f"txmirror: {PATH!r} was not to be had within 10 s\n")
+        self.assertEqual(command.err, f"txmirror: {PATH!r} was not to be had within 10 s: {self.holder}\n")
         self.assertEqual((len(self.nodes()), self.reactor.processes), (1, []))
 
     def test_no_wait(self) -> None:
@@ -74,7 +79,7 @@ class LockTests(LockTestCase):
         self.take()
         command = self.lock("--wait", "0")
         self.assert_ended(command, 75)
-        self.assertEqual(command.err, f"txmirror: {PATH!r} is held by somebody else\n")
+        self.assertEqual(command.err, f"txmirror: {PATH!r} is held by somebody else: {self.holder}\n")
         self.world.result(self.theirs.release())
         command = self.lock("--wait", "0")
         self.process.end()

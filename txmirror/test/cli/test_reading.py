@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from txmirror.cli.nodes import FORMATS
-from txmirror.test.cli.case import CommandTestCase
+from txmirror.test.cli.case import Command, CommandTestCase
 from txmirror.types import ZnodeStat, digest_acl
 
 _DATA = '{"pid":4711,"created":"2012-12-14 21:17:50","foo":"bar"}'
@@ -300,32 +302,29 @@ class CredentialsTests(ReadingTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.hide("/services/ssh")
+        self.right, self.wrong = self.mktemp(), self.mktemp()
+        Path(self.right).write_text("else\n")
+        Path(self.wrong).write_text("wrong")
 
     def test_right(self) -> None:
         """Whoever has the name and the password may look."""
-        self.done("get", "/services/ssh", "-u", "somebody", "-p", "else")
-        self.done("-u", "somebody", "-p", "else", "get", "/services/ssh")
+        self.done("get", "/services/ssh", "-u", "somebody", "--password-file", self.right)
+        self.done("-u", "somebody", "--password-file", self.right, "get", "/services/ssh")
 
     def test_wrong(self) -> None:
         """Whoever has not gets one line; what the world may read is read."""
-        message = self.refused(77, "get", "/services/ssh", "-u", "somebody", "-p", "wrong")
+        message = self.refused(77, "get", "/services/ssh", "-u", "somebody", "--password-file", self.wrong)
         self.assertEqual(message, "not permitted by the ACL: '/services/ssh'")
-        self.done("get", "/services", "-u", "somebody", "-p", "wrong")
-
-    def test_file(self) -> None:
-        """The password may stand in a file, in a line of its own."""
-        path = self.mktemp()
-        with open(path, "w") as file:  # noqa: PTH123 - mktemp gives a str
-            file.write("else\n")
-        self.done("get", "/services/ssh", "-u", "somebody", "--password-file", path)
+        self.done("get", "/services", "-u", "somebody", "--password-file", self.wrong)
 
     def test_environment(self) -> None:
-        """Or in the environment, where the command line is the stronger."""
-        import os
-
+        """The environment may hold it, or name the file; the command line is the stronger."""
         self.patch(os, "environ", {**os.environ, "TXMIRROR_USERNAME": "somebody", "TXMIRROR_PASSWORD": "else"})
         self.done("get", "/services/ssh")
-        self.refused(77, "get", "/services/ssh", "-p", "wrong")
+        self.refused(77, "get", "/services/ssh", "--password-file", self.wrong)
+        os.environ["TXMIRROR_PASSWORD_FILE"] = self.right
+        del os.environ["TXMIRROR_PASSWORD"]
+        self.done("get", "/services/ssh")
 
 
 class LsTests(ReadingTestCase):
@@ -413,3 +412,94 @@ class ServicesTests(ReadingTestCase):
         self.assertEqual(self.done("services", "/other").out, "SERVICE  INSTANCE  DATA\n")
         self.assertEqual(self.done("services", "/other", "-o", "yaml").out, "{}\n")
         self.assertEqual(self.refused(1, "services", "/missing"), "no such znode: '/missing'")
+
+
+class TooLargeTests(CommandTestCase):
+    """Replies over the limit."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.make("/services")
+        self.make("/services/small", b"{}", ephemeral=True)
+        self.make("/services/large", b"x" * 3_000, ephemeral=True)
+        self.make("/many")
+        self.names = [f"{'n' * 60}{number:02}" for number in range(40)]
+        for name in self.names:
+            self.make(f"/many/{name}")
+
+    def limited(self, *arguments: str) -> Command:
+        """Do what a command line says, with a limit of 2,048 bytes; it fails with the status for that, and says what would help."""
+        command = self.start("--max-reply", "2k", *arguments)
+        self.assertEqual(command.status, 65)
+        self.assertIn("is over the limit of 2048: --max-reply 1M lets it in", command.err)
+        self.assertEqual(command.err.count("\n"), 1)
+        return command
+
+    def test_services(self) -> None:
+        """What can be read is shown, and what cannot is named, with the option that helps."""
+        command = self.limited("services", "-o", "dir")
+        self.assertEqual(command.lines, ["/services/small"])
+        self.assertIn("'/services/large'", command.err)
+        command = self.done("services", "-o", "dir", "--max-reply", "1M")
+        self.assertEqual(command.lines, ["/services/large", "/services/small"])
+        command = self.limited("services", "/many")
+        self.assertIn("'/many'", command.err)
+
+    def test_get(self) -> None:
+        self.assertEqual(self.limited("get", "/services/large").out, "")
+        self.assertEqual(self.limited("get", "/services", "-r", "-o", "dir").lines, ["/services", "/services/small"])
+        self.done("get", "/services/large", "--max-reply", "4K")
+
+    def test_ls(self) -> None:
+        self.assertEqual(self.limited("ls", "/many").out, "")
+        self.assertEqual(self.done("ls", "/many").lines, self.names)
+
+    def test_tree(self) -> None:
+        self.assertEqual(self.limited("tree", "/many").lines, ["/many  [the reply is too large]"])
+
+    def test_delete(self) -> None:
+        """A node with too many children is deleted once the limit is raised."""
+        self.limited("delete", "-r", "-y", "/many")
+        self.done("delete", "-r", "-y", "/many")
+        self.assertIsNone(self.world.result(self.other.exists("/many")))
+
+    def test_several_reasons(self) -> None:
+        """Where nodes cannot be read for several reasons each is said, and the status is that of what an option helps against."""
+        self.world.result(self.other.set_acl("/services/small", [digest_acl("somebody", "else")]))
+        command = self.start("--max-reply", "2k", "get", "-r", "/services")
+        self.assertEqual((command.status, command.err.count("\n")), (65, 2))
+
+
+class ChrootTests(CommandTestCase):
+    def test_missing(self) -> None:
+        """A chroot that does not exist is said to be what is missing, by everything."""
+        servers = self.world.connection_string + "/missing"
+        says = f"{servers!r} has a chroot that does not exist"
+        for line in (
+            ("get", "/"),
+            ("get", "/a", "-r"),
+            ("ls", "/a"),
+            ("ls", "/a", "-r"),
+            ("tree", "/a"),
+            ("services",),
+            ("watch", "/a"),
+            ("set", "/a", "1"),
+            ("create", "/a"),
+            ("create", "/a", "--makepath"),
+            ("create", "/a/b", "--makepath"),
+            ("delete", "/a"),
+            ("delete", "/a", "-r", "-y"),
+            ("lock", "/locks/a", "--", "sh"),
+            ("lock", "/locks/a", "--simultaneous", "2", "--", "sh"),
+        ):
+            with self.subTest(line=line):
+                self.assertEqual(self.refused(1, "-s", servers, *line), says)
+        self.assertIsNone(self.world.result(self.other.exists("/missing")))
+
+    def test_there(self) -> None:
+        """Below one that exists it is the node itself."""
+        self.make("/app")
+        servers = self.world.connection_string + "/app"
+        self.assertEqual(self.refused(1, "-s", servers, "get", "/a"), "no such znode: '/a'")
+        self.assertEqual(self.refused(1, "-s", servers, "services"), "no such znode: '/services'")
+        self.done("-s", servers, "create", "--makepath", "/a/b")

@@ -111,6 +111,18 @@ class WatchTests(CommandTestCase):
         self.assertIn("added    /a/c  1", command.lines)
         self.end(command)
 
+    def test_too_large(self) -> None:
+        """A node that cannot be read is told of before the line that says that all else is known, and how to read it is said."""
+        self.make("/a/large", b"x" * 3_000)
+        command = self.start("--max-reply", "2k", "watch", "/a", "-r")
+        self.assertEqual(command.lines[-2:], ["hidden   /a/large", "settled  /a"])
+        self.assertIn("/a/large: --max-reply 1M lets it in", command.err)
+        self.assertIn("the reply about '/a/large' is 3", command.err)
+        self.set("/a/large", b"1")
+        self.assertEqual(command.lines[-2:], ["added    /a/large", "readable  /a/large"])
+        command.interrupt()
+        self.assertEqual(command.status, 0)
+
     def test_terminated(self) -> None:
         """It has done what it should when it is ended, however that is said."""
         self.end(self.watch("/a"), signal.SIGTERM)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from txmirror.test.cli.case import CommandTestCase
+from txmirror.types import ACL, OPEN_ACL, READ_ACL, Permission, digest_acl
 
 
 class SetTests(CommandTestCase):
@@ -22,7 +25,7 @@ class SetTests(CommandTestCase):
         self.make("/a", b"0")
         self.done("set", "/a", "1", "--version", "0")
         message = self.refused(1, "set", "/a", "2", "--version", "0")
-        self.assertEqual(message, "the znode is at another version: '/a'")
+        self.assertEqual(message, "the znode is at version 1, not 0: '/a'")
         self.assertEqual(self.data("/a"), b"1")
 
     def test_missing(self) -> None:
@@ -54,9 +57,36 @@ class CreateTests(CommandTestCase):
     def test_makepath(self) -> None:
         """Nodes above it are made only if that is asked for, empty."""
         self.make("/a")
-        self.assertEqual(self.refused(1, "create", "/a/b/c/d"), "no such znode: '/a/b/c/d'")
+        message = self.refused(1, "create", "/a/b/c/d")
+        self.assertEqual(
+            message, "the parent of '/a/b/c/d' does not exist: --makepath creates what is missing above it"
+        )
         self.assertEqual(self.done("create", "--makepath", "/a/b/c/d", "data").out, "/a/b/c/d\n")
         self.assertEqual((self.data("/a/b/c/d"), self.data("/a/b/c")), (b"data", b""))
+
+    def test_makepath_deep(self) -> None:
+        """A path may have more levels than Python can nest calls."""
+        path = "/d" * 1_100
+        self.assertEqual(self.done("create", "--makepath", path).lines, [path])
+        self.done("delete", "-r", "-y", "/d")
+
+    def test_acl(self) -> None:
+        """A node is open to everybody, or its creator's, or has the ACL that is given."""
+        password = self.mktemp()
+        Path(password).write_text("pw")
+        # The server shows hashes to nobody else.
+        self.world.result(self.other.add_auth("digest", b"app:pw"))
+        for number, (options, expected) in enumerate(
+            (
+                ((), OPEN_ACL),
+                (("-u", "app", "--password-file", password), (digest_acl("app", "pw"), *READ_ACL)),
+                (("--acl", "world:anyone:rw"), (ACL(Permission.READ | Permission.WRITE, "world", "anyone"),)),
+                (("-u", "app", "--password-file", password, "--acl", "creator"), (digest_acl("app", "pw"),)),
+            )
+        ):
+            self.done("create", f"/{number}", *options)
+            acl, _ = self.world.result(self.other.get_acl(f"/{number}"))
+            self.assertEqual(tuple(acl), expected)
 
     def test_sequence(self) -> None:
         """In a sequence the path that was made is another than that which was given."""
@@ -80,7 +110,7 @@ class DeleteTests(CommandTestCase):
     def test_version(self) -> None:
         self.make("/a")
         message = self.refused(1, "delete", "/a", "--version", "1")
-        self.assertEqual(message, "the znode is at another version: '/a'")
+        self.assertEqual(message, "the znode is at version 0, not 1: '/a'")
         self.done("delete", "/a", "--version", "0")
         self.assertFalse(self.exists("/a"))
 

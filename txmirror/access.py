@@ -1,0 +1,238 @@
+"""The options for secured ensembles, the same for the command and the daemon: credentials, ACLs, SASL and TLS.
+
+A password comes from a file or from the environment, and never from the command line, where every user of the machine could
+read it. No message here quotes one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+
+from txmirror.client import TLS, DigestMD5
+from txmirror.types import ACL, CREATOR_ALL_ACL, OPEN_ACL, READ_ACL, Permission, digest_acl
+
+#: The longest password file, in bytes.
+_LONGEST_PASSWORD = 65536
+
+_PERMISSIONS = {
+    "c": Permission.CREATE,
+    "d": Permission.DELETE,
+    "r": Permission.READ,
+    "w": Permission.WRITE,
+    "a": Permission.ADMIN,
+}
+_NAMED = {"open": OPEN_ACL, "creator": CREATOR_ALL_ACL, "read-only": READ_ACL}
+#: The identity in an ACL of the scheme ``digest``: a name, and the SHA-1 of name and password in base64.
+_DIGEST = re.compile(r"[^:]+:[A-Za-z0-9+/]{27}=")
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+
+
+@attrs.frozen
+class AccessOption:
+    """One option of the command line, and its variable in the environment."""
+
+    name: str
+    """The long name, without the dashes."""
+    metavar: str | None
+    """How help calls its value; None for a flag."""
+    help: str
+    short: str | None = None
+
+    @property
+    def variable(self) -> str:
+        """The variable in the environment."""
+        return "TXMIRROR_" + self.name.upper().replace("-", "_")
+
+
+OPTIONS = (
+    AccessOption("username", "NAME", "The user to authenticate as, with the scheme digest or with SASL.", "u"),
+    AccessOption("password-file", "FILE", "Read the password from this file. TXMIRROR_PASSWORD may hold it instead."),
+    AccessOption("sasl", None, "Authenticate with SASL (DIGEST-MD5) in place of the scheme digest."),
+    AccessOption(
+        "acl",
+        "ACL",
+        "The ACL of new nodes: scheme:id:permissions, or open, creator, read-only; several with commas."
+        " Default: with a username, that user may do everything and everybody may read; open without.",
+    ),
+    AccessOption("tls", None, "Connect with TLS, and trust the platform's authorities; implied by the options below."),
+    AccessOption("tls-ca", "FILE", "The certificates (PEM) of the authorities to trust for servers."),
+    AccessOption("tls-cert", "FILE", "The client's own certificate (PEM)."),
+    AccessOption("tls-key", "FILE", "Its key (PEM, unencrypted), if it is not in the same file."),
+)
+
+#: What to say of a password on the command line, which is never taken.
+REFUSAL = (
+    "a password on the command line can be read by others on this machine:"
+    " give --password-file, or TXMIRROR_PASSWORD in the environment"
+)
+
+
+@attrs.frozen
+class Access:
+    """How to get into an ensemble."""
+
+    username: str | None = None
+    password: str | None = attrs.field(default=None, repr=False)
+    sasl: DigestMD5 | None = None
+    """For :class:`~txmirror.client.ZooKeeperClient`; then there is no scheme digest."""
+    tls: TLS | None = None
+    """For :class:`~txmirror.client.ZooKeeperClient`."""
+    given_acl: tuple[ACL, ...] | None = None
+    """The ACL that was asked for."""
+
+    @property
+    def credentials(self) -> bytes | None:
+        """The credentials for ``add_auth("digest", ...)``; None where there are none, or SASL is used."""
+        if self.username is None or self.sasl is not None:
+            return None
+        return f"{self.username}:{self.password}".encode()
+
+    @property
+    def acl(self) -> tuple[ACL, ...] | None:
+        """The ACL for new nodes, as a service registry chooses it; None for one that is open to everybody."""
+        if self.given_acl is not None:
+            return self.given_acl
+        if self.username is None or self.password is None:
+            return None
+        if self.sasl is not None:
+            return (ACL(Permission.ALL, "sasl", self.username), *READ_ACL)
+        return (digest_acl(self.username, self.password), *READ_ACL)
+
+
+def read_access(given: Mapping[str, str | bool | None], environment: Mapping[str, str] | None = None) -> Access:
+    """Combine the options of :data:`OPTIONS` with their variables in the environment, which are the weaker, and read the files.
+
+    :param given: the options that were given, by their long names; None, or missing, for the others.
+    :param environment: the process's if None.
+    :raises ValueError: something is invalid; the message is one line that names the option and quotes its value, and never a
+        password.
+    """
+    environment = os.environ if environment is None else environment
+    values = {option.name: _value(option, given.get(option.name), environment) for option in OPTIONS}
+    username = _text(values["username"])
+    password = _password(given.get("password-file"), environment)
+    if (username is None) != (password is None):
+        raise ValueError("--username and a password go together: one was given without the other")
+    if username is not None and (not username or ":" in username or not _is_utf8(username)):
+        raise ValueError(f"--username: {username!r} is no user's name: it is empty, has a colon, or is not UTF-8")
+    acl = _text(values["acl"])
+    return Access(
+        username,
+        password,
+        _sasl(username, password) if values["sasl"] else None,
+        _tls(values),
+        None if acl is None else _acl(acl),
+    )
+
+
+def parse_acl(text: str) -> tuple[ACL, ...]:
+    """Read an ACL in the form of zkCli, ``scheme:id:permissions`` with commas between, or of the names ``open``, ``creator`` and
+    ``read-only``.
+
+    ``creator`` allows everything to the identities of the session that creates a node, and nothing to others.
+
+    :raises ValueError: it is invalid; the message quotes the offending entry, but no identity of the scheme digest, which may
+        be a password that was not hashed.
+    """
+    entries: list[ACL] = []
+    for part in text.split(","):
+        if part in _NAMED:
+            entries += _NAMED[part]
+            continue
+        scheme, colon, rest = part.partition(":")
+        identity, second, letters = rest.rpartition(":")
+        if not (scheme and colon and second):
+            raise ValueError(f"{part!r} is neither scheme:id:permissions nor {', '.join(_NAMED)}")
+        if scheme == "digest" and not _DIGEST.fullmatch(identity):
+            raise ValueError(
+                "'digest:...': the identity is NAME:HASH, where HASH is the SHA-1 of NAME:PASSWORD in base64"
+            )
+        if not letters or len(set(letters)) != len(letters) or not set(letters) <= _PERMISSIONS.keys():
+            raise ValueError(f"{letters!r} are no permissions: of the letters {''.join(_PERMISSIONS)}, each once")
+        entries.append(ACL(sum(_PERMISSIONS[letter] for letter in letters), scheme, identity))
+    return tuple(entries)
+
+
+def _value(option: AccessOption, given: str | bool | None, environment: Mapping[str, str]) -> str | bool | None:
+    if given is not None:
+        return given
+    # As elsewhere, an empty variable counts as unset.
+    text = environment.get(option.variable) or None
+    if option.metavar is not None or text is None:
+        return text
+    if text.lower() not in (*_TRUE, *_FALSE):
+        raise ValueError(f"{option.variable}: {text!r} is neither yes nor no")
+    return text.lower() in _TRUE
+
+
+def _text(value: str | bool | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _password(given: str | bool | None, environment: Mapping[str, str]) -> str | None:
+    if given is not None:
+        return _read_password("--password-file", str(given))
+    text, file = environment.get("TXMIRROR_PASSWORD") or None, environment.get("TXMIRROR_PASSWORD_FILE") or None
+    if text is not None and file is not None:
+        raise ValueError("TXMIRROR_PASSWORD and TXMIRROR_PASSWORD_FILE exclude each other")
+    if file is not None:
+        return _read_password("TXMIRROR_PASSWORD_FILE", file)
+    if text is not None and not _is_utf8(text):
+        raise ValueError("TXMIRROR_PASSWORD: the password is not UTF-8")
+    return text
+
+
+def _read_password(option: str, path: str) -> str:
+    # A pipe will do, as a shell's <(...) makes it.
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(_LONGEST_PASSWORD + 1)
+        text = content.rstrip(b"\r\n").decode()
+    except (OSError, ValueError) as error:
+        reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", None) or error
+        raise ValueError(f"{option}: {path!r} cannot be read: {reason}") from None
+    if not text or len(content) > _LONGEST_PASSWORD:
+        what = "is longer than a password can be" if text else "is empty"
+        raise ValueError(f"{option}: {path!r} {what}")
+    return text
+
+
+def _sasl(username: str | None, password: str | None) -> DigestMD5:
+    if username is None or password is None:
+        raise ValueError("--sasl needs --username and a password")
+    try:
+        return DigestMD5(username, password)
+    except ImportError as error:
+        raise ValueError(f"--sasl: {error}") from None
+
+
+def _tls(values: Mapping[str, str | bool | None]) -> TLS | None:
+    authority, certificate, key = (_text(values[name]) for name in ("tls-ca", "tls-cert", "tls-key"))
+    if not values["tls"] and (authority, certificate, key) == (None, None, None):
+        return None
+    tls = TLS(authority, certificate, key)
+    try:
+        tls.prepare()
+    except (ValueError, ImportError) as error:
+        raise ValueError(f"--tls: {error}") from None
+    return tls
+
+
+def _acl(text: str) -> tuple[ACL, ...]:
+    try:
+        return parse_acl(text)
+    except ValueError as error:
+        raise ValueError(f"--acl: {error}") from None
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
