@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
 from twisted.python import usage
 
 from txmirror import paths
+from txmirror.access import OPTIONS as ACCESS_OPTIONS
+from txmirror.access import REFUSAL, Access, read_access
 from txmirror.client import parse_servers
 from txmirror.compat import install
 from txmirror.embedded import EmbeddedOptions
@@ -47,6 +50,7 @@ class Options(usage.Options):
             f"After how many seconds without contact ZooKeeper may drop the registrations [default: {_SESSION_TIMEOUT}]",
         ],
         ["client", None, None, f"The client to use, {' or '.join(CLIENTS)} [default: {CLIENTS[0]}]"],
+        *([each.name, each.short, None, each.help] for each in ACCESS_OPTIONS if each.metavar is not None),
     ]
     optFlags = [  # noqa: RUF012 - usage.Options wants it so
         [
@@ -54,6 +58,7 @@ class Options(usage.Options):
             "e",
             "Start an in-memory ZooKeeper in this process, to try things out; it registers a sample service too",
         ],
+        *([each.name, each.short, each.help] for each in ACCESS_OPTIONS if each.metavar is None),
     ]
     subCommands = [  # noqa: RUF012 - usage.Options wants it so
         ["embedded", None, EmbeddedOptions, "Run an in-memory ZooKeeper by itself, and register nothing"],
@@ -63,6 +68,13 @@ class Options(usage.Options):
         super().__init__()
         self["register"] = []
         self["data"] = {}
+        self.access = Access()
+
+    def opt_password(self, _: str) -> None:
+        """Refused, because others on the machine could read it: see --password-file."""
+        raise usage.UsageError(REFUSAL)
+
+    opt_p = opt_password
 
     def opt_register(self, path: str) -> None:
         """The full path of a service to register, as in /services/ssh/server1:22; may be given again for another."""
@@ -119,16 +131,32 @@ class Options(usage.Options):
             raise usage.UsageError(f"--session-timeout: {text!r} is not between 0.001 and 86400 seconds")
         if self["embedded"] and self["servers"] is not None:
             raise usage.UsageError(f"--embedded and --servers {self['servers']!r} exclude each other")
+        if self["servers"] is None and not self["embedded"]:
+            self["servers"] = os.environ.get("TXMIRROR_SERVERS") or None
         if not self["embedded"] and not self["register"]:
             raise usage.UsageError("nothing to do: give --register PATH, or --embedded for a demonstration")
         try:
             parse_servers("localhost:2181" if self["servers"] is None else self["servers"])
         except ValueError as error:
             raise usage.UsageError(f"--servers: {error}") from None
+        self._read_access()
         self._check_client()
         size = len(NDCodec().encode(self["data"], pid=0, created=0.0))
         if size > _MOST_DATA:
             raise usage.UsageError(f"--data: {size} bytes in all are more than the {_MOST_DATA} that a znode can hold")
+
+    def _read_access(self) -> None:
+        # A flag that was not given is 0 here.
+        given = {
+            each.name: self[each.name] if each.metavar is not None else bool(self[each.name]) or None
+            for each in ACCESS_OPTIONS
+        }
+        try:
+            self.access = read_access(given)
+        except ValueError as error:
+            raise usage.UsageError(str(error)) from None
+        if self["embedded"] and (self.access.tls is not None or self.access.sasl is not None):
+            raise usage.UsageError("--embedded speaks neither TLS nor SASL")
 
     def _check_client(self) -> None:
         if self["client"] is None:
@@ -136,13 +164,16 @@ class Options(usage.Options):
         if self["client"] not in CLIENTS:
             raise usage.UsageError(f"--client: {self['client']!r} is neither {' nor '.join(CLIENTS)}")
         if self["client"] == "txzookeeper":
+            if self.access.tls is not None or self.access.sasl is not None:
+                raise usage.UsageError("--client: 'txzookeeper' speaks neither TLS nor SASL")
             try:
                 install()
             except ImportError as error:
                 raise usage.UsageError(f"--client: {error}") from None
 
     def _refuse_beside_command(self) -> None:
-        for option in ("servers", "session-timeout", "client", "embedded", "register", "data"):
+        access = (each.name for each in ACCESS_OPTIONS)
+        for option in ("servers", "session-timeout", "client", "embedded", "register", "data", *access):
             # An empty text was given, too.
             if self[option] not in (None, 0, [], {}):
                 raise usage.UsageError(

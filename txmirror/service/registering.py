@@ -12,8 +12,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txmirror.access import Access
+from txmirror.client import ZooKeeperClient
 from txmirror.compat import TxZooKeeperClient, install
 from txmirror.embedded import EmbeddedServer, EmbeddedService
+from txmirror.errors import AuthFailedException, ZooKeeperException
 from txmirror.interfaces import IZooKeeperClient
 from txmirror.mirror import Mirror, MirrorState
 from txmirror.registry import Registration
@@ -40,6 +43,7 @@ class RegistrationService(Service):
     :param data: the facts to register each with.
     :param session_timeout: in seconds.
     :param client: whose client to use, ``native`` or ``txzookeeper``.
+    :param access: who to be, the ACL of new nodes, and whether to use TLS.
     :param reactor: the reactor.
     """
 
@@ -53,6 +57,7 @@ class RegistrationService(Service):
         *,
         session_timeout: float,
         client: str = "native",
+        access: Access | None = None,
         reactor: IReactorTime,
     ) -> None:
         self._servers = servers
@@ -60,6 +65,7 @@ class RegistrationService(Service):
         self._data = dict(data)
         self._session_timeout = session_timeout
         self._kind = client
+        self._access = Access() if access is None else access
         self._client: IZooKeeperClient | None = None
         self._reactor = reactor
         self._embedded: EmbeddedServer | None = None
@@ -73,12 +79,22 @@ class RegistrationService(Service):
         servers = self._start_embedded() if self._servers is None else self._servers
         if self._kind == "txzookeeper":
             self._client = _make_txzookeeper_client(servers, self._session_timeout)
-        mirror = Mirror(servers, session_timeout=self._session_timeout, client=self._client, reactor=self._reactor)
+        else:
+            self._client = ZooKeeperClient(
+                servers,
+                session_timeout=self._session_timeout,
+                tls=self._access.tls,
+                sasl=self._access.sasl,
+                reactor=self._reactor,
+            )
+        mirror = Mirror(client=self._client, reactor=self._reactor)
         self._mirror = mirror
         mirror.addStateWatcher(self, self._say_state)
         self._log.info("Registering with ZooKeeper at {servers}.", servers=mirror.connstr())
         mirror.startService()
-        self._registrations = [Registration(mirror, path, self._data) for path in self._paths]
+        if self._access.credentials is not None:
+            mirror.add_auth("digest", self._access.credentials).addErrback(self._not_authenticated)
+        self._registrations = [Registration(mirror, path, self._data, acl=self._access.acl) for path in self._paths]
         for registration in self._registrations:
             registration.start()
         if self._embedded is not None:
@@ -105,6 +121,15 @@ class RegistrationService(Service):
             if self._embedded is not None:
                 await self._embedded.stop()
             self._log.info("Stopped.")
+
+    def _not_authenticated(self, failure: Failure) -> None:
+        if failure.check(AuthFailedException):
+            self._log.error(
+                "ZooKeeper refuses the credentials of {username!r}: nothing can be registered with them.",
+                username=self._access.username,
+            )
+        elif not failure.check(ZooKeeperException):
+            self._log.failure("The credentials could not be sent.", failure=failure)
 
     def _not_withdrawn(self, result: object, timeout: float) -> None:
         if isinstance(result, Failure):
@@ -158,6 +183,7 @@ def _make_main_service(options: Options, reactor: Any) -> Service:
         options["data"],
         session_timeout=options["session-timeout"],
         client=options["client"],
+        access=options.access,
         reactor=IReactorTime(reactor),
     )
 

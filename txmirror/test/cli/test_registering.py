@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
+from pathlib import Path
 from typing import Any
 
+from txmirror.errors import NoAuthException
 from txmirror.test.cli.case import CommandTestCase
+from txmirror.types import READ_ACL, digest_acl
 
 PATH = "/services/ssh/server1:22"
 PROGRAM = ("--", "sh", "-c", "exit 3")
@@ -32,6 +35,43 @@ class AloneTests(RegisterTestCase):
             command.interrupt(number)
             self.assert_ended(command, 0)
             self.assertIsNone(self.registered)
+
+    def test_username(self) -> None:
+        """With a user only that user may write what is registered."""
+        password = self.mktemp()
+        Path(password).write_text("pw\n")
+        command = self.start("register", PATH, "-u", "app", "--password-file", password)
+        failure = self.world.result(self.other.set(PATH, b"2").addErrback(lambda failure: failure.type))
+        self.assertIs(failure, NoAuthException)
+        self.assertIsNotNone(self.registered)
+        self.world.result(self.other.add_auth("digest", b"app:pw"))
+        acl, _ = self.world.result(self.other.get_acl(PATH))
+        self.assertEqual(tuple(acl), (digest_acl("app", "pw"), *READ_ACL))
+        command.interrupt()
+        self.assert_ended(command, 0)
+        self.assertIsNone(self.registered)
+
+    def test_blocked_by(self) -> None:
+        """Where another session's node is in the way, that session and what its node says are named."""
+        self.make("/services")
+        self.make("/services/ssh")
+        self.make(PATH, b'{"host":"other"}', ephemeral=True)
+        command = self.start("register", PATH)
+        (line,) = command.err.splitlines()
+        self.assertIn(f'another session, {self.other.session_id:#x}, with the data {{"host":"other"}}: ', line)
+        command.interrupt()
+        self.assert_ended(command, 0)
+
+    def test_missing_chroot(self) -> None:
+        """That the chroot is missing is said, and it is registered once somebody has made it."""
+        servers = self.world.connection_string + "/missing"
+        command = self.start("register", PATH, "-s", servers)
+        self.assertIn(f"{servers!r} has a chroot that does not exist", command.err)
+        self.make("/missing")
+        self.world.pass_time(2.0)
+        self.assertIn(f"registered: {PATH}", command.err)
+        command.interrupt()
+        self.assert_ended(command, 0)
 
     def test_put_back(self) -> None:
         command = self.start("register", PATH, "-q")

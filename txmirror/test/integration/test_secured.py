@@ -1,9 +1,12 @@
-"""The native client at a real server that wants TLS, or to know by SASL who comes."""
+"""The native client, the command and the daemon at a real server that wants TLS, or to know by SASL who comes."""
 
 from __future__ import annotations
 
 import atexit
 import functools
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,13 +15,14 @@ from twisted.internet.defer import gatherResults
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from txmirror.client import TLS, DigestMD5, ZooKeeperClient
 from txmirror.errors import AuthFailedException, NoAuthException
 from txmirror.test.certificates import Authority
 from txmirror.test.client.contract import ContractCase, ContractServer, run
 from txmirror.test.integration.test_client_contract import Own
+from txmirror.test.integration.test_twistd import Twistd
 from txmirror.test.zookeeper import ZooKeeperProcess, free_ports
 from txmirror.types import ACL, EventType, Permission, SessionState
 
@@ -249,3 +253,76 @@ class SaslTests(SecuredCase, TestCase):
         process = ZooKeeperProcess()
         self.addCleanup(process.cleanup)
         return process
+
+
+class ProgramTests(SynchronousTestCase):
+    """The command and the daemon, as processes, with the same options."""
+
+    def setUp(self) -> None:
+        self.secured = secured_server()
+        self.password = self.mktemp()
+        Path(self.password).write_text("builder\n")
+        self.plain = ("-s", f"localhost:{self.secured.process.port}")
+        authority, certificate = os.fspath(self.secured.authority), os.fspath(self.secured.client)
+        self.tls = ("-s", f"localhost:{self.secured.port}", "--tls-ca", authority, "--tls-cert", certificate)
+        self.bob = ("-u", "bob", "--password-file", str(Path(self.password).absolute()))
+
+    def command(self, *arguments: str, **environment: str) -> tuple[int, str, str]:
+        """Run the command, and give its status and what it has written."""
+        done = subprocess.run(
+            [sys.executable, "-m", "txmirror", *arguments],
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    def daemon(self, path: str, *options: str) -> Twistd:
+        """Start a daemon, and wait until it has registered a service."""
+        daemon = Twistd(*options, "--register", path)
+        self.addCleanup(daemon.cleanup)
+        daemon.wait_for(f"Registered {path}.")
+        return daemon
+
+    def test_digest_and_tls(self) -> None:
+        """With TLS and the scheme digest, what one of them makes only that user may change, and everybody may read."""
+        path, registered = "/secured-digest", "/secured-services/digest/one:1"
+        self.assertEqual(self.command("create", path, "1", *self.tls, *self.bob), (0, f"{path}\n", ""))
+        daemon = self.daemon(registered, *self.tls, *self.bob)
+        for each in (path, registered):
+            status, _, err = self.command("set", each, "2", *self.plain)
+            self.assertEqual((status, err), (77, f"txmirror: not permitted by the ACL: {each!r}\n"))
+            self.assertEqual(self.command("get", each, *self.plain)[0], 0)
+        daemon.terminate()
+        self.assertEqual(self.command("get", registered, *self.plain)[0], 1)
+        self.assertNotIn("builder", daemon.log)
+        self.assertEqual(self.command("delete", path, *self.tls, *self.bob), (0, "", ""))
+
+    def test_sasl(self) -> None:
+        """With SASL likewise; by variables in the environment, too."""
+        path, registered = "/secured-sasl", "/secured-services/sasl/one:1"
+        environment = {
+            "TXMIRROR_SERVERS": self.plain[1],
+            "TXMIRROR_USERNAME": "bob",
+            "TXMIRROR_PASSWORD": "builder",
+            "TXMIRROR_SASL": "yes",
+        }
+        self.assertEqual(self.command("create", path, "1", **environment), (0, f"{path}\n", ""))
+        daemon = self.daemon(registered, *self.plain, *self.bob, "--sasl")
+        for each in (path, registered):
+            self.assertEqual(self.command("set", each, "2", *self.plain)[0], 77)
+        daemon.terminate()
+        self.assertNotIn("builder", daemon.log)
+        self.assertEqual(self.command("delete", path, **environment), (0, "", ""))
+
+    def test_sasl_wrong(self) -> None:
+        """A password that the server refuses is said at once, with the status for that, and is not quoted."""
+        status, out, err = self.command(
+            "get", "/", *self.plain, "-u", "bob", "--sasl", "--timeout", "20", TXMIRROR_PASSWORD="hush-hush"
+        )
+        self.assertEqual((status, out), (77, ""))
+        self.assertIn("the server refused the credentials", err)
+        self.assertNotIn("hush", err)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from importlib import metadata
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,15 +16,24 @@ from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from txmirror.access import OPTIONS, Access
+from txmirror.cli.command import txmirror as txmirror_command
+from txmirror.client import TLS, DigestMD5
 from txmirror.embedded import EmbeddedService
 from txmirror.service import Options, makeService
 from txmirror.test.compat.available import install_or_skip
 from txmirror.test.wire.strategies import characters
+from txmirror.types import CREATOR_ALL_ACL
 
 REGISTER = ["--register", "/services/ssh/server1:22"]
 
 
 class OptionsTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.patch(os, "environ", {name: value for name, value in os.environ.items() if "TXMIRROR" not in name})
+        self.password_file = self.mktemp()
+        Path(self.password_file).write_text("hush-hush\n")
+
     def parse(self, *arguments: str) -> Options:
         options = Options()
         options.parseOptions(list(arguments))
@@ -90,6 +101,26 @@ class GoodTests(OptionsTestCase):
         """It may be txzookeeper's."""
         install_or_skip()
         self.assertEqual(self.parse(*REGISTER, "--client", "txzookeeper")["client"], "txzookeeper")
+
+    def test_access(self) -> None:
+        """Credentials, an ACL and TLS are taken as the command takes them, from the environment too."""
+        options = self.parse(*REGISTER, "-u", "app", "--password-file", self.password_file, "--acl", "creator", "--tls")
+        self.assertEqual(options.access, Access("app", "hush-hush", tls=TLS(), given_acl=CREATOR_ALL_ACL))
+        os.environ.update(
+            TXMIRROR_USERNAME="bob", TXMIRROR_PASSWORD="pw", TXMIRROR_SASL="1", TXMIRROR_SERVERS="zk9:2181"
+        )
+        options = self.parse(*REGISTER)
+        self.assertEqual(options.access, Access("bob", "pw", DigestMD5("bob", "pw")))
+        self.assertEqual(options["servers"], "zk9:2181")
+        self.assertEqual(self.parse(*REGISTER, "-s", "zk1")["servers"], "zk1")
+
+    def test_same_options(self) -> None:
+        """The command and the daemon have the same options for that, with the same help."""
+        daemon = self.parse(*REGISTER).getUsage()
+        for option in OPTIONS:
+            self.assertIn(f"--{option.name}", daemon)
+        command = {name for param in txmirror_command.params for name in param.opts}
+        self.assertLessEqual({f"--{option.name}" for option in OPTIONS}, command)
 
     def test_help(self) -> None:
         """The help names every option, and exits well."""
@@ -163,6 +194,26 @@ class BadTests(OptionsTestCase):
     def test_session_timeout(self) -> None:
         """A session timeout that is no sensible number of seconds is quoted."""
         self.assert_refused("--session-timeout", "", "x", "10s", "0", "-1", "nan", "inf", "-inf", "1e9", "0.0001")
+
+    def test_password(self) -> None:
+        """A password is not taken from the command line, and not quoted."""
+        for option in ("-p", "--password"):
+            line = self.refuse(*REGISTER, "-u", "app", option, "hush-hush")
+            self.assertIn("give --password-file, or TXMIRROR_PASSWORD", line)
+            self.assertNotIn("hush", line)
+
+    def test_access(self) -> None:
+        """What does not fit together, or cannot be read, is said in a line of its own."""
+        self.assertIn("go together", self.refuse(*REGISTER, "-u", "app"))
+        self.assertIn("'/missing'", self.refuse(*REGISTER, "-u", "app", "--password-file", "/missing"))
+        self.assertIn("'closed'", self.refuse(*REGISTER, "--acl", "closed"))
+        self.assertIn("'/missing'", self.refuse(*REGISTER, "--tls-ca", "/missing"))
+        self.assertIn("--embedded", self.refuse("--embedded", "--tls"))
+        self.assertIn("'txzookeeper'", self.refuse(*REGISTER, "--client", "txzookeeper", "--tls"))
+        self.assertIn("--acl", self.refuse("--acl", "open", "embedded"))
+        os.environ["TXMIRROR_SERVERS"] = "host:0"
+        self.assertIn("'host:0'", self.refuse(*REGISTER))
+        self.parse("--embedded")
 
     def test_client(self) -> None:
         """A client that there is not is quoted; of one that is not installed, it is said what to install."""

@@ -11,11 +11,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from txmirror.access import Access, parse_acl
 from txmirror.client import ZooKeeperClient
 from txmirror.embedded import EmbeddedServer
 from txmirror.errors import NoNodeException
 from txmirror.service import RegistrationService
 from txmirror.testing import MemoryReactor
+from txmirror.types import READ_ACL, digest_acl
 
 PATHS = ("/services/ssh/server1:22", "/services/web/server1:80")
 
@@ -50,8 +52,10 @@ class ServiceTestCase(SynchronousTestCase):
             client.close()
         self.reactor.pass_time(6)
 
-    def service(self, servers: str | None = "127.0.0.1:2181") -> RegistrationService:
-        service = RegistrationService(servers, PATHS, {"foo": "bar"}, session_timeout=4.0, reactor=self.reactor)
+    def service(self, servers: str | None = "127.0.0.1:2181", access: Access | None = None) -> RegistrationService:
+        service = RegistrationService(
+            servers, PATHS, {"foo": "bar"}, session_timeout=4.0, access=access, reactor=self.reactor
+        )
         self.assertTrue(verifyObject(IService, service))
         return service
 
@@ -124,6 +128,39 @@ class RegistrationServiceTests(ServiceTestCase):
         (connected,) = self.log.about("new session")
         self.assertIn("timeout 4 s", connected)
         self.assertIs(self.log.worst, LogLevel.info)
+
+    def test_credentials(self) -> None:
+        """With a user what is registered is that user's to write, and everybody's to read; also in a new session. No word of the
+        password is logged.
+        """
+        self.server.listen(2181)
+        service = self.service(access=Access("app", "hush-hush"))
+        service.startService()
+        client = self.client()
+        client.add_auth("digest", b"app:hush-hush")
+        for _ in range(2):
+            self.assertEqual(len(self.registered(client)), 2)
+            acl = client.get_acl(PATHS[0])
+            self.reactor.settle()
+            self.assertEqual(tuple(self.successResultOf(acl)[0]), (digest_acl("app", "hush-hush"), *READ_ACL))
+            (session,) = self.server.sessions - {client.session_id}
+            self.server.expire_session(session)
+            self.reactor.pass_time(3)
+        self.stop(service)
+        self.assertEqual(self.registered(client), {})
+        self.assertNotIn("hush", "".join(self.log.lines))
+
+    def test_acl(self) -> None:
+        """An ACL that is given stands on the nodes."""
+        self.server.listen(2181)
+        given = parse_acl("world:anyone:crd")
+        service = self.service(access=Access(given_acl=given))
+        service.startService()
+        client = self.client()
+        acl = client.get_acl(PATHS[0])
+        self.reactor.settle()
+        self.assertEqual(tuple(self.successResultOf(acl)[0]), given)
+        self.stop(service)
 
     def test_nothing_before_start(self) -> None:
         """Made, it does nothing yet."""
