@@ -103,8 +103,8 @@ def _services(invocation: Invocation, path: str, output: str) -> int:
 def _watch(invocation: Invocation, path: str, data: bool, recursive: bool, output: str) -> int:
     """Show each change of PATH, which need not exist, until interrupted; with -r of all that is below it.
 
-    What is there at the beginning is no change. "settled" says that all of it is known, at the beginning and after each
-    reconnection; "stale" says that the connection is gone.
+    What is there at the beginning is no change. "settled" says that all of it is known, but for nodes that "hidden" has named, at
+    the beginning and after each reconnection; "stale" says that the connection is gone.
     """
     return invocation.run(
         lambda run: watching.watch(run, path, data=data, recursive=recursive, as_json=output == "json")
@@ -129,9 +129,10 @@ def _set(invocation: Invocation, path: str, data: str, version: int | None) -> i
 @click.option("--makepath", is_flag=True, help="Create the nodes above it that are missing.")
 @click.pass_obj
 def _create(invocation: Invocation, path: str, data: str, sequence: bool, makepath: bool) -> int:
-    """Create a persistent node at PATH, open to everybody, with DATA ("-" reads it from the standard input).
+    """Create a persistent node at PATH with DATA ("-" reads it from the standard input).
 
-    The path that was made is printed.
+    The path that was made is printed. The node is open to everybody; with --username, that user may do everything and everybody
+    may read; --acl sets another ACL.
     """
     path = _new_path(path, sequence)
     content = _content(invocation.stdin, data)

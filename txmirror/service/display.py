@@ -39,10 +39,12 @@ class Display:
 
     def stop(self) -> None:
         """Follow no more."""
-        self._node.delValueWatcher(self)
-        self._node.delChildWatcher(self)
-        for display in self._below.values():
-            display.stop()
+        # A path may have more levels than Python can nest calls.
+        displays = [self]
+        for display in displays:
+            display._node.delValueWatcher(display)
+            display._node.delChildWatcher(display)
+            displays += display._below.values()
 
     def _value_changed(self, value: tuple[bytes, ZnodeStat] | None) -> None:
         if value is not None:
