@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, gatherResults, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -41,6 +41,8 @@ from txmirror.types import ACL, OPEN_ACL, EventType, SessionEvent, SessionState,
 _READS = 2_000
 #: How many registrations look at their nodes and write them at a time, at most.
 _STEPS = 500
+#: How many nodes below one are deleted at a time.
+_DELETIONS = 256
 
 
 class Mirror(Service):
@@ -505,21 +507,34 @@ class Mirror(Service):
 
     async def delete_below(self, path: str) -> None:
         """Delete everything below a node, whatever comes or goes there meanwhile."""
-        waiting = [(path, await self._names_below(path))]
+        waiting: list[tuple[str, list[str] | None]] = [(path, None)]
         while waiting:
-            parent, names = waiting[-1]
-            if not names:
-                waiting.pop()
-                continue
-            child = paths.join(parent, names[-1])
-            try:
-                await self.client.delete(child)
-            except NotEmptyException:
-                waiting.append((child, await self._names_below(child)))
-                continue
-            except NoNodeException:
-                pass
-            names.pop()
+            parent, children = waiting.pop()
+            if children is None:
+                children = [paths.join(parent, name) for name in await self._names_below(parent)]
+            full = await self._delete_many(children)
+            if full:
+                # They are emptied first, and then deleted.
+                waiting.append((parent, full))
+                waiting += [(child, None) for child in full]
+
+    async def _delete_many(self, nodes: list[str]) -> list[str]:
+        """Delete nodes, many at a time.
+
+        :returns: those that have children, and are still there.
+        """
+        full: list[str] = []
+        for start in range(0, len(nodes), _DELETIONS):
+            children = nodes[start : start + _DELETIONS]
+            deletions: list[Deferred[Any]] = [
+                self.client.delete(child).addErrback(lambda failure: failure.value) for child in children
+            ]
+            for child, error in zip(children, await gatherResults(deletions), strict=True):
+                if isinstance(error, NotEmptyException):
+                    full.append(child)
+                elif error is not None and not isinstance(error, NoNodeException):
+                    raise error
+        return full
 
     async def _names_below(self, path: str) -> list[str]:
         """Return the names of a node's children; none if the node is gone."""

@@ -730,8 +730,32 @@ class RecursiveDeleteTests(WriteTestCase):
         self.assert_equal_to_server("/t")
         self.assertIs(self.mirror.get("/t").state.existence, Existence.ABSENT)
 
+    def test_not_permitted(self) -> None:
+        """What may not be deleted is said, and what was asked for beside it is done."""
+        for path in ("/t", "/t/a", "/t/b", "/t/b/c", "/t/d"):
+            self.world.make(path, b"")
+        self.done(self.other.set_acl("/t/b", READ_ACL))
+        error = self.assert_fails(self.live("/t").delete(recursive=True), NoAuthException)
+        self.assertIn("'/t/b/c'", str(error))
+        self.assertEqual(self.done(self.other.get_children("/t")), ["b"])
+
 
 class VanishingChildTests(ScriptedTestCase):
+    def test_many_at_a_time(self) -> None:
+        """The deletions of a node's children do not wait for one another."""
+        mirror, peer = self.make_mirror()
+        peer.answer(SetWatchesRequest)
+        node = mirror.get("/t")
+        names = [str(number) for number in range(100)]
+        peer.answer(GetDataRequest, GetDataResponse(b"", STAT), zxid=100)
+        peer.answer(GetChildren2Request, GetChildren2Response(names, STAT), zxid=100)
+        deleted = node.delete(recursive=True)
+        self.assertEqual(peer.answer(DeleteRequest, err=-111, zxid=100).path, "/t")
+        peer.answer(GetChildren2Request, GetChildren2Response(names, STAT), zxid=100)
+        taken = [peer.take(DeleteRequest) for _ in names]
+        self.assertEqual(len(taken), 100)
+        ignore(deleted)
+
     def test_child_vanishes(self) -> None:
         """A child that somebody else deletes between being named and being looked into is none of our business."""
         mirror, peer = self.make_mirror()
