@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 from txmirror.recipes import Lock, Semaphore
 from txmirror.test.cli.case import Command, CommandTestCase
+from txmirror.types import READ_ACL, digest_acl
 
 PATH = "/locks/report"
 
@@ -52,6 +54,21 @@ class LockTests(LockTestCase):
             self.assert_ended(command, status)
             self.assertEqual(command.err, "")
             self.assert_free()
+
+    def test_acl(self) -> None:
+        """With a user the lock's nodes are that user's."""
+        password = self.mktemp()
+        Path(password).write_text("pw")
+        self.world.result(self.other.add_auth("digest", b"app:pw"))
+        for number, options in enumerate(((), ("--simultaneous", "2"))):
+            self.reactor.processes.clear()
+            path = f"{PATH}-{number}"
+            command = self.start("lock", path, *options, "-u", "app", "--password-file", password, "--", "sh")
+            for each in (path, f"{path}/{self.nodes(path)[0]}"):
+                acl, _ = self.world.result(self.other.get_acl(each))
+                self.assertEqual(tuple(acl), (digest_acl("app", "pw"), *READ_ACL))
+            self.process.end()
+            self.assert_ended(command, 0)
 
     def test_waits(self) -> None:
         """It waits as long as it takes, without the program."""
