@@ -174,7 +174,6 @@ class NoChrootException(NoNodeException):
     :param connect_string: the servers and the chroot.
     """
 
-    code = None
     meaning = "the chroot does not exist"
 
     def __init__(self, connect_string: str, *, zxid: int | None = None) -> None:

@@ -12,7 +12,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from txmirror.access import Access, parse_acl
-from txmirror.client import ZooKeeperClient
+from txmirror.client import DigestMD5, ZooKeeperClient
 from txmirror.embedded import EmbeddedServer
 from txmirror.errors import NoNodeException
 from txmirror.service import RegistrationService
@@ -149,6 +149,17 @@ class RegistrationServiceTests(ServiceTestCase):
         self.stop(service)
         self.assertEqual(self.registered(client), {})
         self.assertNotIn("hush", "".join(self.log.lines))
+
+    def test_not_let_in(self) -> None:
+        """Where the servers refuse who it is, that is logged, with no word of the password, and it can be stopped."""
+        self.server.listen(2181)
+        service = self.service(access=Access("bob", "hush-hush", DigestMD5("bob", "hush-hush")))
+        service.startService()
+        self.reactor.pass_time(60)
+        self.assertEqual(self.log.worst, LogLevel.error)
+        self.assertEqual(len(self.log.about("SASL")), 1)
+        self.assertNotIn("hush", "".join(self.log.lines))
+        self.stop(service, 3)
 
     def test_acl(self) -> None:
         """An ACL that is given stands on the nodes."""
