@@ -20,11 +20,14 @@ from txmirror.errors import (
     exception_for,
 )
 from txmirror.timers import Timer
-from txmirror.wire import Cursor, Request
+from txmirror.wire import Cursor, Operation, Request
 
 _T = TypeVar("_T")
 #: Told of a reply's error code and zxid.
 OnReply = Callable[[int, int], None]
+
+#: Where these find no node, it is the parent that is missing.
+_CREATIONS = frozenset((Operation.CREATE, Operation.CREATE2, Operation.CREATE_CONTAINER, Operation.CREATE_TTL))
 
 
 class Priority(enum.Enum):
@@ -109,6 +112,9 @@ class Call(Generic[_T]):
         """Give the caller what the server answered in place of a result."""
         if code == NoNodeException.code and self.on_missing is not None:
             self.succeed(self.on_missing(zxid))
+        elif code == NoNodeException.code and self.operation in _CREATIONS:
+            text = f"the parent of {self.path!r} does not exist"
+            self.fail(NoNodeException(text, path=self.path, zxid=zxid))
         else:
             self.fail(exception_for(code, path=self.path, zxid=zxid))
 

@@ -77,7 +77,7 @@ class IZooKeeperClient(Interface):
             can be, and so it is when the Deferred is cancelled. Whoever uses this may list the parent's children. (The
             name is as Curator makes it.)
         :returns: fires with the path that was made. Fails with :exc:`~txmirror.errors.NodeExistsException`,
-            :exc:`~txmirror.errors.NoNodeException` (no parent), :exc:`~txmirror.errors.NoAuthException`,
+            :exc:`~txmirror.errors.NoNodeException` (no parent, as its message says), :exc:`~txmirror.errors.NoAuthException`,
             :exc:`~txmirror.errors.NoChildrenForEphemeralsException`, :exc:`~txmirror.errors.InvalidACLException` or
             :exc:`~txmirror.errors.RequestTooLargeException` (nothing was sent).
         """

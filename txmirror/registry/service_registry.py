@@ -74,6 +74,7 @@ class ServiceRegistry(Life, Generic[_LazyT_co]):
         ``username``, all for that one and reading for everybody; without, all for everybody.
     :param rate_limit_calls: how many writes there may be in ``rate_limit_time`` seconds; more wait. None sets no limit.
     :param mirror: a mirror to use, in place of one of its own at ``server``; its session timeout counts then, and it is not closed.
+        One with other :class:`~txmirror.client.Limits` takes longer replies, as for nodes of more than about 100,000 children.
     :param hold_for: for how many seconds after a reconnection a list of children is not believed that has shrunk to less than
         half: others may not have registered again yet.
     :param codec: how data stands in nodes; :class:`NDCodec` if None.

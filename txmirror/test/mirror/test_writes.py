@@ -374,6 +374,7 @@ class CreateTests(WriteTestCase):
         error = self.assert_fails(node.create(), NoNodeException)
         assert isinstance(error, ZooKeeperException)
         self.assertIs(error.applied, False)
+        self.assertEqual((str(error), error.path), ("the parent of '/a/b/c' does not exist", "/a/b/c"))
 
     def test_makepath(self) -> None:
         """M4: with ``makepath`` the nodes above are made, and all of them show."""
