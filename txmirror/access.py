@@ -118,8 +118,12 @@ def read_access(given: Mapping[str, str | bool | None], environment: Mapping[str
     password = _password(given.get("password-file"), environment)
     if (username is None) != (password is None):
         raise ValueError("--username and a password go together: one was given without the other")
-    if username is not None and (not username or ":" in username or not _is_utf8(username)):
-        raise ValueError(f"--username: {username!r} is no user's name: it is empty, has a colon, or is not UTF-8")
+    if username is not None and ":" in username:
+        # What follows may be the password, as zkCli's addauth takes it.
+        shown = username.partition(":")[0] + ":..."
+        raise ValueError(f"--username: {shown!r} has a colon: give the name alone, and the password in --password-file")
+    if username is not None and not (username and _is_utf8(username)):
+        raise ValueError(f"--username: {username!r} is no user's name: it is empty, or not UTF-8")
     acl = _text(values["acl"])
     return Access(
         username,

@@ -96,7 +96,7 @@ class UsageTests(CommandLineTestCase):
         self.assert_refused("get", "-u", "name", says="go together")
         self.assert_refused("get", "--password-file", self.password_file, says="go together")
         self.assertNotIn("secret", self.err.getvalue())
-        self.assert_refused("get", "-u", "na:me", "--password-file", self.password_file, says="'na:me'")
+        self.assert_refused("get", "-u", "na:me", "--password-file", self.password_file, says="'na:...'")
         self.assert_refused("get", "-u", "", "--password-file", self.password_file, says="''")
         self.assert_refused("get", "--password-file", "/missing/file", says="'/missing/file' cannot be read")
 
