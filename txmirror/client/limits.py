@@ -25,11 +25,13 @@ class Limits:
     in_flight_bytes: int = 16 * 1024 * 1024
     """How long those may be together; one request may always be sent."""
     queued_requests: int = 10_000
-    """How many requests may wait for a connection, or for others to be answered; one more fails at once."""
+    """How many requests of the client's own methods may wait for a connection, or for others to be answered; one more fails at
+    once with :exc:`~txmirror.errors.TooManyRequestsException`. Requests of a mirror, a registry or the recipes are not counted:
+    they wait for room."""
     queued_bytes: int = 64 * 1024 * 1024
     """How long those may be together."""
     queued_time: float = 30.0
-    """How long a request may wait so."""
+    """How long a request may wait for a connection, in seconds. The time does not run while there is one."""
     close_time: float = 5.0
     """How long ``close()`` may take."""
     longest_pause: float = 5.0

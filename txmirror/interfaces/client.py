@@ -27,7 +27,8 @@ class IZooKeeperClient(Interface):
     """A connection to an ensemble, whichever of its servers that takes: Deferreds in, Deferreds out.
 
     Requests reach ZooKeeper in the order in which the methods were called. What is asked while there is no connection
-    waits for one. Every Deferred may fail with :exc:`~txmirror.errors.ConnectionLossException` (no answer; for a write
+    waits for one. Where too many requests wait, the next one fails with
+    :exc:`~txmirror.errors.TooManyRequestsException`. Every Deferred may fail with :exc:`~txmirror.errors.ConnectionLossException` (no answer; for a write
     ``applied`` says whether it may have happened), :exc:`~txmirror.errors.SessionExpiredException` (the session that it
     was asked in has ended first), :exc:`~txmirror.errors.ClosingException`, :exc:`~txmirror.errors.AuthFailedException`
     (the servers do not let this client in) or, in a forked child, :exc:`~txmirror.errors.InvalidStateException`.

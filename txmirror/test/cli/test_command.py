@@ -12,8 +12,8 @@ from click.shell_completion import BashComplete
 from twisted.trial.unittest import SynchronousTestCase
 
 import txmirror
-from txmirror.cli.command import main
 from txmirror.access import Access
+from txmirror.cli.command import main
 from txmirror.cli.command import txmirror as command
 from txmirror.cli.run import Program
 from txmirror.cli.settings import Settings

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from twisted.logger import LogLevel, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
+from zope.interface import implementer
 
 from txmirror.test.mirror.world import MirrorTestCase
 from txmirror.types import EventType
@@ -16,17 +17,19 @@ class WrongNameTests(MirrorTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.bugs: list[str] = []
-        globalLogPublisher.addObserver(self._observe)
-        self.addCleanup(globalLogPublisher.removeObserver, self._observe)
+
+        @implementer(ILogObserver)
+        def observe(event: LogEvent) -> None:
+            if event["log_level"] in (LogLevel.error, LogLevel.critical):
+                self.bugs.append(str(event))
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
         for path in ("/s", "/s/a", "/s/b"):
             self.world.make(path, path.encode())
         self.tree = self.mirror.tree("/s")
         self.node, self.missing = self.live("/s"), self.live("/s/none")
         self.assertTrue(self.tree.settled)
-
-    def _observe(self, event: dict[str, object]) -> None:
-        if event["log_level"] in (LogLevel.error, LogLevel.critical):
-            self.bugs.append(str(event))
 
     def assert_goes_on(self) -> None:
         """What comes later is shown, in the same session."""

@@ -89,6 +89,6 @@ class WithdrawalTests(SynchronousTestCase):
         self.assertEqual({each.state for each in registrations}, {RegistrationState.REGISTERED})
         self.assertEqual(len(self.world.result(self.client.get_children("/services"))), 1200)
         stopped = [each.stop() for each in registrations]
-        for each in stopped:
-            self.world.result(each)
+        for withdrawn in stopped:
+            self.world.result(withdrawn)
         self.assertEqual(self.world.result(self.client.get_children("/services")), [])
