@@ -1,13 +1,14 @@
 """What the server can do, as far as its answers have shown it.
 
-Servers since 3.5 answer an operation that they do not know, or have disabled, with the error Unimplemented. Older ones close
-the connection. So does a server that goes away: only one that does it twice running, with the same operation as the
-oldest that it owes an answer for, is taken to mean it. (A connection that merely breaks may be the network's doing: that
-counts for half.)
+Servers answer an operation that they have disabled with the error Unimplemented. One that they do not know they answer so too,
+and then they close the connection: they are not asked for it again on the next one. Some servers only close the connection. So
+does a server that goes away: only one that does it twice running, with the same operation as the oldest that it owes an
+answer for, is taken to mean it. (A connection that merely breaks may be the network's doing: that counts for half.)
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from twisted.logger import Logger
@@ -45,6 +46,15 @@ _WRITES = frozenset({Operation.CREATE2, Operation.CREATE_CONTAINER, Operation.CR
 _CANNOT = frozenset({UnimplementedException.code, ReconfigDisabledException.code})
 #: How much it says that a connection was closed, or broke, with an operation unanswered; and how much has to be said.
 _CLOSED, _BROKEN, _HANGS_UP = 2, 1, 4
+#: The ZooKeeper that has had an operation first; those that are not here came with 3.5.
+_SINCE = {
+    Operation.MULTI_READ: "3.6",
+    Operation.GET_EPHEMERALS: "3.6",
+    Operation.GET_ALL_CHILDREN_NUMBER: "3.6",
+    Operation.SET_WATCHES2: "3.6",
+    Operation.ADD_WATCH: "3.6",
+    Operation.WHO_AM_I: "3.7",
+}
 
 
 class Abilities:
@@ -59,6 +69,7 @@ class Abilities:
         self.server = server
         self._answers: dict[tuple[Server, Operation], bool] = {}
         self._hung_up: dict[tuple[Server, Operation], int] = {}
+        self._said: set[tuple[Server, Operation]] = set()
 
     def can(self, operation: Operation) -> bool | None:
         """Tell whether the server can do something; None if it has not shown that yet."""
@@ -85,32 +96,54 @@ class Abilities:
 
         return note
 
-    def disconnected(self, oldest: Call[Any] | None, closed: bool, in_order: bool) -> None:
+    def disconnected(
+        self, oldest: Call[Any] | None, closed: bool, in_order: bool, unimplemented: Collection[Operation] = ()
+    ) -> None:
         """Note how the connection ended; where that shows that the server does not know an operation, its request fails so.
 
         :param oldest: what the server had to answer next.
         :param closed: whether the server ended it, or the network.
         :param in_order: whether it was certainly the server. Of a write it has to be.
+        :param unimplemented: what the server had answered last that it does not know.
         """
+        if unimplemented:
+            # The rest was not answered because of that. Nothing is learnt of it.
+            for operation in unimplemented:
+                self._note_hung_up(operation)
+            return
         suspect = oldest.operation if oldest is not None and closed else None
         if suspect in _ALWAYS_KNOWN or (suspect in _WRITES and not in_order):
             suspect = None
-        for server, operation in list(self._hung_up):
-            # It may come back as a newer one: so it is asked once more.
-            if server == self.server and operation is not suspect:
-                self._hung_up[server, operation] = min(self._hung_up[server, operation], _CLOSED)
         if oldest is None or suspect is None or self.can(suspect) is True:
+            self._doubt(suspect)
             return
         key = (self.server, suspect)
         self._hung_up[key] = self._hung_up.get(key, 0) + (_CLOSED if in_order else _BROKEN)
-        if self._hung_up[key] >= _HANGS_UP:
-            self._answers[key] = False
+        if not self.hangs_up(suspect):
+            self._doubt(suspect)
+            return
+        self._note_hung_up(suspect)
+        error = UnimplementedException(path=oldest.path)
+        # It is all but certain, and no more.
+        error.applied = None
+        oldest.fail(error)
+
+    def _note_hung_up(self, operation: Operation) -> None:
+        key = (self.server, operation)
+        self._hung_up[key] = _HANGS_UP
+        self._answers[key] = False
+        if key not in self._said:
+            self._said.add(key)
             self._log.warn(
-                "{server} closes the connection on {operation}: it does not know it.",
+                "{server} does not support {operation}, which ZooKeeper has had since {since}: it closed the connection. It is"
+                " not asked for that again.",
                 server=str(self.server),
-                operation=suspect.name,
+                operation=operation.name,
+                since=_SINCE.get(operation, "3.5"),
             )
-            error = UnimplementedException(path=oldest.path)
-            # It is all but certain, and no more.
-            error.applied = None
-            oldest.fail(error)
+
+    def _doubt(self, suspect: Operation | None) -> None:
+        """Let the server be asked once more for what it hung up on: it may have come back as a newer one."""
+        for server, operation in list(self._hung_up):
+            if server == self.server and operation is not suspect:
+                self._hung_up[server, operation] = min(self._hung_up[server, operation], _CLOSED)

@@ -85,9 +85,13 @@ class Attempts:
         """Try the next server as soon as what goes on now is over."""
         self._pause_timer.start(0)
 
-    def dial_later(self) -> None:
-        """Try the next server after a pause, if it is time for one."""
-        self._pause_timer.start(self._dialler.pause(self._owner.session_timeout, self._owner.may_live()))
+    def dial_later(self, *, in_contact: bool = False) -> None:
+        """Try the next server after a pause, if it is time for one.
+
+        :param in_contact: whether the latest attempt gave a connection that served the session until just now.
+        """
+        owner = self._owner
+        self._pause_timer.start(self._dialler.pause(owner.session_timeout, owner.may_live(), in_contact))
 
     def hurry(self) -> None:
         """Try the next server now, if that was to come after a pause."""

@@ -30,6 +30,7 @@ from txmirror.errors import (
     SessionClosedRequireSaslAuthException,
     SessionExpiredException,
     SessionMovedException,
+    UnimplementedException,
     ZooKeeperException,
     exception_for,
 )
@@ -58,6 +59,15 @@ _FRAME_HEADER = struct.Struct(">iii")
 #: With these codes a server says that it does not, or no longer, serve the session. Nothing was done.
 _NOT_SERVED = frozenset({SessionExpiredException.code, SessionMovedException.code})
 _PING = encode_frame(struct.pack(">ii", PING_XID, Operation.PING))
+
+
+def _is_unknown(header: ReplyHeader) -> bool:
+    """Tell whether the server does not know the operation that it refuses.
+
+    Such a reply (``UnimplementedRequestProcessor``) does not wait for those that are due before it, has no zxid, and ends the
+    connection. One that refuses an operation that is disabled has a zxid, and does neither.
+    """
+    return header.err == UnimplementedException.code and header.zxid <= 0
 
 
 class Owner(Protocol):
@@ -97,6 +107,8 @@ class Connection(TwistedProtocol):
     :ivar full: whether as much is in flight as may be. It is looked at by those who send for others; whoever must send, can.
     :ivar closed_by_peer: whether the other side, or the network, ended it.
     :ivar closed_in_order: whether it was certainly the other side.
+    :ivar unimplemented: the operations that the server has refused last because it does not know them; it closes the
+        connection after that.
     """
 
     _log = Logger()
@@ -132,6 +144,7 @@ class Connection(TwistedProtocol):
         self.answered = False
         self.closed_by_peer = False
         self.closed_in_order = False
+        self.unimplemented: set[Operation] = set()
         self.heard = 0.0
         self.acknowledged = 0.0
 
@@ -299,11 +312,8 @@ class Connection(TwistedProtocol):
         self._owner.handshaken(self, response)
 
     def _deliver_reply(self, header: ReplyHeader, cursor: Cursor, oversize: int | None) -> None:
-        xid, zxid, err = header
-        if not self._in_flight or self._in_flight[0].xid != xid:
-            expected = self._in_flight[0].xid if self._in_flight else "none"
-            raise ProtocolError(f"a reply has the xid {xid}; the next that is due: {expected}")
-        call = self._in_flight.popleft()
+        _, zxid, err = header
+        call = self._take_call(header)
         self._bytes_in_flight -= 8 + len(call.body)
         self.acknowledged = max(self.acknowledged, call.sent)
         if self._metrics is not None:
@@ -335,6 +345,22 @@ class Connection(TwistedProtocol):
             call.succeed(result)
         if self.full:
             self._make_room()
+
+    def _take_call(self, header: ReplyHeader) -> Call[Any]:
+        """Take the request that a reply answers out of those in flight."""
+        in_flight = self._in_flight
+        if _is_unknown(header):
+            for call in in_flight:
+                if call.xid == header.xid:
+                    self.unimplemented.add(call.operation)
+                    in_flight.remove(call)
+                    return call
+        elif in_flight and in_flight[0].xid == header.xid:
+            if self.unimplemented:
+                self.unimplemented.clear()
+            return in_flight.popleft()
+        expected = self._in_flight[0].xid if self._in_flight else "none"
+        raise ProtocolError(f"a reply has the xid {header.xid}; the next that is due: {expected}")
 
     def _read(self, call: Call[Any], cursor: Cursor, zxid: int) -> tuple[Any, ZooKeeperException | None]:
         try:
@@ -389,6 +415,7 @@ class Connection(TwistedProtocol):
     def _deliver_pong(self, header: ReplyHeader) -> None:
         if self._ping_sent is None:
             raise ProtocolError("a ping was answered that was not sent")
+        self.unimplemented.clear()
         self.acknowledged, self._ping_sent = max(self.acknowledged, self._ping_sent), None
         answer, self._on_ping = self._on_ping, None
         if answer is not None:

@@ -2,6 +2,9 @@
 
 The order is shuffled once for each client, so that the clients of an ensemble spread over it. The first round goes
 without a pause; then the pauses grow, with full jitter, so that a server that comes back is not stormed.
+
+Servers that accept the session and then drop the connection keep the session alive: there is less hurry, and the pauses
+grow further.
 """
 
 from __future__ import annotations
@@ -45,6 +48,7 @@ class Dialler:
         self._longest_pause = longest_pause
         self._next = 0
         self._attempts = 0
+        self._brief = 0
         self._outcomes: dict[Server, tuple[Outcome, float]] = {}
 
     @property
@@ -68,21 +72,35 @@ class Dialler:
         self._next = (self._next - 1) % len(self._order)
         self._attempts -= 1
 
-    def pause(self, session_timeout: float, may_live: bool) -> float:
-        """Give the seconds to wait before the next attempt.
+    def pause(self, session_timeout: float, may_live: bool, in_contact: bool = False) -> float:
+        """Return the seconds to wait before the next attempt.
 
         :param session_timeout: the session's timeout in seconds.
         :param may_live: whether there is a session that may still be alive.
+        :param in_contact: whether the latest attempt gave a connection that served the session until just now.
         """
-        rounds = self._attempts // len(self._order)
-        if rounds == 0:
-            return 0.0
-        ceiling = max(min(session_timeout / 20, _LIVING_PAUSE), _LEAST_PAUSE) if may_live else self._longest_pause
-        return self._random.uniform(0, min(ceiling, _FIRST_PAUSE * 2.0 ** min(rounds - 1, 16)))
+        longest = self._longest_pause
+        if may_live:
+            longest = max(min(session_timeout / 20, _LIVING_PAUSE), _LEAST_PAUSE)
+        pause = self._grown(self._attempts, longest)
+        if in_contact:
+            # The session has nearly all of its time left.
+            pause = max(pause, self._grown(self._brief, min(session_timeout / 3, self._longest_pause)))
+        return self._random.uniform(0, pause) if pause else 0.0
+
+    def _grown(self, count: int, longest: float) -> float:
+        """Return the longest pause after so many attempts: none in the first round, and then twice as much for each round."""
+        rounds = count // len(self._order)
+        return min(longest, _FIRST_PAUSE * 2.0 ** min(rounds - 1, 16)) if rounds else 0.0
 
     def lived(self) -> None:
-        """Start the pauses anew: there was a connection that lasted."""
+        """Reset the pauses: there was a connection that lived."""
         self._attempts = 0
+        self._brief = 0
+
+    def was_brief(self) -> None:
+        """Count a connection that served the session and did not live."""
+        self._brief += 1
 
     def ended(self, server: Server, outcome: Outcome, now: float) -> bool:
         """Note how an attempt ended.

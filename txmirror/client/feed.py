@@ -14,6 +14,7 @@ from txmirror.client import replies
 from txmirror.client.arguments import check_acl, check_bytes, check_paths, check_version, check_zxid
 from txmirror.client.asking import Asker
 from txmirror.client.calls import decode_nothing
+from txmirror.client.creating import create_with_stat
 from txmirror.client.one_shots import OneShots
 from txmirror.client.watches import WatchSet
 from txmirror.errors import NoWatcherException
@@ -32,9 +33,6 @@ from txmirror.wire import (
     AddWatchRequest,
     AddWatchResponse,
     CheckWatchesRequest,
-    Create2Request,
-    Create2Response,
-    CreateFlag,
     Cursor,
     DeleteRequest,
     ExistsRequest,
@@ -103,9 +101,7 @@ class Feed:
             raise ValueError(
                 f"a node is made persistent or ephemeral here, with or without a sequence, not by the flags {flags!r}"
             )
-        sequence = bool(flags & CreateFlag.SEQUENCE)
-        request = Create2Request(self._asker.valid(path, sequence=sequence), check_bytes(data), check_acl(acl), flags)
-        return self._asker.ask(request, path, self._decode_created)
+        return create_with_stat(self._asker, path, check_bytes(data), check_acl(acl), flags)
 
     def write_data(self, path: str, data: bytes, version: int) -> Deferred[StatReply]:
         """See :meth:`~txmirror.interfaces.IWatchFeed.write_data`."""
@@ -197,10 +193,6 @@ class Feed:
         full = self._asker.valid(path)
         answer = self._asker.ask(CheckWatchesRequest(full, WatchKind(kind)), path, _decode_yes)
         return answer.addErrback(_decode_no)
-
-    def _decode_created(self, cursor: Cursor, zxid: int) -> CreateReply:
-        path, stat = Create2Response.decode(cursor)
-        return CreateReply(zxid, self._asker.below(path), stat)
 
 
 def _decode_added(cursor: Cursor, zxid: int) -> None:

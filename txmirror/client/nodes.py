@@ -14,12 +14,12 @@ from txmirror.client import replies
 from txmirror.client.arguments import check_acl, check_bytes, check_version
 from txmirror.client.asking import Asker
 from txmirror.client.calls import decode_nothing
+from txmirror.client.creating import create_with_stat
 from txmirror.client.one_shots import OneShots
 from txmirror.client.protection import ProtectedCreate, protected
 from txmirror.interfaces import ICreateModes
 from txmirror.types import ACL, OPEN_ACL, WatchedEvent, ZnodeStat
 from txmirror.wire import (
-    Create2Request,
     Create2Response,
     CreateContainerRequest,
     CreateFlag,
@@ -159,8 +159,8 @@ class NodeOperations:
         entries = check_acl(acl)
 
         def send(path: str) -> Deferred[tuple[str, ZnodeStat]]:
-            request = Create2Request(self._asker.valid(path, sequence=sequence), data, entries, flags)
-            return self._asker.ask(request, path, self._decode_path_and_stat)
+            created = create_with_stat(self._asker, path, data, entries, flags)
+            return created.addCallback(lambda reply: (reply.path, reply.stat))
 
         return self._create(path, ephemeral, sequence, protect, send, lambda path, stat: (path, stat))
 

@@ -19,6 +19,7 @@ from txmirror.client.attempts import Attempts
 from txmirror.client.calls import Call, Priority
 from txmirror.client.claims import Claims
 from txmirror.client.connection import Connection
+from txmirror.client.connection_log import ConnectionLog, time_to_live
 from txmirror.client.dialling import Dialler
 from txmirror.client.ending import Ending
 from txmirror.client.forks import Generation, other_process
@@ -47,9 +48,6 @@ from txmirror.interfaces import IMetrics
 from txmirror.timers import Timer
 from txmirror.types import SessionEvent, SessionState, SessionTicket, WatchedEvent
 from txmirror.wire import AuthRequest, ConnectResponse, Operation
-
-#: How long a connection has to last, in seconds, to be counted as one that lived, however short its session.
-_LIVED = 0.5
 
 
 class Sessions:
@@ -101,6 +99,7 @@ class Sessions:
         self._attempts = Attempts(reactor, dialler, self._probing, wrap, self)
         self._search = WritableSearch(reactor, dialler, wrap, self.attempt_limit, self._found_writable)
         self._prover = Prover(sasl, self.unauthorised)
+        self._connection_log = ConnectionLog(reactor)
         self.abilities = Abilities(self._attempts.server)
         self.outbox = Outbox(reactor, limits, self._usable, self._barred)
         self.holding = Holding(reactor, self._safe_until)
@@ -266,6 +265,7 @@ class Sessions:
         self._refused = refused = AuthFailedException(str(error))
         self._attempts.stop()
         self._search.stop()
+        self._connection_log.stop()
         self._lost_timer.stop()
         self._standing = False
         self._claims.drop_session()
@@ -309,7 +309,9 @@ class Sessions:
         self._attempts.done()
         if stood and not self._finished:
             self._suspend(connection, reason)
-            self.abilities.disconnected(connection.oldest, connection.closed_by_peer, connection.closed_in_order)
+            self.abilities.disconnected(
+                connection.oldest, connection.closed_by_peer, connection.closed_in_order, connection.unimplemented
+            )
         connection.fail_pending()
         if self._finished:
             self._gone()
@@ -349,13 +351,8 @@ class Sessions:
         self._ending.connected()
         self._acknowledged = connection.acknowledged
         connection.keep_alive(self.session_timeout)
-        self._log.info(
-            "Connected to {server}: {verb} session {session}, timeout {timeout:g} s{limited}.",
-            server=str(server),
-            verb=verb,
-            session=session_name(self.session_id),
-            timeout=self.session_timeout,
-            limited=", read-only" if response.readOnly else "",
+        self._connection_log.connected(
+            server, verb, session_name(self.session_id), self.session_timeout, bool(response.readOnly)
         )
         self._identities.send_all(connection.send_auth)
         lasting_too = not self.abilities.hangs_up(Operation.SET_WATCHES2)
@@ -376,28 +373,23 @@ class Sessions:
         now = self._reactor.seconds()
         self._acknowledged = connection.acknowledged
         assert connection.handshaken_at is not None
-        if now - connection.handshaken_at >= max(self.session_timeout / 3, _LIVED):
+        lived = now - connection.handshaken_at >= time_to_live(self.session_timeout)
+        if lived:
             self._dialler.lived()
+        else:
+            self._dialler.was_brief()
         self._search.stop()
-        self._log.warn(
-            "Disconnected from {server}: {reason}. Session {session} ends if none is reached in time: {timeout:g} s.",
-            server=str(self._attempts.server),
-            reason=str(reason),
-            session=session_name(self.session_id),
-            timeout=self.session_timeout,
+        self._connection_log.disconnected(
+            self._attempts.server, reason, session_name(self.session_id), self.session_timeout, lived=lived
         )
         self._lost_timer.start(connection.heard + self.session_timeout * 4 / 3 - now)
         self.outbox.disconnected()
         self._enter(SessionState.SUSPENDED, read_only=self.session.read_only)
-        self._attempts.dial_later()
+        self._attempts.dial_later(in_contact=not lived)
         self.herald.step(self.session, self.watches)
 
     def _presume_lost(self) -> None:
-        self._log.warn(
-            "Out of contact for {timeout:.1f} s: session {session} has most likely ended.",
-            timeout=self.session_timeout * 4 / 3,
-            session=session_name(self.session_id),
-        )
+        self._connection_log.probably_expired(session_name(self.session_id), self.session_timeout * 4 / 3)
         calls = self.outbox.take_all()
         self._enter(SessionState.LOST)
         self.herald.step(self.session, self.watches)
@@ -408,7 +400,7 @@ class Sessions:
 
     def _end_session(self, history: int | None = None) -> None:
         """Let go of everything that was the session's. The next one follows unasked."""
-        self._log.warn("Session {session} has ended.", session=session_name(self.session_id))
+        self._connection_log.expired(session_name(self.session_id))
         self._lost_timer.stop()
         self._claims.drop_session()
         self.session_timeout = self._asked_timeout
@@ -519,6 +511,7 @@ class Sessions:
         self._finished = True
         self._attempts.stop()
         self._search.stop()
+        self._connection_log.stop()
         self._lost_timer.stop()
         self._drain_timer.stop()
         if self._connection is None:

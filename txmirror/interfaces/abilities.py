@@ -69,7 +69,8 @@ class ICreateModes(Interface):
     """A client that can make every kind of node that servers since 3.5 have.
 
     Servers that do not know a kind, or have it disabled (3.5 to 3.9 have nodes with a time to live disabled unless told
-    otherwise), answer with :exc:`~txmirror.errors.UnimplementedException`; 3.4 closes the connection.
+    otherwise), answer with :exc:`~txmirror.errors.UnimplementedException`; those that do not know it close the connection too, and
+    are not asked for it again.
     """
 
     def create_and_stat(
@@ -81,7 +82,10 @@ class ICreateModes(Interface):
         sequence: bool = False,
         protect: bool = False,
     ) -> Deferred[tuple[str, ZnodeStat]]:
-        """Create a node, as :meth:`IZooKeeperClient.create`; fires with its stat too."""
+        """Create a node, as :meth:`IZooKeeperClient.create`; fires with its stat too.
+
+        On a server before 3.5 the stat is read as :meth:`IWatchFeed.write_create` does it.
+        """
 
     def create_container(
         path: str, data: bytes = b"", acl: Sequence[ACL] = OPEN_ACL

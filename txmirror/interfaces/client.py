@@ -261,6 +261,9 @@ class IWatchFeed(Interface):
     def write_create(path: str, data: bytes, acl: Sequence[ACL], flags: int) -> Deferred[CreateReply]:
         """Create a node, as :meth:`~txmirror.interfaces.IZooKeeperClient.create`.
 
+        On a server before 3.5 its stat is read after that: where the node has changed or gone meanwhile, or cannot be read, the
+        stat is zeros but for the owner and the length.
+
         :param flags: a sum of ``txmirror.wire.CreateFlag``.
         """
 

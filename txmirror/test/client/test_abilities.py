@@ -5,21 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import LogLevel
 
 from txmirror.client import ZooKeeperClient
-from txmirror.errors import ConnectionLossException, NoNodeException, UnimplementedException
+from txmirror.errors import (
+    ClosingException,
+    ConnectionLossException,
+    NodeExistsException,
+    NoNodeException,
+    SessionExpiredException,
+    UnimplementedException,
+)
 from txmirror.interfaces import IZooKeeperClient
-from txmirror.test.client.peer import STAT, ClientTestCase, Peer, Server, ignore
+from txmirror.test.client.peer import SESSION, STAT, ClientTestCase, Peer, Server, ignore
+from txmirror.types import OPEN_ACL, CreateReply, ZnodeStat
 from txmirror.wire import (
     AddWatchRequest,
     AddWatchResponse,
+    Create2Request,
+    CreateFlag,
+    CreateRequest,
     CreateTTLRequest,
     DeleteRequest,
+    ExistsRequest,
     GetAllChildrenNumberRequest,
     GetAllChildrenNumberResponse,
     GetDataRequest,
     GetDataResponse,
+    PathResponse,
+    StatResponse,
     WhoAmIRequest,
     WhoAmIResponse,
 )
@@ -108,6 +123,222 @@ class ToldTests(ClientTestCase):
         for name in ("", "addWatch", "ADD_WATCH", "close", "__init__", "session_id"):
             error = self.assertRaises(ValueError, client.server_can, name)
             self.assertIn(repr(name), str(error))
+
+
+class RefusingTests(ClientTestCase):
+    """Servers refuse an operation that they do not know, at once and without a zxid, and close the connection."""
+
+    def refuse(self, client: ZooKeeperClient, peer: Peer) -> Deferred[Any]:
+        asked = client.who_am_i()
+        xid, _ = peer.take(WhoAmIRequest)
+        peer.reply(xid, zxid=-1, err=-6)
+        peer.close()
+        return asked
+
+    def said(self) -> list[str]:
+        return [line for line in self.log_lines(LogLevel.warn) if "does not support" in line]
+
+    def test_not_asked_again(self) -> None:
+        """One connection is enough to know it: on the next the operation is refused without asking. The log says so once."""
+        client, peer = self.make_connected()
+        error = self.failureResultOf(self.refuse(client, peer), UnimplementedException).value
+        self.assertIs(error.applied, False)
+        peer = self.reconnect(peer)
+        for _ in range(3):
+            self.failureResultOf(client.who_am_i(), UnimplementedException)
+        self.assertEqual(peer.packets, [])
+        self.assertIs(client.server_can("who_am_i"), False)
+        (line,) = self.said()
+        self.assertIn("10.0.0.1:2181 does not support WHO_AM_I, which ZooKeeper has had since 3.7", line)
+
+    def test_asked_again(self) -> None:
+        """After a reconnection for another reason the server may be a newer one: it is asked once more, and the log says nothing
+        new where it is not."""
+        client, peer = self.make_connected()
+        for _ in range(3):
+            self.failureResultOf(self.refuse(client, peer), UnimplementedException)
+            peer = self.reconnect(self.reconnect(peer))
+        asked = client.who_am_i()
+        peer.answer(WhoAmIRequest, WhoAmIResponse([]))
+        self.assertEqual(self.successResultOf(asked), [])
+        self.assertEqual(len(self.said()), 1)
+
+    def test_two_operations(self) -> None:
+        """What is learnt of one operation does not put what is known of another in doubt."""
+        client, peer = self.make_connected()
+        ignore(self.refuse(client, peer))
+        peer = self.reconnect(peer)
+        counted = client.count_below("/a")
+        xid, _ = peer.take(GetAllChildrenNumberRequest)
+        peer.reply(xid, zxid=-1, err=-6)
+        peer.close()
+        self.failureResultOf(counted, UnimplementedException)
+        peer = self.reconnect(peer)
+        self.failureResultOf(client.who_am_i(), UnimplementedException)
+        self.failureResultOf(client.count_below("/a"), UnimplementedException)
+        self.assertEqual(peer.packets, [])
+
+    def test_before_others(self) -> None:
+        """The refusal does not wait for the answers that are due before it: those come, or are lost with the connection."""
+        client, peer = self.make_connected()
+        answered, lost, asked = client.get("/a"), client.delete("/b"), client.who_am_i()
+        first, _ = peer.take(GetDataRequest)
+        peer.take(DeleteRequest)
+        xid, _ = peer.take(WhoAmIRequest)
+        peer.reply(xid, zxid=-1, err=-6)
+        self.failureResultOf(asked, UnimplementedException)
+        peer.reply(first, DATA)
+        self.successResultOf(answered)
+        peer.close()
+        self.assertIsNone(self.failureResultOf(lost, ConnectionLossException).value.applied)
+
+    def test_refused_in_order(self) -> None:
+        """An operation that is disabled is refused with a zxid, and in order; the connection stays. That it is lost later, for
+        another reason, says nothing."""
+        client, peer = self.make_connected()
+        made = client.create_with_ttl("/a", ttl=1.0)
+        peer.answer(CreateTTLRequest, err=-6, zxid=7)
+        self.failureResultOf(made, UnimplementedException)
+        peer.close()
+        peer = self.reconnect(peer)
+        ignore(client.create_with_ttl("/a", ttl=1.0))
+        peer.take(CreateTTLRequest)
+        read, made = client.get("/a"), client.create_with_ttl("/a", ttl=1.0)
+        peer.take(GetDataRequest)
+        xid, _ = peer.take(CreateTTLRequest)
+        peer.reply(xid, err=-6, zxid=8)
+        self.failureResultOf(read, ConnectionLossException)
+        ignore(made)
+
+    def test_answers_since(self) -> None:
+        """A connection that went on after a refusal was not closed because of it."""
+        client, peer = self.make_connected()
+        asked = client.who_am_i()
+        peer.answer(WhoAmIRequest, zxid=-1, err=-6)
+        self.failureResultOf(asked, UnimplementedException)
+        self.show_zxid(client, peer, 5)
+        peer.close()
+        peer = self.reconnect(peer)
+        ignore(client.who_am_i())
+        peer.take(WhoAmIRequest)
+        self.assertEqual(self.said(), [])
+
+
+class CreatingTests(ClientTestCase):
+    """Creates that are answered with the stat, on a server that does not know them."""
+
+    def refuse(self, peer: Peer) -> None:
+        xid, _ = peer.take(Create2Request)
+        peer.reply(xid, zxid=-1, err=-6)
+
+    def refused(self) -> tuple[ZooKeeperClient, Peer]:
+        """Return a client that knows that its server does not know ``create2``."""
+        client, peer = self.make_connected()
+        ignore(client.create_and_stat("/"))
+        self.refuse(peer)
+        peer.take(ExistsRequest)
+        peer.close()
+        peer = self.reconnect(peer)
+        peer.answer(CreateRequest, err=-110)
+        return client, peer
+
+    def test_first(self) -> None:
+        """The first is done again on the next connection, which the refusal has cost."""
+        client, peer = self.make_connected()
+        made = client.write_create("/a", b"data", OPEN_ACL, CreateFlag.EPHEMERAL)
+        self.refuse(peer)
+        peer.take(ExistsRequest)
+        self.assertEqual(peer.packets, [])
+        peer.close()
+        peer = self.reconnect(peer)
+        self.assertEqual(
+            peer.answer(CreateRequest, PathResponse("/a"), zxid=50), CreateRequest("/a", b"data", OPEN_ACL, 1)
+        )
+        stat = STAT._replace(czxid=50, version=0)
+        peer.answer(ExistsRequest, StatResponse(stat))
+        self.assertEqual(self.successResultOf(made), CreateReply(50, "/a", stat))
+
+    def test_later(self) -> None:
+        """Later ones are not tried in vain; with a sequence the stat is that of the node with the digits."""
+        client, peer = self.refused()
+        made = client.write_create("/a-", b"data", OPEN_ACL, CreateFlag.SEQUENCE)
+        peer.answer(CreateRequest, PathResponse("/a-0000000007"), zxid=50)
+        stat = STAT._replace(czxid=50, version=0)
+        self.assertEqual(peer.answer(ExistsRequest, StatResponse(stat)).path, "/a-0000000007")
+        self.assertEqual(self.successResultOf(made), CreateReply(50, "/a-0000000007", stat))
+
+    def test_refusals(self) -> None:
+        """What is refused fails as ever, and nothing is read."""
+        client, peer = self.refused()
+        made = client.create_and_stat("/a")
+        peer.answer(CreateRequest, err=-110)
+        self.failureResultOf(made, NodeExistsException)
+        self.assertEqual(peer.packets, [])
+
+    def test_changed_meanwhile(self) -> None:
+        """A node that has changed, was made anew, or has gone by the time that it is read, gives no stat that was not its."""
+        client, peer = self.refused()
+        for stat in (STAT._replace(czxid=50, version=1), STAT._replace(czxid=51, version=0), None):
+            made = client.write_create("/a", b"data", OPEN_ACL, CreateFlag.EPHEMERAL)
+            peer.answer(CreateRequest, PathResponse("/a"), zxid=50)
+            if stat is None:
+                peer.answer(ExistsRequest, err=-101)
+            else:
+                peer.answer(ExistsRequest, StatResponse(stat))
+            unknown = ZnodeStat(0, 0, 0, 0, 0, 0, 0, SESSION, 4, 0, 0)
+            self.assertEqual(self.successResultOf(made), CreateReply(50, "/a", unknown))
+
+    def test_cut_off_before_the_stat(self) -> None:
+        """A node that is known to have been made is not in doubt because its stat was lost with the connection."""
+        client, peer = self.refused()
+        made = client.create_and_stat("/a", b"data")
+        peer.answer(CreateRequest, PathResponse("/a"), zxid=50)
+        peer.take(ExistsRequest)
+        peer.drop()
+        self.assertEqual(self.successResultOf(made), ("/a", ZnodeStat(0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0)))
+
+    def test_cut_off_before_the_answer(self) -> None:
+        """Where the create itself is cut off nobody knows, as ever, and it is not sent again."""
+        client, peer = self.refused()
+        made = client.create_and_stat("/a")
+        peer.take(CreateRequest)
+        peer.drop()
+        self.assertIsNone(self.failureResultOf(made, ConnectionLossException).value.applied)
+        self.assertEqual(self.reconnect(peer).packets, [])
+
+    def test_session_over(self) -> None:
+        """What was refused in one session is not done again in the next."""
+        client, peer = self.make_connected()
+        made = client.write_create("/a", b"", OPEN_ACL, CreateFlag.EPHEMERAL)
+        self.refuse(peer)
+        peer.close()
+        self.pass_time(0.5)
+        self.server.peer.expire()
+        self.server.peer.accept(SESSION + 1)
+        self.failureResultOf(made, SessionExpiredException)
+        self.assertEqual(self.server.peer.packets, [])
+
+    def test_cancelled(self) -> None:
+        """Cancelled while the server is being looked at, it is not done."""
+        client, peer = self.make_connected()
+        made = client.write_create("/a", b"", OPEN_ACL, 0)
+        self.refuse(peer)
+        peer.take(ExistsRequest)
+        made.cancel()
+        self.failureResultOf(made, CancelledError)
+        peer.close()
+        self.assertEqual(self.reconnect(peer).packets, [])
+
+    def test_closed(self) -> None:
+        """A client that is closed meanwhile does not do it."""
+        client, peer = self.make_connected()
+        made = client.write_create("/a", b"", OPEN_ACL, 0)
+        self.refuse(peer)
+        peer.close()
+        closed = client.close()
+        self.pass_time(10)
+        self.successResultOf(closed)
+        self.assertIs(self.failureResultOf(made, ClosingException).value.applied, False)
 
 
 class HangingUpTests(ClientTestCase):

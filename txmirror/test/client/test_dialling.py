@@ -96,6 +96,34 @@ class PauseTests(SynchronousTestCase):
         self.assertGreater(pauses[-1], 4.9)
         self.assertTrue(2.1 < pauses[500] < 2.9, pauses[500])
 
+    def test_in_contact(self) -> None:
+        """Behind connections that served the session and did not live, the pauses grow to a third of its timeout, or five
+        seconds: each has kept the session alive. The first round goes quickly."""
+        for session_timeout, longest in ((12.0, 4.0), (1.5, 0.5), (60.0, 5.0)):
+            dialler = Dialler([A, B], LongestPauses())
+            pauses = []
+            for _ in range(20):
+                dialler.next_server()
+                dialler.was_brief()
+                pauses.append(dialler.pause(session_timeout, True, in_contact=True))
+            self.assertEqual(pauses[:5], [0, 0.1, 0.1, 0.2, 0.2])
+            self.assertEqual(pauses[-1], longest)
+            self.assertEqual(pauses, sorted(pauses))
+            # Behind an attempt that gave no connection there is reason to hurry.
+            self.assertEqual(dialler.pause(session_timeout, True), min(session_timeout / 20, 0.5))
+
+    def test_in_contact_after_attempts_in_vain(self) -> None:
+        """Attempts that gave no connection do not make the pause longer behind one that did."""
+        dialler = Dialler([A, B], LongestPauses())
+        for _ in range(50):
+            dialler.next_server()
+        dialler.was_brief()
+        self.assertEqual(dialler.pause(12, True, in_contact=True), 0.5)
+        dialler.lived()
+        dialler.next_server()
+        dialler.was_brief()
+        self.assertEqual(dialler.pause(12, True, in_contact=True), 0)
+
     def test_lived(self) -> None:
         """Rule 10: a connection that lived starts the pauses anew."""
         dialler = Dialler([A, B], LongestPauses())

@@ -5,14 +5,16 @@ The rules are those of ``docs/rules.rst``.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from twisted.internet.defer import Deferred
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.client import ZooKeeperClient
 from txmirror.embedded import EmbeddedEnsemble, EmbeddedServer
 from txmirror.errors import ConnectionLossException, UnimplementedException
+from txmirror.mirror import Mirror
 from txmirror.test.client.contract import Recorder
 from txmirror.test.client.peer import LongestPauses
 from txmirror.testing import MemoryReactor
@@ -64,6 +66,14 @@ class VersionTestCase(SynchronousTestCase):
         """Give the exception that a Deferred has failed with, after so much time."""
         self.reactor.pass_time(seconds)
         return self.failureResultOf(deferred, exception).value
+
+    def log(self) -> list[LogEvent]:
+        """Return a list to which everything is added that is logged from now on."""
+        events: list[LogEvent] = []
+        observer = cast(ILogObserver, events.append)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        return events
 
     def _close(self) -> None:
         closed = [client.close() for client in self._clients]
@@ -117,7 +127,6 @@ class OldServerTests(VersionTestCase):
         self.done(self.client.create("/a"))
         session = self.client.session_id
         for method, ask in (
-            ("create_and_stat", lambda: self.client.create_and_stat("/b")),
             ("create_container", lambda: self.client.create_container("/b")),
             ("create_with_ttl", lambda: self.client.create_with_ttl("/b", ttl=1.0)),
             ("get_many", lambda: self.client.get_many(["/a"])),
@@ -134,6 +143,37 @@ class OldServerTests(VersionTestCase):
             self.assertIs(self.client.server_can(method), False, method)
             self.assertEqual((self.client.session_id, self.client.session.epoch), (session, 1), method)
             self.done(self.client.set("/a", method.encode()))
+
+    def test_create_with_stat(self) -> None:
+        """A create that is to be answered with the stat works too, at the cost of one connection, and the log says once what
+        the server lacks."""
+        events = self.log()
+        session = self.client.session_id
+        for number in range(3):
+            for mode in range(4):
+                asked = self.client.create_and_stat(
+                    f"/n{number}-{mode}", b"data", sequence=mode == 1, ephemeral=mode == 2, protect=mode == 3
+                )
+                self.reactor.pass_time(S / 2)
+                path, stat = self.successResultOf(asked)
+                self.assertEqual(stat, self.done(self.client.exists(path)))
+        self.assertEqual(self.client.session_id, session)
+        self.assertEqual(self.feed.states.count(SessionState.SUSPENDED), 1)
+        (line,) = [formatEvent(each) for each in events if "does not support" in str(each.get("log_format"))]
+        self.assertIn("10.0.0.1:2181 does not support CREATE2, which ZooKeeper has had since 3.5", line)
+
+    def test_mirror(self) -> None:
+        """A mirror creates nodes, and shows them with the stat that the server has."""
+        mirror = Mirror(client=self.client, reactor=self.reactor)
+        node = mirror.get("/a")
+        made = node.create(b"data", ephemeral=True)
+        self.reactor.pass_time(S / 2)
+        self.successResultOf(made)
+        value, stat = self.done(node.value())
+        self.assertEqual((value, stat), (b"data", self.done(self.client.exists("/a"))))
+        self.done(self.client.set("/a", b"new"))
+        self.assertEqual(self.done(node.value())[0], b"new")
+        self.assertEqual(self.feed.states.count(SessionState.SUSPENDED), 1)
 
     def test_protected(self) -> None:
         """What needs nothing newer works: a protected create, a transaction, the children with the stat."""

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable
 from itertools import pairwise
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.protocol import ServerFactory
@@ -243,6 +243,42 @@ class StartTests(RegistrationTestCase):
         """Data that JSON cannot hold is refused at once."""
         self.assertRaises(TypeError, Registration, self.mirror, PATH, {"a": b"bytes"})
         self.assertRaises(ValueError, Registration, self.mirror, PATH, {"a": float("nan")})
+
+
+class OldServerTests(RegistrationTestCase):
+    """A server that does not know ``create2``, and closes the connection when it is asked for it."""
+
+    options: ClassVar[dict[str, Any]] = {"version": "3.4"}
+
+    def test_registers(self) -> None:
+        """A registration is made there too, at the cost of one connection; the log says once what the server lacks."""
+        registrations = [Registration(self.mirror, f"{PATH}{number}", DATA) for number in range(3)]
+        states: list[MirrorState] = []
+        self.mirror.addStateWatcher("test", states.append)
+        for registration in registrations:
+            registration.start()
+        self.reactor.pass_time(TIMEOUT)
+        for registration in registrations:
+            self.assert_in_place(registration)
+        self.reactor.pass_time(600)
+        self.assertEqual(states.count(MirrorState.DISCONNECTED), 1)
+        (line,) = self.log.texts(LogLevel.warn, "does not support")
+        self.assertIn("CREATE2", line)
+
+    def test_comes_back(self) -> None:
+        """After an outage it is registered again, and nothing is said again of what the server lacks."""
+        registration = Registration(self.mirror, PATH, DATA)
+        registration.start()
+        self.reactor.pass_time(TIMEOUT)
+        for _ in range(3):
+            self.reactor.pass_time(60)
+            session = self.mirror.client.session_id
+            self.disconnect()
+            self.reactor.pass_time(3 * TIMEOUT)
+            self.assertNotIn(session, self.server.sessions)
+            self.reconnect(2 * TIMEOUT)
+            self.assert_in_place(registration)
+        self.assertEqual(len(self.log.texts(LogLevel.warn, "does not support")), 1)
 
 
 class WhenRegisteredTests(RegistrationTestCase):
@@ -504,7 +540,8 @@ class DisconnectionTests(RegistrationTestCase):
         registration = self.register()
         for _ in range(10):
             self.server.expire_session(self.mirror.client.session_id)
-            self.reactor.pass_time(1)
+            # Each connection lives, and so the next one is made at once.
+            self.reactor.pass_time(TIMEOUT / 2)
             self.assert_in_place(registration)
         self.assertEqual(self.log.texts(LogLevel.warn, PATH), [])
 

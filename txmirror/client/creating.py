@@ -1,0 +1,73 @@
+"""Creates that are answered with the node's stat, also by servers before 3.5, which do not send it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from txmirror.client import replies
+from txmirror.client.asking import Asker
+from txmirror.errors import ConnectionLossException, SessionExpiredException, UnimplementedException, ZooKeeperException
+from txmirror.types import ACL, CreateReply, ZnodeStat
+from txmirror.wire import (
+    Create2Request,
+    Create2Response,
+    CreateFlag,
+    CreateRequest,
+    Cursor,
+    ExistsRequest,
+    PathResponse,
+)
+
+
+def create_with_stat(asker: Asker, path: str, data: bytes, acl: tuple[ACL, ...], flags: int) -> Deferred[CreateReply]:
+    """Create a node, and get its stat.
+
+    On a server that does not know ``create2`` the node is created without it, and its stat is read behind that. Where the node
+    has changed or gone meanwhile, or its stat could not be read, the stat is zeros but for the owner and the length.
+
+    :param data: checked, like ``acl`` and ``flags``.
+    :returns: fires and fails as :meth:`~txmirror.interfaces.IZooKeeperClient.create`. Cancelling abandons the answer.
+    :raises PathError: ``path`` is none.
+    """
+    full = asker.valid(path, sequence=bool(flags & CreateFlag.SEQUENCE))
+
+    def decode(cursor: Cursor, zxid: int) -> CreateReply:
+        there, stat = Create2Response.decode(cursor)
+        return CreateReply(zxid, asker.below(there), stat)
+
+    def failed(failure: Failure) -> Failure | Deferred[CreateReply]:
+        error = failure.value
+        if isinstance(error, UnimplementedException) and error.applied is False:
+            return Deferred.fromCoroutine(_create_and_read(asker, path, CreateRequest(full, data, acl, flags)))
+        return failure
+
+    answer = asker.ask(Create2Request(full, data, acl, flags), path, decode)
+    answer.addErrback(failed)
+    return answer
+
+
+async def _create_and_read(asker: Asker, path: str, request: CreateRequest) -> CreateReply:
+    sessions = asker.sessions
+    epoch = sessions.session.epoch
+    if not sessions.abilities.hangs_up(Create2Request.operation):
+        # The refusal may be the last thing on this connection. A write that was lost with it would be in doubt; a read is not.
+        with suppress(ConnectionLossException):
+            await asker.ask(ExistsRequest("/", False), path, replies.decode_stat, replies.missing)
+        if sessions.session.epoch != epoch:
+            raise SessionExpiredException(path=path)
+
+    def decode(cursor: Cursor, zxid: int) -> tuple[int, str]:
+        return zxid, asker.below(PathResponse.decode(cursor).path)
+
+    zxid, there = await asker.ask(request, path, decode)
+    try:
+        stat = await asker.ask(ExistsRequest(asker.valid(there), False), path, replies.decode_stat, replies.missing)
+    except ZooKeeperException:
+        stat = None
+    if stat is None or stat.czxid != zxid or stat.version != 0:
+        owner = sessions.session_id if request.flags & CreateFlag.EPHEMERAL else 0
+        stat = ZnodeStat(0, 0, 0, 0, 0, 0, 0, owner, len(request.data or b""), 0, 0)
+    return CreateReply(zxid, there, stat)
