@@ -40,6 +40,9 @@ class Owner(Protocol):
     def unresolved(self) -> None:
         """No server's name can be resolved."""
 
+    def attempt_failed(self) -> None:
+        """An attempt has given no session."""
+
     def silent(self) -> None:
         """A connection was made, and the handshake was not over in time."""
 
@@ -155,6 +158,7 @@ class Attempts:
             self.dial_soon()
         else:
             self.dial_later()
+        self._owner.attempt_failed()
 
     def _over(self) -> None:
         limit = self._owner.attempt_limit()

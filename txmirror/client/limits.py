@@ -32,6 +32,9 @@ class Limits:
     """How long those may be together."""
     queued_time: float = 30.0
     """How long a request may wait for a connection, in seconds. The time does not run while there is one."""
+    queued_attempts: int = 10**9
+    """How many attempts to connect may fail one after another; all that waits for a connection fails with the last of them, and
+    with each that fails after it."""
     close_time: float = 5.0
     """How long ``close()`` may take."""
     longest_pause: float = 5.0

@@ -115,6 +115,7 @@ class Sessions:
         self._generation = Generation.number
         self._connection: Connection | None = None
         self._standing = False
+        self._failed_attempts = 0
         self._refused: AuthFailedException | None = None
         self._lost_timer = Timer(reactor, self._presume_lost)
         self._waiters = SessionWaiters()
@@ -210,6 +211,13 @@ class Sessions:
         self._waiters.fail(
             lambda: ConnectionLossException("no server's name can be resolved", applied=False), connecting=True
         )
+
+    def attempt_failed(self) -> None:
+        """Let what waits for a connection fail, once as many attempts have failed as it may wait for."""
+        self._failed_attempts += 1
+        if self._failed_attempts >= self._limits.queued_attempts:
+            for call in self.outbox.take_all():
+                call.fail(ConnectionLossException("no server can be reached", path=call.path, applied=False))
 
     def silent(self) -> None:
         """Give the connection up on which the handshake was not over in time."""
@@ -335,6 +343,7 @@ class Sessions:
         if connection.closing or self._finished:
             return
         self._attempts.done()
+        self._failed_attempts = 0
         self._lost_timer.stop()
         server = self._attempts.server
         self._dialler.accepted(server)

@@ -28,9 +28,9 @@ class TxZooKeeperClient:
     """Provides :class:`~txmirror.interfaces.IZooKeeperClient` over a client of txzookeeper's.
 
     It goes on trying to connect, and opens a new session when one has ended, whether the client is a plain or a managed
-    one. What txzookeeper does, it does in its own way: requests wait a second for a lost connection, and then fail; a request
-    over the server's limit fails with :exc:`~txmirror.errors.BadArgumentsException`; identities that are refused end all;
-    without a connection, a close leaves the session to its timeout. ``protect`` it does not know.
+    one. What txzookeeper does, it does in its own way: requests that wait for a connection fail with the next attempt that
+    fails; a request over the server's limit fails with :exc:`~txmirror.errors.BadArgumentsException`; identities that are
+    refused end all; without a connection, a close leaves the session to its timeout. ``protect`` it does not know.
 
     Once it was given here, the client is this one's: connect and close it here, and set no session callback.
 

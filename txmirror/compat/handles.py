@@ -103,7 +103,8 @@ class Handle:
             in_flight_bytes=2**40,
             queued_requests=10**9,
             queued_bytes=2**40,
-            queued_time=min(1.0, timeout / 3000),
+            queued_time=timeout / 3000,
+            queued_attempts=1,
             close_time=CLOSE_TIME,
         )
         self._number = number

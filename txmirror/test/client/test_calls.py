@@ -15,7 +15,7 @@ from txmirror.errors import (
     TooManyRequestsException,
     UnknownServerException,
 )
-from txmirror.test.client.peer import STAT, ClientTestCase, hang_up, ignore, reply, write
+from txmirror.test.client.peer import STAT, ClientTestCase, S, hang_up, ignore, reply, write
 from txmirror.types import SessionState
 from txmirror.wire import DeleteRequest, GetDataRequest, GetDataResponse, Operation
 
@@ -281,6 +281,32 @@ class LossTests(ClientTestCase):
         self.assertNoResult(answer)
         self.pass_time(0.1)
         self.failureResultOf(answer, ConnectionLossException)
+
+    def test_too_many_attempts(self) -> None:
+        """A request may wait for so many attempts that fail one after another, and for no more once they have; after a connection
+        they are counted anew."""
+        client, peer = self.make_connected(Limits(queued_attempts=3))
+        for _ in range(2):
+            self.pass_time(S)
+            self.server.on_connection = hang_up
+            peer.drop()
+            waiting = client.get("/a")
+            attempts = self.server.count
+            while not waiting.called:
+                self.pass_time(0.01)
+            error = self.failureResultOf(waiting, ConnectionLossException).value
+            self.assertIs(error.applied, False)
+            self.assertIn("no server can be reached", str(error))
+            self.assertEqual(self.server.count, attempts + 2)
+            later = client.get("/a")
+            while not later.called:
+                self.pass_time(0.01)
+            self.failureResultOf(later, ConnectionLossException)
+            self.assertEqual(self.server.count, attempts + 3)
+            self.server.on_connection = lambda peer: None
+            peer = self.next_peer(self.server)
+            peer.accept()
+        self.assertEqual(peer.packets, [])
 
     def test_default_bounds(self) -> None:
         """Ten thousand requests may wait, for half a minute."""

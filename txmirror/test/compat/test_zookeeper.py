@@ -246,7 +246,8 @@ class SessionTests(ZooKeeperCase):
         self.assertEqual(self.take(), [])
 
     def test_lost_requests(self) -> None:
-        """What was sent and not answered fails, after the step was told; what waits for a connection does so for a second."""
+        """What was sent and not answered fails, after the step was told; what waits for a connection fails with the attempt that
+        nobody answers, after a third of the session's timeout."""
         host, port = self.world.server.address.split(":")
         self.world.reactor.black_hole(host, int(port))
         self.world.server.lose_reply("get")
@@ -257,11 +258,27 @@ class SessionTests(ZooKeeperCase):
         self.assertEqual(
             self.take(), [("own", SESSION, CONNECTING, ""), ("sent", zookeeper.CONNECTIONLOSS, None, None)]
         )
-        self.world.pass_time(0.9)
+        third = zookeeper.recv_timeout(self.handle) / 3000
+        self.world.pass_time(third - 0.1)
         self.assertEqual(self.take(), [])
         self.world.pass_time(0.2)
         self.assertEqual(self.take(), [("waits", zookeeper.CONNECTIONLOSS, None, None)])
         self.world.reactor.undo_black_hole(host, int(port))
+
+    def test_refused_connections(self) -> None:
+        """What waits for a connection fails with the next attempt that fails; what is asked later fails with a later one."""
+        port = int(self.world.server.address.split(":")[1])
+        self.world.result(self.world.server.stop_listening())
+        self.take()
+        for name in ("first", "second"):
+            zookeeper.aget(self.handle, "/", None, self.teller(name))
+            self.assertEqual(self.take(), [])
+            # No pause is longer, while the session may live.
+            self.world.pass_time(0.5)
+            self.assertEqual(self.take(), [(name, zookeeper.CONNECTIONLOSS, None, None)])
+        self.world.server.listen(port)
+        self.world.pass_time(0.5)
+        self.assertEqual(self.ask("aget", "/", None)[0], 0)
 
     def test_refused_identity(self) -> None:
         """An identity that is taken is one; one that is refused is the end of the handle."""
