@@ -23,6 +23,7 @@ from txmirror.wire import (
     Cursor,
     DeleteRequest,
     MultiRequest,
+    Operation,
     ReconfigRequest,
     SetACLRequest,
     SetDataRequest,
@@ -130,5 +131,6 @@ class Database:
 
 def _check_known(request: MultiRequest, version: Version) -> None:
     for part in request.requests:
-        if part.operation not in WRITES or part.operation not in version.operations:
+        known = part.operation in version.operations or part.operation is Operation.CHECK
+        if part.operation not in WRITES or not known:
             raise MarshallingErrorException(f"an operation {part.operation!r} stands in a transaction")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from txmirror.embedded import acl as access
 from txmirror.embedded.requests import Caller, Record
 from txmirror.embedded.tree import Node, Tree
+from txmirror.embedded.versions import Version
 from txmirror.embedded.watches import Watches
 from txmirror.errors import BadArgumentsException, MarshallingErrorException, ZooKeeperException
 from txmirror.types import Permission
@@ -40,16 +41,19 @@ from txmirror.wire import (
 class Reads:
     """Answers, each to one kind of request. Those that are refused raise a :exc:`ZooKeeperException` with a code."""
 
-    def __init__(self, tree: Tree, watches: Watches) -> None:
+    def __init__(self, tree: Tree, watches: Watches, version: Version) -> None:
         self._tree = tree
         self._watches = watches
+        self._exists_needs_read = version.exists_needs_read
 
     def exists(self, request: ExistsRequest, caller: Caller) -> Record:
         """Give a znode's stat."""
         path = request.path
         if "\0" in path:
             raise BadArgumentsException(path=path)
-        # Anybody may ask this: 3.8.0 has no check here.
+        # Of 3.8.0 anybody may ask this: it has no check here.
+        if self._exists_needs_read and path in self._tree.nodes:
+            self._readable(path, caller)
         if request.watch:
             self._watches.data.add(path, caller)
         return StatResponse(self._tree.node(path).stat())

@@ -72,7 +72,7 @@ class Replica:
         self._missed: list[Callable[[], None]] | None = None
         self._waiting: list[Callable[[], None]] = []
         self.cut_off = False
-        self.watches = Watches()
+        self.watches = Watches(version.watch_modes)
         self._know(database.tree)
         database.followers.append(self)
 
@@ -142,7 +142,7 @@ class Replica:
         """Begin anew with other data. Nobody is told, and what has waited is not done."""
         self._missed = None
         self._waiting.clear()
-        self.watches = Watches()
+        self.watches = Watches(self._version.watch_modes)
         if self.cut_off:
             self.lag()
         else:
@@ -150,7 +150,8 @@ class Replica:
 
     def _know(self, tree: Tree) -> None:
         self.tree = tree
-        reads, watching = Reads(tree, self.watches), Watching(tree, self.watches)
+        reads = Reads(tree, self.watches, self._version)
+        watching = Watching(tree, self.watches)
         answers: list[tuple[Any, Callable[[Any, Caller], Record | None]]] = [
             (ExistsRequest, reads.exists),
             (GetDataRequest, reads.get_data),

@@ -366,9 +366,10 @@ class EmbeddedServer(Server):
         ``twisted.internet.task.Clock`` lets a test move the time of a server that listens on a real socket.
     :param tick_time: ZooKeeper's tick in seconds: session timeouts are between 2 and 20 of them, and a session ends up to one
         tick after its timeout.
-    :param version: ``3.8``; ``3.9``, whose events say which transaction they are about; or ``3.4``, which ends a
-        connection that asks for what came later (such as a node's stat at its creation, and watches that last). In all
-        else each is like 3.8.
+    :param version: ``3.8``; ``3.9``, whose events say which transaction they are about, which gives a node's stat only to those
+        who may read it, keeps watches of several modes on one path, and takes no ``check`` alone; or ``3.4``, which ends a
+        connection that asks for what came later (such as a node's stat at its creation, and watches that last). In all else
+        each is like 3.8.
     :param ttl_nodes: whether nodes may have a time to live; otherwise their creation is refused as unimplemented. It is
         ZooKeeper's ``extendedTypesEnabled``.
     :param container_check_interval: how often, in seconds, it takes away the containers that have lost their last child,

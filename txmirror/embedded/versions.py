@@ -36,15 +36,21 @@ class Version:
     release: str
     """What the four-letter words say that it is."""
     operations: frozenset[Operation] = attrs.field(repr=False)
-    """What it knows (``Request.isValid``). Whoever asks for anything else is told so, and loses the connection."""
+    """What it knows (``Request.isValid``). Whoever asks for anything else is told so, and loses the connection. A check among
+    several operations every version knows."""
     zxid_in_events: bool = False
     """Whether an event says which transaction it is about (ZOOKEEPER-4655)."""
+    exists_needs_read: bool = False
+    """Whether the stat of a znode is only for those who may read it (ZOOKEEPER-2590)."""
+    watch_modes: bool = False
+    """Whether a connection has watches of several modes on one path, and whoever asks for a watch or removes one must name its
+    mode (ZOOKEEPER-4466, ZOOKEEPER-4471)."""
 
 
 _VERSIONS = {
     "3.4": Version("3.4.14", _ALL - _SINCE_3_5 - _SINCE_3_6 - _SINCE_3_7),
     "3.8": Version("3.8.0", _ALL),
-    "3.9": Version("3.9.3", _ALL, zxid_in_events=True),
+    "3.9": Version("3.9.3", _ALL - {Operation.CHECK}, zxid_in_events=True, exists_needs_read=True, watch_modes=True),
 }
 
 

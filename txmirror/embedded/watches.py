@@ -2,7 +2,8 @@
 
 As in ``org.apache.zookeeper.server.watch.WatchManager`` there are two tables, for data (with existence) and for children;
 a lasting watch stands in both. A watch belongs to a connection, not to a session, and until 3.8 one connection has one
-watch in a table on a path: another of another mode takes its place (``WatcherModeManager``).
+watch in a table on a path: another of another mode takes its place (``WatcherModeManager``). Since 3.9 watches of all modes
+stand side by side (``WatchStats``), and a recursive one stands in the table for data alone.
 """
 
 from __future__ import annotations
@@ -29,43 +30,56 @@ class Change(NamedTuple):
     zxid: int
 
 
-class WatchMode(enum.Enum):
-    """How long a watch lasts, and how far it reaches."""
+class WatchMode(enum.Flag):
+    """How long a watch lasts, and how far it reaches; or those of several."""
 
-    ONE_SHOT = "one-shot"
+    NONE = 0
+    ONE_SHOT = enum.auto()
     """Until it has fired."""
-    PERSISTENT = "persistent"
+    PERSISTENT = enum.auto()
     """Until it is taken away."""
-    RECURSIVE = "persistent, recursive"
+    RECURSIVE = enum.auto()
     """Until it is taken away, and for all that is below the path too."""
+    ANY = ONE_SHOT | PERSISTENT | RECURSIVE
 
 
 class WatchTable:
     """The watches of one kind.
 
+    :param several_modes: whether a connection has watches of several modes on one path.
     :ivar by_path: those who watch a path, and how.
     :ivar by_watcher: the paths that each watches. Whose last watch has fired stays here with none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, several_modes: bool) -> None:
+        self._several_modes = several_modes
         # Dicts for their order: events go out in the order in which watches were set.
         self.by_path: dict[str, dict[Caller, WatchMode]] = {}
         self.by_watcher: dict[Caller, dict[str, None]] = {}
 
     def add(self, path: str, watcher: Caller, mode: WatchMode = WatchMode.ONE_SHOT) -> None:
-        """Set a watch, in the place of the one that this connection has on this path."""
-        self.by_path.setdefault(path, {})[watcher] = mode
+        """Set a watch, in the place of the one that this connection has on this path, or beside it."""
+        watchers = self.by_path.setdefault(path, {})
+        if self._several_modes:
+            mode |= watchers.get(watcher, WatchMode.NONE)
+        watchers[watcher] = mode
         self.by_watcher.setdefault(watcher, {})[path] = None
 
-    def remove(self, path: str, watcher: Caller) -> bool:
-        """Take a watch away, and tell whether it was there."""
+    def has(self, path: str, watcher: Caller, modes: WatchMode) -> bool:
+        """Tell whether a connection has a watch of one of these modes on a path."""
+        return bool(self.by_path.get(path, {}).get(watcher, WatchMode.NONE) & modes)
+
+    def remove(self, path: str, watcher: Caller, modes: WatchMode = WatchMode.ANY) -> bool:
+        """Remove a connection's watches of these modes from a path, and tell whether there was one."""
         watchers = self.by_path.get(path, {})
-        if watcher not in watchers:
+        if not self.has(path, watcher, modes):
             return False
-        del watchers[watcher]
-        if not watchers:
-            del self.by_path[path]
-        del self.by_watcher[watcher][path]
+        watchers[watcher] &= ~modes
+        if not watchers[watcher]:
+            del watchers[watcher]
+            if not watchers:
+                del self.by_path[path]
+            del self.by_watcher[watcher][path]
         return True
 
     def remove_all(self, watcher: Caller) -> None:
@@ -94,14 +108,12 @@ class WatchTable:
             return ()
         watchers: dict[Caller, None] = {}
         for place in _upwards(path):
-            for watcher, mode in list(self.by_path.get(place, {}).items()):
-                if mode is WatchMode.RECURSIVE:
-                    if kind is not EventType.CHILD:
-                        watchers[watcher] = None
-                elif place == path:
+            for watcher, modes in list(self.by_path.get(place, {}).items()):
+                recursive = WatchMode.RECURSIVE in modes and kind is not EventType.CHILD
+                if recursive or (place == path and modes & ~WatchMode.RECURSIVE):
                     watchers[watcher] = None
-                    if mode is WatchMode.ONE_SHOT:
-                        self.remove(path, watcher)
+                if place == path:
+                    self.remove(path, watcher, WatchMode.ONE_SHOT)
         for watcher in watchers:
             if watcher not in told_already and permits(acl, Permission.READ, watcher.identities):
                 watcher.notify(kind, path, zxid)
@@ -109,11 +121,15 @@ class WatchTable:
 
 
 class Watches:
-    """The watches of both kinds, triggered in the order in which ``DataTree`` does it."""
+    """The watches of both kinds, triggered in the order in which ``DataTree`` does it.
 
-    def __init__(self) -> None:
-        self.data = WatchTable()
-        self.children = WatchTable()
+    :param several_modes: whether a connection has watches of several modes on one path, as since 3.9.
+    """
+
+    def __init__(self, several_modes: bool) -> None:
+        self.several_modes = several_modes
+        self.data = WatchTable(several_modes)
+        self.children = WatchTable(several_modes)
 
     def tell(self, change: Change) -> None:
         """Tell those who watch it of a change."""
@@ -127,19 +143,23 @@ class Watches:
     def add(self, path: str, mode: WatchMode, watcher: Caller) -> None:
         """Set a watch that lasts."""
         self.data.add(path, watcher, mode)
-        self.children.add(path, watcher, mode)
+        if mode is not WatchMode.RECURSIVE or not self.several_modes:
+            self.children.add(path, watcher, mode)
 
-    def remove(self, path: str, kind: WatchKind, watcher: Caller) -> bool:
-        """Take a connection's watches of a kind from a path, and tell whether there was one."""
-        removed = [table.remove(path, watcher) for table in self._tables(kind)]
+    def remove(self, path: str, kind: WatchKind | WatchMode, watcher: Caller) -> bool:
+        """Remove a connection's watches of a kind from a path, and tell whether there was one."""
+        modes = self._modes(kind)
+        removed = [table.remove(path, watcher, modes) for table in self._tables(kind)]
         return any(removed)
 
-    def check(self, path: str, kind: WatchKind) -> bool:
-        """Tell what 3.8.0 answers when a connection asks whether it has a watch of a kind on a path.
+    def check(self, path: str, kind: WatchKind | WatchMode, watcher: Caller) -> bool:
+        """Tell what a server answers when a connection asks whether it has a watch of a kind on a path.
 
-        That is whether anybody has one: ``WatchManager.containsWatcher`` does not look at whose it is.
+        In 3.8.0 that is whether anybody has one: ``WatchManager.containsWatcher`` does not look at whose it is.
         """
-        return any(path in table.by_path for table in self._tables(kind))
+        if not self.several_modes:
+            return any(path in table.by_path for table in self._tables(kind))
+        return any(table.has(path, watcher, self._modes(kind)) for table in self._tables(kind))
 
     def count(self) -> int:
         """Tell how many watches there are, those that last twice."""
@@ -150,9 +170,19 @@ class Watches:
         self.data.remove_all(watcher)
         self.children.remove_all(watcher)
 
-    def _tables(self, kind: WatchKind) -> list[WatchTable]:
-        tables = {WatchKind.DATA: [self.data], WatchKind.CHILDREN: [self.children]}
-        return tables.get(kind, [self.children, self.data])
+    def _modes(self, kind: WatchKind | WatchMode) -> WatchMode:
+        """Return the modes of the watches that are of a kind."""
+        if isinstance(kind, WatchMode):
+            return kind
+        return WatchMode.ONE_SHOT if self.several_modes and kind is not WatchKind.ANY else WatchMode.ANY
+
+    def _tables(self, kind: WatchKind | WatchMode) -> list[WatchTable]:
+        """Return the tables in which the watches of a kind stand."""
+        if kind is WatchKind.DATA:
+            return [self.data]
+        if kind is WatchKind.CHILDREN:
+            return [self.children]
+        return [self.children, self.data]
 
 
 def _upwards(path: str) -> Iterator[str]:

@@ -20,6 +20,8 @@ from txmirror.wire import (
 )
 
 _MODES = {0: WatchMode.PERSISTENT, 1: WatchMode.RECURSIVE}
+#: What else ``Watcher.WatcherType`` has since 3.9.
+_MODES_BY_KIND = {4: WatchMode.PERSISTENT, 5: WatchMode.RECURSIVE}
 
 
 class Watching:
@@ -74,21 +76,22 @@ class Watching:
         return AddWatchResponse()
 
     def remove_watches(self, request: RemoveWatchesRequest, caller: Caller) -> None:
-        """Take watches away, whatever their mode."""
-        if not self._watches.remove(request.path, _kind(request.type), caller):
+        """Remove watches: before 3.9 whatever their mode."""
+        if not self._watches.remove(request.path, self._kind(request.type), caller):
             raise NoWatcherException(path=request.path)
 
     def check_watches(self, request: CheckWatchesRequest, caller: Caller) -> None:
         """Tell whether there is a watch."""
-        path, kind = request.path, _kind(request.type)
-        if path and "/" not in path:
+        path, kind = request.path, self._kind(request.type)
+        if path and "/" not in path and not self._watches.several_modes:
             raise MarshallingErrorException(f"{path!r} has no parent")
-        if not path or not self._watches.check(path, kind):
+        if not path or not self._watches.check(path, kind, caller):
             raise NoWatcherException(path=path)
 
-
-def _kind(number: int) -> WatchKind:
-    try:
-        return WatchKind(number)
-    except ValueError:
-        raise MarshallingErrorException(f"no kind of watch has the number {number}") from None
+    def _kind(self, number: int) -> WatchKind | WatchMode:
+        if self._watches.several_modes and number in _MODES_BY_KIND:
+            return _MODES_BY_KIND[number]
+        try:
+            return WatchKind(number)
+        except ValueError:
+            raise MarshallingErrorException(f"no kind of watch has the number {number}") from None

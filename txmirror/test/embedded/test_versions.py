@@ -5,15 +5,26 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from txmirror.embedded import EmbeddedServer
-from txmirror.errors import MarshallingErrorException, UnimplementedException
-from txmirror.test.embedded.peer import Event, Reply, ServerTestCase
-from txmirror.types import OPEN_ACL, EventType
+from txmirror.errors import (
+    MarshallingErrorException,
+    NoAuthException,
+    NoNodeException,
+    NoWatcherException,
+    UnimplementedException,
+)
+from txmirror.test.embedded.peer import Event, Peer, Reply, ServerTestCase
+from txmirror.types import CREATOR_ALL_ACL, OPEN_ACL, EventType
 from txmirror.wire import (
     AddWatchRequest,
+    AuthRequest,
+    CheckVersionRequest,
+    CheckWatchesRequest,
     Create2Request,
     CreateRequest,
     DeleteRequest,
+    ExistsRequest,
     MultiRequest,
+    RemoveWatchesRequest,
     RequestHeader,
     SetWatchesRequest,
     encode_frame,
@@ -79,6 +90,86 @@ class NewTests(ServerTestCase):
         writer.delete("/a")
         self.assertEqual([event.type for event in watcher.events()], [EventType.CREATED, 3, 2])
         self.assertEqual(watcher.event_zxids, [first, second, second + 1])
+
+    def test_exists(self) -> None:
+        """A node's stat is only for those who may read it; whoever may not leaves no watch either. Of a node that is missing
+        anybody may ask."""
+        owner, other = self.peer(), self.peer()
+        owner.ask(AuthRequest("digest", b"user:secret"))
+        owner.create("/a", acl=CREATOR_ALL_ACL)
+        self.assertEqual(owner.ask(ExistsRequest("/a", False)).err, 0)
+        self.assertEqual(other.ask(ExistsRequest("/a", True)).err, NoAuthException.code)
+        self.assertEqual(other.ask(ExistsRequest("/none", True)).err, NoNodeException.code)
+        owner.set("/a")
+        owner.delete("/a")
+        owner.create("/none")
+        self.assertEqual(other.events(), [Event(EventType.CREATED, "/none")])
+
+    def test_check_alone(self) -> None:
+        """A check that stands alone is not known, and ends the connection; among several operations it is."""
+        peer = self.peer()
+        peer.create("/a")
+        reply = peer.ask(MultiRequest((CheckVersionRequest("/a", 0), DeleteRequest("/a", 0))))
+        self.assertEqual(reply.err, 0)
+        peer.raw(encode_frame(RequestHeader(7, 13).encode() + CheckVersionRequest("/", -1).encode()))
+        self.assertEqual(peer.take(), [Reply(7, -1, UnimplementedException.code, b"")])
+        self.assertIsNotNone(peer.lost)
+
+    def watched(self, peer: Peer) -> dict[int, int]:
+        """Ask for the watches of each kind on ``/a``, and give the error codes."""
+        return {kind: peer.ask(CheckWatchesRequest("/a", kind)).err for kind in range(7)}
+
+    def test_check_watches(self) -> None:
+        """Each kind of watch is asked for by itself, and a persistent watch is none of data or children; what others have is
+        theirs."""
+        peer, other = self.peer(), self.peer()
+        peer.create("/a")
+        none, no_kind = NoWatcherException.code, MarshallingErrorException.code
+        nothing = {0: no_kind, 1: none, 2: none, 3: none, 4: none, 5: none, 6: no_kind}
+        self.assertEqual(self.watched(peer), nothing)
+        peer.ask(AddWatchRequest("/a", 0))
+        self.assertEqual(self.watched(peer), {**nothing, 3: 0, 4: 0})
+        peer.ask(AddWatchRequest("/a", 1))
+        self.assertEqual(self.watched(peer), {**nothing, 3: 0, 4: 0, 5: 0})
+        peer.get("/a", watch=True)
+        self.assertEqual(self.watched(peer), {**nothing, 2: 0, 3: 0, 4: 0, 5: 0})
+        self.assertEqual(self.watched(other), nothing)
+        for path in ("", "t"):
+            self.assertEqual(peer.ask(CheckWatchesRequest(path, 3)).err, none)
+
+    def test_remove_watches(self) -> None:
+        """Each kind of watch is removed by itself, and all of them by the kind that is any."""
+        peer, writer = self.peer(), self.peer()
+        peer.create("/a")
+        none = NoWatcherException.code
+        peer.ask(AddWatchRequest("/a", 0))
+        for kind in (1, 2, 5):
+            self.assertEqual(peer.ask(RemoveWatchesRequest("/a", kind)).err, none)
+        peer.ask(AddWatchRequest("/a", 1))
+        peer.get("/a", watch=True)
+        self.assertEqual([peer.ask(RemoveWatchesRequest("/a", kind)).err for kind in (2, 2, 5, 5)], [0, none, 0, none])
+        writer.set("/a")
+        writer.set("/a")
+        self.assertEqual(peer.events(), [Event(EventType.CHANGED, "/a")] * 2)
+        peer.get("/a", watch=True)
+        self.assertEqual([peer.ask(RemoveWatchesRequest("/a", kind)).err for kind in (3, 3)], [0, none])
+        writer.set("/a")
+        self.assertEqual(peer.events(), [])
+
+    def test_modes_side_by_side(self) -> None:
+        """A one-shot watch beside one that lasts is used up, and the other is not; a change is told once."""
+        peer, writer = self.peer(), self.peer()
+        peer.create("/a")
+        peer.get("/a", watch=True)
+        peer.ask(AddWatchRequest("/a", 1))
+        peer.ask(AddWatchRequest("/a", 0))
+        peer.get("/a", watch=True)
+        for _ in range(2):
+            writer.set("/a")
+            self.assertEqual(peer.events(), [Event(EventType.CHANGED, "/a")])
+        self.assertEqual(self.watched(peer)[2], NoWatcherException.code)
+        writer.create("/a/b")
+        self.assertEqual(peer.events(), [Event(EventType.CREATED, "/a/b"), Event(EventType.CHILD, "/a")])
 
     def test_a_session_ends(self) -> None:
         """Ephemerals go in the transaction that ends their session."""
