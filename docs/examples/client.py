@@ -3,20 +3,21 @@
 import sys
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import react
 
 from txmirror.client import ZooKeeperClient
 from txmirror.errors import TransactionFailedException
-from txmirror.types import WatchedEvent
+from txmirror.types import News, WatchedEvent
 
 
-def tell(event):
+def tell(event: News) -> None:
     # A watch that lasts tells each step of the session too: after a reconnection it is time to look again.
     if isinstance(event, WatchedEvent):
         print(f"{event.type.name.lower()}: {event.path}")
 
 
-async def main(reactor, server="localhost:2181"):
+async def main(reactor: IReactorTime, server: str = "localhost:2181") -> None:
     client = ZooKeeperClient(server, reactor=reactor)
     await client.connect()
     await client.add_watch("/", tell, recursive=True)

@@ -3,6 +3,7 @@
 import sys
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import react
 
 from txmirror.client import ZooKeeperClient
@@ -10,11 +11,11 @@ from txmirror.errors import BadVersionException
 
 
 class Counter:
-    def __init__(self, client, path):
+    def __init__(self, client: ZooKeeperClient, path: str) -> None:
         self.client = client
         self.path = path
 
-    async def add(self, number):
+    async def add(self, number: int) -> int:
         """Add to what is there, and give the sum."""
         while True:
             data, stat = await self.client.get(self.path)
@@ -26,7 +27,7 @@ class Counter:
             return total
 
 
-async def main(reactor, servers="localhost:2181"):
+async def main(reactor: IReactorTime, servers: str = "localhost:2181") -> None:
     client = ZooKeeperClient(servers, reactor=reactor)
     await client.connect()
     await client.create("/counter", b"40")

@@ -3,13 +3,14 @@
 import sys
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import react
 
 from txmirror.client import ZooKeeperClient
 from txmirror.recipes import Election, Lock, Semaphore
 
 
-async def main(reactor, servers="localhost:2181"):
+async def main(reactor: IReactorTime, servers: str = "localhost:2181") -> None:
     here, there = ZooKeeperClient(servers, reactor=reactor), ZooKeeperClient(servers, reactor=reactor)
     await here.connect()
     await there.connect()
@@ -35,7 +36,7 @@ async def main(reactor, servers="localhost:2181"):
         await desk.release()
 
     # One leads, until it is done, or has lost leadership: then what it does is cancelled.
-    async def sweep():
+    async def sweep() -> str:
         return "swept"
 
     print("the leader has", await Election(here, "/election/sweeper", name="here", clock=reactor).lead(sweep))

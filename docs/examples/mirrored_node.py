@@ -7,13 +7,14 @@ import sys
 import uuid
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import react
 
 from txmirror import Mirror
 from txmirror.errors import NoNodeException
 
 
-async def main(reactor, servers="localhost:2181"):
+async def main(reactor: IReactorTime, servers: str = "localhost:2181") -> None:
     mirror = Mirror(servers)
     await mirror.connect()
 
@@ -39,7 +40,7 @@ async def main(reactor, servers="localhost:2181"):
     await missing.delete(new_meta.version)
 
     x = []
-    root.addValueWatcher(uuid.uuid4(), lambda v: x.append(v[0]))
+    root.addValueWatcher(uuid.uuid4(), lambda v: x.append(v and v[0]))
     await root.set(b"stuff", -1)
     print("the watcher saw:", x)
 

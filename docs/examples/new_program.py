@@ -1,15 +1,17 @@
 """What ``old_program.py`` does, on the native client."""
 
 import sys
+from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import react
 
 from txmirror.client import ZooKeeperClient
 from txmirror.errors import BadVersionException, NodeExistsException, NoNodeException
 
 
-async def change(client, path, function):
+async def change(client: ZooKeeperClient, path: str, function: Callable[[bytes], bytes]) -> object:
     """Change a node's data, whoever else does so; txzookeeper's ``retry_change``."""
     while True:
         try:
@@ -24,7 +26,7 @@ async def change(client, path, function):
             pass
 
 
-async def main(reactor, servers):
+async def main(reactor: IReactorTime, servers: str) -> None:
     client = ZooKeeperClient(servers, session_timeout=5, reactor=reactor)
     await client.connect()
     for path in ("/workers", "/workers"):

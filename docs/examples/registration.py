@@ -6,13 +6,14 @@ Run it with the address of a ZooKeeper as its argument; without one it takes loc
 import sys
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import react
 
 from txmirror import Mirror
 from txmirror.registry import NDCodec, Registration
 
 
-async def main(reactor, servers="localhost:2181"):
+async def main(reactor: IReactorTime, servers: str = "localhost:2181") -> None:
     mirror = Mirror(servers)
     registration = Registration(mirror, "/services/ssh/server1:22", {"foo": "bar"})
     registration.start()
@@ -21,7 +22,9 @@ async def main(reactor, servers="localhost:2181"):
     # Anybody finds it, and is told of every change.
     print("servers:", await mirror.get("/services/ssh").children())
     data, stat = await mirror.get("/services/ssh/server1:22").value()
-    print("foo is", NDCodec().decode(data)["foo"])
+    said = NDCodec().decode(data)
+    assert isinstance(said, dict)  # it may be anybody's, in any form
+    print("foo is", said["foo"])
     print("it goes away with our session:", stat.ephemeralOwner == mirror.client.session_id)
 
     await registration.stop()

@@ -6,12 +6,13 @@ Run it with the address of a ZooKeeper as its argument; without one it takes loc
 import sys
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import react
 
 from txmirror.registry import ServiceRegistry
 
 
-async def main(reactor, server="localhost:2181"):
+async def main(reactor: IReactorTime, server: str = "localhost:2181") -> None:
     registry = ServiceRegistry(server)
 
     # As long as this program runs and wants it, this server is registered.
@@ -21,8 +22,10 @@ async def main(reactor, server="localhost:2181"):
     print("found:", sorted(found))
     print("path:", found["path"])
     print("children:", list(found["children"]))
-    print("what server1 says:", sorted(found["children"]["server1:22"]))
-    print("stat:", type(found["stat"]).__name__, "with", found["stat"].numChildren, "child")
+    said, stat = found["children"]["server1:22"], found["stat"]
+    assert isinstance(said, dict) and stat is not None  # others may say anything, and the node be missing
+    print("what server1 says:", sorted(said))
+    print("stat:", type(stat).__name__, "with", stat.numChildren, "child")
 
     # The callback is called at once, and at each change.
     told = []
@@ -33,7 +36,9 @@ async def main(reactor, server="localhost:2181"):
 
     # A persistent node, written once; everybody who follows the path is told.
     await registry.set_data("/services/ssh", data="come in")
-    print("data:", (await registry.get("/services/ssh"))["data"]["string_value"])
+    data = (await registry.get("/services/ssh"))["data"]
+    assert isinstance(data, dict)
+    print("data:", data["string_value"])
 
     # One at a time, anywhere.
     lock = await registry.get_lock("/locks/sweep", wait=10)

@@ -5,27 +5,28 @@ import unittest
 from counter import Counter
 from twisted.internet.defer import Deferred
 
+from txmirror.client import ZooKeeperClient
 from txmirror.testing import World
 
 
-async def read(client, path):
+async def read(client: ZooKeeperClient, path: str) -> bytes:
     data, _ = await client.get(path)
     return data
 
 
-async def read_latest(client, path):
+async def read_latest(client: ZooKeeperClient, path: str) -> bytes:
     await client.sync(path)
     return await read(client, path)
 
 
 class EnsembleTests(unittest.TestCase):
-    def setUp(self):
+    def setUp(self) -> None:
         self.world = World(servers=3)
         self.addCleanup(self.world.close)
         self.client = self.world.client()
         self.world.result(self.client.create("/counter", b"0"))
 
-    def test_failover(self):
+    def test_failover(self) -> None:
         session = self.client.session_id
         (server,) = [each for each in self.world.servers if each.connections]
         self.world.result(server.stop_listening())
@@ -33,7 +34,7 @@ class EnsembleTests(unittest.TestCase):
         self.assertEqual(self.world.result(Counter(self.client, "/counter").add(1)), 1)
         self.assertEqual(self.client.session_id, session)
 
-    def test_stale_read(self):
+    def test_stale_read(self) -> None:
         behind, ahead = self.world.servers[:2]
         reader, writer = self.world.client(behind.address), self.world.client(ahead.address)
         behind.lag()
@@ -43,7 +44,7 @@ class EnsembleTests(unittest.TestCase):
         behind.catch_up()
         self.assertEqual(self.world.result(read(reader, "/counter")), b"1")
 
-    def test_latest(self):
+    def test_latest(self) -> None:
         behind, ahead = self.world.servers[:2]
         reader, writer = self.world.client(behind.address), self.world.client(ahead.address)
         behind.lag()

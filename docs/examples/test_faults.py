@@ -10,7 +10,7 @@ from txmirror.testing import World
 
 
 class FaultTests(unittest.TestCase):
-    def setUp(self):
+    def setUp(self) -> None:
         self.world = World()
         self.addCleanup(self.world.close)
         self.server = self.world.server
@@ -18,12 +18,12 @@ class FaultTests(unittest.TestCase):
         self.world.result(self.client.create("/counter", b"0"))
         self.counter = Counter(self.client, "/counter")
 
-    def value(self):
+    def value(self) -> bytes:
         self.world.pass_time(1.0)  # enough to be connected again
         data, _ = self.world.result(self.client.get("/counter"))
         return data
 
-    def test_somebody_is_quicker(self):
+    def test_somebody_is_quicker(self) -> None:
         # Between our read and our write there is time for another program's whole turn.
         slow = self.server.delay_next("set", 2.0, path="/counter", session_id=self.client.session_id)
         adding = Deferred.fromCoroutine(self.counter.add(1))
@@ -33,14 +33,14 @@ class FaultTests(unittest.TestCase):
         self.world.pass_time(2.0)
         self.assertEqual(self.world.result(adding), 11)
 
-    def test_lost_before_it_was_done(self):
+    def test_lost_before_it_was_done(self) -> None:
         self.server.lose_request("set", path="/counter")
         with self.assertRaises(ConnectionLossException) as caught:
             self.world.result(self.counter.add(1))
         self.assertIsNone(caught.exception.applied)
         self.assertEqual(self.value(), b"0")
 
-    def test_lost_after_it_was_done(self):
+    def test_lost_after_it_was_done(self) -> None:
         self.server.lose_reply("set", path="/counter")
         with self.assertRaises(ConnectionLossException) as caught:
             self.world.result(self.counter.add(1))
@@ -48,26 +48,26 @@ class FaultTests(unittest.TestCase):
         self.assertIsNone(caught.exception.applied)
         self.assertEqual(self.value(), b"1")
 
-    def test_refused(self):
+    def test_refused(self) -> None:
         self.server.fail_next("get", ThrottledOpException())
         with self.assertRaises(ThrottledOpException):
             self.world.result(self.counter.add(1))
         self.assertEqual(self.world.result(self.counter.add(1)), 1)
 
-    def test_not_needed(self):
+    def test_not_needed(self) -> None:
         fault = self.server.fail_next("delete", ThrottledOpException())
         self.world.result(self.counter.add(1))
         # A fault that never happened tests nothing.
         self.assertFalse(fault.happened)
         fault.cancel()
 
-    def test_one_client_disconnected(self):
+    def test_one_client_disconnected(self) -> None:
         other = self.world.client()
         self.server.connection_of(self.client.session_id).drop()
         self.world.settle()
         self.assertEqual(self.world.result(Counter(other, "/counter").add(1)), 1)
 
-    def test_answers_stall(self):
+    def test_answers_stall(self) -> None:
         connection = self.server.connection_of(self.client.session_id)
         connection.stall(incoming=False)
         adding = Deferred.fromCoroutine(self.counter.add(1))
@@ -76,7 +76,7 @@ class FaultTests(unittest.TestCase):
         connection.resume()
         self.assertEqual(self.world.result(adding), 1)
 
-    def test_restored_from_a_backup(self):
+    def test_restored_from_a_backup(self) -> None:
         snapshot = self.server.snapshot()
         for _ in range(10):
             self.world.result(self.counter.add(1))

@@ -10,7 +10,7 @@ from txmirror.testing import World
 
 
 class CounterTests(unittest.TestCase):
-    def setUp(self):
+    def setUp(self) -> None:
         self.world = World()
         # It closes its clients and its server. What the program leaves behind is an error that names it.
         self.addCleanup(self.world.close)
@@ -18,23 +18,23 @@ class CounterTests(unittest.TestCase):
         self.world.result(self.client.create("/counter", b"0"))
         self.counter = Counter(self.client, "/counter")
 
-    def test_adds(self):
+    def test_adds(self) -> None:
         self.assertEqual(self.world.result(self.counter.add(5)), 5)
 
-    def test_two_at_once(self):
+    def test_two_at_once(self) -> None:
         other = Counter(self.world.client(), "/counter")
         first = Deferred.fromCoroutine(self.counter.add(1))
         second = Deferred.fromCoroutine(other.add(1))
         self.assertEqual({self.world.result(first), self.world.result(second)}, {1, 2})
 
-    def test_connection_lost(self):
+    def test_connection_lost(self) -> None:
         adding = Deferred.fromCoroutine(self.counter.add(1))
         (link,) = self.world.reactor.links
         link.cut()
         with self.assertRaises(ConnectionLossException):
             self.world.result(adding)
 
-    def test_server_restarts(self):
+    def test_server_restarts(self) -> None:
         self.world.result(self.world.server.stop_listening())
         # What is asked for now waits until there is a server again.
         adding = Deferred.fromCoroutine(self.counter.add(1))
@@ -44,14 +44,14 @@ class CounterTests(unittest.TestCase):
         self.world.pass_time(2.0)
         self.assertEqual(self.world.result(adding), 1)
 
-    def test_session_expires(self):
+    def test_session_expires(self) -> None:
         before = self.client.session_id
         self.world.server.expire_session(before)
         self.world.pass_time(2.0)
         self.assertNotEqual(self.client.session_id, before)
         self.assertEqual(self.world.result(self.counter.add(1)), 1)
 
-    def test_an_hour_without_network(self):
+    def test_an_hour_without_network(self) -> None:
         host, port = self.world.connection_string.split(":")
         (link,) = self.world.reactor.links
         link.stall()

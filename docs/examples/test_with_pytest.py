@@ -1,23 +1,27 @@
 """Under pytest: the same world in memory, or a server in a process of its own for a client that has threads."""
 
+from typing import Any
+
 import pytest
 from counter import Counter
 from kazoo.client import KazooClient
 
+from txmirror.testing import ServerProcess, World
 
-def test_in_memory(zookeeper_world):
+
+def test_in_memory(zookeeper_world: World) -> None:
     client = zookeeper_world.client()
     zookeeper_world.result(client.create("/counter", b"0"))
     assert zookeeper_world.result(Counter(client, "/counter").add(5)) == 5
 
 
 @pytest.fixture
-def zookeeper_settings():
+def zookeeper_settings() -> dict[str, Any]:
     # The servers of this module's tests; without this fixture they are ZooKeeper 3.8.
     return {"version": "3.9"}
 
 
-def test_with_threads(zookeeper_server):
+def test_with_threads(zookeeper_server: ServerProcess) -> None:
     client = KazooClient(zookeeper_server.connection_string)
     client.start()
     assert client.server_version()[:2] == (3, 9)

@@ -1,5 +1,7 @@
 """On the real reactor, under trial: a server on loopback for each test."""
 
+from typing import Any
+
 from counter import main
 from twisted.internet import reactor
 from twisted.internet.task import Clock
@@ -9,7 +11,7 @@ from txmirror.testing import EmbeddedServerMixin
 
 
 class ProgramTests(EmbeddedServerMixin, TestCase):
-    async def test_program(self):
+    async def test_program(self) -> None:
         await main(reactor, self.zookeeper.address)
         client = await self.zookeeper_client()
         data, _ = await client.get("/counter")
@@ -17,12 +19,12 @@ class ProgramTests(EmbeddedServerMixin, TestCase):
 
 
 class ClockTests(EmbeddedServerMixin, TestCase):
-    def setUp(self):
+    def setUp(self) -> Any:
         self.clock = Clock()
         self.zookeeper_settings = {"clock": self.clock}
         return super().setUp()
 
-    async def test_session_ends(self):
+    async def test_session_ends(self) -> None:
         client = await self.zookeeper_client()
         await client.create("/here", ephemeral=True)
         # For the server it was silent for a minute.

@@ -18,6 +18,7 @@ from txmirror.wire import (
     CheckVersionRequest,
     Create2Request,
     CreateContainerRequest,
+    CreateFlag,
     CreateRequest,
     CreateTTLRequest,
     Cursor,
@@ -92,7 +93,7 @@ class Database:
         :raises ZooKeeperException: one with a code: it is refused.
         :raises ProtocolError: it cannot be read; it was a transaction all the same.
         """
-        transaction = self._begin(caller)
+        transaction = self._begin(caller, version.create2_in_multi)
         request = _WRITES[operation].decode(cursor)
         if isinstance(request, MultiRequest):
             _check_known(request, version)
@@ -120,8 +121,8 @@ class Database:
             transaction.remove(path)
         self._tell(transaction)
 
-    def _begin(self, caller: Caller | None) -> Transaction:
-        return Transaction(self.tree, caller, self._now(), self._ttl_nodes)
+    def _begin(self, caller: Caller | None, create2_in_multi: bool = False) -> Transaction:
+        return Transaction(self.tree, caller, self._now(), self._ttl_nodes, create2_in_multi)
 
     def _tell(self, transaction: Transaction) -> None:
         if transaction.changes:
@@ -134,3 +135,11 @@ def _check_known(request: MultiRequest, version: Version) -> None:
         known = part.operation in version.operations or part.operation is Operation.CHECK
         if part.operation not in WRITES or not known:
             raise MarshallingErrorException(f"an operation {part.operation!r} stands in a transaction")
+        if version.create2_in_multi and isinstance(part, CreateRequest | Create2Request | CreateContainerRequest):
+            _check_flags(part.flags)
+
+
+def _check_flags(flags: int) -> None:
+    """Check the kind of a node, which since 3.9 is looked at when the transaction is read."""
+    if not 0 <= flags <= CreateFlag.CONTAINER:
+        raise MarshallingErrorException(f"a create without a time to live has the flags {flags}")

@@ -63,15 +63,19 @@ class Transaction:
     :param caller: whose it is; None where the server itself takes nodes away.
     :param now: the time in milliseconds.
     :param ttl_nodes: whether nodes may have a time to live.
+    :param create2_in_multi: whether a create among several operations is the operation that it says, as since 3.9.
     :ivar changes: what it has changed, in order.
     """
 
-    def __init__(self, tree: Tree, caller: Caller | None, now: int, ttl_nodes: bool) -> None:
+    def __init__(
+        self, tree: Tree, caller: Caller | None, now: int, ttl_nodes: bool, create2_in_multi: bool = False
+    ) -> None:
         tree.begin()
         self._tree = tree
         self._caller = caller
         self._now = now
         self._ttl_nodes = ttl_nodes
+        self._create2_in_multi = create2_in_multi
         self.changes: list[Change] = []
 
     def write(self, request: object) -> Record:
@@ -208,7 +212,7 @@ class Transaction:
         return MultiResponse(done)
 
     def _write_among_several(self, request: object) -> Record:
-        """Do one of several writes. What a create makes, and what its answer is, its flags alone say here (``Op.Create``)."""
+        """Do one of several writes. Before 3.9 a create's flags alone say what it makes and what its answer is (``Op.Create``)."""
         if not isinstance(request, _Create):
             return self.write(request)
         ttl = -1
@@ -218,6 +222,8 @@ class Transaction:
             operation, ttl = Operation.CREATE_TTL, request.ttl
         elif request.flags == CreateFlag.CONTAINER:
             operation = Operation.CREATE_CONTAINER
+        elif self._create2_in_multi and not isinstance(request, CreateTTLRequest):
+            operation = request.operation
         else:
             operation = Operation.CREATE
         return self._make(operation, request.path, request.data, request.acl, request.flags, ttl)

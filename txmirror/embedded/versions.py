@@ -42,6 +42,9 @@ class Version:
     """Whether an event says which transaction it is about (ZOOKEEPER-4655)."""
     exists_needs_read: bool = False
     """Whether the stat of a znode is only for those who may read it (ZOOKEEPER-2590)."""
+    create2_in_multi: bool = False
+    """Whether a create among several operations is the operation that it says, so that ``create2`` is answered with the stat
+    (ZOOKEEPER-4026)."""
     watch_modes: bool = False
     """Whether a connection has watches of several modes on one path, and whoever asks for a watch or removes one must name its
     mode (ZOOKEEPER-4466, ZOOKEEPER-4471)."""
@@ -50,7 +53,14 @@ class Version:
 _VERSIONS = {
     "3.4": Version("3.4.14", _ALL - _SINCE_3_5 - _SINCE_3_6 - _SINCE_3_7),
     "3.8": Version("3.8.0", _ALL),
-    "3.9": Version("3.9.3", _ALL - {Operation.CHECK}, zxid_in_events=True, exists_needs_read=True, watch_modes=True),
+    "3.9": Version(
+        "3.9.3",
+        _ALL - {Operation.CHECK},
+        zxid_in_events=True,
+        exists_needs_read=True,
+        create2_in_multi=True,
+        watch_modes=True,
+    ),
 }
 
 

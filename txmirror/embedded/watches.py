@@ -82,6 +82,11 @@ class WatchTable:
             del self.by_watcher[watcher][path]
         return True
 
+    def forget(self, watcher: Caller) -> None:
+        """Let a connection that has no watch any more not be counted."""
+        if self.by_watcher.get(watcher) == {}:
+            del self.by_watcher[watcher]
+
     def remove_all(self, watcher: Caller) -> None:
         """Take away all watches of a connection."""
         for path in list(self.by_watcher.get(watcher, ())):
@@ -149,8 +154,11 @@ class Watches:
     def remove(self, path: str, kind: WatchKind | WatchMode, watcher: Caller) -> bool:
         """Remove a connection's watches of a kind from a path, and tell whether there was one."""
         modes = self._modes(kind)
-        removed = [table.remove(path, watcher, modes) for table in self._tables(kind)]
-        return any(removed)
+        tables = [table for table in self._tables(kind) if table.remove(path, watcher, modes)]
+        if self.several_modes:
+            for table in tables:
+                table.forget(watcher)
+        return bool(tables)
 
     def check(self, path: str, kind: WatchKind | WatchMode, watcher: Caller) -> bool:
         """Tell what a server answers when a connection asks whether it has a watch of a kind on a path.

@@ -109,6 +109,7 @@ class ZooKeeperProcess:
 
     :param jvm_options: Java's options; ``(*JVM_OPTIONS, "-Dmore=of them")`` adds to those for a quick start.
     :param configuration: lines for ``zoo.cfg``, after those that every server here has.
+    :param class_path: the Java archives of another ZooKeeper than Debian's, as for ``java -cp``.
     :ivar port: where it listens for clients, without TLS.
     :ivar home: the server's folder, where files that ``configuration`` and ``jvm_options`` name may be put before
         :meth:`start`; :meth:`cleanup` removes it.
@@ -120,8 +121,14 @@ class ZooKeeperProcess:
 
     _serving_modes: ClassVar[frozenset[str]] = frozenset({"standalone"})
 
-    def __init__(self, jvm_options: Sequence[str] = JVM_OPTIONS, configuration: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        jvm_options: Sequence[str] = JVM_OPTIONS,
+        configuration: Sequence[str] = (),
+        class_path: str = _CLASS_PATH,
+    ) -> None:
         check_available()
+        self._class_path = class_path
         self.jvm_options = list(jvm_options)
         self.configuration = list(configuration)
         (self.port,) = free_ports(1)
@@ -164,7 +171,7 @@ class ZooKeeperProcess:
             common = _CONFIGURATION.format(data=self._data, port=self.port)
             configuration.write_text(common + "".join(f"{line}\n" for line in self.configuration))
         main_class = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-        command = ["java", *self.jvm_options, "-cp", _CLASS_PATH, main_class, str(configuration)]
+        command = ["java", *self.jvm_options, "-cp", self._class_path, main_class, str(configuration)]
         self._paused = False
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -240,6 +247,16 @@ class ZooKeeperProcess:
             connection.sendall(word.encode("ascii"))
             with connection.makefile("rb") as answer:
                 return answer.read().decode("utf-8")
+
+    def version(self) -> str:
+        """Ask the server for its release, such as ``3.8.0``.
+
+        :raises OSError: there was no answer.
+        """
+        answer = self.four_letter("srvr")
+        found = re.match(r"Zookeeper version: (\d+(?:\.\d+)*)", answer)
+        assert found is not None, answer
+        return found[1]
 
     def mode(self, timeout: float = 5.0) -> str | None:
         """Ask the server what it is: ``standalone``, ``leader``, ``follower`` or ``read-only``; None while it does not serve.

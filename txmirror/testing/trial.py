@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
@@ -33,11 +33,11 @@ class EmbeddedServerMixin(_TestCase):
 
     When the test is over, clients are closed, then the server is stopped, and nothing of them is left in the reactor.
 
-    :cvar zookeeper_settings: the server's, as :class:`txmirror.embedded.EmbeddedServer` takes them.
+    :ivar zookeeper_settings: the server's, of the class or of one test, as :class:`txmirror.embedded.EmbeddedServer` takes them.
     :ivar zookeeper: the server; its ``address`` is what clients connect to.
     """
 
-    zookeeper_settings: ClassVar[Mapping[str, Any]] = {}
+    zookeeper_settings: Mapping[str, Any] = {}
 
     def setUp(self) -> Any:
         from twisted.internet import reactor

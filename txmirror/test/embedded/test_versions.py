@@ -20,10 +20,14 @@ from txmirror.wire import (
     CheckVersionRequest,
     CheckWatchesRequest,
     Create2Request,
+    Create2Response,
+    CreateContainerRequest,
     CreateRequest,
     DeleteRequest,
     ExistsRequest,
     MultiRequest,
+    MultiResponse,
+    PathResponse,
     RemoveWatchesRequest,
     RequestHeader,
     SetWatchesRequest,
@@ -114,6 +118,22 @@ class NewTests(ServerTestCase):
         peer.raw(encode_frame(RequestHeader(7, 13).encode() + CheckVersionRequest("/", -1).encode()))
         self.assertEqual(peer.take(), [Reply(7, -1, UnimplementedException.code, b"")])
         self.assertIsNotNone(peer.lost)
+
+    def test_create2_among_several(self) -> None:
+        """Among several operations too a create is the one that it says: ``create2`` is answered with the stat."""
+        peer = self.peer()
+        creates = (
+            CreateRequest("/a", b"", OPEN_ACL, 0),
+            Create2Request("/b", b"x", OPEN_ACL, 0),
+            CreateContainerRequest("/c", b"", OPEN_ACL, 0),
+        )
+        results = peer.ask(MultiRequest(creates)).read(MultiResponse).results
+        stats = [node.stat for node in (peer.get("/b"), peer.get("/c"))]
+        expected = [PathResponse("/a"), Create2Response("/b", stats[0]), Create2Response("/c", stats[1])]
+        self.assertEqual(results, expected)
+        for flags in (-1, 5, 6, 7):
+            wrong = CreateRequest("/d", b"", OPEN_ACL, flags)
+            self.assertEqual(peer.ask(MultiRequest((creates[0], wrong))).err, MarshallingErrorException.code)
 
     def watched(self, peer: Peer) -> dict[int, int]:
         """Ask for the watches of each kind on ``/a``, and give the error codes."""

@@ -10,6 +10,7 @@ import atexit
 import base64
 import functools
 import hashlib
+import os
 import socket
 import struct
 from typing import NamedTuple, Protocol
@@ -37,6 +38,8 @@ from txmirror.wire import (
     encode_frame,
 )
 
+#: The Java archives of the ZooKeeper to compare with in place of Debian's, as for ``java -cp``: ``/opt/zookeeper/lib/*``.
+JARS = "TXMIRROR_ZOOKEEPER_JARS"
 _TIMEOUT = 10_000
 _SUPER = b"super:secret"
 _SUPER_DIGEST = "super:" + base64.b64encode(hashlib.sha1(_SUPER, usedforsecurity=False).digest()).decode()
@@ -60,6 +63,14 @@ class Reply(NamedTuple):
     zxid: int
     err: int
     body: bytes
+
+
+class Event(NamedTuple):
+    """One watch event."""
+
+    zxid: int
+    """-1 before 3.9."""
+    record: WatcherEvent
 
 
 class Line(Protocol):
@@ -101,7 +112,7 @@ class Session:
         assert self.welcome.timeOut == _TIMEOUT
         former.close()
 
-    def ask(self, request: Request, *, last: bool = False) -> list[Reply | WatcherEvent]:
+    def ask(self, request: Request, *, last: bool = False) -> list[Reply | Event]:
         """Send a request, and give all that comes for it, in order.
 
         :param last: the server closes the connection behind it.
@@ -112,10 +123,10 @@ class Session:
             return self._interpret(self._line.read_all())
         return self.flush()
 
-    def flush(self) -> list[Reply | WatcherEvent]:
+    def flush(self) -> list[Reply | Event]:
         """Give all that came until now."""
         self._send(PingRequest(), PING_XID)
-        items: list[Reply | WatcherEvent] = []
+        items: list[Reply | Event] = []
         while True:
             frame = self._line.read_frame()
             if ReplyHeader.decode(Cursor(frame)).xid == PING_XID:
@@ -133,16 +144,16 @@ class Session:
     def _send(self, request: Request, xid: int) -> None:
         self._line.write(encode_frame(RequestHeader(xid, request.operation).encode() + request.encode()))
 
-    def _interpret(self, data: bytes) -> list[Reply | WatcherEvent]:
+    def _interpret(self, data: bytes) -> list[Reply | Event]:
         frames = list(FrameDecoder(2**24).feed(data))
         return [self._item(frame) for frame in frames if isinstance(frame, bytes)]
 
-    def _item(self, frame: bytes) -> Reply | WatcherEvent:
+    def _item(self, frame: bytes) -> Reply | Event:
         cursor = Cursor(frame)
         header = ReplyHeader.decode(cursor)
         if header.xid == EVENT_XID:
-            assert (header.zxid, header.err) == (-1, 0), header
-            return WatcherEvent.decode(cursor)
+            assert header.err == 0, header
+            return Event(header.zxid, WatcherEvent.decode(cursor))
         assert header.xid in {self._xid, AUTH_XID}, header
         return Reply(header.zxid, header.err, frame[cursor.offset :])
 
@@ -189,17 +200,22 @@ def real_side() -> RealSide:
     :raises SkipTest: there is none (see :func:`txmirror.test.zookeeper.check_available`).
     :raises ServerFailed: it is required and missing, or did not start.
     """
-    process = ZooKeeperProcess(_JVM_OPTIONS)
+    jars = os.environ.get(JARS)
+    process = ZooKeeperProcess(_JVM_OPTIONS, class_path=jars) if jars else ZooKeeperProcess(_JVM_OPTIONS)
     atexit.register(process.cleanup)
     process.start()
     return RealSide(process)
 
 
 class RealSide:
-    """A real server, whose data can be cleared by :meth:`supersede`."""
+    """A real server, whose data can be cleared by :meth:`supersede`.
+
+    :ivar version: the first two numbers of its release.
+    """
 
     def __init__(self, process: ZooKeeperProcess) -> None:
         self._process = process
+        self.version = ".".join(process.version().split(".")[:2])
 
     def connect(self) -> Line:
         return _SocketLine(self._process.port)
@@ -251,11 +267,15 @@ class _Factory(ClientFactory):  # type: ignore[misc,type-arg,unused-ignore]  # i
 
 
 class EmbeddedSide:
-    """An embedded server in a world of its own, whose time passes with each connection and :meth:`pass_time`."""
+    """An embedded server in a world of its own, whose time passes with each connection and :meth:`pass_time`.
 
-    def __init__(self) -> None:
+    :param version: the version that it imitates.
+    :raises ValueError: it cannot imitate that.
+    """
+
+    def __init__(self, version: str = "3.8") -> None:
         self._reactor = MemoryReactor()
-        self._server = EmbeddedServer(self._reactor, ttl_nodes=True, container_check_interval=1e6)
+        self._server = EmbeddedServer(self._reactor, version=version, ttl_nodes=True, container_check_interval=1e6)
         self._server.listen(_PORT)
 
     def connect(self) -> Line:

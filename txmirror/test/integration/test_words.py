@@ -13,7 +13,8 @@ from txmirror.wire import CloseSessionRequest, CreateRequest, ExistsRequest
 
 class WordTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.sides: tuple[Side, Side] = (EmbeddedSide(), real_side())
+        real = real_side()
+        self.sides: tuple[Side, Side] = (EmbeddedSide(real.version), real)
         for side in self.sides:
             session = Session(side)
             self.addCleanup(session.close)

@@ -1,0 +1,73 @@
+"""What is checked of the documents' Python."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from twisted.trial.unittest import SynchronousTestCase
+
+SCRIPT = Path(__file__).resolve().parent / "check_examples.py"
+DOCUMENT = """\
+Title
+=====
+
+Some prose, and some more.
+
+.. code-block:: python
+
+    first = await ask()
+
+    if first:
+        print(first)
+
+More prose::
+
+    this is no Python
+
+.. code-block:: python
+
+    second = first
+"""
+
+
+def load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("check_examples", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules["check_examples"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class ProgramTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.script = load()
+
+    def test_lines(self) -> None:
+        """Every line of a block is checked, on the line on which it stands; nothing else is."""
+        lines = self.script.program("a.rst", DOCUMENT).splitlines()
+        document = DOCUMENT.splitlines()
+        kept = [(number, line) for number, line in enumerate(lines) if line and number > 1]
+        self.assertEqual(
+            [line.strip() for _, line in kept], ["first = await ask()", "if first:", "print(first)", "second = first"]
+        )
+        for number, line in kept:
+            self.assertEqual(line, document[number])
+        compile("\n".join(lines), "a.rst", "exec")
+
+    def test_documents(self) -> None:
+        """The documents that have blocks are found, and their blocks are Python."""
+        names = set()
+        for path in self.script.documents():
+            names.add(path.name)
+            name = str(path.relative_to(self.script.TREE))
+            compile(self.script.program(name, path.read_text(encoding="utf-8")), name, "exec")
+        self.assertLessEqual({"README.rst", "txzookeeper.rst"}, names)
+        self.assertLessEqual(set(self.script.NAMES), names)
+
+    def test_too_early(self) -> None:
+        """A block that leaves no place for what stands before it is refused."""
+        self.assertRaises(ValueError, self.script.program, "a.rst", ".. code-block:: python\n    x = 1\n")
