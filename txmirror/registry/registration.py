@@ -22,6 +22,7 @@ from txmirror.errors import (
     BadVersionException,
     ClosingException,
     ConnectionLossException,
+    NoAuthException,
     NodeExistsException,
     NoNodeException,
     PathError,
@@ -30,7 +31,7 @@ from txmirror.errors import (
     TransactionFailedException,
     ZooKeeperException,
 )
-from txmirror.interfaces import IPayloadCodec, ITransactions
+from txmirror.interfaces import IPayloadCodec, IQueries, ITransactions
 from txmirror.mirror import Mirror, MirrorState, Node
 from txmirror.printable import on_one_line
 from txmirror.registry import path_owners
@@ -417,11 +418,10 @@ class Registration:
         # The node will show what is there now.
 
     async def _take_away(self) -> None:
-        # The node is asked for its owner, which nobody can be refused: it may not be readable any more, and then nobody tells
-        # of what becomes of it.
+        # The node is asked for its owner: it may not be readable any more, and then nobody tells of what becomes of it.
         client = self._mirror.urgent
         try:
-            stat = await client.exists(self.path)
+            stat = await self._stat()
             # It may have been created in a session that began during that step, and is not among those noted.
             ours = stat is not None and stat.ephemeralOwner == client.session_id
             if stat is not None and not ours and stat.ephemeralOwner in self._our_sessions:
@@ -437,6 +437,18 @@ class Registration:
         if not self._wanted:
             self._log.info("Withdrew {path}.", path=self.path)
         self._gone()
+
+    async def _stat(self) -> ZnodeStat | None:
+        """Return the node's stat, also that of a node of this session which may not be read."""
+        client = self._mirror.urgent
+        try:
+            return await client.exists(self.path)
+        except NoAuthException:
+            # Servers from 3.9 on ask for the right to read. Of its own ephemeral nodes a session may know all the same.
+            queries: IQueries | None = IQueries(self._mirror.client, None)
+            if queries is None or self.path not in await queries.get_ephemerals(self.path):
+                raise
+        return ZnodeStat(0, 0, 0, 0, -1, 0, 0, client.session_id, 0, 0, 0)
 
     def _write(self) -> bytes:
         """Give what is to be written, and note that."""

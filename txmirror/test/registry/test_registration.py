@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from txmirror.client import ZooKeeperClient
 from txmirror.client import client as client_module
-from txmirror.errors import ClosingException, NodeExistsException, PathError
+from txmirror.errors import ClosingException, NoAuthException, NodeExistsException, PathError
 from txmirror.mirror import Existence, Mirror, MirrorState
 from txmirror.registry import NDCodec, Registration, RegistrationState
 from txmirror.test.embedded.peer import ServerTestCase
@@ -279,6 +279,34 @@ class OldServerTests(RegistrationTestCase):
             self.reconnect(2 * TIMEOUT)
             self.assert_in_place(registration)
         self.assertEqual(len(self.log.texts(LogLevel.warn, "does not support")), 1)
+
+
+class UnreadableTests(RegistrationTestCase):
+    """A server that gives the stat of a node only to those who may read it."""
+
+    options: ClassVar[dict[str, Any]] = {"version": "3.9"}
+
+    def test_withdrawn(self) -> None:
+        """The node of a registration is withdrawn also where it may not be read any more."""
+        registration = self.register()
+        self.ask(self.other.set_acl(PATH, [ACL(Permission.WRITE | Permission.ADMIN, "world", "anyone")]))
+        self.assertIsInstance(self.failureResultOf(self.settled(self.other.exists(PATH))).value, NoAuthException)
+        self.assertIsNone(self.ask(registration.stop()))
+        self.ask(self.other.create(PATH))
+
+    def test_of_another_session(self) -> None:
+        """Another session's node that may not be read is left alone."""
+        self.make_services()
+        registration = Registration(self.mirror, PATH, DATA)
+        self.ask(self.other.create(PATH, b"", [ACL(Permission.WRITE, "world", "anyone")], ephemeral=True))
+        registration.start()
+        self.reactor.pass_time(10)
+        self.assertIsNone(self.ask(registration.stop()))
+        self.ask(self.other.set(PATH, b"there"))
+
+    def settled(self, deferred: Deferred[_T]) -> Deferred[_T]:
+        self.reactor.settle()
+        return deferred
 
 
 class WhenRegisteredTests(RegistrationTestCase):
