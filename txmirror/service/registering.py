@@ -23,6 +23,7 @@ from txmirror.registry import Registration
 from txmirror.service.display import Display
 from txmirror.service.options import Options
 from txmirror.service.signals import SignalService
+from txmirror.timers import Timer
 
 #: What is registered where nothing was asked for, to show something.
 _SAMPLE = "/services/sample/localhost:8080"
@@ -72,6 +73,9 @@ class RegistrationService(Service):
         self._mirror: Mirror | None = None
         self._registrations: list[Registration] = []
         self._out_of_reach = False
+        self._settled_at = float("-inf")
+        self._short = False
+        self._stable = Timer(reactor, self._say_in_reach)
 
     def startService(self) -> None:
         """Start the server, if one is to be embedded; then register."""
@@ -109,6 +113,7 @@ class RegistrationService(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        self._stable.stop()
         withdrawals = [registration.stop() for registration in self._registrations]
         withdrawn = gatherResults(withdrawals, consumeErrors=True)
         try:
@@ -147,12 +152,23 @@ class RegistrationService(Service):
         return address
 
     def _say_state(self, state: MirrorState) -> None:
-        if state is MirrorState.DISCONNECTED and self.running:
-            self._out_of_reach = True
-            self._log.warn("ZooKeeper is out of reach. The registrations are put right as soon as it is back.")
-        elif state is MirrorState.SETTLED and self._out_of_reach:
-            self._out_of_reach = False
-            self._log.info("ZooKeeper is in reach again.")
+        now = self._reactor.seconds()
+        lasts = self._session_timeout / 3
+        if state is MirrorState.DISCONNECTED:
+            self._stable.stop()
+            self._short = now - self._settled_at < lasts
+            if self.running and not self._out_of_reach:
+                self._out_of_reach = True
+                self._log.warn("ZooKeeper is out of reach. The registrations are put right as soon as it is back.")
+        elif state is MirrorState.SETTLED:
+            self._settled_at = now
+            if self._out_of_reach and self.running:
+                # Behind a connection that did not last, only one that does is worth a line.
+                self._stable.start(lasts if self._short else 0)
+
+    def _say_in_reach(self) -> None:
+        self._out_of_reach = False
+        self._log.info("ZooKeeper is in reach again.")
 
 
 def _make_txzookeeper_client(servers: str, session_timeout: float) -> IZooKeeperClient:

@@ -173,6 +173,23 @@ class RegistrationServiceTests(ServiceTestCase):
         self.assertEqual(tuple(self.successResultOf(acl)[0]), given)
         self.stop(service)
 
+    def test_connections_that_do_not_last(self) -> None:
+        """Where the connection is lost again and again, the log has few lines, and says in the end that ZooKeeper is in reach."""
+        self.server.listen(2181)
+        service = self.service()
+        service.startService()
+        self.reactor.pass_time(10)
+        self.assertEqual(self.log.about("ZooKeeper is "), [])
+        for _ in range(200):
+            for connection in self.server.connections:
+                connection.drop()
+            self.reactor.pass_time(0.4)
+        self.assertLess(len(self.log.about("ZooKeeper is ")), 6)
+        self.assertLess(len(self.log.about("onnected")), 30)
+        self.reactor.pass_time(10)
+        self.assertIn("ZooKeeper is in reach again", self.log.about("ZooKeeper is ")[-1])
+        self.stop(service, 1.0)
+
     def test_nothing_before_start(self) -> None:
         """Made, it does nothing yet."""
         self.service()
