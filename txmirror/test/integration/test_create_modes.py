@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any
 
 from twisted.trial.unittest import TestCase
 
@@ -54,4 +55,4 @@ class RealServerTests(CreateModeContract, OnRealServer, TestCase):
 
 
 class EmbeddedServerTests(CreateModeContract, OnEmbeddedServer, TestCase):
-    zookeeper_settings: ClassVar = {"ttl_nodes": True, "container_check_interval": 0.1}
+    zookeeper_settings: Mapping[str, Any] = {"ttl_nodes": True, "container_check_interval": 0.1}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any
 
 from twisted.trial.unittest import TestCase
 
@@ -63,7 +64,7 @@ class MixinTests(EmbeddedServerMixin, TestCase):
 
 class SettingsTests(EmbeddedServerMixin, TestCase):
     timeout = 10
-    zookeeper_settings: ClassVar[dict[str, object]] = {"tick_time": 1.5}
+    zookeeper_settings: Mapping[str, object] = {"tick_time": 1.5}
 
     async def test_settings(self) -> None:
         """The server has the settings of the class."""
