@@ -394,7 +394,8 @@ class Sessions:
         self._lost_timer.start(connection.heard + self.session_timeout * 4 / 3 - now)
         self.outbox.disconnected()
         self._enter(SessionState.SUSPENDED, read_only=self.session.read_only)
-        self._attempts.dial_later(in_contact=not lived)
+        # A client that ends its session is in a hurry.
+        self._attempts.dial_later(in_contact=not lived and not self._ending.begun)
         self.herald.step(self.session, self.watches)
 
     def _presume_lost(self) -> None:

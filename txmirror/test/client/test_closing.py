@@ -355,6 +355,21 @@ class SuspendedTests(ClosingTestCase):
         self.successResultOf(queued)
         self.assert_gone(client, closed)
 
+    def test_short_connections(self) -> None:
+        """Rule 13: a server that drops each connection soon is tried again quickly while the client closes."""
+        client, peer = self.make_connected()
+        for _ in range(8):
+            peer.drop()
+            peer = self.next_peer(self.server)
+            peer.accept()
+        closed = client.close()
+        for _ in range(3):
+            peer.drop()
+            peer = self.next_peer(self.server, within=0.6)
+            peer.accept()
+        peer.answer(CloseSessionRequest)
+        self.assert_gone(client, closed)
+
     def test_no_server(self) -> None:
         """Rule 13: when no server can be had it takes five seconds, and what was queued fails."""
         client, _ = self.make_connected()
