@@ -51,8 +51,8 @@ class EmbeddedService(Service):
         super().startService()
         self._log.info("An in-memory ZooKeeper for tests and demos; everything in it is gone when it stops.")
         self._log.info(
-            "An imitation of ZooKeeper {version}, listening at {address}",
-            version=self._version,
+            "An imitation of {version}, listening at {address}",
+            version="ClickHouse Keeper" if self._version == "keeper" else f"ZooKeeper {self._version}",
             address=self._server.address,
         )
 

@@ -56,14 +56,36 @@ from txmirror.wire import (
 )
 
 _CONNECTED_STATE = 3
-#: How many bytes may wait for a client to read them before its requests wait too. A real server reads on until its memory
-#: is full; this is far above what a client has outstanding that reads at all.
+#: The protocol version by which ClickHouse Keeper refuses a handshake (``KEEPER_PROTOCOL_VERSION_CONNECTION_REJECT``).
+_REJECTED: Final = 42
+_SETTING_WATCHES: Final = frozenset({Operation.SET_WATCHES, Operation.SET_WATCHES2})
+#: How many bytes may wait for a client to read them before its requests wait too; and how many bytes of requests may wait.
+#: A real server reads on until its memory is full; this is far above what a client has outstanding that reads at all.
 _MOST_UNREAD: Final = 4 * 1024 * 1024
+#: How many requests of one client may wait.
+_MOST_WAITING: Final = 10_000
+#: How many bytes of events a client may leave unread before its connection is closed: others make them.
+_MOST_EVENTS: Final = 4 * _MOST_UNREAD
+#: What one client gets in one turn of the reactor, in requests and in bytes of answers: then it is the others' turn.
+_REQUESTS_A_TURN: Final = 250
+_BYTES_A_TURN: Final = 256 * 1024
+#: What may look at very many nodes has a turn of its own.
+_COSTLY: Final = frozenset(
+    {
+        Operation.MULTI,
+        Operation.MULTI_READ,
+        Operation.SET_WATCHES,
+        Operation.SET_WATCHES2,
+        Operation.GET_EPHEMERALS,
+        Operation.GET_ALL_CHILDREN_NUMBER,
+    }
+)
 
 
 class Connections(ServerFactory):
     """All connections of a server: they share its data and its sessions.
 
+    :param reactor: runs the turns.
     :param clock: what time is taken from.
     :param version: what it says that it is, and whose protocol it speaks.
     :param mode: what it says that it is among others: ``standalone``, ``leader`` or ``follower``.
@@ -82,8 +104,15 @@ class Connections(ServerFactory):
     noisy = False
 
     def __init__(
-        self, clock: Clock, replica: Replica, sessions: Sessions, version: Version, mode: str = "standalone"
+        self,
+        reactor: Clock,
+        clock: Clock,
+        replica: Replica,
+        sessions: Sessions,
+        version: Version,
+        mode: str = "standalone",
     ) -> None:
+        self._reactor = reactor
         self.clock = clock
         self.replica = replica
         self.sessions = sessions
@@ -107,6 +136,10 @@ class Connections(ServerFactory):
     def now(self) -> int:
         """Give the time in milliseconds since the epoch."""
         return int(self.clock.seconds() * 1000)
+
+    def next_turn(self, proceed: Callable[[], None]) -> IDelayedCall:
+        """Call something in the next turn of the reactor, whatever the server's own clock shows."""
+        return self._reactor.callLater(0, proceed)
 
     def drop_all(self, reason: str) -> Deferred[None]:
         """Close all connections at once; what was not sent is lost.
@@ -135,8 +168,9 @@ class Connections(ServerFactory):
 class Connection(Protocol):
     """One connection. Tests get it from :attr:`Server.connections <txmirror.embedded.Server.connections>`.
 
-    A client that does not read what it is told is not listened to either, once that is very much: its session then ends as
-    that of any client that is silent.
+    A client that does not read what it is told is not listened to either, once that is more than 4 MiB, or one answer: its session
+    then ends as that of any client that is silent. When events that it does not read are more than 16 MiB, the connection is closed. One that
+    asks for much at once gets its answers bit by bit, and others theirs in between.
 
     :ivar identities: who its client has proved to be.
     :ivar peer: where its client is, as ``host:port``.
@@ -159,10 +193,20 @@ class Connection(Protocol):
         self._reply_lost = False
         self._unread: bytearray | None = None
         self._unsent: list[Callable[[], None]] | None = None
+        self._events_behind: list[tuple[EventType, str]] | None = None
+        """What is to be sent behind the answer that is being made; None where events go out at once."""
         self._owed: int | None = None
         """How much was sent since the transport had its fill; None while it takes more."""
+        self._unread_events = 0
+        self._held_back = 0
+        """How many bytes wait in ``_unsent``."""
         self._deaf = False
         self._was_deaf = False
+        self._backlog = 0
+        """How many bytes of requests wait in ``_inbox``."""
+        self._written = 0
+        self._turn: IDelayedCall | None = None
+        self._reading = True
         self.identities: list[Identity] = []
         self.peer = ""
         self.traffic = Traffic(connections.now())
@@ -205,6 +249,7 @@ class Connection(Protocol):
             return
         if self._unread is not None:
             self._unread += data
+            self._read_or_not()
             return
         if self._session is None:
             self._connections.strangers.touch(self)
@@ -216,20 +261,27 @@ class Connection(Protocol):
             data, self._start = self._start, None
             if self._answer_word(data[:4]):
                 return
-        self._inbox.extend([partial(self._receive, frame) for frame in self._decoder.feed(data)])
+        for frame in self._decoder.feed(data):
+            self._inbox.append(partial(self._receive, frame))
+            self._backlog += _size(frame)
         if self._session is not None and self._held_up:
             # Its client was heard from, whenever it gets its answer.
             self._sessions.touch(self._session)
         self._go_on()
 
     def pauseProducing(self) -> None:
-        self._owed = 0
+        # The transport says so at each write.
+        if self._owed is None:
+            self._owed = 0
 
     def resumeProducing(self) -> None:
         self._owed = None
-        if self._deaf:
+        self._unread_events = 0
+        self._listen_again()
+
+    def _listen_again(self) -> None:
+        if self._deaf and self._owed is None and self._held_back <= _MOST_UNREAD:
             self._deaf = False
-            cast(IPushProducer, self.transport).resumeProducing()
             self._go_on()
 
     def stopProducing(self) -> None:
@@ -260,14 +312,31 @@ class Connection(Protocol):
         unsent, self._unsent = self._unsent, None
         for send in unsent or ():
             send()
+        if self._held_back:
+            self._held_back = 0
+            self._listen_again()
         unread, self._unread = self._unread, None
         if unread and not self._closing:
             self.dataReceived(bytes(unread))
+            self._read_or_not()
 
     def notify(self, kind: EventType, path: str, zxid: int = -1) -> None:
+        if self._events_behind is not None:
+            self._events_behind.append((kind, path))
+            return
         event = WatcherEvent(kind, _CONNECTED_STATE, path)
         shown = zxid if self._connections.version.zxid_in_events else -1
-        self._send(ReplyHeader(EVENT_XID, shown, 0).encode() + event.encode())
+        body = ReplyHeader(EVENT_XID, shown, 0).encode() + event.encode()
+        self._send(body)
+        if self._owed is not None and not self._closing:
+            self._unread_events += 4 + len(body)
+            if self._unread_events > _MOST_EVENTS:
+                self._log.warn(
+                    "Closing the connection from {peer}: it does not read its events, of which {unread} bytes wait",
+                    peer=self.peer,
+                    unread=self._unread_events,
+                )
+                self._break_off("it does not read its events")
 
     def drop(self, reason: str = "it was made to go") -> None:
         """Close the connection at once; what was not sent is lost. The session lives on for as long as its timeout says.
@@ -315,10 +384,38 @@ class Connection(Protocol):
         self._go_on()
 
     def _go_on(self) -> None:
-        while self._inbox and not (self._held_up or self._deaf or self._closing):
-            self._inbox.popleft()()
+        """Serve the requests that have come in, as far as that is one client's due in a turn of the reactor."""
+        served = self._written = 0
+        while self._inbox and not (self._held_up or self._deaf or self._closing or self._turn is not None):
+            if served >= _REQUESTS_A_TURN or self._written >= _BYTES_A_TURN:
+                self._turn = self._connections.next_turn(self._have_turn)
+            else:
+                self._inbox.popleft()()
+                served += 1
+        self._read_or_not()
         if self._decoder.fault is not None and not (self._inbox or self._closing):
             self._give_up(str(self._decoder.fault))
+
+    def _have_turn(self) -> None:
+        self._turn = None
+        self._go_on()
+
+    def _read_or_not(self) -> None:
+        """Read what the client sends, unless it has sent more than it is given answers for."""
+        reading = not (
+            self._deaf
+            or self._turn is not None
+            or self._backlog > _MOST_UNREAD
+            or len(self._inbox) > _MOST_WAITING
+            or (self._unread is not None and len(self._unread) > _MOST_UNREAD)
+        )
+        if reading is not self._reading and not self._closing:
+            self._reading = reading
+            transport = cast(IPushProducer, self.transport)
+            if reading:
+                transport.resumeProducing()
+            else:
+                transport.pauseProducing()
 
     def outstay(self) -> None:
         # That it is being closed, and why, was told before.
@@ -331,6 +428,7 @@ class Connection(Protocol):
         self.drop("it has no session, and is silent")
 
     def _receive(self, frame: bytes | OversizedFrame) -> None:
+        self._backlog -= _size(frame)
         self._count_received()
         if isinstance(frame, OversizedFrame):
             self._give_up(f"a request of {frame.length} bytes, with {DEFAULT_MAX_REQUEST} allowed (jute.maxbuffer)")
@@ -345,6 +443,9 @@ class Connection(Protocol):
             self._give_up(str(error))
 
     def _shake_hands(self, request: ConnectRequest) -> None:
+        if self._connections.version.keeper:
+            self._shake_hands_as_keeper(request)
+            return
         zxid = self._replica.tree.zxid
         alone = self._connections.read_only
         if not self._connections.serving or (alone and not request.readOnly):
@@ -366,28 +467,44 @@ class Connection(Protocol):
             self._session = self._sessions.open(request.timeOut, self)
         else:
             self._session = self._sessions.resume(request.sessionId, request.passwd, request.timeOut, self)
-        session = self._session
         # A client from before 3.4 says nothing about read-only servers, and is told nothing.
         read_only = None if request.readOnly is None else alone
-        if session is None:
+        if self._session is None:
             self._send(ConnectResponse(0, 0, bytes(16), read_only).encode())
             self._close()
         else:
-            self._connections.strangers.forget(self)
-            self.traffic.shaken(self._replica.tree.zxid, self._connections.now())
-            self._send(ConnectResponse(self.session_timeout, session.id, session.password, read_only).encode())
+            self._welcome(self._session, read_only)
+
+    def _shake_hands_as_keeper(self, request: ConnectRequest) -> None:
+        """Begin a session, whatever the client says of an older one and of what it has seen."""
+        if not self._connections.serving or self._connections.read_only:
+            timeout = round(self._sessions.negotiate(request.timeOut) * 1000)
+            self._send(ConnectResponse(timeout, -1, bytes(16), None, _REJECTED).encode())
+            self._give_up("there is no leader")
+        elif self._replica.lagging:
+            self._replica.wait(self._hold_up(partial(self._shake_hands, request)))
+        else:
+            self._session = self._sessions.open(request.timeOut, self, bytes(16))
+            self._welcome(self._session, None)
+
+    def _welcome(self, session: Session, read_only: bool | None) -> None:
+        self._connections.strangers.forget(self)
+        self.traffic.shaken(self._replica.tree.zxid, self._connections.now())
+        self._send(ConnectResponse(self.session_timeout, session.id, session.password, read_only).encode())
 
     def _handle(self, header: RequestHeader, cursor: Cursor, session: Session) -> None:
         # Both of these touch no session, and their headers have no zxid.
         if header.type == Operation.AUTH:
             self._authenticate(header.xid, AuthRequest.decode(TolerantCursor(cursor.frame, cursor.offset)))
             return
-        if header.type == Operation.SASL:
+        if header.type == Operation.SASL and not self._connections.version.keeper:
             # A server that was not set up for SASL has nothing to say to it, and trips over no token at all.
             if SaslRequest.decode(cursor).token is None:
                 raise ProtocolError("a SASL token is null")
             self._send(ReplyHeader(header.xid, 0, 0).encode() + SaslResponse(None).encode())
             return
+        if header.type in _COSTLY:
+            self._written = _BYTES_A_TURN
         self._sessions.touch(session)
         faults = self._connections.faults
         fault = faults.take(header.type, cursor, session.id) if faults else None
@@ -423,14 +540,29 @@ class Connection(Protocol):
         if header.type == Operation.PING:
             self._reply(header._replace(xid=PING_XID))
         elif header.type == Operation.CLOSE_SESSION:
-            self._sessions.end(session, "its client closed it", self)
-            self._reply(header)
-            self._close()
-        elif header.type in self._connections.version.operations:
-            self._perform(header, cursor)
-        else:
-            self._send(ReplyHeader(header.xid, -1, UnimplementedException.code).encode())
+            self._end_session(header, session)
+        elif header.type not in self._connections.version.operations:
+            if not self._connections.version.keeper:
+                self._send(ReplyHeader(header.xid, -1, UnimplementedException.code).encode())
             self._give_up(f"a request with the unknown operation {header.type}")
+        elif self._connections.version.keeper and header.type in _SETTING_WATCHES:
+            self._answer_before_events(header, cursor)
+        else:
+            self._perform(header, cursor)
+
+    def _end_session(self, header: RequestHeader, session: Session) -> None:
+        self._sessions.end(session, "its client closed it", self)
+        if not self._connections.version.keeper:
+            self._reply(header)
+        self._close()
+
+    def _answer_before_events(self, header: RequestHeader, cursor: Cursor) -> None:
+        """Serve a request that sets watches as ClickHouse Keeper does: the events that it causes come behind the answer."""
+        events = self._events_behind = []
+        self._perform(header, cursor)
+        self._events_behind = None
+        for kind, path in events:
+            self.notify(kind, path)
 
     def _perform(self, header: RequestHeader, cursor: Cursor) -> None:
         try:
@@ -488,26 +620,28 @@ class Connection(Protocol):
             self._write(encode_frame(body))
 
     def _write(self, data: bytes) -> None:
-        if self._unsent is None:
-            self._tcp().write(data)
-            if self._owed is not None:
-                self._keep_bounded(len(data))
-        else:
+        self._written += len(data)
+        if self._unsent is not None:
             self._unsent.append(partial(self._tcp().write, data))
+            self._held_back += len(data)
+            self._keep_bounded(self._held_back)
+            return
+        self._tcp().write(data)
+        if self._owed is not None:
+            self._owed += len(data)
+            self._keep_bounded(self._owed)
 
-    def _keep_bounded(self, size: int) -> None:
-        assert self._owed is not None
-        self._owed += size
-        if self._owed > _MOST_UNREAD and not self._deaf:
+    def _keep_bounded(self, unread: int) -> None:
+        if unread > _MOST_UNREAD and not self._deaf:
             # Whoever is merely slow comes here again and again.
             self._log.emit(
                 LogLevel.debug if self._was_deaf else LogLevel.warn,
                 "Not listening to {peer} until it reads what it was told: {unread} bytes wait",
                 peer=self.peer,
-                unread=self._owed,
+                unread=unread,
             )
             self._deaf = self._was_deaf = True
-            cast(IPushProducer, self.transport).pauseProducing()
+            self._read_or_not()
 
     def _count_received(self) -> None:
         self.traffic.received += 1
@@ -534,6 +668,10 @@ class Connection(Protocol):
     def _leave(self) -> None:
         self._closing = True
         self._inbox.clear()
+        self._backlog = 0
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
         if self._delay is not None:
             self._delay.cancel()
             self._delay = None
@@ -543,3 +681,8 @@ class Connection(Protocol):
 
     def _tcp(self) -> ITCPTransport:
         return cast(ITCPTransport, self.transport)
+
+
+def _size(frame: bytes | OversizedFrame) -> int:
+    """Return how many bytes a frame takes while it waits."""
+    return 4 + len(frame.head if isinstance(frame, OversizedFrame) else frame)

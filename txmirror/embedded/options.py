@@ -29,7 +29,7 @@ class EmbeddedOptions(usage.Options):
             f"{_DEFAULT_HOST}:2181",
             "Where to listen: IP address and port, IPv6 in brackets, or a port alone for loopback; port 0 takes any",
         ],
-        ["imitate", "i", "3.8", "Which ZooKeeper to be like: 3.4, 3.8 or 3.9"],
+        ["imitate", "i", "3.8", "Which server to be like: ZooKeeper 3.4, 3.8 or 3.9, or ClickHouse Keeper (keeper)"],
         ["tick-time", "t", "0.5", "ZooKeeper's tick in seconds; session timeouts are between 2 and 20 of them"],
     ]
     optFlags = [  # noqa: RUF012 - usage.Options wants it so

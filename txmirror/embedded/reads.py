@@ -5,6 +5,8 @@ The checks and their order are those of ``FinalRequestProcessor``.
 
 from __future__ import annotations
 
+from typing import Final
+
 from txmirror.embedded import acl as access
 from txmirror.embedded.requests import Caller, Record
 from txmirror.embedded.tree import Node, Tree
@@ -36,6 +38,9 @@ from txmirror.wire import (
     WhoAmIRequest,
     WhoAmIResponse,
 )
+
+#: The longest answer to many reads, in bytes: enough for 128 of the largest nodes, as a tree reads them.
+_LONGEST_ANSWER: Final = 160 * 1024 * 1024
 
 
 class Reads:
@@ -81,18 +86,29 @@ class Reads:
         return GetChildren2Response(list(node.children), node.stat())
 
     def multi_read(self, request: MultiReadRequest, caller: Caller) -> Record:
-        """Give many znodes' data or children; where one is refused, its error. No watch is left."""
+        """Give many znodes' data or children; where one is refused, its error. No watch is left.
+
+        :raises MarshallingErrorException: all that together is too long for one answer. (A real server goes on until its memory is
+            full.)
+        """
         results: list[GetDataResponse | GetChildrenResponse | ErrorResult] = []
+        room = _LONGEST_ANSWER
         for read in request.requests:
             if not isinstance(read, GetDataRequest | GetChildrenRequest):
                 raise MarshallingErrorException("a write stands among several reads")
             try:
                 if isinstance(read, GetDataRequest):
-                    results.append(self.get_data(GetDataRequest(read.path, False), caller))
+                    data = self.get_data(GetDataRequest(read.path, False), caller)
+                    room -= len(data.data or b"")
+                    results.append(data)
                 else:
-                    results.append(self.get_children(GetChildrenRequest(read.path, False), caller))
+                    names = self.get_children(GetChildrenRequest(read.path, False), caller)
+                    room -= sum(map(len, names.children))
+                    results.append(names)
             except ZooKeeperException as error:
                 results.append(ErrorResult(error.code or 0))
+            if room < 0:
+                raise MarshallingErrorException(f"the answer to several reads is over {_LONGEST_ANSWER} bytes long")
         return MultiResponse([*results])
 
     def get_ephemerals(self, request: GetEphemeralsRequest, caller: Caller) -> Record:

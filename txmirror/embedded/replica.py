@@ -151,7 +151,7 @@ class Replica:
     def _know(self, tree: Tree) -> None:
         self.tree = tree
         reads = Reads(tree, self.watches, self._version)
-        watching = Watching(tree, self.watches)
+        watching = Watching(tree, self.watches, self._version.keeper)
         answers: list[tuple[Any, Callable[[Any, Caller], Record | None]]] = [
             (ExistsRequest, reads.exists),
             (GetDataRequest, reads.get_data),

@@ -39,19 +39,19 @@ class Server:
     It begins to listen with :meth:`listen`. Data and sessions outlast :meth:`stop_listening`, so that this with another
     :meth:`listen` on the same port is what a restart of a server looks like to its clients.
 
-    :param reactor: listens.
+    :param reactor: listens, and serves one client after another.
     :param holdings: data and sessions, which others may share.
     :param version: which ZooKeeper it imitates.
     :param mode: what it says that it is: ``standalone``, ``leader`` or ``follower``.
     """
 
-    def __init__(self, reactor: Listener, holdings: Holdings, version: Version, mode: str) -> None:
+    def __init__(self, reactor: Reactor, holdings: Holdings, version: Version, mode: str) -> None:
         if not IReactorTCP.providedBy(reactor):
             raise TypeError(f"{reactor!r} provides no IReactorTCP, to listen with")
         self._reactor = reactor
         self._holdings = holdings
         self._replica = Replica(holdings.database, version)
-        self._connections = Connections(holdings.clock, self._replica, holdings.sessions, version, mode)
+        self._connections = Connections(reactor, holdings.clock, self._replica, holdings.sessions, version, mode)
         self._port: IListeningPort | None = None
         self._address: str | None = None
         holdings.servers.append(self)
@@ -367,9 +367,13 @@ class EmbeddedServer(Server):
     :param tick_time: ZooKeeper's tick in seconds: session timeouts are between 2 and 20 of them, and a session ends up to one
         tick after its timeout.
     :param version: ``3.8``; ``3.9``, whose events say which transaction they are about, which gives a node's stat only to those
-        who may read it, keeps watches of several modes on one path, and takes no ``check`` alone; or ``3.4``, which ends a
-        connection that asks for what came later (such as a node's stat at its creation, and watches that last). In all else
-        each is like 3.8.
+        who may read it, keeps watches of several modes on one path, and takes no ``check`` alone; ``3.4``, which ends a
+        connection that asks for what came later (such as a node's stat at its creation, and watches that last); or ``keeper``,
+        which is ClickHouse Keeper: it never resumes a session, but opens another, whatever its client has seen; all its passwords are
+        sixteen zero bytes; without a quorum it refuses handshakes by the protocol version 42; when it is asked to end a session, or for
+        what it does not know (SASL, ``get_ephemerals``, ``count_below``, ``who_am_i``), it closes the connection without an answer;
+        and it answers ``set_watches`` before it tells what has changed, and calls a changed list of children changed data. In all
+        else each is like 3.8.
     :param ttl_nodes: whether nodes may have a time to live; otherwise their creation is refused as unimplemented. It is
         ZooKeeper's ``extendedTypesEnabled``.
     :param container_check_interval: how often, in seconds, it takes away the containers that have lost their last child,

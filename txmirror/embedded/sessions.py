@@ -111,13 +111,15 @@ class Sessions:
         """Give the session with an id, or None if it has ended or never was."""
         return self._alive.get(session_id)
 
-    def open(self, timeout: int, connection: SessionConnection) -> Session:
+    def open(self, timeout: int, connection: SessionConnection, password: bytes | None = None) -> Session:
         """Begin a session, which is a transaction.
 
         :param timeout: what the client asks for, in milliseconds.
+        :param password: the session's; None draws one.
         """
         self._database.begin()
-        session = Session(self._next_id, self._negotiate(timeout), secrets.token_bytes(16), [connection])
+        password = secrets.token_bytes(16) if password is None else password
+        session = Session(self._next_id, self.negotiate(timeout), password, [connection])
         self._next_id += 1
         self._alive[session.id] = session
         self.touch(session)
@@ -142,7 +144,7 @@ class Sessions:
         if password != session.password:
             return None
         session.connections.append(connection)
-        session.timeout = self._negotiate(timeout)
+        session.timeout = self.negotiate(timeout)
         self.touch(session)
         self._log.info("Session {session:#x}: resumed", session=session.id)
         return session
@@ -185,7 +187,8 @@ class Sessions:
         for session in self._alive.values():
             self.touch(session)
 
-    def _negotiate(self, milliseconds: int) -> float:
+    def negotiate(self, milliseconds: int) -> float:
+        """Return the timeout in seconds that a session gets whose client asks for this one."""
         shortest, longest = self.limits
         return min(max(milliseconds / 1000, shortest), longest)
 

@@ -26,6 +26,9 @@ _SINCE_3_6 = frozenset(
     }
 )
 _SINCE_3_7 = frozenset({Operation.WHO_AM_I})
+_NOT_IN_KEEPER = frozenset(
+    {Operation.SASL, Operation.GET_EPHEMERALS, Operation.GET_ALL_CHILDREN_NUMBER, Operation.WHO_AM_I}
+)
 _ALL = frozenset(Operation)
 
 
@@ -48,6 +51,10 @@ class Version:
     watch_modes: bool = False
     """Whether a connection has watches of several modes on one path, and whoever asks for a watch or removes one must name its
     mode (ZOOKEEPER-4466, ZOOKEEPER-4471)."""
+    keeper: bool = False
+    """Whether it is ClickHouse Keeper (``KeeperTCPHandler``, ``KeeperStorage``): it never resumes a session, its passwords are
+    all zeros, it refuses handshakes by the protocol version 42, closes without an answer on an operation that it does not know and at
+    the end of a session, and answers ``setWatches`` before it tells what has changed, changed children as changed data."""
 
 
 _VERSIONS = {
@@ -61,6 +68,7 @@ _VERSIONS = {
         create2_in_multi=True,
         watch_modes=True,
     ),
+    "keeper": Version("ClickHouse Keeper", _ALL - _NOT_IN_KEEPER, keeper=True),
 }
 
 

@@ -28,19 +28,26 @@ class Watching:
     """Answers, each to one kind of request; None is an answer without a record.
 
     Those that are refused raise a :exc:`ZooKeeperException` with a code.
+
+    :param keeper: whether to do it as ClickHouse Keeper.
     """
 
-    def __init__(self, tree: Tree, watches: Watches) -> None:
+    def __init__(self, tree: Tree, watches: Watches, keeper: bool = False) -> None:
         self._tree = tree
         self._watches = watches
+        # So ClickHouse Keeper calls it when watches are set again.
+        self._children_changed = EventType.CHANGED if keeper else EventType.CHILD
 
     def set_watches(self, request: SetWatchesRequest | SetWatches2Request, caller: Caller) -> None:
         """Set watches as they stood at a transaction, and tell at once of what has changed since.
 
         These events are not filtered by ACL, and a node that is in two lists may be told of twice: so DataTree has it.
         """
+        zxid = request.relativeZxid
         for path in request.dataWatches:
-            if not self._tell_changes(path, request.relativeZxid, EventType.CHANGED, caller):
+            node = self._tree.nodes.get(path)
+            changed = None if node is None else node.mzxid
+            if not _tell_changes(path, changed, zxid, EventType.CHANGED, caller):
                 self._watches.data.add(path, caller)
         for path in request.existWatches:
             if path in self._tree.nodes:
@@ -48,24 +55,15 @@ class Watching:
             else:
                 self._watches.data.add(path, caller)
         for path in request.childWatches:
-            if not self._tell_changes(path, request.relativeZxid, EventType.CHILD, caller):
+            node = self._tree.nodes.get(path)
+            changed = None if node is None else node.pzxid
+            if not _tell_changes(path, changed, zxid, self._children_changed, caller):
                 self._watches.children.add(path, caller)
         if isinstance(request, SetWatches2Request):
             for path in request.persistentWatches:
                 self._watches.add(path, WatchMode.PERSISTENT, caller)
             for path in request.persistentRecursiveWatches:
                 self._watches.add(path, WatchMode.RECURSIVE, caller)
-
-    def _tell_changes(self, path: str, zxid: int, kind: EventType, caller: Caller) -> bool:
-        """Tell of what happened to a node since a transaction, and whether anything did."""
-        node = self._tree.nodes.get(path)
-        if node is None:
-            caller.notify(EventType.DELETED, path)
-        elif (node.mzxid if kind is EventType.CHANGED else node.pzxid) > zxid:
-            caller.notify(kind, path)
-        else:
-            return False
-        return True
 
     def add_watch(self, request: AddWatchRequest, caller: Caller) -> Record:
         """Set a watch that lasts, whether or not there is a node, and whoever may read it."""
@@ -95,3 +93,17 @@ class Watching:
             return WatchKind(number)
         except ValueError:
             raise MarshallingErrorException(f"no kind of watch has the number {number}") from None
+
+
+def _tell_changes(path: str, changed: int | None, zxid: int, kind: EventType, caller: Caller) -> bool:
+    """Send the event of what happened to a node since a transaction, and return whether anything did.
+
+    :param changed: the transaction of the latest change; None if there is no node.
+    """
+    if changed is None:
+        caller.notify(EventType.DELETED, path)
+    elif changed > zxid:
+        caller.notify(kind, path)
+    else:
+        return False
+    return True

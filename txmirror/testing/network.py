@@ -197,7 +197,8 @@ class MemoryTransport:
         ):
             return
         self._buffer += data
-        if self._streaming and not self._producer_paused and len(self._buffer) > _BUFFER_SIZE:
+        if self._streaming and len(self._buffer) > _BUFFER_SIZE:
+            # At each write, as on a socket: it need not have stopped.
             self._producer_paused = True
             self._push_producer().pauseProducing()
         self._pump()

@@ -198,6 +198,19 @@ class ServiceTests(SynchronousTestCase):
         service.stopService()
         self.reactor.settle()
 
+    def test_keeper(self) -> None:
+        """That it imitates ClickHouse Keeper it says too."""
+        service = self.service("--listen", "2181", "--imitate", "keeper")
+        service.startService()
+        self.assertIn("An imitation of ClickHouse Keeper,", self.lines[1])
+        client = self.client("127.0.0.1:2181")
+        self.reactor.settle()
+        assert client.session_ticket is not None
+        self.assertEqual(client.session_ticket.password, bytes(16))
+        client.close()
+        service.stopService()
+        self.reactor.settle()
+
     def test_port_taken(self) -> None:
         """Where it cannot listen it ends the program with one line that names the address."""
         first, second = self.service("--listen", "[::1]:7"), self.service("--listen", "[::1]:7")

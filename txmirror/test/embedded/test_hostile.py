@@ -16,6 +16,7 @@ from txmirror.embedded import EmbeddedServer
 from txmirror.errors import MarshallingErrorException, UnimplementedException
 from txmirror.test.embedded.peer import Event, Factory, Peer, Reply, ServerTestCase
 from txmirror.test.embedded.sizes import sizes
+from txmirror.test.models import take_turns
 from txmirror.test.wire.strategies import CLAIMS, Damage, damages
 from txmirror.testing import Link, MemoryReactor
 from txmirror.types import ACL, OPEN_ACL, EventType, WatchKind
@@ -559,6 +560,102 @@ class SilenceTests(WorldTestCase):
         self.pass_time(5.0)
         self.assertEqual(len(self.world.server._connections.live), 1)
         self.assertEqual(self.waiting(link), 0)
+
+    def test_events_for_ever(self) -> None:
+        """Events are made by others, however little is heard of a client: when too many wait, its connection is closed."""
+        peer = self.world.hostile(HANDSHAKE + framed(AddWatchRequest("/", 1)))
+        link = self.stop_reading(peer)
+        path = "/" + "x" * 500_000
+        self.world.witness.create(path)
+        for _ in range(60):
+            self.world.witness.set(path)
+            self.assertLess(self.waiting(link), 18_000_000)
+        self.assertIn("until it reads", self.lines.pop(0))
+        (line,) = self.lines
+        self.assertIn("does not read its events", line)
+        self.lines.clear()
+        self.assertEqual(len(self.world.server._connections.live), 1)
+        self.pass_time(5.0)
+
+    def test_stalled(self) -> None:
+        """What a test holds back is bounded too: requests wait then, with the client, and all is done in the end."""
+        self.world.reactor.piece = 2**16
+        self.world.witness.create("/big", bytes(900_000))
+        for incoming in (True, False):
+            peer = self.world.case.peer(20_000)
+            connection = self.world.server.connection_of(peer.session)
+            connection.stall(incoming=incoming, outgoing=not incoming)
+            request: Request = SetDataRequest("/", bytes(500_000), -1) if incoming else GetDataRequest("/big", False)
+            peer.raw(b"".join(framed(request, xid) for xid in range(1, 16)))
+            self.assertLess(len(connection._unread or b""), 4_500_000)
+            self.assertLess(connection._held_back, 5_500_000)
+            connection.resume()
+            self.world.reactor.settle()
+            self.assertEqual([cast(Reply, item).xid for item in peer.take()], list(range(1, 16)))
+            peer.close()
+        self.lines.clear()
+
+    def test_held_up(self) -> None:
+        """So are requests behind one that takes its time, in bytes and in number."""
+        self.world.reactor.piece = 2**16
+        for request, count in ((SetDataRequest("/", bytes(500_000), -1), 40), (ExistsRequest("/", False), 30_000)):
+            peer = self.world.case.peer(20_000)
+            connection = self.world.server.connection_of(peer.session)
+            self.world.server.delay_next("exists", 5.0)
+            peer.raw(framed(ExistsRequest("/", False), 1) + b"".join(framed(request, xid + 2) for xid in range(count)))
+            self.assertEqual(peer.take(), [])
+            self.assertLess(connection._backlog, 5_500_000)
+            self.assertLess(len(connection._inbox), 14_000)
+            self.pass_time(5.0)
+            self.assertEqual([cast(Reply, item).xid for item in peer.take()], list(range(1, count + 2)))
+            peer.close()
+
+    def test_others_are_served(self) -> None:
+        """However much one asks for at once, and whether or not it reads, others are served in between; nor is much kept for it."""
+        world = self.world
+        world.witness.create("/big", bytes(900_000))
+        several = MultiReadRequest((GetDataRequest("/big", False),) * 4)
+        for name, said in (
+            ("large answers", framed(GetDataRequest("/big", False)) * 3000),
+            ("small answers", framed(ExistsRequest("/", False)) * 50_000),
+            ("much to look at", framed(GetAllChildrenNumberRequest("/")) * 3000),
+            ("several at once", framed(several) * 300),
+        ):
+            for reads in (True, False):
+                peer = world.hostile()
+                link = self.stop_reading(peer)
+                if reads:
+                    # It keeps nothing of it.
+                    cast(Any, peer).dataReceived = lambda data: None
+                    link.resume()
+                before = world.server._connections.received
+                cast(Any, peer.transport).write(said)
+                cast(Any, world.witness.transport).write(framed(PingRequest(), -2))
+                largest = 0
+                for _ in range(100):
+                    take_turns(world.reactor, 1)
+                    largest = max(largest, self.waiting(link))
+                    if world.witness.received:
+                        break
+                self.assertEqual([cast(Reply, item).xid for item in world.witness.received], [-2], name)
+                self.assertLess(world.server._connections.received - before, 1000, name)
+                take_turns(world.reactor, 40)
+                self.assertLess(max(largest, self.waiting(link)), 8_500_000, name)
+                world.witness.received.clear()
+                cast(Any, peer.transport).abortConnection()
+                world.reactor.settle()
+        self.lines.clear()
+
+    def test_endless_answer(self) -> None:
+        """One request cannot have an answer of any length: that which is too long is refused, and the connection goes on."""
+        self.world.witness.create("/big", bytes(1_000_000))
+        peer = self.world.case.peer()
+        reads = [GetDataRequest("/big", False)] * 20_000
+        for request in (MultiReadRequest(tuple(reads)), MultiReadRequest(tuple(reads[:170]))):
+            self.assertEqual(peer.ask(request).err, MarshallingErrorException.code)
+        self.assertEqual(self.refusals(), 2)
+        self.assertGreater(len(peer.ask(MultiReadRequest(tuple(reads[:10]))).body), 10_000_000)
+        self.lines.clear()
 
     def test_does_not_read_its_farewell(self) -> None:
         """A connection that is being closed is not kept for whoever does not read what is left."""

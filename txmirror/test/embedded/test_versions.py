@@ -19,6 +19,9 @@ from txmirror.wire import (
     AuthRequest,
     CheckVersionRequest,
     CheckWatchesRequest,
+    CloseSessionRequest,
+    ConnectRequest,
+    ConnectResponse,
     Create2Request,
     Create2Response,
     CreateContainerRequest,
@@ -30,6 +33,7 @@ from txmirror.wire import (
     PathResponse,
     RemoveWatchesRequest,
     RequestHeader,
+    SetWatches2Request,
     SetWatchesRequest,
     encode_frame,
 )
@@ -206,3 +210,95 @@ class NewTests(ServerTestCase):
         peer = self.peer()
         peer.send(SetWatchesRequest(0, ("/none",), (), ()))
         self.assertEqual(peer.event_zxids, [-1])
+
+
+class KeeperTests(ServerTestCase):
+    options: ClassVar[dict[str, Any]] = {"version": "keeper"}
+
+    def welcome(self, peer: Peer) -> ConnectResponse:
+        assert peer.welcome is not None
+        return peer.welcome
+
+    def test_handshake(self) -> None:
+        """Each session has a password of zeros, and nobody is told whether the server can only be read."""
+        peer = self.peer(timeout=4000)
+        welcome = self.welcome(peer)
+        self.assertEqual(welcome, ConnectResponse(4000, peer.session, bytes(16), None, 0))
+        self.assertNotEqual(peer.session, 0)
+
+    def test_no_resumption(self) -> None:
+        """Whoever offers a session gets another, and whatever they have seen; the old one lives on until its time is over."""
+        first = self.peer()
+        first.create("/e", flags=1)
+        second = self.peer(resume=first, zxid=1000)
+        self.assertNotIn(second.session, (0, first.session))
+        self.assertIsNone(first.lost)
+        self.assertEqual(self.server.sessions, {first.session, second.session})
+        self.assertTrue(second.exists("/e"))
+        first.raw(b"\xff\xff\xff\xff")
+        self.assertIsNotNone(first.lost)
+        for _ in range(6):
+            second.ping()
+            self.reactor.pass_time(1.0)
+        self.assertEqual((self.server.sessions, second.exists("/e")), ({second.session}, False))
+
+    def test_no_leader(self) -> None:
+        """Without a quorum a handshake is refused, by the protocol version 42 and the session -1, and the connection closed."""
+        first = self.peer()
+        for read_only in (False, True):
+            self.server.lose_quorum(read_only=read_only)
+            for request in (
+                ConnectRequest(0, 3000, 0, bytes(16), True),
+                ConnectRequest(0, 3000, first.session, bytes(16)),
+            ):
+                peer = self.connect()
+                peer.shake(request)
+                self.assertEqual(self.welcome(peer), ConnectResponse(3000, -1, bytes(16), None, 42))
+                self.assertIsNotNone(peer.lost)
+            self.server.regain_quorum()
+        self.assertEqual(self.welcome(self.peer()).protocolVersion, 0)
+
+    def test_close(self) -> None:
+        """A session that is to end ends, and the connection with it, without an answer."""
+        peer = self.peer()
+        peer.send(CloseSessionRequest())
+        self.assertEqual((peer.take(), self.server.sessions), ([], frozenset()))
+        self.assertIsNotNone(peer.lost)
+
+    def test_unknown_operations(self) -> None:
+        """It hangs up on what it does not know, without an answer. The session lives on."""
+        for operation in (102, 103, 104, 107, 1000):
+            peer = self.peer()
+            peer.raw(encode_frame(RequestHeader(7, operation).encode() + bytes(4)))
+            self.assertEqual(peer.take(), [], operation)
+            self.assertIsNotNone(peer.lost)
+            self.assertIn(peer.session, self.server.sessions)
+
+    def test_set_watches(self) -> None:
+        """What has changed is told behind the answer; a list of children that has, as changed data. What has not stands."""
+        peer, writer = self.peer(), self.peer()
+        for path in ("/data", "/list", "/both", "/same", "/gone"):
+            writer.create(path)
+        zxid = self.server.zxid
+        writer.set("/data")
+        writer.create("/list/a")
+        writer.set("/both")
+        writer.create("/both/a")
+        writer.delete("/gone")
+        paths = ("/data", "/list", "/both", "/same", "/gone")
+        for request in (SetWatchesRequest(zxid, paths, (), paths), SetWatches2Request(zxid, paths, (), paths, (), ())):
+            peer.send(request)
+            answer, *events = peer.take()
+            self.assertIsInstance(answer, Reply)
+            changed, deleted = EventType.CHANGED, EventType.DELETED
+            expected = [(changed, "/data"), (changed, "/both"), (deleted, "/gone")]
+            expected += [(changed, "/list"), (changed, "/both"), (deleted, "/gone")]
+            self.assertEqual(events, [Event(*event) for event in expected])
+        writer.create("/same/a")
+        self.assertEqual(peer.events(), [Event(EventType.CHILD, "/same")])
+
+    def test_srvr(self) -> None:
+        """It says what it is."""
+        peer = self.connect()
+        peer.raw(b"srvr")
+        self.assertTrue(peer.text.startswith(b"Zookeeper version: ClickHouse Keeper-"), peer.text)
