@@ -4,6 +4,9 @@ Servers answer an operation that they have disabled with the error Unimplemented
 and then they close the connection: they are not asked for it again on the next one. Some servers only close the connection. So
 does a server that goes away: only one that does it twice running, with the same operation as the oldest that it owes an
 answer for, is taken to mean it. (A connection that merely breaks may be the network's doing: that counts for half.)
+
+ClickHouse Keeper hangs up too, on more operations, and each time that costs the session: there once is enough (or twice, where the
+connection broke), and what only reads or watches is not asked for again.
 """
 
 from __future__ import annotations
@@ -40,6 +43,8 @@ _ALWAYS_KNOWN = frozenset(
         Operation.CLOSE_SESSION,
     }
 )
+#: What ClickHouse Keeper may lack of it: its first versions have no ``setWatches``.
+_LACKED_BY_KEEPER = frozenset({Operation.SET_WATCHES})
 #: What changes something.
 _WRITES = frozenset({Operation.CREATE2, Operation.CREATE_CONTAINER, Operation.CREATE_TTL, Operation.RECONFIG})
 #: What a server answers that does not know an operation, or has it disabled.
@@ -48,6 +53,7 @@ _CANNOT = frozenset({UnimplementedException.code, ReconfigDisabledException.code
 _CLOSED, _BROKEN, _HANGS_UP = 2, 1, 4
 #: The ZooKeeper that has had an operation first; those that are not here came with 3.5.
 _SINCE = {
+    Operation.SET_WATCHES: "3.1",
     Operation.MULTI_READ: "3.6",
     Operation.GET_EPHEMERALS: "3.6",
     Operation.GET_ALL_CHILDREN_NUMBER: "3.6",
@@ -61,19 +67,21 @@ class Abilities:
     """Keeps what each server has shown that it can do, or cannot.
 
     :ivar server: the server that is spoken of; the one that is connected to.
+    :ivar keeper: whether that is a ClickHouse Keeper.
     """
 
     _log = Logger()
 
     def __init__(self, server: Server) -> None:
         self.server = server
+        self.keeper = False
         self._answers: dict[tuple[Server, Operation], bool] = {}
         self._hung_up: dict[tuple[Server, Operation], int] = {}
         self._said: set[tuple[Server, Operation]] = set()
 
     def can(self, operation: Operation) -> bool | None:
         """Tell whether the server can do something; None if it has not shown that yet."""
-        if operation in _ALWAYS_KNOWN:
+        if self._is_known(operation):
             return True
         return self._answers.get((self.server, operation))
 
@@ -84,7 +92,7 @@ class Abilities:
 
     def noting(self, operation: Operation, on_reply: OnReply | None) -> OnReply | None:
         """Give what to do with a reply's error code and zxid so that what it shows is noted too, if it shows anything."""
-        if operation in _ALWAYS_KNOWN:
+        if operation in _ALWAYS_KNOWN - _LACKED_BY_KEEPER:
             return on_reply
 
         def note(err: int, zxid: int) -> None:
@@ -112,13 +120,14 @@ class Abilities:
                 self._note_hung_up(operation)
             return
         suspect = oldest.operation if oldest is not None and closed else None
-        if suspect in _ALWAYS_KNOWN or (suspect in _WRITES and not in_order):
+        if suspect is not None and (self._is_known(suspect) or (suspect in _WRITES and not in_order)):
             suspect = None
         if oldest is None or suspect is None or self.can(suspect) is True:
             self._doubt(suspect)
             return
         key = (self.server, suspect)
-        self._hung_up[key] = self._hung_up.get(key, 0) + (_CLOSED if in_order else _BROKEN)
+        weight = _CLOSED if in_order else _BROKEN
+        self._hung_up[key] = self._hung_up.get(key, 0) + (_HANGS_UP // _CLOSED * weight if self.keeper else weight)
         if not self.hangs_up(suspect):
             self._doubt(suspect)
             return
@@ -143,7 +152,14 @@ class Abilities:
             )
 
     def _doubt(self, suspect: Operation | None) -> None:
-        """Let the server be asked once more for what it hung up on: it may have come back as a newer one."""
+        """Let the server be asked once more for what it hung up on: it may have come back as a newer one.
+
+        Of ClickHouse Keeper that would cost the session, where reads and watches have other ways.
+        """
         for server, operation in list(self._hung_up):
-            if server == self.server and operation is not suspect:
+            if server == self.server and operation is not suspect and (operation in _WRITES or not self.keeper):
                 self._hung_up[server, operation] = min(self._hung_up[server, operation], _CLOSED)
+
+    def _is_known(self, operation: Operation) -> bool:
+        """Return whether every server of this kind knows an operation."""
+        return operation in _ALWAYS_KNOWN and not (self.keeper and operation in _LACKED_BY_KEEPER)

@@ -30,6 +30,16 @@ class Claims:
         """Give what another client can go on with, if there is a session."""
         return SessionTicket(self.session_id, self._password, self.seen_zxid) if self.session_id else None
 
+    @property
+    def from_keeper(self) -> bool:
+        """Whether the session is one of ClickHouse Keeper, which gives each the same password: sixteen zero bytes."""
+        return self.session_id != 0 and self._password == _NO_PASSWORD
+
+    @staticmethod
+    def tells_keeper(response: ConnectResponse) -> bool:
+        """Return whether the answer to a handshake is one of ClickHouse Keeper."""
+        return response.passwd == _NO_PASSWORD
+
     def hello(self) -> ConnectRequest:
         """Give the handshake that makes these claims.
 

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IReactorTime, ITCPTransport
 from twisted.internet.protocol import Protocol as TwistedProtocol
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from txmirror.client.calls import Call
@@ -140,6 +140,7 @@ class Connection(TwistedProtocol):
         self._on_ping: Callable[[int], None] | None = None
         self._last_sent = 0.0
         self._reason: Exception | None = None
+        self._unknown_events = False
         self.handshaken_at: float | None = None
         self.answered = False
         self.closed_by_peer = False
@@ -406,9 +407,14 @@ class Connection(TwistedProtocol):
         try:
             kind = EventType(record.type)
         except ValueError:
-            self._log.warn(
-                "An event of the unknown type {type} for {path} was ignored.", type=record.type, path=record.path
+            # Once for each connection: there may be any number of them.
+            self._log.emit(
+                LogLevel.debug if self._unknown_events else LogLevel.warn,
+                "An event of the unknown type {type} for {path} was ignored.",
+                type=record.type,
+                path=record.path,
             )
+            self._unknown_events = True
             return
         self._owner.fired(WatchedEvent(kind, record.path, header.zxid if header.zxid > 0 else None))
 

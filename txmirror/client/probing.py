@@ -65,11 +65,7 @@ class Probing:
 
         def reached(zxid: int) -> None:
             self.under_way = False
-            if zxid < self._claims.seen_zxid:
-                self._log.warn(
-                    "The servers' data is older than what was seen: it was wiped or restored. A new history begins."
-                )
-                self._claims.drop_history()
+            if self._is_older(zxid):
                 wiped()
                 return
             self._dialler.accepted(server)
@@ -79,3 +75,22 @@ class Probing:
             connection.send(closing)
 
         connection.ask_zxid(reached)
+
+    def compare(self, connection: Connection, as_before: Callable[[], None], wiped: Callable[[], None]) -> None:
+        """Ask how far a server's data has come that opens sessions for everybody, whatever they have seen.
+
+        :param as_before: called if it has all that was seen.
+        :param wiped: called if it is older than that, which is claimed no more.
+        """
+        # A pong without a zxid shows nothing.
+        connection.ask_zxid(lambda zxid: wiped() if zxid > 0 and self._is_older(zxid) else as_before())
+
+    def _is_older(self, zxid: int) -> bool:
+        """Return whether this is less than what was seen, and then claim no more to have seen it."""
+        older = zxid < self._claims.seen_zxid
+        if older:
+            self._log.warn(
+                "The servers' data is older than what was seen: it was wiped or restored. A new history begins."
+            )
+            self._claims.drop_history()
+        return older

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from txmirror.client.abilities import Abilities
 from txmirror.client.attempts import Attempts
-from txmirror.client.calls import Call, Priority
+from txmirror.client.calls import Call, Priority, decode_nothing
 from txmirror.client.claims import Claims
 from txmirror.client.connection import Connection
 from txmirror.client.connection_log import ConnectionLog, time_to_live
@@ -42,12 +42,13 @@ from txmirror.errors import (
     ClosingException,
     ConnectionLossException,
     SessionExpiredException,
+    UnimplementedException,
     ZooKeeperException,
 )
 from txmirror.interfaces import IMetrics
 from txmirror.timers import Timer
 from txmirror.types import SessionEvent, SessionState, SessionTicket, WatchedEvent
-from txmirror.wire import AuthRequest, ConnectResponse, Operation
+from txmirror.wire import AuthRequest, CloseSessionRequest, ConnectResponse, Operation
 
 
 class Sessions:
@@ -177,9 +178,14 @@ class Sessions:
 
         With none it is a barrier behind those that were set again.
         """
-        return self.watches.bring_over(
-            zxid, watches, lambda call: self.outbox.submit(self._noting(call), Priority.URGENT)
-        )
+
+        def send(call: Call[None]) -> None:
+            if self.abilities.hangs_up(call.operation):
+                call.fail(UnimplementedException(path=call.path))
+            else:
+                self.outbox.submit(self._noting(call), Priority.URGENT)
+
+        return self.watches.bring_over(zxid, watches, send, barrier=self._claims.from_keeper)
 
     def close(self) -> Deferred[None]:
         """End the session and everything else, within a bounded time."""
@@ -247,10 +253,26 @@ class Sessions:
                 connection.end(ConnectionLossException("a new session was refused"))
         elif self._probing.under_way:
             self._probing.judge(connection, self._attempts.server, lambda: self._wiped(connection, response))
+        elif asked and response.sessionId != asked and self._ending.begun:
+            # Nobody wants the session that ClickHouse Keeper has opened in place of ours.
+            closing = Call(CloseSessionRequest(), None, decode_nothing)
+            closing.waited_for().addErrback(lambda _: None)
+            connection.send(closing)
+            self._end_session()
+        elif self._claims.tells_keeper(response) and response.sessionId != asked and self._claims.seen_zxid:
+            self._probing.compare(
+                connection,
+                lambda: self._go_on(connection, response),
+                lambda: self._wiped(connection, response),
+            )
         else:
-            if asked and response.sessionId != asked:
-                self._end_session()
-            self._begin_session(connection, response)
+            self._go_on(connection, response)
+
+    def _go_on(self, connection: Connection, response: ConnectResponse) -> None:
+        """Take the session that a server has opened, or resumed; another one is the end of ours."""
+        if connection.hello.sessionId not in (0, response.sessionId):
+            self._end_session()
+        self._begin_session(connection, response)
 
     def _wiped(self, connection: Connection, response: ConnectResponse) -> None:
         """Begin a new history: nothing of what was seen stands."""
@@ -313,6 +335,8 @@ class Sessions:
             connection.fail_pending()
             return
         stood, self._standing = self._standing, False
+        if stood and self._was_closed_by_keeper(connection):
+            self._finish()
         self._connection = None
         self._attempts.done()
         if stood and not self._finished:
@@ -337,6 +361,16 @@ class Sessions:
             # The session was of this server alone, and nobody else knows of it.
             self._end_session()
 
+    def _was_closed_by_keeper(self, connection: Connection) -> bool:
+        """Return whether the server has ended the session as it was asked to: ClickHouse Keeper then closes without an answer."""
+        oldest = connection.oldest
+        return (
+            self._claims.from_keeper
+            and oldest is not None
+            and oldest.operation is Operation.CLOSE_SESSION
+            and connection.closed_by_peer
+        )
+
     # The session's life.
 
     def _adopt(self, connection: Connection, response: ConnectResponse) -> None:
@@ -355,6 +389,7 @@ class Sessions:
             verb = "new"
             epoch += 1
         self._claims.take(response)
+        self.abilities.keeper = self._claims.from_keeper
         self.session_timeout = response.timeOut / 1000
         self._standing = True
         self._ending.connected()

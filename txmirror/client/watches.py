@@ -295,7 +295,9 @@ class SessionWatches:
         self._rearmed = zxid if self._rearming else None
         return ended
 
-    def bring_over(self, zxid: int, watches: WatchSet, submit: Callable[[Call[None]], None]) -> Deferred[None]:
+    def bring_over(
+        self, zxid: int, watches: WatchSet, submit: Callable[[Call[None]], None], *, barrier: bool = False
+    ) -> Deferred[None]:
         """Set watches as they stood elsewhere. They become this session's when the replies say so.
 
         With none it is a barrier behind those that were set again. What is just being set again on this connection, as of the
@@ -303,13 +305,17 @@ class SessionWatches:
 
         :param zxid: the transaction as of which they stood.
         :param submit: sends a request.
+        :param barrier: whether the server, as ClickHouse Keeper, answers first and then tells what has changed: one more
+            request then makes sure that all was told.
         :returns: fires with the last reply; fails with the first failure, if there was one, that of watches which were
             to be set again on this connection among them. Cancelling abandons all.
         """
         if zxid == self._rearmed:
             watches = watches.without(self.standing)
         mixed = self.lasting.on(watches.data, watches.exist, watches.child)
-        requests = packets(zxid, watches, mixed, self._limit) or [SetWatchesRequest(zxid, (), (), ())]
+        requests = packets(zxid, watches, mixed, self._limit)
+        if barrier or not requests:
+            requests.append(SetWatchesRequest(zxid, (), (), ()))
         calls = [self._bring_over(packet, watches.part(packet)) for packet in requests]
 
         def cancel(_: Deferred[None]) -> None:

@@ -118,6 +118,7 @@ class Mirror(Service):
         self.state = MirrorState.DISCONNECTED
         self._session = self.feed.session
         self._restore_zxid: int | None = None
+        self._child_watches_brought: frozenset[str] = frozenset()
         self._recovered = False
         self._recovery_watchers: Audience[None] = Audience(
             lambda key, _: self._log.failure("The recovery watcher {key} failed.", key=key)
@@ -559,6 +560,9 @@ class Mirror(Service):
             subject = self._subjects.get(event.path)
             if subject is not None:
                 subject.happened(event.type)
+                if event.type is EventType.CHANGED and event.path in self._child_watches_brought:
+                    # ClickHouse Keeper reports a changed list of children as changed data.
+                    subject.happened(EventType.CHILD)
             self._happened_below(event)
             for tree in self._trees_above(event.path):
                 if tree.covers(event.path):
@@ -642,12 +646,14 @@ class Mirror(Service):
                         if needed:
                             group.append(path)
         zxid = event.zxid if self._restore_zxid is None else self._restore_zxid
+        self._child_watches_brought = frozenset(groups[2])
         brought = self.feed.set_watches(zxid, *groups)
         brought.addCallbacks(lambda _: self._brought_over(lacking), self._not_brought_over)
         brought.addErrback(lambda failure: self._log.failure("Recovery failed.", failure=failure))
 
     def _brought_over(self, lacking: list[Subject]) -> None:
         self._restore_zxid = None
+        self._child_watches_brought = frozenset()
         for subject in lacking:
             subject.arm()
         self._enter_recovered()
@@ -660,6 +666,7 @@ class Mirror(Service):
     def _not_brought_over(self, failure: Failure) -> None:
         if self.is_lost(failure.value):
             return
+        self._child_watches_brought = frozenset()
         self._log.info("Watches cannot be set again ({reason}): everything is read again.", reason=str(failure.value))
         self._restore_zxid = None
         for subject in list(self._subjects.values()):

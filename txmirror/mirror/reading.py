@@ -85,6 +85,8 @@ class _Flight:
     data: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     existence: tuple[str, ...] = ()
+    batch: bool = False
+    """Whether it is a read of many nodes, were it of one only."""
 
 
 class Reader:
@@ -189,7 +191,7 @@ class Reader:
                 self._send_one()
             else:
                 data = self._take(self._data, self._batch)
-                flight = _Flight(data, self._take(self._names, self._batch - len(data)))
+                flight = _Flight(data, self._take(self._names, self._batch - len(data)), batch=True)
                 self._send(flight, batches.read_many(flight.data, flight.names), self._batch_read)
 
     def _take(self, wanted: OrderedDict[str, None], count: int) -> tuple[str, ...]:
@@ -271,7 +273,7 @@ class Reader:
         if isinstance(error, ClosingException):
             self._want_again(flight)
             self.stop()
-        elif isinstance(error, UnimplementedException) and several:
+        elif isinstance(error, UnimplementedException) and flight.batch:
             self._batches = None
             self._want_again(flight)
         elif isinstance(error, ReplyTooLargeException) and several:

@@ -82,6 +82,7 @@ class Tree(Mapping[str, Value]):
         self._restore_zxid: int | None = None
         self._one_shots = False
         self._stat_changed: Callable[[str], object] | None = None
+        self._child_watches_set: frozenset[str] = frozenset()
         self._begun = False
         self._settled = False
         self._was_settled = False
@@ -214,6 +215,9 @@ class Tree(Mapping[str, Value]):
                 self._want_names(path)
         elif path in self._values or path == self.path or self._is_next(path):
             self._want(path)
+            if event.type is EventType.CHANGED and path in self._child_watches_set:
+                # ClickHouse Keeper reports a changed list of children as changed data.
+                self._want_names(path)
 
     def tells_of(self, path: str) -> bool:
         """Tell whether this tree's watch tells of all changes at a path, whatever else the tree leaves out."""
@@ -329,6 +333,7 @@ class Tree(Mapping[str, Value]):
         absent = () if self._restore_zxid is None or self.path in self._values else (self.path,)
         zxid = self._zxid if self._restore_zxid is None else self._restore_zxid
         parents = [path for path in known if self._may_have_children(path, self._values[path])]
+        self._child_watches_set = frozenset(parents)
         asked = self._feed.set_watches(zxid, known, absent, parents)
         self._one_shots = self._one_shots or bool(known) or not self._lasting
         asked.addCallbacks(lambda _: self._named(), self._not_named)
@@ -340,6 +345,7 @@ class Tree(Mapping[str, Value]):
 
     def _named(self) -> None:
         self._restore_zxid = None
+        self._child_watches_set = frozenset()
         self._recovered = True
         self.read_on()
 

@@ -5,9 +5,12 @@ It stands on what :mod:`txmirror.test.client.contract` stands on. ``self.client`
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.trial.unittest import SkipTest
 
 from txmirror.errors import (
     ClosingException,
@@ -31,7 +34,7 @@ from txmirror.interfaces import (
     ISessionHolder,
     ITransactions,
 )
-from txmirror.test.client.contract import ContractCase, Recorder, run
+from txmirror.test.client.contract import ContractCase, Recorder, Test, run, where_sessions_resume
 from txmirror.types import (
     CREATOR_ALL_ACL,
     EnsembleConfig,
@@ -47,8 +50,28 @@ _PROTECTED = r"_c_[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f
 CREATED, DELETED, CHANGED, CHILD = EventType.CREATED, EventType.DELETED, EventType.CHANGED, EventType.CHILD
 
 
+def needing(*methods: str) -> Callable[[Test], Test]:
+    """Skip a test where the side declares that its server lacks one of these (:attr:`AbilityCase.lacking`)."""
+
+    def wrap(test: Test) -> Test:
+        async def testing(self: Any) -> None:
+            if self.lacking.intersection(methods):
+                raise SkipTest(f"this server does not know {', '.join(methods)}")
+            await test(self)
+
+        return wraps(test)(testing)
+
+    return wrap
+
+
 class AbilityCase(ContractCase):
     """What the parts of this suite stand on."""
+
+    # Declared deviations of the server.
+    #: The methods that it does not know, on which it hangs up.
+    lacking: frozenset[str] = frozenset()
+    #: The methods of which nothing is certain before they were tried, though all but its older versions know them.
+    uncertain: frozenset[str] = frozenset()
 
     def make_client(self, servers: str, session_timeout: float, **options: Any) -> Any:
         """Make a client that is not connected yet, with options of the native client's."""
@@ -58,7 +81,7 @@ class AbilityCase(ContractCase):
         """Make a client that goes on with somebody's session, once it is connected."""
         client = self.make_client(self.server.direct_address + chroot, self.session_timeout, session=ticket)
         self._clients.append(client)
-        client.add_listener(lambda _: self._sessions.add(client.session_id & 0xFFFFFFFFFFFFFFFF))
+        self.note_sessions(client)
         return client
 
     async def watch(self, path: str, *, recursive: bool = False) -> Recorder:
@@ -439,6 +462,7 @@ class LastingAbsenceContract(AbilityCase):
     """What becomes of lasting watches while the connection is away. The server has a way around what breaks."""
 
     @run
+    @where_sessions_resume
     async def test_reconnection(self) -> None:
         """A lasting watch stands again on the next connection, and tells of that; what happened meanwhile it does not tell,
         but those who wait once are told of it, on its own path too (C4, C10).
@@ -493,6 +517,7 @@ class LastingAbsenceContract(AbilityCase):
         self.assertEqual(len(self.feed.events), 12)
 
     @run
+    @where_sessions_resume
     async def test_read_on_return(self) -> None:
         """What is read when the connection is told of is read after the watch was set again: nothing falls in between (C4)."""
         path = f"{self.root}/a"
@@ -538,6 +563,7 @@ class LastingAbsenceContract(AbilityCase):
         self.assertEqual((news.events, later.events), ([], [WatchedEvent(CHANGED, self.root)]))
 
     @run
+    @where_sessions_resume
     async def test_asked_while_away(self) -> None:
         """A watch that is asked for while there is no connection is set on the next, beside what was there (C10)."""
         asked: list[Deferred[None]] = []
@@ -636,6 +662,7 @@ class AbilityContract(AbilityCase):
         self.assertEqual(error.path, f"{self.root}/no")
 
     @run
+    @needing("get_ephemerals", "count_below")
     async def test_queries(self) -> None:
         """A session's own ephemerals, and the nodes below one, are told as they are now, below a chroot too."""
         below, _ = await self.connect(self.root)
@@ -652,6 +679,7 @@ class AbilityContract(AbilityCase):
         await self.fails(NoNodeException, below.count_below("/no"))
 
     @run
+    @needing("who_am_i")
     async def test_who_am_i(self) -> None:
         """The server knows who we have said that we are, and no secrets."""
         before = await self.client.who_am_i()
@@ -693,13 +721,19 @@ class AbilityContract(AbilityCase):
             ("remove_watches", lambda: self.client.remove_watches(path, WatchKind.ANY)),
         ):
             self.assertIsNone(self.client.server_can(method), method)
+            if method in self.lacking:
+                renewed = self.feed.when_state(SessionState.CONNECTED)
+                await self.fails(UnimplementedException, ask())
+                self.assertIs(self.client.server_can(method), False, method)
+                await self.within(renewed)
+                continue
             await self.within(ask())
             self.assertIs(self.client.server_can(method), True, method)
         # These are the same operations by other names.
         for method in ("write_create", "get_children_many"):
             self.assertIs(self.client.server_can(method), True, method)
         for method in ("create", "get_children_and_stat", "get_config", "transaction", "set_watches", "sync"):
-            self.assertIs(self.client.server_can(method), True, method)
+            self.assertIs(self.client.server_can(method), None if method in self.uncertain else True, method)
         self.assertIsNone(self.client.server_can("reconfig"))
         await self.fails(ZooKeeperException, self.client.reconfig(leaving=[1]))
         self.assertIs(self.client.server_can("reconfig"), False)
@@ -788,6 +822,7 @@ class AbilityContract(AbilityCase):
     # Handing over.
 
     @run
+    @where_sessions_resume
     async def test_leave(self) -> None:
         """A client can leave without ending its session, which another goes on with, by a ticket that is text (A11, I4)."""
         other, feed = await self.connect(direct=True)
@@ -817,6 +852,7 @@ class AbilityContract(AbilityCase):
         self.assertEqual(await self.client.get_children(self.root), [])
 
     @run
+    @where_sessions_resume
     async def test_leave_with_watches(self) -> None:
         """Watches are not handed over: who waits is told that the client is closed; the taker sets its own (I4)."""
         other, _ = await self.connect(direct=True)

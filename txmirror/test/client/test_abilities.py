@@ -524,3 +524,80 @@ class HangingUpTests(ClientTestCase):
             self.failureResultOf(asked, ConnectionLossException)
             peer = self.reconnect(peer)
         self.assertIs(client.server_can("delete"), True)
+
+
+class KeeperTests(ClientTestCase):
+    """ClickHouse Keeper, whose password is all zeros, hangs up on what it does not know, and each time ends the session."""
+
+    def connect(self) -> tuple[ZooKeeperClient, Peer]:
+        client = self.make_client()
+        ignore(client.connect())
+        self.server.peer.accept(password=bytes(16))
+        return client, self.server.peer
+
+    def reconnected(self, old: Peer) -> Peer:
+        """Give the next connection, with another session."""
+        peer = self.reconnect(old, accept=False)
+        peer.accept(SESSION + self.server.count, password=bytes(16))
+        return peer
+
+    def test_once(self) -> None:
+        """There once is enough, or twice where the connection broke, which may be the network's doing; and it is not asked again."""
+        for cut, times in ((Peer.close, 1), (Peer.drop, 2)):
+            client, peer = self.connect()
+            for time in range(1, times + 1):
+                asked = client.who_am_i()
+                self.assertEqual(peer.operations, [WhoAmIRequest.operation])
+                cut(peer)
+                if time < times:
+                    self.failureResultOf(asked, ConnectionLossException)
+                    self.assertIsNone(client.server_can("who_am_i"))
+                    peer = self.reconnected(peer)
+            error = self.failureResultOf(asked, UnimplementedException).value
+            self.assertIsNone(error.applied)
+            self.assertIs(client.server_can("who_am_i"), False)
+            for _ in range(3):
+                peer = self.reconnected(peer)
+                self.assertIs(self.failureResultOf(client.who_am_i(), UnimplementedException).value.applied, False)
+                self.assertEqual(peer.packets, [])
+            peer.close()
+            client.close()
+            self.pass_time(6)
+
+    def test_write(self) -> None:
+        """Of a write it must be the server that has ended the connection; and it is asked once more on the next."""
+        client, peer = self.connect()
+        asked = client.create_with_ttl("/a", ttl=1.0)
+        peer.drop()
+        self.failureResultOf(asked, ConnectionLossException)
+        self.assertIsNone(client.server_can("create_with_ttl"))
+        peer = self.reconnected(peer)
+        asked = client.create_with_ttl("/a", ttl=1.0)
+        peer.close()
+        self.failureResultOf(asked, UnimplementedException)
+        peer = self.reconnected(self.reconnected(peer))
+        asked = client.create_with_ttl("/a", ttl=1.0)
+        self.assertEqual(peer.operations, [CreateTTLRequest.operation])
+        ignore(asked)
+
+    def test_set_watches(self) -> None:
+        """Old ones do not know ``setWatches``: that is found out at the first time, and told without asking from then on."""
+        client, peer = self.connect()
+        self.assertIsNone(client.server_can("set_watches"))
+        brought = client.set_watches(1, data=["/a"])
+        peer.close()
+        self.failureResultOf(brought, UnimplementedException)
+        self.assertIs(client.server_can("set_watches"), False)
+        peer = self.reconnected(peer)
+        for watches in ({"data": ["/a"]}, {}):
+            self.failureResultOf(client.set_watches(1, **watches), UnimplementedException)
+        self.assertEqual(peer.packets, [])
+
+    def test_others_are_believed(self) -> None:
+        """What answers by a password of its own is taken as ever."""
+        client, peer = self.make_connected()
+        self.assertIs(client.server_can("set_watches"), True)
+        asked = client.who_am_i()
+        peer.close()
+        self.failureResultOf(asked, ConnectionLossException)
+        self.assertIsNone(client.server_can("who_am_i"))

@@ -14,6 +14,7 @@ from txmirror.test.client.contract import (
     ClientContract,
     ContractServer,
     ReconnectionContract,
+    if_asked_for,
 )
 from txmirror.test.client.contract_abilities import AbilityContract, LastingAbsenceContract, LastingWatchContract
 from txmirror.testing import FaultProxy
@@ -54,6 +55,7 @@ class Embedded:
         return gatherResults([self._proxy.close(), self.server.stop()])
 
 
+@if_asked_for("3.8")
 class EmbeddedServerTests(ClientContract, ReconnectionContract, AbsenceContract, TestCase):
     """The whole contract."""
 
@@ -66,6 +68,7 @@ class EmbeddedServerTests(ClientContract, ReconnectionContract, AbsenceContract,
         return ZooKeeperClient(servers, session_timeout=session_timeout)
 
 
+@if_asked_for("3.8")
 class EmbeddedServerAbilityTests(LastingWatchContract, LastingAbsenceContract, AbilityContract, TestCase):
     """What is more than the oldest servers can."""
 

@@ -7,8 +7,8 @@ from typing import Any
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import ServerFactory
 
-from txmirror.client import Limits
-from txmirror.test.client.peer import PASSWORD, SESSION, STAT, ClientTestCase, S, ignore, reply, write
+from txmirror.client import Limits, ZooKeeperClient
+from txmirror.test.client.peer import PASSWORD, SESSION, STAT, ClientTestCase, Peer, S, ignore, reply, write
 from txmirror.types import SessionState
 from txmirror.wire import (
     ConnectRequest,
@@ -277,3 +277,53 @@ class RefusalTests(ClientTestCase):
         self.server.on_handshake = lambda refusing: None
         self.next_peer(self.server).accept()
         self.successResultOf(connected)
+
+
+class KeeperTests(ClientTestCase):
+    """Sessions of ClickHouse Keeper, which asks nobody what they have seen."""
+
+    def reconnected(self, seen: int, reached: int) -> tuple[ZooKeeperClient, Peer]:
+        """Let a client see a transaction, and get another session from a server that has reached one."""
+        client = self.make_client()
+        ignore(client.connect())
+        self.server.peer.accept(password=bytes(16))
+        self.show_zxid(client, self.server.peer, seen)
+        peer = self.reconnect(self.server.peer, accept=False)
+        peer.ping_zxid = reached
+        peer.accept(SESSION + 1, password=bytes(16))
+        return client, peer
+
+    def test_wiped(self) -> None:
+        """Before a new session is used, a ping tells how far the server has come: if that is less than what was seen, its data
+        was wiped, and a new history begins."""
+        for reached, history in ((49, 1), (50, 0), (51, 0), (0, 0)):
+            client, peer = self.reconnected(50, reached)
+            self.assertEqual(len(peer.pings), 1)
+            self.assertEqual((client.session.state, client.session.epoch), (SessionState.CONNECTED, 2), reached)
+            self.assertEqual(client.session.history, history, reached)
+            self.close_fast(client, peer)
+            self.pass_time(6.0)
+
+    def test_silent(self) -> None:
+        """A server that does not answer that ping gets no session for it, and the next one is tried in time."""
+        client = self.make_client()
+        ignore(client.connect())
+        self.server.peer.accept(password=bytes(16))
+        self.show_zxid(client, self.server.peer, 50)
+        peer = self.reconnect(self.server.peer, accept=False)
+        peer.answers_pings = False
+        peer.accept(SESSION + 1, password=bytes(16))
+        self.assertIs(client.session.state, SessionState.SUSPENDED)
+        self.pass_time(S / 3)
+        self.assertTrue(peer.lost)
+        self.assertIs(client.session.state, SessionState.SUSPENDED)
+        self.next_peer(self.server).accept(SESSION + 2, password=bytes(16))
+        self.assertEqual((client.session.state, client.session.epoch), (SessionState.CONNECTED, 2))
+
+    def test_first_session(self) -> None:
+        """Whoever has seen nothing need not ask."""
+        client = self.make_client()
+        ignore(client.connect())
+        self.server.peer.accept(password=bytes(16))
+        self.assertEqual(self.server.peer.pings, [])
+        self.assertIs(client.session.state, SessionState.CONNECTED)

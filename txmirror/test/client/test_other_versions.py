@@ -293,3 +293,22 @@ class NewServerTests(VersionTestCase):
         self.done(other.set("/a", b"z"))
         self.assertEqual(news.events[-1], WatchedEvent(CHANGED, "/a"))
         self.assertEqual(client.session.epoch, 1)
+
+
+class KeeperTests(VersionTestCase):
+    """ClickHouse Keeper. The rest is in the contract, which is tried on it too."""
+
+    def test_without_a_leader(self) -> None:
+        """Rule 8: where it has no leader it refuses, and the client is at the next server at once; where none has, it waits."""
+        first, second = self.start("keeper"), self.start("keeper", "10.0.0.2")
+        first.lose_quorum()
+        client, feed = self.connect("10.0.0.1", "10.0.0.2")
+        self.assertIn(client.session_id, second.sessions)
+        second.lose_quorum()
+        self.reactor.pass_time(10 * S)
+        self.assertEqual(feed.states, [SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.LOST])
+        self.assertEqual(first.sessions, frozenset())
+        first.regain_quorum()
+        self.reactor.pass_time(12.0)
+        self.assertIn(client.session_id, first.sessions)
+        self.assertEqual((client.session.epoch, len(first.sessions)), (2, 1))

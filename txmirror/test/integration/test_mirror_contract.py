@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from txmirror.test.client.contract import ContractServer
+from txmirror.test.client.contract import ContractServer, if_asked_for
 from txmirror.test.client.test_contract_embedded import Embedded
 from txmirror.test.integration.servers import end_session
 from txmirror.test.integration.test_client_contract import Shared
@@ -27,6 +27,7 @@ class ZooKeeperTreeTests(TreeContract, WatchesLeftContract, TestCase):
         await deferToThread(end_session, self.server.direct_address, (ticket.session_id, ticket.password))
 
 
+@if_asked_for("3.8")
 class EmbeddedTreeTests(TreeContract, WatchesLeftContract, TestCase):
     """The whole contract."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 from twisted.internet.defer import Deferred
 
 from txmirror.errors import AuthFailedException, NoAuthException, NoNodeException, ZooServerProblem
@@ -27,6 +28,7 @@ from txmirror.wire import (
     GetChildren2Response,
     GetDataRequest,
     GetDataResponse,
+    Operation,
     SetDataRequest,
     SetWatchesRequest,
 )
@@ -562,6 +564,81 @@ class NewSessionTests(SameSessionTests):
         self.world.change("/a", b"last")
         self.world.make("/missing")
         self.assertEqual((node.state.value, missing.state.existence), (b"last", Existence.PRESENT))
+
+
+class KeeperTests(NewSessionTests):
+    """At a server that ends sessions with their connections, and calls changed children changed data."""
+
+    version = "keeper"
+
+
+class OldKeeperTests(MirrorTestCase):
+    """At one that does not know ``setWatches`` either, nor watches that last."""
+
+    version = "keeper"
+
+    def setUp(self) -> None:
+        super().setUp()
+        connections = self.world.server._connections
+        unknown = {Operation.SET_WATCHES, Operation.SET_WATCHES2, Operation.ADD_WATCH, Operation.MULTI_READ}
+        connections.version = attrs.evolve(connections.version, operations=connections.version.operations - unknown)
+        for path in ("/a", "/a/x", "/b"):
+            self.world.make(path)
+
+    def test_recovery(self) -> None:
+        """M7: everything is read again on return. What the server lacks is found out once, and costs no session later."""
+        for path in ("/a", "/b", "/missing"):
+            self.mirror.get(path).addValueWatcher(self, lambda value: None)
+        tree = self.mirror.tree("/a")
+        self.pass_time(5)
+        self.assertTrue(tree.settled)
+        self.assertIs(self.mirror.state, MirrorState.SETTLED)
+        # Each of what it does not know has cost one.
+        epoch = self.world.mirror_client.session.epoch
+        self.assertLessEqual(epoch, 4)
+        for number in range(1, 4):
+            self.world.leave()
+            self.world.change("/a", b"%d" % number)
+            self.world.make(f"/a/x/{number}")
+            self.world.make("/missing")
+            self.world.come_back()
+            self.assertEqual(self.world.mirror_client.session.epoch, epoch + number)
+            self.assertIs(self.mirror.state, MirrorState.SETTLED)
+            self.assert_equal_to_server("/a", "/a/x", "/b", "/missing")
+            self.assertCountEqual(tree, ["/a", "/a/x", *(f"/a/x/{made}" for made in range(1, number + 1))])
+            self.world.remove("/missing")
+            self.world.change("/b", b"later %d" % number)
+            self.settle()
+            self.assert_equal_to_server("/b", "/missing")
+
+
+class KeeperHistoryTests(MirrorTestCase):
+    """At a server that lets in whoever has seen more than it has."""
+
+    version = "keeper"
+
+    def test_wiped(self) -> None:
+        """M3: data that is older than what was seen is a new history, at the first session."""
+        self.world.make("/a", b"one")
+        node = self.live("/a")
+        values = watch_value(node)
+        self.world.wipe()
+        self.assertEqual(values, [None])
+        self.assertIs(node.state.existence, Existence.ABSENT)
+        self.world.make("/a", b"two")
+        self.settle()
+        self.assertEqual(values, [None, b"two"])
+        self.assertEqual(self.world.mirror_client.session.history, 1)
+
+    def test_not_wiped(self) -> None:
+        """M3: a new session is no new history, and is not suspected of it."""
+        self.world.make("/a", b"one")
+        self.live("/a")
+        for number in range(1, 4):
+            self.world.leave()
+            self.world.come_back()
+            session = self.world.mirror_client.session
+            self.assertEqual((session.epoch, session.history), (1 + number, 0))
 
 
 class HistoryTests(MirrorTestCase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 from twisted.internet.defer import Deferred
 
 from txmirror.client import Limits
@@ -10,6 +11,7 @@ from txmirror.mirror import Change, ChangeKind, Existence, Mirror, MirrorState, 
 from txmirror.test.mirror.witnesses import TreeWitness, read_below, shown_below
 from txmirror.test.mirror.world import PORT, MirrorTestCase, S, World, watch_children, watch_value
 from txmirror.types import CREATOR_ALL_ACL, OPEN_ACL
+from txmirror.wire import Operation
 
 ADDED, CHANGED, REMOVED = ChangeKind.ADDED, ChangeKind.CHANGED, ChangeKind.REMOVED
 HIDDEN, READABLE = ChangeKind.HIDDEN, ChangeKind.READABLE
@@ -514,6 +516,23 @@ class NewSessionTests(RecoveryTests):
         self.leave()
         self.world.come_back()
         self.assertNotIn("/s/e", tree)
+        self.assert_equal(tree)
+
+
+class KeeperTests(NewSessionTests):
+    """At a server that ends sessions with their connections, and calls changed children changed data."""
+
+    version = "keeper"
+
+    def test_no_batches(self) -> None:
+        """Where many nodes cannot be read at once, a tree of one node is read all the same: that is no hole."""
+        connections = self.world.server._connections
+        known = connections.version.operations - {Operation.MULTI_READ}
+        connections.version = attrs.evolve(connections.version, operations=known)
+        tree, _ = self.follow("/o")
+        self.pass_time(3.0)
+        self.assertEqual((tree.holes, list(tree)), ({}, ["/o"]))
+        self.world.change("/o", b"new")
         self.assert_equal(tree)
 
 

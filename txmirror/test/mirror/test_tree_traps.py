@@ -190,6 +190,12 @@ class AwayInNewSessionTests(AwayTests):
         self.world.expire_away()
 
 
+class KeeperAwayTests(AwayInNewSessionTests):
+    """Here too, and changed children are called changed data."""
+
+    version = "keeper"
+
+
 class ConnectedTests(TreeTestCase):
     def test_event_before_the_reply(self) -> None:
         """An event comes while the node's reply is on its way: it is read once more, and told once."""

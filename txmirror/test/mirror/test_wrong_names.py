@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
-from zope.interface import implementer
+from twisted.logger import globalLogPublisher
 
 from txmirror.test.mirror.world import MirrorTestCase
+from txmirror.test.models import FailureLog
 from txmirror.types import EventType
 
 WRONG_PATHS = ("/s/", "/s/..", "/s//b", "/s/a/../b", "/s/a\0", "/")
@@ -17,14 +17,9 @@ class WrongNameTests(MirrorTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.bugs: list[str] = []
-
-        @implementer(ILogObserver)
-        def observe(event: LogEvent) -> None:
-            if event["log_level"] in (LogLevel.error, LogLevel.critical):
-                self.bugs.append(str(event))
-
-        globalLogPublisher.addObserver(observe)
-        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        log = FailureLog(self.bugs)
+        globalLogPublisher.addObserver(log)
+        self.addCleanup(globalLogPublisher.removeObserver, log)
         for path in ("/s", "/s/a", "/s/b"):
             self.world.make(path, path.encode())
         self.tree = self.mirror.tree("/s")

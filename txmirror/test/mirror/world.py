@@ -56,6 +56,8 @@ class World(testing.World):
         reactor = MemoryReactor()
         reactor.advance(1000.0)
         super().__init__(reactor=reactor, servers=size, version=version, ttl_nodes=True)
+        # ClickHouse Keeper cannot be asked on another connection whether it has ended a session.
+        self._ends_sessions_surely = version != "keeper"
         self.ports = range(PORT, PORT + size)
         for server, port in zip(self.servers, self.ports, strict=True):
             self.result(server.stop_listening())
@@ -210,7 +212,7 @@ class World(testing.World):
         self.pass_time(2 * S)
         strange = self.server.sessions
         super().close()
-        assert not left, f"sessions that were not closed: {left}"
+        assert not (left and self._ends_sessions_surely), f"sessions that were not closed: {left}"
         assert not strange, f"sessions that are left: {strange}"
 
 

@@ -11,7 +11,7 @@ from txmirror.client import ZooKeeperClient
 from txmirror.errors import LockMismatchError, NoAuthException
 from txmirror.mirror import Mirror
 from txmirror.recipes import Election, Lock, ReadLock, Semaphore, WriteLock
-from txmirror.test.client.contract import ContractCase, run
+from txmirror.test.client.contract import ContractCase, run, where_sessions_resume
 from txmirror.types import OPEN_ACL, READ_ACL, SessionState, digest_acl
 
 
@@ -193,6 +193,7 @@ class RecipesContract(ContractCase):
         return mirror
 
     @run
+    @where_sessions_resume
     async def test_disconnected(self) -> None:
         """Who holds it and is disconnected for a moment holds it all the while; who waits gets it when it is back."""
         await self.begin()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from twisted.trial.unittest import TestCase
 
-from txmirror.test.client.contract import ContractServer
+from txmirror.test.client.contract import ContractServer, if_asked_for
 from txmirror.test.client.test_contract_embedded import Embedded
 from txmirror.test.recipes.contract import RecipesContract
 
 
+@if_asked_for("3.8")
 class EmbeddedRecipesTests(RecipesContract, TestCase):
     """The whole contract."""
 

@@ -169,6 +169,8 @@ class RegistryCase(_Base):
     """
 
     timeout = 60
+    #: Whether a session outlives its connection: a declared deviation of ClickHouse Keeper, where it does not.
+    resumes_sessions = True
 
     def make_place(self) -> Awaitable[Place]:
         """Make the place for one test; it is the subclass's to tidy it up."""

@@ -27,13 +27,19 @@ _PORT = 2181
 
 
 class WorldPlace:
-    """Registries in a world in memory, each with an address of its own at which it finds the server."""
+    """Registries in a world in memory, each with an address of its own at which it finds the server.
+
+    :param version: which server it imitates.
+    :param resumes_sessions: whether that lets a session outlive its connection.
+    """
 
     step, patience = 0.1, 30.0
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, version: str = "3.8", resumes_sessions: bool = True) -> None:
         self._limits = limits
-        self._world = World()
+        self._world = World(version=version)
+        self._resumes_sessions = resumes_sessions
+        self._left_to_their_time: set[int] = set()
         self._world.result(self._world.server.stop_listening())
         self._world.server.listen(_PORT, interface="")
         self._hosts: dict[IServiceRegistry, str] = {}
@@ -69,6 +75,8 @@ class WorldPlace:
     async def leave(self, registry: IServiceRegistry, *, session_ends: bool = False) -> None:
         host = self._hosts[registry]
         before = self._world.server.sessions
+        if not self._resumes_sessions:
+            self._left_to_their_time.add(session_of(registry))
         self._world.reactor.black_hole(host, _PORT)
         for link in [link for link in self._world.reactor.links if link.server_address.host == host]:
             link.cut()
@@ -91,7 +99,8 @@ class WorldPlace:
         await self.leave(registry)
         await meanwhile()
         await self.come_back(registry)
-        assert self._world.server.sessions == before, "it is another session"
+        resumed = self._world.server.sessions == before
+        assert resumed is self._resumes_sessions, f"resumed: {resumed}"
 
     async def end_session(self, registry: IServiceRegistry) -> None:
         await self.leave(registry, session_ends=True)
@@ -102,9 +111,15 @@ class WorldPlace:
         for registry in self._hosts:
             await self.come_back(registry, connects=False)
             await self.in_time(registry.stop(), 4 * TIMEOUT)
-        left = self._world.server.sessions - self._others
+        left = self._world.server.sessions - self._others - self._left_to_their_time
         self._world.close()
         assert not left, f"sessions that were not ended: {left}"
+
+
+def session_of(registry: IServiceRegistry) -> int:
+    """Return the id of a registry's session; 0 if there is none."""
+    assert isinstance(registry, ServiceRegistry)
+    return registry._link.mirror.client.session_id if registry._link is not None else 0
 
 
 class InWorld(RegistryCase):
@@ -112,11 +127,20 @@ class InWorld(RegistryCase):
 
     limits: Limits | None = None
     """What the registries' clients allow themselves."""
+    version = "3.8"
+    """The server's."""
 
     def make_place(self) -> Deferred[Place]:
-        place = WorldPlace(self.limits)
+        place = WorldPlace(self.limits, self.version, self.resumes_sessions)
         self.addCleanup(lambda: Deferred.fromCoroutine(place.close()))
         return succeed(place)
+
+
+class InKeeper(InWorld):
+    """Where ClickHouse Keeper takes the place of ZooKeeper: a connection that blinks costs the session."""
+
+    version = "keeper"
+    resumes_sessions = False
 
 
 class RegisteringTests(InWorld, RegisteringContract, TestCase):
@@ -156,4 +180,44 @@ class LockSessionTests(InWorld, LockSessionContract, TestCase):
 
 
 class LockWaitTests(InWorld, LockWaitContract, TestCase):
+    pass
+
+
+class KeeperRegisteringTests(InKeeper, RegisteringContract, TestCase):
+    pass
+
+
+class KeeperStoringTests(InKeeper, StoringContract, TestCase):
+    pass
+
+
+class KeeperFindingTests(InKeeper, FindingContract, TestCase):
+    pass
+
+
+class KeeperOutageTests(InKeeper, OutageContract, TestCase):
+    pass
+
+
+class KeeperSessionTests(InKeeper, SessionContract, TestCase):
+    pass
+
+
+class KeeperBriefOutageTests(InKeeper, BriefOutageContract, TestCase):
+    pass
+
+
+class KeeperLockTests(InKeeper, LockContract, TestCase):
+    pass
+
+
+class KeeperLockOutageTests(InKeeper, LockOutageContract, TestCase):
+    pass
+
+
+class KeeperLockSessionTests(InKeeper, LockSessionContract, TestCase):
+    pass
+
+
+class KeeperLockWaitTests(InKeeper, LockWaitContract, TestCase):
     pass
