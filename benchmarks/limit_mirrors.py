@@ -1,6 +1,6 @@
 """The limit of W6 and W7h: a bare socket and requests that were encoded before the clock started.
 
-``limit_mirrors.py W6 127.0.0.1:2181 10000 1`` mirrors as :class:`txmirror.mirror.Tree` does, a lasting watch and many nodes in
+``limit_mirrors.py W6 127.0.0.1:2181 10000 1`` mirrors as :class:`txmirror.mirror.Tree` does, a persistent watch and many nodes in
 one request, but only keeps the replies; see ``mirrored.py``.
 """
 

@@ -105,7 +105,7 @@ class EventType(enum.IntEnum):
     DATA_WATCH_REMOVED = 5
     CHILD_WATCH_REMOVED = 6
     PERSISTENT_WATCH_REMOVED = 7
-    """A lasting watch is gone: the server does not have it any more."""
+    """A persistent watch is gone: the server does not have it any more."""
 
 
 class WatchKind(enum.IntEnum):
@@ -134,9 +134,9 @@ class SessionState(enum.Enum):
     """A session stands, and a server serves it."""
     SUSPENDED = "suspended"
     """The connection is gone; the session lives on at the servers, for a while."""
-    LOST = "presumed lost"
+    LOST = "probably expired"
     """Out of contact for so long that the session has most likely ended. Only a server can tell."""
-    ENDED = "ended"
+    EXPIRED = "expired"
     """A server said that the session has ended. A new one is being opened."""
     AUTH_FAILED = "auth failed"
     """The servers do not let us in as who we say we are. Nothing more is tried; the client can only be closed."""
@@ -149,13 +149,13 @@ class SessionEvent:
     """A step in the life of a client's sessions, told in one order with the watch events."""
 
     state: SessionState
-    epoch: int
+    session_number: int
     """Which of the client's sessions this is about: 1 for the first, and one more for each new one; 0 before."""
-    history: int
-    """Which history of the data this is about: one more each time that the ensemble's data was found to have been
+    data_generation: int
+    """Which data generation of the data this is about: one more each time that the ensemble's data was found to have been
     wiped or restored, so that nothing seen before can be compared with what is seen now."""
     zxid: int
-    """The transaction up to which the client has seen this history: what ``set_watches`` may be relative to."""
+    """The transaction up to which the client has seen this data generation: what ``set_watches`` may be relative to."""
     read_only: bool = False
     """Whether the server that serves the session can only be read, because it is cut off from most others."""
 

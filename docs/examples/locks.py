@@ -16,8 +16,8 @@ async def main(reactor: IReactorTime, servers: str = "localhost:2181") -> None:
     await there.connect()
 
     # One at a time.
-    mine = Lock(here, "/locks/report", name="here", clock=reactor)
-    theirs = Lock(there, "/locks/report", name="there", clock=reactor)
+    mine = Lock(here, "/locks/report", name="here", reactor=reactor)
+    theirs = Lock(there, "/locks/report", name="there", reactor=reactor)
     async with mine:
         mine.lost.addCallback(lambda _: print("stop!"))  # when it cannot be relied upon any more
         token = mine.token  # who writes under a smaller one than was seen is too late
@@ -30,7 +30,7 @@ async def main(reactor: IReactorTime, servers: str = "localhost:2181") -> None:
     await theirs.release()
 
     # So many at a time.
-    desks = [Semaphore(client, "/desks", leases=2, clock=reactor) for client in (here, there, there)]
+    desks = [Semaphore(client, "/desks", leases=2, reactor=reactor) for client in (here, there, there)]
     print("desks:", [await desk.acquire(wait=0) for desk in desks])
     for desk in desks:
         await desk.release()
@@ -39,7 +39,7 @@ async def main(reactor: IReactorTime, servers: str = "localhost:2181") -> None:
     async def sweep() -> str:
         return "swept"
 
-    print("the leader has", await Election(here, "/election/sweeper", name="here", clock=reactor).lead(sweep))
+    print("the leader has", await Election(here, "/election/sweeper", name="here", reactor=reactor).lead(sweep))
 
     await here.close()
     await there.close()

@@ -85,7 +85,7 @@ class FaultTests(unittest.TestCase):
         # session lives.
         self.world.pass_time(30.0)
         self.assertEqual(self.value(), b"0")
-        self.assertEqual(self.client.session.history, 1)
+        self.assertEqual(self.client.session.data_generation, 1)
 
 
 if __name__ == "__main__":

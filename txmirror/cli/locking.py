@@ -41,9 +41,9 @@ def lock(
         in time, or was lost. Fails if no session could be opened in time, and as :meth:`txmirror.recipes.Lock.acquire`.
     """
     name = f"{socket.gethostname()}:{os.getpid()}"
-    claim: Lock | Semaphore = Lock(run.client, path, name=name, acl=run.acl, clock=run.reactor)
+    claim: Lock | Semaphore = Lock(run.client, path, name=name, acl=run.acl, reactor=run.reactor)
     if simultaneous is not None:
-        claim = Semaphore(run.client, path, leases=simultaneous, name=name, acl=run.acl, clock=run.reactor)
+        claim = Semaphore(run.client, path, leases=simultaneous, name=name, acl=run.acl, reactor=run.reactor)
     return Deferred.fromCoroutine(_lock(run, claim, child, wait, grace))
 
 

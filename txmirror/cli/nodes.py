@@ -55,7 +55,7 @@ class Nodes:
     """Data and stat, by path."""
     names: Callable[[str], list[str]]
     """Gives the names of a node's children, sorted."""
-    holes: Mapping[str, ZooKeeperException] = attrs.field(factory=dict)
+    unreadable: Mapping[str, ZooKeeperException] = attrs.field(factory=dict)
     """What could not be read, and why."""
 
     def walk(self) -> Iterator[str]:
@@ -102,7 +102,7 @@ class Nodes:
         """Draw the tree."""
         tee, corner, bar = ("|-- ", "`-- ", "|   ") if ascii_only else ("├── ", "└── ", "│   ")
         below: dict[str, set[str]] = {}
-        for path in self.holes:
+        for path in self.unreadable:
             below.setdefault(paths.parent_of(path) or "", set()).add(paths.name_of(path))
         waiting = [(self.path, "", "")]
         while waiting:
@@ -118,7 +118,7 @@ class Nodes:
 
     def complaints(self) -> Iterator[str]:
         """Say what could not be read."""
-        return (message_of(self.holes[path]) for path in sorted(self.holes))
+        return (message_of(self.unreadable[path]) for path in sorted(self.unreadable))
 
     def _row(self, path: str, *, data: bool) -> tuple[str, ...]:
         shown = on_one_line(path)
@@ -129,5 +129,5 @@ class Nodes:
 
     def _beside(self, path: str, *, data: bool) -> str:
         text = excerpt(self.values[path][0]) if data and path in self.values else ""
-        reason = f"[{self.holes[path].meaning}]" if path in self.holes else ""
+        reason = f"[{self.unreadable[path].meaning}]" if path in self.unreadable else ""
         return "".join(f"  {each}" for each in (text, reason) if each)

@@ -90,12 +90,12 @@ async def _read_all(run: Run, path: str, depth: int | None = None) -> Nodes:
     live = run.mirror.tree(path, depth=depth)
     await live.ready()
     if path not in live:
-        raise live.holes.get(path) or NoNodeException(path=path)
-    return Nodes(path, live, live.children, live.holes)
+        raise live.unreadable.get(path) or NoNodeException(path=path)
+    return Nodes(path, live, live.children, live.unreadable)
 
 
 def _outcome(nodes: Nodes, lines: Iterable[str]) -> Outcome:
-    return Outcome(lines, status_of_all(nodes.holes.values()), tuple(nodes.complaints()))
+    return Outcome(lines, status_of_all(nodes.unreadable.values()), tuple(nodes.complaints()))
 
 
 def _row(nodes: Nodes, path: str, recursive: bool) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ async def _watch(run: Run, path: str, data: bool, recursive: bool, as_json: bool
         # What cannot be read is said before the line that speaks of all that can be.
         if begun or change.kind is ChangeKind.HIDDEN:
             run.console.line(json_line(_as_value(change, data)) if as_json else _as_text(change, data))
-        advice = advice_on(tree.holes.get(change.path)) if change.kind is ChangeKind.HIDDEN else None
+        advice = advice_on(tree.unreadable.get(change.path)) if change.kind is ChangeKind.HIDDEN else None
         if advice is not None:
             # Why it cannot be read was logged.
             run.console.say(f"{change.path}: {advice}")

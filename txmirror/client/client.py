@@ -28,10 +28,10 @@ from txmirror.interfaces import (
     IBackpressure,
     IBatchedReads,
     IChroot,
-    IHolding,
     IMetrics,
     IServerAbilities,
     ISessionHolder,
+    ISessionLease,
     ITransaction,
     ITransactions,
     IZooKeeperClient,
@@ -50,7 +50,7 @@ _LONGEST_TIMEOUT = (2**31 - 1) / 1000
     IBackpressure,
     ITransactions,
     IBatchedReads,
-    IHolding,
+    ISessionLease,
 )
 class ZooKeeperClient(NodeOperations, Feed, Queries, BatchedReads):
     """A ZooKeeper client in pure Twisted: it connects, stays connected, and begins anew when its session has ended.
@@ -208,6 +208,6 @@ class ZooKeeperClient(NodeOperations, Feed, Queries, BatchedReads):
         """See :meth:`~txmirror.interfaces.ITransactions.transaction`."""
         return Transaction(self._asker)
 
-    def when_unsafe(self) -> Deferred[None]:
-        """See :meth:`~txmirror.interfaces.IHolding.when_unsafe`."""
-        return self._sessions.holding.when_unsafe()
+    def when_lease_expires(self) -> Deferred[None]:
+        """See :meth:`~txmirror.interfaces.ISessionLease.when_lease_expires`."""
+        return self._sessions.holding.when_lease_expires()

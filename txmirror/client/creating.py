@@ -51,12 +51,12 @@ def create_with_stat(asker: Asker, path: str, data: bytes, acl: tuple[ACL, ...],
 
 async def _create_and_read(asker: Asker, path: str, request: CreateRequest) -> CreateReply:
     sessions = asker.sessions
-    epoch = sessions.session.epoch
+    session_number = sessions.session.session_number
     if not sessions.abilities.hangs_up(Create2Request.operation):
         # The refusal may be the last thing on this connection. A write that was lost with it would be in doubt; a read is not.
         with suppress(ConnectionLossException):
             await asker.ask(ExistsRequest("/", False), path, replies.decode_stat, replies.missing)
-        if sessions.session.epoch != epoch:
+        if sessions.session.session_number != session_number:
             raise SessionExpiredException(path=path)
 
     def decode(cursor: Cursor, zxid: int) -> tuple[int, str]:

@@ -132,8 +132,8 @@ class Feed:
         kind = WatchKind(kind)
         full = self._asker.valid(path)
         watches = self._sessions.watches
-        if full in watches.lasting and kind is not WatchKind.ANY:
-            # The server has only the lasting watch, and would take half of that away.
+        if full in watches.persistent and kind is not WatchKind.ANY:
+            # The server has only the persistent watch, and would take half of that away.
             removed = watches.standing.remove(full, kind)
             return succeed(None) if removed else fail(NoWatcherException(path=path))
 
@@ -141,7 +141,7 @@ class Feed:
             if err in (0, NoWatcherException.code):
                 self._sessions.watches.standing.remove(full, kind)
                 if kind is WatchKind.ANY:
-                    watch = self._sessions.watches.lasting.remove(full)
+                    watch = self._sessions.watches.persistent.remove(full)
                     if watch is not None:
                         watch.forget_audience()
 
@@ -161,8 +161,8 @@ class Feed:
         hash(listener)
         full = self._asker.valid(path)
         recursive = bool(recursive)
-        lasting = self._sessions.watches.lasting
-        watch = lasting.ask(full, recursive)
+        persistent = self._sessions.watches.persistent
+        watch = persistent.ask(full, recursive)
         expecting = listener is not None
         watch.expected += expecting
 
@@ -170,7 +170,7 @@ class Feed:
             watch.standing = watch.standing or not err
             if call.deferred is None:
                 watch.abandoned -= 1
-                lasting.answered(watch)
+                persistent.answered(watch)
             elif not err and listener is not None:
                 watch.audience.add(listener, self._asker.listener_below(listener))
 
@@ -179,7 +179,7 @@ class Feed:
             if call.xid and isinstance(result, Failure) and isinstance(result.value, CancelledError):
                 watch.abandoned += 1
             else:
-                lasting.answered(watch)
+                persistent.answered(watch)
             return result
 
         call = self._asker.call(AddWatchRequest(full, recursive), path, _decode_added, on_reply=answered)

@@ -24,7 +24,7 @@ class Holding:
         self._holders: dict[Deferred[None], None] = {}
         self._timer = Timer(clock, self._check)
 
-    def when_unsafe(self) -> Deferred[None]:
+    def when_lease_expires(self) -> Deferred[None]:
         """Be told when nothing may be held any longer: at once, if that is so now. Cancelling it unhooks it."""
         left = self._left()
         if left <= 0:

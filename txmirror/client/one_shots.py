@@ -21,7 +21,7 @@ class OneShot(NamedTuple):
     """What a read that leaves a watch has to say and do."""
 
     watch: bool
-    """Whether the server is to set one. Not where a lasting watch on the same path serves for it, which it would
+    """Whether the server is to set one. Not where a persistent watch on the same path serves for it, which it would
     destroy."""
     on_reply: OnReply
     """What to do with the reply's error code and zxid."""
@@ -65,15 +65,15 @@ class OneShots:
     def _watch(
         self, path: str, waiter: Deferred[WatchedEvent] | None, present: _Choice, missing: _Choice | None
     ) -> OneShot:
-        served = path in self._sessions.watches.lasting
+        served = path in self._sessions.watches.persistent
 
         def answered(err: int, zxid: int) -> None:
             table = present if not err else missing if err == NoNodeException.code else None
             if table is None:
                 return
             watches = self._sessions.watches
-            if served and path not in watches.lasting:
-                # The lasting watch that was to serve has not come about.
+            if served and path not in watches.persistent:
+                # The persistent watch that was to serve has not come about.
                 self._set_later(path, waiter, table, zxid)
                 return
             enter(table(watches.standing), path, _waiting(waiter))

@@ -57,7 +57,7 @@ class Probing:
     def judge(self, connection: Connection, server: Server, wiped: Callable[[], None]) -> None:
         """Find out why the servers have refused us, now that one has opened a session without claims.
 
-        Where they have our history after all, and were only not serving, the connection ends with :exc:`ServesAgain`: the
+        Where they have our data generation after all, and were only not serving, the connection ends with :exc:`ServesAgain`: the
         session that we claim may still live.
 
         :param wiped: called if their data is older than what was seen, which is claimed no more.
@@ -90,7 +90,7 @@ class Probing:
         older = zxid < self._claims.seen_zxid
         if older:
             self._log.warn(
-                "The servers' data is older than what was seen: it was wiped or restored. A new history begins."
+                "The servers' data is older than what was seen: it was wiped or restored. A new data generation begins."
             )
             self._claims.drop_history()
         return older

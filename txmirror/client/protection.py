@@ -76,7 +76,7 @@ class ProtectedCreate(Generic[_T]):
         self._ephemeral = ephemeral
         self._send = send
         self._found = found
-        self._epoch = 0
+        self._session_number = 0
         self._expired = False
 
     def run(self) -> Deferred[_T]:
@@ -94,7 +94,7 @@ class ProtectedCreate(Generic[_T]):
                     lost = error
                 await self._pause_if_connected()
                 # Connections come and go within a session. It was told of before this failed.
-                self._epoch = self._sessions.session.epoch
+                self._session_number = self._sessions.session.session_number
                 made = await self._look_for(lost)
                 if made is not None:
                     return self._found(*made)
@@ -144,7 +144,7 @@ class ProtectedCreate(Generic[_T]):
             await self._sessions.pauses.wait(_UNDO_PAUSE)
 
     def _is_over(self) -> bool:
-        return self._expired or self._sessions.session.epoch != self._epoch
+        return self._expired or self._sessions.session.session_number != self._session_number
 
     async def _find(self, ask: _Ask) -> str | None:
         """Look for the node in what the leader has, and the server may not have yet."""
@@ -159,8 +159,8 @@ class ProtectedCreate(Generic[_T]):
     # Nobody waits for the node any more.
 
     def _undo(self) -> None:
-        self._epoch = self._epoch or self._sessions.session.epoch
-        if self._epoch:
+        self._session_number = self._session_number or self._sessions.session.session_number
+        if self._session_number:
             undone = Deferred.fromCoroutine(self._delete())
             undone.addErrback(lambda failure: self._log.failure("{path} was left behind.", failure, path=self._path))
 
@@ -172,7 +172,7 @@ class ProtectedCreate(Generic[_T]):
                     trouble = False
                     await self._sessions.pauses.wait(_UNDO_PAUSE)
                 await self._sessions.when_connected()
-                if self._ephemeral and self._sessions.session.epoch != self._epoch:
+                if self._ephemeral and self._sessions.session.session_number != self._session_number:
                     return
                 path = await self._find(self._asker.ask_urgently)
                 if path is not None:

@@ -25,9 +25,9 @@ from txmirror.client.ending import Ending
 from txmirror.client.forks import Generation, other_process
 from txmirror.client.holding import Holding
 from txmirror.client.identities import Identities
-from txmirror.client.lasting import LastingWatch
 from txmirror.client.limits import Limits
 from txmirror.client.outbox import Outbox
+from txmirror.client.persistent_watches import PersistentWatch
 from txmirror.client.probing import Probing
 from txmirror.client.reaching import Wrap
 from txmirror.client.sasl import DigestMD5, Prover
@@ -107,7 +107,7 @@ class Sessions:
         self.herald = Herald(metrics)
         self._identities = Identities()
         self.pauses = Pauses(reactor)
-        self.watches = SessionWatches(self._end_lasting, limits.max_request)
+        self.watches = SessionWatches(self._end_persistent, limits.max_request)
 
         self.session = SessionEvent(SessionState.CONNECTING, 1 if ticket else 0, 0, self._claims.watch_zxid)
         self._acknowledged = 0.0
@@ -275,12 +275,12 @@ class Sessions:
         self._begin_session(connection, response)
 
     def _wiped(self, connection: Connection, response: ConnectResponse) -> None:
-        """Begin a new history: nothing of what was seen stands."""
-        history = self.session.history + 1
+        """Begin a new data generation: nothing of what was seen stands."""
+        data_generation = self.session.data_generation + 1
         if self.session_id:
-            self._end_session(history)
+            self._end_session(data_generation)
         else:
-            self.session = SessionEvent(self.session.state, self.session.epoch, history, 0)
+            self.session = SessionEvent(self.session.state, self.session.session_number, data_generation, 0)
         self._begin_session(connection, response)
 
     def _begin_session(self, connection: Connection, response: ConnectResponse) -> None:
@@ -319,7 +319,7 @@ class Sessions:
 
     def replied(self, zxid: int) -> None:
         """Note how far the data was seen."""
-        # Those to whom a probe speaks may have another history.
+        # Those to whom a probe speaks may have another data generation.
         if self._standing:
             self._claims.saw(zxid, watches_stand=not self.watches.rearming)
 
@@ -382,12 +382,12 @@ class Sessions:
         server = self._attempts.server
         self._dialler.accepted(server)
         self.abilities.server = server
-        epoch = self.session.epoch
+        session_number = self.session.session_number
         if response.sessionId == self.session_id:
             verb = "resumed"
         else:
             verb = "new"
-            epoch += 1
+            session_number += 1
         self._claims.take(response)
         self.abilities.keeper = self._claims.from_keeper
         self.session_timeout = response.timeOut / 1000
@@ -399,18 +399,18 @@ class Sessions:
             server, verb, session_name(self.session_id), self.session_timeout, bool(response.readOnly)
         )
         self._identities.send_all(connection.send_auth)
-        lasting_too = not self.abilities.hangs_up(Operation.SET_WATCHES2)
+        persistent_too = not self.abilities.hangs_up(Operation.SET_WATCHES2)
         ended = self.watches.rearm(
-            lambda call: connection.send(self._noting(call)), self._claims.watch_zxid, lasting_too
+            lambda call: connection.send(self._noting(call)), self._claims.watch_zxid, persistent_too
         )
         self.outbox.connected(connection)
         self.has_room()
         waiters = self._waiters.take_all()
-        self._enter(SessionState.CONNECTED, epoch, read_only=bool(response.readOnly))
+        self._enter(SessionState.CONNECTED, session_number, read_only=bool(response.readOnly))
         if response.readOnly:
             self._search.start()
         self.herald.step(self.session, self.watches)
-        self._end_lasting(ended)
+        self._end_persistent(ended)
         fire_all(waiters, None)
 
     def _suspend(self, connection: Connection, reason: Exception) -> None:
@@ -443,29 +443,36 @@ class Sessions:
                 ConnectionLossException("no connection while the session may live", path=call.path, applied=False)
             )
 
-    def _end_session(self, history: int | None = None) -> None:
+    def _end_session(self, data_generation: int | None = None) -> None:
         """Let go of everything that was the session's. The next one follows unasked."""
         self._connection_log.expired(session_name(self.session_id))
         self._lost_timer.stop()
         self._claims.drop_session()
         self.session_timeout = self._asked_timeout
-        self._let_go(SessionState.ENDED, lambda path: SessionExpiredException(path=path), history)
+        self._let_go(SessionState.EXPIRED, lambda path: SessionExpiredException(path=path), data_generation)
         if self._ending.begun:
             self._finish()
 
     def _enter(
-        self, state: SessionState, epoch: int | None = None, history: int | None = None, read_only: bool = False
+        self,
+        state: SessionState,
+        session_number: int | None = None,
+        data_generation: int | None = None,
+        read_only: bool = False,
     ) -> None:
-        self.session = step(self.session, state, self._claims.watch_zxid, epoch, history, read_only)
+        self.session = step(self.session, state, self._claims.watch_zxid, session_number, data_generation, read_only)
 
     def _let_go(
-        self, state: SessionState, make_error: Callable[[str | None], ZooKeeperException], history: int | None = None
+        self,
+        state: SessionState,
+        make_error: Callable[[str | None], ZooKeeperException],
+        data_generation: int | None = None,
     ) -> None:
         """Enter a state in which nothing of the session's is left; tell of it, then let everything fail that waits."""
         calls = self.outbox.take_all()
         watches = self.watches
-        self.watches = SessionWatches(self._end_lasting, self._limits.max_request)
-        self._enter(state, history=history)
+        self.watches = SessionWatches(self._end_persistent, self._limits.max_request)
+        self._enter(state, data_generation=data_generation)
         self.herald.step(self.session, watches)
         self.holding.end()
         for call in calls:
@@ -477,7 +484,7 @@ class Sessions:
         call.on_reply = self.abilities.noting(call.operation, call.on_reply)
         return call
 
-    def _end_lasting(self, ended: list[LastingWatch]) -> None:
+    def _end_persistent(self, ended: list[PersistentWatch]) -> None:
         self.herald.ended(ended, self.watches)
 
     def _safe_until(self) -> float:

@@ -7,11 +7,11 @@ from txmirror.types import SessionEvent, SessionState
 _S = SessionState
 #: Which states may follow each.
 TRANSITIONS: dict[_S, frozenset[_S]] = {
-    _S.CONNECTING: frozenset({_S.CONNECTED, _S.ENDED, _S.AUTH_FAILED, _S.CLOSED}),
+    _S.CONNECTING: frozenset({_S.CONNECTED, _S.EXPIRED, _S.AUTH_FAILED, _S.CLOSED}),
     _S.CONNECTED: frozenset({_S.SUSPENDED, _S.AUTH_FAILED, _S.CLOSED}),
-    _S.SUSPENDED: frozenset({_S.CONNECTED, _S.LOST, _S.ENDED, _S.AUTH_FAILED, _S.CLOSED}),
-    _S.LOST: frozenset({_S.CONNECTED, _S.ENDED, _S.AUTH_FAILED, _S.CLOSED}),
-    _S.ENDED: frozenset({_S.CONNECTED, _S.AUTH_FAILED, _S.CLOSED}),
+    _S.SUSPENDED: frozenset({_S.CONNECTED, _S.LOST, _S.EXPIRED, _S.AUTH_FAILED, _S.CLOSED}),
+    _S.LOST: frozenset({_S.CONNECTED, _S.EXPIRED, _S.AUTH_FAILED, _S.CLOSED}),
+    _S.EXPIRED: frozenset({_S.CONNECTED, _S.AUTH_FAILED, _S.CLOSED}),
     _S.AUTH_FAILED: frozenset({_S.CLOSED}),
     _S.CLOSED: frozenset(),
 }
@@ -21,21 +21,21 @@ def step(
     before: SessionEvent,
     state: _S,
     zxid: int,
-    epoch: int | None = None,
-    history: int | None = None,
+    session_number: int | None = None,
+    data_generation: int | None = None,
     read_only: bool = False,
 ) -> SessionEvent:
     """Give the step from one state to another.
 
     :param zxid: the transaction up to which the data was seen.
-    :param epoch: of the session; that of the step before if None. So with the history.
+    :param session_number: of the session; that of the step before if None. So with the data generation.
     """
     if state not in TRANSITIONS[before.state]:
         raise AssertionError(f"a session cannot go from {before.state} to {state}")
     return SessionEvent(
         state,
-        before.epoch if epoch is None else epoch,
-        before.history if history is None else history,
+        before.session_number if session_number is None else session_number,
+        before.data_generation if data_generation is None else data_generation,
         zxid,
         read_only,
     )

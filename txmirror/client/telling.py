@@ -11,7 +11,7 @@ from collections.abc import Callable
 from twisted.logger import Logger
 
 from txmirror.audience import Audience
-from txmirror.client.lasting import LastingWatch
+from txmirror.client.persistent_watches import PersistentWatch
 from txmirror.client.waiters import fire_all
 from txmirror.client.watches import SessionWatches
 from txmirror.interfaces import IMetrics
@@ -60,21 +60,21 @@ class Herald:
         elif self._metrics is not None and step.state is SessionState.SUSPENDED:
             self._metrics.disconnected(step)
         self._listeners.tell(step)
-        watches.lasting.tell(step)
+        watches.persistent.tell(step)
 
     def fired(self, event: WatchedEvent, watches: SessionWatches) -> None:
         """Tell an event of one of these watches, or of what they imply."""
         waiters = watches.fire(event)
-        lasting = watches.lasting
+        persistent = watches.persistent
         fire_all(waiters, event)
-        lasting.fire(event)
+        persistent.fire(event)
         self._listeners.tell(event)
 
-    def ended(self, ended: list[LastingWatch], watches: SessionWatches) -> None:
-        """Tell of lasting watches that the server does not keep, and forget them."""
+    def ended(self, ended: list[PersistentWatch], watches: SessionWatches) -> None:
+        """Tell of persistent watches that the server does not keep, and forget them."""
         for watch in ended:
-            self._log.warn("The server does not keep lasting watches: that on {path} has ended.", path=watch.path)
-            watches.lasting.remove(watch.path)
+            self._log.warn("The server does not keep persistent watches: that on {path} has ended.", path=watch.path)
+            watches.persistent.remove(watch.path)
             event = WatchedEvent(EventType.PERSISTENT_WATCH_REMOVED, watch.path)
             watch.audience.tell(event)
             self._listeners.tell(event)

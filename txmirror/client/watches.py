@@ -3,8 +3,8 @@
 A server keeps one-shot watches in two tables, for data (which serves existence too) and for children. This one keeps
 those on nodes that did not exist apart, because ``setWatches`` wants them so.
 
-Servers up to 3.8 keep one mode for each connection and path: of a one-shot and a lasting watch on the same path, the later
-one destroys the other (ZOOKEEPER-4466). So where there is a lasting one, it serves those too who want to be told once.
+Servers up to 3.8 keep one mode for each connection and path: of a one-shot and a persistent watch on the same path, the later
+one destroys the other (ZOOKEEPER-4466). So where there is a persistent one, it serves those too who want to be told once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from txmirror import paths
 from txmirror.client.calls import Call, decode_nothing
-from txmirror.client.lasting import LastingWatch, LastingWatches
+from txmirror.client.persistent_watches import PersistentWatch, PersistentWatches
 from txmirror.client.waiters import fail_all
 from txmirror.errors import ClosingException, ConnectionLossException, exception_for
 from txmirror.types import EventType, WatchedEvent, WatchKind
@@ -141,11 +141,11 @@ def _without(table: Table, other: Table) -> Table:
 
 
 def packets(
-    zxid: int, watches: WatchSet, lasting: LastingWatches, limit: int = _LONGEST_PACKET
+    zxid: int, watches: WatchSet, persistent: PersistentWatches, limit: int = _LONGEST_PACKET
 ) -> list[SetWatchesPacket]:
     """Say all watches in setWatches packets that a server takes, none of them empty.
 
-    Where a path has both, one-shot watches go into the packet of the lasting one, in which the server sets that last: then
+    Where a path has both, one-shot watches go into the packet of the persistent one, in which the server sets that last: then
     it is that which stays.
 
     :param zxid: the transaction as of which the watches stood.
@@ -153,11 +153,11 @@ def packets(
     """
     tables = (watches.data, watches.exist, watches.child)
     packer = _Packer(zxid, min(limit, _LONGEST_PACKET) - _NOT_PATHS)
-    mixed = {watch.path for watch in lasting}
+    mixed = {watch.path for watch in persistent}
     for kind, table in enumerate(tables):
         packer.add(kind, [path for path in table if path not in mixed] if mixed else table)
     packer.flush()
-    for watch in lasting:
+    for watch in persistent:
         kinds = [kind for kind, table in enumerate(tables) if watch.path in table]
         packer.add_together(watch.path, [*kinds, 4 if watch.recursive else 3])
     packer.flush()
@@ -165,7 +165,7 @@ def packets(
 
 
 class _Packer:
-    """Collects paths by kind (data, exist, child, lasting, lasting with all below) in packets, each as full as can be."""
+    """Collects paths by kind (data, exist, child, persistent, persistent with all below) in packets, each as full as can be."""
 
     def __init__(self, zxid: int, room: int) -> None:
         self._zxid = zxid
@@ -200,9 +200,9 @@ class _Packer:
         """Make a packet of what was collected, if anything was."""
         if not self._size:
             return
-        data, exist, child, lasting, recursive = map(tuple, self._groups)
-        if lasting or recursive:
-            self.packets.append(SetWatches2Request(self._zxid, data, exist, child, lasting, recursive))
+        data, exist, child, persistent, recursive = map(tuple, self._groups)
+        if persistent or recursive:
+            self.packets.append(SetWatches2Request(self._zxid, data, exist, child, persistent, recursive))
         else:
             self.packets.append(SetWatchesRequest(self._zxid, data, exist, child))
         self._size = 0
@@ -213,19 +213,19 @@ class _Packer:
 class SessionWatches:
     """The watches of one session, and those that are on their way to becoming its own.
 
-    :param tell_ended: called with lasting watches that the server does not keep, to be forgotten and told so.
+    :param tell_ended: called with persistent watches that the server does not keep, to be forgotten and told so.
     :param limit: the longest request in bytes.
-    :ivar standing: one-shot watches that the server has, or had when the connection went; or that a lasting one serves.
-    :ivar lasting: the lasting ones.
+    :ivar standing: one-shot watches that the server has, or had when the connection went; or that a persistent one serves.
+    :ivar persistent: the persistent ones.
     """
 
     _log = Logger()
 
-    def __init__(self, tell_ended: Callable[[list[LastingWatch]], None], limit: int = _LONGEST_PACKET) -> None:
+    def __init__(self, tell_ended: Callable[[list[PersistentWatch]], None], limit: int = _LONGEST_PACKET) -> None:
         self._tell_ended = tell_ended
         self._limit = limit
         self.standing = WatchSet()
-        self.lasting = LastingWatches()
+        self.persistent = PersistentWatches()
         self._arming: dict[Call[None], WatchSet] = {}
         self._rearming = 0
         self._rearmed: int | None = None
@@ -239,12 +239,12 @@ class SessionWatches:
     def with_implied(self, event: WatchedEvent) -> list[WatchedEvent]:
         """Give an event with that which follows from it, and which a server does not send.
 
-        A lasting watch for a subtree brings no events of the type CHILD, and leaves the server without a one-shot watch for
+        A persistent watch for a subtree brings no events of the type CHILD, and leaves the server without a one-shot watch for
         children on its own path. Whoever waits for those is told when a child comes or goes.
         """
         if event.type in (EventType.CREATED, EventType.DELETED):
             parent = paths.parent_of(event.path)
-            if parent is not None and self.lasting.takes_in_children(parent) and parent in self.standing.child:
+            if parent is not None and self.persistent.takes_in_children(parent) and parent in self.standing.child:
                 return [event, WatchedEvent(EventType.CHILD, parent, event.zxid)]
         return [event]
 
@@ -263,31 +263,31 @@ class SessionWatches:
         self._refused = error
 
     def waited_for(self, path: str) -> bool:
-        """Tell whether anybody waits for a watch on a path, or listens to a lasting one."""
+        """Tell whether anybody waits for a watch on a path, or listens to a persistent one."""
         tables = [table for watches in (self.standing, *self._arming.values()) for table in watches.tables()]
-        return any(table.get(path) for table in tables) or self.lasting.heard(path)
+        return any(table.get(path) for table in tables) or self.persistent.heard(path)
 
     def forget(self, path: str, waiter: Deferred[WatchedEvent]) -> None:
         """Let somebody go who no longer waits for a watch on ``path``. The watch stays, or comes to stand."""
         for watches in (self.standing, *self._arming.values()):
             watches.forget(path, waiter)
 
-    def rearm(self, send: Callable[[Call[None]], None], zxid: int, lasting_too: bool) -> list[LastingWatch]:
+    def rearm(self, send: Callable[[Call[None]], None], zxid: int, persistent_too: bool) -> list[PersistentWatch]:
         """Set everything again on a new connection.
 
         :param zxid: the transaction as of which it stood.
-        :param lasting_too: whether the server may know lasting watches; if not, they end here.
-        :returns: the lasting watches that have ended, and are still to be told so.
+        :param persistent_too: whether the server may know persistent watches; if not, they end here.
+        :returns: the persistent watches that have ended, and are still to be told so.
         """
         self._rearming = 0
         self._refused = None
         # Those that nobody waits for were not told that their connection has gone.
         self._arming = {call: arming for call, arming in self._arming.items() if not call.xid}
-        self.lasting.disconnected()
-        ended = [] if lasting_too else list(self.lasting)
+        self.persistent.disconnected()
+        ended = [] if persistent_too else list(self.persistent)
         for watch in ended:
-            self.lasting.remove(watch.path)
-        for packet in packets(zxid, self.standing, self.lasting, self._limit):
+            self.persistent.remove(watch.path)
+        for packet in packets(zxid, self.standing, self.persistent, self._limit):
             self._rearming += 1
             call = Call(packet, None, decode_nothing, on_reply=self._rearmed_by(packet))
             call.waited_for().addErrback(self._log_rearming)
@@ -312,7 +312,7 @@ class SessionWatches:
         """
         if zxid == self._rearmed:
             watches = watches.without(self.standing)
-        mixed = self.lasting.on(watches.data, watches.exist, watches.child)
+        mixed = self.persistent.on(watches.data, watches.exist, watches.child)
         requests = packets(zxid, watches, mixed, self._limit)
         if barrier or not requests:
             requests.append(SetWatchesRequest(zxid, (), (), ()))
@@ -379,7 +379,7 @@ class SessionWatches:
                 fail_all(self.standing.take(self.standing.part(packet)), lambda: exception_for(err))
                 if isinstance(packet, SetWatches2Request):
                     lost = {*packet.persistentWatches, *packet.persistentRecursiveWatches}
-                    self._tell_ended([watch for watch in self.lasting if watch.path in lost])
+                    self._tell_ended([watch for watch in self.persistent if watch.path in lost])
 
         return answered
 

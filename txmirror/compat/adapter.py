@@ -57,7 +57,7 @@ class TxZooKeeperClient:
 
     @property
     def session(self) -> SessionEvent:
-        """The latest step of the session. Its history is always 0, and its zxid: they are not known."""
+        """The latest step of the session. Its data generation is always 0, and its zxid: they are not known."""
         return self._life.session
 
     @property
@@ -277,7 +277,7 @@ class TxZooKeeperClient:
         refusal = self._life.refusal(path)
         if refusal is not None:
             return refusal
-        if self.session.state is SessionState.ENDED:
+        if self.session.state is SessionState.EXPIRED:
             return errors.SessionExpiredException(path=path)
         return errors.ConnectionLossException(f"not sent: {theirs}", path=path, applied=False)
 

@@ -35,7 +35,7 @@ _SESSION_EVENT = CONSTANTS["SESSION_EVENT"]
 _STATES = {
     SessionState.CONNECTED: _CONNECTED,
     SessionState.SUSPENDED: _CONNECTING,
-    SessionState.ENDED: _EXPIRED,
+    SessionState.EXPIRED: _EXPIRED,
     SessionState.AUTH_FAILED: _AUTH_FAILED,
 }
 

@@ -36,7 +36,7 @@ _MOST_WAITING = 10_000
 _STATES = {
     CONSTANTS["CONNECTED_STATE"]: SessionState.CONNECTED,
     CONSTANTS["CONNECTING_STATE"]: SessionState.SUSPENDED,
-    CONSTANTS["EXPIRED_SESSION_STATE"]: SessionState.ENDED,
+    CONSTANTS["EXPIRED_SESSION_STATE"]: SessionState.EXPIRED,
     CONSTANTS["AUTH_FAILED_STATE"]: SessionState.AUTH_FAILED,
 }
 #: In these the client is asked; else what is asked waits.
@@ -203,7 +203,7 @@ class Life:
             elif state is SessionState.SUSPENDED:
                 if self.session.state is SessionState.CONNECTED:
                     self._enter(state)
-            elif state is SessionState.ENDED and self.session.state in _STANDING:
+            elif state is SessionState.EXPIRED and self.session.state in _STANDING:
                 self._end()
             elif state is SessionState.AUTH_FAILED is not self.session.state:
                 self._let_go(state, AuthFailedException)
@@ -216,7 +216,7 @@ class Life:
         for scheme, identity in self._identities:
             # If it is refused, that is told as a step of the session.
             self._inner.add_auth(scheme, identity).addErrback(lambda _: None)
-        self.session = SessionEvent(SessionState.CONNECTED, self.session.epoch + 1, 0, 0)
+        self.session = SessionEvent(SessionState.CONNECTED, self.session.session_number + 1, 0, 0)
         waiting, self._waiting = self._waiting, {}
         for waiter in waiting:
             if not waiter.called:
@@ -234,7 +234,7 @@ class Life:
         """The session has ended; another is opened."""
         if self._managed:
             self._inner.subscribe_new_session().addCallback(self._opened)
-        self._let_go(SessionState.ENDED, SessionExpiredException)
+        self._let_go(SessionState.EXPIRED, SessionExpiredException)
         if not self._managed and self._closed is None:
             self._inner.close()
             self._open()
@@ -249,7 +249,7 @@ class Life:
         self.session_id = 0
         self._enter(state)
         self.ending(make_error)
-        if state is not SessionState.ENDED:
+        if state is not SessionState.EXPIRED:
             waiting = [*self._waiting, *self._connectors]
             self._waiting.clear()
             self._connectors.clear()

@@ -1,7 +1,7 @@
 """Watches: who is told of what happens at a path, once or for as long as their connection lasts.
 
 As in ``org.apache.zookeeper.server.watch.WatchManager`` there are two tables, for data (with existence) and for children;
-a lasting watch stands in both. A watch belongs to a connection, not to a session, and until 3.8 one connection has one
+a persistent watch stands in both. A watch belongs to a connection, not to a session, and until 3.8 one connection has one
 watch in a table on a path: another of another mode takes its place (``WatcherModeManager``). Since 3.9 watches of all modes
 stand side by side (``WatchStats``), and a recursive one stands in the table for data alone.
 """

@@ -137,7 +137,7 @@ class IPersistentWatches(Interface):
         :param recursive: watch everything at or below the node. Then there are no events of the type
             ``EventType.CHILD``: that a child comes or goes is told of the child.
         :returns: fires when the server has set it. Cancelling leaves the watch in place; the listener is told nothing.
-        :raises ValueError: there is a lasting watch of the other kind on this path: servers keep one.
+        :raises ValueError: there is a persistent watch of the other kind on this path: servers keep one.
         """
 
     def check_watches(path: str, kind: WatchKind) -> Deferred[bool]:
@@ -214,10 +214,10 @@ class IBatchedReads(Interface):
         """Read the names of the children of many nodes, likewise."""
 
 
-class IHolding(Interface):
+class ISessionLease(Interface):
     """Tells how long what a session holds (a lock, leadership) can be relied upon, without asking the server."""
 
-    def when_unsafe() -> Deferred[None]:
+    def when_lease_expires() -> Deferred[None]:
         """Be told when nothing may be held on the strength of this session any longer.
 
         That is two thirds of the session's timeout after the moment at which the latest request was *sent* whose answer has
@@ -289,7 +289,7 @@ class IMetrics(Interface):
         """Bytes came: of replies, events, and all else."""
 
     def connected(event: SessionEvent) -> None:
-        """A session stands, resumed if its epoch is the former one's."""
+        """A session stands, resumed if its session_number is the former one's."""
 
     def disconnected(event: SessionEvent) -> None:
         """The connection that served the session is gone."""

@@ -294,7 +294,7 @@ class IWatchFeed(Interface):
     def remove_watches(path: str, kind: WatchKind) -> Deferred[None]:
         """Take this session's watches of a kind from a path, at the server too. Nobody is told.
 
-        Lasting watches (:class:`~txmirror.interfaces.IPersistentWatches`) go with ``WatchKind.ANY`` alone.
+        Persistent watches (:class:`~txmirror.interfaces.IPersistentWatches`) go with ``WatchKind.ANY`` alone.
 
         :returns: fires when they are gone. Fails with :exc:`~txmirror.errors.NoWatcherException`, or with
             :exc:`~txmirror.errors.UnimplementedException` by servers before 3.5.
@@ -303,7 +303,7 @@ class IWatchFeed(Interface):
     def let_go(path: str) -> Deferred[None]:
         """Take all of this session's watches from a path, at the server too, unless somebody needs them.
 
-        That is a listener of the feed that says so, whoever waits for one of them, and who listens to a lasting one.
+        That is a listener of the feed that says so, whoever waits for one of them, and who listens to a persistent one.
 
         :returns: fires when they are gone, or are left. Fails as :meth:`remove_watches`.
         """

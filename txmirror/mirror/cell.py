@@ -147,7 +147,7 @@ class Cell(Generic[_T]):
         _fire(self._settlers)
 
     def forget(self) -> None:
-        """Know nothing any more: what was known is of another history."""
+        """Know nothing any more: what was known is of another data generation."""
         self.known = False
         self.value = None
         self.zxid = 0

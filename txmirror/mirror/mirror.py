@@ -90,7 +90,7 @@ class Mirror(Service):
             client = ZooKeeperClient(
                 servers, session_timeout=session_timeout, limits=limits, session=session, reactor=reactor
             )
-        self.clock = reactor
+        self.reactor = reactor
         self.urgent = urgent_form(client)
         self.client = waiting_form(client)
         self.feed = feed_of(self.client)
@@ -281,7 +281,7 @@ class Mirror(Service):
         if view is not None and view._closed is None:
             return view
         client = IChroot(self.client).chroot(path)
-        view = self._views[path] = Mirror(client=client, linger=self._linger, reactor=self.clock)
+        view = self._views[path] = Mirror(client=client, linger=self._linger, reactor=self.reactor)
         view._family = self._family
         self._family.append(view)
         if self._closed is not None:
@@ -318,7 +318,7 @@ class Mirror(Service):
 
     def time_disconnected(self) -> float:
         """Tell for how many seconds there has been no connection; 0 if there is one."""
-        return 0.0 if self.disconnected_since is None else self.clock.seconds() - self.disconnected_since
+        return 0.0 if self.disconnected_since is None else self.reactor.seconds() - self.disconnected_since
 
     def connstr(self) -> str:
         """Give the servers and the chroot, as in ``host:port,host:port/chroot``."""
@@ -610,11 +610,11 @@ class Mirror(Service):
 
     def _note_session(self, event: SessionEvent, before: SessionEvent) -> None:
         """Note what the session that is connected says of what is known, and of watches."""
-        if event.history != before.history:
+        if event.data_generation != before.data_generation:
             self._restore_zxid = None
             for subject in list(self._subjects.values()):
-                subject.history_changed()
-        elif event.epoch != before.epoch and before.epoch:
+                subject.data_generation_changed()
+        elif event.session_number != before.session_number and before.session_number:
             # Watches of an older session that could not be brought over yet are still to be brought over from there.
             if self._restore_zxid is None:
                 self._restore_zxid = event.zxid
@@ -626,7 +626,7 @@ class Mirror(Service):
             relied_on_trees = [subject.away() for subject in self._subjects.values()]
             if any(relied_on_trees) and self._restore_zxid is None:
                 self._restore_zxid = event.zxid
-        if event.epoch != before.epoch:
+        if event.session_number != before.session_number:
             for tree in self._trees:
                 tree.session_changed()
 
@@ -675,7 +675,7 @@ class Mirror(Service):
 
     def _disconnected(self) -> None:
         if self.disconnected_since is None:
-            self.disconnected_since = self.clock.seconds()
+            self.disconnected_since = self.reactor.seconds()
             for subject in list(self._subjects.values()):
                 subject.disconnected()
             for tree in list(self._trees):

@@ -65,10 +65,10 @@ class Taker(Protocol):
     def names_read(self, path: str, names: Sequence[str], zxid: int) -> None:
         """The names of a node's children."""
 
-    def unreadable(self, path: str, error: ZooKeeperException) -> None:
+    def data_refused(self, path: str, error: ZooKeeperException) -> None:
         """A node's data cannot be read."""
 
-    def unlisted(self, path: str, error: ZooKeeperException) -> None:
+    def names_refused(self, path: str, error: ZooKeeperException) -> None:
         """The names of a node's children cannot be read."""
 
     def failed(self, path: str, error: ZooKeeperException) -> None:
@@ -247,12 +247,12 @@ class Reader:
             if isinstance(result, tuple):
                 taker.data_read(path, result, zxid)
             else:
-                self._refused(path, result, zxid, taker.unreadable)
+                self._refused(path, result, zxid, taker.data_refused)
         for path, names in zip(flight.names, reply.children, strict=True):
             if isinstance(names, list):
                 taker.names_read(path, names, zxid)
             else:
-                self._refused(path, names, zxid, taker.unlisted)
+                self._refused(path, names, zxid, taker.names_refused)
 
     def _data_read(self, flight: _Flight, reply: DataReply) -> None:
         self._taker.data_read(flight.data[0], (reply.data, reply.stat), reply.zxid)
@@ -281,9 +281,9 @@ class Reader:
             self._want_again(flight)
         elif isinstance(error, ZooKeeperException):
             for path in (*flight.data, *flight.existence):
-                self._refused(path, error, error.zxid or 0, self._taker.unreadable)
+                self._refused(path, error, error.zxid or 0, self._taker.data_refused)
             for path in flight.names:
-                self._refused(path, error, error.zxid or 0, self._taker.unlisted)
+                self._refused(path, error, error.zxid or 0, self._taker.names_refused)
         else:
             failure.raiseException()
 

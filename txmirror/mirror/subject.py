@@ -211,8 +211,8 @@ class Subject:
         self.served = False
         self.values.armed = self.names.armed = False
 
-    def history_changed(self) -> None:
-        """Forget everything: it is of another history."""
+    def data_generation_changed(self) -> None:
+        """Forget everything: it is of another data generation."""
         self._maybe_absent = False
         self.values.forget()
         self.names.forget()
@@ -264,7 +264,7 @@ class Subject:
                 raise ClosingException(path=self.path)
             waiter = cell.to_read()
             if timeout is not None:
-                waiter.addTimeout(timeout, self._mirror.clock, self._timed_out)
+                waiter.addTimeout(timeout, self._mirror.reactor, self._timed_out)
             await waiter
         if cell.problem is not None and not (cell.known and self._mirror.disconnected_since is not None):
             raise cell.problem.with_traceback(None)
@@ -279,7 +279,7 @@ class Subject:
         """
         waiting = Deferred.fromCoroutine(self._freshen())
         if timeout is not None:
-            waiting.addTimeout(timeout, self._mirror.clock, self._timed_out)
+            waiting.addTimeout(timeout, self._mirror.reactor, self._timed_out)
         await waiting
 
     async def _freshen(self) -> None:
@@ -439,7 +439,7 @@ class Subject:
 
     def _try_again_later(self) -> None:
         if self._retry is None:
-            self._retry = Timer(self._mirror.clock, self.try_again)
+            self._retry = Timer(self._mirror.reactor, self.try_again)
         if not self._retry.running:
             self._retry.start(_RETRY(self._failures))
             self._failures += 1

@@ -1,6 +1,6 @@
 """A whole subtree in memory, kept true.
 
-Where the server has lasting watches, one on the tree's root tells of all that happens below. Where it has not, each node is
+Where the server has persistent watches, one on the tree's root tells of all that happens below. Where it has not, each node is
 read with watches of its own. Either way a change names a path, which is then read again; what was read is compared, and told.
 
 What a tree knows is as of the last transaction that any of its answers was as of. When a connection goes, and in a new session,
@@ -42,7 +42,7 @@ class Tree(Mapping[str, Value]):
     Its nodes come in no particular order. What is read of it is read from memory. Being closed, it stays as it was.
 
     :ivar path: the root's path.
-    :ivar holes: the nodes that cannot be read, by path, and why. They are tried again after a second, and then with growing
+    :ivar unreadable: the nodes that cannot be read, by path, and why. They are tried again after a second, and then with growing
         pauses of up to a minute; at once after :meth:`Mirror.add_auth`, and after a reconnection. What is below them is not
         known.
     """
@@ -51,7 +51,7 @@ class Tree(Mapping[str, Value]):
 
     def __init__(self, mirror: Mirror, path: str, depth: int | None, keep: Callable[[str], bool] | None) -> None:
         self.path = path
-        self.holes: dict[str, ZooKeeperException] = {}
+        self.unreadable: dict[str, ZooKeeperException] = {}
         self._mirror = mirror
         self._feed = mirror.feed
         self._base = "" if path == "/" else path
@@ -70,13 +70,13 @@ class Tree(Mapping[str, Value]):
         )
         self._ready: list[Deferred[None]] = []
         self._catching_up: list[Deferred[None]] = []
-        self._reader = Reader(mirror.feed, IBatchedReads(mirror.client, None), mirror.clock, self)
-        self._retry = Timer(mirror.clock, self.try_again)
-        self._watch_retry = Timer(mirror.clock, self._watch_all)
+        self._reader = Reader(mirror.feed, IBatchedReads(mirror.client, None), mirror.reactor, self)
+        self._retry = Timer(mirror.reactor, self.try_again)
+        self._watch_retry = Timer(mirror.reactor, self._watch_all)
         self._late: set[str] = set()
         self._unlisted: set[str] = set()
         self._failures = 0
-        self._lasting: bool | None = None
+        self._persistent: bool | None = None
         self._session: SessionEvent | None = None
         self._recovered = False
         self._restore_zxid: int | None = None
@@ -125,7 +125,7 @@ class Tree(Mapping[str, Value]):
 
     @property
     def settled(self) -> bool:
-        """Whether it shows all that the server has, but for its holes, as far as is known."""
+        """Whether it shows all that the server has, but for its unreadable nodes, as far as is known."""
         return self._settled and not self._closed
 
     @property
@@ -221,24 +221,24 @@ class Tree(Mapping[str, Value]):
 
     def tells_of(self, path: str) -> bool:
         """Tell whether this tree's watch tells of all changes at a path, whatever else the tree leaves out."""
-        return bool(self._lasting) and not self._closed and (path == self.path or path.startswith(self._base + "/"))
+        return bool(self._persistent) and not self._closed and (path == self.path or path.startswith(self._base + "/"))
 
     def session_changed(self) -> None:
         """Note that whatever watches there were, the new session does not have them."""
-        self._lasting = None
+        self._persistent = None
         self._one_shots = False
 
     def connected(self, event: SessionEvent) -> None:
         """There is a connection (again)."""
         before, self._session = self._session or event, event
         self._recovered = False
-        if event.history != before.history:
+        if event.data_generation != before.data_generation:
             self._forget()
         elif self._begun and self._restore_zxid is None:
             # Watches that could not be set again yet are still to be set as of then.
             self._restore_zxid = event.zxid
-        if event.epoch != before.epoch or self._lasting is None:
-            self._lasting = None
+        if event.session_number != before.session_number or self._persistent is None:
+            self._persistent = None
             self._one_shots = False
             self._watch_all()
         else:
@@ -263,7 +263,7 @@ class Tree(Mapping[str, Value]):
 
     def try_again(self) -> None:
         """Read also what could not be read the last time."""
-        again = [*self.holes, *self._late]
+        again = [*self.unreadable, *self._late]
         self._late.clear()
         for path in again:
             self._want(path)
@@ -285,7 +285,7 @@ class Tree(Mapping[str, Value]):
     # Watches.
 
     def _watch_all(self) -> None:
-        """Set a lasting watch on everything, if the server has them; then go on."""
+        """Set a persistent watch on everything, if the server has them; then go on."""
         client: IPersistentWatches | None = IPersistentWatches(self._mirror.client, None)
         if client is None or IServerAbilities(client).server_can("add_watch") is False:
             self._watched(False)
@@ -317,15 +317,15 @@ class Tree(Mapping[str, Value]):
             )
         self._watched(False)
 
-    def _watched(self, lasting: bool) -> None:
+    def _watched(self, persistent: bool) -> None:
         if self._closed or not self._mirror.may_read():
             return
-        self._lasting = lasting
+        self._persistent = persistent
         self._recover()
 
     def _recover(self) -> None:
         """Let the server name what has changed since the last connection; then read that, and what was still to be read."""
-        self._reader.watching = not self._lasting
+        self._reader.watching = not self._persistent
         if not self._begun:
             self._begun = True
             self._reader.data(self.path)
@@ -335,7 +335,7 @@ class Tree(Mapping[str, Value]):
         parents = [path for path in known if self._may_have_children(path, self._values[path])]
         self._child_watches_set = frozenset(parents)
         asked = self._feed.set_watches(zxid, known, absent, parents)
-        self._one_shots = self._one_shots or bool(known) or not self._lasting
+        self._one_shots = self._one_shots or bool(known) or not self._persistent
         asked.addCallbacks(lambda _: self._named(), self._not_named)
         asked.addErrback(
             lambda failure: self._log.failure("Recovery of {path} failed.", failure=failure, path=self.path)
@@ -367,9 +367,9 @@ class Tree(Mapping[str, Value]):
             self._reader.names(path)
 
     def _watched_no_more(self, path: str) -> None:
-        """The server keeps no lasting watch any more: a newer one did, in the same session."""
-        if path == self.path and self._lasting:
-            self._lasting = False
+        """The server keeps no persistent watch any more: a newer one did, in the same session."""
+        if path == self.path and self._persistent:
+            self._persistent = False
             self._reader.watching = True
             self._read_all()
             self._mirror.tree_tells_no_more()
@@ -421,7 +421,7 @@ class Tree(Mapping[str, Value]):
         if filled and path in self._values:
             self._tell(ChangeKind.READABLE, path, self._values[path], self._values[path])
 
-    def unreadable(self, path: str, error: ZooKeeperException) -> None:
+    def data_refused(self, path: str, error: ZooKeeperException) -> None:
         """Note a hole, and try again later."""
         if not self._closed:
             self._note_hole(path, error)
@@ -433,7 +433,7 @@ class Tree(Mapping[str, Value]):
             self._late.add(path)
             self._later()
 
-    def unlisted(self, path: str, error: ZooKeeperException) -> None:
+    def names_refused(self, path: str, error: ZooKeeperException) -> None:
         """Note that what is below a node is not known, and try again later."""
         if not self._closed:
             self._unlisted.add(path)
@@ -444,7 +444,7 @@ class Tree(Mapping[str, Value]):
         if self._settled or self._closed or self._late or not (self._recovered and self._reader.idle):
             return
         self._settled = True
-        if not self.holes:
+        if not self.unreadable:
             self._failures = 0
         if not self._told_settled:
             self._was_settled = self._told_settled = True
@@ -463,8 +463,8 @@ class Tree(Mapping[str, Value]):
                 waiter.callback(None)
 
     def _note_hole(self, path: str, error: ZooKeeperException) -> None:
-        known = path in self.holes
-        self.holes[path] = error
+        known = path in self.unreadable
+        self.unreadable[path] = error
         self._later()
         if not known:
             self._log.warn("{path} cannot be read: {reason}. It is tried again.", path=path, reason=str(error))
@@ -476,7 +476,7 @@ class Tree(Mapping[str, Value]):
 
         :returns: whether there was one.
         """
-        return path not in self._unlisted and self.holes.pop(path, None) is not None
+        return path not in self._unlisted and self.unreadable.pop(path, None) is not None
 
     def _add(self, path: str, value: Value) -> None:
         filled = self._fill_hole(path)
@@ -499,7 +499,7 @@ class Tree(Mapping[str, Value]):
         if before.czxid != now.czxid:
             # It is another node, and its children are others.
             self._reader.names(path)
-        # In a new history another node may have the numbers of one of the old.
+        # In a new data generation another node may have the numbers of one of the old.
         if _identity(before) != _identity(now) or old[0] != value[0]:
             self._tell(ChangeKind.CHANGED, path, old, value)
         elif before != now and self._stat_changed is not None:
@@ -516,7 +516,7 @@ class Tree(Mapping[str, Value]):
             old = self._values.pop(each, None)
             self._names.pop(each, None)
             self._unlisted.discard(each)
-            hole = self.holes.pop(each, None)
+            hole = self.unreadable.pop(each, None)
             siblings = self._names.get(paths.parent_of(each) or "")
             if siblings is not None and each != self.path:
                 siblings.pop(paths.name_of(each), None)
@@ -528,7 +528,7 @@ class Tree(Mapping[str, Value]):
                 return
 
     def _want_children(self, path: str, value: Value) -> None:
-        # A lasting watch tells of those that come later.
+        # A persistent watch tells of those that come later.
         if (self._reader.watching or value[1].numChildren) and self._may_have_children(path, value):
             self._reader.names(path)
 
@@ -571,7 +571,7 @@ class Tree(Mapping[str, Value]):
             self._failures += 1
 
     def _forget(self) -> None:
-        """What is known is of another history: all is read again, and compared with that."""
+        """What is known is of another data generation: all is read again, and compared with that."""
         self._zxid = 0
         self._restore_zxid = None
         if self._begun:

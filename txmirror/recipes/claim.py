@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from txmirror import paths
 from txmirror.errors import NoNodeException, PathError, SessionExpiredException, ZooKeeperException
-from txmirror.interfaces import IHolding, IZooKeeperClient
+from txmirror.interfaces import ISessionLease, IZooKeeperClient
 from txmirror.mirror import Mirror
 from txmirror.recipes.clients import checked_acl, client_of, connecting
 from txmirror.recipes.own_node import OwnNode
@@ -36,7 +36,7 @@ class Claim:
     :param path: the node that stands for it.
     :param name: what is told of us to others.
     :param acl: the access control list of the nodes that are made, but for those above ``path``; None opens them to everybody.
-    :param clock: the reactor; the global one if None.
+    :param reactor: the reactor; the global one if None.
     :ivar acl: the access control list of the nodes that are made from now on.
     """
 
@@ -48,24 +48,24 @@ class Claim:
         path: str,
         name: str,
         acl: Sequence[ACL] | None,
-        clock: IReactorTime | None,
+        reactor: IReactorTime | None,
     ) -> None:
         self.path = paths.validate(path)
         if path == "/":
             raise PathError("'/' is no place for a lock: give it a node of its own")
         if not isinstance(name, str):
             raise TypeError(f"a name is a str, not {name!r:.60}")
-        if clock is None:
+        if reactor is None:
             from twisted.internet import reactor as global_reactor
 
-            clock = IReactorTime(global_reactor)
+            reactor = IReactorTime(global_reactor)
         self.name = name
         self._data = name.encode()
         self.acl: Sequence[ACL] = checked_acl(acl)
         self._client = client = client_of(client)
-        self._clock = clock
-        self._patience = Patience(client, clock)
-        self._safety: IHolding | None = IHolding(client, None)
+        self._reactor = reactor
+        self._patience = Patience(client, reactor)
+        self._safety: ISessionLease | None = ISessionLease(client, None)
         self._node: OwnNode | None = None
         self._work: Deferred[bool] | None = None
         self._holding: _Holding | None = None
@@ -84,7 +84,7 @@ class Claim:
         if self._safety is None:
             return True
         # The reactor may be late to tell.
-        unsafe = self._safety.when_unsafe()
+        unsafe = self._safety.when_lease_expires()
         reliable = not unsafe.called
         drop(unsafe)
         return reliable
@@ -94,7 +94,7 @@ class Claim:
         """Fires when what is held now can be relied upon no longer, before anybody else can have it.
 
         That is when the session has ended, or may end before it is heard from again
-        (:meth:`~txmirror.interfaces.IHolding.when_unsafe`; with a client that does not provide that, only when it has), or
+        (:meth:`~txmirror.interfaces.ISessionLease.when_lease_expires`; with a client that does not provide that, only when it has), or
         when somebody has deleted our node. It never fires after :meth:`release`, and has fired if nothing is held.
         Whoever asks gets a Deferred of their own; cancelling it ends the wait, and nothing else.
 
@@ -154,7 +154,7 @@ class Claim:
             acquired.callback(outcome)
 
         acquired: Deferred[Any] = Deferred(lambda _: work.cancel())
-        timer = None if limit is None else self._clock.callLater(limit, expire)
+        timer = None if limit is None else self._reactor.callLater(limit, expire)
         self._work = work = connecting(self._client, lambda: Deferred.fromCoroutine(self._acquire(patient=wait != 0)))
         work.addBoth(ended)
         return acquired
@@ -224,7 +224,7 @@ class Claim:
                 drop(watch)
                 await node.remove()
                 raise Gone
-            unsafe: Deferred[None] = Deferred() if self._safety is None else self._safety.when_unsafe()
+            unsafe: Deferred[None] = Deferred() if self._safety is None else self._safety.when_lease_expires()
             if not unsafe.called:
                 break
             # The answer took so long that it says nothing of now.

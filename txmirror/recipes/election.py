@@ -32,7 +32,7 @@ class Election:
     :param path: the election's node. It and those above it are made where they are missing, persistent.
     :param name: what others see of us.
     :param acl: the access control list of the candidates' nodes, and of the election's own; as for :class:`Lock`.
-    :param clock: the reactor; the global one if None.
+    :param reactor: the reactor; the global one if None.
     :raises PathError: ``path`` is no znode path, or the root.
     :raises TypeError: ``client`` or ``acl`` is of a wrong type, as for :class:`Lock`.
     """
@@ -46,9 +46,9 @@ class Election:
         *,
         name: str = "",
         acl: Sequence[ACL] | None = None,
-        clock: IReactorTime | None = None,
+        reactor: IReactorTime | None = None,
     ) -> None:
-        self._lock = Lock(client, path, name=name, acl=acl, clock=clock)
+        self._lock = Lock(client, path, name=name, acl=acl, reactor=reactor)
         self._work: Deferred[Any] | None = None
         self._stopped = False
         self._ending = False

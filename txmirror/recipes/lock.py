@@ -44,7 +44,7 @@ class Lock(Claim):
     :param name: what others see of us among the contenders.
     :param acl: the access control list of the contenders' nodes, and of the lock's own if that is made here; nodes above it are
         open to everybody, and so is all if it is None. Whoever contends needs permission to read, create and delete.
-    :param clock: the reactor; the global one if None.
+    :param reactor: the reactor; the global one if None.
     :ivar path: the lock's node.
     :ivar name: our name.
     :ivar acl: the access control list of the nodes that are made from now on.
@@ -61,9 +61,9 @@ class Lock(Claim):
         *,
         name: str = "",
         acl: Sequence[ACL] | None = None,
-        clock: IReactorTime | None = None,
+        reactor: IReactorTime | None = None,
     ) -> None:
-        super().__init__(client, path, name, acl, clock)
+        super().__init__(client, path, name, acl, reactor)
 
     def contenders(self) -> Deferred[list[str]]:
         """Ask for the names of all who hold the lock or wait for it, the first in line first.

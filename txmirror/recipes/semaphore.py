@@ -46,7 +46,7 @@ class Semaphore(Claim):
     :param name: what others see of us.
     :param acl: the access control list of the leases, of the places in line, and of the nodes that these are below, if they are
         made here; otherwise as for :class:`Lock`. Whoever is to change the number of leases needs permission to write.
-    :param clock: the reactor; the global one if None.
+    :param reactor: the reactor; the global one if None.
     :ivar path: the semaphore's node.
     :ivar name: our name.
     :ivar acl: the access control list of the nodes that are made from now on.
@@ -64,13 +64,13 @@ class Semaphore(Claim):
         leases: int = 1,
         name: str = "",
         acl: Sequence[ACL] | None = None,
-        clock: IReactorTime | None = None,
+        reactor: IReactorTime | None = None,
     ) -> None:
-        super().__init__(client, path, name, acl, clock)
+        super().__init__(client, path, name, acl, reactor)
         if type(leases) is not int or leases < 1:
             raise ValueError(f"the number of leases is a whole number above 0, not {leases!r:.60}")
         self.leases = leases
-        self._turn = Lock(client, f"{path}-__lock__", name=name, acl=acl, clock=self._clock)
+        self._turn = Lock(client, f"{path}-__lock__", name=name, acl=acl, reactor=self._reactor)
 
     def acquire(self, *, wait: float | None = None) -> Deferred[bool]:
         """Stand in line, and wait until a lease is held. What is not said here is as :meth:`Lock.acquire` has it.

@@ -107,13 +107,13 @@ class Discovery:
             or self._held
             or self._tree is None
             or self._tree.stale_since is not None
-            or bool(self._tree.holes)
+            or bool(self._tree.unreadable)
         )
 
     @property
     def unreadable(self) -> dict[str, ZooKeeperException]:
         """The nodes that cannot be read now, by path, and why."""
-        return {} if self._tree is None else dict(self._tree.holes)
+        return {} if self._tree is None else dict(self._tree.unreadable)
 
     def current(self) -> Answer | None:
         """Give a copy of what is known now; None if nothing is."""
@@ -175,9 +175,9 @@ class Discovery:
     def follow(self, mirror: Mirror) -> None:
         """Follow the path on a mirror."""
         self._data, self._payloads = None, {}
-        self._publishing = Timer(mirror.clock, self._publish)
-        self._doubt = Timer(mirror.clock, self._publish)
-        self._auditing = Timer(mirror.clock, self._look_again)
+        self._publishing = Timer(mirror.reactor, self._publish)
+        self._doubt = Timer(mirror.reactor, self._publish)
+        self._auditing = Timer(mirror.reactor, self._look_again)
         self._looked, self._listed = "", None
         tree = self._tree = mirror.tree(self.path, depth=1)
         tree.watch(self._changed)
@@ -211,7 +211,7 @@ class Discovery:
         """Take what was read for the first time, if the path itself could be."""
         if tree is not self._tree or self._live or not tree.settled:
             return
-        refusal = tree.holes.get(self.path)
+        refusal = tree.unreadable.get(self.path)
         if refusal is None:
             self._back()
         waiting, self._ready = self._ready, []
@@ -264,7 +264,7 @@ class Discovery:
             self._publish_soon()
             return
         tree.look_again(self.path)
-        if self.path in tree.holes:
+        if self.path in tree.unreadable:
             self._publish_soon()
         elif not self._publishing.running:
             self._publishing.start(_STAT_PATIENCE)

@@ -55,10 +55,10 @@ class Life(Service):
         if type(timeout) not in (int, float) or not 0 < timeout < float("inf"):
             raise ValueError(f"timeout is {timeout!r}: not a number of seconds above 0")
         parse_servers(server)
-        if mirror is not None and reactor not in (None, mirror.clock):
+        if mirror is not None and reactor not in (None, mirror.reactor):
             raise ValueError(f"the mirror that is given does not run on {reactor!r}")
         if reactor is None:
-            reactor = mirror.clock if mirror is not None else _global_reactor()
+            reactor = mirror.reactor if mirror is not None else _global_reactor()
         self.reactor = reactor
         self.timeout = timeout
         self.lazy = lazy

@@ -176,7 +176,7 @@ class Link:
         self.check_lock(path, simultaneous)
         lock = self._locks.get(path)
         if lock is None or lock.released or lock.simultaneous != simultaneous:
-            lock = RegistryLock(self.mirror.client, path, name, simultaneous, wait, self._acl, self.mirror.clock)
+            lock = RegistryLock(self.mirror.client, path, name, simultaneous, wait, self._acl, self.mirror.reactor)
             self._locks[path] = lock
         lock.wait = wait
         return lock
@@ -250,7 +250,7 @@ class Link:
         withdrawals = [registration.stop(timeout=None) for registration in self._registrations.values()]
         withdrawals += [lock.release().addCallback(lambda _: None) for lock in self._locks.values()]
         everything = gatherResults(withdrawals, consumeErrors=True).addCallback(lambda _: None)
-        await everything.addTimeout(_WITHDRAWAL, mirror.clock, _too_late).addErrback(self._not_withdrawn)
+        await everything.addTimeout(_WITHDRAWAL, mirror.reactor, _too_late).addErrback(self._not_withdrawn)
         await gatherResults(formers)
         return ticket
 

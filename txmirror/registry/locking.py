@@ -50,7 +50,7 @@ class RegistryLock:
         self._acl = acl
         self._attempt: Deferred[bool] | None = None
         self._waiting: list[Deferred[bool]] = []
-        self._semaphore = Semaphore(client, path, leases=simultaneous, name=name, clock=clock)
+        self._semaphore = Semaphore(client, path, leases=simultaneous, name=name, reactor=clock)
 
     def __repr__(self) -> str:
         return f"<RegistryLock {self.path!r} {'held' if self.held else 'not held'}>"

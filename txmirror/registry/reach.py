@@ -25,7 +25,7 @@ class Reach:
     def __init__(self, mirror: Mirror, timeout: float) -> None:
         self._mirror = mirror
         self._timeout = timeout
-        self._timer = Timer(mirror.clock, self._give_up)
+        self._timer = Timer(mirror.reactor, self._give_up)
         self._waiting: dict[Callable[[], None], None] = {}
         self._stopped = False
         mirror.addStateWatcher(self, self._mirror_changed)

@@ -109,7 +109,7 @@ class Registration:
         self._adopt_persistent = adopt_persistent
         self._writes = writes
         self._permit: Deferred[None] | None = None
-        self._created = mirror.clock.seconds()
+        self._created = mirror.reactor.seconds()
         self._payload = self._encode(data)
         self._data = own_copy(data)
         #: What was written lately: by that a former session's node is told from a stranger's.
@@ -121,7 +121,7 @@ class Registration:
         self._taking_away = False
         self._woken = False
         self._written = False
-        self._timer = Timer(mirror.clock, self._wake)
+        self._timer = Timer(mirror.reactor, self._wake)
         self._failures = 0
         self._corrections = 0
         self._stable_since = 0.0
@@ -235,7 +235,7 @@ class Registration:
         if not (stopped_before and self._stepping):
             self._wake()
         if timeout is not None:
-            waiter.addTimeout(timeout, self._mirror.clock, self._stop_timed_out)
+            waiter.addTimeout(timeout, self._mirror.reactor, self._stop_timed_out)
         return waiter
 
     def withdraw(self) -> Deferred[None]:
@@ -489,7 +489,7 @@ class Registration:
         """Tell whether to write now. What somebody undoes again and again is done ever more slowly."""
         if self.state is not RegistrationState.REGISTERED or self._session_id != self._mirror.client.session_id:
             return not self._timer.running
-        now = self._mirror.clock.seconds()
+        now = self._mirror.reactor.seconds()
         if now - self._stable_since >= _STABLE:
             self._corrections = 0
             self._said = None
@@ -513,7 +513,7 @@ class Registration:
             return
         self.state = RegistrationState.REGISTERED
         self._session_id = session_id
-        self._stable_since = self._mirror.clock.seconds()
+        self._stable_since = self._mirror.reactor.seconds()
         self._failures = 0
         if not self._corrections:
             self._said = None

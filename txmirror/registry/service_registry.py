@@ -49,6 +49,8 @@ else:
 
     _LazyT_co = TypeVar("_LazyT_co", bound=bool, covariant=True)
 
+_T = TypeVar("_T")
+
 
 @implementer(IServiceRegistry)
 class ServiceRegistry(Life, Generic[_LazyT_co]):
@@ -60,9 +62,11 @@ class ServiceRegistry(Life, Generic[_LazyT_co]):
     an answer or False. In annotations ``ServiceRegistry`` is a registry that is not lazy, and ``ServiceRegistry[bool]`` one
     that may be.
 
-    :param server: as for :class:`txmirror.client.ZooKeeperClient`.
-    :param timeout: the session timeout that is asked for, and how long it takes until ZooKeeper counts as out of reach, in
-        seconds.
+    :param servers: as for :class:`txmirror.client.ZooKeeperClient`; ``localhost:2181`` if None.
+    :param session_timeout: the session timeout that is asked for, and how long it takes until ZooKeeper counts as out of reach,
+        in seconds; 5 if None.
+    :param server: nd_service_registry's name of ``servers``.
+    :param timeout: nd_service_registry's name of ``session_timeout``.
     :param readonly: whether to refuse all that would write.
     :param lazy: whether calls go on without ZooKeeper.
     :param cachefile: where answers are kept for a start without ZooKeeper, for lazy registries; None keeps none. It is read
@@ -87,16 +91,19 @@ class ServiceRegistry(Life, Generic[_LazyT_co]):
         seconds if None. Not used where ``mirror`` is given.
     :param reactor: the reactor; the mirror's, or the global one, if None.
     :ivar reactor: what it runs on.
-    :raises ValueError: an argument will not do; the message quotes it.
+    :raises ValueError: an argument is invalid; the message quotes it.
+    :raises TypeError: an argument is given by both of its names.
     """
 
     _log = Logger()
 
     def __init__(
         self,
-        server: str | Sequence[str | tuple[str, int]] = "localhost:2181",
+        servers: str | Sequence[str | tuple[str, int]] | None = None,
         *,
-        timeout: float = 5.0,
+        session_timeout: float | None = None,
+        server: str | Sequence[str | tuple[str, int]] | None = None,
+        timeout: float | None = None,
         readonly: bool = False,
         lazy: _LazyT_co = False,  # type: ignore[assignment]  # it is the type's default too
         cachefile: str | None = None,
@@ -114,7 +121,14 @@ class ServiceRegistry(Life, Generic[_LazyT_co]):
         limits: Limits | None = None,
         reactor: IReactorTime | None = None,
     ) -> None:
-        super().__init__(server, timeout, lazy, mirror, limits, reactor)
+        super().__init__(
+            _either("servers", servers, "server", server, "localhost:2181"),
+            _either("session_timeout", session_timeout, "timeout", timeout, 5.0),
+            lazy,
+            mirror,
+            limits,
+            reactor,
+        )
         if type(hold_for) not in (int, float) or not 0 <= hold_for < float("inf"):
             raise ValueError(f"hold_for is {hold_for!r}: not a number of seconds from 0")
         if audit is not None and (type(audit) not in (int, float) or not 0 < audit < float("inf")):
@@ -558,3 +572,12 @@ def _is_text(text: str) -> bool:
 
 def _own_name() -> str:
     return f"{platform.node()}:{os.getpid()}"
+
+
+def _either(name: str, value: _T | None, other_name: str, other: _T | None, default: _T) -> _T:
+    """Return the argument that was given by one of two names."""
+    if value is not None and other is not None:
+        raise TypeError(f"{name}={value!r} and {other_name}={other!r} are the same argument: give one of them")
+    if value is None:
+        value = other
+    return default if value is None else value

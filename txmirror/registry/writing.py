@@ -76,7 +76,7 @@ class Writer:
             except ZooServerProblem:
                 # Without a connection there is nothing to pause for: the next one is awaited.
                 if self._mirror.is_connected():
-                    await deferLater(self._mirror.clock, _PAUSE(failures))
+                    await deferLater(self._mirror.reactor, _PAUSE(failures))
                     failures += 1
 
     async def _put(self, path: str, data: Mapping[str, object] | str | None, payload: bytes) -> None:

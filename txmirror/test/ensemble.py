@@ -143,7 +143,7 @@ class ZooKeeperEnsemble:
                 member.kill()
 
     def wipe(self) -> None:
-        """Forget all data of an ensemble that does not run: the next start is a new history."""
+        """Forget all data of an ensemble that does not run: the next start is a new data generation."""
         for member in self.members:
             member.wipe()
 

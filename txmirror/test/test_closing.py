@@ -207,7 +207,7 @@ class _ClientLife(_Life):
             client.get_many(["/", "/data"]),
             client.set_watches(1, ["/data"], ["/none"], ["/"]),
             client.sync("/"),
-            client.when_unsafe(),
+            client.when_lease_expires(),
             transaction.commit(),
         )
 
@@ -504,11 +504,11 @@ class _LockLife(_Life):
     client_lives_on = True
 
     def make(self) -> Any:
-        return Lock(self.client_of_it, "/locks/a", clock=self.reactor)
+        return Lock(self.client_of_it, "/locks/a", reactor=self.reactor)
 
     def begin(self) -> None:
         self.client_of_it = self.make_client()
-        self.before = Lock(self.other, "/locks/a", clock=self.reactor)
+        self.before = Lock(self.other, "/locks/a", reactor=self.reactor)
         self.before.acquire().addErrback(lambda _: None)
         self.it = self.make()
         self.used = 0
@@ -539,21 +539,21 @@ class _ReadLockLife(_LockLife):
     """A lock that is shared."""
 
     def make(self) -> Any:
-        return ReadLock(self.client_of_it, "/locks/a", clock=self.reactor)
+        return ReadLock(self.client_of_it, "/locks/a", reactor=self.reactor)
 
 
 class _SemaphoreLife(_LockLife):
     """A semaphore, for which nobody else waits."""
 
     def make(self) -> Any:
-        return Semaphore(self.client_of_it, "/locks/many", leases=2, clock=self.reactor)
+        return Semaphore(self.client_of_it, "/locks/many", leases=2, reactor=self.reactor)
 
 
 class _ElectionLife(_LockLife):
     """An election."""
 
     def make(self) -> Any:
-        return Election(self.client_of_it, "/locks/a", clock=self.reactor)
+        return Election(self.client_of_it, "/locks/a", reactor=self.reactor)
 
     def acquire(self) -> None:
         self.ask(self.it.lead(Deferred))

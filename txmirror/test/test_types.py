@@ -148,7 +148,7 @@ class EventTests(SynchronousTestCase):
     def test_session_event_is_immutable(self) -> None:
         """A session event cannot be changed by one of those who are told."""
         event = SessionEvent(SessionState.CONNECTED, 1, 1, 7)
-        self.assertRaises(AttributeError, setattr, event, "epoch", 2)
+        self.assertRaises(AttributeError, setattr, event, "session_number", 2)
 
     def test_session_events_are_values(self) -> None:
         """Session events that say the same are equal."""

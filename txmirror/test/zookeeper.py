@@ -231,7 +231,7 @@ class ZooKeeperProcess:
         self._paused = False
 
     def wipe(self) -> None:
-        """Forget all data of a server that is stopped: the next start is a new history, whose zxids begin again."""
+        """Forget all data of a server that is stopped: the next start is a new data generation, whose zxids begin again."""
         assert not self.running, "only a stopped server's data can be wiped"
         shutil.rmtree(self._data, ignore_errors=True)
         for kept in self.home.glob("zoo.cfg*"):

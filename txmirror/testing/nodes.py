@@ -45,13 +45,13 @@ class MemoryNodes:
     registries have been told when a method returns. Stats and refusals are those of a real server, by the rules of
     :class:`~txmirror.embedded.EmbeddedServer`.
 
-    :param clock: what the times of nodes come from, and how long registries wait for locks; None makes a
+    :param reactor: what the times of nodes come from, and how long registries wait for locks; None makes a
         :class:`~twisted.internet.task.Clock` that begins at 0.
     :ivar clock: the clock.
     """
 
-    def __init__(self, clock: IReactorTime | None = None) -> None:
-        self.clock: IReactorTime = Clock() if clock is None else clock
+    def __init__(self, reactor: IReactorTime | None = None) -> None:
+        self.clock: IReactorTime = Clock() if reactor is None else reactor
         self._tree = Tree()
         # As ZooKeeper has them: the highest byte is the server's number.
         self._session_ids = itertools.count(1 << 56)

@@ -55,7 +55,7 @@ class MemoryRegistry(Generic[_LazyT_co]):
     :param acl: of the nodes that it makes, also for locks, and of their parents if it has to make them. None: with ``username`` and
         ``password``, all for that one and reading for everybody; without, all for everybody.
     :param codec: how data stands in nodes; None is nd_service_registry's.
-    :param clock: what ``created``, and the waiting for locks, take the time from; None is that of ``shared``.
+    :param reactor: what ``created``, and the waiting for locks, take the time from; None is that of ``shared``.
     :ivar nodes: what it shares.
     :ivar clock: the clock.
     """
@@ -73,10 +73,10 @@ class MemoryRegistry(Generic[_LazyT_co]):
         password: str | None = None,
         acl: Sequence[ACL] | None = None,
         codec: IPayloadCodec | None = None,
-        clock: IReactorTime | None = None,
+        reactor: IReactorTime | None = None,
     ) -> None:
-        self.nodes = MemoryNodes(clock) if shared is None else shared
-        self.clock: IReactorTime = self.nodes.clock if clock is None else clock
+        self.nodes = MemoryNodes(reactor) if shared is None else shared
+        self.clock: IReactorTime = self.nodes.clock if reactor is None else reactor
         self.lazy, self.readonly, self.timeout = lazy, readonly, timeout
         self._username, self._password = _checked_username(username), password
         self._given_acl = acl

@@ -48,10 +48,10 @@ class SetWatchesRequest:
 
 @attrs.frozen
 class SetWatches2Request:
-    """Set watches again, lasting ones too. Known since ZooKeeper 3.6.
+    """Set watches again, persistent ones too. Known since ZooKeeper 3.6.
 
     Jute: as of :class:`SetWatchesRequest`, then ``vector<ustring> persistentWatches; vector<ustring>
-    persistentRecursiveWatches``, operation 105. Of what lasting watches missed the server tells nothing. The answer is
+    persistentRecursiveWatches``, operation 105. Of what persistent watches missed the server tells nothing. The answer is
     empty.
     """
 

@@ -15,7 +15,7 @@ PATH = "/locks/report"
 class LockTestCase(CommandTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.theirs = Lock(self.other, PATH, name="them", clock=self.reactor)
+        self.theirs = Lock(self.other, PATH, name="them", reactor=self.reactor)
 
     @property
     def holder(self) -> str:
@@ -233,7 +233,7 @@ class LostTests(LockTestCase):
 class SemaphoreTests(LockTestCase):
     def test_simultaneous(self) -> None:
         """With a number, so many may hold it."""
-        semaphore = Semaphore(self.other, PATH, leases=2, clock=self.reactor)
+        semaphore = Semaphore(self.other, PATH, leases=2, reactor=self.reactor)
         self.assertTrue(self.world.result(semaphore.acquire()))
         command = self.lock("--simultaneous", "2")
         late = self.lock("--simultaneous", "2", "--wait", "0")
@@ -244,7 +244,7 @@ class SemaphoreTests(LockTestCase):
 
     def test_other_number(self) -> None:
         """All must agree on it."""
-        self.world.result(Semaphore(self.other, PATH, leases=3, name="them", clock=self.reactor).acquire())
+        self.world.result(Semaphore(self.other, PATH, leases=3, name="them", reactor=self.reactor).acquire())
         command = self.lock("--simultaneous", "2")
         self.assert_ended(command, 1)
         session = f"session {self.other.session_id:#x}"
@@ -257,7 +257,7 @@ class SemaphoreTests(LockTestCase):
 
     def test_other_kind(self) -> None:
         """A lock and a semaphore do not go together: whoever comes second is told so."""
-        semaphore = Semaphore(self.other, PATH, leases=2, name="them", clock=self.reactor)
+        semaphore = Semaphore(self.other, PATH, leases=2, name="them", reactor=self.reactor)
         self.world.result(semaphore.acquire())
         command = self.lock()
         self.assert_ended(command, 1)

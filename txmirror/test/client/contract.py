@@ -81,10 +81,14 @@ class Recorder:
         """Be told of the next step to a state."""
         return self.when(lambda step: isinstance(step, SessionEvent) and step.state is state)
 
-    def when_epoch(self, epoch: int) -> Deferred[None]:
+    def when_session_number(self, session_number: int) -> Deferred[None]:
         """Be told when a session of the client's stands, counted from 1."""
         return self.when(
-            lambda step: isinstance(step, SessionEvent) and step.state is SessionState.CONNECTED and step.epoch == epoch
+            lambda step: (
+                isinstance(step, SessionEvent)
+                and step.state is SessionState.CONNECTED
+                and step.session_number == session_number
+            )
         )
 
     @property
@@ -295,7 +299,7 @@ class ClientContract(ContractCase):
         self.assertEqual(self.client.session_timeout, self.session_timeout)
         self.assertIn(self.client.session_id & 0xFFFFFFFFFFFFFFFF, await self.server.sessions())
         self.assertEqual(self.feed.states, [SessionState.CONNECTED])
-        self.assertEqual((self.client.session.epoch, self.client.session.history), (1, 0))
+        self.assertEqual((self.client.session.session_number, self.client.session.data_generation), (1, 0))
 
     @run
     async def test_timeout_is_negotiated(self) -> None:
@@ -1034,7 +1038,7 @@ class ReconnectionContract(ContractCase):
         await self.interrupt()
         self.assertEqual(self.client.session_id, session)
         self.assertEqual(self.feed.states, [SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.CONNECTED])
-        self.assertEqual(self.client.session.epoch, 1)
+        self.assertEqual(self.client.session.session_number, 1)
         stat = await self.client.exists(f"{self.root}/e")
         self.assertEqual(stat.ephemeralOwner, session)
 
@@ -1161,7 +1165,7 @@ class AbsenceContract(ContractCase):
                 queued[0].addErrback(lambda failure: failure.value)
 
         self.client.add_listener(ask)
-        ended, renewed = self.feed.when_state(SessionState.ENDED), self.feed.when_epoch(2)
+        ended, renewed = self.feed.when_state(SessionState.EXPIRED), self.feed.when_session_number(2)
         await self.server.expire(session)
         await self.within(gatherResults([ended, renewed]), 10)
         await self.fails(SessionExpiredException, watch)
@@ -1169,7 +1173,7 @@ class AbsenceContract(ContractCase):
         self.assertIsInstance(error, (SessionExpiredException, ConnectionLossException))
         self.assertIs(error.applied, False)
         self.assertNotEqual(self.client.session_id, session)
-        self.assertEqual((self.client.session.epoch, self.client.session.history), (2, 0))
+        self.assertEqual((self.client.session.session_number, self.client.session.data_generation), (2, 0))
         self.assertEqual(await self.client.get_children(self.root), [])
 
     @run
@@ -1181,7 +1185,7 @@ class AbsenceContract(ContractCase):
         await self.client.read_data(f"{self.root}/b")
         zxid = (await self.client.read_existence(f"{self.root}/c")).zxid
         other, _ = await self.connect(direct=True)
-        renewed = self.feed.when_epoch(2)
+        renewed = self.feed.when_session_number(2)
         await self.server.expire(self.client.session_id)
         await other.set(f"{self.root}/a", b"x")
         await self.within(renewed, 10)

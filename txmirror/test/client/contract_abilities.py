@@ -85,7 +85,7 @@ class AbilityCase(ContractCase):
         return client
 
     async def watch(self, path: str, *, recursive: bool = False) -> Recorder:
-        """Let a lasting watch be set, and keep what it tells."""
+        """Let a persistent watch be set, and keep what it tells."""
         news = Recorder()
         await self.within(self.client.add_watch(path, news, recursive=recursive))
         return news
@@ -105,7 +105,7 @@ class AbilityCase(ContractCase):
         self.assertEqual([watch for watch in watches if watch.called], [])
 
 
-class LastingWatchContract(AbilityCase):
+class PersistentWatchContract(AbilityCase):
     """Watches that last, while the connection stands."""
 
     def test_interface(self) -> None:
@@ -220,7 +220,7 @@ class LastingWatchContract(AbilityCase):
 
     @run
     async def test_other_kind(self) -> None:
-        """A path has one kind of lasting watch, and goes on having it when the other is refused (C10)."""
+        """A path has one kind of persistent watch, and goes on having it when the other is refused (C10)."""
         for recursive, path in ((False, f"{self.root}/a"), (True, f"{self.root}/b")):
             news = await self.watch(path, recursive=recursive)
             self.assertRaises(ValueError, self.client.add_watch, path, recursive=not recursive)
@@ -262,7 +262,7 @@ class LastingWatchContract(AbilityCase):
 
     @run
     async def test_behind_one_shots(self) -> None:
-        """A lasting watch that comes to where one-shot ones are leaves them standing, and they leave it (C10)."""
+        """A persistent watch that comes to where one-shot ones are leaves them standing, and they leave it (C10)."""
         for recursive in (False, True):
             await self.client.create(f"{self.root}/a")
             watches = await self.read_all(f"{self.root}/a")
@@ -273,7 +273,7 @@ class LastingWatchContract(AbilityCase):
 
     @run
     async def test_before_one_shots(self) -> None:
-        """One-shot watches that come to where a lasting one is leave it standing, and it leaves them (C10)."""
+        """One-shot watches that come to where a persistent one is leave it standing, and it leaves them (C10)."""
         for recursive in (False, True):
             await self.client.create(f"{self.root}/a")
             news = await self.watch(f"{self.root}/a", recursive=recursive)
@@ -286,13 +286,13 @@ class LastingWatchContract(AbilityCase):
     async def test_beside_one_shots(self) -> None:
         """So it is when both are asked for in one go, in either order (C10)."""
         for recursive in (False, True):
-            for lasting_first in (False, True):
+            for persistent_first in (False, True):
                 path, news = f"{self.root}/a", Recorder()
                 await self.client.create(path)
-                asked = [self.client.add_watch(path, news, recursive=recursive)] if lasting_first else []
+                asked = [self.client.add_watch(path, news, recursive=recursive)] if persistent_first else []
                 answer, data = self.client.get_and_watch(path)
                 names, children = self.client.get_children_and_watch(path)
-                if not lasting_first:
+                if not persistent_first:
                     asked.append(self.client.add_watch(path, news, recursive=recursive))
                 await self.within(gatherResults([answer, names, *asked]))
                 for _ in range(2):
@@ -308,7 +308,7 @@ class LastingWatchContract(AbilityCase):
 
     @run
     async def test_existence_of_a_missing_node(self) -> None:
-        """Whoever waits for a node below which, or on which, there is a lasting watch is told of its creation (C10)."""
+        """Whoever waits for a node below which, or on which, there is a persistent watch is told of its creation (C10)."""
         for recursive in (False, True):
             path = f"{self.root}/missing-{recursive}"
             news = await self.watch(path, recursive=recursive)
@@ -322,7 +322,7 @@ class LastingWatchContract(AbilityCase):
     @run
     async def test_all_who_wait(self) -> None:
         """The server tells of a change once, and everybody here who watches for it is told once: who waits for the node,
-        those with lasting watches on it and above it, and the feed (C9).
+        those with persistent watches on it and above it, and the feed (C9).
         """
         path = f"{self.root}/a"
         await self.client.create(path)
@@ -381,7 +381,7 @@ class LastingWatchContract(AbilityCase):
 
     @run
     async def test_remove(self) -> None:
-        """A lasting watch that was removed tells nothing more, others go on, and one of the other kind may follow it."""
+        """A persistent watch that was removed tells nothing more, others go on, and one of the other kind may follow it."""
         for recursive in (False, True):
             path = f"{self.root}/{recursive}"
             await self.client.create(path)
@@ -449,7 +449,7 @@ class LastingWatchContract(AbilityCase):
 
     @run
     async def test_close(self) -> None:
-        """The end of the client is told by its lasting watches too, once, and as the last (C16)."""
+        """The end of the client is told by its persistent watches too, once, and as the last (C16)."""
         client, _ = await self.connect()
         news = Recorder()
         await client.add_watch(self.root, news)
@@ -458,13 +458,13 @@ class LastingWatchContract(AbilityCase):
         await self.fails(ClosingException, client.add_watch(self.root))
 
 
-class LastingAbsenceContract(AbilityCase):
-    """What becomes of lasting watches while the connection is away. The server has a way around what breaks."""
+class PersistentWatchAbsenceContract(AbilityCase):
+    """What becomes of persistent watches while the connection is away. The server has a way around what breaks."""
 
     @run
     @where_sessions_resume
     async def test_reconnection(self) -> None:
-        """A lasting watch stands again on the next connection, and tells of that; what happened meanwhile it does not tell,
+        """A persistent watch stands again on the next connection, and tells of that; what happened meanwhile it does not tell,
         but those who wait once are told of it, on its own path too (C4, C10).
         """
         for name in ("exact", "recursive", "recursive/once", "recursive/silent", "plain", "quiet"):
@@ -547,12 +547,12 @@ class LastingAbsenceContract(AbilityCase):
 
     @run
     async def test_ended_session(self) -> None:
-        """A lasting watch ends with its session, and says so; in the next one there is none until it is asked for (C4, C16)."""
+        """A persistent watch ends with its session, and says so; in the next one there is none until it is asked for (C4, C16)."""
         news = await self.watch(self.root, recursive=True)
-        ended, renewed = self.feed.when_state(SessionState.ENDED), self.feed.when_epoch(2)
+        ended, renewed = self.feed.when_state(SessionState.EXPIRED), self.feed.when_session_number(2)
         await self.server.expire(self.client.session_id)
         await self.within(gatherResults([ended, renewed]), 10)
-        self.assertIs(news.states[-1], SessionState.ENDED)
+        self.assertIs(news.states[-1], SessionState.EXPIRED)
         self.assertNotIn(SessionState.CONNECTED, news.states)
         self.assertFalse(await self.client.check_watches(self.root, WatchKind.ANY))
         self.feed.told.clear()
@@ -842,7 +842,7 @@ class AbilityContract(AbilityCase):
         taker = self.take_over(SessionTicket.from_text(ticket.to_text()))
         self.assertEqual(taker.session_id, session)
         await self.within(taker.connect())
-        self.assertEqual((taker.session_id, taker.session.epoch), (session, 1))
+        self.assertEqual((taker.session_id, taker.session.session_number), (session, 1))
         self.assertEqual((await taker.exists(f"{self.root}/e")).ephemeralOwner, session)
         await taker.create(f"{self.root}/f", ephemeral=True)
         self.assertEqual(sorted(await taker.get_ephemerals(self.root)), [f"{self.root}/e", f"{self.root}/f"])
@@ -896,7 +896,7 @@ class AbilityContract(AbilityCase):
         queued.addErrback(lambda failure: failure.value)
         await self.within(taker.connect())
         self.assertIsInstance(await self.within(queued), SessionExpiredException)
-        self.assertEqual(feed.states, [SessionState.ENDED, SessionState.CONNECTED])
+        self.assertEqual(feed.states, [SessionState.EXPIRED, SessionState.CONNECTED])
         self.assertNotEqual(taker.session_id, ticket.session_id)
         self.assertEqual(await taker.get_children(self.root), [])
-        self.assertEqual(taker.session.epoch, 2)
+        self.assertEqual(taker.session.session_number, 2)

@@ -37,14 +37,14 @@ class History:
 
     :ivar changes: all changes, in the order in which the server tells of them.
     :ivar ended: the sessions that have ended, and why.
-    :ivar lasting: the lasting watches that were set: for whom, on which path, as of which transaction.
+    :ivar persistent: the persistent watches that were set: for whom, on which path, as of which transaction.
     """
 
     def __init__(self, server: EmbeddedServer) -> None:
         self.server = server
         self.changes: list[Change] = []
         self.ended: dict[int, str] = {}
-        self.lasting: list[tuple[object, str, int]] = []
+        self.persistent: list[tuple[object, str, int]] = []
         self._states: dict[str, list[State]] = {}
         self._children: dict[str, list[tuple[int, frozenset[str] | None]]] = {}
         self._session = 0
@@ -53,7 +53,7 @@ class History:
         self.tree = holdings.database.tree
         watches = replica.watches
         self._before(watches, "tell", lambda change: self._tell(change.kind, change.path))
-        self._before(watches, "add", lambda path, mode, who: self.lasting.append((who, path, self.tree.zxid)))
+        self._before(watches, "add", lambda path, mode, who: self.persistent.append((who, path, self.tree.zxid)))
         self._before(sessions, "end", lambda session, reason, closing=None: self.ended.setdefault(session.id, reason))
         perform = replica.perform
 
@@ -125,8 +125,8 @@ class History:
             for change in reversed(self.changes)
         )
 
-    def for_lasting(self, path: str, recursive: bool, since: int) -> list[WatchedEvent]:
-        """Give all that a lasting watch is owed since a transaction."""
+    def for_persistent(self, path: str, recursive: bool, since: int) -> list[WatchedEvent]:
+        """Give all that a persistent watch is owed since a transaction."""
         return [
             WatchedEvent(change.type, change.path, change.zxid)
             for change in self.changes
@@ -143,7 +143,7 @@ class History:
 
 
 def concerns(path: str, recursive: bool, kind: EventType, where: str) -> bool:
-    """Tell whether a lasting watch tells of an event."""
+    """Tell whether a persistent watch tells of an event."""
     if not recursive:
         return where == path
     return kind is not EventType.CHILD and (where == path or where.startswith(path.rstrip("/") + "/"))

@@ -105,7 +105,7 @@ OPERATIONS: dict[str, Asked] = {
         lambda client: client.who_am_i(), WhoAmIResponse([ClientInfo("ip", "127.0.0.1")]), [("ip", "127.0.0.1")]
     ),
     "get_children_and_stat": Asked(lambda client: client.get_children_and_stat("/a"), _NAMES, (["x", "y"], STAT)),
-    "add_watch": Asked(lambda client: client.add_watch("/lasting"), AddWatchResponse(), None),
+    "add_watch": Asked(lambda client: client.add_watch("/persistent"), AddWatchResponse(), None),
     "check_watches": Asked(lambda client: client.check_watches("/a", WatchKind.DATA), b"", True),
     "get_config": Asked(lambda client: client.get_config(), _CONFIG, (EnsembleConfig(16, {1: "h:1:2"}), STAT)),
     "get_config_and_watch": Asked(
@@ -137,7 +137,7 @@ OTHERS = frozenset(
         "chroot",
         "urgent",
         "waiting",
-        "when_unsafe",
+        "when_lease_expires",
         "server_can",
     }
 )

@@ -230,7 +230,7 @@ class CutOffTests(SaslTestCase):
         again = self.next_peer(self.server)
         self.prove(again)
         self.assertEqual(self.states(), [SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.CONNECTED])
-        self.assertEqual(client.session.epoch, 1)
+        self.assertEqual(client.session.session_number, 1)
 
     def test_closed_meanwhile(self) -> None:
         """A close in the middle of the exchange leaves nothing."""
@@ -308,7 +308,7 @@ class RefusedTests(SaslTestCase):
             client.who_am_i(),
             client.sync(),
         )
-        self.successResultOf(client.when_unsafe())
+        self.successResultOf(client.when_lease_expires())
         self.pass_time(60)
         self.assertEqual(self.server.count, 1)
 
@@ -347,14 +347,14 @@ class RefusedTests(SaslTestCase):
         self.assert_nothing_left()
 
     def test_password_changed(self) -> None:
-        """A session that stood ends so too, where the password is not taken any more: watches fail, lasting ones are told."""
+        """A session that stood ends so too, where the password is not taken any more: watches fail, persistent ones are told."""
         client, peer = self.make_proved()
         _, watch = client.get_and_watch("/a")
         peer.answer(GetDataRequest, DATA)
         told: list[SessionEvent | WatchedEvent] = []
         ignore(client.add_watch("/b", told.append))
         peer.answer(AddWatchRequest, AddWatchResponse())
-        unsafe = client.when_unsafe()
+        unsafe = client.when_lease_expires()
         peer.drop()
         queued = client.delete("/queued")
         self.prove(self.reconnect(peer, accept=False), rightly=False)

@@ -20,11 +20,11 @@ from txmirror.interfaces import (
     IChroot,
     ICreateModes,
     IEnsemble,
-    IHolding,
     IPersistentWatches,
     IQueries,
     IServerAbilities,
     ISessionHolder,
+    ISessionLease,
     ITransactions,
     IWatchFeed,
     IZooKeeperClient,
@@ -89,7 +89,7 @@ class OperationTests(ClientTestCase):
                 IChroot,
                 ICreateModes,
                 IEnsemble,
-                IHolding,
+                ISessionLease,
                 IPersistentWatches,
                 IQueries,
                 IServerAbilities,
@@ -451,7 +451,7 @@ class ListenerTests(ClientTestCase):
         def closing(step: SessionEvent | WatchedEvent) -> None:
             assert isinstance(step, SessionEvent)
             orders[0].append(step.state)
-            if step.state is SessionState.ENDED:
+            if step.state is SessionState.EXPIRED:
                 ignore(client.close())
 
         def following(step: SessionEvent | WatchedEvent) -> None:
@@ -638,7 +638,7 @@ class ReactorTests(ClientTestCase):
         peer = self.server.peer
         peer.accept()
         self.show_zxid(client, peer, 5)
-        unsafe = client.when_unsafe()
+        unsafe = client.when_lease_expires()
         self.pass_time(S)
         peer.answers_pings = False
         self.pass_time(S)

@@ -224,7 +224,7 @@ class ConnectedTests(ClosingTestCase):
             client.set_watches(1, ["/c"]),
             client.remove_watches("/a", WatchKind.DATA),
         ]
-        unsafe = client.when_unsafe()
+        unsafe = client.when_lease_expires()
         closed = client.close()
         self.pass_time(5.0)
         self.assert_gone(client, closed)
@@ -568,14 +568,14 @@ class AnyMomentTests(ClosingTestCase):
     def test_from_a_listener_when_ended(self) -> None:
         """Rule 13: it may be called from a listener that is told of the session's end."""
         client, peer = self.make_connected()
-        closed = self.close_when(client, SessionState.ENDED)
+        closed = self.close_when(client, SessionState.EXPIRED)
         self.reconnect(peer, accept=False).expire()
         self.assert_gone(client, closed[0])
 
     def test_from_a_listener_when_replaced(self) -> None:
         """Rule 13: likewise where the new session has come with the old one's end."""
         client, peer = self.make_connected()
-        closed = self.close_when(client, SessionState.ENDED)
+        closed = self.close_when(client, SessionState.EXPIRED)
         self.reconnect(peer, accept=False).accept(session_id=2)
         self.settle()
         self.assert_gone(client, closed[0])
@@ -627,7 +627,7 @@ class AnyMomentTests(ClosingTestCase):
         """Rule 13: it may be called by a holder that is told to let go."""
         client, peer = self.make_connected()
         closed: list[Deferred[None]] = []
-        client.when_unsafe().addCallback(lambda _: closed.append(client.close()))
+        client.when_lease_expires().addCallback(lambda _: closed.append(client.close()))
         self.reconnect(peer, accept=False).accept(session_id=2)
         self.settle()
         self.assert_gone(client, closed[0])

@@ -74,7 +74,7 @@ class StateTests(ClosingTestCase):
         if state is SessionState.CLOSED:
             self.close_fast(client, peer)
             return client
-        if state is SessionState.ENDED:
+        if state is SessionState.EXPIRED:
             self.reconnect(peer, accept=False).expire()
         self.server.on_connection = hang_up
         for each in self.server.peers:
@@ -108,7 +108,7 @@ class StateTests(ClosingTestCase):
             *client.exists_and_watch("/a"),
             client.set_watches(1, ["/a"]),
             client.add_auth("digest", b"u:p"),
-            client.when_unsafe(),
+            client.when_lease_expires(),
         ]
 
     def assert_all_told_once(self, client: ZooKeeperClient, told: list[Any], count: int) -> None:
@@ -232,7 +232,7 @@ class CallbackTests(ClosingTestCase):
             self.server.peer.accept()
             if state is SessionState.CLOSED:
                 ignore(client.close())
-            elif state is SessionState.ENDED:
+            elif state is SessionState.EXPIRED:
                 self.reconnect(self.server.peer, accept=False).expire()
             elif state is SessionState.AUTH_FAILED:
                 ignore(client.get("/a"))
@@ -283,7 +283,7 @@ class CallbackTests(ClosingTestCase):
             self.server.on_connection = lambda peer: None
             peer = self.connect()
             peer.answers_pings = False
-            self.client.when_unsafe().addCallback(self.close)
+            self.client.when_lease_expires().addCallback(self.close)
             if drop:
                 self.server.on_connection = hang_up
                 peer.drop()

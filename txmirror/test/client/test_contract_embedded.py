@@ -16,7 +16,11 @@ from txmirror.test.client.contract import (
     ReconnectionContract,
     if_asked_for,
 )
-from txmirror.test.client.contract_abilities import AbilityContract, LastingAbsenceContract, LastingWatchContract
+from txmirror.test.client.contract_abilities import (
+    AbilityContract,
+    PersistentWatchAbsenceContract,
+    PersistentWatchContract,
+)
 from txmirror.testing import FaultProxy
 
 
@@ -69,7 +73,7 @@ class EmbeddedServerTests(ClientContract, ReconnectionContract, AbsenceContract,
 
 
 @if_asked_for("3.8")
-class EmbeddedServerAbilityTests(LastingWatchContract, LastingAbsenceContract, AbilityContract, TestCase):
+class EmbeddedServerAbilityTests(PersistentWatchContract, PersistentWatchAbsenceContract, AbilityContract, TestCase):
     """What is more than the oldest servers can."""
 
     def start_server(self) -> Deferred[ContractServer]:

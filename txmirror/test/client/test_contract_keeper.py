@@ -20,8 +20,8 @@ from txmirror.test.client.contract import (
 from txmirror.test.client.contract_abilities import (
     AbilityCase,
     AbilityContract,
-    LastingAbsenceContract,
-    LastingWatchContract,
+    PersistentWatchAbsenceContract,
+    PersistentWatchContract,
 )
 from txmirror.test.client.test_contract_embedded import Embedded
 from txmirror.types import EventType, SessionState
@@ -49,7 +49,9 @@ class KeeperTests(KeeperSide, ClientContract, ReconnectionContract, AbsenceContr
 
 
 @if_asked_for("keeper")
-class KeeperAbilityTests(KeeperSide, LastingWatchContract, LastingAbsenceContract, AbilityContract, TestCase):
+class KeeperAbilityTests(
+    KeeperSide, PersistentWatchContract, PersistentWatchAbsenceContract, AbilityContract, TestCase
+):
     """What is more than the oldest servers can."""
 
     def start_server(self) -> Deferred[ContractServer]:
@@ -91,9 +93,9 @@ class KeeperDeviationTests(KeeperSide, AbilityCase, TestCase):
         self.assertIs(error.applied, False)
         self.assertEqual(
             self.feed.states,
-            [SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.ENDED, SessionState.CONNECTED],
+            [SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.EXPIRED, SessionState.CONNECTED],
         )
-        self.assertEqual((self.client.session.epoch, self.client.session.history), (2, 0))
+        self.assertEqual((self.client.session.session_number, self.client.session.data_generation), (2, 0))
         self.assertNotEqual(self.client.session_id, session)
         self.assertEqual(await self.client.get_children(self.root), ["e"])
         self.assertEqual((await self.client.exists(f"{self.root}/e")).ephemeralOwner, session)
@@ -142,7 +144,7 @@ class KeeperDeviationTests(KeeperSide, AbilityCase, TestCase):
         async def close() -> None:
             closing.append(other.close())
 
-        ended = feed.when_state(SessionState.ENDED)
+        ended = feed.when_state(SessionState.EXPIRED)
         await self.interrupt(close)
         await self.within(gatherResults([ended, *closing]))
         # Those that went with their connections, and my own next one.

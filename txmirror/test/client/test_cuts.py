@@ -82,7 +82,7 @@ class HandshakeTests(CutTestCase):
                     again.answer(GetDataRequest, DATA)
                     self.assertEqual(self.successResultOf(queued), (b"data", STAT))
                 self.assertEqual(again.packets, [])
-                self.assertEqual(client.session.epoch, 1)
+                self.assertEqual(client.session.session_number, 1)
                 self.close_fast(client, again)
 
     def test_expired(self) -> None:
@@ -94,7 +94,7 @@ class HandshakeTests(CutTestCase):
             again = self.next_peer(self.server) if count < len(answer) else self.server.peer
             self.assertEqual(again.hello.sessionId, 0 if count == len(answer) else SESSION)
             again.accept(session_id=SESSION + (count == len(answer)))
-            self.assertEqual(client.session.epoch, 2 if count == len(answer) else 1)
+            self.assertEqual(client.session.session_number, 2 if count == len(answer) else 1)
             self.close_fast(client, again)
 
 

@@ -26,7 +26,7 @@ from txmirror.wire import (
 
 DATA = GetDataResponse(b"", STAT)
 TICKET = SessionTicket(SESSION, PASSWORD, 77)
-CONNECTED, SUSPENDED, ENDED = SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.ENDED
+CONNECTED, SUSPENDED, ENDED = SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.EXPIRED
 
 
 class TicketTests(SynchronousTestCase):
@@ -147,7 +147,7 @@ class TakenOverTests(ClientTestCase):
         peer.accept()
         self.successResultOf(connected)
         self.assertEqual(self.states(), [CONNECTED])
-        self.assertEqual((client.session.epoch, client.session.history), (1, 0))
+        self.assertEqual((client.session.session_number, client.session.data_generation), (1, 0))
         self.assertEqual((client.session_id, client.session_timeout), (SESSION, S))
         self.assertEqual(peer.packets, [])
 
@@ -163,7 +163,7 @@ class TakenOverTests(ClientTestCase):
         self.assertEqual((new.hello.sessionId, new.hello.passwd), (0, bytes(16)))
         new.accept(session_id=2)
         self.successResultOf(connected)
-        steps = [(step.state, step.epoch) for step in self.feed if isinstance(step, SessionEvent)]
+        steps = [(step.state, step.session_number) for step in self.feed if isinstance(step, SessionEvent)]
         self.assertEqual(steps, [(ENDED, 1), (CONNECTED, 2)])
         self.assertEqual(client.session_id, 2)
         # What was asked before belonged to the session that was taken over.
@@ -174,7 +174,7 @@ class TakenOverTests(ClientTestCase):
         """So it is where the server answers with another session (A5)."""
         client, peer = self.begin()
         peer.accept(session_id=2)
-        steps = [(step.state, step.epoch) for step in self.feed if isinstance(step, SessionEvent)]
+        steps = [(step.state, step.session_number) for step in self.feed if isinstance(step, SessionEvent)]
         self.assertEqual(steps, [(ENDED, 1), (CONNECTED, 2)])
         self.assertEqual(client.session_id, 2)
 
@@ -220,7 +220,7 @@ class TakenOverTests(ClientTestCase):
         self.assertEqual((again.hello.sessionId, again.hello.passwd), (SESSION, PASSWORD))
         again.accept()
         self.assertEqual(self.states(), [CONNECTED, SUSPENDED, CONNECTED])
-        self.assertEqual(client.session.epoch, 1)
+        self.assertEqual(client.session.session_number, 1)
 
     def test_close_ends_it(self) -> None:
         """To close ends a session that was taken over."""
@@ -416,7 +416,7 @@ class LeavingTests(ClientTestCase):
         """Whoever waits for a watch is told that the client is closed; and what lasts hears of it, once."""
         _, watch = self.client.get_and_watch("/a")
         self.peer.answer(GetDataRequest, DATA)
-        unsafe = self.client.when_unsafe()
+        unsafe = self.client.when_lease_expires()
         left = self.client.leave()
         self.answer_barrier()
         self.assert_left(left)

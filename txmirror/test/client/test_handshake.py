@@ -261,7 +261,7 @@ class RefusalTests(ClientTestCase):
         resumed.answer(CreateRequest, PathResponse("/a"))
         self.assertEqual(self.successResultOf(created), "/a")
         self.assertEqual(self.states(), [SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.CONNECTED])
-        self.assertEqual((client.session.epoch, client.session_id), (1, SESSION))
+        self.assertEqual((client.session.session_number, client.session_id), (1, SESSION))
         (line,) = [line for line in self.log_lines() if "42" in line]
         self.assertIn("refuses sessions", line)
         self.assertIn("10.0.0.2:2181", line)
@@ -295,12 +295,14 @@ class KeeperTests(ClientTestCase):
 
     def test_wiped(self) -> None:
         """Before a new session is used, a ping tells how far the server has come: if that is less than what was seen, its data
-        was wiped, and a new history begins."""
+        was wiped, and a new data generation begins."""
         for reached, history in ((49, 1), (50, 0), (51, 0), (0, 0)):
             client, peer = self.reconnected(50, reached)
             self.assertEqual(len(peer.pings), 1)
-            self.assertEqual((client.session.state, client.session.epoch), (SessionState.CONNECTED, 2), reached)
-            self.assertEqual(client.session.history, history, reached)
+            self.assertEqual(
+                (client.session.state, client.session.session_number), (SessionState.CONNECTED, 2), reached
+            )
+            self.assertEqual(client.session.data_generation, history, reached)
             self.close_fast(client, peer)
             self.pass_time(6.0)
 
@@ -318,7 +320,7 @@ class KeeperTests(ClientTestCase):
         self.assertTrue(peer.lost)
         self.assertIs(client.session.state, SessionState.SUSPENDED)
         self.next_peer(self.server).accept(SESSION + 2, password=bytes(16))
-        self.assertEqual((client.session.state, client.session.epoch), (SessionState.CONNECTED, 2))
+        self.assertEqual((client.session.state, client.session.session_number), (SessionState.CONNECTED, 2))
 
     def test_first_session(self) -> None:
         """Whoever has seen nothing need not ask."""

@@ -210,7 +210,7 @@ class ReplyTests(HostileTestCase):
             self.pass_time(60)
             self.assert_pauses(S / 3)
             self.assertLess(len(self.log_lines()), 12)
-            self.assertEqual(client.session.epoch, 1)
+            self.assertEqual(client.session.session_number, 1)
             self.assertTrue(all(peer.lost for peer in self.server.peers[:-1]))
             self.assert_recovers(client)
 
@@ -345,5 +345,5 @@ class HandshakeTests(HostileTestCase):
             self.pass_time(5.0)
             self.server.peer.answer(SetWatchesRequest)
             self.assertNoResult(watch)
-            self.assertEqual(client.session.epoch, 1)
+            self.assertEqual(client.session.session_number, 1)
             self.assert_recovers(client)

@@ -78,7 +78,7 @@ class RaceTests(ClientTestCase):
     def test_holders(self) -> None:
         """Rule 9: and those who hold something: nobody is left to believe that they still do."""
         client, peer = self.make_connected()
-        told = self.waiting([client.when_unsafe() for _ in range(3)])
+        told = self.waiting([client.when_lease_expires() for _ in range(3)])
         closed = client.close()
         peer.answer(CloseSessionRequest)
         self.successResultOf(closed)

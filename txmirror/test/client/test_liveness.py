@@ -292,7 +292,7 @@ class StallTests(ClientTestCase):
         self.pass_time(0.2)
         self.assertTrue(peer.lost)
         self.assertEqual(self.states(), [SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.LOST])
-        self.assertEqual(client.session.epoch, 1)
+        self.assertEqual(client.session.session_number, 1)
 
     def test_ended_meanwhile(self) -> None:
         """Rule 6: a server that has closed meanwhile is gone, and the next handshake tells what became of the session."""
@@ -303,7 +303,7 @@ class StallTests(ClientTestCase):
         self.server.peer.expire()
         self.pass_time(0.2)
         self.server.peer.accept(session_id=2)
-        self.assertEqual(client.session.epoch, 2)
+        self.assertEqual(client.session.session_number, 2)
 
     def test_handshake_in_the_buffer(self) -> None:
         """Rule 6: the answer to a handshake that came while the reactor was stuck is taken."""

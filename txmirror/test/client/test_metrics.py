@@ -199,7 +199,7 @@ class MetricsTests(ClientTestCase):
         self.assertEqual(sum(size for (size,) in self.notes.of("received")), len(hello) + event_length + len(frame))
 
     def test_session(self) -> None:
-        """That a session stands, and that its connection is gone, is told as the feed tells it; resumed, the epoch is the
+        """That a session stands, and that its connection is gone, is told as the feed tells it; resumed, the session_number is the
         former one's."""
         _, peer = self.make_connected(metrics=self.notes)
         again = self.reconnect(peer)
@@ -208,7 +208,7 @@ class MetricsTests(ClientTestCase):
         self.server.peer.accept(session_id=2)
         steps = [each for each in self.notes.told if each[0] in ("connected", "disconnected")]
         self.assertEqual(
-            [(kind, event.state, event.epoch) for kind, event in steps],
+            [(kind, event.state, event.session_number) for kind, event in steps],
             [
                 ("connected", SessionState.CONNECTED, 1),
                 ("disconnected", SessionState.SUSPENDED, 1),
@@ -218,7 +218,9 @@ class MetricsTests(ClientTestCase):
             ],
         )
         told = [step for step in self.feed if isinstance(step, SessionEvent)]
-        self.assertEqual([event for _, event in steps], [step for step in told if step.state is not SessionState.ENDED])
+        self.assertEqual(
+            [event for _, event in steps], [step for step in told if step.state is not SessionState.EXPIRED]
+        )
 
     def test_failed_attempts(self) -> None:
         """Attempts that come to nothing are neither."""

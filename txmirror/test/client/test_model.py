@@ -298,8 +298,8 @@ class Watch:
             model.check(bool(result.check(CancelledError)) and self.excused, f"{self} is no way to fail")
 
 
-class Lasting:
-    """Listens to a lasting watch.
+class Persistent:
+    """Listens to a persistent watch.
 
     :ivar span: what was told on this connection.
     :ivar over: whether nothing may be told any more.
@@ -318,7 +318,7 @@ class Lasting:
         self.span: list[WatchedEvent] = []
 
     def __repr__(self) -> str:
-        return f"lasting watch {self.number} ({self.path}, recursive: {self.recursive}, was told {self.span})"
+        return f"persistent watch {self.number} ({self.path}, recursive: {self.recursive}, was told {self.span})"
 
     def added(self, _: None) -> None:
         self.stands = self.connected = True
@@ -343,13 +343,13 @@ class Lasting:
         else:
             self.connected = False
             self.without_gaps()
-            if news.state in {SessionState.ENDED, SessionState.CLOSED}:
+            if news.state in {SessionState.EXPIRED, SessionState.CLOSED}:
                 self.over = True
 
     def without_gaps(self) -> None:
         """What was told on a connection is all that happened from one moment to another."""
         if self.span:
-            owed = self.model.history.for_lasting(self.path, self.recursive, 0)
+            owed = self.model.history.for_persistent(self.path, self.recursive, 0)
             first = owed.index(self.span[0]) if self.span[0] in owed else 0
             told = owed[first : first + len(self.span)]
             self.model.check(told == self.span, f"{self} was owed {told}")
@@ -362,9 +362,9 @@ class Lasting:
         self.without_gaps()
         session = model.server._holdings.sessions.find(model.client.session_id)
         connection = None if session is None else session.connection
-        times = [zxid for who, path, zxid in model.history.lasting if who is connection and path == self.path]
+        times = [zxid for who, path, zxid in model.history.persistent if who is connection and path == self.path]
         model.check(bool(times), f"{self} is not set at the server")
-        owed = [model.history.for_lasting(self.path, self.recursive, zxid) for zxid in times]
+        owed = [model.history.for_persistent(self.path, self.recursive, zxid) for zxid in times]
         model.check(self.span in owed, f"{self} was owed {owed[-1:]}")
 
 
@@ -380,7 +380,7 @@ class ClientModel(RuleBasedStateMachine):
         self.reactor.advance(1000.0)
         self.requests: list[Request] = []
         self.watches: list[Watch] = []
-        self.lasting: list[Lasting] = []
+        self.persistent: list[Persistent] = []
         self.sessions: set[int] = set()
         self.deletions: list[tuple[Request, str]] = []
         self.latest: tuple[int, str] | None = None
@@ -440,7 +440,7 @@ class ClientModel(RuleBasedStateMachine):
                     watch.told.append(news)
         elif news.state is SessionState.CONNECTED:
             self.sessions.add(self.client.session_id)
-        elif news.state in {SessionState.ENDED, SessionState.CLOSED}:
+        elif news.state in {SessionState.EXPIRED, SessionState.CLOSED}:
             for watch in self.watches:
                 watch.excused = watch.excused or watch.waiter is None
 
@@ -702,16 +702,16 @@ class ClientModel(RuleBasedStateMachine):
             self.ask("bring over", lambda: self.client.set_watches(zxid, data=[path], children=[path]), passed)
 
     def adds_watch(self, path: str, recursive: bool) -> None:
-        lasting = Lasting(self, path, recursive)
+        persistent = Persistent(self, path, recursive)
         request = Request(self, f"add watch {path}")
         try:
-            added = self.client.add_watch(path, lasting, recursive=recursive)
+            added = self.client.add_watch(path, persistent, recursive=recursive)
         except ValueError:
             # There is one of the other kind.
             return
         self.requests.append(request)
-        self.lasting.append(lasting)
-        request.wait(added, lasting.added)
+        self.persistent.append(persistent)
+        request.wait(added, persistent.added)
 
     def removes_watches(self, path: str, kind: WatchKind) -> None:
         kinds = {
@@ -720,7 +720,7 @@ class ClientModel(RuleBasedStateMachine):
             WatchKind.ANY: {Kind.DATA, Kind.EXIST, Kind.CHILD},
         }[kind]
         watches = [watch for watch in self.watches if watch.path == path]
-        lasting = [each for each in self.lasting if each.path == path] if kind is WatchKind.ANY else []
+        persistent = [each for each in self.persistent if each.path == path] if kind is WatchKind.ANY else []
         request = self.ask(f"remove {kind.name} of {path}", lambda: self.client.remove_watches(path, kind))
         assert request.deferred is not None
 
@@ -730,7 +730,7 @@ class ClientModel(RuleBasedStateMachine):
             if sure or isinstance(error, CancelledError):
                 for watch in watches:
                     watch.excused = watch.excused or watch.kind in kinds
-                for each in lasting:
+                for each in persistent:
                     each.over = each.over or sure
                     each.doubtful = True
 
@@ -896,7 +896,7 @@ class ClientModel(RuleBasedStateMachine):
             self.check(not waits or bool(watch.told), f"the client has left, and {watch} waits")
         self.check("closed" not in self.history.ended.get(session, ""), "the session was ended by leaving it")
         self.watches.clear()
-        self.lasting.clear()
+        self.persistent.clear()
         self.latest = None
         self.leaving = False
         self.open(tickets[0] if tickets else None)
@@ -949,8 +949,8 @@ class ClientModel(RuleBasedStateMachine):
             self.check(not watch.owed(), f"{watch} was told nothing")
             lives = watch.session == self.client.session_id or watch.told or watch.excused or watch.certain is None
             self.check(bool(lives), f"{watch} outlives its session")
-        for lasting in self.lasting:
-            lasting.complete()
+        for persistent in self.persistent:
+            persistent.complete()
 
     def compare_writes(self) -> None:
         """What was done, and how often, is what requests have said."""
@@ -999,10 +999,10 @@ class ClientModel(RuleBasedStateMachine):
                     _ignore(self.writer.create(watch.path, self.mark()))
                 else:
                     _ignore(self.writer.set(watch.path, self.mark()))
-        for lasting in self.lasting:
-            if lasting.path != "/":
-                _ignore(self.writer.create(lasting.path, self.mark()))
-                _ignore(self.writer.set(lasting.path, self.mark()))
+        for persistent in self.persistent:
+            if persistent.path != "/":
+                _ignore(self.writer.create(persistent.path, self.mark()))
+                _ignore(self.writer.set(persistent.path, self.mark()))
         self.reactor.settle()
         self.compare_watches()
         self.nothing_went_wrong()

@@ -90,15 +90,15 @@ class OldServerTests(VersionTestCase):
         self.server = self.start("3.4")
         self.client, self.feed = self.connect()
 
-    def test_lasting_watch(self) -> None:
-        """A lasting watch is refused, at the cost of two connections at most and never of the session (E6)."""
+    def test_persistent_watch(self) -> None:
+        """A persistent watch is refused, at the cost of two connections at most and never of the session (E6)."""
         self.done(self.client.create("/e", ephemeral=True))
         session, news = self.client.session_id, Recorder()
         error = self.fails(UnimplementedException, self.client.add_watch("/a", news), S / 2)
         self.assertIs(error.applied, False)
         self.assertLessEqual(self.feed.states.count(SessionState.SUSPENDED), 2)
         self.assertIs(self.client.server_can("add_watch"), False)
-        self.assertEqual((self.client.session_id, self.client.session.epoch), (session, 1))
+        self.assertEqual((self.client.session_id, self.client.session.session_number), (session, 1))
         self.assertEqual(self.client.session.state, SessionState.CONNECTED)
         stat = self.done(self.client.exists("/e"))
         assert stat is not None
@@ -141,7 +141,7 @@ class OldServerTests(VersionTestCase):
             asked: Deferred[Any] = ask()
             self.fails(UnimplementedException, asked, S / 2)
             self.assertIs(self.client.server_can(method), False, method)
-            self.assertEqual((self.client.session_id, self.client.session.epoch), (session, 1), method)
+            self.assertEqual((self.client.session_id, self.client.session.session_number), (session, 1), method)
             self.done(self.client.set("/a", method.encode()))
 
     def test_create_with_stat(self) -> None:
@@ -188,7 +188,7 @@ class OldServerTests(VersionTestCase):
 
 
 class DowngradeTests(VersionTestCase):
-    """A session with a lasting watch comes from a 3.8 to a 3.4, which serves the same data."""
+    """A session with a persistent watch comes from a 3.8 to a 3.4, which serves the same data."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -212,18 +212,18 @@ class DowngradeTests(VersionTestCase):
                 link.cut()
         self.reactor.pass_time(S / 2)
 
-    def test_lasting_watches_end(self) -> None:
+    def test_persistent_watches_end(self) -> None:
         """They end there, and say so once; the session goes on, and so do one-shot watches that the server can keep (C4)."""
         session = self.client.session_id
         answer, watch = self.client.get_and_watch("/")
         self.done(answer)
         self.lose("10.0.0.1")
         self.reactor.pass_time(S / 2)
-        self.assertEqual((self.client.session_id, self.client.session.epoch), (session, 1))
+        self.assertEqual((self.client.session_id, self.client.session.session_number), (session, 1))
         self.assertEqual(self.client.session.state, SessionState.CONNECTED)
         self.assertEqual(self.exact.events, [WatchedEvent(REMOVED, "/a")])
         self.assertEqual(self.recursive.events, [WatchedEvent(REMOVED, "/b")])
-        # One that is not for lasting ones stands.
+        # One that is not for persistent ones stands.
         self.done(self.client.set("/", b"x"))
         self.assertEqual(self.done(watch)[:2], (CHANGED, "/"))
         self.done(self.other.set("/a", b"x"))
@@ -232,7 +232,7 @@ class DowngradeTests(VersionTestCase):
         self.assertEqual((len(self.exact.events), len(self.recursive.events)), (1, 1))
 
     def test_who_waited_once(self) -> None:
-        """Whoever waits once on the path of a lasting watch that ends still learns of a change, or that nobody will say."""
+        """Whoever waits once on the path of a persistent watch that ends still learns of a change, or that nobody will say."""
         answer, watch = self.client.get_and_watch("/a")
         self.done(answer)
         self.lose("10.0.0.1")
@@ -292,7 +292,7 @@ class NewServerTests(VersionTestCase):
         self.assertEqual(self.done(watch), WatchedEvent(CHANGED, "/a", None))
         self.done(other.set("/a", b"z"))
         self.assertEqual(news.events[-1], WatchedEvent(CHANGED, "/a"))
-        self.assertEqual(client.session.epoch, 1)
+        self.assertEqual(client.session.session_number, 1)
 
 
 class KeeperTests(VersionTestCase):
@@ -311,4 +311,4 @@ class KeeperTests(VersionTestCase):
         first.regain_quorum()
         self.reactor.pass_time(12.0)
         self.assertIn(client.session_id, first.sessions)
-        self.assertEqual((client.session.epoch, len(first.sessions)), (2, 1))
+        self.assertEqual((client.session.session_number, len(first.sessions)), (2, 1))

@@ -24,7 +24,7 @@ from txmirror.wire import (
 
 DATA = GetDataResponse(b"", STAT)
 LOCAL = 0x7001
-CONNECTED, SUSPENDED, ENDED = SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.ENDED
+CONNECTED, SUSPENDED, ENDED = SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.EXPIRED
 
 
 class Question(Protocol):
@@ -96,7 +96,9 @@ class ReadOnlyTestCase(ClientTestCase):
         return sorted(self.first.asked + self.second.asked)
 
     def steps(self) -> list[tuple[SessionState, int, bool]]:
-        return [(step.state, step.epoch, step.read_only) for step in self.feed if isinstance(step, SessionEvent)]
+        return [
+            (step.state, step.session_number, step.read_only) for step in self.feed if isinstance(step, SessionEvent)
+        ]
 
 
 class HandshakeTests(ReadOnlyTestCase):
@@ -316,7 +318,7 @@ class SearchTests(ReadOnlyTestCase):
         peer.drop()
         self.pass_time(0.5)
         self.second.peer.accept(LOCAL + 1, read_only=True)
-        self.assertEqual(client.session.epoch, 2)
+        self.assertEqual(client.session.session_number, 2)
         count = len(self.asked())
         self.pass_time(2)
         self.assertGreater(len(self.asked()), count + 1)

@@ -115,7 +115,7 @@ class RoundTests(ClientTestCase):
         self.server.on_handshake = accept_and_close
         peer.drop()
         self.pass_time(60)
-        self.assertEqual(client.session.epoch, 1)
+        self.assertEqual(client.session.session_number, 1)
         self.assertTrue(15 < self.server.count < 25, f"{self.server.count} connections in a minute")
 
     def test_reset_by_a_connection_that_lived(self) -> None:
@@ -127,7 +127,7 @@ class RoundTests(ClientTestCase):
         peer.drop()
         self.settle()
         self.assertEqual(self.server.times[-1], self.reactor.seconds())
-        self.assertEqual(client.session.epoch, 1)
+        self.assertEqual(client.session.session_number, 1)
 
     def test_cycle(self) -> None:
         """Rule 10: the servers are tried in turn, over and over (G3)."""
@@ -150,7 +150,7 @@ class RoundTests(ClientTestCase):
         self.pass_time(0.6)
         self.server.peer.accept()
         self.assertIs(client.session.state, SessionState.CONNECTED)
-        self.assertEqual(client.session.epoch, 1)
+        self.assertEqual(client.session.session_number, 1)
 
     def test_no_flood_of_lines(self) -> None:
         """A server that fails in the same way for an hour is one line in the log."""

@@ -372,7 +372,7 @@ class ErrorCodeTests(ClientTestCase):
         again.answer(SetWatchesRequest)
         self.assertNoResult(watch)
         self.assertEqual(self.states(), [SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.CONNECTED])
-        self.assertEqual(client.session.epoch, 1)
+        self.assertEqual(client.session.session_number, 1)
 
     def test_session_not_known(self) -> None:
         """A server that answers that the session has expired is not believed: the connection ends, and the session is presented
@@ -477,7 +477,7 @@ class AuthTests(ClientTestCase):
         self.assertEqual(again.answer_auth().auth, b"good:1")
         again.answer(SetWatchesRequest)
         self.assertEqual(again.packets, [])
-        self.assertEqual(client.session.epoch, 1)
+        self.assertEqual(client.session.session_number, 1)
         again.event(EventType.CHANGED, "/a")
         self.successResultOf(watch)
 

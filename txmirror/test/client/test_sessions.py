@@ -48,31 +48,31 @@ class EndTests(ClientTestCase):
         self.server.peer.accept(session_id=2)
         self.assertEqual(
             self.states(),
-            [SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.ENDED, SessionState.CONNECTED],
+            [SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.EXPIRED, SessionState.CONNECTED],
         )
-        self.assertEqual((client.session_id, client.session.epoch, client.session.history), (2, 2, 0))
+        self.assertEqual((client.session_id, client.session.session_number, client.session.data_generation), (2, 2, 0))
 
-    def test_epochs_in_the_feed(self) -> None:
+    def test_session_numbers_in_the_feed(self) -> None:
         """Rule 8: every step of the feed says which session it is about (F6)."""
         _, peer = self.make_connected()
         self.reconnect(peer, accept=False).expire()
         self.pass_time(0.5)
         self.server.peer.accept(session_id=2)
-        epochs = [step.epoch for step in self.feed if isinstance(step, SessionEvent)]
+        epochs = [step.session_number for step in self.feed if isinstance(step, SessionEvent)]
         self.assertEqual(epochs, [1, 1, 1, 2])
 
     def test_negative_timeout(self) -> None:
         """Rule 8: a timeout below 0 says the same (A4)."""
         client, peer = self.make_connected()
         self.reconnect(peer, accept=False).accept(0, -1.0)
-        self.assertIn(SessionState.ENDED, self.states())
+        self.assertIn(SessionState.EXPIRED, self.states())
         self.assertEqual(client.session_id, 0)
 
     def test_session_id_of_zero(self) -> None:
         """Rule 8: so does the session id 0, whatever the timeout (A4)."""
         client, peer = self.make_connected()
         self.reconnect(peer, accept=False).accept(0, S)
-        self.assertIn(SessionState.ENDED, self.states())
+        self.assertIn(SessionState.EXPIRED, self.states())
         self.assertEqual(client.session_id, 0)
 
     def test_another_session_id(self) -> None:
@@ -85,9 +85,9 @@ class EndTests(ClientTestCase):
         again.accept(session_id=2)
         self.assertEqual(
             self.states(),
-            [SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.ENDED, SessionState.CONNECTED],
+            [SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.EXPIRED, SessionState.CONNECTED],
         )
-        self.assertEqual((client.session_id, client.session.epoch), (2, 2))
+        self.assertEqual((client.session_id, client.session.session_number), (2, 2))
         self.failureResultOf(watch, SessionExpiredException)
         self.failureResultOf(queued, SessionExpiredException)
         self.assertFalse(again.lost)
@@ -135,7 +135,7 @@ class EndTests(ClientTestCase):
         failing(client.delete("/again"), "again")
         self.server.on_connection = lambda peer: None
         self.next_peer(self.server).expire()
-        ended = SessionState.ENDED
+        ended = SessionState.EXPIRED
         self.assertEqual(order, [ended, ("again", ended), ("watch", ended)])
 
     def test_asked_again(self) -> None:
@@ -146,7 +146,7 @@ class EndTests(ClientTestCase):
         client.add_listener(
             lambda step: (
                 ignore(client.create("/listener", b""))
-                if isinstance(step, SessionEvent) and step.state is SessionState.ENDED
+                if isinstance(step, SessionEvent) and step.state is SessionState.EXPIRED
                 else None
             )
         )
@@ -192,7 +192,7 @@ class EndTests(ClientTestCase):
         peer.drop()
         self.pass_time(60)
         self.assertLess(self.server.count, 140)
-        self.assertEqual(client.session.epoch, self.server.count)
+        self.assertEqual(client.session.session_number, self.server.count)
 
     def test_expired_over_and_over(self) -> None:
         """Rule 8: a server that grants sessions and knows none of them afterwards is not stormed."""
@@ -233,7 +233,7 @@ class LostTests(ClientTestCase):
         self.assertIs(client.session.state, SessionState.SUSPENDED)
         self.pass_time(0.2)
         self.assertEqual(self.states(), [SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.LOST])
-        self.assertEqual(client.session.epoch, 1)
+        self.assertEqual(client.session.session_number, 1)
         self.assertEqual(client.session_id, SESSION)
 
     def test_counts_from_the_last_word(self) -> None:
@@ -282,7 +282,7 @@ class LostTests(ClientTestCase):
         self.assertEqual((hello.sessionId, hello.passwd), (SESSION, PASSWORD))
 
     def test_resumed(self) -> None:
-        """Rule 8: a session that is resumed after all keeps its epoch and its watches (F1)."""
+        """Rule 8: a session that is resumed after all keeps its session_number and its watches (F1)."""
         client, peer = self.make_connected()
         _, watch = client.get_and_watch("/a")
         peer.answer(GetDataRequest, DATA)
@@ -293,7 +293,7 @@ class LostTests(ClientTestCase):
         again = self.next_peer(self.server)
         again.accept()
         self.assertEqual(self.states()[2:], [SessionState.LOST, SessionState.CONNECTED])
-        self.assertEqual((client.session.epoch, client.session.history), (1, 0))
+        self.assertEqual((client.session.session_number, client.session.data_generation), (1, 0))
         self.assertEqual(again.operations, [Operation.SET_WATCHES, Operation.GET_DATA])
         again.answer(SetWatchesRequest)
         again.answer(GetDataRequest, DATA)
@@ -312,8 +312,8 @@ class LostTests(ClientTestCase):
         self.failureResultOf(asked_meanwhile, SessionExpiredException)
         self.pass_time(0.5)
         self.server.peer.accept(session_id=2)
-        self.assertEqual(self.states()[2:], [SessionState.LOST, SessionState.ENDED, SessionState.CONNECTED])
-        self.assertEqual(client.session.epoch, 2)
+        self.assertEqual(self.states()[2:], [SessionState.LOST, SessionState.EXPIRED, SessionState.CONNECTED])
+        self.assertEqual(client.session.session_number, 2)
         self.assertEqual(self.server.peer.packets, [])
 
     def test_never_had(self) -> None:
@@ -387,7 +387,7 @@ class WipedTests(ClientTestCase):
         server.on_handshake = refuse
 
     def test_wiped(self) -> None:
-        """Rule 8: when every server has refused for the session's timeout, and is behind, a new history begins (A3)."""
+        """Rule 8: when every server has refused for the session's timeout, and is behind, a new data generation begins (A3)."""
         self.begin()
         queued: list[Deferred[None]] = []
         self.serve(self.server, 3)
@@ -395,7 +395,7 @@ class WipedTests(ClientTestCase):
         queued.append(self.client.delete("/queued"))
         self.pass_time(S + 1)
         self.assertIs(self.client.session.state, SessionState.CONNECTED)
-        self.assertEqual((self.client.session.epoch, self.client.session.history), (2, 1))
+        self.assertEqual((self.client.session.session_number, self.client.session.data_generation), (2, 1))
         self.assertEqual(self.client.session.zxid, 0)
         self.assertEqual(self.client.session_id, 0x9001)
         self.failureResultOf(self.watch, SessionExpiredException)
@@ -403,19 +403,23 @@ class WipedTests(ClientTestCase):
         self.assertIn("wiped or restored", "\n".join(self.log_lines(LogLevel.warn)))
 
     def test_told_in_order(self) -> None:
-        """Rule 8: the old session's end is told with the new history, and then the new session."""
+        """Rule 8: the old session's end is told with the new data generation, and then the new session."""
         self.begin()
         self.serve(self.server, 3)
         self.peer.drop()
         self.pass_time(S + 1)
-        steps = [(step.state, step.epoch, step.history) for step in self.feed if isinstance(step, SessionEvent)]
+        steps = [
+            (step.state, step.session_number, step.data_generation)
+            for step in self.feed
+            if isinstance(step, SessionEvent)
+        ]
         self.assertEqual(
             steps[1:],
-            [(SessionState.SUSPENDED, 1, 0), (SessionState.ENDED, 1, 1), (SessionState.CONNECTED, 2, 1)],
+            [(SessionState.SUSPENDED, 1, 0), (SessionState.EXPIRED, 1, 1), (SessionState.CONNECTED, 2, 1)],
         )
 
     def test_floor_given_up(self) -> None:
-        """Rule 8: in the new history the zxid that is offered is one of that history."""
+        """Rule 8: in the new data generation the zxid that is offered is one of that data generation."""
         self.begin()
         self.serve(self.server, 3)
         self.peer.drop()
@@ -461,7 +465,7 @@ class WipedTests(ClientTestCase):
         self.assertEqual(self.opened, 0)
         self.pass_time(2 * S)
         self.assertEqual(self.opened, 1)
-        self.assertEqual(self.client.session.history, 1)
+        self.assertEqual(self.client.session.data_generation, 1)
 
     def test_another_server_has_it(self) -> None:
         """Rule 8: while one server is behind and the next is not, the session goes on at the next (A2)."""
@@ -471,7 +475,7 @@ class WipedTests(ClientTestCase):
         self.serve(good, 600, sessions=(SESSION,))
         self.peer.drop()
         self.pass_time(1)
-        self.assertEqual(self.client.session.epoch, 1)
+        self.assertEqual(self.client.session.session_number, 1)
         self.assertEqual(self.client.session_id, SESSION)
 
     def test_first_is_behind(self) -> None:
@@ -490,7 +494,7 @@ class WipedTests(ClientTestCase):
         self.assertEqual(self.hellos, [(SESSION, 500), (SESSION, 500)])
         self.assertEqual([round(server.times[-1], 6) for server in (good, self.server)], [self.reactor.seconds()] * 2)
         self.assertEqual(self.states(), [SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.CONNECTED])
-        self.assertEqual((self.client.session.epoch, self.client.session.history), (1, 0))
+        self.assertEqual((self.client.session.session_number, self.client.session.data_generation), (1, 0))
         self.assertEqual(self.server.peer.answer(SetWatchesRequest), SetWatchesRequest(500, ("/a",), (), ()))
         self.assertNoResult(self.watch)
         self.assertEqual(self.log_lines(LogLevel.error, LogLevel.critical), [])
@@ -508,7 +512,7 @@ class WipedTests(ClientTestCase):
         self.begin()
         self.not_serving(600)
         self.assertIs(self.client.session.state, SessionState.CONNECTED)
-        self.assertEqual((self.client.session.epoch, self.client.session.history), (1, 0))
+        self.assertEqual((self.client.session.session_number, self.client.session.data_generation), (1, 0))
         self.assertEqual(self.client.session_id, SESSION)
         self.assertNoResult(self.watch)
 
@@ -539,7 +543,7 @@ class WipedTests(ClientTestCase):
         probe.pong(zxid=600)
         probe.answer(CloseSessionRequest, zxid=601)
         self.assertTrue(probe.lost)
-        self.assertIs(self.client.session.epoch, 1)
+        self.assertIs(self.client.session.session_number, 1)
 
     def test_probe_does_not_move_the_watches(self) -> None:
         """Rule 5: what a server says in the session that was opened to ask moves no zxid: what changed is still owed."""
@@ -561,7 +565,7 @@ class WipedTests(ClientTestCase):
         probe = self.find_probe()
         probe.drop()
         self.pass_time(0.1)
-        self.assertEqual((self.client.session.epoch, self.client.session.history), (1, 0))
+        self.assertEqual((self.client.session.session_number, self.client.session.data_generation), (1, 0))
         self.assertEqual(self.client.session_id, SESSION)
 
     def test_probe_that_is_silent(self) -> None:
@@ -570,7 +574,7 @@ class WipedTests(ClientTestCase):
         probe = self.find_probe()
         self.pass_time(S / 3 + 0.1)
         self.assertTrue(probe.lost)
-        self.assertEqual(self.client.session.epoch, 1)
+        self.assertEqual(self.client.session.session_number, 1)
 
     def test_both_kinds_in_turn(self) -> None:
         """Rule 8: when the time is over each server gets handshakes with the claims and without them in turn."""
@@ -605,10 +609,10 @@ class WipedTests(ClientTestCase):
         client = self.make_client()
         ignore(client.connect())
         self.pass_time(5 * S)
-        self.assertEqual((client.session.epoch, client.session.history), (0, 0))
+        self.assertEqual((client.session.session_number, client.session.data_generation), (0, 0))
 
     def test_wiped_with_no_session(self) -> None:
-        """Rule 8: data that was wiped after the session had ended begins a new history too."""
+        """Rule 8: data that was wiped after the session had ended begins a new data generation too."""
         self.begin()
         self.peer.drop()
         self.settle()
@@ -620,7 +624,7 @@ class WipedTests(ClientTestCase):
                 peer.drop()
         self.pass_time(3 * S)
         self.assertIs(self.client.session.state, SessionState.CONNECTED)
-        self.assertEqual((self.client.session.epoch, self.client.session.history), (2, 1))
+        self.assertEqual((self.client.session.session_number, self.client.session.data_generation), (2, 1))
 
 
 class HoldingTests(ClientTestCase):
@@ -628,12 +632,12 @@ class HoldingTests(ClientTestCase):
 
     def test_no_session(self) -> None:
         """Rule 9: without a session nothing may be held."""
-        self.successResultOf(self.make_client().when_unsafe())
+        self.successResultOf(self.make_client().when_lease_expires())
 
     def test_idle(self) -> None:
         """Rule 9: while pings are answered nobody is told."""
         client, _ = self.make_connected()
-        told = client.when_unsafe()
+        told = client.when_lease_expires()
         self.pass_time(10 * S)
         self.assertNoResult(told)
 
@@ -641,7 +645,7 @@ class HoldingTests(ClientTestCase):
         """Rule 9: nobody is told while events come all the time and pings take their time but are answered."""
         client, peer = self.make_connected()
         peer.answers_pings = False
-        told = client.when_unsafe()
+        told = client.when_lease_expires()
         for _ in range(200):
             self.pass_time(0.25)
             answerable = bool(peer.packets)
@@ -657,7 +661,7 @@ class HoldingTests(ClientTestCase):
         """Rule 9: it is safe until two thirds of the timeout after the latest answered request was sent (F2)."""
         client, peer = self.make_connected()
         peer.answers_pings = False
-        told = client.when_unsafe()
+        told = client.when_lease_expires()
         self.pass_time(1)
         answer = client.get("/a")
         self.pass_time(2)
@@ -672,7 +676,7 @@ class HoldingTests(ClientTestCase):
         """Rule 9: an answered ping counts from when it was sent, too."""
         client, peer = self.make_connected()
         peer.answers_pings = False
-        told = client.when_unsafe()
+        told = client.when_lease_expires()
         self.pass_time(6)
         peer.packets.clear()
         peer.pong()
@@ -685,7 +689,7 @@ class HoldingTests(ClientTestCase):
         """Rule 9: events say nothing about what the server has heard from us."""
         client, peer = self.make_connected()
         peer.answers_pings = False
-        told = client.when_unsafe()
+        told = client.when_lease_expires()
         for _ in range(16):
             self.pass_time(0.5)
             peer.event(EventType.CHILD, "/busy")
@@ -700,7 +704,7 @@ class HoldingTests(ClientTestCase):
         self.pass_time(3)
         self.server.peer.answers_pings = False
         self.server.peer.accept()
-        told = client.when_unsafe()
+        told = client.when_lease_expires()
         self.pass_time(4.9)
         self.assertNoResult(told)
         self.pass_time(0.2)
@@ -711,7 +715,7 @@ class HoldingTests(ClientTestCase):
         client, peer = self.make_connected()
         self.pass_time(2)
         self.show_zxid(client, peer, 5)
-        told = client.when_unsafe()
+        told = client.when_lease_expires()
         self.server.stop()
         self.pass_time(7.9)
         self.assertNoResult(told)
@@ -721,7 +725,7 @@ class HoldingTests(ClientTestCase):
     def test_back_in_time(self) -> None:
         """Rule 9: a connection that is back in time, in the same session, tells nobody."""
         client, peer = self.make_connected()
-        told = client.when_unsafe()
+        told = client.when_lease_expires()
         self.pass_time(7)
         self.reconnect(peer)
         self.pass_time(3 * S)
@@ -731,7 +735,7 @@ class HoldingTests(ClientTestCase):
         """Rule 9: whoever holds is told before a server could have given the session up (F2)."""
         client, peer = self.make_connected()
         moments: list[float] = []
-        client.when_unsafe().addCallback(lambda _: moments.append(self.reactor.seconds()))
+        client.when_lease_expires().addCallback(lambda _: moments.append(self.reactor.seconds()))
         self.pass_time(3 * S)
         self.reactor.links[0].stall()
         last_heard_by_server = peer.pings[-1]
@@ -742,7 +746,7 @@ class HoldingTests(ClientTestCase):
     def test_end(self) -> None:
         """Rule 9: the session's end tells everybody at once."""
         client, peer = self.make_connected()
-        told = client.when_unsafe()
+        told = client.when_lease_expires()
         self.reconnect(peer, accept=False).accept(session_id=2)
         self.successResultOf(told)
 
@@ -750,7 +754,7 @@ class HoldingTests(ClientTestCase):
         """Rule 9: what is held in the next session is safe again."""
         client, peer = self.make_connected()
         self.reconnect(peer, accept=False).accept(session_id=2)
-        told = client.when_unsafe()
+        told = client.when_lease_expires()
         self.pass_time(3 * S)
         self.assertNoResult(told)
 
@@ -758,7 +762,7 @@ class HoldingTests(ClientTestCase):
         """Rule 9: when the reactor was stuck for too long, whoever holds is told at once, though the session may
         live (B6)."""
         client, peer = self.make_connected()
-        told = client.when_unsafe()
+        told = client.when_lease_expires()
         self.stall_reactor(0.9 * S)
         self.settle()
         self.successResultOf(told)
@@ -768,7 +772,7 @@ class HoldingTests(ClientTestCase):
         """Rule 12: cancelling unhooks, and leaves no timer."""
         client, peer = self.make_connected()
         timers = len(self.reactor.getDelayedCalls())
-        told = client.when_unsafe()
+        told = client.when_lease_expires()
         told.cancel()
         self.failureResultOf(told, CancelledError)
         self.assertEqual(len(self.reactor.getDelayedCalls()), timers)

@@ -93,7 +93,7 @@ class ShortConnectionTests(ClientTestCase):
             self._log_events.clear()
             client = self.begin(self.server, on_handshake=way)
             self.assert_bounded(self.server)
-            self.assertEqual(client.session.epoch, 1)
+            self.assertEqual(client.session.session_number, 1)
             self.assertNotIn(SessionState.LOST, self.states())
             self.assert_recovers(client, self.server)
             closed = client.close()
@@ -147,7 +147,7 @@ class ShortConnectionTests(ClientTestCase):
         good.start()
         self.pass_time(2 * S / 3 + 1)
         self.assertIs(client.session.state, SessionState.CONNECTED)
-        self.assertEqual((good.count, client.session.epoch), (1, 1))
+        self.assertEqual((good.count, client.session.session_number), (1, 1))
 
     def test_bad_one_among_unreachable_ones(self) -> None:
         """A server that drops its connections keeps the session alive while the others cannot be reached."""
@@ -156,5 +156,5 @@ class ShortConnectionTests(ClientTestCase):
         client = self.begin(self.server, on_handshake=self.close)
         self.pass_time(180)
         self.assertNotIn(SessionState.LOST, self.states())
-        self.assertEqual(client.session.epoch, 1)
+        self.assertEqual(client.session.session_number, 1)
         self.assertLess(self.server.count, 60)

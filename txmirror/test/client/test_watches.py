@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.client import Limits
 from txmirror.client.calls import Call
-from txmirror.client.lasting import LastingWatches
+from txmirror.client.persistent_watches import PersistentWatches
 from txmirror.client.watches import SessionWatches, SetWatchesPacket, WatchSet, packets
 from txmirror.errors import (
     ConnectionLossException,
@@ -111,7 +111,7 @@ class UsedUpTests(SynchronousTestCase):
 class PacketTests(SynchronousTestCase):
     def assert_packets(self, watches: WatchSet) -> list[SetWatchesPacket]:
         """All the watches are in packets, once each and in order, and every packet is in bounds."""
-        said_in = list(packets(77, watches, LastingWatches()))
+        said_in = list(packets(77, watches, PersistentWatches()))
         said: tuple[list[str], list[str], list[str]] = ([], [], [])
         for packet in said_in:
             self.assertIsInstance(packet, SetWatchesRequest)
@@ -149,9 +149,9 @@ class PacketTests(SynchronousTestCase):
     def test_longest_path(self) -> None:
         """A path that is over the limit by itself has a packet of its own."""
         long = "/" + "x" * PACKET_LIMIT
-        said_in = list(packets(1, make_watches(["/a", long, "/b"], [], []), LastingWatches()))
+        said_in = list(packets(1, make_watches(["/a", long, "/b"], [], []), PersistentWatches()))
         self.assertEqual([packet.dataWatches for packet in said_in], [("/a",), (long,), ("/b",)])
-        said_in = list(packets(1, make_watches([long], [long], []), LastingWatches()))
+        said_in = list(packets(1, make_watches([long], [long], []), PersistentWatches()))
         self.assertEqual(said_in, [SetWatchesRequest(1, (long,), (), ()), SetWatchesRequest(1, (), (long,), ())])
 
     @given(watch_tables, watch_tables, watch_tables, st.integers(1, 200))
@@ -164,7 +164,7 @@ class PacketTests(SynchronousTestCase):
     def test_round_trip(self, data: list[str], exist: list[str], child: list[str]) -> None:
         """A packet gives the watches back that it was made of."""
         watches = make_watches(data, exist, child)
-        for packet in packets(1, watches, LastingWatches()):
+        for packet in packets(1, watches, PersistentWatches()):
             self.assertEqual(tables(watches.part(packet)), (data, exist, child))
 
 

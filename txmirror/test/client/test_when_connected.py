@@ -56,7 +56,7 @@ class WhenConnectedTests(ClientTestCase):
         self.assertNoResult(waiting)
         self.server.on_connection = lambda peer: None
         self.next_peer(self.server).expire()
-        self.assertIs(client.session.state, SessionState.ENDED)
+        self.assertIs(client.session.state, SessionState.EXPIRED)
         self.assertNoResult(waiting)
         self.next_peer(self.server) if self.server.peer.lost else None
         self.server.peer.accept(session_id=2)

@@ -63,7 +63,7 @@ class AdapterCase(SynchronousTestCase):
 
     def states(self) -> list[tuple[SessionState, int]]:
         steps, self.steps = self.steps, []
-        return [(step.state, step.epoch) for step in steps]
+        return [(step.state, step.session_number) for step in steps]
 
     def assert_fails(self, exception: type[Exception], deferred: Deferred[Any]) -> Any:
         self.world.settle()
@@ -98,7 +98,7 @@ class LifeTests(AdapterCase):
         plain = self.make(f"127.0.0.1:{PORT}", 10_000)
         self.world.result(plain.connect())
         client = TxZooKeeperClient(plain)
-        self.assertEqual((client.session.state, client.session.epoch), (SessionState.CONNECTED, 1))
+        self.assertEqual((client.session.state, client.session.session_number), (SessionState.CONNECTED, 1))
         self.assertIn(client.session_id, self.world.server.sessions)
         self.assertIsNotNone(self.world.result(client.exists("/")))
         self.world.result(client.close())
@@ -188,13 +188,16 @@ class LifeTests(AdapterCase):
         self.world.result(self.client.create("/a", b"x", CREATOR_ALL_ACL))
         watch = self.client.get_and_watch("/a")[1]
         self.world.settle()
-        for epoch in (1, 2):
+        for session_number in (1, 2):
             session = self.client.session_id
             self.steps.clear()
             self.world.server.expire_session(session)
             self.world.pass_time(2.0)
             ended, connected = self.states()[-2:]
-            self.assertEqual((ended, connected), ((SessionState.ENDED, epoch), (SessionState.CONNECTED, epoch + 1)))
+            self.assertEqual(
+                (ended, connected),
+                ((SessionState.EXPIRED, session_number), (SessionState.CONNECTED, session_number + 1)),
+            )
             self.assertEqual(self.world.server.sessions, {self.client.session_id})
             self.assertNotEqual(self.client.session_id, session)
             self.assertEqual(self.world.result(self.client.get("/a"))[0], b"x")
@@ -207,7 +210,7 @@ class LifeTests(AdapterCase):
         asked: list[Deferred[Any]] = []
 
         def ask(news: News) -> None:
-            if cast(SessionEvent, news).state is SessionState.ENDED:
+            if cast(SessionEvent, news).state is SessionState.EXPIRED:
                 asked.append(self.client.create("/a", ephemeral=True))
 
         self.client.add_listener(ask)
@@ -232,7 +235,7 @@ class LifeTests(AdapterCase):
 
     def test_closed_by_a_listener(self) -> None:
         """It may be closed at any step, by whoever is told."""
-        for state in (SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.ENDED):
+        for state in (SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.EXPIRED):
             client = TxZooKeeperClient(self.make(f"127.0.0.1:{PORT}", 10_000))
             told: list[SessionState] = []
 
@@ -251,7 +254,7 @@ class LifeTests(AdapterCase):
             self.world.pass_time(1.0)
             if state is not SessionState.CONNECTED:
                 self.world.result(connected)
-                if state is SessionState.ENDED:
+                if state is SessionState.EXPIRED:
                     self.world.server.expire_session(client.session_id)
                 else:
                     self.world.server.drop_connections()

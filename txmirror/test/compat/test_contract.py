@@ -254,13 +254,13 @@ class WeakerAbsenceContract(AbsenceContract):
                 queued[0].addErrback(lambda failure: failure.value)
 
         self.client.add_listener(ask)
-        ended, renewed = self.feed.when_state(SessionState.ENDED), self.feed.when_epoch(2)
+        ended, renewed = self.feed.when_state(SessionState.EXPIRED), self.feed.when_session_number(2)
         await self.server.expire(session)
         await self.within(gatherResults([ended, renewed]), 10)
         await self.fails(SessionExpiredException, watch)
         result = await self.within(queued[0])
         self.assertNotEqual(self.client.session_id, session)
-        self.assertEqual((self.client.session.epoch, self.client.session.history), (2, 0))
+        self.assertEqual((self.client.session.session_number, self.client.session.data_generation), (2, 0))
         there = set(await self.client.get_children(self.root))
         if self.asks_again:
             # Ephemerals, too, are made again by the managed client.
@@ -272,7 +272,7 @@ class WeakerAbsenceContract(AbsenceContract):
     @run
     async def test_watches_brought_over(self) -> None:
         """Weaker: a new session takes no watches over."""
-        renewed = self.feed.when_epoch(2)
+        renewed = self.feed.when_session_number(2)
         await self.server.expire(self.client.session_id)
         await self.within(renewed, 10)
         await self.fails(UnimplementedException, self.client.set_watches(1, data=[self.root]))

@@ -291,7 +291,7 @@ class FeedTests(SynchronousTestCase):
         self.world.server.expire_session(self.native.session_id)
         self.world.pass_time(1.0)
         states = [news.state for news in self.told if isinstance(news, SessionEvent)]
-        self.assertEqual(states[-2:], [SessionState.ENDED, SessionState.CONNECTED])
+        self.assertEqual(states[-2:], [SessionState.EXPIRED, SessionState.CONNECTED])
         self.client.asked.clear()
         self.world.result(self.feed.read_data("/a"))
         self.assertEqual(self.client.asked, ["get_and_watch"])

@@ -143,8 +143,8 @@ class StrangeTests(ServerTestCase):
                 peer.delete("/strange")
         self.assertEqual([node for node in peer.children("/").children if node != "zookeeper"], [])
 
-    def test_lasting_watch(self) -> None:
-        """A lasting watch may be on no path. (The real one never gets rid of it: it is not asked again here.)"""
+    def test_persistent_watch(self) -> None:
+        """A persistent watch may be on no path. (The real one never gets rid of it: it is not asked again here.)"""
         peer = self.peer()
         request = _null_path(Operation.ADD_WATCH, encode_int(1))
         self.assertEqual(peer.ask(request).err, 0)

@@ -218,7 +218,7 @@ class EventTests(TransactionTestCase):
             [Event(EventType.CHANGED, "/a"), Event(EventType.CREATED, "/b"), Event(EventType.CHILD, "/")],
         )
 
-    def test_lasting(self) -> None:
+    def test_persistent(self) -> None:
         """A watch that lasts tells of each operation."""
         self.watcher.ask(AddWatchRequest("/a", 0))
         self.do(SetDataRequest("/a", b"", -1), SetDataRequest("/a", b"", -1), create("/a/b"), create("/a/c"))

@@ -126,8 +126,8 @@ class HurtCase(ContractCase, TestCase):
 
     def assert_same_session(self, session_id: int) -> None:
         """See that the client has had one session only."""
-        self.assertEqual((self.client.session_id, self.client.session.epoch), (session_id, 1))
-        self.assertNotIn(SessionState.ENDED, self.feed.states)
+        self.assertEqual((self.client.session_id, self.client.session.session_number), (session_id, 1))
+        self.assertNotIn(SessionState.EXPIRED, self.feed.states)
 
     def when_at(self, client: Any, state: SessionState) -> Deferred[None]:
         """Be told of a client's next step to a state."""

@@ -149,7 +149,7 @@ class ProtectedCreateTests(FaultCase):
         self.assertEqual((await self.other.exists(self.root)).cversion, 2)
 
 
-class LastingWatchTests(FaultCase):
+class PersistentWatchTests(FaultCase):
     """Connections go that carry watches which last."""
 
     session_timeout = 6.0
@@ -157,7 +157,7 @@ class LastingWatchTests(FaultCase):
 
     @run
     async def test_every_byte(self) -> None:
-        """Wherever the answer to the watches that are set again is cut off, the lasting one stands afterwards, and tells of
+        """Wherever the answer to the watches that are set again is cut off, the persistent one stands afterwards, and tells of
         each change once (C4); so does a one-shot on its own path, and what changed meanwhile is told to that (C5, C10).
         """
         session, news = self.client.session_id, Recorder()
@@ -193,7 +193,7 @@ class LastingWatchTests(FaultCase):
 
     @run
     async def test_many_one_shots(self) -> None:
-        """Of three hundred one-shot watches those fire that have missed a change, once, with a lasting one above them all
+        """Of three hundred one-shot watches those fire that have missed a change, once, with a persistent one above them all
         (C4, C5, C9).
         """
         session, news = self.client.session_id, Recorder()
@@ -215,7 +215,7 @@ class LastingWatchTests(FaultCase):
         await self.client.set_watches(1)
         self.assertEqual(sorted(fired), changed)
         self.assert_told(*(WatchedEvent(EventType.CHANGED, path) for path in changed))
-        # From now on the lasting watch tells of everything, and those that are left of their own.
+        # From now on the persistent watch tells of everything, and those that are left of their own.
         news.told.clear()
         await self.within(gatherResults([self.other.set(path, b"y") for path in paths]))
         await self.client.sync(self.root)

@@ -16,7 +16,11 @@ from txmirror.test.client.contract import (
     ContractServer,
     ReconnectionContract,
 )
-from txmirror.test.client.contract_abilities import AbilityContract, LastingAbsenceContract, LastingWatchContract
+from txmirror.test.client.contract_abilities import (
+    AbilityContract,
+    PersistentWatchAbsenceContract,
+    PersistentWatchContract,
+)
 from txmirror.test.zookeeper import ZooKeeperProcess, shared_server
 from txmirror.testing import FaultProxy
 
@@ -96,7 +100,7 @@ class ZooKeeperTests(ClientContract, ReconnectionContract, AbsenceContract, Test
         return ZooKeeperClient(servers, session_timeout=session_timeout)
 
 
-class ZooKeeperAbilityTests(LastingWatchContract, LastingAbsenceContract, AbilityContract, TestCase):
+class ZooKeeperAbilityTests(PersistentWatchContract, PersistentWatchAbsenceContract, AbilityContract, TestCase):
     """What is more than the oldest servers can."""
 
     async def start_server(self) -> ContractServer:

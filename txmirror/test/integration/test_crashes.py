@@ -106,7 +106,7 @@ class WipeTests(CrashCase):
 
     @run
     async def test_wiped(self) -> None:
-        """Servers that have forgotten everything are refused by us for S, and then begin a new history (A3)."""
+        """Servers that have forgotten everything are refused by us for S, and then begin a new data generation (A3)."""
         session, watch = await self.prepare()
         for _ in range(20):
             await self.client.set(self.root, b"what will be forgotten")
@@ -117,7 +117,7 @@ class WipeTests(CrashCase):
         self.process.wipe()
         await deferToThread(self.process.start)
         began = self.now
-        connected = self.feed.when_epoch(2)
+        connected = self.feed.when_session_number(2)
         error = await self.fails(ZooServerProblem, queued)
         self.assertIs(error.applied, False)
         kind = ConnectionLossException if SessionState.LOST in self.feed.states else SessionExpiredException
@@ -125,9 +125,9 @@ class WipeTests(CrashCase):
         await self.fails(SessionExpiredException, watch)
         await self.within(connected)
         self.assert_within(self.session_timeout, began)
-        self.assertEqual((self.client.session.epoch, self.client.session.history), (2, 1))
+        self.assertEqual((self.client.session.session_number, self.client.session.data_generation), (2, 1))
         self.assertNotEqual(self.client.session_id, session)
         self.assertEqual(await self.client.get_children("/"), ["zookeeper"])
-        self.assertEqual(self.feed.states.count(SessionState.ENDED), 1)
+        self.assertEqual(self.feed.states.count(SessionState.EXPIRED), 1)
         self.assert_told()
         await self.client.create(self.root)

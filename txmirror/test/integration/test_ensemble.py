@@ -38,7 +38,7 @@ class EnsembleTests(EnsembleCase):
         """See that a session lives, with what was queued done in it, and the watch fired for that as rules 5 to 8 have it."""
         data, stat = (await self.within(gatherResults(queued)))[-1]
         self.assertEqual((data, stat.version, stat.ephemeralOwner), (b"2", 2, session))
-        self.assertEqual((client.session_id, client.session.epoch), (session, 1))
+        self.assertEqual((client.session_id, client.session.session_number), (session, 1))
         self.assertEqual((await self.within(watch)).type, EventType.CHANGED)
 
     @run
@@ -121,7 +121,7 @@ class EnsembleTests(EnsembleCase):
         await client.sync(path)
         data, stat = await client.get(path)
         self.assertEqual((data, stat.version, stat.ephemeralOwner), (b"new", 1, session))
-        self.assertEqual((client.session_id, client.session.epoch), (session, 1))
+        self.assertEqual((client.session_id, client.session.session_number), (session, 1))
         self.assertFalse(disturbed.called)
         await self.within(client.close())
 

@@ -161,7 +161,7 @@ class ReadOnlyTests(ChangingCase):
         plain = self.client_of(self.server.address)
         connected = plain.connect()
         await self.within(reader.connect(), ALONE)
-        self.assertEqual((reader.session.read_only, reader.session.epoch), (True, 1))
+        self.assertEqual((reader.session.read_only, reader.session.session_number), (True, 1))
         self.assertEqual((await self.within(reader.get(path)))[0], b"x")
         names, _ = await self.within(reader.get_children_and_stat(self.root))
         self.assertEqual(sorted(names), ["a", "e", "f"])
@@ -175,7 +175,7 @@ class ReadOnlyTests(ChangingCase):
         self.assertEqual(self.feed.states, [SessionState.CONNECTED, SessionState.SUSPENDED])
         self.assertIs(reader.session.read_only, True)
 
-        former, writable = reader.session_id, feed.when_epoch(2)
+        former, writable = reader.session_id, feed.when_session_number(2)
         await deferToThread(self.ensemble.start)
         back = self.now
         await self.within(gatherResults([writable, connected, holder.when_connected()]), 10)
@@ -183,14 +183,16 @@ class ReadOnlyTests(ChangingCase):
         self.assert_within(3.0, back)
         self.assertEqual(
             feed.states,
-            [SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.ENDED, SessionState.CONNECTED],
+            [SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.EXPIRED, SessionState.CONNECTED],
         )
         self.assertIs(reader.session.read_only, False)
         self.assertNotEqual(reader.session_id, former)
         await self.within(reader.set(path, b"y"))
         await holder.sync(path)
         self.assertEqual((await holder.get(path))[0], b"y")
-        self.assertEqual((holder.session_id, holder.session.epoch, holder.session.read_only), (session, 1, False))
+        self.assertEqual(
+            (holder.session_id, holder.session.session_number, holder.session.read_only), (session, 1, False)
+        )
         self.assertEqual(await holder.get_ephemerals(self.root), [f"{self.root}/e"])
         self.assertIs(plain.session.read_only, False)
 
@@ -256,7 +258,7 @@ class ReadOnlyTests(ChangingCase):
         reader, feed = self.make_reader(ahead, behind)
         await self.within(reader.connect(), ALONE)
         self.assertEqual((await self.within(reader.get(path)))[0], b"new 9")
-        ended = feed.when_state(SessionState.ENDED)
+        ended = feed.when_state(SessionState.EXPIRED)
         await self.kill(ahead)
         await self.within(ended)
         asked: Deferred[Any] = reader.get(path)
@@ -269,13 +271,13 @@ class ReadOnlyTests(ChangingCase):
         self.assertEqual((data, newcomer.session.read_only), (b"old", True))
         await self.pause(0.5)
         self.assertFalse(asked.called)
-        self.assertIs(reader.session.state, SessionState.ENDED)
+        self.assertIs(reader.session.state, SessionState.EXPIRED)
 
         connected = feed.when_state(SessionState.CONNECTED)
         await deferToThread(self.ensemble.start)
         await self.within(connected, 10)
         self.assertEqual((await self.within(asked))[0], b"new 9")
-        self.assertEqual((reader.session.epoch, reader.session.history), (2, 0))
+        self.assertEqual((reader.session.session_number, reader.session.data_generation), (2, 0))
 
 
 class WipedTests(ChangingCase):
@@ -291,7 +293,7 @@ class WipedTests(ChangingCase):
 
     @run
     async def test_wiped(self) -> None:
-        """When all servers have forgotten everything, a new history begins, and not before each has refused us for S (A3)."""
+        """When all servers have forgotten everything, a new data generation begins, and not before each has refused us for S (A3)."""
         answer, watch = self.client.get_and_watch(self.root)
         await answer
         await gatherResults([self.client.set(self.root, b"what will be forgotten") for _ in range(200)])
@@ -306,15 +308,15 @@ class WipedTests(ChangingCase):
         await deferToThread(self.ensemble.kill)
         await self.within(suspended)
         await deferToThread(self.ensemble.wipe)
-        connected = self.feed.when_epoch(2)
+        connected = self.feed.when_session_number(2)
         await deferToThread(self.ensemble.start)
         began = self.now
         await self.within(connected, 10)
         self.assert_within(self.session_timeout + 1.0, began)
-        self.assertEqual((self.client.session.epoch, self.client.session.history), (2, 1))
+        self.assertEqual((self.client.session.session_number, self.client.session.data_generation), (2, 1))
         await self.fails(SessionExpiredException, watch)
         self.assertEqual(await self.client.get_children("/"), ["zookeeper"])
-        self.assertEqual(self.feed.states.count(SessionState.ENDED), 1)
+        self.assertEqual(self.feed.states.count(SessionState.EXPIRED), 1)
         await self.within(self.client.create(self.root))
         await self.within(self.other.when_connected(), 10)
-        self.assertEqual((self.other.session.epoch, self.other.session.history), (2, 1))
+        self.assertEqual((self.other.session.session_number, self.other.session.data_generation), (2, 1))

@@ -56,7 +56,7 @@ class EveryByteTests(FaultCase):
             client = self.client_of(self.server.address, session_timeout=1.0)
             await self.within(client.connect())
             await self.within(struck)
-            self.assertEqual(client.session.epoch, 1)
+            self.assertEqual(client.session.session_number, 1)
             await self.within(client.close())
 
     @run
@@ -321,7 +321,7 @@ class SilenceTests(FaultCase):
             await self.within(elsewhere)
             # An idle client has heard something when the stall began, or up to a third of S before.
             self.assert_within(self.session_timeout * 2 / 3, began)
-            self.assertEqual((client.session_id, client.session.epoch), (session, 1))
+            self.assertEqual((client.session_id, client.session.session_number), (session, 1))
             self.assertEqual(alive.accepted, 1)
             data, stat = await client.get(path)
             self.assertEqual(stat.ephemeralOwner, session)
@@ -347,7 +347,7 @@ class SilenceTests(FaultCase):
         queued = client.set(f"{self.root}/e", b"new")
         await self.within(again)
         self.assert_within(self.session_timeout / 3 + 2 * self.session_timeout / 20, began)
-        self.assertEqual((client.session_id, client.session.epoch, hole.accepted), (session, 1, 2))
+        self.assertEqual((client.session_id, client.session.session_number, hole.accepted), (session, 1, 2))
         # Nobody had noticed the break when it was asked for, or it was queued.
         try:
             await self.within(queued)
@@ -409,8 +409,8 @@ class EndedTests(FaultCase):
         self.assertIs(error.applied, False)
         await self.connected(2)
         self.assertNotEqual(self.client.session_id, session)
-        self.assertEqual((self.client.session.epoch, self.client.session.history), (2, 0))
-        self.assertEqual(self.feed.states.count(SessionState.ENDED), 1)
+        self.assertEqual((self.client.session.session_number, self.client.session.data_generation), (2, 0))
+        self.assertEqual(self.feed.states.count(SessionState.EXPIRED), 1)
         self.assertIsNone(await self.other.exists(f"{self.root}/e"))
         await self.client.create(f"{self.root}/e", ephemeral=True)
         self.assertEqual((await self.other.exists(f"{self.root}/e")).ephemeralOwner, self.client.session_id)
@@ -453,7 +453,7 @@ class EndedTests(FaultCase):
         session, watch = await self.prepare()
         answer, gone = self.other.exists_and_watch(f"{self.root}/e")
         await answer
-        unsafe = self.client.when_unsafe()
+        unsafe = self.client.when_lease_expires()
         began = self.now
         self.proxy.stall()
         pending = self.client.create(f"{self.root}/p")
@@ -462,7 +462,7 @@ class EndedTests(FaultCase):
         queued = self.client.create(f"{self.root}/q")
         self.assertEqual((await self.within(gone)).type, EventType.DELETED)
         self.assertTrue(unsafe.called)
-        connected = self.feed.when_epoch(2)
+        connected = self.feed.when_session_number(2)
         ended = self.now
         self.proxy.resume()
         kind = ConnectionLossException if SessionState.LOST in self.feed.states else SessionExpiredException

@@ -93,7 +93,7 @@ class Follower:
         for path in nodes:
             node = self.mirror.get(path)
             self.nodes.append(node)
-            self.witnesses.append(NodeWitness(node, lambda: self.client.session.history))
+            self.witnesses.append(NodeWitness(node, lambda: self.client.session.data_generation))
         for path, depth, keep in trees[1:]:
             self._follow(path, depth, keep)
 
@@ -582,7 +582,7 @@ class EnsembleMirrorTests(TestCase):
                 self.assertEqual(value, fresh_value, f"{node} of {follower.mirror}")
             self.assertEqual(follower.complaints(), [])
             # Servers that hang up, or do not serve, have lost nothing.
-            self.assertEqual(follower.client.session.history, 0, follower.mirror)
+            self.assertEqual(follower.client.session.data_generation, 0, follower.mirror)
         await self.within(reader.close(), _RECOVERY, "the fresh client is closed")
 
     async def read(self, client: ZooKeeperClient) -> list[tuple[list[dict[str, Shown]], list[Shown | None]]]:

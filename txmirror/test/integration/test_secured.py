@@ -149,7 +149,7 @@ class TLSTests(SecuredCase, TestCase):
         await deferToThread(self.secured.process.kill)
         await deferToThread(self.secured.process.start)
         self.assertEqual(await self.within(client.get_children(self.root), 10), ["e"])
-        self.assertEqual((client.session_id, client.session.epoch), (session, 1))
+        self.assertEqual((client.session_id, client.session.session_number), (session, 1))
 
     @run
     async def test_no_certificate(self) -> None:

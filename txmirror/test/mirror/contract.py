@@ -99,7 +99,7 @@ class TreeCase(ContractCase):
     async def live(self, path: str = "") -> Node:
         """Give a node below the test's, watched, known and up to date."""
         node = self.mirror.get(self.root + path)
-        self.witnesses.append(NodeWitness(node, lambda: self.client.session.history))
+        self.witnesses.append(NodeWitness(node, lambda: self.client.session.data_generation))
         await self.caught_up()
         return node
 
@@ -156,7 +156,7 @@ class TreeCase(ContractCase):
             await meanwhile()
             await self.end_session()
 
-        connected = self.feed.when_epoch(self.client.session.epoch + 1)
+        connected = self.feed.when_session_number(self.client.session.session_number + 1)
         await self.interrupt(ended)
         await self.within(connected, 10)
         self.assertNotEqual(self.client.session_id, session)
@@ -266,14 +266,14 @@ class TreeContract(TreeCase):
         await self.other.create(f"{self.root}/h/below", b"", CREATOR_ALL_ACL)
         await self.other.create(f"{self.root}/i", b"opened", CREATOR_ALL_ACL)
         tree, witness = await self.follow()
-        self.assertEqual({path: type(why) for path, why in tree.holes.items()}, self.holes("/h", "/i"))
+        self.assertEqual({path: type(why) for path, why in tree.unreadable.items()}, self.unreadable("/h", "/i"))
         self.assertCountEqual([path for kind, path in await self.told(witness) if kind is HIDDEN], ["/h", "/i"])
         await self.other.set_acl(f"{self.root}/i", OPEN_ACL)
         await self.until(lambda: f"{self.root}/i" in tree, "what was opened is tried again")
-        self.assertEqual({path: type(why) for path, why in tree.holes.items()}, self.holes("/h"))
+        self.assertEqual({path: type(why) for path, why in tree.unreadable.items()}, self.unreadable("/h"))
         await self.within(self.mirror.add_auth("digest", b"bob:secret"))
         await self.until(lambda: f"{self.root}/h/below" in tree, "what may be read is read")
-        self.assertEqual(tree.holes, {})
+        self.assertEqual(tree.unreadable, {})
         await self.assert_complete(tree)
         await self.other.set(f"{self.root}/h/below", b"seen")
         await self.assert_complete(tree)
@@ -297,7 +297,7 @@ class TreeContract(TreeCase):
         for path in ("/p", "/p/b"):
             await self.other.set_acl(self.root + path, OPEN_ACL)
 
-    def holes(self, *below: str) -> dict[str, type[Exception]]:
+    def unreadable(self, *below: str) -> dict[str, type[Exception]]:
         return {self.root + path: NoAuthException for path in below}
 
     @run

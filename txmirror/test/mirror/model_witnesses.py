@@ -22,7 +22,7 @@ class Model(Protocol):
 
     @property
     def history(self) -> int:
-        """Which history the mirror has seen last."""
+        """Which data generation the mirror has seen last."""
 
     def likely(self, path: str, repetitions: int) -> bool:
         """Tell whether a node was made so often that its children may have been told as they were so many times."""
@@ -97,7 +97,7 @@ class Obscured:
 class NodeWitness:
     """Listens to one node, and checks what it hears.
 
-    :ivar values: what the value watcher was told: the history, and the value.
+    :ivar values: what the value watcher was told: the data generation, and the value.
     :ivar children: what the watcher of the children was told, likewise.
     """
 
@@ -131,7 +131,7 @@ class NodeWitness:
         self.children.append((self.model.history, names))
 
     def newest(self) -> int:
-        """Give the highest mzxid that was told in this history; -1 if there was none."""
+        """Give the highest mzxid that was told in this data generation; -1 if there was none."""
         told = [value[1].mzxid for history, value in self.values if history == self.model.history and value]
         return max(told, default=-1)
 
@@ -166,7 +166,7 @@ class NodeWitness:
         return None if shown == has else f"{path} is {has} at the server, and {shown} in the mirror"
 
     def _sure(self, names: Iterable[str]) -> list[str]:
-        # A lasting watch on this very node tells of children, and is not told of those that are hidden.
+        # A persistent watch on this very node tells of children, and is not told of those that are hidden.
         return sorted(name for name in names if not self.obscured.covers(paths.join(self.node.path, name)))
 
     def look(self, there: ServersTree) -> None:
@@ -280,7 +280,7 @@ class TreeWitness:
         values, holes, names = self.expected(there)
         tree, covered = self.tree, self.obscured.covers
         shown = {path: _promised(value) for path, value in tree.items() if not covered(path)}
-        shown_holes = {path for path in tree.holes if not covered(path)}
+        shown_holes = {path for path in tree.unreadable if not covered(path)}
         shown_names = {
             path: [name for name in tree.children(path) if not covered(paths.join(path, name))] for path in shown
         }
@@ -295,7 +295,7 @@ class TreeWitness:
 
     def look(self, there: ServersTree) -> None:
         """Note at a quiet moment what was found out about nodes that are hidden."""
-        self.obscured.look(there, self.tree.holes.__contains__, self.tree.__contains__)
+        self.obscured.look(there, self.tree.unreadable.__contains__, self.tree.__contains__)
 
     def replay(self) -> None:
         """What was told, replayed, is what there is."""

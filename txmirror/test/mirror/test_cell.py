@@ -106,7 +106,7 @@ class KnowingTests(CellTestCase):
         self.assertEqual(self.cell.value, "one")
 
     def test_forgotten(self) -> None:
-        """M3: in a new history nothing is known, and any transaction counts."""
+        """M3: in a new data generation nothing is known, and any transaction counts."""
         self.show("nine", 9)
         self.cell.forget()
         self.assertFalse(self.cell.known)

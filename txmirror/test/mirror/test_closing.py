@@ -217,10 +217,10 @@ class _Refusing:
     def read_many(self, data: object, names: object) -> Deferred[Any]:
         return self.read_data("")
 
-    def unreadable(self, path: str, error: ZooKeeperException) -> None:
+    def data_refused(self, path: str, error: ZooKeeperException) -> None:
         self.unread[path] = error
 
-    def unlisted(self, path: str, error: ZooKeeperException) -> None:
+    def names_refused(self, path: str, error: ZooKeeperException) -> None:
         self.unnamed[path] = error
 
     def failed(self, path: str, error: ZooKeeperException) -> None:

@@ -132,7 +132,7 @@ class LingeringTests(LifeTestCase):
         self.pass_time(1.5)
         self.assertEqual(len(mirror._subjects), 0)
         self.world.come_back()
-        self.assertEqual(self.world.mirror_client.session.epoch, 1)
+        self.assertEqual(self.world.mirror_client.session.session_number, 1)
         self.assertEqual(self.watches.count(), 0)
         self.done(mirror.close())
 
@@ -163,7 +163,7 @@ class LingeringTests(LifeTestCase):
         self.successResultOf(watch)
 
     def test_somebody_else_listens(self) -> None:
-        """M8: so is a lasting one to which somebody listens."""
+        """M8: so is a persistent one to which somebody listens."""
         told: list[object] = []
         self.live("/a")
         self.done(self.world.mirror_client.add_watch("/a", told.append))
@@ -270,7 +270,7 @@ class GivenClientTests(LifeTestCase):
         self.done(self.other_mirror.close())
         self.world.server.listen(2181, interface="")
         self.pass_time(4.0)
-        self.assertEqual(self.other.session.epoch, 1)
+        self.assertEqual(self.other.session.session_number, 1)
         self.assertEqual(self.watches.count(), 0)
 
     def test_others(self) -> None:

@@ -150,8 +150,8 @@ class MirrorModel(RuleBasedStateMachine):
 
     @property
     def history(self) -> int:
-        """Which history the mirror has seen last."""
-        return self.world.mirror_client.session.history
+        """Which data generation the mirror has seen last."""
+        return self.world.mirror_client.session.data_generation
 
     @property
     def there(self) -> ServersTree:
@@ -654,7 +654,7 @@ class EnsembleModel(MirrorModel):
 
 
 class OldModel(MirrorModel):
-    """The same at a server that has neither lasting watches nor reads of many nodes."""
+    """The same at a server that has neither persistent watches nor reads of many nodes."""
 
     version = "3.4"
 
@@ -694,7 +694,7 @@ class ModelTests(SynchronousTestCase):
         self.run_model(EnsembleModel, 3)
 
     def test_old_server(self) -> None:
-        """The same at a server that has neither lasting watches nor reads of many nodes."""
+        """The same at a server that has neither persistent watches nor reads of many nodes."""
         self.run_model(OldModel, 4)
 
     def test_old_ensemble(self) -> None:

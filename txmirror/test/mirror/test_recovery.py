@@ -509,13 +509,15 @@ class NewSessionTests(SameSessionTests):
     new_session = True
 
     def test_one_history(self) -> None:
-        """M3: a new session is no new history: nothing becomes unknown."""
+        """M3: a new session is no new data generation: nothing becomes unknown."""
         self.world.make("/a", b"one")
         node = self.live("/a")
         self.leave()
         self.assertEqual(node.state.value, b"one")
         self.come_back()
-        self.assertEqual((self.world.mirror_client.session.epoch, self.world.mirror_client.session.history), (2, 0))
+        self.assertEqual(
+            (self.world.mirror_client.session.session_number, self.world.mirror_client.session.data_generation), (2, 0)
+        )
 
     def test_expired_while_connected(self) -> None:
         """M7: a session that ends under a connected mirror costs nothing that anybody could see."""
@@ -540,7 +542,7 @@ class NewSessionTests(SameSessionTests):
         self.world.reactor.undo_black_hole(MIRROR_HOST, PORT)
         self.pass_time(10.0)
         self.assertEqual(node.state.value, b"two")
-        self.assertEqual(self.world.mirror_client.session.epoch, 2)
+        self.assertEqual(self.world.mirror_client.session.session_number, 2)
 
     def test_twice_without_recovery(self) -> None:
         """M7: sessions that end one after another, before their watches were set, lose no watch."""
@@ -594,15 +596,15 @@ class OldKeeperTests(MirrorTestCase):
         self.assertTrue(tree.settled)
         self.assertIs(self.mirror.state, MirrorState.SETTLED)
         # Each of what it does not know has cost one.
-        epoch = self.world.mirror_client.session.epoch
-        self.assertLessEqual(epoch, 4)
+        session_number = self.world.mirror_client.session.session_number
+        self.assertLessEqual(session_number, 4)
         for number in range(1, 4):
             self.world.leave()
             self.world.change("/a", b"%d" % number)
             self.world.make(f"/a/x/{number}")
             self.world.make("/missing")
             self.world.come_back()
-            self.assertEqual(self.world.mirror_client.session.epoch, epoch + number)
+            self.assertEqual(self.world.mirror_client.session.session_number, session_number + number)
             self.assertIs(self.mirror.state, MirrorState.SETTLED)
             self.assert_equal_to_server("/a", "/a/x", "/b", "/missing")
             self.assertCountEqual(tree, ["/a", "/a/x", *(f"/a/x/{made}" for made in range(1, number + 1))])
@@ -618,7 +620,7 @@ class KeeperHistoryTests(MirrorTestCase):
     version = "keeper"
 
     def test_wiped(self) -> None:
-        """M3: data that is older than what was seen is a new history, at the first session."""
+        """M3: data that is older than what was seen is a new data generation, at the first session."""
         self.world.make("/a", b"one")
         node = self.live("/a")
         values = watch_value(node)
@@ -628,17 +630,17 @@ class KeeperHistoryTests(MirrorTestCase):
         self.world.make("/a", b"two")
         self.settle()
         self.assertEqual(values, [None, b"two"])
-        self.assertEqual(self.world.mirror_client.session.history, 1)
+        self.assertEqual(self.world.mirror_client.session.data_generation, 1)
 
     def test_not_wiped(self) -> None:
-        """M3: a new session is no new history, and is not suspected of it."""
+        """M3: a new session is no new data generation, and is not suspected of it."""
         self.world.make("/a", b"one")
         self.live("/a")
         for number in range(1, 4):
             self.world.leave()
             self.world.come_back()
             session = self.world.mirror_client.session
-            self.assertEqual((session.epoch, session.history), (1 + number, 0))
+            self.assertEqual((session.session_number, session.data_generation), (1 + number, 0))
 
 
 class HistoryTests(MirrorTestCase):
@@ -658,27 +660,29 @@ class HistoryTests(MirrorTestCase):
         self.pass_time(10.0)
         self.world.change("/a", b"two")
         self.assertEqual(values, [b"two"])
-        self.assertEqual((self.world.mirror_client.session.epoch, self.world.mirror_client.session.history), (1, 0))
+        self.assertEqual(
+            (self.world.mirror_client.session.session_number, self.world.mirror_client.session.data_generation), (1, 0)
+        )
 
     def test_wiped(self) -> None:
-        """M3: once the server's data was wiped a new history begins: what is there now is shown, though it is older."""
+        """M3: once the server's data was wiped a new data generation begins: what is there now is shown, though it is older."""
         node, root = self.live("/a"), self.live("/")
         values, children = watch_value(node), watch_children(node)
         self.world.wipe()
-        self.assertEqual(self.world.mirror_client.session.history, 1)
+        self.assertEqual(self.world.mirror_client.session.data_generation, 1)
         self.assertEqual((values, children), ([None], [None]))
         self.assertEqual(root.state.children, ("zookeeper",))
         self.assert_equal_to_server("/", "/a")
 
     def test_told_again(self) -> None:
-        """M3: in a new history all is told anew, what is the same too."""
+        """M3: in a new data generation all is told anew, what is the same too."""
         missing, root = self.live("/missing"), self.live("/zookeeper")
         absent, values, children = watch_value(missing), watch_value(root), watch_children(root)
         self.world.wipe()
         self.assertEqual((absent, values, children), ([None], [b""], [["config", "quota"]]))
 
     def test_unknown(self) -> None:
-        """M3: when a new history begins all state is unknown, until it is read."""
+        """M3: when a new data generation begins all state is unknown, until it is read."""
         node = self.live("/a")
         seen: list[tuple[MirrorState, Existence]] = []
         self.mirror.addStateWatcher("key", lambda state: seen.append((state, node.state.existence)))
@@ -693,7 +697,7 @@ class HistoryTests(MirrorTestCase):
         )
 
     def test_followed(self) -> None:
-        """M3: in a new history everything is followed as before."""
+        """M3: in a new data generation everything is followed as before."""
         node = self.live("/a")
         self.world.wipe()
         values = watch_value(node)
@@ -708,11 +712,11 @@ class HistoryTests(MirrorTestCase):
         self.assertIs(node.state.existence, Existence.ABSENT)
 
     def test_wiped_twice(self) -> None:
-        """M3: every loss of the data begins a history."""
+        """M3: every loss of the data begins a data generation."""
         node = self.live("/a")
         for number in (1, 2):
             self.world.wipe()
-            self.assertEqual(self.world.mirror_client.session.history, number)
+            self.assertEqual(self.world.mirror_client.session.data_generation, number)
             self.world.make("/a", b"%d" % number)
             self.assertEqual(node.state.value, b"%d" % number)
 

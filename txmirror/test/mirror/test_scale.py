@@ -132,7 +132,7 @@ class FairnessTests(ManyTestCase):
         """While 20,000 nodes are read for the first time, and while 20,000 events come in, others get their turns, and a
         request of somebody else's on the same connection is answered among the first."""
         self.plant(self.count)
-        # An old server ends the connection of who asks for a lasting watch; then it is known, and time has passed.
+        # An old server ends the connection of who asks for a persistent watch; then it is known, and time has passed.
         first = self.mirror.tree("/zookeeper")
         self.pass_time(3.0)
         first.close()
@@ -180,7 +180,7 @@ class FairnessTests(ManyTestCase):
 
 
 class OldFairnessTests(FairnessTests):
-    """The same at a server that has neither lasting watches nor reads of many nodes."""
+    """The same at a server that has neither persistent watches nor reads of many nodes."""
 
     version = "3.4"
     count = 5_000

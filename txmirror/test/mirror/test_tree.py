@@ -19,7 +19,7 @@ SETTLED, STALE = ChangeKind.SETTLED, ChangeKind.STALE
 
 
 class TreeTestCase(MirrorTestCase):
-    """Tests of trees, at a server that has lasting watches."""
+    """Tests of trees, at a server that has persistent watches."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -27,7 +27,7 @@ class TreeTestCase(MirrorTestCase):
         for path in ("/s", "/s/a", "/s/a/x", "/s/b", "/o"):
             self.world.make(path, path.encode())
         if self.version == "3.4":
-            # That a server knows no lasting watches is learned from the connections that it closes.
+            # That a server knows no persistent watches is learned from the connections that it closes.
             tree = self.mirror.tree("/o")
             self.pass_time(3.0)
             tree.close()
@@ -531,14 +531,14 @@ class KeeperTests(NewSessionTests):
         connections.version = attrs.evolve(connections.version, operations=known)
         tree, _ = self.follow("/o")
         self.pass_time(3.0)
-        self.assertEqual((tree.holes, list(tree)), ({}, ["/o"]))
+        self.assertEqual((tree.unreadable, list(tree)), ({}, ["/o"]))
         self.world.change("/o", b"new")
         self.assert_equal(tree)
 
 
 class HistoryTests(TreeTestCase):
     def test_wiped(self) -> None:
-        """In a new history all is read again, and compared with what was."""
+        """In a new data generation all is read again, and compared with what was."""
         tree, witness = self.follow()
         witness.take()
         self.world.wipe()
@@ -559,7 +559,7 @@ class HoleTests(TreeTestCase):
         tree, witness = self.follow()
         self.successResultOf(tree.ready())
         self.assertNotIn("/s/h", tree)
-        self.assertIsInstance(tree.holes["/s/h"], NoAuthException)
+        self.assertIsInstance(tree.unreadable["/s/h"], NoAuthException)
         self.assertIn((HIDDEN, "/s/h"), witness.take())
         self.assertEqual(len([line for line in self.log_lines() if "/s/h cannot be read" in line]), 1)
         self.world.change("/s/b", b"new")
@@ -571,7 +571,7 @@ class HoleTests(TreeTestCase):
         witness.take()
         self.done(self.mirror.add_auth("digest", b"bob:secret"))
         self.settle()
-        self.assertEqual(tree.holes, {})
+        self.assertEqual(tree.unreadable, {})
         self.assertEqual(witness.take(), [(ADDED, "/s/h"), (READABLE, "/s/h"), (ADDED, "/s/h/below")])
         self.assertEqual(tree["/s/h"][0], b"hidden")
         self.assertIn("/s/h/below", tree)
@@ -582,7 +582,7 @@ class HoleTests(TreeTestCase):
         self.done(self.other.set_acl("/s/h", OPEN_ACL))
         self.pass_time(1.5)
         self.assertIn("/s/h", tree)
-        self.assertIn("/s/h/below", tree.holes)
+        self.assertIn("/s/h/below", tree.unreadable)
 
     def test_pauses_grow(self) -> None:
         """It is not asked for all the time."""
@@ -601,7 +601,7 @@ class HoleTests(TreeTestCase):
         self.world.change("/s/b", b"secret")
         self.world.come_back()
         self.assertEqual(tree["/s/b"][0], b"/s/b")
-        self.assertIn("/s/b", tree.holes)
+        self.assertIn("/s/b", tree.unreadable)
         self.assertIn((HIDDEN, "/s/b"), witness.take())
 
     def test_gone(self) -> None:
@@ -611,7 +611,7 @@ class HoleTests(TreeTestCase):
         self.world.remove("/s/h/below")
         self.world.remove("/s/h")
         self.pass_time(1.5)
-        self.assertEqual(tree.holes, {})
+        self.assertEqual(tree.unreadable, {})
         self.assertEqual(witness.take(), [(READABLE, "/s/h")])
 
 
@@ -624,8 +624,8 @@ class OverLimitTests(TreeTestCase):
             self.world.make(f"/s/b/{number}", b"x" * 1000)
         self.world.make("/s/large", b"x" * 30_000)
         tree, _ = self.follow()
-        self.assertEqual(list(tree.holes), ["/s/large"])
-        self.assertIsInstance(tree.holes["/s/large"], ReplyTooLargeException)
+        self.assertEqual(list(tree.unreadable), ["/s/large"])
+        self.assertIsInstance(tree.unreadable["/s/large"], ReplyTooLargeException)
         self.assertEqual(len(tree), 44)
         self.assertTrue(self.mirror.is_connected())
         self.assertTrue(tree.settled)
@@ -644,20 +644,20 @@ class ManyChildrenTests(TreeTestCase):
         tree, witness = self.follow()
         self.pass_time(30.0)
         self.assertEqual(witness.take().count((HIDDEN, "/s/b")), 1)
-        self.assertEqual(list(tree.holes), ["/s/b"])
+        self.assertEqual(list(tree.unreadable), ["/s/b"])
         self.assertEqual(tree["/s/b"][0], b"/s/b")
         self.assertTrue(tree.settled)
         self.world.change("/s/b", b"new")
-        self.assertEqual((tree["/s/b"][0], list(tree.holes)), (b"new", ["/s/b"]))
+        self.assertEqual((tree["/s/b"][0], list(tree.unreadable)), (b"new", ["/s/b"]))
         for number in range(30):
             self.world.remove(f"/s/b/{'n' * 60}{number}")
         self.pass_time(61.0)
-        self.assertEqual(tree.holes, {})
+        self.assertEqual(tree.unreadable, {})
         self.assertEqual(witness.take().count((READABLE, "/s/b")), 1)
         self.assert_equal(tree)
 
 
-# A server that has neither lasting watches nor reads of many nodes: all of it, node by node.
+# A server that has neither persistent watches nor reads of many nodes: all of it, node by node.
 
 
 class OldShowingTests(ShowingTests):
@@ -699,7 +699,7 @@ class MirrorsTests(MirrorTestCase):
 
 
 class ServedNodeTests(MirrorTestCase):
-    """M7: nodes at or inside a tree with a lasting watch."""
+    """M7: nodes at or inside a tree with a persistent watch."""
 
     def setUp(self) -> None:
         super().setUp()

@@ -93,7 +93,7 @@ class AwayTests(TreeTestCase):
         self.assert_equal(tree)
 
     def test_no_catch_up(self) -> None:
-        """A lasting watch that was set again tells nothing of what it missed: also where the node that has changed is far
+        """A persistent watch that was set again tells nothing of what it missed: also where the node that has changed is far
         below, and nothing above it has."""
         self.world.make("/s/a/x/y")
         self.world.make("/s/a/x/y/z", b"old")
@@ -162,7 +162,7 @@ class AwayTests(TreeTestCase):
         self.done(self.other.add_auth("digest", b"bob:secret"))
         self.done(self.other.create("/s/b/h", b"1", CREATOR_ALL_ACL))
         tree, _ = self.follow()
-        self.assertEqual(list(tree.holes), ["/s/b/h"])
+        self.assertEqual(list(tree.unreadable), ["/s/b/h"])
         for acl in (None, CREATOR_ALL_ACL):
             self.leave()
             self.world.remove("/s/b/h")
@@ -173,13 +173,13 @@ class AwayTests(TreeTestCase):
             else:
                 self.done(self.other.create("/s/b/h", b"3", acl))
             self.world.come_back()
-            self.assertEqual(list(tree.holes), [] if acl is None else ["/s/b/h"])
+            self.assertEqual(list(tree.unreadable), [] if acl is None else ["/s/b/h"])
             self.assertTrue(tree.settled)
         self.leave()
         self.world.remove("/s/b/h")
         self.world.remove("/s/b")
         self.world.come_back()
-        self.assertEqual(tree.holes, {})
+        self.assertEqual(tree.unreadable, {})
         self.assert_equal(tree)
 
 
@@ -232,7 +232,7 @@ class ConnectedTests(TreeTestCase):
         self.assertEqual(witness.take().count((HIDDEN, "/s/h")), 1)
 
     def test_same_zxid_in_a_new_history(self) -> None:
-        """In a new history a node may have the very czxid and mzxid that another had in the old one."""
+        """In a new data generation a node may have the very czxid and mzxid that another had in the old one."""
         tree, witness = self.follow("/m")
         server = self.world.server
         snapshot = server.snapshot()
@@ -274,7 +274,7 @@ class TooManyNamesTests(TreeTestCase):
         self.pass_time(100.0)
         self.assertIs(self.world.link, connection)
         self.assertLess(self.world.requests() - before, 100.0 / (S / 3) * 2 + 20)
-        self.assertEqual(list(tree.holes), ["/s/b"])
+        self.assertEqual(list(tree.unreadable), ["/s/b"])
         self.assertTrue(tree.settled)
         self.world.change("/s/a/x", b"new")
         self.assertEqual(tree["/s/a/x"][0], b"new")

@@ -166,7 +166,7 @@ class TreeTests(TroubleCase):
             self.pass_time(0.9)
             self.assertEqual([fault.happened for fault in faults], [True, False, False], error)
             self.assertEqual((ready.called, tree.settled), (False, False))
-            self.assertEqual(dict(tree.holes), {})
+            self.assertEqual(dict(tree.unreadable), {})
             self.pass_time(10)
             self.done(ready)
             self.assertEqual({path: value[0] for path, value in tree.items()}, {p: p.encode() for p in tree})

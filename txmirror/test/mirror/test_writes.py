@@ -539,7 +539,7 @@ class CreateTests(WriteTestCase):
             return made.state.value, parent.state.children
 
         def between(event: SessionEvent | WatchedEvent) -> None:
-            if isinstance(event, SessionEvent) and event.state is SessionState.ENDED:
+            if isinstance(event, SessionEvent) and event.state is SessionState.EXPIRED:
                 writes.append(node.create(b"one").addCallback(look))
 
         self.world.mirror_client.add_listener(between)

@@ -35,7 +35,7 @@ class WrongNameTests(MirrorTestCase):
         self.assertEqual((self.tree["/s/b"][0], self.tree["/s/a"]), (b"new", self.done(self.other.get("/s/a"))))
         self.assert_equal_to_server("/s", "/s/none")
         self.assertCountEqual(self.tree, ["/s", "/s/a", "/s/b"])
-        self.assertEqual((self.bugs, self.world.mirror_client.session.epoch), ([], 1))
+        self.assertEqual((self.bugs, self.world.mirror_client.session.session_number), ([], 1))
 
     def test_events(self) -> None:
         """An event for no path is not ZooKeeper's protocol, and ends the connection. What was changed is read all the same."""

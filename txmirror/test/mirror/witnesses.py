@@ -62,7 +62,7 @@ class TreeWitness:
 class NodeWitness:
     """Watches a node, and sees that what it is told never goes backwards and is never told twice.
 
-    :param history: tells in which history of the server's data the node is.
+    :param history: tells in which data generation of the server's data the node is.
     :ivar faults: what was wrong.
     """
 

@@ -65,7 +65,7 @@ class RecipeCase(SynchronousTestCase):
     def lock(self, client: IZooKeeperClient | None = None, kind: type[Claim] | None = None, **options: Any) -> Any:
         """Make a lock, or another kind of thing, for a client of its own unless one is given."""
         made: Any = Lock if kind is None else kind
-        return made(client or self.client(), self.path, **{"clock": self.world.reactor, **options})
+        return made(client or self.client(), self.path, **{"reactor": self.world.reactor, **options})
 
     def nodes(self, path: str | None = None) -> list[str]:
         """Give the names of what is below the lock's node."""

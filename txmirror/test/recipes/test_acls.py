@@ -79,7 +79,7 @@ class AclTests(RecipeCase):
 
     def test_election(self) -> None:
         """So have an election's node, and its candidates'."""
-        elections = [Election(self.ours(), self.path, acl=_OURS, clock=self.world.reactor) for _ in range(2)]
+        elections = [Election(self.ours(), self.path, acl=_OURS, reactor=self.world.reactor) for _ in range(2)]
         leading: list[Deferred[Any]] = [election.lead(Deferred) for election in elections]
         self.settle()
         self.assertEqual([election.leading for election in elections], [True, False])
@@ -130,6 +130,6 @@ class AclTests(RecipeCase):
         for maker in makers:
             make: Any = maker
             for acl in wrong:
-                self.assertRaises(TypeError, make, self.observer, self.path, acl=acl, clock=self.world.reactor)
-        error = self.assertRaises(TypeError, Lock, self.observer, self.path, acl="world", clock=self.world.reactor)
+                self.assertRaises(TypeError, make, self.observer, self.path, acl=acl, reactor=self.world.reactor)
+        error = self.assertRaises(TypeError, Lock, self.observer, self.path, acl="world", reactor=self.world.reactor)
         self.assertEqual(str(error), "an acl is a sequence of ACL, not 'world'")

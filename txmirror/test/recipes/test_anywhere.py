@@ -67,11 +67,11 @@ class _World(World):
 
 
 def _lock(client: ZooKeeperClient, reactor: Any) -> Claim:
-    return Lock(client, PATH, clock=reactor)
+    return Lock(client, PATH, reactor=reactor)
 
 
 def _semaphore(client: ZooKeeperClient, reactor: Any) -> Claim:
-    return Semaphore(client, PATH, clock=reactor)
+    return Semaphore(client, PATH, reactor=reactor)
 
 
 def _in_turn(*makers: Callable[[ZooKeeperClient, Any], Claim]) -> Callable[[ZooKeeperClient, Any], Claim]:
@@ -259,7 +259,7 @@ class AnywhereTests(SynchronousTestCase):
         """Who writes another number of leases gets over whatever happens meanwhile, and leaves nothing."""
 
         def make(client: ZooKeeperClient, reactor: Any) -> Claim:
-            return Semaphore(client, PATH, leases=3, clock=reactor)
+            return Semaphore(client, PATH, leases=3, reactor=reactor)
 
         def begin(world: _World) -> None:
             world.result(world.before.acquire())
@@ -279,6 +279,6 @@ class AnywhereTests(SynchronousTestCase):
         """A reader is found again by its own name too."""
 
         def make(client: ZooKeeperClient, reactor: Any) -> Claim:
-            return ReadLock(client, PATH, clock=reactor)
+            return ReadLock(client, PATH, reactor=reactor)
 
         self.everywhere(make, False, _World.drop, self.check_held)

@@ -36,7 +36,7 @@ class ClientsTests(RecipeCase):
         for kind in _KINDS:
             for wait in (None, 0, 4.0):
                 for client in (self.unconnected(), PlainClient(self.unconnected())):
-                    claim = kind(client, self.path, clock=self.world.reactor)
+                    claim = kind(client, self.path, reactor=self.world.reactor)
                     self.assertIs(self.done(claim.acquire(wait=wait)), True, f"{claim}, {wait}")
                     self.done(claim.release())
             self.done(self.observer.set(self.path, b""))
@@ -48,17 +48,17 @@ class ClientsTests(RecipeCase):
         for kind in (Lock, Election):
             made: Any = kind
             self.assertEqual(
-                self.done(made(self.unconnected(), self.path, clock=self.world.reactor).contenders()), ["me"]
+                self.done(made(self.unconnected(), self.path, reactor=self.world.reactor).contenders()), ["me"]
             )
         self.done(held.release())
         self.done(self.lock(kind=Semaphore, name="me").acquire())
         for ask in (Semaphore.holders, Semaphore.contenders):
-            semaphore = Semaphore(self.unconnected(), self.path, clock=self.world.reactor)
+            semaphore = Semaphore(self.unconnected(), self.path, reactor=self.world.reactor)
             self.assertEqual(self.done(ask(semaphore)), ["me"] if ask is Semaphore.holders else [])
 
     def test_election(self) -> None:
         """An election connects it too."""
-        election = Election(self.unconnected(), self.path, clock=self.world.reactor)
+        election = Election(self.unconnected(), self.path, reactor=self.world.reactor)
         leading: Deferred[Any] = election.lead(Deferred)
         self.settle()
         self.assertTrue(election.leading)
@@ -75,14 +75,14 @@ class ClientsTests(RecipeCase):
         fresh = self.mirror(servers=self.world.connection_string, session_timeout=S)
         for mirror, path in ((connected, self.path), (fresh, self.path), (others, self.path), (below, "/one")):
             for kind in _KINDS:
-                claim = kind(mirror, path, name="mirror", clock=self.world.reactor)
+                claim = kind(mirror, path, name="mirror", reactor=self.world.reactor)
                 self.assertTrue(self.done(claim.acquire(wait=0)))
                 (node,) = self.nodes()
                 _, stat = self.done(self.observer.get(f"{self.path}/{node}"))
                 self.assertEqual(stat.ephemeralOwner, mirror.client.session_id)
                 self.done(claim.release())
             self.assertTrue(mirror.is_connected())
-            election = Election(mirror, path, clock=self.world.reactor)
+            election = Election(mirror, path, reactor=self.world.reactor)
             leading: Deferred[Any] = election.lead(Deferred)
             self.settle()
             self.assertTrue(election.leading)
@@ -96,7 +96,9 @@ class ClientsTests(RecipeCase):
         mirror.close()
         self.settle()
         for kind in _KINDS:
-            self.assertRaises(ClosingException, self.done, kind(mirror, self.path, clock=self.world.reactor).acquire())
+            self.assertRaises(
+                ClosingException, self.done, kind(mirror, self.path, reactor=self.world.reactor).acquire()
+            )
 
     def test_something_else(self) -> None:
         """Anything else is a TypeError at once, which quotes it."""
@@ -104,8 +106,8 @@ class ClientsTests(RecipeCase):
         makers: list[Any] = [*_KINDS, Election]
         for make in makers:
             for client in wrong:
-                self.assertRaises(TypeError, make, client, self.path, clock=self.world.reactor)
-        error = self.assertRaises(TypeError, Lock, "localhost:2181", self.path, clock=self.world.reactor)
+                self.assertRaises(TypeError, make, client, self.path, reactor=self.world.reactor)
+        error = self.assertRaises(TypeError, Lock, "localhost:2181", self.path, reactor=self.world.reactor)
         self.assertEqual(str(error), "a client provides IZooKeeperClient, or is a Mirror: 'localhost:2181' is neither")
 
     def test_no_such_name(self) -> None:
@@ -117,7 +119,7 @@ class ClientsTests(RecipeCase):
         self.assertNoResult(acquired)
         self.assertTrue([line for line in log() if "no.such.name" in line], log())
         self.assertIs(self.limited(self.lock(client).acquire(wait=4.0), 4.0), False)
-        election = Election(client, self.path, clock=self.world.reactor)
+        election = Election(client, self.path, reactor=self.world.reactor)
         leading = self.waiting(election.lead(Deferred))
         self.done(client.close())
         self.failureResultOf(acquired, ClosingException)

@@ -43,7 +43,7 @@ class ElectionTests(RecipeCase):
     path = "/election"
 
     def election(self, client: ZooKeeperClient | None = None, **options: Any) -> Election:
-        return Election(client or self.client(), self.path, clock=self.world.reactor, **options)
+        return Election(client or self.client(), self.path, reactor=self.world.reactor, **options)
 
     def lead(self, election: Election, function: Any) -> Deferred[Any]:
         """Stand for election, for which the test may not wait to the end; and settle."""

@@ -74,7 +74,7 @@ class KindsTests(RecipeCase):
         """An election is a lock: it excludes locks, and is refused where a semaphore is held."""
         holder = self.semaphore()
         self.done(holder.acquire())
-        election = Election(self.client(), self.path, clock=self.world.reactor)
+        election = Election(self.client(), self.path, reactor=self.world.reactor)
         self.failureResultOf(self._settled(election.lead(Deferred)), LockMismatchError)
         self.done(holder.release())
         leading: Deferred[Any] = election.lead(Deferred)

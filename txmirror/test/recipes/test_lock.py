@@ -153,7 +153,7 @@ class LockTests(RecipeCase):
         """What will not do raises at the call, and quotes the offender."""
         client = self.client()
         for path in ("locks", "/locks/", "/"):
-            error = self.assertRaises(PathError, Lock, client, path, clock=self.world.reactor)
+            error = self.assertRaises(PathError, Lock, client, path, reactor=self.world.reactor)
             self.assertIn(repr(path), str(error))
         wrong: Any = b"me"
         self.assertIn("b'me'", str(self.assertRaises(TypeError, Lock, client, "/a", name=wrong)))
@@ -483,7 +483,7 @@ class ReadersAndWritersTests(RecipeCase):
         (node,) = self.nodes()
         self.assertRegex(node, r"\A[0-9a-f]{32}__rlock__\d{10}\Z")
         self.done(self.observer.create("/other"))
-        lock = WriteLock(self.client(), "/other/lock", clock=self.world.reactor)
+        lock = WriteLock(self.client(), "/other/lock", reactor=self.world.reactor)
         self.done(lock.acquire())
         (node,) = self.nodes("/other/lock")
         self.assertRegex(node, r"\A[0-9a-f]{32}__lock__\d{10}\Z")

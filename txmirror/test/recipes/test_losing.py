@@ -388,7 +388,7 @@ class ThroughTroubleTests(RecipeCase):
                 for server in others:
                     server.lag()
                 at.lose_reply("create", session_id=client.session_id)
-                lock = Lock(client, "/lock", clock=world.reactor)
+                lock = Lock(client, "/lock", reactor=world.reactor)
                 acquired = lock.acquire()
                 world.settle()
                 if given_up:

@@ -282,19 +282,19 @@ class Model:
 
 
 def _lock(client: ZooKeeperClient, reactor: Any, random: Random) -> Claim:
-    return Lock(client, _PATH, clock=reactor)
+    return Lock(client, _PATH, reactor=reactor)
 
 
 def _reader_or_writer(client: ZooKeeperClient, reactor: Any, random: Random) -> Claim:
-    return random.choice((Lock, ReadLock, ReadLock))(client, _PATH, clock=reactor)
+    return random.choice((Lock, ReadLock, ReadLock))(client, _PATH, reactor=reactor)
 
 
 def _either(client: ZooKeeperClient, reactor: Any, random: Random) -> Claim:
-    return random.choice((Lock, ReadLock, Semaphore))(client, _PATH, clock=reactor)
+    return random.choice((Lock, ReadLock, Semaphore))(client, _PATH, reactor=reactor)
 
 
 def _semaphore(client: ZooKeeperClient, reactor: Any, random: Random) -> Claim:
-    return Semaphore(client, _PATH, leases=2, clock=reactor)
+    return Semaphore(client, _PATH, leases=2, reactor=reactor)
 
 
 class ModelTests(SynchronousTestCase):

@@ -76,7 +76,7 @@ class SemaphoreTests(RecipeCase):
 
     def test_others_in_line(self) -> None:
         """Who stands in line uses it too, though nobody holds a lease."""
-        lock = Lock(self.client(), f"{self.path}-__lock__", name="first", clock=self.world.reactor)
+        lock = Lock(self.client(), f"{self.path}-__lock__", name="first", reactor=self.world.reactor)
         self.done(self.semaphore().acquire())
         self.done(self.observer.delete(f"{self.path}/{self.nodes()[0]}"))
         self.done(lock.acquire())
@@ -106,7 +106,7 @@ class SemaphoreTests(RecipeCase):
         for late in range(40):
             path = f"/pools/{late}"
             claims = [
-                Semaphore(self.client(), path, leases=leases, name=str(leases), clock=self.world.reactor)
+                Semaphore(self.client(), path, leases=leases, name=str(leases), reactor=self.world.reactor)
                 for leases in (2, 3)
             ]
             self.done(self.observer.create(path, b"1"))
@@ -344,7 +344,7 @@ class SemaphoreTests(RecipeCase):
 
     def test_beside_a_lock(self) -> None:
         """The line beside it is a lock like others: who holds it keeps everybody from the leases."""
-        lock = Lock(self.client(), f"{self.path}-__lock__", clock=self.world.reactor)
+        lock = Lock(self.client(), f"{self.path}-__lock__", reactor=self.world.reactor)
         self.done(lock.acquire())
         acquired = self.waiting(self.semaphore().acquire())
         self.done(lock.release())

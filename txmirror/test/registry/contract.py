@@ -165,7 +165,7 @@ class _Warnings:
 class RegistryCase(_Base):
     """What the parts of the suite stand on. A subclass is a ``TestCase`` too, and says where.
 
-    :ivar lasting: whether outages that are shorter than ``timeout`` are told from longer ones.
+    :ivar persistent: whether outages that are shorter than ``timeout`` are told from longer ones.
     """
 
     timeout = 60

@@ -18,14 +18,14 @@ from txmirror.types import Answer
 class AnswerTypeTests(SynchronousTestCase):
     def test_plain(self) -> None:
         """A registry that is not lazy gives an answer, which can be used as it is."""
-        registry = MemoryRegistry(clock=Clock())
+        registry = MemoryRegistry(reactor=Clock())
         found = self.successResultOf(registry.get("/services"))
         self.assertEqual(found["children"], {})
         assert_type(found, Answer)
 
     def test_lazy(self) -> None:
         """A lazy registry gives an answer or False, and the checker asks for a look at which."""
-        registry = MemoryRegistry(clock=Clock(), lazy=True)
+        registry = MemoryRegistry(reactor=Clock(), lazy=True)
         registry.disconnect()
         found = self.successResultOf(registry.get("/services"))
         self.assertIs(found, False)

@@ -185,7 +185,7 @@ class OwnTests(SynchronousTestCase):
         """Times are the clock's: those of the nodes, and ``created``."""
         clock = Clock()
         clock.advance(1_000_000_000)
-        registry = MemoryRegistry(clock=clock)
+        registry = MemoryRegistry(reactor=clock)
         registry.set_node(NODE)
         data, stat = registry.nodes.get(NODE)
         self.assertEqual((stat.ctime, stat.mtime), (1_000_000_000_000, 1_000_000_000_000))

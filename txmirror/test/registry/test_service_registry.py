@@ -46,6 +46,18 @@ class ArgumentTests(RegistryTestCase):
         error = self.assertRaises(ValueError, ServiceRegistry, "host:port", reactor=Clock())
         self.assertIn("'host:port'", str(error))
 
+    def test_names(self) -> None:
+        """Servers and session timeout have the names that the mirror gives them, and nd_service_registry's; not both at once."""
+        options: dict[str, Any]
+        for options in ({"servers": "zk1:1,zk2:2", "session_timeout": 7.5}, {"server": "zk1:1,zk2:2", "timeout": 7.5}):
+            registry = ServiceRegistry(reactor=Clock(), **options)
+            self.assertEqual((registry._server, registry.timeout), ("zk1:1,zk2:2", 7.5))
+        self.assertEqual(ServiceRegistry("zk3:3", reactor=Clock())._server, "zk3:3")
+        for options in ({"servers": "zk1:1", "server": "zk2:2"}, {"session_timeout": 1.0, "timeout": 2.0}):
+            error = self.assertRaises(TypeError, ServiceRegistry, reactor=Clock(), **options)
+            for name in options:
+                self.assertIn(f"{name}=", str(error))
+
     def test_quiet(self) -> None:
         """To make one connects to nothing, and starts no timer."""
         clock = Clock()

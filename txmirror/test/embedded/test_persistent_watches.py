@@ -18,7 +18,7 @@ CREATED, DELETED, CHANGED, CHILD = EventType.CREATED, EventType.DELETED, EventTy
 PERSISTENT, RECURSIVE = 0, 1
 
 
-class LastingTestCase(ServerTestCase):
+class PersistentWatchTestCase(ServerTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.writer = self.peer()
@@ -41,7 +41,7 @@ class LastingTestCase(ServerTestCase):
         return self.watcher.events()
 
 
-class PersistentTests(LastingTestCase):
+class PersistentTests(PersistentWatchTestCase):
     def test_all(self) -> None:
         """It tells of every change of the node and of its children's coming and going, and of nothing below."""
         self.watch("/a", PERSISTENT)
@@ -81,7 +81,7 @@ class PersistentTests(LastingTestCase):
             self.assertEqual(self.watcher.ask(AddWatchRequest("/a", mode)).err, MarshallingErrorException.code)
 
 
-class RecursiveTests(LastingTestCase):
+class RecursiveTests(PersistentWatchTestCase):
     def test_all(self) -> None:
         """It tells of every node at and below the path, and of no node's children."""
         self.watch("/a", RECURSIVE)
@@ -122,7 +122,7 @@ class RecursiveTests(LastingTestCase):
         self.assertEqual(self.watcher.events(), [Event(DELETED, "/a/b"), Event(CHILD, "/a")])
 
 
-class OneModeTests(LastingTestCase):
+class OneModeTests(PersistentWatchTestCase):
     """A connection has one watch in each table on a path; the last that was set is the one."""
 
     def test_one_shot_replaces(self) -> None:
@@ -139,7 +139,7 @@ class OneModeTests(LastingTestCase):
         self.assertEqual(self.change(), [Event(CHANGED, "/a"), Event(DELETED, "/a/b")])
         self.assertEqual(self.change(), [Event(DELETED, "/a/b")])
 
-    def test_lasting_replaces(self) -> None:
+    def test_persistent_replaces(self) -> None:
         """What lasts takes the place of a watch of one shot, and of what lasted otherwise."""
         self.watcher.get("/a", watch=True)
         self.watch("/a", RECURSIVE)
@@ -156,7 +156,7 @@ class OneModeTests(LastingTestCase):
         self.assertEqual(self.change(), [Event(CHANGED, "/a"), Event(CHILD, "/a"), Event(CHILD, "/a")])
 
 
-class RemoveTests(LastingTestCase):
+class RemoveTests(PersistentWatchTestCase):
     def test_any(self) -> None:
         """It is taken away whole."""
         for mode in (PERSISTENT, RECURSIVE):
@@ -186,7 +186,7 @@ class RemoveTests(LastingTestCase):
         self.assertEqual(len(self.change()), 3)
 
 
-class CheckTests(LastingTestCase):
+class CheckTests(PersistentWatchTestCase):
     def check(self, path: str, kind: int, peer: Peer | None = None) -> int:
         return (peer or self.watcher).ask(CheckWatchesRequest(path, kind)).err
 
@@ -213,8 +213,8 @@ class CheckTests(LastingTestCase):
         self.assertEqual(self.check("/a", 4), MarshallingErrorException.code)
 
 
-class SetWatchesTests(LastingTestCase):
-    def test_lasting(self) -> None:
+class SetWatchesTests(PersistentWatchTestCase):
+    def test_persistent(self) -> None:
         """Watches that last are set again, and tell nothing of what was missed; the others do."""
         request = SetWatches2Request(0, ("/a",), ("/a",), ("/none",), ("/a",), ("/",))
         self.watcher.send(request)

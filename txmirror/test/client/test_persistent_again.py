@@ -8,7 +8,7 @@ from txmirror.errors import (
     UnimplementedException,
 )
 from txmirror.test.client.peer import STAT, Peer, ignore, reply
-from txmirror.test.client.test_lasting_watches import LastingTestCase, Listener
+from txmirror.test.client.test_persistent_watches import Listener, PersistentWatchTestCase
 from txmirror.types import EventType, SessionEvent, SessionState, WatchedEvent, WatchKind
 from txmirror.wire import (
     AddWatchRequest,
@@ -32,8 +32,8 @@ CHANGED = EventType.CHANGED
 CONNECTED, SUSPENDED = SessionState.CONNECTED, SessionState.SUSPENDED
 
 
-class AgainTests(LastingTestCase):
-    """How lasting watches are set again on a new connection."""
+class AgainTests(PersistentWatchTestCase):
+    """How persistent watches are set again on a new connection."""
 
     def test_packet(self) -> None:
         """They are set again by setWatches2, relative to the last reply (C4)."""
@@ -66,7 +66,7 @@ class AgainTests(LastingTestCase):
         self.assertEqual(third.take(SetWatches2Request)[1], first)
 
     def test_one_shots(self) -> None:
-        """The one-shot watches of a path with a lasting one travel with it; all others earlier, by setWatches (C10)."""
+        """The one-shot watches of a path with a persistent one travel with it; all others earlier, by setWatches (C10)."""
         client, peer = self.make_connected()
         ignore(client.get_and_watch("/one")[1])
         peer.answer(GetDataRequest, DATA)
@@ -90,8 +90,8 @@ class AgainTests(LastingTestCase):
         self.assertEqual((request.persistentWatches, request.persistentRecursiveWatches), (("/a",), ("/b",)))
         self.assertEqual(again.packets, [])
 
-    def test_set_before_the_lasting_one(self) -> None:
-        """So does a one-shot watch that was there before the lasting one."""
+    def test_set_before_the_persistent_one(self) -> None:
+        """So does a one-shot watch that was there before the persistent one."""
         client, peer = self.make_connected()
         _, watch = client.get_and_watch("/a")
         peer.answer(GetDataRequest, DATA)
@@ -131,11 +131,11 @@ class AgainTests(LastingTestCase):
         seen: list[str] = []
         while again.packets:
             _, request = again.take(SetWatches2Request)
-            lasting = set(request.persistentWatches + request.persistentRecursiveWatches)
-            self.assertEqual(set(request.dataWatches), lasting)
+            persistent = set(request.persistentWatches + request.persistentRecursiveWatches)
+            self.assertEqual(set(request.dataWatches), persistent)
             self.assertLessEqual(set(request.persistentWatches), exact)
             self.assertLessEqual(set(request.persistentRecursiveWatches), recursive)
-            seen.extend(lasting)
+            seen.extend(persistent)
         self.assertEqual(sorted(seen), both)
 
     def test_cut_between_packets(self) -> None:
@@ -265,7 +265,7 @@ class AgainTests(LastingTestCase):
         self.assertEqual(self.server.count, count)
 
 
-class CutTests(LastingTestCase):
+class CutTests(PersistentWatchTestCase):
     def test_everywhere(self) -> None:
         """Wherever the connection is cut while a watch is set again, the next connection has it, and each step is told
         in order."""

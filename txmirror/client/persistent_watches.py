@@ -11,8 +11,8 @@ from txmirror.audience import Audience
 from txmirror.types import EventType, News, SessionEvent, WatchedEvent
 
 
-class LastingWatch:
-    """A lasting watch on one path, for all who asked for it.
+class PersistentWatch:
+    """A persistent watch on one path, for all who asked for it.
 
     :param path: the node that it was set on.
     :param recursive: whether it takes in everything below.
@@ -46,31 +46,31 @@ class LastingWatch:
         )
 
 
-class LastingWatches:
-    """The lasting watches of one session: those that stand, and those that were asked for."""
+class PersistentWatches:
+    """The persistent watches of one session: those that stand, and those that were asked for."""
 
     def __init__(self) -> None:
-        self._watches: dict[str, LastingWatch] = {}
+        self._watches: dict[str, PersistentWatch] = {}
 
     def __contains__(self, path: object) -> bool:
         return path in self._watches
 
-    def __iter__(self) -> Iterator[LastingWatch]:
+    def __iter__(self) -> Iterator[PersistentWatch]:
         return iter([watch for watch in self._watches.values() if watch.standing])
 
-    def ask(self, path: str, recursive: bool) -> LastingWatch:
+    def ask(self, path: str, recursive: bool) -> PersistentWatch:
         """Give the watch on a path that is about to be asked for.
 
         :raises ValueError: there is one of the other kind.
         """
-        watch = self._watches.setdefault(path, LastingWatch(path, recursive))
+        watch = self._watches.setdefault(path, PersistentWatch(path, recursive))
         if watch.recursive is not recursive:
             kinds = ("for the node alone", "for the whole subtree")
-            raise ValueError(f"{path!r} has a lasting watch {kinds[watch.recursive]}, and servers keep only one")
+            raise ValueError(f"{path!r} has a persistent watch {kinds[watch.recursive]}, and servers keep only one")
         watch.asked += 1
         return watch
 
-    def answered(self, watch: LastingWatch) -> None:
+    def answered(self, watch: PersistentWatch) -> None:
         """Note that a request for a watch has come to an end, whichever."""
         watch.asked -= 1
         self._drop_if_over(watch)
@@ -82,7 +82,7 @@ class LastingWatches:
             watch.abandoned = 0
             self._drop_if_over(watch)
 
-    def remove(self, path: str) -> LastingWatch | None:
+    def remove(self, path: str) -> PersistentWatch | None:
         """Forget the watch on a path, and give it, if there was one. One that was asked for since is still to come."""
         watch = self._watches.get(path)
         if watch is not None:
@@ -90,13 +90,13 @@ class LastingWatches:
             self._drop_if_over(watch)
         return watch
 
-    def _drop_if_over(self, watch: LastingWatch) -> None:
+    def _drop_if_over(self, watch: PersistentWatch) -> None:
         if not watch.standing and not watch.asked and self._watches.get(watch.path) is watch:
             del self._watches[watch.path]
 
-    def on(self, *those: Mapping[str, object]) -> LastingWatches:
+    def on(self, *those: Mapping[str, object]) -> PersistentWatches:
         """Give the watches on some paths only, asked for or standing: what a server has to be told of once more."""
-        some = LastingWatches()
+        some = PersistentWatches()
         # Of either there may be very many, and then few of the other.
         for path in sorted({path for each in those for path in self._watches.keys() & each.keys()}):
             some.ask(path, self._watches[path].recursive).standing = True
@@ -123,7 +123,7 @@ class LastingWatches:
         for watch in list(self._watches.values()):
             watch.audience.tell(event)
 
-    def _concerned(self, event: WatchedEvent) -> Iterator[LastingWatch]:
+    def _concerned(self, event: WatchedEvent) -> Iterator[PersistentWatch]:
         exact = self._watches.get(event.path)
         if exact is not None and exact.standing and not exact.recursive:
             yield exact

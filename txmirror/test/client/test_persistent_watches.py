@@ -29,7 +29,7 @@ DATA = GetDataResponse(b"", STAT)
 
 CREATED, DELETED, CHANGED, CHILD = EventType.CREATED, EventType.DELETED, EventType.CHANGED, EventType.CHILD
 CONNECTED, SUSPENDED, LOST = SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.LOST
-ENDED, CLOSED = SessionState.ENDED, SessionState.CLOSED
+ENDED, CLOSED = SessionState.EXPIRED, SessionState.CLOSED
 
 
 class Listener:
@@ -46,9 +46,9 @@ class Listener:
         return [step for step in self.told if isinstance(step, tuple)]
 
 
-class LastingTestCase(ClientTestCase):
+class PersistentWatchTestCase(ClientTestCase):
     def add(self, client: ZooKeeperClient, peer: Peer, path: str, *, recursive: bool = False) -> Listener:
-        """Set a lasting watch."""
+        """Set a persistent watch."""
         listener = Listener()
         added = client.add_watch(path, listener, recursive=recursive)
         request = peer.answer(AddWatchRequest, AddWatchResponse())
@@ -57,7 +57,7 @@ class LastingTestCase(ClientTestCase):
         return listener
 
 
-class SettingTests(LastingTestCase):
+class SettingTests(PersistentWatchTestCase):
     def test_request(self) -> None:
         """The watch stands when the server has said so."""
         client, peer = self.make_connected()
@@ -77,7 +77,7 @@ class SettingTests(LastingTestCase):
         self.assertEqual(peer.packets, [])
 
     def test_refused(self) -> None:
-        """A server that does not know lasting watches says so; the listener is told nothing then or later."""
+        """A server that does not know persistent watches says so; the listener is told nothing then or later."""
         client, peer = self.make_connected()
         listener = Listener()
         added = client.add_watch("/a", listener)
@@ -99,7 +99,7 @@ class SettingTests(LastingTestCase):
         self.assertEqual(listener.events, [(CHANGED, "/a/b")])
 
     def test_other_kind(self) -> None:
-        """A path has lasting watches of one kind: the other is refused at the call, and nothing is sent (C10)."""
+        """A path has persistent watches of one kind: the other is refused at the call, and nothing is sent (C10)."""
         client, peer = self.make_connected()
         exact = self.add(client, peer, "/a")
         recursive = self.add(client, peer, "/b", recursive=True)
@@ -137,7 +137,7 @@ class SettingTests(LastingTestCase):
         self.failureResultOf(failed, UnimplementedException)
 
 
-class ToldTests(LastingTestCase):
+class ToldTests(PersistentWatchTestCase):
     """Who is told of which events."""
 
     def test_exact(self) -> None:
@@ -240,7 +240,7 @@ class ToldTests(LastingTestCase):
         self.assertEqual(self.reconnect(peer).take(SetWatches2Request)[1].persistentWatches, ("/a",))
 
     def test_in_the_feed(self) -> None:
-        """The feed carries every event of lasting watches once, with a listener or without one."""
+        """The feed carries every event of persistent watches once, with a listener or without one."""
         client, peer = self.make_connected()
         added = client.add_watch("/a")
         peer.answer(AddWatchRequest, AddWatchResponse())
@@ -366,7 +366,7 @@ class ToldTests(LastingTestCase):
         self.assertEqual(order, ["first", WatchedEvent(CHANGED, "/a"), "second"])
 
 
-class SessionTests(LastingTestCase):
+class SessionTests(PersistentWatchTestCase):
     """A listener is told each step of the session, up to the end of its watch."""
 
     def test_suspended_and_back(self) -> None:
@@ -407,7 +407,7 @@ class SessionTests(LastingTestCase):
         again = self.reconnect(new, accept=False)
         again.accept(session_id=2)
         self.assertEqual(again.packets, [])
-        self.assertEqual(client.session.epoch, 2)
+        self.assertEqual(client.session.session_number, 2)
         self.assertEqual(exact.told, [SUSPENDED, ENDED])
         self.assertEqual(recursive.told, [SUSPENDED, ENDED])
 
@@ -498,7 +498,7 @@ class SessionTests(LastingTestCase):
         self.assertEqual(listener.events, [(CHANGED, "/a")])
 
 
-class RemovingTests(LastingTestCase):
+class RemovingTests(PersistentWatchTestCase):
     def test_removed(self) -> None:
         """A watch that was taken away tells nothing more, nor is it set again."""
         client, peer = self.make_connected()
@@ -549,7 +549,7 @@ class RemovingTests(LastingTestCase):
         self.assertEqual(listener.told, [(CHANGED, "/a/b")])
 
     def test_one_kind_leaves_it(self) -> None:
-        """Taking away the watches of one kind leaves a lasting watch in place; a server would tear it apart, and so is not
+        """Taking away the watches of one kind leaves a persistent watch in place; a server would tear it apart, and so is not
         asked (C10)."""
         client, peer = self.make_connected()
         listener = self.add(client, peer, "/a")
@@ -583,7 +583,7 @@ class RemovingTests(LastingTestCase):
         self.assertEqual(listener.events, [(EventType.PERSISTENT_WATCH_REMOVED, "/a")])
 
 
-class CancellingTests(LastingTestCase):
+class CancellingTests(PersistentWatchTestCase):
     def test_before_it_was_sent(self) -> None:
         """A watch that is cancelled before it was sent is never set."""
         client, peer = self.make_connected()

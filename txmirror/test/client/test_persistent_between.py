@@ -6,7 +6,7 @@ from twisted.internet.defer import CancelledError
 
 from txmirror.client import Limits, ZooKeeperClient
 from txmirror.test.client.peer import STAT, Peer, ignore
-from txmirror.test.client.test_lasting_watches import LastingTestCase, Listener
+from txmirror.test.client.test_persistent_watches import Listener, PersistentWatchTestCase
 from txmirror.types import EventType, SessionState, WatchedEvent, WatchKind
 from txmirror.wire import (
     AddWatchRequest,
@@ -23,7 +23,7 @@ DATA = GetDataResponse(b"", STAT)
 CHANGED, REMOVED = EventType.CHANGED, EventType.PERSISTENT_WATCH_REMOVED
 
 
-class CancelledTests(LastingTestCase):
+class CancelledTests(PersistentWatchTestCase):
     def test_after_it_was_sent(self) -> None:
         """Rule 12: after it was sent the watch is left in place, and set again; the listener is told nothing."""
         client, peer = self.make_connected()
@@ -66,8 +66,8 @@ class CancelledTests(LastingTestCase):
         self.assertIs(peer.answer(GetDataRequest, DATA).watch, True)
 
 
-class ServedTests(LastingTestCase):
-    """One-shot watches that a lasting one was to serve which the server then refused."""
+class ServedTests(PersistentWatchTestCase):
+    """One-shot watches that a persistent one was to serve which the server then refused."""
 
     def ask(self, client: ZooKeeperClient) -> None:
         ignore(client.add_watch("/a"))
@@ -130,7 +130,7 @@ class ServedTests(LastingTestCase):
         self.assertFalse(peer.lost)
 
 
-class RemovedTests(LastingTestCase):
+class RemovedTests(PersistentWatchTestCase):
     def test_added_again_at_once(self) -> None:
         """One that is taken away and added again in one breath is there, for those who asked last."""
         client, peer = self.make_connected()
@@ -149,7 +149,7 @@ class RemovedTests(LastingTestCase):
         self.assertEqual(again.take(SetWatches2Request)[1].persistentWatches, ("/a",))
 
 
-class EndedTests(LastingTestCase):
+class EndedTests(PersistentWatchTestCase):
     """Servers that do not set them again."""
 
     def hang_up(self, peer: Peer) -> Peer:

@@ -10,7 +10,7 @@ from txmirror.errors import (
     UnimplementedException,
 )
 from txmirror.test.client.peer import STAT, Peer, ignore
-from txmirror.test.client.test_lasting_watches import LastingTestCase
+from txmirror.test.client.test_persistent_watches import PersistentWatchTestCase
 from txmirror.types import EventType, WatchedEvent, WatchKind
 from txmirror.wire import (
     AddWatchRequest,
@@ -32,8 +32,8 @@ NAMES = GetChildren2Response(["x"], STAT)
 CREATED, DELETED, CHANGED, CHILD = EventType.CREATED, EventType.DELETED, EventType.CHANGED, EventType.CHILD
 
 
-class OneShotTests(LastingTestCase):
-    """One-shot reads of a path with a lasting watch: served by it, because older servers keep one kind for each path."""
+class OneShotTests(PersistentWatchTestCase):
+    """One-shot reads of a path with a persistent watch: served by it, because older servers keep one kind for each path."""
 
     def read(self, kind: str, client: ZooKeeperClient, peer: Peer, path: str, *, watch: bool) -> Deferred[WatchedEvent]:
         """Read with a watch, and look at the flag."""
@@ -164,7 +164,7 @@ class OneShotTests(LastingTestCase):
         self.assertEqual(self.successResultOf(watch), WatchedEvent(CHANGED, "/a"))
 
     def test_refused(self) -> None:
-        """When the lasting watch that was to serve is refused, the read's watch is set as of its own zxid (C7)."""
+        """When the persistent watch that was to serve is refused, the read's watch is set as of its own zxid (C7)."""
         client, peer = self.make_connected()
         added = client.add_watch("/a")
         answer, watch = client.get_and_watch("/a")
@@ -211,7 +211,7 @@ class OneShotTests(LastingTestCase):
         self.assertEqual(again.packets, [])
 
     def test_removed_before_the_read_is_answered(self) -> None:
-        """A lasting watch that is taken away between the read and its answer: the read's watch is not lost."""
+        """A persistent watch that is taken away between the read and its answer: the read's watch is not lost."""
         client, peer = self.make_connected()
         self.add(client, peer, "/a")
         removed = client.remove_watches("/a", WatchKind.ANY)
@@ -243,5 +243,5 @@ class OneShotTests(LastingTestCase):
         self.assertEqual((request.dataWatches, request.persistentWatches), (("/a",), ("/a",)))
         again.event(CHANGED, "/a")
         self.assertEqual(self.successResultOf(watch), WatchedEvent(CHANGED, "/a"))
-        # The path's kind at the server is the lasting one again: the next read goes without the flag.
+        # The path's kind at the server is the persistent one again: the next read goes without the flag.
         ignore(self.read("data", client, again, "/a", watch=False))
