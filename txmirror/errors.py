@@ -31,6 +31,12 @@ class ZooKeeperException(Exception):
     applied: bool | None = False
     """For a write: False if it was certainly without effect, None if nobody can know."""
 
+    session_over: ClassVar[bool] = False
+    """Whether everything that the session had is over: its ephemerals, its watches, and what was asked in it."""
+
+    retryable: ClassVar[bool] = False
+    """Whether the same request may succeed later in the same session."""
+
     def __init__(
         self, message: str = "", *, path: str | None = None, applied: bool | None = None, zxid: int | None = None
     ) -> None:
@@ -52,6 +58,7 @@ class ZooServerProblem(ZooKeeperException):
     """The server or the connection to it is the trouble, not what was asked of it: a later try may succeed."""
 
     applied: bool | None = None
+    retryable = True
 
 
 class UnknownServerException(ZooServerProblem):
@@ -126,6 +133,8 @@ class BadArgumentsException(ZooKeeperException):
 class InvalidStateException(ZooServerProblem):
     """The client or server is in no state for this."""
 
+    session_over = True
+    retryable = False
     code = -9
     meaning = "invalid state"
 
@@ -218,6 +227,8 @@ class NotEmptyException(ZooKeeperException):
 class SessionExpiredException(ZooServerProblem):
     """The session has ended; with it went its ephemerals and watches, and what was asked in it will not be done."""
 
+    session_over = True
+    retryable = False
     code = -112
     meaning = "the session has ended"
     applied = False
@@ -240,6 +251,8 @@ class InvalidACLException(ZooKeeperException):
 class AuthFailedException(ZooServerProblem):
     """The server refused the credentials."""
 
+    session_over = True
+    retryable = False
     code = -115
     meaning = "the server refused the credentials"
     applied = False
@@ -248,6 +261,8 @@ class AuthFailedException(ZooServerProblem):
 class ClosingException(ZooServerProblem):
     """The client is closing, or is closed."""
 
+    session_over = True
+    retryable = False
     code = -116
     meaning = "the client is closed"
 

@@ -143,7 +143,7 @@ class Feed:
                 if kind is WatchKind.ANY:
                     watch = self._sessions.watches.persistent.remove(full)
                     if watch is not None:
-                        watch.forget_audience()
+                        watch.forget_observers()
 
         return self._asker.ask(RemoveWatchesRequest(full, kind), path, decode_nothing, on_reply=answered)
 
@@ -172,7 +172,7 @@ class Feed:
                 watch.abandoned -= 1
                 persistent.answered(watch)
             elif not err and listener is not None:
-                watch.audience.add(listener, self._asker.listener_below(listener))
+                watch.observers.add(listener, self._asker.listener_below(listener))
 
         def done(result: _T) -> _T:
             watch.expected -= expecting

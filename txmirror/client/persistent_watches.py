@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from twisted.logger import Logger
 
 from txmirror import paths
-from txmirror.audience import Audience
+from txmirror.observers import Observers
 from txmirror.types import EventType, News, SessionEvent, WatchedEvent
 
 
@@ -20,7 +20,7 @@ class PersistentWatch:
     :ivar expected: how many of those have a listener.
     :ivar abandoned: how many of those were sent, and are not waited for any more.
     :ivar standing: whether the server has it, or had it when the connection went.
-    :ivar audience: who is told.
+    :ivar observers: the callbacks.
     """
 
     _log = Logger()
@@ -32,11 +32,11 @@ class PersistentWatch:
         self.expected = 0
         self.abandoned = 0
         self.standing = False
-        self.forget_audience()
+        self.forget_observers()
 
-    def forget_audience(self) -> None:
+    def forget_observers(self) -> None:
         """Tell nobody any more."""
-        self.audience: Audience[News] = Audience(
+        self.observers: Observers[News] = Observers(
             lambda listener, news: self._log.failure(
                 "The listener {listener} of the watch on {path} failed on {news}.",
                 listener=listener,
@@ -105,7 +105,7 @@ class PersistentWatches:
     def heard(self, path: str) -> bool:
         """Tell whether somebody besides the feed is told of the watch on a path, or has asked for one."""
         watch = self._watches.get(path)
-        return watch is not None and (watch.expected > 0 or bool(watch.audience))
+        return watch is not None and (watch.expected > 0 or bool(watch.observers))
 
     def takes_in_children(self, path: str) -> bool:
         """Tell whether there is a watch for the whole subtree on this very path."""
@@ -116,12 +116,12 @@ class PersistentWatches:
         """Tell those whose watch an event is of."""
         if self._watches:
             for watch in list(self._concerned(event)):
-                watch.audience.tell(event)
+                watch.observers.notify(event)
 
     def tell(self, event: SessionEvent) -> None:
         """Tell everybody a step of the session."""
         for watch in list(self._watches.values()):
-            watch.audience.tell(event)
+            watch.observers.notify(event)
 
     def _concerned(self, event: WatchedEvent) -> Iterator[PersistentWatch]:
         exact = self._watches.get(event.path)

@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 from twisted.logger import Logger
 
-from txmirror.audience import Audience
 from txmirror.client.persistent_watches import PersistentWatch
 from txmirror.client.waiters import fire_all
 from txmirror.client.watches import SessionWatches
 from txmirror.interfaces import IMetrics
+from txmirror.observers import Observers
 from txmirror.types import EventType, Listener, News, SessionEvent, SessionState, WatchedEvent
 
 
@@ -29,7 +29,7 @@ class Herald:
     def __init__(self, metrics: IMetrics | None) -> None:
         self._metrics = metrics
         self._needs: dict[Listener, Callable[[str], bool]] = {}
-        self._listeners: Audience[News] = Audience(
+        self._listeners: Observers[News] = Observers(
             lambda listener, news: self._log.failure(
                 "The listener {listener} failed on {news}.", listener=listener, news=news
             )
@@ -59,7 +59,7 @@ class Herald:
             self._metrics.connected(step)
         elif self._metrics is not None and step.state is SessionState.SUSPENDED:
             self._metrics.disconnected(step)
-        self._listeners.tell(step)
+        self._listeners.notify(step)
         watches.persistent.tell(step)
 
     def fired(self, event: WatchedEvent, watches: SessionWatches) -> None:
@@ -68,7 +68,7 @@ class Herald:
         persistent = watches.persistent
         fire_all(waiters, event)
         persistent.fire(event)
-        self._listeners.tell(event)
+        self._listeners.notify(event)
 
     def ended(self, ended: list[PersistentWatch], watches: SessionWatches) -> None:
         """Tell of persistent watches that the server does not keep, and forget them."""
@@ -76,5 +76,5 @@ class Herald:
             self._log.warn("The server does not keep persistent watches: that on {path} has ended.", path=watch.path)
             watches.persistent.remove(watch.path)
             event = WatchedEvent(EventType.PERSISTENT_WATCH_REMOVED, watch.path)
-            watch.audience.tell(event)
-            self._listeners.tell(event)
+            watch.observers.notify(event)
+            self._listeners.notify(event)

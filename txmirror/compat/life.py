@@ -15,7 +15,6 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txmirror.audience import Audience
 from txmirror.client import parse_servers
 from txmirror.compat import zookeeper
 from txmirror.compat.codes import CONSTANTS
@@ -26,6 +25,7 @@ from txmirror.errors import (
     SessionExpiredException,
     ZooKeeperException,
 )
+from txmirror.observers import Observers
 from txmirror.types import Listener, News, SessionEvent, SessionState
 
 #: How long one call of txzookeeper's ``connect`` waits, in seconds: a day. The connection goes on trying all that time.
@@ -63,7 +63,7 @@ class Life:
         self.session = SessionEvent(SessionState.CONNECTING, 0, 0, 0)
         self.session_id = 0
         self.ending: Callable[[Callable[[], ZooKeeperException]], None] = lambda _: None
-        self._listeners: Audience[News] = Audience(
+        self._listeners: Observers[News] = Observers(
             lambda listener, news: self._log.failure("The listener {listener} failed.", listener=listener)
         )
         self._identities: dict[tuple[str, str], None] = {}
@@ -221,7 +221,7 @@ class Life:
         for waiter in waiting:
             if not waiter.called:
                 waiter.callback(None)
-        self._listeners.tell(self.session)
+        self._listeners.notify(self.session)
         self._tell_connectors()
 
     def _tell_connectors(self) -> None:
@@ -259,4 +259,4 @@ class Life:
 
     def _enter(self, state: SessionState) -> None:
         self.session = attrs.evolve(self.session, state=state)
-        self._listeners.tell(self.session)
+        self._listeners.notify(self.session)

@@ -12,8 +12,8 @@ from typing import Any, Generic, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from txmirror.audience import Audience
 from txmirror.errors import ZooKeeperException
+from txmirror.observers import Observers
 
 _T = TypeVar("_T")
 
@@ -69,7 +69,7 @@ class Cell(Generic[_T]):
         self._render = render
         self._shown = shown
         self._unsettled = unsettled
-        self._watchers: Audience[_T | None] | None = None
+        self._watchers: Observers[_T | None] | None = None
         self._readers: dict[Deferred[None], None] | None = None
         self._settlers: dict[Deferred[None], None] | None = None
         self._identity: object = None
@@ -126,7 +126,7 @@ class Cell(Generic[_T]):
         self.value = value
         self._shown()
         if changed and self._watchers is not None:
-            self._watchers.tell(value)
+            self._watchers.notify(value)
 
     def settle(self) -> None:
         """Note that a read has succeeded and left a watch. If nothing happened since, whoever waits has waited enough."""
@@ -216,7 +216,7 @@ class Cell(Generic[_T]):
     def watch(self, key: Hashable, function: Callable[..., object]) -> None:
         """Call ``function`` with each change; in place of the former one with this key, if there was one."""
         if self._watchers is None:
-            self._watchers = Audience(self._log_failure)
+            self._watchers = Observers(self._log_failure)
         self._watchers.add(key, lambda value: function(self._render(value)))
 
     def unwatch(self, key: Hashable) -> None:

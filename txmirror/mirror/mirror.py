@@ -12,7 +12,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txmirror import paths
-from txmirror.audience import Audience
 from txmirror.client import Limits, ZooKeeperClient
 from txmirror.errors import (
     ClosingException,
@@ -35,6 +34,7 @@ from txmirror.mirror.removing import Removals
 from txmirror.mirror.state import MirrorState
 from txmirror.mirror.subject import NodeReference, Subject
 from txmirror.mirror.tree import Tree
+from txmirror.observers import Observers
 from txmirror.types import ACL, OPEN_ACL, EventType, SessionEvent, SessionState, SessionTicket, WatchedEvent
 
 #: How many reads of nodes are in flight at most. More would not make a server answer sooner.
@@ -112,7 +112,7 @@ class Mirror(Service):
         self._views: dict[str, Mirror] = {}
         self._close_waiters: list[Deferred[None]] = []
         self._unsettled: set[Cell[Any]] = set()
-        self._state_watchers: Audience[MirrorState] = Audience(
+        self._state_watchers: Observers[MirrorState] = Observers(
             lambda key, _: self._log.failure("The state watcher {key} failed.", key=key)
         )
         self.state = MirrorState.DISCONNECTED
@@ -120,7 +120,7 @@ class Mirror(Service):
         self._restore_zxid: int | None = None
         self._child_watches_brought: frozenset[str] = frozenset()
         self._recovered = False
-        self._recovery_watchers: Audience[None] = Audience(
+        self._recovery_watchers: Observers[None] = Observers(
             lambda key, _: self._log.failure("The recovery watcher {key} failed.", key=key)
         )
         self._troubles: set[type[BaseException]] = set()
@@ -660,7 +660,7 @@ class Mirror(Service):
 
     def _enter_recovered(self) -> None:
         self._recovered = True
-        self._recovery_watchers.tell(None)
+        self._recovery_watchers.notify(None)
         self.check_settled()
 
     def _not_brought_over(self, failure: Failure) -> None:
@@ -688,7 +688,7 @@ class Mirror(Service):
 
     def _enter(self, state: MirrorState) -> None:
         self.state = state
-        self._state_watchers.tell(state)
+        self._state_watchers.notify(state)
 
     def _prepare_end(self) -> None:
         """Ask the server for nothing more: the session is about to end."""

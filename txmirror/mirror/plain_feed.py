@@ -20,7 +20,6 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txmirror import paths
-from txmirror.audience import Audience
 from txmirror.errors import (
     NoNodeException,
     ReplyTooLargeException,
@@ -29,6 +28,7 @@ from txmirror.errors import (
 )
 from txmirror.interfaces import ISessionSteps, IWatchFeed, IZooKeeperClient
 from txmirror.mirror.reading import LOST
+from txmirror.observers import Observers
 from txmirror.types import (
     ACL,
     ChildrenReply,
@@ -77,7 +77,7 @@ class PlainFeed:
     def __init__(self, client: IZooKeeperClient) -> None:
         self._client = client
         self._steps = ISessionSteps(client)
-        self._listeners: Audience[News] = Audience(
+        self._listeners: Observers[News] = Observers(
             lambda listener, news: self._log.failure("The listener {listener} failed.", listener=listener)
         )
         self._standing: dict[_Key, Deferred[WatchedEvent]] = {}
@@ -234,7 +234,7 @@ class PlainFeed:
             self._standing.pop((WatchKind.CHILDREN, event.path), None)
         if event.type is not EventType.CHILD:
             self._standing.pop((WatchKind.DATA, event.path), None)
-        self._listeners.tell(event)
+        self._listeners.notify(event)
 
     def _ended(self, _: Failure, key: _Key, watch: Deferred[WatchedEvent]) -> None:
         if self._standing.get(key) is watch:
@@ -258,4 +258,4 @@ class PlainFeed:
         return failure
 
     def _stepped(self, step: News) -> None:
-        self._listeners.tell(step)
+        self._listeners.notify(step)

@@ -18,11 +18,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txmirror import paths
-from txmirror.audience import Audience
 from txmirror.errors import ClosingException, UnimplementedException, ZooKeeperException, ZooServerProblem
 from txmirror.interfaces import IBatchedReads, IPersistentWatches, IServerAbilities
 from txmirror.mirror.changes import Change, ChangeKind, Value
 from txmirror.mirror.reading import Reader
+from txmirror.observers import Observers
 from txmirror.timers import Timer
 from txmirror.types import EventType, SessionEvent, WatchedEvent, ZnodeStat
 
@@ -60,7 +60,7 @@ class Tree(Mapping[str, Value]):
         self._values: dict[str, Value] = {}
         self._names: dict[str, dict[str, None]] = {}
         self._zxid = 0
-        self._audience: Audience[Change] = Audience(
+        self._observers: Observers[Change] = Observers(
             lambda function, change: self._log.failure(
                 "A watcher of the tree {path}, {function}, failed on {change}.",
                 path=path,
@@ -165,11 +165,11 @@ class Tree(Mapping[str, Value]):
         To be added is no change; what is there may be looked up at once. Nobody is told a second change before all were told
         the first. One that raises is logged, and goes on being called. It may call anything.
         """
-        self._audience.add(function, lambda change: None if self._closed else function(change))
+        self._observers.add(function, lambda change: None if self._closed else function(change))
 
     def unwatch(self, function: Callable[[Change], object]) -> None:
         """Call ``function`` no more; silent if it was not being called."""
-        self._audience.remove(function)
+        self._observers.remove(function)
 
     def close(self) -> None:
         """Follow no more. Its watches are taken away at the server. It may be called at any time, and twice."""
@@ -598,8 +598,8 @@ class Tree(Mapping[str, Value]):
             return True
 
     def _tell(self, kind: ChangeKind, path: str, old: Value | None, new: Value | None) -> None:
-        if self._audience:
-            self._audience.tell(Change(kind, path, old, new))
+        if self._observers:
+            self._observers.notify(Change(kind, path, old, new))
 
 
 def _identity(stat: ZnodeStat) -> tuple[int, int, int, int]:

@@ -18,10 +18,10 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from txmirror import paths
-from txmirror.audience import Audience
 from txmirror.errors import ZooKeeperException
 from txmirror.interfaces import IPayloadCodec
 from txmirror.mirror import Change, ChangeKind, Mirror, Tree
+from txmirror.observers import Observers
 from txmirror.printable import on_one_line
 from txmirror.registry.codecs import decode
 from txmirror.timers import Timer
@@ -86,7 +86,7 @@ class Discovery:
         self._believed: Answer | None = None
         self._held = False
         self._ready: list[Deferred[None]] = []
-        self._audience: Audience[Answer] = Audience(
+        self._observers: Observers[Answer] = Observers(
             lambda callback, _: self._log.failure(
                 "A callback for {path}, {callback}, failed.", path=path, callback=callback
             )
@@ -142,7 +142,7 @@ class Discovery:
     @property
     def used(self) -> bool:
         """Whether somebody is told of it or waits for it, or something is known."""
-        return bool(self._audience or self._ready or self.answer is not None)
+        return bool(self._observers or self._ready or self.answer is not None)
 
     def add_callback(self, callback: Callable[[Answer], object]) -> bool:
         """Call ``callback`` now, if there is an answer, and at each change.
@@ -155,15 +155,15 @@ class Discovery:
             callback(_copy_answer(answer))
 
         if answer is not None:
-            return self._audience.add_and_tell(callback, tell, answer)
-        if callback in self._audience:
+            return self._observers.add_and_notify(callback, tell, answer)
+        if callback in self._observers:
             return False
-        self._audience.add(callback, tell)
+        self._observers.add(callback, tell)
         return True
 
     def remove_callback(self, callback: Callable[[Answer], object]) -> None:
         """Call it no more; silent if it was not being called."""
-        self._audience.remove(callback)
+        self._observers.remove(callback)
 
     def remember(self, answer: Answer) -> None:
         """Take an answer of an earlier time, if there is none yet."""
@@ -359,7 +359,7 @@ class Discovery:
         if answer != self.answer:
             self.answer = answer
             self._learnt(self)
-            self._audience.tell(answer)
+            self._observers.notify(answer)
 
 
 def _collapsed(before: Answer, now: Answer) -> bool:

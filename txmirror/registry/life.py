@@ -12,10 +12,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txmirror.audience import Audience
 from txmirror.client import Limits, parse_servers
 from txmirror.errors import ClosingException, InvalidStateException, NoConnection
 from txmirror.mirror import Mirror, MirrorState
+from txmirror.observers import Observers
 from txmirror.registry.link import Link
 from txmirror.registry.reach import when_connected
 from txmirror.types import SessionTicket
@@ -72,7 +72,7 @@ class Life(Service):
         self._former: SessionTicket | None = None
         self._inherited: list[object] = []
         self._connected = False
-        self._state_callbacks: Audience[bool] = Audience(
+        self._state_callbacks: Observers[bool] = Observers(
             lambda callback, _: self._log.failure("The state callback {callback} failed.", callback=callback)
         )
 
@@ -148,7 +148,7 @@ class Life(Service):
         """See :meth:`~txmirror.interfaces.IServiceRegistry.get_state`."""
         self._check_process()
         if callback is not None:
-            self._state_callbacks.add_and_tell(callback, callback, self._connected)
+            self._state_callbacks.add_and_notify(callback, callback, self._connected)
         return succeed(self._connected)
 
     # How it is done.
@@ -297,7 +297,7 @@ class Life(Service):
     def _state_changed(self, connected: bool) -> None:
         if connected != self._connected:
             self._connected = connected
-            self._state_callbacks.tell(connected)
+            self._state_callbacks.notify(connected)
 
 
 def _another_like(reactor: IReactorTime) -> IReactorTime:

@@ -48,12 +48,14 @@ class ArgumentTests(RegistryTestCase):
 
     def test_names(self) -> None:
         """Servers and session timeout have the names that the mirror gives them, and nd_service_registry's; not both at once."""
-        options: dict[str, Any]
-        for options in ({"servers": "zk1:1,zk2:2", "session_timeout": 7.5}, {"server": "zk1:1,zk2:2", "timeout": 7.5}):
+        names: tuple[dict[str, Any], ...]
+        names = ({"servers": "zk1:1,zk2:2", "session_timeout": 7.5}, {"server": "zk1:1,zk2:2", "timeout": 7.5})
+        for options in names:
             registry = ServiceRegistry(reactor=Clock(), **options)
             self.assertEqual((registry._server, registry.timeout), ("zk1:1,zk2:2", 7.5))
         self.assertEqual(ServiceRegistry("zk3:3", reactor=Clock())._server, "zk3:3")
-        for options in ({"servers": "zk1:1", "server": "zk2:2"}, {"session_timeout": 1.0, "timeout": 2.0}):
+        names = ({"servers": "zk1:1", "server": "zk2:2"}, {"session_timeout": 1.0, "timeout": 2.0})
+        for options in names:
             error = self.assertRaises(TypeError, ServiceRegistry, reactor=Clock(), **options)
             for name in options:
                 self.assertIn(f"{name}=", str(error))

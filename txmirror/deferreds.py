@@ -1,0 +1,78 @@
+"""Waiters that cancel cleanly, and a loop that does not re-enter itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+from twisted.internet.defer import Deferred
+
+_T = TypeVar("_T")
+
+
+class Waiters(Generic[_T]):
+    """Deferreds that wait for one thing.
+
+    Cancelling one removes it. They are removed before they are fired, in the order in which they came, so that a callback may
+    wait again, fire or cancel others.
+    """
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self) -> None:
+        self._waiting: dict[Deferred[_T], None] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def wait(self) -> Deferred[_T]:
+        """Return a Deferred that fires or fails with the next :meth:`fire` or :meth:`fail`. Cancelling it ends the wait."""
+        waiter: Deferred[_T] = Deferred(self._forget)
+        self._waiting[waiter] = None
+        return waiter
+
+    def fire(self, result: _T) -> None:
+        """Fire all that wait."""
+        for waiter in self._take():
+            waiter.callback(result)
+
+    def fail(self, make_error: Callable[[], BaseException]) -> None:
+        """Fail all that wait, each with an exception of its own."""
+        for waiter in self._take():
+            waiter.errback(make_error())
+
+    def _take(self) -> Iterator[Deferred[_T]]:
+        waiting, self._waiting = self._waiting, {}
+        for waiter in waiting:
+            # A callback of one before may have cancelled it.
+            if not waiter.called:
+                yield waiter
+
+    def _forget(self, waiter: Deferred[_T]) -> None:
+        self._waiting.pop(waiter, None)
+
+
+class Pump:
+    """Call a function that may be asked for again while it runs: then it runs once more afterwards, not from within.
+
+    :param function: does as much as can be done now.
+    """
+
+    __slots__ = ("_again", "_function", "_running")
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._function = function
+        self._running = False
+        self._again = False
+
+    def __call__(self) -> None:
+        if self._running:
+            self._again = True
+            return
+        self._running = self._again = True
+        try:
+            while self._again:
+                self._again = False
+                self._function()
+        finally:
+            self._running = False
