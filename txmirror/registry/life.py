@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Literal, TypeVar
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredLock, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -18,6 +18,7 @@ from txmirror.mirror import Mirror, MirrorState
 from txmirror.observers import Observers
 from txmirror.registry.link import Link
 from txmirror.registry.reach import when_connected
+from txmirror.registry.turns import Turn
 from txmirror.types import SessionTicket
 
 _T = TypeVar("_T")
@@ -68,7 +69,7 @@ class Life(Service):
         self._pid = os.getpid()
         self._link: Link | None = None
         self._stopped = False
-        self._turn = DeferredLock()
+        self._turn = Turn()
         self._former: SessionTicket | None = None
         self._inherited: list[object] = []
         self._connected = False
@@ -286,7 +287,7 @@ class Life(Service):
             self._server, self._given = self._given.connstr(), None
         self._link = None
         self._former = None
-        self._turn = DeferredLock()
+        self._turn = Turn()
         self._pid = os.getpid()
         self._state_changed(connected=False)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from twisted.internet.defer import Deferred, DeferredLock, DeferredSemaphore, gatherResults, succeed
+from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -16,6 +16,7 @@ from txmirror.registry.locking import RegistryLock
 from txmirror.registry.rates import TokenBucket
 from txmirror.registry.reach import Reach, when_connected
 from txmirror.registry.registration import Registration, RegistrationState
+from txmirror.registry.turns import Turns
 from txmirror.registry.writing import Writer
 from txmirror.types import ACL, OPEN_ACL, SessionTicket
 
@@ -63,9 +64,7 @@ class Link:
         self._writer = Writer(mirror, codec, lambda: acl() or OPEN_ACL, writes)
         self._registrations: dict[str, Registration] = {}
         self._locks: dict[str, RegistryLock] = {}
-        self._latest: dict[str, object] = {}
-        self._turns: dict[str, DeferredLock] = {}
-        self._slots = DeferredSemaphore(_WRITES)
+        self._turns = Turns(mirror, _WRITES)
         self._writing: dict[Deferred[None], None] = {}
         self._formers: dict[Reach, Deferred[None]] = {}
 
@@ -137,34 +136,9 @@ class Link:
             del self._writing[writing]
             return result
 
-        writing = Deferred.fromCoroutine(self._in_turn(path, write))
+        writing = self._turns.take(path, write)
         self._writing[writing] = None
         return writing.addBoth(over)
-
-    async def _in_turn(self, path: str, write: Callable[[], Deferred[None]]) -> None:
-        mine = self._latest[path] = object()
-        turn = self._turns.setdefault(path, DeferredLock())
-        try:
-            await self._slots.run(self._write_in_turn, path, mine, turn, write)
-        finally:
-            if self._latest.get(path) is mine:
-                del self._latest[path]
-            if path not in self._latest and not turn.locked:
-                self._turns.pop(path, None)
-
-    def _write_in_turn(
-        self, path: str, mine: object, turn: DeferredLock, write: Callable[[], Deferred[None]]
-    ) -> Deferred[None]:
-        async def wait_and_write() -> None:
-            await when_connected(self.mirror)
-            await turn.acquire()
-            try:
-                if self._latest.get(path) is mine:
-                    await write()
-            finally:
-                turn.release()
-
-        return Deferred.fromCoroutine(wait_and_write())
 
     # Locks.
 
@@ -235,7 +209,8 @@ class Link:
     async def _close(self) -> SessionTicket | None:
         mirror = self.mirror
         self.reach.stop()
-        for writing in list(self._writing):
+        # The latest first, so that none begins because one before it has ended.
+        for writing in list(reversed(self._writing)):
             writing.cancel()
         formers = list(self._formers.values())
         for reach in list(self._formers):
