@@ -340,7 +340,8 @@ class Mirror(Service):
         """Call ``function`` with each new state of the connection from now on.
 
         After each (re)connection, :attr:`MirrorState.CONNECTED` is followed by :attr:`MirrorState.SETTLED` as soon as all
-        nodes show what the server has. A watcher that raises is logged, and goes on being called.
+        nodes show what the server has; so it is, without a reconnection, when a server could not answer a read. A watcher
+        that raises is logged, and goes on being called.
 
         :param key: what to remove it by; a watcher with the same key is replaced.
         """
@@ -377,7 +378,12 @@ class Mirror(Service):
         return isinstance(error, ClosingException) or (isinstance(error, LOST) and not self.is_connected())
 
     def note_trouble(self, path: str, error: ZooKeeperException) -> None:
-        """Warn that a read has failed for a reason that says nothing of the node: once for each reason, until all is settled."""
+        """Note that a read has failed for a reason that says nothing of the node: nothing is settled before it has succeeded.
+
+        The reason is logged once, until all is settled.
+        """
+        if self.state is MirrorState.SETTLED:
+            self._enter(MirrorState.CONNECTED)
         if type(error) not in self._troubles:
             self._troubles.add(type(error))
             self._log.warn(

@@ -44,7 +44,7 @@ class MirrorState(enum.Enum):
     DISCONNECTED = "disconnected"
     """There is no connection: everything stays readable as it was last seen."""
     CONNECTED = "connected"
-    """There is a connection (again): what has changed meanwhile is being read."""
+    """There is a connection (again), or the server could not answer a read: what has changed meanwhile is being read."""
     SETTLED = "settled"
     """Every node shows what the server has."""
     CLOSED = "closed"

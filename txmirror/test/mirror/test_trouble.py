@@ -75,6 +75,27 @@ class NodeTests(TroubleCase):
             self.assertEqual(self.done(value)[0], b"%d" % number)
         self.assertEqual(told, [b"2", b"3", b"4", b"5", b"6"])
 
+    def test_settled_no_more(self) -> None:
+        """While a change cannot be read, nothing is settled; a state watcher is told so, and when it is settled again."""
+        self.world.make("/a", b"1")
+        node = self.live("/a")
+        tree = self.mirror.tree("/t")
+        self.world.make("/t")
+        self.pass_time(1.0)
+        states = self.states()
+        for number, (error, path, kind) in enumerate(
+            (error, path, kind) for error in TROUBLES for path, kind in (("/a", "get"), ("/t", "get_many"))
+        ):
+            self.server.fail_next(kind, error, session_id=self.mirror.client.session_id)
+            self.world.change(path, b"%d" % number)
+            self.assertEqual(
+                (self.mirror.state, states), (MirrorState.CONNECTED, [MirrorState.CONNECTED]), (error, path)
+            )
+            self.pass_time(1.1)
+            self.assertEqual(states, [MirrorState.CONNECTED, MirrorState.SETTLED])
+            states.clear()
+        self.assertEqual((node.state.value, tree["/t"][0]), (b"8", b"9"))
+
     def test_children_and_existence(self) -> None:
         """So it is with a list of children, and with a node that is missing."""
         self.world.make("/a")
