@@ -32,8 +32,11 @@ from txmirror.errors import (
 from txmirror.interfaces import IBatchedReads, IWatchFeed
 from txmirror.types import BatchReply, ChildrenReply, DataReply, StatReply, ZnodeStat
 
-#: How many nodes are read by one request, at most.
+#: How many nodes are read by one request: at first, and at most. A server makes the whole of a reply in its memory.
+_FIRST_BATCH = 4
 _BATCH = 128
+#: How many bytes of data and names a reply is to have: as many nodes are read by one request as the last ones let expect.
+_REPLY_BYTES = 1024 * 1024
 #: How many bytes of paths are in one request, at most.
 _BATCH_BYTES = 64 * 1024
 #: How many requests are in flight, at most: of many nodes each, or of one.
@@ -111,7 +114,7 @@ class Reader:
         self._names: OrderedDict[str, None] = OrderedDict()
         self._existence: OrderedDict[str, None] = OrderedDict()
         self._flights: dict[_Flight, None] = {}
-        self._batch = _BATCH
+        self._batch = _FIRST_BATCH
         self._running = False
         self._pumping = False
         self._turn: IDelayedCall | None = None
@@ -241,7 +244,7 @@ class Reader:
             self._pump()
 
     def _batch_read(self, flight: _Flight, reply: BatchReply) -> None:
-        self._batch = min(self._batch * 2, _BATCH)
+        self._note_size(flight, _size(reply))
         taker, zxid = self._taker, reply.zxid
         for path, result in zip(flight.data, reply.data, strict=True):
             if isinstance(result, tuple):
@@ -253,6 +256,14 @@ class Reader:
                 taker.names_read(path, names, zxid)
             else:
                 self._refused(path, names, zxid, taker.names_refused)
+
+    def _note_size(self, flight: _Flight, size: int) -> None:
+        """Note how large a reply was, in bytes, and read as many nodes by the next request as may come in a good one."""
+        count = len(flight.data) + len(flight.names)
+        if size > _REPLY_BYTES:
+            self._batch = max(1, min(self._batch, count * _REPLY_BYTES // size))
+        elif 2 * size <= _REPLY_BYTES:
+            self._batch = max(self._batch, min(count * 2, _BATCH))
 
     def _data_read(self, flight: _Flight, reply: DataReply) -> None:
         self._taker.data_read(flight.data[0], (reply.data, reply.stat), reply.zxid)
@@ -277,7 +288,7 @@ class Reader:
             self._batches = None
             self._want_again(flight)
         elif isinstance(error, ReplyTooLargeException) and several:
-            self._batch = max(1, (len(flight.data) + len(flight.names)) // 2)
+            self._note_size(flight, max(error.size or 0, 2 * _REPLY_BYTES))
             self._want_again(flight)
         elif isinstance(error, ZooKeeperException):
             for path in (*flight.data, *flight.existence):
@@ -307,3 +318,9 @@ class Reader:
             for path in reversed(paths):
                 wanted[path] = None
                 wanted.move_to_end(path, last=False)
+
+
+def _size(reply: BatchReply) -> int:
+    """Return how many bytes of data and names a reply has, more or less."""
+    data = sum(len(result[0]) for result in reply.data if isinstance(result, tuple))
+    return data + sum(len(name) for names in reply.children if isinstance(names, list) for name in names)
