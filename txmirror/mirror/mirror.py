@@ -101,6 +101,8 @@ class Mirror(Service):
         self._trees: dict[Tree, None] = {}
         #: The same, by the paths of their roots: of a thousand trees an event concerns few.
         self._trees_at: dict[str, list[Tree]] = {}
+        #: Some of those that are not settled: as long as one of them is not, the others are not looked at.
+        self._late_trees: dict[Tree, None] = {}
         self._let_go_later: dict[str, None] = {}
         self._batches: IBatchedReads | None = IBatchedReads(client, None)
         self._removals = Removals(self.feed.let_go, self._can_remove_watches)
@@ -396,7 +398,14 @@ class Mirror(Service):
         """Tell the state watchers, if this was the last thing to be read after a reconnection."""
         if self.state is not MirrorState.CONNECTED or not self._recovered or self._unsettled:
             return
-        if all(tree.settled for tree in self._trees):
+        # Each tree that settles comes to here. Before all are looked at, those are that were not settled the last time.
+        while self._late_trees:
+            tree = next(reversed(self._late_trees))
+            if tree in self._trees and not tree.settled:
+                return
+            del self._late_trees[tree]
+        self._late_trees = {tree: None for tree in self._trees if not tree.settled}
+        if not self._late_trees:
             self._troubles.clear()
             self._enter(MirrorState.SETTLED)
 
@@ -438,6 +447,7 @@ class Mirror(Service):
         """Tell a tree nothing more."""
         if tree in self._trees:
             del self._trees[tree]
+            self._late_trees.pop(tree, None)
             self._trees_at[tree.path].remove(tree)
             if not self._trees_at[tree.path]:
                 del self._trees_at[tree.path]
@@ -710,6 +720,7 @@ class Mirror(Service):
         for subject in list(self._subjects.values()):
             subject.close()
         trees, self._trees, self._trees_at = self._trees, {}, {}
+        self._late_trees = {}
         for tree in trees:
             tree.end()
         if not (self._owns_client or self._session_ends):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from types import FrameType
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txmirror.mirror import Mirror
+from txmirror.mirror import Mirror, MirrorState
 from txmirror.testing import World
 
 
@@ -45,3 +46,35 @@ class ManyTreesTests(SynchronousTestCase):
         # The first time some things are done once.
         self.calls_for_a_change(1)
         self.assertLess(self.calls_for_a_change(100) - self.calls_for_a_change(1), 50)
+
+    def calls_for_a_return(self, count: int) -> int:
+        """Give how many calls of functions it takes to settle so many trees after a reconnection."""
+        with World() as world:
+            client = world.client()
+            mirror = Mirror(client=client, reactor=world.reactor)
+            trees = [mirror.tree(f"/{number}") for number in range(count)]
+            world.settle()
+            calls = 0
+
+            def called(frame: FrameType, event: str, argument: object) -> None:
+                nonlocal calls
+                # The reactor in memory sorts what it is to call.
+                calls += event == "call" and "txmirror" in frame.f_code.co_filename
+
+            (link,) = world.reactor.links
+            link.cut()
+            sys.setprofile(called)
+            try:
+                world.pass_time(2.0)
+            finally:
+                sys.setprofile(None)
+            self.assertIs(mirror.state, MirrorState.SETTLED)
+            self.assertTrue(all(tree.settled for tree in trees))
+            world.result(mirror.close())
+            return calls
+
+    def test_return(self) -> None:
+        """Each of many trees takes as much to settle as one of few."""
+        self.calls_for_a_return(1)
+        few, many = self.calls_for_a_return(50), self.calls_for_a_return(500)
+        self.assertLess(many, 13 * few)
