@@ -68,9 +68,10 @@ class JsonNode:
             that is the same, nothing is written.
         :param makepath: make the nodes above a missing one too.
         :returns: fires with what the data then says, and the stat. Fails with what the function raises; with
-            :exc:`ValueError` where there is something that is not JSON; and as :meth:`Node.set` and :meth:`Node.create`: with
-            ``applied`` None nobody can know whether it was done, and it is not tried again. Cancelling ends the wait, not a
-            write that was sent.
+            :exc:`ValueError` where there is something that is not JSON; with
+            :exc:`~txmirror.errors.OperationTimeoutException` if that could not be read within 5 seconds, and then nothing was
+            written; and as :meth:`Node.set` and :meth:`Node.create`: with ``applied`` None nobody can know whether it was done,
+            and it is not tried again. Cancelling ends the wait, not a write that was sent.
         """
         return Deferred.fromCoroutine(self._update(change, makepath))
 

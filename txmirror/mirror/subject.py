@@ -296,7 +296,9 @@ class Subject:
                 await cell.to_settle()
 
     def _timed_out(self, _: object, timeout: float) -> None:
-        raise OperationTimeoutException(f"{self.path!r} could not be read within {timeout:g} s", path=self.path)
+        raise OperationTimeoutException(
+            f"{self.path!r} could not be read within {timeout:g} s", path=self.path, applied=False
+        )
 
     def _ask(self, cell: Cell[Any], answer: Deferred[_T], take: Callable[[_T], None]) -> None:
         def answered(result: _T | Failure) -> None:

@@ -14,6 +14,7 @@ from txmirror.errors import (
     NoAuthException,
     NodeExistsException,
     NoNodeException,
+    OperationTimeoutException,
 )
 from txmirror.mirror import ChangeKind, Existence, Mirror, MirrorState, Node
 from txmirror.test.mirror.world import MirrorTestCase, S, record_log, watch_children, watch_value
@@ -476,6 +477,16 @@ class JsonTests(MirrorTestCase):
         value, stat = self.done(node.update(count))
         self.assertEqual((value, stat.version), (2, 1))
         self.assertEqual(self.value("/c/n"), 2)
+
+    def test_update_times_out(self) -> None:
+        """Where what is there cannot be read in time, nothing is written, and the failure says so."""
+        self.done(self.mirror.connect())
+        self.world.leave()
+        updated = self.mirror.get_json("/never/read").update(lambda _: 1, makepath=True)
+        self.pass_time(5.0)
+        error = self.assert_fails(updated, OperationTimeoutException)
+        assert isinstance(error, OperationTimeoutException)
+        self.assertIs(error.applied, False)
 
     def test_update_of_nothing(self) -> None:
         """Where the new is the old, nothing is written; what is changed in place is new."""
