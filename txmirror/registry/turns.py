@@ -12,6 +12,7 @@ from types import TracebackType
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
+from txmirror.deferreds import Pump
 from txmirror.mirror import Mirror
 from txmirror.mirror.admission import AdmissionQueue
 from txmirror.registry.reach import when_connected
@@ -26,7 +27,7 @@ class Turn:
     def __init__(self) -> None:
         self._taken = False
         self._waiting: OrderedDict[Deferred[None], None] = OrderedDict()
-        self._handing_over = False
+        self._hand_over = Pump(self._hand_over_once)
 
     def __aenter__(self) -> Deferred[None]:
         if not self._taken:
@@ -40,17 +41,15 @@ class Turn:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> Deferred[None]:
         self._taken = False
-        # Whoever is done at once comes back to here from within.
-        if not self._handing_over:
-            self._handing_over = True
-            try:
-                while self._waiting and not self._taken:
-                    waiter, _ = self._waiting.popitem(last=False)
-                    self._taken = True
-                    waiter.callback(None)
-            finally:
-                self._handing_over = False
+        self._hand_over()
         return succeed(None)
+
+    def _hand_over_once(self) -> None:
+        if self._waiting and not self._taken:
+            waiter, _ = self._waiting.popitem(last=False)
+            self._taken = True
+            # Whoever is done at once comes back to here, but not from within.
+            waiter.callback(None)
 
 
 class Turns:

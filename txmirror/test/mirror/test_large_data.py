@@ -90,4 +90,4 @@ class LargeNodeTests(SynchronousTestCase):
         self.make("/some", 100, b"x" * 1_000)
         tree = self.follow("/some", Limits(max_reply=2_000))
         self.assertEqual(len(tree), 101)
-        self.assertEqual(tree.holes, {})
+        self.assertEqual(tree.unreadable, {})
