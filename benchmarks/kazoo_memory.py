@@ -6,7 +6,7 @@ import sys
 import threading
 from typing import Any
 
-from flood import DATA, ROOT, Flood, ready
+from flooding import DATA, ROOT, Flood, ready
 from kazoo.client import KazooClient
 
 

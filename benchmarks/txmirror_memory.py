@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from flood import DATA, ROOT, Flood, ready
+from flooding import DATA, ROOT, Flood, ready
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 

@@ -1,0 +1,85 @@
+"""What both sides of ``memory.py`` do alike: count answers and refusals, take their time, and measure the peak of memory."""
+
+from __future__ import annotations
+
+import json
+import select
+import sys
+import time
+from collections.abc import Callable
+
+from clock import memory
+
+DATA = b"x" * 100
+ROOT = "/txmirror-benchmark"
+
+
+def ready() -> None:
+    """Say that all is prepared, and wait until the server is in the state that is wanted."""
+    print("ready", flush=True)
+    sys.stdin.readline()
+
+
+class Flood:
+    """Many gets, and what became of them.
+
+    :param count: how many.
+    :param most: how many at a time.
+    :param slow: how long each answer is looked at, in seconds.
+    :param ask: asks for one, and sees to it that :meth:`answered` or :meth:`refused` is called.
+    :param over: called when the last is answered.
+    """
+
+    def __init__(self, count: int, most: int, slow: float, ask: Callable[[], None], over: Callable[[], None]) -> None:
+        self._count, self._most, self._slow, self._ask, self._over = count, most, slow, ask, over
+        self._asked = self._answered = self._refused = self._at_once = 0
+        self._beginning = False
+
+    def begin(self) -> None:
+        """Ask for the first ones, in one go."""
+        self._before, self._began, self._beginning = memory("VmRSS"), time.perf_counter(), True
+        for _ in range(min(self._most, self._count)):
+            self._next()
+        self._beginning = False
+        self._took = time.perf_counter() - self._began
+        self._end_perhaps()
+
+    def answered(self, *_: object) -> None:
+        """Count an answer, after a look at it."""
+        if self._slow:
+            select.select([], [], [], self._slow)
+        self._answered += 1
+        self._go_on()
+
+    def refused(self, *_: object) -> None:
+        """Count a failure."""
+        self._refused += 1
+        self._at_once += self._beginning
+        self._go_on()
+
+    def figures(self) -> str:
+        """Give the figures as JSON: memory in MiB above what was there before, times in seconds."""
+        return json.dumps(
+            {
+                "peak": memory("VmHWM") - self._before,
+                "answered": self._answered,
+                "refused at once": self._at_once,
+                "refused": self._refused,
+                "asking": self._took,
+                "wall": time.perf_counter() - self._began,
+            }
+        )
+
+    def _next(self) -> None:
+        self._asked += 1
+        self._ask()
+
+    def _go_on(self) -> None:
+        if not self._beginning:
+            if self._asked < self._count:
+                self._next()
+            self._end_perhaps()
+
+    def _end_perhaps(self) -> None:
+        if self._answered + self._refused == self._count:
+            self._over()
