@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.python.failure import Failure
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 #: The path of the node that was made, and its stat.
-_Created = tuple[str, ZnodeStat]
+_Created: TypeAlias = "tuple[str, ZnodeStat] | CreateReply"
 
 
 class Node:
@@ -208,7 +208,7 @@ class Node:
         container: bool,
         ttl: float | None,
         protect: bool,
-    ) -> Callable[[], Deferred[_Created]]:
+    ) -> Callable[[], Deferred[Any]]:
         """Give what asks for the node's creation, and fires with its path and stat."""
         if container and (ephemeral or sequence or ttl is not None or protect):
             raise ValueError("a container is neither ephemeral nor in a sequence, has no time to live, and no GUID")
@@ -227,21 +227,20 @@ class Node:
             return partial(
                 modes.create_and_stat, path, value, acl, ephemeral=ephemeral, sequence=sequence, protect=True
             )
-        return partial(self._send_create, value, acl, CreateFlag.of(ephemeral=ephemeral, sequence=sequence))
+        return partial(
+            self._mirror.feed.write_create, path, value, acl, CreateFlag.of(ephemeral=ephemeral, sequence=sequence)
+        )
 
-    def _send_create(self, value: bytes, acl: Sequence[ACL], flags: int) -> Deferred[_Created]:
-        return self._mirror.feed.write_create(self.path, value, acl, flags).addCallback(_path_and_stat)
-
-    async def _make_path(self, send: Callable[[], Deferred[_Created]]) -> _Created:
+    async def _make_path(self, send: Callable[[], Deferred[Any]]) -> _Created:
         await self._mirror.make_path(paths.parent_of(self.path))
         return await send()
 
-    def _make_parents(self, failure: Failure, send: Callable[[], Deferred[_Created]]) -> Deferred[_Created]:
+    def _make_parents(self, failure: Failure, send: Callable[[], Deferred[Any]]) -> Deferred[_Created]:
         failure.trap(NoNodeException)
         return Deferred.fromCoroutine(self._make_path(send))
 
     def _created(self, created: _Created, value: bytes) -> Node | Deferred[Node]:
-        path, stat = created
+        path, stat = (created.path, created.stat) if isinstance(created, CreateReply) else created
         node = self if path == self.path else self._mirror.get(path)
         node._subject.was_written(value, stat)
         shown = self._mirror.parent_shows(path)
@@ -267,7 +266,3 @@ class Node:
                 return await self._mirror.feed.write_delete(self.path, version)
             except NotEmptyException:
                 pass
-
-
-def _path_and_stat(reply: CreateReply) -> _Created:
-    return reply.path, reply.stat
