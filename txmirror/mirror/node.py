@@ -233,7 +233,8 @@ class Node:
 
     async def _make_path(self, send: Callable[[], Deferred[Any]]) -> _Created:
         await self._mirror.make_path(paths.parent_of(self.path))
-        return await send()
+        created: _Created = await send()
+        return created
 
     def _make_parents(self, failure: Failure, send: Callable[[], Deferred[Any]]) -> Deferred[_Created]:
         failure.trap(NoNodeException)
