@@ -1,4 +1,4 @@
-"""How txmirror is built and what it needs; the settings of the tools are in pyproject.toml."""
+"""The build of txmirror and its dependencies. The settings of the tools are in pyproject.toml."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ SASL = ["pure-sasl>=0.6"]
 TXZOOKEEPER = ["txzookeeper==0.9.8", "fissix>=24.4"]
 PYTEST = ["pytest>=7.0"]
 TEST = ["kazoo>=2.9", "aiozk>=0.32", "hypothesis>=6.100", *TLS, *SASL, *TXZOOKEEPER, *PYTEST]
-# Lint's and mypy's rules change from release to release: they move when we move them.
+# The rules of ruff and mypy change with each release, so we pin them.
 LINT = ["ruff==0.17.*", "import-linter==2.*"]
 TYPES = ["mypy==2.4.*", "mypy-zope==1.0.*"]
 DOCS = ["sphinx>=7", "sphinxcontrib-zopeext>=0.4"]
@@ -52,14 +52,14 @@ setup(
         "docs": DOCS,
         "dev": [*TEST, *LINT, *TYPES, *DOCS, "tox>=4.4", "towncrier", "build"],
     },
-    # twisted/plugins has no __init__.py, and must have none, so that find_packages passes it by.
+    # twisted/plugins must not have an __init__.py, so find_packages does not find it.
     packages=[*find_packages(include=["txmirror", "txmirror.*"]), "twisted.plugins"],
-    # With this, an editable install is a path file in place of an import hook, and twistd finds the plugin.
+    # This makes an editable install use a path file instead of an import hook, so that twistd finds the plugin.
     package_dir={"": "."},
     package_data={"txmirror": ["py.typed"]},
     entry_points={
         "console_scripts": ["txmirror = txmirror.cli:main"],
-        # pytest imports it in every run, wherever this package is installed.
+        # pytest imports this module in every run if the package is installed.
         "pytest11": ["txmirror = txmirror.testing.pytest_plugin"],
     },
     zip_safe=False,

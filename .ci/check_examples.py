@@ -1,10 +1,10 @@
 """Check the types of the Python in the documents: the blocks of README.rst and docs/*.rst, and the programs in docs/examples.
 
-The blocks of one document are one program: each uses the names of those before it. They become the body of one function, so
-that they may await, and each keeps its line, so that what mypy says of it points into the document. Names that the prose alone
+The blocks of one document are one program: each can use the names of earlier blocks. They become the body of one function, so
+that they can await. Each block keeps its line numbers, so that mypy's messages point into the document. Names that only the prose
 introduces are the function's parameters: ``NAMES`` declares them.
 
-``python .ci/check_examples.py`` needs what ``pip install '.[test,types]'`` brings, and exits with mypy's status.
+``python .ci/check_examples.py`` needs the packages of ``pip install '.[test,types]'``, and exits with mypy's status.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 TREE = Path(__file__).resolve().parent.parent
 DIRECTIVE = ".. code-block:: python"
-#: By the document: what its blocks take for granted, as parameters, and the imports that these need.
+#: For each document: the imports of the parameters' types, and the parameters.
 NAMES = {
     "README.rst": (
         ["from typing import Any", "from txmirror.client import ZooKeeperClient"],
@@ -31,7 +31,7 @@ NOT_CHECKED = {"old_program.py"}
 
 
 def code_lines(document: str) -> Iterator[tuple[int, str]]:
-    """Find the lines of the Python blocks of a document, each with its number, which begins with 0."""
+    """Yield the lines of the Python blocks of a document, each with its number, counted from 0."""
     lines = document.splitlines()
     within = False
     for number, line in enumerate(lines):
@@ -44,9 +44,9 @@ def code_lines(document: str) -> Iterator[tuple[int, str]]:
 
 
 def program(name: str, document: str) -> str:
-    """Make a module of a document's blocks, on the lines on which they stand there.
+    """Return a module that consists of a document's blocks, on the same lines.
 
-    :raises ValueError: the first of them begins too early for what has to stand before it.
+    :raises ValueError: the first block begins too early: the module's head needs the lines before it.
     """
     imports, parameters = NAMES.get(name, ([], []))
     code = dict(code_lines(document))
@@ -61,16 +61,16 @@ def program(name: str, document: str) -> str:
 
 
 def documents() -> Iterator[Path]:
-    """Find the documents that have Python blocks."""
+    """Yield the documents that have Python blocks."""
     for path in [TREE / "README.rst", *sorted((TREE / "docs").glob("*.rst"))]:
         if any(code_lines(path.read_text(encoding="utf-8"))):
             yield path
 
 
 def run_mypy(files: list[Path], folder: Path) -> tuple[int, str]:
-    """Run mypy on files in a folder, as strictly as on the package. That trial and kazoo are not annotated is not their fault.
+    """Run mypy on files in a folder, as strictly as on the package, but allow calls of unannotated functions of trial and kazoo.
 
-    :returns: its status, and what it says.
+    :returns: mypy's status and output.
     """
     environment = {**os.environ, "MYPYPATH": os.pathsep.join([str(folder), str(TREE)])}
     options = ["--strict", "--allow-untyped-calls", f"--config-file={TREE / 'pyproject.toml'}"]
@@ -80,7 +80,7 @@ def run_mypy(files: list[Path], folder: Path) -> tuple[int, str]:
 
 
 def check_documents() -> tuple[int, str]:
-    """Check the blocks of all documents."""
+    """Check the blocks of all documents, and return mypy's status and output."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         origins: dict[str, str] = {}
@@ -93,19 +93,19 @@ def check_documents() -> tuple[int, str]:
             files.append(file)
         status, said = run_mypy(files, folder)
         for file_name, name in origins.items():
-            # What mypy remembers of a former run is told of another folder.
+            # Messages from mypy's cache of an earlier run name another folder.
             said = re.sub(rf"\S*\b{re.escape(file_name)}(?=:)", name, said)
         return status, said
 
 
 def check_programs() -> tuple[int, str]:
-    """Check the programs of the documentation."""
+    """Check the programs of the documentation, and return mypy's status and output."""
     folder = TREE / "docs" / "examples"
     return run_mypy(sorted(path for path in folder.glob("*.py") if path.name not in NOT_CHECKED), folder)
 
 
 def main() -> int:
-    """Check everything, and print what is wrong."""
+    """Check everything, print the errors, and return the status."""
     worst = 0
     for status, said in (check_documents(), check_programs()):
         sys.stdout.write(said)

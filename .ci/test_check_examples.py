@@ -1,4 +1,4 @@
-"""What is checked of the documents' Python."""
+"""Tests of ``check_examples.py``."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ProgramTests(SynchronousTestCase):
         self.script = load()
 
     def test_lines(self) -> None:
-        """Every line of a block is checked, on the line on which it stands; nothing else is."""
+        """The program has every line of a block, on its own line, and nothing else."""
         lines = self.script.program("a.rst", DOCUMENT).splitlines()
         document = DOCUMENT.splitlines()
         kept = [(number, line) for number, line in enumerate(lines) if line and number > 1]
@@ -59,7 +59,7 @@ class ProgramTests(SynchronousTestCase):
         compile("\n".join(lines), "a.rst", "exec")
 
     def test_documents(self) -> None:
-        """The documents that have blocks are found, and their blocks are Python."""
+        """The script finds the documents that have blocks, and the blocks are Python."""
         names = set()
         for path in self.script.documents():
             names.add(path.name)
@@ -69,5 +69,5 @@ class ProgramTests(SynchronousTestCase):
         self.assertLessEqual(set(self.script.NAMES), names)
 
     def test_too_early(self) -> None:
-        """A block that leaves no place for what stands before it is refused."""
+        """A block that leaves no lines for the head of the module is refused."""
         self.assertRaises(ValueError, self.script.program, "a.rst", ".. code-block:: python\n    x = 1\n")

@@ -1,7 +1,7 @@
-"""What arrives at a user: the built wheel and the editable install, tried in empty virtual environments.
+"""Tests of the built wheel and of the editable install, in empty virtual environments.
 
-Not a part of the package's own tests, which run from an installed wheel and have no tree to build. The tree is copied
-first, so that a build leaves nothing behind in it, and what an earlier build left is not built in.
+They are not a part of the package's own tests, which run from an installed wheel and have no tree to build. The tests copy the tree
+first, so that a build leaves no files in it, and does not include files of an earlier build.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LEFT_OVERS = shutil.ignore_patterns(
 
 @functools.cache
 def workshop() -> Path:
-    """A folder for everything here, removed in the end."""
+    """Return the temporary folder of these tests, which is removed at exit."""
     folder = Path(tempfile.mkdtemp(prefix="txmirror-wheel-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
@@ -40,7 +40,7 @@ def copied_tree() -> Path:
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run a command from an empty folder, with nothing on Python's path but what is installed."""
+    """Run a command from an empty folder, with only the installed packages on Python's path."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     with tempfile.TemporaryDirectory(dir=workshop()) as empty:
         return subprocess.run(
@@ -148,7 +148,7 @@ class CommandTests(SynchronousTestCase):
 
 
 class ExtraTests(SynchronousTestCase):
-    """What needs more packages says which extra brings them. Everything else does without."""
+    """A feature that needs more packages names the extra that installs them. The other features do not need them."""
 
     def assert_asks_for(self, extra: str, program: str) -> None:
         done = run(wheel_environment() / "bin" / "python", "-c", f"from txmirror.client import *; {program}")

@@ -1,4 +1,4 @@
-"""Sphinx's settings. Built with ``-n -W``: a reference that leads nowhere is an error."""
+"""Sphinx's settings. The build uses ``-n -W``: a broken reference is an error."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_format = "short"
 
-# No inventory of another project's is fetched, so references to Twisted's and Python's own names stay plain text.
+# The build fetches no inventories of other projects, so references to names of Twisted and Python stay plain text.
 nitpick_ignore_regex = [
     ("py:.*", r"(twisted|zope|attrs?|collections|typing|enum|pathlib)\..*"),
     ("py:class", r"<InterfaceClass .*>"),
@@ -34,11 +34,11 @@ html_theme = "alabaster"
 
 
 def _draw_states(app: object) -> None:
-    """Write the table of the session's states out of the one that the client runs by."""
-    lines = [".. list-table::", "   :header-rows: 1", "", "   * - state", "     - what may follow"]
+    """Write the table of the session's states, from the table that the client uses."""
+    lines = [".. list-table::", "   :header-rows: 1", "", "   * - state", "     - next states"]
     for state, following in TRANSITIONS.items():
         names = sorted(each.value for each in following)
-        lines += [f"   * - {state.value}", f"     - {', '.join(names) or 'nothing'}"]
+        lines += [f"   * - {state.value}", f"     - {', '.join(names) or 'none'}"]
     Path(__file__).with_name("_states.inc").write_text("\n".join(lines) + "\n")
 
 

@@ -1,2 +1,2 @@
-``ServiceRegistry`` takes ``servers`` and ``session_timeout`` as ``Mirror`` and the client do; ``server`` and ``timeout`` stay as
-nd_service_registry's names. ``from txmirror import ServiceRegistry, ZooKeeperClient`` works.
+``ServiceRegistry`` takes ``servers`` and ``session_timeout``, like ``Mirror`` and the client. ``server`` and ``timeout`` remain as the names of
+nd_service_registry. ``from txmirror import ServiceRegistry, ZooKeeperClient`` works.

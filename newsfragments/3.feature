@@ -1,4 +1,8 @@
-The client does several writes together or not at all (``client.transaction()``), reads many nodes in one request (``get_many``, ``get_children_many``), makes containers and nodes with a time to live, gives a new node's stat (``create_and_stat``), and asks for the session's ephemerals, the number of nodes below one, and its own identities.
-``add_watch`` watches a node, or a whole subtree, for good. ``create(protect=True)`` finds out by a GUID in the name what became of a node when the answer is lost. ``leave()`` and ``ZooKeeperClient(session=...)`` hand a session over to another client.
-The client speaks TLS (``txmirror[tls]``) and SASL DIGEST-MD5 (``txmirror[sasl]``), goes to servers that can only be read where it is allowed to, reads and changes the ensemble's configuration, tells what its server can do, and can be measured (``metrics=``). Requests in flight are bounded, too.
-``txmirror.testing.FaultProxy`` stands between a client and a real server, and cuts, stalls, splits and swallows what a test tells it to.
+The client executes several writes atomically (``client.transaction()``), reads many nodes in one request (``get_many``,
+``get_children_many``), creates container nodes and TTL nodes, returns a new node's stat (``create_and_stat``), and reads the session's
+ephemeral nodes, the number of a node's descendants, and its own identities.
+``add_watch`` sets a persistent watch on a node or on a whole subtree. With ``create(protect=True)`` the client finds a node again after a lost
+reply, by a GUID in its name. ``leave()`` and ``ZooKeeperClient(session=...)`` pass a session to another client.
+The client supports TLS (``txmirror[tls]``), SASL DIGEST-MD5 (``txmirror[sasl]``) and read-only servers, reads and changes the ensemble's
+configuration, reports which operations its server supports, and has metrics (``metrics=``). Requests in flight are bounded.
+``txmirror.testing.FaultProxy`` stands between a client and a real server. It cuts, stalls, splits and drops traffic as a test requests.

@@ -1,4 +1,10 @@
-The in-memory server does all that ZooKeeper 3.8.0 does for its clients: transactions, reads of many nodes at once, containers, nodes with a time to live (``ttl_nodes=True``), watches that last, and the four-letter words that tools ask for. ``version="3.4"`` and ``version="3.9"`` make it an older or newer one. Tests can delay, refuse or lose the next request of a kind, or its answer; drop or stall single connections, each direction apart; end sessions, wipe the data and roll it back; take its quorum, so that it can be read at most; and give the server a clock of its own. ``EmbeddedEnsemble`` is several servers over one tree, which can be made to lag behind one another.
-``python -m txmirror.embedded`` runs the in-memory server by itself, for clients in any language, and so does ``twistd -n txmirror embedded``.
-``txmirror.testing.World`` is a ZooKeeper in memory, of one server or of several, for one test of your own program: without sockets, with time that passes when the test says so, and with an error for what is left at the end.
-``txmirror.testing.EmbeddedServerMixin`` gives a test under trial a server on loopback, ``txmirror.testing.ServerProcess`` runs one in a process of its own, and ``txmirror[pytest]`` has the fixtures ``zookeeper_world`` and ``zookeeper_server``.
+The in-memory server supports all client operations of ZooKeeper 3.8.0: transactions, reads of many nodes at once, container nodes, TTL
+nodes (``ttl_nodes=True``), persistent watches, and the four-letter words that tools use. ``version="3.4"`` and ``version="3.9"`` imitate older
+and newer versions. Tests can delay, refuse or lose the next request of one kind, or its reply; drop or stall single connections, in each
+direction; expire sessions; wipe the data or roll it back; make the server lose its quorum; and pass a clock to it.
+``EmbeddedEnsemble`` has several servers on one tree, and each of them can lag.
+``python -m txmirror.embedded`` and ``twistd -n txmirror embedded`` run the in-memory server alone, for clients in any language.
+``txmirror.testing.World`` is a ZooKeeper in memory, with one server or several, for a test of your own program. It has no sockets, the
+test controls the time, and it fails if the program leaves timers or connections behind.
+``txmirror.testing.EmbeddedServerMixin`` runs a server on loopback for a test under trial, ``txmirror.testing.ServerProcess`` runs one in a
+separate process, and ``txmirror[pytest]`` has the fixtures ``zookeeper_world`` and ``zookeeper_server``.

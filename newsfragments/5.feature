@@ -1,1 +1,8 @@
-``mirror.tree(path)`` follows a whole subtree as one live mapping of paths to ``(data, stat)``, with changes told in order (``tree.watch``), an optional depth and filter, and holes where nodes may not be read. It is read in batches and kept true by one lasting watch where the server has these, node by node where not; after a disconnection, or in a new session, only what changed is read again. Nodes can be read behind a ``sync`` (``fresh=True``), followed with ``async for`` (``node.values()``), asked whether they exist, and created in every mode (container, time to live, protected); ``get_json`` reads and writes JSON, with a compare-and-set ``update``; ``mirror.chroot(path)`` is a mirror of what is below; ``create``, ``create_r``, ``create_json``, ``create_r_json`` and ``ensure_exists`` make nodes. A node that nobody holds, watches or waits for goes after ``linger`` seconds, with its watches at the server. Clients have ``chroot`` and ``let_go``.
+``mirror.tree(path)`` follows a whole subtree as one mapping of paths to ``(data, stat)``. It reports changes in order (``tree.watch``), takes an
+optional depth and filter, and names nodes that cannot be read (``tree.unreadable``). It reads nodes in batches. Where the server supports
+it, one persistent watch keeps the tree up to date; otherwise each node has its own watches. After a disconnection, also in a new
+session, it reads only the changes.
+Nodes can be read after a ``sync`` (``fresh=True``), followed with ``async for`` (``node.values()``), checked for existence, and created in every
+mode (container, TTL, protected). ``get_json`` reads and writes JSON, with a compare-and-set ``update``. ``mirror.chroot(path)`` is a mirror of a
+subtree. ``create``, ``create_r``, ``create_json``, ``create_r_json`` and ``ensure_exists`` create nodes. A node that no program references, watches or
+awaits is evicted after ``linger`` seconds, with its watches at the server.

@@ -1,4 +1,8 @@
-``txmirror.registry.ServiceRegistry`` registers services and keeps them registered, finds others' and tells of their changes, gives locks, and answers from memory and from a cache file while ZooKeeper is away: nd_service_registry's usage, as Deferreds. Payloads are written in its form, zc.zk's, or as plain text.
-``txmirror.recipes`` has ``Lock``, ``ReadLock``, ``WriteLock``, ``Semaphore`` and ``Election``, for any client: fair, with limits to waiting, a ``lost`` Deferred that tells in time, and fencing tokens; kazoo's and these exclude one another on the same path.
-The ``txmirror`` command shows what is in ZooKeeper (``get``, ``ls``, ``tree``, ``services``, ``watch``), changes it (``set``, ``create``, ``delete``), and runs programs while a lock is held (``lock``) or a service registered (``register``).
-``txmirror.testing.MemoryRegistry`` is a service registry in memory, for the tests of programs that use one: no server, no reactor.
+``txmirror.registry.ServiceRegistry`` registers services and keeps them registered, finds other services and reports their changes,
+provides locks, and answers from memory and from a cache file while ZooKeeper is unavailable. Its API is that of nd_service_registry, with
+Deferreds. It writes payloads in the format of nd_service_registry or of zc.zk, or as plain text.
+``txmirror.recipes`` has ``Lock``, ``ReadLock``, ``WriteLock``, ``Semaphore`` and ``Election``, for any client. They are fair, and have time limits, a ``lost``
+Deferred that fires in time, and fencing tokens. They and kazoo's recipes on the same path exclude one another.
+The ``txmirror`` command shows nodes (``get``, ``ls``, ``tree``, ``services``, ``watch``), changes them (``set``, ``create``, ``delete``), and runs programs
+while it holds a lock (``lock``) or registers a service (``register``).
+``txmirror.testing.MemoryRegistry`` is a service registry in memory, for tests of programs that use one. It needs no server and no reactor.

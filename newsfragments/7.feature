@@ -1,2 +1,5 @@
-``txmirror[txzookeeper]`` lets the real txzookeeper 0.9.8 run on Python 3.10 to 3.13, translated as it is imported and without C: ``txmirror.compat.install()``, or ``python -m txmirror.compat PROGRAM`` for a whole program in Python 2. ``txmirror.compat.TxZooKeeperClient`` makes its clients a second provider of ``IZooKeeperClient``, on which ``Mirror(client=...)`` and ``twistd -n txmirror --client txzookeeper`` stand.
-``Mirror(client=...)`` takes clients that have no ``IWatchFeed`` but tell of their session (``ISessionSteps``), in a weaker form that the documentation names.
+``txmirror[txzookeeper]`` makes txzookeeper 0.9.8 run on Python 3.10 to 3.13, translated during the import and without C, with
+``txmirror.compat.install()``. ``python -m txmirror.compat PROGRAM`` runs a whole program in Python 2. ``txmirror.compat.TxZooKeeperClient`` adapts its
+clients to ``IZooKeeperClient``, for ``Mirror(client=...)`` and ``twistd -n txmirror --client txzookeeper``.
+``Mirror(client=...)`` accepts clients without ``IWatchFeed`` that report their session (``ISessionSteps``), with weaker guarantees that the
+documentation lists.

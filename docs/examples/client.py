@@ -1,4 +1,4 @@
-"""The client underneath, used by itself: writes done together, a watch on a whole subtree, a session handed over."""
+"""The client without a mirror: a transaction, a watch on a whole subtree, and a session that moves to another client."""
 
 import sys
 
@@ -6,13 +6,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import react
 
-from txmirror.client import ZooKeeperClient
+from txmirror import ZooKeeperClient
 from txmirror.errors import TransactionFailedException
 from txmirror.types import News, WatchedEvent
 
 
-def tell(event: News) -> None:
-    # A watch that lasts tells each step of the session too: after a reconnection it is time to look again.
+def print_event(event: News) -> None:
+    # A persistent watch also reports session events: after a reconnection, read the nodes again.
     if isinstance(event, WatchedEvent):
         print(f"{event.type.name.lower()}: {event.path}")
 
@@ -20,30 +20,30 @@ def tell(event: News) -> None:
 async def main(reactor: IReactorTime, server: str = "localhost:2181") -> None:
     client = ZooKeeperClient(server, reactor=reactor)
     await client.connect()
-    await client.add_watch("/", tell, recursive=True)
+    await client.add_watch("/", print_event, recursive=True)
 
-    together = client.transaction()
-    together.create("/jobs", b"")
-    together.create("/jobs/first", b"sweep")
-    print("made together:", await together.commit())
+    transaction = client.transaction()
+    transaction.create("/jobs", b"")
+    transaction.create("/jobs/first", b"sweep")
+    print("committed:", await transaction.commit())
 
-    together = client.transaction()
-    together.set("/jobs/first", b"mop")
-    together.delete("/jobs/second")
+    transaction = client.transaction()
+    transaction.set("/jobs/first", b"mop")
+    transaction.delete("/jobs/second")
     try:
-        await together.commit()
+        await transaction.commit()
     except TransactionFailedException as error:
-        print(f"nothing done, for operation {error.index}: {error.error}")
-    print("still:", (await client.get("/jobs/first"))[0])
+        print(f"nothing was written, because of operation {error.index}: {error.error}")
+    print("unchanged:", (await client.get("/jobs/first"))[0])
 
-    # If the answer were lost, the client would find out by the GUID in the name whether the node is there.
+    # If the reply is lost, the client searches for the GUID in the name, to know whether the node was created.
     worker = await client.create("/jobs/worker-", ephemeral=True, sequence=True, protect=True)
 
-    # Another client, in another process too, goes on with the session; its ephemeral nodes stay.
+    # Another client, also in another process, can continue the session; its ephemeral nodes stay.
     ticket = await client.leave()
     successor = ZooKeeperClient(server, session=ticket, reactor=reactor)
     await successor.connect()
-    print("still there:", await successor.exists(worker) is not None)
+    print("still exists:", await successor.exists(worker) is not None)
     await successor.close()
 
 

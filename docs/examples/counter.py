@@ -1,4 +1,4 @@
-"""A program to be tested: a number in ZooKeeper, to which many programs add at once."""
+"""The program under test: a number in ZooKeeper, to which several programs can add at the same time."""
 
 import sys
 
@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import react
 
-from txmirror.client import ZooKeeperClient
+from txmirror import ZooKeeperClient
 from txmirror.errors import BadVersionException
 
 
@@ -16,14 +16,14 @@ class Counter:
         self.path = path
 
     async def add(self, number: int) -> int:
-        """Add to what is there, and give the sum."""
+        """Add to the stored number, and return the sum."""
         while True:
             data, stat = await self.client.get(self.path)
             total = int(data) + number
             try:
                 await self.client.set(self.path, str(total).encode(), stat.version)
             except BadVersionException:
-                continue  # somebody was quicker
+                continue  # another client has written in between
             return total
 
 

@@ -1,4 +1,4 @@
-"""Locks, a semaphore, and an election: two programs, which here are two clients of one."""
+"""Locks, a semaphore and an election. The two clients stand for two programs."""
 
 import sys
 
@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import react
 
-from txmirror.client import ZooKeeperClient
+from txmirror import ZooKeeperClient
 from txmirror.recipes import Election, Lock, Semaphore
 
 
@@ -15,12 +15,12 @@ async def main(reactor: IReactorTime, servers: str = "localhost:2181") -> None:
     await here.connect()
     await there.connect()
 
-    # One at a time.
+    # A lock has one holder at a time.
     mine = Lock(here, "/locks/report", name="here", reactor=reactor)
     theirs = Lock(there, "/locks/report", name="there", reactor=reactor)
     async with mine:
-        mine.lost.addCallback(lambda _: print("stop!"))  # when it cannot be relied upon any more
-        token = mine.token  # who writes under a smaller one than was seen is too late
+        mine.lost.addCallback(lambda _: print("stop!"))  # called when the lock is no longer safe
+        token = mine.token  # reject a write with a smaller token than an earlier one
         print("tried there:", await theirs.acquire(wait=0))
         waiting = theirs.acquire(wait=10.0)
         while len(line := await mine.contenders()) < 2:
@@ -29,13 +29,13 @@ async def main(reactor: IReactorTime, servers: str = "localhost:2181") -> None:
     print("held there:", await waiting, "with a larger token:", theirs.token > token)
     await theirs.release()
 
-    # So many at a time.
+    # A semaphore has up to ``leases`` holders at a time.
     desks = [Semaphore(client, "/desks", leases=2, reactor=reactor) for client in (here, there, there)]
     print("desks:", [await desk.acquire(wait=0) for desk in desks])
     for desk in desks:
         await desk.release()
 
-    # One leads, until it is done, or has lost leadership: then what it does is cancelled.
+    # An election has one leader. If the leader loses leadership, its function is cancelled.
     async def sweep() -> str:
         return "swept"
 

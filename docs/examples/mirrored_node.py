@@ -1,6 +1,6 @@
-"""A node that is simply up to date: a tour of Mirror and Node.
+"""A node that is always up to date: a tour of Mirror and Node.
 
-Run it with the address of a ZooKeeper as its argument; without one it takes localhost:2181.
+Its argument is the address of a ZooKeeper server; the default is localhost:2181.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""What ``old_program.py`` does, on the native client."""
+"""The same program as ``old_program.py``, on the native client."""
 
 import sys
 from collections.abc import Callable
@@ -7,12 +7,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import react
 
-from txmirror.client import ZooKeeperClient
+from txmirror import ZooKeeperClient
 from txmirror.errors import BadVersionException, NodeExistsException, NoNodeException
 
 
 async def change(client: ZooKeeperClient, path: str, function: Callable[[bytes], bytes]) -> object:
-    """Change a node's data, whoever else does so; txzookeeper's ``retry_change``."""
+    """Change a node's data, and retry if another client changes it first; like txzookeeper's ``retry_change``."""
     while True:
         try:
             data, stat = await client.get(path)

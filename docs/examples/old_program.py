@@ -1,4 +1,4 @@
-"""Says who works here, joins them, and counts how often that was done. Python 2, on txzookeeper."""
+"""Print the workers, join them, and count the programs that have joined. Python 2, on txzookeeper."""
 
 import sys
 

@@ -1,6 +1,6 @@
-"""A program that registers what it listens on, and keeps it registered for as long as it runs.
+"""A program that registers its address, and keeps it registered while the program runs.
 
-Run it with the address of a ZooKeeper as its argument; without one it takes localhost:2181.
+Its argument is the address of a ZooKeeper server; the default is localhost:2181.
 """
 
 import sys
@@ -19,13 +19,13 @@ async def main(reactor: IReactorTime, servers: str = "localhost:2181") -> None:
     registration.start()
     await registration.when_registered()
 
-    # Anybody finds it, and is told of every change.
+    # Any client can find it, and watch it for changes.
     print("servers:", await mirror.get("/services/ssh").children())
     data, stat = await mirror.get("/services/ssh/server1:22").value()
-    said = NDCodec().decode(data)
-    assert isinstance(said, dict)  # it may be anybody's, in any form
-    print("foo is", said["foo"])
-    print("it goes away with our session:", stat.ephemeralOwner == mirror.client.session_id)
+    decoded = NDCodec().decode(data)
+    assert isinstance(decoded, dict)  # another program may have written data in another format
+    print("foo is", decoded["foo"])
+    print("it belongs to our session:", stat.ephemeralOwner == mirror.client.session_id)
 
     await registration.stop()
     print("servers:", await mirror.get("/services/ssh").children())

@@ -1,11 +1,11 @@
-"""In a world of several servers: one goes, one lags behind the others."""
+"""Tests in a world of several servers: one stops, one lags behind the others."""
 
 import unittest
 
 from counter import Counter
 from twisted.internet.defer import Deferred
 
-from txmirror.client import ZooKeeperClient
+from txmirror import ZooKeeperClient
 from txmirror.testing import World
 
 
@@ -30,7 +30,7 @@ class EnsembleTests(unittest.TestCase):
         session = self.client.session_id
         (server,) = [each for each in self.world.servers if each.connections]
         self.world.result(server.stop_listening())
-        # The client is at another server at once, in the same session.
+        # The client connects to another server at once, in the same session.
         self.assertEqual(self.world.result(Counter(self.client, "/counter").add(1)), 1)
         self.assertEqual(self.client.session_id, session)
 
@@ -39,7 +39,7 @@ class EnsembleTests(unittest.TestCase):
         reader, writer = self.world.client(behind.address), self.world.client(ahead.address)
         behind.lag()
         self.world.result(writer.set("/counter", b"1"))
-        # What was true a moment ago is a correct answer.
+        # A slightly older state is a correct answer.
         self.assertEqual(self.world.result(read(reader, "/counter")), b"0")
         behind.catch_up()
         self.assertEqual(self.world.result(read(reader, "/counter")), b"1")

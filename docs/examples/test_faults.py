@@ -1,4 +1,4 @@
-"""What strikes one request, or one connection: in a world in memory, with a server that does as it is told."""
+"""Tests with faults of one request or one connection, in a world in memory."""
 
 import unittest
 
@@ -19,12 +19,12 @@ class FaultTests(unittest.TestCase):
         self.counter = Counter(self.client, "/counter")
 
     def value(self) -> bytes:
-        self.world.pass_time(1.0)  # enough to be connected again
+        self.world.pass_time(1.0)  # enough time to reconnect
         data, _ = self.world.result(self.client.get("/counter"))
         return data
 
     def test_somebody_is_quicker(self) -> None:
-        # Between our read and our write there is time for another program's whole turn.
+        # Between our read and our write another program can read and write.
         slow = self.server.delay_next("set", 2.0, path="/counter", session_id=self.client.session_id)
         adding = Deferred.fromCoroutine(self.counter.add(1))
         self.world.settle()
@@ -44,7 +44,7 @@ class FaultTests(unittest.TestCase):
         self.server.lose_reply("set", path="/counter")
         with self.assertRaises(ConnectionLossException) as caught:
             self.world.result(self.counter.add(1))
-        # The program is told the same, and the data is not.
+        # The exception is the same, but the data differs.
         self.assertIsNone(caught.exception.applied)
         self.assertEqual(self.value(), b"1")
 
@@ -57,7 +57,7 @@ class FaultTests(unittest.TestCase):
     def test_not_needed(self) -> None:
         fault = self.server.fail_next("delete", ThrottledOpException())
         self.world.result(self.counter.add(1))
-        # A fault that never happened tests nothing.
+        # If the fault never happened, the test proves nothing.
         self.assertFalse(fault.happened)
         fault.cancel()
 
@@ -81,8 +81,8 @@ class FaultTests(unittest.TestCase):
         for _ in range(10):
             self.world.result(self.counter.add(1))
         self.server.roll_back(snapshot)
-        # The client has seen later transactions. It lets go of them once no server has known them for as long as its
-        # session lives.
+        # The client has seen later transactions. If no server knows them for one session timeout, the client drops its
+        # state and begins a new data generation.
         self.world.pass_time(30.0)
         self.assertEqual(self.value(), b"0")
         self.assertEqual(self.client.session.data_generation, 1)

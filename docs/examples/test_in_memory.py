@@ -1,4 +1,4 @@
-"""In a world in memory: no sockets, and time that passes when the test says so."""
+"""Tests in a world in memory: no sockets, and the test controls the time."""
 
 import unittest
 
@@ -12,7 +12,7 @@ from txmirror.testing import World
 class CounterTests(unittest.TestCase):
     def setUp(self) -> None:
         self.world = World()
-        # It closes its clients and its server. What the program leaves behind is an error that names it.
+        # It closes its clients and its server. If the program leaves timers or connections behind, it fails and names them.
         self.addCleanup(self.world.close)
         self.client = self.world.client(session_timeout=6.0)
         self.world.result(self.client.create("/counter", b"0"))
@@ -36,7 +36,7 @@ class CounterTests(unittest.TestCase):
 
     def test_server_restarts(self) -> None:
         self.world.result(self.world.server.stop_listening())
-        # What is asked for now waits until there is a server again.
+        # A request now waits until a server is available.
         adding = Deferred.fromCoroutine(self.counter.add(1))
         self.world.pass_time(3.0)
         _, port = self.world.connection_string.split(":")

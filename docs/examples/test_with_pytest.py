@@ -1,4 +1,4 @@
-"""Under pytest: the same world in memory, or a server in a process of its own for a client that has threads."""
+"""Tests under pytest: with the same world in memory, or with a server in a separate process for a client with threads."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def test_in_memory(zookeeper_world: World) -> None:
 
 @pytest.fixture
 def zookeeper_settings() -> dict[str, Any]:
-    # The servers of this module's tests; without this fixture they are ZooKeeper 3.8.
+    # The settings of the servers in this module; without this fixture they imitate ZooKeeper 3.8.
     return {"version": "3.9"}
 
 

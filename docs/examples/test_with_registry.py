@@ -1,4 +1,4 @@
-"""A program that registers itself and finds others, tested with a registry in memory: no server, and no reactor."""
+"""Tests of a program that registers itself and finds others, with a registry in memory: no server, and no reactor."""
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -10,7 +10,7 @@ from txmirror.types import Answer
 
 
 class Frontend:
-    """Can be found, and knows the backends, the heaviest first."""
+    """Registers itself, and keeps the list of backends, the heaviest first."""
 
     def __init__(self, registry: IServiceRegistry, address: str) -> None:
         self._registry = registry
@@ -24,12 +24,12 @@ class Frontend:
     def _changed(self, answer: Answer) -> None:
         weights: dict[str, int] = {}
         for name, data in answer["children"].items():
-            weight = data.get("weight") if isinstance(data, dict) else None  # others may say anything
+            weight = data.get("weight") if isinstance(data, dict) else None  # other programs may write any data
             weights[name] = weight if isinstance(weight, int) else 1
         self.backends = sorted(weights, key=weights.__getitem__, reverse=True)
 
     async def clean_up(self) -> bool:
-        """Do what one of all the frontends has to do; tell whether it was this one."""
+        """Do a task that only one frontend may do at a time. Return whether this frontend did it."""
         if not await self._registry.acquire_lock("/locks/clean-up", wait=60):
             return False
         await self._registry.release_lock("/locks/clean-up")

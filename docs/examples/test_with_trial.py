@@ -1,4 +1,4 @@
-"""On the real reactor, under trial: a server on loopback for each test."""
+"""Tests on the real reactor, under trial: a server on loopback for each test."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ class ClockTests(EmbeddedServerMixin, TestCase):
     async def test_session_ends(self) -> None:
         client = await self.zookeeper_client()
         await client.create("/here", ephemeral=True)
-        # For the server it was silent for a minute.
+        # For the server, the client was silent for a minute.
         self.clock.advance(60.0)
         self.assertEqual(self.zookeeper.sessions, frozenset())
         other = await self.zookeeper_client()

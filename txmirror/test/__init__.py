@@ -1,4 +1,4 @@
-"""txmirror's own tests; the rooms are those of the package."""
+"""txmirror's own tests, in the same packages as the code."""
 
 from txmirror.test import hypothesis_profiles
 

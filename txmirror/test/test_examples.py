@@ -109,9 +109,9 @@ class ExampleTests(TestCase):
             "found: ['children', 'data', 'path', 'stat']",
             "path: /services/ssh",
             "children: ['server1:22']",
-            "what server1 says: ['created', 'foo', 'pid']",
+            "keys of server1: ['created', 'foo', 'pid']",
             "stat: ZnodeStat with 1 child",
-            "told: [['server1:22'], ['server1:22', 'server2:22'], ['server2:22']]",
+            "the callback got: [['server1:22'], ['server1:22', 'server2:22'], ['server2:22']]",
             "data: come in",
             "got the lock: True",
         ]
@@ -126,10 +126,10 @@ class ExampleTests(TestCase):
             expected = [
                 "created: /jobs",
                 "created: /jobs/first",
-                "made together: ['/jobs', '/jobs/first']",
-                "nothing done, for operation 1: no such znode: '/jobs/second'",
-                "still: b'sweep'",
-                "still there: True",
+                "committed: ['/jobs', '/jobs/first']",
+                "nothing was written, because of operation 1: no such znode: '/jobs/second'",
+                "unchanged: b'sweep'",
+                "still exists: True",
             ]
             self.assertEqual(lines, expected)
 
@@ -140,7 +140,7 @@ class ExampleTests(TestCase):
         expected = [
             "servers: ['server1:22']",
             "foo is bar",
-            "it goes away with our session: True",
+            "it belongs to our session: True",
             "servers: []",
         ]
         return self.run_example("registration.py").addCallback(self.assertEqual, expected)
