@@ -5,8 +5,8 @@ from txmirror.embedded.acl import check as check_access
 from txmirror.embedded.alone import CannotDoError, EmbeddedService
 from txmirror.embedded.connection import Connection
 from txmirror.embedded.ensemble import EmbeddedEnsemble
+from txmirror.embedded.ensemble_state import Snapshot
 from txmirror.embedded.faults import Fault
-from txmirror.embedded.holdings import Snapshot
 from txmirror.embedded.options import EmbeddedOptions
 from txmirror.embedded.requests import Caller
 from txmirror.embedded.server import EmbeddedServer, Server

@@ -19,14 +19,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txmirror.embedded.acl import Identity, digest_identity
+from txmirror.embedded.connection_stats import ConnectionStats
 from txmirror.embedded.cursor import RequestCursor, TolerantCursor
 from txmirror.embedded.faults import Effect, Fault, Faults
+from txmirror.embedded.four_letter_words import FourLetterWords
 from txmirror.embedded.replica import Replica
+from txmirror.embedded.sessionless import SESSIONLESS_TIMEOUT, SessionlessConnections
 from txmirror.embedded.sessions import Clock, NoTransactions, Session, SessionConnection, Sessions
-from txmirror.embedded.strangers import PATIENCE, Strangers
-from txmirror.embedded.traffic import Traffic
 from txmirror.embedded.versions import Version
-from txmirror.embedded.words import Words
 from txmirror.errors import (
     AuthFailedException,
     MarshallingErrorException,
@@ -58,17 +58,17 @@ from txmirror.wire import (
 _CONNECTED_STATE = 3
 #: The protocol version by which ClickHouse Keeper refuses a handshake (``KEEPER_PROTOCOL_VERSION_CONNECTION_REJECT``).
 _REJECTED: Final = 42
-_SETTING_WATCHES: Final = frozenset({Operation.SET_WATCHES, Operation.SET_WATCHES2})
+_SET_WATCHES: Final = frozenset({Operation.SET_WATCHES, Operation.SET_WATCHES2})
 #: How many bytes may wait for a client to read them before its requests wait too; and how many bytes of requests may wait.
 #: A real server reads on until its memory is full; this is far above what a client has outstanding that reads at all.
-_MOST_UNREAD: Final = 4 * 1024 * 1024
+_MAX_UNREAD: Final = 4 * 1024 * 1024
 #: How many requests of one client may wait.
-_MOST_WAITING: Final = 10_000
+_MAX_PENDING: Final = 10_000
 #: How many bytes of events a client may leave unread before its connection is closed: others make them.
-_MOST_EVENTS: Final = 4 * _MOST_UNREAD
+_MAX_UNREAD_EVENTS: Final = 4 * _MAX_UNREAD
 #: What one client gets in one turn of the reactor, in requests and in bytes of answers: then it is the others' turn.
-_REQUESTS_A_TURN: Final = 250
-_BYTES_A_TURN: Final = 256 * 1024
+_REQUESTS_PER_TURN: Final = 250
+_BYTES_PER_TURN: Final = 256 * 1024
 #: What may look at very many nodes has a turn of its own.
 _COSTLY: Final = frozenset(
     {
@@ -119,7 +119,7 @@ class Connections(ServerFactory):
         self.own_sessions = Sessions(clock, NoTransactions(), sessions.tick)
         self.serving = True
         self.read_only = False
-        self.strangers = Strangers(clock)
+        self.sessionless = SessionlessConnections(clock)
         self.version = version
         self.mode = mode
         self.faults = Faults()
@@ -127,8 +127,8 @@ class Connections(ServerFactory):
         self.port = 0
         self.received = 0
         self.sent = 0
-        self.words = Words(self, version.release)
-        self._when_none: list[Deferred[None]] = []
+        self.four_letter_words = FourLetterWords(self, version.release)
+        self._when_all_closed: list[Deferred[None]] = []
 
     def buildProtocol(self, addr: IAddress | None) -> Connection:
         return Connection(self)
@@ -151,15 +151,15 @@ class Connections(ServerFactory):
         if not self.live:
             return succeed(None)
         gone: Deferred[None] = Deferred()
-        self._when_none.append(gone)
+        self._when_all_closed.append(gone)
         return gone
 
     def removed(self, connection: Connection) -> None:
         """Forget a connection that is gone."""
-        self.strangers.forget(connection)
+        self.sessionless.remove(connection)
         self.live.pop(connection, None)
         if not self.live:
-            waiting, self._when_none = self._when_none, []
+            waiting, self._when_all_closed = self._when_all_closed, []
             for gone in waiting:
                 gone.callback(None)
 
@@ -184,32 +184,32 @@ class Connection(Protocol):
         self._replica = connections.replica
         self._sessions = connections.own_sessions if connections.read_only else connections.sessions
         self._decoder = FrameDecoder(DEFAULT_MAX_REQUEST)
-        self._start: bytes | None = b""
+        self._first_bytes: bytes | None = b""
         self._session: Session | None = None
         self._closing = False
         self._inbox: deque[Callable[[], None]] = deque()
-        self._held_up = False
+        self._blocked = False
         self._delay: IDelayedCall | None = None
         self._reply_lost = False
-        self._unread: bytearray | None = None
-        self._unsent: list[Callable[[], None]] | None = None
-        self._events_behind: list[tuple[EventType, str]] | None = None
+        self._stalled_input: bytearray | None = None
+        self._stalled_output: list[Callable[[], None]] | None = None
+        self._deferred_events: list[tuple[EventType, str]] | None = None
         """What is to be sent behind the answer that is being made; None where events go out at once."""
-        self._owed: int | None = None
+        self._buffered: int | None = None
         """How much was sent since the transport had its fill; None while it takes more."""
         self._unread_events = 0
-        self._held_back = 0
-        """How many bytes wait in ``_unsent``."""
-        self._deaf = False
-        self._was_deaf = False
-        self._backlog = 0
+        self._stalled_output_bytes = 0
+        """How many bytes wait in ``_stalled_output``."""
+        self._throttled = False
+        self._was_throttled = False
+        self._inbox_bytes = 0
         """How many bytes of requests wait in ``_inbox``."""
         self._written = 0
         self._turn: IDelayedCall | None = None
         self._reading = True
         self.identities: list[Identity] = []
         self.peer = ""
-        self.traffic = Traffic(connections.now())
+        self.stats = ConnectionStats(connections.now())
 
     @property
     def leaving(self) -> bool:
@@ -238,51 +238,51 @@ class Connection(Protocol):
         self.peer = f"{peer.host}:{peer.port}"
         self.identities.append(Identity("ip", peer.host))
         self._connections.live[self] = None
-        self._connections.strangers.touch(self)
+        self._connections.sessionless.touch(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._leave()
+        self._detach()
         self._connections.removed(self)
 
     def dataReceived(self, data: bytes) -> None:
         if self._closing:
             return
-        if self._unread is not None:
-            self._unread += data
-            self._read_or_not()
+        if self._stalled_input is not None:
+            self._stalled_input += data
+            self._update_reading()
             return
         if self._session is None:
-            self._connections.strangers.touch(self)
-        if self._start is not None:
+            self._connections.sessionless.touch(self)
+        if self._first_bytes is not None:
             # What comes first is either a length or a four-letter word.
-            self._start += data
-            if len(self._start) < 4:
+            self._first_bytes += data
+            if len(self._first_bytes) < 4:
                 return
-            data, self._start = self._start, None
+            data, self._first_bytes = self._first_bytes, None
             if self._answer_word(data[:4]):
                 return
         for frame in self._decoder.feed(data):
             self._inbox.append(partial(self._receive, frame))
-            self._backlog += _size(frame)
-        if self._session is not None and self._held_up:
+            self._inbox_bytes += _size(frame)
+        if self._session is not None and self._blocked:
             # Its client was heard from, whenever it gets its answer.
             self._sessions.touch(self._session)
-        self._go_on()
+        self._process_inbox()
 
     def pauseProducing(self) -> None:
         # The transport says so at each write.
-        if self._owed is None:
-            self._owed = 0
+        if self._buffered is None:
+            self._buffered = 0
 
     def resumeProducing(self) -> None:
-        self._owed = None
+        self._buffered = None
         self._unread_events = 0
-        self._listen_again()
+        self._stop_throttling()
 
-    def _listen_again(self) -> None:
-        if self._deaf and self._owed is None and self._held_back <= _MOST_UNREAD:
-            self._deaf = False
-            self._go_on()
+    def _stop_throttling(self) -> None:
+        if self._throttled and self._buffered is None and self._stalled_output_bytes <= _MAX_UNREAD:
+            self._throttled = False
+            self._process_inbox()
 
     def stopProducing(self) -> None:
         """The connection is gone, which ``connectionLost`` is told too."""
@@ -302,41 +302,41 @@ class Connection(Protocol):
             raise ValueError(f"{self!r} is closed")
         if not (incoming or outgoing):
             raise ValueError(f"to stall neither incoming={incoming!r} nor outgoing={outgoing!r} stalls nothing")
-        if incoming and self._unread is None:
-            self._unread = bytearray()
-        if outgoing and self._unsent is None:
-            self._unsent = []
+        if incoming and self._stalled_input is None:
+            self._stalled_input = bytearray()
+        if outgoing and self._stalled_output is None:
+            self._stalled_output = []
 
     def resume(self) -> None:
         """Let through what was held, in order, and all that follows. Harmless where nothing was, and where it is closed."""
-        unsent, self._unsent = self._unsent, None
+        unsent, self._stalled_output = self._stalled_output, None
         for send in unsent or ():
             send()
-        if self._held_back:
-            self._held_back = 0
-            self._listen_again()
-        unread, self._unread = self._unread, None
+        if self._stalled_output_bytes:
+            self._stalled_output_bytes = 0
+            self._stop_throttling()
+        unread, self._stalled_input = self._stalled_input, None
         if unread and not self._closing:
             self.dataReceived(bytes(unread))
-            self._read_or_not()
+            self._update_reading()
 
     def notify(self, kind: EventType, path: str, zxid: int = -1) -> None:
-        if self._events_behind is not None:
-            self._events_behind.append((kind, path))
+        if self._deferred_events is not None:
+            self._deferred_events.append((kind, path))
             return
         event = WatcherEvent(kind, _CONNECTED_STATE, path)
         shown = zxid if self._connections.version.zxid_in_events else -1
         body = ReplyHeader(EVENT_XID, shown, 0).encode() + event.encode()
         self._send(body)
-        if self._owed is not None and not self._closing:
+        if self._buffered is not None and not self._closing:
             self._unread_events += 4 + len(body)
-            if self._unread_events > _MOST_EVENTS:
+            if self._unread_events > _MAX_UNREAD_EVENTS:
                 self._log.warn(
                     "Closing the connection from {peer}: it does not read its events, of which {unread} bytes wait",
                     peer=self.peer,
                     unread=self._unread_events,
                 )
-                self._break_off("it does not read its events")
+                self._abort("it does not read its events")
 
     def drop(self, reason: str = "it was made to go") -> None:
         """Close the connection at once; what was not sent is lost. The session lives on for as long as its timeout says.
@@ -345,69 +345,69 @@ class Connection(Protocol):
 
         :param reason: for the log.
         """
-        self._unsent = None
-        self._break_off(reason)
+        self._stalled_output = None
+        self._abort(reason)
 
-    def _break_off(self, reason: str) -> None:
+    def _abort(self, reason: str) -> None:
         self._log.debug("Dropping the connection from {peer}: {reason}", peer=self.peer, reason=reason)
-        self._leave()
-        if self._unsent is None:
+        self._detach()
+        if self._stalled_output is None:
             self._tcp().abortConnection()
         else:
-            self._unsent.append(self._tcp().abortConnection)
+            self._stalled_output.append(self._tcp().abortConnection)
 
     def expire(self, reason: str) -> None:
         """Close the connection when this server learns of a transaction that has ended the session."""
         if self._connections.read_only:
-            self._break_off(reason)
+            self._abort(reason)
         else:
-            self._replica.learn(lambda: self._break_off(reason))
+            self._replica.learn(lambda: self._abort(reason))
 
-    def give_way(self, other: SessionConnection) -> None:
+    def session_moved(self, other: SessionConnection) -> None:
         """Go, if the connection on which the session goes on is at this server too.
 
         At another server of an ensemble nobody tells this one. Its client learns of it when it next wants something that the
         leader has to know.
         """
         if isinstance(other, Connection) and other._connections is self._connections:
-            self._break_off("its session went on elsewhere")
+            self._abort("its session went on elsewhere")
 
-    def _hold_up(self, what: Callable[[], None]) -> Callable[[], None]:
+    def _block(self, what: Callable[[], None]) -> Callable[[], None]:
         """Put something off, and all that comes after it, and give what is to be called when it may be done."""
         self._inbox.appendleft(what)
-        self._held_up = True
-        return self._release
+        self._blocked = True
+        return self._unblock
 
-    def _release(self) -> None:
+    def _unblock(self) -> None:
         self._delay = None
-        self._held_up = False
-        self._go_on()
+        self._blocked = False
+        self._process_inbox()
 
-    def _go_on(self) -> None:
+    def _process_inbox(self) -> None:
         """Serve the requests that have come in, as far as that is one client's due in a turn of the reactor."""
         served = self._written = 0
-        while self._inbox and not (self._held_up or self._deaf or self._closing or self._turn is not None):
-            if served >= _REQUESTS_A_TURN or self._written >= _BYTES_A_TURN:
-                self._turn = self._connections.next_turn(self._have_turn)
+        while self._inbox and not (self._blocked or self._throttled or self._closing or self._turn is not None):
+            if served >= _REQUESTS_PER_TURN or self._written >= _BYTES_PER_TURN:
+                self._turn = self._connections.next_turn(self._start_turn)
             else:
                 self._inbox.popleft()()
                 served += 1
-        self._read_or_not()
+        self._update_reading()
         if self._decoder.fault is not None and not (self._inbox or self._closing):
-            self._give_up(str(self._decoder.fault))
+            self._close_on_error(str(self._decoder.fault))
 
-    def _have_turn(self) -> None:
+    def _start_turn(self) -> None:
         self._turn = None
-        self._go_on()
+        self._process_inbox()
 
-    def _read_or_not(self) -> None:
+    def _update_reading(self) -> None:
         """Read what the client sends, unless it has sent more than it is given answers for."""
         reading = not (
-            self._deaf
+            self._throttled
             or self._turn is not None
-            or self._backlog > _MOST_UNREAD
-            or len(self._inbox) > _MOST_WAITING
-            or (self._unread is not None and len(self._unread) > _MOST_UNREAD)
+            or self._inbox_bytes > _MAX_UNREAD
+            or len(self._inbox) > _MAX_PENDING
+            or (self._stalled_input is not None and len(self._stalled_input) > _MAX_UNREAD)
         )
         if reading is not self._reading and not self._closing:
             self._reading = reading
@@ -417,52 +417,54 @@ class Connection(Protocol):
             else:
                 transport.pauseProducing()
 
-    def outstay(self) -> None:
+    def time_out(self) -> None:
         # That it is being closed, and why, was told before.
         if not self._closing:
             self._log.warn(
-                "Closing the connection from {peer}: it has no session, and was silent for {patience} s",
+                "Closing the connection from {peer}: it has no session, and was silent for {timeout} s",
                 peer=self.peer,
-                patience=PATIENCE,
+                timeout=SESSIONLESS_TIMEOUT,
             )
         self.drop("it has no session, and is silent")
 
     def _receive(self, frame: bytes | OversizedFrame) -> None:
-        self._backlog -= _size(frame)
+        self._inbox_bytes -= _size(frame)
         self._count_received()
         if isinstance(frame, OversizedFrame):
-            self._give_up(f"a request of {frame.length} bytes, with {DEFAULT_MAX_REQUEST} allowed (jute.maxbuffer)")
+            self._close_on_error(
+                f"a request of {frame.length} bytes, with {DEFAULT_MAX_REQUEST} allowed (jute.maxbuffer)"
+            )
             return
         cursor = RequestCursor(frame)
         try:
             if self._session is None:
-                self._shake_hands(ConnectRequest.decode(cursor))
+                self._handshake(ConnectRequest.decode(cursor))
             else:
                 self._handle(RequestHeader.decode(cursor), cursor, self._session)
         except ProtocolError as error:
-            self._give_up(str(error))
+            self._close_on_error(str(error))
 
-    def _shake_hands(self, request: ConnectRequest) -> None:
+    def _handshake(self, request: ConnectRequest) -> None:
         if self._connections.version.keeper:
-            self._shake_hands_as_keeper(request)
+            self._handshake_as_keeper(request)
             return
         zxid = self._replica.tree.zxid
         alone = self._connections.read_only
         if not self._connections.serving or (alone and not request.readOnly):
-            self._give_up("there is no quorum")
+            self._close_on_error("there is no quorum")
             return
         if alone and self._connections.sessions.find(request.sessionId) is not None:
-            self._give_up("its session is not this server's alone, and there is no quorum")
+            self._close_on_error("its session is not this server's alone, and there is no quorum")
             return
         if request.lastZxidSeen > zxid:
-            self._give_up(
+            self._close_on_error(
                 f"its client has seen transaction {request.lastZxidSeen:#x}, and the last one here is {zxid:#x}"
             )
             return
         if request.sessionId == 0:
             if self._replica.lagging and not alone:
                 # It is a transaction, and this server does not learn of any.
-                self._replica.wait(self._hold_up(partial(self._shake_hands, request)))
+                self._replica.wait(self._block(partial(self._handshake, request)))
                 return
             self._session = self._sessions.open(request.timeOut, self)
         else:
@@ -473,23 +475,23 @@ class Connection(Protocol):
             self._send(ConnectResponse(0, 0, bytes(16), read_only).encode())
             self._close()
         else:
-            self._welcome(self._session, read_only)
+            self._accept(self._session, read_only)
 
-    def _shake_hands_as_keeper(self, request: ConnectRequest) -> None:
+    def _handshake_as_keeper(self, request: ConnectRequest) -> None:
         """Begin a session, whatever the client says of an older one and of what it has seen."""
         if not self._connections.serving or self._connections.read_only:
             timeout = round(self._sessions.negotiate(request.timeOut) * 1000)
             self._send(ConnectResponse(timeout, -1, bytes(16), None, _REJECTED).encode())
-            self._give_up("there is no leader")
+            self._close_on_error("there is no leader")
         elif self._replica.lagging:
-            self._replica.wait(self._hold_up(partial(self._shake_hands, request)))
+            self._replica.wait(self._block(partial(self._handshake, request)))
         else:
             self._session = self._sessions.open(request.timeOut, self, bytes(16))
-            self._welcome(self._session, None)
+            self._accept(self._session, None)
 
-    def _welcome(self, session: Session, read_only: bool | None) -> None:
-        self._connections.strangers.forget(self)
-        self.traffic.shaken(self._replica.tree.zxid, self._connections.now())
+    def _accept(self, session: Session, read_only: bool | None) -> None:
+        self._connections.sessionless.remove(self)
+        self.stats.session_established(self._replica.tree.zxid, self._connections.now())
         self._send(ConnectResponse(self.session_timeout, session.id, session.password, read_only).encode())
 
     def _handle(self, header: RequestHeader, cursor: Cursor, session: Session) -> None:
@@ -504,19 +506,19 @@ class Connection(Protocol):
             self._send(ReplyHeader(header.xid, 0, 0).encode() + SaslResponse(None).encode())
             return
         if header.type in _COSTLY:
-            self._written = _BYTES_A_TURN
+            self._written = _BYTES_PER_TURN
         self._sessions.touch(session)
         faults = self._connections.faults
         fault = faults.take(header.type, cursor, session.id) if faults else None
         if fault is None:
             self._serve(header, cursor, session)
         else:
-            self._fail(fault, header, cursor, session)
+            self._inject(fault, header, cursor, session)
 
-    def _fail(self, fault: Fault, header: RequestHeader, cursor: Cursor, session: Session) -> None:
+    def _inject(self, fault: Fault, header: RequestHeader, cursor: Cursor, session: Session) -> None:
         if fault.effect is Effect.DELAYED:
-            go_on = self._hold_up(partial(self._serve, header, cursor, session))
-            self._delay = self._connections.clock.callLater(fault.delay, go_on)
+            proceed = self._block(partial(self._serve, header, cursor, session))
+            self._delay = self._connections.clock.callLater(fault.delay, proceed)
         elif fault.effect is Effect.REFUSED:
             self._reply(header, fault.code)
         elif fault.effect is Effect.REQUEST_LOST:
@@ -526,16 +528,16 @@ class Connection(Protocol):
             self._serve(header, cursor, session)
 
     def _serve(self, header: RequestHeader, cursor: Cursor, session: Session) -> None:
-        if self._replica.is_led(header.type):
+        if self._replica.needs_leader(header.type):
             if self._connections.read_only:
                 if header.type != Operation.CLOSE_SESSION:
                     self._reply(header, NotReadOnlyException.code)
                     return
             elif self._replica.lagging:
-                self._replica.wait(self._hold_up(partial(self._serve, header, cursor, session)))
+                self._replica.wait(self._block(partial(self._serve, header, cursor, session)))
                 return
             elif session.connection is not self:
-                self._give_up("its session has moved to another server")
+                self._close_on_error("its session has moved to another server")
                 return
         if header.type == Operation.PING:
             self._reply(header._replace(xid=PING_XID))
@@ -544,8 +546,8 @@ class Connection(Protocol):
         elif header.type not in self._connections.version.operations:
             if not self._connections.version.keeper:
                 self._send(ReplyHeader(header.xid, -1, UnimplementedException.code).encode())
-            self._give_up(f"a request with the unknown operation {header.type}")
-        elif self._connections.version.keeper and header.type in _SETTING_WATCHES:
+            self._close_on_error(f"a request with the unknown operation {header.type}")
+        elif self._connections.version.keeper and header.type in _SET_WATCHES:
             self._answer_before_events(header, cursor)
         else:
             self._perform(header, cursor)
@@ -558,9 +560,9 @@ class Connection(Protocol):
 
     def _answer_before_events(self, header: RequestHeader, cursor: Cursor) -> None:
         """Serve a request that sets watches as ClickHouse Keeper does: the events that it causes come behind the answer."""
-        events = self._events_behind = []
+        events = self._deferred_events = []
         self._perform(header, cursor)
-        self._events_behind = None
+        self._deferred_events = None
         for kind, path in events:
             self.notify(kind, path)
 
@@ -590,12 +592,12 @@ class Connection(Protocol):
                 self.identities.append(identity)
         elif request.scheme != "ip":
             self._send(ReplyHeader(xid, 0, AuthFailedException.code).encode())
-            self._give_up(f"credentials of the scheme {request.scheme!r}, which cannot be used")
+            self._close_on_error(f"credentials of the scheme {request.scheme!r}, which cannot be used")
             return
         self._send(ReplyHeader(xid, 0, 0).encode())
 
     def _answer_word(self, word: bytes) -> bool:
-        words = self._connections.words
+        words = self._connections.four_letter_words
         if word not in words:
             return False
         self._count_received()
@@ -611,7 +613,7 @@ class Connection(Protocol):
             self._close()
             return
         zxid = self._replica.tree.zxid
-        self.traffic.replied(header.type, header.xid, zxid, self._connections.now())
+        self.stats.replied(header.type, header.xid, zxid, self._connections.now())
         self._send(ReplyHeader(header.xid, zxid, code).encode() + body)
 
     def _send(self, body: bytes) -> None:
@@ -621,54 +623,54 @@ class Connection(Protocol):
 
     def _write(self, data: bytes) -> None:
         self._written += len(data)
-        if self._unsent is not None:
-            self._unsent.append(partial(self._tcp().write, data))
-            self._held_back += len(data)
-            self._keep_bounded(self._held_back)
+        if self._stalled_output is not None:
+            self._stalled_output.append(partial(self._tcp().write, data))
+            self._stalled_output_bytes += len(data)
+            self._throttle_above_limit(self._stalled_output_bytes)
             return
         self._tcp().write(data)
-        if self._owed is not None:
-            self._owed += len(data)
-            self._keep_bounded(self._owed)
+        if self._buffered is not None:
+            self._buffered += len(data)
+            self._throttle_above_limit(self._buffered)
 
-    def _keep_bounded(self, unread: int) -> None:
-        if unread > _MOST_UNREAD and not self._deaf:
+    def _throttle_above_limit(self, unread: int) -> None:
+        if unread > _MAX_UNREAD and not self._throttled:
             # Whoever is merely slow comes here again and again.
             self._log.emit(
-                LogLevel.debug if self._was_deaf else LogLevel.warn,
+                LogLevel.debug if self._was_throttled else LogLevel.warn,
                 "Not listening to {peer} until it reads what it was told: {unread} bytes wait",
                 peer=self.peer,
                 unread=unread,
             )
-            self._deaf = self._was_deaf = True
-            self._read_or_not()
+            self._throttled = self._was_throttled = True
+            self._update_reading()
 
     def _count_received(self) -> None:
-        self.traffic.received += 1
+        self.stats.received += 1
         self._connections.received += 1
 
     def _count_sent(self) -> None:
-        self.traffic.sent += 1
+        self.stats.sent += 1
         self._connections.sent += 1
 
-    def _give_up(self, reason: str) -> None:
+    def _close_on_error(self, reason: str) -> None:
         self._log.warn("Closing the connection from {peer}: {reason}", peer=self.peer, reason=reason)
         self._close()
 
     def _close(self) -> None:
-        self._leave()
+        self._detach()
         # Whoever does not read what there is left to send is not waited for.
-        self._connections.strangers.touch(self)
+        self._connections.sessionless.touch(self)
         cast(IConsumer, self.transport).unregisterProducer()
-        if self._unsent is None:
+        if self._stalled_output is None:
             self._tcp().loseConnection()
         else:
-            self._unsent.append(self._tcp().loseConnection)
+            self._stalled_output.append(self._tcp().loseConnection)
 
-    def _leave(self) -> None:
+    def _detach(self) -> None:
         self._closing = True
         self._inbox.clear()
-        self._backlog = 0
+        self._inbox_bytes = 0
         if self._turn is not None:
             self._turn.cancel()
             self._turn = None

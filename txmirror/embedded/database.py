@@ -66,7 +66,7 @@ class Database:
     :param ttl_nodes: whether nodes may have a time to live.
     :ivar tree: the znodes, as the latest transaction has left them.
     :ivar followers: told of each transaction, in this order.
-    :ivar when_mortal: called after a write when there are nodes that go by themselves (``Tree.mortals``).
+    :ivar on_expiring_nodes: called after a write when there are nodes that go by themselves (``Tree.expiring_nodes``).
     """
 
     def __init__(self, now: Callable[[], int], ttl_nodes: bool) -> None:
@@ -74,15 +74,15 @@ class Database:
         self._ttl_nodes = ttl_nodes
         self.tree = Tree()
         self.followers: list[Follower] = []
-        self.when_mortal: Callable[[], None] = lambda: None
+        self.on_expiring_nodes: Callable[[], None] = lambda: None
 
     def replace(self, tree: Tree) -> None:
         """Go on with other data, without a transaction."""
         self.tree = tree
         for follower in self.followers:
             follower.replaced()
-        if tree.mortals:
-            self.when_mortal()
+        if tree.expiring_nodes:
+            self.on_expiring_nodes()
 
     def write(self, operation: int, cursor: Cursor, caller: Caller, version: Version) -> bytes:
         """Do what a request asks for that is a transaction (:data:`WRITES`), and tell of it.
@@ -98,9 +98,9 @@ class Database:
         if isinstance(request, MultiRequest):
             _check_known(request, version)
         record = transaction.write(request)
-        self._tell(transaction)
-        if self.tree.mortals:
-            self.when_mortal()
+        self._notify_followers(transaction)
+        if self.tree.expiring_nodes:
+            self.on_expiring_nodes()
         return record.encode()
 
     def begin(self) -> None:
@@ -119,12 +119,12 @@ class Database:
         transaction = self._begin(None)
         for path in paths:
             transaction.remove(path)
-        self._tell(transaction)
+        self._notify_followers(transaction)
 
     def _begin(self, caller: Caller | None, create2_in_multi: bool = False) -> Transaction:
         return Transaction(self.tree, caller, self._now(), self._ttl_nodes, create2_in_multi)
 
-    def _tell(self, transaction: Transaction) -> None:
+    def _notify_followers(self, transaction: Transaction) -> None:
         if transaction.changes:
             for follower in self.followers:
                 follower.changed(transaction.changes)

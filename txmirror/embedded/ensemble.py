@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from twisted.internet.defer import Deferred, gatherResults
 
 from txmirror.embedded.arguments import check_whole
-from txmirror.embedded.holdings import Holdings, Snapshot
+from txmirror.embedded.ensemble_state import EnsembleState, Snapshot
 from txmirror.embedded.server import Reactor, Server
 from txmirror.embedded.sessions import Clock
 from txmirror.embedded.versions import version_named
@@ -48,14 +48,14 @@ class EmbeddedEnsemble:
         if len(versions) != size:
             raise ValueError(f"an ensemble of {size} servers with {len(versions)} versions, {versions!r}")
         imitated = [version_named(name) for name in versions]
-        self._holdings = Holdings(
+        self._state = EnsembleState(
             reactor if clock is None else clock,
             tick_time=tick_time,
             ttl_nodes=ttl_nodes,
             container_check_interval=container_check_interval,
         )
         self.servers = tuple(
-            Server(reactor, self._holdings, version, "follower" if number else "leader")
+            Server(reactor, self._state, version, "follower" if number else "leader")
             for number, version in enumerate(imitated)
         )
 
@@ -73,12 +73,12 @@ class EmbeddedEnsemble:
     @property
     def sessions(self) -> frozenset[int]:
         """The ids of the sessions that are alive."""
-        return self._holdings.sessions.alive
+        return self._state.sessions.alive
 
     @property
     def zxid(self) -> int:
         """The last transaction, whichever server knows of it."""
-        return self._holdings.database.tree.zxid
+        return self._state.database.tree.zxid
 
     def listen(self, interface: str = "127.0.0.1") -> None:
         """Let every server that does not listen do so, each at a port that is free.
@@ -114,12 +114,12 @@ class EmbeddedEnsemble:
 
     def wipe(self) -> None:
         """See :meth:`~txmirror.embedded.Server.wipe`."""
-        self._holdings.wipe()
+        self._state.wipe()
 
     def snapshot(self) -> Snapshot:
         """See :meth:`~txmirror.embedded.Server.snapshot`."""
-        return self._holdings.snapshot()
+        return self._state.snapshot()
 
     def roll_back(self, snapshot: Snapshot) -> None:
         """See :meth:`~txmirror.embedded.Server.roll_back`."""
-        self._holdings.roll_back(snapshot)
+        self._state.roll_back(snapshot)

@@ -58,14 +58,14 @@ class Reads:
             raise BadArgumentsException(path=path)
         # Of 3.8.0 anybody may ask this: it has no check here.
         if self._exists_needs_read and path in self._tree.nodes:
-            self._readable(path, caller)
+            self._get_readable(path, caller)
         if request.watch:
             self._watches.data.add(path, caller)
         return StatResponse(self._tree.node(path).stat())
 
     def get_data(self, request: GetDataRequest, caller: Caller) -> GetDataResponse:
         """Give a znode's data and stat."""
-        node = self._readable(request.path, caller)
+        node = self._get_readable(request.path, caller)
         if request.watch:
             self._watches.data.add(request.path, caller)
         return GetDataResponse(node.data, node.stat())
@@ -92,22 +92,22 @@ class Reads:
             full.)
         """
         results: list[GetDataResponse | GetChildrenResponse | ErrorResult] = []
-        room = _LONGEST_ANSWER
+        bytes_left = _LONGEST_ANSWER
         for read in request.requests:
             if not isinstance(read, GetDataRequest | GetChildrenRequest):
                 raise MarshallingErrorException("a write stands among several reads")
             try:
                 if isinstance(read, GetDataRequest):
                     data = self.get_data(GetDataRequest(read.path, False), caller)
-                    room -= len(data.data or b"")
+                    bytes_left -= len(data.data or b"")
                     results.append(data)
                 else:
                     names = self.get_children(GetChildrenRequest(read.path, False), caller)
-                    room -= sum(map(len, names.children))
+                    bytes_left -= sum(map(len, names.children))
                     results.append(names)
             except ZooKeeperException as error:
                 results.append(ErrorResult(error.code or 0))
-            if room < 0:
+            if bytes_left < 0:
                 raise MarshallingErrorException(f"the answer to several reads is over {_LONGEST_ANSWER} bytes long")
         return MultiResponse([*results])
 
@@ -120,24 +120,26 @@ class Reads:
 
     def get_all_children_number(self, request: GetAllChildrenNumberRequest, caller: Caller) -> Record:
         """Give the number of znodes below one, at any depth."""
-        self._readable(request.path, caller)
+        self._get_readable(request.path, caller)
         return GetAllChildrenNumberResponse(self._tree.count_below(request.path))
 
     def who_am_i(self, request: WhoAmIRequest, caller: Caller) -> Record:
         """Give the caller's identities."""
-        return WhoAmIResponse([ClientInfo(who.scheme, access.user_name(who)) for who in caller.identities])
+        return WhoAmIResponse(
+            [ClientInfo(identity.scheme, access.user_name(identity)) for identity in caller.identities]
+        )
 
     def sync(self, request: SyncRequest, caller: Caller) -> Record:
         """Answer: whatever was before this has been done."""
         return PathResponse(request.path)
 
     def _list(self, request: GetChildrenRequest | GetChildren2Request, caller: Caller) -> Node:
-        node = self._readable(request.path, caller)
+        node = self._get_readable(request.path, caller)
         if request.watch:
             self._watches.children.add(request.path, caller)
         return node
 
-    def _readable(self, path: str, caller: Caller) -> Node:
+    def _get_readable(self, path: str, caller: Caller) -> Node:
         node = self._tree.node(path)
         access.check(node.acl, Permission.READ, caller.identities, path)
         return node

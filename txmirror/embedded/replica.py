@@ -41,7 +41,7 @@ from txmirror.wire import (
 )
 
 #: What a follower asks its leader for, and its client waits until it has come back.
-_LED = WRITES | {Operation.SYNC, Operation.CLOSE_SESSION}
+_LEADER_OPERATIONS = WRITES | {Operation.SYNC, Operation.CLOSE_SESSION}
 #: What takes no path for an empty one; the rest trips over it.
 _PATH_MAY_BE_NULL = frozenset(
     {
@@ -63,17 +63,17 @@ class Replica:
     :param version: the server's.
     :ivar tree: the znodes, as this server knows them.
     :ivar watches: its clients' watches.
-    :ivar cut_off: whether it is out of reach for the others, and so lags whatever becomes of the data.
+    :ivar partitioned: whether it is out of reach for the others, and so lags whatever becomes of the data.
     """
 
     def __init__(self, database: Database, version: Version) -> None:
         self._database = database
         self._version = version
         self._missed: list[Callable[[], None]] | None = None
-        self._waiting: list[Callable[[], None]] = []
-        self.cut_off = False
+        self._pending: list[Callable[[], None]] = []
+        self.partitioned = False
         self.watches = Watches(version.watch_modes)
-        self._know(database.tree)
+        self._use_tree(database.tree)
         database.followers.append(self)
 
     @property
@@ -84,15 +84,15 @@ class Replica:
     def lag(self) -> None:
         """Learn of nothing more."""
         self._missed = []
-        self._know(self._database.tree.copy())
+        self._use_tree(self._database.tree.copy())
 
     def catch_up(self) -> None:
         """Learn of all that was missed: who watches is told, in order, and then what has waited is done."""
         missed, self._missed = self._missed, None
-        self._know(self._database.tree)
+        self._use_tree(self._database.tree)
         for learn in missed or ():
             learn()
-        waiting, self._waiting = self._waiting, []
+        waiting, self._pending = self._pending, []
         for proceed in waiting:
             proceed()
 
@@ -103,13 +103,13 @@ class Replica:
         else:
             self._missed.append(what)
 
-    def is_led(self, operation: int) -> bool:
+    def needs_leader(self, operation: int) -> bool:
         """Tell whether an operation has to go through the leader."""
-        return operation in _LED
+        return operation in _LEADER_OPERATIONS
 
     def wait(self, proceed: Callable[[], None]) -> None:
         """Call something when this server has caught up."""
-        self._waiting.append(proceed)
+        self._pending.append(proceed)
 
     def perform(self, operation: int, cursor: Cursor, caller: Caller) -> bytes:
         """Do what a request asks for.
@@ -134,21 +134,21 @@ class Replica:
         """Tell who watches here of a transaction."""
         for change in changes:
             if self._missed is None:
-                self.watches.tell(change)
+                self.watches.dispatch(change)
             else:
-                self._missed.append(partial(self.watches.tell, change))
+                self._missed.append(partial(self.watches.dispatch, change))
 
     def replaced(self) -> None:
         """Begin anew with other data. Nobody is told, and what has waited is not done."""
         self._missed = None
-        self._waiting.clear()
+        self._pending.clear()
         self.watches = Watches(self._version.watch_modes)
-        if self.cut_off:
+        if self.partitioned:
             self.lag()
         else:
-            self._know(self._database.tree)
+            self._use_tree(self._database.tree)
 
-    def _know(self, tree: Tree) -> None:
+    def _use_tree(self, tree: Tree) -> None:
         self.tree = tree
         reads = Reads(tree, self.watches, self._version)
         watching = Watching(tree, self.watches, self._version.keeper)

@@ -10,8 +10,8 @@ from twisted.internet.protocol import ServerFactory
 
 from txmirror.embedded.arguments import check_kind, check_whole
 from txmirror.embedded.connection import Connection, Connections
+from txmirror.embedded.ensemble_state import EnsembleState, Snapshot
 from txmirror.embedded.faults import Effect, Fault
-from txmirror.embedded.holdings import Holdings, Snapshot
 from txmirror.embedded.replica import Replica
 from txmirror.embedded.sessions import Clock, Session
 from txmirror.embedded.versions import Version, version_named
@@ -40,21 +40,21 @@ class Server:
     :meth:`listen` on the same port is what a restart of a server looks like to its clients.
 
     :param reactor: listens, and serves one client after another.
-    :param holdings: data and sessions, which others may share.
+    :param state: data and sessions, which others may share.
     :param version: which ZooKeeper it imitates.
     :param mode: what it says that it is: ``standalone``, ``leader`` or ``follower``.
     """
 
-    def __init__(self, reactor: Reactor, holdings: Holdings, version: Version, mode: str) -> None:
+    def __init__(self, reactor: Reactor, state: EnsembleState, version: Version, mode: str) -> None:
         if not IReactorTCP.providedBy(reactor):
             raise TypeError(f"{reactor!r} provides no IReactorTCP, to listen with")
         self._reactor = reactor
-        self._holdings = holdings
-        self._replica = Replica(holdings.database, version)
-        self._connections = Connections(reactor, holdings.clock, self._replica, holdings.sessions, version, mode)
+        self._state = state
+        self._replica = Replica(state.database, version)
+        self._connections = Connections(reactor, state.clock, self._replica, state.sessions, version, mode)
         self._port: IListeningPort | None = None
         self._address: str | None = None
-        holdings.servers.append(self)
+        state.servers.append(self)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._address or 'that has not listened'}>"
@@ -77,7 +77,7 @@ class Server:
     @property
     def sessions(self) -> frozenset[int]:
         """The ids of the sessions that are alive, those of clients that are gone but not yet timed out among them."""
-        return self._holdings.sessions.alive | self._connections.own_sessions.alive
+        return self._state.sessions.alive | self._connections.own_sessions.alive
 
     @property
     def zxid(self) -> int:
@@ -153,7 +153,7 @@ class Server:
         :returns: fires when all is gone. Harmless if it does not listen.
         """
         stopped = self.stop_listening()
-        if not self._holdings.serving:
+        if not self._state.serving:
             for session_id in self.sessions:
                 self.expire_session(session_id)
         return stopped
@@ -167,7 +167,7 @@ class Server:
         session = self._session(session_id)
         sessions = self._connections.own_sessions
         if sessions.find(session_id) is None:
-            sessions = self._holdings.sessions
+            sessions = self._state.sessions
         sessions.end(session, "it was made to expire")
 
     def drop_connections(self) -> None:
@@ -180,11 +180,11 @@ class Server:
         Connections are dropped. Ended sessions are no transactions here, and no watches fire. Servers that share the data
         lose it with this one, and those that lagged have caught up.
         """
-        self._holdings.wipe()
+        self._state.wipe()
 
     def snapshot(self) -> Snapshot:
         """Remember all data and all sessions as they are, for :meth:`roll_back`."""
-        return self._holdings.snapshot()
+        return self._state.snapshot()
 
     def roll_back(self, snapshot: Snapshot) -> None:
         """Go back to data and sessions as they were, as a server does whose disk was put back from a copy.
@@ -197,7 +197,7 @@ class Server:
         :raises ValueError: it is of another server's data.
         :raises TypeError: it is no snapshot.
         """
-        self._holdings.roll_back(snapshot)
+        self._state.roll_back(snapshot)
 
     def lag(self) -> None:
         """Learn of no transaction any more, until :meth:`catch_up`.
@@ -219,14 +219,14 @@ class Server:
         """
         if not self._replica.lagging:
             raise ValueError("the server does not lag")
-        if self._replica.cut_off:
+        if self._replica.partitioned:
             raise ValueError("the server has no quorum to catch up with, until regain_quorum")
         self._replica.catch_up()
 
     @property
     def has_quorum(self) -> bool:
         """Whether it is in touch with a majority of the others: see :meth:`lose_quorum`."""
-        return not self._replica.cut_off
+        return not self._replica.partitioned
 
     def lose_quorum(self, *, read_only: bool = False) -> None:
         """Be cut off from the other servers, or from so many that there is no majority, until :meth:`regain_quorum`.
@@ -243,12 +243,12 @@ class Server:
         :raises TypeError: ``read_only`` is no bool.
         """
         check_kind("read_only", read_only, bool, "True or False")
-        if self._replica.cut_off:
+        if self._replica.partitioned:
             raise ValueError("the server has no quorum already")
         self._connections.drop_all("the server has lost its quorum")
         if self.listening:
             self._end()
-        self._replica.cut_off = True
+        self._replica.partitioned = True
         if not self._replica.lagging:
             self._replica.lag()
         self._connections.serving = self._connections.read_only = read_only
@@ -262,29 +262,29 @@ class Server:
 
         :raises ValueError: it has a quorum.
         """
-        if not self._replica.cut_off:
+        if not self._replica.partitioned:
             raise ValueError("the server has its quorum")
         self._connections.drop_all("the server has its quorum again")
         if self.listening:
             self._end()
-        self._replica.cut_off = False
+        self._replica.partitioned = False
         self._replica.catch_up()
         self._connections.serving, self._connections.read_only = True, False
         if self.listening:
             self._begin()
 
     def _begin(self) -> None:
-        if self._replica.cut_off:
+        if self._replica.partitioned:
             self._connections.own_sessions.start()
         else:
-            self._holdings.begin()
+            self._state.begin()
 
     def _end(self) -> None:
-        if self._replica.cut_off:
+        if self._replica.partitioned:
             self._connections.own_sessions.stop()
             self._connections.own_sessions.replace(())
         else:
-            self._holdings.end()
+            self._state.end()
 
     def delay_next(self, kind: str, seconds: float, *, path: str | None = None, session_id: int | None = None) -> Fault:
         """Do the next request of a kind only after some seconds. What its client asks for after it waits too.
@@ -344,7 +344,7 @@ class Server:
 
     def _session(self, session_id: int) -> Session:
         check_kind("the session's id", session_id, int, "a whole number, as a client's session_id is")
-        session = self._connections.own_sessions.find(session_id) or self._holdings.sessions.find(session_id)
+        session = self._connections.own_sessions.find(session_id) or self._state.sessions.find(session_id)
         if session is None:
             raise ValueError(f"no session has the id {session_id!r}")
         return session
@@ -393,10 +393,10 @@ class EmbeddedServer(Server):
         container_check_interval: float = 60.0,
     ) -> None:
         imitated = version_named(version)
-        holdings = Holdings(
+        state = EnsembleState(
             reactor if clock is None else clock,
             tick_time=tick_time,
             ttl_nodes=ttl_nodes,
             container_check_interval=container_check_interval,
         )
-        super().__init__(reactor, holdings, imitated, "standalone")
+        super().__init__(reactor, state, imitated, "standalone")

@@ -49,7 +49,7 @@ class SessionConnection(Protocol):
     def expire(self, reason: str) -> None:
         """The session has ended."""
 
-    def give_way(self, other: SessionConnection) -> None:
+    def session_moved(self, other: SessionConnection) -> None:
         """The session goes on on another connection."""
 
 
@@ -88,7 +88,7 @@ class Sessions:
         self._database = database
         self.tick = tick
         self._alive: dict[int, Session] = {}
-        self._running = False
+        self._expiring = False
         self._timer: IDelayedCall | None = None
         # The highest byte is the server's number. The rest is random where ZooKeeper takes the time, so that no two servers
         # on one clock give the same id.
@@ -140,7 +140,7 @@ class Sessions:
         if session is None:
             return None
         for former in list(session.connections):
-            former.give_way(connection)
+            former.session_moved(connection)
         if password != session.password:
             return None
         session.connections.append(connection)
@@ -154,8 +154,8 @@ class Sessions:
         limit = self._clock.seconds() + session.timeout
         session.deadline = (math.floor(limit / self.tick) + 1) * self.tick
         if self._timer is not None and self._timer.getTime() > session.deadline:
-            self._stop_waiting()
-        self._wait()
+            self._cancel_timer()
+        self._set_timer()
 
     def end(self, session: Session, reason: str, closing: SessionConnection | None = None) -> None:
         """End a session, which is a transaction: its ephemeral nodes go, and its connections.
@@ -171,19 +171,19 @@ class Sessions:
 
     def start(self) -> None:
         """Let sessions expire from now on, and give each its full timeout: so a restarted server does it."""
-        self._running = True
+        self._expiring = True
         for session in self._alive.values():
             self.touch(session)
 
     def stop(self) -> None:
         """Let no session expire until :meth:`start`."""
-        self._running = False
-        self._stop_waiting()
+        self._expiring = False
+        self._cancel_timer()
 
     def replace(self, sessions: Iterable[Session]) -> None:
         """Go on with other sessions, without a transaction; each gets its full timeout."""
         self._alive = {session.id: session for session in sessions}
-        self._stop_waiting()
+        self._cancel_timer()
         for session in self._alive.values():
             self.touch(session)
 
@@ -192,13 +192,13 @@ class Sessions:
         shortest, longest = self.limits
         return min(max(milliseconds / 1000, shortest), longest)
 
-    def _wait(self) -> None:
+    def _set_timer(self) -> None:
         # One timer for all: a session that is touched is only seen to be alive when the timer goes off.
-        if self._running and self._timer is None and self._alive:
+        if self._expiring and self._timer is None and self._alive:
             deadline = min(session.deadline for session in self._alive.values())
             self._timer = self._clock.callLater(max(0.0, deadline - self._clock.seconds()), self._expire_due)
 
-    def _stop_waiting(self) -> None:
+    def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -208,4 +208,4 @@ class Sessions:
         now = self._clock.seconds()
         for session in [session for session in self._alive.values() if session.deadline <= now]:
             self.end(session, "its client was silent for too long")
-        self._wait()
+        self._set_timer()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from txmirror.embedded import acl as access
-from txmirror.embedded.owners import CONTAINER, session_of, ttl_owner
+from txmirror.embedded.ephemeral_owners import CONTAINER, session_of, ttl_owner
 from txmirror.embedded.requests import Caller, Record
 from txmirror.embedded.tree import SPECIAL_PATHS, Tree
 from txmirror.embedded.watches import Change

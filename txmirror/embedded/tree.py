@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import attrs
 
-from txmirror.embedded.owners import session_of
+from txmirror.embedded.ephemeral_owners import session_of
 from txmirror.errors import NoNodeException
 from txmirror.paths import name_of
 from txmirror.types import ACL, OPEN_ACL, READ_ACL, ZnodeStat
@@ -35,7 +35,7 @@ class Node:
     """How many children were ever created here: what sequence nodes are numbered by."""
     aversion: int = 0
     owner: int = 0
-    """What it goes away with (see :mod:`txmirror.embedded.owners`)."""
+    """What it goes away with (see :mod:`txmirror.embedded.ephemeral_owners`)."""
     pzxid: int = 0
     children: dict[str, None] = attrs.Factory(dict)
     """The children's names; a dict for its order, which a set does not have."""
@@ -66,7 +66,7 @@ class Tree:
     :ivar nodes: the znodes. The root is there twice, as ``/`` and as the empty string, which is what is left of its
         children's paths when their names are taken away; ZooKeeper has it so, and counts it twice.
     :ivar ephemerals: the paths of each session's ephemeral nodes, in the order in which they were made.
-    :ivar mortals: the paths of containers and of nodes with a time to live, likewise.
+    :ivar expiring_nodes: the paths of containers and of nodes with a time to live, likewise.
     """
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class Tree:
             "/zookeeper/config": Node(b"", READ_ACL, aversion=-1),
         }
         self.ephemerals: dict[int, dict[str, None]] = {}
-        self.mortals: dict[str, None] = {}
+        self.expiring_nodes: dict[str, None] = {}
         self._undoing: list[Callable[[], None]] = []
 
     def copy(self) -> Tree:
@@ -90,7 +90,7 @@ class Tree:
         other.nodes = {path: attrs.evolve(node, children=dict(node.children)) for path, node in self.nodes.items()}
         other.nodes[""] = other.nodes["/"]
         other.ephemerals = {session: dict(paths) for session, paths in self.ephemerals.items()}
-        other.mortals = dict(self.mortals)
+        other.expiring_nodes = dict(self.expiring_nodes)
         return other
 
     def begin(self) -> None:
@@ -202,7 +202,7 @@ class Tree:
         if session:
             self.ephemerals.setdefault(session, {})[path] = None
         elif node.owner:
-            self.mortals[path] = None
+            self.expiring_nodes[path] = None
 
     def _remove(self, path: str, node: Node, parent: Node) -> None:
         del self.nodes[path]
@@ -214,4 +214,4 @@ class Tree:
             if not owned:
                 del self.ephemerals[session]
         elif node.owner:
-            del self.mortals[path]
+            del self.expiring_nodes[path]

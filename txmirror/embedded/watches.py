@@ -98,7 +98,7 @@ class WatchTable:
         return sum(map(len, self.by_path.values()))
 
     def trigger(
-        self, path: str, kind: EventType, acl: Sequence[ACL], zxid: int, told_already: Container[Caller] = ()
+        self, path: str, kind: EventType, acl: Sequence[ACL], zxid: int, already_notified: Container[Caller] = ()
     ) -> Container[Caller]:
         """Tell those who watch a path, and recursively those above it, and use up the watches that are not to last.
 
@@ -106,7 +106,7 @@ class WatchTable:
 
         :param acl: that of the znode. Debian's 3.8.0 tells of it only those who may read it (CVE-2024-23944); the
             others' watches are used up all the same.
-        :param told_already: who has got an event of this path and transaction, and gets no other.
+        :param already_notified: who has got an event of this path and transaction, and gets no other.
         :returns: whose watches they were.
         """
         if not self.by_path:
@@ -120,7 +120,7 @@ class WatchTable:
                 if place == path:
                     self.remove(path, watcher, WatchMode.ONE_SHOT)
         for watcher in watchers:
-            if watcher not in told_already and permits(acl, Permission.READ, watcher.identities):
+            if watcher not in already_notified and permits(acl, Permission.READ, watcher.identities):
                 watcher.notify(kind, path, zxid)
         return watchers
 
@@ -136,12 +136,12 @@ class Watches:
         self.data = WatchTable(several_modes)
         self.children = WatchTable(several_modes)
 
-    def tell(self, change: Change) -> None:
+    def dispatch(self, change: Change) -> None:
         """Tell those who watch it of a change."""
         kind, path, acl, parent_acl, zxid = change
-        told = self.data.trigger(path, kind, acl, zxid)
+        notified = self.data.trigger(path, kind, acl, zxid)
         if kind is EventType.DELETED:
-            self.children.trigger(path, kind, acl, zxid, told)
+            self.children.trigger(path, kind, acl, zxid, notified)
         if kind is not EventType.CHANGED:
             self.children.trigger(_parent(path), EventType.CHILD, parent_acl, zxid)
 

@@ -47,7 +47,7 @@ class Watching:
         for path in request.dataWatches:
             node = self._tree.nodes.get(path)
             changed = None if node is None else node.mzxid
-            if not _tell_changes(path, changed, zxid, EventType.CHANGED, caller):
+            if not _send_missed_event(path, changed, zxid, EventType.CHANGED, caller):
                 self._watches.data.add(path, caller)
         for path in request.existWatches:
             if path in self._tree.nodes:
@@ -57,7 +57,7 @@ class Watching:
         for path in request.childWatches:
             node = self._tree.nodes.get(path)
             changed = None if node is None else node.pzxid
-            if not _tell_changes(path, changed, zxid, self._children_changed, caller):
+            if not _send_missed_event(path, changed, zxid, self._children_changed, caller):
                 self._watches.children.add(path, caller)
         if isinstance(request, SetWatches2Request):
             for path in request.persistentWatches:
@@ -95,7 +95,7 @@ class Watching:
             raise MarshallingErrorException(f"no kind of watch has the number {number}") from None
 
 
-def _tell_changes(path: str, changed: int | None, zxid: int, kind: EventType, caller: Caller) -> bool:
+def _send_missed_event(path: str, changed: int | None, zxid: int, kind: EventType, caller: Caller) -> bool:
     """Send the event of what happened to a node since a transaction, and return whether anything did.
 
     :param changed: the transaction of the latest change; None if there is no node.

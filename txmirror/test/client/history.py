@@ -48,11 +48,11 @@ class History:
         self._states: dict[str, list[State]] = {}
         self._children: dict[str, list[tuple[int, frozenset[str] | None]]] = {}
         self._session = 0
-        holdings, replica = server._holdings, server._replica
-        sessions = holdings.sessions
-        self.tree = holdings.database.tree
+        state, replica = server._state, server._replica
+        sessions = state.sessions
+        self.tree = state.database.tree
         watches = replica.watches
-        self._before(watches, "tell", lambda change: self._tell(change.kind, change.path))
+        self._before(watches, "dispatch", lambda change: self._tell(change.kind, change.path))
         self._before(watches, "add", lambda path, mode, who: self.persistent.append((who, path, self.tree.zxid)))
         self._before(sessions, "end", lambda session, reason, closing=None: self.ended.setdefault(session.id, reason))
         perform = replica.perform

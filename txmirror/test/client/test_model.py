@@ -360,7 +360,7 @@ class Persistent:
             return
         model = self.model
         self.without_gaps()
-        session = model.server._holdings.sessions.find(model.client.session_id)
+        session = model.server._state.sessions.find(model.client.session_id)
         connection = None if session is None else session.connection
         times = [zxid for who, path, zxid in model.history.persistent if who is connection and path == self.path]
         model.check(bool(times), f"{self} is not set at the server")

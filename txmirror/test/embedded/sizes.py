@@ -8,16 +8,16 @@ from txmirror.testing import MemoryReactor
 
 def sizes(server: EmbeddedServer, reactor: MemoryReactor | None = None) -> dict[str, int]:
     """Give the size of each of a server's tables, and of the world's, if it is one in memory."""
-    tree, watches = server._holdings.database.tree, server._replica.watches
+    tree, watches = server._state.database.tree, server._replica.watches
     found = {
-        "sessions": len(server._holdings.sessions._alive),
+        "sessions": len(server._state.sessions._alive),
         "connections": len(server._connections.live),
-        "strangers": len(server._connections.strangers),
+        "sessionless": len(server._connections.sessionless),
         "nodes": len(tree.nodes),
         "names": sum(len(node.children) for node in tree.nodes.values()),
         "owners": len(tree.ephemerals),
         "ephemerals": sum(map(len, tree.ephemerals.values())),
-        "mortals": len(tree.mortals),
+        "expiring": len(tree.expiring_nodes),
     }
     for name, table in (("data", watches.data), ("children", watches.children)):
         found[f"{name} watches"] = table.count()

@@ -142,7 +142,7 @@ class World:
 
     def sizes(self) -> dict[str, int]:
         """Give the sizes of what a client leaves behind when it and its session are gone. Nodes may well stay."""
-        kept = {"nodes", "names", "mortals", "timers"}
+        kept = {"nodes", "names", "expiring", "timers"}
         return {name: size for name, size in sizes(self.server, self.reactor).items() if name not in kept}
 
     def say(self, peer: Peer, stream: bytes, cuts: Sequence[int] = ()) -> None:
@@ -511,7 +511,7 @@ class SilenceTests(WorldTestCase):
         reactor, server = self.world.reactor, self.world.server
         self.world.witness.create("/big", bytes(500_000))
         peer = self.world.hostile()
-        session = server._holdings.sessions.find(max(server.sessions))
+        session = server._state.sessions.find(max(server.sessions))
         assert session is not None
         link = self.stop_reading(peer)
         for _ in range(20):
@@ -587,15 +587,15 @@ class SilenceTests(WorldTestCase):
             connection.stall(incoming=incoming, outgoing=not incoming)
             request: Request = SetDataRequest("/", bytes(500_000), -1) if incoming else GetDataRequest("/big", False)
             peer.raw(b"".join(framed(request, xid) for xid in range(1, 16)))
-            self.assertLess(len(connection._unread or b""), 4_500_000)
-            self.assertLess(connection._held_back, 5_500_000)
+            self.assertLess(len(connection._stalled_input or b""), 4_500_000)
+            self.assertLess(connection._stalled_output_bytes, 5_500_000)
             connection.resume()
             self.world.reactor.settle()
             self.assertEqual([cast(Reply, item).xid for item in peer.take()], list(range(1, 16)))
             peer.close()
         self.lines.clear()
 
-    def test_held_up(self) -> None:
+    def test_blocked(self) -> None:
         """So are requests behind one that takes its time, in bytes and in number."""
         self.world.reactor.piece = 2**16
         for request, count in ((SetDataRequest("/", bytes(500_000), -1), 40), (ExistsRequest("/", False), 30_000)):
@@ -604,7 +604,7 @@ class SilenceTests(WorldTestCase):
             self.world.server.delay_next("exists", 5.0)
             peer.raw(framed(ExistsRequest("/", False), 1) + b"".join(framed(request, xid + 2) for xid in range(count)))
             self.assertEqual(peer.take(), [])
-            self.assertLess(connection._backlog, 5_500_000)
+            self.assertLess(connection._inbox_bytes, 5_500_000)
             self.assertLess(len(connection._inbox), 14_000)
             self.pass_time(5.0)
             self.assertEqual([cast(Reply, item).xid for item in peer.take()], list(range(1, count + 2)))

@@ -104,7 +104,7 @@ class _Record:
 
     def __init__(self, world: World) -> None:
         self.data: set[bytes | None] = set()
-        self._database = world.server._holdings.database
+        self._database = world.server._state.database
         self._database.followers.append(self)
 
     def changed(self, changes: Sequence[ServersChange]) -> None:
@@ -156,7 +156,7 @@ class MirrorModel(RuleBasedStateMachine):
     @property
     def there(self) -> ServersTree:
         """What the servers have."""
-        return self.world.server._holdings.database.tree
+        return self.world.server._state.database.tree
 
     @initialize(
         missing=st.sets(a_path),

@@ -29,7 +29,7 @@ class ManyTestCase(MirrorTestCase):
 
     def plant(self, count: int) -> None:
         """Let there be a root, a hundred nodes below it, and so many below these, without anybody asking for it."""
-        tree = self.world.server._holdings.database.tree
+        tree = self.world.server._state.database.tree
         acl = tree.nodes["/"].acl
         tree.begin()
         tree.create("/s", b"", acl, 0, 0)
@@ -42,7 +42,7 @@ class ManyTestCase(MirrorTestCase):
     def compare(self, tree: Tree) -> None:
         """All of a tree is the server's."""
         self.assertTrue(tree.settled)
-        nodes = self.world.server._holdings.database.tree.nodes
+        nodes = self.world.server._state.database.tree.nodes
         has = {path: (node.data, node.czxid, node.mzxid) for path, node in nodes.items() if path.startswith("/s")}
         self.assertEqual({path: (data, stat[0], stat[1]) for path, (data, stat) in tree.items()}, has)
         for path in has:
@@ -87,7 +87,7 @@ class ReturnTests(ManyTestCase):
     def test_nodes(self) -> None:
         """M7: the same for 1,000 nodes by themselves."""
         self.plant(1_000)
-        paths = [path for path in self.world.server._holdings.database.tree.nodes if path.startswith("/s/")]
+        paths = [path for path in self.world.server._state.database.tree.nodes if path.startswith("/s/")]
         for path in paths:
             self.mirror.get(path)
         self.settle()
@@ -108,7 +108,7 @@ class ReturnTests(ManyTestCase):
 
     def compare_nodes(self, paths: list[str]) -> None:
         """Nodes are the server's."""
-        nodes = self.world.server._holdings.database.tree.nodes
+        nodes = self.world.server._state.database.tree.nodes
         for path in paths:
             state, node = self.mirror.get(path).state, nodes.get(path)
             if node is None:
@@ -144,7 +144,7 @@ class FairnessTests(ManyTestCase):
         self.go_on(tree, self.count)
         gone = [path for path in tree if path.count("/") == 3]
         self.told = 0
-        self.world.server._holdings.database.remove(gone)
+        self.world.server._state.database.remove(gone)
         self.go_on(tree, self.count)
         self.compare(tree)
 

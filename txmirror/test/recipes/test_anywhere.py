@@ -61,7 +61,7 @@ class _World(World):
         """Give the owner of each node of somebody's."""
         return {
             path: node.stat().ephemeralOwner
-            for path, node in self.server._holdings.database.tree.nodes.items()
+            for path, node in self.server._state.database.tree.nodes.items()
             if node.stat().ephemeralOwner
         }
 

@@ -34,7 +34,7 @@ class KindsTests(RecipeCase):
         return str(error)
 
     def all_nodes(self) -> list[str]:
-        return [path for path, node in self.server._holdings.database.tree.nodes.items() if node.stat().ephemeralOwner]
+        return [path for path, node in self.server._state.database.tree.nodes.items() if node.stat().ephemeralOwner]
 
     def test_semaphore_then_lock(self) -> None:
         """A lock of each kind is refused where a semaphore is held, however many leases are free, and says by whom."""

@@ -206,7 +206,7 @@ class Model:
     def delete(self) -> None:
         """Delete the node of somebody who does not hold anything."""
         owners = {other.client.session_id for other in self.programs if other.inside}
-        nodes = self.server._holdings.database.tree.nodes
+        nodes = self.server._state.database.tree.nodes
         paths = [path for path, node in nodes.items() if node.stat().ephemeralOwner not in (0, *owners)]
         if paths:
             self.observer.delete(self.random.choice(sorted(paths))).addErrback(lambda _: None)
@@ -275,7 +275,7 @@ class Model:
             self.world.settle()
         if not all(released.called for released in self.pending):
             self.faults.append("a release was never done")
-        nodes = self.server._holdings.database.tree.nodes
+        nodes = self.server._state.database.tree.nodes
         left = [path for path, node in nodes.items() if node.stat().ephemeralOwner]
         if left:
             self.faults.append(f"left behind: {left}")

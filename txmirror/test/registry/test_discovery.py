@@ -34,7 +34,7 @@ class CountingTests(RegistryTestCase):
             return readable(reads, path, caller)
 
         self.patch(Reads, "_readable", counting)
-        tree = self.world.server._holdings.database.tree
+        tree = self.world.server._state.database.tree
         acl = tree.nodes["/"].acl
         tree.begin()
         tree.create("/services", b"", acl, 0, 0)
@@ -86,10 +86,10 @@ class CountingTests(RegistryTestCase):
 
     def test_idle(self) -> None:
         """In an idle minute nothing is read, and nothing is written."""
-        before = self.world.server._holdings.database.tree.zxid
+        before = self.world.server._state.database.tree.zxid
         self.world.pass_time(60)
         self.assertEqual(self.reads, 0)
-        self.assertEqual(self.world.server._holdings.database.tree.zxid, before)
+        self.assertEqual(self.world.server._state.database.tree.zxid, before)
 
     def test_audit(self) -> None:
         """In ten minutes that are idle all is read once or twice: a fifth of the children at each look, every two minutes, with

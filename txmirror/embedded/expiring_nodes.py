@@ -10,12 +10,12 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IDelayedCall
 
 from txmirror.embedded.database import Database
-from txmirror.embedded.owners import ttl_of
+from txmirror.embedded.ephemeral_owners import ttl_of
 from txmirror.embedded.sessions import Clock
 from txmirror.embedded.tree import Node
 
 
-class Reaper:
+class NodeExpirer:
     """Takes away, every so often, what has had its day. It has a timer only while there is what may have it.
 
     :param clock: what time is taken from.
@@ -30,12 +30,12 @@ class Reaper:
         self._now = now
         self._started: float | None = None
         self._timer: IDelayedCall | None = None
-        database.when_mortal = self._wait
+        database.on_expiring_nodes = self._set_timer
 
     def start(self) -> None:
         """Look when the interval is over, and then again and again."""
         self._started = self._clock.seconds()
-        self._wait()
+        self._set_timer()
 
     def stop(self) -> None:
         """Look no more until :meth:`start`."""
@@ -44,18 +44,18 @@ class Reaper:
             self._timer.cancel()
             self._timer = None
 
-    def _wait(self) -> None:
-        if self._timer is None and self._started is not None and self._database.tree.mortals:
+    def _set_timer(self) -> None:
+        if self._timer is None and self._started is not None and self._database.tree.expiring_nodes:
             passed = self._clock.seconds() - self._started
-            self._timer = self._clock.callLater(self._interval - passed % self._interval, self._look)
+            self._timer = self._clock.callLater(self._interval - passed % self._interval, self._delete_due)
 
-    def _look(self) -> None:
+    def _delete_due(self) -> None:
         self._timer = None
         tree = self._database.tree
         # A parent that is left without children by this has to wait for the next time.
-        for path in [path for path in tree.mortals if self._is_due(tree.nodes[path])]:
+        for path in [path for path in tree.expiring_nodes if self._is_due(tree.nodes[path])]:
             self._database.remove([path])
-        self._wait()
+        self._set_timer()
 
     def _is_due(self, node: Node) -> bool:
         if node.children:

@@ -39,7 +39,7 @@ _NAMES: dict[int, str] = {
 
 
 @attrs.define
-class Traffic:
+class ConnectionStats:
     """What has gone over one connection. Times are in milliseconds since the epoch."""
 
     established: int
@@ -54,7 +54,7 @@ class Traffic:
     last_reply: int = 0
     """When it went out."""
 
-    def shaken(self, zxid: int, now: int) -> None:
+    def session_established(self, zxid: int, now: int) -> None:
         """Note that a handshake was answered."""
         self.last_operation, self.last_zxid, self.last_reply = "SESS", zxid, now
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _REFUSED = ("crst", "dirs", "gtmk", "hash", "srst", "stmk")
 
 
-class Words:
+class FourLetterWords:
     """A server's answers.
 
     :param release: the version of ZooKeeper that it says it is.
@@ -170,15 +170,15 @@ class Words:
 
 
 def _describe(connection: Connection, *, brief: bool) -> str:
-    traffic = connection.traffic
+    stats = connection.stats
     # In brackets is what the selector waits for: nothing on the connection that asks this.
     waiting = 1 if connection.session_id else 0
-    text = f" /{connection.peer}[{waiting}](queued=0,recved={traffic.received},sent={traffic.sent}"
+    text = f" /{connection.peer}[{waiting}](queued=0,recved={stats.received},sent={stats.sent}"
     if not brief and connection.session_id:
-        xid = f",lcxid={traffic.last_xid:#x}" if traffic.last_xid >= 0 else ""
+        xid = f",lcxid={stats.last_xid:#x}" if stats.last_xid >= 0 else ""
         text += (
-            f",sid={connection.session_id:#x},lop={traffic.last_operation},est={traffic.established}"
-            f",to={connection.session_timeout}{xid},lzxid={traffic.last_zxid:#x},lresp={traffic.last_reply}"
+            f",sid={connection.session_id:#x},lop={stats.last_operation},est={stats.established}"
+            f",to={connection.session_timeout}{xid},lzxid={stats.last_zxid:#x},lresp={stats.last_reply}"
             ",llat=0,minlat=0,avglat=0,maxlat=0"
         )
     return text + ")"

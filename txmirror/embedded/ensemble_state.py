@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from txmirror.embedded.arguments import check_kind, check_seconds
 from txmirror.embedded.database import Database
-from txmirror.embedded.reaper import Reaper
+from txmirror.embedded.expiring_nodes import NodeExpirer
 from txmirror.embedded.sessions import Clock, Session, Sessions
 from txmirror.embedded.tree import Tree
 
@@ -27,10 +27,10 @@ class Snapshot:
     """The last transaction."""
     _tree: Tree = attrs.field(repr=False)
     _sessions: tuple[Session, ...] = attrs.field(repr=False)
-    _holdings: Holdings = attrs.field(repr=False)
+    _state: EnsembleState = attrs.field(repr=False)
 
 
-class Holdings:
+class EnsembleState:
     """Data and sessions, and when what is in them goes by itself: while a server listens.
 
     For the parameters see :class:`~txmirror.embedded.EmbeddedServer`.
@@ -48,7 +48,7 @@ class Holdings:
         self.database = Database(self._now, ttl_nodes)
         self.sessions = Sessions(clock, self.database, tick_time)
         self.servers: list[_Server] = []
-        self._reaper = Reaper(clock, self.database, container_check_interval, self._now)
+        self._node_expirer = NodeExpirer(clock, self.database, container_check_interval, self._now)
         self._serving = 0
 
     @property
@@ -61,14 +61,14 @@ class Holdings:
         self._serving += 1
         if self._serving == 1:
             self.sessions.start()
-            self._reaper.start()
+            self._node_expirer.start()
 
     def end(self) -> None:
         """A server listens no more, or has no quorum any more."""
         self._serving -= 1
         if not self._serving:
             self.sessions.stop()
-            self._reaper.stop()
+            self._node_expirer.stop()
 
     def wipe(self) -> None:
         """Begin with nothing, and with the first transaction."""
@@ -86,7 +86,7 @@ class Holdings:
         :raises TypeError: it is none.
         """
         check_kind("the snapshot", snapshot, Snapshot, "what snapshot() has given")
-        if snapshot._holdings is not self:
+        if snapshot._state is not self:
             raise ValueError(f"{snapshot} is of another server's data")
         self._replace(snapshot._tree.copy(), self._unserved(snapshot._sessions))
 

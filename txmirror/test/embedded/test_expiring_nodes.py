@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from txmirror.embedded.owners import CONTAINER, session_of, ttl_of, ttl_owner
+from txmirror.embedded.ephemeral_owners import CONTAINER, session_of, ttl_of, ttl_owner
 from txmirror.errors import BadArgumentsException, NodeExistsException, UnimplementedException
 from txmirror.test.embedded.peer import Event, ServerTestCase
 from txmirror.types import OPEN_ACL, EventType
 from txmirror.wire import Create2Response, CreateContainerRequest, CreateRequest, CreateTTLRequest, Request
 
 
-class MortalTestCase(ServerTestCase):
+class ExpiringNodeTestCase(ServerTestCase):
     options: ClassVar[dict[str, Any]] = {"ttl_nodes": True, "container_check_interval": 10.0}
 
     def setUp(self) -> None:
@@ -35,7 +35,7 @@ class MortalTestCase(ServerTestCase):
         return self.make(CreateTTLRequest(path, b"x", OPEN_ACL, flags, milliseconds))
 
 
-class ContainerTests(MortalTestCase):
+class ContainerTests(ExpiringNodeTestCase):
     def test_stat(self) -> None:
         """A container is answered with its stat, which shows no owner."""
         answer = self.container("/k")
@@ -116,7 +116,7 @@ class ContainerTests(MortalTestCase):
         self.assertEqual(len(self.reactor.getDelayedCalls()), 1)
 
 
-class TTLTests(MortalTestCase):
+class TTLTests(ExpiringNodeTestCase):
     def test_goes(self) -> None:
         """It goes at the first look when its time has passed since its last change."""
         stat = self.ttl("/t", 12_000).stat
@@ -160,7 +160,7 @@ class TTLTests(MortalTestCase):
             self.assertEqual(self.client.ask(request).err, BadArgumentsException.code)
 
 
-class DisabledTests(MortalTestCase):
+class DisabledTests(ExpiringNodeTestCase):
     options: ClassVar[dict[str, Any]] = {}
 
     def test_ttl(self) -> None:
