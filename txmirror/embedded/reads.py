@@ -58,14 +58,14 @@ class Reads:
             raise BadArgumentsException(path=path)
         # Of 3.8.0 anybody may ask this: it has no check here.
         if self._exists_needs_read and path in self._tree.nodes:
-            self._get_readable(path, caller)
+            self._readable(path, caller)
         if request.watch:
             self._watches.data.add(path, caller)
         return StatResponse(self._tree.node(path).stat())
 
     def get_data(self, request: GetDataRequest, caller: Caller) -> GetDataResponse:
         """Give a znode's data and stat."""
-        node = self._get_readable(request.path, caller)
+        node = self._readable(request.path, caller)
         if request.watch:
             self._watches.data.add(request.path, caller)
         return GetDataResponse(node.data, node.stat())
@@ -120,7 +120,7 @@ class Reads:
 
     def get_all_children_number(self, request: GetAllChildrenNumberRequest, caller: Caller) -> Record:
         """Give the number of znodes below one, at any depth."""
-        self._get_readable(request.path, caller)
+        self._readable(request.path, caller)
         return GetAllChildrenNumberResponse(self._tree.count_below(request.path))
 
     def who_am_i(self, request: WhoAmIRequest, caller: Caller) -> Record:
@@ -134,12 +134,12 @@ class Reads:
         return PathResponse(request.path)
 
     def _list(self, request: GetChildrenRequest | GetChildren2Request, caller: Caller) -> Node:
-        node = self._get_readable(request.path, caller)
+        node = self._readable(request.path, caller)
         if request.watch:
             self._watches.children.add(request.path, caller)
         return node
 
-    def _get_readable(self, path: str, caller: Caller) -> Node:
+    def _readable(self, path: str, caller: Caller) -> Node:
         node = self._tree.node(path)
         access.check(node.acl, Permission.READ, caller.identities, path)
         return node
