@@ -1,4 +1,4 @@
-"""Bytes to records and back: no I/O, no clock, no Twisted. Client and embedded server use the same classes."""
+"""Encode and decode the records of the ZooKeeper protocol, for client and embedded server: no I/O, no clock, no Twisted."""
 
 from txmirror.wire.framing import FrameDecoder, OversizedFrame, encode_frame
 from txmirror.wire.jute import Cursor

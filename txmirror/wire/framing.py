@@ -1,6 +1,6 @@
-"""Frames: a stream of bytes cut into the pieces that stand behind a length each.
+"""Split a stream of bytes into frames, each preceded by its length.
 
-Here alone may anything wait for more bytes. Nothing is allocated for bytes that are announced and not there yet.
+Only this module waits for more bytes. It allocates nothing for bytes that a length announces and that have not arrived.
 """
 
 from __future__ import annotations
@@ -11,30 +11,30 @@ from txmirror.errors import ProtocolError
 from txmirror.wire.jute import INT
 from txmirror.wire.operations import HARD_FRAME_LIMIT
 
-#: How much of an oversized frame is kept: the length of a reply's header.
+#: The number of bytes kept of an oversized frame: the size of a reply's header.
 _HEAD = 16
 
 
 class OversizedFrame(NamedTuple):
-    """A frame over the limit, which is thrown away as it comes in. It is told of as soon as its head is there."""
+    """A frame over the limit. The decoder returns it as soon as its head has arrived, and discards the rest."""
 
     head: bytes
-    """Its first 16 bytes: a reply's header."""
+    """The first 16 bytes: a reply's header."""
     length: int
 
 
 def encode_frame(body: bytes) -> bytes:
-    """Put a length before ``body``."""
+    """Return ``body`` preceded by its length."""
     return INT.pack(len(body)) + body
 
 
 class FrameDecoder:
-    """Takes a stream in pieces of any size, and gives the frames that are complete.
+    """Splits a stream that arrives in pieces of any size into frames.
 
-    :param limit: the longest frame in bytes that is kept; a longer one becomes an :class:`OversizedFrame`. It is 16 at the
-        least, and :data:`HARD_FRAME_LIMIT` at the most.
-    :ivar fault: what broke the stream, once a length was read that no frame has. What came before it was still
-        given; nothing after it can be.
+    :param limit: the longest frame in bytes that is kept, from 16 to :data:`HARD_FRAME_LIMIT`. A longer frame becomes an
+        :class:`OversizedFrame`.
+    :ivar fault: the error that broke the stream, once an invalid length was read. The decoder still returned the frames
+        before it; it returns none after it.
     """
 
     def __init__(self, limit: int) -> None:
@@ -45,13 +45,13 @@ class FrameDecoder:
 
     @property
     def buffered(self) -> int:
-        """How many bytes are waiting for the rest of their frame."""
+        """The number of bytes that wait for the rest of their frame."""
         return len(self._buffer)
 
     def feed(self, data: bytes) -> list[bytes | OversizedFrame]:
-        """Take the next piece of the stream.
+        """Decode the next piece of the stream.
 
-        :returns: the frames that are complete with it, without their lengths, in order.
+        :returns: the frames that this piece completes, without their lengths, in order.
         """
         frames: list[bytes | OversizedFrame] = []
         if self.fault is not None:

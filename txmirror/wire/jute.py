@@ -1,7 +1,7 @@
-"""Jute's primitives: how numbers, strings, buffers and lists become bytes, and come back.
+"""Encode and decode jute's primitives: numbers, strings, buffers and lists.
 
-All numbers are big-endian. Strings and buffers stand behind their length as an int; a length of -1 is null.
-(``org.apache.jute.BinaryOutputArchive``.)
+All numbers are big-endian. A string or buffer is preceded by its length as an int; a length of -1 is null
+(``org.apache.jute.BinaryOutputArchive``).
 """
 
 from __future__ import annotations
@@ -23,56 +23,56 @@ STAT = struct.Struct(">qqqqiiiqiiq")
 encode_int = INT.pack
 encode_long = LONG.pack
 
-#: A buffer that is null, which is not the same as an empty one.
+#: A null buffer, which differs from an empty one.
 NULL = encode_int(-1)
 
 
 def encode_bool(value: bool) -> bytes:
-    """Give a boolean's one byte."""
+    """Return a boolean as one byte."""
     return b"\x01" if value else b"\x00"
 
 
 def encode_buffer(value: bytes | None) -> bytes:
-    """Give a buffer, or null, behind its length."""
+    """Return a buffer, or null, preceded by its length."""
     return NULL if value is None else INT.pack(len(value)) + value
 
 
 def encode_string(value: str) -> bytes:
-    """Give a string in UTF-8 behind its length.
+    """Return a string in UTF-8, preceded by its length.
 
-    :raises ValueError: it holds a lone surrogate, which UTF-8 cannot say.
+    :raises ValueError: the string holds a lone surrogate, which UTF-8 cannot encode.
     """
     encoded = value.encode()
     return INT.pack(len(encoded)) + encoded
 
 
 def encode_string_or_null(value: str | None) -> bytes:
-    """Give a string as :func:`encode_string` does, or null."""
+    """Return a string as :func:`encode_string` does, or null."""
     return NULL if value is None else encode_string(value)
 
 
 def encode_strings(values: Iterable[str]) -> bytes:
-    """Give a list of strings behind its length."""
+    """Return a list of strings, preceded by its length."""
     encoded = [value.encode() for value in values]
     lengths = map(INT.pack, map(len, encoded))
     return INT.pack(len(encoded)) + b"".join(chain.from_iterable(zip(lengths, encoded, strict=True)))
 
 
 def encode_acls(acls: Iterable[ACL]) -> bytes:
-    """Give an access control list behind its length."""
+    """Return an access control list, preceded by its length."""
     encoded = [encode_int(acl[0]) + encode_string(acl[1]) + encode_string(acl[2]) for acl in acls]
     return INT.pack(len(encoded)) + b"".join(encoded)
 
 
 def encode_stat(stat: ZnodeStat) -> bytes:
-    """Give a stat's eleven numbers."""
+    """Return the eleven numbers of a stat."""
     return STAT.pack(*stat)
 
 
 def unpack_stat(frame: bytes, offset: int) -> ZnodeStat:
-    """Make a stat of eleven numbers. Hot.
+    """Read the eleven numbers of a stat. Hot.
 
-    Of a node that was never changed many are equal, and with many nodes in memory it matters that each is there once.
+    In an unchanged node several of them are equal. They share one object, which saves memory when there are many nodes.
 
     :raises struct.error: the frame ends first.
     """
@@ -90,12 +90,12 @@ def unpack_stat(frame: bytes, offset: int) -> ZnodeStat:
 
 
 class Cursor:
-    """A place in a frame, moving on as records are read from it.
+    """A position in a frame that advances as records are read.
 
-    A frame is whole, so that whatever does not fit into it is the fault of who sent it.
+    The frame is complete, so a record that does not fit into it is the sender's fault.
 
     :ivar frame: the frame's bytes.
-    :ivar offset: where the next record starts.
+    :ivar offset: the position of the next record.
     """
 
     __slots__ = ("frame", "offset")
@@ -142,7 +142,7 @@ class Cursor:
         return value == 1
 
     def buffer(self) -> bytes | None:
-        """Read a buffer, None where it is null.
+        """Read a buffer; null is None.
 
         :raises ProtocolError: the frame ends first, or the length is below -1.
         """
@@ -173,7 +173,7 @@ class Cursor:
             raise ProtocolError(f"a string at byte {start} is not UTF-8: {error}") from None
 
     def string_or_null(self) -> str | None:
-        """Read a string, None where it is null.
+        """Read a string; null is None.
 
         :raises ProtocolError: the frame ends first, or the string is not UTF-8.
         """
@@ -183,10 +183,10 @@ class Cursor:
         return self.string()
 
     def vector(self, item: Callable[[], _T], smallest: int) -> list[_T]:
-        """Read a list, its items by ``item``; a null list is an empty one.
+        """Read a list, calling ``item`` for each item. A null list reads as an empty one.
 
-        :param smallest: how many bytes the shortest item takes, so that a length that cannot be true is found out before
-            anything is made of it.
+        :param smallest: the size in bytes of the shortest item. A length that does not fit into the frame is rejected before any
+            item is read.
         :raises ProtocolError: the frame ends first, or the length is below -1, or an item is faulty.
         """
         count = self.int32()
@@ -213,8 +213,9 @@ class Cursor:
         return self.vector(self._acl, 12)
 
     def acl_text(self) -> str:
-        """Read an ACL's scheme or identity, which a server does not check: it may be null, which is empty, or hold surrogates
-        as Java writes them.
+        """Read an ACL's scheme or identity, which a server does not check.
+
+        Null reads as an empty string. The string may hold surrogates as Java writes them.
 
         :raises ProtocolError: the frame ends first, or the string is not UTF-8.
         """
@@ -243,13 +244,13 @@ class Cursor:
         return stat
 
     def at_end(self) -> bool:
-        """Tell whether all of the frame has been read."""
+        """Return whether all of the frame has been read."""
         return self.offset == len(self.frame)
 
     def finish(self) -> None:
-        """Make sure that nothing is left.
+        """Check that all of the frame has been read.
 
-        :raises ProtocolError: something is.
+        :raises ProtocolError: bytes are left.
         """
         if self.offset != len(self.frame):
             raise ProtocolError(f"a record is over, but {len(self.frame) - self.offset} bytes of its frame are left")

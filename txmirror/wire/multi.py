@@ -1,6 +1,6 @@
-"""Several operations in one request: all of a transaction or nothing, or many reads at once.
+"""Several operations in one request: a transaction, which is applied as a whole or not at all, or a batch of reads.
 
-A list of records, each behind a header that says what it is, and a last header that says that it is over
+The record is a list of records, each preceded by a header with its type. A last header ends the list
 (``org.apache.zookeeper.MultiOperationRecord``, ``MultiResponse``).
 """
 
@@ -40,7 +40,7 @@ _OVER = _HEADER.pack(-1, True, -1)
 
 _MultiT = TypeVar("_MultiT", bound="_Multi")
 
-#: What may stand in a transaction.
+#: The requests that a transaction may contain.
 Write = (
     CreateRequest
     | Create2Request
@@ -50,7 +50,7 @@ Write = (
     | SetDataRequest
     | CheckVersionRequest
 )
-#: What may stand in a batch of reads.
+#: The requests that a batch of reads may contain.
 Read = GetDataRequest | GetChildrenRequest
 
 _DECODERS: dict[int, Callable[[Cursor], Write | Read]] = {
@@ -70,12 +70,12 @@ _DECODERS: dict[int, Callable[[Cursor], Write | Read]] = {
 
 
 def _decode_header(cursor: Cursor) -> tuple[int, bool]:
-    """Read what stands before a record: what it is, and whether it is the end. The error in it repeats the record's. Hot.
+    """Read the header of one record: its type, and whether the list ends. Its error repeats the record's. Hot.
 
-    :raises ProtocolError: the frame ends first, or the end is neither said nor denied.
+    :raises ProtocolError: the frame ends first, or the flag for the end is no boolean.
     """
     frame, offset = cursor.frame, cursor.offset
-    # Whatever is wrong is found out by the cursor, which says what it is.
+    # The cursor finds and reports whatever is wrong.
     if offset + _HEADER.size > len(frame) or frame[offset + 4] > 1:
         kind, done = cursor.int32(), cursor.boolean()
         cursor.int32()
@@ -90,7 +90,7 @@ class _Multi:
     requests: tuple[Write | Read, ...]
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         parts = [_HEADER.pack(request.operation, False, -1) + request.encode() for request in self.requests]
         return b"".join(parts) + _OVER
 
@@ -98,7 +98,7 @@ class _Multi:
     def decode(cls: type[_MultiT], cursor: Cursor) -> _MultiT:
         """Read one record and leave ``cursor`` just past it.
 
-        :raises ProtocolError: the frame ends early, or holds what no such record may.
+        :raises ProtocolError: the frame ends early, or contains an unknown type.
         """
         requests: list[Write | Read] = []
         while True:
@@ -111,7 +111,7 @@ class _Multi:
 
 
 class MultiRequest(_Multi):
-    """Do all of several writes, or nothing. Known since ZooKeeper 3.4.
+    """Apply all of several writes, or none. Known since ZooKeeper 3.4.
 
     Jute: a header (``int type; boolean done; int err``) and a request for each, operation 14.
     """
@@ -120,7 +120,7 @@ class MultiRequest(_Multi):
 
 
 class MultiReadRequest(_Multi):
-    """Read several nodes' data or children at once, leaving no watches. Known since ZooKeeper 3.6.
+    """Read several nodes' data or children in one request, without watches. Known since ZooKeeper 3.6.
 
     Jute: as :class:`MultiRequest`, operation 22.
     """
@@ -129,7 +129,7 @@ class MultiReadRequest(_Multi):
 
 
 class ErrorResult(NamedTuple):
-    """One of several operations was refused, or undone because another was.
+    """The result of an operation that failed, or that was undone because another one failed.
 
     Jute: ``int err``.
     """
@@ -137,7 +137,7 @@ class ErrorResult(NamedTuple):
     err: int
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         return encode_int(self.err)
 
     @classmethod
@@ -150,16 +150,16 @@ class ErrorResult(NamedTuple):
 
 
 class DoneResult(NamedTuple):
-    """One of several operations is done that has nothing to say: a delete or a check."""
+    """The result of a successful delete or check, which is empty."""
 
     type: int
 
     def encode(self) -> bytes:
-        """Give no bytes: there are no fields."""
+        """Return no bytes: the record has no fields."""
         return b""
 
 
-#: What may answer one of several operations.
+#: The results that one of several operations may have.
 Result = (
     PathResponse | Create2Response | StatResponse | GetDataResponse | GetChildrenResponse | DoneResult | ErrorResult
 )
@@ -185,7 +185,7 @@ _TYPES: dict[type, int] = {
 
 
 class MultiResponse(NamedTuple):
-    """The answer to multi and to multiRead: a result for each operation, in order.
+    """The reply to multi and multiRead: a result for each operation, in order.
 
     Jute: a header and a result for each.
     """
@@ -193,7 +193,7 @@ class MultiResponse(NamedTuple):
     results: list[Result]
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         parts = []
         for result in self.results:
             kind = result.type if isinstance(result, DoneResult) else _TYPES[type(result)]
@@ -205,7 +205,7 @@ class MultiResponse(NamedTuple):
     def decode(cls, cursor: Cursor) -> MultiResponse:
         """Read one record and leave ``cursor`` just past it.
 
-        :raises ProtocolError: the frame ends early, or holds what no such record may.
+        :raises ProtocolError: the frame ends early, or contains an unknown type.
         """
         results: list[Result] = []
         while True:

@@ -7,7 +7,7 @@ from typing import Final
 
 
 class Operation(enum.IntEnum):
-    """What a request asks for, by ``org.apache.zookeeper.ZooDefs.OpCode``."""
+    """The operation codes of requests, as in ``org.apache.zookeeper.ZooDefs.OpCode``."""
 
     CREATE = 1
     DELETE = 2
@@ -41,19 +41,19 @@ class Operation(enum.IntEnum):
 
 
 class CreateFlag(enum.IntFlag):
-    """What kind of node a create makes."""
+    """The kind of node that a create makes."""
 
     PERSISTENT = 0
     EPHEMERAL = 1
     SEQUENCE = 2
     CONTAINER = 4
-    #: Not a sum of the others, and to be sent with the operation for nodes with a time to live only.
+    #: Not a sum of the others. Valid only with the operation that creates TTL nodes.
     TTL = 5
     TTL_SEQUENCE = 6
 
     @classmethod
     def of(cls, *, ephemeral: bool, sequence: bool) -> int:
-        """Give the flags of a node that goes with its session or not, and that the server numbers or not."""
+        """Return the flags of a node that is ephemeral or not, and sequential or not."""
         return (cls.EPHEMERAL if ephemeral else 0) | (cls.SEQUENCE if sequence else 0)
 
 
@@ -61,14 +61,14 @@ class CreateFlag(enum.IntFlag):
 EVENT_XID: Final = -1
 #: The xid of a ping and of its reply.
 PING_XID: Final = -2
-#: The xid of an auth packet and of its reply, which is sent out of the order of requests.
+#: The xid of an auth packet and of its reply, which does not keep the order of requests.
 AUTH_XID: Final = -4
-#: The highest xid that a request gets; the next one is 1 again.
+#: The highest xid of a request; the next one is 1 again.
 LAST_XID: Final = 2**31 - 1
 
-#: No frame is longer than this, whatever either side was told to accept.
+#: No frame is longer than this, whatever limit either side has configured.
 HARD_FRAME_LIMIT: Final = 256 * 1024 * 1024
 #: A server's own default for the longest request, its length field not counted (``jute.maxbuffer``).
 DEFAULT_MAX_REQUEST: Final = 0xFFFFF
-#: The longest reply that a client accepts, unless told otherwise.
+#: The longest reply that a client accepts by default.
 DEFAULT_MAX_REPLY: Final = 4 * 1024 * 1024

@@ -1,8 +1,8 @@
-"""The records by which a client asks about nodes, and about the ensemble.
+"""The requests about nodes and about the ensemble.
 
-Each is one class, read and written by it, so that the two sides cannot drift apart. The fields and their order are those of
-``zookeeper.jute``. Each has an ``operation``, and stands behind a :class:`RequestHeader`. What is said of watches and of the
-session itself is in ``watching`` and ``sessions``.
+One class encodes and decodes each record, so that the two sides cannot drift apart. The fields and their order are those of
+``zookeeper.jute``. Each request has an ``operation`` and follows a :class:`RequestHeader`. The modules ``watching`` and
+``sessions`` have the requests about watches and about the session itself.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ _HEADER = struct.Struct(">ii")
 
 
 class Request(Protocol):
-    """What every request has."""
+    """The attributes that every request has."""
 
     @property
     def operation(self) -> Operation:
-        """The number of what it asks for."""
+        """The operation code."""
 
     def encode(self) -> bytes:
-        """Give the record's bytes, without header and length."""
+        """Return the encoded record, without header and length."""
 
 
 class RequestHeader(NamedTuple):
-    """What stands before every request but the first.
+    """The header of every request but the first.
 
     Jute: ``int xid; int type``.
     """
@@ -53,7 +53,7 @@ class RequestHeader(NamedTuple):
     type: int
 
     def encode(self) -> bytes:
-        """Give the header's bytes."""
+        """Return the encoded header."""
         return _HEADER.pack(*self)
 
     @classmethod
@@ -78,7 +78,7 @@ class _Create:
     flags: int
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         return encode_string(self.path) + encode_buffer(self.data) + encode_acls(self.acl) + encode_int(self.flags)
 
     @classmethod
@@ -91,7 +91,7 @@ class _Create:
 
 
 class CreateRequest(_Create):
-    """Create a node; the answer is its path.
+    """Create a node. The reply is its path.
 
     Jute: ``ustring path; buffer data; vector<ACL> acl; int flags``, operation 1.
     """
@@ -100,7 +100,7 @@ class CreateRequest(_Create):
 
 
 class Create2Request(_Create):
-    """Create a node; the answer is its path and its stat. Known since ZooKeeper 3.5.
+    """Create a node. The reply is its path and its stat. Known since ZooKeeper 3.5.
 
     Jute: as :class:`CreateRequest`, operation 15.
     """
@@ -109,7 +109,7 @@ class Create2Request(_Create):
 
 
 class CreateContainerRequest(_Create):
-    """Create a node that goes away some time after its last child; the answer is its path and its stat. Since 3.5.
+    """Create a container, which the server deletes some time after its last child. The reply is its path and its stat. Since 3.5.
 
     Jute: as :class:`CreateRequest`, operation 19. The flags are 4.
     """
@@ -119,7 +119,7 @@ class CreateContainerRequest(_Create):
 
 @attrs.frozen
 class CreateTTLRequest:
-    """Create a node that goes away when it was neither changed nor had children for a time. Since 3.5, where enabled.
+    """Create a TTL node, which the server deletes after a time without changes and children. Since 3.5, where enabled.
 
     Jute: ``ustring path; buffer data; vector<ACL> acl; int flags; long ttl``, operation 21.
     """
@@ -135,7 +135,7 @@ class CreateTTLRequest:
     """The time in milliseconds."""
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         return (
             encode_string(self.path)
             + encode_buffer(self.data)
@@ -157,7 +157,7 @@ class CreateTTLRequest:
 class DeleteRequest:
     """Delete a node, provided that it is still at the version last seen.
 
-    Jute: ``ustring path; int version``, operation 2. The answer is empty.
+    Jute: ``ustring path; int version``, operation 2. The reply is empty.
     """
 
     operation: ClassVar[Operation] = Operation.DELETE
@@ -167,7 +167,7 @@ class DeleteRequest:
     """The version that the node must be at, or -1 for any."""
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         return encode_string(self.path) + encode_int(self.version)
 
     @classmethod
@@ -185,7 +185,7 @@ class _PathAndWatch:
     watch: bool
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         return encode_string(self.path) + encode_bool(self.watch)
 
     @classmethod
@@ -198,7 +198,7 @@ class _PathAndWatch:
 
 
 class ExistsRequest(_PathAndWatch):
-    """Ask for a node's stat. A watch is left whether or not the node exists.
+    """Read a node's stat. The watch is set whether or not the node exists.
 
     Jute: ``ustring path; boolean watch``, operation 3.
     """
@@ -207,7 +207,7 @@ class ExistsRequest(_PathAndWatch):
 
 
 class GetDataRequest(_PathAndWatch):
-    """Ask for a node's data and stat. A watch is left only if the node exists.
+    """Read a node's data and stat. The watch is set only if the node exists.
 
     Jute: ``ustring path; boolean watch``, operation 4.
     """
@@ -216,7 +216,7 @@ class GetDataRequest(_PathAndWatch):
 
 
 class GetChildrenRequest(_PathAndWatch):
-    """Ask for the names of a node's children. A watch is left only if the node exists.
+    """Read the names of a node's children. The watch is set only if the node exists.
 
     Jute: ``ustring path; boolean watch``, operation 8.
     """
@@ -225,7 +225,7 @@ class GetChildrenRequest(_PathAndWatch):
 
 
 class GetChildren2Request(_PathAndWatch):
-    """Ask for the names of a node's children and its stat. A watch is left only if the node exists.
+    """Read the names of a node's children and its stat. The watch is set only if the node exists.
 
     Jute: ``ustring path; boolean watch``, operation 12.
     """
@@ -248,7 +248,7 @@ class SetDataRequest:
     """The version that the node must be at, or -1 for any."""
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         return encode_string(self.path) + encode_buffer(self.data) + encode_int(self.version)
 
     @classmethod
@@ -262,7 +262,7 @@ class SetDataRequest:
 
 @attrs.frozen
 class CheckVersionRequest:
-    """Make sure that a node is at the version last seen; in a transaction only.
+    """Check that a node is at the version last seen. Only valid in a transaction.
 
     Jute: ``ustring path; int version``, operation 13.
     """
@@ -274,7 +274,7 @@ class CheckVersionRequest:
     """The version that the node must be at, or -1 for any."""
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         return encode_string(self.path) + encode_int(self.version)
 
     @classmethod
@@ -291,7 +291,7 @@ class _Path:
     path: str
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         return encode_string(self.path)
 
     @classmethod
@@ -304,7 +304,7 @@ class _Path:
 
 
 class GetACLRequest(_Path):
-    """Ask for a node's access control list.
+    """Read a node's access control list.
 
     Jute: ``ustring path``, operation 6.
     """
@@ -313,7 +313,7 @@ class GetACLRequest(_Path):
 
 
 class GetEphemeralsRequest(_Path):
-    """Ask for the paths of the session's own ephemerals that start with a prefix. Known since ZooKeeper 3.6.
+    """List the paths of the session's own ephemeral nodes that start with a prefix. Known since ZooKeeper 3.6.
 
     Jute: ``ustring prefixPath``, operation 103.
     """
@@ -322,7 +322,7 @@ class GetEphemeralsRequest(_Path):
 
 
 class GetAllChildrenNumberRequest(_Path):
-    """Ask how many nodes there are below one, at any depth. Known since ZooKeeper 3.6.
+    """Count the nodes below one, at any depth. Known since ZooKeeper 3.6.
 
     Jute: ``ustring path``, operation 104.
     """
@@ -345,7 +345,7 @@ class SetACLRequest:
     """The ACL's version (``aversion``) that the node must be at, or -1 for any."""
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         return encode_string(self.path) + encode_acls(self.acl) + encode_int(self.version)
 
     @classmethod
@@ -358,7 +358,7 @@ class SetACLRequest:
 
 
 class SyncRequest(_Path):
-    """Wait until the server has seen all that its leader had when this reached it.
+    """Wait until the server has applied all that its leader had committed when the request arrived there.
 
     Jute: ``ustring path``, operation 9.
     """
@@ -368,7 +368,7 @@ class SyncRequest(_Path):
 
 @attrs.frozen
 class ReconfigRequest:
-    """Change which servers the ensemble is made of; the answer is the new configuration, as that to getData.
+    """Change the members of the ensemble. The reply is the new configuration, in the form of the reply to getData.
 
     Jute: ``ustring joiningServers; ustring leavingServers; ustring newMembers; long curConfigId``, operation 16. Known
     since ZooKeeper 3.5.
@@ -377,16 +377,16 @@ class ReconfigRequest:
     operation: ClassVar[Operation] = Operation.RECONFIG
 
     joiningServers: str | None
-    """Those that come, or change, separated by commas: each ``server.ID=HOST:PORT:PORT;PORT``."""
+    """The servers to add or change, separated by commas: each ``server.ID=HOST:PORT:PORT;PORT``."""
     leavingServers: str | None
-    """The ids of those that go, separated by commas."""
+    """The ids of the servers to remove, separated by commas."""
     newMembers: str | None
-    """All that there are to be, in place of the other two."""
+    """All members of the new ensemble, in place of the other two."""
     curConfigId: int
     """The version that the configuration must be at, or -1 for any."""
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         texts = (self.joiningServers, self.leavingServers, self.newMembers)
         return b"".join(encode_string_or_null(text) for text in texts) + encode_long(self.curConfigId)
 

@@ -1,7 +1,7 @@
-"""The records that a server sends: each is one class, read and written by it, so that the two sides cannot drift apart.
+"""The records that a server sends. One class encodes and decodes each, so that the two sides cannot drift apart.
 
-The fields and their order are those of ``zookeeper.jute``. What is read from every reply is a NamedTuple, for speed:
-it takes a third of the time of a frozen attrs class.
+The fields and their order are those of ``zookeeper.jute``. The records that every reply has are NamedTuples, for speed:
+a NamedTuple takes a third of the time of a frozen attrs class.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ _HEADER = struct.Struct(">iqi")
 
 
 class ReplyHeader(NamedTuple):
-    """What stands before every reply but the first, and before events.
+    """The header of every reply but the first, and of events.
 
     Jute: ``int xid; long zxid; int err``.
     """
 
     xid: int
     zxid: int
-    """The server's last transaction when it answered, -1 for an event of servers before 3.9."""
+    """The server's last transaction when it replied, -1 for an event of servers before 3.9."""
     err: int
-    """0, or the code of the failure; then nothing follows."""
+    """0, or the code of the failure; then no record follows."""
 
     def encode(self) -> bytes:
-        """Give the header's bytes."""
+        """Return the encoded header."""
         return _HEADER.pack(*self)
 
     @classmethod
@@ -63,22 +63,22 @@ class ReplyHeader(NamedTuple):
 
 @attrs.frozen
 class ConnectResponse:
-    """The first frame that a server sends: the session that stands, or that it has ended.
+    """The first frame that a server sends: the session is established, or has expired.
 
     Jute: ``int protocolVersion; int timeOut; long sessionId; buffer passwd``, then ``boolean readOnly`` since 3.4. It
     has no header.
     """
 
     timeOut: int
-    """The session timeout as negotiated, in milliseconds; 0 or less: the session asked for has ended."""
+    """The session timeout as negotiated, in milliseconds; 0 or less: the requested session has expired."""
     sessionId: int
     passwd: bytes | None = attrs.field(repr=False)
     readOnly: bool | None = False
-    """Whether the server can only be read; None where the field is missing, as servers before 3.4 leave it."""
+    """Whether the server is read-only; None if the field is missing, as in servers before 3.4."""
     protocolVersion: int = 0
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         return (
             encode_int(self.protocolVersion)
             + encode_int(self.timeOut)
@@ -99,7 +99,7 @@ class ConnectResponse:
 
 
 class PathResponse(NamedTuple):
-    """The answer to create (the path made) and to sync (the path asked for).
+    """The reply to create (the path of the new node) and to sync (the requested path).
 
     Jute: ``ustring path``.
     """
@@ -107,7 +107,7 @@ class PathResponse(NamedTuple):
     path: str
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         return encode_string(self.path)
 
     @classmethod
@@ -120,7 +120,7 @@ class PathResponse(NamedTuple):
 
 
 class Create2Response(NamedTuple):
-    """The answer to create2.
+    """The reply to create2.
 
     Jute: ``ustring path; Stat stat``.
     """
@@ -129,7 +129,7 @@ class Create2Response(NamedTuple):
     stat: ZnodeStat
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         return encode_string(self.path) + encode_stat(self.stat)
 
     @classmethod
@@ -142,7 +142,7 @@ class Create2Response(NamedTuple):
 
 
 class StatResponse(NamedTuple):
-    """The answer to exists, setData and setACL.
+    """The reply to exists, setData and setACL.
 
     Jute: ``Stat stat``.
     """
@@ -150,7 +150,7 @@ class StatResponse(NamedTuple):
     stat: ZnodeStat
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         return encode_stat(self.stat)
 
     @classmethod
@@ -163,7 +163,7 @@ class StatResponse(NamedTuple):
 
 
 class GetDataResponse(NamedTuple):
-    """The answer to getData.
+    """The reply to getData.
 
     Jute: ``buffer data; Stat stat``.
     """
@@ -172,7 +172,7 @@ class GetDataResponse(NamedTuple):
     stat: ZnodeStat
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         return encode_buffer(self.data) + encode_stat(self.stat)
 
     @classmethod
@@ -193,7 +193,7 @@ class GetDataResponse(NamedTuple):
 
 
 class GetChildrenResponse(NamedTuple):
-    """The answer to getChildren.
+    """The reply to getChildren.
 
     Jute: ``vector<ustring> children``.
     """
@@ -201,7 +201,7 @@ class GetChildrenResponse(NamedTuple):
     children: list[str]
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         return encode_strings(self.children)
 
     @classmethod
@@ -214,7 +214,7 @@ class GetChildrenResponse(NamedTuple):
 
 
 class GetChildren2Response(NamedTuple):
-    """The answer to getChildren2.
+    """The reply to getChildren2.
 
     Jute: ``vector<ustring> children; Stat stat``.
     """
@@ -223,7 +223,7 @@ class GetChildren2Response(NamedTuple):
     stat: ZnodeStat
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         return encode_strings(self.children) + encode_stat(self.stat)
 
     @classmethod
@@ -236,7 +236,7 @@ class GetChildren2Response(NamedTuple):
 
 
 class GetEphemeralsResponse(NamedTuple):
-    """The answer to getEphemerals.
+    """The reply to getEphemerals.
 
     Jute: ``vector<ustring> ephemerals``.
     """
@@ -244,7 +244,7 @@ class GetEphemeralsResponse(NamedTuple):
     ephemerals: list[str]
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         return encode_strings(self.ephemerals)
 
     @classmethod
@@ -257,7 +257,7 @@ class GetEphemeralsResponse(NamedTuple):
 
 
 class GetAllChildrenNumberResponse(NamedTuple):
-    """The answer to getAllChildrenNumber.
+    """The reply to getAllChildrenNumber.
 
     Jute: ``int totalNumber``.
     """
@@ -265,7 +265,7 @@ class GetAllChildrenNumberResponse(NamedTuple):
     totalNumber: int
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         return encode_int(self.totalNumber)
 
     @classmethod
@@ -278,7 +278,7 @@ class GetAllChildrenNumberResponse(NamedTuple):
 
 
 class ClientInfo(NamedTuple):
-    """An identity, as the server shows it: of a password nothing.
+    """An identity as the server shows it, without its password.
 
     Jute: ``ustring authScheme; ustring user``.
     """
@@ -288,7 +288,7 @@ class ClientInfo(NamedTuple):
 
 
 class WhoAmIResponse(NamedTuple):
-    """The answer to whoAmI.
+    """The reply to whoAmI.
 
     Jute: ``vector<ClientInfo> clientInfo``.
     """
@@ -296,7 +296,7 @@ class WhoAmIResponse(NamedTuple):
     clientInfo: list[ClientInfo]
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         identities = [encode_string(info.authScheme) + encode_string(info.user) for info in self.clientInfo]
         return encode_int(len(identities)) + b"".join(identities)
 
@@ -310,7 +310,7 @@ class WhoAmIResponse(NamedTuple):
 
 
 class SaslResponse(NamedTuple):
-    """The answer to a step of a SASL exchange.
+    """The reply to a step of a SASL exchange.
 
     Jute: ``buffer token``.
     """
@@ -321,7 +321,7 @@ class SaslResponse(NamedTuple):
         return "SaslResponse(...)"
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         return encode_buffer(self.token)
 
     @classmethod
@@ -334,7 +334,7 @@ class SaslResponse(NamedTuple):
 
 
 class AddWatchResponse(NamedTuple):
-    """The answer to addWatch: jute's ``ErrorResponse``, which is 0 wherever a header said that all was well.
+    """The reply to addWatch: jute's ``ErrorResponse``, which is 0 wherever the header has no error.
 
     Jute: ``int err``.
     """
@@ -342,7 +342,7 @@ class AddWatchResponse(NamedTuple):
     err: int = 0
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         return encode_int(self.err)
 
     @classmethod
@@ -355,7 +355,7 @@ class AddWatchResponse(NamedTuple):
 
 
 class GetACLResponse(NamedTuple):
-    """The answer to getACL.
+    """The reply to getACL.
 
     Jute: ``vector<ACL> acl; Stat stat``.
     """
@@ -364,7 +364,7 @@ class GetACLResponse(NamedTuple):
     stat: ZnodeStat
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         return encode_acls(self.acl) + encode_stat(self.stat)
 
     @classmethod
@@ -377,18 +377,18 @@ class GetACLResponse(NamedTuple):
 
 
 class WatcherEvent(NamedTuple):
-    """What follows the header of an event.
+    """A watch event; it follows the header of an event.
 
     Jute: ``int type; int state; ustring path``.
     """
 
     type: int
     state: int
-    """The server's idea of the session's state: 3, connected, in every event that a server sends."""
+    """The session's state for the server: 3, connected, in every event that a server sends."""
     path: str
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         return encode_int(self.type) + encode_int(self.state) + encode_string(self.path)
 
     @classmethod

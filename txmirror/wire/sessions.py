@@ -1,6 +1,6 @@
-"""The records by which a client begins a session, says who it is, stays there, and ends it.
+"""The requests that begin a session, authenticate it, keep it alive and end it.
 
-As in ``requests``; but the first of a connection has neither an operation nor a header.
+As in ``requests``, but the first record of a connection has neither an operation nor a header.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ _EmptyT = TypeVar("_EmptyT", bound="_Empty")
 
 @attrs.frozen
 class ConnectRequest:
-    """The first frame of a connection: begin a session, or go on with one.
+    """Begin a session, or resume one: the first frame of a connection.
 
     Jute: ``int protocolVersion; long lastZxidSeen; int timeOut; long sessionId; buffer passwd``, then ``boolean
     readOnly`` since 3.4. It has no header.
     """
 
     lastZxidSeen: int
-    """The last transaction that this client has seen; a server that has not closes the connection without a reply."""
+    """The last transaction that the client has seen. A server that has not seen it closes the connection without a reply."""
     timeOut: int
-    """The session timeout asked for, in milliseconds."""
+    """The requested session timeout, in milliseconds."""
     sessionId: int
-    """The session to go on with, or 0 for a new one."""
+    """The session to resume, or 0 for a new one."""
     passwd: bytes | None = attrs.field(repr=False)
     readOnly: bool | None = False
-    """Whether a server that can only be read will do; None where the field is missing."""
+    """Whether the client accepts a read-only server; None if the field is missing."""
     protocolVersion: int = 0
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         return (
             encode_int(self.protocolVersion)
             + encode_long(self.lastZxidSeen)
@@ -59,7 +59,7 @@ class ConnectRequest:
 @attrs.frozen
 class _Empty:
     def encode(self) -> bytes:
-        """Give no bytes: there are no fields."""
+        """Return no bytes: the record has no fields."""
         return b""
 
     @classmethod
@@ -69,26 +69,26 @@ class _Empty:
 
 
 class PingRequest(_Empty):
-    """Show that this side is alive. Operation 11."""
+    """Keep the session alive. Operation 11."""
 
     operation: ClassVar[Operation] = Operation.PING
 
 
 class WhoAmIRequest(_Empty):
-    """Ask for the identities of this connection. Operation 107, known since ZooKeeper 3.7."""
+    """List the identities of this connection. Operation 107, known since ZooKeeper 3.7."""
 
     operation: ClassVar[Operation] = Operation.WHO_AM_I
 
 
 class CloseSessionRequest(_Empty):
-    """End the session, and with it its ephemerals. Operation -11."""
+    """End the session and delete its ephemeral nodes. Operation -11."""
 
     operation: ClassVar[Operation] = Operation.CLOSE_SESSION
 
 
 @attrs.frozen
 class AuthRequest:
-    """Add an identity to the connection. The answer is an empty reply with the xid -4.
+    """Add an identity to the connection. The reply is empty and has the xid -4.
 
     Jute: ``int type; ustring scheme; buffer auth``, operation 100.
     """
@@ -101,7 +101,7 @@ class AuthRequest:
     """Unused by every server."""
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         return encode_int(self.type) + encode_string(self.scheme) + encode_buffer(self.auth)
 
     @classmethod
@@ -116,9 +116,9 @@ class AuthRequest:
 
 @attrs.frozen
 class SaslRequest:
-    """Go on with the proof of who the client is, in the words of a SASL mechanism.
+    """Send the next token of a SASL exchange, which authenticates the client.
 
-    Jute: ``buffer token``, operation 102. The answer is a ``SaslResponse``.
+    Jute: ``buffer token``, operation 102. The reply is a ``SaslResponse``.
     """
 
     operation: ClassVar[Operation] = Operation.SASL
@@ -126,7 +126,7 @@ class SaslRequest:
     token: bytes | None = attrs.field(repr=False)
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         return encode_buffer(self.token)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The records by which a client sets watches, and takes them away: each is one class, read and written by it."""
+"""The requests that set, check and remove watches. One class encodes and decodes each."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _PathAndNumberT = TypeVar("_PathAndNumberT", bound="_PathAndNumber")
 
 @attrs.frozen
 class SetWatchesRequest:
-    """Set one-shot watches again, as they stood at a transaction; what changed since fires at once.
+    """Set one-shot watches again as of a transaction. The server fires at once those whose node has changed since.
 
     Jute: ``long relativeZxid; vector<ustring> dataWatches; vector<ustring> existWatches; vector<ustring>
-    childWatches``, operation 101. The answer is empty.
+    childWatches``, operation 101. The reply is empty.
     """
 
     operation: ClassVar[Operation] = Operation.SET_WATCHES
@@ -29,7 +29,7 @@ class SetWatchesRequest:
     childWatches: tuple[str, ...]
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         return (
             encode_long(self.relativeZxid)
             + encode_strings(self.dataWatches)
@@ -51,8 +51,8 @@ class SetWatches2Request:
     """Set watches again, persistent ones too. Known since ZooKeeper 3.6.
 
     Jute: as of :class:`SetWatchesRequest`, then ``vector<ustring> persistentWatches; vector<ustring>
-    persistentRecursiveWatches``, operation 105. Of what persistent watches missed the server tells nothing. The answer is
-    empty.
+    persistentRecursiveWatches``, operation 105. The server sends no events that persistent watches have missed. The reply
+    is empty.
     """
 
     operation: ClassVar[Operation] = Operation.SET_WATCHES2
@@ -65,7 +65,7 @@ class SetWatches2Request:
     persistentRecursiveWatches: tuple[str, ...]
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         return (
             encode_long(self.relativeZxid)
             + encode_strings(self.dataWatches)
@@ -91,7 +91,7 @@ class _PathAndNumber:
     type: int
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         return encode_string(self.path) + encode_int(self.type)
 
     @classmethod
@@ -104,7 +104,7 @@ class _PathAndNumber:
 
 
 class CheckWatchesRequest(_PathAndNumber):
-    """Ask whether this connection has a watch of a kind on a path: the answer is empty, or the error NoWatcher.
+    """Check whether this connection has a watch of a kind on a path. The reply is empty, or the error NoWatcher.
 
     Jute: ``ustring path; int type`` (a :class:`txmirror.types.WatchKind`), operation 17. Known since ZooKeeper 3.5.
     """
@@ -113,7 +113,7 @@ class CheckWatchesRequest(_PathAndNumber):
 
 
 class RemoveWatchesRequest(_PathAndNumber):
-    """Take this connection's watches of one kind from a path. The answer is empty.
+    """Remove this connection's watches of one kind from a path. The reply is empty.
 
     Jute: ``ustring path; int type`` (a :class:`txmirror.types.WatchKind`), operation 18. Known since ZooKeeper 3.5.
     """
@@ -123,7 +123,7 @@ class RemoveWatchesRequest(_PathAndNumber):
 
 @attrs.frozen
 class AddWatchRequest:
-    """Set a watch that lasts. The answer is an ``AddWatchResponse``.
+    """Set a persistent watch. The reply is an ``AddWatchResponse``.
 
     Jute: ``ustring path; int mode``, operation 106. Known since ZooKeeper 3.6.
     """
@@ -132,10 +132,10 @@ class AddWatchRequest:
 
     path: str
     mode: int
-    """0 for the node and its children; 1 for all that is at or below it."""
+    """0 for the node and its children; 1 for the node and all nodes below it."""
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""
         return encode_string(self.path) + encode_int(self.mode)
 
     @classmethod
