@@ -1,4 +1,4 @@
-"""``python -m txmirror.embedded``: a server by itself, in the foreground, until SIGTERM, SIGQUIT or Ctrl-C. Exits with 0 then."""
+"""``python -m txmirror.embedded``: run a standalone server until SIGTERM, SIGQUIT or Ctrl-C. Exits with 0 then."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from txmirror.signals import StopSignals
 
 
 def main() -> None:
-    """Run the server as the command line says.
+    """Run the server with the options of the command line.
 
-    :raises SystemExit: the command line will not do, or the server cannot listen; or help was asked for.
+    :raises SystemExit: the command line is invalid or asks for help, or the server cannot listen.
     """
     options = EmbeddedOptions()
     options.parseOptions()

@@ -1,7 +1,7 @@
-"""Who may do what: identities, and the access control lists that name them.
+"""Access control: identities, and the access control lists that name them.
 
 The rules are those of ``PrepRequestProcessor.fixupACL``, ``ZooKeeperServer.checkACL`` and of the two authentication
-providers that a server has without being told: ``digest`` and ``ip``.
+providers that a server has by default: ``digest`` and ``ip``.
 """
 
 from __future__ import annotations
@@ -16,39 +16,39 @@ from txmirror.embedded.cursor import NULL
 from txmirror.errors import InvalidACLException, MarshallingErrorException, NoAuthException
 from txmirror.types import ACL, Permission
 
-#: The schemes of which a server knows a provider.
+#: The schemes for which a server has a provider.
 _LOOKED_AT = frozenset({"world", "digest", "ip"})
-#: What Java takes for a decimal number, of any script; no more digits than make sense.
+#: A decimal number as Java reads it, in any script; no more digits than make sense.
 _NUMBER = re.compile(r"[+-]?\d{1,10}")
 
 
 class Identity(NamedTuple):
-    """Somebody, as a scheme knows them."""
+    """An authenticated identity: a scheme, and a name in it."""
 
     scheme: str
     name: str
 
 
 def digest_identity(credentials: bytes) -> Identity:
-    """Give the identity that ``user:password`` proves: the user, and a hash of both."""
+    """Return the identity that ``user:password`` proves: the user, and a hash of both."""
     text = credentials.decode("utf-8", "replace")
-    # The hash is the protocol's choice; it is what Java's and everybody's digest ACLs hold.
+    # The hash is the protocol's choice: all clients' digest ACLs contain it.
     digest = hashlib.sha1(text.encode(), usedforsecurity=False).digest()
     return Identity("digest", f"{text.split(':', 1)[0]}:{base64.b64encode(digest).decode('ascii')}")
 
 
 def user_name(identity: Identity) -> str:
-    """Give what may be told of an identity to those whose it is: of a ``digest``, the user only."""
+    """Return the part of an identity that whoAmI shows to its owner: of a ``digest``, the user only."""
     return identity.name.split(":", 1)[0] if identity.scheme == "digest" else identity.name
 
 
 def resolve(acls: Iterable[ACL], identities: Sequence[Identity], path: str) -> tuple[ACL, ...]:
-    """Give the list as it is kept: without repetitions, and with whoever asks in the place of ``auth``.
+    """Return the list as the server stores it: without duplicates, and with the caller's identities in place of ``auth``.
 
-    :param identities: who asks.
-    :raises InvalidACLException: it is empty, names an unknown scheme or what is no identity of its scheme, or says ``auth``
-        where whoever asks has proved nothing.
-    :raises MarshallingErrorException: the identity is null, and its scheme looks at it.
+    :param identities: the caller's.
+    :raises InvalidACLException: the list is empty, or names an unknown scheme or an identity that is invalid in its scheme, or
+        says ``auth`` and the caller is not authenticated.
+    :raises MarshallingErrorException: an identity is null, and its scheme reads it.
     """
     kept: list[ACL] = []
     for acl in dict.fromkeys(acls):
@@ -69,23 +69,23 @@ def resolve(acls: Iterable[ACL], identities: Sequence[Identity], path: str) -> t
 
 
 def permits(acls: Sequence[ACL], permission: int, identities: Sequence[Identity]) -> bool:
-    """Tell whether any of ``identities`` has any of the permissions in ``permission``."""
-    # Every request comes here, and what an IntFlag does to & takes longer than all the rest.
+    """Return whether any of ``identities`` has any of the permissions in ``permission``."""
+    # Every request comes here, and the & of an IntFlag takes longer than all the rest.
     wanted = int(permission)
     return any(acl.permissions & wanted and _matches(acl, identities) for acl in acls)
 
 
 def check(acls: Sequence[ACL], permission: int, identities: Sequence[Identity], path: str) -> None:
-    """Make sure that one of ``identities`` has one of the permissions in ``permission``.
+    """Check that one of ``identities`` has one of the permissions in ``permission``.
 
-    :raises NoAuthException: none has.
+    :raises NoAuthException: none has it.
     """
     if not permits(acls, permission, identities):
         raise NoAuthException(path=path)
 
 
 def shown_to(acls: Sequence[ACL], identities: Sequence[Identity]) -> list[ACL]:
-    """Give the list as ``identities`` may see it: the hashes of passwords are for those who may change it."""
+    """Return the list as ``identities`` may see it: only an administrator of the node sees the hashes of passwords."""
     if permits(acls, Permission.ADMIN, identities):
         return list(acls)
     return [acl._replace(identity=re.sub(":.*", ":x", acl.identity)) if acl.scheme == "digest" else acl for acl in acls]
@@ -95,7 +95,7 @@ def _is_valid(acl: ACL) -> bool:
     if acl.scheme == "world":
         return acl.identity == "anyone"
     if acl.scheme == "digest":
-        # Java's split forgets empty parts at the end, but not at the start.
+        # Java's split drops empty parts at the end, but not at the start.
         return len(acl.identity.rstrip(":").split(":")) == 2
     return acl.scheme == "ip" and _network(acl.identity) is not None
 
@@ -116,7 +116,7 @@ def _matches(acl: ACL, identities: Sequence[Identity]) -> bool:
 
 
 def _network(text: str) -> tuple[int, int] | None:
-    """Take ``a.b.c.d/bits`` apart: the address as a number, and how many of its low bits do not matter."""
+    """Parse ``a.b.c.d/bits`` into the address as a number, and the number of its low bits that do not count."""
     host, slash, bits = text.partition("/")
     parts = host.split(".")
     numbers = [*parts, bits] if slash else [*parts, "32"]

@@ -1,4 +1,4 @@
-"""A server that runs by itself: what twistd and ``python -m txmirror.embedded`` start and stop."""
+"""The service of a standalone server, for twistd and ``python -m txmirror.embedded``."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from txmirror.embedded.server import EmbeddedServer, Reactor
 
 
 class CannotDoError(SystemExit, Exception):
-    """The server cannot listen where it was told to.
+    """The server cannot listen at the configured address.
 
-    Where nobody catches it the program ends with status 1, and its one line on stderr. It is an ``Exception`` too, so that
-    twistd takes its pid file away first.
+    Uncaught, it ends the program with status 1 and its one line on stderr. It is an ``Exception`` too, so that twistd removes
+    its pid file first.
     """
 
 
 @implementer(IService)
 class EmbeddedService(Service):
-    """Runs a server, and says in the log what it is, and where.
+    """Runs a server, and logs which version it imitates and its address.
 
-    :param options: what the command line says.
+    :param options: the parsed command line.
     :param reactor: a provider of ``IReactorTCP`` and ``IReactorTime``.
     """
 
@@ -38,9 +38,9 @@ class EmbeddedService(Service):
         )
 
     def startService(self) -> None:
-        """Begin to listen.
+        """Start to listen.
 
-        :raises CannotDoError: the port is taken, or there is no such address; the message says so in one line.
+        :raises CannotDoError: the port is taken, or there is no such address; its message is one line.
         """
         try:
             self._server.listen(self._port, self._interface)
@@ -49,7 +49,7 @@ class EmbeddedService(Service):
             reason = getattr(error.socketError, "strerror", None) or error.socketError
             raise CannotDoError(f"txmirror embedded: cannot listen at {where}:{self._port}: {reason}") from None
         super().startService()
-        self._log.info("An in-memory ZooKeeper for tests and demos; everything in it is gone when it stops.")
+        self._log.info("An in-memory ZooKeeper for tests and demos; all its data is lost when it stops.")
         self._log.info(
             "An imitation of {version}, listening at {address}",
             version="ClickHouse Keeper" if self._version == "keeper" else f"ZooKeeper {self._version}",
@@ -57,9 +57,9 @@ class EmbeddedService(Service):
         )
 
     def stopService(self) -> Deferred[None]:
-        """Close the port, and drop every connection.
+        """Close the port and every connection.
 
-        :returns: fires when all is gone.
+        :returns: fires when they are closed.
         """
         super().stopService()
         return self._server.stop().addCallback(lambda _: self._log.info("Stopped."))

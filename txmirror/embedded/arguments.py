@@ -1,41 +1,41 @@
-"""What callers give, looked at before anything is done with it: an error quotes it."""
+"""Check arguments before they are used. The errors quote the value."""
 
 from __future__ import annotations
 
 
-def check_whole(what: str, value: object, least: int, most: int) -> None:
-    """Make sure of a whole number.
+def check_whole(name: str, value: object, least: int, most: int) -> None:
+    """Check that a value is a whole number within bounds.
 
-    :param what: what the number is, for the message.
-    :raises TypeError: it is none.
+    :param name: the argument's name, for the message.
+    :raises TypeError: it is no whole number.
     :raises ValueError: it is out of bounds.
     """
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{what} is {value!r}: not a whole number")
+        raise TypeError(f"{name} is {value!r}: not a whole number")
     if not least <= value <= most:
-        raise ValueError(f"{what} is {value!r}: not from {least} to {most}")
+        raise ValueError(f"{name} is {value!r}: not from {least} to {most}")
 
 
-def check_seconds(what: str, value: object, *, positive: bool = False) -> None:
-    """Make sure of a number of seconds that come to an end.
+def check_seconds(name: str, value: object, *, positive: bool = False) -> None:
+    """Check that a value is a finite number of seconds.
 
-    :param what: what the number is, for the message.
-    :param positive: whether it must be more than none.
+    :param name: the argument's name, for the message.
+    :param positive: whether 0 is invalid.
     :raises TypeError: it is no number.
-    :raises ValueError: it is negative, infinite or not a number, or it is 0 and must not be.
+    :raises ValueError: it is negative, infinite or not a number, or it is 0 and ``positive`` is set.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{what} is {value!r}: not a number of seconds")
+        raise TypeError(f"{name} is {value!r}: not a number of seconds")
     if not 0 <= value < float("inf") or (positive and not value):
-        raise ValueError(f"{what} is {value!r}: not a {'positive ' if positive else ''}number of seconds")
+        raise ValueError(f"{name} is {value!r}: not a {'positive ' if positive else ''}number of seconds")
 
 
-def check_kind(what: str, value: object, kind: type, wanted: str) -> None:
-    """Make sure that something is of a type.
+def check_kind(name: str, value: object, kind: type, wanted: str) -> None:
+    """Check that a value has a type.
 
-    :param what: what it is, for the message.
-    :param wanted: what it has to be, in words.
-    :raises TypeError: it is not.
+    :param name: the argument's name, for the message.
+    :param wanted: the type in words, for the message.
+    :raises TypeError: it has another type.
     """
     if not isinstance(value, kind):
-        raise TypeError(f"{what} is {value!r}: not {wanted}")
+        raise TypeError(f"{name} is {value!r}: not {wanted}")

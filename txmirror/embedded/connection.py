@@ -1,7 +1,7 @@
-"""The protocol's server side on one connection: handshake, requests in, replies and events out.
+"""The server side of the protocol on one connection: handshake, requests, replies and events.
 
-What a request does is the replica's matter, and how long a session lives is the sessions'. A frame that is held up holds up
-all that came after it.
+The replica executes the requests, and :class:`~txmirror.embedded.sessions.Sessions` expires the sessions. A delayed request
+delays all requests that came after it.
 """
 
 from __future__ import annotations
@@ -59,17 +59,17 @@ _CONNECTED_STATE = 3
 #: The protocol version by which ClickHouse Keeper refuses a handshake (``KEEPER_PROTOCOL_VERSION_CONNECTION_REJECT``).
 _REJECTED: Final = 42
 _SET_WATCHES: Final = frozenset({Operation.SET_WATCHES, Operation.SET_WATCHES2})
-#: How many bytes may wait for a client to read them before its requests wait too; and how many bytes of requests may wait.
-#: A real server reads on until its memory is full; this is far above what a client has outstanding that reads at all.
+#: The limit for bytes that a client has not read, above which its requests wait too; and for the bytes of waiting requests.
+#: A real server reads on until its memory is full. A client that reads at all never comes near this limit.
 _MAX_UNREAD: Final = 4 * 1024 * 1024
-#: How many requests of one client may wait.
+#: The limit for the number of waiting requests of one client.
 _MAX_PENDING: Final = 10_000
-#: How many bytes of events a client may leave unread before its connection is closed: others make them.
+#: The limit for the bytes of unread events, above which the server closes the connection: other clients cause the events.
 _MAX_UNREAD_EVENTS: Final = 4 * _MAX_UNREAD
-#: What one client gets in one turn of the reactor, in requests and in bytes of answers: then it is the others' turn.
+#: The limits of one client in one turn of the reactor, in requests and in bytes of replies. Then the other clients are served.
 _REQUESTS_PER_TURN: Final = 250
 _BYTES_PER_TURN: Final = 256 * 1024
-#: What may look at very many nodes has a turn of its own.
+#: The operations that may read very many nodes. Each ends its client's turn.
 _COSTLY: Final = frozenset(
     {
         Operation.MULTI,
@@ -83,22 +83,21 @@ _COSTLY: Final = frozenset(
 
 
 class Connections(ServerFactory):
-    """All connections of a server: they share its data and its sessions.
+    """All connections of a server. They share its data and its sessions.
 
     :param reactor: runs the turns.
-    :param clock: what time is taken from.
-    :param version: what it says that it is, and whose protocol it speaks.
-    :param mode: what it says that it is among others: ``standalone``, ``leader`` or ``follower``.
-    :ivar serving: whether it lets clients in.
-    :ivar read_only: whether it lets in only those that do with a server that can only be read, each with a session that
-        nobody else knows.
-    :ivar own_sessions: the sessions that nobody else knows.
-    :ivar faults: what is to go wrong with requests.
-    :ivar strangers: those of them that serve no session.
+    :param clock: the source of the time.
+    :param version: the version that the server reports, and whose protocol it speaks.
+    :param mode: the mode that the server reports: ``standalone``, ``leader`` or ``follower``.
+    :ivar serving: whether the server accepts clients.
+    :ivar read_only: whether the server accepts only clients that allow a read-only server, each with a local session.
+    :ivar own_sessions: the local sessions, which no other server knows.
+    :ivar faults: the planned faults.
+    :ivar sessionless: the connections without a session.
     :ivar live: the connections, the oldest first.
-    :ivar port: the TCP port that it listens at, or listened at last.
-    :ivar received: how many frames and four-letter words came in.
-    :ivar sent: how many frames and answers to four-letter words went out.
+    :ivar port: the TCP port at which the server listens, or listened last.
+    :ivar received: the number of frames and four-letter words received.
+    :ivar sent: the number of frames and answers to four-letter words sent.
     """
 
     noisy = False
@@ -134,17 +133,18 @@ class Connections(ServerFactory):
         return Connection(self)
 
     def now(self) -> int:
-        """Give the time in milliseconds since the epoch."""
+        """Return the time in milliseconds since the epoch."""
         return int(self.clock.seconds() * 1000)
 
     def next_turn(self, proceed: Callable[[], None]) -> IDelayedCall:
-        """Call something in the next turn of the reactor, whatever the server's own clock shows."""
+        """Call ``proceed`` in the next turn of the reactor, independent of the server's own clock."""
         return self._reactor.callLater(0, proceed)
 
     def drop_all(self, reason: str) -> Deferred[None]:
-        """Close all connections at once; what was not sent is lost.
+        """Abort all connections. Unsent data is lost.
 
-        :returns: fires when they are gone.
+        :param reason: for the log.
+        :returns: fires when all are closed.
         """
         for connection in list(self.live):
             connection.drop(reason)
@@ -155,7 +155,7 @@ class Connections(ServerFactory):
         return gone
 
     def removed(self, connection: Connection) -> None:
-        """Forget a connection that is gone."""
+        """Remove a closed connection."""
         self.sessionless.remove(connection)
         self.live.pop(connection, None)
         if not self.live:
@@ -168,13 +168,13 @@ class Connections(ServerFactory):
 class Connection(Protocol):
     """One connection. Tests get it from :attr:`Server.connections <txmirror.embedded.Server.connections>`.
 
-    A client that does not read what it is told is not listened to either, once that is more than 4 MiB, or one answer: its session
-    then ends as that of any client that is silent. When events that it does not read are more than 16 MiB, the connection is closed. One that
-    asks for much at once gets its answers bit by bit, and others theirs in between.
+    If a client leaves more than 4 MiB unread, or one longer reply, the server stops reading from it, and its session expires
+    like that of any silent client. If it leaves more than 16 MiB of events unread, the server closes the connection. A client
+    that sends many requests at once is served in turns with the others.
 
-    :ivar identities: who its client has proved to be.
-    :ivar peer: where its client is, as ``host:port``.
-    :ivar traffic: what it has counted.
+    :ivar identities: the identities of the client.
+    :ivar peer: the address of the client, as ``host:port``.
+    :ivar stats: the statistics of this connection.
     """
 
     _log = Logger()
@@ -194,16 +194,16 @@ class Connection(Protocol):
         self._stalled_input: bytearray | None = None
         self._stalled_output: list[Callable[[], None]] | None = None
         self._deferred_events: list[tuple[EventType, str]] | None = None
-        """What is to be sent behind the answer that is being made; None where events go out at once."""
+        """The events to send after the current reply; None if events are sent at once."""
         self._buffered: int | None = None
-        """How much was sent since the transport had its fill; None while it takes more."""
+        """The bytes sent since the transport's buffer filled up; None while it accepts more."""
         self._unread_events = 0
         self._stalled_output_bytes = 0
-        """How many bytes wait in ``_stalled_output``."""
+        """The number of bytes in ``_stalled_output``."""
         self._throttled = False
         self._was_throttled = False
         self._inbox_bytes = 0
-        """How many bytes of requests wait in ``_inbox``."""
+        """The number of bytes of the requests in ``_inbox``."""
         self._written = 0
         self._turn: IDelayedCall | None = None
         self._reading = True
@@ -213,12 +213,12 @@ class Connection(Protocol):
 
     @property
     def leaving(self) -> bool:
-        """Whether it was closed, or is about to be."""
+        """True if the connection is closed, or about to be."""
         return self._closing
 
     @property
     def session_id(self) -> int:
-        """The id of the session that it serves; 0 before the handshake."""
+        """The id of the connection's session; 0 before the handshake."""
         return self._session.id if self._session is not None else 0
 
     @property
@@ -254,7 +254,7 @@ class Connection(Protocol):
         if self._session is None:
             self._connections.sessionless.touch(self)
         if self._first_bytes is not None:
-            # What comes first is either a length or a four-letter word.
+            # The first bytes are either a length or a four-letter word.
             self._first_bytes += data
             if len(self._first_bytes) < 4:
                 return
@@ -265,12 +265,12 @@ class Connection(Protocol):
             self._inbox.append(partial(self._receive, frame))
             self._inbox_bytes += _size(frame)
         if self._session is not None and self._blocked:
-            # Its client was heard from, whenever it gets its answer.
+            # The client has sent something, so its session lives on while its requests wait.
             self._sessions.touch(self._session)
         self._process_inbox()
 
     def pauseProducing(self) -> None:
-        # The transport says so at each write.
+        # The transport calls this at each write.
         if self._buffered is None:
             self._buffered = 0
 
@@ -285,18 +285,17 @@ class Connection(Protocol):
             self._process_inbox()
 
     def stopProducing(self) -> None:
-        """The connection is gone, which ``connectionLost`` is told too."""
+        """Do nothing: ``connectionLost`` is called too."""
 
     def stall(self, *, incoming: bool = True, outgoing: bool = True) -> None:
-        """Let nothing through any more until :meth:`resume`, neither bytes nor an end that the server makes by itself.
+        """Hold all bytes until :meth:`resume`, and also a close that the server starts by itself.
 
-        What a test makes is not held: :meth:`drop`, and what stops or drops all. Nor does a server bear for longer than 20
-        seconds with a connection that it is closing.
+        A test can still close the connection: by :meth:`drop`, or by stopping the server or dropping all connections. The
+        server aborts a connection that it is closing after at most 20 seconds.
 
-        :param incoming: whether to hold what comes from the client: the server does not hear of it, and its session ends
-            in time.
+        :param incoming: whether to hold the client's bytes. The server does not see them, and the session expires in time.
         :param outgoing: whether to hold replies and events.
-        :raises ValueError: the connection is closed, or nothing is to be held.
+        :raises ValueError: the connection is closed, or both arguments are false.
         """
         if self._closing:
             raise ValueError(f"{self!r} is closed")
@@ -308,7 +307,7 @@ class Connection(Protocol):
             self._stalled_output = []
 
     def resume(self) -> None:
-        """Let through what was held, in order, and all that follows. Harmless where nothing was, and where it is closed."""
+        """Release all held bytes, in order. Does nothing if none are held, or if the connection is closed."""
         unsent, self._stalled_output = self._stalled_output, None
         for send in unsent or ():
             send()
@@ -338,10 +337,10 @@ class Connection(Protocol):
                 )
                 self._abort("it does not read its events")
 
-    def drop(self, reason: str = "it was made to go") -> None:
-        """Close the connection at once; what was not sent is lost. The session lives on for as long as its timeout says.
+    def drop(self, reason: str = "drop() was called") -> None:
+        """Abort the connection. Unsent data is lost. The session lives on until its timeout.
 
-        Harmless where it is closed.
+        Does nothing if the connection is closed.
 
         :param reason: for the log.
         """
@@ -357,24 +356,24 @@ class Connection(Protocol):
             self._stalled_output.append(self._tcp().abortConnection)
 
     def expire(self, reason: str) -> None:
-        """Close the connection when this server learns of a transaction that has ended the session."""
+        """Abort the connection when this server learns of the transaction that has ended the session."""
         if self._connections.read_only:
             self._abort(reason)
         else:
             self._replica.learn(lambda: self._abort(reason))
 
     def session_moved(self, other: SessionConnection) -> None:
-        """Go, if the connection on which the session goes on is at this server too.
+        """Abort the connection if the session's new connection is at this server too.
 
-        At another server of an ensemble nobody tells this one. Its client learns of it when it next wants something that the
-        leader has to know.
+        A server does not learn that the session has moved to another server of the ensemble. The client learns of it from
+        its next request that needs the leader.
         """
         if isinstance(other, Connection) and other._connections is self._connections:
-            self._abort("its session went on elsewhere")
+            self._abort("its session has moved to another connection")
 
-    def _block(self, what: Callable[[], None]) -> Callable[[], None]:
-        """Put something off, and all that comes after it, and give what is to be called when it may be done."""
-        self._inbox.appendleft(what)
+    def _block(self, step: Callable[[], None]) -> Callable[[], None]:
+        """Delay a step and all requests after it. Return the function that ends the delay."""
+        self._inbox.appendleft(step)
         self._blocked = True
         return self._unblock
 
@@ -384,7 +383,7 @@ class Connection(Protocol):
         self._process_inbox()
 
     def _process_inbox(self) -> None:
-        """Serve the requests that have come in, as far as that is one client's due in a turn of the reactor."""
+        """Serve the waiting requests, up to the limits of one turn of the reactor."""
         served = self._written = 0
         while self._inbox and not (self._blocked or self._throttled or self._closing or self._turn is not None):
             if served >= _REQUESTS_PER_TURN or self._written >= _BYTES_PER_TURN:
@@ -401,7 +400,7 @@ class Connection(Protocol):
         self._process_inbox()
 
     def _update_reading(self) -> None:
-        """Read what the client sends, unless it has sent more than it is given answers for."""
+        """Pause or resume reading: pause while too many requests wait or replies are unread."""
         reading = not (
             self._throttled
             or self._turn is not None
@@ -418,7 +417,7 @@ class Connection(Protocol):
                 transport.pauseProducing()
 
     def time_out(self) -> None:
-        # That it is being closed, and why, was told before.
+        # When the server closes a connection, it has logged the reason before.
         if not self._closing:
             self._log.warn(
                 "Closing the connection from {peer}: it has no session, and was silent for {timeout} s",
@@ -463,13 +462,13 @@ class Connection(Protocol):
             return
         if request.sessionId == 0:
             if self._replica.lagging and not alone:
-                # It is a transaction, and this server does not learn of any.
+                # A new session is a transaction, and this server learns of none.
                 self._replica.wait(self._block(partial(self._handshake, request)))
                 return
             self._session = self._sessions.open(request.timeOut, self)
         else:
             self._session = self._sessions.resume(request.sessionId, request.passwd, request.timeOut, self)
-        # A client from before 3.4 says nothing about read-only servers, and is told nothing.
+        # A request from a client before 3.4 lacks the field for read-only servers, and so does the reply.
         read_only = None if request.readOnly is None else alone
         if self._session is None:
             self._send(ConnectResponse(0, 0, bytes(16), read_only).encode())
@@ -478,7 +477,7 @@ class Connection(Protocol):
             self._accept(self._session, read_only)
 
     def _handshake_as_keeper(self, request: ConnectRequest) -> None:
-        """Begin a session, whatever the client says of an older one and of what it has seen."""
+        """Begin a new session, even if the client names an older one or a later transaction."""
         if not self._connections.serving or self._connections.read_only:
             timeout = round(self._sessions.negotiate(request.timeOut) * 1000)
             self._send(ConnectResponse(timeout, -1, bytes(16), None, _REJECTED).encode())
@@ -495,12 +494,12 @@ class Connection(Protocol):
         self._send(ConnectResponse(self.session_timeout, session.id, session.password, read_only).encode())
 
     def _handle(self, header: RequestHeader, cursor: Cursor, session: Session) -> None:
-        # Both of these touch no session, and their headers have no zxid.
+        # Neither of these touches the session, and their replies have no zxid.
         if header.type == Operation.AUTH:
             self._authenticate(header.xid, AuthRequest.decode(TolerantCursor(cursor.frame, cursor.offset)))
             return
         if header.type == Operation.SASL and not self._connections.version.keeper:
-            # A server that was not set up for SASL has nothing to say to it, and trips over no token at all.
+            # A server that is not configured for SASL sends a null token, and closes the connection if it receives one.
             if SaslRequest.decode(cursor).token is None:
                 raise ProtocolError("a SASL token is null")
             self._send(ReplyHeader(header.xid, 0, 0).encode() + SaslResponse(None).encode())
@@ -559,7 +558,7 @@ class Connection(Protocol):
         self._close()
 
     def _answer_before_events(self, header: RequestHeader, cursor: Cursor) -> None:
-        """Serve a request that sets watches as ClickHouse Keeper does: the events that it causes come behind the answer."""
+        """Set watches as ClickHouse Keeper does: send the missed events after the reply."""
         events = self._deferred_events = []
         self._perform(header, cursor)
         self._deferred_events = None
@@ -580,12 +579,12 @@ class Connection(Protocol):
         except ZooKeeperException as error:
             self._reply(header, error.code or 0)
         else:
-            # A check that holds has no answer but among several: a real server trips over the stat that it lacks.
+            # A successful check outside a multi gets no reply: a real server fails on the stat that it lacks.
             if header.type != Operation.CHECK:
                 self._reply(header, body=body)
 
     def _authenticate(self, xid: int, request: AuthRequest) -> None:
-        # It is answered out of order and touches no session, and its header has no zxid.
+        # The reply is sent out of order and has no zxid, and the request does not touch the session.
         if request.scheme == "digest" and request.auth is not None:
             identity = digest_identity(request.auth)
             if identity not in self.identities:
@@ -609,7 +608,7 @@ class Connection(Protocol):
 
     def _reply(self, header: RequestHeader, code: int = 0, body: bytes = b"") -> None:
         if self._reply_lost:
-            # What was sent before it arrives.
+            # Earlier replies still arrive.
             self._close()
             return
         zxid = self._replica.tree.zxid
@@ -635,10 +634,10 @@ class Connection(Protocol):
 
     def _throttle_above_limit(self, unread: int) -> None:
         if unread > _MAX_UNREAD and not self._throttled:
-            # Whoever is merely slow comes here again and again.
+            # A client that is merely slow gets here again and again.
             self._log.emit(
                 LogLevel.debug if self._was_throttled else LogLevel.warn,
-                "Not listening to {peer} until it reads what it was told: {unread} bytes wait",
+                "Throttling the connection from {peer} until it reads: {unread} bytes are unread",
                 peer=self.peer,
                 unread=unread,
             )
@@ -659,7 +658,7 @@ class Connection(Protocol):
 
     def _close(self) -> None:
         self._detach()
-        # Whoever does not read what there is left to send is not waited for.
+        # The timeout also ends a connection whose client does not read the remaining bytes.
         self._connections.sessionless.touch(self)
         cast(IConsumer, self.transport).unregisterProducer()
         if self._stalled_output is None:
@@ -686,5 +685,5 @@ class Connection(Protocol):
 
 
 def _size(frame: bytes | OversizedFrame) -> int:
-    """Return how many bytes a frame takes while it waits."""
+    """Return the number of bytes that a waiting frame takes."""
     return 4 + len(frame.head if isinstance(frame, OversizedFrame) else frame)

@@ -1,4 +1,4 @@
-"""What a connection counts of itself, for the four-letter words to tell."""
+"""Statistics of one connection, for the four-letter words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import attrs
 
 from txmirror.wire import Operation
 
-#: How ``FinalRequestProcessor`` names what it does.
+#: The names of the operations in ``FinalRequestProcessor``.
 _NAMES: dict[int, str] = {
     Operation.PING: "PING",
     Operation.MULTI: "MULT",
@@ -40,25 +40,25 @@ _NAMES: dict[int, str] = {
 
 @attrs.define
 class ConnectionStats:
-    """What has gone over one connection. Times are in milliseconds since the epoch."""
+    """The statistics of one connection. Times are in milliseconds since the epoch."""
 
     established: int
     received: int = 0
-    """How many frames and four-letter words came in."""
+    """The number of frames and four-letter words received."""
     sent: int = 0
-    """How many frames and answers to four-letter words went out."""
+    """The number of frames and answers to four-letter words sent."""
     last_operation: str = "NA"
     last_xid: int = -1
-    """That of the last request but for pings; -1 before."""
+    """The xid of the last request other than a ping; -1 before."""
     last_zxid: int = 0
     last_reply: int = 0
-    """When it went out."""
+    """The time of the last reply."""
 
     def session_established(self, zxid: int, now: int) -> None:
-        """Note that a handshake was answered."""
+        """Record the reply to a handshake."""
         self.last_operation, self.last_zxid, self.last_reply = "SESS", zxid, now
 
     def replied(self, operation: int, xid: int, zxid: int, now: int) -> None:
-        """Note that a request was answered."""
+        """Record the reply to a request."""
         self.last_operation, self.last_zxid, self.last_reply = _NAMES.get(operation, "NA"), zxid, now
         self.last_xid = max(xid, self.last_xid) if xid < 0 else xid

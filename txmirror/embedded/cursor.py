@@ -1,4 +1,4 @@
-"""How a server reads what clients send: as Java does, which knows nulls, and takes more for a boolean than its clients do."""
+"""Decode requests as a Java server does: it accepts nulls, and any byte as a boolean."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ class _Null(str):
     __slots__ = ()
 
 
-#: A null in the place of an ACL's scheme or identity: an empty text, and this one.
+#: A null scheme or identity of an ACL: an empty string, recognised by identity.
 NULL: Final = _Null()
 
 
 class RequestCursor(Cursor):
-    """Reads requests."""
+    """Decodes requests."""
 
     __slots__ = ()
 
     def boolean(self) -> bool:
-        """Read a boolean: all but 0 is true.
+        """Read a boolean: any byte but 0 is true.
 
         :raises ProtocolError: the frame ends first.
         """
@@ -35,7 +35,7 @@ class RequestCursor(Cursor):
         return self.frame[self.offset - 1] != 0
 
     def vector(self, item: Callable[[], _T], smallest: int) -> list[_T]:
-        """Read a list as a client does; but one with a length below -1 is empty too."""
+        """Read a list as a client does, but treat a length below -1 as an empty list."""
         start = self.offset
         if self.int32() < -1:
             return []
@@ -43,9 +43,9 @@ class RequestCursor(Cursor):
         return super().vector(item, smallest)
 
     def strings(self) -> list[str]:
-        """Read a list of strings as a client does; but it must not be null.
+        """Read a list of strings as a client does, but reject a null list.
 
-        :raises ProtocolError: it is, or the frame ends first, or a string is null or not UTF-8.
+        :raises ProtocolError: the list is null, or the frame ends first, or a string is null or not UTF-8.
         """
         start = self.offset
         if self.int32() == -1:
@@ -54,7 +54,7 @@ class RequestCursor(Cursor):
         return super().strings()
 
     def acl_text(self) -> str:
-        """Read an ACL's scheme or identity: :data:`NULL`, if it is null."""
+        """Read an ACL's scheme or identity; null is :data:`NULL`."""
         start = self.offset
         if self.int32() == -1:
             return NULL
@@ -63,12 +63,12 @@ class RequestCursor(Cursor):
 
 
 class TolerantCursor(RequestCursor):
-    """Reads requests whose path may be null: it is then as good as an empty one."""
+    """Decodes requests whose path may be null, and reads it as an empty one."""
 
     __slots__ = ()
 
     def string(self) -> str:
-        """Read a string, which is empty where it is null."""
+        """Read a string; null reads as an empty one."""
         start = self.offset
         if self.int32() == -1:
             return ""

@@ -1,6 +1,6 @@
-"""The data, as the transactions leave it, and who is told of each. Several servers may share it.
+"""The data, changed by transactions, and the followers that are notified of each. Several servers may share it.
 
-Sessions and connections are no matter of this module; whoever asks is a :class:`Caller`.
+This module knows no sessions and no connections; a request comes from a :class:`Caller`.
 """
 
 from __future__ import annotations
@@ -50,23 +50,23 @@ WRITES = frozenset(_WRITES)
 
 
 class Follower(Protocol):
-    """What is told of all that happens to the data."""
+    """An observer of all changes to the data."""
 
     def changed(self, changes: Sequence[Change]) -> None:
-        """A transaction has done this."""
+        """Handle the changes of a transaction."""
 
     def replaced(self) -> None:
-        """All of it is other data now."""
+        """Handle the replacement of all data."""
 
 
 class Database:
     """A tree of znodes.
 
-    :param now: gives the time in milliseconds since the epoch.
+    :param now: returns the time in milliseconds since the epoch.
     :param ttl_nodes: whether nodes may have a time to live.
-    :ivar tree: the znodes, as the latest transaction has left them.
-    :ivar followers: told of each transaction, in this order.
-    :ivar on_expiring_nodes: called after a write when there are nodes that go by themselves (``Tree.expiring_nodes``).
+    :ivar tree: the znodes after the latest transaction.
+    :ivar followers: notified of each transaction, in this order.
+    :ivar on_expiring_nodes: called after a write if there are containers or TTL nodes (``Tree.expiring_nodes``).
     """
 
     def __init__(self, now: Callable[[], int], ttl_nodes: bool) -> None:
@@ -77,7 +77,7 @@ class Database:
         self.on_expiring_nodes: Callable[[], None] = lambda: None
 
     def replace(self, tree: Tree) -> None:
-        """Go on with other data, without a transaction."""
+        """Replace all data, without a transaction."""
         self.tree = tree
         for follower in self.followers:
             follower.replaced()
@@ -85,13 +85,13 @@ class Database:
             self.on_expiring_nodes()
 
     def write(self, operation: int, cursor: Cursor, caller: Caller, version: Version) -> bytes:
-        """Do what a request asks for that is a transaction (:data:`WRITES`), and tell of it.
+        """Apply a write (:data:`WRITES`) in a transaction, and notify the followers.
 
         :param cursor: at the request's record.
-        :param version: that of the server, which says what may stand in a transaction of several.
-        :returns: the record that answers it.
-        :raises ZooKeeperException: one with a code: it is refused.
-        :raises ProtocolError: it cannot be read; it was a transaction all the same.
+        :param version: the server's, which decides which operations a multi may contain.
+        :returns: the encoded record of the reply.
+        :raises ZooKeeperException: one with a code: the write failed.
+        :raises ProtocolError: the record is invalid; it used up a transaction all the same.
         """
         transaction = self._begin(caller, version.create2_in_multi)
         request = _WRITES[operation].decode(cursor)
@@ -104,17 +104,17 @@ class Database:
         return record.encode()
 
     def begin(self) -> None:
-        """Begin and end a transaction that changes nothing here."""
+        """Apply a transaction that changes no data."""
         self.tree.begin()
 
     def end_session(self, session_id: int) -> None:
-        """Take away a session's ephemeral nodes, all in one transaction."""
+        """Delete a session's ephemeral nodes in one transaction."""
         self.remove(list(self.tree.ephemerals.get(session_id, ())))
 
     def remove(self, paths: Iterable[str]) -> None:
-        """Take znodes away, all in one transaction of the server's own.
+        """Delete znodes in one transaction of the server's own.
 
-        :raises NoNodeException: one of them is not there.
+        :raises NoNodeException: one of them does not exist.
         """
         transaction = self._begin(None)
         for path in paths:
@@ -140,6 +140,6 @@ def _check_known(request: MultiRequest, version: Version) -> None:
 
 
 def _check_flags(flags: int) -> None:
-    """Check the kind of a node, which since 3.9 is looked at when the transaction is read."""
+    """Check the kind of a node, as servers since 3.9 do when they read the transaction."""
     if not 0 <= flags <= CreateFlag.CONTAINER:
         raise MarshallingErrorException(f"a create without a time to live has the flags {flags}")

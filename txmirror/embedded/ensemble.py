@@ -1,4 +1,4 @@
-"""Several servers over one tree."""
+"""An ensemble: several servers with the same data."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _MOST = 9
 
 
 class EmbeddedEnsemble:
-    """Some servers in memory with the same data and the same sessions, for tests of failover and of stale reads.
+    """Several in-memory servers with the same data and sessions, for tests of failover and of stale reads.
 
-    Each can be stopped, and can be made to lag behind the others (:meth:`~txmirror.embedded.Server.lag`). There are no elections: the leader is
-    no process, but the data that they share, and is always there. ``/zookeeper/config`` says nothing of the members.
+    Each server can stop, or lag behind the others (:meth:`~txmirror.embedded.Server.lag`). There are no elections: the leader
+    is no process but the shared data, and always available. ``/zookeeper/config`` does not list the members.
 
     :param reactor: a provider of ``IReactorTCP`` and ``IReactorTime``.
-    :param size: how many servers there are, 1 to 9.
-    :param version: that of all servers; or a sequence with one for each, as in an ensemble that is being upgraded.
+    :param size: the number of servers, 1 to 9.
+    :param version: the version of all servers, or a sequence with one for each, as during an upgrade of an ensemble.
 
-    For the other parameters, and failures, see :class:`~txmirror.embedded.EmbeddedServer`.
+    For the other parameters and failures see :class:`~txmirror.embedded.EmbeddedServer`.
 
-    :ivar servers: the servers. The first says that it is the leader.
-    :raises ValueError: ``size`` is out of bounds, or there are more or fewer versions.
+    :ivar servers: the servers. The first reports that it is the leader.
+    :raises ValueError: ``size`` is out of bounds, or the number of versions differs from it.
     :raises TypeError: ``size`` is no whole number.
     """
 
@@ -64,62 +64,62 @@ class EmbeddedEnsemble:
 
     @property
     def connection_string(self) -> str:
-        """Where the servers listen, or listened last, as clients want it: ``host:port,host:port``.
+        """The addresses at which the servers listen, or listened last: ``host:port,host:port``.
 
-        :raises RuntimeError: one of them never listened.
+        :raises RuntimeError: one of them has never listened.
         """
         return ",".join(server.address for server in self.servers)
 
     @property
     def sessions(self) -> frozenset[int]:
-        """The ids of the sessions that are alive."""
+        """The ids of the live sessions."""
         return self._state.sessions.alive
 
     @property
     def zxid(self) -> int:
-        """The last transaction, whichever server knows of it."""
+        """The last transaction, even if no server has applied it yet."""
         return self._state.database.tree.zxid
 
     def listen(self, interface: str = "127.0.0.1") -> None:
-        """Let every server that does not listen do so, each at a port that is free.
+        """Start every server that does not listen, each at a free port.
 
-        A server that listened before gets another port; its own :meth:`~txmirror.embedded.Server.listen` takes the same again.
+        A server that listened before gets another port; to reuse a port, call its own :meth:`~txmirror.embedded.Server.listen`.
         """
         for server in self.servers:
             if not server.listening:
                 server.listen(interface=interface)
 
     def stop(self) -> Deferred[None]:
-        """Stop all servers, and end every session. No timers are left.
+        """Stop all servers and end every session. No timers are left.
 
-        :returns: fires when all is gone.
+        :returns: fires when all ports and connections are closed.
         """
         return gatherResults([server.stop() for server in self.servers]).addCallback(lambda _: None)
 
     def expire_session(self, session_id: int) -> None:
-        """See :meth:`~txmirror.embedded.Server.expire_session`. A server that lags learns of it later, and so does its client."""
+        """Expire a session; a server that lags learns of it later. See :meth:`~txmirror.embedded.Server.expire_session`."""
         self.servers[0].expire_session(session_id)
 
     def lose_quorum(self, *, read_only: bool = False) -> None:
-        """Let every server that has a quorum lose it: see :meth:`~txmirror.embedded.Server.lose_quorum`."""
+        """Partition every server that has a quorum. See :meth:`~txmirror.embedded.Server.lose_quorum`."""
         for server in self.servers:
             if server.has_quorum:
                 server.lose_quorum(read_only=read_only)
 
     def regain_quorum(self) -> None:
-        """Let every server that has no quorum regain it: see :meth:`~txmirror.embedded.Server.regain_quorum`."""
+        """Reconnect every server that has no quorum. See :meth:`~txmirror.embedded.Server.regain_quorum`."""
         for server in self.servers:
             if not server.has_quorum:
                 server.regain_quorum()
 
     def wipe(self) -> None:
-        """See :meth:`~txmirror.embedded.Server.wipe`."""
+        """Delete all data and sessions. See :meth:`~txmirror.embedded.Server.wipe`."""
         self._state.wipe()
 
     def snapshot(self) -> Snapshot:
-        """See :meth:`~txmirror.embedded.Server.snapshot`."""
+        """Return a copy of all data and sessions. See :meth:`~txmirror.embedded.Server.snapshot`."""
         return self._state.snapshot()
 
     def roll_back(self, snapshot: Snapshot) -> None:
-        """See :meth:`~txmirror.embedded.Server.roll_back`."""
+        """Restore data and sessions from a snapshot. See :meth:`~txmirror.embedded.Server.roll_back`."""
         self._state.roll_back(snapshot)

@@ -1,4 +1,4 @@
-"""What servers of one ensemble share: the data, the sessions, the time, and what goes by itself."""
+"""The state that the servers of one ensemble share: data, sessions, clock, and expiry of nodes."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ class _Server(Protocol):
 
 @attrs.frozen(eq=False)
 class Snapshot:
-    """All that a server holds, as it was at some moment."""
+    """A copy of all data and sessions at one moment."""
 
     zxid: int
-    """The last transaction."""
+    """The last transaction in it."""
     _tree: Tree = attrs.field(repr=False)
     _sessions: tuple[Session, ...] = attrs.field(repr=False)
     _state: EnsembleState = attrs.field(repr=False)
 
 
 class EnsembleState:
-    """Data and sessions, and when what is in them goes by itself: while a server listens.
+    """Data and sessions. Sessions and nodes expire only while a server listens.
 
     For the parameters see :class:`~txmirror.embedded.EmbeddedServer`.
 
-    :ivar servers: those that share them.
+    :ivar servers: the servers that share this state.
     """
 
     def __init__(self, clock: Clock, *, tick_time: float, ttl_nodes: bool, container_check_interval: float) -> None:
@@ -53,39 +53,39 @@ class EnsembleState:
 
     @property
     def serving(self) -> bool:
-        """Whether any server is there for the sessions."""
+        """True while any server listens and has a quorum."""
         return self._serving > 0
 
     def begin(self) -> None:
-        """A server has begun to listen, with a quorum."""
+        """Count a server that has begun to listen with a quorum, and let sessions and nodes expire."""
         self._serving += 1
         if self._serving == 1:
             self.sessions.start()
             self._node_expirer.start()
 
     def end(self) -> None:
-        """A server listens no more, or has no quorum any more."""
+        """Discount a server that has stopped listening or lost its quorum. Without servers nothing expires."""
         self._serving -= 1
         if not self._serving:
             self.sessions.stop()
             self._node_expirer.stop()
 
     def wipe(self) -> None:
-        """Begin with nothing, and with the first transaction."""
+        """Delete all data and sessions, and begin at zxid 0 again."""
         self._replace(Tree(), ())
 
     def snapshot(self) -> Snapshot:
-        """Remember all that is here."""
+        """Return a copy of all data and sessions."""
         tree = self.database.tree
         return Snapshot(tree.zxid, tree.copy(), tuple(self._unserved(self.sessions)), self)
 
     def roll_back(self, snapshot: Snapshot) -> None:
-        """Be again as it was.
+        """Restore data and sessions from a snapshot.
 
-        :raises ValueError: it was elsewhere.
-        :raises TypeError: it is none.
+        :raises ValueError: the snapshot is of another state.
+        :raises TypeError: ``snapshot`` is no snapshot.
         """
-        check_kind("the snapshot", snapshot, Snapshot, "what snapshot() has given")
+        check_kind("the snapshot", snapshot, Snapshot, "a result of snapshot()")
         if snapshot._state is not self:
             raise ValueError(f"{snapshot} is of another server's data")
         self._replace(snapshot._tree.copy(), self._unserved(snapshot._sessions))

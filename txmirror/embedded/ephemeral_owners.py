@@ -1,7 +1,7 @@
-"""What a znode goes away with, in the one number that ``org.apache.zookeeper.server.EphemeralType`` makes of it.
+"""Encode and decode a znode's ephemeral owner, as ``org.apache.zookeeper.server.EphemeralType`` does.
 
-Zero is nothing, and most numbers are sessions. One number stands for a container, which goes some time after its last
-child, and those whose highest byte is 0xff hold a time to live in their lowest five.
+Zero is a persistent node, and most other numbers are session ids. One number marks a container, which is deleted some time
+after its last child. A number with the highest byte 0xff is a TTL node: its lowest five bytes are the time to live.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _LONGEST_TTL = (1 << 40) - 1
 
 
 def ttl_owner(ttl: int) -> int:
-    """Give the owner of a znode that lives for ``ttl`` milliseconds without changes and children.
+    """Return the owner of a TTL node, which lives for ``ttl`` milliseconds without changes and children.
 
     :raises ValueError: the time is not positive, or above some 34 years.
     """
@@ -26,10 +26,10 @@ def ttl_owner(ttl: int) -> int:
 
 
 def ttl_of(owner: int) -> int | None:
-    """Give the time to live in milliseconds, or None if this is something else."""
+    """Return a TTL node's time to live in milliseconds, or None for other owners."""
     return owner & _LONGEST_TTL if owner >> 56 == -1 else None
 
 
 def session_of(owner: int) -> int:
-    """Give the session, or 0 if this is something else: all that clients are shown of an owner."""
+    """Return the session's id, or 0 for other owners. Stats show clients only this."""
     return 0 if owner == CONTAINER or ttl_of(owner) is not None else owner

@@ -1,6 +1,7 @@
-"""Which znodes have had their day, and when it is looked for them: containers, and nodes with a time to live.
+"""Periodically delete empty containers and expired TTL nodes.
 
-The rules are those of ``org.apache.zookeeper.server.ContainerManager``. It takes a while over many; here all go at once.
+The rules are those of ``org.apache.zookeeper.server.ContainerManager``. It spreads many deletions over time; this deletes all at
+once.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from txmirror.embedded.tree import Node
 
 
 class NodeExpirer:
-    """Takes away, every so often, what has had its day. It has a timer only while there is what may have it.
+    """Deletes empty containers and expired TTL nodes. It runs a timer only while there are containers or TTL nodes.
 
-    :param clock: what time is taken from.
-    :param interval: how often, in seconds.
-    :param now: gives the time in milliseconds since the epoch, as stats have it.
+    :param clock: the source of the time.
+    :param interval: the time between two checks, in seconds.
+    :param now: returns the time in milliseconds since the epoch, as in stats.
     """
 
     def __init__(self, clock: Clock, database: Database, interval: float, now: Callable[[], int]) -> None:
@@ -33,12 +34,12 @@ class NodeExpirer:
         database.on_expiring_nodes = self._set_timer
 
     def start(self) -> None:
-        """Look when the interval is over, and then again and again."""
+        """Check after every interval from now on."""
         self._started = self._clock.seconds()
         self._set_timer()
 
     def stop(self) -> None:
-        """Look no more until :meth:`start`."""
+        """Stop checking until :meth:`start`."""
         self._started = None
         if self._timer is not None:
             self._timer.cancel()
@@ -52,7 +53,7 @@ class NodeExpirer:
     def _delete_due(self) -> None:
         self._timer = None
         tree = self._database.tree
-        # A parent that is left without children by this has to wait for the next time.
+        # A parent that becomes empty by this is deleted at the next check.
         for path in [path for path in tree.expiring_nodes if self._is_due(tree.nodes[path])]:
             self._database.remove([path])
         self._set_timer()
@@ -63,5 +64,5 @@ class NodeExpirer:
         ttl = ttl_of(node.owner)
         if ttl is not None:
             return self._now() - node.mtime > ttl
-        # One that never had children may be waiting for its first.
+        # A container that has never had a child may still get its first.
         return node.created_children > 0

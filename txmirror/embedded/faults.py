@@ -1,4 +1,4 @@
-"""Things that go wrong with single requests, because a test wants them to."""
+"""Faults that a test plans for single requests: delays, errors, and lost requests and replies."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from txmirror.wire import (
     SyncRequest,
 )
 
-#: What can be asked for, by the names of the client's methods, and what it may be on the wire.
+#: The kinds of requests, named after the client's methods, with their operations on the wire.
 KINDS: dict[str, frozenset[Operation]] = {
     "create": frozenset({Operation.CREATE, Operation.CREATE2, Operation.CREATE_CONTAINER, Operation.CREATE_TTL}),
     "delete": frozenset({Operation.DELETE}),
@@ -88,42 +88,42 @@ _ON_PATHS = {
 
 
 class Effect(enum.Enum):
-    """What goes wrong."""
+    """The effect of a fault."""
 
-    DELAYED = "it is done later"
-    REFUSED = "it is answered with an error, and not done"
-    REQUEST_LOST = "the connection goes before it is done"
-    REPLY_LOST = "the connection goes when it is done, before its answer"
+    DELAYED = "the server executes the request later"
+    REFUSED = "the server replies with an error and does not execute the request"
+    REQUEST_LOST = "the server closes the connection and does not execute the request"
+    REPLY_LOST = "the server executes the request and closes the connection in place of the reply"
 
 
 @attrs.define(eq=False)
 class Fault:
-    """What is to go wrong with the next request of a kind: it happens once."""
+    """A fault planned for the next request of a kind. It happens once."""
 
     effect: Effect
     kind: str
-    """Of which kind of request: one of :data:`KINDS`."""
+    """The kind of request, one of :data:`KINDS`."""
     path: str | None = None
-    """On which znode; None for any."""
+    """The path of the request's znode; None for any."""
     session_id: int | None = None
-    """Of which session; None for any."""
+    """The session that sends the request; None for any."""
     delay: float = 0.0
-    """In seconds, where it is delayed."""
+    """The delay in seconds, for :attr:`Effect.DELAYED`."""
     error: ZooKeeperException | None = None
-    """What is answered, where it is refused."""
+    """The error to reply with, for :attr:`Effect.REFUSED`."""
     code: int = attrs.field(default=0, repr=False)
-    """The same as a number."""
+    """The code of the error."""
     happened: bool = attrs.field(default=False, init=False)
-    """Whether it has."""
+    """True if the fault has happened."""
     _forget: Callable[[Fault], None] = attrs.field(default=lambda fault: None, init=False, repr=False)
 
     def cancel(self) -> None:
-        """Let it not happen, if it has not yet."""
+        """Cancel the fault, if it has not happened yet."""
         self._forget(self)
 
 
 class Faults:
-    """Those that are still to happen."""
+    """The planned faults that have not happened yet."""
 
     def __init__(self) -> None:
         self._planned: list[Fault] = []
@@ -138,14 +138,14 @@ class Faults:
         delay: float = 0.0,
         error: ZooKeeperException | None = None,
     ) -> Fault:
-        """Let something go wrong with the next request of a kind.
+        """Plan a fault for the next request of a kind.
 
         :param kind: one of :data:`KINDS`.
-        :param path: that of the znode that it has to be about; None for any.
-        :param session_id: the session that it has to come from; None for any.
-        :raises ValueError: there is no such kind, or it has no path, the path is none, ``delay`` is negative or endless, or
-            no server answers with ``error``.
-        :raises TypeError: an argument is nothing of its type.
+        :param path: the path of the request's znode; None for any.
+        :param session_id: the session that sends the request; None for any.
+        :raises ValueError: ``kind`` is unknown or has no path, ``path`` is invalid, ``delay`` is negative or infinite, or no
+            server replies with ``error``.
+        :raises TypeError: an argument has the wrong type.
         """
         check_kind("the kind of request", kind, str, "a str")
         check_seconds("the delay", delay)
@@ -166,9 +166,9 @@ class Faults:
         return fault
 
     def take(self, operation: int, cursor: Cursor, session_id: int) -> Fault | None:
-        """Give what is to go wrong with a request, which then has happened; None if nothing is.
+        """Return and remove the fault planned for a request, or None.
 
-        :param cursor: at the request's record, and left there.
+        :param cursor: at the request's record; it does not move.
         """
         for fault in self._planned:
             if (
@@ -193,7 +193,7 @@ def _code_of(error: ZooKeeperException) -> int:
     code = error.number if isinstance(error, UnknownServerException) else error.code
     if not code or type(error) is ConnectionLossException:
         raise ValueError(
-            f"{error!r} is nothing that a server answers; to lose the connection there are lose_request and lose_reply"
+            f"{error!r} is no error that a server replies with; to lose the connection, use lose_request or lose_reply"
         )
     return code
 

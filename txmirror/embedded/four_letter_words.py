@@ -1,6 +1,6 @@
-"""The four-letter words: what a server tells to whoever sends one in place of a handshake.
+"""Answer four-letter words, which a client sends in place of a handshake.
 
-The answers have the shape that 3.8.0 gives them, as far as it tells something here: tools can read them.
+The answers have the format of 3.8.0, as far as it applies here, so that tools can parse them.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from txmirror.embedded.connection import Connection, Connections
 
-#: Words that a server knows, and does not answer unless it is told to. It is told so here of the others only.
+#: The words that are not in this server's whitelist.
 _REFUSED = ("crst", "dirs", "gtmk", "hash", "srst", "stmk")
 
 
 class FourLetterWords:
-    """A server's answers.
+    """The answers of one server.
 
-    :param release: the version of ZooKeeper that it says it is.
+    :param release: the version of ZooKeeper that the server reports.
     """
 
     def __init__(self, connections: Connections, release: str) -> None:
@@ -46,7 +46,7 @@ class FourLetterWords:
         return word in self._texts or word in self._reports or word == b"isro"
 
     def answer(self, word: bytes) -> str:
-        """Give the answer to a word."""
+        """Return the answer to a word."""
         if word in self._texts:
             return self._texts[word]
         connections = self._connections
@@ -74,7 +74,7 @@ class FourLetterWords:
         yield from self._statistics()
 
     def _statistics(self) -> Iterator[str]:
-        # No time is taken of requests here.
+        # The latency of requests is not measured here.
         connections = self._connections
         tree = connections.replica.tree
         yield "Latency min/avg/max: 0/0.0/0"
@@ -126,7 +126,7 @@ class FourLetterWords:
         yield "serverId=0"
 
     def _envi(self) -> Iterator[str]:
-        # There is no Java whose properties could be told.
+        # There are no Java properties to show.
         yield "Environment:"
         yield f"zookeeper.version={self._release}"
 
@@ -149,7 +149,7 @@ class FourLetterWords:
         for connection in self._connections.live:
             yield f"\tip: /{connection.peer} sessionId: {connection.session_id:#x}"
 
-    # As in DataTree, the words about watches tell of those on data only, which all that last are among.
+    # As in DataTree, these show the data watches only, which include all persistent watches.
 
     def _wchs(self) -> Iterator[str]:
         table = self._connections.replica.watches.data
@@ -171,7 +171,7 @@ class FourLetterWords:
 
 def _describe(connection: Connection, *, brief: bool) -> str:
     stats = connection.stats
-    # In brackets is what the selector waits for: nothing on the connection that asks this.
+    # In brackets are the selector's interest operations: none for the connection that sent the word.
     waiting = 1 if connection.session_id else 0
     text = f" /{connection.peer}[{waiting}](queued=0,recved={stats.received},sent={stats.sent}"
     if not brief and connection.session_id:

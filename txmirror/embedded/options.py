@@ -1,4 +1,4 @@
-"""The command line of a server that runs by itself, and one clear line for what it does not take."""
+"""The command line of a standalone server. A usage error is one line."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from txmirror.embedded.versions import version_named
 from txmirror.printable import on_one_line
 
 _DEFAULT_HOST = "127.0.0.1"
-#: Names are not looked up, which would take time. This one needs no looking up.
+#: Host names are not resolved, which would take time. This one needs no resolving.
 _LOOPBACK = "localhost"
 
 
 class EmbeddedOptions(usage.Options):
-    """Run an in-memory ZooKeeper server by itself, for tests and demonstrations."""
+    """Run a standalone in-memory ZooKeeper server, for tests and demonstrations."""
 
     longdesc = (
-        "Runs an in-memory ZooKeeper server, for tests and demonstrations, until it is stopped by SIGTERM or Ctrl-C."
-        " Nothing is kept: all data is gone then."
+        "Runs an in-memory ZooKeeper server, for tests and demonstrations, until SIGTERM or Ctrl-C stops it."
+        " All data is lost then."
     )
     optParameters = [  # noqa: RUF012 - usage.Options wants it so
         [
             "listen",
             "l",
             f"{_DEFAULT_HOST}:2181",
-            "Where to listen: IP address and port, IPv6 in brackets, or a port alone for loopback; port 0 takes any",
+            "Address to listen at: IP address and port, IPv6 in brackets, or a port alone for loopback; port 0 takes any",
         ],
-        ["imitate", "i", "3.8", "Which server to be like: ZooKeeper 3.4, 3.8 or 3.9, or ClickHouse Keeper (keeper)"],
+        ["imitate", "i", "3.8", "Server to imitate: ZooKeeper 3.4, 3.8 or 3.9, or ClickHouse Keeper (keeper)"],
         ["tick-time", "t", "0.5", "ZooKeeper's tick in seconds; session timeouts are between 2 and 20 of them"],
     ]
     optFlags = [  # noqa: RUF012 - usage.Options wants it so
@@ -37,17 +37,17 @@ class EmbeddedOptions(usage.Options):
     ]
 
     def getSynopsis(self) -> str:
-        """Say how it is called: alone, or as a command of twistd's plugin."""
+        """Return the usage line, for the module or for the command of twistd's plugin."""
         called = "python -m txmirror.embedded" if self.parent is None else "twistd [options] txmirror embedded"
         return f"Usage: {called} [options]"
 
     def parseArgs(self, *arguments: str) -> None:
-        """Take none."""
+        """Reject all positional arguments."""
         if arguments:
             raise usage.UsageError(f"unexpected argument {arguments[0]!r}")
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """Read the command line; say in one line what is wrong with it, and exit with status 1."""
+        """Parse the command line. A usage error is one line on stderr, and exits with status 1."""
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
@@ -55,7 +55,7 @@ class EmbeddedOptions(usage.Options):
             raise SystemExit(f"txmirror embedded: {on_one_line(str(error))}") from None
 
     def postOptions(self) -> None:
-        """Check the values. ``listen`` becomes a pair, the IP address and the port; ``tick-time`` becomes a number."""
+        """Check the values. ``listen`` becomes a pair of IP address and port, ``tick-time`` a number."""
         self["listen"] = _parse_listen(self["listen"])
         text = self["tick-time"]
         try:

@@ -1,4 +1,4 @@
-"""What reads do, and what may be asked about the server's state: nothing here is a transaction.
+"""Execute the requests that read data or the server's state. None of them is a transaction.
 
 The checks and their order are those of ``FinalRequestProcessor``.
 """
@@ -39,12 +39,12 @@ from txmirror.wire import (
     WhoAmIResponse,
 )
 
-#: The longest answer to many reads, in bytes: enough for 128 of the largest nodes, as a tree reads them.
+#: The longest reply to a batch of reads, in bytes: enough for 128 of the largest nodes, as a tree reads them.
 _LONGEST_ANSWER: Final = 160 * 1024 * 1024
 
 
 class Reads:
-    """Answers, each to one kind of request. Those that are refused raise a :exc:`ZooKeeperException` with a code."""
+    """The reads. Each method executes one kind of request; if it fails, it raises a :exc:`ZooKeeperException` with a code."""
 
     def __init__(self, tree: Tree, watches: Watches, version: Version) -> None:
         self._tree = tree
@@ -52,11 +52,11 @@ class Reads:
         self._exists_needs_read = version.exists_needs_read
 
     def exists(self, request: ExistsRequest, caller: Caller) -> Record:
-        """Give a znode's stat."""
+        """Return a znode's stat."""
         path = request.path
         if "\0" in path:
             raise BadArgumentsException(path=path)
-        # Of 3.8.0 anybody may ask this: it has no check here.
+        # In 3.8.0 any client may read a stat: it has no check here.
         if self._exists_needs_read and path in self._tree.nodes:
             self._readable(path, caller)
         if request.watch:
@@ -64,32 +64,31 @@ class Reads:
         return StatResponse(self._tree.node(path).stat())
 
     def get_data(self, request: GetDataRequest, caller: Caller) -> GetDataResponse:
-        """Give a znode's data and stat."""
+        """Return a znode's data and stat."""
         node = self._readable(request.path, caller)
         if request.watch:
             self._watches.data.add(request.path, caller)
         return GetDataResponse(node.data, node.stat())
 
     def get_acl(self, request: GetACLRequest, caller: Caller) -> Record:
-        """Give a znode's access control list and stat."""
+        """Return a znode's access control list and stat."""
         node = self._tree.node(request.path)
         access.check(node.acl, Permission.READ | Permission.ADMIN, caller.identities, request.path)
         return GetACLResponse(access.shown_to(node.acl, caller.identities), node.stat())
 
     def get_children(self, request: GetChildrenRequest, caller: Caller) -> GetChildrenResponse:
-        """Give the names of a znode's children."""
+        """Return the names of a znode's children."""
         return GetChildrenResponse(list(self._list(request, caller).children))
 
     def get_children2(self, request: GetChildren2Request, caller: Caller) -> Record:
-        """Give the names of a znode's children, and its stat."""
+        """Return the names of a znode's children, and its stat."""
         node = self._list(request, caller)
         return GetChildren2Response(list(node.children), node.stat())
 
     def multi_read(self, request: MultiReadRequest, caller: Caller) -> Record:
-        """Give many znodes' data or children; where one is refused, its error. No watch is left.
+        """Return the data or children of several znodes, or an error for each that fails. Set no watches.
 
-        :raises MarshallingErrorException: all that together is too long for one answer. (A real server goes on until its memory is
-            full.)
+        :raises MarshallingErrorException: the reply is too long. (A real server goes on until its memory is full.)
         """
         results: list[GetDataResponse | GetChildrenResponse | ErrorResult] = []
         bytes_left = _LONGEST_ANSWER
@@ -108,29 +107,29 @@ class Reads:
             except ZooKeeperException as error:
                 results.append(ErrorResult(error.code or 0))
             if bytes_left < 0:
-                raise MarshallingErrorException(f"the answer to several reads is over {_LONGEST_ANSWER} bytes long")
+                raise MarshallingErrorException(f"the reply to a batch of reads is longer than {_LONGEST_ANSWER} bytes")
         return MultiResponse([*results])
 
     def get_ephemerals(self, request: GetEphemeralsRequest, caller: Caller) -> Record:
-        """Give the paths of the caller's ephemerals that begin so: a prefix of the text, not of the path's parts."""
+        """Return the paths of the caller's ephemeral nodes that start with a prefix of the string, not of path components."""
         prefix = request.path
         owned = self._tree.ephemerals.get(caller.session_id, ())
         everything = prefix.strip() in {"", "/"}
         return GetEphemeralsResponse([path for path in owned if everything or path.startswith(prefix)])
 
     def get_all_children_number(self, request: GetAllChildrenNumberRequest, caller: Caller) -> Record:
-        """Give the number of znodes below one, at any depth."""
+        """Return the number of znodes below one, at any depth."""
         self._readable(request.path, caller)
         return GetAllChildrenNumberResponse(self._tree.count_below(request.path))
 
     def who_am_i(self, request: WhoAmIRequest, caller: Caller) -> Record:
-        """Give the caller's identities."""
+        """Return the caller's identities."""
         return WhoAmIResponse(
             [ClientInfo(identity.scheme, access.user_name(identity)) for identity in caller.identities]
         )
 
     def sync(self, request: SyncRequest, caller: Caller) -> Record:
-        """Answer: whatever was before this has been done."""
+        """Return the path: all earlier writes have been applied."""
         return PathResponse(request.path)
 
     def _list(self, request: GetChildrenRequest | GetChildren2Request, caller: Caller) -> Node:

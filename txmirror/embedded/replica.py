@@ -1,8 +1,7 @@
-"""What one server knows of the data, who watches it there, and what it answers.
+"""One server's view of the data, with its clients' watches and its replies to requests.
 
-A server that lags goes on with the data of the moment at which it began to: what it is asked is answered by that, and
-whoever watches is told of nothing. Writes, and what else has to go through the leader, wait until it has caught up; so it is
-with a follower of an ensemble that the leader's commits do not reach.
+A server that lags replies from the data of the moment at which it began to lag, and sends no events. Writes, and other requests
+that need the leader, wait until it has caught up. A follower that does not receive the leader's commits behaves so.
 """
 
 from __future__ import annotations
@@ -40,9 +39,9 @@ from txmirror.wire import (
     WhoAmIRequest,
 )
 
-#: What a follower asks its leader for, and its client waits until it has come back.
+#: The operations that a follower forwards to its leader. The client's later requests wait for the leader's answer.
 _LEADER_OPERATIONS = WRITES | {Operation.SYNC, Operation.CLOSE_SESSION}
-#: What takes no path for an empty one; the rest trips over it.
+#: The operations that read a null path as an empty one. The others fail on it.
 _PATH_MAY_BE_NULL = frozenset(
     {
         Operation.SET_DATA,
@@ -57,13 +56,13 @@ _PATH_MAY_BE_NULL = frozenset(
 
 
 class Replica:
-    """The data as one server has it.
+    """The data as one server sees it.
 
-    :param database: the data as it is.
-    :param version: the server's.
-    :ivar tree: the znodes, as this server knows them.
-    :ivar watches: its clients' watches.
-    :ivar partitioned: whether it is out of reach for the others, and so lags whatever becomes of the data.
+    :param database: the current data.
+    :param version: the server's version.
+    :ivar tree: the znodes as this server sees them.
+    :ivar watches: the watches of its clients.
+    :ivar partitioned: whether the server cannot reach the others, and lags even if the data is replaced.
     """
 
     def __init__(self, database: Database, version: Version) -> None:
@@ -78,16 +77,16 @@ class Replica:
 
     @property
     def lagging(self) -> bool:
-        """Whether it knows only what was."""
+        """True while the server lags behind the database."""
         return self._missed is not None
 
     def lag(self) -> None:
-        """Learn of nothing more."""
+        """Stop applying transactions until :meth:`catch_up`."""
         self._missed = []
         self._use_tree(self._database.tree.copy())
 
     def catch_up(self) -> None:
-        """Learn of all that was missed: who watches is told, in order, and then what has waited is done."""
+        """Apply the missed transactions: dispatch their watch events in order, then execute the pending requests."""
         missed, self._missed = self._missed, None
         self._use_tree(self._database.tree)
         for learn in missed or ():
@@ -96,28 +95,28 @@ class Replica:
         for proceed in waiting:
             proceed()
 
-    def learn(self, what: Callable[[], None]) -> None:
-        """Do something that follows from a transaction when this server learns of that: now, if it does not lag."""
+    def learn(self, action: Callable[[], None]) -> None:
+        """Call ``action`` when this server applies the present transaction: at once, unless it lags."""
         if self._missed is None:
-            what()
+            action()
         else:
-            self._missed.append(what)
+            self._missed.append(action)
 
     def needs_leader(self, operation: int) -> bool:
-        """Tell whether an operation has to go through the leader."""
+        """Return whether an operation goes through the leader."""
         return operation in _LEADER_OPERATIONS
 
     def wait(self, proceed: Callable[[], None]) -> None:
-        """Call something when this server has caught up."""
+        """Call ``proceed`` when this server has caught up."""
         self._pending.append(proceed)
 
     def perform(self, operation: int, cursor: Cursor, caller: Caller) -> bytes:
-        """Do what a request asks for.
+        """Execute a request.
 
-        :param operation: its number, which its version knows.
+        :param operation: its code, which the server's version knows.
         :param cursor: at the request's record.
-        :returns: the record that answers it. Events that it causes were sent by then.
-        :raises ZooKeeperException: one with a code: it is refused.
+        :returns: the encoded record of the reply. The events that the request causes have been sent before.
+        :raises ZooKeeperException: one with a code: the request failed.
         """
         if operation in _PATH_MAY_BE_NULL:
             cursor = TolerantCursor(cursor.frame, cursor.offset)
@@ -131,7 +130,7 @@ class Replica:
         return b"" if record is None else record.encode()
 
     def changed(self, changes: Sequence[Change]) -> None:
-        """Tell who watches here of a transaction."""
+        """Dispatch the watch events of a transaction, or keep them until the server has caught up."""
         for change in changes:
             if self._missed is None:
                 self.watches.dispatch(change)
@@ -139,7 +138,7 @@ class Replica:
                 self._missed.append(partial(self.watches.dispatch, change))
 
     def replaced(self) -> None:
-        """Begin anew with other data. Nobody is told, and what has waited is not done."""
+        """Begin again with replaced data. Send no events, and drop the pending requests."""
         self._missed = None
         self._pending.clear()
         self.watches = Watches(self._version.watch_modes)

@@ -1,4 +1,4 @@
-"""Who asks, and what an answer is: what all that serves requests has in common."""
+"""The interfaces for executing requests: the caller, and the record of the reply."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from txmirror.types import EventType
 
 
 class Caller(Protocol):
-    """Whoever asks, and watches: a connection with a session."""
+    """The client that sends a request and sets watches: a connection with a session."""
 
     @property
     def identities(self) -> Sequence[Identity]:
-        """What was proved on it."""
+        """The authenticated identities of the connection."""
 
     @property
     def session_id(self) -> int:
         """The session's id."""
 
     def notify(self, kind: EventType, path: str, zxid: int = -1) -> None:
-        """Send a watch event, which is about a transaction, or (-1) about what may be many."""
+        """Send a watch event of one transaction, or (zxid -1) of possibly several."""
 
 
 class Record(Protocol):
-    """What answers a request."""
+    """The record of a reply."""
 
     def encode(self) -> bytes:
-        """Give the record's bytes."""
+        """Return the encoded record."""

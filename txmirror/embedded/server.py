@@ -1,4 +1,4 @@
-"""A server as a whole: where it listens, and the knobs that tests turn."""
+"""The server: its port, and the controls for tests."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from txmirror.embedded.sessions import Clock, Session
 from txmirror.embedded.versions import Version, version_named
 from txmirror.errors import ZooKeeperException
 
-#: How many clients may knock at once. Those that are too many for the kernel try again after a second, and then after two.
+#: The listen backlog. Clients that exceed the kernel's limit retry after one second, and then after two.
 _BACKLOG: Final = 1024
 
 
 class Listener(Protocol):
-    """A provider of ``IReactorTCP``, of which this much is used."""
+    """The method of ``IReactorTCP`` that the server uses."""
 
     def listenTCP(
         self, port: int, factory: ServerFactory, backlog: int = ..., interface: str = ...
@@ -34,15 +34,15 @@ class Reactor(Listener, Clock, Protocol):
 
 
 class Server:
-    """One server, alone or of an ensemble, with its knobs.
+    """One server, standalone or of an ensemble, with controls for tests.
 
-    It begins to listen with :meth:`listen`. Data and sessions outlast :meth:`stop_listening`, so that this with another
-    :meth:`listen` on the same port is what a restart of a server looks like to its clients.
+    Data and sessions outlast :meth:`stop_listening`: followed by :meth:`listen` on the same port, it looks like a restart of the
+    server to the clients.
 
-    :param reactor: listens, and serves one client after another.
-    :param state: data and sessions, which others may share.
-    :param version: which ZooKeeper it imitates.
-    :param mode: what it says that it is: ``standalone``, ``leader`` or ``follower``.
+    :param reactor: listens, and schedules the clients' turns.
+    :param state: data and sessions, which several servers may share.
+    :param version: the version of ZooKeeper to imitate.
+    :param mode: the mode that the server reports: ``standalone``, ``leader`` or ``follower``.
     """
 
     def __init__(self, reactor: Reactor, state: EnsembleState, version: Version, mode: str) -> None:
@@ -61,14 +61,14 @@ class Server:
 
     @property
     def listening(self) -> bool:
-        """Whether it listens."""
+        """True while the server listens."""
         return self._port is not None
 
     @property
     def address(self) -> str:
-        """Where it listens, or listened last, as clients want it: ``host:port``.
+        """The address at which the server listens, or listened last: ``host:port``.
 
-        :raises RuntimeError: it never listened.
+        :raises RuntimeError: the server has never listened.
         """
         if self._address is None:
             raise RuntimeError("the server has no address before listen()")
@@ -76,28 +76,28 @@ class Server:
 
     @property
     def sessions(self) -> frozenset[int]:
-        """The ids of the sessions that are alive, those of clients that are gone but not yet timed out among them."""
+        """The ids of the live sessions, including those of disconnected clients until their timeout."""
         return self._state.sessions.alive | self._connections.own_sessions.alive
 
     @property
     def zxid(self) -> int:
-        """The last transaction that it knows of."""
+        """The last transaction that this server has applied."""
         return self._replica.tree.zxid
 
     @property
     def lagging(self) -> bool:
-        """Whether it lags behind the others: see :meth:`lag`."""
+        """True while the server lags behind the others: see :meth:`lag`."""
         return self._replica.lagging
 
     @property
     def connections(self) -> tuple[Connection, ...]:
-        """Its connections, the oldest first: to drop, to stall, to resume."""
+        """The open connections, the oldest first. Tests can drop, stall and resume them."""
         return tuple(connection for connection in self._connections.live if not connection.leaving)
 
     def connection_of(self, session_id: int) -> Connection:
-        """Give the connection that serves a session here.
+        """Return the connection of a session at this server.
 
-        :raises ValueError: none does.
+        :raises ValueError: there is none.
         :raises TypeError: ``session_id`` is no whole number.
         """
         check_kind("the session's id", session_id, int, "a whole number, as a client's session_id is")
@@ -107,11 +107,11 @@ class Server:
         raise ValueError(f"no connection serves a session with the id {session_id!r}")
 
     def listen(self, port: int = 0, interface: str = "127.0.0.1") -> IListeningPort:
-        """Begin to serve clients; every session gets its full timeout again.
+        """Start to serve clients. Every session gets its full timeout again.
 
-        :param port: the TCP port; 0 takes any that is free.
+        :param port: the TCP port; 0 takes any free one.
         :param interface: the IP address to listen at.
-        :raises ValueError: it listens already, or ``port`` is no port.
+        :raises ValueError: the server listens already, or ``port`` is no port.
         :raises TypeError: ``port`` is no whole number, or ``interface`` no str.
         :raises twisted.internet.error.CannotListenError: the port is taken.
         """
@@ -129,12 +129,11 @@ class Server:
         return self._port
 
     def stop_listening(self) -> Deferred[None]:
-        """Close the port and drop every connection, as a server does that is killed. Sessions and data are kept.
+        """Close the port and abort every connection, like a killed server. Sessions and data are kept.
 
-        Once no server listens that shares them, sessions do not expire until :meth:`listen`, nor do containers and nodes
-        with a time to live go.
+        While none of the servers that share them listens, neither sessions nor containers nor TTL nodes expire.
 
-        :returns: fires when the port is closed and the connections are gone. Harmless if it does not listen.
+        :returns: fires when the port and the connections are closed. Does nothing if the server does not listen.
         """
         port, self._port = self._port, None
         gone = [self._connections.drop_all("the server stops")]
@@ -146,11 +145,11 @@ class Server:
         return gatherResults(gone).addCallback(lambda _: None)
 
     def stop(self) -> Deferred[None]:
-        """Close the port, drop every connection, and end every session. No timers are left.
+        """Close the port, abort every connection, and end every session. No timers are left.
 
-        Where others of an ensemble still serve, the sessions are theirs, and live on.
+        If other servers of the ensemble still serve, the sessions live on there.
 
-        :returns: fires when all is gone. Harmless if it does not listen.
+        :returns: fires when the port and the connections are closed. Does nothing if the server does not listen.
         """
         stopped = self.stop_listening()
         if not self._state.serving:
@@ -159,7 +158,7 @@ class Server:
         return stopped
 
     def expire_session(self, session_id: int) -> None:
-        """End a session now, as if its client had been silent for too long: its ephemeral nodes go, and its connection.
+        """Expire a session now: delete its ephemeral nodes and close its connection.
 
         :raises ValueError: there is no such session.
         :raises TypeError: ``session_id`` is no whole number.
@@ -168,54 +167,54 @@ class Server:
         sessions = self._connections.own_sessions
         if sessions.find(session_id) is None:
             sessions = self._state.sessions
-        sessions.end(session, "it was made to expire")
+        sessions.end(session, "expired by expire_session()")
 
     def drop_connections(self) -> None:
-        """Drop every connection. The port stays open, and sessions live on for as long as their timeouts say."""
-        self._connections.drop_all("it was made to go")
+        """Abort every connection. The port stays open, and sessions live on until their timeouts."""
+        self._connections.drop_all("drop_connections() was called")
 
     def wipe(self) -> None:
-        """Forget all data and all sessions, and begin at zxid 0 again, as a server does whose disk was lost.
+        """Delete all data and sessions and begin at zxid 0 again, like a server that has lost its disk.
 
-        Connections are dropped. Ended sessions are no transactions here, and no watches fire. Servers that share the data
-        lose it with this one, and those that lagged have caught up.
+        The server aborts all connections. The end of the sessions is no transaction here, and no watches fire. This applies to
+        all servers that share the data; one that lagged has caught up.
         """
         self._state.wipe()
 
     def snapshot(self) -> Snapshot:
-        """Remember all data and all sessions as they are, for :meth:`roll_back`."""
+        """Return a copy of all data and sessions, for :meth:`roll_back`."""
         return self._state.snapshot()
 
     def roll_back(self, snapshot: Snapshot) -> None:
-        """Go back to data and sessions as they were, as a server does whose disk was put back from a copy.
+        """Restore data and sessions from a snapshot, like a server whose disk was restored from a copy.
 
-        Connections are dropped, and no watches fire. A session that was alive then is alive again, with its full timeout;
-        one that was opened since never was. Servers that share the data go back with this one, and those that lagged have
+        The server aborts all connections, and no watches fire. A session of the snapshot is alive again, with its full timeout;
+        one that was opened since has never existed. This applies to all servers that share the data; one that lagged has
         caught up.
 
-        :param snapshot: what :meth:`snapshot` has given; it may be used again.
+        :param snapshot: a result of :meth:`snapshot`; it may be used again.
         :raises ValueError: it is of another server's data.
         :raises TypeError: it is no snapshot.
         """
         self._state.roll_back(snapshot)
 
     def lag(self) -> None:
-        """Learn of no transaction any more, until :meth:`catch_up`.
+        """Stop applying transactions until :meth:`catch_up`.
 
-        Reads are answered by the data of this moment, with its zxid, and no events are sent. A write waits until the server
-        has caught up, and so do a ``sync``, the begin of a session and its end; and all that the same client asks for after
-        that, its pings among it. Who has seen a later transaction is not let in.
+        The server replies to reads from the data of this moment, with its zxid, and sends no events. A write, a ``sync``, the
+        begin of a session and its end wait until the server has caught up; so do all later requests of the same client,
+        including its pings. The server rejects a client that has seen a later transaction.
 
-        :raises ValueError: it lags already.
+        :raises ValueError: the server lags already.
         """
         if self._replica.lagging:
             raise ValueError("the server lags already")
         self._replica.lag()
 
     def catch_up(self) -> None:
-        """Learn of what was missed: events go out, in order, and then what has waited is done.
+        """Apply the missed transactions: send their events in order, then execute the pending requests.
 
-        :raises ValueError: it does not lag, or it has no quorum.
+        :raises ValueError: the server does not lag, or it has no quorum.
         """
         if not self._replica.lagging:
             raise ValueError("the server does not lag")
@@ -225,21 +224,21 @@ class Server:
 
     @property
     def has_quorum(self) -> bool:
-        """Whether it is in touch with a majority of the others: see :meth:`lose_quorum`."""
+        """True while the server can reach a majority of the ensemble: see :meth:`lose_quorum`."""
         return not self._replica.partitioned
 
     def lose_quorum(self, *, read_only: bool = False) -> None:
-        """Be cut off from the other servers, or from so many that there is no majority, until :meth:`regain_quorum`.
+        """Partition the server from so many others that it has no majority, until :meth:`regain_quorum`.
 
-        Connections are dropped, and it knows only what was. Sessions do not expire while no server has a quorum. A server
-        that stands alone can do this too.
+        The server aborts all connections, and lags. Sessions do not expire while no server has a quorum. A standalone server
+        can do this too.
 
-        :param read_only: what becomes of handshakes. With False they are closed without an answer. With True, as of a server
-            with ``readonlymode.enabled`` and ``localSessionsEnabled``, clients that do with a server that can only be read
-            (``read_only=True``) are let in: they get a session of this server alone, which no other takes over, and are
-            told so. A client with a session of before is not let in with it, and keeps it for later. Reads and
-            watches are as ever; all that changes something, and ``sync``, is refused with NotReadOnly.
-        :raises ValueError: it has no quorum already.
+        :param read_only: how the server answers handshakes. With False it closes the connection without an answer. With True
+            it behaves as with ``readonlymode.enabled`` and ``localSessionsEnabled``: it accepts clients that allow a read-only
+            server (``read_only=True``), and opens a local session for each, which no other server resumes; the reply to the
+            handshake says that it is read-only. It rejects a client that presents an earlier session, and keeps that
+            session. Reads and watches work as usual; writes and ``sync`` fail with NotReadOnly.
+        :raises ValueError: the server has no quorum already.
         :raises TypeError: ``read_only`` is no bool.
         """
         check_kind("read_only", read_only, bool, "True or False")
@@ -256,11 +255,11 @@ class Server:
             self._begin()
 
     def regain_quorum(self) -> None:
-        """Be in touch with the others again, and know all that they know. Connections are dropped.
+        """End the partition and apply the missed transactions. The server aborts all connections.
 
-        Sessions that were this server's alone end. The others have their full timeouts again, if no server had a quorum.
+        Its local sessions end. The other sessions get their full timeouts again, if no server had a quorum.
 
-        :raises ValueError: it has a quorum.
+        :raises ValueError: the server has a quorum.
         """
         if not self._replica.partitioned:
             raise ValueError("the server has its quorum")
@@ -287,42 +286,41 @@ class Server:
             self._state.end()
 
     def delay_next(self, kind: str, seconds: float, *, path: str | None = None, session_id: int | None = None) -> Fault:
-        """Do the next request of a kind only after some seconds. What its client asks for after it waits too.
+        """Delay the next request of a kind, and with it all later requests of its client.
 
-        :param kind: the name of the client's method: ``create`` (all that create), ``delete``, ``exists``, ``get``,
-            ``get_children``, ``set``, ``get_acl``, ``set_acl``, ``sync``, ``transaction``, ``get_many`` (all that read many
-            nodes), ``set_watches``, ``add_watch``, ``check_watches``, ``remove_watches``, ``get_ephemerals``,
+        :param kind: the name of the client's method: ``create`` (all kinds of create), ``delete``, ``exists``, ``get``,
+            ``get_children``, ``set``, ``get_acl``, ``set_acl``, ``sync``, ``transaction``, ``get_many`` (all batches of
+            reads), ``set_watches``, ``add_watch``, ``check_watches``, ``remove_watches``, ``get_ephemerals``,
             ``count_below``, ``who_am_i``, ``reconfig``; or ``ping`` or ``close``.
-        :param path: that of the znode that it must be about, as the client asks for it (without a sequence number); None
-            for any.
-        :param session_id: the session that it must come from; None for any.
-        :returns: what to look at to see whether it has happened, and to cancel it. Several that fit the same requests happen
-            to one each, in this order.
-        :raises ValueError: there is no such kind, it has no path, ``path`` is none, there is no such session, or ``seconds``
-            is negative or endless.
-        :raises TypeError: an argument is nothing of its type.
+        :param path: the path of the request's znode, as the client sends it (without a sequence number); None for any.
+        :param session_id: the session that sends the request; None for any.
+        :returns: the planned fault, which says whether it has happened, and can be cancelled. Several faults that match the same
+            requests happen to one request each, in the order in which they were planned.
+        :raises ValueError: ``kind`` is unknown or has no path, ``path`` is invalid, there is no such session, or ``seconds`` is
+            negative or infinite.
+        :raises TypeError: an argument has the wrong type.
         """
         return self._plan(Effect.DELAYED, kind, path, session_id, delay=seconds)
 
     def fail_next(
         self, kind: str, error: ZooKeeperException, *, path: str | None = None, session_id: int | None = None
     ) -> Fault:
-        """Answer the next request of a kind with an error, and do not do it. For the rest see :meth:`delay_next`.
+        """Reply to the next request of a kind with an error, and do not execute it. For the rest see :meth:`delay_next`.
 
-        :param error: the error, of a class with a code, such as ``NoAuthException()``; or ``UnknownServerException(-200)``,
-            for what a server of the future may answer, or a broken one (-4 is the code of a lost connection).
-        :raises ValueError: as there; or no server answers with that error.
+        :param error: the error, of a class with a code, such as ``NoAuthException()``; or ``UnknownServerException(-200)``
+            for an error of a future or a faulty server (-4 is the code of a lost connection).
+        :raises ValueError: as there; or no server replies with that error.
         :raises TypeError: as there; or ``error`` is no instance of a ZooKeeperException.
         """
         check_kind("the error", error, ZooKeeperException, "an instance of a ZooKeeperException")
         return self._plan(Effect.REFUSED, kind, path, session_id, error=error)
 
     def lose_request(self, kind: str, *, path: str | None = None, session_id: int | None = None) -> Fault:
-        """Close the connection in place of doing the next request of a kind. For the rest see :meth:`delay_next`."""
+        """Close the connection instead of executing the next request of a kind. For the rest see :meth:`delay_next`."""
         return self._plan(Effect.REQUEST_LOST, kind, path, session_id)
 
     def lose_reply(self, kind: str, *, path: str | None = None, session_id: int | None = None) -> Fault:
-        """Do the next request of a kind, and close the connection in place of the answer; events that it causes are sent.
+        """Execute the next request of a kind, send its events, and close the connection in place of the reply.
 
         For the rest see :meth:`delay_next`.
         """
@@ -353,33 +351,37 @@ class Server:
 class EmbeddedServer(Server):
     """A ZooKeeper server in memory, for tests and demonstrations.
 
-    It speaks the real protocol, knows every operation, and imitates ZooKeeper 3.8.0 as Debian ships it: a server that
-    stands alone, with the settings that it has without being told, but for the four-letter words, which it answers. It
-    enforces no quotas. All that it holds goes with it.
+    It speaks the real protocol with every operation, and imitates ZooKeeper 3.8.0 as Debian ships it: a standalone server with
+    default settings, except that it answers the four-letter words. It enforces no quotas. Its data exists only in memory.
 
-    Known differences, none of which a client meets that asks for what makes sense: the answer to a ``sync`` of a null path has
-    an empty path, where the real one's is null; ``setWatches`` with a null list tells nothing of the lists before it, and takes no
-    null among its paths; and errors never have a record, which the real one's ``multi`` and ``multiRead`` sometimes have.
+    Known differences, which no sensible client meets: the reply to a ``sync`` of a null path has an empty path, in place of
+    null; ``setWatches`` with a null list sends no events for the lists before it, and rejects null paths; and errors
+    never have a record, which the real server's ``multi`` and ``multiRead`` sometimes have.
 
     :param reactor: a provider of ``IReactorTCP`` and ``IReactorTime``.
-    :param clock: what all times come from, a provider of ``IReactorTime``; the reactor, if it is None. A
-        ``twisted.internet.task.Clock`` lets a test move the time of a server that listens on a real socket.
-    :param tick_time: ZooKeeper's tick in seconds: session timeouts are between 2 and 20 of them, and a session ends up to one
+    :param clock: the source of all times, a provider of ``IReactorTime``; None uses the reactor. With a
+        ``twisted.internet.task.Clock`` a test can advance the time of a server that listens on a real socket.
+    :param tick_time: ZooKeeper's tick in seconds: session timeouts are between 2 and 20 ticks, and a session expires up to one
         tick after its timeout.
-    :param version: ``3.8``; ``3.9``, whose events say which transaction they are about, which gives a node's stat only to those
-        who may read it, keeps watches of several modes on one path, and takes no ``check`` alone; ``3.4``, which ends a
-        connection that asks for what came later (such as a node's stat at its creation, and watches that last); or ``keeper``,
-        which is ClickHouse Keeper: it never resumes a session, but opens another, whatever its client has seen; all its passwords are
-        sixteen zero bytes; without a quorum it refuses handshakes by the protocol version 42; when it is asked to end a session, or for
-        what it does not know (SASL, ``get_ephemerals``, ``count_below``, ``who_am_i``), it closes the connection without an answer;
-        and it answers ``set_watches`` before it tells what has changed, and calls a changed list of children changed data. In all
-        else each is like 3.8.
-    :param ttl_nodes: whether nodes may have a time to live; otherwise their creation is refused as unimplemented. It is
-        ZooKeeper's ``extendedTypesEnabled``.
-    :param container_check_interval: how often, in seconds, it takes away the containers that have lost their last child,
-        and the nodes whose time to live is over.
-    :raises ValueError: ``tick_time`` or ``container_check_interval`` is not positive, or there is no such ``version``.
-    :raises TypeError: an argument is nothing of its type.
+    :param version: the version to imitate:
+
+        - ``3.8``.
+        - ``3.9``: events contain their zxid, only clients that may read a node get its stat, a path may have watches of
+          several modes, and a ``check`` outside a transaction is an unknown operation.
+        - ``3.4``: an operation that is newer (such as persistent watches, or a create that returns a stat) ends the
+          connection.
+        - ``keeper``, ClickHouse Keeper: it never resumes a session, but opens a new one, even if the client has seen later
+          transactions. All passwords are sixteen zero bytes. Without a quorum it rejects handshakes by the protocol version
+          42. At the end of a session, and on an operation that it does not have (SASL, ``get_ephemerals``,
+          ``count_below``, ``who_am_i``), it closes the connection without a reply. It replies to ``set_watches`` before
+          it sends the missed events, and sends changed children as changed data.
+
+        Everything else is as in 3.8.
+    :param ttl_nodes: whether TTL nodes are enabled (ZooKeeper's ``extendedTypesEnabled``); otherwise their creation fails as
+        unimplemented.
+    :param container_check_interval: the time in seconds between two deletions of empty containers and expired TTL nodes.
+    :raises ValueError: ``tick_time`` or ``container_check_interval`` is not positive, or ``version`` is unknown.
+    :raises TypeError: an argument has the wrong type.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""Connections that serve no session: those that have not shaken hands yet, and those that are being closed.
+"""Close silent connections that have no session: before the handshake, or while the server closes them.
 
-Nothing else would ever end them if their clients said no more, or never read what they were told. The times are those of
-``NIOServerCnxnFactory`` (``zookeeper.nio.sessionlessCnxnTimeout``), the reasons are not.
+No session timeout applies to them. The times are those of ``NIOServerCnxnFactory`` (``zookeeper.nio.sessionlessCnxnTimeout``),
+which applies them for another reason.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from txmirror.embedded.sessions import Clock
 
-#: How long they may be silent, in seconds; it is counted in steps of the same length.
+#: The time in seconds that such a connection may be silent, counted in steps of the same length.
 SESSIONLESS_TIMEOUT: Final = 10.0
 
 
@@ -21,13 +21,13 @@ class SessionlessConnection(Protocol):
     """A connection without a session."""
 
     def time_out(self) -> None:
-        """It was silent for too long: close it at once."""
+        """Abort the connection: it was silent for too long."""
 
 
 class SessionlessConnections:
-    """Those that are there, and until when they are borne. There is a timer only while there are any.
+    """The connections without a session, with their deadlines. It runs a timer only while there are any.
 
-    :param clock: what time is taken from.
+    :param clock: the source of the time.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -39,14 +39,14 @@ class SessionlessConnections:
         return len(self._deadlines)
 
     def touch(self, connection: SessionlessConnection) -> None:
-        """Begin to bear a connection, or bear it longer: it was heard from."""
+        """Add a connection, or extend its deadline: its client has sent something."""
         self._deadlines[connection] = (
             math.floor(self._clock.seconds() / SESSIONLESS_TIMEOUT) + 2
         ) * SESSIONLESS_TIMEOUT
         self._set_timer()
 
     def remove(self, connection: SessionlessConnection) -> None:
-        """It has a session now, or it is gone."""
+        """Remove a connection that has a session now, or that is closed."""
         if self._deadlines.pop(connection, None) is not None and not self._deadlines and self._timer is not None:
             self._timer.cancel()
             self._timer = None

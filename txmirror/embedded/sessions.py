@@ -1,6 +1,6 @@
-"""Sessions: who has one, how long it lives without a word from its client, and what goes with it.
+"""Sessions: open, resume, expire and end them.
 
-As in ``SessionTrackerImpl`` and ``ExpiryQueue``, time is counted in ticks: a session ends at the first tick after its timeout.
+As in ``SessionTrackerImpl`` and ``ExpiryQueue``, time is counted in ticks: a session expires at the first tick after its timeout.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from twisted.logger import Logger
 
 
 class Clock(Protocol):
-    """What is needed of a reactor: ``IReactorTime``'s methods."""
+    """The methods of ``IReactorTime`` that the server uses."""
 
     def seconds(self) -> float:
-        """Give the time in seconds."""
+        """Return the time in seconds."""
 
     def callLater(self, delay: float, callable: Callable[..., object], *args: object) -> IDelayedCall:
-        """Call something later."""
+        """Call ``callable`` after ``delay`` seconds."""
 
 
 class Transactions(Protocol):
-    """Where the begins and ends of sessions are transactions."""
+    """The database, in which a session begins and ends by a transaction."""
 
     def begin(self) -> None:
-        """A session has begun."""
+        """Apply the transaction of a session that begins."""
 
     def end_session(self, session_id: int) -> None:
-        """A session has ended: its ephemeral nodes go."""
+        """Apply the transaction of a session that ends: delete its ephemeral nodes."""
 
 
 class NoTransactions:
-    """Where they are none: at a server that nobody hears, which changes nothing."""
+    """A database without transactions, for the local sessions of a read-only server."""
 
     def begin(self) -> None: ...
 
@@ -44,13 +44,13 @@ class NoTransactions:
 
 
 class SessionConnection(Protocol):
-    """A connection that serves a session."""
+    """A connection of a session."""
 
     def expire(self, reason: str) -> None:
-        """The session has ended."""
+        """Close the connection: the session has ended."""
 
     def session_moved(self, other: SessionConnection) -> None:
-        """The session goes on on another connection."""
+        """Handle the session's move to another connection."""
 
 
 @attrs.define(eq=False)
@@ -59,24 +59,24 @@ class Session:
 
     id: int
     timeout: float
-    """In seconds, as negotiated with its latest connection."""
+    """In seconds, as negotiated on the latest connection."""
     password: bytes = attrs.field(repr=False)
     connections: list[SessionConnection] = attrs.Factory(list)
-    """The latest is the last. Those before it are at other servers, and their client has left them."""
+    """The last one is in use. The client has left the others, which are at other servers."""
     deadline: float = 0.0
-    """When it ends, unless its client is heard from."""
+    """The time at which the session expires, unless its client sends something."""
 
     @property
     def connection(self) -> SessionConnection | None:
-        """The connection that serves it at present."""
+        """The connection in use, or None."""
         return self.connections[-1] if self.connections else None
 
 
 class Sessions:
-    """The sessions that are alive.
+    """The live sessions.
 
-    :param clock: what time is taken from.
-    :param database: where their begins and ends are transactions.
+    :param clock: the source of the time.
+    :param database: applies a transaction when a session begins or ends.
     :param tick: the length of a tick in seconds; timeouts are between 2 and 20 ticks.
     :ivar tick: the same.
     """
@@ -90,13 +90,13 @@ class Sessions:
         self._alive: dict[int, Session] = {}
         self._expiring = False
         self._timer: IDelayedCall | None = None
-        # The highest byte is the server's number. The rest is random where ZooKeeper takes the time, so that no two servers
-        # on one clock give the same id.
+        # The highest byte is the server's number. ZooKeeper takes the rest from the time; here it is random, so that two
+        # servers on one clock do not assign the same id.
         self._next_id = 1 << 56 | secrets.randbits(40) << 16
 
     @property
     def alive(self) -> frozenset[int]:
-        """The ids of the sessions that have not ended."""
+        """The ids of the live sessions."""
         return frozenset(self._alive)
 
     def __iter__(self) -> Iterator[Session]:
@@ -104,18 +104,18 @@ class Sessions:
 
     @property
     def limits(self) -> tuple[float, float]:
-        """The shortest and the longest timeout that a session is given, in seconds."""
+        """The shortest and the longest session timeout, in seconds."""
         return 2 * self.tick, 20 * self.tick
 
     def find(self, session_id: int) -> Session | None:
-        """Give the session with an id, or None if it has ended or never was."""
+        """Return the session with an id, or None if it has ended or never existed."""
         return self._alive.get(session_id)
 
     def open(self, timeout: int, connection: SessionConnection, password: bytes | None = None) -> Session:
-        """Begin a session, which is a transaction.
+        """Begin a session, by a transaction.
 
-        :param timeout: what the client asks for, in milliseconds.
-        :param password: the session's; None draws one.
+        :param timeout: the requested timeout, in milliseconds.
+        :param password: the session's password; None generates one.
         """
         self._database.begin()
         password = secrets.token_bytes(16) if password is None else password
@@ -129,10 +129,9 @@ class Sessions:
     def resume(
         self, session_id: int, password: bytes | None, timeout: int, connection: SessionConnection
     ) -> Session | None:
-        """Go on with a session on another connection.
+        """Resume a session on another connection.
 
-        The connection that served it at the same server until now is closed, even where the password is then found to be
-        wrong: so ZooKeeper does it.
+        Like ZooKeeper, close the session's connection at the same server even if the password turns out to be wrong.
 
         :returns: the session, or None if it has ended or the password is wrong.
         """
@@ -150,7 +149,7 @@ class Sessions:
         return session
 
     def touch(self, session: Session) -> None:
-        """Let a session live on: its client was heard from."""
+        """Extend a session: its client has sent something."""
         limit = self._clock.seconds() + session.timeout
         session.deadline = (math.floor(limit / self.tick) + 1) * self.tick
         if self._timer is not None and self._timer.getTime() > session.deadline:
@@ -158,9 +157,9 @@ class Sessions:
         self._set_timer()
 
     def end(self, session: Session, reason: str, closing: SessionConnection | None = None) -> None:
-        """End a session, which is a transaction: its ephemeral nodes go, and its connections.
+        """End a session by a transaction: delete its ephemeral nodes, and close its connections.
 
-        :param closing: the one on which it was asked for, which has yet to answer.
+        :param closing: the connection that has asked for the end, and that stays open for the reply.
         """
         del self._alive[session.id]
         self._log.info("Session {session:#x}: ended, {reason}", session=session.id, reason=reason)
@@ -170,7 +169,7 @@ class Sessions:
                 connection.expire("its session has ended")
 
     def start(self) -> None:
-        """Let sessions expire from now on, and give each its full timeout: so a restarted server does it."""
+        """Let sessions expire from now on, each after its full timeout, as a restarted server does."""
         self._expiring = True
         for session in self._alive.values():
             self.touch(session)
@@ -181,19 +180,19 @@ class Sessions:
         self._cancel_timer()
 
     def replace(self, sessions: Iterable[Session]) -> None:
-        """Go on with other sessions, without a transaction; each gets its full timeout."""
+        """Replace all sessions, without a transaction. Each expires after its full timeout."""
         self._alive = {session.id: session for session in sessions}
         self._cancel_timer()
         for session in self._alive.values():
             self.touch(session)
 
     def negotiate(self, milliseconds: int) -> float:
-        """Return the timeout in seconds that a session gets whose client asks for this one."""
+        """Return the session timeout in seconds for a requested one in milliseconds."""
         shortest, longest = self.limits
         return min(max(milliseconds / 1000, shortest), longest)
 
     def _set_timer(self) -> None:
-        # One timer for all: a session that is touched is only seen to be alive when the timer goes off.
+        # One timer serves all sessions: it finds out only when it fires which of them were touched meanwhile.
         if self._expiring and self._timer is None and self._alive:
             deadline = min(session.deadline for session in self._alive.values())
             self._timer = self._clock.callLater(max(0.0, deadline - self._clock.seconds()), self._expire_due)
@@ -207,5 +206,5 @@ class Sessions:
         self._timer = None
         now = self._clock.seconds()
         for session in [session for session in self._alive.values() if session.deadline <= now]:
-            self.end(session, "its client was silent for too long")
+            self.end(session, "expired, its client was silent for too long")
         self._set_timer()

@@ -1,7 +1,7 @@
-"""What writes do: the checks in the server's order, the changes, and the events that go out once all is done.
+"""Execute writes: check them in the server's order, change the tree, and collect the changes for the watches.
 
-The checks and their order are those of ``PrepRequestProcessor``. It decides by what a transaction that is under way would
-leave; here each write is done at once, and undone if a later one of the same transaction is refused.
+The checks and their order are those of ``PrepRequestProcessor``. It checks against the outcome of the pending transactions; here
+each write is applied at once, and undone if a later write of the same transaction fails.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ _TTL = {CreateFlag.TTL, CreateFlag.TTL_SEQUENCE}
 
 
 class Transaction:
-    """One transaction. Making it begins it; a write that is then refused has used its number up.
+    """One transaction. The constructor begins it; a write that fails uses up its zxid.
 
-    :param caller: whose it is; None where the server itself takes nodes away.
+    :param caller: the client that sent the write; None if the server itself deletes nodes.
     :param now: the time in milliseconds.
-    :param ttl_nodes: whether nodes may have a time to live.
-    :param create2_in_multi: whether a create among several operations is the operation that it says, as since 3.9.
-    :ivar changes: what it has changed, in order.
+    :param ttl_nodes: whether TTL nodes are enabled.
+    :param create2_in_multi: whether a create in a multi keeps its own operation code, as since 3.9.
+    :ivar changes: the changes, in order.
     """
 
     def __init__(
@@ -79,17 +79,17 @@ class Transaction:
         self.changes: list[Change] = []
 
     def write(self, request: object) -> Record:
-        """Do what a request asks for.
+        """Execute a write.
 
-        :returns: the record that answers it.
-        :raises ZooKeeperException: one with a code: it is refused.
+        :returns: the record of the reply.
+        :raises ZooKeeperException: one with a code: the write failed.
         """
         return _WRITES[type(request)](self, request)
 
     def remove(self, path: str) -> None:
-        """Take a znode away without a check.
+        """Delete a znode without a check.
 
-        :raises NoNodeException: there is none.
+        :raises NoNodeException: the znode does not exist.
         """
         parent = self._tree.parent(path)
         node = self._tree.delete(path)
@@ -127,7 +127,7 @@ class Transaction:
             raise NodeExistsException(path=path)
         if session_of(parent.owner):
             raise NoChildrenForEphemeralsException(path=path)
-        # The operation alone says whether it is a container: its flag makes none, nor do other flags make it none.
+        # The operation alone decides whether the node is a container; the flags do not.
         if operation is Operation.CREATE_CONTAINER:
             owner = CONTAINER
         elif operation is Operation.CREATE_TTL:
@@ -144,7 +144,7 @@ class Transaction:
         flags = CreateFlag(number)
         if flags in _TTL and not self._ttl_nodes:
             raise UnimplementedException(path=path)
-        # A negative time with the operation for such nodes and the flags of another kills a real server.
+        # A negative time to live, with the operation for TTL nodes and other flags, kills a real server.
         if flags in _TTL or operation is Operation.CREATE_TTL:
             try:
                 ttl_owner(ttl if flags in _TTL else 0)
@@ -193,7 +193,7 @@ class Transaction:
         return DoneResult(Operation.CHECK)
 
     def _reconfig(self, request: ReconfigRequest) -> Record:
-        # Off unless it is turned on, and then unimplemented in a server that stands alone.
+        # Disabled by default; if enabled, it is unimplemented in a standalone server.
         raise ReconfigDisabledException
 
     def _multi(self, request: MultiRequest) -> Record:
@@ -212,7 +212,7 @@ class Transaction:
         return MultiResponse(done)
 
     def _write_among_several(self, request: object) -> Record:
-        """Do one of several writes. Before 3.9 a create's flags alone say what it makes and what its answer is (``Op.Create``)."""
+        """Execute one write of a multi. Before 3.9 a create's flags decide the kind of node and of reply (``Op.Create``)."""
         if not isinstance(request, _Create):
             return self.write(request)
         ttl = -1

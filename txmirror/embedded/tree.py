@@ -1,6 +1,6 @@
-"""The znodes, what is counted about them, and how to undo a transaction. No checks, watches, sessions, and no Twisted.
+"""The znodes, their stats, and the undoing of a transaction, without checks, watches, sessions and Twisted.
 
-Stats are kept as ``org.apache.zookeeper.server.DataTree`` keeps them, which is not quite as they are shown.
+Stats are stored as ``org.apache.zookeeper.server.DataTree`` stores them, which differs a little from what clients see.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from txmirror.types import ACL, OPEN_ACL, READ_ACL, ZnodeStat
 
 #: The nodes that every server has from the start, and that cannot be deleted.
 SPECIAL_PATHS = frozenset({"/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"})
-# With plain numbers, as all lists have them that come from clients: every request asks one of them.
+# Permissions are plain numbers, as in the lists from clients: every request checks one.
 _OPEN = tuple(acl._replace(permissions=int(acl.permissions)) for acl in OPEN_ACL)
 
 
@@ -32,16 +32,16 @@ class Node:
     mtime: int = 0
     version: int = 0
     created_children: int = 0
-    """How many children were ever created here: what sequence nodes are numbered by."""
+    """The number of children ever created here, which numbers sequential nodes."""
     aversion: int = 0
     owner: int = 0
-    """What it goes away with (see :mod:`txmirror.embedded.ephemeral_owners`)."""
+    """The ephemeral owner (see :mod:`txmirror.embedded.ephemeral_owners`)."""
     pzxid: int = 0
     children: dict[str, None] = attrs.Factory(dict)
-    """The children's names; a dict for its order, which a set does not have."""
+    """The children's names: a dict, because it keeps their order."""
 
     def stat(self) -> ZnodeStat:
-        """Give the stat that clients see."""
+        """Return the stat that clients see."""
         count = len(self.children)
         return ZnodeStat(
             self.czxid,
@@ -49,7 +49,7 @@ class Node:
             self.ctime,
             self.mtime,
             self.version,
-            # Each child that is not here any more was created and deleted; each that is here, only created.
+            # Each deleted child counts twice (created and deleted), each existing one once.
             self.created_children * 2 - count,
             self.aversion,
             session_of(self.owner),
@@ -63,10 +63,10 @@ class Tree:
     """All znodes, by their paths.
 
     :ivar zxid: the last transaction.
-    :ivar nodes: the znodes. The root is there twice, as ``/`` and as the empty string, which is what is left of its
-        children's paths when their names are taken away; ZooKeeper has it so, and counts it twice.
-    :ivar ephemerals: the paths of each session's ephemeral nodes, in the order in which they were made.
-    :ivar expiring_nodes: the paths of containers and of nodes with a time to live, likewise.
+    :ivar nodes: the znodes. The root is there twice: as ``/``, and as the empty string, which is its children's paths without
+        their names. ZooKeeper does so too, and counts it twice.
+    :ivar ephemerals: the paths of each session's ephemeral nodes, in the order of creation.
+    :ivar expiring_nodes: the paths of containers and TTL nodes, in the order of creation.
     """
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class Tree:
         self._undoing: list[Callable[[], None]] = []
 
     def copy(self) -> Tree:
-        """Give another tree with all that is in this one, which then goes its own way."""
+        """Return an independent copy of the tree."""
         other = Tree()
         other.zxid = self.zxid
         other.nodes = {path: attrs.evolve(node, children=dict(node.children)) for path, node in self.nodes.items()}
@@ -94,19 +94,19 @@ class Tree:
         return other
 
     def begin(self) -> None:
-        """Begin the next transaction; the last one can no longer be undone."""
+        """Begin the next transaction. The last one can no longer be undone."""
         self.zxid += 1
         self._undoing.clear()
 
     def undo(self) -> None:
-        """Undo what the present transaction has changed. Its number is used up all the same."""
+        """Undo the changes of the current transaction. Its zxid is used up all the same."""
         while self._undoing:
             self._undoing.pop()()
 
     def node(self, path: str) -> Node:
-        """Give the znode at a path.
+        """Return the znode at a path.
 
-        :raises NoNodeException: there is none.
+        :raises NoNodeException: the znode does not exist.
         """
         node = self.nodes.get(path)
         if node is None:
@@ -114,22 +114,22 @@ class Tree:
         return node
 
     def parent(self, path: str) -> Node:
-        """Give the znode that is, or would be, the parent of the one at ``path``.
+        """Return the parent of the znode at ``path``, which need not exist itself.
 
-        :raises NoNodeException: there is none.
+        :raises NoNodeException: the parent does not exist.
         """
         return self.node(path[: path.rindex("/")])
 
     def create(self, path: str, data: bytes | None, acl: tuple[ACL, ...], owner: int, now: int) -> Node:
-        """Add a znode by the present transaction.
+        """Add a znode in the current transaction.
 
-        :param owner: what it goes away with.
+        :param owner: the ephemeral owner.
         :param now: the time in milliseconds.
-        :raises NoNodeException: there is no parent.
+        :raises NoNodeException: the parent does not exist.
         """
         parent = self.parent(path)
         former = parent.pzxid
-        # Most nodes have their parent's list, and need none of their own.
+        # Most nodes have their parent's list, and share it to save memory.
         if acl == parent.acl:
             acl = parent.acl
         node = Node(data, acl, self.zxid, self.zxid, now, now, owner=owner, pzxid=self.zxid)
@@ -146,9 +146,9 @@ class Tree:
         return node
 
     def delete(self, path: str) -> Node:
-        """Take a znode away by the present transaction, and give what was there.
+        """Delete a znode in the current transaction, and return it.
 
-        :raises NoNodeException: there is none.
+        :raises NoNodeException: the znode does not exist.
         """
         node = self.node(path)
         parent = self.parent(path)
@@ -164,9 +164,9 @@ class Tree:
         return node
 
     def set_data(self, path: str, data: bytes | None, now: int) -> Node:
-        """Replace a znode's data by the present transaction.
+        """Replace a znode's data in the current transaction.
 
-        :raises NoNodeException: there is none.
+        :raises NoNodeException: the znode does not exist.
         """
         node = self.node(path)
         former = node.data, node.mzxid, node.mtime, node.version
@@ -179,18 +179,18 @@ class Tree:
         return node
 
     def set_acl(self, path: str, acl: tuple[ACL, ...]) -> Node:
-        """Replace a znode's access control list by the present transaction. No zxid of its stat tells.
+        """Replace a znode's access control list in the current transaction, without a change to any zxid of its stat.
 
-        It is never one of several changes, and cannot be undone.
+        A multi never contains this change, so it cannot be undone.
 
-        :raises NoNodeException: there is none.
+        :raises NoNodeException: the znode does not exist.
         """
         node = self.node(path)
         node.acl, node.aversion = acl, node.aversion + 1
         return node
 
     def count_below(self, path: str) -> int:
-        """Tell how many znodes there are below a path, at any depth."""
+        """Return the number of znodes below a path, at any depth."""
         if path == "/":
             return len(self.nodes) - 2
         return sum(other.startswith(path + "/") for other in self.nodes)

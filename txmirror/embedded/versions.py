@@ -1,4 +1,4 @@
-"""What tells one ZooKeeper from another, as far as clients must care: what it can be asked, and what its events say."""
+"""The differences between ZooKeeper's versions that clients notice: operations, events, watches."""
 
 from __future__ import annotations
 
@@ -34,27 +34,28 @@ _ALL = frozenset(Operation)
 
 @attrs.frozen
 class Version:
-    """A ZooKeeper to be imitated. In all that is not here each is the 3.8.0 that Debian ships."""
+    """A version of ZooKeeper to imitate. In everything else it behaves like Debian's 3.8.0."""
 
     release: str
-    """What the four-letter words say that it is."""
+    """The version that the four-letter words report."""
     operations: frozenset[Operation] = attrs.field(repr=False)
-    """What it knows (``Request.isValid``). Whoever asks for anything else is told so, and loses the connection. A check among
-    several operations every version knows."""
+    """The operations that the server knows (``Request.isValid``). On any other it replies with an error and closes the
+    connection. Every version knows a check in a multi."""
     zxid_in_events: bool = False
-    """Whether an event says which transaction it is about (ZOOKEEPER-4655)."""
+    """True if events contain the zxid of their transaction (ZOOKEEPER-4655)."""
     exists_needs_read: bool = False
-    """Whether the stat of a znode is only for those who may read it (ZOOKEEPER-2590)."""
+    """True if ``exists`` needs the permission to read (ZOOKEEPER-2590)."""
     create2_in_multi: bool = False
-    """Whether a create among several operations is the operation that it says, so that ``create2`` is answered with the stat
+    """True if a create in a multi keeps its own operation code, so that the reply to ``create2`` has the stat
     (ZOOKEEPER-4026)."""
     watch_modes: bool = False
-    """Whether a connection has watches of several modes on one path, and whoever asks for a watch or removes one must name its
-    mode (ZOOKEEPER-4466, ZOOKEEPER-4471)."""
+    """True if a connection may have watches of several modes on one path, and must name the mode to check or remove one
+    (ZOOKEEPER-4466, ZOOKEEPER-4471)."""
     keeper: bool = False
-    """Whether it is ClickHouse Keeper (``KeeperTCPHandler``, ``KeeperStorage``): it never resumes a session, its passwords are
-    all zeros, it refuses handshakes by the protocol version 42, closes without an answer on an operation that it does not know and at
-    the end of a session, and answers ``setWatches`` before it tells what has changed, changed children as changed data."""
+    """True if it is ClickHouse Keeper (``KeeperTCPHandler``, ``KeeperStorage``). It never resumes a session, and its
+    passwords are all zeros. It rejects handshakes by the protocol version 42. It closes the connection without a reply on
+    an unknown operation and at the end of a session. It replies to ``setWatches`` before it sends the missed events, and
+    sends changed children as changed data."""
 
 
 _VERSIONS = {
@@ -73,9 +74,9 @@ _VERSIONS = {
 
 
 def version_named(name: object) -> Version:
-    """Give the version that an application names.
+    """Return the version with this name.
 
-    :raises ValueError: it cannot be imitated.
+    :raises ValueError: there is none.
     """
     version = _VERSIONS.get(name) if isinstance(name, str) else None
     if version is None:

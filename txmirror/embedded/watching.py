@@ -1,6 +1,6 @@
-"""What requests about watches do: set them again after a loss, set those that last, take them away, ask for them.
+"""Execute the requests about watches: set them again after a reconnect, set persistent ones, remove and check them.
 
-The answers are those of ``DataTree.setWatches`` and of ``FinalRequestProcessor``.
+The replies are those of ``DataTree.setWatches`` and of ``FinalRequestProcessor``.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from txmirror.wire import (
 )
 
 _MODES = {0: WatchMode.PERSISTENT, 1: WatchMode.RECURSIVE}
-#: What else ``Watcher.WatcherType`` has since 3.9.
+#: The additions to ``Watcher.WatcherType`` since 3.9.
 _MODES_BY_KIND = {4: WatchMode.PERSISTENT, 5: WatchMode.RECURSIVE}
 
 
 class Watching:
-    """Answers, each to one kind of request; None is an answer without a record.
+    """The requests about watches. Each method executes one kind of request; None is a reply without a record.
 
-    Those that are refused raise a :exc:`ZooKeeperException` with a code.
+    A request that fails raises a :exc:`ZooKeeperException` with a code.
 
-    :param keeper: whether to do it as ClickHouse Keeper.
+    :param keeper: whether to behave like ClickHouse Keeper.
     """
 
     def __init__(self, tree: Tree, watches: Watches, keeper: bool = False) -> None:
         self._tree = tree
         self._watches = watches
-        # So ClickHouse Keeper calls it when watches are set again.
+        # ClickHouse Keeper sends this event for changed children when watches are set again.
         self._children_changed = EventType.CHANGED if keeper else EventType.CHILD
 
     def set_watches(self, request: SetWatchesRequest | SetWatches2Request, caller: Caller) -> None:
-        """Set watches as they stood at a transaction, and tell at once of what has changed since.
+        """Set watches as of a transaction, and send at once the events of later changes.
 
-        These events are not filtered by ACL, and a node that is in two lists may be told of twice: so DataTree has it.
+        Like DataTree, do not filter these events by ACL, and send two events of a node that is in two lists.
         """
         zxid = request.relativeZxid
         for path in request.dataWatches:
@@ -66,7 +66,7 @@ class Watching:
                 self._watches.add(path, WatchMode.RECURSIVE, caller)
 
     def add_watch(self, request: AddWatchRequest, caller: Caller) -> Record:
-        """Set a watch that lasts, whether or not there is a node, and whoever may read it."""
+        """Set a persistent watch, even on a missing node or one that the caller may not read."""
         mode = _MODES.get(request.mode)
         if mode is None:
             raise MarshallingErrorException(f"no mode of watch has the number {request.mode}")
@@ -74,12 +74,12 @@ class Watching:
         return AddWatchResponse()
 
     def remove_watches(self, request: RemoveWatchesRequest, caller: Caller) -> None:
-        """Remove watches: before 3.9 whatever their mode."""
+        """Remove watches of a kind; before 3.9 those of every mode."""
         if not self._watches.remove(request.path, self._kind(request.type), caller):
             raise NoWatcherException(path=request.path)
 
     def check_watches(self, request: CheckWatchesRequest, caller: Caller) -> None:
-        """Tell whether there is a watch."""
+        """Check that there is a watch of a kind."""
         path, kind = request.path, self._kind(request.type)
         if path and "/" not in path and not self._watches.several_modes:
             raise MarshallingErrorException(f"{path!r} has no parent")
@@ -96,9 +96,9 @@ class Watching:
 
 
 def _send_missed_event(path: str, changed: int | None, zxid: int, kind: EventType, caller: Caller) -> bool:
-    """Send the event of what happened to a node since a transaction, and return whether anything did.
+    """Send the event of a node's change since a transaction, and return whether it has changed.
 
-    :param changed: the transaction of the latest change; None if there is no node.
+    :param changed: the transaction of the latest change; None if the node does not exist.
     """
     if changed is None:
         caller.notify(EventType.DELETED, path)

@@ -74,7 +74,7 @@ class ConnectResponse:
     sessionId: int
     passwd: bytes | None = attrs.field(repr=False)
     readOnly: bool | None = False
-    """Whether the server is read-only; None if the field is missing, as in servers before 3.4."""
+    """True if the server is read-only; None if the field is missing, as in servers before 3.4."""
     protocolVersion: int = 0
 
     def encode(self) -> bytes:

@@ -31,7 +31,7 @@ class ConnectRequest:
     """The session to resume, or 0 for a new one."""
     passwd: bytes | None = attrs.field(repr=False)
     readOnly: bool | None = False
-    """Whether the client accepts a read-only server; None if the field is missing."""
+    """True if the client accepts a read-only server; None if the field is missing."""
     protocolVersion: int = 0
 
     def encode(self) -> bytes:

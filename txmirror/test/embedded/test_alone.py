@@ -153,7 +153,7 @@ class ServiceTests(SynchronousTestCase):
         service.startService()
         what, where = self.lines
         self.assertIn("in-memory", what)
-        self.assertIn("gone when it stops", what)
+        self.assertIn("lost when it stops", what)
         address = where.split()[-1]
         self.assertRegex(where, r"listening at \[::1\]:\d+$")
         self.assertFalse(address.endswith(":0"))

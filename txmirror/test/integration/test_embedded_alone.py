@@ -30,7 +30,7 @@ class AloneTests(TwistdTestCase):
         self.assertEqual(client.get("/a/b")[0], b"x")
         self.assertEqual(client.server_version()[:2], (3, 8))
         client.stop()
-        self.assertIn("gone when it stops", process.log)
+        self.assertIn("lost when it stops", process.log)
         with socket.create_connection((host, int(port))):
             process.process.send_signal(signal.SIGINT)
             self.assertEqual(process.process.wait(3), 0, process.log)
