@@ -17,7 +17,7 @@ from txmirror.errors import InvalidACLException, MarshallingErrorException, NoAu
 from txmirror.types import ACL, Permission
 
 #: The schemes for which a server has a provider.
-_LOOKED_AT = frozenset({"world", "digest", "ip"})
+_SCHEMES = frozenset({"world", "digest", "ip"})
 #: A decimal number as Java reads it, in any script; no more digits than make sense.
 _NUMBER = re.compile(r"[+-]?\d{1,10}")
 
@@ -52,7 +52,7 @@ def resolve(acls: Iterable[ACL], identities: Sequence[Identity], path: str) -> t
     """
     kept: list[ACL] = []
     for acl in dict.fromkeys(acls):
-        if acl.identity is NULL and acl.scheme in _LOOKED_AT:
+        if acl.identity is NULL and acl.scheme in _SCHEMES:
             raise MarshallingErrorException(f"an identity of the scheme {acl.scheme!r} is null")
         if acl.scheme == "auth":
             proved = [identity for identity in identities if identity.scheme == "digest"]

@@ -56,7 +56,7 @@ from txmirror.wire import (
 )
 
 _CONNECTED_STATE = 3
-#: The protocol version by which ClickHouse Keeper refuses a handshake (``KEEPER_PROTOCOL_VERSION_CONNECTION_REJECT``).
+#: The protocol version by which ClickHouse Keeper rejects a handshake (``KEEPER_PROTOCOL_VERSION_CONNECTION_REJECT``).
 _REJECTED: Final = 42
 _SET_WATCHES: Final = frozenset({Operation.SET_WATCHES, Operation.SET_WATCHES2})
 #: The limit for bytes that a client has not read, above which its requests wait too; and for the bytes of waiting requests.
@@ -70,7 +70,7 @@ _MAX_UNREAD_EVENTS: Final = 4 * _MAX_UNREAD
 _REQUESTS_PER_TURN: Final = 250
 _BYTES_PER_TURN: Final = 256 * 1024
 #: The operations that may read very many nodes. Each ends its client's turn.
-_COSTLY: Final = frozenset(
+_EXPENSIVE: Final = frozenset(
     {
         Operation.MULTI,
         Operation.MULTI_READ,
@@ -259,7 +259,7 @@ class Connection(Protocol):
             if len(self._first_bytes) < 4:
                 return
             data, self._first_bytes = self._first_bytes, None
-            if self._answer_word(data[:4]):
+            if self._answer_four_letter_word(data[:4]):
                 return
         for frame in self._decoder.feed(data):
             self._inbox.append(partial(self._receive, frame))
@@ -300,7 +300,7 @@ class Connection(Protocol):
         if self._closing:
             raise ValueError(f"{self!r} is closed")
         if not (incoming or outgoing):
-            raise ValueError(f"to stall neither incoming={incoming!r} nor outgoing={outgoing!r} stalls nothing")
+            raise ValueError(f"stall() with incoming={incoming!r} and outgoing={outgoing!r} holds nothing")
         if incoming and self._stalled_input is None:
             self._stalled_input = bytearray()
         if outgoing and self._stalled_output is None:
@@ -331,7 +331,7 @@ class Connection(Protocol):
             self._unread_events += 4 + len(body)
             if self._unread_events > _MAX_UNREAD_EVENTS:
                 self._log.warn(
-                    "Closing the connection from {peer}: it does not read its events, of which {unread} bytes wait",
+                    "Closing the connection from {peer}: it does not read its events, {unread} bytes are unread",
                     peer=self.peer,
                     unread=self._unread_events,
                 )
@@ -453,7 +453,7 @@ class Connection(Protocol):
             self._close_on_error("there is no quorum")
             return
         if alone and self._connections.sessions.find(request.sessionId) is not None:
-            self._close_on_error("its session is not this server's alone, and there is no quorum")
+            self._close_on_error("its session is not local to this server, and there is no quorum")
             return
         if request.lastZxidSeen > zxid:
             self._close_on_error(
@@ -504,7 +504,7 @@ class Connection(Protocol):
                 raise ProtocolError("a SASL token is null")
             self._send(ReplyHeader(header.xid, 0, 0).encode() + SaslResponse(None).encode())
             return
-        if header.type in _COSTLY:
+        if header.type in _EXPENSIVE:
             self._written = _BYTES_PER_TURN
         self._sessions.touch(session)
         faults = self._connections.faults
@@ -547,7 +547,7 @@ class Connection(Protocol):
                 self._send(ReplyHeader(header.xid, -1, UnimplementedException.code).encode())
             self._close_on_error(f"a request with the unknown operation {header.type}")
         elif self._connections.version.keeper and header.type in _SET_WATCHES:
-            self._answer_before_events(header, cursor)
+            self._reply_before_events(header, cursor)
         else:
             self._perform(header, cursor)
 
@@ -557,7 +557,7 @@ class Connection(Protocol):
             self._reply(header)
         self._close()
 
-    def _answer_before_events(self, header: RequestHeader, cursor: Cursor) -> None:
+    def _reply_before_events(self, header: RequestHeader, cursor: Cursor) -> None:
         """Set watches as ClickHouse Keeper does: send the missed events after the reply."""
         events = self._deferred_events = []
         self._perform(header, cursor)
@@ -591,11 +591,11 @@ class Connection(Protocol):
                 self.identities.append(identity)
         elif request.scheme != "ip":
             self._send(ReplyHeader(xid, 0, AuthFailedException.code).encode())
-            self._close_on_error(f"credentials of the scheme {request.scheme!r}, which cannot be used")
+            self._close_on_error(f"credentials of the scheme {request.scheme!r}, which is not supported")
             return
         self._send(ReplyHeader(xid, 0, 0).encode())
 
-    def _answer_word(self, word: bytes) -> bool:
+    def _answer_four_letter_word(self, word: bytes) -> bool:
         words = self._connections.four_letter_words
         if word not in words:
             return False

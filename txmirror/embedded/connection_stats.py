@@ -7,7 +7,7 @@ import attrs
 from txmirror.wire import Operation
 
 #: The names of the operations in ``FinalRequestProcessor``.
-_NAMES: dict[int, str] = {
+_OPERATION_NAMES: dict[int, str] = {
     Operation.PING: "PING",
     Operation.MULTI: "MULT",
     Operation.MULTI_READ: "MLTR",
@@ -60,5 +60,5 @@ class ConnectionStats:
 
     def replied(self, operation: int, xid: int, zxid: int, now: int) -> None:
         """Record the reply to a request."""
-        self.last_operation, self.last_zxid, self.last_reply = _NAMES.get(operation, "NA"), zxid, now
+        self.last_operation, self.last_zxid, self.last_reply = _OPERATION_NAMES.get(operation, "NA"), zxid, now
         self.last_xid = max(xid, self.last_xid) if xid < 0 else xid

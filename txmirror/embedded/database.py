@@ -91,7 +91,7 @@ class Database:
         :param version: the server's, which decides which operations a multi may contain.
         :returns: the encoded record of the reply.
         :raises ZooKeeperException: one with a code: the write failed.
-        :raises ProtocolError: the record is invalid; it used up a transaction all the same.
+        :raises ProtocolError: the record is invalid; it used up a zxid all the same.
         """
         transaction = self._begin(caller, version.create2_in_multi)
         request = _WRITES[operation].decode(cursor)
@@ -134,7 +134,7 @@ def _check_known(request: MultiRequest, version: Version) -> None:
     for part in request.requests:
         known = part.operation in version.operations or part.operation is Operation.CHECK
         if part.operation not in WRITES or not known:
-            raise MarshallingErrorException(f"an operation {part.operation!r} stands in a transaction")
+            raise MarshallingErrorException(f"a transaction contains the operation {part.operation!r}")
         if version.create2_in_multi and isinstance(part, CreateRequest | Create2Request | CreateContainerRequest):
             _check_flags(part.flags)
 

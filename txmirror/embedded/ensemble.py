@@ -12,7 +12,7 @@ from txmirror.embedded.server import Reactor, Server
 from txmirror.embedded.sessions import Clock
 from txmirror.embedded.versions import version_named
 
-_MOST = 9
+_MAX_SERVERS = 9
 
 
 class EmbeddedEnsemble:
@@ -43,7 +43,7 @@ class EmbeddedEnsemble:
         ttl_nodes: bool = False,
         container_check_interval: float = 60.0,
     ) -> None:
-        check_whole("the number of servers", size, 1, _MOST)
+        check_whole("the number of servers", size, 1, _MAX_SERVERS)
         versions = [version] * size if isinstance(version, str) or not isinstance(version, Sequence) else version
         if len(versions) != size:
             raise ValueError(f"an ensemble of {size} servers with {len(versions)} versions, {versions!r}")

@@ -43,7 +43,7 @@ class EnsembleState:
             check_seconds(name, seconds, positive=True)
         check_kind("ttl_nodes", ttl_nodes, bool, "True or False")
         if not IReactorTime.providedBy(clock):
-            raise TypeError(f"{clock!r} provides no IReactorTime, to take the time from")
+            raise TypeError(f"{clock!r} does not provide IReactorTime")
         self.clock = clock
         self.database = Database(self._now, ttl_nodes)
         self.sessions = Sessions(clock, self.database, tick_time)
@@ -77,7 +77,7 @@ class EnsembleState:
     def snapshot(self) -> Snapshot:
         """Return a copy of all data and sessions."""
         tree = self.database.tree
-        return Snapshot(tree.zxid, tree.copy(), tuple(self._unserved(self.sessions)), self)
+        return Snapshot(tree.zxid, tree.copy(), tuple(self._without_connections(self.sessions)), self)
 
     def roll_back(self, snapshot: Snapshot) -> None:
         """Restore data and sessions from a snapshot.
@@ -88,7 +88,7 @@ class EnsembleState:
         check_kind("the snapshot", snapshot, Snapshot, "a result of snapshot()")
         if snapshot._state is not self:
             raise ValueError(f"{snapshot} is of another server's data")
-        self._replace(snapshot._tree.copy(), self._unserved(snapshot._sessions))
+        self._replace(snapshot._tree.copy(), self._without_connections(snapshot._sessions))
 
     def _replace(self, tree: Tree, sessions: Iterable[Session]) -> None:
         for server in self.servers:
@@ -96,7 +96,7 @@ class EnsembleState:
         self.sessions.replace(sessions)
         self.database.replace(tree)
 
-    def _unserved(self, sessions: Iterable[Session]) -> Iterator[Session]:
+    def _without_connections(self, sessions: Iterable[Session]) -> Iterator[Session]:
         return (attrs.evolve(session, connections=[]) for session in sessions)
 
     def _now(self) -> int:

@@ -21,7 +21,7 @@ def ttl_owner(ttl: int) -> int:
     :raises ValueError: the time is not positive, or above some 34 years.
     """
     if not 0 < ttl <= _LONGEST_TTL:
-        raise ValueError(f"a time to live of {ttl} ms")
+        raise ValueError(f"a time to live of {ttl} ms is invalid")
     return _TTL | ttl
 
 

@@ -63,7 +63,7 @@ KINDS: dict[str, frozenset[Operation]] = {
     "close": frozenset({Operation.CLOSE_SESSION}),
 }
 
-_ON_PATHS = {
+_PATH_REQUESTS = {
     kind.operation: kind
     for kind in (
         CreateRequest,
@@ -153,8 +153,8 @@ class Faults:
         if operations is None:
             raise ValueError(f"{kind!r} is no kind of request: it is one of {', '.join(KINDS)}")
         if path is not None:
-            if not operations <= _ON_PATHS.keys():
-                raise ValueError(f"a request of the kind {kind!r} is not about one path, as {path!r} is")
+            if not operations <= _PATH_REQUESTS.keys():
+                raise ValueError(f"a request of the kind {kind!r} has no path that could be {path!r}")
             try:
                 validate(path, sequence=kind == "create")
             except PathError as error_:
@@ -200,7 +200,7 @@ def _code_of(error: ZooKeeperException) -> int:
 
 def _path_of(operation: int, cursor: Cursor) -> str | None:
     try:
-        path: str = _ON_PATHS[Operation(operation)].decode(Cursor(cursor.frame, cursor.offset)).path
+        path: str = _PATH_REQUESTS[Operation(operation)].decode(Cursor(cursor.frame, cursor.offset)).path
     except ProtocolError:
         return None
     return path

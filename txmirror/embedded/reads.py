@@ -40,7 +40,7 @@ from txmirror.wire import (
 )
 
 #: The longest reply to a batch of reads, in bytes: enough for 128 of the largest nodes, as a tree reads them.
-_LONGEST_ANSWER: Final = 160 * 1024 * 1024
+_MAX_REPLY: Final = 160 * 1024 * 1024
 
 
 class Reads:
@@ -91,10 +91,10 @@ class Reads:
         :raises MarshallingErrorException: the reply is too long. (A real server goes on until its memory is full.)
         """
         results: list[GetDataResponse | GetChildrenResponse | ErrorResult] = []
-        bytes_left = _LONGEST_ANSWER
+        bytes_left = _MAX_REPLY
         for read in request.requests:
             if not isinstance(read, GetDataRequest | GetChildrenRequest):
-                raise MarshallingErrorException("a write stands among several reads")
+                raise MarshallingErrorException("a batch of reads contains a write")
             try:
                 if isinstance(read, GetDataRequest):
                     data = self.get_data(GetDataRequest(read.path, False), caller)
@@ -107,7 +107,7 @@ class Reads:
             except ZooKeeperException as error:
                 results.append(ErrorResult(error.code or 0))
             if bytes_left < 0:
-                raise MarshallingErrorException(f"the reply to a batch of reads is longer than {_LONGEST_ANSWER} bytes")
+                raise MarshallingErrorException(f"the reply to a batch of reads is longer than {_MAX_REPLY} bytes")
         return MultiResponse([*results])
 
     def get_ephemerals(self, request: GetEphemeralsRequest, caller: Caller) -> Record:

@@ -47,7 +47,7 @@ class Server:
 
     def __init__(self, reactor: Reactor, state: EnsembleState, version: Version, mode: str) -> None:
         if not IReactorTCP.providedBy(reactor):
-            raise TypeError(f"{reactor!r} provides no IReactorTCP, to listen with")
+            raise TypeError(f"{reactor!r} does not provide IReactorTCP")
         self._reactor = reactor
         self._state = state
         self._replica = Replica(state.database, version)
@@ -118,7 +118,7 @@ class Server:
         if self._port is not None:
             raise ValueError(f"the server listens already, at {self.address}")
         check_whole("the TCP port", port, 0, 65535)
-        check_kind("the interface", interface, str, "the IP address of one as a str")
+        check_kind("the interface", interface, str, "an IP address as a str")
         self._port = self._reactor.listenTCP(port, self._connections, _BACKLOG, interface)
         host = self._port.getHost()
         # A port's address has both, but an IAddress need not.
@@ -219,7 +219,7 @@ class Server:
         if not self._replica.lagging:
             raise ValueError("the server does not lag")
         if self._replica.partitioned:
-            raise ValueError("the server has no quorum to catch up with, until regain_quorum")
+            raise ValueError("the server has no quorum, and cannot catch up before regain_quorum()")
         self._replica.catch_up()
 
     @property
@@ -236,8 +236,8 @@ class Server:
         :param read_only: how the server answers handshakes. With False it closes the connection without an answer. With True
             it behaves as with ``readonlymode.enabled`` and ``localSessionsEnabled``: it accepts clients that allow a read-only
             server (``read_only=True``), and opens a local session for each, which no other server resumes; the reply to the
-            handshake says that it is read-only. It rejects a client that presents an earlier session, and keeps that
-            session. Reads and watches work as usual; writes and ``sync`` fail with NotReadOnly.
+            handshake says that it is read-only. It rejects a client that presents an earlier session, which the
+            client can resume later. Reads and watches work as usual; writes and ``sync`` fail with NotReadOnly.
         :raises ValueError: the server has no quorum already.
         :raises TypeError: ``read_only`` is no bool.
         """

@@ -96,7 +96,7 @@ class Transaction:
         self.changes.append(Change(EventType.DELETED, path, node.acl, parent.acl, self._tree.zxid))
 
     @property
-    def _asking(self) -> Caller:
+    def _client(self) -> Caller:
         assert self._caller is not None, "only clients send requests"
         return self._caller
 
@@ -113,7 +113,7 @@ class Transaction:
     def _make(
         self, operation: Operation, path: str, data: bytes | None, acls: tuple[ACL, ...], number: int, ttl: int
     ) -> Record:
-        identities = self._asking.identities
+        identities = self._client.identities
         flags = self._check_kind(operation, number, ttl, path)
         if "/" not in path or "\0" in path:
             raise BadArgumentsException(path=path)
@@ -133,14 +133,14 @@ class Transaction:
         elif operation is Operation.CREATE_TTL:
             owner = ttl_owner(ttl)
         else:
-            owner = self._asking.session_id if flags in _EPHEMERAL else 0
+            owner = self._client.session_id if flags in _EPHEMERAL else 0
         node = self._tree.create(path, data, acl, owner, self._now)
         self.changes.append(Change(EventType.CREATED, path, acl, parent.acl, self._tree.zxid))
         return PathResponse(path) if operation is Operation.CREATE else Create2Response(path, node.stat())
 
     def _check_kind(self, operation: Operation, number: int, ttl: int, path: str) -> CreateFlag:
         if not 0 <= number <= CreateFlag.TTL_SEQUENCE:
-            raise BadArgumentsException(f"no kind of znode has the number {number}", path=path)
+            raise BadArgumentsException(f"the flags {number} of a create are unknown", path=path)
         flags = CreateFlag(number)
         if flags in _TTL and not self._ttl_nodes:
             raise UnimplementedException(path=path)
@@ -156,7 +156,7 @@ class Transaction:
         path = request.path
         if "/" not in path or "\0" in path or path in SPECIAL_PATHS:
             raise BadArgumentsException(path=path)
-        access.check(self._tree.parent(path).acl, Permission.DELETE, self._asking.identities, path)
+        access.check(self._tree.parent(path).acl, Permission.DELETE, self._client.identities, path)
         node = self._tree.node(path)
         _check_version(node.version, request.version, path)
         if node.children:
@@ -168,7 +168,7 @@ class Transaction:
         path = request.path
         _check_path(path)
         node = self._tree.node(path)
-        access.check(node.acl, Permission.WRITE, self._asking.identities, path)
+        access.check(node.acl, Permission.WRITE, self._client.identities, path)
         _check_version(node.version, request.version, path)
         self._tree.set_data(path, request.data, self._now)
         self.changes.append(Change(EventType.CHANGED, path, node.acl, (), self._tree.zxid))
@@ -177,9 +177,9 @@ class Transaction:
     def _set_acl(self, request: SetACLRequest) -> Record:
         path = request.path
         _check_path(path)
-        acl = access.resolve(request.acl, self._asking.identities, path)
+        acl = access.resolve(request.acl, self._client.identities, path)
         node = self._tree.node(path)
-        access.check(node.acl, Permission.ADMIN, self._asking.identities, path)
+        access.check(node.acl, Permission.ADMIN, self._client.identities, path)
         _check_version(node.aversion, request.version, path)
         self._tree.set_acl(path, acl)
         return StatResponse(node.stat())
@@ -188,7 +188,7 @@ class Transaction:
         path = request.path
         _check_path(path)
         node = self._tree.node(path)
-        access.check(node.acl, Permission.READ, self._asking.identities, path)
+        access.check(node.acl, Permission.READ, self._client.identities, path)
         _check_version(node.version, request.version, path)
         return DoneResult(Operation.CHECK)
 
@@ -200,7 +200,7 @@ class Transaction:
         done: list[Any] = []
         for write in request.requests:
             try:
-                done.append(self._write_among_several(write))
+                done.append(self._write_in_multi(write))
             except MarshallingErrorException:
                 self._undo()
                 raise
@@ -211,14 +211,14 @@ class Transaction:
                 return MultiResponse([ErrorResult(code) for code in codes])
         return MultiResponse(done)
 
-    def _write_among_several(self, request: object) -> Record:
+    def _write_in_multi(self, request: object) -> Record:
         """Execute one write of a multi. Before 3.9 a create's flags decide the kind of node and of reply (``Op.Create``)."""
         if not isinstance(request, _Create):
             return self.write(request)
         ttl = -1
         if request.flags in _TTL:
             if not isinstance(request, CreateTTLRequest):
-                raise MarshallingErrorException("a create without a time to live has the flags of one that has it")
+                raise MarshallingErrorException("a create without a time to live has the flags of a TTL node")
             operation, ttl = Operation.CREATE_TTL, request.ttl
         elif request.flags == CreateFlag.CONTAINER:
             operation = Operation.CREATE_CONTAINER

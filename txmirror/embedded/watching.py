@@ -69,7 +69,7 @@ class Watching:
         """Set a persistent watch, even on a missing node or one that the caller may not read."""
         mode = _MODES.get(request.mode)
         if mode is None:
-            raise MarshallingErrorException(f"no mode of watch has the number {request.mode}")
+            raise MarshallingErrorException(f"the mode {request.mode} of a watch is unknown")
         self._watches.add(request.path, mode, caller)
         return AddWatchResponse()
 
@@ -92,7 +92,7 @@ class Watching:
         try:
             return WatchKind(number)
         except ValueError:
-            raise MarshallingErrorException(f"no kind of watch has the number {number}") from None
+            raise MarshallingErrorException(f"the kind {number} of a watch is unknown") from None
 
 
 def _send_missed_event(path: str, changed: int | None, zxid: int, kind: EventType, caller: Caller) -> bool:

@@ -253,7 +253,9 @@ class Cursor:
         :raises ProtocolError: bytes are left.
         """
         if self.offset != len(self.frame):
-            raise ProtocolError(f"a record is over, but {len(self.frame) - self.offset} bytes of its frame are left")
+            raise ProtocolError(
+                f"the record has ended, but {len(self.frame) - self.offset} bytes of its frame are left"
+            )
 
     def _acl(self) -> ACL:
         return ACL(self.int32(), self.acl_text(), self.acl_text())

@@ -106,7 +106,7 @@ class _Multi:
             if done:
                 return cls(tuple(requests))
             if kind not in _DECODERS:
-                raise ProtocolError(f"an operation of the type {kind} stands among several")
+                raise ProtocolError(f"a multi contains an operation of the type {kind}")
             requests.append(_DECODERS[kind](cursor))
 
 
@@ -213,5 +213,5 @@ class MultiResponse(NamedTuple):
             if done:
                 return cls(results)
             if kind not in _RESULTS:
-                raise ProtocolError(f"a result of the type {kind} stands among several")
+                raise ProtocolError(f"a reply to a multi contains a result of the type {kind}")
             results.append(_RESULTS[kind](cursor))
