@@ -18,6 +18,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txmirror.deferreds import Waiters
 from txmirror.embedded.acl import Identity, digest_identity
 from txmirror.embedded.connection_stats import ConnectionStats
 from txmirror.embedded.cursor import RequestCursor, TolerantCursor
@@ -127,7 +128,7 @@ class Connections(ServerFactory):
         self.received = 0
         self.sent = 0
         self.four_letter_words = FourLetterWords(self, version.release)
-        self._when_all_closed: list[Deferred[None]] = []
+        self._when_all_closed: Waiters[None] = Waiters()
 
     def buildProtocol(self, addr: IAddress | None) -> Connection:
         return Connection(self)
@@ -144,24 +145,18 @@ class Connections(ServerFactory):
         """Abort all connections. Unsent data is lost.
 
         :param reason: for the log.
-        :returns: fires when all are closed.
+        :returns: fires when all are closed. Cancelling it ends the wait.
         """
         for connection in list(self.live):
             connection.drop(reason)
-        if not self.live:
-            return succeed(None)
-        gone: Deferred[None] = Deferred()
-        self._when_all_closed.append(gone)
-        return gone
+        return self._when_all_closed.wait() if self.live else succeed(None)
 
     def removed(self, connection: Connection) -> None:
         """Remove a closed connection."""
         self.sessionless.remove(connection)
         self.live.pop(connection, None)
         if not self.live:
-            waiting, self._when_all_closed = self._when_all_closed, []
-            for gone in waiting:
-                gone.callback(None)
+            self._when_all_closed.fire(None)
 
 
 @implementer(IPushProducer)
