@@ -37,7 +37,7 @@ class Child(ProcessProtocol):
     :param reactor: starts it, tells of its end, and runs a timer.
     :param program: where it is.
     :param arguments: its arguments, its own name first.
-    :param terminal: whether it is at the terminal that we are at, whose Ctrl-C and hang-up it then hears by itself.
+    :param terminal: whether it is at the terminal that we are at, which then sends it SIGINT, SIGQUIT and SIGHUP by itself.
     :ivar name: its own name.
     :ivar ended: fires with its status, as a shell gives it, when it has ended. Cancelling ends the wait.
     """
@@ -70,7 +70,7 @@ class Child(ProcessProtocol):
 
     def interrupt(self, number: int) -> None:
         """Pass a signal on, unless it has had it already."""
-        if not (self._terminal and number in (signal.SIGINT, signal.SIGHUP)):
+        if not (self._terminal and number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)):
             self._send(number)
 
     def end(self, grace: float) -> None:
@@ -93,7 +93,8 @@ class Child(ProcessProtocol):
     def _send(self, number: int) -> None:
         try:
             if self.transport is not None:
-                self.transport.signalProcess(signal.Signals(number).name.removeprefix("SIG"))
+                # Twisted knows five signals by name, and all by number.
+                self.transport.signalProcess(int(number))
         except ProcessExitedAlready:
             # Its end is about to be told.
             pass

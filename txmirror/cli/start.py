@@ -20,11 +20,13 @@ def main() -> int:
 
 
 def signals_to_handle() -> list[signal.Signals]:
-    """Return the signals that end the command: SIGTERM, SIGINT and SIGHUP.
+    """Return the signals that end the command, or are passed on to the program that it runs: those that people send, and that
+    would end the process with its session open and its program running.
 
-    SIGINT and SIGHUP stay ignored where the parent process has it so: in a shell's background, and after ``nohup``.
+    All but SIGTERM stay ignored where the parent process has it so: SIGINT and SIGQUIT in a shell's background, SIGHUP after
+    ``nohup``.
     """
-    optional = (signal.SIGINT, signal.SIGHUP)
+    optional = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
     return [signal.SIGTERM, *(each for each in optional if signal.getsignal(each) is not signal.SIG_IGN)]
 
 

@@ -28,7 +28,9 @@ class Process:
     def signalProcess(self, signalID: str | int) -> None:
         if self.pid is None:
             raise ProcessExitedAlready
-        self.signals.append(str(signalID))
+        # By name Twisted knows but five.
+        assert isinstance(signalID, int)
+        self.signals.append(signal.Signals(signalID).name.removeprefix("SIG"))
 
     def end(self, status: int = 0, signal: signal.Signals | None = None) -> None:
         self.pid = None

@@ -152,17 +152,17 @@ class ProgramTests(RegisterTestCase):
     def test_signals(self) -> None:
         """Signals are the program's, and it stays registered until that has ended."""
         command = self.start("register", PATH, *PROGRAM)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
             command.interrupt(number)
-        self.assertEqual(self.process.signals, ["TERM", "INT", "HUP"])
+        self.assertEqual(self.process.signals, ["TERM", "INT", "HUP", "QUIT", "USR1", "USR2"])
         self.assertIsNotNone(self.registered)
         self.process.end(signal=signal.SIGTERM)
         self.assert_ended(command, 143)
 
     def test_signals_at_a_terminal(self) -> None:
-        """At a terminal the program has had Ctrl-C already."""
+        """At a terminal the program has had what its keys send, and its end, already."""
         command = self.start("register", PATH, *PROGRAM, terminal=True)
-        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
             command.interrupt(number)
         self.assertEqual(self.process.signals, ["TERM"])
         self.process.end(signal=signal.SIGTERM)

@@ -10,16 +10,18 @@ from txmirror.cli.start import signals_to_handle
 
 
 class SignalsTests(SynchronousTestCase):
+    all = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+
     def let(self, handler: signal.Handlers) -> None:
-        """Have all three signals handled in a way."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        """Have all signals handled in a way."""
+        for number in self.all:
             former = signal.signal(number, handler)
             self.addCleanup(signal.signal, number, former)
 
     def test_all(self) -> None:
-        """SIGTERM, SIGINT and SIGHUP do."""
+        """All that people send do."""
         self.let(signal.SIG_DFL)
-        self.assertEqual(set(signals_to_handle()), {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+        self.assertEqual(set(signals_to_handle()), set(self.all))
 
     def test_ignored(self) -> None:
         """What ``nohup`` or a shell has let be ignored stays so; but SIGTERM."""

@@ -169,6 +169,40 @@ class InterruptedTests(ProcessTestCase):
         self.assertEqual(process.stderr.read(), "")
 
 
+#: Says that it runs, and then what signal it gets.
+_SAYS_SIGNAL = """
+import signal, sys, time
+def say(number, _):
+    print(signal.Signals(number).name, flush=True)
+    sys.exit(3)
+for each in (signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
+    signal.signal(each, say)
+print("running", flush=True)
+time.sleep(60)
+"""
+
+
+class SignalTests(ProcessTestCase):
+    def test_program(self) -> None:
+        """No signal leaves a program that runs under a lock, or is registered, alone: it gets the signal."""
+        for number in (signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
+            process = self.begin("lock", "/locks/signals", "--", sys.executable, "-c", _SAYS_SIGNAL)
+            assert process.stdout is not None
+            self.assertEqual(process.stdout.readline(), "running\n")
+            process.send_signal(number)
+            self.assertEqual(self.ended(process), (3, f"{number.name}\n", ""))
+
+    def test_registered(self) -> None:
+        """No signal ends the command without a withdrawal."""
+        for number in (signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
+            process = self.begin("register", "/signals/one:1")
+            assert process.stderr is not None
+            self.assertEqual(process.stderr.readline(), "txmirror: registered: /signals/one:1\n")
+            process.send_signal(number)
+            self.assertEqual(self.ended(process), (0, "", ""))
+            self.assertEqual(self.done("ls", "/signals"), (0, "", ""))
+
+
 #: Makes the standard input its terminal, and becomes the command.
 _AT_A_TERMINAL = """
 import fcntl, os, sys, termios
