@@ -119,6 +119,8 @@ class Registration:
         self._stepping = False
         self._step: Deferred[None] | None = None
         self._taking_away = False
+        #: Whether the deletion of our node was asked for: its answer may be lost.
+        self._deletion_sent = False
         self._woken = False
         self._written = False
         self._timer = Timer(mirror.reactor, self._wake)
@@ -431,10 +433,11 @@ class Registration:
                 # It was handed over meanwhile.
                 return
             if stat is not None and ours:
+                self._deletion_sent = True
                 await self._mirror.delete_urgently(self.path, stat.version)
         except NoNodeException:
             pass
-        if not self._wanted:
+        if not self._wanted and self._deletion_sent:
             self._log.info("Withdrew {path}.", path=self.path)
         self._gone()
 
@@ -564,7 +567,7 @@ class Registration:
             return
         self.state = RegistrationState.WITHDRAWN
         path_owners.release(self._mirror.client, self.path, self)
-        self._written = False
+        self._written = self._deletion_sent = False
         self._timer.stop()
         if self._permit is not None:
             self._permit.cancel()

@@ -24,6 +24,7 @@ from txmirror.service.display import Display
 from txmirror.service.options import Options
 from txmirror.service.signals import SignalService
 from txmirror.timers import Timer
+from txmirror.types import News, SessionEvent, SessionState
 
 #: What is registered where nothing was asked for, to show something.
 _SAMPLE = "/services/sample/localhost:8080"
@@ -76,6 +77,7 @@ class RegistrationService(Service):
         self._settled_at = float("-inf")
         self._short = False
         self._stable = Timer(reactor, self._say_in_reach)
+        self._refused = False
 
     def startService(self) -> None:
         """Start the server, if one is to be embedded; then register."""
@@ -91,6 +93,7 @@ class RegistrationService(Service):
                 sasl=self._access.sasl,
                 reactor=self._reactor,
             )
+            self._client.add_listener(self._session_changed)
         mirror = Mirror(client=self._client, reactor=self._reactor)
         self._mirror = mirror
         mirror.addStateWatcher(self, self._say_state)
@@ -127,12 +130,21 @@ class RegistrationService(Service):
                 await self._embedded.stop()
             self._log.info("Stopped.")
 
-    def _not_authenticated(self, failure: Failure) -> None:
-        if failure.check(AuthFailedException):
+    def _session_changed(self, event: News) -> None:
+        if isinstance(event, SessionEvent) and event.state is SessionState.AUTH_FAILED:
+            self._say_refused()
+
+    def _say_refused(self) -> None:
+        if not self._refused:
+            self._refused = True
             self._log.error(
-                "ZooKeeper refuses the credentials of {username!r}: nothing can be registered with them.",
+                "ZooKeeper refuses the credentials of {username!r}: nothing is registered until this program is restarted.",
                 username=self._access.username,
             )
+
+    def _not_authenticated(self, failure: Failure) -> None:
+        if failure.check(AuthFailedException):
+            self._say_refused()
         elif not failure.check(ZooKeeperException):
             self._log.failure("The credentials could not be sent.", failure=failure)
 

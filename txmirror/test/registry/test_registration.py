@@ -411,6 +411,24 @@ class LogTests(RegistrationTestCase):
         self.successResultOf(closed)
         self.assertEqual(self.log.texts(about="Withdrew"), [])
 
+    def test_nothing_to_withdraw(self) -> None:
+        """Nor that one was withdrawn that could not be created, or that another's stands in the place of."""
+        mirror = Mirror(self.server.address + "/missing", session_timeout=TIMEOUT, reactor=self.reactor)
+        refused = Registration(mirror, PATH, DATA)
+        refused.start()
+        replaced = self.register()
+        transaction = self.other.transaction()
+        transaction.delete(PATH)
+        transaction.create(PATH, b"another's")
+        self.ask(transaction.commit())
+        self.reactor.pass_time(2)
+        self.assertIs(replaced.state, RegistrationState.BLOCKED)
+        for registration in (refused, replaced):
+            self.ask(registration.stop())
+        self.assertEqual(self.log.texts(about="Withdrew"), [])
+        self.assertEqual(self.ask(self.other.get(PATH))[0], b"another's")
+        self.ask(mirror.close())
+
     def test_former_sessions(self) -> None:
         """A node of any session that this program had before is known to be our own."""
         registration = self.register()

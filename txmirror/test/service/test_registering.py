@@ -158,6 +158,8 @@ class RegistrationServiceTests(ServiceTestCase):
         self.reactor.pass_time(60)
         self.assertEqual(self.log.worst, LogLevel.error)
         self.assertEqual(len(self.log.about("SASL")), 1)
+        (line,) = self.log.about("bob")
+        self.assertIn("nothing is registered until this program is restarted", line)
         self.assertNotIn("hush", "".join(self.log.lines))
         self.stop(service, 3)
 
