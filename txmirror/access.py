@@ -223,7 +223,9 @@ def _tls(values: Mapping[str, str | bool | None]) -> TLS | None:
     try:
         tls.prepare()
     except (ValueError, ImportError) as error:
-        raise ValueError(f"--tls: {error}") from None
+        files = {"tls-ca": authority, "tls-cert": certificate, "tls-key": key}
+        option = next((name for name, file in files.items() if file is not None and repr(file) in str(error)), "tls")
+        raise ValueError(f"--{option}: {error}") from None
     return tls
 
 

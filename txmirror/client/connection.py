@@ -253,7 +253,7 @@ class Connection(TwistedProtocol):
             # What TLS complains of is another thing.
             self.closed_by_peer = clean or isinstance(reason.value, ConnectionLost)
             self.closed_in_order = clean
-            said = str(reason.value).rstrip(".")
+            said = _describe(reason.value).rstrip(".")
             self._reason = ConnectionLossException(
                 "the server closed the connection" if clean else f"the connection broke: {said:.200}"
             )
@@ -478,3 +478,11 @@ class Connection(TwistedProtocol):
 
     def _write(self, data: bytes) -> None:
         cast(ITCPTransport, self.transport).write(data)
+
+
+def _describe(error: BaseException | None) -> str:
+    """Return why a connection broke, as text. OpenSSL's errors hold a list of tuples: library, function and reason each."""
+    details = error.args[0] if error is not None and error.args else None
+    if isinstance(details, list) and all(isinstance(each, tuple) and each for each in details):
+        return ", ".join(str(each[-1]) for each in details) or str(error)
+    return str(error)

@@ -63,6 +63,13 @@ class TLSEndpoints:
         return wrapped
 
 
+class WrongNameError(Exception):
+    """A server's certificate does not bear the server's name."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(f"the server's certificate does not name {host!r}")
+
+
 @implementer(IOpenSSLClientConnectionCreator)
 class _NameChecker:
     """Lets a connection begin only if the server's certificate bears its name.
@@ -75,6 +82,7 @@ class _NameChecker:
 
     def __init__(self, creator: Any, host: str) -> None:
         self._creator = creator
+        self._host = host
         self._wanted = (IPAddress_ID if isIPAddress(host) or isIPv6Address(host) else DNS_ID)(host)
 
     def clientConnectionForTLS(self, tlsProtocol: Any) -> Any:
@@ -88,7 +96,7 @@ class _NameChecker:
                 verify_service_identity(extract_patterns(certificate), [self._wanted], [])
             except Exception:
                 # Whatever it is that a stranger's certificate makes them stumble over, it is not the name that was wanted.
-                tlsProtocol.failVerification(Failure())
+                tlsProtocol.failVerification(Failure(WrongNameError(self._host)))
                 return False
             return True
 
@@ -99,7 +107,10 @@ class _NameChecker:
 def _read(path: str | Path) -> str:
     try:
         return Path(path).read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ValueError(f"{str(path)!r} cannot be read: {error.strerror or error}") from None
+    except ValueError as error:
+        # It is not ASCII, or its name holds a null character.
         raise ValueError(f"{str(path)!r} cannot be read: {error}") from None
 
 

@@ -120,9 +120,10 @@ class TLSTests(AccessCase):
         self.assertEqual(tls, TLS(str(authority.file), certificate))
         self.assertEqual(self.read(tls=True).tls, TLS())
         self.assertEqual(self.read(tls_cert=certificate, tls_key=certificate).tls, TLS(None, certificate, certificate))
-        self.refused("'/missing' cannot be read", tls_ca="/missing")
-        self.refused("no certificate in PEM", tls_ca=self.file)
-        self.refused("and no certificate", tls_key=certificate)
+        self.refused("--tls-ca: '/missing' cannot be read: No such file or directory", tls_ca="/missing")
+        self.refused(f"--tls-ca: {self.file!r} has no certificate in PEM", tls_ca=self.file)
+        self.refused("--tls-cert: '/missing' cannot be read", tls_ca=str(authority.file), tls_cert="/missing")
+        self.refused(f"--tls-key: there is a key, {certificate!r}, and no certificate", tls_key=certificate)
         self.environment.update(TXMIRROR_TLS_CA=str(authority.file), TXMIRROR_TLS="no")
         self.assertEqual(self.read().tls, TLS(str(authority.file)))
 

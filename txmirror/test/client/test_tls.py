@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from txmirror.client import TLS, Limits, ZooKeeperClient
 from txmirror.test.certificates import Authority
+from txmirror.test.models import record_complaints
 from txmirror.testing import MemoryReactor
 
 
@@ -117,9 +118,9 @@ class NameCheckTests(TestCase):
         return bool(heard)
 
     def setUp(self) -> None:
-        folder = Path(self.mktemp())
-        folder.mkdir()
-        self.authority = Authority(folder, "authority")
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+        self.authority = Authority(self.folder, "authority")
 
     def test_names(self) -> Deferred[None]:
         """Only who is named is spoken to: not one that names nobody, nor everybody, nor another."""
@@ -130,5 +131,24 @@ class NameCheckTests(TestCase):
             self.assertFalse(await self.greeted(self.authority.vouch("nobody"), "127.0.0.1"))
             self.assertFalse(await self.greeted(self.authority.vouch("everybody", "*"), "localhost"))
             self.assertFalse(await self.greeted(self.authority.vouch("other", "zoo.example"), "localhost"))
+
+        return Deferred.fromCoroutine(test())
+
+    def test_reasons(self) -> Deferred[None]:
+        """The log says in plain words why the certificate of a server is not accepted."""
+        other = Authority(self.folder, "other")
+
+        async def test() -> None:
+            complaints = record_complaints(self)
+            await self.greeted(self.authority.vouch("named", "zoo.example"), "localhost")
+            await self.greeted(other.vouch("untrusted", "localhost"), "localhost")
+            reasons = [line.partition(" (")[2] for line in complaints]
+            self.assertEqual(
+                reasons,
+                [
+                    "the connection broke: the server's certificate does not name 'localhost'). Trying on.",
+                    "the connection broke: certificate verify failed). Trying on.",
+                ],
+            )
 
         return Deferred.fromCoroutine(test())
