@@ -23,12 +23,14 @@ class Asker:
     :param sessions: sends requests.
     :param chroot: the node that all paths are below, without a trailing slash; empty for the root.
     :param priority: the priority of the requests.
+    :param connect_string: the servers and the chroot.
     """
 
-    def __init__(self, sessions: Sessions, chroot: str, priority: Priority) -> None:
+    def __init__(self, sessions: Sessions, chroot: str, priority: Priority, connect_string: str) -> None:
         self.sessions = sessions
         self.chroot = chroot
         self.priority = priority
+        self._connect_string = connect_string if chroot else ""
 
     def ask(
         self,
@@ -54,7 +56,7 @@ class Asker:
     ) -> Call[_T]:
         """Make a request that is to be sent."""
         noting = self.sessions.abilities.noting(request.operation, on_reply)
-        return Call(request, path, decode, on_missing, noting)
+        return Call(request, path, decode, on_missing, noting, self._connect_string)
 
     def submit(self, call: Call[Any]) -> None:
         """Send it, unless the server is known to hang up on its like."""

@@ -11,9 +11,11 @@ from typing import Any, Generic, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from txmirror import paths
 from txmirror.client.limits import Limits
 from txmirror.errors import (
     ConnectionLossException,
+    NoChrootException,
     NoNodeException,
     TooManyRequestsException,
     ZooKeeperException,
@@ -52,6 +54,7 @@ class Call(Generic[_T]):
     :param decode: makes the result from the reply's record and the zxid in its header.
     :param on_missing: makes the result where the server has no such node, if that is an answer and no failure.
     :param on_reply: told of every reply before the Deferred fires, with its error code and zxid: keeps the table of watches.
+    :param connect_string: the servers and the chroot, for the error where that is missing; empty where there is none.
     :ivar deferred: what the caller waits for; None once they do not any more.
     :ivar sent: when it was handed to the transport.
     :ivar bounded: whether it counts against the bounds of the queue that it waits in.
@@ -60,6 +63,7 @@ class Call(Generic[_T]):
     __slots__ = (
         "body",
         "bounded",
+        "connect_string",
         "decode",
         "deferred",
         "on_missing",
@@ -78,7 +82,9 @@ class Call(Generic[_T]):
         decode: Callable[[Cursor, int], _T],
         on_missing: Callable[[int], _T] | None = None,
         on_reply: OnReply | None = None,
+        connect_string: str = "",
     ) -> None:
+        self.connect_string = connect_string
         self.operation = request.operation
         self.body = request.encode()
         self.path = path
@@ -112,11 +118,19 @@ class Call(Generic[_T]):
         """Give the caller what the server answered in place of a result."""
         if code == NoNodeException.code and self.on_missing is not None:
             self.succeed(self.on_missing(zxid))
+        elif code == NoNodeException.code and self._finds_no_root():
+            self.fail(NoChrootException(self.connect_string, zxid=zxid))
         elif code == NoNodeException.code and self.operation in _CREATIONS:
             text = f"the parent of {self.path!r} does not exist"
             self.fail(NoNodeException(text, path=self.path, zxid=zxid))
         else:
             self.fail(exception_for(code, path=self.path, zxid=zxid))
+
+    def _finds_no_root(self) -> bool:
+        """Return whether it is the root that a missing node says the absence of: it always exists, but for a chroot."""
+        if not self.connect_string or self.path is None:
+            return False
+        return self.path == "/" or (self.operation in _CREATIONS and paths.parent_of(self.path) == "/")
 
     def _abandon(self, _: Deferred[_T]) -> None:
         self.deferred = None

@@ -118,7 +118,7 @@ class ZooKeeperClient(NodeOperations, Feed, Queries, BatchedReads):
         self._look_from(parsed.chroot, Priority.BOUNDED)
 
     def _look_from(self, chroot: str, priority: Priority) -> None:
-        asker = Asker(self._sessions, chroot, priority)
+        asker = Asker(self._sessions, chroot, priority, self.connect_string)
         one_shots = OneShots(asker)
         NodeOperations.__init__(self, asker, one_shots, self._random)
         Feed.__init__(self, asker, one_shots)

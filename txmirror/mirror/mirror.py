@@ -368,6 +368,15 @@ class Mirror(Service):
 
     # What nodes use.
 
+    def absence(self, path: str, zxid: int) -> NoNodeException:
+        """Return the error for a node that does not exist. The root always does, but for a chroot that is missing.
+
+        :param zxid: the transaction as of which it does not exist.
+        """
+        if path == "/" and "/" in self.connstr():
+            return NoChrootException(self.connstr(), zxid=zxid)
+        return NoNodeException(path=path, zxid=zxid)
+
     def may_read(self) -> bool:
         """Tell whether the server can be asked for nodes now: there is a connection, and the mirror is not being closed."""
         return self.disconnected_since is None and not self._session_ends

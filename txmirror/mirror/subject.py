@@ -269,7 +269,7 @@ class Subject:
         if cell.problem is not None and not (cell.known and self._mirror.disconnected_since is not None):
             raise cell.problem.with_traceback(None)
         if cell.value is None:
-            raise NoNodeException(path=self.path, zxid=cell.zxid)
+            raise self._mirror.absence(self.path, cell.zxid)
         return cell.value
 
     async def freshen(self, timeout: float | None) -> None:

@@ -22,6 +22,7 @@ from txmirror.errors import (
     InvalidACLException,
     NoAuthException,
     NoChildrenForEphemeralsException,
+    NoChrootException,
     NodeExistsException,
     NoNodeException,
     NotEmptyException,
@@ -932,10 +933,21 @@ class ClientContract(ContractCase):
 
     @run
     async def test_missing_chroot(self) -> None:
-        """A chroot that does not exist is a missing node."""
+        """A chroot that does not exist is a missing node, and named where that is known to be what is missing."""
         client, _ = await self.connect(f"{self.root}/missing")
-        await self.fails(NoNodeException, client.get("/"))
-        await self.fails(NoNodeException, client.create("/a"))
+        for answer in (
+            client.get("/"),
+            client.get_children("/"),
+            client.set("/", b""),
+            client.create("/a"),
+            client.create("/a-", sequence=True, protect=True),
+        ):
+            error = await self.fails(NoChrootException, answer)
+            self.assertIn(f"{self.root}/missing' has a chroot that does not exist", str(error))
+        self.assertIsNone(await client.exists("/"))
+        error = await self.fails(NoNodeException, client.create("/a/b"))
+        self.assertEqual(str(error), "the parent of '/a/b' does not exist")
+        self.assertNotIsInstance(await self.fails(NoNodeException, client.get("/a")), NoChrootException)
         await self.client.create(f"{self.root}/missing")
         await client.create("/a")
 

@@ -10,7 +10,13 @@ from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
 from txmirror.client import Limits
-from txmirror.errors import ClosingException, ConnectionLossException, NoAuthException, OperationTimeoutException
+from txmirror.errors import (
+    ClosingException,
+    ConnectionLossException,
+    NoAuthException,
+    NoChrootException,
+    OperationTimeoutException,
+)
 from txmirror.mirror import Existence, Mirror, MirrorState
 from txmirror.test.client.peer import STAT
 from txmirror.test.mirror.world import (
@@ -186,6 +192,17 @@ class BeginningTests(OwnerTestCase):
         self.done(root.create(makepath=True).addErrback(lambda failure: None))
         self.done(mirror.get("/x").delete(recursive=True))
         self.assertEqual(root.state.children, ("a", "b", "s-0000000002"))
+
+    def test_missing_chroot(self) -> None:
+        """A chroot that does not exist is named by the root, and by the creation of a node below it. It may come later."""
+        mirror = self.make(f"{MIRROR_HOST}:{PORT}/late")
+        root = mirror.get("/")
+        for answer in (root.value(), root.children(), root.set(b"", -1), mirror.get("/a").create()):
+            self.assert_fails(answer, NoChrootException)
+        self.assertIsNone(self.done(root.exists()))
+        self.world.make("/late", b"here")
+        self.assertEqual(self.done(root.value())[0], b"here")
+        self.done(mirror.get("/a").create())
 
     def test_tour(self) -> None:
         """The tour of zkmirror's documentation goes as it is documented."""
