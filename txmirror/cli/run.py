@@ -86,7 +86,7 @@ class Run:
         self._settings = settings
         self._patience = Timer(reactor, self._give_up)
         self._patient = False
-        self._was_connected = False
+        self._was_connected = self._was_away = False
         self._error: ZooKeeperException | None = None
         self._signal: int | None = None
         self._forward: Callable[[int], object] | None = None
@@ -201,9 +201,13 @@ class Run:
     def _happened(self, event: SessionEvent | WatchedEvent) -> None:
         if isinstance(event, SessionEvent):
             if event.state is SessionState.CONNECTED:
-                self._was_connected = True
+                if self._patient and self._was_away:
+                    self.console.say(f"{self.client.connect_string} is in reach again")
+                self._was_connected, self._was_away = True, False
                 self._patience.stop()
-            elif not self._patient and not self._patience.running:
+                return
+            self._was_away = self._was_connected
+            if not self._patient and not self._patience.running:
                 self._patience.start(self._settings.timeout)
 
     def _give_up(self) -> None:

@@ -99,6 +99,9 @@ class AloneTests(RegisterTestCase):
         self.start_server()
         self.world.pass_time(12.0)
         self.assertIsNotNone(self.registered)
+        last = command.err.splitlines()[-1]
+        self.assertEqual(last, f"txmirror: {self.world.connection_string} is in reach again")
+        self.assertEqual(command.err.count("in reach again"), 1)
         command.interrupt()
         self.assert_ended(command, 0)
 
