@@ -85,6 +85,7 @@ class Run:
         self.acl = settings.access.acl
         self._settings = settings
         self._patience = Timer(reactor, self._give_up)
+        self._returning = Timer(reactor, self._say_in_reach)
         self._patient = False
         self._was_connected = self._was_away = False
         self._error: ZooKeeperException | None = None
@@ -157,6 +158,7 @@ class Run:
         finally:
             self._working = None
             self._patience.stop()
+            self._returning.stop()
             self.client.remove_listener(self._happened)
             await self.client.close()
             await self.mirror.close()
@@ -201,14 +203,20 @@ class Run:
     def _happened(self, event: SessionEvent | WatchedEvent) -> None:
         if isinstance(event, SessionEvent):
             if event.state is SessionState.CONNECTED:
-                if self._patient and self._was_away:
-                    self.console.say(f"{self.client.connect_string} is in reach again")
-                self._was_connected, self._was_away = True, False
                 self._patience.stop()
+                if self._patient and self._was_away:
+                    # A connection that does not last is not worth a line.
+                    self._returning.start(self.client.session_timeout / 3)
+                self._was_connected = True
                 return
+            self._returning.stop()
             self._was_away = self._was_connected
             if not self._patient and not self._patience.running:
                 self._patience.start(self._settings.timeout)
+
+    def _say_in_reach(self) -> None:
+        self._was_away = False
+        self.console.say(f"{self.client.connect_string} is in reach again")
 
     def _give_up(self) -> None:
         seconds = f"{self._settings.timeout:g} s"

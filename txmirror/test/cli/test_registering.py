@@ -102,6 +102,12 @@ class AloneTests(RegisterTestCase):
         last = command.err.splitlines()[-1]
         self.assertEqual(last, f"txmirror: {self.world.connection_string} is in reach again")
         self.assertEqual(command.err.count("in reach again"), 1)
+        for _ in range(20):
+            self.stop_server()
+            self.world.pass_time(2.0)
+            self.start_server()
+            self.world.pass_time(2.0)
+        self.assertLessEqual(command.err.count("in reach again"), 1)
         command.interrupt()
         self.assert_ended(command, 0)
 
