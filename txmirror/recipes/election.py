@@ -26,7 +26,7 @@ class Election:
         election = Election(client, "/election/sweeper", name="host1")
         sweeping = election.lead(sweep)         # it runs while we lead
         ...
-        await election.stop()
+        await election.stop()                   # sweeping fails with CancelledError: wait for it, or give it an errback
 
     :param client: whose session stands for election; as for :class:`Lock`.
     :param path: the election's node. It and those above it are made where they are missing, persistent.
