@@ -73,7 +73,10 @@ class Claim:
         self._waiting: dict[Deferred[None], None] = {}
 
     def __repr__(self) -> str:
-        state = "held" if self._holding is not None else "free" if self._work is None else "being acquired"
+        if self._holding is None:
+            state = "free" if self._work is None else "being acquired"
+        else:
+            state = "held" if self.held else "lost"
         return f"<{type(self).__name__} {self.path!r} {state}>"
 
     @property
@@ -127,7 +130,7 @@ class Claim:
             with :exc:`~txmirror.errors.ClosingException` or
             :exc:`~txmirror.errors.AuthFailedException`, where there will be no session any more, and with what a server
             refuses, such as :exc:`~txmirror.errors.NoAuthException`. Cancelling gives up, and our node is deleted.
-        :raises RuntimeError: it is held, or being acquired, already: it is not re-entrant.
+        :raises RuntimeError: it is held, or lost and not released yet, or being acquired already: it is not re-entrant.
         :raises ValueError: ``wait`` is negative or no number.
         """
         limit = _checked(wait)

@@ -164,6 +164,20 @@ class LockTests(RecipeCase):
             self.assertIn(repr(other), str(self.assertRaises(TypeError, lock.acquire, wait=other)))
         self.assertEqual(repr(lock), "<Lock '/locks/one' free>")
 
+    def test_repr(self) -> None:
+        """Its representation says how it stands; one that is lost is not held, and has to be released all the same."""
+        client = self.client()
+        lock = self.lock(client)
+        acquired = lock.acquire()
+        self.assertEqual(repr(lock), "<Lock '/locks/one' being acquired>")
+        self.done(acquired)
+        self.assertEqual(repr(lock), "<Lock '/locks/one' held>")
+        self.done(client.close())
+        self.assertEqual(repr(lock), "<Lock '/locks/one' lost>")
+        self.assertIn("lost", str(self.assertRaises(RuntimeError, lock.acquire)))
+        self.done(lock.release())
+        self.assertEqual(repr(lock), "<Lock '/locks/one' free>")
+
 
 class LineTests(RecipeCase):
     def test_order(self) -> None:
