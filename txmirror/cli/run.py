@@ -225,7 +225,9 @@ class Run:
         else:
             text = f"no session with {self.client.connect_string} within {seconds}"
             if self._complaints.held:
-                text += f": {self._complaints.held[-1].removesuffix(' Trying on.')}"
+                reason = self._complaints.held[-1].removesuffix(" Trying on.")
+                # Of several servers the reason names the one that it is of.
+                text += f": {reason.removeprefix(f'No session with {self.client.connect_string}: ')}"
         self._fail(ConnectionLossException(text))
 
     def _fail(self, error: ZooKeeperException) -> None:

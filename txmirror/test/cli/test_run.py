@@ -26,7 +26,7 @@ class OutageTests(CommandTestCase):
         """With no server there, it says so after the time that was given, and why."""
         for arguments in (("get", "/"), ("ls", "/", "-r"), ("create", "/a"), ("delete", "/a"), ("watch", "/a")):
             command = self.start(*arguments, "-s", NOWHERE, "--timeout", "2")
-            reason = "No session with 127.0.0.1:1: it cannot be reached (Connection was refused by other side)."
+            reason = "it cannot be reached (Connection was refused by other side)."
             self.assert_ends(command, 2.0, f"no session with {NOWHERE} within 2 s: {reason}")
 
     def test_silent(self) -> None:
