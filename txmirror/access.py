@@ -1,7 +1,7 @@
-"""The options for secured ensembles, the same for the command and the daemon: credentials, ACLs, SASL and TLS.
+"""The options for secured ensembles, shared by the command and the daemon: credentials, ACLs, SASL and TLS.
 
-A password comes from a file or from the environment, and never from the command line, where every user of the machine could
-read it. No message here quotes one.
+A password comes from a file or from the environment, never from the command line, where every user of the machine could
+read it. No message here quotes a password.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ _PERMISSIONS = {
     "a": Permission.ADMIN,
 }
 _NAMED = {"open": OPEN_ACL, "creator": CREATOR_ALL_ACL, "read-only": READ_ACL}
-#: The identity in an ACL of the scheme ``digest``: a name, and the SHA-1 of name and password in base64.
+#: The id in an ACL of the scheme ``digest``: a name, and the SHA-1 of name and password in base64.
 _DIGEST = re.compile(r"[^:]+:[A-Za-z0-9+/]{27}=")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
 @attrs.frozen
 class AccessOption:
-    """One option of the command line, and its variable in the environment."""
+    """One option of the command line, and its environment variable."""
 
     name: str
     """The long name, without the dashes."""
     metavar: str | None
-    """How help calls its value; None for a flag."""
+    """The name of its value in the help; None for a flag."""
     help: str
     short: str | None = None
 
     @property
     def variable(self) -> str:
-        """The variable in the environment."""
+        """The environment variable."""
         return "TXMIRROR_" + self.name.upper().replace("-", "_")
 
 
@@ -65,7 +65,7 @@ OPTIONS = (
     AccessOption("tls-key", "FILE", "Its key (PEM, unencrypted), if it is not in the same file."),
 )
 
-#: What to say of a password on the command line, which is never taken.
+#: The error message for a password on the command line, which is always refused.
 REFUSAL = (
     "a password on the command line can be read by others on this machine:"
     " give --password-file, or TXMIRROR_PASSWORD in the environment"
@@ -74,27 +74,27 @@ REFUSAL = (
 
 @attrs.frozen
 class Access:
-    """How to get into an ensemble."""
+    """The credentials, ACL and TLS settings for an ensemble."""
 
     username: str | None = None
     password: str | None = attrs.field(default=None, repr=False)
     sasl: DigestMD5 | None = None
-    """For :class:`~txmirror.client.ZooKeeperClient`; then there is no scheme digest."""
+    """For :class:`~txmirror.client.ZooKeeperClient`; then the scheme digest is not used."""
     tls: TLS | None = None
     """For :class:`~txmirror.client.ZooKeeperClient`."""
     given_acl: tuple[ACL, ...] | None = None
-    """The ACL that was asked for."""
+    """The ACL from the options; None if there was none."""
 
     @property
     def credentials(self) -> bytes | None:
-        """The credentials for ``add_auth("digest", ...)``; None where there are none, or SASL is used."""
+        """The credentials for ``add_auth("digest", ...)``; None if there are none, or SASL is used."""
         if self.username is None or self.sasl is not None:
             return None
         return f"{self.username}:{self.password}".encode()
 
     @property
     def acl(self) -> tuple[ACL, ...] | None:
-        """The ACL for new nodes, as a service registry chooses it; None for one that is open to everybody."""
+        """The ACL of new nodes, as a service registry chooses it; None for one that is open to everybody."""
         if self.given_acl is not None:
             return self.given_acl
         if self.username is None or self.password is None:
@@ -105,11 +105,11 @@ class Access:
 
 
 def read_access(given: Mapping[str, str | bool | None], environment: Mapping[str, str] | None = None) -> Access:
-    """Combine the options of :data:`OPTIONS` with their variables in the environment, which are the weaker, and read the files.
+    """Combine the options of :data:`OPTIONS` with their environment variables, and read the files. An option wins over its variable.
 
-    :param given: the options that were given, by their long names; None, or missing, for the others.
-    :param environment: the process's if None.
-    :raises ValueError: something is invalid; the message is one line that names the option and quotes its value, and never a
+    :param given: the options from the command line, by their long names; None, or missing, for the others.
+    :param environment: the environment; the process's if None.
+    :raises ValueError: an option is invalid; the message is one line that names the option and quotes its value, and never a
         password.
     """
     environment = os.environ if environment is None else environment
@@ -119,7 +119,7 @@ def read_access(given: Mapping[str, str | bool | None], environment: Mapping[str
     if (username is None) != (password is None):
         raise ValueError("--username and a password go together: one was given without the other")
     if username is not None and ":" in username:
-        # What follows may be the password, as zkCli's addauth takes it.
+        # The part after the colon may be the password, as in zkCli's addauth.
         shown = username.partition(":")[0] + ":..."
         raise ValueError(f"--username: {shown!r} has a colon: give the name alone, and the password in --password-file")
     if username is not None and not (username and _is_utf8(username)):
@@ -135,12 +135,12 @@ def read_access(given: Mapping[str, str | bool | None], environment: Mapping[str
 
 
 def parse_acl(text: str) -> tuple[ACL, ...]:
-    """Read an ACL in the form of zkCli, ``scheme:id:permissions`` with commas between, or of the names ``open``, ``creator`` and
+    """Parse an ACL in the form of zkCli, ``scheme:id:permissions`` separated by commas, or of the names ``open``, ``creator`` and
     ``read-only``.
 
-    ``creator`` allows everything to the identities of the session that creates a node, and nothing to others.
+    ``creator`` grants all permissions to the ids of the session that creates a node, and none to others.
 
-    :raises ValueError: it is invalid; the message quotes the offending entry, but no identity of the scheme digest, which may
+    :raises ValueError: it is invalid; the message quotes the offending entry, but no id of the scheme digest, which may
         be a password that was not hashed.
     """
     entries: list[ACL] = []
@@ -192,7 +192,7 @@ def _password(given: str | bool | None, environment: Mapping[str, str]) -> str |
 
 
 def _read_password(option: str, path: str) -> str:
-    # A pipe will do, as a shell's <(...) makes it.
+    # A pipe is accepted too, as a shell's <(...) makes it.
     try:
         with Path(path).open("rb") as file:
             content = file.read(_LONGEST_PASSWORD + 1)

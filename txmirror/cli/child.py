@@ -1,4 +1,4 @@
-"""A program that runs as a child, with the streams and the terminal of the command that has started it."""
+"""A child process with the streams and the terminal of the command."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from twisted.internet.interfaces import IReactorProcess, IReactorTime
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-from txmirror.cli.statuses import CannotDo, Status, status_of_signal
+from txmirror.cli.statuses import CommandError, Status, status_of_signal
 from txmirror.timers import Timer
 
 
 def find_program(name: str) -> str:
-    """Find a program as a shell does.
+    """Return the path of a program, found as a shell does.
 
-    :raises CannotDo: there is none.
+    :raises CommandError: there is none.
     """
     found = shutil.which(name)
     if found is not None:
         return found
     if os.sep in name and Path(name).exists():
-        raise CannotDo(f"{name!r} cannot be run", Status.NOT_RUNNABLE)
-    raise CannotDo(f"{name!r}: no such program", Status.NO_PROGRAM)
+        raise CommandError(f"{name!r} cannot be run", Status.NOT_RUNNABLE)
+    raise CommandError(f"{name!r}: no such program", Status.NO_PROGRAM)
 
 
 class Child(ProcessProtocol):
     """One run of a program.
 
-    :param reactor: starts it, tells of its end, and runs a timer.
-    :param program: where it is.
+    :param reactor: starts the process, reports its end, and runs a timer.
+    :param program: the path of the program.
     :param arguments: its arguments, its own name first.
-    :param terminal: whether it is at the terminal that we are at, which then sends it SIGINT, SIGQUIT and SIGHUP by itself.
+    :param terminal: whether it shares our terminal, which then sends it SIGINT, SIGQUIT and SIGHUP itself.
     :ivar name: its own name.
-    :ivar ended: fires with its status, as a shell gives it, when it has ended. Cancelling ends the wait.
+    :ivar ended: fires with its exit status, numbered as in a shell, when it has ended. Cancelling ends the wait.
     """
 
     def __init__(self, reactor: IReactorTime, program: str, arguments: Sequence[str], *, terminal: bool) -> None:
@@ -53,12 +53,12 @@ class Child(ProcessProtocol):
         self.ended: Deferred[int] = Deferred()
 
     def start(self, more: Mapping[str, str] | None = None) -> None:
-        """Start it.
+        """Start the process.
 
-        :param more: what its environment has beside ours.
-        :raises CannotDo: the system does not let it; the message says why.
+        :param more: variables to add to our environment.
+        :raises CommandError: the system refuses; the message contains the reason.
         """
-        # As bytes, because Twisted does not encode what Python took from the system undecoded.
+        # As bytes, because Twisted does not encode surrogate escapes.
         environment = {**os.environb, **{os.fsencode(name): os.fsencode(value) for name, value in (more or {}).items()}}
         arguments = [os.fsencode(each) for each in self._arguments]
         try:
@@ -66,21 +66,21 @@ class Child(ProcessProtocol):
                 self, self._program, arguments, env=environment, childFDs={0: 0, 1: 1, 2: 2}
             )
         except OSError as error:
-            raise CannotDo(f"{self._program!r} cannot be run: {error.strerror}", Status.NOT_RUNNABLE) from None
+            raise CommandError(f"{self._program!r} cannot be run: {error.strerror}", Status.NOT_RUNNABLE) from None
 
     def interrupt(self, number: int) -> None:
-        """Pass a signal on, unless it has had it already."""
+        """Forward a signal, unless the terminal has sent it already."""
         if not (self._terminal and number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)):
             self._send(number)
 
     def end(self, grace: float) -> None:
-        """Ask it to end; after so many seconds, end it."""
+        """Send SIGTERM; after ``grace`` seconds, send SIGKILL."""
         self._send(signal.SIGTERM)
         if not self._over:
             self._killing.start(grace)
 
     def processEnded(self, reason: Failure) -> None:
-        """Take note of its end."""
+        """Fire :attr:`ended` with the exit status."""
         self._over = True
         self._killing.stop()
         error = reason.value
@@ -93,8 +93,8 @@ class Child(ProcessProtocol):
     def _send(self, number: int) -> None:
         try:
             if self.transport is not None:
-                # Twisted knows five signals by name, and all by number.
+                # Twisted knows only five signals by name, but all by number.
                 self.transport.signalProcess(int(number))
         except ProcessExitedAlready:
-            # Its end is about to be told.
+            # processEnded is about to be called.
             pass

@@ -1,4 +1,4 @@
-"""The command line of ``txmirror``: its commands, and one clear line for what it does not take."""
+"""The command line of ``txmirror``: its commands, and an error message of one line for bad input."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from txmirror.cli.options import (
 )
 from txmirror.cli.run import Outcome, Program, Run
 from txmirror.cli.settings import Settings
-from txmirror.cli.statuses import CannotDo, Status, status_of_signal
+from txmirror.cli.statuses import CommandError, Status, status_of_signal
 from txmirror.printable import on_one_line
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -41,7 +41,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 @common_options(environment=True)
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def txmirror() -> None:
-    """Look at what is in ZooKeeper, change it, and hold locks and registrations there."""
+    """Read and change ZooKeeper's nodes, and hold locks and registrations there."""
 
 
 def _command(name: str) -> Callable[[_F], click.Command]:
@@ -71,17 +71,19 @@ def _get(invocation: Invocation, path: str, data: bool, recursive: bool, output:
 @output_option("dir")
 @click.pass_obj
 def _ls(invocation: Invocation, path: str, recursive: bool, output: str) -> int:
-    """List the names of the children of PATH; with -r the paths of all that is below it."""
+    """List the names of the children of PATH; with -r the paths of all nodes below it."""
     return invocation.run(lambda run: reading.ls(run, path, output, recursive=recursive))
 
 
 @_command("tree")
 @path_argument("/")
 @data_flag
-@click.option("--depth", type=click.IntRange(min=0), metavar="LEVELS", help="No more than so many levels below it.")
+@click.option(
+    "--depth", type=click.IntRange(min=0), metavar="LEVELS", help="Show no more than this number of levels below PATH."
+)
 @click.pass_obj
 def _tree(invocation: Invocation, path: str, data: bool, depth: int | None) -> int:
-    """Draw PATH and what is below it."""
+    """Draw the tree of PATH and the nodes below it."""
     return invocation.run(lambda run: reading.tree(run, path, depth, data=data))
 
 
@@ -90,7 +92,7 @@ def _tree(invocation: Invocation, path: str, data: bool, depth: int | None) -> i
 @output_option("table")
 @click.pass_obj
 def _services(invocation: Invocation, path: str, output: str) -> int:
-    """Show what is registered below PATH: the ephemeral nodes there, and their data."""
+    """Show the services that are registered below PATH: the ephemeral nodes there, and their data."""
     return invocation.run(lambda run: reading.services(run, path, output))
 
 
@@ -101,10 +103,10 @@ def _services(invocation: Invocation, path: str, output: str) -> int:
 @output_option("text", ("text", "json"))
 @click.pass_obj
 def _watch(invocation: Invocation, path: str, data: bool, recursive: bool, output: str) -> int:
-    """Show each change of PATH, which need not exist, until interrupted; with -r of all that is below it.
+    """Show each change of PATH, which need not exist, until interrupted; with -r also of all nodes below it.
 
-    What is there at the beginning is no change. "settled" says that all of it is known, but for nodes that "hidden" has named, at
-    the beginning and after each reconnection; "stale" says that the connection is gone.
+    Nodes that exist at the beginning are not shown. "settled" means that all nodes have been read, except those that "hidden"
+    has named, at the beginning and after each reconnection; "stale" means that the connection is lost.
     """
     return invocation.run(
         lambda run: watching.watch(run, path, data=data, recursive=recursive, as_json=output == "json")
@@ -117,7 +119,7 @@ def _watch(invocation: Invocation, path: str, data: bool, recursive: bool, outpu
 @version_option
 @click.pass_obj
 def _set(invocation: Invocation, path: str, data: str, version: int | None) -> int:
-    """Replace the data of PATH by DATA; "-" reads it from the standard input."""
+    """Replace the data of PATH by DATA; "-" reads it from standard input."""
     content = _content(invocation.stdin, data)
     return invocation.run(lambda run: writing.set_data(run, path, content, -1 if version is None else version))
 
@@ -126,13 +128,12 @@ def _set(invocation: Invocation, path: str, data: str, version: int | None) -> i
 @click.argument("path")
 @click.argument("data", default="")
 @click.option("--sequence", is_flag=True, help="Let the server append ten digits to the name.")
-@click.option("--makepath", is_flag=True, help="Create the nodes above it that are missing.")
+@click.option("--makepath", is_flag=True, help="Create missing nodes above PATH.")
 @click.pass_obj
 def _create(invocation: Invocation, path: str, data: str, sequence: bool, makepath: bool) -> int:
-    """Create a persistent node at PATH with DATA ("-" reads it from the standard input).
+    """Create a persistent node at PATH with DATA ("-" reads it from standard input), and print its path.
 
-    The path that was made is printed. The node is open to everybody; with --username, that user may do everything and everybody
-    may read; --acl sets another ACL.
+    The node is open to everybody; with --username, that user may do everything and everybody may read; --acl sets another ACL.
     """
     path = _new_path(path, sequence)
     content = _content(invocation.stdin, data)
@@ -141,18 +142,22 @@ def _create(invocation: Invocation, path: str, data: str, sequence: bool, makepa
 
 @_command("delete")
 @path_argument(root=False)
-@click.option("-r", "--recursive", is_flag=True, help="Delete all that is below it first.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask; -r asks on a terminal, and wants this elsewhere.")
+@click.option("-r", "--recursive", is_flag=True, help="Delete all nodes below PATH first.")
+@click.option(
+    "-y", "--yes", is_flag=True, help="Do not ask for confirmation; -r asks on a terminal, and requires this elsewhere."
+)
 @version_option
 @click.pass_obj
 def _delete(invocation: Invocation, path: str, recursive: bool, yes: bool, version: int | None) -> int:
     """Delete the node at PATH."""
     if recursive and version is not None:
-        raise click.UsageError("--recursive and --version exclude each other: what is below has versions of its own")
+        raise click.UsageError(
+            "--recursive and --version exclude each other: the nodes below have versions of their own"
+        )
     if recursive and not yes:
         if not invocation.stdin.isatty():
-            raise click.UsageError("--recursive deletes all that is below, too: give --yes where nobody can be asked")
-        if not click.confirm(f"Delete {on_one_line(path)} and all that is below it?", err=True):
+            raise click.UsageError("--recursive deletes all nodes below, too: without a terminal it requires --yes")
+        if not click.confirm(f"Delete {on_one_line(path)} and all nodes below it?", err=True):
             return Status.REFUSED
     return invocation.run(
         lambda run: writing.delete(run, path, -1 if version is None else version, recursive=recursive)
@@ -165,9 +170,9 @@ def _delete(invocation: Invocation, path: str, recursive: bool, yes: bool, versi
     "--simultaneous",
     type=click.IntRange(min=1),
     metavar="NUMBER",
-    help="How many may hold it at once: a semaphore, as the service registry's locks are, in place of a lock.",
+    help="Use a semaphore with this number of holders, as the service registry's locks are, in place of a lock.",
 )
-@seconds_option("--wait", "How long to wait for it; 0 waits for nobody else. [default: as long as it takes]")
+@seconds_option("--wait", "How long to wait for the lock; 0 does not wait. [default: without limit]")
 @seconds_option(
     "--grace",
     "How long COMMAND has to end when the lock is lost, before it is killed. [default: a third of the session timeout]",
@@ -183,9 +188,9 @@ def _lock(
     grace: float | None,
     command: tuple[str, ...],
 ) -> int:
-    """Run COMMAND while holding the lock at PATH; its status is what this exits with.
+    """Run COMMAND while holding the lock at PATH, and exit with its status.
 
-    It finds the fencing token in TXMIRROR_TOKEN. When the lock is lost, it gets SIGTERM, and SIGKILL later.
+    TXMIRROR_TOKEN in its environment is the fencing token. When the lock is lost, COMMAND gets SIGTERM, and SIGKILL later.
     """
     program = find_program(command[0])
 
@@ -205,7 +210,7 @@ def _lock(
 def _register(invocation: Invocation, path: str, data: dict[str, str], command: tuple[str, ...]) -> int:
     """Register a service at PATH until interrupted, or while COMMAND runs, and keep it registered.
 
-    COMMAND is started whether or not ZooKeeper can be reached, and its status is what this exits with.
+    COMMAND is started even if ZooKeeper is out of reach. txmirror exits with its status.
     """
     program = find_program(command[0]) if command else ""
 
@@ -221,7 +226,7 @@ def _content(stdin: BinaryIO, data: str) -> bytes:
 
 
 def _new_path(path: str, sequence: bool) -> str:
-    """Check the path of a node to come. In a sequence, the whole name may be digits: then it ends with a slash."""
+    """Check the path of a node to create. With --sequence it may end with a slash: then the whole name is digits."""
     only_digits = sequence and path.endswith("/")
     checked = check_path(path, root=only_digits)
     return checked.rstrip("/") + "/" if only_digits else checked
@@ -233,18 +238,18 @@ def main(
     launch: Callable[[Settings, Program], int] = launch,
     stdin: BinaryIO | None = None,
 ) -> int:
-    """Do what a command line says, and give the status to exit with.
+    """Run a command line, and return the exit status.
 
-    :param arguments: the command line, without the program's name; None takes the process'.
-    :param launch: runs a program. The default takes the reactor, which can be run once in a process.
-    :param stdin: where data may be read from; None takes the process' own.
+    :param arguments: the command line, without the program's name; None for the process's.
+    :param launch: runs a program. The default runs the reactor, which can be done once in a process.
+    :param stdin: the standard input; None for the process's.
     """
     if stdin is None:
         stdin = io.BytesIO() if sys.stdin is None else sys.stdin.buffer
     invocation = Invocation(launch, stdin)
     try:
         status = txmirror.main(arguments, prog_name="txmirror", standalone_mode=False, obj=invocation)
-    except CannotDo as error:
+    except CommandError as error:
         click.echo(f"txmirror: {on_one_line(str(error))}", err=True)
         return error.status
     except click.ClickException as error:
@@ -254,7 +259,7 @@ def main(
         click.echo(f"txmirror: {on_one_line(text)}", err=True)
         return Status.USAGE
     except OSError as error:
-        # Help cannot be written, or a node's data not be read. (Where nobody reads the help, click ends it.)
+        # The help cannot be written, or the data not be read. (If the help's reader is gone, click ends the process.)
         abandon_output()
         click.echo(f"txmirror: {error.strerror}", err=True)
         return Status.IO_ERROR

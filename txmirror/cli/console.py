@@ -1,4 +1,4 @@
-"""Where the command writes to: results to one stream, and all else to another, in single lines."""
+"""The output of the command: results to one stream, messages to another, one line each."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from zope.interface import implementer
 from txmirror.cli.statuses import Status
 from txmirror.printable import on_one_line
 
-#: How many lines are written at a time.
+#: The number of lines in one write.
 _AT_A_TIME = 1000
 
 
 class Console:
-    """Two streams, and what is said there. Every line is flushed, so that it goes through pipes at once.
+    """Writes lines to two streams. Every line is flushed, so that a pipe's reader gets it at once.
 
-    To write may block for as long as nobody reads; then nothing else goes on either.
+    A write blocks the process until the reader of a full pipe reads on.
 
-    :param out: takes results.
-    :param err: takes everything else.
-    :param quiet: whether to say nothing there but why the command has failed.
-    :ivar broken: why no more results are written, as a status to exit with: nobody reads them, or they cannot be written.
-    :ivar broke: called when that is noticed.
-    :ivar writing: whether results are being written at this moment, which takes as long as whoever reads them likes.
+    :param out: the stream for results.
+    :param err: the stream for messages.
+    :param quiet: whether to write error messages only.
+    :ivar broken: the exit status if results can no longer be written: the reader is gone, or the write fails.
+    :ivar broke: called when :attr:`broken` is set.
+    :ivar writing: whether a write of results is in progress; it may block.
     """
 
     def __init__(self, out: TextIO, err: TextIO, *, quiet: bool = False) -> None:
@@ -59,11 +59,11 @@ class Console:
                 self.broke()
 
     def line(self, line: str) -> None:
-        """Write one."""
+        """Write one result."""
         self.lines((line,))
 
     def can_show(self, text: str) -> bool:
-        """Tell whether the results' encoding has all of these characters."""
+        """Return whether the encoding of the results has all of these characters."""
         try:
             text.encode(getattr(self._out, "encoding", None) or "utf-8")
         except UnicodeEncodeError:
@@ -71,26 +71,26 @@ class Console:
         return True
 
     def fail(self, text: str) -> None:
-        """Say why the command has failed, or failed in part."""
+        """Write an error message: why the command has failed, or failed in part."""
         try:
             self._err.write(f"txmirror: {on_one_line(text)}\n")
             self._err.flush()
         except OSError:
-            # There is nobody left to be told.
+            # The stream's reader is gone.
             pass
 
     def say(self, text: str) -> None:
-        """Say something else that an operator wants to know."""
+        """Write another message for an operator, unless ``quiet``."""
         if not self._quiet:
             self.fail(text)
 
 
 @implementer(ILogObserver)
-class Complaints:
-    """Says what the package logs as a warning or as worse, each in one line.
+class LogForwarder:
+    """Writes the package's log events from warnings up to the console, each in one line.
 
-    :param console: where.
-    :ivar held: while this is a list, warnings are kept there in place of being said.
+    :param console: the console.
+    :ivar held: while this is a list, warnings are added to it and not written.
     """
 
     def __init__(self, console: Console) -> None:
@@ -98,7 +98,7 @@ class Complaints:
         self.held: list[str] | None = []
 
     def __call__(self, event: LogEvent) -> None:
-        """Take an event."""
+        """Write one log event."""
         level = event.get("log_level", LogLevel.info)
         failure = event.get("log_failure")
         text = formatEvent(event)

@@ -1,7 +1,7 @@
-"""Values as YAML and as JSON, and tables.
+"""Format values as YAML and JSON, and rows as tables.
 
-Values are what JSON has: dicts, lists, texts, numbers, true, false and nothing. What does not print is escaped, in ways that a
-reader of the format undoes.
+Values have JSON's types: dicts, lists, texts, numbers, true, false and null. Characters that do not print are escaped as the
+format defines.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import yaml
 
-from txmirror.cli.statuses import CannotDo, Status
+from txmirror.cli.statuses import CommandError, Status
 from txmirror.json_text import JSONWriter, NestedTooDeeply
 from txmirror.printable import on_one_line
 
-#: A text for one line of a table or a tree is no longer than this.
+#: The longest text in a line of a table or a tree, in characters.
 _EXCERPT = 200
 
 _INDENTED = JSONWriter(indent=2)
@@ -22,21 +22,21 @@ _ONE_LINE = JSONWriter()
 
 
 def yaml_lines(value: object) -> Iterator[str]:
-    """Give a value as YAML, in ASCII.
+    """Return a value as lines of YAML, in ASCII.
 
-    :raises CannotDo: it is nested too deeply.
+    :raises CommandError: it is nested too deeply.
     """
     try:
-        # PyYAML's own lines: a text may have ends of lines of other kinds in it.
+        # Split at "\n" only: a text may have other line separators in it.
         return iter(yaml.safe_dump(value, sort_keys=False, width=2**31).rstrip("\n").removesuffix("\n...").split("\n"))
     except RecursionError:
         raise _too_deep("yaml") from None
 
 
 def json_lines(value: object) -> Iterator[str]:
-    """Give a value as JSON, in ASCII.
+    """Return a value as lines of JSON, in ASCII.
 
-    :raises CannotDo: it is nested too deeply.
+    :raises CommandError: it is nested too deeply.
     """
     try:
         return iter(_INDENTED.write(value).split("\n"))
@@ -45,12 +45,12 @@ def json_lines(value: object) -> Iterator[str]:
 
 
 def json_line(value: object) -> str:
-    """Give a value as JSON, in one line."""
+    """Return a value as one line of JSON."""
     return _ONE_LINE.write(value)
 
 
 def table_lines(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Give a table, its columns as wide as what is in them."""
+    """Return the lines of a table, with columns as wide as their longest text."""
     table = [heads, *rows]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
@@ -58,10 +58,12 @@ def table_lines(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator
 
 
 def excerpt(data: bytes) -> str:
-    """Give a node's data for one line: as text, with what does not print escaped, and not too long."""
+    """Return a node's data as text for one line: shortened, with unprintable characters escaped."""
     text = on_one_line(data[: 4 * _EXCERPT].decode(errors="backslashreplace"))
     return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}... ({len(data)} bytes)"
 
 
-def _too_deep(output: str) -> CannotDo:
-    return CannotDo(f"nested too deeply for {output!r}: 'dir', 'table' and the command tree show it", Status.REFUSED)
+def _too_deep(output: str) -> CommandError:
+    return CommandError(
+        f"nested too deeply for {output!r}: 'dir', 'table' and the command tree show it", Status.REFUSED
+    )

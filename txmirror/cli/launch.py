@@ -1,4 +1,4 @@
-"""A run in a process of its own: on the reactor, with the process' streams and signals."""
+"""Run a program on the reactor, with the process's streams and signals."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from txmirror.cli.statuses import Status
 
 
 def launch(settings: Settings, program: Program) -> int:
-    """Run a program on the reactor, which is stopped when it has ended.
+    """Run a program on the reactor, and stop the reactor when the program has ended.
 
-    A signal interrupts the run, each time that it comes. While output is written that nobody takes, the reactor does not hear of
-    it: then the signal ends the process, at once where the session has ended, else when it comes again.
+    Each signal interrupts the run. While a write of output blocks, the reactor cannot handle signals: then a signal ends
+    the process, the first one if the session has ended, else the second.
 
-    :returns: the status to exit with.
+    :returns: the exit status.
     """
     fill_standard_descriptors()
     from twisted.internet import reactor as global_reactor
@@ -34,7 +34,7 @@ def launch(settings: Settings, program: Program) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    # Without this, Twisted writes what it thinks critical to stderr by itself, with tracebacks.
+    # Without this, Twisted writes critical events to stderr itself, with tracebacks.
     globalLogBeginner.beginLoggingTo([], discardBuffer=True, redirectStandardIO=False)
     console = Console(sys.stdout or io.StringIO(), sys.stderr or io.StringIO(), quiet=settings.quiet)
     run = Run(settings, console, IReactorTime(reactor))
@@ -56,7 +56,7 @@ def launch(settings: Settings, program: Program) -> int:
         run.interrupt(unheard.pop(0))
 
     def begin() -> None:
-        # The reactor has set its own handlers by now, which would stop it before the session has ended.
+        # These replace the reactor's own handlers, which would stop it before the session has ended.
         for number in signals:
             signal.signal(number, received)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
@@ -65,7 +65,7 @@ def launch(settings: Settings, program: Program) -> int:
     reactor.callWhenRunning(begin)
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     reactor.run()
-    # All is done. While Python ends, a signal would find no handler any more.
+    # While Python exits, the handlers no longer work.
     for number in signals:
         signal.signal(number, signal.SIG_IGN)
     if console.broken is not None:
@@ -74,18 +74,18 @@ def launch(settings: Settings, program: Program) -> int:
 
 
 def fill_standard_descriptors() -> None:
-    """Open in place of standard streams that are closed what takes everything and gives nothing: or else the reactor's own
-    descriptors would take their numbers, and be written to.
+    """Open /dev/null for each standard stream that is closed. Otherwise the reactor's own descriptors would get its number, and
+    output would be written to them.
     """
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
-            # The lowest number that is free.
+            # It gets the lowest free number.
             os.open(os.devnull, os.O_RDWR)
 
 
 def abandon_output() -> None:
-    """Throw away what could not be written: at its exit, Python would try once more, and complain."""
+    """Discard output that could not be written. Otherwise Python would retry at its exit, and print an error."""
     with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,9 +1,7 @@
-"""``lock``: a program that runs only while a lock is held."""
+"""The command ``lock``: run a program while a lock is held."""
 
 from __future__ import annotations
 
-import os
-import socket
 from contextlib import suppress
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -15,90 +13,89 @@ from txmirror.cli.nodes import owner
 from txmirror.cli.run import Outcome, Run
 from txmirror.cli.statuses import Status
 from txmirror.errors import NoNodeException, ZooKeeperException
+from txmirror.printable import process_name
 from txmirror.recipes import Lock, Semaphore
 from txmirror.types import ZnodeStat
 
-#: How long the release may take, in seconds. The session's end takes care of the rest.
+#: The timeout of the release, in seconds. After it the end of the session frees the lock.
 _RELEASE = 2.0
-#: How many nodes below a lock's are looked at to say who holds it, and how many holders are named.
+#: The most nodes that are read to find the holders of a lock, and the most holders that are named.
 _MOST_SEEN, _MOST_NAMED = 100, 3
-#: By which name the program has the fencing token in its environment.
+#: The program's environment variable for the fencing token.
 TOKEN = "TXMIRROR_TOKEN"  # noqa: S105 - it is no secret
 
 
 def lock(
     run: Run, path: str, child: Child, *, simultaneous: int | None, wait: float | None, grace: float | None
 ) -> Deferred[Outcome]:
-    """Wait for a lock, run a program while it is held, and release it.
+    """Acquire a lock, run a program while it is held, and release it.
 
-    When the lock is lost, the program is asked to end; when it has not ended after a while, it is killed.
+    When the lock is lost, the program gets SIGTERM; if it has not ended after ``grace`` seconds, it gets SIGKILL.
 
-    :param simultaneous: how many may hold it at once, in a semaphore; None takes a lock.
-    :param wait: how long to wait for it, in seconds; 0 does not wait for anybody else; None waits as long as it takes.
-    :param grace: how long the program has to end when the lock is lost, in seconds. None: a third of the session timeout, which
-        is what there is until others may have the lock where ZooKeeper is out of reach.
-    :returns: fires when the lock is released, with the program's status; or with one of ours, where the lock was not to be had
-        in time, or was lost. Fails if no session could be opened in time, and as :meth:`txmirror.recipes.Lock.acquire`.
+    :param simultaneous: the number of holders of a semaphore; None takes a lock.
+    :param wait: the timeout for acquiring, in seconds; 0 does not wait; None waits without limit.
+    :param grace: the time for the program to end when the lock is lost, in seconds. None: a third of the session timeout, which
+        is the time between the loss and the moment when another session may get the lock if ZooKeeper is out of reach.
+    :returns: fires when the lock is released, with the program's status; or with one of ours, if the lock was not acquired in
+        time, or was lost. Fails if no session could be opened in time, and as :meth:`txmirror.recipes.Lock.acquire`.
     """
-    name = f"{socket.gethostname()}:{os.getpid()}"
-    claim: Lock | Semaphore = Lock(run.client, path, name=name, acl=run.acl, reactor=run.reactor)
+    name = process_name()
+    lock: Lock | Semaphore = Lock(run.client, path, name=name, acl=run.acl, reactor=run.reactor)
     if simultaneous is not None:
-        claim = Semaphore(run.client, path, leases=simultaneous, name=name, acl=run.acl, reactor=run.reactor)
-    return Deferred.fromCoroutine(_lock(run, claim, child, wait, grace))
+        lock = Semaphore(run.client, path, leases=simultaneous, name=name, acl=run.acl, reactor=run.reactor)
+    return Deferred.fromCoroutine(_lock(run, lock, child, wait, grace))
 
 
-async def _holders(run: Run, claim: Lock | Semaphore) -> str:
-    """Describe those who hold a lock, or leases of a semaphore, by session and by what they say in their nodes; empty if none is
-    to be seen.
-    """
+async def _holders(run: Run, lock: Lock | Semaphore) -> str:
+    """Return the holders of a lock or semaphore as text: each session, and the data of its node; empty if none was found."""
     if not run.mirror.is_connected():
         return ""
     found: list[tuple[bytes, ZnodeStat]] = []
     try:
-        # Their sequence numbers are at the end.
-        names = sorted(await run.client.get_children(claim.path), key=lambda name: name[-10:])
+        # The names end with their sequence numbers.
+        names = sorted(await run.client.get_children(lock.path), key=lambda name: name[-10:])
         for name in names[:_MOST_SEEN]:
             with suppress(NoNodeException):
-                found.append(await run.client.get(paths.join(claim.path, name)))
+                found.append(await run.client.get(paths.join(lock.path, name)))
     except ZooKeeperException:
         return ""
     others = (each for each in found if each[1].ephemeralOwner not in (0, run.client.session_id))
     waiting = sorted(others, key=lambda each: each[1].czxid)
-    holders = waiting[: claim.leases if isinstance(claim, Semaphore) else 1]
+    holders = waiting[: lock.leases if isinstance(lock, Semaphore) else 1]
     described = [f"session {owner(stat)} ({excerpt(data)})" for data, stat in holders[:_MOST_NAMED]]
     if len(holders) > _MOST_NAMED:
         described.append("...")
     return f": {', '.join(described)}" if described else ""
 
 
-async def _lock(run: Run, claim: Lock | Semaphore, child: Child, wait: float | None, grace: float | None) -> Outcome:
+async def _lock(run: Run, lock: Lock | Semaphore, child: Child, wait: float | None, grace: float | None) -> Outcome:
     await run.client.when_connected()
     run.outlive_outages()
     try:
-        acquired = await claim.acquire(wait=wait)
+        acquired = await lock.acquire(wait=wait)
     except ValueError as error:
-        # Others share it among another number.
-        return Outcome(status=Status.REFUSED, complaints=(str(error),))
+        # The semaphore is in use with another number of holders.
+        return Outcome(status=Status.REFUSED, errors=(str(error),))
     if not acquired:
-        how = f"was not to be had within {wait:g} s" if wait else "is held by somebody else"
-        holders = Deferred.fromCoroutine(_holders(run, claim))
+        how = f"could not be acquired within {wait:g} s" if wait else "is held by another session"
+        holders = Deferred.fromCoroutine(_holders(run, lock))
         by = await holders.addTimeout(_RELEASE, run.reactor, lambda result, _: "")
-        return Outcome(status=Status.TRY_LATER, complaints=(f"{claim.path!r} {how}{by}",))
+        return Outcome(status=Status.TRY_LATER, errors=(f"{lock.path!r} {how}{by}",))
     lost = False
 
     def end(_: object) -> None:
         nonlocal lost
         lost = True
-        run.console.fail(f"{claim.path!r} was lost: {child.name} is ended")
+        run.console.fail(f"{lock.path!r} was lost: ending {child.name}")
         child.end(run.client.session_timeout / 3 if grace is None else grace)
 
     try:
-        child.start({TOKEN: str(claim.token)})
+        child.start({TOKEN: str(lock.token)})
         run.forward_signals(child.interrupt)
-        claim.lost.addCallback(end)
+        lock.lost.addCallback(end)
         status = await child.ended
     finally:
-        # If it fails, that was logged. Then too the end of the session lets others in.
+        # A failure was logged. Then the end of the session frees the lock.
         with suppress(ZooKeeperException, CancelledError):
-            await claim.release().addTimeout(_RELEASE, run.reactor, lambda result, _: None)
+            await lock.release().addTimeout(_RELEASE, run.reactor, lambda result, _: None)
     return Outcome(status=Status.UNAVAILABLE if lost else status)

@@ -1,4 +1,4 @@
-"""Nodes that were read, and the ways to show them."""
+"""Nodes that were read, in the formats of the command's output."""
 
 from __future__ import annotations
 
@@ -11,55 +11,55 @@ from txmirror import paths
 from txmirror.cli.formats import excerpt, json_lines, table_lines, yaml_lines
 from txmirror.cli.statuses import message_of
 from txmirror.errors import ZooKeeperException
-from txmirror.printable import on_one_line
+from txmirror.printable import on_one_line, session_name
 from txmirror.registry import CODECS
 from txmirror.types import Payload, Undecodable, ZnodeStat
 
-#: The formats that values are shown in.
+#: The output formats.
 FORMATS = ("yaml", "json", "dir", "table")
 
-#: How a node's data are read.
+#: The codec for the data of nodes.
 _CODEC = CODECS["nd"]
 
 Value = tuple[bytes, ZnodeStat]
 
 
 def value_lines(value: object, output: str) -> Iterator[str]:
-    """Give a value in one of the formats that can hold any."""
+    """Return a value as lines of JSON or YAML."""
     return json_lines(value) if output == "json" else yaml_lines(value)
 
 
 def owner(stat: ZnodeStat) -> str:
-    """Name the session that a node goes away with; empty for a persistent one."""
-    return f"{stat.ephemeralOwner & 0xFFFFFFFFFFFFFFFF:#x}" if stat.ephemeralOwner else ""
+    """Return the name of the session that owns a node; empty for a persistent one."""
+    return session_name(stat.ephemeralOwner) if stat.ephemeralOwner else ""
 
 
 def details(value: Value) -> dict[str, Any]:
-    """Give what there is to know of a node: its data as the registry understands it, and its stat."""
+    """Return a node's data, decoded as by the registry, and its stat."""
     data, stat = value
     return {"data": _read(data), "stat": stat._asdict()}
 
 
 def _read(data: bytes) -> Payload:
-    """Read a node's data; what cannot be read is a text that shows what is there."""
+    """Decode a node's data; if that fails, return it as text with escapes."""
     said = _CODEC.decode(data)
     return data.decode(errors="backslashreplace") if isinstance(said, Undecodable) else said
 
 
 @attrs.frozen
 class Nodes:
-    """A node, and what was read of all that is below it."""
+    """A node, and the nodes that were read below it."""
 
     path: str
     values: Mapping[str, Value]
     """Data and stat, by path."""
     names: Callable[[str], list[str]]
-    """Gives the names of a node's children, sorted."""
+    """Returns the names of a node's children, sorted."""
     unreadable: Mapping[str, ZooKeeperException] = attrs.field(factory=dict)
-    """What could not be read, and why."""
+    """The nodes that could not be read: the error by path."""
 
     def walk(self) -> Iterator[str]:
-        """Give the paths, each before those below it, in order."""
+        """Return the paths in order, each before the paths below it."""
         waiting = [self.path]
         while waiting:
             path = waiting.pop()
@@ -67,10 +67,10 @@ class Nodes:
             waiting += [paths.join(path, name) for name in reversed(self.names(path))]
 
     def nested(self, *, data: bool, recursive: bool) -> dict[str, Any]:
-        """Give all as one value, in which the children are in their parent, by name.
+        """Return the nodes as one value, in which each node contains its children by name.
 
-        :param data: whether to give data and stats too.
-        :param recursive: whether to give the children.
+        :param data: whether to include data and stats.
+        :param recursive: whether to include the children.
         """
         whole: dict[str, Any] = {"path": self.path}
         waiting = [(self.path, whole)]
@@ -85,11 +85,11 @@ class Nodes:
         return whole
 
     def lines(self, output: str, *, data: bool, recursive: bool) -> Iterator[str]:
-        """Show all in a format.
+        """Return the nodes as lines in a format.
 
         :param output: one of :data:`FORMATS`.
-        :param data: whether to show the data too; paths alone have no place for them.
-        :param recursive: whether to show the children.
+        :param data: whether to include the data; the format dir never does.
+        :param recursive: whether to include the children.
         """
         if output == "dir":
             return map(on_one_line, self.walk())
@@ -99,7 +99,7 @@ class Nodes:
         return value_lines(self.nested(data=data, recursive=recursive), output)
 
     def drawing(self, *, data: bool, ascii_only: bool) -> Iterator[str]:
-        """Draw the tree."""
+        """Return the lines of a drawing of the tree."""
         tee, corner, bar = ("|-- ", "`-- ", "|   ") if ascii_only else ("├── ", "└── ", "│   ")
         below: dict[str, set[str]] = {}
         for path in self.unreadable:
@@ -116,8 +116,8 @@ class Nodes:
                     (paths.join(path, child), pad + (corner if last else tee), pad + ("    " if last else bar))
                 )
 
-    def complaints(self) -> Iterator[str]:
-        """Say what could not be read."""
+    def error_lines(self) -> Iterator[str]:
+        """Return one message for each node that could not be read."""
         return (message_of(self.unreadable[path]) for path in sorted(self.unreadable))
 
     def _row(self, path: str, *, data: bool) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What stands on the command line beside a command's own: arguments of our kinds, and the options that all commands take."""
+"""Types of arguments for the commands, and the options that all commands share."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from txmirror.cli.nodes import FORMATS
 from txmirror.cli.run import Program
 from txmirror.cli.settings import Settings
 from txmirror.client import parse_servers
+from txmirror.facts import add_fact
 from txmirror.registry import NDCodec
 from txmirror.wire import HARD_FRAME_LIMIT
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-#: The longest time that an option takes, in seconds: a day.
+#: The longest time that an option accepts, in seconds: a day.
 _LONGEST = 86400.0
 _SHORTEST = 0.001
 
@@ -29,21 +30,21 @@ _SIZE = re.compile(r"([0-9]{1,12})([KMGkmg]?)")
 
 @attrs.define
 class Invocation:
-    """What a command line has been given so far, and what is to be done with it in the end."""
+    """The options of a command line that are parsed so far, and the function that runs the command."""
 
     launch: Callable[[Settings, Program], int]
-    """Runs a program, and gives the status to exit with."""
+    """Runs a program, and returns the exit status."""
     stdin: BinaryIO
-    """Where data may be read from."""
+    """The standard input."""
     given: dict[str, Any] = attrs.field(factory=dict)
-    """The options that were given, by the names that :class:`~txmirror.cli.settings.Settings` has for them."""
+    """The options from the command line, by the names that :class:`~txmirror.cli.settings.Settings` has for them."""
     access: dict[str, str | bool | None] = attrs.field(factory=dict)
-    """Those of :data:`txmirror.access.OPTIONS` that were given, by their long names."""
+    """The options from the command line that are in :data:`txmirror.access.OPTIONS`, by their long names."""
 
     def run(self, program: Program) -> int:
-        """Run a program with what was given.
+        """Run a program with these options.
 
-        :raises click.UsageError: it does not fit together.
+        :raises click.UsageError: the combination of options is invalid.
         """
         try:
             access = read_access(self.access)
@@ -53,10 +54,10 @@ class Invocation:
 
 
 def check_path(value: str, *, root: bool = True) -> str:
-    """Give a znode's path. A missing slash at the beginning is added; doubled ones, and those at the end, are taken away.
+    """Return a znode's normalised path: with a slash at the beginning, and without doubled or trailing ones.
 
     :param root: whether it may be the root.
-    :raises click.BadParameter: it is none; the message quotes it.
+    :raises click.BadParameter: it is not a path; the message quotes it.
     """
     try:
         path = paths.normalise(value)
@@ -78,7 +79,7 @@ def _seconds(value: str, least: float) -> float:
 
 
 def _keep(name: str, ctx: click.Context, value: Any) -> None:
-    # A command's options come after those before its name, and so are the stronger.
+    # The options after a command's name are parsed later, and so override those before it.
     invocation = ctx.find_object(Invocation)
     if value is not None and invocation is not None:
         invocation.given[name] = value
@@ -135,9 +136,9 @@ def _plain(ctx: click.Context, param: click.Parameter, value: Any) -> None:
 
 
 def common_options(*, environment: bool = False) -> Callable[[_F], _F]:
-    """Give a command the options that all have, which may stand before and after the command's name.
+    """Add the options that all commands share; they are accepted before and after the command's name.
 
-    :param environment: whether to look into the environment for those that are not given.
+    :param environment: whether to read options that are missing from the environment.
     """
 
     def option(*names: str, **settings: Any) -> Callable[[_F], _F]:
@@ -158,14 +159,15 @@ def common_options(*, environment: bool = False) -> Callable[[_F], _F]:
             help="ZooKeeper's servers, as host:port,host:port/chroot. [TXMIRROR_SERVERS; default: localhost:2181]",
         ),
         *map(_access_option, OPTIONS),
-        # Named, so that who expects it is told what to use, and nothing is quoted.
+        # Defined, so that the error message names the right option, and does not quote the password.
         option("-p", "--password", hidden=True, callback=_refuse_password),
         option(
             "--max-reply",
             metavar="SIZE",
             callback=_max_reply,
             variable="TXMIRROR_MAX_REPLY",
-            help="The longest reply to take, as in 16M, for nodes with very many children. [TXMIRROR_MAX_REPLY; default: 4M]",
+            help="The longest reply to accept, as in 16M, for nodes with very many children."
+            " [TXMIRROR_MAX_REPLY; default: 4M]",
         ),
         option(
             "--timeout",
@@ -173,7 +175,7 @@ def common_options(*, environment: bool = False) -> Callable[[_F], _F]:
             callback=_session_time,
             help="How long ZooKeeper may be out of reach before the command gives up. [default: 5]",
         ),
-        option("-q", "--quiet", is_flag=True, default=None, help="Say nothing but why the command has failed."),
+        option("-q", "--quiet", is_flag=True, default=None, help="Print error messages only."),
     )
 
     def add(function: _F) -> _F:
@@ -185,10 +187,10 @@ def common_options(*, environment: bool = False) -> Callable[[_F], _F]:
 
 
 def path_argument(default: str | None = None, *, root: bool = True) -> Callable[[_F], _F]:
-    """Give a command the argument PATH.
+    """Add the argument PATH to a command.
 
-    :param default: taken where it is not given; None wants it to be given.
-    :param root: whether it may be the root.
+    :param default: the default; None makes the argument required.
+    :param root: whether PATH may be the root.
     """
     return click.argument(
         "path", required=default is None, default=default, callback=lambda _, __, value: check_path(value, root=root)
@@ -196,35 +198,29 @@ def path_argument(default: str | None = None, *, root: bool = True) -> Callable[
 
 
 def output_option(default: str, formats: tuple[str, ...] = FORMATS) -> Callable[[_F], _F]:
-    """Give a command the option for its format."""
+    """Add the option for the output format to a command."""
     return click.option(
         *("-o", "--output", "--outputformat"),
         type=click.Choice(formats),
         default=default,
         show_default=True,
-        help="How to show it.",
+        help="The output format.",
     )
 
 
 def _facts(ctx: click.Context, param: click.Parameter, items: Sequence[str]) -> dict[str, str]:
-    """Give facts about a service: each KEY=VALUE, and each key once."""
+    """Return facts about a service from KEY=VALUE items, with each key at most once."""
     facts: dict[str, str] = {}
     for item in items:
-        key, equals, value = item.partition("=")
-        if not key or not equals:
-            raise click.BadParameter(f"{item!r} is not of the form KEY=VALUE", ctx, param)
-        if key in facts:
-            raise click.BadParameter(f"the key {key!r} is given twice, in {item!r}", ctx, param)
         try:
-            NDCodec().encode({key: value}, pid=0, created=0.0)
+            add_fact(facts, item, NDCodec())
         except ValueError as error:
-            raise click.BadParameter(f"{item!r} cannot be stored: {error}", ctx, param) from None
-        facts[key] = value
+            raise click.BadParameter(str(error), ctx, param) from None
     return facts
 
 
 def seconds_option(name: str, help: str) -> Callable[[_F], _F]:
-    """Give a command an option that is a time in seconds, or none."""
+    """Add an option to a command whose value is a time in seconds."""
     return click.option(
         name,
         metavar="SECONDS",
@@ -238,26 +234,26 @@ facts_option = click.option(
     multiple=True,
     metavar="KEY=VALUE",
     callback=_facts,
-    help="A fact for whoever finds it; may be given again for another key.",
+    help="A fact about the service; may be repeated for further keys.",
 )
 session_timeout_option = click.option(
     *("-t", "--session-timeout"),
     metavar="SECONDS",
     callback=_session_time,
     expose_value=False,
-    help="After how long without contact ZooKeeper may take it for gone. [default: 10]",
+    help="The session timeout: ZooKeeper expires the session after this time without contact. [default: 10]",
 )
 
 
 def program_argument(*, required: bool) -> Callable[[_F], _F]:
-    """Give a command the argument COMMAND: a program, and what that takes."""
+    """Add the argument COMMAND to a command: a program and its arguments."""
     return click.argument("command", nargs=-1, required=required, type=click.UNPROCESSED)
 
 
-recursive_option = click.option("-r", "--recursive", is_flag=True, help="All that is below it, too.")
-data_flag = click.option("-d", "--data", is_flag=True, help="The data, too.")
+recursive_option = click.option("-r", "--recursive", is_flag=True, help="Include all nodes below PATH.")
+data_flag = click.option("-d", "--data", is_flag=True, help="Include the data.")
 version_option = click.option(
     "--version",
     type=click.IntRange(min=0, max=2**31 - 1),
-    help="Do it only if the node's data are at this version.",
+    help="Fail unless the node's data is at this version.",
 )

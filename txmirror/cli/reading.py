@@ -1,4 +1,4 @@
-"""The commands that read, and are done: ``get``, ``ls``, ``tree`` and ``services``."""
+"""The commands that read nodes once: ``get``, ``ls``, ``tree`` and ``services``."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from txmirror.printable import on_one_line
 
 
 def get(run: Run, path: str, output: str, *, data: bool, recursive: bool) -> Deferred[Outcome]:
-    """Show a node, and all that is below it.
+    """Show a node, and the nodes below it.
 
     :param output: one of :data:`~txmirror.cli.nodes.FORMATS`.
     :param data: whether to show data and stats.
-    :param recursive: whether to show what is below it.
-    :returns: fails as reading the node does; what cannot be read below it is complained of.
+    :param recursive: whether to show the nodes below it.
+    :returns: fails as reading the node does; for each node below it that cannot be read there is an error message.
     """
     return Deferred.fromCoroutine(_get(run, path, output, data, recursive))
 
 
 def ls(run: Run, path: str, output: str, *, recursive: bool) -> Deferred[Outcome]:
-    """Show the names of a node's children; with all that is below it, paths. Otherwise as :func:`get`."""
+    """Show the names of a node's children, or, if ``recursive``, the paths of all nodes below it. Otherwise as :func:`get`."""
     return Deferred.fromCoroutine(_ls(run, path, output, recursive))
 
 
 def tree(run: Run, path: str, depth: int | None, *, data: bool) -> Deferred[Outcome]:
-    """Draw a node and what is below it, so many levels deep. Otherwise as :func:`get`."""
+    """Draw a node and the nodes below it, ``depth`` levels deep. Otherwise as :func:`get`."""
     return Deferred.fromCoroutine(_tree(run, path, depth, data))
 
 
 def services(run: Run, path: str, output: str) -> Deferred[Outcome]:
-    """Show what is registered below a node: every ephemeral node there. Otherwise as :func:`get`."""
+    """Show the services below a node: every ephemeral node there. Otherwise as :func:`get`."""
     return Deferred.fromCoroutine(_services(run, path, output))
 
 
@@ -95,7 +95,7 @@ async def _read_all(run: Run, path: str, depth: int | None = None) -> Nodes:
 
 
 def _outcome(nodes: Nodes, lines: Iterable[str]) -> Outcome:
-    return Outcome(lines, status_of_all(nodes.unreadable.values()), tuple(nodes.complaints()))
+    return Outcome(lines, status_of_all(nodes.unreadable.values()), tuple(nodes.error_lines()))
 
 
 def _row(nodes: Nodes, path: str, recursive: bool) -> tuple[str, ...]:

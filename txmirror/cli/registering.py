@@ -1,4 +1,4 @@
-"""``register``: a service that is registered until the command is interrupted, or for as long as a program runs."""
+"""The command ``register``: keep a service registered until interrupted, or while a program runs."""
 
 from __future__ import annotations
 
@@ -11,18 +11,16 @@ from txmirror.cli.child import Child
 from txmirror.cli.run import Outcome, Run
 from txmirror.errors import ClosingException
 from txmirror.registry import Registration
-
-#: How long the withdrawal may take, in seconds. The session's end takes care of the rest.
-_WITHDRAWAL = 2.0
+from txmirror.withdrawal import wait_for_withdrawals
 
 
 def register(run: Run, path: str, data: Mapping[str, object], child: Child | None) -> Deferred[Outcome]:
     """Register a service, and keep it registered.
 
-    :param data: facts for whoever finds it.
-    :param child: a program to start and to wait for. It runs whatever ZooKeeper does. Without one, there must be a session
-        in time, and then it goes on until it is cancelled.
-    :returns: fires when it is withdrawn, with the program's status.
+    :param data: facts about the service.
+    :param child: a program to start and to wait for, even if ZooKeeper is out of reach. Without one, a session must be opened in
+        time, and the service is registered until the Deferred is cancelled.
+    :returns: fires when the service is withdrawn, with the program's status.
     """
     return Deferred.fromCoroutine(_register(run, path, data, child))
 
@@ -47,7 +45,7 @@ async def _register(run: Run, path: str, data: Mapping[str, object], child: Chil
             run.forward_signals(child.interrupt)
             status = await child.ended
     finally:
-        # It does not matter here whether it was withdrawn in time.
+        # Ignore a timeout: then the end of the session removes the node.
         with suppress(CancelledError):
-            await registration.stop().addTimeout(_WITHDRAWAL, run.reactor, lambda result, _: None)
+            await wait_for_withdrawals([registration.stop()], run.reactor, lambda _result, _timeout: None)
     return Outcome(status=status)

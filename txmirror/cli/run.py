@@ -1,4 +1,4 @@
-"""One run of one command: a session with ZooKeeper, and how it ends."""
+"""One run of one command: open a session, run the command, close the session."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, globalLogPublisher
 from twisted.python.failure import Failure
 
-from txmirror.cli.console import Complaints, Console
+from txmirror.cli.console import Console, LogForwarder
 from txmirror.cli.settings import Settings
-from txmirror.cli.statuses import CannotDo, Status, message_of, status_of, status_of_signal
+from txmirror.cli.statuses import CommandError, Status, message_of, status_of, status_of_signal
 from txmirror.client import Limits, ZooKeeperClient
 from txmirror.errors import (
     AuthFailedException,
@@ -27,38 +27,38 @@ from txmirror.mirror import Mirror
 from txmirror.timers import Timer
 from txmirror.types import SessionEvent, SessionState, WatchedEvent
 
-#: How long the end of the session may take, in seconds.
+#: The timeout for closing the session, in seconds.
 _CLOSE_TIME = 2.0
 
 
 @attrs.frozen
 class Outcome:
-    """What a command has come to."""
+    """The result of a command."""
 
     lines: Iterable[str] = ()
-    """What to write, after the session has ended: whoever reads it may take all the time they like."""
+    """The output. It is written after the session has ended, because a write may block."""
     status: int = Status.DONE
-    complaints: Iterable[str] = ()
-    """What to say of what could not be done."""
+    errors: Iterable[str] = ()
+    """The error messages for parts that failed."""
 
 
 Program = Callable[["Run"], Deferred[Outcome]]
-"""What a command does, in a run of its own. When the Deferred is cancelled, it is to come to an end."""
+"""The work of a command in its run. Cancelling the Deferred must end it."""
 
 
 class Run:
-    """Opens a session, lets a program work with it, ends it, and says what has come of it.
+    """Opens a session, runs a program in it, closes it, and writes the results.
 
-    :param settings: how to reach ZooKeeper.
-    :param console: where to write to.
+    :param settings: the settings of the connection.
+    :param console: the output.
     :param reactor: the reactor.
-    :param random: the client's.
+    :param random: the client's source of randomness.
     :ivar client: the client; :meth:`perform` connects it.
     :ivar mirror: a mirror on it.
-    :ivar acl: the ACL of nodes that are created; None for one that is open to everybody.
-    :ivar console: where to write to.
+    :ivar acl: the ACL of new nodes; None for one that is open to everybody.
+    :ivar console: the output.
     :ivar reactor: the reactor.
-    :ivar over: whether the session has ended. Then there is nothing left to do but to write the results.
+    :ivar over: whether the session has ended, and only the results are still to be written.
     """
 
     _log = Logger()
@@ -73,7 +73,7 @@ class Run:
             session_timeout=settings.session_timeout,
             tls=settings.access.tls,
             sasl=settings.access.sasl,
-            # What waits for a connection is given up by us, and not for waiting too long.
+            # The timer of this class ends the wait for a connection, before the client's limit does.
             limits=Limits(
                 max_reply=settings.max_reply, close_time=_CLOSE_TIME, queued_time=2 * settings.timeout + 60.0
             ),
@@ -84,82 +84,82 @@ class Run:
         self.over = False
         self.acl = settings.access.acl
         self._settings = settings
-        self._patience = Timer(reactor, self._give_up)
-        self._returning = Timer(reactor, self._say_in_reach)
-        self._patient = False
+        self._give_up_timer = Timer(reactor, self._give_up)
+        self._stable_timer = Timer(reactor, self._report_in_reach)
+        self._outlives_outages = False
         self._was_connected = self._was_away = False
         self._error: ZooKeeperException | None = None
         self._signal: int | None = None
         self._forward: Callable[[int], object] | None = None
         self._working: Deferred[Outcome] | None = None
-        self._complaints = Complaints(console)
+        self._log_forwarder = LogForwarder(console)
 
-    # What programs use.
+    # For programs.
 
     def outlive_outages(self) -> None:
-        """From now on, do not give up however long ZooKeeper is out of reach; and say what is logged of that."""
-        self._patient = True
-        self._patience.stop()
-        self._complaints.held = None
+        """From now on, retry without limit while ZooKeeper is out of reach, and write the log's warnings to the console."""
+        self._outlives_outages = True
+        self._give_up_timer.stop()
+        self._log_forwarder.held = None
 
     def forward_signals(self, function: Callable[[int], object]) -> None:
         """From now on, call ``function`` with a signal's number in place of cancelling the program."""
         self._forward = function
 
-    # What whoever runs it uses.
+    # For the caller of the run.
 
     def perform(self, program: Program) -> Deferred[int]:
-        """Do all of it, once.
+        """Run a program. To be called once.
 
-        :returns: fires with the status to exit with, when the session has ended and all is written. It never fails.
+        :returns: fires with the exit status, when the session has ended and the results are written. It never fails.
         """
         return Deferred.fromCoroutine(self._perform(program))
 
     def interrupt(self, number: int) -> None:
-        """End the program because of a signal with this number; or let it deal with it, where it has said so."""
+        """Cancel the program because of a signal, or forward the signal to it. See :meth:`forward_signals`."""
         if self._forward is not None:
             self._forward(number)
         else:
             self._signal = number
             self._cancel()
 
-    # How it is done.
+    # Steps.
 
     async def _perform(self, program: Program) -> int:
-        globalLogPublisher.addObserver(self._complaints)
+        globalLogPublisher.addObserver(self._log_forwarder)
         try:
             outcome = await self._in_session(program)
             self.over = True
             self.console.lines(outcome.lines)
-            for complaint in outcome.complaints:
-                self.console.fail(complaint)
+            for error in outcome.errors:
+                self.console.fail(error)
             return outcome.status if self.console.broken is None else self.console.broken
         except Exception:
-            self._log.failure("The command has failed, which it should not.")
+            self._log.failure("The command has failed because of a bug.")
             return Status.BUG
         finally:
-            globalLogPublisher.removeObserver(self._complaints)
+            globalLogPublisher.removeObserver(self._log_forwarder)
 
     async def _in_session(self, program: Program) -> Outcome:
         self.console.broke = self._cancel
-        self.client.add_listener(self._happened)
-        self._patience.start(self._settings.timeout)
+        self.client.add_listener(self._session_changed)
+        self._give_up_timer.start(self._settings.timeout)
         try:
             self._working = Deferred.fromCoroutine(self._work(program))
             return await self._working
         except ZooKeeperException as error:
             return _failed(error)
-        except CannotDo as error:
-            return Outcome(status=error.status, complaints=(str(error),))
+        except CommandError as error:
+            return Outcome(status=error.status, errors=(str(error),))
         except CancelledError:
             if self._error is not None:
                 return _failed(self._error)
             return Outcome(status=Status.DONE if self._signal is None else status_of_signal(self._signal))
         finally:
             self._working = None
-            self._patience.stop()
-            self._returning.stop()
-            self.client.remove_listener(self._happened)
+            self._give_up_timer.stop()
+            self._stable_timer.stop()
+            self.client.remove_listener(self._session_changed)
             await self.client.close()
             await self.mirror.close()
 
@@ -167,7 +167,7 @@ class Run:
         connecting = self.client.connect()
         credentials = self._settings.access.credentials
         if credentials is not None:
-            self.client.add_auth("digest", credentials).addErrback(self._not_let_in)
+            self.client.add_auth("digest", credentials).addErrback(self._credentials_refused)
         connecting.addErrback(self._not_connected)
         try:
             return await program(self)
@@ -176,9 +176,9 @@ class Run:
             raise
 
     async def check_chroot(self) -> None:
-        """Ask whether the chroot exists, if there is one.
+        """Check that the chroot exists, if there is one.
 
-        :raises NoChrootException: it does not. If the server does not say, nothing is raised.
+        :raises NoChrootException: it does not exist. If the request fails, nothing is raised.
         """
         if "/" not in self.client.connect_string:
             return
@@ -189,32 +189,32 @@ class Run:
         if stat is None:
             raise NoChrootException(self.client.connect_string)
 
-    def _not_let_in(self, failure: Failure) -> None:
-        # It is nothing else that an identity fails with.
+    def _credentials_refused(self, failure: Failure) -> None:
+        # add_auth fails with no other exceptions.
         self._fail(cast(ZooKeeperException, failure.value))
 
     def _not_connected(self, failure: Failure) -> None:
         if isinstance(failure.value, AuthFailedException):
             self._fail(failure.value)
             return
-        # While the client is being closed, nobody wants to know.
+        # While the client is being closed, this is ignored.
         self._fail(ConnectionLossException(f"no session with {self.client.connect_string}: {failure.value}"))
 
-    def _happened(self, event: SessionEvent | WatchedEvent) -> None:
+    def _session_changed(self, event: SessionEvent | WatchedEvent) -> None:
         if isinstance(event, SessionEvent):
             if event.state is SessionState.CONNECTED:
-                self._patience.stop()
-                if self._patient and self._was_away:
-                    # A connection that does not last is not worth a line.
-                    self._returning.start(self.client.session_timeout / 3)
+                self._give_up_timer.stop()
+                if self._outlives_outages and self._was_away:
+                    # Only a connection that lasts is reported.
+                    self._stable_timer.start(self.client.session_timeout / 3)
                 self._was_connected = True
                 return
-            self._returning.stop()
+            self._stable_timer.stop()
             self._was_away = self._was_connected
-            if not self._patient and not self._patience.running:
-                self._patience.start(self._settings.timeout)
+            if not self._outlives_outages and not self._give_up_timer.running:
+                self._give_up_timer.start(self._settings.timeout)
 
-    def _say_in_reach(self) -> None:
+    def _report_in_reach(self) -> None:
         self._was_away = False
         self.console.say(f"{self.client.connect_string} is in reach again")
 
@@ -224,17 +224,19 @@ class Run:
             text = f"{self.client.connect_string} was out of reach for {seconds}"
         else:
             text = f"no session with {self.client.connect_string} within {seconds}"
-            if self._complaints.held:
-                reason = self._complaints.held[-1].removesuffix(" Trying on.")
-                # Of several servers the reason names the one that it is of.
-                text += f": {reason.removeprefix(f'No session with {self.client.connect_string}: ')}"
+            if self._log_forwarder.held:
+                # The client retries no more. Of several servers the reason names the one that it is about.
+                reason = self._log_forwarder.held[-1].removesuffix(" Trying on.").removesuffix(" Retrying.")
+                for introduction in ("No session with", "Could not connect to"):
+                    reason = reason.removeprefix(f"{introduction} {self.client.connect_string}: ")
+                text += f": {reason}"
         self._fail(ConnectionLossException(text))
 
     def _fail(self, error: ZooKeeperException) -> None:
-        """End the program, if it does not go on without a session."""
+        """End the program with an error; if it outlives outages, only print the error."""
         if self._working is None:
             return
-        if self._patient:
+        if self._outlives_outages:
             self.console.say(str(error))
         else:
             self._error = error
@@ -246,4 +248,4 @@ class Run:
 
 
 def _failed(error: ZooKeeperException) -> Outcome:
-    return Outcome(status=status_of(error), complaints=(message_of(error),))
+    return Outcome(status=status_of(error), errors=(message_of(error),))

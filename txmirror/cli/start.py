@@ -1,7 +1,6 @@
-"""The command's first moments. A signal ends the command at once, and without a traceback, while the rest is imported.
+"""The start of the command: while the other modules are imported, a signal ends the process at once, without a traceback.
 
-To import Twisted takes a third of a second. Nothing else of this package, or of another, is imported here before the signals
-are handled.
+Importing Twisted takes a third of a second. This module imports only the standard library before it has set the signal handlers.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import signal
 
 
 def main() -> int:
-    """Run the command line of this process, and return the status to exit with."""
+    """Run the command line of this process, and return the exit status."""
     for number in signals_to_handle():
         signal.signal(number, end_at_once)
     from txmirror.cli.command import main as run_command  # noqa: PLC0415 - it takes long
@@ -20,10 +19,10 @@ def main() -> int:
 
 
 def signals_to_handle() -> list[signal.Signals]:
-    """Return the signals that end the command, or are passed on to the program that it runs: those that people send, and that
-    would end the process with its session open and its program running.
+    """Return the signals that end the command, or that it forwards to the program that it runs. Otherwise they would end the
+    process with its session open and its program running.
 
-    All but SIGTERM stay ignored where the parent process has it so: SIGINT and SIGQUIT in a shell's background, SIGHUP after
+    All but SIGTERM stay ignored if the parent process ignores them: SIGINT and SIGQUIT in a shell's background, SIGHUP after
     ``nohup``.
     """
     optional = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)

@@ -1,4 +1,4 @@
-"""The statuses that the command exits with, and which of them each failure gets. They are a promise to scripts."""
+"""The exit statuses of the command, and the status for each failure. They are public: scripts rely on them."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from txmirror.wire import HARD_FRAME_LIMIT
 
 
 class Status(enum.IntEnum):
-    """How a command has ended. Where there is one, the number is that of BSD's sysexits."""
+    """An exit status, numbered as in BSD's sysexits where that has one."""
 
     DONE = 0
-    """All was done."""
+    """The command has succeeded."""
     REFUSED = 1
     """ZooKeeper has refused: there is no such node, there is one already, it is at another version, ..."""
     USAGE = 64
-    """The command line will not do."""
+    """The command line is invalid."""
     TOO_LARGE = 65
-    """A reply was over the limit, for some of what was asked at least: ``--max-reply`` raises it."""
+    """A reply was over the limit, for some of the nodes at least: ``--max-reply`` raises it."""
     UNAVAILABLE = 69
     """ZooKeeper could not be reached, or the connection was lost before the answer came."""
     BUG = 70
-    """The command itself has failed, which it never should."""
+    """The command has failed because of a bug."""
     IO_ERROR = 74
-    """The input could not be read, or the output not written, as where a disk is full."""
+    """The input could not be read, or the output not be written, as on a full disk."""
     TRY_LATER = 75
-    """The lock was not to be had in time."""
+    """The lock could not be acquired in time."""
     NOT_PERMITTED = 77
-    """An ACL does not allow it, for some of what was asked at least; or the credentials were refused."""
+    """An ACL does not permit it, for some of the nodes at least; or the server refused the credentials."""
     NOT_RUNNABLE = 126
-    """The program that was to be run cannot be."""
+    """The program exists, but cannot be run."""
     NO_PROGRAM = 127
     """There is no such program."""
     READER_GONE = 141
-    """Nobody reads the output any more, as where a pipe's other end has closed."""
+    """The reader of the output is gone: the other end of a pipe was closed."""
 
 
-class CannotDo(Exception):
-    """What was asked cannot be done, and not for ZooKeeper's sake: there is no such program, say. The message is one line.
+class CommandError(Exception):
+    """The command cannot be done, for a reason outside ZooKeeper, such as a missing program. The message is one line.
 
-    :param status: what to exit with.
+    :param status: the exit status.
     """
 
     def __init__(self, message: str, status: int) -> None:
@@ -50,7 +50,7 @@ class CannotDo(Exception):
 
 
 def status_of(error: Exception) -> Status:
-    """Give the status for a failure that ZooKeeper, or the way to it, is the reason of."""
+    """Return the exit status for a failure of ZooKeeper or of the connection."""
     if isinstance(error, (NoAuthException, AuthFailedException)):
         return Status.NOT_PERMITTED
     if isinstance(error, ReplyTooLargeException):
@@ -61,20 +61,20 @@ def status_of(error: Exception) -> Status:
 
 
 def status_of_all(errors: Iterable[Exception]) -> Status:
-    """Give the status where several nodes could not be read, each for a reason of its own: the one that can be helped most."""
+    """Return one exit status for several nodes that could not be read: the most easily remedied one comes first."""
     statuses = {status_of(error) for error in errors}
     order = (Status.UNAVAILABLE, Status.TOO_LARGE, Status.NOT_PERMITTED, Status.REFUSED)
     return next((status for status in order if status in statuses), Status.DONE)
 
 
 def message_of(error: Exception) -> str:
-    """Return what to say of a failure, and of what would help."""
+    """Return the message of a failure, with advice if there is any."""
     advice = advice_on(error)
     return str(error) if advice is None else f"{error}: {advice}"
 
 
 def advice_on(error: Exception | None) -> str | None:
-    """Return what would help against a failure, where an option would."""
+    """Return advice on a failure that an option would remedy; None for others."""
     if not isinstance(error, ReplyTooLargeException):
         return None
     if error.size is None:
@@ -85,5 +85,5 @@ def advice_on(error: Exception | None) -> str | None:
 
 
 def status_of_signal(number: int) -> int:
-    """Give the status for a command that a signal has ended, as shells do it: 130 after Ctrl-C."""
+    """Return the exit status for a command that a signal has ended, as shells do: 130 after Ctrl-C."""
     return 128 + number

@@ -1,4 +1,4 @@
-"""``watch``: what changes, a line for each change, for as long as anybody looks."""
+"""The command ``watch``: print a line for each change, until interrupted."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from txmirror.printable import on_one_line
 def watch(run: Run, path: str, *, data: bool, recursive: bool, as_json: bool) -> Deferred[Outcome]:
     """Show each change of a node, which need not exist, from now on.
 
-    What is there at the beginning is no change. When all of it is known there is a line, ``settled``; so there is after each
-    reconnection, and ``stale`` when the connection goes.
+    Nodes that exist at the beginning are not shown. The line ``settled`` means that all nodes have been read, at the beginning
+    and after each reconnection; ``stale`` means that the connection is lost.
 
     :param data: whether to show the new data too.
-    :param recursive: whether to show changes of all that is below it.
-    :param as_json: whether to give each line as a JSON object.
-    :returns: fires only when it is cancelled, which is how it ends. Fails if no session could be opened in time.
+    :param recursive: whether to show changes of all nodes below it.
+    :param as_json: whether to write each line as a JSON object.
+    :returns: fires only when it is cancelled. Fails if no session could be opened in time.
     """
     return Deferred.fromCoroutine(_watch(run, path, data, recursive, as_json))
 
@@ -35,15 +35,15 @@ async def _watch(run: Run, path: str, data: bool, recursive: bool, as_json: bool
     def changed(change: Change) -> None:
         nonlocal begun
         begun = begun or change.kind is ChangeKind.SETTLED
-        # What cannot be read is said before the line that speaks of all that can be.
+        # Unreadable nodes are named before "settled".
         if begun or change.kind is ChangeKind.HIDDEN:
             run.console.line(json_line(_as_value(change, data)) if as_json else _as_text(change, data))
         advice = advice_on(tree.unreadable.get(change.path)) if change.kind is ChangeKind.HIDDEN else None
         if advice is not None:
-            # Why it cannot be read was logged.
+            # The reason was logged.
             run.console.say(f"{change.path}: {advice}")
 
-    # Cancelled while there is no session yet, it has failed.
+    # Cancelled before there is a session, the command has failed.
     await run.client.when_connected()
     run.outlive_outages()
     await run.check_chroot()
@@ -51,7 +51,7 @@ async def _watch(run: Run, path: str, data: bool, recursive: bool, as_json: bool
     tree.watch(changed)
     with suppress(CancelledError):
         await Deferred[None]()
-    # That our own session ends is no news.
+    # The end of our own session is not shown.
     tree.unwatch(changed)
     return Outcome()
 

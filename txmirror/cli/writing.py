@@ -1,4 +1,4 @@
-"""The commands that write, and are done: ``set``, ``create`` and ``delete``."""
+"""The commands that write a node once: ``set``, ``create`` and ``delete``."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from txmirror.types import OPEN_ACL
 def set_data(run: Run, path: str, data: bytes, version: int) -> Deferred[Outcome]:
     """Replace a node's data.
 
-    :param version: the version that it must be at; -1 takes any.
+    :param version: the expected version; -1 for any.
     :returns: fails as :meth:`~txmirror.interfaces.IZooKeeperClient.set`.
     """
     writing = Deferred.fromCoroutine(_at_version(run, path, version, run.client.set(path, data, version)))
-    return _told(writing)
+    return _explain_unknown(writing)
 
 
 def create(run: Run, path: str, data: bytes, *, sequence: bool, makepath: bool) -> Deferred[Outcome]:
     """Create a persistent node, and show its path.
 
     :param sequence: let the server append ten digits to its name.
-    :param makepath: create those above it that are missing.
+    :param makepath: create missing nodes above it.
     :returns: fails as :meth:`~txmirror.interfaces.IZooKeeperClient.create`.
     """
-    return _told(Deferred.fromCoroutine(_create(run, path, data, sequence, makepath)))
+    return _explain_unknown(Deferred.fromCoroutine(_create(run, path, data, sequence, makepath)))
 
 
 def delete(run: Run, path: str, version: int, *, recursive: bool) -> Deferred[Outcome]:
     """Delete a node.
 
-    :param version: the version that it must be at; -1 takes any.
-    :param recursive: delete all that is below it first.
+    :param version: the expected version; -1 for any.
+    :param recursive: delete all nodes below it first.
     :returns: fails as :meth:`~txmirror.interfaces.IZooKeeperClient.delete`.
     """
     deleting = run.mirror.get(path).delete(version, recursive=recursive)
-    return _told(Deferred.fromCoroutine(_at_version(run, path, version, deleting)))
+    return _explain_unknown(Deferred.fromCoroutine(_at_version(run, path, version, deleting)))
 
 
 async def _at_version(run: Run, path: str, version: int, writing: Deferred[Any]) -> Outcome:
-    """Wait for a write; if it was refused for the node's version, say which that is."""
+    """Wait for a write; if the node is at another version, fail with a message that names it."""
     try:
         await writing
     except BadVersionException as error:
@@ -55,7 +55,7 @@ async def _at_version(run: Run, path: str, version: int, writing: Deferred[Any])
         except ZooKeeperException:
             raise error from None
         if stat is None or stat.version == version:
-            # It has changed once more.
+            # The node has changed once more.
             raise
         text = f"the znode is at version {stat.version}, not {version}: {path!r}"
         raise BadVersionException(text, path=path, applied=False) from None
@@ -67,26 +67,26 @@ async def _create(run: Run, path: str, data: bytes, sequence: bool, makepath: bo
     try:
         made = await run.client.create(path, data, acl, sequence=sequence)
     except NoNodeException:
-        # Of a path that ends with a slash, as it may in a sequence, this is all but that.
+        # For a path that ends with a slash, which --sequence allows, this is the path without that slash.
         parent = paths.split(path)[0]
         if parent == "/":
-            # The chroot is not ours to make.
+            # The chroot is never created here.
             raise
         if not makepath:
-            text = f"the parent of {path!r} does not exist: --makepath creates what is missing above it"
+            text = f"the parent of {path!r} does not exist: --makepath creates missing nodes above it"
             raise NoNodeException(text, path=path, applied=False) from None
         await run.mirror.ensure_exists(parent)
         made = await run.client.create(path, data, acl, sequence=sequence)
     return Outcome((on_one_line(made),))
 
 
-def _told(writing: Deferred[Outcome]) -> Deferred[Outcome]:
-    """Let a failure tell whether something may have been written all the same."""
+def _explain_unknown(writing: Deferred[Outcome]) -> Deferred[Outcome]:
+    """Extend the message of a lost connection if the write may have been applied."""
 
     def add(failure: Failure) -> Failure:
         error = failure.value
         if isinstance(error, ConnectionLossException) and error.applied is None:
-            raise ConnectionLossException(f"{error}; whether it was written is not known")
+            raise ConnectionLossException(f"{error}; the write may have been applied")
         return failure
 
     return writing.addErrback(add)

@@ -1,4 +1,4 @@
-"""Services that are registered, and found; and what stands in their nodes."""
+"""The service registry: register and find services, and the codecs for the data of their nodes."""
 
 from txmirror.registry.codecs import CODECS, NDCodec, PlainCodec, ZcZkCodec
 from txmirror.registry.registration import Registration, RegistrationState

@@ -1,4 +1,4 @@
-"""What stands in a registered node: how the facts about a service are written, and read whoever wrote them."""
+"""Codecs for the data of registered nodes: they write facts about a service, and read other programs' data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from txmirror.interfaces import IPayloadCodec
 from txmirror.json_text import DEEPEST, JSONWriter, NestedTooDeeply, decode_text, read_json
 from txmirror.types import Payload, Undecodable
 
-#: How ``created`` is written: local time without a zone, because that is what readers of this format expect.
+#: The format of ``created``: local time without a zone, as readers of this format expect.
 _CREATED = "%Y-%m-%d %H:%M:%S"
 
 _TOO_DEEP = Undecodable("JSON that is nested too deeply")
@@ -23,30 +23,30 @@ _IN_ORDER = JSONWriter(sort_keys=True)
 
 
 class _Json:
-    """A JSON object: something about who wrote it, then the service's own facts, which may replace that.
+    """A JSON object: fields about the writing process, then the service's facts, which may replace those fields.
 
-    A lone string is kept under ``string_value``; so is, on reading, any text that is no JSON object. A byte order mark is no part
-    of the text.
+    A lone string is stored under ``string_value``; on reading, so is any text that is not a JSON object. A byte order mark is
+    ignored.
     """
 
     name: str
 
     def encode(self, data: Mapping[str, object] | str | None, *, pid: int, created: float) -> bytes:
-        """See :meth:`~txmirror.interfaces.IPayloadCodec.encode`."""
+        """Encode data. See :meth:`~txmirror.interfaces.IPayloadCodec.encode`."""
         return _to_json(self._record(_facts(data), self._added(pid, created))).encode()
 
     def says(self, stored: bytes, data: Mapping[str, object] | str | None) -> bool:
-        """See :meth:`~txmirror.interfaces.IPayloadCodec.says`."""
+        """Return whether stored data equals ``data``. See :meth:`~txmirror.interfaces.IPayloadCodec.says`."""
         said, facts = self.decode(stored), _facts(data)
         if not isinstance(said, dict):
             return False
         added = self._added(0, 0.0).keys() - facts.keys()
-        # As JSON, where a tuple is the list that it becomes, and True is not 1.
+        # Compared as JSON: there a tuple equals the list that it becomes, and True differs from 1.
         wanted: dict[str, object] = read_json(_to_json(facts))
         return _IN_ORDER.write({key: said[key] for key in said.keys() - added}) == _IN_ORDER.write(wanted)
 
     def decode(self, data: bytes) -> Payload | Undecodable:
-        """See :meth:`~txmirror.interfaces.IPayloadCodec.decode`."""
+        """Decode a node's data. See :meth:`~txmirror.interfaces.IPayloadCodec.decode`."""
         text = _to_text(data)
         if isinstance(text, Undecodable):
             return text
@@ -81,7 +81,7 @@ class _Json:
 class NDCodec(_Json):
     """JSON as nd_service_registry writes and reads it: ``pid`` and ``created`` come first.
 
-    No data is read as None, blank data as ``{}``, other text without the spaces around it.
+    No data decodes to None, blank data to ``{}``, other text is stripped.
     """
 
     name = "nd"
@@ -100,7 +100,7 @@ class NDCodec(_Json):
 class ZcZkCodec(_Json):
     """JSON as zc.zk writes and reads a server's properties: ``pid`` is among them.
 
-    No data, and blank data, is read as ``{}``.
+    No data, and blank data, decodes to ``{}``.
     """
 
     name = "zc.zk"
@@ -118,22 +118,22 @@ class ZcZkCodec(_Json):
 
 @implementer(IPayloadCodec)
 class PlainCodec:
-    """A text, and nothing else: UTF-8. On reading, a byte order mark is no part of it."""
+    """Plain UTF-8 text. On reading, a byte order mark is ignored."""
 
     name = "plain"
 
     def encode(self, data: Mapping[str, object] | str | None, *, pid: int, created: float) -> bytes:
-        """See :meth:`~txmirror.interfaces.IPayloadCodec.encode`; data is a ``str``, or None for an empty one."""
+        """Encode a ``str``, or None as an empty one. See :meth:`~txmirror.interfaces.IPayloadCodec.encode`."""
         if data is not None and not isinstance(data, str):
             raise TypeError(f"the plain codec writes a str, not {data!r:.60}")
         return (data or "").encode()
 
     def decode(self, data: bytes) -> Payload | Undecodable:
-        """See :meth:`~txmirror.interfaces.IPayloadCodec.decode`."""
+        """Decode a node's data. See :meth:`~txmirror.interfaces.IPayloadCodec.decode`."""
         return _to_text(data) if data else None
 
     def says(self, stored: bytes, data: Mapping[str, object] | str | None) -> bool:
-        """See :meth:`~txmirror.interfaces.IPayloadCodec.says`."""
+        """Return whether stored data equals ``data``. See :meth:`~txmirror.interfaces.IPayloadCodec.says`."""
         wanted = self.encode(data, pid=0, created=0.0)
         return stored.removeprefix(codecs.BOM_UTF8) == wanted or stored == wanted
 
@@ -143,7 +143,7 @@ CODECS: Mapping[str, IPayloadCodec] = {codec.name: codec for codec in (NDCodec()
 
 
 def decode(codec: IPayloadCodec, data: bytes) -> Payload | Undecodable:
-    """Return what a codec reads in a node's data. It should not raise: if it does, the data count as undecodable."""
+    """Decode a node's data. If the codec raises, which it should not, the data counts as undecodable."""
     try:
         return codec.decode(data)
     except Exception as error:
@@ -151,7 +151,7 @@ def decode(codec: IPayloadCodec, data: bytes) -> Payload | Undecodable:
 
 
 def own_copy(data: Mapping[str, object] | str | None) -> Mapping[str, object] | str | None:
-    """Copy data that was encoded before, so that nobody else can change it."""
+    """Return a copy of data that was encoded before, so that the caller cannot change it."""
     return copy.deepcopy(dict(data)) if isinstance(data, Mapping) else data
 
 
@@ -166,10 +166,10 @@ def _facts(data: Mapping[str, object] | str | None) -> dict[str, object]:
 
 
 def _to_json(record: Mapping[str, object]) -> str:
-    """Write a record without spaces, letters as they are.
+    """Encode a record without spaces, and without escapes for letters.
 
-    :raises TypeError: it holds what JSON cannot.
-    :raises ValueError: likewise: infinity, itself, half of a surrogate pair.
+    :raises TypeError: it has a value that JSON cannot hold.
+    :raises ValueError: likewise: infinity, a reference to itself, half of a surrogate pair.
     """
     try:
         text = _WRITER.write(record, deepest=DEEPEST)

@@ -1,11 +1,11 @@
-"""What is at one path of the registry: followed, remembered, and told.
+"""Follow one path of the registry, remember its latest answer, and notify observers of changes.
 
-Servers send no event of some changes. An ACL that is changed is never announced. Events about a node go to those only who may
-read it at that moment (CVE-2024-23944, in ZooKeeper from 3.8.4 and 3.9.2, and in Debian's 3.8.0): so nobody else hears that a
-protected node was created, written or deleted. A recursive watch does not say either that the list of its parent's children has
-changed. Therefore a followed path is looked at again from time to time: each time the node is read, the list of its children
-where ``pzxid`` shows that some have come or gone, and a fifth of the children, in turn. What cannot be read is then known as such,
-and tried again.
+Servers send no event for some changes. A changed ACL causes none. A session only gets events about a node that it may read at that
+moment (CVE-2024-23944, in ZooKeeper from 3.8.4 and 3.9.2, and in Debian's 3.8.0): so without that right it gets no event when a
+protected node is created, written or deleted. Nor does a recursive watch send an event that the list of the parent's children
+has changed. Therefore a followed path is audited from time to time. Each audit reads the node, the list of its children if
+``pzxid`` shows that some have come or gone, and a fifth of the children, in turn. It marks unreadable nodes as such, and the
+next ones retry them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from txmirror import paths
+from txmirror.deferreds import Waiters
 from txmirror.errors import ZooKeeperException
 from txmirror.interfaces import IPayloadCodec
 from txmirror.mirror import Change, ChangeKind, Mirror, Tree
@@ -27,30 +28,30 @@ from txmirror.registry.codecs import decode
 from txmirror.timers import Timer
 from txmirror.types import Answer, Payload, Undecodable, ZnodeStat
 
-#: How long a change of the children waits for the stat that belongs to it, in seconds. It takes a round trip.
-_STAT_PATIENCE = 1.0
+#: The timeout of a change of the children that waits for its stat, in seconds. The stat takes a round trip.
+_STAT_TIMEOUT = 1.0
 #: A node with more data than this many bytes is not read again for its stat when a child comes or goes.
 _LARGE = 16 * 1024
-#: In so many looks all children are read again, but at most so many in one.
-_LOOKS = 5
-_MOST = 1000
-#: A list has collapsed when it has fewer than this part of what it had.
+#: The number of audits that read all children once, and the most children that one audit reads.
+_AUDITS = 5
+_MOST_AUDITED = 1000
+#: A list has collapsed when it has fewer than this part of its former length.
 _COLLAPSED = 0.5
 
 
 class Discovery:
-    """Follows a path and its children, and tells of changes.
+    """Follows a path and its children, and notifies observers of changes.
 
-    What was learnt stays when the mirror goes, and until another one is there.
+    The answer is kept without a mirror, until there is another one.
 
     :param path: the path.
-    :param codec: reads what stands in nodes.
-    :param hold_for: for how many seconds after a reconnection a list is not believed that has collapsed.
-    :param learnt: called with this object when the answer has changed, before anybody else.
-    :param audit: how often to look at what servers send no event of, in seconds, a quarter more or less; None for never.
-    :param random: varies that time, so that many who follow the same path do not look at once.
-    :ivar answer: the answer as it was last told; None if there is none yet. Not to be changed.
-    :ivar stale: whether that may be old.
+    :param codec: decodes the data of nodes.
+    :param hold_for: the number of seconds after a reconnection during which a list that has collapsed is held back.
+    :param changed: called with this object when the answer has changed, before the observers.
+    :param audit: the interval between audits, in seconds, a quarter more or less; None for no audits.
+    :param random: varies the interval, so that many processes that follow the same path do not audit it at once.
+    :ivar answer: the latest answer; None if there is none yet. Not to be changed.
+    :ivar stale: whether the answer may be old.
     """
 
     _log = Logger()
@@ -60,7 +61,7 @@ class Discovery:
         path: str,
         codec: IPayloadCodec,
         hold_for: float,
-        learnt: Callable[[Discovery], object],
+        changed: Callable[[Discovery], object],
         *,
         audit: float | None,
         random: Random,
@@ -69,39 +70,39 @@ class Discovery:
         self.answer: Answer | None = None
         self._codec = codec
         self._hold_for = hold_for
-        self._learnt = learnt
+        self._answer_changed = changed
         self._audit = audit
         self._random = random
-        self._auditing: Timer | None = None
-        #: The name of the child that was the last to be looked at.
-        self._looked = ""
+        self._audit_timer: Timer | None = None
+        #: The name of the child that was audited last.
+        self._last_audited = ""
         #: The ``pzxid`` of the node when the list of its children was last known to be complete; None if it never was.
-        self._listed: int | None = None
+        self._listed_pzxid: int | None = None
         self._tree: Tree | None = None
         self._live = False
         self._data: Payload = None
         self._payloads: dict[str, Payload] = {}
-        self._publishing: Timer | None = None
-        self._doubt: Timer | None = None
-        self._believed: Answer | None = None
+        self._publish_timer: Timer | None = None
+        self._hold_timer: Timer | None = None
+        self._before_outage: Answer | None = None
         self._held = False
-        self._ready: list[Deferred[None]] = []
+        self._ready: Waiters[None] = Waiters()
         self._observers: Observers[Answer] = Observers(
             lambda callback, _: self._log.failure(
                 "A callback for {path}, {callback}, failed.", path=path, callback=callback
             )
         )
 
-    # What it is asked.
+    # Answers and observers.
 
     @property
     def live(self) -> bool:
-        """Whether the answer came from the servers that are followed now."""
+        """True if the answer came from the current mirror."""
         return self._live
 
     @property
     def stale(self) -> bool:
-        """Whether the answer may be old, or lack something."""
+        """True if the answer may be old or incomplete."""
         return (
             not self._live
             or self._held
@@ -112,11 +113,11 @@ class Discovery:
 
     @property
     def unreadable(self) -> dict[str, ZooKeeperException]:
-        """The nodes that cannot be read now, by path, and why."""
+        """The nodes that cannot be read now: the error by path."""
         return {} if self._tree is None else dict(self._tree.unreadable)
 
     def current(self) -> Answer | None:
-        """Give a copy of what is known now; None if nothing is."""
+        """Return a copy of the answer as of now; None if there is none."""
         self._publish_now()
         return None if self.answer is None else _copy_answer(self.answer)
 
@@ -127,13 +128,11 @@ class Discovery:
         """
         if self._live:
             return succeed(None)
-        waiter: Deferred[None] = Deferred(self._ready.remove)
-        self._ready.append(waiter)
-        return waiter
+        return self._ready.wait()
 
     def caught_up(self) -> Deferred[None]:
-        """Wait until what is known to have changed is in the answer, and was told; not without a connection. Cancelling ends
-        the wait.
+        """Wait until known changes are in the answer, and observers were notified; without a connection do not wait. Cancelling
+        ends the wait.
         """
         return (
             succeed(None) if self._tree is None else self._tree.caught_up().addCallback(lambda _: self._publish_now())
@@ -141,64 +140,64 @@ class Discovery:
 
     @property
     def used(self) -> bool:
-        """Whether somebody is told of it or waits for it, or something is known."""
+        """True if there is an observer, a waiter or an answer."""
         return bool(self._observers or self._ready or self.answer is not None)
 
     def add_callback(self, callback: Callable[[Answer], object]) -> bool:
         """Call ``callback`` now, if there is an answer, and at each change.
 
-        :returns: whether it was not being called before.
+        :returns: whether it is new.
         """
         answer = self.current()
 
-        def tell(answer: Answer) -> None:
+        def notify(answer: Answer) -> None:
             callback(_copy_answer(answer))
 
         if answer is not None:
-            return self._observers.add_and_notify(callback, tell, answer)
+            return self._observers.add_and_notify(callback, notify, answer)
         if callback in self._observers:
             return False
-        self._observers.add(callback, tell)
+        self._observers.add(callback, notify)
         return True
 
     def remove_callback(self, callback: Callable[[Answer], object]) -> None:
-        """Call it no more; silent if it was not being called."""
+        """Remove a callback; do nothing if it was not added."""
         self._observers.remove(callback)
 
     def remember(self, answer: Answer) -> None:
-        """Take an answer of an earlier time, if there is none yet."""
+        """Use an answer of an earlier run, if there is none yet."""
         if self.answer is None:
-            self._tell(answer)
+            self._set_answer(answer)
 
-    # What it follows.
+    # Following.
 
     def follow(self, mirror: Mirror) -> None:
         """Follow the path on a mirror."""
         self._data, self._payloads = None, {}
-        self._publishing = Timer(mirror.reactor, self._publish)
-        self._doubt = Timer(mirror.reactor, self._publish)
-        self._auditing = Timer(mirror.reactor, self._look_again)
-        self._looked, self._listed = "", None
+        self._publish_timer = Timer(mirror.reactor, self._publish)
+        self._hold_timer = Timer(mirror.reactor, self._publish)
+        self._audit_timer = Timer(mirror.reactor, self._audit_now)
+        self._last_audited, self._listed_pzxid = "", None
         tree = self._tree = mirror.tree(self.path, depth=1)
         tree.watch(self._changed)
         tree.watch_stats(self._stat_changed)
-        self._look_later()
+        self._schedule_audit()
         tree.ready().addCallbacks(lambda _: self._read(tree), lambda _: None)
 
     def abandon(self) -> object:
-        """Follow it no more, and leave everything that was used for that as it is: it is another process's.
+        """Stop following after a fork, without closing the objects that belong to the parent process.
 
-        :returns: that.
+        :returns: those objects.
         """
-        inherited = (self._tree, self._publishing, self._doubt, self._auditing)
-        self._tree = self._publishing = self._doubt = self._auditing = None
+        inherited = (self._tree, self._publish_timer, self._hold_timer, self._audit_timer)
+        self._tree = self._publish_timer = self._hold_timer = self._audit_timer = None
         self._live = self._held = False
-        self._ready = []
+        self._ready = Waiters()
         return inherited
 
     def leave(self) -> None:
-        """Follow it no more. What was known stays."""
-        for timer in (self._publishing, self._doubt, self._auditing):
+        """Stop following. The answer stays."""
+        for timer in (self._publish_timer, self._hold_timer, self._audit_timer):
             if timer is not None:
                 timer.stop()
         self._live = self._held = False
@@ -208,56 +207,52 @@ class Discovery:
             tree.close()
 
     def _read(self, tree: Tree) -> None:
-        """Take what was read for the first time, if the path itself could be."""
+        """Publish the first answer, or fail the waiters if the path itself cannot be read."""
         if tree is not self._tree or self._live or not tree.settled:
             return
         refusal = tree.unreadable.get(self.path)
-        if refusal is None:
-            self._back()
-        waiting, self._ready = self._ready, []
-        for waiter in waiting:
-            if not waiter.called:
-                if refusal is None:
-                    waiter.callback(None)
-                else:
-                    waiter.errback(refusal)
+        if refusal is not None:
+            self._ready.fail(lambda: refusal)
+        else:
+            self._recovered()
+            self._ready.fire(None)
 
-    def _back(self) -> None:
-        """There is a connection (again), and everything was read."""
+    def _recovered(self) -> None:
+        """Publish an answer after a connection or reconnection: everything was read."""
         self._live = True
-        if self._hold_for and self.answer is not None and self._doubt is not None:
-            self._believed = self.answer
-            self._doubt.start(self._hold_for)
+        if self._hold_for and self.answer is not None and self._hold_timer is not None:
+            self._before_outage = self.answer
+            self._hold_timer.start(self._hold_for)
         self._publish()
 
     def _changed(self, change: Change) -> None:
         if change.kind is ChangeKind.SETTLED:
             if self._live:
-                self._back()
+                self._recovered()
             elif self._tree is not None:
                 self._read(self._tree)
         elif change.kind is ChangeKind.READABLE:
             if change.path == self.path and not self._live and self._tree is not None:
-                # What is below it is to be read first.
+                # The nodes below it are read first.
                 self._tree.caught_up().addCallback(lambda _, tree: self._read(tree), self._tree)
             elif change.path != self.path and change.new is None:
-                # A child has gone that was not in the answer.
+                # A child that was not in the answer was deleted.
                 self._read_stat()
         elif change.kind in (ChangeKind.ADDED, ChangeKind.CHANGED, ChangeKind.REMOVED):
-            self._learn(change)
+            self._store(change)
             if change.kind is not ChangeKind.CHANGED and change.path != self.path:
-                # Under a recursive watch nobody tells of the parent's new stat.
+                # A recursive watch sends no event for the parent's new stat.
                 self._read_stat()
             elif self._live:
                 self._publish_soon()
         elif change.kind in (ChangeKind.HIDDEN, ChangeKind.STALE):
-            # The stat that was waited for does not come.
+            # The new stat does not come.
             self._publish_if_waiting()
 
-    # What nobody tells of.
+    # Audits, and changes without events.
 
     def _read_stat(self) -> None:
-        if self._publishing is None or self._tree is None or not self._live:
+        if self._publish_timer is None or self._tree is None or not self._live:
             return
         tree = self._tree
         if self.path not in tree or tree.stale_since is not None or tree[self.path][1].dataLength > _LARGE:
@@ -266,57 +261,57 @@ class Discovery:
         tree.look_again(self.path)
         if self.path in tree.unreadable:
             self._publish_soon()
-        elif not self._publishing.running:
-            self._publishing.start(_STAT_PATIENCE)
+        elif not self._publish_timer.running:
+            self._publish_timer.start(_STAT_TIMEOUT)
 
     def _stat_changed(self, path: str) -> None:
         if path == self.path and self._live:
             self._publish_soon()
 
     def _publish_soon(self) -> None:
-        # What else has changed is told together with it.
-        if self._publishing is not None:
-            self._publishing.start(0)
+        # Other changes of this reactor turn are published together with this one.
+        if self._publish_timer is not None:
+            self._publish_timer.start(0)
 
     def _publish_if_waiting(self) -> None:
-        if self._publishing is not None and self._publishing.running:
-            self._publishing.start(0)
+        if self._publish_timer is not None and self._publish_timer.running:
+            self._publish_timer.start(0)
 
-    def _look_later(self) -> None:
-        if self._auditing is not None and self._audit is not None:
-            self._auditing.start(self._audit * self._random.uniform(0.75, 1.25))
+    def _schedule_audit(self) -> None:
+        if self._audit_timer is not None and self._audit is not None:
+            self._audit_timer.start(self._audit * self._random.uniform(0.75, 1.25))
 
-    def _look_again(self) -> None:
-        """Read what may have changed without an event."""
-        self._look_later()
+    def _audit_now(self) -> None:
+        """Read nodes that may have changed without an event."""
+        self._schedule_audit()
         tree = self._tree
         if tree is None or not tree.settled or self.path not in tree:
-            # Without a connection there is nothing to read; and what is being read is new.
+            # Without a connection nothing can be read; and a tree that is being read is up to date.
             return
         tree.look_again(self.path)
-        for name in self._next_names(tree.children(self.path)):
+        for name in self._names_to_audit(tree.children(self.path)):
             tree.look_again(paths.join(self.path, name))
-        tree.caught_up().addCallback(lambda _: self._compare_list(tree))
+        tree.caught_up().addCallback(lambda _: self._check_list(tree))
 
-    def _next_names(self, names: list[str]) -> list[str]:
-        """Return the children whose turn it is to be looked at."""
-        count = min(-(-len(names) // _LOOKS), _MOST)
-        start = bisect_right(names, self._looked)
+    def _names_to_audit(self, names: list[str]) -> list[str]:
+        """Return the names of the children that this audit reads."""
+        count = min(-(-len(names) // _AUDITS), _MOST_AUDITED)
+        start = bisect_right(names, self._last_audited)
         turn = (names[start : start + count] + names)[:count]
         if turn:
-            self._looked = turn[-1]
+            self._last_audited = turn[-1]
         return turn
 
-    def _compare_list(self, tree: Tree) -> None:
-        """Read the list of children, unless it is known to be the one that belongs to the node's stat."""
+    def _check_list(self, tree: Tree) -> None:
+        """Read the list of children, unless it is known to match the node's stat."""
         if tree is not self._tree or not tree.settled or self.path not in tree:
             return
         pzxid = tree[self.path][1].pzxid
-        if pzxid != self._listed:
-            self._listed = pzxid
+        if pzxid != self._listed_pzxid:
+            self._listed_pzxid = pzxid
             tree.look_again(self.path, names=True)
 
-    def _learn(self, change: Change) -> None:
+    def _store(self, change: Change) -> None:
         payload: Payload | Undecodable = None
         if change.new is not None:
             payload = decode(self._codec, change.new[0])
@@ -336,29 +331,31 @@ class Discovery:
             self._payloads.pop(paths.name_of(change.path), None)
 
     def _publish_now(self) -> None:
-        if self._publishing is not None and self._publishing.running:
+        if self._publish_timer is not None and self._publish_timer.running:
             self._publish()
 
     def _publish(self) -> None:
-        assert self._publishing is not None
-        assert self._doubt is not None
-        self._publishing.stop()
-        answer = self._look()
-        self._held = self._doubt.running and self._believed is not None and _collapsed(self._believed, answer)
+        assert self._publish_timer is not None
+        assert self._hold_timer is not None
+        self._publish_timer.stop()
+        answer = self._make_answer()
+        self._held = (
+            self._hold_timer.running and self._before_outage is not None and _collapsed(self._before_outage, answer)
+        )
         if not self._held:
-            self._tell(answer)
+            self._set_answer(answer)
 
-    def _look(self) -> Answer:
+    def _make_answer(self) -> Answer:
         stat: ZnodeStat | None = None
         if self._tree is not None and self.path in self._tree:
             _, stat = self._tree[self.path]
         children = {name: self._payloads[name] for name in sorted(self._payloads)}
         return {"children": children, "data": self._data, "path": self.path, "stat": stat}
 
-    def _tell(self, answer: Answer) -> None:
+    def _set_answer(self, answer: Answer) -> None:
         if answer != self.answer:
             self.answer = answer
-            self._learnt(self)
+            self._answer_changed(self)
             self._observers.notify(answer)
 
 
@@ -380,7 +377,7 @@ def _copy(payload: Payload) -> Payload:
 
 
 def _copy_value(value: object) -> object:
-    # What JSON gives.
+    # The types that JSON has.
     if isinstance(value, dict):
         return {key: _copy_value(each) for key, each in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""A registry's life: from one connection to the next, through starts, stops, forks, and ZooKeeper being out of reach."""
+"""The connections of a registry, one after another, through starts, stops, forks and outages of ZooKeeper."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from txmirror.client import Limits, parse_servers
 from txmirror.errors import ClosingException, InvalidStateException, NoConnection
 from txmirror.mirror import Mirror, MirrorState
 from txmirror.observers import Observers
-from txmirror.registry.link import Link
-from txmirror.registry.reach import when_connected
+from txmirror.registry.connection import RegistryConnection
+from txmirror.registry.reachability import when_connected
 from txmirror.registry.turns import Turn
 from txmirror.types import SessionTicket
 
 _T = TypeVar("_T")
 
-#: Within two seconds of ZooKeeper's return all is to be as it should be, however long it was away.
+#: A registry recovers within two seconds of ZooKeeper's return, after an outage of any length.
 _LIMITS = Limits(longest_pause=1.5)
 
 
 class Life(Service):
-    """What :class:`ServiceRegistry` is, apart from what it is for: it has a :class:`Link` between a start and a stop.
+    """The base class of :class:`ServiceRegistry`: it has a :class:`RegistryConnection` between a start and a stop.
 
-    What is done with one is the subclass's to say, by the methods that raise ``NotImplementedError`` here.
+    The subclass uses the connection, in the methods that raise ``NotImplementedError`` here.
 
     :param server: as for :class:`txmirror.client.ZooKeeperClient`.
-    :param timeout: after how many seconds without a session ZooKeeper is out of reach.
-    :param lazy: whether calls go on then.
-    :param mirror: the mirror to use; None makes one for each link.
-    :param limits: the bounds of the client of such a mirror; None for those of a client, with shorter pauses.
+    :param timeout: the number of seconds without a session after which ZooKeeper is out of reach.
+    :param lazy: whether calls succeed while ZooKeeper is out of reach, and are done later.
+    :param mirror: the mirror to use; None makes one for each connection.
+    :param limits: the limits of the client of such a mirror; None for a client's defaults, with shorter pauses.
     :param reactor: the reactor; the mirror's, or the global one, if None.
-    :ivar reactor: what it runs on.
-    :raises ValueError: an argument will not do; the message quotes it.
+    :ivar reactor: the reactor.
+    :raises ValueError: an argument is invalid; the message quotes it.
     """
 
     _log = Logger()
@@ -57,86 +57,86 @@ class Life(Service):
             raise ValueError(f"timeout is {timeout!r}: not a number of seconds above 0")
         parse_servers(server)
         if mirror is not None and reactor not in (None, mirror.reactor):
-            raise ValueError(f"the mirror that is given does not run on {reactor!r}")
+            raise ValueError(f"the mirror that was passed does not run on {reactor!r}")
         if reactor is None:
             reactor = mirror.reactor if mirror is not None else _global_reactor()
         self.reactor = reactor
         self.timeout = timeout
         self.lazy = lazy
         self._server = server
-        self._given = mirror
+        self._given_mirror = mirror
         self._limits = _LIMITS if limits is None else limits
         self._pid = os.getpid()
-        self._link: Link | None = None
+        self._connection: RegistryConnection | None = None
         self._stopped = False
         self._turn = Turn()
-        self._former: SessionTicket | None = None
+        self._former_session: SessionTicket | None = None
         self._inherited: list[object] = []
         self._connected = False
         self._state_callbacks: Observers[bool] = Observers(
             lambda callback, _: self._log.failure("The state callback {callback} failed.", callback=callback)
         )
 
-    # What a subclass says.
+    # The subclass defines these.
 
     def _make_helpers(self) -> None:
-        """Make what runs on the reactor, in place of what there was."""
+        """Make the objects that run on the reactor, in place of the former ones."""
         raise NotImplementedError
 
-    def _make_link(self, mirror: Mirror, *, owned: bool) -> Link:
+    def _make_connection(self, mirror: Mirror, *, owned: bool) -> RegistryConnection:
         raise NotImplementedError
 
-    def _take_up(self, link: Link) -> None:
-        """Do over a new link what is wanted."""
+    def _restore(self, connection: RegistryConnection) -> None:
+        """Restore registrations, pending writes and followed paths on a new connection."""
         raise NotImplementedError
 
     def _leave(self) -> None:
-        """Use the link no more: it is about to be closed."""
+        """Stop using the connection, which is about to be closed."""
         raise NotImplementedError
 
     def _closed(self) -> Deferred[None]:
-        """The link is closed."""
+        """Clean up after the connection is closed."""
         raise NotImplementedError
 
     def _abandon(self) -> object:
-        """Forget what belongs to the process that forked this one, and give it, to be kept as it is."""
+        """Forget the objects of the parent process, and return them, so that nothing finalises them."""
         raise NotImplementedError
 
     @property
     def _busy(self) -> bool:
-        """Whether there is something to be done over a link."""
+        """True if a connection is needed."""
         raise NotImplementedError
 
-    # What programs use.
+    # Public methods.
 
     def start(self) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.start`."""
+        """Connect to ZooKeeper. See :meth:`~txmirror.interfaces.IServiceRegistry.start`."""
         self._check_process()
         self._stopped = False
         return self._do(self._start())
 
     def stop(self) -> Deferred[None]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.stop`."""
+        """Withdraw registrations and disconnect. See :meth:`~txmirror.interfaces.IServiceRegistry.stop`."""
         self._check_process()
         self._stopped = True
         return self._end()
 
     def rebuild(self, reactor: IReactorTime | None = None) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.rebuild`.
+        """Reconnect with a new session, also after a fork. See :meth:`~txmirror.interfaces.IServiceRegistry.rebuild`.
 
-        :raises ValueError: another reactor is named, and the mirror was given.
+        :raises ValueError: another reactor is named, and the mirror was passed by the application.
         """
         self._stopped = False
         if self._forked:
             self._leave_to_parent()
-            self._change_reactor(_another_like(self.reactor) if reactor is None else reactor)
+            self._change_reactor(_new_reactor_like(self.reactor) if reactor is None else reactor)
             return self._do(self._start())
-        if self._given is not None and reactor not in (None, self.reactor):
-            raise ValueError(f"the registry's mirror was given, and does not run on {reactor!r}")
+        if self._given_mirror is not None and reactor not in (None, self.reactor):
+            raise ValueError(f"the registry's mirror was passed to it, and does not run on {reactor!r}")
         return self._do(self._rebuild(reactor))
 
     def startService(self) -> None:
-        """Start. If ZooKeeper is out of reach, that is only logged."""
+        """Start. If ZooKeeper is out of reach, log a warning."""
         super().startService()
         self.start().addErrback(lambda failure: self._log.warn("{reason}.", reason=failure.getErrorMessage()))
 
@@ -146,119 +146,117 @@ class Life(Service):
         return self.stop()
 
     def get_state(self, callback: Callable[[bool], object] | None = None) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.get_state`."""
+        """Return whether there is a session. See :meth:`~txmirror.interfaces.IServiceRegistry.get_state`."""
         self._check_process()
         if callback is not None:
             self._state_callbacks.add_and_notify(callback, callback, self._connected)
         return succeed(self._connected)
 
-    # How it is done.
+    # Connections.
 
     async def _start(self) -> bool:
-        return await self._has_session(await self._standing())
+        return await self._has_session(await self._established())
 
     async def _rebuild(self, reactor: IReactorTime | None) -> bool:
         return await self._has_session(await self._shielded(self._renew(reactor)))
 
-    async def _renew(self, reactor: IReactorTime | None) -> Link:
+    async def _renew(self, reactor: IReactorTime | None) -> RegistryConnection:
         await self._end()
         if reactor is not None:
             self._change_reactor(reactor)
-        return await self._standing()
+        return await self._established()
 
-    async def _has_session(self, link: Link) -> bool:
-        return await self._reached(link, when_connected(link.mirror), "what is asked of it") is not False
+    async def _has_session(self, connection: RegistryConnection) -> bool:
+        return await self._while_reachable(connection, when_connected(connection.mirror), "any request") is not False
 
-    def _standing(self) -> Deferred[Link]:
-        """Give the connection; make it, if there is none, even if the wait is cancelled.
+    def _established(self) -> Deferred[RegistryConnection]:
+        """Return the connection; make one if there is none. Cancelling ends the wait, and the connection is made all the same.
 
         :returns: fails with :exc:`~txmirror.errors.NoConnection` if the registry was stopped.
         """
-        return succeed(self._link) if self._link is not None else self._shielded(self._stand())
+        return succeed(self._connection) if self._connection is not None else self._shielded(self._establish())
 
-    async def _stand(self) -> Link:
-        # The last one may still be closing.
+    async def _establish(self) -> RegistryConnection:
+        # The former connection may still be closing.
         async with self._turn:
-            if not self._stopped and self._link is None:
+            if not self._stopped and self._connection is None:
                 self._open()
-            # Those who were told of it may have stopped it.
-            link = self._link
-        if link is None or link is not self._link:
+            # A state callback may have stopped the registry.
+            connection = self._connection
+        if connection is None or connection is not self._connection:
             raise NoConnection("the registry was stopped: it is not connected to ZooKeeper")
-        return link
+        return connection
 
     def _shielded(self, work: Coroutine[Deferred[Any], Any, _T]) -> Deferred[_T]:
-        """Do something that goes on when the wait for it is cancelled."""
+        """Run a coroutine that continues when the wait for it is cancelled."""
 
-        def done(result: _T | Failure) -> None:
-            if not waiter.called:
-                waiter.callback(result)
-            elif isinstance(result, Failure) and not result.check(NoConnection):
-                self._log.failure("What nobody waits for any more has failed.", failure=result)
+        def failed(failure: Failure) -> None:
+            if not failure.check(NoConnection):
+                self._log.failure("An operation whose caller no longer waits has failed.", failure=failure)
 
-        waiter: Deferred[_T] = Deferred()
-        Deferred.fromCoroutine(work).addBoth(done)
-        return waiter
+        return shield(Deferred.fromCoroutine(work), failed)
 
     def _open(self) -> None:
-        mirror = self._given or Mirror(
+        mirror = self._given_mirror or Mirror(
             self._server, session_timeout=self.timeout, limits=self._limits, reactor=self.reactor
         )
-        link = self._link = self._make_link(mirror, owned=self._given is None)
+        connection = self._connection = self._make_connection(mirror, owned=self._given_mirror is None)
         mirror.addStateWatcher(self, lambda _: self._state_changed(mirror.is_connected()))
-        self._take_up(link)
-        if self._former is not None:
-            ticket, self._former = self._former, None
-            link.end_session(Mirror(self._server, session=ticket, reactor=self.reactor))
-        # It fails when a name cannot be resolved; attempts go on, and the log has it.
+        self._restore(connection)
+        if self._former_session is not None:
+            ticket, self._former_session = self._former_session, None
+            connection.end_session(Mirror(self._server, session=ticket, reactor=self.reactor))
+        # It fails when a name cannot be resolved; that is logged, and the client retries.
         mirror.connect().addErrback(lambda _: None)
         self._state_changed(mirror.is_connected())
 
     def _end(self) -> Deferred[None]:
-        """Use the connection no more, and close it, even if the wait is cancelled."""
-        ended = self._shielded(self._shut(self._detach()))
-        # It closes by now: whoever begins anew on being told waits until it is closed.
+        """Close the connection. Cancelling ends the wait, and the connection is closed all the same."""
+        ended = self._shielded(self._close_connection(self._detach()))
+        # The connection is closing now: a state callback that starts again waits until it is closed.
         self._state_changed(connected=False)
         return ended
 
-    def _detach(self) -> Link | None:
-        """Use the connection no more, and give it, to be closed."""
-        link, self._link = self._link, None
-        if link is not None:
-            link.mirror.delStateWatcher(self)
+    def _detach(self) -> RegistryConnection | None:
+        """Stop using the connection, and return it for closing."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.mirror.delStateWatcher(self)
             self._leave()
-        return link
+        return connection
 
-    async def _shut(self, link: Link | None) -> None:
+    async def _close_connection(self, connection: RegistryConnection | None) -> None:
         async with self._turn:
-            if link is not None:
-                self._former = await link.close()
+            if connection is not None:
+                self._former_session = await connection.close()
                 await self._closed()
 
     def _do(self, work: Coroutine[Deferred[Any], Any, _T]) -> Deferred[_T]:
-        """Do something; where ZooKeeper is out of reach, and nothing was kept that needs it, try no more."""
+        """Run a coroutine. If it fails with NoConnection, and nothing needs a connection, stop reconnecting."""
 
         def failed(failure: Failure) -> Failure:
             if isinstance(failure.value, NoConnection) and not self._busy:
-                self._end().addErrback(self._not_shut)
+                self._end().addErrback(self._close_failed)
             return failure
 
         return Deferred.fromCoroutine(work).addErrback(failed)
 
-    def _not_shut(self, failure: Failure) -> None:
+    def _close_failed(self, failure: Failure) -> None:
         self._log.failure("The connection could not be closed.", failure=failure)
 
-    async def _reached(self, link: Link, awaited: Deferred[_T], what: str) -> _T | Literal[False]:
-        """Wait for something as long as ZooKeeper can be reached.
+    async def _while_reachable(
+        self, connection: RegistryConnection, awaited: Deferred[_T], what: str
+    ) -> _T | Literal[False]:
+        """Wait for a Deferred while ZooKeeper can be reached.
 
-        :param what: what is done later, then; for the log.
-        :returns: what it fires with; False if ZooKeeper is out of reach and that may be.
-        :raises NoConnection: it is, and may not be.
+        :param what: names the operation in the log, as in "the reading of '/services'".
+        :returns: the result of the Deferred; False if ZooKeeper is out of reach and the registry is lazy.
+        :raises NoConnection: ZooKeeper is out of reach and the registry is not lazy.
         """
         try:
-            return await link.reach.within(awaited)
+            return await connection.reachability.fail_when_unreachable(awaited)
         except ClosingException as error:
-            if link.mirror.state is not MirrorState.CLOSED:
+            if connection.mirror.state is not MirrorState.CLOSED:
                 raise
             raise NoConnection("the mirror of this registry was closed") from error
         except NoConnection as error:
@@ -281,12 +279,12 @@ class Life(Service):
             )
 
     def _leave_to_parent(self) -> None:
-        """Forget what the parent has, without touching it: its socket, and what its reactor waits with, are shared."""
-        self._inherited += [self._link, self._abandon()]
-        if self._given is not None:
-            self._server, self._given = self._given.connstr(), None
-        self._link = None
-        self._former = None
+        """Forget the parent's objects without closing them: the parent shares its socket and its reactor's descriptors."""
+        self._inherited += [self._connection, self._abandon()]
+        if self._given_mirror is not None:
+            self._server, self._given_mirror = self._given_mirror.connstr(), None
+        self._connection = None
+        self._former_session = None
         self._turn = Turn()
         self._pid = os.getpid()
         self._state_changed(connected=False)
@@ -301,7 +299,24 @@ class Life(Service):
             self._state_callbacks.notify(connected)
 
 
-def _another_like(reactor: IReactorTime) -> IReactorTime:
+def shield(awaited: Deferred[_T], failed: Callable[[Failure], object]) -> Deferred[_T]:
+    """Wait for a Deferred that continues when the wait is cancelled.
+
+    :param failed: called with the failure of one whose wait was cancelled.
+    """
+
+    def done(result: _T | Failure) -> None:
+        if not waiter.called:
+            waiter.callback(result)
+        elif isinstance(result, Failure):
+            failed(result)
+
+    waiter: Deferred[_T] = Deferred()
+    awaited.addBoth(done)
+    return waiter
+
+
+def _new_reactor_like(reactor: IReactorTime) -> IReactorTime:
     kind: Any = type(reactor)
     return IReactorTime(kind())
 

@@ -1,4 +1,4 @@
-"""The locks that a registry gives: semaphores with a limit on the wait."""
+"""The locks of a registry: semaphores with a timeout for acquiring."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txmirror.deferreds import Waiters
 from txmirror.errors import ZooKeeperException
 from txmirror.interfaces import IRegistryLock, IZooKeeperClient
 from txmirror.recipes import Semaphore
@@ -18,17 +19,17 @@ from txmirror.types import ACL, OPEN_ACL
 
 @implementer(IRegistryLock)
 class RegistryLock:
-    """A place among those who may hold a path at once: a :class:`~txmirror.recipes.Semaphore` that waits only so long.
+    """A lock that ``simultaneous`` holders may have at once: a :class:`~txmirror.recipes.Semaphore` with a timeout.
 
-    :param client: whose session holds it.
+    :param client: the client; its session holds the lock.
     :param path: the path.
-    :param name: who wants it, for those who look.
-    :param simultaneous: how many may hold it at once.
-    :param wait: for how many seconds :meth:`acquire` waits; it may be set to something else.
+    :param name: the holder's name, stored in its node for other processes to read.
+    :param simultaneous: the number of holders at once.
+    :param wait: the timeout of :meth:`acquire`, in seconds; the attribute may be set.
     :param acl: returns the access control list of the nodes that :meth:`acquire` makes; None opens them to everybody.
-    :param clock: the reactor.
-    :ivar released: whether it was released, and not wanted since.
-    :raises ValueError: ``path``, ``simultaneous`` or ``wait`` will not do; the message quotes it.
+    :param reactor: the reactor.
+    :ivar released: whether it was released, and not acquired since.
+    :raises ValueError: ``path``, ``simultaneous`` or ``wait`` is invalid; the message quotes it.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class RegistryLock:
         simultaneous: int,
         wait: float,
         acl: Callable[[], Sequence[ACL] | None],
-        clock: IReactorTime,
+        reactor: IReactorTime,
     ) -> None:
         if not wait >= 0:
             raise ValueError(f"wait is {wait!r}: not a number of seconds from 0")
@@ -49,70 +50,72 @@ class RegistryLock:
         self.released = False
         self._acl = acl
         self._attempt: Deferred[bool] | None = None
-        self._waiting: list[Deferred[bool]] = []
-        self._semaphore = Semaphore(client, path, leases=simultaneous, name=name, reactor=clock)
+        self._waiting: Waiters[bool] = Waiters()
+        self._semaphore = Semaphore(client, path, leases=simultaneous, name=name, reactor=reactor)
 
     def __repr__(self) -> str:
         return f"<RegistryLock {self.path!r} {'held' if self.held else 'not held'}>"
 
     @property
     def held(self) -> bool:
-        """Whether it is held, and may be relied upon at this moment."""
+        """True if the lock is held, and its lease has not expired."""
         return self._semaphore.held
 
     @property
     def in_use(self) -> bool:
-        """Whether it is held, or waited for, or was lost and not released."""
+        """True if the lock is held or being acquired, or was lost and not released."""
         return self._attempt is not None or self._semaphore.token != 0
 
     @property
     def lost(self) -> Deferred[None]:
-        """See :attr:`~txmirror.interfaces.IRegistryLock.lost`."""
+        """A Deferred that fires when the lock is lost. See :attr:`~txmirror.interfaces.IRegistryLock.lost`."""
         return self._semaphore.lost
 
     @property
     def token(self) -> int:
-        """See :attr:`~txmirror.interfaces.IRegistryLock.token`."""
+        """The fencing token. See :attr:`~txmirror.interfaces.IRegistryLock.token`."""
         return self._semaphore.token
 
     def acquire(self) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IRegistryLock.acquire`. Those who wait at the same time wait together.
+        """Acquire the lock. Concurrent calls share one attempt. See :meth:`~txmirror.interfaces.IRegistryLock.acquire`.
 
-        :raises RuntimeError: it was lost, and not released.
+        :raises RuntimeError: the lock was lost, and not released.
         """
         if self.held:
             return succeed(True)
         if self._attempt is None:
-            # The registry may go by another name by now.
+            # The registry's user may have changed since the last attempt.
             acl = self._acl()
             self._semaphore.acl = OPEN_ACL if acl is None else acl
             self._attempt = self._semaphore.acquire(wait=self.wait)
             self.released = False
-        waiter: Deferred[bool] = Deferred(self._give_up)
-        self._waiting.append(waiter)
+        waiter = self._waiting.wait()
+        waiter.addErrback(self._failed_or_cancelled)
         if len(self._waiting) == 1:
-            self._attempt.addBoth(self._attempted)
+            self._attempt.addCallbacks(self._attempted, self._attempt_failed)
         return waiter
 
-    def _give_up(self, waiter: Deferred[bool]) -> None:
-        if waiter in self._waiting:
-            self._waiting.remove(waiter)
-            if not self._waiting and self._attempt is not None:
-                self._attempt.cancel()
+    def _failed_or_cancelled(self, failure: Failure) -> Failure:
+        if not self._waiting and self._attempt is not None:
+            self._attempt.cancel()
+        return failure
 
-    def _attempted(self, result: bool | Failure) -> None:
+    def _attempted(self, acquired: bool) -> None:
         self._attempt = None
-        waiting, self._waiting = self._waiting, []
-        if isinstance(result, Failure) and isinstance(result.value, CancelledError):
-            # Those who still wait have not cancelled it: it was released.
-            result = False
-        for waiter in waiting:
-            # An earlier one may have given up for it.
-            if not waiter.called:
-                waiter.callback(result)
+        self._waiting.fire(acquired)
+
+    def _attempt_failed(self, failure: Failure) -> None:
+        error = failure.value
+        assert error is not None
+        if isinstance(error, CancelledError):
+            # No waiter has cancelled the attempt: it was released.
+            self._attempted(False)
+        else:
+            self._attempt = None
+            self._waiting.fail(lambda: error)
 
     def release(self) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IRegistryLock.release`."""
+        """Release the lock. See :meth:`~txmirror.interfaces.IRegistryLock.release`."""
         self.released = True
         return self._semaphore.release().addCallbacks(lambda _: True, _not_released)
 
@@ -126,7 +129,7 @@ class RegistryLock:
 
 
 def _not_released(failure: Failure) -> bool:
-    # It was logged, and the session's end lets others in.
+    # The semaphore has logged it. The end of the session frees the lock.
     if not isinstance(failure.value, ZooKeeperException):
         failure.raiseException()
     return False

@@ -1,4 +1,4 @@
-"""How often something may be done."""
+"""A rate limit for writes: a token bucket."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from txmirror.timers import Timer
 
 
 class TokenBucket:
-    """Lets so many through in a row, and then no more than as many again in so many seconds, evenly. Others wait in order.
+    """A token bucket: ``calls`` operations at once, then ``calls`` in ``seconds`` seconds, evenly. Further ones wait in order.
 
-    :param clock: the reactor.
-    :param calls: how many.
-    :param seconds: in how long.
-    :raises ValueError: one of them is not above 0; the message quotes it.
+    :param reactor: the reactor.
+    :param calls: the number of operations.
+    :param seconds: the period, in seconds.
+    :raises ValueError: ``calls`` or ``seconds`` is not above 0; the message quotes it.
     """
 
-    def __init__(self, clock: IReactorTime, calls: int, seconds: float) -> None:
+    def __init__(self, reactor: IReactorTime, calls: int, seconds: float) -> None:
         if not 0 < calls < float("inf"):
             raise ValueError(f"rate_limit_calls is {calls!r}: not a number above 0")
         if not 0 < seconds < float("inf"):
             raise ValueError(f"rate_limit_time is {seconds!r}: not a number of seconds above 0")
-        self._clock = clock
-        self._most = float(max(1, calls))
+        self._reactor = reactor
+        self._capacity = float(max(1, calls))
         self._rate = calls / seconds
-        self._tokens = self._most
-        self._counted_at = clock.seconds()
+        self._tokens = self._capacity
+        self._counted_at = reactor.seconds()
         self._waiting: OrderedDict[Deferred[None], None] = OrderedDict()
-        self._timer = Timer(clock, self._let_through)
+        self._timer = Timer(reactor, self._fire_waiting)
 
     def take(self) -> Deferred[None]:
-        """Wait for one's turn.
+        """Wait for a token.
 
-        :returns: fires when it has come. Cancelling gives it to the next.
+        :returns: fires when there is one. Cancelling leaves it to the next waiter.
         """
         self._count()
         if self._tokens >= 1 and not self._waiting:
@@ -47,17 +47,17 @@ class TokenBucket:
         return waiter
 
     def _count(self) -> None:
-        now = self._clock.seconds()
-        # A clock that was set back gives nothing, and takes nothing.
-        self._tokens = min(self._most, self._tokens + max(0.0, now - self._counted_at) * self._rate)
+        now = self._reactor.seconds()
+        # A clock that was set back neither adds nor removes tokens.
+        self._tokens = min(self._capacity, self._tokens + max(0.0, now - self._counted_at) * self._rate)
         self._counted_at = now
 
     def _wait(self) -> None:
         if self._waiting and not self._timer.running:
-            # A little more than needed, for what is lost in dividing.
+            # A little more than needed, because of rounding.
             self._timer.start(max(0.0, 1 - self._tokens) / self._rate + 1e-6)
 
-    def _let_through(self) -> None:
+    def _fire_waiting(self) -> None:
         self._count()
         while self._waiting and self._tokens >= 1:
             self._tokens -= 1

@@ -1,8 +1,7 @@
 """One registration: an ephemeral node that is kept in place.
 
-It does not replay what was once done, but compares what is there with what should be, whenever something happens, and
-takes one step. So it does not matter why the node is not as it should be: the session has ended, somebody deleted it or
-wrote over it, or a reply was lost.
+A reconcile loop compares the actual node with the desired one after each event, and takes one step. So it recovers alike from
+an expired session, from a deletion or a write by another client, and from a lost reply.
 """
 
 from __future__ import annotations
@@ -12,12 +11,12 @@ import os
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txmirror import paths
+from txmirror.deferreds import Waiters
 from txmirror.errors import (
     BadVersionException,
     ClosingException,
@@ -33,54 +32,55 @@ from txmirror.errors import (
 )
 from txmirror.interfaces import IPayloadCodec, IQueries, ITransactions
 from txmirror.mirror import Mirror, MirrorState, Node
-from txmirror.printable import on_one_line
+from txmirror.printable import on_one_line, session_name
 from txmirror.registry import path_owners
 from txmirror.registry.codecs import NDCodec, own_copy
 from txmirror.registry.rates import TokenBucket
+from txmirror.retrying import Backoff
 from txmirror.timers import Timer
 from txmirror.types import ACL, OPEN_ACL, ZnodeStat
 
-#: The pauses before a step that has failed is tried again, or what somebody keeps undoing is done again, in seconds.
-_PAUSE = backoffPolicy(initialDelay=0.5, maxDelay=60.0, factor=2.0, jitter=lambda: 0.0)
-#: After so many seconds in place, the pauses start anew.
+#: The shortest and the longest pause before a failed step is retried, or a node that is being overwritten is corrected, in seconds.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
+#: The number of seconds in place after which the pauses between corrections start anew.
 _STABLE = 60.0
-#: How long :meth:`Registration.stop` waits for the deletion of the node by default, in seconds.
+#: The default timeout of :meth:`Registration.stop`, in seconds.
 _STOP_TIMEOUT = 5.0
-#: So many bytes of another's data are logged.
+#: The number of bytes of another session's data that are logged.
 _EXCERPT = 200
 
 
 class RegistrationState(enum.Enum):
-    """How a registration stands."""
+    """The state of a registration."""
 
     PENDING = "pending"
-    """The node is not known to be there: not written yet, or ZooKeeper is out of reach."""
+    """The node is not known to exist: it is not written yet, or ZooKeeper is out of reach."""
     REGISTERED = "registered"
-    """The node is there, in our session, with our data."""
+    """The node exists, in our session, with our data."""
     BLOCKED = "blocked"
-    """Another's node stands in its place."""
+    """Another session's node, or a persistent one, is at the path."""
     WITHDRAWN = "withdrawn"
-    """It is not wanted (any more), and our node is gone."""
+    """The registration is not started, or is stopped, and our node is gone."""
 
 
 class Registration:
-    """Keeps a service registered: as long as it is wanted, its ephemeral node exists, in our session, with our data.
+    """Keeps a service registered: between start and stop, its ephemeral node exists, in our session, with our data.
 
-    A node that is there already is adopted if our session owns it. If a former session of this registration does, and the
-    node says what we wrote then, it is replaced in one transaction. If another session does, it is waited for until that one
-    has ended. A persistent one is an error, and stays untouched.
+    If our session owns an existing node, the registration adopts it. If a former session of this registration owns it, and
+    the node has the data that we wrote then, the registration replaces it in one transaction. If another session owns it, the
+    registration waits until the node is gone. A persistent node is an error, and stays untouched.
 
-    :param mirror: where. It is neither started nor closed here.
-    :param path: the full path, its last part the server, as in ``/services/ssh/server1:22``. Nodes above it that are
-        missing are made, persistent and open to everybody.
-    :param data: facts for whoever finds it.
-    :param codec: how they are stored; as JSON with ``pid`` and ``created`` added, if None.
+    :param mirror: the mirror. It is neither started nor closed here.
+    :param path: the full path, its last part the server, as in ``/services/ssh/server1:22``. Missing nodes above it are
+        made, persistent and open to everybody.
+    :param data: facts about the service.
+    :param codec: encodes them; JSON with ``pid`` and ``created`` added, if None.
     :param acl: the access control list of the node, and of its parent if that is made here; open to everybody if None.
-    :param adopt_persistent: whether a persistent node that is there is to be used, and its data written. It is never
+    :param adopt_persistent: whether to use a persistent node that exists at the path, and write its data. It is never
         deleted.
-    :param writes: how often may be written; without limit if None. Withdrawals are not held up.
+    :param writes: limits the rate of writes; None sets no limit. Withdrawals are not limited.
     :ivar path: the path.
-    :ivar state: how it stands.
+    :ivar state: the state.
     :raises PathError: ``path`` is no znode path, or the root.
     :raises TypeError: ``data`` cannot be stored.
     :raises ValueError: likewise.
@@ -112,30 +112,31 @@ class Registration:
         self._created = mirror.reactor.seconds()
         self._payload = self._encode(data)
         self._data = own_copy(data)
-        #: What was written lately: by that a former session's node is told from a stranger's.
-        self._instance: deque[bytes] = deque(maxlen=4)
-        self._outcomes: dict[Deferred[RegistrationState], None] = {}
+        #: The payloads that were written lately. They distinguish a former session's node from another process's.
+        self._recent_payloads: deque[bytes] = deque(maxlen=4)
+        self._outcomes: Waiters[RegistrationState] = Waiters()
         self._wanted = False
         self._stepping = False
         self._step: Deferred[None] | None = None
-        self._taking_away = False
-        #: Whether the deletion of our node was asked for: its answer may be lost.
+        self._deleting = False
+        #: True if the deletion of our node was sent: its answer may be lost.
         self._deletion_sent = False
         self._woken = False
         self._written = False
         self._timer = Timer(mirror.reactor, self._wake)
-        self._failures = 0
-        self._corrections = 0
+        self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
+        self._corrected = False
+        self._correction_backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         self._stable_since = 0.0
         self._session_id = 0
         #: The session in which the node was last reported as registered, unless it was written again since.
         self._reported_session = 0
-        #: The persistent node that stands in our node's place, as an error for whoever waits.
+        #: The error for waiters while a persistent node is at the path.
         self._persistent: NodeExistsException | None = None
         self._our_sessions: set[int] = set()
-        self._said: tuple[str, dict[str, str]] | None = None
-        self._registered: dict[Deferred[None], None] = {}
-        self._withdrawn: dict[Deferred[None], None] = {}
+        self._last_warning: tuple[str, dict[str, str]] | None = None
+        self._registered: Waiters[None] = Waiters()
+        self._withdrawn: Waiters[None] = Waiters()
         self._withdrawing: dict[Deferred[None], None] = {}
 
     def __repr__(self) -> str:
@@ -143,23 +144,23 @@ class Registration:
 
     @property
     def wanted(self) -> bool:
-        """Whether the node is to be there."""
+        """True between start and stop: the node is to exist."""
         return self._wanted
 
     @property
     def data(self) -> Mapping[str, object] | str | None:
-        """The facts for whoever finds the service."""
+        """The facts about the service."""
         return self._data
 
     def keep(self, data: Mapping[str, object] | str | None) -> Deferred[RegistrationState]:
-        """Keep the node in place from now on, and let it say this; whether it was started before or not.
+        """Keep the node in place with this data from now on; start the registration if it is not started.
 
-        :returns: fires with :attr:`RegistrationState.REGISTERED` when the node is in place and says it, with
+        :returns: fires with :attr:`RegistrationState.REGISTERED` when the node is in place with the data, with
             :attr:`RegistrationState.BLOCKED` when another session's node is there. Fails with
             :exc:`~txmirror.errors.NodeExistsException` if a persistent node is in its place, with any other refusal of
             ZooKeeper's, and with :exc:`~txmirror.errors.ClosingException` when it is withdrawn, or the mirror closed,
-            before. After a failure it is tried again all the same, until it is stopped; but not if another registration
-            of this session keeps the path, which is a :exc:`~txmirror.errors.NodeExistsException` too, and changes nothing
+            before. After a failure the registration retries until it is stopped; but if another registration
+            of this session keeps the path, that is a :exc:`~txmirror.errors.NodeExistsException` too, and changes nothing
             here. Cancelling ends the wait.
         :raises TypeError: data cannot be stored; then nothing has changed.
         :raises ValueError: likewise.
@@ -171,8 +172,7 @@ class Registration:
             self._own_path()
         except NodeExistsException as error:
             return fail(error)
-        outcome: Deferred[RegistrationState] = Deferred(lambda cancelled: self._outcomes.pop(cancelled, None))
-        self._outcomes[outcome] = None
+        outcome = self._outcomes.wait()
         changed = not self._codec.says(self._payload, data)
         self._data = own_copy(data)
         if changed:
@@ -185,14 +185,14 @@ class Registration:
         if self.state is RegistrationState.BLOCKED and self._persistent is not None:
             self._fail_outcomes(self._persistent)
         elif self.state in (RegistrationState.REGISTERED, RegistrationState.BLOCKED):
-            self._fire_outcomes()
+            self._outcomes.fire(self.state)
         return outcome
 
     def start(self) -> None:
-        """Begin to keep the node in place. What cannot be done now is done when it can.
+        """Start to keep the node in place. Steps that fail are retried.
 
-        It takes back a :meth:`stop` that is under way, whose Deferred then fires at once. It also takes the node over from
-        another registration of the same session that is being stopped.
+        A pending :meth:`stop` is revoked: its Deferred fires at once. If another registration of the same session is being
+        stopped, this one takes over its node.
 
         :raises NodeExistsException: another registration of the same session keeps this path, on this mirror or on another
             one with the same client or a view of it. The two would overwrite each other without end. Stop that one first.
@@ -202,9 +202,10 @@ class Registration:
         self._own_path()
         self._wanted = True
         self._reported_session = 0
-        self._fire(self._withdrawn)
+        self._withdrawn.fire(None)
         self.state = RegistrationState.PENDING
-        self._corrections = self._failures = 0
+        self._backoff.reset()
+        self._reset_corrections()
         node = self._mirror.get(self.path)
         node.addValueWatcher(self, lambda _: self._wake())
         self._mirror.addStateWatcher(self, self._mirror_changed)
@@ -212,13 +213,13 @@ class Registration:
         self._wake()
 
     def stop(self, timeout: float | None = _STOP_TIMEOUT) -> Deferred[None]:
-        """Delete the node, and keep it away.
+        """Delete the node, and do not create it again.
 
-        :param timeout: how many seconds to wait for the deletion; None waits without limit, through an outage too.
-        :returns: fires when no node of ours is there any more: at once after its deletion, with the end of the session, or
-            when the mirror is closed. After ``timeout`` seconds it fires all the same, and a warning says what becomes of
-            the node: it is deleted when ZooKeeper can be reached again, or the end of the session removes it. It never
-            fails, and may be called twice. Cancelling ends the wait, not the withdrawal.
+        :param timeout: the number of seconds to wait for the deletion; None waits without limit, through an outage too.
+        :returns: fires when our node is gone: at once after its deletion, with the end of the session, or when the mirror is
+            closed. After ``timeout`` seconds it fires all the same, and logs a warning: the node is deleted when ZooKeeper
+            can be reached again, or the end of the session removes it. It never fails, and may be called twice. Cancelling
+            ends the wait, not the withdrawal.
         :raises ValueError: ``timeout`` is not a number of seconds; then nothing has changed.
         """
         if timeout is not None and (type(timeout) not in (int, float) or not 0 <= timeout < float("inf")):
@@ -226,14 +227,14 @@ class Registration:
         stopped_before, self._wanted = not self._wanted, False
         if self.state is RegistrationState.WITHDRAWN:
             return succeed(None)
-        if self._step is not None and not self._taking_away:
-            # A request that still waits to be sent is not, and nobody waits for an answer.
+        if self._step is not None and not self._deleting:
+            # A pending request is dropped, and the answer to one that was sent is ignored.
             self._step.cancel()
         if not self._written:
-            # Nothing was sent, so that there is nothing to delete, even if a step still waits for an answer.
-            self._gone()
+            # No write was sent, so there is nothing to delete, even if a step still waits for an answer.
+            self._finish()
             return succeed(None)
-        waiter = self._waiter(self._withdrawn)
+        waiter = self._withdrawn.wait()
         if not (stopped_before and self._stepping):
             self._wake()
         if timeout is not None:
@@ -241,35 +242,36 @@ class Registration:
         return waiter
 
     def withdraw(self) -> Deferred[None]:
-        """Delete the node, and keep it away, as :meth:`stop` without a timeout does; but say when ZooKeeper refuses that.
+        """Delete the node as :meth:`stop` without a timeout does, but fail when ZooKeeper refuses that.
 
         :returns: fires as :meth:`stop` does. Fails with ZooKeeper's refusal, such as
-            :exc:`~txmirror.errors.NoAuthException`; it is tried again all the same. Cancelling ends the wait, not the
+            :exc:`~txmirror.errors.NoAuthException`; the deletion is retried all the same. Cancelling ends the wait, not the
             withdrawal.
         """
 
         def stopped(_: None) -> None:
-            # It may have been refused, or cancelled.
+            # The waiter may have failed with a refusal, or was cancelled.
             if self._withdrawing.pop(waiter, self) is None:
                 waiter.callback(None)
 
-        waiter = self._waiter(self._withdrawing)
+        waiter: Deferred[None] = Deferred(lambda cancelled: self._withdrawing.pop(cancelled, None))
+        self._withdrawing[waiter] = None
         self.stop(timeout=None).addCallback(stopped)
         return waiter
 
     def when_registered(self) -> Deferred[None]:
         """Wait until the node is in place.
 
-        :returns: fires at once if it is. Fails with :exc:`~txmirror.errors.ClosingException` when it is withdrawn, or the
-            mirror closed, before it was. Cancelling ends the wait.
+        :returns: fires at once if it is. Fails with :exc:`~txmirror.errors.ClosingException` when the registration is withdrawn,
+            or the mirror closed, before. Cancelling ends the wait.
         """
         if self.state is RegistrationState.REGISTERED:
             return succeed(None)
         if self._mirror.state is MirrorState.CLOSED:
             return fail(ClosingException(path=self.path, applied=False))
-        return self._waiter(self._registered)
+        return self._registered.wait()
 
-    # The path is one registration's at a time.
+    # At most one registration of a session keeps a path.
 
     def _own_path(self) -> None:
         former = path_owners.owner(self._mirror.client, self.path)
@@ -284,19 +286,19 @@ class Registration:
         path_owners.take(self._mirror.client, self.path, self)
 
     def _hand_over(self) -> None:
-        """Leave the node, which was to be deleted, to another registration of this session that has been started."""
+        """Do not delete the node: another registration of this session has taken it over."""
         self._written = False
-        self._gone()
+        self._finish()
 
-    # The loop: woken by the node, by the mirror, and by a timer; one step at a time.
+    # The reconcile loop: the node, the mirror and a timer wake it, and it takes one step at a time.
 
     def _mirror_changed(self, state: MirrorState) -> None:
         if state is MirrorState.CLOSED:
             self._timer.stop()
-            self._give_up_waiting()
+            self._fail_waiters()
             self._wake()
         elif state is MirrorState.DISCONNECTED and self.state is not RegistrationState.WITHDRAWN:
-            # Without a connection nobody knows what is there.
+            # Without a connection the node's state is not known.
             self.state = RegistrationState.PENDING
 
     def _mirror_recovered(self) -> None:
@@ -307,7 +309,7 @@ class Registration:
         self._woken = True
         if self._stepping or self.state is RegistrationState.WITHDRAWN:
             return
-        # A withdrawal waits for nobody.
+        # A withdrawal does not wait for other registrations.
         if not self._wanted or self._mirror.steps.has_room(self):
             self._stepping = True
             self._mirror.steps.began()
@@ -316,7 +318,7 @@ class Registration:
             step.addBoth(self._stepped)
 
     def admitted(self) -> None:
-        """Take the next step: there is room."""
+        """Take the next step. The mirror calls this when fewer steps are running."""
         self._wake()
 
     def _step_failed(self, failure: Failure) -> None:
@@ -327,7 +329,7 @@ class Registration:
         self._fail_outcomes(failure.value)
 
     def _stepped(self, _: object) -> None:
-        self._stepping = self._taking_away = False
+        self._stepping = self._deleting = False
         self._step = None
         self._mirror.steps.ended()
         if self._woken:
@@ -336,44 +338,44 @@ class Registration:
     async def _steps(self) -> None:
         self._woken = False
         if not self._wanted and (not self._written or self._mirror.state is MirrorState.CLOSED):
-            self._gone()
+            self._finish()
             return
         if not self._mirror.recovered:
-            # What the nodes show may be of before the disconnection. We are woken when it is not.
+            # The mirror may still show nodes as they were before the disconnection. Its recovery wakes the loop.
             return
         try:
             if self._wanted:
-                await self._put_in_place()
+                await self._ensure()
             else:
-                self._taking_away = True
-                await self._take_away()
+                self._deleting = True
+                await self._delete()
         except (ConnectionLossException, SessionExpiredException, ClosingException) as error:
-            # The mirror recovers, or is closed; either wakes us, and shows what became of a write.
+            # The mirror recovers, or is closed. Either wakes the loop, and shows whether the write was applied.
             if not self._mirror.is_lost(error):
-                self._say_refused(error)
-                self._try_again()
+                self._warn_refused(error)
+                self._retry()
         except (NodeExistsException, BadVersionException, TransactionFailedException):
-            # Somebody was faster. The node will show what they did.
-            self._try_again()
+            # Another client was faster. The mirror will show its change.
+            self._retry()
         except NoNodeException as error:
-            # Somebody was faster, unless it is the chroot that is missing.
+            # Another client was faster, unless the chroot is missing.
             if error.path == "/":
                 self._refused(error)
-            self._try_again()
+            self._retry()
         except RequestTooLargeException as error:
             if not self._fail_outcomes(error):
-                self._say("{path} cannot be registered: {reason}.", reason=str(error))
+                self._warn_once("{path} cannot be registered: {reason}.", reason=str(error))
         except ZooKeeperException as error:
             self._step_refused(error)
 
     def _step_refused(self, error: ZooKeeperException) -> None:
-        if self._taking_away and self._wanted:
-            # It was started again meanwhile, and nobody waits for its withdrawal.
+        if self._deleting and self._wanted:
+            # The registration was started again meanwhile, and the withdrawal was revoked.
             return
         self._refused(error)
-        self._try_again()
+        self._retry()
 
-    async def _put_in_place(self) -> None:
+    async def _ensure(self) -> None:
         node = self._mirror.get(self.path)
         session_id = self._mirror.client.session_id
         self._our_sessions.add(session_id)
@@ -383,19 +385,19 @@ class Registration:
             if self._wanted and self._may_correct() and self._may_write():
                 payload = self._write()
                 await self._create(node)
-                self._in_place(session_id, payload)
+                self._confirm(session_id, payload)
             return
         if not self._wanted:
-            # It was stopped meanwhile, and may have been handed over.
+            # The registration was stopped meanwhile, and the node may have been handed over.
             return
         if stat.ephemeralOwner == session_id or (stat.ephemeralOwner == 0 and self._adopt_persistent):
             if value == self._payload or self._codec.says(value, self._data):
                 self._written = True
-                self._in_place(session_id, self._payload)
+                self._confirm(session_id, self._payload)
             elif self._may_correct() and self._may_write():
                 payload = self._write()
                 await node.set(payload, stat.version)
-                self._in_place(session_id, payload)
+                self._confirm(session_id, payload)
         elif not self._is_ours(value, stat):
             self._blocked(value, stat)
         elif self._may_write():
@@ -409,7 +411,7 @@ class Registration:
             await node.create(self._payload, ephemeral=True, acl=self._acl)
 
     async def _replace(self) -> None:
-        """Put our node in the place of a former session's, if that is still what is there."""
+        """Replace a former session's node by ours in one transaction, if it is still there."""
         value, stat = await self._mirror.client.get(self.path)
         if self._wanted and self._is_ours(value, stat):
             self._write()
@@ -417,20 +419,20 @@ class Registration:
             transaction.delete(self.path, stat.version)
             transaction.create(self.path, self._payload, self._acl, ephemeral=True)
             await transaction.commit()
-        # The node will show what is there now.
+        # The mirror will show the new node.
 
-    async def _take_away(self) -> None:
-        # The node is asked for its owner: it may not be readable any more, and then nobody tells of what becomes of it.
+    async def _delete(self) -> None:
+        # The owner is read from the server: if the node is no longer readable, the mirror gets no events about it.
         client = self._mirror.urgent
         try:
             stat = await self._stat()
-            # It may have been created in a session that began during that step, and is not among those noted.
+            # The node may have been created in a session that began during that step, and is not in _our_sessions.
             ours = stat is not None and stat.ephemeralOwner == client.session_id
             if stat is not None and not ours and stat.ephemeralOwner in self._our_sessions:
                 value, stat = await client.get(self.path)
                 ours = self._is_ours(value, stat)
             if not self._written:
-                # It was handed over meanwhile.
+                # The node was handed over meanwhile.
                 return
             if stat is not None and ours:
                 self._deletion_sent = True
@@ -439,35 +441,35 @@ class Registration:
             pass
         if not self._wanted and self._deletion_sent:
             self._log.info("Withdrew {path}.", path=self.path)
-        self._gone()
+        self._finish()
 
     async def _stat(self) -> ZnodeStat | None:
-        """Return the node's stat, also that of a node of this session which may not be read."""
+        """Return the node's stat, also for a node of this session that may not be read; None if there is no node."""
         client = self._mirror.urgent
         try:
             return await client.exists(self.path)
         except NoAuthException:
-            # Servers from 3.9 on ask for the right to read. Of its own ephemeral nodes a session may know all the same.
+            # Servers from 3.9 on require READ for this. But a session may always list its own ephemeral nodes.
             queries: IQueries | None = IQueries(self._mirror.client, None)
             if queries is None or self.path not in await queries.get_ephemerals(self.path):
                 raise
         return ZnodeStat(0, 0, 0, 0, -1, 0, 0, client.session_id, 0, 0, 0)
 
     def _write(self) -> bytes:
-        """Give what is to be written, and note that."""
+        """Return the payload to write, and record that it is written."""
         self._written = True
         self._reported_session = 0
-        if self._payload not in self._instance:
-            self._instance.append(self._payload)
+        if self._payload not in self._recent_payloads:
+            self._recent_payloads.append(self._payload)
         return self._payload
 
     def _is_ours(self, value: bytes, stat: ZnodeStat) -> bool:
-        """Tell whether a node was made by this registration, in a session that it had before."""
+        """Return whether this registration made a node in a former session."""
         former = stat.ephemeralOwner != self._mirror.client.session_id and stat.ephemeralOwner in self._our_sessions
-        return former and value in self._instance and ITransactions.providedBy(self._mirror.client)
+        return former and value in self._recent_payloads and ITransactions.providedBy(self._mirror.client)
 
     def _may_write(self) -> bool:
-        """Tell whether it is our turn; if not, we are woken when it is."""
+        """Return whether the rate limit allows a write; if not, it wakes the loop later."""
         if self._writes is None:
             return True
         if self._permit is None:
@@ -482,49 +484,48 @@ class Registration:
     def _encode(self, data: Mapping[str, object] | str | None) -> bytes:
         return self._codec.encode(data, pid=os.getpid(), created=self._created)
 
-    def _try_again(self) -> None:
-        self._timer.start(_PAUSE(self._failures))
-        self._failures += 1
+    def _retry(self) -> None:
+        self._timer.start(self._backoff.next_pause())
 
-    # What was found.
+    # The findings of a step.
 
     def _may_correct(self) -> bool:
-        """Tell whether to write now. What somebody undoes again and again is done ever more slowly."""
+        """Return whether to write now. A node that is being overwritten repeatedly is corrected after growing pauses."""
         if self.state is not RegistrationState.REGISTERED or self._session_id != self._mirror.client.session_id:
             return not self._timer.running
         now = self._mirror.reactor.seconds()
         if now - self._stable_since >= _STABLE:
-            self._corrections = 0
-            self._said = None
+            self._reset_corrections()
+            self._last_warning = None
         self.state = RegistrationState.PENDING
-        self._corrections += 1
-        if self._corrections == 1:
+        if not self._corrected:
+            self._corrected = True
             return True
-        pause = _PAUSE(self._corrections - 2)
-        self._say("Somebody keeps changing {path}: it is put back, but ever more slowly.")
+        pause = self._correction_backoff.next_pause()
+        self._warn_once("{path} is being overwritten repeatedly; next correction in {pause} s.", pause=f"{pause:g}")
         self._timer.start(pause)
         return False
 
-    def _in_place(self, session_id: int, payload: bytes) -> None:
+    def _confirm(self, session_id: int, payload: bytes) -> None:
         if payload is not self._payload:
-            # It is to say something else meanwhile.
+            # The data was changed meanwhile.
             return
         if self.state in (RegistrationState.REGISTERED, RegistrationState.WITHDRAWN):
-            # Withdrawn: it was handed over meanwhile.
+            # Withdrawn: the node was handed over meanwhile.
             return
         if session_id != self._mirror.client.session_id:
             return
         self.state = RegistrationState.REGISTERED
         self._session_id = session_id
         self._stable_since = self._mirror.reactor.seconds()
-        self._failures = 0
-        if not self._corrections:
-            self._said = None
+        self._backoff.reset()
+        if not self._corrected:
+            self._last_warning = None
         if self._reported_session != session_id:
             self._reported_session = session_id
             self._log.info("Registered {path}.", path=self.path)
-        self._fire(self._registered)
-        self._fire_outcomes()
+        self._registered.fire(None)
+        self._outcomes.fire(self.state)
 
     def _blocked(self, value: bytes, stat: ZnodeStat) -> None:
         owner = stat.ephemeralOwner
@@ -536,33 +537,35 @@ class Registration:
                 return
         self.state = RegistrationState.BLOCKED
         if owner == 0:
-            self._say("{path} is a persistent node: it cannot be registered until somebody deletes it.")
+            self._warn_once("{path} is a persistent node: it cannot be registered until that node is deleted.")
         elif owner in self._our_sessions:
-            self._say("{path} is still there from our former session: it is registered anew when that has ended.")
+            self._warn_once(
+                "{path} still exists from our former session: it is registered again when that session has expired."
+            )
         else:
-            self._say(
+            self._warn_once(
                 "{path} is registered by another session, {owner}, with the data {data}: it is registered here when that"
-                " has ended.",
-                owner=f"{owner & 0xFFFFFFFFFFFFFFFF:#x}",
+                " session has ended.",
+                owner=session_name(owner),
                 data=_excerpt(value),
             )
-        self._fire_outcomes()
+        self._outcomes.fire(self.state)
 
     def _refused(self, error: ZooKeeperException) -> None:
-        told = self._fail_outcomes(error)
+        reported = self._fail_outcomes(error)
         while self._withdrawing and not self._wanted:
-            told = True
+            reported = True
             self._withdrawing.popitem()[0].errback(error)
-        if not told:
-            self._say_refused(error)
+        if not reported:
+            self._warn_refused(error)
 
-    def _say_refused(self, error: ZooKeeperException) -> None:
+    def _warn_refused(self, error: ZooKeeperException) -> None:
         what = "registered" if self._wanted else "withdrawn"
-        self._say("{path} cannot be {what}: {reason}. It is tried again.", what=what, reason=str(error))
+        self._warn_once("{path} cannot be {what}: {reason}. Retrying.", what=what, reason=str(error))
 
-    def _gone(self) -> None:
+    def _finish(self) -> None:
         if self._wanted:
-            # It was started again meanwhile.
+            # The registration was started again meanwhile.
             self._woken = True
             return
         self.state = RegistrationState.WITHDRAWN
@@ -576,8 +579,8 @@ class Registration:
         self._mirror.delStateWatcher(self)
         self._mirror.unwatch_recovery(self)
         self._mirror.steps.discard(self)
-        self._give_up_waiting()
-        self._fire(self._withdrawn)
+        self._fail_waiters()
+        self._withdrawn.fire(None)
 
     def _stop_timed_out(self, result: object, timeout: float) -> None:
         if not isinstance(result, Failure):
@@ -585,7 +588,7 @@ class Registration:
         session = self._mirror.client.session_timeout
         if self._mirror.is_connected():
             reason = "the server has not deleted it"
-            fate = f"It is tried again; else the node goes with the session, at most {session:g} s after the client is closed"
+            fate = f"Retrying; else the node goes with the session, at most {session:g} s after the client is closed"
         else:
             reason = "ZooKeeper is out of reach"
             fate = (
@@ -600,43 +603,25 @@ class Registration:
             fate=fate,
         )
 
-    def _waiter(self, waiters: dict[Deferred[None], None]) -> Deferred[None]:
-        waiter: Deferred[None] = Deferred(lambda cancelled: waiters.pop(cancelled, None))
-        waiters[waiter] = None
-        return waiter
-
-    def _fire(self, waiters: dict[Deferred[None], None]) -> None:
-        for waiter in list(waiters):
-            # One of those before may have cancelled it.
-            if waiters.pop(waiter, self) is None:
-                waiter.callback(None)
-
-    def _fire_outcomes(self) -> None:
-        """Tell those who wait how it stands, in order, whatever one of them does on that."""
-        state, waiting = self.state, self._outcomes
-        self._outcomes = {}
-        for waiter in waiting:
-            if not waiter.called:
-                waiter.callback(state)
+    def _reset_corrections(self) -> None:
+        self._corrected = False
+        self._correction_backoff.reset()
 
     def _fail_outcomes(self, error: BaseException) -> bool:
-        """Tell those who wait for an outcome; whether there was anybody."""
-        waiting, self._outcomes = self._outcomes, {}
-        for waiter in waiting:
-            if not waiter.called:
-                waiter.errback(error)
-        return bool(waiting)
+        """Fail the outcome waiters; return whether there were any."""
+        waiting = len(self._outcomes)
+        self._outcomes.fail(lambda: error)
+        return waiting > 0
 
-    def _give_up_waiting(self) -> None:
-        while self._registered:
-            self._registered.popitem()[0].errback(ClosingException(path=self.path, applied=False))
-        self._fail_outcomes(ClosingException(path=self.path, applied=False))
+    def _fail_waiters(self) -> None:
+        self._registered.fail(lambda: ClosingException(path=self.path, applied=False))
+        self._outcomes.fail(lambda: ClosingException(path=self.path, applied=False))
 
-    def _say(self, format: str, **fields: str) -> None:
-        """Warn, once for each new reason; other data of the same node is none."""
-        said = (format, {name: text for name, text in fields.items() if name != "data"})
-        if said != self._said:
-            self._said = said
+    def _warn_once(self, format: str, **fields: str) -> None:
+        """Log a warning, once for each new reason; other data of the same node, or another pause, is not a new reason."""
+        said = (format, {name: text for name, text in fields.items() if name not in ("data", "pause")})
+        if said != self._last_warning:
+            self._last_warning = said
             self._log.warn(format, path=self.path, **fields)
 
 

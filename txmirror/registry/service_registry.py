@@ -1,9 +1,8 @@
-"""The service registry that programs use: what is wanted of it. How it comes to a connection stands in ``life.py``."""
+"""The service registry for applications: the desired state, and discovery. Its connections are in ``life.py``."""
 
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any, Generic, Literal, overload
@@ -27,17 +26,18 @@ from txmirror.errors import (
 )
 from txmirror.interfaces import IPayloadCodec, IRegistryLock, IServiceRegistry
 from txmirror.mirror import Mirror
+from txmirror.printable import process_name
 from txmirror.registry.cache_file import CacheFile
 from txmirror.registry.codecs import NDCodec, own_copy
+from txmirror.registry.connection import RegistryConnection
 from txmirror.registry.discovery import Discovery
-from txmirror.registry.life import Life
-from txmirror.registry.link import Link
+from txmirror.registry.life import Life, shield
 from txmirror.registry.rates import TokenBucket
 from txmirror.registry.registration import RegistrationState
 from txmirror.types import ACL, READ_ACL, Answer, NodeType, digest_acl
 
 _Data = Mapping[str, object] | str | None
-_Writing = Callable[[Link], Deferred[None]]
+_Write = Callable[[RegistryConnection], Deferred[None]]
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -54,45 +54,46 @@ _T = TypeVar("_T")
 
 @implementer(IServiceRegistry)
 class ServiceRegistry(Life, Generic[_LazyT_co]):
-    """Services that are registered and found in ZooKeeper, and answers for as long as that is away.
+    """Registers and finds services in ZooKeeper, and answers from its cache while ZooKeeper is out of reach.
 
-    It provides :class:`~txmirror.interfaces.IServiceRegistry`, which says what its methods do, and is a Twisted service.
+    It provides :class:`~txmirror.interfaces.IServiceRegistry`, which documents its methods, and is a Twisted service.
 
-    Type checkers know from ``lazy`` what :meth:`get` fires with: with an answer, or, in a registry that is lazy or may be, with
+    Type checkers derive the result of :meth:`get` from ``lazy``: an answer, or, in a registry that is lazy or may be,
     an answer or False. In annotations ``ServiceRegistry`` is a registry that is not lazy, and ``ServiceRegistry[bool]`` one
     that may be.
 
     :param servers: as for :class:`txmirror.client.ZooKeeperClient`; ``localhost:2181`` if None.
-    :param session_timeout: the session timeout that is asked for, and how long it takes until ZooKeeper counts as out of reach,
+    :param session_timeout: the requested session timeout, and the time without a session after which ZooKeeper is out of reach,
         in seconds; 5 if None.
     :param server: nd_service_registry's name of ``servers``.
     :param timeout: nd_service_registry's name of ``session_timeout``.
-    :param readonly: whether to refuse all that would write.
-    :param lazy: whether calls go on without ZooKeeper.
-    :param cachefile: where answers are kept for a start without ZooKeeper, for lazy registries; None keeps none. It is read
-        when the registry begins to connect. A regular file of at most 64 MiB is used, or one that a symbolic link leads to, if
-        it belongs to this user or to root and nobody else may write to it. Another one, and a damaged one, is renamed to
-        ``NAME.damaged``, with a warning. Several processes of one user may share it.
-    :param username: who this is, for the scheme ``digest``; together with ``password``.
-    :param acl: the access control list of nodes that are made, those of locks among them, and of their parents. None: with a
-        ``username``, all for that one and reading for everybody; without, all for everybody.
-    :param rate_limit_calls: how many writes there may be in ``rate_limit_time`` seconds; more wait. None sets no limit.
-    :param mirror: a mirror to use, in place of one of its own at ``server``; its session timeout counts then, and it is not closed.
-        One with other :class:`~txmirror.client.Limits` takes longer replies, as for nodes of more than about 100,000 children.
-    :param hold_for: for how many seconds after a reconnection a list of children is not believed that has shrunk to less than
-        half: others may not have registered again yet.
-    :param codec: how data stands in nodes; :class:`NDCodec` if None.
-    :param adopt_persistent: whether :meth:`set_node` uses a persistent node that is there already.
-    :param audit: how often, in seconds and varied by a quarter, to look at what servers send no event of, at each path that is
-        followed: an ACL that was changed, and what it hides. Each time the path's node is read, the list of its children if
-        that may be another, and a fifth of the children, at most 1,000. None never looks.
+    :param readonly: whether to refuse all writes.
+    :param lazy: whether calls succeed while ZooKeeper is out of reach, and are done later.
+    :param cachefile: the file with the latest answers, for a start without ZooKeeper, for lazy registries; None keeps none. It is
+        read when the registry starts to connect. A regular file of at most 64 MiB is used, or one that a symbolic link leads
+        to, if it belongs to this user or to root and nobody else may write to it. Another file, and a damaged one, is renamed
+        to ``NAME.damaged``, with a warning. Several processes of one user may share it.
+    :param username: the user to authenticate as, with the scheme ``digest``; together with ``password``.
+    :param acl: the access control list of new nodes, also those of locks, and of their parents. None: with a
+        ``username``, that user may do everything and everybody may read; without, everybody may do everything.
+    :param rate_limit_calls: the number of writes in ``rate_limit_time`` seconds; further ones wait. None sets no limit.
+    :param mirror: a mirror to use, in place of one of its own at ``servers``; then its session timeout counts, and it is not
+        closed. One with other :class:`~txmirror.client.Limits` accepts longer replies, as for nodes of more than about 100,000
+        children.
+    :param hold_for: the number of seconds after a reconnection during which a list of children that has shrunk to less than
+        half is held back: other services may not have registered again yet.
+    :param codec: encodes and decodes the data of nodes; :class:`NDCodec` if None.
+    :param adopt_persistent: whether :meth:`set_node` uses an existing persistent node.
+    :param audit: the interval, in seconds and varied by a quarter, at which each followed path is audited for changes without
+        events: a changed ACL, and changes that it hides. An audit reads the path's node, the list of its children if that may
+        have changed, and a fifth of the children, at most 1,000. None for no audits.
     :param random: varies ``audit``; one of its own if None.
-    :param limits: as for :class:`txmirror.client.ZooKeeperClient`, but for pauses between attempts, which take at most 1.5
-        seconds if None. Not used where ``mirror`` is given.
+    :param limits: as for :class:`txmirror.client.ZooKeeperClient`, except that pauses between attempts take at most 1.5
+        seconds if None. Not used with ``mirror``.
     :param reactor: the reactor; the mirror's, or the global one, if None.
-    :ivar reactor: what it runs on.
+    :ivar reactor: the reactor.
     :raises ValueError: an argument is invalid; the message quotes it.
-    :raises TypeError: an argument is given by both of its names.
+    :raises TypeError: an argument is passed by both of its names.
     """
 
     _log = Logger()
@@ -155,23 +156,23 @@ class ServiceRegistry(Life, Generic[_LazyT_co]):
         self._random = Random() if random is None else random
         self._codec: IPayloadCodec = NDCodec() if codec is None else codec
         self._adopt_persistent = adopt_persistent
-        #: What is registered, and looked after.
+        #: The data of the paths to keep registered.
         self._wanted: dict[str, _Data] = {}
-        #: What is asked for, and taken back if it fails.
-        self._wishes: dict[str, _Wish] = {}
-        #: What is still to be written to persistent nodes, and nobody waits for any more.
-        self._promised: dict[str, _Writing] = {}
+        #: The calls of set_node without a result yet, which are rolled back if they fail.
+        self._pending_registrations: dict[str, _PendingRegistration] = {}
+        #: The writes to persistent nodes that are still to be done, without a caller that waits.
+        self._pending_writes: dict[str, _Write] = {}
         self._discoveries: dict[str, Discovery] = {}
         self._make_helpers()
 
-    # Life.
+    # The connection.
 
     def _make_helpers(self) -> None:
         self._writes = None if self._rate is None else TokenBucket(self.reactor, *self._rate)
         self._cache = None if self._cachefile is None else CacheFile(self._cachefile, self.reactor)
 
-    def _make_link(self, mirror: Mirror, *, owned: bool) -> Link:
-        return Link(
+    def _make_connection(self, mirror: Mirror, *, owned: bool) -> RegistryConnection:
+        return RegistryConnection(
             mirror,
             owned=owned,
             timeout=self.timeout,
@@ -181,18 +182,18 @@ class ServiceRegistry(Life, Generic[_LazyT_co]):
             writes=self._writes,
         )
 
-    def _take_up(self, link: Link) -> None:
+    def _restore(self, connection: RegistryConnection) -> None:
         if self._cache is not None:
             self._cache.load()
         if self._has_credentials:
-            self._authenticate(link.mirror).addErrback(lambda _: None)
+            self._authenticate(connection.mirror).addErrback(lambda _: None)
         for discovery in self._discoveries.values():
-            discovery.follow(link.mirror)
+            discovery.follow(connection.mirror)
         for path, data in self._wanted.items():
-            if path not in self._wishes:
-                link.restore(path, data)
-        for path, begin in list(self._promised.items()):
-            self._begin(link, path, begin).addErrback(self._not_written, path)
+            if path not in self._pending_registrations:
+                connection.restore(path, data)
+        for path, begin in list(self._pending_writes.items()):
+            self._begin(connection, path, begin).addErrback(self._not_written, path)
 
     def _leave(self) -> None:
         for discovery in self._discoveries.values():
@@ -202,13 +203,13 @@ class ServiceRegistry(Life, Generic[_LazyT_co]):
         return succeed(None) if self._cache is None else self._cache.stop()
 
     def _abandon(self) -> object:
-        self._wanted, self._wishes, self._promised = {}, {}, {}
+        self._wanted, self._pending_registrations, self._pending_writes = {}, {}, {}
         return [discovery.abandon() for discovery in self._discoveries.values()]
 
     @property
     def _busy(self) -> bool:
-        kept = self._wanted or self._wishes or self._promised or self._discoveries
-        return bool(kept) or (self._link is not None and self._link.locking)
+        kept = self._wanted or self._pending_registrations or self._pending_writes or self._discoveries
+        return bool(kept) or (self._connection is not None and self._connection.locking)
 
     def _state_changed(self, connected: bool) -> None:
         if connected and not self._connected and self._cache is not None:
@@ -218,25 +219,25 @@ class ServiceRegistry(Life, Generic[_LazyT_co]):
     # Registering.
 
     def set_node(self, node: str, data: _Data = None, state: bool = True) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.set_node`."""
+        """Register a service, or withdraw it. See :meth:`~txmirror.interfaces.IServiceRegistry.set_node`."""
         path = self._to_write(node, data if state else None)
         if self.readonly:
             return fail(ReadOnly(path=path))
         return self._do(self._register(path, own_copy(data)) if state else self._withdraw(path))
 
     def set_data(self, node: str, data: _Data = None, state: bool = True) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.set_data`."""
+        """Write a persistent node, or delete it. See :meth:`~txmirror.interfaces.IServiceRegistry.set_data`."""
         path = self._to_write(node, data if state else None)
         if self.readonly:
             return fail(ReadOnly(path=path))
         if not state:
-            return self._do(self._write(path, lambda link: link.remove(path)))
+            return self._do(self._write(path, lambda connection: connection.remove(path)))
         payload = self._codec.encode(data, pid=os.getpid(), created=self.reactor.seconds())
         data = own_copy(data)
-        return self._do(self._write(path, lambda link: link.put(path, data, payload)))
+        return self._do(self._write(path, lambda connection: connection.put(path, data, payload)))
 
     def set(self, node: str, data: _Data, state: bool, type: NodeType) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.set`.
+        """Write an ephemeral or a persistent node. See :meth:`~txmirror.interfaces.IServiceRegistry.set`.
 
         :raises ValueError: ``type`` is no :class:`~txmirror.types.NodeType`.
         """
@@ -247,123 +248,118 @@ class ServiceRegistry(Life, Generic[_LazyT_co]):
         )
 
     def unset(self, node: str) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.unset`."""
+        """Withdraw a service, or delete a persistent node. See :meth:`~txmirror.interfaces.IServiceRegistry.unset`."""
         path = self._to_write(node, None)
         if self.readonly:
             return fail(ReadOnly(path=path))
         ours = (
-            path in self._wishes
+            path in self._pending_registrations
             or path in self._wanted
-            or (self._link is not None and self._link.registration(path) is not None)
+            or (self._connection is not None and self._connection.registration(path) is not None)
         )
-        return self._do(self._withdraw(path) if ours else self._write(path, lambda link: link.remove(path)))
+        return self._do(self._withdraw(path) if ours else self._write(path, lambda connection: connection.remove(path)))
 
     def _to_write(self, node: str, data: _Data) -> str:
-        """Give the path of a node that is to be written, and see that data can be stored."""
+        """Return the normalised path of a node to write, and check that data can be stored."""
         self._check_process()
         path = paths.normalise(node)
         if path == "/":
-            raise PathError(f"{node!r} is the root, which always exists, and is nobody's to write")
+            raise PathError(f"{node!r} is the root, which always exists, and cannot be written")
         self._codec.encode(data, pid=0, created=0.0)
         return path
 
     async def _register(self, path: str, data: _Data) -> bool:
-        wish = self._wishes[path] = _Wish(data)
+        pending = self._pending_registrations[path] = _PendingRegistration(data)
         try:
-            link = await self._standing()
-            if self._wishes.get(path) is not wish:
-                # Something else is wished by now, and whoever wishes it sees to it.
+            connection = await self._established()
+            if self._pending_registrations.get(path) is not pending:
+                # A later call for this path has superseded this one.
                 return False
-            outcome = await self._reached(link, link.register(path, data), f"the registration of {path!r}")
+            outcome = await self._while_reachable(
+                connection, connection.register(path, data), f"the registration of {path!r}"
+            )
         except ClosingException:
-            # It was withdrawn meanwhile.
+            # A later call has withdrawn it.
             return False
         except ZooKeeperException:
-            self._take_back(path, wish)
+            self._roll_back(path, pending)
             raise
         except CancelledError:
-            self._accept(path, wish)
+            self._accept(path, pending)
             raise
-        self._accept(path, wish)
+        self._accept(path, pending)
         if outcome is not RegistrationState.REGISTERED:
             return False
-        await self._shown(path)
+        await self._wait_until_shown(path)
         return True
 
-    def _accept(self, path: str, wish: _Wish) -> None:
-        """Look after what is wished from now on, whatever happens."""
-        if self._wishes.get(path) is wish:
-            del self._wishes[path]
-            self._wanted[path] = wish.data
+    def _accept(self, path: str, pending: _PendingRegistration) -> None:
+        """Keep the path registered from now on, unless a later call has superseded this one."""
+        if self._pending_registrations.get(path) is pending:
+            del self._pending_registrations[path]
+            self._wanted[path] = pending.data
 
-    def _take_back(self, path: str, wish: _Wish) -> None:
-        """Let what was wanted before be so again, unless something else is wished by now."""
-        if self._wishes.get(path) is not wish:
+    def _roll_back(self, path: str, pending: _PendingRegistration) -> None:
+        """Restore the former state of the path, unless a later call has superseded this one."""
+        if self._pending_registrations.get(path) is not pending:
             return
-        del self._wishes[path]
-        if self._link is None:
+        del self._pending_registrations[path]
+        if self._connection is None:
             return
         if path in self._wanted:
-            self._link.register(path, self._wanted[path]).addErrback(lambda _: None)
+            self._connection.register(path, self._wanted[path]).addErrback(lambda _: None)
         else:
-            self._link.withdraw(path).addErrback(lambda _: None)
+            self._connection.withdraw(path).addErrback(lambda _: None)
 
     async def _withdraw(self, path: str) -> bool:
-        self._wishes.pop(path, None)
+        self._pending_registrations.pop(path, None)
         self._wanted.pop(path, None)
-        if self._link is not None:
-            gone = await self._reached(self._link, self._link.withdraw(path), f"the withdrawal of {path!r}")
+        if self._connection is not None:
+            gone = await self._while_reachable(
+                self._connection, self._connection.withdraw(path), f"the withdrawal of {path!r}"
+            )
             if gone is False:
                 return False
-            await self._shown(path)
+            await self._wait_until_shown(path)
         return True
 
-    async def _write(self, path: str, begin: _Writing) -> bool:
-        link = await self._standing()
-        writing = self._begin(link, path, begin)
+    async def _write(self, path: str, begin: _Write) -> bool:
+        connection = await self._established()
+        writing = self._begin(connection, path, begin)
         try:
-            if await self._reached(link, self._apart(path, writing), f"the writing of {path!r}") is False:
-                self._promised[path] = begin
+            if await self._while_reachable(connection, self._apart(path, writing), f"the writing of {path!r}") is False:
+                self._pending_writes[path] = begin
                 return False
         except CancelledError:
-            self._promised[path] = begin
+            self._pending_writes[path] = begin
             raise
         except NoConnection:
             writing.cancel()
             raise
-        await self._shown(path)
+        await self._wait_until_shown(path)
         return True
 
-    def _begin(self, link: Link, path: str, begin: _Writing) -> Deferred[None]:
-        """Begin to write. What is promised and cut off by the end of the connection is done over the next one."""
+    def _begin(self, connection: RegistryConnection, path: str, begin: _Write) -> Deferred[None]:
+        """Start to write. A pending write that the end of the connection cancels is repeated on the next connection."""
 
         def over(result: Failure | None) -> Failure | None:
             cut_off = isinstance(result, Failure) and isinstance(result.value, CancelledError)
-            if not cut_off and self._promised.get(path) is begin:
-                del self._promised[path]
+            if not cut_off and self._pending_writes.get(path) is begin:
+                del self._pending_writes[path]
             return result
 
-        return begin(link).addBoth(over)
+        return begin(connection).addBoth(over)
 
     def _apart(self, path: str, awaited: Deferred[None]) -> Deferred[None]:
-        """Wait for something that goes on when the wait ends."""
-
-        def done(result: Failure | None) -> None:
-            if not waiter.called:
-                waiter.callback(result)
-            elif isinstance(result, Failure):
-                self._not_written(result, path)
-
-        waiter: Deferred[None] = Deferred()
-        awaited.addBoth(done)
-        return waiter
+        """Wait for a Deferred that continues when the wait is cancelled."""
+        return shield(awaited, lambda failure: self._not_written(failure, path))
 
     def _not_written(self, failure: Failure, path: str) -> None:
         if not isinstance(failure.value, CancelledError):
             self._log.warn("{path} could not be written: {reason}.", path=path, reason=failure.getErrorMessage())
 
-    async def _shown(self, path: str) -> None:
-        """Wait until what is followed shows what was written. For long it may lag only behind many who write."""
+    async def _wait_until_shown(self, path: str) -> None:
+        """Wait until the followed paths show the write, but no longer than the timeout: other writers may be ahead."""
         for each in (path, paths.parent_of(path)):
             discovery = self._discoveries.get(each or "")
             if discovery is not None:
@@ -382,7 +378,7 @@ class ServiceRegistry(Life, Generic[_LazyT_co]):
     ) -> Deferred[Answer | Literal[False]]: ...
 
     def get(self, path: str, callback: Callable[[Answer], object] | None = None) -> Deferred[Any]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.get`."""
+        """Return the children of a path, and their data. See :meth:`~txmirror.interfaces.IServiceRegistry.get`."""
         self._check_process()
         discovery = self._discover(paths.normalise(path))
         added = callback is not None and discovery.add_callback(callback)
@@ -392,24 +388,24 @@ class ServiceRegistry(Life, Generic[_LazyT_co]):
         return self._do(self._find(discovery, callback if added else None))
 
     def add_callback(self, path: str, callback: Callable[[Answer], object]) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.add_callback`."""
+        """Call a function at each change of a path. See :meth:`~txmirror.interfaces.IServiceRegistry.add_callback`."""
         return self.get(path, callback).addCallback(lambda answer: answer is not False)
 
     def remove_callback(self, path: str, callback: Callable[[Answer], object]) -> None:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.remove_callback`."""
+        """Remove a callback. See :meth:`~txmirror.interfaces.IServiceRegistry.remove_callback`."""
         self._check_process()
         discovery = self._discoveries.get(paths.normalise(path))
         if discovery is not None:
             discovery.remove_callback(callback)
 
     def stale(self, path: str) -> bool:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.stale`."""
+        """Return whether an answer may be old. See :meth:`~txmirror.interfaces.IServiceRegistry.stale`."""
         self._check_process()
         discovery = self._discoveries.get(paths.normalise(path))
         return discovery is None or discovery.stale
 
     def unreadable(self, path: str) -> dict[str, ZooKeeperException]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.unreadable`."""
+        """Return the nodes that cannot be read. See :meth:`~txmirror.interfaces.IServiceRegistry.unreadable`."""
         self._check_process()
         discovery = self._discoveries.get(paths.normalise(path))
         return {} if discovery is None else discovery.unreadable
@@ -418,16 +414,19 @@ class ServiceRegistry(Life, Generic[_LazyT_co]):
         discovery = self._discoveries.get(path)
         if discovery is None:
             discovery = self._discoveries[path] = Discovery(
-                path, self._codec, self._hold_for, self._learnt, audit=self._audit, random=self._random
+                path, self._codec, self._hold_for, self._answer_changed, audit=self._audit, random=self._random
             )
-            if self._link is not None:
-                discovery.follow(self._link.mirror)
+            if self._connection is not None:
+                discovery.follow(self._connection.mirror)
         return discovery
 
     async def _find(self, discovery: Discovery, added: Callable[[Answer], object] | None) -> Answer | Literal[False]:
         try:
-            link = await self._standing()
-            if await self._reached(link, discovery.ready(), f"the reading of {discovery.path!r}") is False:
+            connection = await self._established()
+            if (
+                await self._while_reachable(connection, discovery.ready(), f"the reading of {discovery.path!r}")
+                is False
+            ):
                 cached = None if self._cache is None else await self._cache.get(discovery.path)
                 if cached is not None:
                     discovery.remember(cached)
@@ -442,7 +441,7 @@ class ServiceRegistry(Life, Generic[_LazyT_co]):
         answer = discovery.current()
         return False if answer is None else answer
 
-    def _learnt(self, discovery: Discovery) -> None:
+    def _answer_changed(self, discovery: Discovery) -> None:
         if self._cache is not None and discovery.live and discovery.answer is not None:
             self._cache.put(discovery.answer, discovery.unreadable)
 
@@ -451,10 +450,10 @@ class ServiceRegistry(Life, Generic[_LazyT_co]):
     def get_lock(
         self, path: str, name: str | None = None, simultaneous: int = 1, wait: float = 300
     ) -> Deferred[IRegistryLock]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.get_lock`."""
+        """Return a lock. See :meth:`~txmirror.interfaces.IServiceRegistry.get_lock`."""
         path = self._to_lock(path, simultaneous, wait)
-        if self._link is not None:
-            self._link.check_lock(path, simultaneous)
+        if self._connection is not None:
+            self._connection.check_lock(path, simultaneous)
         if self.readonly:
             return fail(ReadOnly(path=path))
         return self._do(self._lock(path, name, simultaneous, wait))
@@ -462,13 +461,13 @@ class ServiceRegistry(Life, Generic[_LazyT_co]):
     def acquire_lock(
         self, path: str, name: str | None = None, simultaneous: int = 1, wait: float = 300
     ) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.acquire_lock`."""
+        """Acquire a lock. See :meth:`~txmirror.interfaces.IServiceRegistry.acquire_lock`."""
         return self.get_lock(path, name, simultaneous, wait).addCallback(lambda lock: lock.acquire())
 
     def release_lock(self, path: str) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.release_lock`."""
+        """Release a lock. See :meth:`~txmirror.interfaces.IServiceRegistry.release_lock`."""
         path = self._to_write(path, None)
-        return succeed(True) if self._link is None else self._link.release(path)
+        return succeed(True) if self._connection is None else self._connection.release(path)
 
     def _to_lock(self, path: str, simultaneous: int, wait: float) -> str:
         if type(simultaneous) is not int or simultaneous < 1:
@@ -478,52 +477,53 @@ class ServiceRegistry(Life, Generic[_LazyT_co]):
         return self._to_write(path, None)
 
     async def _lock(self, path: str, name: str | None, simultaneous: int, wait: float) -> IRegistryLock:
-        link = await self._standing()
-        lock: IRegistryLock = link.lock(path, _own_name() if name is None else name, simultaneous, wait)
+        connection = await self._established()
+        lock: IRegistryLock = connection.lock(path, process_name() if name is None else name, simultaneous, wait)
         return lock
 
-    # Who this is.
+    # Credentials.
 
     def username(self) -> Deferred[str | None]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.username`."""
+        """Return the user's name. See :meth:`~txmirror.interfaces.IServiceRegistry.username`."""
         self._check_process()
         return succeed(self._username)
 
     def set_username(self, username: str | None) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.set_username`."""
+        """Change the user's name. See :meth:`~txmirror.interfaces.IServiceRegistry.set_username`."""
         self._check_process()
         _check_user(username)
         changed, self._username = username != self._username, username
-        return self._do(self._prove()) if changed else succeed(True)
+        return self._do(self._send_credentials()) if changed else succeed(True)
 
     def password(self) -> Deferred[str | None]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.password`."""
+        """Return the password. See :meth:`~txmirror.interfaces.IServiceRegistry.password`."""
         self._check_process()
         return succeed(self._password)
 
     def set_password(self, password: str | None) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.set_password`."""
+        """Change the password. See :meth:`~txmirror.interfaces.IServiceRegistry.set_password`."""
         self._check_process()
         _check_password(password)
         changed, self._password = password != self._password, password
-        return self._do(self._prove()) if changed else succeed(True)
+        return self._do(self._send_credentials()) if changed else succeed(True)
 
     @property
     def _has_credentials(self) -> bool:
         return self._username is not None and self._password is not None
 
-    async def _prove(self) -> bool:
-        if self._link is None or not self._has_credentials:
-            # It is used when that changes.
+    async def _send_credentials(self) -> bool:
+        if self._connection is None or not self._has_credentials:
+            # The next connection, or the other setter, sends them.
             return True
-        taken = self._apart("the credentials", self._authenticate(self._link.mirror))
-        return await self._reached(self._link, taken, "the authentication") is not False
+        taken = self._apart("the credentials", self._authenticate(self._connection.mirror))
+        return await self._while_reachable(self._connection, taken, "the authentication") is not False
 
     def _authenticate(self, mirror: Mirror) -> Deferred[None]:
         def refused(failure: Failure) -> Failure:
             if isinstance(failure.value, AuthFailedException):
                 self._log.error(
-                    "ZooKeeper refuses the credentials of {username!r}: only what is open to everybody can be read.",
+                    "Authentication failed: ZooKeeper refuses the credentials of {username!r}. Only nodes that are open to"
+                    " everybody can be read.",
                     username=self._username,
                 )
             return failure
@@ -539,8 +539,8 @@ class ServiceRegistry(Life, Generic[_LazyT_co]):
 
 
 @attrs.frozen(eq=False)
-class _Wish:
-    """What somebody wants to be registered."""
+class _PendingRegistration:
+    """A call of set_node without a result yet. Compared by identity."""
 
     data: _Data
 
@@ -555,7 +555,7 @@ def _check_user(username: str | None) -> None:
 
 
 def _check_password(password: str | None) -> None:
-    # Errors stand in logs: they do not quote it.
+    # Errors are logged, so they do not quote the password.
     if password is not None and not isinstance(password, str):
         raise TypeError(f"a password is a str, not {type(password).__name__}")
     if password is not None and not _is_text(password):
@@ -570,12 +570,8 @@ def _is_text(text: str) -> bool:
     return True
 
 
-def _own_name() -> str:
-    return f"{platform.node()}:{os.getpid()}"
-
-
 def _either(name: str, value: _T | None, other_name: str, other: _T | None, default: _T) -> _T:
-    """Return the argument that was given by one of two names."""
+    """Return the argument that was passed by one of two names, or the default."""
     if value is not None and other is not None:
         raise TypeError(f"{name}={value!r} and {other_name}={other!r} are the same argument: give one of them")
     if value is None:

@@ -1,4 +1,4 @@
-"""The cache file on the disk: how it is read, merged and replaced. Everything here blocks, and is run in a thread."""
+"""Read, merge and replace the cache file on the disk. Everything here blocks, and is run in a thread."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from txmirror.files import (
 from txmirror.json_text import DEEPEST, JSONReader, JSONWriter
 from txmirror.types import Answer, Payload, ZnodeStat
 
-#: What the file is called inside, so that another program's is not taken for one.
+#: The file's type, stored in it, so that a file of another program is not mistaken for a cache file.
 _KIND = "txmirror answers"
 _VERSION = 1
 
-#: How often it is tried to open the lock, which other processes may create or set aside at the same time.
+#: The number of attempts to open the lock file, which other processes may create or set aside at the same time.
 _LOCK_OPENINGS = 10
 
 _READER = JSONReader(deepest=DEEPEST + 10, in_thread=True)
@@ -40,7 +40,7 @@ _WRITER = JSONWriter()
 
 @attrs.frozen
 class Entry:
-    """An answer, and when it was true, in seconds since the epoch."""
+    """An answer, and the time at which it was true, in seconds since the epoch."""
 
     time: float
     answer: Answer
@@ -51,9 +51,9 @@ class Outcome:
     """The result of merging answers into a cache file."""
 
     set_aside: Sequence[str]
-    """For each file that was set aside, where it was, where it is now, and why."""
+    """One text for each file that was set aside: its old and its new path, and the reason."""
     refused: Mapping[str, str]
-    """Why answers were left out, by path: JSON cannot hold them."""
+    """The answers that were left out because JSON cannot hold them: the reason by path."""
 
 
 class LockHeldError(OSError):
@@ -61,21 +61,21 @@ class LockHeldError(OSError):
 
 
 def read(path: Path) -> tuple[dict[str, Entry], Sequence[str]]:
-    """Read a cache file. One that is damaged or unsafe is set aside, and counts as empty, as one that is missing does.
+    """Read a cache file. A missing file counts as empty; so does a damaged or unsafe one, which is set aside.
 
-    :returns: the answers by path; and what was set aside, as in :class:`Outcome`.
-    :raises OSError: it cannot be read, or it cannot be set aside.
+    :returns: the answers by path; and the files that were set aside, as in :class:`Outcome`.
+    :raises OSError: the file cannot be read, or it cannot be set aside.
     """
     notes: list[str] = []
     return _read(_target(path, notes), notes), notes
 
 
 def merge(path: Path, entries: Mapping[str, Entry], now: float) -> Outcome:
-    """Put entries into a cache file, beside those that other processes put there. For each path the latest one counts.
+    """Merge entries into a cache file, beside the entries of other processes. For each path the latest entry counts.
 
-    :param now: what is there of a later time was written before the clock was set back, and counts for nothing.
-    :raises LockHeldError: another process holds the lock; nothing was done.
-    :raises OSError: it cannot be written.
+    :param now: the current time. Entries of a later time were written before the clock was set back, and are ignored.
+    :raises LockHeldError: another process holds the lock; nothing was written.
+    :raises OSError: the file cannot be written.
     """
     notes: list[str] = []
     refused: dict[str, str] = {}
@@ -99,9 +99,9 @@ def _target(path: Path, notes: list[str]) -> Path:
 
 
 def _check_place(path: Path) -> None:
-    """Refuse a directory or a device before a lock file is created beside it.
+    """Check that the path is not a directory or a device, before a lock file is created beside it.
 
-    :raises UnsafeFileError: there is one at the path.
+    :raises UnsafeFileError: it is one.
     """
     try:
         check_file(path)
@@ -151,7 +151,7 @@ def _locked(path: Path, notes: list[str]) -> Iterator[None]:
         try:
             yield
         finally:
-            # Closing is not enough: a child that was forked meanwhile has the open file, too.
+            # Closing is not enough: a child process that was forked meanwhile has the open file, too.
             fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:
         os.close(descriptor)
@@ -172,11 +172,11 @@ def _open_lock(path: Path, notes: list[str]) -> int:
 def _parse(content: bytes) -> dict[str, Entry]:
     """Return the entries of a cache file.
 
-    :raises ValueError: it is no cache; the message says why.
+    :raises ValueError: it is not a cache file; the message contains the reason.
     """
     whole = _READER.read(content)
     if not isinstance(whole, dict) or whole.get("kind") != _KIND or whole.get("version") != _VERSION:
-        raise ValueError(f"not what a version {_VERSION} of {_KIND!r} looks like")
+        raise ValueError(f"not a file of version {_VERSION} of {_KIND!r}")
     try:
         return {path: _entry(path, **entry) for path, entry in whole["paths"].items()}
     except (KeyError, TypeError, AttributeError) as error:
@@ -192,13 +192,13 @@ def _entry(path: str, *, time: Any, children: Any, data: Payload, stat: Sequence
 
 
 def _to_text(entries: Mapping[str, Entry], refused: dict[str, str]) -> str:
-    # One by one, so that the reactor's thread gets its turns.
+    # One entry at a time, so that the reactor's thread can run in between.
     lines = []
     for path in sorted(entries):
         try:
             lines.append(f"{_WRITER.write(path)}: {_to_json(entries[path])}")
         except (TypeError, ValueError) as error:
-            # A codec of somebody's own has read what JSON cannot hold.
+            # A codec of the application has decoded a value that JSON cannot hold.
             refused[path] = str(error)
     return f'{{"kind": {_WRITER.write(_KIND)}, "version": {_VERSION}, "paths": {{{", ".join(lines)}}}}}'
 
@@ -214,11 +214,12 @@ def _to_json(entry: Entry) -> str:
 def _replace(path: Path, text: str) -> None:
     if len(text) > LARGEST:
         raise OSError(errno.EFBIG, f"it would have {len(text)} bytes, which is more than {LARGEST}")
-    # Made with mode 0600, in the same folder, so that it can take the file's place in one step.
+    # Created with mode 0600 in the same folder, so that it can replace the file atomically.
     handle, temporary = tempfile.mkstemp(prefix=path.name + ".", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="ascii") as file:
-            # Some network and foreign file systems show an owner or a mode of their own: it would not be read again.
+            # Some network and foreign file systems report an owner or a mode of their own: then the file would be refused when
+            # it is read.
             check_owner(temporary, os.fstat(handle))
             file.write(text)
             file.flush()

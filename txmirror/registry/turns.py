@@ -1,6 +1,7 @@
-"""Who may do something now, and who waits. However many wait, and however many of them end at once, no call is nested in
-another: Twisted's locks and semaphores hand over from within, so that a few hundred who end at once exceed the depth of Python's
-stack, and nobody has a turn any more.
+"""A lock and a queue of writes without nested calls, for any number of waiters that end at once.
+
+Twisted's locks and semaphores release the next waiter from within the call that ends the last one. If a few hundred waiters end
+at once, that exceeds the depth of Python's stack, and the lock is never released.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ from twisted.python.failure import Failure
 from txmirror.deferreds import Pump
 from txmirror.mirror import Mirror
 from txmirror.mirror.admission import AdmissionQueue
-from txmirror.registry.reach import when_connected
+from txmirror.registry.reachability import when_connected
 
-#: Begins to write.
+#: Starts a write.
 Write = Callable[[], Deferred[None]]
 
 
 class Turn:
-    """A lock: ``async with`` it waits until no one else has it. Those who wait get it in order."""
+    """A fair lock for ``async with``: waiters acquire it in order."""
 
     def __init__(self) -> None:
         self._taken = False
         self._waiting: OrderedDict[Deferred[None], None] = OrderedDict()
-        self._hand_over = Pump(self._hand_over_once)
+        self._release = Pump(self._release_next)
 
     def __aenter__(self) -> Deferred[None]:
         if not self._taken:
@@ -41,22 +42,22 @@ class Turn:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> Deferred[None]:
         self._taken = False
-        self._hand_over()
+        self._release()
         return succeed(None)
 
-    def _hand_over_once(self) -> None:
+    def _release_next(self) -> None:
         if self._waiting and not self._taken:
             waiter, _ = self._waiting.popitem(last=False)
             self._taken = True
-            # Whoever is done at once comes back to here, but not from within.
+            # A waiter that releases the lock at once calls the Pump again, which does not nest.
             waiter.callback(None)
 
 
 class Turns:
-    """Let writes take turns: those to one path one after another, and so many at a time in all.
+    """A queue of writes: one at a time to each path, and a limited number in all.
 
-    :param mirror: whose connection they wait for.
-    :param limit: to how many paths is written at a time.
+    :param mirror: the mirror. Writes wait for its connection.
+    :param limit: the most paths that are written at a time.
     """
 
     def __init__(self, mirror: Mirror, limit: int) -> None:
@@ -65,12 +66,12 @@ class Turns:
         self._paths: dict[str, _Path] = {}
 
     def take(self, path: str, write: Write) -> Deferred[None]:
-        """Write to a path, after what was asked for it before.
+        """Write to a path, after earlier writes to it.
 
-        What is asked for the same path later makes this superfluous, unless it is cancelled: then this fires when its turn has come,
-        and does nothing.
+        A later write to the path supersedes this one, unless the later one is cancelled: then this Deferred fires in its turn, and
+        nothing is written.
 
-        :param write: called when its turn has come; what it gives is cancelled if the caller cancels.
+        :param write: called in its turn; the Deferred that it returns is cancelled if the caller cancels.
         :returns: fires as ``write`` does. Fails with :exc:`~txmirror.errors.ClosingException` when the mirror is closed
             before. Cancelling ends the wait, or the write.
         """
@@ -83,9 +84,9 @@ class Turns:
 class _Path:
     """The writes to one path.
 
-    :param mirror: whose connection they wait for.
-    :param queue: admits some of many paths.
-    :param idle: called when nothing is to be written any more.
+    :param mirror: the mirror. Writes wait for its connection.
+    :param queue: limits the number of paths that are written at a time.
+    :param idle: called when no write is left.
     """
 
     def __init__(self, mirror: Mirror, queue: AdmissionQueue, idle: Callable[[], object]) -> None:
@@ -94,48 +95,48 @@ class _Path:
         self._idle: Callable[[], object] | None = idle
         self._waiting: dict[Deferred[None], Write] = {}
         self._step: Deferred[None] | None = None
-        #: Who waits for the write that is under way.
-        self._writer: Deferred[None] | None = None
+        #: The waiter for the current write.
+        self._current: Deferred[None] | None = None
 
     def add(self, write: Write) -> Deferred[None]:
-        """Write when what was asked for before is done."""
+        """Write when the current write is done."""
         waiter: Deferred[None] = Deferred(self._cancel)
         self._waiting[waiter] = write
-        self._go_on()
+        self._start_next()
         return waiter
 
     def admitted(self) -> None:
-        """Begin: there is room."""
+        """Start the next write. The queue calls this when there is room."""
         self._queue.began()
         self._step = step = when_connected(self._mirror)
         step.addCallback(self._write)
         step.addBoth(self._written)
 
-    def _go_on(self) -> None:
+    def _start_next(self) -> None:
         if self._step is None and self._waiting and self._queue.has_room(self):
             self.admitted()
 
     def _write(self, _: None) -> Deferred[None] | None:
-        self._writer, write = self._waiting.popitem()
-        superfluous, self._waiting = self._waiting, {}
-        for each in superfluous:
+        self._current, write = self._waiting.popitem()
+        superseded, self._waiting = self._waiting, {}
+        for each in superseded:
             if not each.called:
                 each.callback(None)
-        # One of those may have cancelled it.
-        return None if self._writer.called else write()
+        # The callback of a superseded write may have cancelled this one.
+        return None if self._current.called else write()
 
     def _written(self, result: Failure | None) -> None:
         self._step = None
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            done = [writer]
+        current, self._current = self._current, None
+        if current is not None:
+            done = [current]
         else:
-            # There will be no connection, for none of them.
+            # The mirror is closed: all waiters fail.
             done, self._waiting = list(self._waiting), {}
         for each in done:
             if not each.called:
                 each.callback(result)
-        self._go_on()
+        self._start_next()
         self._note_idle()
         self._queue.ended()
 
@@ -143,7 +144,7 @@ class _Path:
         self._waiting.pop(waiter, None)
         if self._step is None:
             self._note_idle()
-        elif waiter is self._writer or not (self._writer or self._waiting):
+        elif waiter is self._current or not (self._current or self._waiting):
             self._step.cancel()
 
     def _note_idle(self) -> None:

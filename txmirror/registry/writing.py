@@ -1,11 +1,10 @@
-"""Persistent nodes: written once, or deleted, however many connections that takes."""
+"""Write and delete persistent nodes, with retries over as many connections as that takes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
@@ -19,23 +18,25 @@ from txmirror.errors import (
 )
 from txmirror.interfaces import IPayloadCodec
 from txmirror.mirror import Mirror
+from txmirror.printable import session_name
 from txmirror.registry.rates import TokenBucket
-from txmirror.registry.reach import when_connected
+from txmirror.registry.reachability import when_connected
+from txmirror.retrying import Backoff
 from txmirror.types import ACL, ZnodeStat
 
-#: The pauses before what the server could not do is tried again, in seconds.
-_PAUSE = backoffPolicy(initialDelay=0.5, maxDelay=60.0, factor=2.0, jitter=lambda: 0.0)
+#: The shortest and the longest pause before a request that has failed is sent again, in seconds.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
 
 
 class Writer:
     """Writes and deletes persistent nodes.
 
-    What is cut off is looked at, and done again if it was not done: that a node says what it is to say is enough.
+    After a lost connection the node is read, and written again unless it already has the wanted data.
 
-    :param mirror: where.
-    :param codec: how data is stored.
-    :param acl: gives the access control list of nodes that are made, and of their parents.
-    :param writes: how often may be written; without limit if None.
+    :param mirror: the mirror.
+    :param codec: decodes the data of nodes.
+    :param acl: returns the access control list of new nodes, and of their parents.
+    :param writes: limits the rate of writes; None sets no limit.
     """
 
     def __init__(
@@ -47,26 +48,26 @@ class Writer:
         self._writes = writes
 
     def put(self, path: str, data: Mapping[str, object] | str | None, payload: bytes) -> Deferred[None]:
-        """Let a persistent node say something.
+        """Create a persistent node, or replace its data.
 
-        :param data: what it is to say.
-        :param payload: the same as it is stored.
-        :returns: fires when it does. Fails with :exc:`~txmirror.errors.NodeExistsException` if an ephemeral node is there,
-            and with what else the server refuses it with; with :exc:`~txmirror.errors.ClosingException` when the mirror is
-            closed. Cancelling it abandons the answer.
+        :param data: the data.
+        :param payload: the data, encoded.
+        :returns: fires when the node has the data. Fails with :exc:`~txmirror.errors.NodeExistsException` if an ephemeral node is
+            there, with any other refusal of the server's, and with :exc:`~txmirror.errors.ClosingException` when the mirror
+            is closed. Cancelling abandons the wait, not a request that was sent.
         """
-        return Deferred.fromCoroutine(self._until_done(lambda: self._put(path, data, payload)))
+        return Deferred.fromCoroutine(self._retry_until_done(lambda: self._put(path, data, payload)))
 
     def remove(self, path: str) -> Deferred[None]:
-        """Let there be no persistent node.
+        """Delete a persistent node.
 
-        :returns: fires when there is none; fails as :meth:`put` does, and with
-            :exc:`~txmirror.errors.NotEmptyException` if it has children.
+        :returns: fires when there is no node; fails as :meth:`put` does, and with
+            :exc:`~txmirror.errors.NotEmptyException` if the node has children.
         """
-        return Deferred.fromCoroutine(self._until_done(lambda: self._remove(path)))
+        return Deferred.fromCoroutine(self._retry_until_done(lambda: self._remove(path)))
 
-    async def _until_done(self, step: Callable[[], Coroutine[Deferred[Any], Any, None]]) -> None:
-        failures = 0
+    async def _retry_until_done(self, step: Callable[[], Coroutine[Deferred[Any], Any, None]]) -> None:
+        backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         while True:
             await when_connected(self._mirror)
             try:
@@ -74,14 +75,13 @@ class Writer:
             except ClosingException:
                 raise
             except ZooServerProblem:
-                # Without a connection there is nothing to pause for: the next one is awaited.
+                # Without a connection no pause is needed: the loop waits for the next one.
                 if self._mirror.is_connected():
-                    await deferLater(self._mirror.reactor, _PAUSE(failures))
-                    failures += 1
+                    await deferLater(self._mirror.reactor, backoff.next_pause())
 
     async def _put(self, path: str, data: Mapping[str, object] | str | None, payload: bytes) -> None:
         node = self._mirror.get(path)
-        await self._turn()
+        await self._wait_for_permit()
         while True:
             try:
                 value, stat = await self._mirror.client.get(path)
@@ -104,7 +104,7 @@ class Writer:
 
     async def _remove(self, path: str) -> None:
         node = self._mirror.get(path)
-        await self._turn()
+        await self._wait_for_permit()
         while True:
             stat = await self._mirror.client.exists(path)
             if stat is None:
@@ -119,11 +119,13 @@ class Writer:
                 continue
             return
 
-    async def _turn(self) -> None:
+    async def _wait_for_permit(self) -> None:
         if self._writes is not None:
             await self._writes.take()
 
 
 def _ephemeral(path: str, stat: ZnodeStat) -> str:
-    session = f"{stat.ephemeralOwner & 0xFFFFFFFFFFFFFFFF:#x}"
-    return f"{path!r} is registered by session {session}: its node goes away with that, and is not ours to change"
+    session = session_name(stat.ephemeralOwner)
+    return (
+        f"{path!r} is an ephemeral node of session {session}: it goes away with that session, and is not ours to change"
+    )

@@ -1,4 +1,4 @@
-"""What twistd runs: the command line, and the service that registers what it asks for."""
+"""The twistd plug-in: the command line, and the service that registers the paths named there."""
 
 from txmirror.service.options import Options
 from txmirror.service.registering import RegistrationService, makeService

@@ -1,4 +1,4 @@
-"""Shows what is registered, in the log, as it changes."""
+"""Log the registered services as they change."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from txmirror.mirror import Mirror
 from txmirror.printable import on_one_line
 from txmirror.types import ZnodeStat
 
-#: ZooKeeper's own nodes, which are nobody's services.
+#: ZooKeeper's own nodes, which are not services.
 _RESERVED = "/zookeeper"
 
 
 class Display:
-    """Follows a node and all that is below it, and logs each that comes, changes or goes.
+    """Follows a node and all nodes below it, and logs each creation, change and deletion.
 
-    :param mirror: where.
-    :param path: what to follow.
+    :param mirror: the mirror.
+    :param path: the path of the node.
     """
 
     _log = Logger()
@@ -30,7 +30,7 @@ class Display:
         self._node = mirror.get(path)
         self._node.addValueWatcher(self, self._value_changed)
         self._node.addChildWatcher(self, self._children_changed)
-        # Watchers are told of changes only, and somebody else may have had the node mirrored before.
+        # Watchers are only called for changes, and the mirror may have followed the node before.
         state = self._node.state
         if state.value is not None and state.stat is not None:
             self._value_changed((state.value, state.stat))
@@ -38,7 +38,7 @@ class Display:
             self._children_changed(list(state.children))
 
     def stop(self) -> None:
-        """Follow no more."""
+        """Stop following."""
         # A path may have more levels than Python can nest calls.
         displays = [self]
         for display in displays:

@@ -1,4 +1,4 @@
-"""The command line of ``twistd txmirror``: what it takes, and one clear line for what it does not."""
+"""The command line of ``twistd txmirror``, with an error message of one line for bad input."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from txmirror.access import REFUSAL, Access, read_access
 from txmirror.client import parse_servers
 from txmirror.compat import install
 from txmirror.embedded import EmbeddedOptions
+from txmirror.facts import add_fact
 from txmirror.printable import on_one_line
 from txmirror.registry import NDCodec
 
-#: The exit status for a command line that will not do (``EX_USAGE`` of BSD's sysexits).
+#: The exit status for an invalid command line (``EX_USAGE`` of BSD's sysexits).
 EX_USAGE = 64
 
-#: How much data is taken, in bytes: what the server's limit for a request leaves beside a path.
+#: The most data, in bytes: the server's limit for a request, less room for a path.
 _MOST_DATA = 1_000_000
 
 _SESSION_TIMEOUT = "10"
 
-#: Whose client may be used.
+#: The names of the clients to choose from.
 CLIENTS = ("native", "txzookeeper")
 
-#: What Twisted says of a command that there is not, which it does not quote.
+#: The beginning of Twisted's message for an unknown command, which Twisted does not quote.
 _UNKNOWN_COMMAND = "Unknown command: "
 
 
@@ -38,8 +39,8 @@ class Options(usage.Options):
     # twistd puts "Usage: twistd [options] txmirror" before it.
     synopsis = "--servers HOSTS --register PATH [--data KEY=VALUE]..."
     longdesc = (
-        "Registers each PATH as an ephemeral node with the data given, and keeps it registered through everything that"
-        " ZooKeeper and the network do. On SIGTERM it is withdrawn before the program exits."
+        "Registers each PATH as an ephemeral node with the data given, and keeps it registered through outages of ZooKeeper"
+        " and the network. On SIGTERM it withdraws the registrations before it exits."
     )
     optParameters = [  # noqa: RUF012 - usage.Options wants it so
         ["servers", "s", None, "ZooKeeper's servers, as host:port,host:port/chroot [default: localhost:2181]"],
@@ -47,7 +48,7 @@ class Options(usage.Options):
             "session-timeout",
             "t",
             None,
-            f"After how many seconds without contact ZooKeeper may drop the registrations [default: {_SESSION_TIMEOUT}]",
+            f"Seconds without contact after which ZooKeeper may drop the registrations [default: {_SESSION_TIMEOUT}]",
         ],
         ["client", None, None, f"The client to use, {' or '.join(CLIENTS)} [default: {CLIENTS[0]}]"],
         *([each.name, each.short, None, each.help] for each in ACCESS_OPTIONS if each.metavar is not None),
@@ -71,13 +72,13 @@ class Options(usage.Options):
         self.access = Access()
 
     def opt_password(self, _: str) -> None:
-        """Refused, because others on the machine could read it: see --password-file."""
+        """Refused, because other users of the machine could read it: use --password-file."""
         raise usage.UsageError(REFUSAL)
 
     opt_p = opt_password
 
     def opt_register(self, path: str) -> None:
-        """The full path of a service to register, as in /services/ssh/server1:22; may be given again for another."""
+        """The full path of a service to register, as in /services/ssh/server1:22; may be repeated for further services."""
         try:
             paths.validate(path)
         except ValueError as error:
@@ -91,22 +92,16 @@ class Options(usage.Options):
     opt_r = opt_register
 
     def opt_data(self, item: str) -> None:
-        """A fact for whoever finds the services, as KEY=VALUE; may be given again for another key."""
-        key, equals, value = item.partition("=")
-        if not key or not equals:
-            raise usage.UsageError(f"--data: {item!r} is not of the form KEY=VALUE")
-        if key in self["data"]:
-            raise usage.UsageError(f"--data: the key {key!r} is given twice, in {item!r}")
+        """A fact about the services, as KEY=VALUE; may be repeated for further keys."""
         try:
-            NDCodec().encode({key: value}, pid=0, created=0.0)
+            add_fact(self["data"], item, NDCodec())
         except ValueError as error:
-            raise usage.UsageError(f"--data: {item!r} cannot be stored: {error}") from None
-        self["data"][key] = value
+            raise usage.UsageError(f"--data: {error}") from None
 
     opt_d = opt_data
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """Read the command line; say in one line what is wrong with it, and exit with status 64."""
+        """Read the command line; if it is invalid, print the error in one line, and exit with status 64."""
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
@@ -114,11 +109,11 @@ class Options(usage.Options):
             if text.startswith(_UNKNOWN_COMMAND):
                 text = f"unexpected argument {text.removeprefix(_UNKNOWN_COMMAND)!r}"
             sys.stderr.write(f"txmirror: {on_one_line(text)}\n")
-            # Not left to twistd, which in some versions exits with 0 then.
+            # Some versions of twistd would exit with 0 here.
             raise SystemExit(EX_USAGE) from None
 
     def postOptions(self) -> None:
-        """Check what only shows when all is read."""
+        """Check the combination of all options."""
         if self.subCommand is not None:
             self._refuse_beside_command()
             return
@@ -174,7 +169,7 @@ class Options(usage.Options):
     def _refuse_beside_command(self) -> None:
         access = (each.name for each in ACCESS_OPTIONS)
         for option in ("servers", "session-timeout", "client", "embedded", "register", "data", *access):
-            # An empty text was given, too.
+            # An empty text counts as an option that was given.
             if self[option] not in (None, 0, [], {}):
                 raise usage.UsageError(
                     f"--{option} is for registering, and {self.subCommand!r} registers nothing: give one or the other"

@@ -1,4 +1,4 @@
-"""The service that twistd runs: a mirror, and the registrations that are kept on it."""
+"""The service that twistd runs: a mirror, and registrations on it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from twisted.application.service import IService, MultiService, Service
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -25,27 +25,25 @@ from txmirror.service.options import Options
 from txmirror.service.signals import SignalService
 from txmirror.timers import Timer
 from txmirror.types import News, SessionEvent, SessionState
+from txmirror.withdrawal import wait_for_withdrawals
 
-#: What is registered where nothing was asked for, to show something.
+#: The path that is registered as an example where none is named.
 _SAMPLE = "/services/sample/localhost:8080"
-
-#: How long the withdrawal of the registrations may take, in seconds. The session's end takes care of the rest.
-_WITHDRAWAL = 2.0
 
 
 @implementer(IService)
 class RegistrationService(Service):
     """Registers services when it starts, and withdraws them before it has stopped.
 
-    An outage of ZooKeeper never keeps it from starting or stopping.
+    An outage of ZooKeeper never prevents it from starting or stopping.
 
     :param servers: as for :class:`txmirror.client.ZooKeeperClient`; None starts an in-memory server in this process, and
-        shows what is registered there.
+        logs the services that are registered there.
     :param registrations: the paths to register.
-    :param data: the facts to register each with.
+    :param data: facts about the services.
     :param session_timeout: in seconds.
-    :param client: whose client to use, ``native`` or ``txzookeeper``.
-    :param access: who to be, the ACL of new nodes, and whether to use TLS.
+    :param client: the client to use, ``native`` or ``txzookeeper``.
+    :param access: the credentials, the ACL of new nodes, and the TLS settings.
     :param reactor: the reactor.
     """
 
@@ -76,11 +74,11 @@ class RegistrationService(Service):
         self._out_of_reach = False
         self._settled_at = float("-inf")
         self._short = False
-        self._stable = Timer(reactor, self._say_in_reach)
+        self._stable = Timer(reactor, self._log_reachable)
         self._refused = False
 
     def startService(self) -> None:
-        """Start the server, if one is to be embedded; then register."""
+        """Start the embedded server, if there is to be one; then register."""
         super().startService()
         servers = self._start_embedded() if self._servers is None else self._servers
         if self._kind == "txzookeeper":
@@ -96,7 +94,7 @@ class RegistrationService(Service):
             self._client.add_listener(self._session_changed)
         mirror = Mirror(client=self._client, reactor=self._reactor)
         self._mirror = mirror
-        mirror.addStateWatcher(self, self._say_state)
+        mirror.addStateWatcher(self, self._log_state)
         self._log.info("Registering with ZooKeeper at {servers}.", servers=mirror.connstr())
         mirror.startService()
         if self._access.credentials is not None:
@@ -110,7 +108,7 @@ class RegistrationService(Service):
     def stopService(self) -> Deferred[None]:
         """Withdraw the registrations, end the session, and stop the embedded server.
 
-        :returns: fires when all is gone, in a bounded time; it never fails.
+        :returns: fires when the session is closed and the server stopped, in a bounded time; it never fails.
         """
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
@@ -118,9 +116,8 @@ class RegistrationService(Service):
     async def _stop(self) -> None:
         self._stable.stop()
         withdrawals = [registration.stop() for registration in self._registrations]
-        withdrawn = gatherResults(withdrawals, consumeErrors=True)
         try:
-            await withdrawn.addTimeout(_WITHDRAWAL, self._reactor, self._not_withdrawn)
+            await wait_for_withdrawals(withdrawals, self._reactor, self._not_withdrawn)
         finally:
             if self._mirror is not None:
                 await self._mirror.close()
@@ -132,19 +129,20 @@ class RegistrationService(Service):
 
     def _session_changed(self, event: News) -> None:
         if isinstance(event, SessionEvent) and event.state is SessionState.AUTH_FAILED:
-            self._say_refused()
+            self._log_refused()
 
-    def _say_refused(self) -> None:
+    def _log_refused(self) -> None:
         if not self._refused:
             self._refused = True
             self._log.error(
-                "ZooKeeper refuses the credentials of {username!r}: nothing is registered until this program is restarted.",
+                "Authentication failed: ZooKeeper refuses the credentials of {username!r}; nothing is registered until this"
+                " program is restarted.",
                 username=self._access.username,
             )
 
     def _not_authenticated(self, failure: Failure) -> None:
         if failure.check(AuthFailedException):
-            self._say_refused()
+            self._log_refused()
         elif not failure.check(ZooKeeperException):
             self._log.failure("The credentials could not be sent.", failure=failure)
 
@@ -158,12 +156,12 @@ class RegistrationService(Service):
         address = self._embedded.address
         self._log.info(
             "An in-memory ZooKeeper, for demonstrations and tests (it keeps nothing), listens on {address}."
-            " Any ZooKeeper client can look at it there.",
+            " Any ZooKeeper client can connect to it there.",
             address=address,
         )
         return address
 
-    def _say_state(self, state: MirrorState) -> None:
+    def _log_state(self, state: MirrorState) -> None:
         now = self._reactor.seconds()
         lasts = self._session_timeout / 3
         if state is MirrorState.DISCONNECTED:
@@ -171,14 +169,14 @@ class RegistrationService(Service):
             self._short = now - self._settled_at < lasts
             if self.running and not self._out_of_reach:
                 self._out_of_reach = True
-                self._log.warn("ZooKeeper is out of reach. The registrations are put right as soon as it is back.")
+                self._log.warn("ZooKeeper is out of reach. The registrations are restored as soon as it is back.")
         elif state is MirrorState.SETTLED:
             self._settled_at = now
             if self._out_of_reach and self.running:
-                # Behind a connection that did not last, only one that does is worth a line.
+                # After a short connection, the next one is logged only if it lasts.
                 self._stable.start(lasts if self._short else 0)
 
-    def _say_in_reach(self) -> None:
+    def _log_reachable(self) -> None:
         self._out_of_reach = False
         self._log.info("ZooKeeper is in reach again.")
 
@@ -191,7 +189,7 @@ def _make_txzookeeper_client(servers: str, session_timeout: float) -> IZooKeeper
 
 
 def makeService(options: Options) -> IService:
-    """Make the service that the command line asks for. Nothing is opened before it starts."""
+    """Make the service for a command line. It opens nothing before it starts."""
     from twisted.internet import reactor
 
     services = MultiService()
@@ -217,7 +215,7 @@ def _make_main_service(options: Options, reactor: Any) -> Service:
 
 
 def log_file(options: Options) -> str | None:
-    """Return the name of the file that twistd logs to; None if it is none that it rotates."""
+    """Return the name of the file that twistd logs to; None if twistd does not rotate it."""
     twistd = getattr(options, "parent", None)
     if twistd is None or twistd.get("syslog") or twistd.get("logger"):
         return None

@@ -1,4 +1,4 @@
-"""The signals of ``twistd txmirror``, none of which ends it without the withdrawal of what it has registered."""
+"""Signal handlers of ``twistd txmirror``: no signal ends it before it has withdrawn its registrations."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from txmirror.signals import StopSignals, handle
 
 
 class SignalService(Service):
-    """Handles signals from the moment at which the reactor runs, until the process ends.
+    """Handles signals from the start of the reactor until the process ends.
 
-    SIGTERM, SIGINT and SIGQUIT stop the reactor once. SIGHUP and SIGUSR2 are logged, and do nothing else. SIGUSR1 lets twistd
-    rotate its log file; where it does not, that is logged. A signal that is ignored at the start, or is handled by somebody
-    else, stays so.
+    SIGTERM, SIGINT and SIGQUIT stop the reactor once. SIGHUP and SIGUSR2 are logged, and do nothing else. On SIGUSR1 twistd
+    rotates its log file; a failure of that is logged. A signal that is ignored at the start, or has another handler, keeps
+    its handler.
 
     :param reactor: a provider of ``IReactorCore`` and ``IReactorFromThreads``, which runs in the main thread.
-    :param log_file: where twistd logs to; None where that is no file of its own.
+    :param log_file: the file that twistd logs to; None if twistd does not rotate it.
     """
 
     _log = Logger()
@@ -32,7 +32,7 @@ class SignalService(Service):
         self._inode: int | None = None
 
     def startService(self) -> None:
-        """Handle signals as soon as the reactor runs: it sets handlers of its own when it begins."""
+        """Install the handlers as soon as the reactor runs, because it sets its own when it starts."""
         super().startService()
         IReactorCore(self._reactor).callWhenRunning(self._install)
 
@@ -58,7 +58,7 @@ class SignalService(Service):
         self._log.warn("Received SIGUSR1: the log is not a file that twistd could rotate.")
 
     def _rotates(self, number: int) -> None:
-        # twistd's handler lets the reactor call what rotates the file, which says nothing where it may not.
+        # twistd's handler schedules the rotation in the reactor. The rotation is silent if it is not permitted.
         self._inode = self._current_inode()
         self._rotate(number, None)
         self._reactor.callFromThread(self._rotated)

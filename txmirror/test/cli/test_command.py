@@ -222,7 +222,7 @@ class AskingTests(CommandLineTestCase):
 
     def test_yes(self) -> None:
         self.assertEqual((self.answer("y\n"), len(self.launched)), (0, 1))
-        self.assertIn("Delete /a and all that is below it?", self.err.getvalue())
+        self.assertIn("Delete /a and all nodes below it?", self.err.getvalue())
 
     def test_no(self) -> None:
         """Whoever says no, or only presses a key, deletes nothing."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.cli.formats import excerpt, json_line, json_lines, table_lines, yaml_lines
-from txmirror.cli.statuses import CannotDo
+from txmirror.cli.statuses import CommandError
 from txmirror.test.wire.strategies import characters
 
 _SCALARS = (
@@ -126,7 +126,7 @@ class FormatTests(SynchronousTestCase):
         for _ in range(100_000):
             value = [value]
         for lines, name in ((yaml_lines, "yaml"), (json_lines, "json")):
-            error = self.assertRaises(CannotDo, lines, value)
+            error = self.assertRaises(CommandError, lines, value)
             self.assertIn(repr(name), str(error))
             self.assertIn("table", str(error))
 

@@ -88,7 +88,7 @@ class LockTests(LockTestCase):
         self.assertTrue(command.running)
         self.world.pass_time(0.01)
         self.assert_ended(command, 75)
-        self.assertEqual(command.err, f"txmirror: {PATH!r} was not to be had within 10 s: {self.holder}\n")
+        self.assertEqual(command.err, f"txmirror: {PATH!r} could not be acquired within 10 s: {self.holder}\n")
         self.assertEqual((len(self.nodes()), self.reactor.processes), (1, []))
 
     def test_no_wait(self) -> None:
@@ -96,7 +96,7 @@ class LockTests(LockTestCase):
         self.take()
         command = self.lock("--wait", "0")
         self.assert_ended(command, 75)
-        self.assertEqual(command.err, f"txmirror: {PATH!r} is held by somebody else: {self.holder}\n")
+        self.assertEqual(command.err, f"txmirror: {PATH!r} is held by another session: {self.holder}\n")
         self.world.result(self.theirs.release())
         command = self.lock("--wait", "0")
         self.process.end()
@@ -156,7 +156,7 @@ class LostTests(LockTestCase):
         command = self.lock()
         self.world.result(self.other.delete(f"{PATH}/{self.nodes()[0]}"))
         self.assertEqual(self.process.signals, ["TERM"])
-        self.assertEqual(command.err, f"txmirror: {PATH!r} was lost: sh is ended\n")
+        self.assertEqual(command.err, f"txmirror: {PATH!r} was lost: ending sh\n")
         self.world.pass_time(1.0)
         self.process.end(5)
         self.assert_ended(command, 69)

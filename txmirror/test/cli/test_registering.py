@@ -125,7 +125,7 @@ class AloneTests(RegisterTestCase):
             self.make(path)
         self.make(PATH, b"{}")
         command = self.start("register", PATH)
-        line = f"{PATH} is a persistent node: it cannot be registered until somebody deletes it."
+        line = f"{PATH} is a persistent node: it cannot be registered until that node is deleted."
         self.assertEqual(command.err, f"txmirror: {line}\n")
         self.world.result(self.other.delete(PATH))
         self.assertIsNotNone(self.registered)

@@ -58,9 +58,7 @@ class CreateTests(CommandTestCase):
         """Nodes above it are made only if that is asked for, empty."""
         self.make("/a")
         message = self.refused(1, "create", "/a/b/c/d")
-        self.assertEqual(
-            message, "the parent of '/a/b/c/d' does not exist: --makepath creates what is missing above it"
-        )
+        self.assertEqual(message, "the parent of '/a/b/c/d' does not exist: --makepath creates missing nodes above it")
         self.assertEqual(self.done("create", "--makepath", "/a/b/c/d", "data").out, "/a/b/c/d\n")
         self.assertEqual((self.data("/a/b/c/d"), self.data("/a/b/c")), (b"data", b""))
 

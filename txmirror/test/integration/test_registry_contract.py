@@ -136,7 +136,7 @@ def _deferred(awaited: Awaitable[_T]) -> Deferred[_T]:
 
 def _client(registry: IServiceRegistry) -> Any:
     assert isinstance(registry, ServiceRegistry)
-    return registry._link and registry._link.mirror.client
+    return registry._connection and registry._connection.mirror.client
 
 
 async def _remove(client: Any, path: str) -> None:

@@ -185,8 +185,8 @@ class AuditTests(RegistryTestCase):
         registry = self.started(audit=10)
         self.answer(registry)
         for turns in range(12):
-            assert registry._link is not None
-            registry._discoveries[PATH]._look_again()
+            assert registry._connection is not None
+            registry._discoveries[PATH]._audit_now()
             take_turns(self.reactor, turns)
             self.go_away()
             self.come_back()

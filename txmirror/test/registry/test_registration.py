@@ -466,7 +466,7 @@ class LogTests(RegistrationTestCase):
         self.reactor.pass_time(300)
         (line,) = self.log.texts(LogLevel.warn, PATH)
         self.assertIn("over the limit", line)
-        self.assertNotIn("tried again", line)
+        self.assertNotIn("Retrying", line)
         self.assertFalse(registration._timer.running)
 
 

@@ -558,8 +558,8 @@ class FormerSessionTests(RegistryTestCase):
         self.subject = self.started()
         self.world.result(self.subject.set_node(NODE, {"a": 1}))
         self.data, _ = self.world.result(self.other.get(NODE))
-        assert self.subject._link is not None
-        registration = self.subject._link.registration(NODE)
+        assert self.subject._connection is not None
+        registration = self.subject._connection.registration(NODE)
         assert registration is not None
         # As if the other client's session were one that it had before.
         registration._our_sessions.add(self.other.session_id)

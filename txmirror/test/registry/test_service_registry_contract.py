@@ -119,7 +119,7 @@ class WorldPlace:
 def session_of(registry: IServiceRegistry) -> int:
     """Return the id of a registry's session; 0 if there is none."""
     assert isinstance(registry, ServiceRegistry)
-    return registry._link.mirror.client.session_id if registry._link is not None else 0
+    return registry._connection.mirror.client.session_id if registry._connection is not None else 0
 
 
 class InWorld(RegistryCase):

@@ -1,4 +1,4 @@
-"""All that a registry does at the servers, for as long as it has one connection to them."""
+"""Registrations, persistent nodes and locks of a registry, on one connection to the servers."""
 
 from __future__ import annotations
 
@@ -14,31 +14,30 @@ from txmirror.interfaces import IPayloadCodec, ISessionHolder
 from txmirror.mirror import Mirror
 from txmirror.registry.locking import RegistryLock
 from txmirror.registry.rates import TokenBucket
-from txmirror.registry.reach import Reach, when_connected
+from txmirror.registry.reachability import ReachabilityTimeout, when_connected
 from txmirror.registry.registration import Registration, RegistrationState
 from txmirror.registry.turns import Turns
 from txmirror.registry.writing import Writer
 from txmirror.types import ACL, OPEN_ACL, SessionTicket
+from txmirror.withdrawal import wait_for_withdrawals
 
 _T = TypeVar("_T")
 
-#: How long a withdrawal may hold up the end, in seconds. A session's end takes care of the rest.
-_WITHDRAWAL = 2.0
-#: How many persistent nodes are written at a time, at most.
+#: The most persistent nodes that are written at a time.
 _WRITES = 500
 
 
-class Link:
+class RegistryConnection:
     """Registers, writes and locks on a mirror.
 
-    :param mirror: where.
-    :param owned: whether the mirror is closed with this.
-    :param timeout: after how many seconds without a session ZooKeeper is out of reach.
-    :param codec: how data is stored.
-    :param acl: gives the access control list of nodes that are made; None for one that is open to everybody.
+    :param mirror: the mirror.
+    :param owned: whether :meth:`close` closes the mirror.
+    :param timeout: the number of seconds without a session after which ZooKeeper is out of reach.
+    :param codec: encodes and decodes the data of nodes.
+    :param acl: returns the access control list of new nodes; None for one that is open to everybody.
     :param adopt_persistent: as for :class:`Registration`.
-    :param writes: how often may be written; without limit if None.
-    :ivar reach: tells whether ZooKeeper can be reached.
+    :param writes: limits the rate of writes; None sets no limit.
+    :ivar reachability: fails operations while ZooKeeper is out of reach.
     """
 
     _log = Logger()
@@ -55,7 +54,7 @@ class Link:
         writes: TokenBucket | None,
     ) -> None:
         self.mirror = mirror
-        self.reach = Reach(mirror, timeout)
+        self.reachability = ReachabilityTimeout(mirror, timeout)
         self._owned = owned
         self._codec = codec
         self._acl = acl
@@ -66,20 +65,20 @@ class Link:
         self._locks: dict[str, RegistryLock] = {}
         self._turns = Turns(mirror, _WRITES)
         self._writing: dict[Deferred[None], None] = {}
-        self._formers: dict[Reach, Deferred[None]] = {}
+        self._former_sessions: dict[ReachabilityTimeout, Deferred[None]] = {}
 
     # Registrations.
 
     def registration(self, path: str) -> Registration | None:
-        """Give the registration at a path, if there is one or one is being taken away."""
+        """Return the registration at a path, also one that is being withdrawn; None if there is none."""
         return self._registrations.get(path)
 
     def register(self, path: str, data: Mapping[str, object] | str | None) -> Deferred[RegistrationState]:
-        """Let a service be registered, with this data; see :meth:`Registration.keep`."""
+        """Keep a service registered with this data. See :meth:`Registration.keep`."""
         return self._registration(path, data).keep(data)
 
     def restore(self, path: str, data: Mapping[str, object] | str | None) -> None:
-        """Let a service be registered that was before."""
+        """Keep a service registered that an earlier connection had registered; log an error if its path is taken."""
         try:
             self._registration(path, data).start()
         except NodeExistsException as error:
@@ -101,16 +100,16 @@ class Link:
         return registration
 
     def withdraw(self, path: str) -> Deferred[None]:
-        """Let a service be registered no longer.
+        """Withdraw a registration.
 
-        :returns: fires when its node is gone, or it is registered again; fails as :meth:`Registration.withdraw`. Cancelling
+        :returns: fires when its node is gone, or when it is registered again; fails as :meth:`Registration.withdraw`. Cancelling
             ends the wait.
         """
         registration = self._registrations.get(path)
         if registration is None:
             return succeed(None)
-        # It is forgotten when it is gone, whether anybody waits so long or not.
-        # The registry says for how long its caller waits.
+        # The registration is forgotten when its node is gone, even if the caller no longer waits. The caller has a timeout of
+        # its own.
         registration.stop(timeout=None).addCallback(lambda _: self._forget(path, registration))
         return registration.withdraw()
 
@@ -121,14 +120,14 @@ class Link:
     # Persistent nodes.
 
     def put(self, path: str, data: Mapping[str, object] | str | None, payload: bytes) -> Deferred[None]:
-        """Write a persistent node, as :meth:`Writer.put`, after what was asked for the same path before.
+        """Write a persistent node, as :meth:`Writer.put`, after earlier operations on the same path.
 
-        What was asked for later makes it superfluous: then it fires when its turn has come, and does nothing.
+        A later operation on the path supersedes this one: then the Deferred fires in its turn, and nothing is written.
         """
         return self._begin_writing(path, lambda: self._writer.put(path, data, payload))
 
     def remove(self, path: str) -> Deferred[None]:
-        """Delete a persistent node, as :meth:`Writer.remove`; otherwise as :meth:`put`."""
+        """Delete a persistent node, as :meth:`Writer.remove`, in the order of :meth:`put`."""
         return self._begin_writing(path, lambda: self._writer.remove(path))
 
     def _begin_writing(self, path: str, write: Callable[[], Deferred[None]]) -> Deferred[None]:
@@ -145,7 +144,7 @@ class Link:
     def lock(self, path: str, name: str, simultaneous: int, wait: float) -> RegistryLock:
         """Return the lock at a path.
 
-        :raises ValueError: an argument will not do, or the lock is in use with another number of holders.
+        :raises ValueError: an argument is invalid, or the lock is in use with another number of holders.
         """
         self.check_lock(path, simultaneous)
         lock = self._locks.get(path)
@@ -156,9 +155,9 @@ class Link:
         return lock
 
     def check_lock(self, path: str, simultaneous: int) -> None:
-        """See that the lock at a path may have so many holders.
+        """Check that the lock at a path may have this number of holders.
 
-        :raises ValueError: it is in use with another number of them.
+        :raises ValueError: the lock is in use with another number of holders.
         """
         lock = self._locks.get(path)
         if lock is not None and lock.in_use and lock.simultaneous != simultaneous:
@@ -169,63 +168,62 @@ class Link:
 
     @property
     def locking(self) -> bool:
-        """Whether a lock is held or waited for."""
+        """True if a lock is held or being acquired."""
         return any(lock.in_use for lock in self._locks.values())
 
     def release(self, path: str) -> Deferred[bool]:
-        """Release the lock at a path, if there is one."""
+        """Release the lock at a path; fire with True if there is none."""
         lock = self._locks.get(path)
         return succeed(True) if lock is None else lock.release()
 
     # The end.
 
     def end_session(self, mirror: Mirror) -> None:
-        """End a session that could not be ended when it was left, so that what it owned does not stand in the way.
+        """Close an earlier session that could not be closed in its time, so that its ephemeral nodes go away now.
 
-        :param mirror: one that takes that session over.
+        :param mirror: a mirror that resumes that session.
         """
 
         def close(_: object) -> Deferred[None]:
-            reach.stop()
+            reachability.stop()
             return mirror.close()
 
         def closed(_: object) -> None:
-            del self._formers[reach]
+            del self._former_sessions[reachability]
 
-        reach = Reach(mirror, mirror.client.session_timeout)
+        reachability = ReachabilityTimeout(mirror, mirror.client.session_timeout)
         mirror.connect().addErrback(lambda _: None)
-        ended = self._formers[reach] = reach.within(when_connected(mirror))
+        ended = self._former_sessions[reachability] = reachability.fail_when_unreachable(when_connected(mirror))
         ended.addBoth(close)
         ended.addBoth(closed)
 
     def close(self) -> Deferred[SessionTicket | None]:
-        """End it all.
+        """Withdraw registrations, release locks and cancel writes; close the mirror if it is owned.
 
-        :returns: fires when that is done, in a bounded time; with what the session can be ended by that may still be there, if it
-            could not be ended. It never fails.
+        :returns: fires in a bounded time; with a ticket of the session if the session may still be open, for a later
+            :meth:`end_session`. It never fails.
         """
         return Deferred.fromCoroutine(self._close())
 
     async def _close(self) -> SessionTicket | None:
         mirror = self.mirror
-        self.reach.stop()
-        # The latest first, so that none begins because one before it has ended.
+        self.reachability.stop()
+        # The latest first, so that none starts because an earlier one has ended.
         for writing in list(reversed(self._writing)):
             writing.cancel()
-        formers = list(self._formers.values())
-        for reach in list(self._formers):
-            reach.stop()
+        formers = list(self._former_sessions.values())
+        for reachability in list(self._former_sessions):
+            reachability.stop()
         ticket: SessionTicket | None = None
         if self._owned:
             holder: ISessionHolder | None = ISessionHolder(mirror.client, None)
             if holder is not None and not mirror.is_connected():
                 ticket = holder.session_ticket
-            # With the session goes all that is held on its strength.
+            # The end of the session removes its ephemeral nodes: registrations and locks.
             await mirror.close()
         withdrawals = [registration.stop(timeout=None) for registration in self._registrations.values()]
         withdrawals += [lock.release().addCallback(lambda _: None) for lock in self._locks.values()]
-        everything = gatherResults(withdrawals, consumeErrors=True).addCallback(lambda _: None)
-        await everything.addTimeout(_WITHDRAWAL, mirror.reactor, _too_late).addErrback(self._not_withdrawn)
+        await wait_for_withdrawals(withdrawals, mirror.reactor, _too_late).addErrback(self._not_withdrawn)
         await gatherResults(formers)
         return ticket
 

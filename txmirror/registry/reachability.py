@@ -1,4 +1,4 @@
-"""Whether ZooKeeper can be reached: it is given up on when no session was had for some time."""
+"""Fail pending operations with NoConnection after ``timeout`` seconds without a session."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from txmirror.timers import Timer
 _T = TypeVar("_T")
 
 
-class Reach:
-    """Ends waits when ZooKeeper is out of reach.
+class ReachabilityTimeout:
+    """Fails pending operations while ZooKeeper is out of reach.
 
-    :param mirror: whose connection it is. What was before now does not count.
-    :param timeout: after how many seconds without a session ZooKeeper is out of reach.
+    :param mirror: the mirror with the connection. The time without a session is counted from now.
+    :param timeout: the number of seconds without a session after which ZooKeeper is out of reach.
     """
 
     def __init__(self, mirror: Mirror, timeout: float) -> None:
@@ -32,15 +32,14 @@ class Reach:
         self._mirror_changed(mirror.state)
 
     @property
-    def lost(self) -> bool:
-        """Whether ZooKeeper is out of reach."""
+    def unreachable(self) -> bool:
+        """True if ZooKeeper is out of reach."""
         return self._stopped or not (self._mirror.is_connected() or self._timer.running)
 
-    def within(self, awaited: Deferred[_T]) -> Deferred[_T]:
-        """Wait for something, but no longer than ZooKeeper can be reached.
+    def fail_when_unreachable(self, awaited: Deferred[_T]) -> Deferred[_T]:
+        """Cancel a Deferred when ZooKeeper is out of reach.
 
-        :returns: ``awaited`` itself, which is cancelled when ZooKeeper is out of reach, and then fails with
-            :exc:`~txmirror.errors.NoConnection`.
+        :returns: ``awaited`` itself. If it is cancelled here, it fails with :exc:`~txmirror.errors.NoConnection`.
         """
         gave_up = False
 
@@ -57,12 +56,12 @@ class Reach:
 
         self._waiting[give_up] = None
         awaited.addBoth(done)
-        if self.lost:
+        if self.unreachable:
             give_up()
         return awaited
 
     def stop(self) -> None:
-        """Let go of the mirror, and end all waits."""
+        """Stop observing the mirror, and fail all pending operations."""
         self._stopped = True
         self._timer.stop()
         self._mirror.delStateWatcher(self)
@@ -79,15 +78,16 @@ class Reach:
 
     def _give_up(self) -> None:
         for give_up in list(self._waiting):
-            # An earlier one may have ended it.
+            # The callbacks of an earlier one may have ended this one.
             if give_up in self._waiting:
                 give_up()
 
 
 def when_connected(mirror: Mirror) -> Deferred[None]:
-    """Wait for a session with a server; at once if there is one.
+    """Wait for a session with a server.
 
-    :returns: fails with :exc:`~txmirror.errors.ClosingException` when the mirror is closed. Cancelling ends the wait.
+    :returns: fires at once if there is a session. Fails with :exc:`~txmirror.errors.ClosingException` when the mirror is closed.
+        Cancelling ends the wait.
     """
 
     def changed(state: MirrorState) -> None:

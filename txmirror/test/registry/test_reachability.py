@@ -7,11 +7,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.errors import ClosingException, NoConnection
 from txmirror.mirror import Mirror
-from txmirror.registry.reach import Reach, when_connected
+from txmirror.registry.reachability import ReachabilityTimeout, when_connected
 from txmirror.testing import World
 
 
-class ReachTestCase(SynchronousTestCase):
+class ReachabilityTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.world = World()
         self.addCleanup(self.world.close)
@@ -19,12 +19,12 @@ class ReachTestCase(SynchronousTestCase):
         self.addCleanup(self.close_mirror)
 
     def close_mirror(self) -> None:
-        self.reach.stop()
+        self.reachability.stop()
         self.mirror.close()
         self.world.pass_time(5)
 
     def begin(self, timeout: float = 3.0) -> None:
-        self.reach = Reach(self.mirror, timeout)
+        self.reachability = ReachabilityTimeout(self.mirror, timeout)
 
     def connect(self) -> None:
         self.mirror.connect().addErrback(lambda _: None)
@@ -40,39 +40,39 @@ class ReachTestCase(SynchronousTestCase):
         self.world.reactor.undo_black_hole("127.0.0.1", int(self.world.server.address.split(":")[1]))
 
 
-class ReachTests(ReachTestCase):
+class ReachabilityTests(ReachabilityTestCase):
     def test_never_connected(self) -> None:
         """The time counts from when it is first asked, however old the mirror is."""
         self.world.pass_time(100)
         self.begin()
-        waiting: Deferred[None] = self.reach.within(Deferred())
+        waiting: Deferred[None] = self.reachability.fail_when_unreachable(Deferred())
         self.world.pass_time(2.9)
         self.assertNoResult(waiting)
-        self.assertFalse(self.reach.lost)
+        self.assertFalse(self.reachability.unreachable)
         self.world.pass_time(0.2)
         error = self.failureResultOf(waiting, NoConnection)
         self.assertIn(self.world.connection_string, error.getErrorMessage())
-        self.assertTrue(self.reach.lost)
+        self.assertTrue(self.reachability.unreachable)
 
     def test_out_of_reach(self) -> None:
         """Once it is out of reach waits end at once; a result that is there is given all the same."""
         self.begin()
         self.world.pass_time(4)
-        self.failureResultOf(self.reach.within(Deferred()), NoConnection)
+        self.failureResultOf(self.reachability.fail_when_unreachable(Deferred()), NoConnection)
         done: Deferred[int] = Deferred()
         done.callback(1)
-        self.assertEqual(self.successResultOf(self.reach.within(done)), 1)
+        self.assertEqual(self.successResultOf(self.reachability.fail_when_unreachable(done)), 1)
 
     def test_connected(self) -> None:
         """With a connection waits have no limit; without one they have what is left of the time since it went."""
         self.begin()
         self.connect()
-        waiting: Deferred[None] = self.reach.within(Deferred())
+        waiting: Deferred[None] = self.reachability.fail_when_unreachable(Deferred())
         self.world.pass_time(100)
         self.assertNoResult(waiting)
         self.go_away()
         self.world.pass_time(2)
-        later: Deferred[None] = self.reach.within(Deferred())
+        later: Deferred[None] = self.reachability.fail_when_unreachable(Deferred())
         self.world.pass_time(0.9)
         self.assertNoResult(waiting)
         self.world.pass_time(0.2)
@@ -83,7 +83,7 @@ class ReachTests(ReachTestCase):
         """A connection that is back in time ends nothing, and the time begins anew when it goes again."""
         self.begin()
         self.connect()
-        waiting: Deferred[None] = self.reach.within(Deferred())
+        waiting: Deferred[None] = self.reachability.fail_when_unreachable(Deferred())
         for _ in range(3):
             self.go_away()
             self.world.pass_time(1)
@@ -98,8 +98,8 @@ class ReachTests(ReachTestCase):
         """What comes in time is given, and so is a failure."""
         self.begin()
         first, second = Deferred[int](), Deferred[int]()
-        self.reach.within(first)
-        self.reach.within(second)
+        self.reachability.fail_when_unreachable(first)
+        self.reachability.fail_when_unreachable(second)
         first.callback(5)
         second.errback(ZeroDivisionError())
         self.assertEqual(self.successResultOf(first), 5)
@@ -108,14 +108,16 @@ class ReachTests(ReachTestCase):
     def test_cancelled_by_others(self) -> None:
         """Who cancels gets a cancellation, not an excuse."""
         self.begin()
-        waiting: Deferred[None] = self.reach.within(Deferred())
+        waiting: Deferred[None] = self.reachability.fail_when_unreachable(Deferred())
         waiting.cancel()
         self.failureResultOf(waiting, CancelledError)
 
     def test_finishes_instead(self) -> None:
         """What fires when it is cancelled has fired."""
         self.begin()
-        waiting: Deferred[str] = self.reach.within(Deferred(lambda cancelled: cancelled.callback("half")))
+        waiting: Deferred[str] = self.reachability.fail_when_unreachable(
+            Deferred(lambda cancelled: cancelled.callback("half"))
+        )
         self.world.pass_time(4)
         self.assertEqual(self.successResultOf(waiting), "half")
 
@@ -123,8 +125,8 @@ class ReachTests(ReachTestCase):
         """Whoever is told first may end the others."""
         self.begin()
         first, second = Deferred[None](), Deferred[None]()
-        self.reach.within(first).addErrback(lambda _: second.callback(None))
-        self.reach.within(second)
+        self.reachability.fail_when_unreachable(first).addErrback(lambda _: second.callback(None))
+        self.reachability.fail_when_unreachable(second)
         self.world.pass_time(4)
         self.successResultOf(first)
         self.successResultOf(second)
@@ -132,25 +134,25 @@ class ReachTests(ReachTestCase):
     def test_stop(self) -> None:
         """Its end ends all waits, and leaves no timer."""
         self.begin()
-        waiting: Deferred[None] = self.reach.within(Deferred())
-        self.reach.stop()
+        waiting: Deferred[None] = self.reachability.fail_when_unreachable(Deferred())
+        self.reachability.stop()
         self.failureResultOf(waiting, NoConnection)
-        self.failureResultOf(self.reach.within(Deferred()), NoConnection)
+        self.failureResultOf(self.reachability.fail_when_unreachable(Deferred()), NoConnection)
         self.assertEqual(self.world.reactor.getDelayedCalls(), [])
 
     def test_mirror_closed(self) -> None:
         """A mirror that is closed is out of reach."""
         self.begin()
         self.connect()
-        waiting: Deferred[None] = self.reach.within(Deferred())
+        waiting: Deferred[None] = self.reachability.fail_when_unreachable(Deferred())
         self.mirror.close()
         self.world.settle()
         self.failureResultOf(waiting, NoConnection)
         self.begin()
-        self.assertTrue(self.reach.lost)
+        self.assertTrue(self.reachability.unreachable)
 
 
-class WhenConnectedTests(ReachTestCase):
+class WhenConnectedTests(ReachabilityTestCase):
     def test_waits(self) -> None:
         """It fires with the connection, and at once where there is one."""
         self.begin()
