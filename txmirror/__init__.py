@@ -1,4 +1,4 @@
-"""State and services from ZooKeeper, simply up to date in Twisted programs."""
+"""Always current state and services from ZooKeeper, for Twisted programs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Mirror", "Node", "ServiceRegistry", "ZooKeeperClient", "__version__"
 
 __version__ = "0.1.0"
 
-# That of ``typing``, which takes longer to import than all else here.
+# ``typing`` takes longer to import than all else here; type checkers know this name without it.
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 else:
     _PACKAGES = {"Mirror": "mirror", "Node": "mirror", "ServiceRegistry": "registry", "ZooKeeperClient": "client"}
 
-    # Each is imported when it is asked for: a program that uses one package does not wait for the others.
+    # Each package is imported at its first use: a program that uses one does not load the others.
     def __getattr__(name: str) -> object:
         if name not in _PACKAGES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

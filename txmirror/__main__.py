@@ -1,4 +1,4 @@
-"""``python -m txmirror`` is the ``txmirror`` command."""
+"""Run the ``txmirror`` command, as ``python -m txmirror``."""
 
 import sys
 

@@ -1,38 +1,38 @@
-"""Every exception that this package raises on purpose, and what each says about a write.
+"""The exceptions of this package.
 
-One class for each of ZooKeeper's error codes, under the name that users of its bindings know; the codes are those of
-``org.apache.zookeeper.KeeperException.Code``. This module knows nothing of connections or sessions.
+There is one class for each of ZooKeeper's error codes, under the name that users of its bindings know. The codes are those of
+``org.apache.zookeeper.KeeperException.Code``. This module does not know connections or sessions.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-#: The class for each code that a server may answer with. Filled as the classes below are made.
+#: The class for each code that a server may answer with. The classes below add themselves.
 _BY_CODE: dict[int, type[ZooKeeperException]] = {}
 
 
 class ZooKeeperException(Exception):
-    """Anything that ZooKeeper, or the way to it, refused or lost.
+    """The base class of all failures of ZooKeeper, of the connection to it, and of the client.
 
-    :param message: one line for a person; made from the class and the path where it is missing.
-    :param path: the znode that the failed operation was about, where there is one.
-    :param applied: what became of a write: False, it certainly had no effect; None leaves it at what the class says.
-    :param zxid: the transaction id in the header of the reply that brought this failure, where one did: the server's
-        state as of that transaction is what the failure speaks of.
+    :param message: one line for a person; if empty, it is made from the class and the path.
+    :param path: the znode of the failed operation, if there is one.
+    :param applied: for a write: False if it certainly had no effect; None leaves the class's value.
+    :param zxid: the transaction id in the header of the reply that carried this failure, if there was one. The failure
+        describes the server's state as of that transaction.
     """
 
     code: ClassVar[int | None] = None
     """ZooKeeper's number for this failure; None where it has none."""
 
     meaning: ClassVar[str] = "ZooKeeper failed"
-    """What went wrong, in a few words: the start of the message."""
+    """The failure in a few words: the start of the message."""
 
     applied: bool | None = False
-    """For a write: False if it was certainly without effect, None if nobody can know."""
+    """For a write: False if it certainly had no effect, None if that is unknown."""
 
     session_over: ClassVar[bool] = False
-    """Whether everything that the session had is over: its ephemerals, its watches, and what was asked in it."""
+    """Whether the session is over, with its ephemeral nodes, its watches and its pending requests."""
 
     retryable: ClassVar[bool] = False
     """Whether the same request may succeed later in the same session."""
@@ -55,14 +55,14 @@ class ZooKeeperException(Exception):
 
 
 class ZooServerProblem(ZooKeeperException):
-    """The server or the connection to it is the trouble, not what was asked of it: a later try may succeed."""
+    """A failure of the server or of the connection to it, not of the request: a retry may succeed."""
 
     applied: bool | None = None
     retryable = True
 
 
 class UnknownServerException(ZooServerProblem):
-    """The server answered with a code that this package does not know. Only the request it answered has failed.
+    """The server answered with a code that this package does not know. Only that request has failed.
 
     :param number: the code.
     """
@@ -75,10 +75,10 @@ class UnknownServerException(ZooServerProblem):
 
 
 class SystemErrorException(ZooServerProblem):
-    """The server failed inside."""
+    """The server had an internal error."""
 
     code = -1
-    meaning = "the server failed inside"
+    meaning = "the server had an internal error"
 
 
 class RuntimeInconsistencyException(ZooServerProblem):
@@ -96,7 +96,7 @@ class DataInconsistencyException(ZooServerProblem):
 
 
 class ConnectionLossException(ZooServerProblem):
-    """The connection went before the answer came (``applied`` None), or the request never left (``applied`` False)."""
+    """The connection was lost before the answer arrived (``applied`` None), or the request was never sent (``applied`` False)."""
 
     code = -4
     meaning = "the connection to ZooKeeper was lost"
@@ -117,7 +117,7 @@ class UnimplementedException(ZooKeeperException):
 
 
 class OperationTimeoutException(ZooServerProblem):
-    """No answer within the time allowed."""
+    """No answer arrived within the timeout."""
 
     code = -7
     meaning = "timed out"
@@ -131,7 +131,7 @@ class BadArgumentsException(ZooKeeperException):
 
 
 class InvalidStateException(ZooServerProblem):
-    """The client or server is in no state for this."""
+    """The client or server is in a state that does not allow the operation, such as a client in a forked child."""
 
     session_over = True
     retryable = False
@@ -148,7 +148,7 @@ class UnknownSessionException(ZooServerProblem):
 
 
 class NewConfigNoQuorumException(ZooServerProblem):
-    """No quorum of the new configuration is connected."""
+    """No quorum of the new configuration is connected and up to date."""
 
     code = -13
     meaning = "no quorum of the new configuration is up to date"
@@ -156,7 +156,7 @@ class NewConfigNoQuorumException(ZooServerProblem):
 
 
 class ReconfigInProgressException(ZooServerProblem):
-    """Another reconfiguration is under way."""
+    """Another reconfiguration is in progress."""
 
     code = -14
     meaning = "a reconfiguration is in progress"
@@ -171,14 +171,14 @@ class APIErrorException(ZooKeeperException):
 
 
 class NoNodeException(ZooKeeperException):
-    """There is no znode at the path (for a create: none at its parent)."""
+    """The znode does not exist (for a create: its parent does not exist)."""
 
     code = -101
     meaning = "no such znode"
 
 
 class NoChrootException(NoNodeException):
-    """The chroot in the client's connection string does not exist, so nothing can be below it. It is never created unasked.
+    """The chroot in the client's connection string does not exist, so no node can be below it. The client never creates it.
 
     :param connect_string: the servers and the chroot.
     """
@@ -190,7 +190,7 @@ class NoChrootException(NoNodeException):
 
 
 class NoAuthException(ZooKeeperException):
-    """The znode's ACL does not allow this to the identities of this session."""
+    """The znode's ACL does not allow the operation to the identities of this session."""
 
     code = -102
     meaning = "not permitted by the ACL"
@@ -211,26 +211,26 @@ class NoChildrenForEphemeralsException(ZooKeeperException):
 
 
 class NodeExistsException(ZooKeeperException):
-    """There is a znode at the path already."""
+    """The znode exists already."""
 
     code = -110
     meaning = "the znode exists already"
 
 
 class NotEmptyException(ZooKeeperException):
-    """The znode has children, and so cannot be deleted."""
+    """The znode cannot be deleted, because it has children."""
 
     code = -111
     meaning = "the znode has children"
 
 
 class SessionExpiredException(ZooServerProblem):
-    """The session has ended; with it went its ephemerals and watches, and what was asked in it will not be done."""
+    """The session has expired. Its ephemeral nodes and watches are gone, and its pending requests will not be done."""
 
     session_over = True
     retryable = False
     code = -112
-    meaning = "the session has ended"
+    meaning = "the session has expired"
     applied = False
 
 
@@ -268,14 +268,14 @@ class ClosingException(ZooServerProblem):
 
 
 class NothingException(ZooKeeperException):
-    """There was no answer to process."""
+    """There was no reply to process."""
 
     code = -117
     meaning = "nothing to process"
 
 
 class SessionMovedException(ConnectionLossException):
-    """The session has moved to another connection; this one no longer serves it. The request was not done."""
+    """The session has moved to another connection, and this one no longer serves it. The request was not done."""
 
     code = -118
     meaning = "the session has moved to another server"
@@ -283,7 +283,7 @@ class SessionMovedException(ConnectionLossException):
 
 
 class NotReadOnlyException(ZooServerProblem):
-    """A write was sent to a server that can only be read."""
+    """A write was sent to a server in read-only mode."""
 
     code = -119
     meaning = "the server is read-only"
@@ -305,7 +305,7 @@ class NoWatcherException(ZooKeeperException):
 
 
 class RequestTimeoutException(ZooServerProblem):
-    """The server gave the request up for taking too long."""
+    """The request timed out at the server."""
 
     code = -122
     meaning = "the server timed the request out"
@@ -319,10 +319,10 @@ class ReconfigDisabledException(ZooKeeperException):
 
 
 class SessionClosedRequireSaslAuthException(ZooServerProblem):
-    """The server demands SASL authentication, and has closed the session."""
+    """The server requires SASL authentication, and has closed the session."""
 
     code = -124
-    meaning = "the server demands SASL authentication"
+    meaning = "the server requires SASL authentication"
     applied = False
 
 
@@ -334,7 +334,7 @@ class QuotaExceededException(ZooKeeperException):
 
 
 class ThrottledOpException(ZooServerProblem):
-    """The server refused the request for being overloaded."""
+    """The server refused the request, because it is overloaded."""
 
     code = -127
     meaning = "the server is throttling requests"
@@ -342,28 +342,28 @@ class ThrottledOpException(ZooServerProblem):
 
 
 class ProtocolError(ZooServerProblem):
-    """The other side broke ZooKeeper's protocol; the message says how. The connection it came on is given up."""
+    """The peer violated ZooKeeper's protocol; the message says how. The connection is closed."""
 
     meaning = "not ZooKeeper's protocol"
 
 
 class TooManyRequestsException(ZooKeeperException):
-    """Too many requests wait in the client's queue already. This one was not sent; the connection and all else go on."""
+    """The client has too many pending requests. This one was not sent; the connection and all other requests go on."""
 
     meaning = "too many requests wait to be sent"
 
 
 class RequestTooLargeException(ZooKeeperException):
-    """The encoded request is over the limit. It was not sent: a server closes the connection on one that is."""
+    """The encoded request is over the limit. It was not sent: a server would close the connection."""
 
     meaning = "the request is too large"
 
 
 class ReplyTooLargeException(ZooKeeperException):
-    """The reply is over ``Limits.max_reply``. It was thrown away as it came in; the connection and all else go on.
+    """The reply is over ``Limits.max_reply``. The client discarded it; the connection and all other requests go on.
 
-    :param size: the reply's length in bytes: a limit of this size would have let it in.
-    :param limit: the limit that it was over.
+    :param size: the reply's length in bytes. A limit of this size would have accepted it.
+    :param limit: the limit.
     """
 
     meaning = "the reply is too large"
@@ -389,10 +389,10 @@ class ReplyTooLargeException(ZooKeeperException):
 
 
 class TransactionFailedException(ZooKeeperException):
-    """A transaction was refused as a whole: nothing of it was done.
+    """The server refused a transaction as a whole: none of its operations was done.
 
-    :param index: which of its operations was refused, counted from 0.
-    :param error: why.
+    :param index: the index of the operation that was refused, from 0.
+    :param error: the reason.
     """
 
     meaning = "the transaction was refused"
@@ -404,32 +404,32 @@ class TransactionFailedException(ZooKeeperException):
 
 
 class ServiceRegistryException(ZooKeeperException):
-    """Anything that a service registry itself refuses."""
+    """The base class of the refusals of a service registry."""
 
     meaning = "the service registry cannot do this"
 
 
 class NoConnection(ServiceRegistryException, ZooServerProblem):
-    """ZooKeeper is out of reach."""
+    """ZooKeeper is out of reach: there was no session for some time."""
 
     meaning = "ZooKeeper is out of reach"
     applied = False
 
 
 class ReadOnly(ServiceRegistryException):
-    """The service registry is read-only: it writes nothing."""
+    """The service registry is read-only, and refuses writes."""
 
     meaning = "the service registry is read-only"
 
 
 class PathError(ValueError):
-    """Not a znode path; the message quotes it and says why."""
+    """A text is not a znode path; the message quotes it and says why."""
 
 
 class LockMismatchError(ValueError):
-    """A lock's path is in use in another way: by another kind of lock, or with another number of leases.
+    """A lock's path is in use by another kind of lock, or with another number of leases.
 
-    :param message: one line for a person, which quotes the path and says how to mend it.
+    :param message: one line for a person, which quotes the path and says how to resolve the mismatch.
     :param path: the lock's path.
     """
 
@@ -439,10 +439,10 @@ class LockMismatchError(ValueError):
 
 
 def exception_for(code: int, *, path: str | None = None, zxid: int | None = None) -> ZooKeeperException:
-    """Make the exception for an error code in a reply.
+    """Return the exception for an error code in a reply.
 
-    :param code: the code, as the reply's header has it: negative.
-    :param path: the znode that the request was about.
+    :param code: the code in the reply's header: negative.
+    :param path: the znode of the request.
     :param zxid: the zxid in the reply's header.
     """
     known = _BY_CODE.get(code)

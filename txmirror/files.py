@@ -1,9 +1,9 @@
-"""Files that other users of the machine may have prepared: they are checked before they are used.
+"""Safe opening of files that other users of the machine may have prepared.
 
-A program that opens a path in a folder to which others may write gets what they put there: a FIFO on which it waits for ever, a link
-to one of its own files, or content that it would not have written. So a file is opened without waiting and without following a
-link, and the open file itself is checked, which nobody can exchange any more. As OpenSSH does with its own files, it is trusted if
-it is a regular file, belongs to this user or to root, and only its owner may write to it.
+A folder to which others may write can contain a FIFO on which a program blocks for ever, a link to one of the user's own files, or
+forged content. So these functions open a file without blocking and without following a link, and then check the open file itself,
+which nobody can replace any more. As OpenSSH does with its own files, they trust a regular file that belongs to this user or to
+root, and to which only its owner may write.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import stat
 from pathlib import Path
 from typing import Final
 
-#: How many bytes are read of a file, unless a caller sets another limit.
+#: The most bytes to read of a file, unless a caller sets another limit.
 LARGEST: Final = 64 * 2**20
 
-#: How many symbolic links are followed, one to the next; as many as Linux follows.
+#: The most symbolic links to follow, one to the next; as many as Linux follows.
 _MOST_LINKS = 40
 
 _WAY = os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
@@ -29,15 +29,15 @@ _KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-#: What is never moved out of the way: more may depend on it than a file.
+#: The kinds that are never moved out of the way: more than a file may depend on them.
 _FIXED = (stat.S_IFDIR, stat.S_IFCHR, stat.S_IFBLK)
 
 
 class UnsafeFileError(OSError):
-    """A file is not to be used. The message says why.
+    """A file is unsafe to use. The message says why.
 
-    :ivar path: where it is.
-    :ivar status: its status when it was found to be unsafe.
+    :ivar path: its path.
+    :ivar status: its status when it was checked.
     """
 
     def __init__(self, path: str | Path, reason: str, status: os.stat_result) -> None:
@@ -47,14 +47,14 @@ class UnsafeFileError(OSError):
 
     @property
     def movable(self) -> bool:
-        """True if the file may be moved out of the way. A directory or a device may not."""
+        """Whether the file may be moved out of the way. A directory or a device may not."""
         return stat.S_IFMT(self.status.st_mode) not in _FIXED
 
 
 def check_owner(path: str | Path, status: os.stat_result) -> None:
     """Check that nobody else may write to a file or folder.
 
-    :raises UnsafeFileError: it belongs to another user who is not root, or others may write to it.
+    :raises UnsafeFileError: it belongs to another user, except root, or others may write to it.
     """
     if status.st_uid not in (os.geteuid(), 0):
         raise UnsafeFileError(path, f"it belongs to user {status.st_uid}, not to user {os.geteuid()}", status)
@@ -63,16 +63,16 @@ def check_owner(path: str | Path, status: os.stat_result) -> None:
 
 
 def check_file(path: str | Path, *, folder: int | None = None) -> None:
-    """Check what stands at a path, as :func:`open_file` does, without opening it.
+    """Check the file at a path, as :func:`open_file` does, without opening it.
 
     :raises UnsafeFileError: it is not a regular file, or others may write to it.
-    :raises OSError: it cannot be looked at.
+    :raises OSError: its status cannot be read.
     """
     _check(path, os.stat(path, dir_fd=folder, follow_symlinks=False))
 
 
 def open_file(path: str | Path, flags: int = os.O_RDONLY, *, folder: int | None = None) -> int:
-    """Open an existing regular file, without waiting, if nobody else may write to it.
+    """Open an existing regular file, without blocking, if nobody else may write to it.
 
     :param flags: as for ``os.open``.
     :param folder: the descriptor of the folder that ``path`` starts from.
@@ -80,7 +80,7 @@ def open_file(path: str | Path, flags: int = os.O_RDONLY, *, folder: int | None 
     :raises UnsafeFileError: it is not a regular file, or others may write to it.
     :raises OSError: it cannot be opened.
     """
-    # To open a device can have effects of its own.
+    # Opening a device can have side effects.
     check_file(path, folder=folder)
     descriptor = os.open(path, flags | _WAY, dir_fd=folder)
     try:
@@ -96,7 +96,7 @@ def create_file(path: str | Path, *, folder: int | None = None) -> int:
 
     :param folder: as for :func:`open_file`.
     :returns: its descriptor.
-    :raises FileExistsError: there is something at ``path``, be it a link to nothing.
+    :raises FileExistsError: ``path`` exists, even as a dangling link.
     :raises OSError: it cannot be created.
     """
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _WAY, 0o600, dir_fd=folder)
@@ -111,7 +111,7 @@ def read_all(path: str | Path, descriptor: int, largest: int = LARGEST) -> bytes
     """
     status = os.fstat(descriptor)
     with os.fdopen(descriptor, "rb", closefd=False) as file:
-        # It may grow meanwhile.
+        # It may grow while it is read.
         content = b"" if status.st_size > largest else file.read(largest + 1)
     if status.st_size > largest or len(content) > largest:
         size = max(status.st_size, len(content))
@@ -120,7 +120,7 @@ def read_all(path: str | Path, descriptor: int, largest: int = LARGEST) -> bytes
 
 
 def read_file(path: str | Path, *, folder: int | None = None, largest: int = LARGEST) -> bytes:
-    """Read a whole file; the arguments and what is raised are those of :func:`open_file` and :func:`read_all`."""
+    """Read a whole file. The arguments and exceptions are those of :func:`open_file` and :func:`read_all`."""
     descriptor = open_file(path, folder=folder)
     try:
         return read_all(path, descriptor, largest)
@@ -129,9 +129,9 @@ def read_file(path: str | Path, *, folder: int | None = None, largest: int = LAR
 
 
 def follow_links(path: Path) -> Path:
-    """Return where a path leads if it is a symbolic link, and the path itself otherwise. There may be nothing there.
+    """Return the target of a path if it is a symbolic link, and the path itself otherwise. The target need not exist.
 
-    :raises UnsafeFileError: a link belongs to another user who is not root, or the links lead in a circle.
+    :raises UnsafeFileError: a link belongs to another user, except root, or the links form a circle.
     :raises OSError: a folder may not be searched.
     """
     for _ in range(_MOST_LINKS):
@@ -148,10 +148,10 @@ def follow_links(path: Path) -> Path:
 
 
 def set_aside(path: Path, seen: os.stat_result) -> Path | None:
-    """Rename a file that cannot be used, so that another can take its place and it can be looked at.
+    """Rename an unusable file, so that a new one can take its place and the old one can be inspected.
 
     :param seen: the file's status when it was found to be unusable.
-    :returns: its new name. None if there is another file by now: somebody else has replaced it.
+    :returns: its new name. None if another process has replaced or removed the file.
     :raises OSError: it cannot be renamed.
     """
     aside = path.with_name(path.name + ".damaged")

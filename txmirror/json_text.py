@@ -1,13 +1,13 @@
-"""JSON as this project reads and writes it.
+"""Strict JSON: RFC 8259 in UTF-8.
 
-It is RFC 8259 in UTF-8. Python's own ``json`` differs from that in ways that would let a program read what it cannot write again, or
-fail with something else than a ``ValueError``:
+With Python's own ``json`` a program could read values that it cannot write again, or fail with other exceptions than a
+``ValueError``. This module differs from it:
 
-- NaN and Infinity are no JSON, neither when read nor when written. A number that a float cannot hold (``1e999``) is refused likewise.
-- A byte order mark before the text is ignored. UTF-16 and UTF-32 are not read.
-- Text that is nested more deeply than a limit is refused. Without one, the result would depend on how deep the call stack is.
+- NaN and Infinity are invalid, both when read and when written, and so is a number that a float cannot hold (``1e999``).
+- A byte order mark before the text is ignored. UTF-16 and UTF-32 are invalid.
+- Text that is nested more deeply than a limit is invalid. Without a limit, the result would depend on the depth of the call stack.
 
-As in Python's own: if a key occurs twice in an object, the last one counts. Integers of more than 4,300 digits are refused
+As in Python's own: if a key occurs twice in an object, the last one counts. Integers of more than 4,300 digits are invalid
 (``sys.set_int_max_str_digits``).
 """
 
@@ -18,7 +18,7 @@ import math
 from collections.abc import Iterable
 from typing import Any, Final
 
-#: How many levels of objects and arrays JSON may have, unless a caller sets another limit.
+#: The most levels of objects and arrays in JSON, unless a caller sets another limit.
 DEEPEST: Final = 100
 
 _BOM: Final = "\ufeff"
@@ -29,9 +29,9 @@ class NestedTooDeeply(ValueError):
 
 
 def decode_text(data: bytes) -> str:
-    """Return bytes as text. A byte order mark before it is no part of it.
+    """Return the text of UTF-8 bytes, without a byte order mark.
 
-    :raises UnicodeDecodeError: they are not UTF-8.
+    :raises UnicodeDecodeError: the bytes are not UTF-8.
     """
     return without_mark(data.decode())
 
@@ -42,9 +42,9 @@ def without_mark(text: str) -> str:
 
 
 class JSONReader:
-    """Reads JSON.
+    """A JSON reader.
 
-    :param deepest: how many levels of objects and arrays to accept.
+    :param deepest: the most levels of objects and arrays to accept.
     :param in_thread: let other threads run while a long text is read. This takes a third more time.
     """
 
@@ -53,14 +53,14 @@ class JSONReader:
         self._decoder = json.JSONDecoder(
             parse_constant=_refuse,
             parse_float=_parse_float,
-            # The interpreter switches threads only where it runs code in Python.
+            # The interpreter switches threads only while it runs Python code.
             object_pairs_hook=_to_dict if in_thread else None,
         )
 
     def read(self, data: bytes | str) -> Any:
-        """Return the value that a JSON text stands for.
+        """Return the value of a JSON text.
 
-        :raises ValueError: the data is not JSON; the message says why. :exc:`NestedTooDeeply` is one.
+        :raises ValueError: the data is not JSON; the message says why. :exc:`NestedTooDeeply` is a subclass.
         """
         text = decode_text(data) if isinstance(data, bytes) else without_mark(data)
         try:
@@ -76,11 +76,11 @@ class JSONReader:
 
 
 class JSONWriter:
-    """Writes JSON, in one style.
+    """A JSON writer with a style.
 
     :param compact: leave out the spaces after commas and colons.
-    :param indent: how many spaces to indent each level by; None writes one line.
-    :param sort_keys: order the keys of objects.
+    :param indent: the spaces by which to indent each level; None writes one line.
+    :param sort_keys: sort the keys of objects.
     :param ascii_only: escape everything that is not ASCII.
     """
 
@@ -98,24 +98,24 @@ class JSONWriter:
     def write(self, value: object, *, deepest: int | None = None) -> str:
         """Return a value as JSON.
 
-        :param deepest: how many levels of objects and arrays to accept. None accepts as many as Python can write.
-        :raises TypeError: JSON cannot hold it.
-        :raises ValueError: likewise: a number that is not finite, an object that contains itself. :exc:`NestedTooDeeply` is one.
+        :param deepest: the most levels of objects and arrays to accept. None accepts as many as Python can write.
+        :raises TypeError: JSON has no such type.
+        :raises ValueError: a number is not finite, or an object contains itself. :exc:`NestedTooDeeply` is a subclass.
         """
         try:
             text = self._encoder.encode(value)
         except RecursionError:
             raise NestedTooDeeply("nested too deeply") from None
         if deepest is not None and text.count("{") + text.count("[") > deepest:
-            # As JSON, where a tuple is a list.
+            # Count the levels of the JSON text: a tuple is an array there.
             JSONReader(deepest=deepest).read(text)
         return text
 
 
 def read_json(data: bytes | str) -> Any:
-    """Return the value that a JSON text stands for, of :data:`DEEPEST` levels at most.
+    """Return the value of a JSON text with at most :data:`DEEPEST` levels.
 
-    :raises ValueError: the data is not JSON; the message says why. :exc:`NestedTooDeeply` is one.
+    :raises ValueError: the data is not JSON; the message says why. :exc:`NestedTooDeeply` is a subclass.
     """
     return _DEFAULT_READER.read(data)
 

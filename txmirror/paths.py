@@ -1,4 +1,4 @@
-"""Znode paths: what is one, and how they are taken apart and put together.
+"""Znode paths: validating, splitting and joining them.
 
 The rules are those of ZooKeeper's ``PathUtils.validatePath``.
 """
@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from txmirror.errors import PathError
 
-#: Characters that no znode's name may hold: the controls, the surrogates (and so, ZooKeeper being written in Java, all
-#: that Java writes with them), the private use area, and the specials.
+#: Characters that are invalid in a znode's name: the controls, the surrogates (and all characters that Java, in which
+#: ZooKeeper is written, represents by them), the private use area, and the specials.
 _FORBIDDEN = "\x00-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\uffff\U00010000-\U0010ffff"
 
 #: One name after each slash; a name is not ``.`` or ``..``, and not empty.
@@ -24,17 +24,17 @@ _PLAIN = bytes(range(0x20, 0x7F))
 
 
 def validate(path: str, *, sequence: bool = False) -> str:
-    """Make sure that ``path`` is a znode's path, and give it back.
+    """Check that ``path`` is a znode's path, and return it.
 
     :param sequence: the server will append digits to it, so that it may end in a slash.
-    :raises PathError: it is not; the message quotes it.
+    :raises PathError: it is not a znode's path; the message quotes it.
     :raises TypeError: it is not a ``str``.
     """
     if not isinstance(path, str):
         raise TypeError(f"a znode's path is a str, not {path!r}")
     candidate = path + "0" if sequence else path
     if _VALID.fullmatch(candidate) is None:
-        raise PathError(f"{path!r} is no znode path: {_fault(candidate)}")
+        raise PathError(f"{path!r} is not a znode path: {_fault(candidate)}")
     return path
 
 
@@ -44,9 +44,9 @@ def is_path(path: str) -> bool:
 
 
 def are_names(names: Sequence[str]) -> bool:
-    """Return whether every string is a name that a znode may have below its parent.
+    """Return whether every string is a valid name of a child.
 
-    Hot: long lists of names are looked at as one string, without a loop in Python.
+    This is fast for long lists: it checks them as one string, without a loop in Python.
     """
     text = "".join(names)
     if "/" in text or not _NO_NAMES.isdisjoint(names):
@@ -57,9 +57,9 @@ def are_names(names: Sequence[str]) -> bool:
 
 
 def normalise(path: str) -> str:
-    """Add a missing leading slash, and take doubled and trailing ones away; then validate.
+    """Return a path with a leading slash, and without doubled and trailing ones, and validate it.
 
-    :raises PathError: what is left is no znode path; the message quotes it.
+    :raises PathError: the result is not a znode path; the message quotes it.
     :raises TypeError: it is not a ``str``.
     """
     if not isinstance(path, str):
@@ -68,25 +68,25 @@ def normalise(path: str) -> str:
 
 
 def join(parent: str, name: str) -> str:
-    """Give the path of the child ``name`` of ``parent``, both taken to be valid."""
+    """Return the path of the child ``name`` of ``parent``. Both must be valid."""
     return f"/{name}" if parent == "/" else f"{parent}/{name}"
 
 
 def parent_of(path: str) -> str | None:
-    """Give the path of the parent, or None for the root."""
+    """Return the path of the parent, or None for the root."""
     if path == "/":
         return None
     return path[: path.rindex("/")] or "/"
 
 
 def split(path: str) -> tuple[str, str]:
-    """Give the path of the parent and the last part of a path, which is not the root."""
+    """Return the path of the parent and the last part of a path, which must not be the root."""
     parent, _, name = path.rpartition("/")
     return parent or "/", name
 
 
 def name_of(path: str) -> str:
-    """Give the last part of a path: what its parent's list of children calls it."""
+    """Return the last part of a path: the name in its parent's list of children."""
     return path[path.rindex("/") + 1 :]
 
 
@@ -94,9 +94,9 @@ def _fault(path: str) -> str:
     if not path.startswith("/"):
         return "it must start with a slash"
     if _FORBIDDEN_ONE.search(path):
-        return "it holds a character that ZooKeeper does not allow"
+        return "it contains a character that ZooKeeper does not allow"
     if path.endswith("/"):
         return "it must not end with a slash"
     if "//" in path:
         return "it has an empty name between two slashes"
-    return "'.' and '..' are no names for a znode"
+    return "'.' and '..' are not names of znodes"

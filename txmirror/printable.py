@@ -1,4 +1,4 @@
-"""Text for one line of a log or a terminal: foreign text, sessions and processes."""
+"""Printable names of foreign text, sessions and processes, for one line of a log or a terminal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 
 
 def on_one_line(text: str) -> str:
-    """Escape what does not print, so that a text cannot pretend to be several lines, or move a cursor."""
+    """Return a text with its unprintable characters escaped, so that it cannot span several lines, or move a cursor."""
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
@@ -19,5 +19,5 @@ def session_name(session_id: int) -> str:
 
 
 def process_name() -> str:
-    """Return the name of this process for people in other places: its host and pid, as in ``host1:4711``."""
+    """Return the name of this process for other hosts: host and pid, as in ``host1:4711``."""
     return f"{socket.gethostname()}:{os.getpid()}"

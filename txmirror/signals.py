@@ -1,4 +1,4 @@
-"""The signals that stop a program which runs on the reactor until it is stopped."""
+"""Handling of the signals that stop a program on the reactor."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _Handler = Callable[[int, FrameType | None], Any]
 class StopSignals:
     """Stop the reactor at the first of SIGTERM, SIGINT and SIGQUIT, and log each that follows.
 
-    The reactor's own handlers would log a traceback then, and SIGQUIT would end the process with nothing closed. A signal that is
-    ignored, or that has a handler of somebody else's (``twistd --debug``), stays as it is.
+    The reactor's own handlers would log a traceback for a second signal, and SIGQUIT would end the process with nothing closed. A
+    signal that is ignored, or that has a foreign handler (``twistd --debug``), stays as it is.
 
-    :param reactor: a provider of ``IReactorCore`` and ``IReactorFromThreads``, of which :meth:`install` has to be called when it
-        runs, in the main thread. The handlers stay until the process ends.
+    :param reactor: a provider of ``IReactorCore`` and ``IReactorFromThreads``. Call :meth:`install` while it runs, in the main
+        thread. The handlers stay until the process ends.
     """
 
     _log = Logger()
@@ -49,11 +49,11 @@ class StopSignals:
     def _received(self, number: int) -> None:
         name = signal.Signals(number).name
         if self._stopping:
-            self._log.info("Received {signal} while stopping: that goes on.", signal=name)
+            self._log.info("Received {signal} while stopping; still stopping.", signal=name)
             return
         self._stopping = True
         if number in self._reactors_own:
-            # It notes the signal too, which twistd ends with.
+            # This handler also notes the signal, with which twistd ends.
             self._reactors_own[number](number, None)
         else:
             self._log.info("Received {signal}, shutting down.", signal=name)
@@ -62,7 +62,7 @@ class StopSignals:
 
 
 def handle(reactor: Any, number: signal.Signals, function: Callable[[int], object]) -> None:
-    """Call a function with a signal's number, in the reactor's thread, whenever the signal comes.
+    """Call a function with a signal's number, in the reactor's thread, each time that the signal arrives.
 
     :param reactor: a provider of ``IReactorFromThreads``.
     """

@@ -1,4 +1,4 @@
-"""A timer that can be started again and stopped at any time."""
+"""A timer that can be restarted and stopped at any time."""
 
 from __future__ import annotations
 
@@ -8,42 +8,42 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 
 class Timer:
-    """One delayed call at a time.
+    """A timer with one delayed call at a time.
 
-    :param clock: the reactor.
-    :param expired: what to call when the time is over.
-    :ivar late: how many seconds after it was due the latest call was made. The reactor was busy for so long, or stopped:
-        what came in meanwhile is not read yet.
+    :param reactor: runs the timer.
+    :param timed_out: called when the time is over.
+    :ivar late: the seconds by which the latest call was late. The reactor was busy or stopped for so long, and has not read
+        yet what arrived meanwhile.
     """
 
-    __slots__ = ("_call", "_clock", "_due", "_expired", "late")
+    __slots__ = ("_call", "_due", "_reactor", "_timed_out", "late")
 
-    def __init__(self, clock: IReactorTime, expired: Callable[[], None]) -> None:
-        self._clock = clock
-        self._expired = expired
+    def __init__(self, reactor: IReactorTime, timed_out: Callable[[], None]) -> None:
+        self._reactor = reactor
+        self._timed_out = timed_out
         self._call: IDelayedCall | None = None
         self._due = 0.0
         self.late = 0.0
 
     @property
     def running(self) -> bool:
-        """Whether it was started, and is neither stopped nor over."""
+        """Whether the timer was started, and has neither stopped nor fired."""
         return self._call is not None
 
     def start(self, delay: float) -> None:
-        """Call once after ``delay`` seconds from now, and not when it was to be before."""
+        """Call the function once in ``delay`` seconds. A call that was scheduled before is cancelled."""
         self.stop()
         delay = max(0.0, delay)
-        self._due = self._clock.seconds() + delay
-        self._call = self._clock.callLater(delay, self._fire)
+        self._due = self._reactor.seconds() + delay
+        self._call = self._reactor.callLater(delay, self._fire)
 
     def stop(self) -> None:
-        """Call no more, if that was still to come."""
+        """Cancel the scheduled call, if there is one."""
         if self._call is not None:
             self._call.cancel()
             self._call = None
 
     def _fire(self) -> None:
         self._call = None
-        self.late = self._clock.seconds() - self._due
-        self._expired()
+        self.late = self._reactor.seconds() - self._due
+        self._timed_out()

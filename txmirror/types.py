@@ -1,4 +1,4 @@
-"""The values that every room shares: stats, ACLs, watch events, session states, and what replies carry."""
+"""The values that all packages share: stats, ACLs, watch events, session states, replies."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from txmirror.errors import ZooKeeperException
 
 
 class ZnodeStat(NamedTuple):
-    """What ZooKeeper keeps about a znode, field by field as its wire format has it."""
+    """A znode's stat, with the fields of ZooKeeper's wire format in their order."""
 
     czxid: int
-    """The transaction that created it: another one means another node, whatever the version says."""
+    """The transaction that created the node. Another one means another node, even at the same version."""
     mzxid: int
     """The transaction that last changed its data."""
     ctime: int
-    """When it was created, in milliseconds since the epoch, by the server's clock."""
+    """The time of its creation, in milliseconds since the Unix epoch, by the server's clock."""
     mtime: int
-    """When its data last changed, likewise."""
+    """The time of the last change of its data, likewise."""
     version: int
-    """How often its data was changed since it was created."""
+    """The number of changes of its data since it was created."""
     cversion: int
-    """How often its list of children was changed."""
+    """The number of changes of its list of children."""
     aversion: int
-    """How often its ACL was changed."""
+    """The number of changes of its ACL."""
     ephemeralOwner: int
-    """The id of the session that it goes away with; 0 for a persistent node."""
+    """The id of the session that owns an ephemeral node; 0 for a persistent node."""
     dataLength: int
     """The length of its data in bytes."""
     numChildren: int
-    """How many children it has."""
+    """The number of its children."""
     pzxid: int
     """The transaction that last added or removed a child."""
 
 
 class Permission(enum.IntFlag):
-    """What an ACL entry allows."""
+    """The permissions of an ACL entry."""
 
     READ = 1
     WRITE = 2
@@ -58,36 +58,36 @@ class ACL(NamedTuple):
     permissions: int
     """A sum of :class:`Permission`."""
     scheme: str
-    """How the identity was proved: ``world``, ``auth``, ``digest``, ``ip``, ..."""
+    """The scheme of the identity: ``world``, ``auth``, ``digest``, ``ip``, ..."""
     identity: str
-    """Who it is, in the scheme's own terms."""
+    """The identity, in the scheme's own form."""
 
 
-#: Anybody may do anything: the ACL that a node gets when none is given.
+#: Anybody may do anything: the default ACL of new nodes.
 OPEN_ACL = (ACL(Permission.ALL, "world", "anyone"),)
 #: Anybody may read, nobody may change anything.
 READ_ACL = (ACL(Permission.READ, "world", "anyone"),)
-#: Whoever created the node, by the credentials of their session, may do anything; nobody else may.
+#: The identities of the session that creates the node may do anything; nobody else may do anything.
 CREATOR_ALL_ACL = (ACL(Permission.ALL, "auth", ""),)
 
 
 def digest_identity(user: str, password: str) -> str:
-    """Give the identity that an ACL of the scheme ``digest`` names a user by, as ZooKeeper makes it.
+    """Return a user's identity in ACLs of the scheme ``digest``.
 
-    That is ``user:`` and the SHA-1 of ``user:password`` in base64 (``DigestAuthenticationProvider.generateDigest``). The
+    It is ``user:`` and the SHA-1 of ``user:password`` in base64 (``DigestAuthenticationProvider.generateDigest``). The
     credentials for ``add_auth`` are ``user:password`` itself.
 
-    :raises ValueError: the user's name is empty or has a colon, where the server would divide the credentials.
+    :raises ValueError: the user's name is empty or contains a colon, at which the server would split the credentials.
     """
     if not user or ":" in user:
         raise ValueError(f"a user's name has letters and no colon: {user!r}")
-    # What a digest is for here was decided by ZooKeeper.
+    # ZooKeeper prescribes the digest.
     hashed = hashlib.sha1(f"{user}:{password}".encode(), usedforsecurity=False).digest()
     return f"{user}:{base64.b64encode(hashed).decode()}"
 
 
 def digest_acl(user: str, password: str, permissions: int = Permission.ALL) -> ACL:
-    """Give the ACL entry by which whoever knows a password may do something.
+    """Return the ACL entry of the scheme ``digest`` that grants permissions to a user.
 
     :param permissions: a sum of :class:`Permission`.
     :raises ValueError: see :func:`digest_identity`.
@@ -96,7 +96,7 @@ def digest_acl(user: str, password: str, permissions: int = Permission.ALL) -> A
 
 
 class EventType(enum.IntEnum):
-    """What a watch event says has happened, with the numbers of the wire."""
+    """The types of watch events, with the numbers of the wire format."""
 
     CREATED = 1
     DELETED = 2
@@ -105,11 +105,11 @@ class EventType(enum.IntEnum):
     DATA_WATCH_REMOVED = 5
     CHILD_WATCH_REMOVED = 6
     PERSISTENT_WATCH_REMOVED = 7
-    """A persistent watch is gone: the server does not have it any more."""
+    """The server has removed a persistent watch."""
 
 
 class WatchKind(enum.IntEnum):
-    """Which watches to remove, with the numbers of the wire."""
+    """The kinds of watches that can be removed, with the numbers of the wire format."""
 
     CHILDREN = 1
     DATA = 2
@@ -117,52 +117,52 @@ class WatchKind(enum.IntEnum):
 
 
 class WatchedEvent(NamedTuple):
-    """A watch has fired. It tells that something changed, not what is there now."""
+    """A watch event. It says that something changed, and carries no new data."""
 
     type: EventType
     path: str
     zxid: int | None = None
-    """The transaction that did it, where the server says so (3.9 does); None elsewhere."""
+    """The transaction that caused the event, if the server sends it (3.9 does); None otherwise."""
 
 
 class SessionState(enum.Enum):
-    """Where a client stands with the ensemble."""
+    """The states of a client's session."""
 
     CONNECTING = "connecting"
-    """No session was ever had."""
+    """The client has had no session yet."""
     CONNECTED = "connected"
-    """A session stands, and a server serves it."""
+    """The session is established and connected to a server."""
     SUSPENDED = "suspended"
-    """The connection is gone; the session lives on at the servers, for a while."""
+    """The connection was lost. The session lives on at the servers until its timeout is over."""
     LOST = "probably expired"
-    """Out of contact for so long that the session has most likely ended. Only a server can tell."""
+    """The client was disconnected for so long that the session has probably expired. Only a server can confirm it."""
     EXPIRED = "expired"
-    """A server said that the session has ended. A new one is being opened."""
+    """A server said that the session has expired. The client opens a new one."""
     AUTH_FAILED = "auth failed"
-    """The servers do not let us in as who we say we are. Nothing more is tried; the client can only be closed."""
+    """The servers refused the client's credentials. The client does not retry; it can only be closed."""
     CLOSED = "closed"
-    """The client was closed. Nothing follows."""
+    """The client was closed. No other state follows."""
 
 
 @attrs.frozen
 class SessionEvent:
-    """A step in the life of a client's sessions, told in one order with the watch events."""
+    """A step of a client's session: a change of its state. Observers receive it in one order with the watch events."""
 
     state: SessionState
     session_number: int
-    """Which of the client's sessions this is about: 1 for the first, and one more for each new one; 0 before."""
+    """The number of the client's session: 1 for the first, one more for each new one; 0 before the first."""
     data_generation: int
-    """Which data generation of the data this is about: one more each time that the ensemble's data was found to have been
-    wiped or restored, so that nothing seen before can be compared with what is seen now."""
+    """The number of the ensemble's data generation: one more each time that the client finds the data wiped or restored from
+    a backup. Zxids and versions of different generations cannot be compared."""
     zxid: int
-    """The transaction up to which the client has seen this data generation: what ``set_watches`` may be relative to."""
+    """The last transaction of this data generation that the client has seen, for ``set_watches``."""
     read_only: bool = False
-    """Whether the server that serves the session can only be read, because it is cut off from most others."""
+    """Whether the server is in read-only mode, because it is cut off from the majority."""
 
 
-#: What a client's feed brings, in one order.
+#: An event of a client's feed.
 News = SessionEvent | WatchedEvent
-#: Whoever is told of it.
+#: A callback for the events of a feed.
 Listener = Callable[[News], object]
 
 
@@ -171,7 +171,7 @@ _TICKET = re.compile(r"([0-9a-f]{1,16})\.((?:[0-9a-f]{2})*)\.([0-9a-f]{1,16})")
 
 @attrs.frozen
 class SessionTicket:
-    """What a client needs to take a session over from another. Whoever has it has the session: it is a secret.
+    """The session id, password and zxid by which a client can take over another client's session. It is a secret.
 
     :raises ValueError: a number is out of range.
     :raises TypeError: the password is not bytes.
@@ -180,7 +180,7 @@ class SessionTicket:
     session_id: int
     password: bytes = attrs.field(repr=False)
     zxid: int
-    """The transaction up to which the data was seen: the session goes on only with servers that have come so far."""
+    """The last transaction that was seen: the session resumes only at servers that have it."""
 
     def __attrs_post_init__(self) -> None:
         if not (-(2**63) <= self.session_id < 2**63 and self.session_id and 0 <= self.zxid < 2**63):
@@ -189,14 +189,14 @@ class SessionTicket:
             raise TypeError("a session's password is bytes")
 
     def to_text(self) -> str:
-        """Write it down in one word, for another process. The word is as secret."""
+        """Return the ticket as one word, for another process. The word is a secret too."""
         return f"{self.session_id & 0xFFFFFFFFFFFFFFFF:x}.{self.password.hex()}.{self.zxid:x}"
 
     @classmethod
     def from_text(cls, text: str) -> SessionTicket:
-        """Read what :meth:`to_text` has written.
+        """Return the ticket of a text of :meth:`to_text`.
 
-        :raises ValueError: it is something else, which the message does not quote.
+        :raises ValueError: the text is something else; the message does not quote it.
         """
         match = _TICKET.fullmatch(text.strip())
         # ZooKeeper's numbers are signed.
@@ -223,24 +223,24 @@ class ChildrenReply(NamedTuple):
 
 
 class BatchReply(NamedTuple):
-    """What many nodes hold, all as of ``zxid``, in the order in which they were asked for."""
+    """The data or children of many nodes, all as of ``zxid``, in the order of the request."""
 
     zxid: int
     data: list[tuple[bytes, ZnodeStat] | ZooKeeperException]
-    """The data and stat of each, or why it cannot be read."""
+    """The data and stat of each node, or the reason why it cannot be read."""
     children: list[list[str] | ZooKeeperException]
-    """The names of the children of each, in the server's order, or why it cannot be read."""
+    """The names of the children of each node, in the server's order, or the reason why it cannot be read."""
 
 
 class StatReply(NamedTuple):
-    """A node's stat, as of ``zxid``; None where the question was whether it exists, and it does not."""
+    """A node's stat, as of ``zxid``; None if the node does not exist, in the reply of an exists."""
 
     zxid: int
     stat: ZnodeStat | None
 
 
 class CreateReply(NamedTuple):
-    """The path that a node was created at, and its stat, as of ``zxid``."""
+    """The path and stat of a node that was created, as of ``zxid``."""
 
     zxid: int
     path: str
@@ -249,18 +249,18 @@ class CreateReply(NamedTuple):
 
 @attrs.frozen
 class EnsembleConfig:
-    """Which servers an ensemble is made of, as its node ``/zookeeper/config`` has it."""
+    """An ensemble's configuration: the contents of its node ``/zookeeper/config``."""
 
     version: int
-    """What :meth:`~txmirror.interfaces.IEnsemble.reconfig` may be made to depend on."""
+    """The version, for :meth:`~txmirror.interfaces.IEnsemble.reconfig`."""
     servers: dict[int, str]
     """Each server's ``HOST:PORT:PORT:ROLE;[HOST:]PORT``, by its id."""
 
     @classmethod
     def parse(cls, data: bytes) -> EnsembleConfig:
-        """Read what the node has: lines ``server.ID=...``, and the version in hexadecimal digits.
+        """Return the configuration of the node's data: lines ``server.ID=...``, and the version in hexadecimal digits.
 
-        :raises ValueError: it is something else; the message quotes the line.
+        :raises ValueError: the data is something else; the message quotes the line.
         """
         version, servers = 0, {}
         for line in data.decode(errors="replace").splitlines():
@@ -276,50 +276,50 @@ class EnsembleConfig:
 
     @property
     def connect_string(self) -> str:
-        """Where the servers take clients, as ``host:port,host:port``; those that say nothing of it are left out."""
+        """The servers' client addresses, as ``host:port,host:port``; servers without one are left out."""
         return ",".join(filter(None, map(_client_address, self.servers.values())))
 
 
 def _client_address(server: str) -> str:
-    """Give where a server takes clients; empty if it does not say. Of several addresses, the first."""
+    """Return a server's client address, the first of several; an empty text if it has none."""
     quorum = server.partition(";")[0].partition("|")[0]
     address, _, port = server.partition(";")[2].partition(";")[0].rpartition(":")
     if not port.isdigit():
         return ""
     if address in ("", "0.0.0.0", "[::]", "[0:0:0:0:0:0:0:0]"):  # noqa: S104 - the server listens there, not we
-        # It listens on all its addresses: that by which the others know it is one of them.
+        # The server listens on all its addresses. Its address for the other servers is one of them.
         address = quorum[: quorum.index("]") + 1] if quorum.startswith("[") else quorum.partition(":")[0]
     return f"{address}:{port}"
 
 
 class NodeType(enum.Enum):
-    """What :meth:`IServiceRegistry.set <txmirror.interfaces.IServiceRegistry.set>` makes."""
+    """The kinds of nodes of :meth:`IServiceRegistry.set <txmirror.interfaces.IServiceRegistry.set>`."""
 
     EPHEMERAL = "ephemeral"
-    """A registration: it is kept in place, and goes away with the session."""
+    """A registration: an ephemeral node that the registry maintains."""
     DATA = "data"
     """A persistent node, written once."""
 
 
-#: What a node of a registry says, decoded: facts, a text, or nothing.
+#: The decoded data of a registry's node: facts, a text, or nothing.
 Payload = dict[str, object] | str | None
 
 
 @attrs.frozen
 class Undecodable:
-    """Stands for a node's data that a codec cannot make anything of."""
+    """A placeholder for a node's data that a codec cannot decode."""
 
     reason: str
     """One line that says why."""
 
 
 class Answer(TypedDict):
-    """What is at a path of a service registry."""
+    """A service registry's answer for a path."""
 
     children: dict[str, Payload]
-    """What each of its children says, by their names."""
+    """The decoded data of the node's children, by their names."""
     data: Payload
-    """What the node itself says."""
+    """The decoded data of the node itself."""
     path: str
     """The path."""
     stat: ZnodeStat | None

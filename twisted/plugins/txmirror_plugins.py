@@ -1,4 +1,4 @@
-"""What ``twistd txmirror`` runs. Imported at every ``twistd --help``, so the service itself is only named here."""
+"""The plugin of ``twistd txmirror``. Every ``twistd --help`` imports it, so it only names the service's module."""
 
 from twisted.application.service import ServiceMaker
 

@@ -147,8 +147,8 @@ class Feed:
 
         return self._asker.ask(RemoveWatchesRequest(full, kind), path, decode_nothing, on_reply=answered)
 
-    def let_go(self, path: str) -> Deferred[None]:
-        """See :meth:`~txmirror.interfaces.IWatchFeed.let_go`."""
+    def release(self, path: str) -> Deferred[None]:
+        """See :meth:`~txmirror.interfaces.IWatchFeed.release`."""
         full = self._asker.valid(path)
         if self._sessions.herald.needed(full) or self._sessions.watches.waited_for(full):
             return succeed(None)

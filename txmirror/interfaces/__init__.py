@@ -1,6 +1,6 @@
-"""The promises that rooms make to one another, and to programs that bring a provider of their own.
+"""The interfaces between the packages, which programs can provide too.
 
-What a provider may lack stands in an interface of its own, so that callers ask ``providedBy`` in place of guessing.
+Each optional ability of a provider has an interface of its own, for which callers check with ``providedBy``.
 """
 
 from txmirror.interfaces.abilities import (

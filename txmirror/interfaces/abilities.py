@@ -1,4 +1,4 @@
-"""What some clients and servers can do beyond that; a program asks ``providedBy`` in place of guessing."""
+"""Optional interfaces of clients, and of programs that work with one: check for each with ``providedBy``."""
 
 from __future__ import annotations
 
@@ -23,54 +23,53 @@ from txmirror.types import (
 
 
 class IServerAbilities(Interface):
-    """A client that notes what its server can do."""
+    """A client that notes which operations its server supports."""
 
     def server_can(method: str) -> bool | None:
-        """Tell whether the server that is connected to, or was last, can do what a method of the client's asks of it.
+        """Return whether the current or latest server supports the operation of a client's method.
 
         :param method: the method's name, such as ``"add_watch"``.
-        :returns: True if it has done it before; False if it does not know the operation or has it disabled; None if
-            it was not asked.
+        :returns: True if the server has done the operation before; False if it does not know the operation or has it
+            disabled; None if no request for it was made.
         :raises ValueError: there is no such method.
         """
 
 
 class IBackpressure(Interface):
-    """A client that bounds how many of its requests wait, and has other forms of itself for callers that must not be refused.
+    """A client that limits its pending requests, and has other forms for callers that must not be refused.
 
-    Beyond the bounds the client's own methods fail with :exc:`~txmirror.errors.TooManyRequestsException`, and nothing is sent.
-    The forms are clients of the same session, with the same chroot and watches. They
-    provide this interface too.
+    Beyond the limit the client's own methods fail with :exc:`~txmirror.errors.TooManyRequestsException`, and nothing is sent.
+    The other forms are clients of the same session, with the same chroot and watches. They provide this interface too.
     """
 
     def waiting() -> IZooKeeperClient:
-        """Return a client whose requests are never refused for their number: they wait, in order, until there is room.
+        """Return a client that never refuses a request for their number: each waits, in order, until the limit allows it.
 
-        Each request that waits takes memory. A mirror, a registry and the recipes use this form.
+        Each pending request takes memory. A mirror, a registry and the recipes use this form.
         """
 
     def urgent() -> IZooKeeperClient:
-        """Return a client whose requests go ahead of all that wait, for what releases a lock or withdraws a service."""
+        """Return a client with requests that go ahead of all pending ones: for releasing locks and withdrawing services."""
 
 
 def waiting_form(client: IZooKeeperClient) -> IZooKeeperClient:
-    """Return the form of a client whose requests wait for room, or the client itself if it has no other form."""
+    """Return the form of a client with requests that wait until the limit allows them, or the client itself if it has no other form."""
     backpressure: IBackpressure | None = IBackpressure(client, None)
     return client if backpressure is None else backpressure.waiting()
 
 
 def urgent_form(client: IZooKeeperClient) -> IZooKeeperClient:
-    """Return the form of a client whose requests go ahead of others, or the client itself if it has no other form."""
+    """Return the form of a client with requests that go ahead of others, or the client itself if it has no other form."""
     backpressure: IBackpressure | None = IBackpressure(client, None)
     return client if backpressure is None else backpressure.urgent()
 
 
 class ICreateModes(Interface):
-    """A client that can make every kind of node that servers since 3.5 have.
+    """A client that can create every kind of node that servers since 3.5 have.
 
-    Servers that do not know a kind, or have it disabled (3.5 to 3.9 have nodes with a time to live disabled unless told
-    otherwise), answer with :exc:`~txmirror.errors.UnimplementedException`; those that do not know it close the connection too, and
-    are not asked for it again.
+    Servers that do not know a kind, or have it disabled (TTL nodes are disabled by default from 3.5 to 3.9), answer with
+    :exc:`~txmirror.errors.UnimplementedException`. Servers that do not know it close the connection too; the client does
+    not request it from them again.
     """
 
     def create_and_stat(
@@ -82,75 +81,75 @@ class ICreateModes(Interface):
         sequence: bool = False,
         protect: bool = False,
     ) -> Deferred[tuple[str, ZnodeStat]]:
-        """Create a node, as :meth:`IZooKeeperClient.create`; fires with its stat too.
+        """Create a node, as :meth:`IZooKeeperClient.create`, and return its stat too.
 
-        On a server before 3.5 the stat is read as :meth:`IWatchFeed.write_create` does it.
+        On a server before 3.5 the stat is read as by :meth:`IWatchFeed.write_create`.
         """
 
     def create_container(
         path: str, data: bytes = b"", acl: Sequence[ACL] = OPEN_ACL
     ) -> Deferred[tuple[str, ZnodeStat]]:
-        """Create a node that the server deletes some time after its last child has gone."""
+        """Create a container node: the server deletes it some time after its last child was deleted."""
 
     def create_with_ttl(
         path: str, data: bytes = b"", acl: Sequence[ACL] = OPEN_ACL, *, ttl: float, sequence: bool = False
     ) -> Deferred[tuple[str, ZnodeStat]]:
-        """Create a node that the server deletes when it was not changed, and had no children, for so long.
+        """Create a TTL node: the server deletes it when it had no change and no children for ``ttl`` seconds.
 
         :param ttl: the time in seconds, from a millisecond to some 34,000 years.
-        :raises ValueError: it is out of this range.
+        :raises ValueError: ``ttl`` is out of this range.
         """
 
 
 class IQueries(Interface):
-    """A client that can ask more of a server.
+    """A client with further queries.
 
-    Servers before 3.6 (for :meth:`who_am_i`: 3.7) cannot answer all of it; see :class:`ICreateModes`.
+    Servers before 3.6 (for :meth:`who_am_i`: 3.7) do not support all of them; see :class:`ICreateModes`.
     """
 
     def get_children_and_stat(path: str) -> Deferred[tuple[list[str], ZnodeStat]]:
-        """Ask for the names of a node's children, and its stat as of then. Every server knows this."""
+        """Read the names of a node's children, and its stat at the same moment. Every server supports this."""
 
     def get_ephemerals(path: str = "/") -> Deferred[list[str]]:
-        """Ask for the paths of this session's own ephemerals, at or below a node."""
+        """Read the paths of this session's ephemeral nodes at or below a node."""
 
     def count_below(path: str) -> Deferred[int]:
-        """Ask how many nodes there are below one, at any depth."""
+        """Count the nodes below a node, at any depth."""
 
     def who_am_i() -> Deferred[list[tuple[str, str]]]:
-        """Ask for the identities of this session: scheme and user of each, without secrets."""
+        """Read the identities of this session: scheme and user of each, without secrets."""
 
 
 class IPersistentWatches(Interface):
-    """A client that can watch for good, and whole subtrees, as servers since 3.6 allow; others as :class:`ICreateModes`."""
+    """A client with persistent watches, of nodes and of subtrees. Servers before 3.6 fail as with :class:`ICreateModes`."""
 
     def add_watch(path: str, listener: Listener | None = None, *, recursive: bool = False) -> Deferred[None]:
-        """Watch a node, existing or not, until the session ends.
+        """Set a persistent watch on a node, existing or not. It stays until the session ends.
 
-        The client sets the watch again by itself after each reconnection, but a server tells nothing of what happened while
-        there was none: whoever relies on it looks again whenever they are told that the session is
-        :attr:`~txmirror.types.SessionState.CONNECTED`. What is read then is read after the watch was set again.
+        The client sets the watch again by itself after each reconnection, but a server sends no events for changes in
+        between. So read again at each :attr:`~txmirror.types.SessionState.CONNECTED`: those reads reach the server after the
+        watch was set again.
 
-        :param listener: told of each event of this watch, from when it was set; and, as the feed, of each step of the
-            session up to its end, which is the watch's end too. One that raises is logged, and goes on being called.
-            None leaves it at the feed, which has all of that in any case.
-        :param recursive: watch everything at or below the node. Then there are no events of the type
-            ``EventType.CHILD``: that a child comes or goes is told of the child.
-        :returns: fires when the server has set it. Cancelling leaves the watch in place; the listener is told nothing.
+        :param listener: called with each event of this watch, once it is set, and, like the feed, with each step of the
+            session up to its end, with which the watch ends. An exception of the listener is logged, and the listener stays.
+            None: only the feed carries the events, as it does in any case.
+        :param recursive: watch the node and everything below it. Then there are no events of the type
+            ``EventType.CHILD``: a child has its own events when it is created or deleted.
+        :returns: fires when the server has set it. Cancelling leaves the watch in place, without the listener.
         :raises ValueError: there is a persistent watch of the other kind on this path: servers keep one.
         """
 
     def check_watches(path: str, kind: WatchKind) -> Deferred[bool]:
-        """Ask the server whether this session has a watch of a kind on a path.
+        """Return whether the server has a watch of this session of a kind on a path.
 
-        Servers up to 3.8 at least say yes too where only other sessions have one.
+        Servers up to 3.8 at least answer True also if only other sessions have one.
         """
 
 
 class ITransaction(Interface):
-    """Writes that are done all together, or not at all. They are collected here, and sent by :meth:`commit`.
+    """A transaction: writes that are collected here, sent by :meth:`commit`, and done all together or not at all.
 
-    Paths and data are checked at the call, as :class:`IZooKeeperClient` does it.
+    Methods check paths and data when they are called, as those of :class:`IZooKeeperClient`.
     """
 
     def create(
@@ -161,7 +160,7 @@ class ITransaction(Interface):
         ephemeral: bool = False,
         sequence: bool = False,
     ) -> None:
-        """Create a node; the result is the path that was made."""
+        """Create a node; the result is its path."""
 
     def delete(path: str, version: int = -1) -> None:
         """Delete a node; the result is None."""
@@ -170,75 +169,75 @@ class ITransaction(Interface):
         """Replace a node's data; the result is the new stat."""
 
     def check(path: str, version: int) -> None:
-        """Let all of it fail unless a node is at a version (-1: exists); the result is None."""
+        """Fail the transaction unless a node is at a version (-1: exists); the result is None."""
 
     def commit() -> Deferred[list[str | ZnodeStat | None]]:
-        """Send what was collected, in one request.
+        """Send the collected operations, in one request.
 
         :returns: fires with the result of each operation, in order. Fails with
             :exc:`~txmirror.errors.TransactionFailedException`, which says which operation was refused and why (nothing was
             done); otherwise as the methods of :class:`IZooKeeperClient`. Cancelling abandons the answer.
-        :raises ValueError: it was called before.
+        :raises ValueError: the transaction was committed before.
         """
 
 
 class ITransactions(Interface):
-    """A client that can do several writes together."""
+    """A client with transactions."""
 
     def transaction() -> ITransaction:
-        """Begin to collect writes."""
+        """Return a new, empty transaction."""
 
 
 class IBatchedReads(Interface):
     """A client that can read many nodes in one request, as servers since 3.6 allow.
 
-    With an older server a Deferred fails with :exc:`~txmirror.errors.UnimplementedException`, or the server closes the
+    On an older server the Deferred fails with :exc:`~txmirror.errors.UnimplementedException`, or the server closes the
     connection (3.4).
     """
 
     def get_many(paths: Sequence[str]) -> Deferred[list[tuple[bytes, ZnodeStat] | ZooKeeperException]]:
-        """Read the data and stat of many nodes, leaving no watches.
+        """Read the data and stat of many nodes, without watches.
 
-        :returns: fires with what there is for each, in order: both, or why that node cannot be read. Fails as a whole only
-            as any request of :class:`IZooKeeperClient` does.
+        :returns: fires with data and stat of each node, in order, or with the exception if it cannot be read. Fails as a whole
+            only as any request of :class:`IZooKeeperClient` does.
         """
 
     def read_many(data: Sequence[str], children: Sequence[str] = ()) -> Deferred[BatchReply]:
-        """Read the data and stat of some nodes and the children of others by one request, leaving no watches.
+        """Read the data and stat of some nodes and the children of others in one request, without watches.
 
-        :returns: fires with all of that, and as of when it is true. Fails as a whole only as any request of
+        :returns: fires with all of that, and the zxid as of which it was read. Fails as a whole only as any request of
             :class:`IZooKeeperClient` does.
         """
 
     def get_children_many(paths: Sequence[str]) -> Deferred[list[list[str] | ZooKeeperException]]:
-        """Read the names of the children of many nodes, likewise."""
+        """Read the names of the children of many nodes, as :meth:`get_many`."""
 
 
 class ISessionLease(Interface):
-    """Tells how long what a session holds (a lock, leadership) can be relied upon, without asking the server."""
+    """A client with a session lease: how long locks and leadership held by the session are safe, without asking the server."""
 
     def when_lease_expires() -> Deferred[None]:
-        """Be told when nothing may be held on the strength of this session any longer.
+        """Wait until the lease expires: from then on nothing that this session holds is safe.
 
-        That is two thirds of the session's timeout after the moment at which the latest request was *sent* whose answer has
-        arrived, or the session's end: before any server can give the session up, and so before anybody else can be let
-        in.
+        The lease lasts two thirds of the session timeout, counted from the moment at which the latest answered request was
+        *sent*, and ends with the session. So it expires before any server can expire the session, and before another
+        session can acquire the lock.
 
-        :returns: fires once, at once if there is no session. Cancelling it unhooks it.
+        :returns: fires once; at once if there is no session. Cancelling ends the wait.
         """
 
 
 class IEnsemble(Interface):
-    """A client that can tell and change which servers the ensemble is made of, as servers since 3.5 allow."""
+    """A client that can read and change the ensemble's configuration, as servers since 3.5 allow."""
 
     def get_config() -> Deferred[tuple[EnsembleConfig, ZnodeStat]]:
-        """Read the configuration, wherever the client's chroot is.
+        """Read the configuration, whatever the client's chroot is.
 
-        :returns: fails as :meth:`IZooKeeperClient.get` does.
+        :returns: fires with the configuration and its node's stat. Fails as :meth:`IZooKeeperClient.get` does.
         """
 
     def get_config_and_watch() -> tuple[Deferred[tuple[EnsembleConfig, ZnodeStat]], Deferred[WatchedEvent]]:
-        """Read the configuration, and be told once when it changes, as by :meth:`IZooKeeperClient.get_and_watch`."""
+        """Read the configuration and set a watch for its next change, as by :meth:`IZooKeeperClient.get_and_watch`."""
 
     def reconfig(
         *,
@@ -249,47 +248,47 @@ class IEnsemble(Interface):
     ) -> Deferred[tuple[EnsembleConfig, ZnodeStat]]:
         """Change the configuration.
 
-        Servers take it only where they were told to (``reconfigEnabled``), and from whom the ACL of ``/zookeeper/config``
-        allows it: by default only the superuser.
+        Servers accept it only if it is enabled (``reconfigEnabled``), and only from identities that the ACL of
+        ``/zookeeper/config`` allows: by default only the superuser.
 
-        :param joining: servers that come or change, each ``server.ID=HOST:PORT:PORT;PORT``.
-        :param leaving: the ids of servers that go.
-        :param members: all servers that there are to be, in place of the other two.
-        :param version: the version that the configuration must be at; -1 takes any.
+        :param joining: servers to add or change, each ``server.ID=HOST:PORT:PORT;PORT``.
+        :param leaving: the ids of servers to remove.
+        :param members: all servers of the new configuration, in place of the other two.
+        :param version: the version that the configuration must be at; -1 matches any.
         :returns: fires with the new configuration. Fails with :exc:`~txmirror.errors.ReconfigDisabledException`,
             :exc:`~txmirror.errors.BadVersionException`, :exc:`~txmirror.errors.NewConfigNoQuorumException`,
             :exc:`~txmirror.errors.ReconfigInProgressException`, :exc:`~txmirror.errors.BadArgumentsException`,
-            :exc:`~txmirror.errors.NoAuthException`, or with :exc:`~txmirror.errors.UnimplementedException` where the server
-            stands alone.
-        :raises ValueError: nothing is to change, or both ways are used.
+            :exc:`~txmirror.errors.NoAuthException`, or with :exc:`~txmirror.errors.UnimplementedException` if the server
+            is standalone.
+        :raises ValueError: the call changes nothing, or combines ``members`` with the other two.
         """
 
 
 class IMetrics(Interface):
-    """What a program provides that wants to count and time a client's work. It is called in the reactor's thread.
+    """An object of the program that counts and times a client's work. The client calls it in the reactor's thread.
 
-    Times are in seconds, sizes in bytes with a frame's length; ``operation`` is a name such as ``"GET_DATA"``. What it raises
-    is logged, and disturbs nothing.
+    Times are in seconds. Sizes are in bytes, with a frame's length prefix. ``operation`` is a name such as ``"GET_DATA"``. An
+    exception that a method raises is logged, and has no other effect.
     """
 
     def sent(operation: str, size: int) -> None:
-        """A request was handed to the transport."""
+        """Note that a request was handed to the transport."""
 
     def answered(operation: str, seconds: float, error: int, size: int) -> None:
-        """A request was answered.
+        """Note that a request was answered.
 
-        :param error: 0, or ZooKeeper's number of the failure.
-        :param size: the reply's, or what was announced of one over the limit.
+        :param error: 0, or ZooKeeper's error code.
+        :param size: the size of the reply; the announced size, if that is over the limit.
         """
 
     def lost(operation: str, seconds: float) -> None:
-        """A request that was sent will not be answered: the connection is gone."""
+        """Note that a request was sent and will not be answered: the connection was lost."""
 
     def received(size: int) -> None:
-        """Bytes came: of replies, events, and all else."""
+        """Note that bytes arrived: of replies, events, and all else."""
 
     def connected(event: SessionEvent) -> None:
-        """A session stands, resumed if its session_number is the former one's."""
+        """Note that a session is established; it was resumed if its ``session_number`` is unchanged."""
 
     def disconnected(event: SessionEvent) -> None:
-        """The connection that served the session is gone."""
+        """Note that the session's connection was lost."""

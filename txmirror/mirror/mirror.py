@@ -105,7 +105,7 @@ class Mirror(Service):
         self._late_trees: dict[Tree, None] = {}
         self._let_go_later: dict[str, None] = {}
         self._batches: IBatchedReads | None = IBatchedReads(client, None)
-        self._removals = Removals(self.feed.let_go, self._can_remove_watches)
+        self._removals = Removals(self.feed.release, self._can_remove_watches)
         self._linger = linger
         self._lingering = lingering = Lingering(reactor, linger, self._lingered)
         #: One function for all nodes.

@@ -222,8 +222,8 @@ class PlainFeed:
         """See :meth:`~txmirror.interfaces.IWatchFeed.remove_watches`. It always fails."""
         return fail(UnimplementedException("this client cannot remove watches", path=path))
 
-    def let_go(self, path: str) -> Deferred[None]:
-        """See :meth:`~txmirror.interfaces.IWatchFeed.let_go`. All watches are left."""
+    def release(self, path: str) -> Deferred[None]:
+        """See :meth:`~txmirror.interfaces.IWatchFeed.release`. All watches are left."""
         return succeed(None)
 
     def _fired(self, event: WatchedEvent, key: _Key, watch: Deferred[WatchedEvent]) -> None:

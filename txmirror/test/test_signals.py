@@ -123,7 +123,7 @@ class StopSignalsTests(SignalsTestCase):
         self.send(signal.SIGTERM, signal.SIGTERM)
         self.send(signal.SIGINT)
         self.send(signal.SIGQUIT)
-        said = [f"Received {name} while stopping: that goes on." for name in ("SIGTERM", "SIGINT", "SIGQUIT")]
+        said = [f"Received {name} while stopping; still stopping." for name in ("SIGTERM", "SIGINT", "SIGQUIT")]
         self.assertEqual(self.log_lines(), said)
 
     def test_stopped_otherwise(self) -> None:
@@ -131,7 +131,7 @@ class StopSignalsTests(SignalsTestCase):
         self.signals.install()
         self.reactor.stop()
         self.send(signal.SIGTERM, signal.SIGQUIT)
-        said = [f"Received {name} while stopping: that goes on." for name in ("SIGTERM", "SIGQUIT")]
+        said = [f"Received {name} while stopping; still stopping." for name in ("SIGTERM", "SIGQUIT")]
         self.assertEqual(self.log_lines(), said)
 
     def test_others(self) -> None:
@@ -158,6 +158,6 @@ class StopSignalsTests(SignalsTestCase):
             check=False,
         )
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        self.assertEqual(done.stdout.count("while stopping: that goes on"), 3, done.stdout)
+        self.assertEqual(done.stdout.count("while stopping; still stopping"), 3, done.stdout)
         self.assertNotIn("Traceback", done.stdout)
         self.assertEqual(done.stdout.splitlines()[-1], "stopped")

@@ -68,8 +68,8 @@ class UsageTests(CommandLineTestCase):
 
     def test_paths(self) -> None:
         for name in ("get", "ls", "tree", "watch", "services", "create", "delete"):
-            self.assert_refused(name, "/a/../b", says="'/a/../b' is no znode path")
-            self.assert_refused(name, "a\x00", says=r"/a\x00' is no znode path")
+            self.assert_refused(name, "/a/../b", says="'/a/../b' is not a znode path")
+            self.assert_refused(name, "a\x00", says=r"/a\x00' is not a znode path")
         self.assert_refused("create", "/", says="'/' always exists")
         self.assert_refused("delete", "//", says="'/' always exists")
 

@@ -133,7 +133,7 @@ OTHERS = frozenset(
         "add_auth",
         "add_listener",
         "remove_listener",
-        "let_go",
+        "release",
         "chroot",
         "urgent",
         "waiting",

@@ -384,7 +384,7 @@ class ErrorCodeTests(ClientTestCase):
         peer.answer(SetDataRequest, err=-112)
         error = self.failureResultOf(refused, ConnectionLossException).value
         self.assertIs(error.applied, False)
-        self.assertIn("the session has ended", str(error))
+        self.assertIn("the session has expired", str(error))
         self.failureResultOf(other, ConnectionLossException)
         again = self.reconnect(peer)
         self.assertEqual(again.hello.sessionId, client.session_id)

@@ -148,7 +148,7 @@ class WeakerClientContract(ClientContract):
         await self.client.create(path)
         await self.client.read_data(path)
         await self.fails(UnimplementedException, self.client.remove_watches(path, WatchKind.ANY))
-        await self.within(self.client.let_go(path))
+        await self.within(self.client.release(path))
         await self.client.set(path, b"x")
         self.assertEqual(self.feed.events, [WatchedEvent(EventType.CHANGED, path)])
 

@@ -282,7 +282,7 @@ class FeedTests(SynchronousTestCase):
         """Watches are not removed, and are left."""
         self.world.result(self.feed.read_data("/a"))
         self.assertRaises(UnimplementedException, self.world.result, self.feed.remove_watches("/a", WatchKind.ANY))
-        self.world.result(self.feed.let_go("/a"))
+        self.world.result(self.feed.release("/a"))
         self.assertEqual(self.happens(lambda: self.other.set("/a", b"2")), [WatchedEvent(EventType.CHANGED, "/a")])
 
     def test_session(self) -> None:
