@@ -1,5 +1,5 @@
-"""For the tests of programs that use txmirror: a whole world in memory, whose time is the test's own; servers on loopback
-for tests under trial and pytest; and a proxy that breaks real connections as a test wants them broken.
+"""Test support for programs that use txmirror: a world in memory with its own time, servers on loopback for tests under trial
+and pytest, and a proxy that injects faults into real connections.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ else:
         "World": "world",
     }
 
-    # Only when they are asked for: every run of pytest imports this package, to find the plugin in it.
+    # Each module is imported at its first use: every run of pytest imports this package, to find the plugin in it.
     def __getattr__(name: str) -> object:
         if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,6 @@
-"""Connections in memory: what is written on one side arrives on the other, unless the test has something against it.
+"""Connections in memory: data that one side writes arrives at the other side, unless the test injects a fault.
 
-This module knows how bytes travel and how connections end. Who connects to whom is the reactor's matter.
+This module knows how bytes are delivered and how connections end. The reactor makes the connections.
 """
 
 from __future__ import annotations
@@ -29,36 +29,36 @@ Address = IPv4Address | IPv6Address
 _BUFFER_SIZE = 2**16
 
 
-class World(Protocol):
-    """What links need of their reactor."""
+class LinkReactor(Protocol):
+    """The reactor of links."""
 
     @property
     def piece(self) -> int | None:
-        """How many bytes arrive at once, at most."""
+        """The most bytes that arrive at once."""
 
     @property
     def links(self) -> list[Link]:
         """The links that are alive; they remove themselves."""
 
     def callLater(self, delay: float, callable: Callable[..., object], *args: object) -> IDelayedCall:
-        """Call something on a later turn."""
+        """Call a function on a later turn."""
 
 
 class Link:
-    """A connection between two programs, in the hands of a test.
+    """A connection between two programs, into which a test can inject faults.
 
-    :ivar client_address: where the side that connected is.
-    :ivar server_address: where the side that listened is.
+    :ivar client_address: the address of the side that connected.
+    :ivar server_address: the address of the side that listened.
     """
 
-    def __init__(self, world: World, client_address: Address, server_address: Address) -> None:
+    def __init__(self, reactor: LinkReactor, client_address: Address, server_address: Address) -> None:
         self.client_address = client_address
         self.server_address = server_address
-        self._world = world
-        self._client = MemoryTransport(world, self, client_address, server_address)
-        self._server = MemoryTransport(world, self, server_address, client_address)
+        self._reactor = reactor
+        self._client = MemoryTransport(reactor, self, client_address, server_address)
+        self._server = MemoryTransport(reactor, self, server_address, client_address)
         self._client.join(self._server)
-        world.links.append(self)
+        reactor.links.append(self)
 
     def __repr__(self) -> str:
         client, server = self.client_address, self.server_address
@@ -75,15 +75,15 @@ class Link:
         return self._server
 
     def cut(self) -> None:
-        """Break the connection: what was not delivered is gone, and both sides get ``ConnectionLost`` on a later turn."""
-        self._client.sever()
-        self._server.sever()
+        """Cut the connection: undelivered data is lost, and both sides get ``ConnectionLost`` on a later turn."""
+        self._client.lose()
+        self._server.lose()
 
     def stall(self, *, to_client: bool = True, to_server: bool = True) -> None:
-        """Deliver nothing any more, neither bytes nor an end, until :meth:`resume`; both sides think that all is well.
+        """Deliver nothing, neither bytes nor the end of the connection, until :meth:`resume`. Both sides notice nothing.
 
-        :param to_client: whether to hold what travels to the client.
-        :param to_server: whether to hold what travels to the server.
+        :param to_client: whether to stall the direction to the client.
+        :param to_server: whether to stall the direction to the server.
         """
         if to_client:
             self._server.hold(True)
@@ -91,16 +91,15 @@ class Link:
             self._client.hold(True)
 
     def resume(self) -> None:
-        """Deliver what was held, in order, and go on."""
+        """Deliver the stalled data, in order, and go on."""
         self._server.hold(False)
         self._client.hold(False)
 
     def cut_after(self, *, to_client: int | None = None, to_server: int | None = None) -> None:
-        """Let so many more bytes through, and then :meth:`cut`: with the byte that is the last, or, for 0, in place of the
-        next one.
+        """Deliver a number of bytes, and then :meth:`cut`: with the last of them, or, for 0, in place of the next one.
 
-        :param to_client: how many bytes the client still gets; None leaves that direction alone.
-        :param to_server: how many bytes the server still gets, likewise.
+        :param to_client: the number of bytes for the client; None leaves that direction alone.
+        :param to_server: the number of bytes for the server, likewise.
         :raises ValueError: a number is negative.
         """
         if (to_client or 0) < 0 or (to_server or 0) < 0:
@@ -111,25 +110,25 @@ class Link:
             self._client.allow(to_server)
 
     def ended(self) -> None:
-        """One side is gone; when both are, so is this link."""
-        if not (self._client.connected or self._server.connected) and self in self._world.links:
-            self._world.links.remove(self)
+        """Note that one side is disconnected. When both are, remove this link."""
+        if not (self._client.connected or self._server.connected) and self in self._reactor.links:
+            self._reactor.links.remove(self)
 
 
 @implementer(ITCPTransport, IConsumer, IPushProducer)
 class MemoryTransport:
-    """One side of a link, as its protocol knows it.
+    """One side of a link: the transport of its protocol.
 
-    :ivar connected: false once the protocol was told that the connection is gone.
-    :ivar disconnecting: whether its protocol has asked for the end.
+    :ivar connected: False once the protocol's ``connectionLost`` was called.
+    :ivar disconnecting: whether the protocol has closed the connection.
     """
 
     _log = Logger()
 
-    def __init__(self, world: World, link: Link, host: Address, peer: Address) -> None:
+    def __init__(self, reactor: LinkReactor, link: Link, host: Address, peer: Address) -> None:
         self.connected = True
         self.disconnecting = False
-        self._world = world
+        self._reactor = reactor
         self._link = link
         self._host = host
         self._peer = peer
@@ -140,24 +139,24 @@ class MemoryTransport:
         self._buffer = bytearray()
         self._held = False
         self._allowed: int | None = None
-        self._deaf = False
+        self._discarding = False
         self._paused = False
         self._half_closing = False
         self._half_closed = False
-        self._heard_all = False
-        self._farewell: Exception | None = None
+        self._read_closed = False
+        self._pending_end: Exception | None = None
         self._call: IDelayedCall | None = None
         self._producer: IProducer | None = None
         self._streaming = False
         self._producer_paused = False
 
     def join(self, other: MemoryTransport) -> None:
-        """Make this and ``other`` the two sides of one connection."""
+        """Connect this side with the other side."""
         self._other = other
         other._other = self
 
     def begin(self, protocol: IProtocol, when_lost: Callable[[Failure], object] | None = None) -> None:
-        """Serve a protocol.
+        """Connect a protocol to this transport.
 
         :param when_lost: called after the protocol's ``connectionLost``.
         """
@@ -165,40 +164,40 @@ class MemoryTransport:
         self._when_lost = when_lost
         protocol.makeConnection(self)
 
-    # What a test does to the link.
+    # Faults.
 
     def hold(self, held: bool) -> None:
-        """Hold what was written here, or let it go."""
+        """Stall the data that was written here, or resume it."""
         self._held = held
         self._pump()
 
     def allow(self, count: int) -> None:
-        """Let so many more bytes through before the link is cut."""
+        """Deliver ``count`` more bytes before the link is cut."""
         self._allowed = count
 
-    def sever(self) -> None:
-        """Lose the connection on a later turn, and everything that was to arrive."""
+    def lose(self) -> None:
+        """Lose the connection on a later turn, and all undelivered data at once."""
         self._buffer.clear()
-        self._farewell = None
-        if self.connected and not self._deaf:
-            self._deaf = True
-            self._world.callLater(0, self._end, ConnectionLost(), False)
+        self._pending_end = None
+        if self.connected and not self._discarding:
+            self._discarding = True
+            self._reactor.callLater(0, self._end, ConnectionLost(), False)
 
-    # What a protocol does.
+    # Called by the protocol.
 
     def write(self, data: bytes) -> None:
         if not isinstance(data, bytes):
             raise TypeError(f"data must be bytes, not {type(data).__name__}")
         if (
             not (data and self.connected and self._other.connected)
-            or self._deaf
+            or self._discarding
             or self._half_closing
             or self._half_closed
         ):
             return
         self._buffer += data
         if self._streaming and len(self._buffer) > _BUFFER_SIZE:
-            # At each write, as on a socket: it need not have stopped.
+            # At each write, as on a socket: the producer may go on in spite of the pause.
             self._producer_paused = True
             self._push_producer().pauseProducing()
         self._pump()
@@ -216,14 +215,14 @@ class MemoryTransport:
         self._pump()
 
     def abortConnection(self) -> None:
-        if not self.connected or self._deaf:
+        if not self.connected or self._discarding:
             return
         self.disconnecting = True
-        self._deaf = True
+        self._discarding = True
         self._buffer.clear()
         self._other._buffer.clear()
-        self._farewell = ConnectionLost()
-        self._world.callLater(0, self._end, ConnectionAborted(), True)
+        self._pending_end = ConnectionLost()
+        self._reactor.callLater(0, self._end, ConnectionAborted(), True)
 
     def getHost(self) -> Address:
         return self._host
@@ -270,14 +269,14 @@ class MemoryTransport:
         self._streaming = False
         self._pump()
 
-    # How bytes travel.
+    # Delivery.
 
     def _pump(self) -> None:
         if self._call is None:
-            self._call = self._world.callLater(0, self._advance)
+            self._call = self._reactor.callLater(0, self._advance)
 
     def _advance(self) -> None:
-        """Take one step: deliver a piece, or, when there is none left, what comes after the last."""
+        """Take one step: deliver a piece, or, if there is none, resume a producer or deliver the end of the connection."""
         self._call = None
         stuck = self._held or (self._other._paused and self._other.connected)
         if self._buffer and self._other.connected:
@@ -286,32 +285,32 @@ class MemoryTransport:
         elif self._wants_more():
             self._producer_paused = False
             self._push_producer().resumeProducing()
-        elif self.disconnecting and self.connected and not self._deaf and self._producer is None:
-            self._farewell = ConnectionDone()
+        elif self.disconnecting and self.connected and not self._discarding and self._producer is None:
+            self._pending_end = ConnectionDone()
             self._end(ConnectionDone(), True)
         elif self._half_closing and self.connected:
             self._half_closing, self._half_closed = False, True
-            self._farewell = ConnectionDone()
+            self._pending_end = ConnectionDone()
             half_closeable = _half_closeable(self._protocol)
             if half_closeable is not None:
                 self._guard(half_closeable.writeConnectionLost)
             self._pump()
-        elif self._farewell is not None and not stuck:
-            reason, self._farewell = self._farewell, None
-            self._other._hear_farewell(reason)
+        elif self._pending_end is not None and not stuck:
+            reason, self._pending_end = self._pending_end, None
+            self._other._receive_end(reason)
 
     def _wants_more(self) -> bool:
-        """Whether it is a producer's turn."""
+        """Return whether to resume a producer."""
         waiting = self._producer is not None and (self._producer_paused or not self._streaming)
         return waiting and self._other.connected
 
     def _deliver(self) -> None:
-        sizes = [len(self._buffer), self._world.piece, self._allowed]
+        sizes = [len(self._buffer), self._reactor.piece, self._allowed]
         size = min(size for size in sizes if size is not None)
         if size > 0:
             data = bytes(self._buffer[:size])
             del self._buffer[:size]
-            self._other._hear(data)
+            self._other._receive(data)
         if self._allowed is not None:
             self._allowed -= size
             if self._allowed == 0:
@@ -319,41 +318,41 @@ class MemoryTransport:
                 return
         self._pump()
 
-    def _hear(self, data: bytes) -> None:
-        if not self._deaf and self._protocol is not None:
+    def _receive(self, data: bytes) -> None:
+        if not self._discarding and self._protocol is not None:
             self._guard(self._protocol.dataReceived, data)
 
-    def _hear_farewell(self, reason: Exception) -> None:
-        if not self.connected or self._deaf:
+    def _receive_end(self, reason: Exception) -> None:
+        if not self.connected or self._discarding:
             return
         half_closeable = _half_closeable(self._protocol)
         if half_closeable is not None and isinstance(reason, ConnectionDone):
-            if not self._heard_all:
-                self._heard_all = True
+            if not self._read_closed:
+                self._read_closed = True
                 self._guard(half_closeable.readConnectionLost)
         else:
-            self._farewell = ConnectionDone()
+            self._pending_end = ConnectionDone()
             self._end(reason, True)
 
     def _guard(self, call: Callable[..., object], *args: object) -> None:
-        # A protocol that raises loses its connection, and the reactor goes on: as with sockets.
+        # As with sockets, a protocol that raises loses its connection, and the reactor goes on.
         try:
             call(*args)
         except Exception as error:
             self._log.failure("The protocol of {host} raised", host=self._host)
-            self._farewell = ConnectionDone()
+            self._pending_end = ConnectionDone()
             self._end(error, True)
 
-    def _end(self, reason: Exception, tell: bool) -> None:
-        """Tell the protocol that the connection is gone.
+    def _end(self, reason: Exception, notify_peer: bool) -> None:
+        """Call the protocol's ``connectionLost``.
 
-        :param tell: whether the other side is still to hear of it.
+        :param notify_peer: whether the other side's connection is still to be lost.
         """
         if not self.connected:
             return
         self.connected = False
         self.disconnecting = True
-        self._deaf = True
+        self._discarding = True
         self._buffer.clear()
         self._link.ended()
         failure = Failure(reason)
@@ -367,12 +366,12 @@ class MemoryTransport:
             self._log.failure("The protocol of {host} raised in connectionLost", host=self._host)
         if self._when_lost is not None:
             self._when_lost(failure)
-        if tell:
+        if notify_peer:
             self._pump()
 
     def _push_producer(self) -> IPushProducer:
         assert self._producer is not None
-        # A pull producer has the one method of it that is used.
+        # A pull producer has the one method that is called, resumeProducing.
         return self._producer  # type: ignore[return-value]
 
 

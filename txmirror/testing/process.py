@@ -1,6 +1,6 @@
-"""The in-memory server in a process of its own, for programs that block, or run in threads, or are not in Python.
+"""The embedded server in a process of its own, for programs that block, or run in threads, or are not in Python.
 
-It knows no reactor, and waits: it is not for tests that run on one.
+Its calls block, and use no reactor: it is not for tests that run on one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import IO, TypeVar
 
 _ProcessT = TypeVar("_ProcessT", bound="ServerProcess")
 
-#: How long a server may take to start, and to end, in seconds.
+#: Timeouts for the server's start and end, in seconds.
 _START_TIME = 30.0
 _END_TIME = 5.0
 _ANNOUNCEMENT = " listening at "
@@ -22,15 +22,15 @@ _ANNOUNCEMENT = " listening at "
 class ServerProcess:
     """A child process that runs ``python -m txmirror.embedded`` on a free port of 127.0.0.1, until :meth:`stop`.
 
-    As a context it stops itself. It has begun to listen when it has been made.
+    As a context manager it stops by itself. The constructor returns when the server listens.
 
-    :param version: which ZooKeeper to imitate, as for :class:`txmirror.embedded.EmbeddedServer`.
+    :param version: the ZooKeeper to imitate, as for :class:`txmirror.embedded.EmbeddedServer`.
     :param tick_time: ZooKeeper's tick in seconds, likewise.
-    :param ttl_nodes: whether nodes may have a time to live, likewise.
-    :ivar host: where it listens.
-    :ivar port: where it listens.
-    :ivar pid: the process' id.
-    :raises RuntimeError: it did not start; the message holds its output.
+    :param ttl_nodes: whether TTL nodes are enabled, likewise.
+    :ivar host: the host at which it listens.
+    :ivar port: the port at which it listens.
+    :ivar pid: the process id.
+    :raises RuntimeError: the server did not start; the message contains its output.
     """
 
     def __init__(self, *, version: str = "3.8", tick_time: float = 0.5, ttl_nodes: bool = False) -> None:
@@ -48,7 +48,7 @@ class ServerProcess:
         self._lines: list[str] = []
         self._address = ""
         self._settled = threading.Event()
-        # It reads for as long as there is something, so that the server never waits for its log to be read.
+        # This thread reads all output, so that the server never blocks on a full pipe.
         self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
         self._reader.start()
         if not self._settled.wait(_START_TIME) or not self._address:
@@ -72,18 +72,18 @@ class ServerProcess:
 
     @property
     def connection_string(self) -> str:
-        """Where it listens, ``host:port``, as clients take it."""
+        """The server's address, ``host:port``, for clients."""
         return self._address
 
     @property
     def output(self) -> str:
-        """What it has written so far: its log."""
+        """The output of the server so far: its log."""
         return "".join(self._lines)
 
     def stop(self) -> int:
-        """End the process, and wait until it has ended; by force, where it does not end by itself. May be called again.
+        """End the process, by force if it does not end in five seconds, and wait for it. It can be called again.
 
-        :returns: its exit status: 0 where all is well.
+        :returns: the exit status: 0 without a fault.
         """
         if self._process.poll() is None:
             self._process.terminate()

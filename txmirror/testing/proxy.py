@@ -1,6 +1,6 @@
-"""A TCP proxy between clients and a ZooKeeper server, in the hands of a test: it breaks what the test tells it to.
+"""A TCP proxy between clients and a ZooKeeper server, which injects the faults that a test calls for.
 
-This module knows what a test can ask for. How connections are passed on is :mod:`txmirror.testing.relay`'s matter.
+This module knows the faults. :mod:`txmirror.testing.relay` forwards the connections.
 """
 
 from __future__ import annotations
@@ -20,27 +20,26 @@ from txmirror.testing.relay import Fault, Frame, Relay, Side
 from txmirror.wire import EVENT_XID, Operation
 
 
-class _Door(enum.Enum):
-    OPEN = "comers are passed on"
-    SHUT = "comers are turned away"
-    HELD = "comers are let in, and nobody talks to them"
+class _NewClients(enum.Enum):
+    FORWARDED = "new clients are forwarded"
+    REFUSED = "new clients are accepted and closed"
+    HELD = "new clients are accepted, and nothing is sent to them"
 
 
 class FaultProxy:
-    """Listens on a free port of loopback, passes on what comes to a server on loopback, and does it all the harm it is
-    told to.
+    """A proxy on a free port of loopback that forwards connections to a server on loopback, and injects faults.
 
-    It needs a real reactor. Everything here takes effect at once, on the connections that are there and on those to come,
-    unless it says otherwise. Who was cut off can come back at once; only :meth:`cut` and :meth:`shut` shut the door.
+    It needs a real reactor. Each method takes effect at once, on current and on new connections, unless it says otherwise. A
+    client that was disconnected can reconnect at once, except after :meth:`cut` and :meth:`shut`.
 
-    :param port: where the server listens.
+    :param port: the server's port.
     :param reactor: the reactor; the global one if None.
-    :ivar accepted: how many clients have come, those that were turned away not counted.
-    :ivar bytes_to_client: how many bytes were passed on to clients.
-    :ivar bytes_to_server: how many bytes were passed on to the server.
-    :ivar requests: how many requests were passed on to the server, by operation.
-    :ivar replies: how many replies were passed on to clients, by the operation that they answer.
-    :ivar events: how many watch events were passed on to clients.
+    :ivar accepted: the number of clients that were accepted, without those that were refused.
+    :ivar bytes_to_client: the number of bytes that were forwarded to clients.
+    :ivar bytes_to_server: the number of bytes that were forwarded to the server.
+    :ivar requests: the number of requests that were forwarded to the server, by operation.
+    :ivar replies: the number of replies that were forwarded to clients, by the operation that they answer.
+    :ivar events: the number of watch events that were forwarded to clients.
     """
 
     def __init__(self, port: int, *, reactor: IReactorTCP | None = None) -> None:
@@ -50,7 +49,7 @@ class FaultProxy:
             reactor = IReactorTCP(global_reactor)
         self._reactor: Any = reactor
         self._server = TCP4ClientEndpoint(reactor, "127.0.0.1", port)
-        self._door = _Door.OPEN
+        self._new_clients = _NewClients.FORWARDED
         self._relays: list[Relay] = []
         self._faults: list[Fault] = []
         self._stalled = {True: False, False: False}
@@ -67,49 +66,47 @@ class FaultProxy:
 
     @property
     def address(self) -> str:
-        """What a client connects to, as ``127.0.0.1:port``."""
+        """The address for clients, as ``127.0.0.1:port``."""
         return f"127.0.0.1:{cast(IPv4Address, self._listening.getHost()).port}"
 
     @property
     def connections(self) -> int:
-        """How many connections there are, those that are held and those of which one side is gone among them."""
+        """The number of connections, including held ones and those with only one side left."""
         return len(self._relays)
 
-    # The door.
+    # New clients.
 
     def cut(self) -> None:
-        """Abort every connection, and turn away whoever comes (accept and close), until :meth:`open`."""
+        """Abort every connection, and refuse new clients (accept and close), until :meth:`open`."""
         self.shut()
         self.drop()
 
     def shut(self) -> None:
-        """Turn away whoever comes, until :meth:`open`. Connections that are there go on.
+        """Refuse new clients, until :meth:`open`. Current connections go on.
 
-        A fault that strikes once leaves the door as it is; so that nobody comes back after it, let its Deferred call this.
+        The faults that happen once do not refuse new clients. To prevent a reconnection, let their Deferred call this.
         """
-        self._door = _Door.SHUT
+        self._new_clients = _NewClients.REFUSED
 
     def drop(self) -> None:
-        """Abort every connection on both sides, with what was on its way. Whoever comes is received as before."""
+        """Abort every connection on both sides, with all data in transit. New clients are treated as before."""
         for relay in list(self._relays):
             relay.abort()
 
     def hold(self) -> None:
-        """Be a black hole to whoever comes: accept the connection, take what is sent, and say nothing, until :meth:`open`.
-        Connections that are there go on.
-        """
-        self._door = _Door.HELD
+        """Hold new clients: accept and read, but forward and send nothing, until :meth:`open`. Current connections go on."""
+        self._new_clients = _NewClients.HELD
 
     def open(self) -> None:
-        """Let clients through again, those that were held first, with what they have said meanwhile."""
-        self._door = _Door.OPEN
+        """Forward clients again. Held clients come first, with the data that they have sent meanwhile."""
+        self._new_clients = _NewClients.FORWARDED
         for relay in list(self._relays):
-            relay.dial()
+            relay.connect_server()
 
     def close(self) -> Deferred[None]:
-        """Abort every connection and stop listening. Faults that have not struck never will.
+        """Abort every connection and stop listening. Deferreds of faults that have not happened never fire.
 
-        :returns: fires when every socket is gone.
+        :returns: fires when every socket is closed.
         """
         waited_for: list[Deferred[Any]] = [relay.over for relay in self._relays]
         self.cut()
@@ -119,20 +116,20 @@ class FaultProxy:
     # The stream.
 
     def stall(self, *, to_client: bool = True, to_server: bool = True) -> None:
-        """Pass nothing on any more, neither bytes nor an end, until :meth:`resume`: both sides think that all is well.
+        """Forward nothing, neither bytes nor the end of a connection, until :meth:`resume`. Both sides notice nothing.
 
-        :param to_client: whether to keep what travels to clients.
-        :param to_server: whether to keep what travels to the server.
+        :param to_client: whether to stall the direction to clients.
+        :param to_server: whether to stall the direction to the server.
         """
         self._stalled[True] |= to_client
         self._stalled[False] |= to_server
 
     def resume(self, *, to_client: bool = True, to_server: bool = True) -> None:
-        """Pass on what was kept, in order, and go on. What a side has sent that has broken its connection meanwhile is
-        gone; the other side learns of the break now.
+        """Forward the stalled data, in order, and go on. If a side has aborted its connection meanwhile, its data is lost, and
+        the other side is disconnected now.
 
-        :param to_client: whether to let go what travels to clients.
-        :param to_server: whether to let go what travels to the server.
+        :param to_client: whether to resume the direction to clients.
+        :param to_server: whether to resume the direction to the server.
         """
         self._stalled[True] &= not to_client
         self._stalled[False] &= not to_server
@@ -140,11 +137,11 @@ class FaultProxy:
             relay.pump()
 
     def half_close(self, *, to_client: bool = False, to_server: bool = False) -> None:
-        """Tell one side of each connection that is there that the other has no more to say (FIN). What that one says from
-        now on is thrown away; what the side that was told says is passed on.
+        """Half-close each current connection: send FIN to one side, and discard further data for it. Data from that side is
+        still forwarded.
 
-        :param to_client: whether to tell the clients.
-        :param to_server: whether to tell the server.
+        :param to_client: whether to send it to the clients.
+        :param to_server: whether to send it to the server.
         """
         for relay in list(self._relays):
             if to_client:
@@ -153,28 +150,27 @@ class FaultProxy:
                 relay.to_server.stop()
 
     def split(self, size: int | None) -> None:
-        """Pass everything on in pieces of so many bytes, each with time to arrive before the next, in both directions.
+        """Forward all data in pieces of at most ``size`` bytes, each with time to arrive before the next, in both directions.
 
-        :param size: the most bytes of a piece; None for whatever comes.
-        :raises ValueError: it is not above 0.
+        :param size: the most bytes of a piece; None does not split.
+        :raises ValueError: ``size`` is not above 0.
         """
         if size is not None and size < 1:
             raise ValueError(f"a piece has a byte at least, not {size!r}")
         self._piece = size
 
-    # What strikes once. The connection is closed then, with what was passed on arriving for certain.
+    # Faults that happen once. The connection is then closed, after all forwarded data has arrived.
 
     def cut_after(self, *, to_client: int | None = None, to_server: int | None = None) -> Deferred[None]:
-        """Pass on so many more bytes of a direction, then close the connection on which the last one travelled; for 0, the
-        one on which the next byte would have.
+        """Forward a number of bytes of a direction, then close the connection of the last one; for 0, the connection of the
+        next byte, which is not forwarded.
 
-        The bytes of all connections count together, those to come too. Of each direction one count runs: a new one
-        replaces it.
+        The bytes of all connections, current and new, count together. Each direction has one count: a new one replaces it.
 
-        :param to_client: how many bytes clients still get.
-        :param to_server: how many bytes the server still gets.
-        :returns: fires when the connection was closed. Cancelling disarms it.
-        :raises ValueError: not one of both is given, or it is negative.
+        :param to_client: the number of bytes for clients.
+        :param to_server: the number of bytes for the server.
+        :returns: fires when the connection is closed. Cancelling disarms the fault.
+        :raises ValueError: not exactly one of both is given, or it is negative.
         """
         if (to_client is None) == (to_server is None):
             raise ValueError("one direction has a number of bytes, and not both")
@@ -187,92 +183,91 @@ class FaultProxy:
             if direction in self._allowance and self._allowance[direction][1] is cancelled:
                 del self._allowance[direction]
 
-        struck: Deferred[None] = Deferred(disarm)
-        self._allowance[direction] = (count, struck)
-        return struck
+        happened: Deferred[None] = Deferred(disarm)
+        self._allowance[direction] = (count, happened)
+        return happened
 
     def cut_after_reply(self, xid: int) -> Deferred[None]:
-        """Close a connection as soon as the next reply with this xid was passed on.
+        """Close a connection after the next reply with this xid was forwarded.
 
         :param xid: the client's number of the request; -2 is a ping's.
-        :returns: fires when it was closed. Cancelling disarms it.
+        :returns: fires when the connection is closed. Cancelling disarms the fault.
         """
         return self._arm(lambda frame: frame.operation is not None and frame.xid == xid, swallows=False)
 
     def cut_after_event(self, count: int = 1) -> Deferred[None]:
-        """Close a connection as soon as a watch event was passed on.
+        """Close a connection after a watch event was forwarded.
 
-        :param count: which event, counted from now over all connections.
-        :returns: fires when it was closed. Cancelling disarms it.
+        :param count: the number of the event, counted from now over all connections.
+        :returns: fires when the connection is closed. Cancelling disarms the fault.
         """
         left = iter(range(count - 1, -1, -1))
         return self._arm(lambda frame: frame.xid == EVENT_XID and next(left) == 0, swallows=False)
 
     def swallow_reply(self, xid: int) -> Deferred[None]:
-        """Close a connection in place of passing on the next reply with this xid: the server has done what it was asked,
-        and the client never learns.
+        """Close a connection in place of forwarding the next reply with this xid: the server has done the request, and the
+        client gets no answer.
 
         :param xid: as for :meth:`cut_after_reply`.
-        :returns: fires when the connection was closed. Cancelling disarms it.
+        :returns: fires when the connection is closed. Cancelling disarms the fault.
         """
         return self._arm(lambda frame: frame.operation is not None and frame.xid == xid, swallows=True)
 
     def swallow_reply_to(self, operation: Operation) -> Deferred[None]:
-        """Close a connection in place of passing on the next reply to a request of this operation, as
-        :meth:`swallow_reply`.
+        """Close a connection in place of forwarding the next reply to an operation, as :meth:`swallow_reply`.
 
-        :returns: fires when the connection was closed. Cancelling disarms it.
+        :returns: fires when the connection is closed. Cancelling disarms the fault.
         """
         return self._arm(lambda frame: frame.operation == operation, swallows=True)
 
-    def _arm(self, strikes: Callable[[Frame], bool], *, swallows: bool) -> Deferred[None]:
-        struck: Deferred[None] = Deferred(lambda _: self._faults.remove(fault))
-        fault = Fault(strikes, swallows, struck)
+    def _arm(self, matches: Callable[[Frame], bool], *, swallows: bool) -> Deferred[None]:
+        happened: Deferred[None] = Deferred(lambda _: self._faults.remove(fault))
+        fault = Fault(matches, swallows, happened)
         self._faults.append(fault)
-        return struck
+        return happened
 
-    # What the relays ask and tell: the Rules of theirs.
+    # The Rules of the relays.
 
     def connect(self, side: Side) -> Deferred[Side]:
         """Connect a side to the server."""
         connected: Deferred[Side] = connectProtocol(self._server, side)
         return connected
 
-    def came(self, relay: Relay) -> None:
-        """Note a client, and pass it on or not."""
+    def client_connected(self, relay: Relay) -> None:
+        """Note a new client, and connect to the server for it if it is forwarded."""
         self.accepted += 1
         self._relays.append(relay)
-        if self._door is _Door.OPEN:
-            relay.dial()
+        if self._new_clients is _NewClients.FORWARDED:
+            relay.connect_server()
 
-    def left(self, relay: Relay) -> None:
-        """Note that both sides of a connection are gone."""
+    def relay_closed(self, relay: Relay) -> None:
+        """Note that both sides of a relay are disconnected."""
         self._relays.remove(relay)
 
     @property
-    def turns_away(self) -> bool:
-        """Whether comers are turned away."""
-        return self._door is _Door.SHUT
+    def refuses_clients(self) -> bool:
+        """Whether new clients are refused."""
+        return self._new_clients is _NewClients.REFUSED
 
     @property
     def piece(self) -> int | None:
-        """How many bytes are written at once, at most."""
+        """The most bytes to write at once."""
         return self._piece
 
     def stalled(self, to_client: bool) -> bool:
-        """Tell whether nothing is passed on in a direction."""
+        """Return whether a direction is stalled."""
         return self._stalled[to_client]
 
-    def fault_at(self, frame: Frame) -> Fault | None:
-        """Take out the fault that strikes at a frame, if one does."""
+    def take_fault(self, frame: Frame) -> Fault | None:
+        """Remove and return the fault that matches a frame, if there is one."""
         for fault in self._faults:
-            if fault.strikes(frame):
+            if fault.matches(frame):
                 self._faults.remove(fault)
                 return fault
         return None
 
-    def passed(self, to_client: bool, frame: Frame) -> None:
-        """Count a frame that was passed on."""
+    def frame_forwarded(self, to_client: bool, frame: Frame) -> None:
+        """Count a frame that was forwarded."""
         if not to_client:
             self.requests[frame.operation or 0] += 1
         elif frame.operation is None:
@@ -281,21 +276,21 @@ class FaultProxy:
             self.replies[frame.operation] += 1
 
     def allow(self, to_client: bool, size: int) -> tuple[int, Deferred[None] | None]:
-        """Tell how many of so many bytes may be passed on, and whom to tell if they are the last."""
-        passed, struck = size, None
+        """Return how many of ``size`` bytes may be forwarded, and the Deferred to fire if they are the last."""
+        passed, happened = size, None
         if to_client in self._allowance:
             left, waiting = self._allowance[to_client]
             passed = min(left, size)
             if left <= size:
                 del self._allowance[to_client]
-                struck = waiting
+                happened = waiting
             else:
                 self._allowance[to_client] = (left - passed, waiting)
         if to_client:
             self.bytes_to_client += passed
         else:
             self.bytes_to_server += passed
-        return passed, struck
+        return passed, happened
 
 
 class _Clients(ServerFactory):
@@ -306,5 +301,5 @@ class _Clients(ServerFactory):
         self._proxy = proxy
 
     def buildProtocol(self, addr: object) -> Protocol | None:
-        """Receive a client, or turn it away."""
-        return None if self._proxy.turns_away else Relay(self._reactor, self._proxy).client
+        """Return the protocol of a new client; None refuses it."""
+        return None if self._proxy.refuses_clients else Relay(self._reactor, self._proxy).client

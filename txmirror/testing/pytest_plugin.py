@@ -1,4 +1,4 @@
-"""Fixtures for pytest, which finds them by itself where txmirror is installed.
+"""Fixtures for pytest, which finds them by itself if txmirror is installed.
 
 Every run of pytest imports this module, so it imports nothing but pytest until a fixture is used.
 """
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def zookeeper_settings() -> dict[str, Any]:
-    """What the servers of the other fixtures are like. Tests that want others define a fixture of the same name."""
+    """The settings of the servers of the other fixtures. To change them, define a fixture of the same name."""
     return {}
 
 
 @pytest.fixture
 def zookeeper_world(zookeeper_settings: dict[str, Any]) -> Iterator[World]:
-    """A ZooKeeper in memory, with time of its own (``txmirror.testing.World``); what is left in it at the end is an error."""
+    """A ZooKeeper in memory with its own time (``txmirror.testing.World``). Anything left open in it at the end is an error."""
     from txmirror.testing import World  # noqa: PLC0415 - see the module's docstring
 
     world = World(**zookeeper_settings)

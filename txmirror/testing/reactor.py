@@ -1,4 +1,4 @@
-"""The reactor of a world in memory: its time, its names, and who listens where."""
+"""The reactor of a world in memory: its time, host names, ports and connections."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from zope.interface import implementer
 
 from txmirror.testing.network import Address, Link
 
-#: The interfaces that stand for any address.
-_ANYWHERE = ("", "0.0.0.0", "::")  # noqa: S104
+#: The interfaces that match any address.
+_ANY_INTERFACE = ("", "0.0.0.0", "::")  # noqa: S104
 _FIRST_FREE_PORT = 49152
 
 
 @implementer(IReactorTCP, IReactorPluggableNameResolver)
 class MemoryReactor(Clock):
-    """A reactor for tests: it has no sockets, and time passes when the test says so.
+    """A reactor for tests: it has no sockets, and the test controls the time.
 
-    Whole programs run in it, clients and servers, as long as they take their reactor as an argument. Nothing that they do
-    takes time but what they wait for. What is written is delivered on a later turn of the same instant, never within the
-    call that wrote it; :meth:`settle` runs these turns, and :meth:`pass_time` lets time go by::
+    Whole programs run on it, clients and servers, if they take their reactor as an argument. Only delayed calls take time.
+    Written data is delivered on a later turn of the same instant, never within the call that wrote it. :meth:`settle` runs
+    these turns, and :meth:`pass_time` advances the time::
 
         reactor = MemoryReactor()
         server = EmbeddedServer(reactor)
@@ -47,10 +47,10 @@ class MemoryReactor(Clock):
         connected = client.connect()
         reactor.settle()
 
-    :cvar patience: how many calls :meth:`settle` runs before it takes them for a spin.
-    :ivar links: the connections that are alive, the oldest first: what faults are injected into.
-    :ivar nameResolver: turns names into addresses, by its ``names``, a dictionary of lists of IP addresses. ``localhost`` is
-        in it from the start. IP addresses resolve to themselves, other names to nothing.
+    :cvar patience: the number of calls after which :meth:`settle` fails, because it takes them for an endless loop.
+    :ivar links: the connections that are alive, the oldest first, for injecting faults.
+    :ivar nameResolver: resolves host names by its ``names``, a dictionary of lists of IP addresses. ``localhost`` is in it from
+        the start. IP addresses resolve to themselves, other names to nothing.
     """
 
     patience = 1_000_000
@@ -66,9 +66,9 @@ class MemoryReactor(Clock):
 
     @property
     def piece(self) -> int | None:
-        """How many bytes a protocol gets at once, at most; None, which is the default, for all that there are.
+        """The most bytes that a protocol receives at once; None, the default, sets no limit.
 
-        With 1, each message is cut wherever it can be cut.
+        With 1, each message is split at every byte.
 
         :raises ValueError: it is set to less than 1.
         """
@@ -81,9 +81,9 @@ class MemoryReactor(Clock):
         self._piece = size
 
     def settle(self) -> None:
-        """Run everything that is due at this instant, and what follows from it, until there is nothing left.
+        """Run all calls that are due at this instant, and the calls that those schedule for it, until there are none.
 
-        :raises RuntimeError: there is no end to it; the message names what was to be called next.
+        :raises RuntimeError: there is no end to them; the message names the next call.
         """
         for _ in range(self.patience):
             if not self.calls or self.calls[0].getTime() > self.seconds():
@@ -96,11 +96,11 @@ class MemoryReactor(Clock):
         )
 
     def pass_time(self, seconds: float) -> None:
-        """Let time go by, from one call that is due to the next, each at its own time.
+        """Advance the time, and run each delayed call at its own time.
 
         (``advance`` of many seconds at once would show each call the time at the end.)
 
-        :param seconds: how long.
+        :param seconds: the time to pass, in seconds.
         :raises ValueError: it is negative.
         :raises RuntimeError: see :meth:`settle`.
         """
@@ -114,9 +114,9 @@ class MemoryReactor(Clock):
         self.rightNow = end
 
     def black_hole(self, host: str, port: int) -> None:
-        """Let nobody answer at an address any more, nor refuse: whoever connects there waits until their timeout.
+        """Let new connections to an address neither succeed nor fail, until their timeout.
 
-        Connections that stand are not touched (see :meth:`Link.stall`).
+        Current connections are not affected (see :meth:`Link.stall`).
 
         :param host: the IP address.
         :param port: the port.
@@ -124,7 +124,7 @@ class MemoryReactor(Clock):
         self._black_holes.add((host, port))
 
     def undo_black_hole(self, host: str, port: int) -> None:
-        """Make an address one like any other again; attempts that wait already go on waiting."""
+        """Let new connections to an address succeed or fail again; pending ones still wait for their timeout."""
         self._black_holes.discard((host, port))
 
     def connectTCP(
@@ -149,30 +149,30 @@ class MemoryReactor(Clock):
         return former
 
     def take_port(self) -> int:
-        """Give a port number that was never given before."""
+        """Return a port number that was not returned before."""
         self._last_port += 1
         return self._last_port
 
     def listeners(self) -> dict[tuple[str, int], MemoryPort]:
-        """Give who listens where; ports add and remove themselves."""
+        """Return the listening ports by interface and port number; they add and remove themselves."""
         return self._listening
 
-    def find(self, host: str, port: int) -> MemoryPort | None:
-        """Give the listener that answers at an address, or None."""
-        for interface in (host, *_ANYWHERE):
+    def listener_at(self, host: str, port: int) -> MemoryPort | None:
+        """Return the port that listens at an address, or None."""
+        for interface in (host, *_ANY_INTERFACE):
             listening = self._listening.get((interface, port))
             if listening is not None:
                 return listening
         return None
 
-    def swallows(self, host: str, port: int) -> bool:
-        """Tell whether an address is a black hole."""
+    def is_black_hole(self, host: str, port: int) -> bool:
+        """Return whether an address is a black hole."""
         return (host, port) in self._black_holes
 
 
 @implementer(IHostResolution)
 class _Resolution:
-    """A name being resolved, until the next turn."""
+    """The resolution of a host name, which takes until the next turn."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -184,9 +184,9 @@ class _Resolution:
 
 @implementer(IHostnameResolver)
 class MemoryResolver:
-    """Turns names into addresses.
+    """A resolver of host names.
 
-    :ivar names: the IP addresses of each name, in the order in which they are given; a test may change it at any time.
+    :ivar names: the IP addresses of each name, in the order of the answer; a test may change it at any time.
     """
 
     def __init__(self, reactor: MemoryReactor) -> None:
@@ -217,13 +217,13 @@ class MemoryResolver:
         return resolution
 
     def addresses(self, name: str) -> list[str]:
-        """Give the IP addresses of a name, or of an IP address that one."""
+        """Return the IP addresses of a name; of an IP address, that address."""
         return [name] if isIPAddress(name) or isIPv6Address(name) else self.names.get(name, [])
 
 
 @implementer(IListeningPort)
 class MemoryPort:
-    """A port that is listened at."""
+    """A listening port."""
 
     def __init__(self, reactor: MemoryReactor, port: int, factory: ServerFactory, interface: str) -> None:
         self._reactor = reactor
@@ -256,7 +256,7 @@ class MemoryPort:
 
 @implementer(IConnector)
 class MemoryConnector(BaseConnector):
-    """An attempt to connect, and the connection that it becomes. Twisted's own base class tells the factory."""
+    """An attempt to connect, and then the connection. Twisted's own base class notifies the factory."""
 
     def __init__(
         self,
@@ -267,9 +267,9 @@ class MemoryConnector(BaseConnector):
         timeout: float,
         source: tuple[str, int] | None,
     ) -> None:
-        # The base class wants a whole reactor, and uses its callLater.
+        # The base class's annotation is a whole reactor; it uses only callLater.
         super().__init__(factory, timeout, cast(Any, reactor))
-        self.world = reactor
+        self.memory_reactor = reactor
         self.host = host
         self.port = port
         self.source = source
@@ -282,34 +282,34 @@ class MemoryConnector(BaseConnector):
 
 
 class _Attempt:
-    """What stands in for a transport until there is one."""
+    """The placeholder for a transport during an attempt to connect."""
 
     def __init__(self, connector: MemoryConnector) -> None:
         self._connector = connector
         self._over = False
-        self._world = connector.world
-        self._world.callLater(0, self._resolve)
+        self._reactor = connector.memory_reactor
+        self._reactor.callLater(0, self._resolve)
 
     def failIfNotConnected(self, reason: Exception) -> None:
-        """End the attempt. The base class's name for it."""
+        """Fail the attempt. The base class calls it."""
         if not self._over:
             self._over = True
             self._connector.connectionFailed(Failure(reason))
 
     def _resolve(self) -> None:
         connector = self._connector
-        resolver = self._world.nameResolver
+        resolver = self._reactor.nameResolver
         known = resolver.addresses(connector.host) if isinstance(resolver, MemoryResolver) else [connector.host]
         if not known:
             self.failIfNotConnected(error.DNSLookupError(f"{connector.host!r} has no address"))
-        elif not self._world.swallows(known[0], connector.port):
+        elif not self._reactor.is_black_hole(known[0], connector.port):
             self._connect(known[0])
 
     def _connect(self, host: str) -> None:
         connector = self._connector
         if self._over:
             return
-        listening = self._world.find(host, connector.port)
+        listening = self._reactor.listener_at(host, connector.port)
         if listening is None:
             self.failIfNotConnected(error.ConnectionRefusedError())
             return
@@ -317,8 +317,8 @@ class _Attempt:
         local = "::1" if isIPv6Address(host) else "127.0.0.1"
         source, number = connector.source or (local, 0)
         link = Link(
-            self._world,
-            make_address(source or local, number or self._world.take_port()),
+            self._reactor,
+            make_address(source or local, number or self._reactor.take_port()),
             make_address(host, connector.port),
         )
         accepted = listening.factory.buildProtocol(link.client_address)
@@ -335,5 +335,5 @@ class _Attempt:
 
 
 def make_address(host: str, port: int) -> Address:
-    """Give the address of an IP address and a port; a name that is not resolved yet stands where IPv4 would."""
+    """Return the address object of an IP address and a port; a name that is not resolved yet counts as IPv4."""
     return IPv6Address("TCP", host, port) if isIPv6Address(host) else IPv4Address("TCP", host, port)

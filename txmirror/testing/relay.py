@@ -1,8 +1,7 @@
-"""Two connections made one: what comes from either side is passed on to the other, frame by frame.
+"""Relays: each forwards data between a client's connection and its connection to the server, frame by frame.
 
-This module knows how bytes travel, as much of ZooKeeper's protocol as it takes to tell one frame from another, and how
-connections end. What is not ZooKeeper's protocol (TLS, the four-letter words) it passes on as it comes. What is to be held
-or broken it asks its :class:`Rules`.
+This module knows how bytes are forwarded, how connections end, and as much of ZooKeeper's protocol as it takes to recognise
+frames. It forwards other protocols (TLS, the four-letter words) as they come. Its :class:`Rules` decide on stalls and faults.
 """
 
 from __future__ import annotations
@@ -34,141 +33,141 @@ from txmirror.wire import (
 
 
 class End(enum.Enum):
-    """How a stream ends, once what is before it was written."""
+    """The ways in which a stream ends, once all data before the end was written."""
 
-    FINISHED = "its source has no more to say"
-    BROKEN = "its source is gone, and so is what was on the way"
-    PARTED = "the connection is to be closed"
+    FINISHED = "its source has closed the connection"
+    BROKEN = "its source has aborted the connection, and the data in transit is lost"
+    CLOSED = "the relay closes the connection"
 
 
 class Frame(NamedTuple):
-    """What is known of a frame with a header."""
+    """A frame with a header."""
 
     xid: int
     operation: int | None
-    """What the request is, or was that this answers; None for an event."""
+    """The operation of the request, or of the request that this answers; None for an event."""
 
 
 class Fault(NamedTuple):
-    """Something that is to happen once, at a frame to a client: its connection is closed."""
+    """A fault that happens once, at a frame to a client: the connection is closed."""
 
-    strikes: Callable[[Frame], bool]
-    """Whether it happens at this frame."""
+    matches: Callable[[Frame], bool]
+    """Returns whether the fault happens at this frame."""
     swallows: bool
-    """Whether the frame is not passed on."""
-    struck: Deferred[None]
-    """Fires when it has happened."""
+    """Whether the frame is dropped."""
+    happened: Deferred[None]
+    """Fires when the fault has happened."""
 
 
 class Rules(TypingProtocol):
-    """What is to happen to what is passed on."""
+    """The proxy's decisions on the data of its relays."""
 
     @property
     def piece(self) -> int | None:
-        """How many bytes are written at once, at most."""
+        """The most bytes to write at once."""
 
     def connect(self, side: Side) -> Deferred[Side]:
         """Connect a side to the server."""
 
-    def came(self, relay: Relay) -> None:
-        """Note a client, and dial for it or not."""
+    def client_connected(self, relay: Relay) -> None:
+        """Note a new client, and connect to the server for it if it is forwarded."""
 
-    def left(self, relay: Relay) -> None:
-        """Note that both sides of a relay are gone."""
+    def relay_closed(self, relay: Relay) -> None:
+        """Note that both sides of a relay are disconnected."""
 
     def stalled(self, to_client: bool) -> bool:
-        """Tell whether nothing is passed on in a direction."""
+        """Return whether a direction is stalled."""
 
-    def fault_at(self, frame: Frame) -> Fault | None:
-        """Take out the fault that strikes at a frame, if one does."""
+    def take_fault(self, frame: Frame) -> Fault | None:
+        """Remove and return the fault that matches a frame, if there is one."""
 
     def allow(self, to_client: bool, size: int) -> tuple[int, Deferred[None] | None]:
-        """Tell how many of so many bytes may be passed on, and whom to tell if they are the last."""
+        """Return how many of ``size`` bytes may be forwarded, and the Deferred to fire if they are the last."""
 
-    def passed(self, to_client: bool, frame: Frame) -> None:
-        """Count a frame that was passed on."""
+    def frame_forwarded(self, to_client: bool, frame: Frame) -> None:
+        """Count a frame that was forwarded."""
 
 
 class Relay:
-    """A client's connection and the one to the server that belongs to it.
+    """A client's connection, and the connection to the server that belongs to it.
 
-    :param clock: the reactor.
-    :param rules: what is to happen to what is passed on.
+    :param reactor: the reactor.
+    :param rules: the proxy's decisions.
     :ivar client: the client's side.
-    :ivar server: the server's side, once :meth:`dial` was called.
+    :ivar server: the server's side, once :meth:`connect_server` was called.
     :ivar to_client: the stream from the server to the client.
     :ivar to_server: the stream from the client to the server.
-    :ivar operations: the operation of each request that was passed on and not answered, by xid.
-    :ivar over: fires when both are gone.
+    :ivar operations: the operation of each request that was forwarded and not answered, by xid.
+    :ivar over: fires when both sides are disconnected.
     """
 
-    def __init__(self, clock: IReactorTime, rules: Rules) -> None:
+    def __init__(self, reactor: IReactorTime, rules: Rules) -> None:
         self._rules = rules
-        self._dialling: Deferred[Side] | None = None
+        self._connecting: Deferred[Side] | None = None
         self._server_expected = False
         self.over: Deferred[None] = Deferred()
         self.operations: dict[int, int] = {}
         self.client = Side(self)
         self.server = Side(self)
-        self.to_client = Stream(clock, rules, self, True, self.client)
-        self.to_server = Stream(clock, rules, self, False, self.server)
+        self.to_client = Stream(reactor, rules, self, True, self.client)
+        self.to_server = Stream(reactor, rules, self, False, self.server)
         self.client.stream, self.server.stream = self.to_server, self.to_client
 
-    def dial(self) -> None:
-        """Connect to the server, if that was not done yet."""
-        if self._dialling is None:
-            self._dialling = self._rules.connect(self.server)
+    def connect_server(self) -> None:
+        """Connect to the server, unless that was done before."""
+        if self._connecting is None:
+            self._connecting = self._rules.connect(self.server)
             self._server_expected = True
-            self._dialling.addErrback(self._undialled)
+            self._connecting.addErrback(self._not_connected)
 
     def pump(self) -> None:
-        """Pass on what can be."""
+        """Forward all data that can be forwarded now."""
         self.to_client.pump()
         self.to_server.pump()
 
-    def part(self) -> None:
-        """Close both connections, once what was passed on is written."""
-        self.to_client.end(End.PARTED)
-        self.to_server.end(End.PARTED)
+    def close(self) -> None:
+        """Close both connections, once all forwarded data is written."""
+        self.to_client.end(End.CLOSED)
+        self.to_server.end(End.CLOSED)
 
     def abort(self) -> None:
-        """Break both connections."""
-        self.to_client.end(End.PARTED)
-        self.to_server.end(End.PARTED)
+        """Abort both connections."""
+        self.to_client.end(End.CLOSED)
+        self.to_server.end(End.CLOSED)
         self.client.abort()
         self.server.abort()
-        if self._dialling is not None:
-            self._dialling.cancel()
+        if self._connecting is not None:
+            self._connecting.cancel()
 
-    def made(self, side: Side) -> None:
-        """Note that a side is there."""
+    def side_connected(self, side: Side) -> None:
+        """Note that a side is connected."""
         if side is self.client:
-            self._rules.came(self)
+            self._rules.client_connected(self)
         self.pump()
 
-    def lost(self, side: Side, reason: Failure) -> None:
-        """Note that a side is gone."""
+    def side_disconnected(self, side: Side, reason: Failure) -> None:
+        """Note that a side is disconnected."""
         clean = isinstance(reason.value, ConnectionDone)
         side.stream.end(End.FINISHED if clean else End.BROKEN)
-        # Nobody reads any more what travels the other way; but whoever sends it need not know that yet.
+        # This drops the data for that side. A stalled sender does not notice the disconnection yet.
         (self.to_client if side is self.client else self.to_server).pump()
         if self.client.gone and (self.server.gone or not self._server_expected) and not self.over.called:
-            self._rules.left(self)
+            self._rules.relay_closed(self)
             self.over.callback(None)
 
-    def _undialled(self, failure: Failure) -> None:
+    def _not_connected(self, failure: Failure) -> None:
         self._server_expected = False
         self.client.abort()
         if self.client.gone:
-            self.lost(self.client, failure)
+            self.side_disconnected(self.client, failure)
 
 
 @implementer(IHalfCloseableProtocol)
 class Side(Protocol):
     """One side of a relay.
 
-    :ivar stream: what comes from here.
-    :ivar gone: whether it was there, and is not any more.
+    :ivar stream: the stream of data from this side.
+    :ivar gone: whether it was connected, and is disconnected.
     """
 
     stream: Stream
@@ -178,8 +177,8 @@ class Side(Protocol):
         self.gone = False
 
     @property
-    def there(self) -> bool:
-        """Whether it can be written to."""
+    def writable(self) -> bool:
+        """Whether it is connected, so that it can be written to."""
         return bool(self.connected) and not self.gone
 
     @property
@@ -188,63 +187,63 @@ class Side(Protocol):
         return cast(ITCPTransport, self.transport)
 
     def abort(self) -> None:
-        """Break the connection, if there is one."""
-        if self.there:
+        """Abort the connection, if there is one."""
+        if self.writable:
             self.tcp.abortConnection()
 
     def connectionMade(self) -> None:
-        """See ``IProtocol``."""
+        """Tell the relay that this side is connected. Twisted calls it."""
         self.tcp.setTcpNoDelay(True)
-        self._relay.made(self)
+        self._relay.side_connected(self)
 
     def dataReceived(self, data: bytes) -> None:
-        """See ``IProtocol``."""
+        """Take data into the stream. Twisted calls it."""
         self.stream.take(data)
 
     def readConnectionLost(self) -> None:
-        """See ``IHalfCloseableProtocol``."""
+        """End the stream: the peer sends no more. Twisted calls it."""
         self.stream.end(End.FINISHED)
 
     def writeConnectionLost(self) -> None:
-        """See ``IHalfCloseableProtocol``."""
+        """Do nothing: the relay itself has half-closed the connection. Twisted calls it."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """See ``IProtocol``."""
+        """Note that this side is disconnected. Twisted calls it."""
         self.gone = True
-        self._relay.lost(self, reason)
+        self._relay.side_disconnected(self, reason)
 
 
 class Stream:
-    """One direction of a relay: what waits to be passed on, and what was and waits to be written."""
+    """One direction of a relay: the data that waits to be forwarded, and the forwarded data that waits to be written."""
 
-    def __init__(self, clock: IReactorTime, rules: Rules, relay: Relay, to_client: bool, target: Side) -> None:
+    def __init__(self, reactor: IReactorTime, rules: Rules, relay: Relay, to_client: bool, target: Side) -> None:
         self._rules = rules
         self._relay = relay
         self._to_client = to_client
         self._target = target
         self._decoder: FrameDecoder | None = FrameDecoder(HARD_FRAME_LIMIT)
         self._tail = bytearray()
-        self._greeted = False
+        self._handshake_seen = False
         self._waiting: deque[tuple[bytes, bool]] = deque()
         self._written = bytearray()
-        self._timer = Timer(clock, self._write_next)
+        self._timer = Timer(reactor, self._write_next)
         self._resting = False
         self._end: End | None = None
-        self._deaf = False
+        self._discarding = False
         self._closed = False
 
-    # What comes from the source.
+    # Data from the source.
 
     def take(self, data: bytes) -> None:
-        """Take what has come, and pass it on frame by frame as soon as that can be."""
-        if self._deaf or self._end is not None:
+        """Take received data, and forward it frame by frame as soon as possible."""
+        if self._discarding or self._end is not None:
             return
         if self._decoder is None:
             self._waiting.append((data, False))
         else:
             self._tail += data
             for frame in self._decoder.feed(data):
-                assert isinstance(frame, bytes)  # the limit is the highest that there is
+                assert isinstance(frame, bytes)  # no frame is over the highest limit
                 whole = encode_frame(frame)
                 del self._tail[: len(whole)]
                 self._waiting.append((whole, True))
@@ -254,8 +253,8 @@ class Stream:
         self.pump()
 
     def end(self, end: End) -> None:
-        """End, behind what has come before. What ends in two ways ends in the harder one."""
-        if self._end is End.PARTED or (self._end is End.BROKEN and end is End.FINISHED):
+        """End the stream, after all data that was received before. Of two ways, the harder one wins."""
+        if self._end is End.CLOSED or (self._end is End.BROKEN and end is End.FINISHED):
             return
         if end is End.FINISHED:
             self._flush_tail()
@@ -265,47 +264,47 @@ class Stream:
         self.pump()
 
     def stop(self) -> None:
-        """Tell the target that there is no more, and throw away what still comes."""
-        self._deaf = True
+        """Half-close the target's connection, and discard all further data for it."""
+        self._discarding = True
         self._waiting.clear()
         self._close_half()
 
-    # What goes to the target.
+    # Data for the target.
 
     def pump(self) -> None:
-        """Pass on what can be: not while stalled, nor before there is a target."""
+        """Forward all data that can be forwarded now: none while stalled, and none before the target is connected."""
         if self._target.gone:
             self._waiting.clear()
             self._written.clear()
             self._timer.stop()
             self._settle()
             return
-        if self._end is not End.PARTED and (self._rules.stalled(self._to_client) or not self._target.there):
+        if self._end is not End.CLOSED and (self._rules.stalled(self._to_client) or not self._target.writable):
             return
         while self._waiting:
-            self._pass_on(*self._waiting.popleft())
+            self._forward(*self._waiting.popleft())
         self._settle()
 
-    def _pass_on(self, data: bytes, framed: bool) -> None:
-        frame = self._recognise(data) if framed else None
-        fault = self._rules.fault_at(frame) if frame is not None and self._to_client else None
-        struck: Deferred[None] | None = None
+    def _forward(self, data: bytes, framed: bool) -> None:
+        frame = self._parse(data) if framed else None
+        fault = self._rules.take_fault(frame) if frame is not None and self._to_client else None
+        happened: Deferred[None] | None = None
         if fault is None or not fault.swallows:
-            passed, struck = self._rules.allow(self._to_client, len(data))
+            passed, happened = self._rules.allow(self._to_client, len(data))
             self._write(data[:passed])
             if frame is not None and passed == len(data):
-                self._rules.passed(self._to_client, frame)
-        if fault is not None or struck is not None:
-            self._relay.part()
+                self._rules.frame_forwarded(self._to_client, frame)
+        if fault is not None or happened is not None:
+            self._relay.close()
         if fault is not None:
-            fault.struck.callback(None)
-        if struck is not None:
-            struck.callback(None)
+            fault.happened.callback(None)
+        if happened is not None:
+            happened.callback(None)
 
-    def _recognise(self, data: bytes) -> Frame | None:
-        """Tell what a frame is; None for a handshake, and for what has no header."""
-        if not self._greeted:
-            self._greeted = True
+    def _parse(self, data: bytes) -> Frame | None:
+        """Return the xid and operation of a frame; None for a handshake, and for a frame without a header."""
+        if not self._handshake_seen:
+            self._handshake_seen = True
             return None
         cursor = Cursor(data[4:])
         operations = self._relay.operations
@@ -328,8 +327,8 @@ class Stream:
                 self._timer.start(0)
 
     def _write_next(self) -> None:
-        # What is written from a timer is sent later in that turn of the reactor. Whoever reads it, if the same reactor serves
-        # them, does so in the next one.
+        # The reactor sends data that a timer has written later in the same turn. If the same reactor serves the reader, that
+        # one reads it in the next turn. So every second turn writes nothing.
         self._resting = not self._resting
         if self._resting and self._written:
             size = self._rules.piece or len(self._written)
@@ -341,12 +340,12 @@ class Stream:
             self._settle()
 
     def _settle(self) -> None:
-        """End, if that is due and nothing is before it."""
+        """End the connection, if the stream has ended and all data before was written."""
         if self._end is None or self._waiting or self._timer.running:
             return
         if self._end is End.FINISHED:
             self._close_half()
-        elif self._target.there:
+        elif self._target.writable:
             if self._end is End.BROKEN:
                 self._target.abort()
             else:
@@ -355,10 +354,10 @@ class Stream:
     def _close_half(self) -> None:
         self._closed = True
         other = self._relay.to_server if self._to_client else self._relay.to_client
-        if not self._target.there:
+        if not self._target.writable:
             return
         if other._closed:
-            self._relay.part()
+            self._relay.close()
         else:
             self._target.tcp.loseWriteConnection()
 

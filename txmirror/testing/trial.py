@@ -1,4 +1,4 @@
-"""For tests under trial that run on the real reactor: an in-memory ZooKeeper on loopback, of each test's own."""
+"""An embedded server on loopback for each test under trial that runs on the real reactor."""
 
 from __future__ import annotations
 
@@ -13,28 +13,29 @@ from txmirror.embedded import EmbeddedServer
 if TYPE_CHECKING:
     from twisted.trial.unittest import TestCase as _TestCase
 else:
-    # What it is mixed into brings the test case, and nobody who does not use trial needs it.
+    # The class that uses the mixin brings the test case; importing it here would load trial for everybody.
     _TestCase = object
 
-#: In seconds. On loopback an answer takes none; and the server's end is the session's, too.
+#: The timeout for closing a client, in seconds. It can be short: answers on loopback take no time, and a server that is away
+#: in a test has no session to end.
 _CLOSE_TIME = 0.2
 
 
 class EmbeddedServerMixin(_TestCase):
-    """Gives each test of a ``twisted.trial.unittest.TestCase`` a fresh ZooKeeper server on 127.0.0.1.
+    """A mixin that runs a new ZooKeeper server on 127.0.0.1 for each test of a ``twisted.trial.unittest.TestCase``.
 
-    It stands before the test case, and a ``setUp`` of the test's own calls this one, or stands behind it and finds the server
-    there::
+    List it before the test case. A ``setUp`` of the test's own must call this one, and can use the server after that::
 
         class ProgramTests(EmbeddedServerMixin, TestCase):
             async def test_program(self):
                 client = await self.zookeeper_client()
                 await run_program(self.zookeeper.address)
 
-    When the test is over, clients are closed, then the server is stopped, and nothing of them is left in the reactor.
+    After the test the clients are closed, then the server is stopped, and the reactor is clean.
 
-    :ivar zookeeper_settings: the server's, of the class or of one test, as :class:`txmirror.embedded.EmbeddedServer` takes them.
-    :ivar zookeeper: the server; its ``address`` is what clients connect to.
+    :ivar zookeeper_settings: the server's settings, of the class or of one test: arguments of
+        :class:`txmirror.embedded.EmbeddedServer`.
+    :ivar zookeeper: the server. Clients connect to its ``address``.
     """
 
     zookeeper_settings: Mapping[str, Any] = {}
@@ -44,19 +45,19 @@ class EmbeddedServerMixin(_TestCase):
 
         self.zookeeper = EmbeddedServer(reactor, **self.zookeeper_settings)
         self.zookeeper.listen()
-        # Last in, first out: by then the clients are closed.
+        # Cleanups run last in, first out: the clients are closed before.
         self.addCleanup(self.zookeeper.stop)
         return super().setUp()
 
     def zookeeper_client(
         self, servers: str | Sequence[str | tuple[str, int]] | None = None, **options: Any
     ) -> Deferred[ZooKeeperClient]:
-        """Make a client, which is closed when the test is over.
+        """Return a connected client, which is closed after the test.
 
-        :param servers: what it connects to, as for :class:`txmirror.client.ZooKeeperClient`; None is the test's server.
-        :param options: the client's others. Without ``limits`` of its own it may take a fifth of a second to close where
-            the server is away, and not five seconds.
-        :returns: fires with the client once it has its session. Fails where the servers refuse it.
+        :param servers: the servers, as for :class:`txmirror.client.ZooKeeperClient`; None is the test's server.
+        :param options: other arguments of the client. Without ``limits``, closing it takes at most 0.2 seconds if the server
+            is away, in place of five.
+        :returns: fires with the client when it has a session. Fails if the servers refuse it.
         """
         options.setdefault("limits", Limits(close_time=_CLOSE_TIME))
         client = ZooKeeperClient(self.zookeeper.address if servers is None else servers, **options)

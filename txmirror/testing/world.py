@@ -1,4 +1,4 @@
-"""A ZooKeeper, its clients and their time, all in memory and in the hands of one test."""
+"""A ZooKeeper, its clients and their time in memory, for one test."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _WorldT = TypeVar("_WorldT", bound="World")
 
 
 class World:
-    """An in-memory ZooKeeper, of one server or of several, that listens on a reactor in memory, for one test.
+    """An in-memory ZooKeeper of one or several servers, on a reactor in memory, for one test.
 
-    The program under test runs in it as it is, as long as it takes its reactor, or its client, as an argument. Nothing takes
-    real time, nothing happens by chance, and no sockets are opened::
+    The program under test runs in it unchanged, if it takes its reactor or its client as an argument. Nothing takes real time,
+    every run is the same, and no sockets are opened::
 
         with World() as world:
             client = world.client()
@@ -34,17 +34,17 @@ class World:
     Faults are injected into ``world.server`` (see :class:`txmirror.embedded.EmbeddedServer`) and ``world.reactor`` (see
     :class:`MemoryReactor`), whose ``links`` are the connections.
 
-    :param reactor: one that was prepared; None makes one, whose time begins at 0.
-    :param servers: how many servers there are, 1 to 9. More than one are an ensemble; all listen at 127.0.0.1, each at a
-        port of its own, and a client chooses among them by its ``random``. ``world.client(world.servers[1].address)`` is
-        at one of them and stays there.
-    :param settings: the server's, as :class:`txmirror.embedded.EmbeddedServer` takes them; or the ensemble's, as
-        :class:`txmirror.embedded.EmbeddedEnsemble` does.
+    :param reactor: the reactor; None makes one, with a time that begins at 0.
+    :param servers: the number of servers, 1 to 9. More than one form an ensemble; all listen at 127.0.0.1, each at a port of
+        its own, and a client chooses among them by its ``random``. ``world.client(world.servers[1].address)`` connects to
+        one of them only.
+    :param settings: arguments of :class:`txmirror.embedded.EmbeddedServer`, or of
+        :class:`txmirror.embedded.EmbeddedEnsemble` for several servers.
     :ivar reactor: the reactor.
     :ivar servers: all servers, a tuple.
     :ivar server: the first of them.
-    :raises ValueError: there cannot be so many servers, or a setting is out of bounds.
-    :raises TypeError: a setting is none, or ``servers`` is no integer.
+    :raises ValueError: the number of servers, or a setting, is out of range.
+    :raises TypeError: there is no such setting, or ``servers`` is not an integer.
     """
 
     def __init__(self, *, reactor: MemoryReactor | None = None, servers: int = 1, **settings: Any) -> None:
@@ -58,7 +58,7 @@ class World:
         for server in self.servers:
             server.listen()
         self.connection_string = ",".join(server.address for server in self.servers)
-        """Where the servers listen, all of them, as clients take it."""
+        """The addresses of all servers, for clients."""
         self._clients: list[ZooKeeperClient] = []
         self._close_time = 0.0
         self._closed = False
@@ -72,19 +72,19 @@ class World:
         try:
             self.close()
         except AssertionError:
-            # A test that failed half-way may well leave something. What it failed with is what counts.
+            # A test that has failed can leave things open. Its own error matters more.
             if error is None:
                 raise
 
     def client(
         self, servers: str | Sequence[str | tuple[str, int]] | None = None, *, connect: bool = True, **options: Any
     ) -> ZooKeeperClient:
-        """Make a client; :meth:`close` closes it.
+        """Return a new client; :meth:`close` closes it.
 
-        :param servers: what it connects to, as for :class:`txmirror.client.ZooKeeperClient`; None is all of this world's.
-        :param connect: whether it is to have its session when it is returned.
-        :param options: the client's others. Chance is the same in every run, if they do not say otherwise.
-        :raises AssertionError: it has no session at this instant, as where faults keep it from the server.
+        :param servers: the servers, as for :class:`txmirror.client.ZooKeeperClient`; None is all servers of this world.
+        :param connect: whether to connect it first, so that it has a session.
+        :param options: other arguments of the client. Without ``random``, it makes the same choices in every run.
+        :raises AssertionError: it has no session at this instant, because of a fault for instance.
         :raises txmirror.errors.ZooKeeperException: the servers refuse it.
         """
         options.setdefault("random", Random(len(self._clients)))
@@ -97,30 +97,30 @@ class World:
             connected = client.connect()
             self.settle()
             if not connected.called:
-                # It fails when the client is closed, and nobody waits for it.
+                # It fails when the client is closed; there is nobody to handle that.
                 connected.addErrback(lambda _: None)
                 raise AssertionError(f"no session at this instant: {client!r}; with connect=False it need not have one")
             self.result(connected)
         return client
 
     def settle(self) -> None:
-        """Run everything that is due at this instant, and what follows from it. See :meth:`MemoryReactor.settle`."""
+        """Run everything that is due at this instant. See :meth:`MemoryReactor.settle`."""
         self.reactor.settle()
 
     def pass_time(self, seconds: float) -> None:
-        """Let time go by, for all servers and clients alike. See :meth:`MemoryReactor.pass_time`.
+        """Advance the time of all servers and clients. See :meth:`MemoryReactor.pass_time`.
 
-        :param seconds: how long.
+        :param seconds: the time to pass, in seconds.
         """
         self.reactor.pass_time(seconds)
 
     def result(self, awaited: Deferred[_T] | Coroutine[Deferred[Any], Any, _T]) -> _T:
-        """Settle, and give what a Deferred or a coroutine has come to.
+        """Settle, and return the result of a Deferred or a coroutine.
 
-        :returns: its result. It may be asked for again, and callbacks that are added later get it too.
-        :raises AssertionError: it has come to nothing yet. It goes on waiting, and may be asked again after
+        :returns: the result. The Deferred keeps it for further calls and for callbacks that are added later.
+        :raises AssertionError: there is no result yet. The Deferred is still pending; call this again after
             :meth:`pass_time`.
-        :raises Exception: what it failed with.
+        :raises Exception: the exception of the failure.
         """
         deferred = awaited if isinstance(awaited, Deferred) else Deferred.fromCoroutine(awaited)
         self.settle()
@@ -145,13 +145,13 @@ class World:
         return found
 
     def close(self) -> None:
-        """Close all clients of :meth:`client`, and all servers, and see that nothing is left. A second time does nothing.
+        """Close all clients of :meth:`client` and all servers, and check that nothing is left open. A second call does nothing.
 
-        Connections that are stalled are resumed first, and servers that lag or have no quorum catch up. Where a client needs time to close,
-        time passes.
+        Stalled connections are resumed first, and servers that lag or have no quorum catch up. If a client needs time to
+        close, time passes.
 
-        :raises AssertionError: something is left: delayed calls, connections or ports, which the message names; or a client
-            does not close in its time.
+        :raises AssertionError: delayed calls, connections or ports are left, which the message names; or a client does not
+            close within its timeout.
         """
         if self._closed:
             return
@@ -187,7 +187,7 @@ class World:
 
 
 def _describe(call: IDelayedCall, now: float) -> str:
-    """Name what a delayed call calls, and when."""
+    """Return a description of a delayed call: its function and its time."""
     function = getattr(call, "func", call)
     name = getattr(function, "__qualname__", None) or repr(function)
     return f"of {name} in {call.getTime() - now:g} s"
