@@ -1,4 +1,4 @@
-"""txzookeeper on today's Python: the package itself, translated, and a client that stands on it."""
+"""txzookeeper on Python 3: the translated package, and an adapter of its client."""
 
 from txmirror.compat.adapter import TxZooKeeperClient
 from txmirror.compat.loading import install

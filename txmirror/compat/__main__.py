@@ -1,6 +1,6 @@
-"""``python -m txmirror.compat PROGRAM [ARGUMENT...]`` runs a program that was written on txzookeeper, as it is.
+"""Run an unchanged program that uses txzookeeper: ``python -m txmirror.compat PROGRAM [ARGUMENT...]``.
 
-A program that Python 3 cannot read is translated first, as txzookeeper itself is.
+A program that Python 3 cannot read is translated first, like txzookeeper itself.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from pathlib import Path
 from txmirror.compat.loading import install
 from txmirror.compat.translation import translated
 
-#: The exit status for a command line that will not do (``EX_USAGE`` of BSD's sysexits).
+#: The exit status for an invalid command line (``EX_USAGE`` of BSD's sysexits).
 _EX_USAGE = 64
 
 
 def main() -> None:
-    """Run the program that the command line names.
+    """Run the program of the command line.
 
-    :raises SystemExit: there is none, or what it needs is not installed; the message is one line.
+    :raises SystemExit: there is none, or a package that it needs is not installed; the message is one line.
     """
     if len(sys.argv) < 2:
         sys.stderr.write("usage: python -m txmirror.compat PROGRAM [ARGUMENT...]\n")
@@ -33,7 +33,7 @@ def main() -> None:
         code = compile(source, program, "exec", dont_inherit=True)
     except SyntaxError:
         code = compile(translated(source, program), program, "exec", dont_inherit=True)
-    # As Python itself does it for a program.
+    # As Python itself does for a program.
     del sys.argv[0]
     sys.path[0] = str(Path(program).parent)
     exec(code, {"__name__": "__main__", "__file__": program, "__builtins__": __builtins__})  # noqa: S102 - as asked for

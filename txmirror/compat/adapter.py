@@ -1,4 +1,4 @@
-"""txzookeeper's client as one of ours: modern values, and the failures of :mod:`txmirror.errors`."""
+"""An adapter from txzookeeper's client to :class:`~txmirror.interfaces.IZooKeeperClient`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from txmirror import errors, paths
 from txmirror.compat import zookeeper
 from txmirror.compat.codes import EXCEPTIONS
 from txmirror.compat.handles import bytes_of, text_of
-from txmirror.compat.life import Life
+from txmirror.compat.reconnecting import ReconnectingClient
 from txmirror.interfaces import IChroot, ISessionSteps, IZooKeeperClient
 from txmirror.types import ACL, OPEN_ACL, EventType, Listener, SessionEvent, SessionState, WatchedEvent, ZnodeStat
 
@@ -25,26 +25,26 @@ _CODES: dict[type[BaseException], int] = {exception: code for code, exception in
 
 @implementer(IZooKeeperClient, ISessionSteps, IChroot)
 class TxZooKeeperClient:
-    """Provides :class:`~txmirror.interfaces.IZooKeeperClient` over a client of txzookeeper's.
+    """An :class:`~txmirror.interfaces.IZooKeeperClient` over a client of txzookeeper.
 
-    It goes on trying to connect, and opens a new session when one has ended, whether the client is a plain or a managed
-    one. What txzookeeper does, it does in its own way: requests that wait for a connection fail with the next attempt that
-    fails; a request over the server's limit fails with :exc:`~txmirror.errors.BadArgumentsException`; identities that are
-    refused end all; without a connection, a close leaves the session to its timeout. ``protect`` it does not know.
+    It retries to connect, and opens a new session when one has expired, with a plain and with a managed client. Otherwise
+    txzookeeper behaves in its own way: requests that wait for a connection fail with the next attempt that fails; a request
+    over the server's limit fails with :exc:`~txmirror.errors.BadArgumentsException`; refused credentials end the client;
+    without a connection, a close leaves the session to its timeout. It does not support ``protect``.
 
-    Once it was given here, the client is this one's: connect and close it here, and set no session callback.
+    The adapter owns the client: connect and close it here, and set no session callback.
 
     :param client: a ``txzookeeper.client.ZookeeperClient``, or a ``SessionClient``, ``RetryClient`` or ``ManagedClient``;
         connected or not.
-    :raises TypeError: it is none.
+    :raises TypeError: it is something else.
     """
 
     def __init__(self, client: Any) -> None:
         if not hasattr(getattr(client, "client", client), "set_session_callback"):
-            raise TypeError(f"{client!r:.80} is no client of txzookeeper's")
-        self._life = Life(client)
+            raise TypeError(f"{client!r:.80} is not a client of txzookeeper")
+        self._reconnecting = ReconnectingClient(client)
         self._watches: dict[Deferred[WatchedEvent], None] = {}
-        self._life.ending = self._end_watches
+        self._reconnecting.session_over = self._end_watches
         self._chroot = ""
 
     def __repr__(self) -> str:
@@ -53,48 +53,54 @@ class TxZooKeeperClient:
     @property
     def connect_string(self) -> str:
         """The servers and the chroot, as in ``host:port,host:port/chroot``."""
-        return self._life.connect_string + self._chroot
+        return self._reconnecting.connect_string + self._chroot
 
     @property
     def session(self) -> SessionEvent:
-        """The latest step of the session. Its data generation is always 0, and its zxid: they are not known."""
-        return self._life.session
+        """The latest step of the session. Its data generation and its zxid are unknown, and always 0."""
+        return self._reconnecting.session
 
     @property
     def session_key(self) -> object:
-        """See :class:`~txmirror.interfaces.IChroot`."""
-        return self._life
+        """An object that is the same for all clients of one session. See :class:`~txmirror.interfaces.IChroot`."""
+        return self._reconnecting
 
     @property
     def session_id(self) -> int:
-        """The id of the session, as ``ephemeralOwner`` has it; 0 while there is none."""
-        return self._life.session_id
+        """The id of the session, as in ``ephemeralOwner``; 0 while there is none."""
+        return self._reconnecting.session_id
 
     @property
     def session_timeout(self) -> float:
-        """The session's timeout in seconds: as negotiated, or as asked for before that."""
-        return self._life.session_timeout
+        """The session timeout in seconds: negotiated, or requested before that."""
+        return self._reconnecting.session_timeout
 
     def add_listener(self, listener: Listener) -> None:
-        """See :meth:`~txmirror.interfaces.ISessionSteps.add_listener`."""
-        self._life.add_listener(listener)
+        """Call ``listener`` with each step of the session. See :meth:`~txmirror.interfaces.ISessionSteps.add_listener`."""
+        self._reconnecting.add_listener(listener)
 
     def remove_listener(self, listener: Listener) -> None:
-        """See :meth:`~txmirror.interfaces.ISessionSteps.remove_listener`."""
-        self._life.remove_listener(listener)
+        """Stop calling ``listener``. See :meth:`~txmirror.interfaces.ISessionSteps.remove_listener`."""
+        self._reconnecting.remove_listener(listener)
 
     def connect(self) -> Deferred[None]:
-        """See :meth:`~txmirror.interfaces.IZooKeeperClient.connect`. It does not fail for names that cannot be resolved."""
-        return self._life.connect()
+        """Start to connect. See :meth:`~txmirror.interfaces.IZooKeeperClient.connect`.
+
+        It does not fail if names cannot be resolved.
+        """
+        return self._reconnecting.connect()
 
     def close(self) -> Deferred[None]:
-        """See :meth:`~txmirror.interfaces.IZooKeeperClient.close`. Without a connection the session is left to its timeout."""
-        return self._life.close()
+        """End the session, and close the connection. See :meth:`~txmirror.interfaces.IZooKeeperClient.close`.
+
+        Without a connection the session is left to its timeout.
+        """
+        return self._reconnecting.close()
 
     def chroot(self, path: str) -> TxZooKeeperClient:
-        """See :meth:`~txmirror.interfaces.IChroot.chroot`."""
+        """Return a client with all its paths below a node. See :meth:`~txmirror.interfaces.IChroot.chroot`."""
         below = TxZooKeeperClient.__new__(TxZooKeeperClient)
-        below._life, below._watches = self._life, self._watches
+        below._reconnecting, below._watches = self._reconnecting, self._watches
         below._chroot = self._full(path).rstrip("/")
         return below
 
@@ -110,7 +116,7 @@ class TxZooKeeperClient:
         sequence: bool = False,
         protect: bool = False,
     ) -> Deferred[str]:
-        """See :meth:`~txmirror.interfaces.IZooKeeperClient.create`.
+        """Create a node. See :meth:`~txmirror.interfaces.IZooKeeperClient.create`.
 
         With ``protect`` it fails with :exc:`~txmirror.errors.UnimplementedException`.
         """
@@ -118,57 +124,60 @@ class TxZooKeeperClient:
         if protect:
             return fail(errors.UnimplementedException("txzookeeper does not put GUIDs into names", path=path))
         flags = (1 if ephemeral else 0) | (2 if sequence else 0)
-        return self._ask(path, lambda client: client.create(full, text, _dicts(acl), flags), self._below)
+        return self._send(path, lambda client: client.create(full, text, _dicts(acl), flags), self._below)
 
     def delete(self, path: str, version: int = -1) -> Deferred[None]:
-        """See :meth:`~txmirror.interfaces.IZooKeeperClient.delete`."""
+        """Delete a node. See :meth:`~txmirror.interfaces.IZooKeeperClient.delete`."""
         full = self._full(path)
-        return self._ask(path, lambda client: client.delete(full, version), lambda _: None)
+        return self._send(path, lambda client: client.delete(full, version), lambda _: None)
 
     def exists(self, path: str) -> Deferred[ZnodeStat | None]:
-        """See :meth:`~txmirror.interfaces.IZooKeeperClient.exists`."""
+        """Read a node's stat. See :meth:`~txmirror.interfaces.IZooKeeperClient.exists`."""
         full = self._full(path)
-        return self._ask(path, lambda client: client.exists(full), _maybe_stat)
+        return self._send(path, lambda client: client.exists(full), _maybe_stat)
 
     def exists_and_watch(self, path: str) -> tuple[Deferred[ZnodeStat | None], Deferred[WatchedEvent]]:
-        """See :meth:`~txmirror.interfaces.IZooKeeperClient.exists_and_watch`."""
+        """Read a node's stat, and set a watch. See :meth:`~txmirror.interfaces.IZooKeeperClient.exists_and_watch`."""
         full = self._full(path)
         return self._watch(path, lambda client: client.exists_and_watch(full), _maybe_stat)
 
     def get(self, path: str) -> Deferred[tuple[bytes, ZnodeStat]]:
-        """See :meth:`~txmirror.interfaces.IZooKeeperClient.get`."""
+        """Read a node's data and stat. See :meth:`~txmirror.interfaces.IZooKeeperClient.get`."""
         full = self._full(path)
-        return self._ask(path, lambda client: client.get(full), _data)
+        return self._send(path, lambda client: client.get(full), _data)
 
     def get_and_watch(self, path: str) -> tuple[Deferred[tuple[bytes, ZnodeStat]], Deferred[WatchedEvent]]:
-        """See :meth:`~txmirror.interfaces.IZooKeeperClient.get_and_watch`."""
+        """Read a node's data and stat, and set a watch. See :meth:`~txmirror.interfaces.IZooKeeperClient.get_and_watch`."""
         full = self._full(path)
         return self._watch(path, lambda client: client.get_and_watch(full), _data)
 
     def get_children(self, path: str) -> Deferred[list[str]]:
-        """See :meth:`~txmirror.interfaces.IZooKeeperClient.get_children`."""
+        """Read the names of a node's children. See :meth:`~txmirror.interfaces.IZooKeeperClient.get_children`."""
         full = self._full(path)
-        return self._ask(path, lambda client: client.get_children(full), _names)
+        return self._send(path, lambda client: client.get_children(full), _names)
 
     def get_children_and_watch(self, path: str) -> tuple[Deferred[list[str]], Deferred[WatchedEvent]]:
-        """See :meth:`~txmirror.interfaces.IZooKeeperClient.get_children_and_watch`."""
+        """Read the names of a node's children, and set a watch. See :meth:`~txmirror.interfaces.IZooKeeperClient.get_children_and_watch`."""
         full = self._full(path)
         return self._watch(path, lambda client: client.get_children_and_watch(full), _names)
 
     def set(self, path: str, data: bytes, version: int = -1) -> Deferred[ZnodeStat]:
-        """See :meth:`~txmirror.interfaces.IZooKeeperClient.set`."""
+        """Replace a node's data. See :meth:`~txmirror.interfaces.IZooKeeperClient.set`."""
         full, text = self._full(path), _text(data)
-        return self._ask(path, lambda client: client.set(full, text, version), _stat)
+        return self._send(path, lambda client: client.set(full, text, version), _stat)
 
     def get_acl(self, path: str) -> Deferred[tuple[list[ACL], ZnodeStat]]:
-        """See :meth:`~txmirror.interfaces.IZooKeeperClient.get_acl`."""
+        """Read a node's ACL and stat. See :meth:`~txmirror.interfaces.IZooKeeperClient.get_acl`."""
         full = self._full(path)
-        return self._ask(path, lambda client: client.get_acl(full), _acl)
+        return self._send(path, lambda client: client.get_acl(full), _acl)
 
     def set_acl(self, path: str, acl: Sequence[ACL], version: int = -1) -> Deferred[ZnodeStat]:
-        """See :meth:`~txmirror.interfaces.IZooKeeperClient.set_acl`. The stat is read behind it, and may be a later one."""
+        """Replace a node's ACL. See :meth:`~txmirror.interfaces.IZooKeeperClient.set_acl`.
+
+        The stat is read afterwards, and may be of a later change.
+        """
         full, entries = self._full(path), _dicts(acl)
-        done = self._ask(path, lambda client: client.set_acl(full, entries, version), lambda _: None)
+        done = self._send(path, lambda client: client.set_acl(full, entries, version), lambda _: None)
         read = self.exists(path)
 
         def stat_of(stat: ZnodeStat | None) -> ZnodeStat:
@@ -183,23 +192,26 @@ class TxZooKeeperClient:
         return done.addCallbacks(lambda _: read.addCallback(stat_of), failed)
 
     def sync(self, path: str = "/") -> Deferred[str]:
-        """See :meth:`~txmirror.interfaces.IZooKeeperClient.sync`."""
+        """Wait until the server has caught up with its leader. See :meth:`~txmirror.interfaces.IZooKeeperClient.sync`."""
         full = self._full(path)
-        return self._ask(path, lambda client: client.sync(full), lambda _: path)
+        return self._send(path, lambda client: client.sync(full), lambda _: path)
 
     def add_auth(self, scheme: str, credentials: bytes) -> Deferred[None]:
-        """See :meth:`~txmirror.interfaces.IZooKeeperClient.add_auth`. One that is refused is the end of all."""
+        """Add an identity to the session. See :meth:`~txmirror.interfaces.IZooKeeperClient.add_auth`.
+
+        Refused credentials end the client.
+        """
         if not isinstance(scheme, str):
             raise TypeError(f"a scheme is a str, not {scheme!r:.60}")
         identity = _text(credentials)
-        taken = self._ask(None, lambda client: client.add_auth(scheme, identity), lambda _: None)
+        taken = self._send(None, lambda client: client.add_auth(scheme, identity), lambda _: None)
 
         def accepted(_: None) -> None:
-            self._life.keep_identity(scheme, identity)
+            self._reconnecting.keep_identity(scheme, identity)
 
         return taken.addCallback(accepted)
 
-    # How it is done.
+    # Requests and watches.
 
     def _full(self, path: str, *, sequence: bool = False) -> str:
         paths.validate(path, sequence=sequence)
@@ -210,23 +222,25 @@ class TxZooKeeperClient:
     def _below(self, path: str) -> str:
         return path[len(self._chroot) :] or "/"
 
-    def _ask(self, path: str | None, ask: Callable[[Any], Deferred[_T]], render: Callable[[_T], _R]) -> Deferred[_R]:
-        """Ask the client for something, when there is a session.
+    def _send(
+        self, path: str | None, request: Callable[[Any], Deferred[_T]], render: Callable[[_T], _R]
+    ) -> Deferred[_R]:
+        """Send a request, when there is a session.
 
-        :param render: makes the result.
+        :param render: converts the result.
         """
-        refusal = self._life.refusal(path)
+        refusal = self._reconnecting.refusal(path)
         if refusal is not None:
             return fail(refusal)
 
-        def asking(_: None = None) -> Deferred[_T]:
+        def sending(_: None = None) -> Deferred[_T]:
             try:
-                return ask(self._life.client)
+                return request(self._reconnecting.client)
             except Exception:
                 return fail(Failure())
 
-        waiting = self._life.when_standing(path)
-        answer: Deferred[_T] = asking() if waiting is None else waiting.addCallback(asking)
+        waiting = self._reconnecting.when_established(path)
+        answer: Deferred[_T] = sending() if waiting is None else waiting.addCallback(sending)
 
         def failed(failure: Failure) -> Failure:
             return Failure(self._error(failure.value, path)) if isinstance(failure.value, _THEIRS) else failure
@@ -236,14 +250,14 @@ class TxZooKeeperClient:
     def _watch(
         self,
         path: str,
-        ask: Callable[[Any], tuple[Deferred[_T], Deferred[Any]]],
+        request: Callable[[Any], tuple[Deferred[_T], Deferred[Any]]],
         render: Callable[[_T], _R],
     ) -> tuple[Deferred[_R], Deferred[WatchedEvent]]:
         watch: Deferred[WatchedEvent] = Deferred(lambda watch: self._watches.pop(watch, None))
 
-        def asking(client: Any) -> Deferred[_T]:
-            answer, fired = ask(client)
-            # The session's end is told here, and a new one is no event.
+        def sending(client: Any) -> Deferred[_T]:
+            answer, fired = request(client)
+            # _end_watches fails the watch at the session's end, and a session event is not an event of the watch.
             fired.addCallbacks(lambda event: self._fired(watch, event), lambda _: None)
             return answer
 
@@ -253,7 +267,7 @@ class TxZooKeeperClient:
             self._watches.pop(watch, None)
             return failure
 
-        return self._ask(path, asking, render).addErrback(failed), watch
+        return self._send(path, sending, render).addErrback(failed), watch
 
     def _fired(self, watch: Deferred[WatchedEvent], event: Any) -> None:
         if event.type > 0 and watch in self._watches:
@@ -273,8 +287,8 @@ class TxZooKeeperClient:
             return errors.SessionExpiredException(path=path)
         if code is not None:
             return errors.exception_for(code, path=path)
-        # It was not connected, or not any more.
-        refusal = self._life.refusal(path)
+        # The client was not connected.
+        refusal = self._reconnecting.refusal(path)
         if refusal is not None:
             return refusal
         if self.session.state is SessionState.EXPIRED:
@@ -282,7 +296,7 @@ class TxZooKeeperClient:
         return errors.ConnectionLossException(f"not sent: {theirs}", path=path, applied=False)
 
 
-#: What txzookeeper fails with; its own exceptions are among these.
+#: The failures of txzookeeper. Its own exceptions are subclasses.
 _THEIRS = (zookeeper.ZooKeeperException,)
 
 

@@ -1,7 +1,7 @@
-"""The binding's numbers, what each means, and the exceptions that it raises.
+"""The binding's constants and error numbers, with their meanings and exceptions.
 
-Names, numbers and texts are those that callers of the C library and its Python binding compare with
-(``zookeeper.h``, ``zk_adaptor.h``).
+Names, numbers and texts are those of the C library and its Python binding (``zookeeper.h``, ``zk_adaptor.h``), with which old
+programs compare.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ CONSTANTS.update({name: code for code, (name, _, _) in _FAILURES.items()})
 
 
 class ZooKeeperException(Exception):
-    """Anything that the binding raises."""
+    """The base class of the binding's exceptions."""
 
     __module__ = "zookeeper"
 
@@ -78,19 +78,19 @@ EXCEPTIONS: dict[int, type[ZooKeeperException]] = {
 
 
 def zerror(code: int) -> str:
-    """Say what a number means."""
+    """Return the meaning of an error number."""
     if code == 0:
         return "ok"
     return _FAILURES[code][2] if code in _FAILURES else "unknown error"
 
 
 def refusal(code: int, why: str = "") -> ZooKeeperException:
-    """Make what the binding raises for a number."""
+    """Return the binding's exception for an error number."""
     return EXCEPTIONS.get(code, ZooKeeperException)(why or zerror(code))
 
 
 def code_of(error: BaseException | None) -> int:
-    """Give the number of one of :mod:`txmirror.errors`; of what has none, the nearest."""
+    """Return the error number of an exception of :mod:`txmirror.errors`; the nearest one, if it has none."""
     if isinstance(error, errors.UnknownServerException):
         return error.number
     if isinstance(error, errors.RequestTooLargeException):

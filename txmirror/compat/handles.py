@@ -1,7 +1,7 @@
-"""One connection of the binding's: a native client, and those who watch, told as the C library tells them.
+"""One connection of the binding: a native client, with the watchers of the C library.
 
-That library tells each step of the session to the connection's own watcher and to everybody who has a watch that still
-stands; a watch is used up only by an event of its own. It never follows an ended session with a new one.
+The C library sends each step of the session to the connection's own watcher and to the watcher of every pending watch. Only an
+event of its own ends a watch. The library never opens a new session after one has expired.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from txmirror.errors import AuthFailedException, NoNodeException, PathError, Rep
 from txmirror.types import ACL, News, SessionState, SessionTicket, WatchedEvent, ZnodeStat
 
 _T = TypeVar("_T")
-#: Called with the connection's number and what there is to say.
+#: Called with the connection's number and the result or event.
 Callback = Callable[..., object]
 Entries = Sequence[dict[str, Any]]
 
@@ -31,7 +31,7 @@ _EXPIRED = CONSTANTS["EXPIRED_SESSION_STATE"]
 _AUTH_FAILED = CONSTANTS["AUTH_FAILED_STATE"]
 _SESSION_EVENT = CONSTANTS["SESSION_EVENT"]
 
-#: The states that are told of, as the C library has them. It does not tell what it presumes.
+#: The states of the C library. It has none for a session that has probably expired.
 _STATES = {
     SessionState.CONNECTED: _CONNECTED,
     SessionState.SUSPENDED: _CONNECTING,
@@ -40,19 +40,19 @@ _STATES = {
 }
 
 
-#: How long a close may take, in seconds: as long as the C library waits until the server has been told.
+#: The timeout for a close, in seconds: as long as the C library waits for the server.
 CLOSE_TIME = 3.0
 
 
 def text_of(data: bytes) -> str:
-    """Give a node's data as the binding's callers want it."""
+    """Return a node's data as a text, for the binding's callers."""
     return data.decode("utf-8", "surrogateescape")
 
 
 def bytes_of(text: str | None) -> bytes:
-    """Give what is stored for a caller's value; None is stored as no bytes.
+    """Return the data to store for a caller's value; None is stored as no bytes.
 
-    :raises TypeError: it is no ``str``.
+    :raises TypeError: the value is not a ``str``.
     """
     if text is None:
         return b""
@@ -62,23 +62,23 @@ def bytes_of(text: str | None) -> bytes:
 
 
 class _InOrder(Random):
-    """Leaves servers in the order in which they were given."""
+    """A random generator that leaves servers in the given order."""
 
     def shuffle(self, x: Any, *_: Any) -> None:
-        """Shuffle nothing."""
+        """Leave the order as it is."""
 
 
 class Handle:
-    """What a number of the binding's stands for.
+    """The connection behind a handle of the binding.
 
-    :param number: the number.
+    :param number: the handle's number.
     :param hosts: the servers and the chroot.
-    :param watcher: told of the session; None if nobody wants to be.
+    :param watcher: called with each step of the session; None for no watcher.
     :param timeout: the session timeout, in milliseconds.
     :param client_id: id and password of a session to take over.
-    :param in_order: whether the servers are tried in the order given.
+    :param in_order: whether to try the servers in the given order.
     :param reactor: the reactor.
-    :raises ValueError: an argument will not do.
+    :raises ValueError: an argument is invalid.
     """
 
     _log = Logger()
@@ -96,8 +96,8 @@ class Handle:
         ticket = None
         if client_id is not None and client_id[0]:
             ticket = SessionTicket(client_id[0], bytes_of(client_id[1]), 0)
-        # The C library has no bounds. What waits for a connection fails there as soon as an attempt has failed: at once where
-        # a server refuses it, after a third of the timeout where none answers.
+        # The C library has no limits. Its requests that wait for a connection fail when an attempt to connect fails: at once
+        # if a server refuses it, after a third of the session timeout if no server answers.
         limits = Limits(
             in_flight_requests=10**9,
             in_flight_bytes=2**40,
@@ -122,31 +122,31 @@ class Handle:
         self._client_id = (0, "")
         self._watchers: dict[Deferred[WatchedEvent], Callback] = {}
         self._closed: Deferred[None] | None = None
-        self.client.add_listener(self._happened)
-        # Attempts go on; whoever asked is told when one succeeds.
+        self.client.add_listener(self._on_event)
+        # The client retries, and a session event follows when it has connected.
         self.client.connect().addErrback(lambda _: None)
 
     @property
     def unrecoverable(self) -> bool:
-        """Whether nothing more can come of it."""
+        """Whether the session has expired, or its credentials were refused."""
         return self.state < 0
 
     @property
     def client_id(self) -> tuple[int, str]:
-        """The session's id and password; the last one's, if it has ended; ``(0, "")`` before there was one."""
+        """The session's id and password; those of the latest session, if it has expired; ``(0, "")`` before the first."""
         self._note_session()
         return self._client_id
 
     def close(self) -> Deferred[None]:
-        """End the session, if there is a connection; without one it is left to its timeout, as the C library does it.
+        """End the session, if there is a connection; without one, leave it to its timeout, as the C library does.
 
-        :returns: fires when all is gone. The reactor does not stop before.
+        :returns: fires when all is closed. The reactor does not stop before.
         """
         if self._closed is None:
             self._closed = closed = Deferred[None]()
             self._watchers.clear()
             self.watcher = None
-            self.client.remove_listener(self._happened)
+            self.client.remove_listener(self._on_event)
             ended: Deferred[Any] = self.client.close() if self.state == _CONNECTED else self.client.leave()
             core: IReactorCore | None = IReactorCore(self._reactor, None)
             trigger = None if core is None else core.addSystemEventTrigger("before", "shutdown", self.close)
@@ -165,10 +165,10 @@ class Handle:
         self._closed.addCallback(done)
         return waiter
 
-    # Requests. They give the number that the C library returns; what they raise says why nothing was asked.
+    # Requests. They return the number of the C library's calls. If they raise, no request was sent.
 
     def get(self, path: str, watcher: Callback | None, callback: Callback) -> int:
-        """Ask for data and stat."""
+        """Read a node's data and stat."""
         return self._read(
             path,
             watcher,
@@ -180,7 +180,7 @@ class Handle:
         )
 
     def exists(self, path: str, watcher: Callback | None, callback: Callback) -> int:
-        """Ask for a stat. The number of a node that does not exist is that of a failure."""
+        """Read a node's stat. If the node does not exist, the callback gets the number of a failure."""
 
         def present(stat: ZnodeStat | None) -> ZnodeStat:
             if stat is None:
@@ -198,7 +198,7 @@ class Handle:
         )
 
     def get_children(self, path: str, watcher: Callback | None, callback: Callback) -> int:
-        """Ask for the names of the children."""
+        """Read the names of a node's children."""
         return self._read(
             path,
             watcher,
@@ -214,7 +214,7 @@ class Handle:
         if flags not in (0, 1, 2, 3):
             raise refusal(CONSTANTS["BADARGUMENTS"], f"the flags of a new node are a sum of 1 and 2, not {flags!r}")
         data, entries = bytes_of(value), _entries(acl)
-        return self._ask(
+        return self._send(
             lambda: self.client.create(path, data, entries, ephemeral=bool(flags & 1), sequence=bool(flags & 2)),
             callback,
             (None,),
@@ -223,18 +223,18 @@ class Handle:
 
     def delete(self, path: str, version: int, callback: Callback) -> int:
         """Delete a node."""
-        return self._ask(lambda: self.client.delete(path, version), callback, (), lambda _: ())
+        return self._send(lambda: self.client.delete(path, version), callback, (), lambda _: ())
 
     def set(self, path: str, value: str | None, version: int, callback: Callback) -> int:
-        """Replace data."""
+        """Replace a node's data."""
         data = bytes_of(value)
-        return self._ask(
+        return self._send(
             lambda: self.client.set(path, data, version), callback, (None,), lambda stat: (stat._asdict(),)
         )
 
     def get_acl(self, path: str, callback: Callback) -> int:
-        """Ask for an ACL."""
-        return self._ask(
+        """Read a node's ACL."""
+        return self._send(
             lambda: self.client.get_acl(path),
             callback,
             (None, None),
@@ -245,16 +245,16 @@ class Handle:
         )
 
     def set_acl(self, path: str, version: int, acl: Entries, callback: Callback) -> int:
-        """Replace an ACL."""
+        """Replace a node's ACL."""
         entries = _entries(acl)
-        return self._ask(lambda: self.client.set_acl(path, entries, version), callback, (), lambda _: ())
+        return self._send(lambda: self.client.set_acl(path, entries, version), callback, (), lambda _: ())
 
     def sync(self, path: str, callback: Callback) -> int:
-        """Wait for the leader."""
-        return self._ask(lambda: self.client.sync(path), callback, (None,), lambda path: (path,))
+        """Wait until the server has caught up with its leader."""
+        return self._send(lambda: self.client.sync(path), callback, (None,), lambda path: (path,))
 
     def add_auth(self, scheme: str, cert: str | None, callback: Callback) -> int:
-        """Add an identity. One that is refused is the end of the connection."""
+        """Add an identity. Refused credentials end the connection."""
 
         def refused(failure: Failure) -> Failure:
             if failure.check(AuthFailedException):
@@ -262,11 +262,11 @@ class Handle:
             return failure
 
         credentials = bytes_of(cert)
-        return self._ask(
+        return self._send(
             lambda: self.client.add_auth(scheme, credentials).addErrback(refused), callback, (), lambda _: ()
         )
 
-    # What happens.
+    # Results and events.
 
     def _read(
         self,
@@ -275,51 +275,51 @@ class Handle:
         read: Callable[[str], Deferred[_T]],
         read_and_watch: Callable[[str], tuple[Deferred[_T], Deferred[WatchedEvent]]],
         callback: Callback,
-        nothing: tuple[object, ...],
+        failed_result: tuple[object, ...],
         render: Callable[[_T], tuple[object, ...]],
     ) -> int:
         if watcher is None:
-            return self._ask(lambda: read(path), callback, nothing, render)
+            return self._send(lambda: read(path), callback, failed_result, render)
 
         def reading() -> Deferred[_T]:
             answer, watch = read_and_watch(path)
             watch.addCallbacks(self._fired, self._ended, callbackArgs=(watch,), errbackArgs=(watch,))
 
-            def stands(result: _T | Failure) -> _T | Failure:
-                # A reply that was too large has left its watch all the same.
+            def watched(result: _T | Failure) -> _T | Failure:
+                # The server has set the watch even if its reply was too large.
                 if self._closed is None and (not isinstance(result, Failure) or result.check(ReplyTooLargeException)):
                     self._watchers[watch] = watcher
                 return result
 
-            return answer.addBoth(stands)
+            return answer.addBoth(watched)
 
-        return self._ask(reading, callback, nothing, render)
+        return self._send(reading, callback, failed_result, render)
 
-    def _ask(
+    def _send(
         self,
-        ask: Callable[[], Deferred[_T]],
+        request: Callable[[], Deferred[_T]],
         callback: Callback,
-        nothing: tuple[object, ...],
+        failed_result: tuple[object, ...],
         render: Callable[[_T], tuple[object, ...]],
     ) -> int:
-        """Ask for something.
+        """Send a request.
 
-        :param nothing: what the callback gets, besides the numbers, if it fails.
-        :param render: makes what it gets if not.
+        :param failed_result: the callback's further arguments for a failure.
+        :param render: makes its further arguments for a result.
         """
         if self.unrecoverable:
             raise refusal(CONSTANTS["INVALIDSTATE"])
         try:
-            answer = ask()
+            answer = request()
         except PathError as error:
             raise refusal(CONSTANTS["BADARGUMENTS"], str(error)) from None
         if answer.called:
-            # Nobody expects the answer before the call has returned.
+            # The callback must not be called before this call has returned.
             known, answer = answer, Deferred()
             self._reactor.callLater(0, known.chainDeferred, answer)
 
         def failed(failure: Failure) -> None:
-            self._call(callback, code_of(failure.value), *nothing)
+            self._call(callback, code_of(failure.value), *failed_result)
 
         answer.addCallback(render)
         answer.addCallbacks(lambda results: self._call(callback, 0, *results), failed)
@@ -331,10 +331,10 @@ class Handle:
             self._call(watcher, int(event.type), self.state, event.path)
 
     def _ended(self, _: Failure, watch: Deferred[WatchedEvent]) -> None:
-        # Whoever watched was told of the step that ended it.
+        # The watcher was called with the step that ended the session.
         self._watchers.pop(watch, None)
 
-    def _happened(self, news: News) -> None:
+    def _on_event(self, news: News) -> None:
         if not isinstance(news, WatchedEvent) and news.state in _STATES:
             self._step(_STATES[news.state])
 
@@ -343,8 +343,8 @@ class Handle:
         self.state = state
         watchers = [self.watcher, *self._watchers.values()]
         if state < 0:
-            self.client.remove_listener(self._happened)
-            # It would open a new session.
+            self.client.remove_listener(self._on_event)
+            # The native client would open a new session.
             self.client.close()
         for watcher in watchers:
             if watcher is not None and self._closed is None:

@@ -1,4 +1,4 @@
-"""How ``import txzookeeper`` works under Python 3: a finder for that package alone, which translates what it finds."""
+"""The import of ``txzookeeper`` under Python 3: a finder for that package alone, which translates its modules."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _REMEDY = "pip install 'txmirror[txzookeeper]'"
 
 
 class _Loader(SourceFileLoader):
-    """Loads a module of Python 2 by its translation. Nothing is read from ``__pycache__``, which has other code."""
+    """A loader that translates modules of Python 2. It does not use ``__pycache__``, which may contain other code."""
 
     def get_code(self, fullname: str) -> CodeType:
-        """Give the module's code."""
+        """Return the compiled translation of the module."""
         path = self.get_filename(fullname)
         text = translated(self.get_data(path), path)
         code: CodeType = compile(text, path, "exec", dont_inherit=True)
@@ -32,12 +32,12 @@ class _Loader(SourceFileLoader):
 
 
 class _Finder(MetaPathFinder):
-    """Finds the modules of txzookeeper, and no others."""
+    """A finder of txzookeeper's modules only."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """See ``importlib.abc.MetaPathFinder``."""
+        """Return the spec of a module of txzookeeper, and None for others. See ``importlib.abc.MetaPathFinder``."""
         if fullname.partition(".")[0] != _PACKAGE:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
@@ -50,15 +50,15 @@ _finder = _Finder()
 
 
 def install(reactor: IReactorTime | None = None) -> None:
-    """From now on, ``import txzookeeper`` and ``import zookeeper`` work in this process.
+    """Make ``import txzookeeper`` and ``import zookeeper`` work in this process from now on.
 
-    The first is the package of that name, translated as it is imported; the second is
-    :mod:`txmirror.compat.zookeeper`, in place of the binding to the C library. It may be called again.
+    The first is the package of that name, translated when it is imported. The second is :mod:`txmirror.compat.zookeeper`, in
+    place of the binding to the C library. Further calls only change the reactor.
 
-    :param reactor: the reactor of the connections that ``zookeeper`` makes; the global one if None. (txzookeeper itself
-        always uses the global one.)
-    :raises ImportError: txzookeeper or fissix is missing, txzookeeper is another version than the one that is known to
-        translate, or another module by the name of ``zookeeper`` was imported already.
+    :param reactor: the reactor of the connections of ``zookeeper``; the global one if None. (txzookeeper itself always uses
+        the global one.)
+    :raises ImportError: txzookeeper or fissix is not installed, txzookeeper is another version than the one that is known to
+        translate, or another module with the name ``zookeeper`` was imported before.
     """
     for name in (_PACKAGE, "fissix"):
         try:
@@ -71,7 +71,7 @@ def install(reactor: IReactorTime | None = None) -> None:
             )
     there = sys.modules.get("zookeeper")
     if there not in (None, zookeeper):
-        raise ImportError(f"another module by the name of zookeeper was imported already: {there!r}", name="zookeeper")
+        raise ImportError(f"another module with the name zookeeper was imported before: {there!r}", name="zookeeper")
     zookeeper.use(reactor)
     sys.modules["zookeeper"] = zookeeper
     if _finder not in sys.meta_path:

@@ -1,11 +1,11 @@
-"""From Python 2 to Python 3: one module's source at a time, and a cache of what came out.
+"""Translation from Python 2 to Python 3, one module at a time, and a cache of the translations.
 
-Most of the work is done by fissix, the living fork of lib2to3. Two things in txzookeeper no fixer of its knows: a function
-by the name of ``async``, which is a keyword by now, and ``__cmp__``, which Python 3 never calls.
+fissix, the maintained fork of lib2to3, does most of the work. Its fixers do not handle two things in txzookeeper: a function
+with the name ``async``, which is a keyword now, and ``__cmp__``, which Python 3 never calls.
 
-What is in the cache is run. So it is used only where nobody else can have put it: the folder and the file belong to this user or to
-root, and nobody else may write to them. fissix keeps pickles of its grammars, and to load a pickle is to run it, too: they are
-neither read nor written, as it takes a few milliseconds to make the grammars anew.
+The program runs the cached translations. So the cache is used only if nobody else can have written it: folder and file belong
+to this user or to root, and nobody else may write to them. fissix caches its grammars as pickles, and loading a pickle runs
+code too. So those are neither read nor written; making the grammars takes a few milliseconds.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from txmirror.files import UnsafeFileError, check_owner, create_file, read_file
 
 _log = Logger()
 
-#: One more with each change of what is done here: what was cached before is not used any more.
+#: Increase it with each change of the translation, so that older cache files are not used.
 _EDITION = 1
 
-#: What was said of caches that are not used.
-_said: set[tuple[Path, str]] = set()
+#: The warnings that were logged, by folder and reason.
+_warned: set[tuple[Path, str]] = set()
 
 _ASYNC = re.compile(r"\bzookeeper\.async\(")
 _CMP = re.compile(
@@ -42,9 +42,9 @@ _CMP = re.compile(
 
 
 def cache_folder() -> Path:
-    """Return the folder of the user's where translations are kept: in ``$XDG_CACHE_HOME``, or in ``~/.cache``.
+    """Return the user's cache folder for translations: in ``$XDG_CACHE_HOME``, or in ``~/.cache``.
 
-    A relative ``$XDG_CACHE_HOME`` is ignored, as its specification says.
+    A relative ``$XDG_CACHE_HOME`` is ignored, according to its specification.
     """
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return (base if base.is_absolute() else Path("~/.cache").expanduser()) / "txmirror" / "txzookeeper"
@@ -53,8 +53,8 @@ def cache_folder() -> Path:
 def translate(source: str, path: str) -> str:
     """Translate the source of a module.
 
-    :param path: the module's file: what lies beside it tells relative imports from others.
-    :raises ImportError: fissix cannot read it.
+    :param path: the module's file. The files beside it show which imports are relative.
+    :raises ImportError: fissix cannot read the source.
     """
     source = _CMP.sub(_compare, _ASYNC.sub("getattr(zookeeper, 'async')(", source))
     if not source.endswith("\n"):
@@ -66,10 +66,10 @@ def translate(source: str, path: str) -> str:
 
 
 def translated(source: bytes, path: str, folder: Path | None = None) -> str:
-    """Return the translation of a module's source, from the cache if it is there, and keep it there.
+    """Return the translation of a module's source, from the cache if it is there, and cache it.
 
-    What is in the cache and broken is made anew. A cache that cannot be written to costs nothing but time; neither does one to
-    which others may write, which is not used: one warning says so.
+    A damaged cache file is replaced. A cache that cannot be written is skipped. A cache to which others may write is not used,
+    and one warning is logged.
 
     :param path: as for :func:`translate`.
     :param folder: the cache; :func:`cache_folder` if None.
@@ -91,19 +91,19 @@ def _compare(match: re.Match[str]) -> str:
         f"{indent}def __{name}__(self, other):\n{indent}    return self.{key} {sign} other.{key}\n"
         for name, sign in (("eq", "=="), ("lt", "<"), ("le", "<="), ("gt", ">"), ("ge", ">="))
     ]
-    # Python 2 went on hashing such objects by what they are.
+    # In Python 2, such objects keep their hash by identity.
     return "\n".join([*methods, f"{indent}__hash__ = object.__hash__\n"])
 
 
 @cache
 def _tool() -> Any:
-    # fissix is an extra; whoever has no need of it need not have it.
+    # fissix is an optional dependency.
     from fissix.pgen2 import driver, pgen  # noqa: PLC0415
 
     load = driver.load_grammar
     driver.load_grammar = pgen.generate_grammar
     try:
-        # The grammars are loaded when the first module that needs them is imported.
+        # This import loads the grammars.
         from fissix import refactor  # noqa: PLC0415
     finally:
         driver.load_grammar = load
@@ -117,7 +117,7 @@ def _key(source: bytes, path: str) -> str:
 
 @contextlib.contextmanager
 def _opened(folder: Path) -> Iterator[_Cache | None]:
-    """Open the cache, and make it if it is missing. None: it cannot be used."""
+    """Open the cache, and create it if it is missing. The context is None if the cache cannot be used."""
     descriptor = -1
     try:
         try:
@@ -125,7 +125,7 @@ def _opened(folder: Path) -> Iterator[_Cache | None]:
         except UnsafeFileError as error:
             _warn(folder, error)
         except OSError as error:
-            _log.debug("Translations cannot be kept in {folder!r}: {error}.", folder=str(folder), error=str(error))
+            _log.debug("Could not cache translations in {folder!r}: {error}.", folder=str(folder), error=str(error))
         yield None if descriptor < 0 else _Cache(folder, descriptor)
     finally:
         if descriptor >= 0:
@@ -136,7 +136,7 @@ def _open_folder(folder: Path) -> int:
     if folder.is_symlink():
         raise UnsafeFileError(folder, "it is a symbolic link", folder.lstat())
     if not folder.exists():
-        # Whoever has prepared the place would have this user's files in it: as root's in a user's home, under sudo.
+        # A folder of another user is refused: under sudo, root would create files in the home of a user.
         there = next(each for each in folder.parents if each.exists())
         status = there.stat()
         if status.st_uid not in (os.geteuid(), 0):
@@ -153,18 +153,18 @@ def _open_folder(folder: Path) -> int:
 
 def _warn(folder: Path, error: UnsafeFileError) -> None:
     """Log that a cache is not used, once for each reason."""
-    if (folder, str(error)) not in _said:
-        _said.add((folder, str(error)))
+    if (folder, str(error)) not in _warned:
+        _warned.add((folder, str(error)))
         _log.warn(
-            "Translations in {path!r} are not used, but made anew: {reason}.", path=str(error.path), reason=str(error)
+            "Translations in {path!r} are not used, but made again: {reason}.", path=str(error.path), reason=str(error)
         )
 
 
 class _Cache:
-    """Translations in a folder to which nobody else may write.
+    """A cache of translations in a folder to which nobody else may write.
 
     :param folder: its name, for the log.
-    :param descriptor: the open folder: another one may be at its place by now.
+    :param descriptor: the open folder; its name may mean another folder now.
     """
 
     def __init__(self, folder: Path, descriptor: int) -> None:
@@ -172,7 +172,7 @@ class _Cache:
         self._descriptor = descriptor
 
     def read(self, name: str) -> str | None:
-        """Return what was kept; None if nothing was, if it is not whole, or if others may have written it."""
+        """Return a cached translation; None if there is none, if it is damaged, or if others may have written it."""
         try:
             digest, _, kept = read_file(name, folder=self._descriptor).partition(b"\n")
         except UnsafeFileError as error:
@@ -182,12 +182,12 @@ class _Cache:
         except OSError:
             return None
         if hashlib.sha256(kept).hexdigest().encode() != digest:
-            _log.warn("The translation in {file!r} is broken, and is made anew.", file=str(self._folder / name))
+            _log.warn("The translation in {file!r} is damaged, and is made again.", file=str(self._folder / name))
             return None
         return kept.decode("utf-8")
 
     def write(self, name: str, text: str) -> None:
-        """Keep a translation, if that can be."""
+        """Cache a translation, if possible."""
         kept = text.encode("utf-8")
         temporary = f"{name}.{secrets.token_hex(8)}"
         try:
@@ -201,4 +201,4 @@ class _Cache:
                     os.unlink(temporary, dir_fd=self._descriptor)
                 raise
         except OSError as error:
-            _log.debug("A translation cannot be kept: {error}.", error=str(error))
+            _log.debug("Could not cache a translation: {error}.", error=str(error))

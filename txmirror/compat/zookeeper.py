@@ -1,14 +1,13 @@
-"""The module ``zookeeper`` that old programs import, without the C library: its calls with handles, on the native client.
+"""A replacement for the module ``zookeeper`` (zkpython) without the C library: its calls with handles, on the native client.
 
-:func:`txmirror.compat.install` puts it in the place of the binding (zkpython). What it has is what txzookeeper calls: the
-calls that answer by a callback. All of them belong to the reactor's thread, and so do the callbacks. A value is a ``str``,
-which is stored in UTF-8; bytes that are not UTF-8 come and go as surrogates (``surrogateescape``). A stat is a dict, an entry
-of an ACL one of ``perms``, ``scheme`` and ``id``.
+:func:`txmirror.compat.install` installs it under that name. It has the calls that txzookeeper uses: those that answer by a
+callback. Call them in the reactor's thread; the callbacks run there too. A value is a ``str``, stored in UTF-8; bytes that are
+not UTF-8 are surrogates in it (``surrogateescape``). A stat is a dict. An entry of an ACL is a dict of ``perms``, ``scheme`` and
+``id``.
 
-A callback gets the handle, a number of ``zerror``, and the result; a watcher the handle, the event's type, the
-connection's state and the path. A call raises what says that nothing was asked: one of the exceptions here, all of them
-``ZooKeeperException``; ``BadArgumentsException`` for what is no path, ``InvalidStateException`` where the session has
-ended.
+A callback receives the handle, a number for ``zerror``, and the result. A watcher receives the handle, the event's type, the
+connection's state and the path. If a call raises, no request was sent. All exceptions here are subclasses of
+``ZooKeeperException``: ``BadArgumentsException`` for an invalid path, ``InvalidStateException`` after the session's end.
 """
 
 from __future__ import annotations
@@ -55,11 +54,11 @@ __all__ = [  # noqa: F822, PLE0604 - the rest of the names are in tables
 globals().update(CONSTANTS)
 globals().update({exception.__name__: exception for exception in EXCEPTIONS.values()})
 
-#: What else the binding can do, and why this cannot.
-_WAITING = ("create", "delete", "exists", "get", "get_acl", "get_children", "set", "set_acl")
+#: The binding's other calls, and why this module does not have them.
+_BLOCKING = ("create", "delete", "exists", "get", "get_acl", "get_children", "set", "set_acl")
 _MISSING = {
-    **{name: f"it waits for the answer, which nobody can in the reactor's thread; use a{name}" for name in _WAITING},
-    "set2": "it waits for the answer, which nobody can in the reactor's thread; use aset",
+    **{name: f"it would block the reactor's thread; use a{name}" for name in _BLOCKING},
+    "set2": "it would block the reactor's thread; use aset",
     "init_ssl": "use txmirror.client.ZooKeeperClient, which speaks TLS",
 }
 
@@ -70,7 +69,7 @@ _settings: dict[str, Any] = {"reactor": None, "in_order": False, "level": CONSTA
 
 def _missing(name: str, why: str) -> Callable[..., Any]:
     def missing(*_: object, **__: object) -> Any:
-        raise NotImplementedError(f"zookeeper.{name} is not there without the C library: {why}")
+        raise NotImplementedError(f"zookeeper.{name} is not available without the C library: {why}")
 
     missing.__name__ = name
     return missing
@@ -80,12 +79,12 @@ globals().update({name: _missing(name, why) for name, why in _MISSING.items()})
 
 
 def use(reactor: IReactorTime | None) -> None:
-    """Let the connections that are made from now on use a reactor; None stands for the global one."""
+    """Set the reactor of new connections; None is the global one."""
     _settings["reactor"] = reactor
 
 
 def handle_of(handle: int) -> Handle:
-    """Give what a handle stands for.
+    """Return the connection of a handle.
 
     :raises ZooKeeperException: there is no such handle, or it was closed.
     """
@@ -97,12 +96,12 @@ def handle_of(handle: int) -> Handle:
 
 
 def find(handle: int | None) -> Handle | None:
-    """Give what a handle stands for; None if it stands for nothing, or not any more."""
+    """Return the connection of a handle; None if there is no such handle, or it was closed."""
     return None if handle is None else _handles.get(handle)
 
 
 def end(handle: int) -> Deferred[None]:
-    """Close a connection, as :func:`close`; fires when all of it is gone."""
+    """Close a connection, as :func:`close`. The Deferred fires when all is closed."""
     there = _handles.pop(handle, None)
     return succeed(None) if there is None else there.close()
 
@@ -116,14 +115,14 @@ def init(
     recv_timeout: int = 10000,
     clientid: tuple[int, str] | None = None,
 ) -> int:
-    """Begin to connect.
+    """Start to connect.
 
     :param host: the servers and the chroot, as in ``host:port,host:port/chroot``.
-    :param watcher: told of each step of the session.
-    :param recv_timeout: the session timeout to ask for, in milliseconds.
-    :param clientid: of a session to take over, what :func:`client_id` gave.
+    :param watcher: called with each step of the session.
+    :param recv_timeout: the session timeout to request, in milliseconds.
+    :param clientid: the :func:`client_id` of a session to take over.
     :returns: a handle.
-    :raises ZooKeeperException: an argument will not do.
+    :raises ZooKeeperException: an argument is invalid.
     """
     reactor = _settings["reactor"]
     if reactor is None:
@@ -138,10 +137,10 @@ def init(
 
 
 def close(handle: int) -> int:
-    """Close a connection; what was asked before is still answered.
+    """Close a connection. Requests that were made before are still answered.
 
-    With a server there, its session ends; otherwise it is left to its timeout. The call returns before all of that has
-    happened, and the reactor does not stop before.
+    With a connection, the session ends; without one, it is left to its timeout. The call returns before that; the reactor does
+    not stop before it is done.
     """
     handle_of(handle)
     end(handle)
@@ -149,32 +148,32 @@ def close(handle: int) -> int:
 
 
 def state(handle: int) -> int:
-    """Give the connection's state."""
+    """Return the connection's state."""
     return handle_of(handle).state
 
 
 def client_id(handle: int) -> tuple[int, str]:
-    """Give the session's id and password."""
+    """Return the session's id and password."""
     return handle_of(handle).client_id
 
 
 def recv_timeout(handle: int) -> int:
-    """Give the session's timeout in milliseconds: as negotiated, or as asked for before that."""
+    """Return the session timeout in milliseconds: negotiated, or requested before that."""
     return round(handle_of(handle).client.session_timeout * 1000)
 
 
 def is_unrecoverable(handle: int) -> bool:
-    """Tell whether the session has ended, or the servers refused an identity."""
+    """Return whether the session has expired, or the servers refused an identity."""
     return handle_of(handle).unrecoverable
 
 
 def set_watcher(handle: int, watcher: Callback) -> None:
-    """Let somebody else be told of the session."""
+    """Set the watcher of the session, in place of the former one."""
     handle_of(handle).watcher = watcher
 
 
 def add_auth(handle: int, scheme: str, cert: str | None, callback: Callback) -> int:
-    """Add an identity; the callback gets no result."""
+    """Add an identity; the callback receives no result."""
     return handle_of(handle).add_auth(scheme, cert, callback)
 
 
@@ -182,22 +181,22 @@ def add_auth(handle: int, scheme: str, cert: str | None, callback: Callback) -> 
 
 
 def aget(handle: int, path: str, watcher: Callback | None, callback: Callback) -> int:
-    """Ask for a node's value and stat."""
+    """Read a node's value and stat."""
     return handle_of(handle).get(path, watcher, callback)
 
 
 def aexists(handle: int, path: str, watcher: Callback | None, callback: Callback) -> int:
-    """Ask for a node's stat; for a node that does not exist, the callback gets ``NONODE`` and None."""
+    """Read a node's stat; if the node does not exist, the callback receives ``NONODE`` and None."""
     return handle_of(handle).exists(path, watcher, callback)
 
 
 def aget_children(handle: int, path: str, watcher: Callback | None, callback: Callback) -> int:
-    """Ask for the names of a node's children, a list."""
+    """Read the names of a node's children, a list."""
     return handle_of(handle).get_children(path, watcher, callback)
 
 
 def acreate(handle: int, path: str, value: str | None, acl: Entries, flags: int, callback: Callback) -> int:
-    """Create a node; the callback gets its path.
+    """Create a node; the callback receives its path.
 
     :param flags: a sum of ``EPHEMERAL`` and ``SEQUENCE``.
     """
@@ -205,31 +204,31 @@ def acreate(handle: int, path: str, value: str | None, acl: Entries, flags: int,
 
 
 def adelete(handle: int, path: str, version: int, callback: Callback) -> int:
-    """Delete a node; the callback gets no result."""
+    """Delete a node; the callback receives no result."""
     return handle_of(handle).delete(path, version, callback)
 
 
 def aset(handle: int, path: str, value: str | None, version: int, callback: Callback) -> int:
-    """Replace a node's value; the callback gets the new stat."""
+    """Replace a node's value; the callback receives the new stat."""
     return handle_of(handle).set(path, value, version, callback)
 
 
 def aget_acl(handle: int, path: str, callback: Callback) -> int:
-    """Ask for a node's ACL and stat."""
+    """Read a node's ACL and stat."""
     return handle_of(handle).get_acl(path, callback)
 
 
 def aset_acl(handle: int, path: str, version: int, acl: Entries, callback: Callback) -> int:
-    """Replace a node's ACL; the callback gets no result."""
+    """Replace a node's ACL; the callback receives no result."""
     return handle_of(handle).set_acl(path, version, acl, callback)
 
 
 def _async(handle: int, path: str, callback: Callback) -> int:
-    """Wait until the server has caught up with its leader; the callback gets the path."""
+    """Wait until the server has caught up with its leader; the callback receives the path."""
     return handle_of(handle).sync(path, callback)
 
 
-# A keyword by now.
+# ``async`` is a keyword since Python 3.7.
 _async.__name__ = _async.__qualname__ = "async"
 globals()["async"] = _async
 
@@ -238,20 +237,20 @@ globals()["async"] = _async
 
 
 def deterministic_conn_order(yes: int) -> None:
-    """Let connections that are made from now on try their servers in the order given, or in any."""
+    """Set whether new connections try their servers in the given order, or in a random one."""
     _settings["in_order"] = bool(yes)
 
 
 def set_debug_level(level: int) -> None:
-    """Let only so much be written to the stream of :func:`set_log_stream`.
+    """Set the level of messages for the stream of :func:`set_log_stream`.
 
-    :param level: one of the ``LOG_LEVEL`` constants; 0 for nothing.
+    :param level: one of the ``LOG_LEVEL`` constants; 0 for none.
     """
     _settings["level"] = level
 
 
 def set_log_stream(stream: TextIO) -> None:
-    """Write what connections log to a file too, in place of the one before."""
+    """Write the log messages of connections to a stream too, in place of the former stream."""
     if _settings["observer"] is not None:
         globalLogPublisher.removeObserver(_settings["observer"])
     write = textFileLogObserver(stream)

@@ -53,7 +53,7 @@ class InstallTests(SynchronousTestCase):
         """Another module by the name of zookeeper is left where it is."""
         self.set_versions(txzookeeper="0.9.8", fissix="24.4.24")
         self.patch(sys, "modules", {**sys.modules, "zookeeper": ModuleType("zookeeper")})
-        self.assertIn("another module by the name of zookeeper", self.refused())
+        self.assertIn("another module with the name zookeeper", self.refused())
 
     def test_by_choice_alone(self) -> None:
         """Nothing is found by these names before it was asked for."""

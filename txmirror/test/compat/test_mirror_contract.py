@@ -115,7 +115,7 @@ class ZooKeeperTreeTests(OverTxZooKeeper, TestCase):
         import zookeeper
 
         # Not to wait until its time is over.
-        session = zookeeper.client_id(self.client._life._inner.handle)
+        session = zookeeper.client_id(self.client._reconnecting._inner.handle)
         await deferToThread(
             end_session, self.server.direct_address, (session[0], session[1].encode("utf-8", "surrogateescape"))
         )

@@ -52,7 +52,7 @@ class TxZooKeeperPlace(LoopbackPlace):
             assert isinstance(registry, ServiceRegistry)
             assert registry._given_mirror is not None
             client: Any = registry._given_mirror.client
-            number, password = zookeeper.client_id(client._life._inner.handle)
+            number, password = zookeeper.client_id(client._reconnecting._inner.handle)
             address = f"127.0.0.1:{self._port}"
             await deferToThread(end_session, address, (number, password.encode("utf-8", "surrogateescape")))
 

@@ -134,7 +134,7 @@ class CacheTests(TranslationCase):
 
     def assert_in_memory(self, reason: str) -> None:
         """Nothing in the cache is used or changed, and one warning says why."""
-        self.patch(translation, "_said", set())
+        self.patch(translation, "_warned", set())
         warnings: list[str] = []
 
         @implementer(ILogObserver)

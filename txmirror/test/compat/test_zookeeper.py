@@ -107,7 +107,7 @@ class CallTests(ZooKeeperCase):
             "init_ssl",
         ):
             error = self.assertRaises(NotImplementedError, getattr(zookeeper, name), self.handle, "/a")
-            self.assertIn(f"zookeeper.{name} is not there without the C library", str(error))
+            self.assertIn(f"zookeeper.{name} is not available without the C library", str(error))
             self.assertNotIn("\n", str(error))
 
     def test_zerror(self) -> None:
