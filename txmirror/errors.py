@@ -32,10 +32,10 @@ class ZooKeeperException(Exception):
     """For a write: False if it certainly had no effect, None if that is unknown."""
 
     session_over: ClassVar[bool] = False
-    """Whether the session is over, with its ephemeral nodes, its watches and its pending requests."""
+    """True if the session is over, with its ephemeral nodes, its watches and its pending requests."""
 
     retryable: ClassVar[bool] = False
-    """Whether the same request may succeed later in the same session."""
+    """True if the same request may succeed later in the same session."""
 
     def __init__(
         self, message: str = "", *, path: str | None = None, applied: bool | None = None, zxid: int | None = None

@@ -47,7 +47,7 @@ class UnsafeFileError(OSError):
 
     @property
     def movable(self) -> bool:
-        """Whether the file may be moved out of the way. A directory or a device may not."""
+        """True if the file may be moved out of the way. A directory or a device may not."""
         return stat.S_IFMT(self.status.st_mode) not in _FIXED
 
 

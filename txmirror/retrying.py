@@ -1,4 +1,4 @@
-"""One backoff: the pauses before something is tried again."""
+"""Backoff: the pauses before a retry."""
 
 from __future__ import annotations
 
@@ -51,18 +51,18 @@ class RetryTimer:
 
     @property
     def running(self) -> bool:
-        """Whether a retry is to come."""
+        """True if a retry is scheduled."""
         return self._timer.running
 
     def start(self) -> None:
-        """Retry after the next pause, unless a retry is to come already."""
+        """Retry after the next pause, unless a retry is scheduled already."""
         if not self._timer.running:
             self._timer.start(self._backoff.next_pause())
 
     def stop(self) -> None:
-        """Cancel the retry that is to come. The pauses go on growing."""
+        """Cancel the scheduled retry. The pauses go on growing."""
         self._timer.stop()
 
     def reset(self) -> None:
-        """Start again with the first pause: there was a success. A retry that is to come stays."""
+        """Start again with the first pause: there was a success. A scheduled retry stays."""
         self._backoff.reset()

@@ -27,7 +27,7 @@ class Timer:
 
     @property
     def running(self) -> bool:
-        """Whether the timer was started, and has neither stopped nor fired."""
+        """True if the timer was started, and has neither stopped nor fired."""
         return self._call is not None
 
     def start(self, delay: float) -> None:

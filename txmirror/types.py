@@ -157,7 +157,7 @@ class SessionEvent:
     zxid: int
     """The last transaction of this data generation that the client has seen, for ``set_watches``."""
     read_only: bool = False
-    """Whether the server is in read-only mode, because it is cut off from the majority."""
+    """True if the server is in read-only mode, because it is cut off from the majority."""
 
 
 #: An event of a client's feed.

@@ -62,7 +62,7 @@ def bytes_of(text: str | None) -> bytes:
 
 
 class _InOrder(Random):
-    """A random generator that leaves servers in the given order."""
+    """A random generator that does not shuffle servers."""
 
     def shuffle(self, x: Any, *_: Any) -> None:
         """Leave the order as it is."""
@@ -76,7 +76,7 @@ class Handle:
     :param watcher: called with each step of the session; None for no watcher.
     :param timeout: the session timeout, in milliseconds.
     :param client_id: id and password of a session to take over.
-    :param in_order: whether to try the servers in the given order.
+    :param in_order: whether to try the servers in the order of ``hosts``.
     :param reactor: the reactor.
     :raises ValueError: an argument is invalid.
     """
@@ -128,7 +128,7 @@ class Handle:
 
     @property
     def unrecoverable(self) -> bool:
-        """Whether the session has expired, or its credentials were refused."""
+        """True if the session has expired, or its credentials were refused."""
         return self.state < 0
 
     @property

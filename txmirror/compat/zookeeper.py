@@ -237,7 +237,7 @@ globals()["async"] = _async
 
 
 def deterministic_conn_order(yes: int) -> None:
-    """Set whether new connections try their servers in the given order, or in a random one."""
+    """Set whether new connections try their servers in the order of ``host``, or in a random one."""
     _settings["in_order"] = bool(yes)
 
 

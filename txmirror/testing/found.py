@@ -1,4 +1,4 @@
-"""What a registry in memory knows of a path, and who is told of it."""
+"""The answers of a registry in memory, and the callbacks for them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from txmirror.testing.nodes import MemoryNodes, Session
 from txmirror.types import Answer, Payload, Undecodable
 
 _T = TypeVar("_T")
-#: Warns about a path, once for each new reason: a format with ``{path}`` and ``{reason}``, the reason, and of which
-#: transaction that speaks.
+#: Logs a warning about a path, once for each new reason. The arguments are the path, a format with ``{path}`` and ``{reason}``,
+#: the reason, and its transaction.
 Say = Callable[[str, str, str, int], None]
 
 
 class Callbacks(Generic[_T]):
-    """Functions, each called with what is so when that is not what it was called with last.
+    """Callbacks, each called with the latest value if that differs from the one of its last call.
 
-    :param what: that this is about, for the log.
-    :param latest: gives what is so; None if that is not known.
+    :param what: the subject, for the log.
+    :param latest: returns the latest value; None if it is unknown.
     """
 
     _log = Logger()
@@ -36,16 +36,16 @@ class Callbacks(Generic[_T]):
         self._told: dict[Callable[[_T], object], _T | None] = {}
 
     def add(self, callback: Callable[[_T], object]) -> None:
-        """Call it too, from now on: at once, if something is known."""
+        """Add a callback, and call it at once if there is a value."""
         self._told.setdefault(callback, None)
         self.tell()
 
     def remove(self, callback: Callable[[_T], object]) -> None:
-        """Call it no more."""
+        """Remove a callback."""
         self._told.pop(callback, None)
 
     def tell(self) -> None:
-        """Call all to whom something is new. One that is called may change what is so: then the others are told of that."""
+        """Notify all callbacks for which the value is new. If a callback changes it, the others receive the changed value."""
         for callback in list(self._told):
             news = self._latest()
             if news is not None and callback in self._told and news != self._told[callback]:
@@ -57,13 +57,13 @@ class Callbacks(Generic[_T]):
 
 
 class Found:
-    """What is at a path.
+    """The answer for a path.
 
-    :param codec: how data stands in nodes.
-    :param say: warns of what cannot be read.
-    :ivar answer: the latest; None if there was none yet.
-    :ivar unreadable: the nodes that could not be read for it, by path, and why.
-    :ivar callbacks: those who are told of it.
+    :param codec: the codec of nodes.
+    :param say: logs a warning about a node that cannot be read.
+    :ivar answer: the latest answer; None if there was none yet.
+    :ivar unreadable: the nodes that could not be read for it, by path, with the reasons.
+    :ivar callbacks: the callbacks for the answer.
     """
 
     def __init__(self, nodes: MemoryNodes, path: str, codec: IPayloadCodec, say: Say) -> None:
@@ -76,9 +76,9 @@ class Found:
         self._say = say
 
     def read(self, session: Session) -> None:
-        """Look what is there now, and tell of it.
+        """Read the node and its children, and notify the callbacks.
 
-        :raises NoAuthException: it may not be read.
+        :raises NoAuthException: the node may not be read.
         """
         self.unreadable = {}
         try:

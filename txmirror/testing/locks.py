@@ -28,26 +28,26 @@ _CONTENDER = re.compile(r"[0-9a-f]{32}__of__(\d+)\Z")
 
 
 class Holder(Protocol):
-    """The registry whose lock it is."""
+    """The registry of a lock."""
 
     nodes: MemoryNodes
     clock: IReactorTime
 
     def reach(self) -> Session | None:
-        """Give the session; None with ZooKeeper out of reach."""
+        """Return the session; None with ZooKeeper out of reach."""
 
     def acl(self) -> Sequence[ACL]:
-        """Return the ACL of nodes that are made."""
+        """Return the ACL of new nodes."""
 
     def forget_lock(self, path: str) -> None:
-        """The lock was released."""
+        """Note that the lock was released."""
 
 
 @implementer(IRegistryLock)
 class MemoryLock:
-    """See :class:`~txmirror.interfaces.IRegistryLock`.
+    """A lock of a registry in memory. See :class:`~txmirror.interfaces.IRegistryLock`.
 
-    :param name: who wants it; None is the host and process.
+    :param name: the contender's name; None is the host and process.
     :raises ValueError: ``simultaneous`` is out of range.
     """
 
@@ -67,7 +67,7 @@ class MemoryLock:
         self._refused = False
 
     def again(self, simultaneous: int, wait: float) -> None:
-        """Be asked for, the first time or again.
+        """Set the parameters of another request for this lock.
 
         :raises ValueError: ``wait`` is out of range, or ``simultaneous`` is another number.
         """
@@ -113,10 +113,10 @@ class MemoryLock:
     ) -> Deferred[None]:
         return self.release().addCallback(lambda _: None)
 
-    # What the registry tells it.
+    # Called by the registry.
 
     def look(self) -> None:
-        """Something has changed, at the nodes or in what this wants: do what can be done now."""
+        """Handle a change of the nodes or of this lock: do all that can be done now."""
         session = self._holder.reach()
         if session is None:
             return
@@ -135,7 +135,7 @@ class MemoryLock:
         self._left_all()
 
     def lose(self) -> None:
-        """What is held, or was waited for in a place, may be relied upon no longer."""
+        """Lose the lock, or its place among the contenders."""
         if self._node:
             held = self.held
             self._let_go()
@@ -143,12 +143,12 @@ class MemoryLock:
                 self.lost.callback(None)
 
     def session_ended(self) -> None:
-        """With it all has gone that was to be given up."""
+        """Note that the session ended, and with it all nodes to delete."""
         self._left.clear()
         self._left_all()
 
     def stop(self) -> None:
-        """Nobody waits any more: the registry was stopped."""
+        """End all waits, because the registry was stopped."""
         for acquired in list(self._waiting):
             self._give_up(acquired)
 
@@ -169,9 +169,9 @@ class MemoryLock:
                     self._refused = True
 
     def _make(self, session: Session) -> None:
-        """Make a node that stands in line.
+        """Create this contender's node.
 
-        :raises LockMismatchError: others do with another number of holders.
+        :raises LockMismatchError: other contenders use another number of holders.
         :raises ZooKeeperException: it is refused.
         """
         for name, node in self._contenders().items():
@@ -187,7 +187,7 @@ class MemoryLock:
         self._holder.nodes.make(session, self._node, self._name.encode(), CreateFlag.EPHEMERAL, acl, acl)
 
     def _contenders(self) -> dict[str, Znode]:
-        """Return the nodes of those who hold it or wait for it, by their names."""
+        """Return the nodes of all holders and contenders, by their names."""
         nodes = self._holder.nodes
         if nodes.find(self.path) is None:
             return {}
@@ -195,7 +195,7 @@ class MemoryLock:
         return {name: node for name, node in found.items() if node is not None and _CONTENDER.match(name)}
 
     def _take(self, session: Session) -> None:
-        """Hold it, if it is this one's turn."""
+        """Acquire the lock, if it is this contender's turn."""
         if not (self._waiting and self._node):
             return
         contenders = {name: node.czxid for name, node in self._contenders().items()}
@@ -220,7 +220,7 @@ class MemoryLock:
         self.held = False
 
     def _fail(self, session: Session, error: Exception) -> None:
-        """Nobody waits any more: it is not to be had."""
+        """Fail all waits: the lock cannot be acquired."""
         waiting, self._waiting = self._waiting, {}
         if self._node:
             self._let_go()

@@ -1,4 +1,4 @@
-"""The znodes that registries in memory share: what stands for a ZooKeeper ensemble, without a server and its protocol."""
+"""The znodes that registries in memory share: a ZooKeeper ensemble without a server and its protocol."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from txmirror.wire import (
 
 
 class Session:
-    """Who asks for something: a session, and what it has proved.
+    """A session and its identities.
 
-    :ivar session_id: its id.
-    :ivar identities: who it is, to which more are added.
+    :ivar session_id: the session's id.
+    :ivar identities: the identities that it has proved.
     """
 
     def __init__(self, session_id: int) -> None:
@@ -35,17 +35,17 @@ class Session:
         self.identities: list[Identity] = []
 
     def notify(self, kind: EventType, path: str, zxid: int = -1) -> None:
-        """Nothing is watched here: whoever follows looks again after each transaction."""
+        """Ignore a watch event: followers are notified after each transaction instead."""
 
 
 class MemoryNodes:
-    """Stands for a ZooKeeper ensemble that :class:`MemoryRegistry` objects share.
+    """The znodes of a ZooKeeper ensemble that :class:`MemoryRegistry` objects share.
 
-    What its methods do, somebody else does, in a session that none of the registries has: it is there at once, and the
-    registries have been told when a method returns. Stats and refusals are those of a real server, by the rules of
+    Its methods act as another program, in a session that none of the registries has. A change takes effect at once, and the
+    registries are notified before the method returns. Stats and refusals are those of a real server, by the rules of
     :class:`~txmirror.embedded.EmbeddedServer`.
 
-    :param reactor: what the times of nodes come from, and how long registries wait for locks; None makes a
+    :param reactor: the clock for the times of nodes and for waiting for locks; None makes a
         :class:`~twisted.internet.task.Clock` that begins at 0.
     :ivar clock: the clock.
     """
@@ -53,14 +53,14 @@ class MemoryNodes:
     def __init__(self, reactor: IReactorTime | None = None) -> None:
         self.clock: IReactorTime = Clock() if reactor is None else reactor
         self._tree = Tree()
-        # As ZooKeeper has them: the highest byte is the server's number.
+        # As in ZooKeeper, the highest byte is the server's number.
         self._session_ids = itertools.count(1 << 56)
         self._stranger = self.open_session()
         self._followers: dict[Callable[[], None], None] = {}
         self._telling = self._changed = False
 
     def get(self, path: str) -> tuple[bytes, ZnodeStat]:
-        """Give a node's data and stat.
+        """Return a node's data and stat.
 
         :raises NoNodeException: it does not exist.
         """
@@ -68,7 +68,7 @@ class MemoryNodes:
         return node.data or b"", node.stat()
 
     def children(self, path: str) -> list[str]:
-        """Give the names of a node's children, sorted.
+        """Return the names of a node's children, sorted.
 
         :raises NoNodeException: it does not exist.
         """
@@ -77,11 +77,11 @@ class MemoryNodes:
     def create(
         self, path: str, data: bytes = b"", *, ephemeral: bool = False, acl: Sequence[ACL] | None = None
     ) -> None:
-        """Create a node, and what is missing above it.
+        """Create a node, and its missing parents.
 
-        :param ephemeral: whether it belongs to somebody else's session. That lives on until the node is deleted.
+        :param ephemeral: whether it belongs to another session, which lives on until the node is deleted.
         :raises NodeExistsException: it exists.
-        :raises NoChildrenForEphemeralsException: what is above it is ephemeral.
+        :raises NoChildrenForEphemeralsException: a parent is ephemeral.
         """
         flags = CreateFlag.EPHEMERAL if ephemeral else CreateFlag(0)
         self.make(self._stranger, paths.normalise(path), data, flags, acl or OPEN_ACL)
@@ -102,7 +102,7 @@ class MemoryNodes:
         self.write(self._stranger, DeleteRequest(paths.normalise(path), -1))
 
     def set_acl(self, path: str, acl: Sequence[ACL]) -> None:
-        """Replace a node's access control list, whatever the one before allows.
+        """Replace a node's access control list, even if the current one does not allow it.
 
         :raises NoNodeException: it does not exist.
         """
@@ -115,31 +115,31 @@ class MemoryNodes:
     # For the registries.
 
     def open_session(self) -> Session:
-        """Begin a session, which is a transaction."""
+        """Open a session, which is a transaction."""
         self._tree.begin()
         return Session(next(self._session_ids))
 
     def end_session(self, session: Session) -> None:
-        """End a session: its ephemeral nodes go, all in one transaction."""
+        """End a session: delete its ephemeral nodes, all in one transaction."""
         transaction = self._begin(session)
         for path in list(self._tree.ephemerals.get(session.session_id, ())):
             transaction.remove(path)
         self.tell()
 
     def follow(self, look: Callable[[], None]) -> None:
-        """Have something called after each transaction."""
+        """Call a function after each transaction."""
         self._followers[look] = None
 
     def leave(self, look: Callable[[], None]) -> None:
-        """Have it called no more."""
+        """Stop calling a function."""
         self._followers.pop(look, None)
 
     def find(self, path: str) -> Znode | None:
-        """Give a node, or None."""
+        """Return a node, or None."""
         return self._tree.nodes.get(path)
 
     def read(self, session: Session, path: str) -> Znode | None:
-        """Give a node, or None.
+        """Return a node, or None.
 
         :raises NoAuthException: it may not be read.
         """
@@ -157,9 +157,9 @@ class MemoryNodes:
         acl: Sequence[ACL],
         parent_acl: Sequence[ACL] = OPEN_ACL,
     ) -> None:
-        """Create a node, and what is missing above it; then let all look.
+        """Create a node and its missing parents, and notify the followers.
 
-        :param parent_acl: of the node just above it, if that is missing. What is above that is open to everybody.
+        :param parent_acl: the ACL of the direct parent, if that is missing. Further parents are open to everybody.
         :raises ZooKeeperException: it is refused.
         """
         requests = [CreateRequest(path, data, tuple(acl), flags)]
@@ -168,7 +168,7 @@ class MemoryNodes:
         self.write(session, *reversed(requests))
 
     def write(self, session: Session, *requests: Request) -> None:
-        """Do what requests ask for, one after another; then let all look at what has become of it.
+        """Do requests, one after another, and notify the followers.
 
         :raises ZooKeeperException: one is refused; those before it were done.
         """
@@ -182,12 +182,12 @@ class MemoryNodes:
                 self._begin(session).write(request)
                 done += 1
         finally:
-            # Who looks may try again what was refused, and so must not be called for that.
+            # A follower may retry the refused request, so it must not be called for that.
             if done:
                 self.tell()
 
     def tell(self) -> None:
-        """Let all look. What they change themselves all look at afterwards."""
+        """Notify all followers. Changes that they make themselves are notified of afterwards."""
         self._changed = True
         if self._telling:
             return

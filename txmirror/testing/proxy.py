@@ -246,7 +246,7 @@ class FaultProxy:
 
     @property
     def refuses_clients(self) -> bool:
-        """Whether new clients are refused."""
+        """True if new clients are refused."""
         return self._new_clients is _NewClients.REFUSED
 
     @property

@@ -36,27 +36,26 @@ else:
 
 @implementer(IServiceRegistry)
 class MemoryRegistry(Generic[_LazyT_co]):
-    """Provides :class:`~txmirror.interfaces.IServiceRegistry` in memory, and is held to it by the same tests as the real one.
+    """An :class:`~txmirror.interfaces.IServiceRegistry` in memory, which passes the same tests as the real one.
 
-    Everything is done at once: a Deferred that is returned has fired, but where a lock is waited for; and what somebody else
-    does has been told to callbacks when it is done. For what happens to registries there are :meth:`disconnect`,
-    :meth:`reconnect` and :meth:`end_session`; what somebody else does is done with ``nodes``, or by a second registry that
-    shares them. There is no cache file, and no waiting for ``timeout``: a registry that is disconnected has been so for long
-    enough.
+    Everything is done at once: returned Deferreds have fired, except those that wait for a lock, and a change by another
+    program calls the callbacks before it returns. :meth:`disconnect`, :meth:`reconnect` and :meth:`end_session` inject faults;
+    ``nodes``, or a second registry that shares them, act as other programs. There is no cache file, and ``timeout`` is over
+    at once: a disconnected registry is out of reach.
 
     Its type depends on ``lazy`` as that of :class:`txmirror.registry.ServiceRegistry` does.
 
-    :param shared: stands for the ensemble, and may have other registries; None makes one.
+    :param shared: the nodes of the ensemble, which other registries may share; None makes new ones.
     :param lazy: whether calls go on without ZooKeeper.
-    :param readonly: whether nothing may be written.
-    :param timeout: in seconds; it is only told.
-    :param username: by which it goes at nodes with an ACL.
-    :param password: likewise.
-    :param acl: of the nodes that it makes, also for locks, and of their parents if it has to make them. None: with ``username`` and
-        ``password``, all for that one and reading for everybody; without, all for everybody.
-    :param codec: how data stands in nodes; None is nd_service_registry's.
-    :param reactor: what ``created``, and the waiting for locks, take the time from; None is that of ``shared``.
-    :ivar nodes: what it shares.
+    :param readonly: whether the registry never writes.
+    :param timeout: in seconds; it has no effect.
+    :param username: the user name for nodes with an ACL.
+    :param password: the password, likewise.
+    :param acl: the ACL of new nodes, also for locks, and of their parents if it has to create them. None: with ``username`` and
+        ``password``, all permissions for that user and reading for everybody; without, all permissions for everybody.
+    :param codec: the codec of nodes; None is nd_service_registry's.
+    :param reactor: the clock for ``created`` and for waiting for locks; None is that of ``shared``.
+    :ivar nodes: the shared nodes.
     :ivar clock: the clock.
     """
 
@@ -92,43 +91,43 @@ class MemoryRegistry(Generic[_LazyT_co]):
     def __repr__(self) -> str:
         return f"<MemoryRegistry, {'connected' if self.reached else 'not connected'}>"
 
-    # What a test does to it.
+    # Faults.
 
     @property
     def reached(self) -> bool:
-        """Whether it has a session, and reaches ZooKeeper."""
+        """True if it has a session, and reaches ZooKeeper."""
         return self._in_reach is not None
 
     def disconnect(self) -> None:
-        """Let ZooKeeper be out of reach. The session lives on there, for as long as :meth:`end_session` is not called."""
+        """Disconnect from ZooKeeper. The session lives on there until :meth:`end_session` is called."""
         self._away = True
         for lock in list(self._locks.values()):
             lock.lose()
         self._states.tell()
 
     def reconnect(self) -> None:
-        """Let it reach ZooKeeper again. What it owes is done, and callbacks are told what has changed meanwhile."""
+        """Reconnect to ZooKeeper. Pending writes are done, and callbacks are called with all changes since."""
         self._away = False
         if self._running:
             self._connect()
 
     def end_session(self) -> None:
-        """End its session: its nodes go, and its locks. Unless it is disconnected, it has a new one when this returns."""
+        """End the session, which deletes its nodes and locks. Unless it is disconnected, it has a new one when this returns."""
         if self._session is not None:
             self._close()
-            # Who was told of it may have stopped this.
+            # A callback may have stopped this registry.
             if self._running and not self._away:
                 self._connect()
 
-    # What programs call.
+    # IServiceRegistry.
 
     def start(self) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.start`."""
+        """Start to connect. See :meth:`~txmirror.interfaces.IServiceRegistry.start`."""
         self._stopped = False
         return self._when_reached(lambda _: True)
 
     def stop(self) -> Deferred[None]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.stop`. All is gone when it returns."""
+        """Withdraw all registrations, and end the session. See :meth:`~txmirror.interfaces.IServiceRegistry.stop`. All is gone when it returns."""
         self._running, self._stopped = False, True
         self._close()
         for lock in list(self._locks.values()):
@@ -136,14 +135,14 @@ class MemoryRegistry(Generic[_LazyT_co]):
         return succeed(None)
 
     def rebuild(self, reactor: IReactorTime | None = None) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.rebuild`."""
+        """Open a new session, and restore the registrations. See :meth:`~txmirror.interfaces.IServiceRegistry.rebuild`."""
         if reactor is not None:
             self.clock = reactor
         self._close()
         return self.start()
 
     def set_node(self, node: str, data: Data = None, state: bool = True) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.set_node`."""
+        """Register a service and keep it registered. See :meth:`~txmirror.interfaces.IServiceRegistry.set_node`."""
         path, data = self._checked(node, data)
         if self.readonly:
             return fail(ReadOnly(path=path))
@@ -154,18 +153,18 @@ class MemoryRegistry(Generic[_LazyT_co]):
         )
 
     def set_data(self, node: str, data: Data = None, state: bool = True) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.set_data`."""
+        """Write a persistent node once. See :meth:`~txmirror.interfaces.IServiceRegistry.set_data`."""
         path, data = self._checked(node, data)
         if self.readonly:
             return fail(ReadOnly(path=path))
         return self._write(path, partial(self._written.store, path, data) if state else self._deletion(path))
 
     def set(self, node: str, data: Data, state: bool, type: NodeType) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.set`."""
+        """Write a node of either type. See :meth:`~txmirror.interfaces.IServiceRegistry.set`."""
         return (self.set_node if NodeType(type) is NodeType.EPHEMERAL else self.set_data)(node, data, state)
 
     def unset(self, node: str) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.unset`."""
+        """Withdraw a registration, or delete a persistent node. See :meth:`~txmirror.interfaces.IServiceRegistry.unset`."""
         path, _ = self._checked(node, None)
         if self.readonly:
             return fail(ReadOnly(path=path))
@@ -182,7 +181,7 @@ class MemoryRegistry(Generic[_LazyT_co]):
     ) -> Deferred[Answer | Literal[False]]: ...
 
     def get(self, path: str, callback: Callable[[Answer], object] | None = None) -> Deferred[Any]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.get`."""
+        """Return the answer for a path, and follow the path. See :meth:`~txmirror.interfaces.IServiceRegistry.get`."""
         path = paths.normalise(path)
 
         def answer(_: bool) -> Answer | Literal[False]:
@@ -192,27 +191,27 @@ class MemoryRegistry(Generic[_LazyT_co]):
         return self._follow(path, callback).addCallback(answer)
 
     def add_callback(self, path: str, callback: Callable[[Answer], object]) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.add_callback`."""
+        """Call ``callback`` with each answer for a path. See :meth:`~txmirror.interfaces.IServiceRegistry.add_callback`."""
         return self._follow(paths.normalise(path), callback)
 
     def remove_callback(self, path: str, callback: Callable[[Answer], object]) -> None:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.remove_callback`."""
+        """Stop calling ``callback``. See :meth:`~txmirror.interfaces.IServiceRegistry.remove_callback`."""
         found = self._found.get(paths.normalise(path))
         if found is not None:
             found.callbacks.remove(callback)
 
     def stale(self, path: str) -> bool:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.stale`."""
+        """Return whether the answer for a path may be old or incomplete. See :meth:`~txmirror.interfaces.IServiceRegistry.stale`."""
         found = self._found.get(paths.normalise(path))
         return found is None or found.answer is None or not self.reached or bool(found.unreadable)
 
     def unreadable(self, path: str) -> dict[str, ZooKeeperException]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.unreadable`."""
+        """Return the nodes of an answer that cannot be read. See :meth:`~txmirror.interfaces.IServiceRegistry.unreadable`."""
         found = self._found.get(paths.normalise(path))
         return {} if found is None else dict(found.unreadable)
 
     def get_state(self, callback: Callable[[bool], object] | None = None) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.get_state`."""
+        """Return whether there is a session. See :meth:`~txmirror.interfaces.IServiceRegistry.get_state`."""
         if callback is not None:
             self._states.add(callback)
         return succeed(self.reached)
@@ -220,7 +219,7 @@ class MemoryRegistry(Generic[_LazyT_co]):
     def get_lock(
         self, path: str, name: str | None = None, simultaneous: int = 1, wait: float = 300
     ) -> Deferred[IRegistryLock]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.get_lock`."""
+        """Return the lock at a path. See :meth:`~txmirror.interfaces.IServiceRegistry.get_lock`."""
         path = paths.normalise(path)
         lock = self._locks.get(path) or MemoryLock(self, path, name, simultaneous)
         lock.again(simultaneous, wait)
@@ -232,36 +231,36 @@ class MemoryRegistry(Generic[_LazyT_co]):
     def acquire_lock(
         self, path: str, name: str | None = None, simultaneous: int = 1, wait: float = 300
     ) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.acquire_lock`."""
+        """Acquire the lock at a path. See :meth:`~txmirror.interfaces.IServiceRegistry.acquire_lock`."""
         return self.get_lock(path, name, simultaneous, wait).addCallback(lambda lock: lock.acquire())
 
     def release_lock(self, path: str) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.release_lock`."""
+        """Release the lock at a path. See :meth:`~txmirror.interfaces.IServiceRegistry.release_lock`."""
         lock = self._locks.get(paths.normalise(path))
         return succeed(True) if lock is None else lock.release()
 
     def username(self) -> Deferred[str | None]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.username`."""
+        """Return the user name. See :meth:`~txmirror.interfaces.IServiceRegistry.username`."""
         return succeed(self._username)
 
     def set_username(self, username: str | None) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.set_username`."""
+        """Authenticate with another user name. See :meth:`~txmirror.interfaces.IServiceRegistry.set_username`."""
         self._username = _checked_username(username)
         return self._when_reached(self._identify)
 
     def password(self) -> Deferred[str | None]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.password`."""
+        """Return the password. See :meth:`~txmirror.interfaces.IServiceRegistry.password`."""
         return succeed(self._password)
 
     def set_password(self, password: str | None) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IServiceRegistry.set_password`."""
+        """Authenticate with another password. See :meth:`~txmirror.interfaces.IServiceRegistry.set_password`."""
         self._password = password
         return self._when_reached(self._identify)
 
-    # What locks ask for.
+    # Called by locks.
 
     def reach(self) -> Session | None:
-        """Give the session, which is opened if that can be."""
+        """Return the session, and open one if possible."""
         if self._stopped:
             return None
         self._running = True
@@ -270,7 +269,7 @@ class MemoryRegistry(Generic[_LazyT_co]):
         return self._in_reach
 
     def acl(self) -> Sequence[ACL]:
-        """Return the ACL of nodes that it makes."""
+        """Return the ACL of new nodes."""
         if self._given_acl is not None:
             return self._given_acl
         if self._username is None or self._password is None:
@@ -278,7 +277,7 @@ class MemoryRegistry(Generic[_LazyT_co]):
         return (digest_acl(self._username, self._password), *READ_ACL)
 
     def forget_lock(self, path: str) -> None:
-        """A lock was released."""
+        """Note that a lock was released."""
         self._locks.pop(path, None)
 
     # The session.
@@ -314,7 +313,7 @@ class MemoryRegistry(Generic[_LazyT_co]):
         return True
 
     def _look(self) -> None:
-        """Something has changed. Whoever is told of it may end the session."""
+        """Handle a change of the nodes. A callback may end the session."""
         if self._in_reach is not None:
             self._written.look(self._in_reach)
         for lock in list(self._locks.values()):
@@ -326,12 +325,12 @@ class MemoryRegistry(Generic[_LazyT_co]):
                 except NoAuthException as error:
                     self._say(path, "{path} cannot be read any more: {reason}.", str(error), 0)
 
-    # What becomes of calls.
+    # Calls.
 
     def _when_reached(
         self, do: Write, path: str | None = None, later: Callable[[], object] = lambda: None
     ) -> Deferred[bool]:
-        """Do something now, or say that it cannot be done now."""
+        """Do something now, or fail if that is impossible."""
         session = self.reach()
         if session is not None:
             try:
@@ -357,9 +356,9 @@ class MemoryRegistry(Generic[_LazyT_co]):
         return partial(self._written.delete, path)
 
     def _checked(self, node: str, data: Data) -> tuple[str, Data]:
-        """Give the path, and data of our own.
+        """Return the path, and a copy of the data.
 
-        :raises ValueError: the path is none, or the root, or data cannot be stored.
+        :raises ValueError: the path is invalid, or the root, or data cannot be stored.
         :raises TypeError: data cannot be stored.
         """
         path = paths.normalise(node)

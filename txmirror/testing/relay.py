@@ -54,7 +54,7 @@ class Fault(NamedTuple):
     matches: Callable[[Frame], bool]
     """Returns whether the fault happens at this frame."""
     swallows: bool
-    """Whether the frame is dropped."""
+    """True if the frame is dropped."""
     happened: Deferred[None]
     """Fires when the fault has happened."""
 
@@ -178,7 +178,7 @@ class Side(Protocol):
 
     @property
     def writable(self) -> bool:
-        """Whether it is connected, so that it can be written to."""
+        """True if it is connected, so that it can be written to."""
         return bool(self.connected) and not self.gone
 
     @property
@@ -192,7 +192,7 @@ class Side(Protocol):
             self.tcp.abortConnection()
 
     def connectionMade(self) -> None:
-        """Tell the relay that this side is connected. Twisted calls it."""
+        """Notify the relay that this side is connected. Twisted calls it."""
         self.tcp.setTcpNoDelay(True)
         self._relay.side_connected(self)
 

@@ -1,4 +1,4 @@
-"""What a registry in memory has to write: what is wanted, what is owed, and how that is done."""
+"""The writes of a registry in memory: its registrations, its pending writes, and their execution."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from txmirror.types import ACL
 from txmirror.wire import CreateFlag, DeleteRequest, SetDataRequest
 
 Data = Mapping[str, object] | str | None
-#: Does something in a session; it raises what ZooKeeper refuses it with.
+#: A write in a session; it raises ZooKeeper's refusal.
 Write = Callable[[Session], bool]
 
 
 class Written:
     """The nodes that one registry writes.
 
-    :param codec: how data stands in nodes.
-    :param acl: gives the access control list of nodes that are made, and of their parents where those are missing.
-    :param clock: gives what ``created`` comes from.
-    :param say: warns of what cannot be done.
+    :param codec: the codec of nodes.
+    :param acl: returns the access control list of new nodes and of missing parents.
+    :param clock: returns the clock for ``created``.
+    :param say: logs a warning.
     """
 
     def __init__(
@@ -44,41 +44,41 @@ class Written:
         self._say = say
         self._wanted: dict[str, Data] = {}
         self._owed: dict[str, Write] = {}
-        #: What is registered no longer, and may still be there.
+        #: The nodes of former registrations, which may still exist.
         self._leaving: dict[str, None] = {}
 
     def encode(self, data: Data) -> bytes:
-        """Make a node's data.
+        """Return a node's data.
 
         :raises TypeError: it cannot be stored.
         :raises ValueError: likewise.
         """
         return self._codec.encode(data, pid=os.getpid(), created=self._clock().seconds())
 
-    # What is to be, for as long as it is wanted.
+    # Registrations and pending writes.
 
     def wants(self, path: str) -> bool:
-        """Tell whether a path is registered, or still to be taken away."""
+        """Return whether a path is registered, or its withdrawal is pending."""
         return path in self._wanted or path in self._leaving
 
     def want(self, path: str, data: Data) -> None:
-        """Register it when that can be."""
+        """Register a path as soon as possible."""
         self._owed.pop(path, None)
         self._leaving.pop(path, None)
         self._wanted[path] = data
 
     def unwant(self, path: str) -> None:
-        """Register it no longer; if it is there, take it away when that can be."""
+        """Withdraw a registration as soon as possible."""
         if self._wanted.pop(path, self) is not self:
             self._owed.pop(path, None)
             self._leaving[path] = None
 
     def owe(self, path: str, write: Write) -> None:
-        """Do something about a path when that can be, in place of what was to be done about it before."""
+        """Make a write pending, in place of the former pending write of the path."""
         self._owed[path] = write
 
     def pay(self, session: Session) -> None:
-        """Do what is owed."""
+        """Do all pending writes."""
         while self._owed:
             path = next(iter(self._owed))
             try:
@@ -88,7 +88,7 @@ class Written:
         self._withdraw_all(session)
 
     def look(self, session: Session) -> None:
-        """Put right what is not as it is wanted."""
+        """Restore registrations that are missing or different."""
         self._withdraw_all(session)
         for path in list(self._wanted):
             if path in self._wanted:
@@ -97,10 +97,10 @@ class Written:
                 except ZooKeeperException as error:
                     self._say(path, "{path} cannot be registered: {reason}.", str(error), 0)
 
-    # What is done now.
+    # Writes.
 
     def register(self, path: str, data: Data, session: Session) -> bool:
-        """Register a service, and keep it registered; tell whether it is."""
+        """Register a service and keep it registered; return whether it is registered now."""
         former = dict(self._wanted), dict(self._leaving)
         self.want(path, data)
         try:
@@ -110,7 +110,7 @@ class Written:
             raise
 
     def withdraw(self, path: str, session: Session) -> bool:
-        """Take away what this registry has registered, if anything."""
+        """Delete the node of a registration, if it is this registry's."""
         node = self._nodes.find(path)
         if node is not None and node.owner == session.session_id:
             self._nodes.write(session, DeleteRequest(path, -1))
