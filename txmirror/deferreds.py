@@ -11,10 +11,10 @@ _T = TypeVar("_T")
 
 
 class Waiters(Generic[_T]):
-    """Deferreds that wait for one thing.
+    """Deferreds that wait for one event.
 
-    Cancelling one removes it. They are removed before they are fired, in the order in which they came, so that a callback may
-    wait again, fire or cancel others.
+    Cancelling a Deferred removes it. All are removed before the first is fired, and fired in the order in which they were added,
+    so that a callback may wait again, fire or cancel others.
     """
 
     __slots__ = ("_waiting",)
@@ -32,19 +32,19 @@ class Waiters(Generic[_T]):
         return waiter
 
     def fire(self, result: _T) -> None:
-        """Fire all that wait."""
+        """Fire all waiting Deferreds."""
         for waiter in self._take():
             waiter.callback(result)
 
     def fail(self, make_error: Callable[[], BaseException]) -> None:
-        """Fail all that wait, each with an exception of its own."""
+        """Fail all waiting Deferreds, each with an exception of its own."""
         for waiter in self._take():
             waiter.errback(make_error())
 
     def _take(self) -> Iterator[Deferred[_T]]:
         waiting, self._waiting = self._waiting, {}
         for waiter in waiting:
-            # A callback of one before may have cancelled it.
+            # An earlier callback may have cancelled it.
             if not waiter.called:
                 yield waiter
 
@@ -53,7 +53,7 @@ class Waiters(Generic[_T]):
 
 
 class Pump:
-    """Call a function that may be asked for again while it runs: then it runs once more afterwards, not from within.
+    """A function without re-entrancy: a call while it runs makes it run once more afterwards.
 
     :param function: does as much as can be done now.
     """
