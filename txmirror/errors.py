@@ -189,6 +189,23 @@ class NoChrootException(NoNodeException):
         super().__init__(f"{connect_string!r} has a chroot that does not exist", path="/", zxid=zxid)
 
 
+def missing_node(path: str | None, connect_string: str, *, creating: bool, zxid: int | None = None) -> NoNodeException:
+    """Return the exception for a server's answer that there is no such node.
+
+    The root always exists, unless the client has a chroot: then it is the chroot that is missing. For a create it is the
+    parent that is missing.
+
+    :param path: the znode that the request was about, as the client's user sees it.
+    :param connect_string: the servers and the chroot; empty for a client without a chroot.
+    :param creating: whether the request was to create the node.
+    :param zxid: the zxid in the reply's header.
+    """
+    if connect_string and path is not None and (path == "/" or (creating and path.rpartition("/")[0] == "")):
+        return NoChrootException(connect_string, zxid=zxid)
+    message = f"the parent of {path!r} does not exist" if creating else ""
+    return NoNodeException(message, path=path, zxid=zxid)
+
+
 class NoAuthException(ZooKeeperException):
     """The znode's ACL does not allow the operation to the identities of this session."""
 

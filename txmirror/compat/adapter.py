@@ -124,7 +124,9 @@ class TxZooKeeperClient:
         if protect:
             return fail(errors.UnimplementedException("txzookeeper does not put GUIDs into names", path=path))
         flags = (1 if ephemeral else 0) | (2 if sequence else 0)
-        return self._send(path, lambda client: client.create(full, text, _dicts(acl), flags), self._below)
+        return self._send(
+            path, lambda client: client.create(full, text, _dicts(acl), flags), self._below, creating=True
+        )
 
     def delete(self, path: str, version: int = -1) -> Deferred[None]:
         """Delete a node. See :meth:`~txmirror.interfaces.IZooKeeperClient.delete`."""
@@ -223,11 +225,17 @@ class TxZooKeeperClient:
         return path[len(self._chroot) :] or "/"
 
     def _send(
-        self, path: str | None, request: Callable[[Any], Deferred[_T]], render: Callable[[_T], _R]
+        self,
+        path: str | None,
+        request: Callable[[Any], Deferred[_T]],
+        render: Callable[[_T], _R],
+        *,
+        creating: bool = False,
     ) -> Deferred[_R]:
         """Send a request, when there is a session.
 
         :param render: converts the result.
+        :param creating: whether the request creates a node.
         """
         refusal = self._reconnecting.refusal(path)
         if refusal is not None:
@@ -243,7 +251,12 @@ class TxZooKeeperClient:
         answer: Deferred[_T] = sending() if waiting is None else waiting.addCallback(sending)
 
         def failed(failure: Failure) -> Failure:
-            return Failure(self._error(failure.value, path)) if isinstance(failure.value, _THEIRS) else failure
+            if not isinstance(failure.value, _THEIRS):
+                return failure
+            error = self._error(failure.value, path)
+            if isinstance(error, errors.NoNodeException):
+                error = errors.missing_node(path, self.connect_string if self._chroot else "", creating=creating)
+            return Failure(error)
 
         return answer.addCallbacks(render, failed)
 

@@ -940,7 +940,6 @@ class ClientContract(ContractCase):
             client.get_children("/"),
             client.set("/", b""),
             client.create("/a"),
-            client.create("/a-", sequence=True, protect=True),
         ):
             error = await self.fails(NoChrootException, answer)
             self.assertIn(f"{self.root}/missing' has a chroot that does not exist", str(error))

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SkipTest
 
 from txmirror.errors import (
     ClosingException,
+    NoChrootException,
     NodeExistsException,
     NoNodeException,
     NotEmptyException,
@@ -601,6 +602,12 @@ class AbilityContract(AbilityCase):
         self.assertIs(error.applied, False)
         acl, _ = await self.client.get_acl(next(iter(paths)))
         self.assertEqual([entry.scheme for entry in acl], ["world"])
+
+    @run
+    async def test_protected_below_a_missing_chroot(self) -> None:
+        """A protected node directly below a chroot that does not exist fails for that reason."""
+        client = self.client.chroot(f"{self.root}/missing")
+        await self.fails(NoChrootException, client.create("/a-", sequence=True, protect=True))
 
     @run
     async def test_protected_in_sequence(self) -> None:

@@ -30,7 +30,7 @@ _NODES = 600
 _MOMENTS = (0, 1, 2, 3, 4, 5, 6, 8, 9, 11, 13, 16, 20, 25, 30, 40, 60)
 
 #: How many calls of the reactor it takes, at most, to close a mirror, whatever its trees were doing.
-_CALLS = 20
+_CALLS = 40
 
 #: How many seconds it takes: a server before 3.5 hangs up on a request of a tree's, and the client connects once more.
 _SECONDS = 0.2
