@@ -255,7 +255,9 @@ class TxZooKeeperClient:
                 return failure
             error = self._error(failure.value, path)
             if isinstance(error, errors.NoNodeException):
-                error = errors.missing_node(path, self.connect_string if self._chroot else "", creating=creating)
+                error = errors.missing_node(
+                    path, self.connect_string if "/" in self.connect_string else "", creating=creating
+                )
             return Failure(error)
 
         return answer.addCallbacks(render, failed)
