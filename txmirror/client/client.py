@@ -10,7 +10,6 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from txmirror.client.arguments import check_optional
-from txmirror.client.asking import Asker
 from txmirror.client.calls import Priority
 from txmirror.client.feed import Feed
 from txmirror.client.limits import Limits
@@ -19,6 +18,7 @@ from txmirror.client.nodes import NodeOperations
 from txmirror.client.one_shots import OneShots
 from txmirror.client.operations import OPERATIONS
 from txmirror.client.queries import Queries
+from txmirror.client.request_sender import RequestSender
 from txmirror.client.sasl import DigestMD5
 from txmirror.client.servers import parse_servers
 from txmirror.client.sessions import Sessions
@@ -118,20 +118,20 @@ class ZooKeeperClient(NodeOperations, Feed, Queries, BatchedReads):
         self._look_from(parsed.chroot, Priority.BOUNDED)
 
     def _look_from(self, chroot: str, priority: Priority) -> None:
-        asker = Asker(self._sessions, chroot, priority, self.connect_string)
-        one_shots = OneShots(asker)
-        NodeOperations.__init__(self, asker, one_shots, self._random)
-        Feed.__init__(self, asker, one_shots)
-        Queries.__init__(self, asker, one_shots)
-        BatchedReads.__init__(self, asker)
+        sender = RequestSender(self._sessions, chroot, priority, self.connect_string)
+        one_shots = OneShots(sender)
+        NodeOperations.__init__(self, sender, one_shots, self._random)
+        Feed.__init__(self, sender, one_shots)
+        Queries.__init__(self, sender, one_shots)
+        BatchedReads.__init__(self, sender)
 
     def __repr__(self) -> str:
         return f"<ZooKeeperClient {self.connect_string} {self.session.state.value}>"
 
     def chroot(self, path: str) -> ZooKeeperClient:
         """See :meth:`~txmirror.interfaces.IChroot.chroot`."""
-        full = self._asker.valid(path)
-        return self._on_same_session("" if full == "/" else full, self._asker.priority)
+        full = self._sender.valid(path)
+        return self._on_same_session("" if full == "/" else full, self._sender.priority)
 
     def waiting(self) -> ZooKeeperClient:
         """See :meth:`~txmirror.interfaces.IBackpressure.waiting`."""
@@ -142,15 +142,15 @@ class ZooKeeperClient(NodeOperations, Feed, Queries, BatchedReads):
         return self._with_priority(Priority.URGENT)
 
     def _with_priority(self, priority: Priority) -> ZooKeeperClient:
-        if self._asker.priority is priority:
+        if self._sender.priority is priority:
             return self
-        return self._on_same_session(self._asker.chroot, priority)
+        return self._on_same_session(self._sender.chroot, priority)
 
     def _on_same_session(self, chroot: str, priority: Priority) -> ZooKeeperClient:
         other = ZooKeeperClient.__new__(type(self))
         other._sessions = self._sessions
         other._random = self._random
-        other.connect_string = self.connect_string[: len(self.connect_string) - len(self._asker.chroot)] + chroot
+        other.connect_string = self.connect_string[: len(self.connect_string) - len(self._sender.chroot)] + chroot
         other._look_from(chroot, priority)
         return other
 
@@ -206,8 +206,8 @@ class ZooKeeperClient(NodeOperations, Feed, Queries, BatchedReads):
 
     def transaction(self) -> ITransaction:
         """See :meth:`~txmirror.interfaces.ITransactions.transaction`."""
-        return Transaction(self._asker)
+        return Transaction(self._sender)
 
     def when_lease_expires(self) -> Deferred[None]:
         """See :meth:`~txmirror.interfaces.ISessionLease.when_lease_expires`."""
-        return self._sessions.holding.when_lease_expires()
+        return self._sessions.lease.when_lease_expires()

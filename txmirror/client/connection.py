@@ -97,7 +97,7 @@ class Connection(TwistedProtocol):
 
     :param clock: the reactor.
     :param owner: who is told.
-    :param hello: the handshake to begin with.
+    :param connect_request: the handshake to begin with.
     :param limits: how long a reply may be, and how much may be in flight.
     :param metrics: told what is sent and answered, if anybody wants to know.
     :ivar heard: when something last came, in the reactor's seconds.
@@ -117,7 +117,7 @@ class Connection(TwistedProtocol):
         self,
         clock: IReactorTime,
         owner: Owner,
-        hello: ConnectRequest,
+        connect_request: ConnectRequest,
         limits: Limits,
         metrics: IMetrics | None = None,
     ) -> None:
@@ -125,7 +125,7 @@ class Connection(TwistedProtocol):
         self._owner = owner
         self._limits = limits
         self._metrics = metrics
-        self.hello = hello
+        self.connect_request = connect_request
         self._max_reply = limits.max_reply
         self._decoder = FrameDecoder(limits.max_reply)
         self._in_flight: deque[Call[Any]] = deque()
@@ -225,7 +225,7 @@ class Connection(TwistedProtocol):
         transport = cast(ITCPTransport, self.transport)
         transport.setTcpNoDelay(True)
         self.heard = self._last_sent = self._clock.seconds()
-        transport.write(encode_frame(self.hello.encode()))
+        transport.write(encode_frame(self.connect_request.encode()))
 
     def dataReceived(self, data: bytes) -> None:
         """Deliver each frame in the order of arrival, each fully before the next."""

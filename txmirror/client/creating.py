@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from txmirror.client import replies
-from txmirror.client.asking import Asker
+from txmirror.client.request_sender import RequestSender
 from txmirror.errors import ConnectionLossException, SessionExpiredException, UnimplementedException, ZooKeeperException
 from txmirror.types import ACL, CreateReply, ZnodeStat
 from txmirror.wire import (
@@ -22,7 +22,9 @@ from txmirror.wire import (
 )
 
 
-def create_with_stat(asker: Asker, path: str, data: bytes, acl: tuple[ACL, ...], flags: int) -> Deferred[CreateReply]:
+def create_with_stat(
+    sender: RequestSender, path: str, data: bytes, acl: tuple[ACL, ...], flags: int
+) -> Deferred[CreateReply]:
     """Create a node, and get its stat.
 
     On a server that does not know ``create2`` the node is created without it, and its stat is read behind that. Where the node
@@ -32,39 +34,39 @@ def create_with_stat(asker: Asker, path: str, data: bytes, acl: tuple[ACL, ...],
     :returns: fires and fails as :meth:`~txmirror.interfaces.IZooKeeperClient.create`. Cancelling abandons the answer.
     :raises PathError: ``path`` is none.
     """
-    full = asker.valid(path, sequence=bool(flags & CreateFlag.SEQUENCE))
+    full = sender.valid(path, sequence=bool(flags & CreateFlag.SEQUENCE))
 
     def decode(cursor: Cursor, zxid: int) -> CreateReply:
         there, stat = Create2Response.decode(cursor)
-        return CreateReply(zxid, asker.below(there), stat)
+        return CreateReply(zxid, sender.below(there), stat)
 
     def failed(failure: Failure) -> Failure | Deferred[CreateReply]:
         error = failure.value
         if isinstance(error, UnimplementedException) and error.applied is False:
-            return Deferred.fromCoroutine(_create_and_read(asker, path, CreateRequest(full, data, acl, flags)))
+            return Deferred.fromCoroutine(_create_and_read(sender, path, CreateRequest(full, data, acl, flags)))
         return failure
 
-    answer = asker.ask(Create2Request(full, data, acl, flags), path, decode)
+    answer = sender.send(Create2Request(full, data, acl, flags), path, decode)
     answer.addErrback(failed)
     return answer
 
 
-async def _create_and_read(asker: Asker, path: str, request: CreateRequest) -> CreateReply:
-    sessions = asker.sessions
+async def _create_and_read(sender: RequestSender, path: str, request: CreateRequest) -> CreateReply:
+    sessions = sender.sessions
     session_number = sessions.session.session_number
     if not sessions.abilities.hangs_up(Create2Request.operation):
         # The refusal may be the last thing on this connection. A write that was lost with it would be in doubt; a read is not.
         with suppress(ConnectionLossException):
-            await asker.ask(ExistsRequest("/", False), path, replies.decode_stat, replies.missing)
+            await sender.send(ExistsRequest("/", False), path, replies.decode_stat, replies.missing)
         if sessions.session.session_number != session_number:
             raise SessionExpiredException(path=path)
 
     def decode(cursor: Cursor, zxid: int) -> tuple[int, str]:
-        return zxid, asker.below(PathResponse.decode(cursor).path)
+        return zxid, sender.below(PathResponse.decode(cursor).path)
 
-    zxid, there = await asker.ask(request, path, decode)
+    zxid, there = await sender.send(request, path, decode)
     try:
-        stat = await asker.ask(ExistsRequest(asker.valid(there), False), path, replies.decode_stat, replies.missing)
+        stat = await sender.send(ExistsRequest(sender.valid(there), False), path, replies.decode_stat, replies.missing)
     except ZooKeeperException:
         stat = None
     if stat is None or stat.czxid != zxid or stat.version != 0:

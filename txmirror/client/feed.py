@@ -12,10 +12,10 @@ from zope.interface import implementer
 
 from txmirror.client import replies
 from txmirror.client.arguments import check_acl, check_bytes, check_paths, check_version, check_zxid
-from txmirror.client.asking import Asker
 from txmirror.client.calls import decode_nothing
 from txmirror.client.creating import create_with_stat
 from txmirror.client.one_shots import OneShots
+from txmirror.client.request_sender import RequestSender
 from txmirror.client.watches import WatchSet
 from txmirror.errors import NoWatcherException
 from txmirror.interfaces import IPersistentWatches, IWatchFeed
@@ -49,14 +49,14 @@ _T = TypeVar("_T")
 class Feed:
     """All of :class:`~txmirror.interfaces.IWatchFeed` and :class:`~txmirror.interfaces.IPersistentWatches`.
 
-    :param asker: asks the servers.
+    :param sender: asks the servers.
     :param one_shots: makes watches.
     """
 
-    def __init__(self, asker: Asker, one_shots: OneShots) -> None:
-        self._asker = asker
+    def __init__(self, sender: RequestSender, one_shots: OneShots) -> None:
+        self._sender = sender
         self._one_shots = one_shots
-        self._sessions = asker.sessions
+        self._sessions = sender.sessions
         self._listeners: dict[Listener, Listener] = {}
 
     @property
@@ -67,33 +67,35 @@ class Feed:
     def add_listener(self, listener: Listener, needs: Callable[[str], bool] | None = None) -> None:
         """See :meth:`~txmirror.interfaces.IWatchFeed.add_listener`."""
         if listener not in self._listeners:
-            self._listeners[listener] = below = self._asker.listener_below(listener)
-            self._sessions.herald.add(below, None if needs is None else self._asker.judge_below(needs))
+            self._listeners[listener] = below = self._sender.listener_below(listener)
+            self._sessions.dispatcher.add(below, None if needs is None else self._sender.predicate_below(needs))
 
     def remove_listener(self, listener: Listener) -> None:
         """See :meth:`~txmirror.interfaces.IWatchFeed.remove_listener`."""
         below = self._listeners.pop(listener, None)
         if below is not None:
-            self._sessions.herald.remove(below)
+            self._sessions.dispatcher.remove(below)
 
     def read_data(self, path: str) -> Deferred[DataReply]:
         """See :meth:`~txmirror.interfaces.IWatchFeed.read_data`."""
-        full = self._asker.valid(path)
+        full = self._sender.valid(path)
         watch, on_reply = self._one_shots.data(full)
-        return self._asker.ask(GetDataRequest(full, watch), path, replies.decode_data_reply, on_reply=on_reply)
+        return self._sender.send(GetDataRequest(full, watch), path, replies.decode_data_reply, on_reply=on_reply)
 
     def read_children(self, path: str) -> Deferred[ChildrenReply]:
         """See :meth:`~txmirror.interfaces.IWatchFeed.read_children`."""
-        full = self._asker.valid(path)
+        full = self._sender.valid(path)
         watch, on_reply = self._one_shots.children(full)
-        return self._asker.ask(GetChildren2Request(full, watch), path, replies.decode_children_reply, on_reply=on_reply)
+        return self._sender.send(
+            GetChildren2Request(full, watch), path, replies.decode_children_reply, on_reply=on_reply
+        )
 
     def read_existence(self, path: str) -> Deferred[StatReply]:
         """See :meth:`~txmirror.interfaces.IWatchFeed.read_existence`."""
-        full = self._asker.valid(path)
+        full = self._sender.valid(path)
         watch, on_reply = self._one_shots.existence(full)
         request = ExistsRequest(full, watch)
-        return self._asker.ask(request, path, replies.decode_stat_reply, replies.missing_reply, on_reply)
+        return self._sender.send(request, path, replies.decode_stat_reply, replies.missing_reply, on_reply)
 
     def write_create(self, path: str, data: bytes, acl: Sequence[ACL], flags: int) -> Deferred[CreateReply]:
         """See :meth:`~txmirror.interfaces.IWatchFeed.write_create`."""
@@ -101,20 +103,20 @@ class Feed:
             raise ValueError(
                 f"a node is made persistent or ephemeral here, with or without a sequence, not by the flags {flags!r}"
             )
-        return create_with_stat(self._asker, path, check_bytes(data), check_acl(acl), flags)
+        return create_with_stat(self._sender, path, check_bytes(data), check_acl(acl), flags)
 
     def write_data(self, path: str, data: bytes, version: int) -> Deferred[StatReply]:
         """See :meth:`~txmirror.interfaces.IWatchFeed.write_data`."""
-        return self._asker.ask(
-            SetDataRequest(self._asker.valid(path), check_bytes(data), check_version(version)),
+        return self._sender.send(
+            SetDataRequest(self._sender.valid(path), check_bytes(data), check_version(version)),
             path,
             replies.decode_stat_reply,
         )
 
     def write_delete(self, path: str, version: int) -> Deferred[int]:
         """See :meth:`~txmirror.interfaces.IWatchFeed.write_delete`."""
-        return self._asker.ask(
-            DeleteRequest(self._asker.valid(path), check_version(version)), path, replies.decode_zxid
+        return self._sender.send(
+            DeleteRequest(self._sender.valid(path), check_version(version)), path, replies.decode_zxid
         )
 
     def set_watches(
@@ -122,7 +124,7 @@ class Feed:
     ) -> Deferred[None]:
         """See :meth:`~txmirror.interfaces.IWatchFeed.set_watches`."""
         groups = check_paths(data), check_paths(exist), check_paths(children)
-        full = {path: self._asker.valid(path) for path in dict.fromkeys(chain(*groups))}
+        full = {path: self._sender.valid(path) for path in dict.fromkeys(chain(*groups))}
         watches = WatchSet()
         watches.data, watches.exist, watches.child = (dict.fromkeys(map(full.__getitem__, group)) for group in groups)
         return self._sessions.set_watches(check_zxid(zxid), watches)
@@ -130,27 +132,27 @@ class Feed:
     def remove_watches(self, path: str, kind: WatchKind) -> Deferred[None]:
         """See :meth:`~txmirror.interfaces.IWatchFeed.remove_watches`."""
         kind = WatchKind(kind)
-        full = self._asker.valid(path)
+        full = self._sender.valid(path)
         watches = self._sessions.watches
         if full in watches.persistent and kind is not WatchKind.ANY:
             # The server has only the persistent watch, and would take half of that away.
-            removed = watches.standing.remove(full, kind)
+            removed = watches.established.remove(full, kind)
             return succeed(None) if removed else fail(NoWatcherException(path=path))
 
         def answered(err: int, zxid: int) -> None:
             if err in (0, NoWatcherException.code):
-                self._sessions.watches.standing.remove(full, kind)
+                self._sessions.watches.established.remove(full, kind)
                 if kind is WatchKind.ANY:
                     watch = self._sessions.watches.persistent.remove(full)
                     if watch is not None:
                         watch.forget_observers()
 
-        return self._asker.ask(RemoveWatchesRequest(full, kind), path, decode_nothing, on_reply=answered)
+        return self._sender.send(RemoveWatchesRequest(full, kind), path, decode_nothing, on_reply=answered)
 
     def release(self, path: str) -> Deferred[None]:
         """See :meth:`~txmirror.interfaces.IWatchFeed.release`."""
-        full = self._asker.valid(path)
-        if self._sessions.herald.needed(full) or self._sessions.watches.waited_for(full):
+        full = self._sender.valid(path)
+        if self._sessions.dispatcher.needed(full) or self._sessions.watches.waited_for(full):
             return succeed(None)
         return self.remove_watches(path, WatchKind.ANY)
 
@@ -159,20 +161,20 @@ class Feed:
         if listener is not None and not callable(listener):
             raise TypeError(f"a listener is called, and {listener!r:.60} cannot be")
         hash(listener)
-        full = self._asker.valid(path)
+        full = self._sender.valid(path)
         recursive = bool(recursive)
         persistent = self._sessions.watches.persistent
-        watch = persistent.ask(full, recursive)
+        watch = persistent.request(full, recursive)
         expecting = listener is not None
         watch.expected += expecting
 
         def answered(err: int, zxid: int) -> None:
-            watch.standing = watch.standing or not err
+            watch.established = watch.established or not err
             if call.deferred is None:
                 watch.abandoned -= 1
                 persistent.answered(watch)
             elif not err and listener is not None:
-                watch.observers.add(listener, self._asker.listener_below(listener))
+                watch.observers.add(listener, self._sender.listener_below(listener))
 
         def done(result: _T) -> _T:
             watch.expected -= expecting
@@ -182,16 +184,16 @@ class Feed:
                 persistent.answered(watch)
             return result
 
-        call = self._asker.call(AddWatchRequest(full, recursive), path, _decode_added, on_reply=answered)
+        call = self._sender.call(AddWatchRequest(full, recursive), path, _decode_added, on_reply=answered)
         answer = call.waited_for()
         answer.addBoth(done)
-        self._asker.submit(call)
+        self._sender.submit(call)
         return answer
 
     def check_watches(self, path: str, kind: WatchKind) -> Deferred[bool]:
         """See :meth:`~txmirror.interfaces.IPersistentWatches.check_watches`."""
-        full = self._asker.valid(path)
-        answer = self._asker.ask(CheckWatchesRequest(full, WatchKind(kind)), path, _decode_yes)
+        full = self._sender.valid(path)
+        answer = self._sender.send(CheckWatchesRequest(full, WatchKind(kind)), path, _decode_yes)
         return answer.addErrback(_decode_no)
 
 

@@ -12,11 +12,11 @@ from zope.interface import implementer
 from txmirror import paths
 from txmirror.client import replies
 from txmirror.client.arguments import check_acl, check_bytes, check_version
-from txmirror.client.asking import Asker
 from txmirror.client.calls import decode_nothing
 from txmirror.client.creating import create_with_stat
 from txmirror.client.one_shots import OneShots
 from txmirror.client.protection import ProtectedCreate, protected
+from txmirror.client.request_sender import RequestSender
 from txmirror.interfaces import ICreateModes
 from txmirror.types import ACL, OPEN_ACL, WatchedEvent, ZnodeStat
 from txmirror.wire import (
@@ -46,13 +46,13 @@ _LONGEST_TTL = 0xFFFFFFFFFF / 1000
 class NodeOperations:
     """What :class:`~txmirror.interfaces.IZooKeeperClient` says of nodes, and all of ``ICreateModes``.
 
-    :param asker: asks the servers.
+    :param sender: asks the servers.
     :param one_shots: makes watches.
     :param random: draws GUIDs.
     """
 
-    def __init__(self, asker: Asker, one_shots: OneShots, random: Random) -> None:
-        self._asker = asker
+    def __init__(self, sender: RequestSender, one_shots: OneShots, random: Random) -> None:
+        self._sender = sender
         self._one_shots = one_shots
         self._random = random
 
@@ -72,74 +72,74 @@ class NodeOperations:
         entries = check_acl(acl)
 
         def send(path: str) -> Deferred[str]:
-            request = CreateRequest(self._asker.valid(path, sequence=sequence), data, entries, flags)
-            return self._asker.ask(request, path, self._decode_path)
+            request = CreateRequest(self._sender.valid(path, sequence=sequence), data, entries, flags)
+            return self._sender.send(request, path, self._decode_path)
 
         return self._create(path, ephemeral, sequence, protect, send, lambda path, stat: path)
 
     def delete(self, path: str, version: int = -1) -> Deferred[None]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.delete`."""
-        return self._asker.ask(DeleteRequest(self._asker.valid(path), check_version(version)), path, decode_nothing)
+        return self._sender.send(DeleteRequest(self._sender.valid(path), check_version(version)), path, decode_nothing)
 
     def exists(self, path: str) -> Deferred[ZnodeStat | None]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.exists`."""
-        return self._asker.ask(
-            ExistsRequest(self._asker.valid(path), False), path, replies.decode_stat, replies.missing
+        return self._sender.send(
+            ExistsRequest(self._sender.valid(path), False), path, replies.decode_stat, replies.missing
         )
 
     def exists_and_watch(self, path: str) -> tuple[Deferred[ZnodeStat | None], Deferred[WatchedEvent]]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.exists_and_watch`."""
-        full = self._asker.valid(path)
+        full = self._sender.valid(path)
         waiter = self._one_shots.waiter(full)
         watch, on_reply = self._one_shots.existence(full, waiter)
         request = ExistsRequest(full, watch)
-        return self._asker.ask(request, path, replies.decode_stat, replies.missing, on_reply), waiter
+        return self._sender.send(request, path, replies.decode_stat, replies.missing, on_reply), waiter
 
     def get(self, path: str) -> Deferred[tuple[bytes, ZnodeStat]]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.get`."""
-        return self._asker.ask(GetDataRequest(self._asker.valid(path), False), path, replies.decode_data)
+        return self._sender.send(GetDataRequest(self._sender.valid(path), False), path, replies.decode_data)
 
     def get_and_watch(self, path: str) -> tuple[Deferred[tuple[bytes, ZnodeStat]], Deferred[WatchedEvent]]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.get_and_watch`."""
-        full = self._asker.valid(path)
+        full = self._sender.valid(path)
         waiter = self._one_shots.waiter(full)
         watch, on_reply = self._one_shots.data(full, waiter)
         request = GetDataRequest(full, watch)
-        return self._asker.ask(request, path, replies.decode_data, on_reply=on_reply), waiter
+        return self._sender.send(request, path, replies.decode_data, on_reply=on_reply), waiter
 
     def get_children(self, path: str) -> Deferred[list[str]]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.get_children`."""
-        return self._asker.ask(GetChildren2Request(self._asker.valid(path), False), path, replies.decode_names)
+        return self._sender.send(GetChildren2Request(self._sender.valid(path), False), path, replies.decode_names)
 
     def get_children_and_watch(self, path: str) -> tuple[Deferred[list[str]], Deferred[WatchedEvent]]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.get_children_and_watch`."""
-        full = self._asker.valid(path)
+        full = self._sender.valid(path)
         waiter = self._one_shots.waiter(full)
         watch, on_reply = self._one_shots.children(full, waiter)
         request = GetChildren2Request(full, watch)
-        return self._asker.ask(request, path, replies.decode_names, on_reply=on_reply), waiter
+        return self._sender.send(request, path, replies.decode_names, on_reply=on_reply), waiter
 
     def set(self, path: str, data: bytes, version: int = -1) -> Deferred[ZnodeStat]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.set`."""
-        return self._asker.ask(
-            SetDataRequest(self._asker.valid(path), check_bytes(data), check_version(version)),
+        return self._sender.send(
+            SetDataRequest(self._sender.valid(path), check_bytes(data), check_version(version)),
             path,
             replies.decode_stat,
         )
 
     def get_acl(self, path: str) -> Deferred[tuple[list[ACL], ZnodeStat]]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.get_acl`."""
-        return self._asker.ask(GetACLRequest(self._asker.valid(path)), path, replies.decode_acl)
+        return self._sender.send(GetACLRequest(self._sender.valid(path)), path, replies.decode_acl)
 
     def set_acl(self, path: str, acl: Sequence[ACL], version: int = -1) -> Deferred[ZnodeStat]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.set_acl`."""
-        return self._asker.ask(
-            SetACLRequest(self._asker.valid(path), check_acl(acl), check_version(version)), path, replies.decode_stat
+        return self._sender.send(
+            SetACLRequest(self._sender.valid(path), check_acl(acl), check_version(version)), path, replies.decode_stat
         )
 
     def sync(self, path: str = "/") -> Deferred[str]:
         """See :meth:`~txmirror.interfaces.IZooKeeperClient.sync`."""
-        return self._asker.ask(SyncRequest(self._asker.valid(path)), path, self._decode_path)
+        return self._sender.send(SyncRequest(self._sender.valid(path)), path, self._decode_path)
 
     # ICreateModes.
 
@@ -159,7 +159,7 @@ class NodeOperations:
         entries = check_acl(acl)
 
         def send(path: str) -> Deferred[tuple[str, ZnodeStat]]:
-            created = create_with_stat(self._asker, path, data, entries, flags)
+            created = create_with_stat(self._sender, path, data, entries, flags)
             return created.addCallback(lambda reply: (reply.path, reply.stat))
 
         return self._create(path, ephemeral, sequence, protect, send, lambda path, stat: (path, stat))
@@ -169,9 +169,9 @@ class NodeOperations:
     ) -> Deferred[tuple[str, ZnodeStat]]:
         """See :meth:`~txmirror.interfaces.ICreateModes.create_container`."""
         request = CreateContainerRequest(
-            self._asker.valid(path), check_bytes(data), check_acl(acl), CreateFlag.CONTAINER
+            self._sender.valid(path), check_bytes(data), check_acl(acl), CreateFlag.CONTAINER
         )
-        return self._asker.ask(request, path, self._decode_path_and_stat)
+        return self._sender.send(request, path, self._decode_path_and_stat)
 
     def create_with_ttl(
         self, path: str, data: bytes = b"", acl: Sequence[ACL] = OPEN_ACL, *, ttl: float, sequence: bool = False
@@ -180,9 +180,9 @@ class NodeOperations:
         if not 0.001 <= ttl <= _LONGEST_TTL:
             raise ValueError(f"a time to live is from 0.001 to {_LONGEST_TTL} seconds, not {ttl!r}")
         flags = CreateFlag.TTL_SEQUENCE if sequence else CreateFlag.TTL
-        full = self._asker.valid(path, sequence=sequence)
+        full = self._sender.valid(path, sequence=sequence)
         request = CreateTTLRequest(full, check_bytes(data), check_acl(acl), flags, round(ttl * 1000))
-        return self._asker.ask(request, path, self._decode_path_and_stat)
+        return self._sender.send(request, path, self._decode_path_and_stat)
 
     def _create(
         self,
@@ -200,11 +200,11 @@ class NodeOperations:
         if not protect or (path == "/" and not sequence):
             return send(path)
         paths.validate(path, sequence=sequence)
-        return ProtectedCreate(self._asker, protected(path, self._random), ephemeral, send, found).run()
+        return ProtectedCreate(self._sender, protected(path, self._random), ephemeral, send, found).run()
 
     def _decode_path(self, cursor: Cursor, zxid: int) -> str:
-        return self._asker.below(PathResponse.decode(cursor).path)
+        return self._sender.below(PathResponse.decode(cursor).path)
 
     def _decode_path_and_stat(self, cursor: Cursor, zxid: int) -> tuple[str, ZnodeStat]:
         path, stat = Create2Response.decode(cursor)
-        return self._asker.below(path), stat
+        return self._sender.below(path), stat

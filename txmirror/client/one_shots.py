@@ -8,8 +8,8 @@ from typing import NamedTuple
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from txmirror.client.asking import Asker
 from txmirror.client.calls import OnReply
+from txmirror.client.request_sender import RequestSender
 from txmirror.client.watches import Table, WatchSet, enter
 from txmirror.errors import ConnectionLossException, NoNodeException
 from txmirror.types import SessionState, WatchedEvent
@@ -33,12 +33,12 @@ class OneShots:
     A watch stands once the reply says so, of the kind that the reply implies. Which table it goes into is looked up only then,
     because the session may be another one by the time.
 
-    :param asker: whose sessions the watches are in.
+    :param sender: whose sessions the watches are in.
     """
 
-    def __init__(self, asker: Asker) -> None:
-        self._asker = asker
-        self._sessions = asker.sessions
+    def __init__(self, sender: RequestSender) -> None:
+        self._sender = sender
+        self._sessions = sender.sessions
 
     def waiter(self, path: str) -> Deferred[WatchedEvent]:
         """Make what a caller waits for who wants to be told of a change of a node.
@@ -46,8 +46,8 @@ class OneShots:
         :param path: the node's, with the chroot.
         """
         waiter: Deferred[WatchedEvent] = Deferred(lambda cancelled: self._sessions.watches.forget(path, cancelled))
-        if self._asker.chroot and self._asker.is_below(path):
-            waiter.addCallback(self._asker.event_below)
+        if self._sender.chroot and self._sender.is_below(path):
+            waiter.addCallback(self._sender.event_below)
         return waiter
 
     def data(self, path: str, waiter: Deferred[WatchedEvent] | None = None) -> OneShot:
@@ -76,7 +76,7 @@ class OneShots:
                 # The persistent watch that was to serve has not come about.
                 self._set_later(path, waiter, table, zxid)
                 return
-            enter(table(watches.standing), path, _waiting(waiter))
+            enter(table(watches.established), path, _waiting(waiter))
 
         return OneShot(not served, answered)
 

@@ -18,29 +18,29 @@ class Outbox:
 
     :param clock: runs the timer of those that wait.
     :param limits: the bounds.
-    :param usable: gives the connection that serves the session, if there is one.
-    :param barred: tells why nothing can be asked any more, of the path that it is asked for, if that is so.
+    :param live_connection: gives the connection that serves the session, if there is one.
+    :param closed_reason: tells why nothing can be asked any more, of the path that it is asked for, if that is so.
     """
 
     def __init__(
         self,
         clock: IReactorTime,
         limits: Limits,
-        usable: Callable[[], Connection | None],
-        barred: Callable[[str | None], ZooKeeperException | None],
+        live_connection: Callable[[], Connection | None],
+        closed_reason: Callable[[str | None], ZooKeeperException | None],
     ) -> None:
         self._limits = limits
         self._queue = RequestQueue(clock, limits)
-        self._usable = usable
-        self._barred = barred
+        self._live_connection = live_connection
+        self._closed_reason = closed_reason
 
     def __len__(self) -> int:
         return len(self._queue)
 
     def submit(self, call: Call[Any], priority: Priority) -> None:
         """Send a request, or let it wait as its priority says."""
-        refusal = self._barred(call.path) or self.over_limit(8 + len(call.body), call.path)
-        connection = self._usable()
+        refusal = self._closed_reason(call.path) or self.over_limit(8 + len(call.body), call.path)
+        connection = self._live_connection()
         if refusal is not None:
             call.fail(refusal)
         elif connection is None:

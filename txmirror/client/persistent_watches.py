@@ -16,10 +16,10 @@ class PersistentWatch:
 
     :param path: the node that it was set on.
     :param recursive: whether it takes in everything below.
-    :ivar asked: how many requests for it are unanswered.
+    :ivar pending: how many requests for it are unanswered.
     :ivar expected: how many of those have a listener.
     :ivar abandoned: how many of those were sent, and are not waited for any more.
-    :ivar standing: whether the server has it, or had it when the connection went.
+    :ivar established: whether the server has it, or had it when the connection went.
     :ivar observers: the callbacks.
     """
 
@@ -28,10 +28,10 @@ class PersistentWatch:
     def __init__(self, path: str, recursive: bool) -> None:
         self.path = path
         self.recursive = recursive
-        self.asked = 0
+        self.pending = 0
         self.expected = 0
         self.abandoned = 0
-        self.standing = False
+        self.established = False
         self.forget_observers()
 
     def forget_observers(self) -> None:
@@ -56,9 +56,9 @@ class PersistentWatches:
         return path in self._watches
 
     def __iter__(self) -> Iterator[PersistentWatch]:
-        return iter([watch for watch in self._watches.values() if watch.standing])
+        return iter([watch for watch in self._watches.values() if watch.established])
 
-    def ask(self, path: str, recursive: bool) -> PersistentWatch:
+    def request(self, path: str, recursive: bool) -> PersistentWatch:
         """Give the watch on a path that is about to be asked for.
 
         :raises ValueError: there is one of the other kind.
@@ -67,18 +67,18 @@ class PersistentWatches:
         if watch.recursive is not recursive:
             kinds = ("for the node alone", "for the whole subtree")
             raise ValueError(f"{path!r} has a persistent watch {kinds[watch.recursive]}, and servers keep only one")
-        watch.asked += 1
+        watch.pending += 1
         return watch
 
     def answered(self, watch: PersistentWatch) -> None:
         """Note that a request for a watch has come to an end, whichever."""
-        watch.asked -= 1
+        watch.pending -= 1
         self._drop_if_over(watch)
 
     def disconnected(self) -> None:
         """Note that what was abandoned on its way will not be answered."""
         for watch in list(self._watches.values()):
-            watch.asked -= watch.abandoned
+            watch.pending -= watch.abandoned
             watch.abandoned = 0
             self._drop_if_over(watch)
 
@@ -86,12 +86,12 @@ class PersistentWatches:
         """Forget the watch on a path, and give it, if there was one. One that was asked for since is still to come."""
         watch = self._watches.get(path)
         if watch is not None:
-            watch.standing = False
+            watch.established = False
             self._drop_if_over(watch)
         return watch
 
     def _drop_if_over(self, watch: PersistentWatch) -> None:
-        if not watch.standing and not watch.asked and self._watches.get(watch.path) is watch:
+        if not watch.established and not watch.pending and self._watches.get(watch.path) is watch:
             del self._watches[watch.path]
 
     def on(self, *those: Mapping[str, object]) -> PersistentWatches:
@@ -99,7 +99,7 @@ class PersistentWatches:
         some = PersistentWatches()
         # Of either there may be very many, and then few of the other.
         for path in sorted({path for each in those for path in self._watches.keys() & each.keys()}):
-            some.ask(path, self._watches[path].recursive).standing = True
+            some.request(path, self._watches[path].recursive).established = True
         return some
 
     def heard(self, path: str) -> bool:
@@ -118,14 +118,14 @@ class PersistentWatches:
             for watch in list(self._concerned(event)):
                 watch.observers.notify(event)
 
-    def tell(self, event: SessionEvent) -> None:
+    def notify(self, event: SessionEvent) -> None:
         """Tell everybody a step of the session."""
         for watch in list(self._watches.values()):
             watch.observers.notify(event)
 
     def _concerned(self, event: WatchedEvent) -> Iterator[PersistentWatch]:
         exact = self._watches.get(event.path)
-        if exact is not None and exact.standing and not exact.recursive:
+        if exact is not None and exact.established and not exact.recursive:
             yield exact
         if event.type is EventType.CHILD:
             # That comes of somebody's watch on this very path. A watch for a subtree tells of the children themselves.
@@ -133,6 +133,6 @@ class PersistentWatches:
         path: str | None = event.path
         while path is not None:
             watch = self._watches.get(path)
-            if watch is not None and watch.standing and watch.recursive:
+            if watch is not None and watch.established and watch.recursive:
                 yield watch
             path = paths.parent_of(path)

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from twisted.logger import Logger
 
 from txmirror.client.calls import Call, decode_nothing
-from txmirror.client.claims import Claims
 from txmirror.client.connection import Connection
-from txmirror.client.dialling import Dialler, Outcome
+from txmirror.client.credentials import SessionCredentials
+from txmirror.client.server_list import ConnectFailure, ServerList
 from txmirror.client.servers import Server
 from txmirror.wire import CloseSessionRequest, ConnectRequest
 
@@ -24,34 +24,34 @@ class ServesAgain(Exception):
 class Probing:
     """Says when a server is to be probed, and what it has shown then.
 
-    :param dialler: knows how the attempts have ended.
-    :param claims: what is claimed of a server that is not probed.
+    :param server_list: knows how the attempts have ended.
+    :param credentials: what is claimed of a server that is not probed.
     :ivar under_way: whether the present attempt is a probe.
     """
 
     _log = Logger()
 
-    def __init__(self, dialler: Dialler, claims: Claims) -> None:
-        self._dialler = dialler
-        self._claims = claims
+    def __init__(self, server_list: ServerList, credentials: SessionCredentials) -> None:
+        self._server_list = server_list
+        self._credentials = credentials
         self.under_way = False
 
-    def hello(self) -> ConnectRequest:
+    def connect_request(self) -> ConnectRequest:
         """Give the handshake of the present attempt."""
-        return self._claims.hello_of_nobody() if self.under_way else self._claims.hello()
+        return self._credentials.blank_connect_request() if self.under_way else self._credentials.connect_request()
 
-    def is_due(self, outcome: Outcome, now: float, session_timeout: float) -> bool:
+    def is_due(self, failure: ConnectFailure, now: float, session_timeout: float) -> bool:
         """Decide whether the next attempt is a probe of the same server.
 
         Once all servers have refused for as long as a session lives, each gets handshakes of both kinds in turn.
 
-        :param outcome: how the latest attempt has ended.
-        :param now: the time, in seconds, as the dialler was told it.
+        :param failure: how the latest attempt has ended.
+        :param now: the time, in seconds, as the server_list was told it.
         :param session_timeout: in seconds.
         """
-        since = self._dialler.refused_since()
-        suspect = since is not None and now - since >= session_timeout and self._claims.seen_zxid > 0
-        self.under_way = suspect and outcome is Outcome.REFUSED and not self.under_way
+        since = self._server_list.refused_since()
+        suspect = since is not None and now - since >= session_timeout and self._credentials.seen_zxid > 0
+        self.under_way = suspect and failure is ConnectFailure.REFUSED and not self.under_way
         return self.under_way
 
     def judge(self, connection: Connection, server: Server, wiped: Callable[[], None]) -> None:
@@ -68,8 +68,8 @@ class Probing:
             if self._is_older(zxid):
                 wiped()
                 return
-            self._dialler.accepted(server)
-            self._dialler.same_again()
+            self._server_list.accepted(server)
+            self._server_list.same_again()
             closing = Call(CloseSessionRequest(), None, decode_nothing)
             closing.waited_for().addBoth(lambda _: connection.leave(ServesAgain()))
             connection.send(closing)
@@ -87,10 +87,10 @@ class Probing:
 
     def _is_older(self, zxid: int) -> bool:
         """Return whether this is less than what was seen, and then claim no more to have seen it."""
-        older = zxid < self._claims.seen_zxid
+        older = zxid < self._credentials.seen_zxid
         if older:
             self._log.warn(
                 "The servers' data is older than what was seen: it was wiped or restored. A new data generation begins."
             )
-            self._claims.drop_history()
+            self._credentials.drop_seen_zxid()
         return older

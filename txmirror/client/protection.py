@@ -16,8 +16,8 @@ from twisted.logger import Logger
 
 from txmirror import paths
 from txmirror.client import replies
-from txmirror.client.asking import Asker
 from txmirror.client.calls import decode_nothing
+from txmirror.client.request_sender import RequestSender
 from txmirror.errors import (
     AuthFailedException,
     ClosingException,
@@ -51,7 +51,7 @@ def protected(path: str, random: Random) -> str:
 class ProtectedCreate(Generic[_T]):
     """One such create, from the first request until it is known what became of it.
 
-    :param asker: asks the servers.
+    :param sender: asks the servers.
     :param path: the path with the GUID in its name, as the client's user sees it.
     :param ephemeral: whether the node goes with the session.
     :param send: sends the create of a path.
@@ -62,14 +62,14 @@ class ProtectedCreate(Generic[_T]):
 
     def __init__(
         self,
-        asker: Asker,
+        sender: RequestSender,
         path: str,
         ephemeral: bool,
         send: Callable[[str], Deferred[_T]],
         found: Callable[[str, ZnodeStat], _T],
     ) -> None:
-        self._asker = asker
-        self._sessions = asker.sessions
+        self._sender = sender
+        self._sessions = sender.sessions
         self._path = path
         self._parent = paths.parent_of(path) or "/"
         self._name = paths.name_of(path)
@@ -115,12 +115,14 @@ class ProtectedCreate(Generic[_T]):
         """
         while True:
             try:
-                path = await self._find(self._asker.ask)
+                path = await self._find(self._sender.send)
                 if path is None and not self._is_over():
                     return None
                 if path is None:
                     break
-                stat = await self._asker.ask(ExistsRequest(self._asker.valid(path), False), path, replies.decode_stat)
+                stat = await self._sender.send(
+                    ExistsRequest(self._sender.valid(path), False), path, replies.decode_stat
+                )
             except SessionExpiredException:
                 if self._ephemeral:
                     raise
@@ -148,7 +150,7 @@ class ProtectedCreate(Generic[_T]):
 
     async def _find(self, ask: _Ask) -> str | None:
         """Look for the node in what the leader has, and the server may not have yet."""
-        parent = self._asker.valid(self._parent)
+        parent = self._sender.valid(self._parent)
         try:
             await ask(SyncRequest(parent), self._parent, _decode_synced)
             names = await ask(GetChildren2Request(parent, False), self._parent, replies.decode_names)
@@ -174,9 +176,9 @@ class ProtectedCreate(Generic[_T]):
                 await self._sessions.when_connected()
                 if self._ephemeral and self._sessions.session.session_number != self._session_number:
                     return
-                path = await self._find(self._asker.ask_urgently)
+                path = await self._find(self._sender.send_urgently)
                 if path is not None:
-                    await self._asker.ask_urgently(DeleteRequest(self._asker.valid(path), -1), path, decode_nothing)
+                    await self._sender.send_urgently(DeleteRequest(self._sender.valid(path), -1), path, decode_nothing)
             except (ConnectionLossException, SessionExpiredException):
                 trouble = self._sessions.session.state is SessionState.CONNECTED
                 continue

@@ -9,8 +9,8 @@ from zope.interface import implementer
 
 from txmirror.client import replies
 from txmirror.client.arguments import check_paths, check_zxid
-from txmirror.client.asking import Asker
 from txmirror.client.one_shots import OneShots
+from txmirror.client.request_sender import RequestSender
 from txmirror.errors import ZooKeeperException
 from txmirror.interfaces import IEnsemble, IQueries
 from txmirror.types import EnsembleConfig, WatchedEvent, ZnodeStat
@@ -33,22 +33,22 @@ _CONFIG = "/zookeeper/config"
 class Queries:
     """All of :class:`~txmirror.interfaces.IQueries` and :class:`~txmirror.interfaces.IEnsemble`.
 
-    :param asker: asks the servers.
+    :param sender: asks the servers.
     :param one_shots: makes watches.
     """
 
-    def __init__(self, asker: Asker, one_shots: OneShots) -> None:
-        self._asker = asker
+    def __init__(self, sender: RequestSender, one_shots: OneShots) -> None:
+        self._sender = sender
         self._one_shots = one_shots
 
     def get_children_and_stat(self, path: str) -> Deferred[tuple[list[str], ZnodeStat]]:
         """See :meth:`~txmirror.interfaces.IQueries.get_children_and_stat`."""
-        request = GetChildren2Request(self._asker.valid(path), False)
-        return self._asker.ask(request, path, replies.decode_names_and_stat)
+        request = GetChildren2Request(self._sender.valid(path), False)
+        return self._sender.send(request, path, replies.decode_names_and_stat)
 
     def get_ephemerals(self, path: str = "/") -> Deferred[list[str]]:
         """See :meth:`~txmirror.interfaces.IQueries.get_ephemerals`."""
-        root = self._asker.valid(path)
+        root = self._sender.valid(path)
 
         def decode(cursor: Cursor, zxid: int) -> list[str]:
             # The server compares letters, not names: what merely begins alike is not below.
@@ -57,27 +57,27 @@ class Queries:
                 for each in GetEphemeralsResponse.decode(cursor).ephemerals
                 if root in ("/", each) or each.startswith(root + "/")
             ]
-            return [self._asker.below(each) for each in ours]
+            return [self._sender.below(each) for each in ours]
 
-        return self._asker.ask(GetEphemeralsRequest(root), path, decode)
+        return self._sender.send(GetEphemeralsRequest(root), path, decode)
 
     def count_below(self, path: str) -> Deferred[int]:
         """See :meth:`~txmirror.interfaces.IQueries.count_below`."""
-        return self._asker.ask(GetAllChildrenNumberRequest(self._asker.valid(path)), path, replies.decode_number)
+        return self._sender.send(GetAllChildrenNumberRequest(self._sender.valid(path)), path, replies.decode_number)
 
     def who_am_i(self) -> Deferred[list[tuple[str, str]]]:
         """See :meth:`~txmirror.interfaces.IQueries.who_am_i`."""
-        return self._asker.ask(WhoAmIRequest(), None, replies.decode_identities)
+        return self._sender.send(WhoAmIRequest(), None, replies.decode_identities)
 
     def get_config(self) -> Deferred[tuple[EnsembleConfig, ZnodeStat]]:
         """See :meth:`~txmirror.interfaces.IEnsemble.get_config`."""
-        return self._asker.ask(GetDataRequest(_CONFIG, False), _CONFIG, _decode_config)
+        return self._sender.send(GetDataRequest(_CONFIG, False), _CONFIG, _decode_config)
 
     def get_config_and_watch(self) -> tuple[Deferred[tuple[EnsembleConfig, ZnodeStat]], Deferred[WatchedEvent]]:
         """See :meth:`~txmirror.interfaces.IEnsemble.get_config_and_watch`."""
         waiter = self._one_shots.waiter(_CONFIG)
         watch, on_reply = self._one_shots.data(_CONFIG, waiter)
-        return self._asker.ask(GetDataRequest(_CONFIG, watch), _CONFIG, _decode_config, on_reply=on_reply), waiter
+        return self._sender.send(GetDataRequest(_CONFIG, watch), _CONFIG, _decode_config, on_reply=on_reply), waiter
 
     def reconfig(
         self,
@@ -93,7 +93,7 @@ class Queries:
             raise ValueError("either servers join or leave, or all members are named anew")
         come, go, all_ = (",".join(map(str, each)) or None for each in (joining, leaving, members))
         request = ReconfigRequest(come, go, all_, check_zxid(version))
-        return self._asker.ask(request, _CONFIG, _decode_config)
+        return self._sender.send(request, _CONFIG, _decode_config)
 
 
 def _decode_config(cursor: Cursor, zxid: int) -> tuple[EnsembleConfig, ZnodeStat]:

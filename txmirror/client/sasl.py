@@ -50,7 +50,7 @@ class DigestMD5:
             raise ImportError("SASL needs the package pure-sasl: pip install 'txmirror[sasl]'")
 
 
-class Exchange:
+class SaslExchange:
     """What is said to one server, word by word.
 
     :param credentials: who the client is.
@@ -69,11 +69,11 @@ class Exchange:
             qops=[b"auth"],
         )
 
-    def first(self) -> bytes:
+    def initial_response(self) -> bytes:
         """Give what to begin with: nothing, so that the server makes its challenge."""
         return b""
 
-    def answer(self, challenge: bytes | None) -> bytes | None:
+    def respond(self, challenge: bytes | None) -> bytes | None:
         """Give what to say next; None if all is said, and the server has proved that it knows the password too.
 
         :raises AuthFailedException: the server has not.
@@ -95,7 +95,7 @@ class Exchange:
         return said
 
 
-class Prover:
+class SaslAuthenticator:
     """Proves to servers who the client is, as the first thing on each connection.
 
     :param credentials: who it is; None if nobody in particular, which needs no proof.
@@ -108,16 +108,16 @@ class Prover:
         self._credentials = credentials
         self._unauthorised = unauthorised
 
-    def prove(self, connection: Connection, proved: Callable[[], None]) -> None:
+    def authenticate(self, connection: Connection, authenticated: Callable[[], None]) -> None:
         """Prove it to one server. Where that breaks off, the connection ends, and the next begins anew.
 
-        :param proved: called once the server believes it.
+        :param authenticated: called once the server believes it.
         """
         if self._credentials is None:
-            proved()
+            authenticated()
             return
 
-        def not_proved(failure: Failure) -> None:
+        def failed(failure: Failure) -> None:
             if isinstance(failure.value, AuthFailedException):
                 self._unauthorised(failure.value)
                 return
@@ -125,24 +125,24 @@ class Prover:
             if not isinstance(failure.value, ZooKeeperException):
                 self._log.failure("SASL failed.", failure=failure)
 
-        proof = Deferred.fromCoroutine(_prove(Exchange(self._credentials), connection.send))
-        proof.addCallbacks(lambda _: proved(), not_proved)
+        proof = Deferred.fromCoroutine(_authenticate(SaslExchange(self._credentials), connection.send))
+        proof.addCallbacks(lambda _: authenticated(), failed)
         proof.addErrback(lambda failure: self._log.failure("A session could not begin.", failure=failure))
 
 
-async def _prove(exchange: Exchange, send: Callable[[Call[Any]], None]) -> None:
+async def _authenticate(exchange: SaslExchange, send: Callable[[Call[Any]], None]) -> None:
     """Say word after word until all is said.
 
     :raises AuthFailedException: the server does not believe it, or does not know the password itself.
     :raises ZooServerProblem: it was cut off, or the server is in trouble.
     """
-    word: bytes | None = exchange.first()
+    word: bytes | None = exchange.initial_response()
     while word is not None:
         call = Call(SaslRequest(word), None, _decode_token)
         heard = call.waited_for()
         send(call)
         try:
-            word = exchange.answer(await heard)
+            word = exchange.respond(await heard)
         except (AuthFailedException, ClosingException):
             raise
         except ZooKeeperException as error:

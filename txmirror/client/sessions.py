@@ -15,25 +15,25 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from txmirror.client.abilities import Abilities
-from txmirror.client.attempts import Attempts
 from txmirror.client.calls import Call, Priority, decode_nothing
-from txmirror.client.claims import Claims
 from txmirror.client.connection import Connection
 from txmirror.client.connection_log import ConnectionLog, time_to_live
-from txmirror.client.dialling import Dialler
+from txmirror.client.credentials import SessionCredentials
+from txmirror.client.dispatch import EventDispatcher
 from txmirror.client.ending import Ending
+from txmirror.client.endpoints import TLSWrapper
 from txmirror.client.forks import Generation, other_process
-from txmirror.client.holding import Holding
 from txmirror.client.identities import Identities
+from txmirror.client.lease import SessionLease
 from txmirror.client.limits import Limits
 from txmirror.client.outbox import Outbox
 from txmirror.client.persistent_watches import PersistentWatch
 from txmirror.client.probing import Probing
-from txmirror.client.reaching import Wrap
-from txmirror.client.sasl import DigestMD5, Prover
+from txmirror.client.reconnector import Reconnector
+from txmirror.client.sasl import DigestMD5, SaslAuthenticator
+from txmirror.client.server_list import ServerList
 from txmirror.client.servers import Server
 from txmirror.client.states import session_name, step
-from txmirror.client.telling import Herald
 from txmirror.client.waiters import Pauses, SessionWaiters, fail_all, fire_all
 from txmirror.client.watches import SessionWatches, WatchSet
 from txmirror.client.writable import WritableSearch
@@ -69,8 +69,8 @@ class Sessions:
     :ivar watches: the session's watches.
     :ivar abilities: what the server has shown that it can do.
     :ivar outbox: sends requests, or lets them wait.
-    :ivar herald: tells whoever follows the feed.
-    :ivar holding: tells when nothing may be held on the strength of the session any longer.
+    :ivar dispatcher: tells whoever follows the feed.
+    :ivar lease: tells when nothing may be held on the strength of the session any longer.
     :ivar pauses: which end early when the client is closed.
     """
 
@@ -86,7 +86,7 @@ class Sessions:
         *,
         ticket: SessionTicket | None = None,
         read_only: bool = False,
-        wrap: Wrap | None = None,
+        wrap: TLSWrapper | None = None,
         sasl: DigestMD5 | None = None,
         metrics: IMetrics | None = None,
     ) -> None:
@@ -94,31 +94,31 @@ class Sessions:
         self._limits = limits
         self._metrics = metrics
         self._asked_timeout = self.session_timeout = session_timeout
-        self._claims = Claims(session_timeout, read_only, ticket)
-        self._dialler = dialler = Dialler(servers, random, limits.longest_pause)
-        self._probing = Probing(dialler, self._claims)
-        self._attempts = Attempts(reactor, dialler, self._probing, wrap, self)
-        self._search = WritableSearch(reactor, dialler, wrap, self.attempt_limit, self._found_writable)
-        self._prover = Prover(sasl, self.unauthorised)
+        self._credentials = SessionCredentials(session_timeout, read_only, ticket)
+        self._server_list = server_list = ServerList(servers, random, limits.longest_pause)
+        self._probing = Probing(server_list, self._credentials)
+        self._reconnector = Reconnector(reactor, server_list, self._probing, wrap, self)
+        self._search = WritableSearch(reactor, server_list, wrap, self.attempt_limit, self._found_writable)
+        self._authenticator = SaslAuthenticator(sasl, self.unauthorised)
         self._connection_log = ConnectionLog(reactor)
-        self.abilities = Abilities(self._attempts.server)
-        self.outbox = Outbox(reactor, limits, self._usable, self._barred)
-        self.holding = Holding(reactor, self._safe_until)
-        self.herald = Herald(metrics)
+        self.abilities = Abilities(self._reconnector.server)
+        self.outbox = Outbox(reactor, limits, self._live_connection, self._closed_reason)
+        self.lease = SessionLease(reactor, self._safe_until)
+        self.dispatcher = EventDispatcher(metrics)
         self._identities = Identities()
         self.pauses = Pauses(reactor)
         self.watches = SessionWatches(self._end_persistent, limits.max_request)
 
-        self.session = SessionEvent(SessionState.CONNECTING, 1 if ticket else 0, 0, self._claims.watch_zxid)
+        self.session = SessionEvent(SessionState.CONNECTING, 1 if ticket else 0, 0, self._credentials.watch_zxid)
         self._acknowledged = 0.0
 
         self._started = False
         self._generation = Generation.number
         self._connection: Connection | None = None
-        self._standing = False
+        self._established = False
         self._failed_attempts = 0
         self._refused: AuthFailedException | None = None
-        self._lost_timer = Timer(reactor, self._presume_lost)
+        self._expiry_timer = Timer(reactor, self._probably_expired)
         self._waiters = SessionWaiters()
         self._ending = Ending(reactor, self._give_up_closing, self._finish)
         self._drain_timer = Timer(reactor, self._give_up_draining)
@@ -129,11 +129,11 @@ class Sessions:
     @property
     def session_id(self) -> int:
         """Give the id of the session; 0 while there is none."""
-        return self._claims.session_id
+        return self._credentials.session_id
 
     def ticket(self) -> SessionTicket | None:
         """Give what another client can take the session over with. A session with a read-only server is nobody else's."""
-        return None if self.session.read_only else self._claims.ticket()
+        return None if self.session.read_only else self._credentials.ticket()
 
     @property
     def leaving(self) -> bool:
@@ -146,7 +146,7 @@ class Sessions:
             self._started = True
             # What is made before a daemon forks, and begins after that, belongs to the child.
             self._generation = Generation.number
-            self._attempts.dial()
+            self._reconnector.connect()
         return self._wait_for_session(connecting=True)
 
     def when_connected(self) -> Deferred[None]:
@@ -154,21 +154,21 @@ class Sessions:
         return self._wait_for_session(connecting=False)
 
     def _wait_for_session(self, connecting: bool) -> Deferred[None]:
-        barred = self._barred()
-        if barred is not None:
-            return fail(barred)
-        if self.session.state is SessionState.CONNECTED and self._usable() is not None:
+        closed_reason = self._closed_reason()
+        if closed_reason is not None:
+            return fail(closed_reason)
+        if self.session.state is SessionState.CONNECTED and self._live_connection() is not None:
             return succeed(None)
         return self._waiters.wait(connecting)
 
     def add_auth(self, scheme: str, credentials: bytes) -> Deferred[None]:
         """Add an identity to this connection and to each that follows it."""
         request = AuthRequest(scheme, credentials)
-        refusal = self._barred() or self.outbox.over_limit(8 + len(request.encode()))
+        refusal = self._closed_reason() or self.outbox.over_limit(8 + len(request.encode()))
         if refusal is not None:
             return fail(refusal)
         taken = self._identities.add(request)
-        connection = self._usable()
+        connection = self._live_connection()
         if connection is not None:
             self._identities.send(request, connection.send_auth)
         return taken
@@ -185,7 +185,7 @@ class Sessions:
             else:
                 self.outbox.submit(self._noting(call), Priority.URGENT)
 
-        return self.watches.bring_over(zxid, watches, send, barrier=self._claims.from_keeper)
+        return self.watches.bring_over(zxid, watches, send, barrier=self._credentials.from_keeper)
 
     def close(self) -> Deferred[None]:
         """End the session and everything else, within a bounded time."""
@@ -209,7 +209,7 @@ class Sessions:
 
     def make_connection(self) -> Connection:
         """Make the connection of this attempt."""
-        self._connection = Connection(self._reactor, self, self._probing.hello(), self._limits, self._metrics)
+        self._connection = Connection(self._reactor, self, self._probing.connect_request(), self._limits, self._metrics)
         return self._connection
 
     def unresolved(self) -> None:
@@ -231,7 +231,7 @@ class Sessions:
             self._connection.end(ConnectionLossException("no answer to the handshake in time"))
 
     def _found_writable(self, server: Server) -> None:
-        self._dialler.prefer(server)
+        self._server_list.prefer(server)
         if self._connection is not None:
             self._connection.end(ConnectionLossException(f"{server} can be written to"))
 
@@ -239,27 +239,27 @@ class Sessions:
 
     def handshaken(self, connection: Connection, response: ConnectResponse) -> None:
         """Find out which session stands."""
-        asked = connection.hello.sessionId
+        asked = connection.connect_request.sessionId
         if response.protocolVersion:
             # ClickHouse Keeper without a leader says 42, and -1 for the session. Of ours that says nothing.
             refusal = f"it refuses sessions at present, with the protocol version {response.protocolVersion}"
             connection.end(ConnectionLossException(refusal))
         elif response.timeOut <= 0 or response.sessionId == 0:
             if asked:
-                self._dialler.same_again()
-                self._dialler.accepted(self._attempts.server)
+                self._server_list.same_again()
+                self._server_list.accepted(self._reconnector.server)
                 connection.end(SessionExpiredException())
             else:
                 connection.end(ConnectionLossException("a new session was refused"))
         elif self._probing.under_way:
-            self._probing.judge(connection, self._attempts.server, lambda: self._wiped(connection, response))
+            self._probing.judge(connection, self._reconnector.server, lambda: self._wiped(connection, response))
         elif asked and response.sessionId != asked and self._ending.begun:
             # Nobody wants the session that ClickHouse Keeper has opened in place of ours.
             closing = Call(CloseSessionRequest(), None, decode_nothing)
             closing.waited_for().addErrback(lambda _: None)
             connection.send(closing)
             self._end_session()
-        elif self._claims.tells_keeper(response) and response.sessionId != asked and self._claims.seen_zxid:
+        elif self._credentials.is_keeper(response) and response.sessionId != asked and self._credentials.seen_zxid:
             self._probing.compare(
                 connection,
                 lambda: self._go_on(connection, response),
@@ -270,7 +270,7 @@ class Sessions:
 
     def _go_on(self, connection: Connection, response: ConnectResponse) -> None:
         """Take the session that a server has opened, or resumed; another one is the end of ours."""
-        if connection.hello.sessionId not in (0, response.sessionId):
+        if connection.connect_request.sessionId not in (0, response.sessionId):
             self._end_session()
         self._begin_session(connection, response)
 
@@ -285,7 +285,7 @@ class Sessions:
 
     def _begin_session(self, connection: Connection, response: ConnectResponse) -> None:
         if not self._finished:
-            self._prover.prove(connection, lambda: self._adopt(connection, response))
+            self._authenticator.authenticate(connection, lambda: self._adopt(connection, response))
 
     def unauthorised(self, error: ZooKeeperException) -> None:
         """Give up: the servers want to know who we are, and do not believe it."""
@@ -293,14 +293,14 @@ class Sessions:
             return
         self._log.error("The servers do not let us in: {reason}.", reason=str(error))
         self._refused = refused = AuthFailedException(str(error))
-        self._attempts.stop()
+        self._reconnector.stop()
         self._search.stop()
         self._connection_log.stop()
-        self._lost_timer.stop()
-        self._standing = False
-        self._claims.drop_session()
+        self._expiry_timer.stop()
+        self._established = False
+        self._credentials.drop_session()
         connection = self._connection
-        self._let_go(SessionState.AUTH_FAILED, lambda path: AuthFailedException(str(refused), path=path))
+        self._release(SessionState.AUTH_FAILED, lambda path: AuthFailedException(str(refused), path=path))
         self.pauses.end(lambda: AuthFailedException(str(refused)))
         self._identities.close(lambda: AuthFailedException(str(refused)))
         self._waiters.fail(lambda: AuthFailedException(str(refused)))
@@ -311,7 +311,7 @@ class Sessions:
 
     def has_room(self) -> None:
         """Send the requests that wait, as far as there is room; then the one that ends the session, if that is wanted."""
-        connection = self._usable()
+        connection = self._live_connection()
         if connection is None:
             return
         if self.outbox.send_waiting(connection):
@@ -320,26 +320,26 @@ class Sessions:
     def replied(self, zxid: int) -> None:
         """Note how far the data was seen."""
         # Those to whom a probe speaks may have another data generation.
-        if self._standing:
-            self._claims.saw(zxid, watches_stand=not self.watches.rearming)
+        if self._established:
+            self._credentials.note_zxid(zxid, watches_established=not self.watches.rearming)
 
     def fired(self, event: WatchedEvent) -> None:
         """Tell everybody of a watch event, and of what follows from it."""
-        if self._standing:
+        if self._established:
             for each in self.watches.with_implied(event):
-                self.herald.fired(each, self.watches)
+                self.dispatcher.dispatch_watch_event(each, self.watches)
 
     def disconnected(self, connection: Connection, reason: Exception) -> None:
         """Suspend the session, or note a failed attempt; then try on."""
         if connection is not self._connection:
             connection.fail_pending()
             return
-        stood, self._standing = self._standing, False
-        if stood and self._was_closed_by_keeper(connection):
+        was_established, self._established = self._established, False
+        if was_established and self._was_closed_by_keeper(connection):
             self._finish()
         self._connection = None
-        self._attempts.done()
-        if stood and not self._finished:
+        self._reconnector.done()
+        if was_established and not self._finished:
             self._suspend(connection, reason)
             self.abilities.disconnected(
                 connection.oldest, connection.closed_by_peer, connection.closed_in_order, connection.unimplemented
@@ -352,9 +352,9 @@ class Sessions:
         elif isinstance(reason, SessionExpiredException):
             self._end_session()
             if not self._finished:
-                self._attempts.dial_soon()
-        elif not stood:
-            self._attempts.ended(connection, reason)
+                self._reconnector.connect_soon()
+        elif not was_established:
+            self._reconnector.note_ended(connection, reason)
         elif self._ending.leaving:
             self._finish()
         elif self.session.read_only:
@@ -365,7 +365,7 @@ class Sessions:
         """Return whether the server has ended the session as it was asked to: ClickHouse Keeper then closes without an answer."""
         oldest = connection.oldest
         return (
-            self._claims.from_keeper
+            self._credentials.from_keeper
             and oldest is not None
             and oldest.operation is Operation.CLOSE_SESSION
             and connection.closed_by_peer
@@ -376,11 +376,11 @@ class Sessions:
     def _adopt(self, connection: Connection, response: ConnectResponse) -> None:
         if connection.closing or self._finished:
             return
-        self._attempts.done()
+        self._reconnector.done()
         self._failed_attempts = 0
-        self._lost_timer.stop()
-        server = self._attempts.server
-        self._dialler.accepted(server)
+        self._expiry_timer.stop()
+        server = self._reconnector.server
+        self._server_list.accepted(server)
         self.abilities.server = server
         session_number = self.session.session_number
         if response.sessionId == self.session_id:
@@ -388,10 +388,10 @@ class Sessions:
         else:
             verb = "new"
             session_number += 1
-        self._claims.take(response)
-        self.abilities.keeper = self._claims.from_keeper
+        self._credentials.accept(response)
+        self.abilities.keeper = self._credentials.from_keeper
         self.session_timeout = response.timeOut / 1000
-        self._standing = True
+        self._established = True
         self._ending.connected()
         self._acknowledged = connection.acknowledged
         connection.keep_alive(self.session_timeout)
@@ -401,7 +401,7 @@ class Sessions:
         self._identities.send_all(connection.send_auth)
         persistent_too = not self.abilities.hangs_up(Operation.SET_WATCHES2)
         ended = self.watches.rearm(
-            lambda call: connection.send(self._noting(call)), self._claims.watch_zxid, persistent_too
+            lambda call: connection.send(self._noting(call)), self._credentials.watch_zxid, persistent_too
         )
         self.outbox.connected(connection)
         self.has_room()
@@ -409,7 +409,7 @@ class Sessions:
         self._enter(SessionState.CONNECTED, session_number, read_only=bool(response.readOnly))
         if response.readOnly:
             self._search.start()
-        self.herald.step(self.session, self.watches)
+        self.dispatcher.dispatch_session_event(self.session, self.watches)
         self._end_persistent(ended)
         fire_all(waiters, None)
 
@@ -419,25 +419,25 @@ class Sessions:
         assert connection.handshaken_at is not None
         lived = now - connection.handshaken_at >= time_to_live(self.session_timeout)
         if lived:
-            self._dialler.lived()
+            self._server_list.lived()
         else:
-            self._dialler.was_brief()
+            self._server_list.was_brief()
         self._search.stop()
         self._connection_log.disconnected(
-            self._attempts.server, reason, session_name(self.session_id), self.session_timeout, lived=lived
+            self._reconnector.server, reason, session_name(self.session_id), self.session_timeout, lived=lived
         )
-        self._lost_timer.start(connection.heard + self.session_timeout * 4 / 3 - now)
+        self._expiry_timer.start(connection.heard + self.session_timeout * 4 / 3 - now)
         self.outbox.disconnected()
         self._enter(SessionState.SUSPENDED, read_only=self.session.read_only)
         # A client that ends its session is in a hurry.
-        self._attempts.dial_later(in_contact=not lived and not self._ending.begun)
-        self.herald.step(self.session, self.watches)
+        self._reconnector.connect_later(in_contact=not lived and not self._ending.begun)
+        self.dispatcher.dispatch_session_event(self.session, self.watches)
 
-    def _presume_lost(self) -> None:
+    def _probably_expired(self) -> None:
         self._connection_log.probably_expired(session_name(self.session_id), self.session_timeout * 4 / 3)
         calls = self.outbox.take_all()
         self._enter(SessionState.LOST)
-        self.herald.step(self.session, self.watches)
+        self.dispatcher.dispatch_session_event(self.session, self.watches)
         for call in calls:
             call.fail(
                 ConnectionLossException("no connection while the session may live", path=call.path, applied=False)
@@ -446,10 +446,10 @@ class Sessions:
     def _end_session(self, data_generation: int | None = None) -> None:
         """Let go of everything that was the session's. The next one follows unasked."""
         self._connection_log.expired(session_name(self.session_id))
-        self._lost_timer.stop()
-        self._claims.drop_session()
+        self._expiry_timer.stop()
+        self._credentials.drop_session()
         self.session_timeout = self._asked_timeout
-        self._let_go(SessionState.EXPIRED, lambda path: SessionExpiredException(path=path), data_generation)
+        self._release(SessionState.EXPIRED, lambda path: SessionExpiredException(path=path), data_generation)
         if self._ending.begun:
             self._finish()
 
@@ -460,9 +460,11 @@ class Sessions:
         data_generation: int | None = None,
         read_only: bool = False,
     ) -> None:
-        self.session = step(self.session, state, self._claims.watch_zxid, session_number, data_generation, read_only)
+        self.session = step(
+            self.session, state, self._credentials.watch_zxid, session_number, data_generation, read_only
+        )
 
-    def _let_go(
+    def _release(
         self,
         state: SessionState,
         make_error: Callable[[str | None], ZooKeeperException],
@@ -473,11 +475,11 @@ class Sessions:
         watches = self.watches
         self.watches = SessionWatches(self._end_persistent, self._limits.max_request)
         self._enter(state, data_generation=data_generation)
-        self.herald.step(self.session, watches)
-        self.holding.end()
+        self.dispatcher.dispatch_session_event(self.session, watches)
+        self.lease.end()
         for call in calls:
             call.fail(make_error(call.path))
-        fail_all(watches.standing.waiters(), lambda: make_error(None))
+        fail_all(watches.established.waiters(), lambda: make_error(None))
 
     def _noting(self, call: Call[None]) -> Call[None]:
         """Give a request that sets watches, so that what its answer shows is noted."""
@@ -485,18 +487,18 @@ class Sessions:
         return call
 
     def _end_persistent(self, ended: list[PersistentWatch]) -> None:
-        self.herald.ended(ended, self.watches)
+        self.dispatcher.dispatch_removed(ended, self.watches)
 
     def _safe_until(self) -> float:
-        if self._connection is not None and self._standing:
+        if self._connection is not None and self._established:
             self._acknowledged = self._connection.acknowledged
         if self.session_id == 0:
             return 0.0
         return self._acknowledged + self.session_timeout * 2 / 3
 
-    def _barred(self, path: str | None = None) -> ZooKeeperException | None:
+    def _closed_reason(self, path: str | None = None) -> ZooKeeperException | None:
         """Tell why nothing can be asked any more, if that is so."""
-        if self._is_elsewhere():
+        if self._in_other_process():
             return other_process(path)
         if self._ending.begun:
             return ClosingException(path=path, applied=False)
@@ -504,32 +506,32 @@ class Sessions:
             return AuthFailedException(str(self._refused), path=path)
         return None
 
-    def _is_elsewhere(self) -> bool:
+    def _in_other_process(self) -> bool:
         """Tell whether this is a child of the process in which the client began."""
         return self._started and self._generation != Generation.number
 
-    def _usable(self) -> Connection | None:
+    def _live_connection(self) -> Connection | None:
         """Give the connection that serves the session, if there is one that was not given up."""
-        if self._standing and self._connection is not None and not self._connection.closing:
+        if self._established and self._connection is not None and not self._connection.closing:
             return self._connection
         return None
 
     # Closing.
 
     def _begin_closing(self, leaving: bool) -> Deferred[SessionTicket | None]:
-        if self.session.state is SessionState.CLOSED or self._is_elsewhere():
+        if self.session.state is SessionState.CLOSED or self._in_other_process():
             return succeed(None)
         done = self._ending.wait()
         if not self._ending.begun:
             self._ending.begun = True
             self._ending.leaving = leaving
             self._fail_as_closing(self.outbox.take_unbounded())
-            if self.session_id == 0 or not self._started or (leaving and self._usable() is None):
+            if self.session_id == 0 or not self._started or (leaving and self._live_connection() is None):
                 self._finish(abruptly=True)
             else:
                 self._ending.allow(self._limits.close_time)
                 self._drain_timer.start(self._limits.close_time / 2)
-                self._attempts.hurry()
+                self._reconnector.hurry()
                 self.has_room()
         return done
 
@@ -561,10 +563,10 @@ class Sessions:
         if self._finished:
             return
         self._finished = True
-        self._attempts.stop()
+        self._reconnector.stop()
         self._search.stop()
         self._connection_log.stop()
-        self._lost_timer.stop()
+        self._expiry_timer.stop()
         self._drain_timer.stop()
         if self._connection is None:
             self._gone()
@@ -580,8 +582,8 @@ class Sessions:
         self._ending.stop()
         self.pauses.end(lambda: ClosingException(applied=False))
         ticket = self.ticket() if self._ending.leaving else None
-        self._claims.drop_session()
-        self._let_go(SessionState.CLOSED, lambda path: ClosingException(path=path, applied=False))
+        self._credentials.drop_session()
+        self._release(SessionState.CLOSED, lambda path: ClosingException(path=path, applied=False))
         self._identities.close(lambda: ClosingException(applied=False))
         self._waiters.fail(lambda: ClosingException(applied=False))
         self._ending.over(ticket)

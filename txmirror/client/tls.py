@@ -6,7 +6,7 @@ from pathlib import Path
 
 import attrs
 
-from txmirror.client.reaching import Wrap
+from txmirror.client.endpoints import TLSWrapper
 
 
 @attrs.frozen
@@ -26,14 +26,14 @@ class TLS:
     check_names: bool = True
     """Whether a server's certificate has to bear the name (or the address) by which the server is known here."""
 
-    def prepare(self) -> Wrap:
+    def prepare(self) -> TLSWrapper:
         """Read the files, and give what puts TLS around the way to a server.
 
         :raises ValueError: one of them cannot be read, or is not what it should be; the message quotes its name.
         :raises ImportError: the packages for TLS are missing.
         """
         try:
-            from txmirror.client.tls_endpoints import TLSEndpoints  # noqa: PLC0415 - the packages it needs are an extra
+            from txmirror.client.tls_wrapper import OpenSSLWrapper  # noqa: PLC0415 - the packages it needs are an extra
         except ImportError:
             raise ImportError("TLS needs more packages: pip install 'txmirror[tls]'") from None
-        return TLSEndpoints(self.authority, self.certificate, self.key, self.check_names)
+        return OpenSSLWrapper(self.authority, self.certificate, self.key, self.check_names)

@@ -8,8 +8,8 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from txmirror.client.arguments import check_acl, check_bytes, check_paths, check_version
-from txmirror.client.asking import Asker
 from txmirror.client.replies import check_names
+from txmirror.client.request_sender import RequestSender
 from txmirror.errors import (
     ProtocolError,
     RuntimeInconsistencyException,
@@ -45,8 +45,8 @@ _Write = CreateRequest | DeleteRequest | SetDataRequest | CheckVersionRequest
 class Transaction:
     """Collects writes for one request. See :class:`~txmirror.interfaces.ITransaction`."""
 
-    def __init__(self, asker: Asker) -> None:
-        self._asker = asker
+    def __init__(self, sender: RequestSender) -> None:
+        self._sender = sender
         self._writes: list[_Write] = []
         self._paths: list[str] = []
         self._committed = False
@@ -62,20 +62,20 @@ class Transaction:
     ) -> None:
         """See :meth:`~txmirror.interfaces.ITransaction.create`."""
         flags = CreateFlag.of(ephemeral=ephemeral, sequence=sequence)
-        full = self._asker.valid(path, sequence=sequence)
+        full = self._sender.valid(path, sequence=sequence)
         self._add(path, CreateRequest(full, check_bytes(data), check_acl(acl), flags))
 
     def delete(self, path: str, version: int = -1) -> None:
         """See :meth:`~txmirror.interfaces.ITransaction.delete`."""
-        self._add(path, DeleteRequest(self._asker.valid(path), check_version(version)))
+        self._add(path, DeleteRequest(self._sender.valid(path), check_version(version)))
 
     def set(self, path: str, data: bytes, version: int = -1) -> None:
         """See :meth:`~txmirror.interfaces.ITransaction.set`."""
-        self._add(path, SetDataRequest(self._asker.valid(path), check_bytes(data), check_version(version)))
+        self._add(path, SetDataRequest(self._sender.valid(path), check_bytes(data), check_version(version)))
 
     def check(self, path: str, version: int) -> None:
         """See :meth:`~txmirror.interfaces.ITransaction.check`."""
-        self._add(path, CheckVersionRequest(self._asker.valid(path), check_version(version)))
+        self._add(path, CheckVersionRequest(self._sender.valid(path), check_version(version)))
 
     def commit(self) -> Deferred[list[str | ZnodeStat | None]]:
         """See :meth:`~txmirror.interfaces.ITransaction.commit`. Nothing is sent for a transaction without writes."""
@@ -83,7 +83,7 @@ class Transaction:
         self._committed = True
         if not self._writes:
             return succeed([])
-        return self._asker.ask(MultiRequest(tuple(self._writes)), self._paths[0], self._decode)
+        return self._sender.send(MultiRequest(tuple(self._writes)), self._paths[0], self._decode)
 
     def _add(self, path: str, write: _Write) -> None:
         self._check_open()
@@ -110,7 +110,7 @@ class Transaction:
 
     def _value(self, result: object) -> str | ZnodeStat | None:
         if isinstance(result, PathResponse):
-            return self._asker.below(result.path)
+            return self._sender.below(result.path)
         return result.stat if isinstance(result, StatResponse) else None
 
 
@@ -118,11 +118,11 @@ class Transaction:
 class BatchedReads:
     """All of :class:`~txmirror.interfaces.IBatchedReads`.
 
-    :param asker: asks the servers.
+    :param sender: asks the servers.
     """
 
-    def __init__(self, asker: Asker) -> None:
-        self._asker = asker
+    def __init__(self, sender: RequestSender) -> None:
+        self._sender = sender
 
     def get_many(self, paths: Sequence[str]) -> Deferred[list[tuple[bytes, ZnodeStat] | ZooKeeperException]]:
         """See :meth:`~txmirror.interfaces.IBatchedReads.get_many`."""
@@ -138,7 +138,7 @@ class BatchedReads:
         paths = (*data, *children)
         if not paths:
             return succeed(BatchReply(0, [], []))
-        valid = self._asker.valid
+        valid = self._sender.valid
         requests: tuple[GetDataRequest | GetChildrenRequest, ...] = (
             *[GetDataRequest(valid(path), False) for path in data],
             *[GetChildrenRequest(valid(path), False) for path in children],
@@ -164,7 +164,7 @@ class BatchedReads:
                 ],
             )
 
-        return self._asker.ask(MultiReadRequest(requests), paths[0], decode)
+        return self._sender.send(MultiReadRequest(requests), paths[0], decode)
 
 
 def _refusal(result: object, path: str, zxid: int) -> ZooKeeperException:

@@ -213,18 +213,18 @@ class _Packer:
 class SessionWatches:
     """The watches of one session, and those that are on their way to becoming its own.
 
-    :param tell_ended: called with persistent watches that the server does not keep, to be forgotten and told so.
+    :param notify_ended: called with persistent watches that the server does not keep, to be forgotten and told so.
     :param limit: the longest request in bytes.
-    :ivar standing: one-shot watches that the server has, or had when the connection went; or that a persistent one serves.
+    :ivar established: one-shot watches that the server has, or had when the connection went; or that a persistent one serves.
     :ivar persistent: the persistent ones.
     """
 
     _log = Logger()
 
-    def __init__(self, tell_ended: Callable[[list[PersistentWatch]], None], limit: int = _LONGEST_PACKET) -> None:
-        self._tell_ended = tell_ended
+    def __init__(self, notify_ended: Callable[[list[PersistentWatch]], None], limit: int = _LONGEST_PACKET) -> None:
+        self._notify_ended = notify_ended
         self._limit = limit
-        self.standing = WatchSet()
+        self.established = WatchSet()
         self.persistent = PersistentWatches()
         self._arming: dict[Call[None], WatchSet] = {}
         self._rearming = 0
@@ -244,7 +244,7 @@ class SessionWatches:
         """
         if event.type in (EventType.CREATED, EventType.DELETED):
             parent = paths.parent_of(event.path)
-            if parent is not None and self.persistent.takes_in_children(parent) and parent in self.standing.child:
+            if parent is not None and self.persistent.takes_in_children(parent) and parent in self.established.child:
                 return [event, WatchedEvent(EventType.CHILD, parent, event.zxid)]
         return [event]
 
@@ -256,7 +256,7 @@ class SessionWatches:
         """
         arming = self._answered_next()
         waiters = arming.fire(event) if arming is not None else []
-        return waiters + self.standing.fire(event)
+        return waiters + self.established.fire(event)
 
     def refuse(self, error: BaseException) -> None:
         """Note that a watch of the feed's was lost: whoever follows it learns that from the next ``set_watches``."""
@@ -264,12 +264,12 @@ class SessionWatches:
 
     def waited_for(self, path: str) -> bool:
         """Tell whether anybody waits for a watch on a path, or listens to a persistent one."""
-        tables = [table for watches in (self.standing, *self._arming.values()) for table in watches.tables()]
+        tables = [table for watches in (self.established, *self._arming.values()) for table in watches.tables()]
         return any(table.get(path) for table in tables) or self.persistent.heard(path)
 
     def forget(self, path: str, waiter: Deferred[WatchedEvent]) -> None:
         """Let somebody go who no longer waits for a watch on ``path``. The watch stays, or comes to stand."""
-        for watches in (self.standing, *self._arming.values()):
+        for watches in (self.established, *self._arming.values()):
             watches.forget(path, waiter)
 
     def rearm(self, send: Callable[[Call[None]], None], zxid: int, persistent_too: bool) -> list[PersistentWatch]:
@@ -287,7 +287,7 @@ class SessionWatches:
         ended = [] if persistent_too else list(self.persistent)
         for watch in ended:
             self.persistent.remove(watch.path)
-        for packet in packets(zxid, self.standing, self.persistent, self._limit):
+        for packet in packets(zxid, self.established, self.persistent, self._limit):
             self._rearming += 1
             call = Call(packet, None, decode_nothing, on_reply=self._rearmed_by(packet))
             call.waited_for().addErrback(self._log_rearming)
@@ -311,7 +311,7 @@ class SessionWatches:
             to be set again on this connection among them. Cancelling abandons all.
         """
         if zxid == self._rearmed:
-            watches = watches.without(self.standing)
+            watches = watches.without(self.established)
         mixed = self.persistent.on(watches.data, watches.exist, watches.child)
         requests = packets(zxid, watches, mixed, self._limit)
         if barrier or not requests:
@@ -347,7 +347,7 @@ class SessionWatches:
         def answered(err: int, zxid: int) -> None:
             del self._arming[call]
             if not err:
-                self.standing.merge(arming)
+                self.established.merge(arming)
 
         def done(result: _T) -> _T:
             # One that is cancelled when it was sent comes to stand all the same, and events may use it up before.
@@ -376,10 +376,10 @@ class SessionWatches:
             self._rearmed = None
             if err:
                 self.refuse(exception_for(err))
-                fail_all(self.standing.take(self.standing.part(packet)), lambda: exception_for(err))
+                fail_all(self.established.take(self.established.part(packet)), lambda: exception_for(err))
                 if isinstance(packet, SetWatches2Request):
                     lost = {*packet.persistentWatches, *packet.persistentRecursiveWatches}
-                    self._tell_ended([watch for watch in self.persistent if watch.path in lost])
+                    self._notify_ended([watch for watch in self.persistent if watch.path in lost])
 
         return answered
 

@@ -14,8 +14,8 @@ from twisted.internet.interfaces import IReactorTime, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from txmirror.client.dialling import Dialler
-from txmirror.client.reaching import Wrap, reach
+from txmirror.client.endpoints import TLSWrapper, connect_to
+from txmirror.client.server_list import ServerList
 from txmirror.client.servers import Server
 from txmirror.timers import Timer
 
@@ -58,7 +58,7 @@ class WritableSearch:
     """Asks one server after another whether it can be written to.
 
     :param reactor: connects, resolves names, and runs the timers.
-    :param dialler: whose servers are asked.
+    :param server_list: whose servers are asked.
     :param wrap: puts TLS around a connection, if there is to be any.
     :param limit: tells how long one question may take, in seconds.
     :param found: told of the first server that can be written to; the search is over then.
@@ -67,13 +67,13 @@ class WritableSearch:
     def __init__(
         self,
         reactor: IReactorTime,
-        dialler: Dialler,
-        wrap: Wrap | None,
+        server_list: ServerList,
+        wrap: TLSWrapper | None,
         limit: Callable[[], float],
         found: Callable[[Server], None],
     ) -> None:
         self._reactor = reactor
-        self._dialler = dialler
+        self._server_list = server_list
         self._wrap = wrap
         self._limit = limit
         self._found = found
@@ -97,7 +97,7 @@ class WritableSearch:
         self._abandon()
 
     def _ask(self) -> None:
-        server = self._dialler.servers[self._next % len(self._dialler.servers)]
+        server = self._server_list.servers[self._next % len(self._server_list.servers)]
         self._next += 1
         self._limit_timer.start(self._limit())
         self._question = question = object()
@@ -108,7 +108,7 @@ class WritableSearch:
         factory = Factory.forProtocol(_Question)
         factory.noisy = False
         try:
-            asked = cast(_Question, await reach(self._reactor, server, factory, self._limit(), self._wrap))
+            asked = cast(_Question, await connect_to(self._reactor, server, factory, self._limit(), self._wrap))
             answer = await asked.answered
         except CancelledError:
             raise

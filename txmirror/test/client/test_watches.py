@@ -218,26 +218,26 @@ class BringingOverTests(SynchronousTestCase):
 
     def test_before_the_reply(self) -> None:
         """Rule 4: before the reply they do not stand yet."""
-        self.assertEqual(len(self.watches.standing), 0)
+        self.assertEqual(len(self.watches.established), 0)
 
     def test_after_the_reply(self) -> None:
         """Rule 4: with the reply they stand."""
         self.answer()
         self.successResultOf(self.done)
-        self.assertEqual(tables(self.watches.standing), (["/d", "/e"], ["/x"], ["/c"]))
+        self.assertEqual(tables(self.watches.established), (["/d", "/e"], ["/x"], ["/c"]))
 
     def test_refused(self) -> None:
         """Rule 4: when the server refuses, they never stand."""
         self.answer(-6)
         self.failureResultOf(self.done, UnimplementedException)
-        self.assertEqual(len(self.watches.standing), 0)
+        self.assertEqual(len(self.watches.established), 0)
 
     def test_cut_off(self) -> None:
         """Rule 4: when the connection goes, they never stand, and an event that follows finds nothing."""
         self.call.fail(ConnectionLossException())
         self.failureResultOf(self.done, ConnectionLossException)
         self.watches.fire(WatchedEvent(EventType.DELETED, "/d"))
-        self.assertEqual(len(self.watches.standing), 0)
+        self.assertEqual(len(self.watches.established), 0)
 
     def test_event_before_the_reply(self) -> None:
         """What the server fires at once, before it replies, is used up and does not stand afterwards."""
@@ -246,7 +246,7 @@ class BringingOverTests(SynchronousTestCase):
         self.watches.fire(WatchedEvent(EventType.CHILD, "/c"))
         self.answer()
         self.successResultOf(self.done)
-        self.assertEqual(tables(self.watches.standing), (["/e"], [], []))
+        self.assertEqual(tables(self.watches.established), (["/e"], [], []))
 
     def bring_over(self, xid: int) -> tuple[Call[None], Deferred[WatchedEvent]]:
         """Ask for one more watch on ``/d`` in a packet of its own, and give who waits for it."""
@@ -271,7 +271,7 @@ class BringingOverTests(SynchronousTestCase):
         self.assertEqual(self.fire(), [waiter])
         assert call.on_reply is not None
         call.on_reply(0, 9)
-        self.assertEqual(tables(self.watches.standing), (["/e"], ["/x"], ["/c"]))
+        self.assertEqual(tables(self.watches.established), (["/e"], ["/x"], ["/c"]))
 
     def test_event_for_the_one_cancelled(self) -> None:
         """That holds too when nobody waits for the earlier packet any more."""
@@ -313,7 +313,7 @@ class BringingOverTests(SynchronousTestCase):
         again: list[Call[None]] = []
         waiter: Deferred[WatchedEvent] = Deferred()
         self.answer()
-        self.watches.standing.data["/d"] = [waiter]
+        self.watches.established.data["/d"] = [waiter]
         self.watches.rearm(again.append, 7, True)
         [first] = again
         _, later = self.bring_over(3)
@@ -929,7 +929,7 @@ class SetAgainOnceTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.watches = SessionWatches(lambda ended: None)
-        self.watches.standing = make_watches(["/d"], ["/x"], ["/c"])
+        self.watches.established = make_watches(["/d"], ["/x"], ["/c"])
         self.again: list[Call[None]] = []
         self.watches.rearm(self.again.append, 7, True)
 
@@ -977,9 +977,9 @@ class SetAgainOnceTests(SynchronousTestCase):
 
     def test_nothing_was_set_again(self) -> None:
         """What has come to stand on a connection that had nothing to set again is sent."""
-        self.watches.standing = WatchSet()
+        self.watches.established = WatchSet()
         self.watches.rearm(self.fail, 7, True)
-        self.watches.standing = make_watches(["/d"], [], [])
+        self.watches.established = make_watches(["/d"], [], [])
         sent, _ = self.bring_over(7, make_watches(["/d"], [], []))
         self.assertEqual(sent.dataWatches, ("/d",))
 
@@ -992,4 +992,4 @@ class SetAgainOnceTests(SynchronousTestCase):
         self.answer(-6)
         call.succeed(None)
         self.failureResultOf(done, UnimplementedException)
-        self.assertEqual(len(self.watches.standing), 0)
+        self.assertEqual(len(self.watches.established), 0)

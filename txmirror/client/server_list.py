@@ -23,7 +23,7 @@ _LIVING_PAUSE = 0.5
 _LEAST_PAUSE = 0.02
 
 
-class Outcome(enum.Enum):
+class ConnectFailure(enum.Enum):
     """How the latest attempt at a server ended, without a session."""
 
     UNRESOLVED = "its name cannot be resolved"
@@ -33,7 +33,7 @@ class Outcome(enum.Enum):
     FOREIGN = "it does not speak ZooKeeper's protocol"
 
 
-class Dialler:
+class ServerList:
     """Keeps the order of the servers, how each attempt ended, and the pauses.
 
     :param servers: the servers of the ensemble.
@@ -49,7 +49,7 @@ class Dialler:
         self._next = 0
         self._attempts = 0
         self._brief = 0
-        self._outcomes: dict[Server, tuple[Outcome, float]] = {}
+        self._failures: dict[Server, tuple[ConnectFailure, float]] = {}
 
     @property
     def servers(self) -> Sequence[Server]:
@@ -72,7 +72,7 @@ class Dialler:
         self._next = (self._next - 1) % len(self._order)
         self._attempts -= 1
 
-    def pause(self, session_timeout: float, may_live: bool, in_contact: bool = False) -> float:
+    def backoff(self, session_timeout: float, may_live: bool, in_contact: bool = False) -> float:
         """Return the seconds to wait before the next attempt.
 
         :param session_timeout: the session's timeout in seconds.
@@ -82,13 +82,13 @@ class Dialler:
         longest = self._longest_pause
         if may_live:
             longest = max(min(session_timeout / 20, _LIVING_PAUSE), _LEAST_PAUSE)
-        pause = self._grown(self._attempts, longest)
+        pause = self._grown_backoff(self._attempts, longest)
         if in_contact:
             # The session has nearly all of its time left.
-            pause = max(pause, self._grown(self._brief, min(session_timeout / 3, self._longest_pause)))
+            pause = max(pause, self._grown_backoff(self._brief, min(session_timeout / 3, self._longest_pause)))
         return self._random.uniform(0, pause) if pause else 0.0
 
-    def _grown(self, count: int, longest: float) -> float:
+    def _grown_backoff(self, count: int, longest: float) -> float:
         """Return the longest pause after so many attempts: none in the first round, and then twice as much for each round."""
         rounds = count // len(self._order)
         return min(longest, _FIRST_PAUSE * 2.0 ** min(rounds - 1, 16)) if rounds else 0.0
@@ -102,30 +102,30 @@ class Dialler:
         """Count a connection that served the session and did not live."""
         self._brief += 1
 
-    def ended(self, server: Server, outcome: Outcome, now: float) -> bool:
+    def note_failure(self, server: Server, failure: ConnectFailure, now: float) -> bool:
         """Note how an attempt ended.
 
         :returns: whether it ended otherwise than the one before it.
         """
-        before = self._outcomes.get(server)
-        if before is not None and before[0] is outcome:
+        before = self._failures.get(server)
+        if before is not None and before[0] is failure:
             return False
-        self._outcomes[server] = (outcome, now)
+        self._failures[server] = (failure, now)
         return True
 
     def accepted(self, server: Server) -> None:
         """Note that a server has answered a handshake."""
-        self._outcomes.pop(server, None)
+        self._failures.pop(server, None)
 
     def all_unresolved(self) -> bool:
         """Tell whether no server's name can be resolved."""
-        return all(self._is(server, Outcome.UNRESOLVED) for server in self._order)
+        return all(self._is(server, ConnectFailure.UNRESOLVED) for server in self._order)
 
     def refused_since(self) -> float | None:
         """Tell since when every server has closed each handshake without an answer; None if they have not."""
-        if not all(self._is(server, Outcome.REFUSED) for server in self._order):
+        if not all(self._is(server, ConnectFailure.REFUSED) for server in self._order):
             return None
-        return max(self._outcomes[server][1] for server in self._order)
+        return max(self._failures[server][1] for server in self._order)
 
-    def _is(self, server: Server, outcome: Outcome) -> bool:
-        return server in self._outcomes and self._outcomes[server][0] is outcome
+    def _is(self, server: Server, failure: ConnectFailure) -> bool:
+        return server in self._failures and self._failures[server][0] is failure

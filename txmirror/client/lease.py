@@ -11,7 +11,7 @@ from txmirror.client.waiters import fire_all
 from txmirror.timers import Timer
 
 
-class Holding:
+class SessionLease:
     """Tells whoever holds something on the strength of a session when to stop.
 
     :param clock: the reactor.

@@ -12,9 +12,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txmirror.client.connection import Connection
-from txmirror.client.dialling import Dialler, Outcome
+from txmirror.client.endpoints import TLSWrapper, connect_to
 from txmirror.client.probing import Probing, ServesAgain
-from txmirror.client.reaching import Wrap, reach
+from txmirror.client.server_list import ConnectFailure, ServerList
 from txmirror.client.servers import Server
 from txmirror.errors import ProtocolError
 from txmirror.timers import Timer
@@ -47,11 +47,11 @@ class Owner(Protocol):
         """A connection was made, and the handshake was not over in time."""
 
 
-class Attempts:
+class Reconnector:
     """Dials one server at a time. What a handshake says is not its business, only that it comes in time.
 
     :param reactor: connects, resolves names, and runs the timers.
-    :param dialler: says which server is next, and notes how each attempt has ended.
+    :param server_list: says which server is next, and notes how each attempt has ended.
     :param probing: says whether the next attempt is a probe.
     :param wrap: puts TLS around a connection, if there is to be any.
     :param owner: for whom servers are tried.
@@ -61,60 +61,60 @@ class Attempts:
     _log = Logger()
 
     def __init__(
-        self, reactor: IReactorTime, dialler: Dialler, probing: Probing, wrap: Wrap | None, owner: Owner
+        self, reactor: IReactorTime, server_list: ServerList, probing: Probing, wrap: TLSWrapper | None, owner: Owner
     ) -> None:
         self._reactor = reactor
-        self._dialler = dialler
+        self._server_list = server_list
         self._probing = probing
         self._wrap = wrap
         self._owner = owner
         self._connecting: Deferred[Any] | None = None
         self._attempt_timer = Timer(reactor, self._over)
-        self._pause_timer = Timer(reactor, self.dial)
+        self._pause_timer = Timer(reactor, self.connect)
         self._stopped = False
-        self.server: Server = dialler.servers[0]
+        self.server: Server = server_list.servers[0]
 
-    def dial(self) -> None:
+    def connect(self) -> None:
         """Try the next server now."""
-        self.server = self._dialler.next_server()
+        self.server = self._server_list.next_server()
         limit = self._owner.attempt_limit()
         self._attempt_timer.start(limit)
         factory = Factory.forProtocol(self._owner.make_connection)
         factory.noisy = False
-        self._connecting = Deferred.fromCoroutine(reach(self._reactor, self.server, factory, limit, self._wrap))
+        self._connecting = Deferred.fromCoroutine(connect_to(self._reactor, self.server, factory, limit, self._wrap))
         self._connecting.addCallbacks(self._reached, self._not_reached)
 
-    def dial_soon(self) -> None:
+    def connect_soon(self) -> None:
         """Try the next server as soon as what goes on now is over."""
         self._pause_timer.start(0)
 
-    def dial_later(self, *, in_contact: bool = False) -> None:
+    def connect_later(self, *, in_contact: bool = False) -> None:
         """Try the next server after a pause, if it is time for one.
 
         :param in_contact: whether the latest attempt gave a connection that served the session until just now.
         """
         owner = self._owner
-        self._pause_timer.start(self._dialler.pause(owner.session_timeout, owner.may_live(), in_contact))
+        self._pause_timer.start(self._server_list.backoff(owner.session_timeout, owner.may_live(), in_contact))
 
     def hurry(self) -> None:
         """Try the next server now, if that was to come after a pause."""
         if self._pause_timer.running:
-            self.dial_soon()
+            self.connect_soon()
 
     def done(self) -> None:
         """The connection stands, or has gone: there is nothing more to wait for."""
         self._attempt_timer.stop()
 
-    def ended(self, connection: Connection, reason: Exception) -> None:
+    def note_ended(self, connection: Connection, reason: Exception) -> None:
         """Note how a connection has ended that gave no session, and try on."""
         if isinstance(reason, ServesAgain):
-            self.dial_soon()
+            self.connect_soon()
         elif isinstance(reason, ProtocolError):
-            self._failed(Outcome.FOREIGN, str(reason))
+            self._failed(ConnectFailure.FOREIGN, str(reason))
         elif connection.closed_by_peer and not connection.answered:
-            self._failed(Outcome.REFUSED, str(reason))
+            self._failed(ConnectFailure.REFUSED, str(reason))
         else:
-            self._failed(Outcome.FAILED, str(reason))
+            self._failed(ConnectFailure.FAILED, str(reason))
 
     def stop(self) -> None:
         """Try no more, for good."""
@@ -133,20 +133,20 @@ class Attempts:
             return
         self._attempt_timer.stop()
         if isinstance(failure.value, (CancelledError, ConnectingCancelledError)):
-            self._unreachable(Outcome.UNREACHABLE, "no connection in time")
+            self._unreachable(ConnectFailure.UNREACHABLE, "no connection in time")
         else:
             unresolved = isinstance(failure.value, DNSLookupError)
-            outcome = Outcome.UNRESOLVED if unresolved else Outcome.UNREACHABLE
+            outcome = ConnectFailure.UNRESOLVED if unresolved else ConnectFailure.UNREACHABLE
             self._unreachable(outcome, failure.getErrorMessage().rstrip("."))
 
-    def _unreachable(self, outcome: Outcome, reason: str) -> None:
+    def _unreachable(self, outcome: ConnectFailure, reason: str) -> None:
         self._failed(outcome, reason)
-        if self._dialler.all_unresolved():
+        if self._server_list.all_unresolved():
             self._owner.unresolved()
 
-    def _failed(self, outcome: Outcome, reason: str) -> None:
+    def _failed(self, outcome: ConnectFailure, reason: str) -> None:
         now = self._reactor.seconds()
-        if self._dialler.ended(self.server, outcome, now):
+        if self._server_list.note_failure(self.server, outcome, now):
             self._log.warn(
                 "No session with {server}: {outcome} ({reason}). Trying on.",
                 server=str(self.server),
@@ -154,10 +154,10 @@ class Attempts:
                 reason=reason,
             )
         if self._probing.is_due(outcome, now, self._owner.session_timeout):
-            self._dialler.same_again()
-            self.dial_soon()
+            self._server_list.same_again()
+            self.connect_soon()
         else:
-            self.dial_later()
+            self.connect_later()
         self._owner.attempt_failed()
 
     def _over(self) -> None:

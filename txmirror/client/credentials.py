@@ -8,7 +8,7 @@ from txmirror.wire import ConnectRequest, ConnectResponse
 _NO_PASSWORD = bytes(16)
 
 
-class Claims:
+class SessionCredentials:
     """The session's id and password, and the transactions that were seen.
 
     :param asked_timeout: the session timeout to ask for, in seconds.
@@ -36,11 +36,11 @@ class Claims:
         return self.session_id != 0 and self._password == _NO_PASSWORD
 
     @staticmethod
-    def tells_keeper(response: ConnectResponse) -> bool:
+    def is_keeper(response: ConnectResponse) -> bool:
         """Return whether the answer to a handshake is one of ClickHouse Keeper."""
         return response.passwd == _NO_PASSWORD
 
-    def hello(self) -> ConnectRequest:
+    def connect_request(self) -> ConnectRequest:
         """Give the handshake that makes these claims.
 
         A session that can write is not offered to a server that cannot.
@@ -49,11 +49,11 @@ class Claims:
         timeout = round(self._asked_timeout * 1000)
         return ConnectRequest(self.seen_zxid, timeout, self.session_id, self._password, read_only)
 
-    def hello_of_nobody(self) -> ConnectRequest:
+    def blank_connect_request(self) -> ConnectRequest:
         """Give a handshake that claims nothing."""
         return ConnectRequest(0, round(self._asked_timeout * 1000), 0, _NO_PASSWORD)
 
-    def take(self, response: ConnectResponse) -> None:
+    def accept(self, response: ConnectResponse) -> None:
         """Take the session that a server has given, or goes on with."""
         self.session_id = response.sessionId
         self._password = response.passwd or b""
@@ -63,16 +63,16 @@ class Claims:
         self.session_id = 0
         self._password = _NO_PASSWORD
 
-    def drop_history(self) -> None:
+    def drop_seen_zxid(self) -> None:
         """Claim to have seen nothing."""
         self.seen_zxid = self.watch_zxid = 0
 
-    def saw(self, zxid: int, watches_stand: bool) -> None:
+    def note_zxid(self, zxid: int, watches_established: bool) -> None:
         """Note a transaction that a reply speaks of.
 
-        :param watches_stand: whether all watches stand. While they are being set again, what they are relative to must
+        :param watches_established: whether all watches stand. While they are being set again, what they are relative to must
             stay: a packet that is cut off would otherwise be sent again as if it had been there.
         """
         self.seen_zxid = max(self.seen_zxid, zxid)
-        if watches_stand:
+        if watches_established:
             self.watch_zxid = self.seen_zxid

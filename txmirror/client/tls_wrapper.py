@@ -19,7 +19,7 @@ from zope.interface import implementer
 _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
-class TLSEndpoints:
+class OpenSSLWrapper:
     """Puts TLS around the way to a server. For the arguments see :class:`~txmirror.client.TLS`.
 
     :raises ValueError: a file cannot be read, or is not what it should be; the message quotes its name.

@@ -6,19 +6,19 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txmirror.client.holding import Holding
+from txmirror.client.lease import SessionLease
 
 
-class HoldingTests(SynchronousTestCase):
+class SessionLeaseTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.safe_until = 4.0
-        self.holding = Holding(self.clock, lambda: self.safe_until)
+        self.lease = SessionLease(self.clock, lambda: self.safe_until)
         self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
 
     def test_told_in_time(self) -> None:
         """A holder is told at the moment when safety ends, and not before."""
-        told = self.holding.when_lease_expires()
+        told = self.lease.when_lease_expires()
         self.clock.pump([3.9])
         self.assertNoResult(told)
         self.clock.advance(0.1)
@@ -26,7 +26,7 @@ class HoldingTests(SynchronousTestCase):
 
     def test_safety_extended(self) -> None:
         """A holder is not told while the moment moves on."""
-        told = self.holding.when_lease_expires()
+        told = self.lease.when_lease_expires()
         for _ in range(5):
             self.clock.advance(3)
             self.safe_until = self.clock.seconds() + 4
@@ -37,27 +37,27 @@ class HoldingTests(SynchronousTestCase):
     def test_unsafe_already(self) -> None:
         """Whoever asks when it is unsafe already is told at once."""
         self.clock.advance(4)
-        self.successResultOf(self.holding.when_lease_expires())
+        self.successResultOf(self.lease.when_lease_expires())
 
     def test_late_reactor(self) -> None:
         """Who asks when it is unsafe already, but the timer is late, is told at once; the others by the timer."""
-        told = self.holding.when_lease_expires()
+        told = self.lease.when_lease_expires()
         self.clock.rightNow += 4
-        self.successResultOf(self.holding.when_lease_expires())
+        self.successResultOf(self.lease.when_lease_expires())
         self.assertNoResult(told)
         self.clock.advance(0)
         self.successResultOf(told)
 
     def test_end(self) -> None:
         """The session's end tells every holder at once."""
-        holders = [self.holding.when_lease_expires() for _ in range(3)]
-        self.holding.end()
+        holders = [self.lease.when_lease_expires() for _ in range(3)]
+        self.lease.end()
         for told in holders:
             self.successResultOf(told)
 
     def test_many_holders_one_timer(self) -> None:
         """Any number of holders costs one timer, and all are told."""
-        holders = [self.holding.when_lease_expires() for _ in range(10)]
+        holders = [self.lease.when_lease_expires() for _ in range(10)]
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         self.clock.advance(4)
         for told in holders:
@@ -65,7 +65,7 @@ class HoldingTests(SynchronousTestCase):
 
     def test_cancelling_one(self) -> None:
         """A holder that cancels is unhooked; the others are still told."""
-        gone, stays = self.holding.when_lease_expires(), self.holding.when_lease_expires()
+        gone, stays = self.lease.when_lease_expires(), self.lease.when_lease_expires()
         gone.cancel()
         self.failureResultOf(gone, CancelledError)
         self.clock.advance(4)
@@ -73,7 +73,7 @@ class HoldingTests(SynchronousTestCase):
 
     def test_cancelling_the_last(self) -> None:
         """Without holders no timer is left."""
-        told = self.holding.when_lease_expires()
+        told = self.lease.when_lease_expires()
         told.cancel()
         self.failureResultOf(told, CancelledError)
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -83,10 +83,10 @@ class HoldingTests(SynchronousTestCase):
 
         def hold_again(_: None) -> None:
             self.safe_until = self.clock.seconds() + 4
-            again.append(self.holding.when_lease_expires())
+            again.append(self.lease.when_lease_expires())
 
         again: list[Deferred[None]] = []
-        self.holding.when_lease_expires().addCallback(hold_again)
+        self.lease.when_lease_expires().addCallback(hold_again)
         self.clock.advance(4)
         (told,) = again
         self.assertNoResult(told)

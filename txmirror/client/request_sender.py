@@ -17,7 +17,7 @@ from txmirror.wire import Cursor, Request
 _T = TypeVar("_T")
 
 
-class Asker:
+class RequestSender:
     """Asks the servers for a client, below its chroot.
 
     :param sessions: sends requests.
@@ -32,7 +32,7 @@ class Asker:
         self.priority = priority
         self._connect_string = connect_string if chroot else ""
 
-    def ask(
+    def send(
         self,
         request: Request,
         path: str | None,
@@ -65,7 +65,7 @@ class Asker:
         else:
             self.sessions.outbox.submit(call, self.priority)
 
-    def ask_urgently(self, request: Request, path: str | None, decode: Callable[[Cursor, int], _T]) -> Deferred[_T]:
+    def send_urgently(self, request: Request, path: str | None, decode: Callable[[Cursor, int], _T]) -> Deferred[_T]:
         """Send a request ahead of those that wait."""
         call = Call(request, path, decode)
         answer = call.waited_for()
@@ -102,11 +102,11 @@ class Asker:
         """Take the chroot off an event's path."""
         return event._replace(path=self.below(event.path))
 
-    def judge_below(self, judge: Callable[[str], bool]) -> Callable[[str], bool]:
-        """Give what judges a path as ``judge`` does, without the chroot; what is elsewhere is no matter of its."""
+    def predicate_below(self, predicate: Callable[[str], bool]) -> Callable[[str], bool]:
+        """Give what judges a path as ``predicate`` does, without the chroot; what is elsewhere is no matter of its."""
         if not self.chroot:
-            return judge
-        return lambda path: self.is_below(path) and judge(self.below(path))
+            return predicate
+        return lambda path: self.is_below(path) and predicate(self.below(path))
 
     def listener_below(self, listener: Listener) -> Listener:
         """Give a listener that takes the chroot off what it hands on; what happens elsewhere it keeps to itself."""

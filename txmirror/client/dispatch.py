@@ -18,7 +18,7 @@ from txmirror.observers import Observers
 from txmirror.types import EventType, Listener, News, SessionEvent, SessionState, WatchedEvent
 
 
-class Herald:
+class EventDispatcher:
     """Tells everybody, the listeners of the feed among them.
 
     :param metrics: who counts connections, if anybody does.
@@ -53,16 +53,16 @@ class Herald:
         """Tell whether a listener relies on watches on a path."""
         return any(needs(path) for needs in self._needs.values())
 
-    def step(self, step: SessionEvent, watches: SessionWatches) -> None:
+    def dispatch_session_event(self, step: SessionEvent, watches: SessionWatches) -> None:
         """Tell a step of the session that these watches are, or were, in."""
         if self._metrics is not None and step.state is SessionState.CONNECTED:
             self._metrics.connected(step)
         elif self._metrics is not None and step.state is SessionState.SUSPENDED:
             self._metrics.disconnected(step)
         self._listeners.notify(step)
-        watches.persistent.tell(step)
+        watches.persistent.notify(step)
 
-    def fired(self, event: WatchedEvent, watches: SessionWatches) -> None:
+    def dispatch_watch_event(self, event: WatchedEvent, watches: SessionWatches) -> None:
         """Tell an event of one of these watches, or of what they imply."""
         waiters = watches.fire(event)
         persistent = watches.persistent
@@ -70,7 +70,7 @@ class Herald:
         persistent.fire(event)
         self._listeners.notify(event)
 
-    def ended(self, ended: list[PersistentWatch], watches: SessionWatches) -> None:
+    def dispatch_removed(self, ended: list[PersistentWatch], watches: SessionWatches) -> None:
         """Tell of persistent watches that the server does not keep, and forget them."""
         for watch in ended:
             self._log.warn("The server does not keep persistent watches: that on {path} has ended.", path=watch.path)

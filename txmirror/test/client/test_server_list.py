@@ -7,7 +7,7 @@ from random import Random
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.client import Server
-from txmirror.client.dialling import Dialler, Outcome
+from txmirror.client.server_list import ConnectFailure, ServerList
 from txmirror.test.client.peer import LongestPauses
 
 A, B, C = Server("a", 1), Server("b", 2), Server("c", 3)
@@ -16,40 +16,40 @@ A, B, C = Server("a", 1), Server("b", 2), Server("c", 3)
 class OrderTests(SynchronousTestCase):
     def test_each_in_turn(self) -> None:
         """Every server is tried once before any is tried again, always in the same order."""
-        dialler = Dialler([A, B, C], Random(7))
-        first = [dialler.next_server() for _ in range(3)]
+        server_list = ServerList([A, B, C], Random(7))
+        first = [server_list.next_server() for _ in range(3)]
         self.assertEqual(sorted(first, key=str), [A, B, C])
-        self.assertEqual([dialler.next_server() for _ in range(6)], first * 2)
+        self.assertEqual([server_list.next_server() for _ in range(6)], first * 2)
 
     def test_shuffled(self) -> None:
         """Rule 10: clients do not all begin with the same server (G4)."""
-        begins = {Dialler([A, B, C], Random(seed)).next_server() for seed in range(30)}
+        begins = {ServerList([A, B, C], Random(seed)).next_server() for seed in range(30)}
         self.assertEqual(begins, {A, B, C})
 
     def test_list_of_the_caller(self) -> None:
         """The caller's own list keeps its order."""
         servers = [A, B, C]
         for seed in range(10):
-            Dialler(servers, Random(seed))
+            ServerList(servers, Random(seed))
         self.assertEqual(servers, [A, B, C])
 
     def test_same_again(self) -> None:
         """A server may be asked for again, which does not count as another attempt."""
-        dialler = Dialler([A, B, C], LongestPauses())
-        self.assertEqual([dialler.next_server(), dialler.next_server()], [A, B])
-        dialler.same_again()
-        self.assertEqual([dialler.next_server(), dialler.next_server()], [B, C])
-        self.assertEqual(dialler.pause(10, True), 0.1)
+        server_list = ServerList([A, B, C], LongestPauses())
+        self.assertEqual([server_list.next_server(), server_list.next_server()], [A, B])
+        server_list.same_again()
+        self.assertEqual([server_list.next_server(), server_list.next_server()], [B, C])
+        self.assertEqual(server_list.backoff(10, True), 0.1)
 
 
 class PauseTests(SynchronousTestCase):
     def pauses(self, count: int, session_timeout: float, may_live: bool, servers: int = 1) -> list[float]:
         """The longest pauses that may follow each of so many attempts."""
-        dialler = Dialler([A, B, C][:servers], LongestPauses())
+        server_list = ServerList([A, B, C][:servers], LongestPauses())
         pauses = []
         for _ in range(count):
-            dialler.next_server()
-            pauses.append(dialler.pause(session_timeout, may_live))
+            server_list.next_server()
+            pauses.append(server_list.backoff(session_timeout, may_live))
         return pauses
 
     def test_first_round(self) -> None:
@@ -75,11 +75,11 @@ class PauseTests(SynchronousTestCase):
 
     def test_other_longest(self) -> None:
         """Another longest pause may be asked for; it has no say while the session may live."""
-        dialler = Dialler([A], LongestPauses(), 1.5)
+        server_list = ServerList([A], LongestPauses(), 1.5)
         pauses = []
         for _ in range(8):
-            dialler.next_server()
-            pauses.append((dialler.pause(100, False), dialler.pause(100, True)))
+            server_list.next_server()
+            pauses.append((server_list.backoff(100, False), server_list.backoff(100, True)))
         self.assertEqual(pauses[-1], (1.5, 0.5))
 
     def test_many_rounds(self) -> None:
@@ -88,10 +88,10 @@ class PauseTests(SynchronousTestCase):
 
     def test_full_jitter(self) -> None:
         """Rule 10: pauses are spread from nothing to the longest, so that clients do not come together (G2)."""
-        dialler = Dialler([A], Random(1))
+        server_list = ServerList([A], Random(1))
         for _ in range(30):
-            dialler.next_server()
-        pauses = sorted(dialler.pause(10, False) for _ in range(1000))
+            server_list.next_server()
+        pauses = sorted(server_list.backoff(10, False) for _ in range(1000))
         self.assertLess(pauses[0], 0.1)
         self.assertGreater(pauses[-1], 4.9)
         self.assertTrue(2.1 < pauses[500] < 2.9, pauses[500])
@@ -100,97 +100,97 @@ class PauseTests(SynchronousTestCase):
         """Behind connections that served the session and did not live, the pauses grow to a third of its timeout, or five
         seconds: each has kept the session alive. The first round goes quickly."""
         for session_timeout, longest in ((12.0, 4.0), (1.5, 0.5), (60.0, 5.0)):
-            dialler = Dialler([A, B], LongestPauses())
+            server_list = ServerList([A, B], LongestPauses())
             pauses = []
             for _ in range(20):
-                dialler.next_server()
-                dialler.was_brief()
-                pauses.append(dialler.pause(session_timeout, True, in_contact=True))
+                server_list.next_server()
+                server_list.was_brief()
+                pauses.append(server_list.backoff(session_timeout, True, in_contact=True))
             self.assertEqual(pauses[:5], [0, 0.1, 0.1, 0.2, 0.2])
             self.assertEqual(pauses[-1], longest)
             self.assertEqual(pauses, sorted(pauses))
             # Behind an attempt that gave no connection there is reason to hurry.
-            self.assertEqual(dialler.pause(session_timeout, True), min(session_timeout / 20, 0.5))
+            self.assertEqual(server_list.backoff(session_timeout, True), min(session_timeout / 20, 0.5))
 
     def test_in_contact_after_attempts_in_vain(self) -> None:
         """Attempts that gave no connection do not make the pause longer behind one that did."""
-        dialler = Dialler([A, B], LongestPauses())
+        server_list = ServerList([A, B], LongestPauses())
         for _ in range(50):
-            dialler.next_server()
-        dialler.was_brief()
-        self.assertEqual(dialler.pause(12, True, in_contact=True), 0.5)
-        dialler.lived()
-        dialler.next_server()
-        dialler.was_brief()
-        self.assertEqual(dialler.pause(12, True, in_contact=True), 0)
+            server_list.next_server()
+        server_list.was_brief()
+        self.assertEqual(server_list.backoff(12, True, in_contact=True), 0.5)
+        server_list.lived()
+        server_list.next_server()
+        server_list.was_brief()
+        self.assertEqual(server_list.backoff(12, True, in_contact=True), 0)
 
     def test_lived(self) -> None:
         """Rule 10: a connection that lived starts the pauses anew."""
-        dialler = Dialler([A, B], LongestPauses())
+        server_list = ServerList([A, B], LongestPauses())
         for _ in range(20):
-            dialler.next_server()
-        dialler.lived()
-        self.assertEqual(dialler.pause(10, True), 0)
-        dialler.next_server()
-        self.assertEqual(dialler.pause(10, True), 0)
-        dialler.next_server()
-        self.assertEqual(dialler.pause(10, True), 0.1)
+            server_list.next_server()
+        server_list.lived()
+        self.assertEqual(server_list.backoff(10, True), 0)
+        server_list.next_server()
+        self.assertEqual(server_list.backoff(10, True), 0)
+        server_list.next_server()
+        self.assertEqual(server_list.backoff(10, True), 0.1)
 
 
 class OutcomeTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.dialler = Dialler([A, B], LongestPauses())
+        self.server_list = ServerList([A, B], LongestPauses())
 
     def test_news(self) -> None:
         """An outcome is news if the server's latest was another, so that a log line is not written at every try."""
-        self.assertTrue(self.dialler.ended(A, Outcome.UNREACHABLE, 0))
-        self.assertFalse(self.dialler.ended(A, Outcome.UNREACHABLE, 1))
-        self.assertTrue(self.dialler.ended(B, Outcome.UNREACHABLE, 2))
-        self.assertTrue(self.dialler.ended(A, Outcome.REFUSED, 3))
-        self.assertTrue(self.dialler.ended(A, Outcome.UNREACHABLE, 4))
+        self.assertTrue(self.server_list.note_failure(A, ConnectFailure.UNREACHABLE, 0))
+        self.assertFalse(self.server_list.note_failure(A, ConnectFailure.UNREACHABLE, 1))
+        self.assertTrue(self.server_list.note_failure(B, ConnectFailure.UNREACHABLE, 2))
+        self.assertTrue(self.server_list.note_failure(A, ConnectFailure.REFUSED, 3))
+        self.assertTrue(self.server_list.note_failure(A, ConnectFailure.UNREACHABLE, 4))
 
     def test_news_after_success(self) -> None:
         """After a handshake that was answered, the same failure is news again."""
-        self.dialler.ended(A, Outcome.REFUSED, 0)
-        self.dialler.accepted(A)
-        self.assertTrue(self.dialler.ended(A, Outcome.REFUSED, 1))
+        self.server_list.note_failure(A, ConnectFailure.REFUSED, 0)
+        self.server_list.accepted(A)
+        self.assertTrue(self.server_list.note_failure(A, ConnectFailure.REFUSED, 1))
 
     def test_accepted_before_any_failure(self) -> None:
         """Success at a server that never failed is nothing to note."""
-        self.dialler.accepted(A)
-        self.assertIsNone(self.dialler.refused_since())
+        self.server_list.accepted(A)
+        self.assertIsNone(self.server_list.refused_since())
 
     def test_all_unresolved(self) -> None:
         """All names are unresolvable only when each server's latest attempt says so."""
-        self.assertFalse(self.dialler.all_unresolved())
-        self.dialler.ended(A, Outcome.UNRESOLVED, 0)
-        self.assertFalse(self.dialler.all_unresolved())
-        self.dialler.ended(B, Outcome.UNRESOLVED, 1)
-        self.assertTrue(self.dialler.all_unresolved())
-        self.dialler.ended(A, Outcome.UNREACHABLE, 2)
-        self.assertFalse(self.dialler.all_unresolved())
+        self.assertFalse(self.server_list.all_unresolved())
+        self.server_list.note_failure(A, ConnectFailure.UNRESOLVED, 0)
+        self.assertFalse(self.server_list.all_unresolved())
+        self.server_list.note_failure(B, ConnectFailure.UNRESOLVED, 1)
+        self.assertTrue(self.server_list.all_unresolved())
+        self.server_list.note_failure(A, ConnectFailure.UNREACHABLE, 2)
+        self.assertFalse(self.server_list.all_unresolved())
 
     def test_refused_since(self) -> None:
         """Rule 8: refusal counts from the moment when the last of the servers began to refuse."""
-        self.dialler.ended(A, Outcome.REFUSED, 1)
-        self.assertIsNone(self.dialler.refused_since())
-        self.dialler.ended(B, Outcome.REFUSED, 5)
-        self.dialler.ended(A, Outcome.REFUSED, 6)
-        self.dialler.ended(B, Outcome.REFUSED, 7)
-        self.assertEqual(self.dialler.refused_since(), 5)
+        self.server_list.note_failure(A, ConnectFailure.REFUSED, 1)
+        self.assertIsNone(self.server_list.refused_since())
+        self.server_list.note_failure(B, ConnectFailure.REFUSED, 5)
+        self.server_list.note_failure(A, ConnectFailure.REFUSED, 6)
+        self.server_list.note_failure(B, ConnectFailure.REFUSED, 7)
+        self.assertEqual(self.server_list.refused_since(), 5)
 
     def test_another_outcome_breaks_the_refusal(self) -> None:
         """Rule 8: a server that cannot be reached has not refused, and refusal then counts anew."""
-        self.dialler.ended(A, Outcome.REFUSED, 1)
-        self.dialler.ended(B, Outcome.REFUSED, 2)
-        self.dialler.ended(A, Outcome.UNREACHABLE, 3)
-        self.assertIsNone(self.dialler.refused_since())
-        self.dialler.ended(A, Outcome.REFUSED, 4)
-        self.assertEqual(self.dialler.refused_since(), 4)
+        self.server_list.note_failure(A, ConnectFailure.REFUSED, 1)
+        self.server_list.note_failure(B, ConnectFailure.REFUSED, 2)
+        self.server_list.note_failure(A, ConnectFailure.UNREACHABLE, 3)
+        self.assertIsNone(self.server_list.refused_since())
+        self.server_list.note_failure(A, ConnectFailure.REFUSED, 4)
+        self.assertEqual(self.server_list.refused_since(), 4)
 
     def test_an_answer_breaks_the_refusal(self) -> None:
         """Rule 8: a server that has answered does not refuse."""
-        self.dialler.ended(A, Outcome.REFUSED, 1)
-        self.dialler.ended(B, Outcome.REFUSED, 2)
-        self.dialler.accepted(B)
-        self.assertIsNone(self.dialler.refused_since())
+        self.server_list.note_failure(A, ConnectFailure.REFUSED, 1)
+        self.server_list.note_failure(B, ConnectFailure.REFUSED, 2)
+        self.server_list.accepted(B)
+        self.assertIsNone(self.server_list.refused_since())

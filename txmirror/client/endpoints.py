@@ -64,11 +64,11 @@ class _Addresses:
 
 
 #: Puts TLS around the way to a server: of the server's name or address, and the endpoint.
-Wrap = Callable[[str, IStreamClientEndpoint], IStreamClientEndpoint]
+TLSWrapper = Callable[[str, IStreamClientEndpoint], IStreamClientEndpoint]
 
 
-async def reach(
-    reactor: Any, server: Server, factory: IProtocolFactory, limit: float, wrap: Wrap | None = None
+async def connect_to(
+    reactor: Any, server: Server, factory: IProtocolFactory, limit: float, wrap: TLSWrapper | None = None
 ) -> IProtocol:
     """Connect to a server.
 
@@ -103,7 +103,7 @@ async def _resolve(reactor: Any, server: Server) -> Sequence[IAddress]:
 
 
 def _connect(
-    reactor: Any, server: Server, address: IAddress, factory: IProtocolFactory, limit: float, wrap: Wrap | None
+    reactor: Any, server: Server, address: IAddress, factory: IProtocolFactory, limit: float, wrap: TLSWrapper | None
 ) -> Deferred[IProtocol]:
     kind = TCP6ClientEndpoint if isinstance(address, IPv6Address) else TCP4ClientEndpoint
     assert isinstance(address, (IPv4Address, IPv6Address))
