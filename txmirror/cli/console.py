@@ -106,6 +106,13 @@ class LogForwarder:
             self._console.fail(f"{text} {failure.type.__name__}: {failure.getErrorMessage()}".strip())
         elif level >= LogLevel.warn:
             if self.held is not None:
-                self.held.append(text)
+                self.held.append(_reason(event))
             else:
                 self._console.say(text)
+
+
+def _reason(event: LogEvent) -> str:
+    """Return the text of a warning; of a client's failure to connect only the server and the reason: it will not retry."""
+    if "server" in event and "reason" in event:
+        return f"{event['server']}: {event['reason']}."
+    return formatEvent(event)

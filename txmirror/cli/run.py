@@ -225,11 +225,8 @@ class Run:
         else:
             text = f"no session with {self.client.connect_string} within {seconds}"
             if self._log_forwarder.held:
-                # The client retries no more. Of several servers the reason names the one that it is about.
-                reason = self._log_forwarder.held[-1].removesuffix(" Trying on.").removesuffix(" Retrying.")
-                for introduction in ("No session with", "Could not connect to"):
-                    reason = reason.removeprefix(f"{introduction} {self.client.connect_string}: ")
-                text += f": {reason}"
+                # Of several servers the reason names the one that it is about.
+                text += f": {self._log_forwarder.held[-1].removeprefix(f'{self.client.connect_string}: ')}"
         self._fail(ConnectionLossException(text))
 
     def _fail(self, error: ZooKeeperException) -> None:

@@ -1,4 +1,4 @@
-"""One client, its sessions, and their connections: Deferreds in, Deferreds out."""
+"""The ZooKeeper client: its sessions, their connections, and every request, with Deferreds."""
 
 from txmirror.client.client import ZooKeeperClient
 from txmirror.client.limits import Limits

@@ -1,12 +1,13 @@
-"""What the server can do, as far as its answers have shown it.
+"""The operations that the server supports, as far as its answers have shown them.
 
-Servers answer an operation that they have disabled with the error Unimplemented. One that they do not know they answer so too,
-and then they close the connection: they are not asked for it again on the next one. Some servers only close the connection. So
-does a server that goes away: only one that does it twice running, with the same operation as the oldest that it owes an
-answer for, is taken to mean it. (A connection that merely breaks may be the network's doing: that counts for half.)
+A server answers an operation that it has disabled with the error Unimplemented. An operation that it does not know it answers
+in the same way, and then it closes the connection: the client does not send that operation again on the next one. Some servers
+only close the connection. So does a server that goes away. The client therefore concludes that an operation is not supported
+only if the server closes two connections in succession with that operation as the oldest one unanswered. (The network may have
+broken a connection that was not closed in order: that counts for half.)
 
-ClickHouse Keeper hangs up too, on more operations, and each time that costs the session: there once is enough (or twice, where the
-connection broke), and what only reads or watches is not asked for again.
+ClickHouse Keeper closes the connection too, on more operations, and each time that costs the session. There one such end is
+enough (or two, where the connection broke), and the client does not try a read or a watch again.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from txmirror.client.servers import Server
 from txmirror.errors import ReconfigDisabledException, UnimplementedException
 from txmirror.wire import Operation
 
-#: What servers before 3.5 know already.
+#: The operations that servers before 3.5 know.
 _ALWAYS_KNOWN = frozenset(
     {
         Operation.CREATE,
@@ -43,15 +44,15 @@ _ALWAYS_KNOWN = frozenset(
         Operation.CLOSE_SESSION,
     }
 )
-#: What ClickHouse Keeper may lack of it: its first versions have no ``setWatches``.
+#: The ones of these that ClickHouse Keeper may lack: its first versions have no ``setWatches``.
 _LACKED_BY_KEEPER = frozenset({Operation.SET_WATCHES})
-#: What changes something.
+#: The writes among the other operations.
 _WRITES = frozenset({Operation.CREATE2, Operation.CREATE_CONTAINER, Operation.CREATE_TTL, Operation.RECONFIG})
-#: What a server answers that does not know an operation, or has it disabled.
+#: The error codes of a server that does not know an operation, or has disabled it.
 _CANNOT = frozenset({UnimplementedException.code, ReconfigDisabledException.code})
-#: How much it says that a connection was closed, or broke, with an operation unanswered; and how much has to be said.
+#: The weight of a connection that was closed, or that broke, with an operation unanswered; and the weight that is enough.
 _CLOSED, _BROKEN, _HANGS_UP = 2, 1, 4
-#: The ZooKeeper that has had an operation first; those that are not here came with 3.5.
+#: The first version of ZooKeeper with an operation; operations that are not here came with 3.5.
 _SINCE = {
     Operation.SET_WATCHES: "3.1",
     Operation.MULTI_READ: "3.6",
@@ -64,10 +65,10 @@ _SINCE = {
 
 
 class Abilities:
-    """Keeps what each server has shown that it can do, or cannot.
+    """The operations that each server has shown to support, or not to support.
 
-    :ivar server: the server that is spoken of; the one that is connected to.
-    :ivar keeper: whether that is a ClickHouse Keeper.
+    :ivar server: the current server: all methods are about this one.
+    :ivar keeper: whether it is a ClickHouse Keeper.
     """
 
     _log = Logger()
@@ -77,21 +78,21 @@ class Abilities:
         self.keeper = False
         self._answers: dict[tuple[Server, Operation], bool] = {}
         self._hung_up: dict[tuple[Server, Operation], int] = {}
-        self._said: set[tuple[Server, Operation]] = set()
+        self._warned: set[tuple[Server, Operation]] = set()
 
     def can(self, operation: Operation) -> bool | None:
-        """Tell whether the server can do something; None if it has not shown that yet."""
+        """Return whether the server supports an operation; None if it has not shown that yet."""
         if self._is_known(operation):
             return True
         return self._answers.get((self.server, operation))
 
     def hangs_up(self, operation: Operation) -> bool:
-        """Tell whether the server is known to hang up when it is asked for this."""
-        # Most servers never do: then there is nothing to look up for each request.
+        """Return whether the server is known to close the connection on this operation."""
+        # Most servers never do: then there is no lookup for each request.
         return bool(self._hung_up) and self._hung_up.get((self.server, operation), 0) >= _HANGS_UP
 
     def noting(self, operation: Operation, on_reply: OnReply | None) -> OnReply | None:
-        """Give what to do with a reply's error code and zxid so that what it shows is noted too, if it shows anything."""
+        """Return a callback for a reply that notes whether the server supports the operation, and then calls ``on_reply``."""
         if operation in _ALWAYS_KNOWN - _LACKED_BY_KEEPER:
             return on_reply
 
@@ -107,15 +108,15 @@ class Abilities:
     def disconnected(
         self, oldest: Call[Any] | None, closed: bool, in_order: bool, unimplemented: Collection[Operation] = ()
     ) -> None:
-        """Note how the connection ended; where that shows that the server does not know an operation, its request fails so.
+        """Note how the connection ended. If that shows that the server lacks an operation, fail its request accordingly.
 
-        :param oldest: what the server had to answer next.
-        :param closed: whether the server ended it, or the network.
-        :param in_order: whether it was certainly the server. Of a write it has to be.
-        :param unimplemented: what the server had answered last that it does not know.
+        :param oldest: the request that the server had to answer next.
+        :param closed: whether the server or the network ended the connection.
+        :param in_order: whether it was certainly the server. For a write this is required.
+        :param unimplemented: the operations that the server has just refused as unknown.
         """
         if unimplemented:
-            # The rest was not answered because of that. Nothing is learnt of it.
+            # That is why the other requests have no answer. It says nothing about their operations.
             for operation in unimplemented:
                 self._note_hung_up(operation)
             return
@@ -123,17 +124,17 @@ class Abilities:
         if suspect is not None and (self._is_known(suspect) or (suspect in _WRITES and not in_order)):
             suspect = None
         if oldest is None or suspect is None or self.can(suspect) is True:
-            self._doubt(suspect)
+            self._allow_retry(suspect)
             return
         key = (self.server, suspect)
         weight = _CLOSED if in_order else _BROKEN
         self._hung_up[key] = self._hung_up.get(key, 0) + (_HANGS_UP // _CLOSED * weight if self.keeper else weight)
         if not self.hangs_up(suspect):
-            self._doubt(suspect)
+            self._allow_retry(suspect)
             return
         self._note_hung_up(suspect)
         error = UnimplementedException(path=oldest.path)
-        # It is all but certain, and no more.
+        # This is nearly certain, but not quite.
         error.applied = None
         oldest.fail(error)
 
@@ -141,20 +142,20 @@ class Abilities:
         key = (self.server, operation)
         self._hung_up[key] = _HANGS_UP
         self._answers[key] = False
-        if key not in self._said:
-            self._said.add(key)
+        if key not in self._warned:
+            self._warned.add(key)
             self._log.warn(
-                "{server} does not support {operation}, which ZooKeeper has had since {since}: it closed the connection. It is"
-                " not asked for that again.",
+                "{server} does not support {operation}, which ZooKeeper has had since {since}: it closed the connection. The"
+                " client does not try it there again.",
                 server=str(self.server),
                 operation=operation.name,
                 since=_SINCE.get(operation, "3.5"),
             )
 
-    def _doubt(self, suspect: Operation | None) -> None:
-        """Let the server be asked once more for what it hung up on: it may have come back as a newer one.
+    def _allow_retry(self, suspect: Operation | None) -> None:
+        """Allow one more try of the operations on which the server closed the connection: it may have been upgraded since.
 
-        Of ClickHouse Keeper that would cost the session, where reads and watches have other ways.
+        With ClickHouse Keeper a try costs the session; there only writes, which have no other way, are tried again.
         """
         for server, operation in list(self._hung_up):
             if server == self.server and operation is not suspect and (operation in _WRITES or not self.keeper):

@@ -1,4 +1,4 @@
-"""What methods are called with, looked at before anything is sent."""
+"""Checks of arguments, before anything is sent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _INT64 = 2**63
 
 
 def check_bytes(value: bytes) -> bytes:
-    """Make sure that data is bytes.
+    """Check that data is bytes, and return it.
 
     :raises TypeError: it is not.
     """
@@ -22,10 +22,10 @@ def check_bytes(value: bytes) -> bytes:
 
 
 def check_version(value: int) -> int:
-    """Make sure that a version is one.
+    """Check a version, and return it.
 
-    :raises TypeError: it is no number.
-    :raises ValueError: no version is so far from 0: they have 32 bits.
+    :raises TypeError: it is not an int.
+    :raises ValueError: it has more than 32 bits.
     """
     if type(value) is not int:
         raise TypeError(f"a version is an int, not {value!r:.60}")
@@ -35,9 +35,9 @@ def check_version(value: int) -> int:
 
 
 def check_zxid(value: int) -> int:
-    """Make sure that a zxid is one.
+    """Check a zxid, and return it.
 
-    :raises TypeError: it is no number.
+    :raises TypeError: it is not an int.
     :raises ValueError: it has more than 64 bits.
     """
     if type(value) is not int:
@@ -48,9 +48,9 @@ def check_zxid(value: int) -> int:
 
 
 def check_acl(value: Any) -> tuple[ACL, ...]:
-    """Make sure that an access control list is one.
+    """Check an access control list, and return it as a tuple.
 
-    :raises TypeError: it is none, or an entry is none.
+    :raises TypeError: it is not a list, or an entry is malformed.
     :raises ValueError: permissions have more than 32 bits.
     """
     if isinstance(value, (str, ACL)) or not isinstance(value, Iterable):
@@ -59,9 +59,9 @@ def check_acl(value: Any) -> tuple[ACL, ...]:
 
 
 def check_paths(value: Any) -> list[str]:
-    """Make sure that paths are several.
+    """Check that paths are a collection, and return them as a list.
 
-    :raises TypeError: it is one string, or nothing of the kind.
+    :raises TypeError: it is one string, or cannot be iterated over.
     """
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         raise TypeError(f"paths are a list, not {value!r:.60}")
@@ -69,7 +69,7 @@ def check_paths(value: Any) -> list[str]:
 
 
 def check_optional(name: str, value: Any, kind: type) -> None:
-    """Make sure that an argument is None or of a kind. What it is instead is not shown: it may be a secret.
+    """Check that an argument is None or an instance of a class. The message does not show the value: it may be a secret.
 
     :raises TypeError: it is neither.
     """

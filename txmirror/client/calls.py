@@ -1,4 +1,4 @@
-"""Requests on their way: one :class:`Call` each, and the queue of those that were not sent yet."""
+"""Pending requests: one :class:`Call` for each, and the queue of those that were not sent yet."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from txmirror.timers import Timer
 from txmirror.wire import Cursor, Operation, Request
 
 _T = TypeVar("_T")
-#: Told of a reply's error code and zxid.
+#: Called with a reply's error code and zxid.
 OnReply = Callable[[int, int], None]
 
-#: Where these find no node, it is the parent that is missing.
+#: If one of these fails with NoNode, it is the parent that is missing.
 _CREATIONS = frozenset((Operation.CREATE, Operation.CREATE2, Operation.CREATE_CONTAINER, Operation.CREATE_TTL))
 
 
 class Priority(enum.Enum):
-    """Where a request goes that cannot be sent at once."""
+    """The place in the queue of a request that cannot be sent at once."""
 
     BOUNDED = "bounded"
-    """To the end of the queue, unless as many requests of this priority wait as may: then it is refused."""
+    """At the end of the queue. If the queue holds the most that it may of this priority, the request fails."""
     WAITING = "waiting"
-    """To the end of the queue, however many wait."""
+    """At the end of the queue, whatever its length."""
     URGENT = "urgent"
-    """Ahead of the queue. It is sent even if as many requests are in flight as may be."""
+    """Ahead of the queue. It is sent even if the window of requests in flight is full."""
 
 
 def decode_nothing(cursor: Cursor, zxid: int) -> None:
@@ -48,16 +48,16 @@ def decode_nothing(cursor: Cursor, zxid: int) -> None:
 
 
 class Call(Generic[_T]):
-    """One request, from the call that asked for it until its Deferred fires.
+    """One pending request, from the caller's call until its Deferred fires.
 
-    :param path: the path as the caller gave it, for errors.
+    :param path: the path as the caller spelt it, for errors.
     :param decode: makes the result from the reply's record and the zxid in its header.
-    :param on_missing: makes the result where the server has no such node, if that is an answer and no failure.
-    :param on_reply: told of every reply before the Deferred fires, with its error code and zxid: keeps the table of watches.
-    :param connect_string: the servers and the chroot, for the error where that is missing; empty where there is none.
-    :ivar deferred: what the caller waits for; None once they do not any more.
-    :ivar sent: when it was handed to the transport.
-    :ivar bounded: whether it counts against the bounds of the queue that it waits in.
+    :param on_missing: makes the result if the server has no such node; None lets the request fail then.
+    :param on_reply: called with the error code and zxid of the reply, before the Deferred fires: keeps the table of watches.
+    :param connect_string: the servers and the chroot, for the error if that is missing; empty without a chroot.
+    :ivar deferred: the Deferred that the caller waits for; None after it has fired or was cancelled.
+    :ivar sent: the time at which it was written to the transport.
+    :ivar bounded: whether it counts against the bounds of its queue.
     """
 
     __slots__ = (
@@ -98,24 +98,24 @@ class Call(Generic[_T]):
         self.xid = 0
 
     def waited_for(self) -> Deferred[_T]:
-        """Give what the caller waits for, before the call is on its way."""
+        """Return the Deferred that the caller waits for. Call this before the request is submitted."""
         assert self.deferred is not None
         return self.deferred
 
     def succeed(self, result: _T) -> None:
-        """Give the caller the result, if they still wait for one."""
+        """Fire the Deferred with a result, unless it was cancelled."""
         deferred, self.deferred = self.deferred, None
         if deferred is not None:
             deferred.callback(result)
 
     def fail(self, error: ZooKeeperException) -> None:
-        """Give the caller a failure, if they still wait for a result."""
+        """Fail the Deferred, unless it was cancelled."""
         deferred, self.deferred = self.deferred, None
         if deferred is not None:
             deferred.errback(error)
 
     def refuse(self, code: int, zxid: int) -> None:
-        """Give the caller what the server answered in place of a result."""
+        """Fail the Deferred with the server's error code, or fire it if a missing node is a valid result."""
         if code == NoNodeException.code and self.on_missing is not None:
             self.succeed(self.on_missing(zxid))
         elif code == NoNodeException.code and self._finds_no_root():
@@ -127,7 +127,7 @@ class Call(Generic[_T]):
             self.fail(exception_for(code, path=self.path, zxid=zxid))
 
     def _finds_no_root(self) -> bool:
-        """Return whether it is the root that a missing node says the absence of: it always exists, but for a chroot."""
+        """Return whether NoNode means that the chroot is missing: only then can the client's root be missing."""
         if not self.connect_string or self.path is None:
             return False
         return self.path == "/" or (self.operation in _CREATIONS and paths.parent_of(self.path) == "/")
@@ -139,19 +139,19 @@ class Call(Generic[_T]):
 
 
 class RequestQueue:
-    """Requests that wait to be sent, in order.
+    """The requests that were not sent yet, in order.
 
-    Those of :attr:`Priority.BOUNDED` are bounded in number and in bytes. All are bounded in age, which does not grow while
-    there is a connection: then they wait for others to be answered, however long that takes.
+    Requests of :attr:`Priority.BOUNDED` are bounded in number and in bytes. All have a timeout, which does not run while
+    there is a connection: then they wait for other requests to be answered, however long that takes.
 
-    :param clock: runs the one timer.
+    :param clock: runs the timer.
     :param limits: the bounds.
     """
 
     def __init__(self, clock: IReactorTime, limits: Limits) -> None:
         self._clock = clock
         self._limits = limits
-        # An ordinary dict would walk over all that were taken before to find the first.
+        # An ordinary dict would step over every entry that was removed before to find the first.
         self._urgent: OrderedDict[Call[Any], float] = OrderedDict()
         self._others: OrderedDict[Call[Any], float] = OrderedDict()
         self._bounded = 0
@@ -165,7 +165,7 @@ class RequestQueue:
 
     @property
     def urgent(self) -> bool:
-        """Whether urgent requests wait."""
+        """True if urgent requests wait."""
         return bool(self._urgent)
 
     def add(self, call: Call[Any], priority: Priority) -> None:
@@ -187,14 +187,14 @@ class RequestQueue:
             self._timer.start(limits.queued_time)
 
     def discard(self, call: Call[Any]) -> None:
-        """Remove a request for which nobody waits any more."""
+        """Remove a request that was cancelled."""
         for calls in (self._urgent, self._others):
             if calls.pop(call, None) is not None:
                 self._removed(call)
         self._stop_if_empty()
 
     def take(self) -> Call[Any]:
-        """Remove and return the request that is to be sent next; there must be one."""
+        """Remove and return the next request to send; there must be one."""
         call, _ = (self._urgent or self._others).popitem(last=False)
         self._removed(call)
         self._stop_if_empty()
@@ -220,12 +220,12 @@ class RequestQueue:
         return calls
 
     def connected(self) -> None:
-        """Stop counting the time: there is a connection."""
+        """Stop the timeout: there is a connection."""
         self._connected = True
         self._timer.stop()
 
     def disconnected(self) -> None:
-        """Count the time from now on: the connection is gone."""
+        """Start the timeout: the connection is lost."""
         if self._connected:
             self._connected = False
             self._disconnected_at = self._clock.seconds()
@@ -253,7 +253,7 @@ class RequestQueue:
             for call, added in calls.items():
                 since = max(added, self._disconnected_at)
                 if since + limit > now:
-                    # Those behind it came later.
+                    # The rest of this queue is newer.
                     oldest = min(oldest, since)
                     break
                 late.append(call)

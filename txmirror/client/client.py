@@ -1,4 +1,4 @@
-"""The client that programs use: its parts put together, and its life. What it can be asked for is in modules of its own."""
+"""The public client: its constructor, connecting and closing. Its operations are in modules of their own."""
 
 from __future__ import annotations
 
@@ -53,23 +53,23 @@ _LONGEST_TIMEOUT = (2**31 - 1) / 1000
     ISessionLease,
 )
 class ZooKeeperClient(NodeOperations, Feed, Queries, BatchedReads):
-    """A ZooKeeper client in pure Twisted: it connects, stays connected, and begins anew when its session has ended.
+    """A ZooKeeper client in pure Twisted: it connects, reconnects, and opens a new session when one has expired.
 
     :param servers: ``host:port,host:port/chroot``, or a list of ``host:port`` strings or (host, port) pairs. With a
-        chroot, all paths are below it, and it must exist before they can. It may also stand behind every server.
-    :param session_timeout: how long the ensemble keeps the session without hearing from us, in seconds; a server may
-        negotiate another.
-    :param session: a session to take over, from :meth:`leave` of another client. If it has ended, a new one is opened.
-    :param read_only: whether a server will do that is cut off from most others and can only be read. A session with one
-        ends with its connection; meanwhile a server that can be written to is looked for. A session that can write is
-        never given up for one that cannot.
-    :param tls: how to speak TLS; None speaks plainly.
-    :param sasl: who to prove to be before anything else.
-    :param limits: what the client allows itself.
-    :param metrics: told what the client does.
-    :param random: shuffles the servers, draws the pauses between attempts, and GUIDs.
+        chroot, all paths are below it, and it must exist before they can. It may also follow every server.
+    :param session_timeout: the time after which the ensemble expires a session that it does not hear from, in seconds; a
+        server may negotiate another.
+    :param session: a session to take over, from :meth:`leave` of another client. If it has expired, a new one is opened.
+    :param read_only: whether the client may use a read-only server, which is cut off from most others. A session with one
+        ends with its connection; meanwhile the client searches for a server that can write. A session that can write is
+        never exchanged for a read-only one.
+    :param tls: the TLS settings; None connects without TLS.
+    :param sasl: the credentials for SASL; None does not authenticate.
+    :param limits: the client's bounds and timeouts.
+    :param metrics: called with each request, reply and connection, for counting.
+    :param random: shuffles the servers, and draws the backoff and GUIDs.
     :param reactor: the reactor; the global one if None.
-    :raises ValueError: an address is malformed, the timeout is not above 0, or a file of ``tls`` will not do; the message
+    :raises ValueError: an address is malformed, the timeout is not above 0, or a file of ``tls`` is invalid; the message
         quotes it.
     """
 
@@ -129,16 +129,16 @@ class ZooKeeperClient(NodeOperations, Feed, Queries, BatchedReads):
         return f"<ZooKeeperClient {self.connect_string} {self.session.state.value}>"
 
     def chroot(self, path: str) -> ZooKeeperClient:
-        """See :meth:`~txmirror.interfaces.IChroot.chroot`."""
+        """Return a client with the chroot ``path``, on the same session. See :meth:`.IChroot.chroot`."""
         full = self._sender.valid(path)
         return self._on_same_session("" if full == "/" else full, self._sender.priority)
 
     def waiting(self) -> ZooKeeperClient:
-        """See :meth:`~txmirror.interfaces.IBackpressure.waiting`."""
+        """Return a client with an unbounded queue, on the same session. See :meth:`.IBackpressure.waiting`."""
         return self._with_priority(Priority.WAITING)
 
     def urgent(self) -> ZooKeeperClient:
-        """See :meth:`~txmirror.interfaces.IBackpressure.urgent`."""
+        """Return a client that sends ahead of the queue, on the same session. See :meth:`.IBackpressure.urgent`."""
         return self._with_priority(Priority.URGENT)
 
     def _with_priority(self, priority: Priority) -> ZooKeeperClient:
@@ -156,7 +156,7 @@ class ZooKeeperClient(NodeOperations, Feed, Queries, BatchedReads):
 
     @property
     def session_key(self) -> object:
-        """See :class:`~txmirror.interfaces.IChroot`."""
+        """An object that is equal for all clients on the same session. See :class:`~txmirror.interfaces.IChroot`."""
         return self._sessions
 
     @property
@@ -166,32 +166,32 @@ class ZooKeeperClient(NodeOperations, Feed, Queries, BatchedReads):
 
     @property
     def session_timeout(self) -> float:
-        """The session's timeout in seconds: as negotiated, or as asked for before that."""
+        """The session's timeout in seconds: as negotiated, or as requested before that."""
         return self._sessions.session_timeout
 
     @property
     def session_ticket(self) -> SessionTicket | None:
-        """What another client can take the session over with, at this moment; None while there is no session. A secret."""
+        """The ticket with which another client can take over the session now; None while there is no session. A secret."""
         return self._sessions.ticket()
 
     def connect(self) -> Deferred[None]:
-        """See :meth:`~txmirror.interfaces.IZooKeeperClient.connect`."""
+        """Start connecting, and wait for a session. See :meth:`~txmirror.interfaces.IZooKeeperClient.connect`."""
         return self._sessions.connect()
 
     def when_connected(self) -> Deferred[None]:
-        """See :meth:`~txmirror.interfaces.ISessionHolder.when_connected`."""
+        """Wait for a session. See :meth:`~txmirror.interfaces.ISessionHolder.when_connected`."""
         return self._sessions.when_connected()
 
     def close(self) -> Deferred[None]:
-        """See :meth:`~txmirror.interfaces.IZooKeeperClient.close`. It takes no longer than ``limits.close_time`` seconds."""
+        """Close the session and the client, within ``limits.close_time`` seconds. See :meth:`.IZooKeeperClient.close`."""
         return self._sessions.close()
 
     def leave(self) -> Deferred[SessionTicket | None]:
-        """See :meth:`~txmirror.interfaces.ISessionHolder.leave`. It takes no longer than ``limits.close_time`` seconds."""
+        """Close the client but not the session, within ``limits.close_time`` seconds. See :meth:`.ISessionHolder.leave`."""
         return self._sessions.leave()
 
     def add_auth(self, scheme: str, credentials: bytes) -> Deferred[None]:
-        """See :meth:`~txmirror.interfaces.IZooKeeperClient.add_auth`."""
+        """Add an identity to the session. See :meth:`~txmirror.interfaces.IZooKeeperClient.add_auth`."""
         if not isinstance(scheme, str):
             raise TypeError(f"a scheme is a str, not {scheme!r:.60}")
         if not isinstance(credentials, bytes):
@@ -199,15 +199,15 @@ class ZooKeeperClient(NodeOperations, Feed, Queries, BatchedReads):
         return self._sessions.add_auth(scheme, credentials)
 
     def server_can(self, method: str) -> bool | None:
-        """See :meth:`~txmirror.interfaces.IServerAbilities.server_can`."""
+        """Return whether the server supports a method. See :meth:`~txmirror.interfaces.IServerAbilities.server_can`."""
         if method not in OPERATIONS:
-            raise ValueError(f"no method of a client asks a server for {method!r}")
+            raise ValueError(f"a client has no method {method!r} that sends a request")
         return self._sessions.abilities.can(OPERATIONS[method])
 
     def transaction(self) -> ITransaction:
-        """See :meth:`~txmirror.interfaces.ITransactions.transaction`."""
+        """Return a new transaction. See :meth:`~txmirror.interfaces.ITransactions.transaction`."""
         return Transaction(self._sender)
 
     def when_lease_expires(self) -> Deferred[None]:
-        """See :meth:`~txmirror.interfaces.ISessionLease.when_lease_expires`."""
+        """Wait until the client-side lease expires. See :meth:`~txmirror.interfaces.ISessionLease.when_lease_expires`."""
         return self._sessions.lease.when_lease_expires()

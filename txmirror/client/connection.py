@@ -1,7 +1,7 @@
-"""One connection to one server: the handshake, replies matched to requests, and whether the server is still there.
+"""One connection to one server: the handshake, replies matched to requests, watch events, and liveness.
 
-It knows nothing of what was before it or comes after it: it tells its owner what happens, and gives up at the first
-thing that is not ZooKeeper's protocol.
+A connection knows nothing of the connections before and after it. It calls its owner with each event, and it closes at the
+first violation of ZooKeeper's protocol.
 """
 
 from __future__ import annotations
@@ -56,59 +56,59 @@ from txmirror.wire import (
 )
 
 _FRAME_HEADER = struct.Struct(">iii")
-#: With these codes a server says that it does not, or no longer, serve the session. Nothing was done.
+#: The error codes of a server that does not, or no longer, serve the session. It has not executed the request.
 _NOT_SERVED = frozenset({SessionExpiredException.code, SessionMovedException.code})
 _PING = encode_frame(struct.pack(">ii", PING_XID, Operation.PING))
 
 
 def _is_unknown(header: ReplyHeader) -> bool:
-    """Tell whether the server does not know the operation that it refuses.
+    """Return whether the server refuses the operation because it does not know it.
 
-    Such a reply (``UnimplementedRequestProcessor``) does not wait for those that are due before it, has no zxid, and ends the
-    connection. One that refuses an operation that is disabled has a zxid, and does neither.
+    It sends such a reply (``UnimplementedRequestProcessor``) ahead of the replies that are due before it, without a zxid, and
+    then closes the connection. A reply for an operation that is disabled has a zxid, comes in order, and does not end the
+    connection.
     """
     return header.err == UnimplementedException.code and header.zxid <= 0
 
 
 class Owner(Protocol):
-    """Who a connection tells what happens."""
+    """The callbacks of a connection."""
 
     def has_room(self) -> None:
-        """Some of what was sent is answered: more can be sent."""
+        """Send more requests: the window of requests in flight has room again."""
 
     def unauthorised(self, error: ZooKeeperException) -> None:
-        """The server has refused to serve anybody who does not prove who they are."""
+        """Handle a server that serves only clients that authenticate by SASL."""
 
     def handshaken(self, connection: Connection, response: ConnectResponse) -> None:
-        """The server has answered the handshake. Nothing else was sent yet."""
+        """Handle the answer to the handshake. Nothing else was sent yet."""
 
     def replied(self, zxid: int) -> None:
-        """An ordered reply with this zxid has come, and is about to be delivered."""
+        """Note the zxid of an ordered reply that is about to be delivered."""
 
     def fired(self, event: WatchedEvent) -> None:
-        """A watch event has come."""
+        """Handle a watch event."""
 
     def disconnected(self, connection: Connection, reason: Exception) -> None:
-        """The connection is gone. What waited for an answer from it still does, until :meth:`Connection.fail_pending`."""
+        """Handle the loss of the connection. Its requests stay pending until :meth:`Connection.fail_pending`."""
 
 
 class Connection(TwistedProtocol):
-    """A connection to one server, from the first byte to the last.
+    """A connection to one server, from the first byte to the last. All times are in the reactor's seconds.
 
     :param clock: the reactor.
-    :param owner: who is told.
-    :param connect_request: the handshake to begin with.
-    :param limits: how long a reply may be, and how much may be in flight.
-    :param metrics: told what is sent and answered, if anybody wants to know.
-    :ivar heard: when something last came, in the reactor's seconds.
-    :ivar acknowledged: when the latest packet was sent whose answer has come.
-    :ivar handshaken_at: when the handshake was answered; None before.
-    :ivar answered: whether anything has come at all.
-    :ivar full: whether as much is in flight as may be. It is looked at by those who send for others; whoever must send, can.
-    :ivar closed_by_peer: whether the other side, or the network, ended it.
-    :ivar closed_in_order: whether it was certainly the other side.
-    :ivar unimplemented: the operations that the server has refused last because it does not know them; it closes the
-        connection after that.
+    :param owner: the callbacks.
+    :param connect_request: the handshake.
+    :param limits: the bounds of a reply, and of the requests in flight.
+    :param metrics: called with each request and reply; may be None.
+    :ivar heard: the time at which the latest bytes arrived.
+    :ivar acknowledged: the time at which the latest packet was sent that the server has answered.
+    :ivar handshaken_at: the time at which the handshake was answered; None before.
+    :ivar answered: whether any bytes have arrived.
+    :ivar full: whether the window of requests in flight is full. The connection itself does not enforce it.
+    :ivar closed_by_peer: whether the server or the network ended the connection.
+    :ivar closed_in_order: whether it was certainly the server.
+    :ivar unimplemented: the operations that the server has just refused as unknown; it closes the connection after that.
     """
 
     _log = Logger()
@@ -149,10 +149,10 @@ class Connection(TwistedProtocol):
         self.heard = 0.0
         self.acknowledged = 0.0
 
-    # What the owner asks for.
+    # Called by the owner.
 
     def send(self, call: Call[Any]) -> None:
-        """Send a request. Its Deferred fires with what comes, or fails with the connection."""
+        """Send a request. Its Deferred fires with the reply, or fails when the connection is lost."""
         xid = self._xid = self._xid + 1 if self._xid < LAST_XID else 1
         call.xid = xid
         call.sent = self._last_sent = self._clock.seconds()
@@ -167,9 +167,10 @@ class Connection(TwistedProtocol):
             self._metrics.sent(call.operation.name, 4 + size)
 
     def send_auth(self, request: AuthRequest) -> Deferred[None]:
-        """Send an identity. Its answer comes outside the order of requests.
+        """Send an identity. The server answers it outside the order of requests.
 
-        :returns: fails with :exc:`AuthFailedException`, after which the server closes, or with the connection.
+        :returns: fails with :exc:`AuthFailedException`, after which the server closes the connection, or with
+            :exc:`ConnectionLossException`.
         """
         answered: Deferred[None] = Deferred()
         self._auths.append(answered)
@@ -178,12 +179,12 @@ class Connection(TwistedProtocol):
         return answered
 
     def ask_zxid(self, answer: Callable[[int], None]) -> None:
-        """Call ``answer`` with the zxid that the server has reached, by a ping."""
+        """Send a ping, and call ``answer`` with the zxid in the reply: the last one that the server knows."""
         self._on_ping = answer
         self._ping(self._clock.seconds())
 
     def keep_alive(self, timeout: float) -> None:
-        """Begin to send pings, and to watch for silence.
+        """Start to send pings, and to check that the server answers.
 
         :param timeout: the session's timeout, as negotiated, in seconds.
         """
@@ -191,44 +192,44 @@ class Connection(TwistedProtocol):
         self._schedule(self._clock.seconds())
 
     def end(self, reason: Exception) -> None:
-        """Give the connection up at once; what is not sent yet never is."""
+        """Abort the connection at once, and drop unsent bytes."""
         if self._reason is None:
             self._reason = reason
             self._timer.stop()
             cast(ITCPTransport, self.transport).abortConnection()
 
     def leave(self, reason: Exception) -> None:
-        """Close the connection once everything is sent, expecting nothing more."""
+        """Close the connection once all bytes are sent, and ignore further replies."""
         if self._reason is None:
             self._reason = reason
             self._timer.stop()
             cast(ITCPTransport, self.transport).loseConnection()
 
     def abort(self) -> None:
-        """Break the connection off that was left, and does not end."""
+        """Abort a connection after :meth:`leave` has taken too long."""
         cast(ITCPTransport, self.transport).abortConnection()
 
     @property
     def oldest(self) -> Call[Any] | None:
-        """Give the request that is to be answered next."""
+        """The request that the server must answer next; None if none is in flight."""
         return self._in_flight[0] if self._in_flight else None
 
     @property
     def closing(self) -> bool:
-        """Whether it was given up, and is only waiting for the transport to be gone."""
+        """True if the connection is being closed or aborted."""
         return self._reason is not None
 
-    # What the transport says.
+    # Called by the transport.
 
     def connectionMade(self) -> None:
-        """Begin the handshake, and send nothing else before its answer."""
+        """Send the handshake, and nothing else before its answer."""
         transport = cast(ITCPTransport, self.transport)
         transport.setTcpNoDelay(True)
         self.heard = self._last_sent = self._clock.seconds()
         transport.write(encode_frame(self.connect_request.encode()))
 
     def dataReceived(self, data: bytes) -> None:
-        """Deliver each frame in the order of arrival, each fully before the next."""
+        """Deliver the frames in the order of arrival, each completely before the next."""
         self.answered = True
         self.heard = self._clock.seconds()
         if self._metrics is not None:
@@ -241,26 +242,26 @@ class Connection(TwistedProtocol):
             except ProtocolError as error:
                 self.end(error)
         if self._decoder.fault is not None:
-            # What a stranger says at the handshake tells who they are. Later bytes may be anybody's secrets.
-            said = f", after {data[:16]!r}" if self.handshaken_at is None else ""
-            self.end(ProtocolError(f"{self._decoder.fault}{said}"))
+            # In the handshake the first bytes show which program the peer is. Later bytes may be secret.
+            first_bytes = f", after {data[:16]!r}" if self.handshaken_at is None else ""
+            self.end(ProtocolError(f"{self._decoder.fault}{first_bytes}"))
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
-        """Tell the owner, who lets what waited fail."""
+        """Notify the owner, which calls :meth:`fail_pending`."""
         self._timer.stop()
         if self._reason is None:
             clean = isinstance(reason.value, ConnectionDone)
-            # What TLS complains of is another thing.
+            # An error of TLS does not count as closed by the peer.
             self.closed_by_peer = clean or isinstance(reason.value, ConnectionLost)
             self.closed_in_order = clean
-            said = _describe(reason.value).rstrip(".")
+            text = _describe(reason.value).rstrip(".")
             self._reason = ConnectionLossException(
-                "the server closed the connection" if clean else f"the connection broke: {said:.200}"
+                "the server closed the connection" if clean else f"the connection broke: {text:.200}"
             )
         self._owner.disconnected(self, self._reason)
 
     def fail_pending(self) -> None:
-        """Let everything fail that waits for an answer, now that none can come."""
+        """Fail all pending requests and identities: the connection is lost."""
         calls, self._in_flight = self._in_flight, deque()
         not_served, self._not_served = self._not_served, []
         if self._metrics is not None:
@@ -292,7 +293,7 @@ class Connection(TwistedProtocol):
         if xid > 0:
             self._deliver_reply(header, cursor, oversize)
         elif oversize is not None:
-            raise ProtocolError(f"a packet with xid {xid} is longer than any has reason to be")
+            raise ProtocolError(f"a packet with xid {xid} is longer than the limit")
         elif xid == EVENT_XID:
             self._deliver_event(header, cursor)
         elif xid == PING_XID:
@@ -300,7 +301,7 @@ class Connection(TwistedProtocol):
         elif xid == AUTH_XID:
             self._deliver_auth(header)
         else:
-            raise ProtocolError(f"a reply has the xid {xid}, which is nobody's")
+            raise ProtocolError(f"a reply has the unknown xid {xid}")
 
     def _deliver_handshake(self, frame: bytes | OversizedFrame) -> None:
         if isinstance(frame, OversizedFrame):
@@ -335,8 +336,8 @@ class Connection(TwistedProtocol):
             call.fail(ProtocolError(f"the reply cannot be read: {error}", path=call.path))
             raise
         except Exception:
-            # Whatever mistake of ours it is: the call is in flight no more, and nothing else would end the wait for it.
-            call.fail(InvalidStateException("the reply could not be taken in", path=call.path))
+            # A bug of ours. The call is not in flight any more, so nothing else would end the wait for it.
+            call.fail(InvalidStateException("the reply could not be processed", path=call.path))
             raise
         if err:
             self._refused(call, err, zxid)
@@ -348,7 +349,7 @@ class Connection(TwistedProtocol):
             self._make_room()
 
     def _take_call(self, header: ReplyHeader) -> Call[Any]:
-        """Take the request that a reply answers out of those in flight."""
+        """Remove the request that a reply answers from those in flight, and return it."""
         in_flight = self._in_flight
         if _is_unknown(header):
             for call in in_flight:
@@ -370,16 +371,16 @@ class Connection(TwistedProtocol):
         except ProtocolError:
             raise
         except ZooKeeperException as error:
-            # The header said that all was well; the record says otherwise, as a transaction's does.
+            # The header reports success, and the record an error, as in the reply to a transaction.
             return None, error
         return result, None
 
     def _refused(self, call: Call[Any], err: int, zxid: int) -> None:
         if err == SessionClosedRequireSaslAuthException.code:
-            # It wants to know first who we are.
+            # The server requires SASL authentication.
             self._owner.unauthorised(exception_for(err))
         if err in _NOT_SERVED:
-            # The next handshake shows whether the session has ended, and until then nobody can know.
+            # Only the next handshake shows whether the session has expired.
             moved = err == SessionMovedException.code
             reason = ConnectionLossException(
                 f"the server refused a request: {exception_for(err)}", path=call.path, applied=False
@@ -390,7 +391,7 @@ class Connection(TwistedProtocol):
             call.refuse(err, zxid)
 
     def _make_room(self) -> None:
-        # Half of what may be in flight has to be answered, so that those who wait are not let through one by one.
+        # Wait until half of the window is free, so that queued requests are sent in batches and not one by one.
         limits = self._limits
         if (
             self._bytes_in_flight <= limits.in_flight_bytes // 2
@@ -407,7 +408,7 @@ class Connection(TwistedProtocol):
         try:
             kind = EventType(record.type)
         except ValueError:
-            # Once for each connection: there may be any number of them.
+            # Warn once a connection: there may be any number of them.
             self._log.emit(
                 LogLevel.debug if self._unknown_events else LogLevel.warn,
                 "An event of the unknown type {type} for {path} was ignored.",
@@ -420,7 +421,7 @@ class Connection(TwistedProtocol):
 
     def _deliver_pong(self, header: ReplyHeader) -> None:
         if self._ping_sent is None:
-            raise ProtocolError("a ping was answered that was not sent")
+            raise ProtocolError("the server answered a ping that was not sent")
         self.unimplemented.clear()
         self.acknowledged, self._ping_sent = max(self.acknowledged, self._ping_sent), None
         answer, self._on_ping = self._on_ping, None
@@ -431,15 +432,15 @@ class Connection(TwistedProtocol):
 
     def _deliver_auth(self, header: ReplyHeader) -> None:
         if not self._auths:
-            raise ProtocolError("an auth packet was answered that was not sent")
+            raise ProtocolError("the server answered an auth packet that was not sent")
         answered = self._auths.popleft()
         if header.err:
             answered.errback(AuthFailedException())
         else:
             answered.callback(None)
 
-    # Liveness (rule 6): a ping after a third of the timeout without sending; death after two thirds without an answer to a
-    # request, after a third without one to a ping, or after two thirds without anything at all.
+    # Liveness (rule 6): send a ping after a third of the timeout without sending. Give the connection up after two thirds
+    # without an answer to a request, after a third without an answer to a ping, or after two thirds without any bytes.
 
     def _schedule(self, now: float) -> None:
         due = self._verdict_due()
@@ -452,7 +453,7 @@ class Connection(TwistedProtocol):
         if self._in_flight:
             return min(due, self._in_flight[0].sent + self._timeout * 2 / 3)
         if self._ping_sent is not None:
-            # Events may go on coming while the server hears nothing of us. A third is left for another server.
+            # Events may still arrive although the server no longer reads. A third of the timeout is left for another server.
             return min(due, self._ping_sent + self._timeout / 3)
         return due
 
@@ -464,8 +465,8 @@ class Connection(TwistedProtocol):
                 self._ping(now)
             self._schedule(now)
         elif self._timer.late > self._timeout / 12:
-            # The reactor has stalled, not necessarily the server: what it said meanwhile is still in the socket's
-            # buffer, and timers run before sockets are read. So it gets the time to be read.
+            # The reactor has stalled, not necessarily the server. Its answers may still be in the socket's buffer, since
+            # timers run before sockets are read: allow some time to read them.
             if self._ping_sent is None:
                 self._ping(now)
             self._timer.start(self._timeout / 12)

@@ -1,4 +1,4 @@
-"""The log lines that say that connections are made and lost."""
+"""Log that connections are made and lost, and that sessions expire."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from twisted.logger import Logger
 from txmirror.client.servers import Server
 from txmirror.timers import Timer
 
-#: How long a connection has to last, in seconds, to be counted as one that lived, however short its session.
-_LIVED = 0.5
+#: The shortest time that a connection must last to count as stable, in seconds, however short the session timeout.
+_STABLE = 0.5
 
 
-def time_to_live(session_timeout: float) -> float:
-    """Return the seconds that a connection has to last to be counted as one that lived."""
-    return max(session_timeout / 3, _LIVED)
+def stable_after(session_timeout: float) -> float:
+    """Return the time that a connection must last to count as stable, in seconds."""
+    return max(session_timeout / 3, _STABLE)
 
 
 class ConnectionLog:
-    """Logs each connection that is made and lost, and what that means for the session, but little where no connection lives.
+    """Logs each connection that is made and lost, and its effect on the session, but less in a run of short connections.
 
-    In a run of connections that do not live, each server's first failure of a kind is logged, and then only the 2nd, 4th, 8th
-    and so on of the run. The connection that ends the run is logged as soon as it has lived.
+    In a run of connections that are not stable, the log has each server's first failure of a kind, and then only the 2nd, 4th,
+    8th and so on of the run. The connection that ends the run is logged as soon as it is stable.
 
     :param clock: runs the timer.
     """
@@ -30,10 +30,10 @@ class ConnectionLog:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._brief = 0
-        self._said: set[object] = set()
-        self._saying = True
+        self._logged: set[object] = set()
+        self._logging = True
         self._held_back: dict[str, object] = {}
-        self._lived = Timer(clock, self._say_held_back)
+        self._stable_timer = Timer(clock, self._log_held_back)
 
     def connected(self, server: Server, verb: str, session: str, timeout: float, read_only: bool) -> None:
         """Log a connection.
@@ -49,30 +49,31 @@ class ConnectionLog:
             "timeout": timeout,
             "limited": ", read-only" if read_only else "",
         }
-        if self._saying:
+        if self._logging:
             self._log.info("Connected to {server}: {verb} session {session}, timeout {timeout:g} s{limited}.", **fields)
         else:
             self._held_back = fields
-            self._lived.start(time_to_live(timeout))
+            self._stable_timer.start(stable_after(timeout))
 
-    def disconnected(self, server: Server, reason: Exception, session: str, timeout: float, *, lived: bool) -> None:
+    def disconnected(self, server: Server, reason: Exception, session: str, timeout: float, *, stable: bool) -> None:
         """Log that a connection is lost.
 
         :param session: the session's name.
         :param timeout: its timeout in seconds.
-        :param lived: whether the connection has lived.
+        :param stable: whether the connection was stable.
         """
-        self._lived.stop()
-        if lived:
+        self._stable_timer.stop()
+        if stable:
             self._end_run()
         else:
             self._brief += 1
             # Powers of two have one bit.
-            self._saying = self._brief & (self._brief - 1) == 0
-            self._saying = self._is_news((server, type(reason)))
-        if self._saying:
+            self._logging = self._brief & (self._brief - 1) == 0
+            self._logging = self._should_log((server, type(reason)))
+        if self._logging:
             self._log.warn(
-                "Disconnected from {server}: {reason}. Session {session} ends if none is reached in time: {timeout:g} s.{run}",
+                "Disconnected from {server}: {reason}. Session {session} expires if there is no connection within"
+                " {timeout:g} s.{run}",
                 server=str(server),
                 reason=str(reason),
                 session=session,
@@ -81,34 +82,34 @@ class ConnectionLog:
             )
 
     def expired(self, session: str) -> None:
-        """Log that a session has ended."""
-        if self._is_news("expired"):
-            self._log.warn("Session {session} has ended.", session=session)
+        """Log that a session has expired."""
+        if self._should_log("expired"):
+            self._log.warn("Session {session} has expired.", session=session)
 
     def probably_expired(self, session: str, silence: float) -> None:
-        """Log that a session has probably ended.
+        """Log that a session has probably expired.
 
-        :param silence: for how many seconds there was no contact with a server.
+        :param silence: the time without contact with a server, in seconds.
         """
-        if self._is_news("probably expired"):
+        if self._should_log("probably expired"):
             self._log.warn(
-                "Out of contact for {silence:.1f} s: session {session} has most likely ended.",
+                "Out of contact for {silence:.1f} s: session {session} has probably expired.",
                 silence=silence,
                 session=session,
             )
 
     def stop(self) -> None:
         """Stop the timer."""
-        self._lived.stop()
+        self._stable_timer.stop()
 
-    def _is_news(self, kind: object) -> bool:
-        """Tell whether to log something now, or once in this run."""
-        news = self._saying or kind not in self._said
+    def _should_log(self, kind: object) -> bool:
+        """Return whether to log an event now: always, or the first of its kind in this run."""
+        log = self._logging or kind not in self._logged
         if self._brief:
-            self._said.add(kind)
-        return news
+            self._logged.add(kind)
+        return log
 
-    def _say_held_back(self) -> None:
+    def _log_held_back(self) -> None:
         self._log.info(
             "Connected to {server}: {verb} session {session}, timeout {timeout:g} s{limited}. The {brief} connections before"
             " it were short.",
@@ -119,5 +120,5 @@ class ConnectionLog:
 
     def _end_run(self) -> None:
         self._brief = 0
-        self._said.clear()
-        self._saying = True
+        self._logged.clear()
+        self._logging = True

@@ -1,4 +1,4 @@
-"""Creates that are answered with the node's stat, also by servers before 3.5, which do not send it."""
+"""Create a node and return its stat, also on servers before 3.5, which do not send it."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from txmirror.wire import (
 def create_with_stat(
     sender: RequestSender, path: str, data: bytes, acl: tuple[ACL, ...], flags: int
 ) -> Deferred[CreateReply]:
-    """Create a node, and get its stat.
+    """Create a node, and return its path and stat.
 
-    On a server that does not know ``create2`` the node is created without it, and its stat is read behind that. Where the node
-    has changed or gone meanwhile, or its stat could not be read, the stat is zeros but for the owner and the length.
+    On a server without ``create2`` this sends a plain create, and then reads the stat. If another client has changed or deleted
+    the node meanwhile, or the stat cannot be read, all fields of the stat are 0 except the owner and the length.
 
-    :param data: checked, like ``acl`` and ``flags``.
+    :param data: checked before, like ``acl`` and ``flags``.
     :returns: fires and fails as :meth:`~txmirror.interfaces.IZooKeeperClient.create`. Cancelling abandons the answer.
-    :raises PathError: ``path`` is none.
+    :raises PathError: ``path`` is invalid.
     """
     full = sender.valid(path, sequence=bool(flags & CreateFlag.SEQUENCE))
 
@@ -55,7 +55,8 @@ async def _create_and_read(sender: RequestSender, path: str, request: CreateRequ
     sessions = sender.sessions
     session_number = sessions.session.session_number
     if not sessions.abilities.hangs_up(Create2Request.operation):
-        # The refusal may be the last thing on this connection. A write that was lost with it would be in doubt; a read is not.
+        # The server may close the connection after the refusal. A write that is lost then may or may not have happened; so
+        # send a read first, which is harmless.
         with suppress(ConnectionLossException):
             await sender.send(ExistsRequest("/", False), path, replies.decode_stat, replies.missing)
         if sessions.session.session_number != session_number:

@@ -1,4 +1,4 @@
-"""What a client can say for itself at a handshake: which session is its own, and how far it has seen the data."""
+"""The contents of the ConnectRequest: session id, password and the last zxid seen."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ _NO_PASSWORD = bytes(16)
 
 
 class SessionCredentials:
-    """The session's id and password, and the transactions that were seen.
+    """The session's id and password, and the last zxid seen.
 
-    :param asked_timeout: the session timeout to ask for, in seconds.
-    :param read_only: whether a server that can only be read will do, where there is no session yet.
+    :param asked_timeout: the session timeout to request, in seconds.
+    :param read_only: whether a new session may be with a read-only server.
     :param ticket: a session to take over.
     :ivar session_id: the id of the session; 0 while there is none.
-    :ivar seen_zxid: the last transaction that was seen: a server that has not come so far is not believed.
-    :ivar watch_zxid: the last transaction as of which all watches stood.
+    :ivar seen_zxid: the last zxid seen: a server with older data refuses the handshake.
+    :ivar watch_zxid: the last zxid seen while all watches were established.
     """
 
     def __init__(self, asked_timeout: float, read_only: bool, ticket: SessionTicket | None) -> None:
@@ -27,51 +27,51 @@ class SessionCredentials:
         self.seen_zxid = self.watch_zxid = ticket.zxid if ticket else 0
 
     def ticket(self) -> SessionTicket | None:
-        """Give what another client can go on with, if there is a session."""
+        """Return a ticket with which another client can resume the session; None if there is no session."""
         return SessionTicket(self.session_id, self._password, self.seen_zxid) if self.session_id else None
 
     @property
     def from_keeper(self) -> bool:
-        """Whether the session is one of ClickHouse Keeper, which gives each the same password: sixteen zero bytes."""
+        """True if the session is one of ClickHouse Keeper, where all have the same password: sixteen zero bytes."""
         return self.session_id != 0 and self._password == _NO_PASSWORD
 
     @staticmethod
     def is_keeper(response: ConnectResponse) -> bool:
-        """Return whether the answer to a handshake is one of ClickHouse Keeper."""
+        """Return whether the ConnectResponse is from ClickHouse Keeper."""
         return response.passwd == _NO_PASSWORD
 
     def connect_request(self) -> ConnectRequest:
-        """Give the handshake that makes these claims.
+        """Return the ConnectRequest with these credentials.
 
-        A session that can write is not offered to a server that cannot.
+        A session that can write is not offered to a read-only server.
         """
         read_only = self._read_only and not self.session_id
         timeout = round(self._asked_timeout * 1000)
         return ConnectRequest(self.seen_zxid, timeout, self.session_id, self._password, read_only)
 
     def blank_connect_request(self) -> ConnectRequest:
-        """Give a handshake that claims nothing."""
+        """Return a ConnectRequest for a new session, with zxid 0."""
         return ConnectRequest(0, round(self._asked_timeout * 1000), 0, _NO_PASSWORD)
 
     def accept(self, response: ConnectResponse) -> None:
-        """Take the session that a server has given, or goes on with."""
+        """Store the credentials of the session that a server has opened or resumed."""
         self.session_id = response.sessionId
         self._password = response.passwd or b""
 
     def drop_session(self) -> None:
-        """Claim no session any more."""
+        """Forget the session, so that the next ConnectRequest asks for a new one."""
         self.session_id = 0
         self._password = _NO_PASSWORD
 
     def drop_seen_zxid(self) -> None:
-        """Claim to have seen nothing."""
+        """Forget the last zxid seen."""
         self.seen_zxid = self.watch_zxid = 0
 
     def note_zxid(self, zxid: int, watches_established: bool) -> None:
-        """Note a transaction that a reply speaks of.
+        """Note the zxid of a reply.
 
-        :param watches_established: whether all watches stand. While they are being set again, what they are relative to must
-            stay: a packet that is cut off would otherwise be sent again as if it had been there.
+        :param watches_established: whether all watches are established. While they are being set again, ``watch_zxid`` must
+            not move: a setWatches packet that is lost would otherwise be sent again with too new a zxid, and miss events.
         """
         self.seen_zxid = max(self.seen_zxid, zxid)
         if watches_established:

@@ -1,7 +1,7 @@
-"""Who is told of a session's steps and of watch events, and in which order.
+"""Dispatch session events and watch events, in a fixed order.
 
-Of an event first those who wait for a watch, then those whose watch lasts, then the feed; of a step first the metrics, then
-the feed, then those whose watch lasts.
+A watch event goes to the Deferreds of one-shot watches first, then to the observers of persistent watches, then to the feed. A
+session event goes to the metrics first, then to the feed, then to the observers of persistent watches.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from txmirror.types import EventType, Listener, News, SessionEvent, SessionState
 
 
 class EventDispatcher:
-    """Tells everybody, the listeners of the feed among them.
+    """Notifies all observers of events. It keeps the listeners of the feed itself.
 
-    :param metrics: who counts connections, if anybody does.
+    :param metrics: called with each connection that is established or lost; may be None.
     """
 
     _log = Logger()
@@ -36,25 +36,25 @@ class EventDispatcher:
         )
 
     def add(self, listener: Listener, needs: Callable[[str], bool] | None = None) -> None:
-        """Tell ``listener`` every step and event from now on.
+        """Call ``listener`` with every session event and watch event from now on.
 
-        :param needs: tells whether it relies on watches on a path, with the chroot.
+        :param needs: returns whether the listener relies on watches on a path, with the chroot.
         """
         self._listeners.add(listener, listener)
         if needs is not None:
             self._needs[listener] = needs
 
     def remove(self, listener: Listener) -> None:
-        """Tell ``listener`` nothing more."""
+        """Stop calling ``listener``."""
         self._listeners.remove(listener)
         self._needs.pop(listener, None)
 
     def needed(self, path: str) -> bool:
-        """Tell whether a listener relies on watches on a path."""
+        """Return whether a listener relies on watches on a path."""
         return any(needs(path) for needs in self._needs.values())
 
     def dispatch_session_event(self, step: SessionEvent, watches: SessionWatches) -> None:
-        """Tell a step of the session that these watches are, or were, in."""
+        """Dispatch an event of the session that owns, or owned, these watches."""
         if self._metrics is not None and step.state is SessionState.CONNECTED:
             self._metrics.connected(step)
         elif self._metrics is not None and step.state is SessionState.SUSPENDED:
@@ -63,7 +63,7 @@ class EventDispatcher:
         watches.persistent.notify(step)
 
     def dispatch_watch_event(self, event: WatchedEvent, watches: SessionWatches) -> None:
-        """Tell an event of one of these watches, or of what they imply."""
+        """Dispatch an event of one of these watches, or one that they imply."""
         waiters = watches.fire(event)
         persistent = watches.persistent
         fire_all(waiters, event)
@@ -71,9 +71,11 @@ class EventDispatcher:
         self._listeners.notify(event)
 
     def dispatch_removed(self, ended: list[PersistentWatch], watches: SessionWatches) -> None:
-        """Tell of persistent watches that the server does not keep, and forget them."""
+        """Remove persistent watches that the server does not support, and dispatch their removal."""
         for watch in ended:
-            self._log.warn("The server does not keep persistent watches: that on {path} has ended.", path=watch.path)
+            self._log.warn(
+                "The server does not support persistent watches: that on {path} is removed.", path=watch.path
+            )
             watches.persistent.remove(watch.path)
             event = WatchedEvent(EventType.PERSISTENT_WATCH_REMOVED, watch.path)
             watch.observers.notify(event)

@@ -1,7 +1,7 @@
-"""From a server's name to a TCP connection: the name is resolved anew each time, and all its addresses are tried.
+"""Connect to a server: resolve its name anew each time, and try all its addresses.
 
-Twisted's ``HostnameEndpoint`` does much the same, but takes 0.3 seconds to say that a connection was refused, and does not
-take names with an underscore, which containers have.
+Twisted's ``HostnameEndpoint`` does much the same, but takes 0.3 seconds to report a refused connection, and rejects names with
+an underscore, which containers have.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from txmirror.client.servers import Server
 class _Addresses:
     """Collects the addresses of a name.
 
-    :ivar found: fires with them. Cancelling ends the resolution.
+    :ivar found: fires with the addresses. Cancelling it ends the resolution.
     """
 
     def __init__(self) -> None:
@@ -42,15 +42,15 @@ class _Addresses:
         self._over = False
 
     def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
-        """See ``IResolutionReceiver``."""
+        """Keep the resolution, to cancel it. See ``IResolutionReceiver``."""
         self._resolution = resolutionInProgress
 
     def addressResolved(self, address: IAddress) -> None:
-        """See ``IResolutionReceiver``."""
+        """Add an address. See ``IResolutionReceiver``."""
         self._addresses.append(address)
 
     def resolutionComplete(self) -> None:
-        """See ``IResolutionReceiver``."""
+        """Fire with the addresses. See ``IResolutionReceiver``."""
         if not self._over:
             self._over = True
             self.found.callback(self._addresses)
@@ -58,26 +58,26 @@ class _Addresses:
     def _cancel(self, _: Deferred[list[IAddress]]) -> None:
         self._over = True
         if self._resolution is not None:
-            # Twisted's resolver in threads cannot: what it still finds is dropped.
+            # Twisted's threaded resolver cannot be cancelled: the addresses that it still finds are dropped.
             with suppress(NotImplementedError):
                 self._resolution.cancel()
 
 
-#: Puts TLS around the way to a server: of the server's name or address, and the endpoint.
+#: Wraps an endpoint in TLS. The arguments are the server's name or address, and the endpoint.
 TLSWrapper = Callable[[str, IStreamClientEndpoint], IStreamClientEndpoint]
 
 
-async def connect_to(
+async def connect_to_server(
     reactor: Any, server: Server, factory: IProtocolFactory, limit: float, wrap: TLSWrapper | None = None
 ) -> IProtocol:
     """Connect to a server.
 
     :param reactor: connects, and resolves names.
-    :param limit: how long it may take, in seconds, not counting the resolution; the addresses share it.
-    :param wrap: puts TLS around the connection, if there is to be any.
+    :param limit: the timeout in seconds, without the resolution; the addresses share it.
+    :param wrap: wraps the connection in TLS; None connects without TLS.
     :returns: the protocol that ``factory`` made.
     :raises DNSLookupError: the name has no address.
-    :raises Exception: what the last address failed with.
+    :raises Exception: the failure of the last address.
     """
     addresses = await _resolve(reactor, server)
     if not addresses:
@@ -87,7 +87,7 @@ async def connect_to(
             return await _connect(reactor, server, address, factory, limit / len(addresses), wrap)
         except (CancelledError, ConnectingCancelledError):
             raise
-        except Exception:  # noqa: S112 - what matters is how the last one ends
+        except Exception:  # noqa: S112 - only the failure of the last address is reported
             continue
     return await _connect(reactor, server, addresses[-1], factory, limit / len(addresses), wrap)
 

@@ -1,4 +1,4 @@
-"""One ordered feed of the session's steps and of watch events, and the watches that are on it."""
+"""The ordered feed of session events and watch events, and the requests for its watches."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ _T = TypeVar("_T")
 class Feed:
     """All of :class:`~txmirror.interfaces.IWatchFeed` and :class:`~txmirror.interfaces.IPersistentWatches`.
 
-    :param sender: asks the servers.
-    :param one_shots: makes watches.
+    :param sender: sends the requests.
+    :param one_shots: makes one-shot watches.
     """
 
     def __init__(self, sender: RequestSender, one_shots: OneShots) -> None:
@@ -61,29 +61,29 @@ class Feed:
 
     @property
     def session(self) -> SessionEvent:
-        """The latest step of the session."""
+        """The latest event of the session."""
         return self._sessions.session
 
     def add_listener(self, listener: Listener, needs: Callable[[str], bool] | None = None) -> None:
-        """See :meth:`~txmirror.interfaces.IWatchFeed.add_listener`."""
+        """Call ``listener`` with every event. See :meth:`~txmirror.interfaces.IWatchFeed.add_listener`."""
         if listener not in self._listeners:
             self._listeners[listener] = below = self._sender.listener_below(listener)
             self._sessions.dispatcher.add(below, None if needs is None else self._sender.predicate_below(needs))
 
     def remove_listener(self, listener: Listener) -> None:
-        """See :meth:`~txmirror.interfaces.IWatchFeed.remove_listener`."""
+        """Stop calling ``listener``. See :meth:`~txmirror.interfaces.IWatchFeed.remove_listener`."""
         below = self._listeners.pop(listener, None)
         if below is not None:
             self._sessions.dispatcher.remove(below)
 
     def read_data(self, path: str) -> Deferred[DataReply]:
-        """See :meth:`~txmirror.interfaces.IWatchFeed.read_data`."""
+        """Read a node's data and stat, and leave a watch. See :meth:`~txmirror.interfaces.IWatchFeed.read_data`."""
         full = self._sender.valid(path)
         watch, on_reply = self._one_shots.data(full)
         return self._sender.send(GetDataRequest(full, watch), path, replies.decode_data_reply, on_reply=on_reply)
 
     def read_children(self, path: str) -> Deferred[ChildrenReply]:
-        """See :meth:`~txmirror.interfaces.IWatchFeed.read_children`."""
+        """Read the names of a node's children, and leave a watch. See :meth:`.IWatchFeed.read_children`."""
         full = self._sender.valid(path)
         watch, on_reply = self._one_shots.children(full)
         return self._sender.send(
@@ -91,14 +91,14 @@ class Feed:
         )
 
     def read_existence(self, path: str) -> Deferred[StatReply]:
-        """See :meth:`~txmirror.interfaces.IWatchFeed.read_existence`."""
+        """Read a node's stat, if it exists, and leave a watch. See :meth:`.IWatchFeed.read_existence`."""
         full = self._sender.valid(path)
         watch, on_reply = self._one_shots.existence(full)
         request = ExistsRequest(full, watch)
         return self._sender.send(request, path, replies.decode_stat_reply, replies.missing_reply, on_reply)
 
     def write_create(self, path: str, data: bytes, acl: Sequence[ACL], flags: int) -> Deferred[CreateReply]:
-        """See :meth:`~txmirror.interfaces.IWatchFeed.write_create`."""
+        """Create a node. See :meth:`~txmirror.interfaces.IWatchFeed.write_create`."""
         if not 0 <= flags < 4:
             raise ValueError(
                 f"a node is made persistent or ephemeral here, with or without a sequence, not by the flags {flags!r}"
@@ -106,7 +106,7 @@ class Feed:
         return create_with_stat(self._sender, path, check_bytes(data), check_acl(acl), flags)
 
     def write_data(self, path: str, data: bytes, version: int) -> Deferred[StatReply]:
-        """See :meth:`~txmirror.interfaces.IWatchFeed.write_data`."""
+        """Replace a node's data. See :meth:`~txmirror.interfaces.IWatchFeed.write_data`."""
         return self._sender.send(
             SetDataRequest(self._sender.valid(path), check_bytes(data), check_version(version)),
             path,
@@ -114,7 +114,7 @@ class Feed:
         )
 
     def write_delete(self, path: str, version: int) -> Deferred[int]:
-        """See :meth:`~txmirror.interfaces.IWatchFeed.write_delete`."""
+        """Delete a node. See :meth:`~txmirror.interfaces.IWatchFeed.write_delete`."""
         return self._sender.send(
             DeleteRequest(self._sender.valid(path), check_version(version)), path, replies.decode_zxid
         )
@@ -122,7 +122,7 @@ class Feed:
     def set_watches(
         self, zxid: int, data: Iterable[str] = (), exist: Iterable[str] = (), children: Iterable[str] = ()
     ) -> Deferred[None]:
-        """See :meth:`~txmirror.interfaces.IWatchFeed.set_watches`."""
+        """Set watches as of a zxid. See :meth:`~txmirror.interfaces.IWatchFeed.set_watches`."""
         groups = check_paths(data), check_paths(exist), check_paths(children)
         full = {path: self._sender.valid(path) for path in dict.fromkeys(chain(*groups))}
         watches = WatchSet()
@@ -130,12 +130,12 @@ class Feed:
         return self._sessions.set_watches(check_zxid(zxid), watches)
 
     def remove_watches(self, path: str, kind: WatchKind) -> Deferred[None]:
-        """See :meth:`~txmirror.interfaces.IWatchFeed.remove_watches`."""
+        """Remove the watches of a kind on a path. See :meth:`~txmirror.interfaces.IWatchFeed.remove_watches`."""
         kind = WatchKind(kind)
         full = self._sender.valid(path)
         watches = self._sessions.watches
         if full in watches.persistent and kind is not WatchKind.ANY:
-            # The server has only the persistent watch, and would take half of that away.
+            # The server has only the persistent watch, and would remove half of it.
             removed = watches.established.remove(full, kind)
             return succeed(None) if removed else fail(NoWatcherException(path=path))
 
@@ -150,16 +150,16 @@ class Feed:
         return self._sender.send(RemoveWatchesRequest(full, kind), path, decode_nothing, on_reply=answered)
 
     def release(self, path: str) -> Deferred[None]:
-        """See :meth:`~txmirror.interfaces.IWatchFeed.release`."""
+        """Remove all watches on a path that nothing needs. See :meth:`~txmirror.interfaces.IWatchFeed.release`."""
         full = self._sender.valid(path)
         if self._sessions.dispatcher.needed(full) or self._sessions.watches.waited_for(full):
             return succeed(None)
         return self.remove_watches(path, WatchKind.ANY)
 
     def add_watch(self, path: str, listener: Listener | None = None, *, recursive: bool = False) -> Deferred[None]:
-        """See :meth:`~txmirror.interfaces.IPersistentWatches.add_watch`."""
+        """Add a persistent watch. See :meth:`~txmirror.interfaces.IPersistentWatches.add_watch`."""
         if listener is not None and not callable(listener):
-            raise TypeError(f"a listener is called, and {listener!r:.60} cannot be")
+            raise TypeError(f"a listener is a callable, not {listener!r:.60}")
         hash(listener)
         full = self._sender.valid(path)
         recursive = bool(recursive)
@@ -191,7 +191,7 @@ class Feed:
         return answer
 
     def check_watches(self, path: str, kind: WatchKind) -> Deferred[bool]:
-        """See :meth:`~txmirror.interfaces.IPersistentWatches.check_watches`."""
+        """Return whether the server has a watch of a kind on a path. See :meth:`.IPersistentWatches.check_watches`."""
         full = self._sender.valid(path)
         answer = self._sender.send(CheckWatchesRequest(full, WatchKind(kind)), path, _decode_yes)
         return answer.addErrback(_decode_no)

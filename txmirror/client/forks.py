@@ -1,7 +1,7 @@
-"""Whether a process is still the one in which a client began to connect.
+"""Detect that a client is used in a forked child of the process in which it began to connect.
 
-A forked child has its parent's socket, and its parent's epoll object with it: what the child does with them is done to the
-parent. So whatever a client is asked for in a child fails, and says so. (The child must not run the parent's reactor either.)
+A forked child shares its parent's socket and epoll object, so that the child's use of them disturbs the parent. Every request
+of a client therefore fails in a child, with a message that says so. (The child must not run the parent's reactor either.)
 """
 
 from __future__ import annotations
@@ -26,6 +26,6 @@ os.register_at_fork(after_in_child=Generation.forked)
 
 
 def other_process(path: str | None = None) -> InvalidStateException:
-    """Make what a client of the parent's fails with."""
+    """Return the exception for requests of the parent's client."""
     message = "this client belongs to the process that forked this one: make another here"
     return InvalidStateException(message, path=path, applied=False)

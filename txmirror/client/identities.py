@@ -1,4 +1,4 @@
-"""Who a client says it is: the credentials that every new connection begins with."""
+"""The client's identities: the credentials of ``add_auth``, which are sent first on every new connection."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txmirror.client.waiters import fail_all, fire_all
+from txmirror.deferreds import Waiters
 from txmirror.errors import AuthFailedException, ZooKeeperException
 from txmirror.wire import AuthRequest
 
@@ -17,43 +17,41 @@ Send = Callable[[AuthRequest], "Deferred[None]"]
 
 
 class Identities:
-    """Keeps identities in the order in which they were added, and who waits for each to be taken."""
+    """The identities in the order in which they were added, each with the Deferreds that wait for its acceptance."""
 
     _log = Logger()
 
     def __init__(self) -> None:
-        self._waiters: dict[AuthRequest, list[Deferred[None]]] = {}
+        self._waiters: dict[AuthRequest, Waiters[None]] = {}
 
     def add(self, request: AuthRequest) -> Deferred[None]:
-        """Keep an identity. What it gives fires when a server has taken it, or fails when one has refused it."""
-        waiter: Deferred[None] = Deferred()
-        self._waiters.setdefault(request, []).append(waiter)
-        return waiter
+        """Add an identity. Return a Deferred that fires when a server accepts it, and fails when a server refuses it."""
+        return self._waiters.setdefault(request, Waiters()).wait()
 
     def send(self, request: AuthRequest, send: Send) -> None:
-        """Offer an identity to a server. One that is cut off is kept for the next."""
+        """Send an identity. If the connection is lost before the answer, the identity is kept for the next one."""
         send(request).addCallbacks(self._accepted, self._refused, callbackArgs=(request,), errbackArgs=(request,))
 
     def send_all(self, send: Send) -> None:
-        """Offer every identity to a server, in order."""
+        """Send every identity, in order."""
         for request in list(self._waiters):
             self.send(request, send)
 
     def close(self, make_error: Callable[[], ZooKeeperException]) -> None:
-        """Fail whoever waits, and forget everything."""
+        """Fail all Deferreds that wait, and forget the identities."""
         waiting, self._waiters = self._waiters, {}
         for waiters in waiting.values():
-            fail_all(waiters, make_error)
+            waiters.fail(make_error)
 
     def _accepted(self, _: None, request: AuthRequest) -> None:
         waiters = self._waiters.get(request)
-        if waiters:
-            self._waiters[request] = []
-            fire_all(waiters, None)
+        if waiters is not None:
+            waiters.fire(None)
 
     def _refused(self, failure: Failure, request: AuthRequest) -> None:
         if not isinstance(failure.value, AuthFailedException):
             return
         self._log.error("The server refused the credentials for {scheme!r}.", scheme=request.scheme)
-        for waiter in self._waiters.pop(request, []):
-            waiter.errback(AuthFailedException(f"the server refused the credentials for {request.scheme!r}"))
+        waiters = self._waiters.pop(request, None)
+        if waiters is not None:
+            waiters.fail(lambda: AuthFailedException(f"the server refused the credentials for {request.scheme!r}"))

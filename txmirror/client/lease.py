@@ -1,4 +1,4 @@
-"""Until when what a session holds may be relied upon."""
+"""How long locks held by this session are safe: the client-side lease."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from txmirror.timers import Timer
 
 
 class SessionLease:
-    """Tells whoever holds something on the strength of a session when to stop.
+    """Fires the Deferreds of lock holders when the session may expire.
 
     :param clock: the reactor.
-    :param safe_until: tells the moment, in the reactor's seconds, until which the session certainly stands.
+    :param safe_until: returns the time before which the session certainly does not expire, in the reactor's seconds.
     """
 
     def __init__(self, clock: IReactorTime, safe_until: Callable[[], float]) -> None:
@@ -25,10 +25,10 @@ class SessionLease:
         self._timer = Timer(clock, self._check)
 
     def when_lease_expires(self) -> Deferred[None]:
-        """Be told when nothing may be held any longer: at once, if that is so now. Cancelling it unhooks it."""
+        """Return a Deferred that fires when the lease expires; at once, if it has expired. Cancelling removes it."""
         left = self._left()
         if left <= 0:
-            # The timer may be late; it tells the others.
+            # The timer may be late; it fires the others.
             return succeed(None)
         holder: Deferred[None] = Deferred(self._unhook)
         self._holders[holder] = None
@@ -37,7 +37,7 @@ class SessionLease:
         return holder
 
     def end(self) -> None:
-        """Tell everybody now: the session has ended."""
+        """Fire all Deferreds now: the session has expired or is closed."""
         self._timer.stop()
         holders, self._holders = self._holders, {}
         fire_all(holders, None)

@@ -1,4 +1,4 @@
-"""The bounds that a client keeps, in one place."""
+"""The bounds and timeouts of a client."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from txmirror.wire import DEFAULT_MAX_REPLY, DEFAULT_MAX_REQUEST
 
 @attrs.frozen
 class Limits:
-    """What a client allows itself. Times are in seconds, sizes in bytes.
+    """The bounds and timeouts of a client. Times are in seconds, sizes in bytes.
 
     :raises ValueError: one of them is not above 0; the message names it.
     """
 
     max_request: int = DEFAULT_MAX_REQUEST
-    """The longest request; the server closes the connection on one that is over its own limit (``jute.maxbuffer``)."""
+    """The longest request. A server closes the connection on a request over its own limit (``jute.maxbuffer``)."""
     max_reply: int = DEFAULT_MAX_REPLY
-    """The longest reply; a longer one is thrown away as it comes in, and its request alone fails."""
+    """The longest reply. A longer one is discarded as it arrives, and only its request fails."""
     in_flight_requests: int = 10_000
-    """How many requests may be with the server, unanswered; those that are asked for beyond that wait in the queue."""
+    """The number of requests that may be in flight (sent and not answered). Further requests wait in the queue."""
     in_flight_bytes: int = 16 * 1024 * 1024
-    """How long those may be together; one request may always be sent."""
+    """The total length of the requests in flight; one request may always be sent."""
     queued_requests: int = 10_000
-    """How many requests of the client's own methods may wait for a connection, or for others to be answered; one more fails at
-    once with :exc:`~txmirror.errors.TooManyRequestsException`. Requests of a mirror, a registry or the recipes are not counted:
-    they wait for room."""
+    """The number of requests of the client's own methods that may wait in the queue, for a connection or for others to be
+    answered. One more fails at once with :exc:`~txmirror.errors.TooManyRequestsException`. Requests of a mirror, a registry or
+    the recipes are not counted: they wait."""
     queued_bytes: int = 64 * 1024 * 1024
-    """How long those may be together."""
+    """The total length of those."""
     queued_time: float = 30.0
-    """How long a request may wait for a connection, in seconds. The time does not run while there is one."""
+    """The timeout of a request that waits for a connection. It does not run while there is a connection."""
     queued_attempts: int = 10**9
-    """How many attempts to connect may fail one after another; all that waits for a connection fails with the last of them, and
-    with each that fails after it."""
+    """The number of attempts to connect that may fail in succession. The last of them fails all requests that wait for a
+    connection, and so does each failed attempt after it."""
     close_time: float = 5.0
-    """How long ``close()`` may take."""
+    """The timeout of ``close()``."""
     longest_pause: float = 5.0
-    """The longest pause between attempts where no session may be lost by it; each is of a random length up to it, so that the
-    clients of an ensemble that comes back do not come together."""
+    """The longest backoff between attempts to connect while no session can expire by it. Each pause has a random length up to
+    the current backoff, so that the clients of a restarted ensemble do not all connect at once."""
     attempt_time: float = 4.0
-    """The longest that one attempt (connect and handshake) may take; it is never more than a third of the session
-    timeout, so that a server that does not answer does not cost the session."""
+    """The timeout of one attempt (connect and handshake). It is never more than a third of the session timeout, so that the
+    session does not expire because one server does not answer."""
 
     def __attrs_post_init__(self) -> None:
         for name, value in attrs.asdict(self).items():
@@ -50,5 +50,5 @@ class Limits:
                 raise ValueError(f"the limit {name} is a number above 0, not {value!r}")
 
     def attempt(self, session_timeout: float) -> float:
-        """Give the time that one attempt may take."""
+        """Return the timeout of one attempt to connect, in seconds."""
         return min(session_timeout / 3, self.attempt_time)

@@ -1,4 +1,4 @@
-"""The program's own counters, called so that what they raise harms nobody."""
+"""Call the program's metrics, and log their exceptions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from txmirror.types import SessionEvent
 
 @implementer(IMetrics)
 class GuardedMetrics:
-    """Passes everything on to a program's metrics. What those raise is logged.
+    """Passes every call on to a program's metrics, and logs the exceptions that those raise.
 
     :param metrics: the program's.
     """
@@ -24,32 +24,32 @@ class GuardedMetrics:
         self._metrics = metrics
 
     def sent(self, operation: str, size: int) -> None:
-        """See :class:`~txmirror.interfaces.IMetrics`."""
+        """Count a request. See :class:`~txmirror.interfaces.IMetrics`."""
         self._call("sent", operation, size)
 
     def answered(self, operation: str, seconds: float, error: int, size: int) -> None:
-        """See :class:`~txmirror.interfaces.IMetrics`."""
+        """Count a reply. See :class:`~txmirror.interfaces.IMetrics`."""
         self._call("answered", operation, seconds, error, size)
 
     def lost(self, operation: str, seconds: float) -> None:
-        """See :class:`~txmirror.interfaces.IMetrics`."""
+        """Count a request that was lost with its connection. See :class:`~txmirror.interfaces.IMetrics`."""
         self._call("lost", operation, seconds)
 
     def received(self, size: int) -> None:
-        """See :class:`~txmirror.interfaces.IMetrics`."""
+        """Count received bytes. See :class:`~txmirror.interfaces.IMetrics`."""
         self._call("received", size)
 
     def connected(self, event: SessionEvent) -> None:
-        """See :class:`~txmirror.interfaces.IMetrics`."""
+        """Count an established connection. See :class:`~txmirror.interfaces.IMetrics`."""
         self._call("connected", event)
 
     def disconnected(self, event: SessionEvent) -> None:
-        """See :class:`~txmirror.interfaces.IMetrics`."""
+        """Count a lost connection. See :class:`~txmirror.interfaces.IMetrics`."""
         self._call("disconnected", event)
 
     def _call(self, name: str, *arguments: Any) -> None:
         try:
             getattr(self._metrics, name)(*arguments)
         except Exception:
-            # It is the program's code, which may raise anything.
+            # The program's code may raise any exception.
             self._log.failure("The metrics {metrics} failed.", metrics=self._metrics)

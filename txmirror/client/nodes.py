@@ -1,4 +1,4 @@
-"""The operations on nodes that every client has, and every way to create one."""
+"""The operations on nodes, and every way to create one."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ from txmirror.wire import (
 )
 
 _T = TypeVar("_T")
-#: The longest time to live that a server takes, in seconds (``EphemeralType.TTL`` has 40 bits of milliseconds).
+#: The longest time to live that a server accepts, in seconds (``EphemeralType.TTL`` has 40 bits of milliseconds).
 _LONGEST_TTL = 0xFFFFFFFFFF / 1000
 
 
 @implementer(ICreateModes)
 class NodeOperations:
-    """What :class:`~txmirror.interfaces.IZooKeeperClient` says of nodes, and all of ``ICreateModes``.
+    """The operations on nodes of :class:`~txmirror.interfaces.IZooKeeperClient`, and all of ``ICreateModes``.
 
-    :param sender: asks the servers.
-    :param one_shots: makes watches.
+    :param sender: sends the requests.
+    :param one_shots: makes one-shot watches.
     :param random: draws GUIDs.
     """
 
@@ -66,7 +66,7 @@ class NodeOperations:
         sequence: bool = False,
         protect: bool = False,
     ) -> Deferred[str]:
-        """See :meth:`~txmirror.interfaces.IZooKeeperClient.create`."""
+        """Create a node, and return its path. See :meth:`~txmirror.interfaces.IZooKeeperClient.create`."""
         flags = CreateFlag.of(ephemeral=ephemeral, sequence=sequence)
         check_bytes(data)
         entries = check_acl(acl)
@@ -78,17 +78,17 @@ class NodeOperations:
         return self._create(path, ephemeral, sequence, protect, send, lambda path, stat: path)
 
     def delete(self, path: str, version: int = -1) -> Deferred[None]:
-        """See :meth:`~txmirror.interfaces.IZooKeeperClient.delete`."""
+        """Delete a node. See :meth:`~txmirror.interfaces.IZooKeeperClient.delete`."""
         return self._sender.send(DeleteRequest(self._sender.valid(path), check_version(version)), path, decode_nothing)
 
     def exists(self, path: str) -> Deferred[ZnodeStat | None]:
-        """See :meth:`~txmirror.interfaces.IZooKeeperClient.exists`."""
+        """Read a node's stat; None if there is no node. See :meth:`~txmirror.interfaces.IZooKeeperClient.exists`."""
         return self._sender.send(
             ExistsRequest(self._sender.valid(path), False), path, replies.decode_stat, replies.missing
         )
 
     def exists_and_watch(self, path: str) -> tuple[Deferred[ZnodeStat | None], Deferred[WatchedEvent]]:
-        """See :meth:`~txmirror.interfaces.IZooKeeperClient.exists_and_watch`."""
+        """Read a node's stat, and watch it. See :meth:`~txmirror.interfaces.IZooKeeperClient.exists_and_watch`."""
         full = self._sender.valid(path)
         waiter = self._one_shots.waiter(full)
         watch, on_reply = self._one_shots.existence(full, waiter)
@@ -96,11 +96,11 @@ class NodeOperations:
         return self._sender.send(request, path, replies.decode_stat, replies.missing, on_reply), waiter
 
     def get(self, path: str) -> Deferred[tuple[bytes, ZnodeStat]]:
-        """See :meth:`~txmirror.interfaces.IZooKeeperClient.get`."""
+        """Read a node's data and stat. See :meth:`~txmirror.interfaces.IZooKeeperClient.get`."""
         return self._sender.send(GetDataRequest(self._sender.valid(path), False), path, replies.decode_data)
 
     def get_and_watch(self, path: str) -> tuple[Deferred[tuple[bytes, ZnodeStat]], Deferred[WatchedEvent]]:
-        """See :meth:`~txmirror.interfaces.IZooKeeperClient.get_and_watch`."""
+        """Read a node's data and stat, and watch it. See :meth:`~txmirror.interfaces.IZooKeeperClient.get_and_watch`."""
         full = self._sender.valid(path)
         waiter = self._one_shots.waiter(full)
         watch, on_reply = self._one_shots.data(full, waiter)
@@ -108,11 +108,11 @@ class NodeOperations:
         return self._sender.send(request, path, replies.decode_data, on_reply=on_reply), waiter
 
     def get_children(self, path: str) -> Deferred[list[str]]:
-        """See :meth:`~txmirror.interfaces.IZooKeeperClient.get_children`."""
+        """Read the names of a node's children. See :meth:`~txmirror.interfaces.IZooKeeperClient.get_children`."""
         return self._sender.send(GetChildren2Request(self._sender.valid(path), False), path, replies.decode_names)
 
     def get_children_and_watch(self, path: str) -> tuple[Deferred[list[str]], Deferred[WatchedEvent]]:
-        """See :meth:`~txmirror.interfaces.IZooKeeperClient.get_children_and_watch`."""
+        """Read the names of a node's children, and watch them. See :meth:`.IZooKeeperClient.get_children_and_watch`."""
         full = self._sender.valid(path)
         waiter = self._one_shots.waiter(full)
         watch, on_reply = self._one_shots.children(full, waiter)
@@ -120,7 +120,7 @@ class NodeOperations:
         return self._sender.send(request, path, replies.decode_names, on_reply=on_reply), waiter
 
     def set(self, path: str, data: bytes, version: int = -1) -> Deferred[ZnodeStat]:
-        """See :meth:`~txmirror.interfaces.IZooKeeperClient.set`."""
+        """Replace a node's data. See :meth:`~txmirror.interfaces.IZooKeeperClient.set`."""
         return self._sender.send(
             SetDataRequest(self._sender.valid(path), check_bytes(data), check_version(version)),
             path,
@@ -128,17 +128,17 @@ class NodeOperations:
         )
 
     def get_acl(self, path: str) -> Deferred[tuple[list[ACL], ZnodeStat]]:
-        """See :meth:`~txmirror.interfaces.IZooKeeperClient.get_acl`."""
+        """Read a node's access control list. See :meth:`~txmirror.interfaces.IZooKeeperClient.get_acl`."""
         return self._sender.send(GetACLRequest(self._sender.valid(path)), path, replies.decode_acl)
 
     def set_acl(self, path: str, acl: Sequence[ACL], version: int = -1) -> Deferred[ZnodeStat]:
-        """See :meth:`~txmirror.interfaces.IZooKeeperClient.set_acl`."""
+        """Replace a node's access control list. See :meth:`~txmirror.interfaces.IZooKeeperClient.set_acl`."""
         return self._sender.send(
             SetACLRequest(self._sender.valid(path), check_acl(acl), check_version(version)), path, replies.decode_stat
         )
 
     def sync(self, path: str = "/") -> Deferred[str]:
-        """See :meth:`~txmirror.interfaces.IZooKeeperClient.sync`."""
+        """Let the server catch up with the leader. See :meth:`~txmirror.interfaces.IZooKeeperClient.sync`."""
         return self._sender.send(SyncRequest(self._sender.valid(path)), path, self._decode_path)
 
     # ICreateModes.
@@ -153,7 +153,7 @@ class NodeOperations:
         sequence: bool = False,
         protect: bool = False,
     ) -> Deferred[tuple[str, ZnodeStat]]:
-        """See :meth:`~txmirror.interfaces.ICreateModes.create_and_stat`."""
+        """Create a node, and return its path and stat. See :meth:`~txmirror.interfaces.ICreateModes.create_and_stat`."""
         flags = CreateFlag.of(ephemeral=ephemeral, sequence=sequence)
         check_bytes(data)
         entries = check_acl(acl)
@@ -167,7 +167,7 @@ class NodeOperations:
     def create_container(
         self, path: str, data: bytes = b"", acl: Sequence[ACL] = OPEN_ACL
     ) -> Deferred[tuple[str, ZnodeStat]]:
-        """See :meth:`~txmirror.interfaces.ICreateModes.create_container`."""
+        """Create a container. See :meth:`~txmirror.interfaces.ICreateModes.create_container`."""
         request = CreateContainerRequest(
             self._sender.valid(path), check_bytes(data), check_acl(acl), CreateFlag.CONTAINER
         )
@@ -176,7 +176,7 @@ class NodeOperations:
     def create_with_ttl(
         self, path: str, data: bytes = b"", acl: Sequence[ACL] = OPEN_ACL, *, ttl: float, sequence: bool = False
     ) -> Deferred[tuple[str, ZnodeStat]]:
-        """See :meth:`~txmirror.interfaces.ICreateModes.create_with_ttl`."""
+        """Create a node with a time to live. See :meth:`~txmirror.interfaces.ICreateModes.create_with_ttl`."""
         if not 0.001 <= ttl <= _LONGEST_TTL:
             raise ValueError(f"a time to live is from 0.001 to {_LONGEST_TTL} seconds, not {ttl!r}")
         flags = CreateFlag.TTL_SEQUENCE if sequence else CreateFlag.TTL
@@ -193,9 +193,9 @@ class NodeOperations:
         send: Callable[[str], Deferred[_T]],
         found: Callable[[str, ZnodeStat], _T],
     ) -> Deferred[_T]:
-        """Send the create of a path, or of that with a GUID in its name.
+        """Send the create of a path, with a GUID in its name if it is to be protected.
 
-        :param found: makes the result of a node that was found by its GUID.
+        :param found: makes the result from a node that was found by its GUID.
         """
         if not protect or (path == "/" and not sequence):
             return send(path)

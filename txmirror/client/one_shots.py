@@ -1,4 +1,4 @@
-"""Watches that fire once: when one stands, of which kind it is, and who waits for it."""
+"""One-shot watches: request one with a read, and enter it in the right table once the reply shows that it is established."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _Choice = Callable[[WatchSet], Table]
 
 
 class OneShot(NamedTuple):
-    """What a read that leaves a watch has to say and do."""
+    """The watch flag and the reply callback of a read that leaves a watch."""
 
     watch: bool
-    """Whether the server is to set one. Not where a persistent watch on the same path serves for it, which it would
-    destroy."""
+    """Whether the server must set a watch. It must not where there is a persistent watch on the same path, which the one-shot
+    watch would destroy, and which takes its place."""
     on_reply: OnReply
-    """What to do with the reply's error code and zxid."""
+    """The callback for the reply's error code and zxid."""
 
 
 class OneShots:
     """Makes the watches that reads leave.
 
-    A watch stands once the reply says so, of the kind that the reply implies. Which table it goes into is looked up only then,
-    because the session may be another one by the time.
+    A watch is established once the reply shows it, and the reply determines its kind. The table for it is looked up only then,
+    because the session may be another one by that time.
 
-    :param sender: whose sessions the watches are in.
+    :param sender: the sender of the reads; the watches are in its sessions.
     """
 
     def __init__(self, sender: RequestSender) -> None:
@@ -41,7 +41,7 @@ class OneShots:
         self._sessions = sender.sessions
 
     def waiter(self, path: str) -> Deferred[WatchedEvent]:
-        """Make what a caller waits for who wants to be told of a change of a node.
+        """Return a Deferred that fires with the next event of a node. Cancelling it ends the wait; the watch stays.
 
         :param path: the node's, with the chroot.
         """
@@ -51,15 +51,15 @@ class OneShots:
         return waiter
 
     def data(self, path: str, waiter: Deferred[WatchedEvent] | None = None) -> OneShot:
-        """Watch for changes of a node's data, if there is one."""
+        """Watch a node's data, if there is a node."""
         return self._watch(path, waiter, _data, None)
 
     def children(self, path: str, waiter: Deferred[WatchedEvent] | None = None) -> OneShot:
-        """Watch for children that come or go, if there is a node."""
+        """Watch a node's children, if there is a node."""
         return self._watch(path, waiter, _child, None)
 
     def existence(self, path: str, waiter: Deferred[WatchedEvent] | None = None) -> OneShot:
-        """Watch for changes of a node's data, or for its creation."""
+        """Watch a node's data, or its creation if there is no node."""
         return self._watch(path, waiter, _data, _exist)
 
     def _watch(
@@ -73,7 +73,7 @@ class OneShots:
                 return
             watches = self._sessions.watches
             if served and path not in watches.persistent:
-                # The persistent watch that was to serve has not come about.
+                # The persistent watch that was to take its place was not established.
                 self._set_later(path, waiter, table, zxid)
                 return
             enter(table(watches.established), path, _waiting(waiter))
@@ -81,7 +81,7 @@ class OneShots:
         return OneShot(not served, answered)
 
     def _set_later(self, path: str, waiter: Deferred[WatchedEvent] | None, table: _Choice, zxid: int) -> None:
-        """Set a watch as of a reply that is here already; a change since then fires it at once."""
+        """Set a watch as of an earlier reply; a change since then fires it at once."""
         watches = WatchSet()
         enter(table(watches), path, _waiting(waiter))
 
@@ -89,7 +89,7 @@ class OneShots:
             error = failure.value
             connected = self._sessions.session.state is SessionState.CONNECTED
             if isinstance(error, ConnectionLossException) and error.applied is None and not connected:
-                # In the same session it is still to be set as of then.
+                # In the same session the watch must still be set as of that reply.
                 self._set_later(path, waiter, table, zxid)
             elif waiter is None and error is not None:
                 self._sessions.watches.refuse(error)

@@ -1,10 +1,10 @@
-"""Which operation of ZooKeeper's each method of a client stands for."""
+"""The ZooKeeper operation of each method of a client."""
 
 from __future__ import annotations
 
 from txmirror.wire import Operation
 
-#: By the method's name. ``create_and_stat`` and the like are operations of their own, which not every server knows.
+#: By the method's name. ``create_and_stat`` and the like are separate operations, which not every server supports.
 OPERATIONS: dict[str, Operation] = {
     "create": Operation.CREATE,
     "create_and_stat": Operation.CREATE2,

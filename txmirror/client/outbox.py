@@ -1,4 +1,4 @@
-"""What goes out to the servers, and what has to wait: for a connection, or for others to be answered."""
+"""Send requests in order, or queue them: until there is a connection, or until others are answered."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from txmirror.errors import RequestTooLargeException, ZooKeeperException
 
 
 class Outbox:
-    """Sends requests in the order in which they were asked for, as many at a time as may be in flight.
+    """Sends requests in the order of :meth:`submit`, as many at a time as may be in flight.
 
-    :param clock: runs the timer of those that wait.
+    :param clock: runs the timeout of queued requests.
     :param limits: the bounds.
-    :param live_connection: gives the connection that serves the session, if there is one.
-    :param closed_reason: tells why nothing can be asked any more, of the path that it is asked for, if that is so.
+    :param live_connection: returns the connection that serves the session, if there is one.
+    :param closed_reason: returns the exception for a request on a path if the client takes no more requests, else None.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Outbox:
         return len(self._queue)
 
     def submit(self, call: Call[Any], priority: Priority) -> None:
-        """Send a request, or let it wait as its priority says."""
+        """Send a request, queue it by its priority, or fail it."""
         refusal = self._closed_reason(call.path) or self.over_limit(8 + len(call.body), call.path)
         connection = self._live_connection()
         if refusal is not None:
@@ -51,26 +51,26 @@ class Outbox:
             self._queue.add(call, priority)
 
     def over_limit(self, size: int, path: str | None = None) -> RequestTooLargeException | None:
-        """Tell that a request of so many bytes, without its length, is too large, if it is."""
+        """Return an exception if a request of ``size`` bytes, without its length, is too large, else None."""
         limit = self._limits.max_request
         if size <= limit:
             return None
         return RequestTooLargeException(f"a request of {size} bytes is over the limit of {limit}", path=path)
 
     def connected(self, connection: Connection) -> None:
-        """Send the urgent requests that wait, and let the others wait for room only."""
+        """Send the urgent requests of the queue, and stop the timeout of the others."""
         self._queue.connected()
         while self._queue.urgent:
             connection.send(self._queue.take())
 
     def disconnected(self) -> None:
-        """Let requests wait for a connection, for a limited time."""
+        """Start the timeout of queued requests: there is no connection."""
         self._queue.disconnected()
 
     def send_waiting(self, connection: Connection) -> bool:
-        """Send the requests that wait, as far as there is room.
+        """Send queued requests until the window of requests in flight is full.
 
-        :returns: whether none waits any more.
+        :returns: whether the queue is empty.
         """
         while self._queue and not connection.full:
             connection.send(self._queue.take())
@@ -81,5 +81,5 @@ class Outbox:
         return self._queue.take_unbounded()
 
     def take_all(self) -> list[Call[Any]]:
-        """Take out all that waits, in order."""
+        """Remove and return all requests, in order."""
         return self._queue.take_all()

@@ -1,4 +1,4 @@
-"""The watches of a session that last: by path, whether each takes in the whole subtree, and who is told."""
+"""The persistent watches of a session, by path, and the observers of each."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from txmirror.types import EventType, News, SessionEvent, WatchedEvent
 
 
 class PersistentWatch:
-    """A persistent watch on one path, for all who asked for it.
+    """The persistent watch on one path, shared by all its observers.
 
-    :param path: the node that it was set on.
-    :param recursive: whether it takes in everything below.
-    :ivar pending: how many requests for it are unanswered.
-    :ivar expected: how many of those have a listener.
-    :ivar abandoned: how many of those were sent, and are not waited for any more.
-    :ivar established: whether the server has it, or had it when the connection went.
+    :param path: the path.
+    :param recursive: whether it covers the whole subtree.
+    :ivar pending: the number of unanswered requests for it.
+    :ivar expected: the number of those with a listener.
+    :ivar abandoned: the number of those that were cancelled after they were sent.
+    :ivar established: whether the server has it, or had it when the connection was lost.
     :ivar observers: the callbacks.
     """
 
@@ -35,7 +35,7 @@ class PersistentWatch:
         self.forget_observers()
 
     def forget_observers(self) -> None:
-        """Tell nobody any more."""
+        """Remove all observers."""
         self.observers: Observers[News] = Observers(
             lambda listener, news: self._log.failure(
                 "The listener {listener} of the watch on {path} failed on {news}.",
@@ -47,7 +47,7 @@ class PersistentWatch:
 
 
 class PersistentWatches:
-    """The persistent watches of one session: those that stand, and those that were asked for."""
+    """The persistent watches of one session, established and pending."""
 
     def __init__(self) -> None:
         self._watches: dict[str, PersistentWatch] = {}
@@ -59,7 +59,7 @@ class PersistentWatches:
         return iter([watch for watch in self._watches.values() if watch.established])
 
     def request(self, path: str, recursive: bool) -> PersistentWatch:
-        """Give the watch on a path that is about to be asked for.
+        """Return the watch on a path, and count a pending request for it.
 
         :raises ValueError: there is one of the other kind.
         """
@@ -71,19 +71,19 @@ class PersistentWatches:
         return watch
 
     def answered(self, watch: PersistentWatch) -> None:
-        """Note that a request for a watch has come to an end, whichever."""
+        """Note that a request for a watch was answered or has failed."""
         watch.pending -= 1
         self._drop_if_over(watch)
 
     def disconnected(self) -> None:
-        """Note that what was abandoned on its way will not be answered."""
+        """Note that the server will not answer the requests that were cancelled after they were sent."""
         for watch in list(self._watches.values()):
             watch.pending -= watch.abandoned
             watch.abandoned = 0
             self._drop_if_over(watch)
 
     def remove(self, path: str) -> PersistentWatch | None:
-        """Forget the watch on a path, and give it, if there was one. One that was asked for since is still to come."""
+        """Remove the established watch on a path, and return it, if there was one. Pending requests for it stay."""
         watch = self._watches.get(path)
         if watch is not None:
             watch.established = False
@@ -94,32 +94,32 @@ class PersistentWatches:
         if not watch.established and not watch.pending and self._watches.get(watch.path) is watch:
             del self._watches[watch.path]
 
-    def on(self, *those: Mapping[str, object]) -> PersistentWatches:
-        """Give the watches on some paths only, asked for or standing: what a server has to be told of once more."""
+    def subset(self, *tables: Mapping[str, object]) -> PersistentWatches:
+        """Return the watches on some paths only, pending or established, for setting them again."""
         some = PersistentWatches()
-        # Of either there may be very many, and then few of the other.
-        for path in sorted({path for each in those for path in self._watches.keys() & each.keys()}):
+        # Either may be very many, and then the other is few.
+        for path in sorted({path for each in tables for path in self._watches.keys() & each.keys()}):
             some.request(path, self._watches[path].recursive).established = True
         return some
 
-    def heard(self, path: str) -> bool:
-        """Tell whether somebody besides the feed is told of the watch on a path, or has asked for one."""
+    def has_observers(self, path: str) -> bool:
+        """Return whether the watch on a path has a listener besides the feed, or a pending request with one."""
         watch = self._watches.get(path)
         return watch is not None and (watch.expected > 0 or bool(watch.observers))
 
-    def takes_in_children(self, path: str) -> bool:
-        """Tell whether there is a watch for the whole subtree on this very path."""
+    def is_recursive(self, path: str) -> bool:
+        """Return whether there is a recursive watch on exactly this path."""
         watch = self._watches.get(path)
         return watch is not None and watch.recursive
 
     def fire(self, event: WatchedEvent) -> None:
-        """Tell those whose watch an event is of."""
+        """Notify the observers of every watch that covers the path of an event."""
         if self._watches:
             for watch in list(self._concerned(event)):
                 watch.observers.notify(event)
 
     def notify(self, event: SessionEvent) -> None:
-        """Tell everybody a step of the session."""
+        """Notify all observers of a session event."""
         for watch in list(self._watches.values()):
             watch.observers.notify(event)
 
@@ -128,7 +128,7 @@ class PersistentWatches:
         if exact is not None and exact.established and not exact.recursive:
             yield exact
         if event.type is EventType.CHILD:
-            # That comes of somebody's watch on this very path. A watch for a subtree tells of the children themselves.
+            # It comes from a non-recursive watch on this path. A recursive watch has events of the children themselves.
             return
         path: str | None = event.path
         while path is not None:

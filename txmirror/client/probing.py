@@ -1,6 +1,6 @@
-"""Whether the servers' data was wiped or restored: what only a handshake without any claims can tell.
+"""Probe servers that refuse the client: detect data that was wiped or restored, by a handshake without credentials.
 
-Servers that are not serving yet close a handshake just like those whose data is behind what the client has seen.
+A server that is not serving yet closes a handshake in the same way as a server with data older than the client's last zxid.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from txmirror.wire import CloseSessionRequest, ConnectRequest
 
 
 class ServesAgain(Exception):
-    """The server has shown that it was only not serving: what it is offered next is our session."""
+    """The server was only not serving for a while. The next handshake offers it the client's session."""
 
 
 class Probing:
-    """Says when a server is to be probed, and what it has shown then.
+    """Decides when to probe a server, and evaluates the probe.
 
-    :param server_list: knows how the attempts have ended.
-    :param credentials: what is claimed of a server that is not probed.
-    :ivar under_way: whether the present attempt is a probe.
+    :param server_list: the failures of the latest attempts.
+    :param credentials: the contents of a handshake that is not a probe.
+    :ivar under_way: whether the current attempt is a probe.
     """
 
     _log = Logger()
@@ -37,16 +37,16 @@ class Probing:
         self.under_way = False
 
     def connect_request(self) -> ConnectRequest:
-        """Give the handshake of the present attempt."""
+        """Return the handshake of the current attempt."""
         return self._credentials.blank_connect_request() if self.under_way else self._credentials.connect_request()
 
     def is_due(self, failure: ConnectFailure, now: float, session_timeout: float) -> bool:
-        """Decide whether the next attempt is a probe of the same server.
+        """Decide whether the next attempt is a probe of the same server, and return that.
 
-        Once all servers have refused for as long as a session lives, each gets handshakes of both kinds in turn.
+        Once all servers have refused every handshake for the length of a session timeout, handshakes of both kinds alternate.
 
-        :param failure: how the latest attempt has ended.
-        :param now: the time, in seconds, as the server_list was told it.
+        :param failure: the failure of the latest attempt.
+        :param now: the reactor's time, in seconds.
         :param session_timeout: in seconds.
         """
         since = self._server_list.refused_since()
@@ -54,13 +54,13 @@ class Probing:
         self.under_way = suspect and failure is ConnectFailure.REFUSED and not self.under_way
         return self.under_way
 
-    def judge(self, connection: Connection, server: Server, wiped: Callable[[], None]) -> None:
-        """Find out why the servers have refused us, now that one has opened a session without claims.
+    def evaluate(self, connection: Connection, server: Server, wiped: Callable[[], None]) -> None:
+        """Evaluate a probe: find out why the servers refused the client, now that one has opened a session for the probe.
 
-        Where they have our data generation after all, and were only not serving, the connection ends with :exc:`ServesAgain`: the
-        session that we claim may still live.
+        If their data is not older than the last zxid seen, they were only not serving. The connection then ends with
+        :exc:`ServesAgain`, since the client's session may not have expired yet.
 
-        :param wiped: called if their data is older than what was seen, which is claimed no more.
+        :param wiped: called if their data is older; the last zxid seen is then forgotten.
         """
 
         def reached(zxid: int) -> None:
@@ -77,20 +77,20 @@ class Probing:
         connection.ask_zxid(reached)
 
     def compare(self, connection: Connection, as_before: Callable[[], None], wiped: Callable[[], None]) -> None:
-        """Ask how far a server's data has come that opens sessions for everybody, whatever they have seen.
+        """Compare the data of a server that does not check the client's last zxid when it opens a session.
 
-        :param as_before: called if it has all that was seen.
-        :param wiped: called if it is older than that, which is claimed no more.
+        :param as_before: called if the data is not older than the last zxid seen.
+        :param wiped: called if the data is older; the last zxid seen is then forgotten.
         """
         # A pong without a zxid shows nothing.
         connection.ask_zxid(lambda zxid: wiped() if zxid > 0 and self._is_older(zxid) else as_before())
 
     def _is_older(self, zxid: int) -> bool:
-        """Return whether this is less than what was seen, and then claim no more to have seen it."""
+        """Return whether a server's zxid is lower than the last one seen; if so, forget the latter."""
         older = zxid < self._credentials.seen_zxid
         if older:
             self._log.warn(
-                "The servers' data is older than what was seen: it was wiped or restored. A new data generation begins."
+                "The servers' data is older than the client has seen: it was wiped or restored. A new data generation begins."
             )
             self._credentials.drop_seen_zxid()
         return older

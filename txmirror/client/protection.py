@@ -1,7 +1,7 @@
-"""Creates whose node can be recognised, so that a lost answer leaves no doubt and no orphan.
+"""Protected creates: a lost reply leaves neither an unknown result nor an orphan.
 
-The name gets a GUID of its own. When the answer is cut off, the children of the parent are looked through for it: what is
-there was made, what is not there was not. (Curator calls this protection; the name is as it makes it.)
+The node's name contains a GUID. When the connection is lost before the reply, the client searches the parent's children for it:
+if it is among them, the node was created, otherwise not. (Curator calls this protection, and builds the name in the same way.)
 """
 
 from __future__ import annotations
@@ -32,30 +32,30 @@ from txmirror.types import SessionState, ZnodeStat
 from txmirror.wire import Cursor, DeleteRequest, ExistsRequest, GetChildren2Request, PathResponse, SyncRequest
 
 _T = TypeVar("_T")
-_Ask = Callable[..., "Deferred[Any]"]
+_Send = Callable[..., "Deferred[Any]"]
 
 
-#: How long to wait before a node is looked for again, if a server is in trouble, in seconds.
+#: The pause before the client searches for the node again, if the server has failed, in seconds.
 _UNDO_PAUSE = 1.0
 
 
 def protected(path: str, random: Random) -> str:
-    """Put a GUID before the name of a node.
+    """Return a path with a GUID before the node's name.
 
-    :param path: the path, checked.
+    :param path: the path, checked before.
     """
     parent, slash, name = path.rpartition("/")
     return f"{parent}{slash}_c_{uuid.UUID(int=random.getrandbits(128), version=4)}-{name}"
 
 
 class ProtectedCreate(Generic[_T]):
-    """One such create, from the first request until it is known what became of it.
+    """One protected create, from the first request until its result is known.
 
-    :param sender: asks the servers.
-    :param path: the path with the GUID in its name, as the client's user sees it.
-    :param ephemeral: whether the node goes with the session.
+    :param sender: sends the requests.
+    :param path: the path with the GUID in its name, without the chroot.
+    :param ephemeral: whether the node is ephemeral.
     :param send: sends the create of a path.
-    :param found: makes the result of a node that was found.
+    :param found: makes the result from a node that was found.
     """
 
     _log = Logger()
@@ -80,7 +80,7 @@ class ProtectedCreate(Generic[_T]):
         self._expired = False
 
     def run(self) -> Deferred[_T]:
-        """Send the create. What comes of it is for the caller; cancelled, it is made undone."""
+        """Send the create, and return a Deferred of its result. Cancelling it deletes the node, if it was created."""
         return Deferred.fromCoroutine(self._run())
 
     async def _run(self) -> _T:
@@ -93,7 +93,7 @@ class ProtectedCreate(Generic[_T]):
                         raise
                     lost = error
                 await self._pause_if_connected()
-                # Connections come and go within a session. It was told of before this failed.
+                # The session event of the lost connection came before this failure, so the number is that of the create.
                 self._session_number = self._sessions.session.session_number
                 made = await self._look_for(lost)
                 if made is not None:
@@ -107,11 +107,11 @@ class ProtectedCreate(Generic[_T]):
             raise
 
     async def _look_for(self, lost: ConnectionLossException) -> tuple[str, ZnodeStat] | None:
-        """Find out whether the node was made.
+        """Find out whether the node was created.
 
-        :param lost: what to fail with if that cannot be found out.
-        :returns: its path and stat; None if it was not made, and never will be.
-        :raises SessionExpiredException: it was not made, or is gone with the session.
+        :param lost: the exception to raise if that cannot be found out.
+        :returns: its path and stat; None if it was not created, and never will be.
+        :raises SessionExpiredException: it was not created, or was deleted with the session.
         """
         while True:
             try:
@@ -126,39 +126,39 @@ class ProtectedCreate(Generic[_T]):
             except SessionExpiredException:
                 if self._ephemeral:
                     raise
-                # It outlives the session, if it was made.
+                # A persistent node outlives the session.
                 self._expired = True
             except ConnectionLossException as error:
                 if error.applied is False:
                     raise lost from None
                 await self._pause_if_connected()
             except ZooKeeperException:
-                # It may not be looked for, or was there and is gone: somebody else's doing.
+                # An ACL forbids the search, or another client has just deleted the node.
                 raise lost from None
             else:
                 return path, stat
-        # It may still be wanted, but that is for those to say who know of the new session.
+        # Whether to create the node in the new session is for the caller to decide.
         raise SessionExpiredException(path=self._path)
 
     async def _pause_if_connected(self) -> None:
-        """Pause, if the connection stands: then the server has answered with the code of a lost one."""
+        """Pause, if the client is connected: then the server itself has answered with the code of a lost connection."""
         if self._sessions.session.state is SessionState.CONNECTED:
             await self._sessions.pauses.wait(_UNDO_PAUSE)
 
     def _is_over(self) -> bool:
         return self._expired or self._sessions.session.session_number != self._session_number
 
-    async def _find(self, ask: _Ask) -> str | None:
-        """Look for the node in what the leader has, and the server may not have yet."""
+    async def _find(self, send: _Send) -> str | None:
+        """Search the parent's children for the node, after a sync with the leader."""
         parent = self._sender.valid(self._parent)
         try:
-            await ask(SyncRequest(parent), self._parent, _decode_synced)
-            names = await ask(GetChildren2Request(parent, False), self._parent, replies.decode_names)
+            await send(SyncRequest(parent), self._parent, _decode_synced)
+            names = await send(GetChildren2Request(parent, False), self._parent, replies.decode_names)
         except NoNodeException:
             return None
         return next((paths.join(self._parent, name) for name in names if name.startswith(self._name)), None)
 
-    # Nobody waits for the node any more.
+    # Undoing: the caller does not wait for the node any more.
 
     def _undo(self) -> None:
         self._session_number = self._session_number or self._sessions.session.session_number
@@ -182,16 +182,16 @@ class ProtectedCreate(Generic[_T]):
             except (ConnectionLossException, SessionExpiredException):
                 trouble = self._sessions.session.state is SessionState.CONNECTED
                 continue
-            except InvalidStateException:
-                return
-            except NoNodeException:
+            except (InvalidStateException, NoNodeException):
                 return
             except (ClosingException, AuthFailedException):
                 if self._sessions.leaving or not self._ephemeral:
-                    self._log.warn("{path} may be left behind: its create was given up.", path=self._path)
+                    self._log.warn(
+                        "{path} may be left behind: the client was closed during its create.", path=self._path
+                    )
                 return
             except ZooServerProblem:
-                # It is in trouble, as when it is throttling requests.
+                # The server has failed for the time being, as when it is throttling requests.
                 trouble = True
                 continue
             except ZooKeeperException as error:

@@ -1,4 +1,4 @@
-"""What else a server can be asked: about a session and a subtree, and about the ensemble itself."""
+"""Queries about sessions, subtrees and the ensemble's configuration."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from txmirror.wire import (
     WhoAmIRequest,
 )
 
-#: Where every server keeps the ensemble's configuration.
+#: The node with the ensemble's configuration.
 _CONFIG = "/zookeeper/config"
 
 
@@ -33,8 +33,8 @@ _CONFIG = "/zookeeper/config"
 class Queries:
     """All of :class:`~txmirror.interfaces.IQueries` and :class:`~txmirror.interfaces.IEnsemble`.
 
-    :param sender: asks the servers.
-    :param one_shots: makes watches.
+    :param sender: sends the requests.
+    :param one_shots: makes one-shot watches.
     """
 
     def __init__(self, sender: RequestSender, one_shots: OneShots) -> None:
@@ -42,16 +42,16 @@ class Queries:
         self._one_shots = one_shots
 
     def get_children_and_stat(self, path: str) -> Deferred[tuple[list[str], ZnodeStat]]:
-        """See :meth:`~txmirror.interfaces.IQueries.get_children_and_stat`."""
+        """Read the names of a node's children, and its stat. See :meth:`.IQueries.get_children_and_stat`."""
         request = GetChildren2Request(self._sender.valid(path), False)
         return self._sender.send(request, path, replies.decode_names_and_stat)
 
     def get_ephemerals(self, path: str = "/") -> Deferred[list[str]]:
-        """See :meth:`~txmirror.interfaces.IQueries.get_ephemerals`."""
+        """Return the session's ephemeral nodes below a path. See :meth:`~txmirror.interfaces.IQueries.get_ephemerals`."""
         root = self._sender.valid(path)
 
         def decode(cursor: Cursor, zxid: int) -> list[str]:
-            # The server compares letters, not names: what merely begins alike is not below.
+            # The server compares prefixes of strings: drop "/ab" for the root "/a".
             ours = [
                 each
                 for each in GetEphemeralsResponse.decode(cursor).ephemerals
@@ -62,19 +62,19 @@ class Queries:
         return self._sender.send(GetEphemeralsRequest(root), path, decode)
 
     def count_below(self, path: str) -> Deferred[int]:
-        """See :meth:`~txmirror.interfaces.IQueries.count_below`."""
+        """Count the nodes below a node. See :meth:`~txmirror.interfaces.IQueries.count_below`."""
         return self._sender.send(GetAllChildrenNumberRequest(self._sender.valid(path)), path, replies.decode_number)
 
     def who_am_i(self) -> Deferred[list[tuple[str, str]]]:
-        """See :meth:`~txmirror.interfaces.IQueries.who_am_i`."""
+        """Return the session's identities at the server. See :meth:`~txmirror.interfaces.IQueries.who_am_i`."""
         return self._sender.send(WhoAmIRequest(), None, replies.decode_identities)
 
     def get_config(self) -> Deferred[tuple[EnsembleConfig, ZnodeStat]]:
-        """See :meth:`~txmirror.interfaces.IEnsemble.get_config`."""
+        """Read the ensemble's configuration. See :meth:`~txmirror.interfaces.IEnsemble.get_config`."""
         return self._sender.send(GetDataRequest(_CONFIG, False), _CONFIG, _decode_config)
 
     def get_config_and_watch(self) -> tuple[Deferred[tuple[EnsembleConfig, ZnodeStat]], Deferred[WatchedEvent]]:
-        """See :meth:`~txmirror.interfaces.IEnsemble.get_config_and_watch`."""
+        """Read the ensemble's configuration, and watch it. See :meth:`.IEnsemble.get_config_and_watch`."""
         waiter = self._one_shots.waiter(_CONFIG)
         watch, on_reply = self._one_shots.data(_CONFIG, waiter)
         return self._sender.send(GetDataRequest(_CONFIG, watch), _CONFIG, _decode_config, on_reply=on_reply), waiter
@@ -87,7 +87,7 @@ class Queries:
         members: Sequence[str] = (),
         version: int = -1,
     ) -> Deferred[tuple[EnsembleConfig, ZnodeStat]]:
-        """See :meth:`~txmirror.interfaces.IEnsemble.reconfig`."""
+        """Change the ensemble's configuration. See :meth:`~txmirror.interfaces.IEnsemble.reconfig`."""
         joining, leaving, members = check_paths(joining), list(leaving), check_paths(members)
         if bool(members) is bool(joining or leaving):
             raise ValueError("either servers join or leave, or all members are named anew")

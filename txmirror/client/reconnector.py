@@ -1,4 +1,4 @@
-"""One attempt at a server after another, each within its time, until one gives a session."""
+"""Reconnect: try one server after another, each attempt with a timeout, until a server opens or resumes a session."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txmirror.client.connection import Connection
-from txmirror.client.endpoints import TLSWrapper, connect_to
+from txmirror.client.endpoints import TLSWrapper, connect_to_server
 from txmirror.client.probing import Probing, ServesAgain
 from txmirror.client.server_list import ConnectFailure, ServerList
 from txmirror.client.servers import Server
@@ -21,9 +21,9 @@ from txmirror.timers import Timer
 
 
 class Owner(Protocol):
-    """For whom servers are tried.
+    """The callbacks of a reconnector.
 
-    :ivar session_timeout: the timeout of the session that is wanted, in seconds.
+    :ivar session_timeout: the session's timeout, in seconds.
     """
 
     session_timeout: float
@@ -32,30 +32,30 @@ class Owner(Protocol):
         """Make the protocol of a connection."""
 
     def attempt_limit(self) -> float:
-        """Tell how long an attempt may take, in seconds."""
+        """Return the timeout of an attempt, in seconds."""
 
     def may_live(self) -> bool:
-        """Tell whether there is a session that may still be alive, so that there is reason to hurry."""
+        """Return whether there is a session that may not have expired yet, so that the backoff must be short."""
 
     def unresolved(self) -> None:
-        """No server's name can be resolved."""
+        """Handle that no server's name can be resolved."""
 
     def attempt_failed(self) -> None:
-        """An attempt has given no session."""
+        """Handle an attempt that failed."""
 
     def silent(self) -> None:
-        """A connection was made, and the handshake was not over in time."""
+        """Handle a handshake that took too long."""
 
 
 class Reconnector:
-    """Dials one server at a time. What a handshake says is not its business, only that it comes in time.
+    """Connects to one server at a time. It checks that the handshake is answered in time, and does not read the answer.
 
     :param reactor: connects, resolves names, and runs the timers.
-    :param server_list: says which server is next, and notes how each attempt has ended.
-    :param probing: says whether the next attempt is a probe.
-    :param wrap: puts TLS around a connection, if there is to be any.
-    :param owner: for whom servers are tried.
-    :ivar server: the server that was dialled last.
+    :param server_list: the order of the servers, the backoff, and the failures of the latest attempts.
+    :param probing: decides whether the next attempt is a probe.
+    :param wrap: wraps a connection in TLS; None connects without TLS.
+    :param owner: the callbacks.
+    :ivar server: the server of the latest attempt.
     """
 
     _log = Logger()
@@ -75,38 +75,40 @@ class Reconnector:
         self.server: Server = server_list.servers[0]
 
     def connect(self) -> None:
-        """Try the next server now."""
+        """Connect to the next server now."""
         self.server = self._server_list.next_server()
         limit = self._owner.attempt_limit()
         self._attempt_timer.start(limit)
         factory = Factory.forProtocol(self._owner.make_connection)
         factory.noisy = False
-        self._connecting = Deferred.fromCoroutine(connect_to(self._reactor, self.server, factory, limit, self._wrap))
+        self._connecting = Deferred.fromCoroutine(
+            connect_to_server(self._reactor, self.server, factory, limit, self._wrap)
+        )
         self._connecting.addCallbacks(self._reached, self._not_reached)
 
     def connect_soon(self) -> None:
-        """Try the next server as soon as what goes on now is over."""
+        """Connect to the next server in the reactor's next iteration."""
         self._pause_timer.start(0)
 
     def connect_later(self, *, in_contact: bool = False) -> None:
-        """Try the next server after a pause, if it is time for one.
+        """Connect to the next server after the backoff.
 
-        :param in_contact: whether the latest attempt gave a connection that served the session until just now.
+        :param in_contact: whether the session had an established connection until just now.
         """
         owner = self._owner
         self._pause_timer.start(self._server_list.backoff(owner.session_timeout, owner.may_live(), in_contact))
 
-    def hurry(self) -> None:
-        """Try the next server now, if that was to come after a pause."""
+    def skip_backoff(self) -> None:
+        """Cut the backoff short, if it is running."""
         if self._pause_timer.running:
             self.connect_soon()
 
     def done(self) -> None:
-        """The connection stands, or has gone: there is nothing more to wait for."""
+        """Stop the timeout of the attempt: the session is established, or the connection is lost."""
         self._attempt_timer.stop()
 
     def note_ended(self, connection: Connection, reason: Exception) -> None:
-        """Note how a connection has ended that gave no session, and try on."""
+        """Note why a connection was lost before a session was established, and retry."""
         if isinstance(reason, ServesAgain):
             self.connect_soon()
         elif isinstance(reason, ProtocolError):
@@ -117,7 +119,7 @@ class Reconnector:
             self._failed(ConnectFailure.FAILED, str(reason))
 
     def stop(self) -> None:
-        """Try no more, for good."""
+        """Stop for good, and cancel the attempt that is under way."""
         self._stopped = True
         self._attempt_timer.stop()
         self._pause_timer.stop()
@@ -136,24 +138,23 @@ class Reconnector:
             self._unreachable(ConnectFailure.UNREACHABLE, "no connection in time")
         else:
             unresolved = isinstance(failure.value, DNSLookupError)
-            outcome = ConnectFailure.UNRESOLVED if unresolved else ConnectFailure.UNREACHABLE
-            self._unreachable(outcome, failure.getErrorMessage().rstrip("."))
+            kind = ConnectFailure.UNRESOLVED if unresolved else ConnectFailure.UNREACHABLE
+            self._unreachable(kind, failure.getErrorMessage().rstrip("."))
 
-    def _unreachable(self, outcome: ConnectFailure, reason: str) -> None:
-        self._failed(outcome, reason)
+    def _unreachable(self, kind: ConnectFailure, details: str) -> None:
+        self._failed(kind, details)
         if self._server_list.all_unresolved():
             self._owner.unresolved()
 
-    def _failed(self, outcome: ConnectFailure, reason: str) -> None:
+    def _failed(self, kind: ConnectFailure, details: str) -> None:
         now = self._reactor.seconds()
-        if self._server_list.note_failure(self.server, outcome, now):
+        if self._server_list.note_failure(self.server, kind, now):
             self._log.warn(
-                "No session with {server}: {outcome} ({reason}). Trying on.",
+                "Could not connect to {server}: {reason}. Retrying.",
                 server=str(self.server),
-                outcome=outcome.value,
-                reason=reason,
+                reason=f"{kind.value} ({details})",
             )
-        if self._probing.is_due(outcome, now, self._owner.session_timeout):
+        if self._probing.is_due(kind, now, self._owner.session_timeout):
             self._server_list.same_again()
             self.connect_soon()
         else:
@@ -163,7 +164,7 @@ class Reconnector:
     def _over(self) -> None:
         limit = self._owner.attempt_limit()
         if self._attempt_timer.late > limit / 4:
-            # The reactor has stalled: the answer may be in the socket's buffer, and gets the time to be read.
+            # The reactor has stalled. The answer may be in the socket's buffer: allow some time to read it.
             self._attempt_timer.start(limit / 4)
         elif self._connecting is not None:
             self._connecting.cancel()

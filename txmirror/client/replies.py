@@ -1,4 +1,4 @@
-"""What methods make of a reply: of the record, and of the zxid in its header."""
+"""Decode replies: make a result from the record and from the zxid in its header."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from txmirror.wire import (
 
 
 def decode_data(cursor: Cursor, zxid: int) -> tuple[bytes, ZnodeStat]:
-    """Read data and stat."""
+    """Decode data and stat."""
     data, stat = GetDataResponse.decode(cursor)
     return data or b"", stat
 
 
 def decode_data_reply(cursor: Cursor, zxid: int) -> DataReply:
-    """Read data and stat, as of the reply."""
+    """Decode data and stat, with the reply's zxid."""
     data, stat = GetDataResponse.decode(cursor)
     return DataReply(zxid, data or b"", stat)
 
 
 def check_names(names: list[str]) -> list[str]:
-    """Return the names of children as they are.
+    """Check the names of children, and return them.
 
-    :raises ProtocolError: one of them is no name of a znode.
+    :raises ProtocolError: one of them is invalid.
     """
     if not paths.are_names(names):
         wrong = next(name for name in names if not paths.are_names([name]))
@@ -40,58 +40,58 @@ def check_names(names: list[str]) -> list[str]:
 
 
 def decode_names_and_stat(cursor: Cursor, zxid: int) -> tuple[list[str], ZnodeStat]:
-    """Read the names of children, and the stat."""
+    """Decode the names of children, and the stat."""
     names, stat = GetChildren2Response.decode(cursor)
     return check_names(names), stat
 
 
 def decode_names(cursor: Cursor, zxid: int) -> list[str]:
-    """Read the names of children."""
+    """Decode the names of children."""
     return check_names(GetChildren2Response.decode(cursor).children)
 
 
 def decode_children_reply(cursor: Cursor, zxid: int) -> ChildrenReply:
-    """Read the names of children and the stat, as of the reply."""
+    """Decode the names of children and the stat, with the reply's zxid."""
     names, stat = GetChildren2Response.decode(cursor)
     return ChildrenReply(zxid, check_names(names), stat)
 
 
 def decode_stat(cursor: Cursor, zxid: int) -> ZnodeStat:
-    """Read a stat."""
+    """Decode a stat."""
     return StatResponse.decode(cursor).stat
 
 
 def decode_stat_reply(cursor: Cursor, zxid: int) -> StatReply:
-    """Read a stat, as of the reply."""
+    """Decode a stat, with the reply's zxid."""
     return StatReply(zxid, StatResponse.decode(cursor).stat)
 
 
 def decode_acl(cursor: Cursor, zxid: int) -> tuple[list[ACL], ZnodeStat]:
-    """Read an access control list and stat."""
+    """Decode an access control list and stat."""
     acl, stat = GetACLResponse.decode(cursor)
     return acl, stat
 
 
 def decode_number(cursor: Cursor, zxid: int) -> int:
-    """Read a number."""
+    """Decode a number."""
     return GetAllChildrenNumberResponse.decode(cursor).totalNumber
 
 
 def decode_identities(cursor: Cursor, zxid: int) -> list[tuple[str, str]]:
-    """Read identities: scheme and user of each."""
+    """Decode identities: scheme and user of each."""
     return [(info.authScheme, info.user) for info in WhoAmIResponse.decode(cursor).clientInfo]
 
 
 def decode_zxid(cursor: Cursor, zxid: int) -> int:
-    """Read nothing; give as of when that is so."""
+    """Decode an empty reply, and return its zxid."""
     return zxid
 
 
 def missing(zxid: int) -> None:
-    """Give the stat of a node that is not there."""
+    """Return None, the stat of a node that does not exist."""
     return
 
 
 def missing_reply(zxid: int) -> StatReply:
-    """Give the stat of a node that is not there, as of the reply."""
+    """Return the reply for a node that does not exist, with its zxid."""
     return StatReply(zxid, None)

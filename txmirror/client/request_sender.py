@@ -1,4 +1,4 @@
-"""Between a program's paths and the servers': what every request and its reply go through."""
+"""Send requests below a chroot: check paths, add the chroot on the way out, and remove it from replies and events."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _T = TypeVar("_T")
 
 
 class RequestSender:
-    """Asks the servers for a client, below its chroot.
+    """Sends the requests of one client, below its chroot.
 
-    :param sessions: sends requests.
+    :param sessions: the sessions that requests are sent in.
     :param chroot: the node that all paths are below, without a trailing slash; empty for the root.
     :param priority: the priority of the requests.
     :param connect_string: the servers and the chroot.
@@ -40,7 +40,7 @@ class RequestSender:
         on_missing: Callable[[int], _T] | None = None,
         on_reply: OnReply | None = None,
     ) -> Deferred[_T]:
-        """Send a request. See :class:`~txmirror.client.calls.Call` for the rest."""
+        """Send a request, and return a Deferred of its result. See :class:`~txmirror.client.calls.Call` for the arguments."""
         call = self.call(request, path, decode, on_missing, on_reply)
         answer = call.waited_for()
         self.submit(call)
@@ -54,29 +54,29 @@ class RequestSender:
         on_missing: Callable[[int], _T] | None = None,
         on_reply: OnReply | None = None,
     ) -> Call[_T]:
-        """Make a request that is to be sent."""
+        """Make a request, for :meth:`submit`."""
         noting = self.sessions.abilities.noting(request.operation, on_reply)
         return Call(request, path, decode, on_missing, noting, self._connect_string)
 
     def submit(self, call: Call[Any]) -> None:
-        """Send it, unless the server is known to hang up on its like."""
+        """Send a request, or fail it if the server is known to close the connection on its operation."""
         if self.sessions.abilities.hangs_up(call.operation):
             call.fail(UnimplementedException(path=call.path))
         else:
             self.sessions.outbox.submit(call, self.priority)
 
     def send_urgently(self, request: Request, path: str | None, decode: Callable[[Cursor, int], _T]) -> Deferred[_T]:
-        """Send a request ahead of those that wait."""
+        """Send a request ahead of the queue, and return a Deferred of its result."""
         call = Call(request, path, decode)
         answer = call.waited_for()
         self.sessions.outbox.submit(call, Priority.URGENT)
         return answer
 
     def valid(self, path: str, *, sequence: bool = False) -> str:
-        """Check a path, and put the chroot before it.
+        """Check a path, and return it with the chroot before it.
 
-        :param sequence: it is what a server will append digits to.
-        :raises PathError: it is none.
+        :param sequence: whether the server will append digits to it.
+        :raises PathError: the path is invalid.
         """
         paths.validate(path, sequence=sequence)
         if not self.chroot:
@@ -84,9 +84,9 @@ class RequestSender:
         return self.chroot if path == "/" and not sequence else self.chroot + path
 
     def below(self, path: str) -> str:
-        """Take the chroot off a path that a server gave.
+        """Return a path that a server sent without the chroot.
 
-        :raises ProtocolError: the path is elsewhere, or is no path of a znode.
+        :raises ProtocolError: the path is not below the chroot, or is invalid.
         """
         if not self.is_below(path):
             raise ProtocolError(f"{path!r:.200} is not below {self.chroot!r}")
@@ -95,21 +95,21 @@ class RequestSender:
         return path[len(self.chroot) :] or "/"
 
     def is_below(self, path: str) -> bool:
-        """Tell whether a server's path is the chroot or below it."""
+        """Return whether a server's path is the chroot or below it."""
         return not self.chroot or path == self.chroot or path.startswith(self.chroot + "/")
 
     def event_below(self, event: WatchedEvent) -> WatchedEvent:
-        """Take the chroot off an event's path."""
+        """Return an event with the chroot removed from its path."""
         return event._replace(path=self.below(event.path))
 
     def predicate_below(self, predicate: Callable[[str], bool]) -> Callable[[str], bool]:
-        """Give what judges a path as ``predicate`` does, without the chroot; what is elsewhere is no matter of its."""
+        """Return ``predicate`` for paths with the chroot; it is false for paths that are not below the chroot."""
         if not self.chroot:
             return predicate
         return lambda path: self.is_below(path) and predicate(self.below(path))
 
     def listener_below(self, listener: Listener) -> Listener:
-        """Give a listener that takes the chroot off what it hands on; what happens elsewhere it keeps to itself."""
+        """Return a listener that removes the chroot from paths, and drops events that are not below it."""
         if not self.chroot:
             return listener
 

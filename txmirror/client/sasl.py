@@ -1,6 +1,6 @@
-"""SASL: proving who the client is, before a server does anything else for it.
+"""SASL: authenticate the client before any other request on a connection.
 
-ZooKeeper speaks the mechanism DIGEST-MD5 (RFC 2831), whose words the package pure-sasl finds.
+ZooKeeper uses the mechanism DIGEST-MD5 (RFC 2831), which the package pure-sasl implements.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ from txmirror.wire import Cursor, SaslRequest, SaslResponse
 class DigestMD5:
     """A name and a password for the mechanism DIGEST-MD5. It needs ``pip install txmirror[sasl]``.
 
-    :raises ValueError: one of them is no string, or is empty.
+    :raises ValueError: one of them is not a string, or is empty.
     :raises ImportError: the package pure-sasl is missing.
     """
 
     username: str
     password: str = attrs.field(repr=False)
     service: str = "zookeeper"
-    """What the server calls its service."""
+    """The name of the server's service."""
     host: str = "zk-sasl-md5"
-    """What the server calls itself; all ZooKeeper servers use this name."""
+    """The server's name in SASL; all ZooKeeper servers use this one."""
 
     def __attrs_post_init__(self) -> None:
         if not all(isinstance(each, str) and each for each in attrs.astuple(self)):
-            raise ValueError("a name, a password, a service and a host are strings with something in them")
+            raise ValueError("a name, a password, a service and a host are strings that are not empty")
         if importlib.util.find_spec("puresasl") is None:
             raise ImportError("SASL needs the package pure-sasl: pip install 'txmirror[sasl]'")
 
 
 class SaslExchange:
-    """What is said to one server, word by word.
+    """The SASL exchange with one server: challenges and responses.
 
-    :param credentials: who the client is.
+    :param credentials: the client's name and password.
     """
 
     def __init__(self, credentials: DigestMD5) -> None:
@@ -65,41 +65,41 @@ class SaslExchange:
             mechanism="DIGEST-MD5",
             username=credentials.username,
             password=credentials.password,
-            # What follows is not to be signed or sealed: ZooKeeper cannot.
+            # Authentication only: ZooKeeper supports neither integrity nor privacy protection of later packets.
             qops=[b"auth"],
         )
 
     def initial_response(self) -> bytes:
-        """Give what to begin with: nothing, so that the server makes its challenge."""
+        """Return the initial response, which is empty: the server then sends its challenge."""
         return b""
 
     def respond(self, challenge: bytes | None) -> bytes | None:
-        """Give what to say next; None if all is said, and the server has proved that it knows the password too.
+        """Return the response to a challenge; None at the end, when the server has shown that it knows the password too.
 
-        :raises AuthFailedException: the server has not.
-        :raises ProtocolError: it says what makes no sense.
+        :raises AuthFailedException: the server does not know the password, or has refused the client.
+        :raises ProtocolError: the challenge is malformed.
         """
         from puresasl import SASLError, SASLProtocolException  # noqa: PLC0415 - an extra
 
         if challenge is None:
-            raise AuthFailedException("the server does not do SASL")
+            raise AuthFailedException("the server does not support SASL")
         try:
-            said: bytes | None = self._mechanism.process(challenge)
+            response: bytes | None = self._mechanism.process(challenge)
         except (SASLError, SASLProtocolException) as error:
             raise AuthFailedException(f"SASL failed: {error}") from None
         except Exception as error:
-            # pure-sasl raises whatever its parser stumbles over.
+            # pure-sasl raises any exception of its parser.
             raise ProtocolError(f"a SASL challenge cannot be read: {type(error).__name__}: {error}") from None
-        if said is None and not self._mechanism.complete:
+        if response is None and not self._mechanism.complete:
             raise AuthFailedException("SASL failed: the server's challenge is empty")
-        return said
+        return response
 
 
 class SaslAuthenticator:
-    """Proves to servers who the client is, as the first thing on each connection.
+    """Authenticates the client by SASL, as the first thing on each connection.
 
-    :param credentials: who it is; None if nobody in particular, which needs no proof.
-    :param unauthorised: told that a server does not believe it.
+    :param credentials: the client's name and password; None does not authenticate.
+    :param unauthorised: called if a server refuses them.
     """
 
     _log = Logger()
@@ -109,9 +109,9 @@ class SaslAuthenticator:
         self._unauthorised = unauthorised
 
     def authenticate(self, connection: Connection, authenticated: Callable[[], None]) -> None:
-        """Prove it to one server. Where that breaks off, the connection ends, and the next begins anew.
+        """Authenticate on one connection. If the exchange fails otherwise than by a refusal, end the connection.
 
-        :param authenticated: called once the server believes it.
+        :param authenticated: called when the server has accepted the credentials; at once if there are none.
         """
         if self._credentials is None:
             authenticated()
@@ -121,7 +121,7 @@ class SaslAuthenticator:
             if isinstance(failure.value, AuthFailedException):
                 self._unauthorised(failure.value)
                 return
-            connection.end(ConnectionLossException(f"SASL broke off: {failure.getErrorMessage()}"))
+            connection.end(ConnectionLossException(f"SASL was interrupted: {failure.getErrorMessage()}"))
             if not isinstance(failure.value, ZooKeeperException):
                 self._log.failure("SASL failed.", failure=failure)
 
@@ -131,23 +131,23 @@ class SaslAuthenticator:
 
 
 async def _authenticate(exchange: SaslExchange, send: Callable[[Call[Any]], None]) -> None:
-    """Say word after word until all is said.
+    """Send responses to the server's challenges until the exchange is complete.
 
-    :raises AuthFailedException: the server does not believe it, or does not know the password itself.
-    :raises ZooServerProblem: it was cut off, or the server is in trouble.
+    :raises AuthFailedException: the server refuses the client, or does not know the password itself.
+    :raises ZooServerProblem: the connection was lost, or the server has failed.
     """
-    word: bytes | None = exchange.initial_response()
-    while word is not None:
-        call = Call(SaslRequest(word), None, _decode_token)
-        heard = call.waited_for()
+    response: bytes | None = exchange.initial_response()
+    while response is not None:
+        call = Call(SaslRequest(response), None, _decode_token)
+        challenge = call.waited_for()
         send(call)
         try:
-            word = exchange.respond(await heard)
+            response = exchange.respond(await challenge)
         except (AuthFailedException, ClosingException):
             raise
         except ZooKeeperException as error:
             if isinstance(error, ZooServerProblem) and not isinstance(error, SessionClosedRequireSaslAuthException):
-                # The server is the trouble, and not who we are.
+                # The server has failed; it has not refused the client.
                 raise
             raise AuthFailedException(f"SASL was refused: {error}") from None
 

@@ -1,4 +1,4 @@
-"""Connection strings: which servers to try, and below which node to live."""
+"""Connection strings: the addresses of the servers, and the chroot."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from txmirror.errors import PathError
 
 DEFAULT_PORT = 2181
 
-#: What may stand before the port. Names with an underscore are no host names, yet resolvers answer for them.
+#: A name before the port. Names with an underscore are not valid host names, but resolvers accept them.
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 _SERVER = re.compile(r"(?:\[(?P<ipv6>[^\]]*)\]|(?P<name>[^:\[\]]*))(?::(?P<port>.*))?", re.DOTALL)
 
 
 @attrs.frozen
 class Server:
-    """Where one server of an ensemble listens."""
+    """The address of one server of an ensemble."""
 
     host: str
     """A name, or an IP address without brackets."""
@@ -113,7 +113,7 @@ def _check_host(host: str, entry: object) -> str:
 
 def _check_name(host: str, entry: object) -> str:
     labels = host.removesuffix(".").split(".")
-    # What the domain name system allows, or resolvers fail on it in ways of their own.
+    # Check the limits of the domain name system: resolvers fail on longer names in different ways.
     if _NAME.fullmatch(host) is None or len(host) > 253 or not all(0 < len(label) < 64 for label in labels):
         raise ValueError(f"{entry!r} is no server address: {host!r} is no host name")
     return host

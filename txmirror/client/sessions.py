@@ -1,7 +1,7 @@
-"""A client's sessions, one after another, and the connections that each of them lives through.
+"""A client's sessions, one after another, and the connections of each.
 
-Here is decided which session stands, what a lost connection means for what was asked, and when a session is over. What to
-connect to and when is a matter for ``attempts``; which states may follow each is a table in ``states``.
+This module decides which session is established, which pending requests fail with a lost connection, and when a session has
+expired. ``reconnector`` decides when to connect to which server; the table of the session's states is in ``states``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from txmirror.client.abilities import Abilities
 from txmirror.client.calls import Call, Priority, decode_nothing
 from txmirror.client.connection import Connection
-from txmirror.client.connection_log import ConnectionLog, time_to_live
+from txmirror.client.connection_log import ConnectionLog, stable_after
 from txmirror.client.credentials import SessionCredentials
 from txmirror.client.dispatch import EventDispatcher
 from txmirror.client.ending import Ending
@@ -33,7 +33,7 @@ from txmirror.client.reconnector import Reconnector
 from txmirror.client.sasl import DigestMD5, SaslAuthenticator
 from txmirror.client.server_list import ServerList
 from txmirror.client.servers import Server
-from txmirror.client.states import session_name, step
+from txmirror.client.states import step
 from txmirror.client.waiters import Pauses, SessionWaiters, fail_all, fire_all
 from txmirror.client.watches import SessionWatches, WatchSet
 from txmirror.client.writable import WritableSearch
@@ -46,32 +46,33 @@ from txmirror.errors import (
     ZooKeeperException,
 )
 from txmirror.interfaces import IMetrics
+from txmirror.printable import session_name
 from txmirror.timers import Timer
 from txmirror.types import SessionEvent, SessionState, SessionTicket, WatchedEvent
 from txmirror.wire import AuthRequest, CloseSessionRequest, ConnectResponse, Operation
 
 
 class Sessions:
-    """Keeps one session at a time, and a connection for it whenever a server can be had.
+    """Keeps one session at a time, and connects and reconnects for it.
 
     :param servers: the servers of the ensemble.
-    :param session_timeout: the timeout to ask for, in seconds.
+    :param session_timeout: the timeout to request, in seconds.
     :param reactor: connects, resolves names, and runs every timer.
-    :param limits: the bounds.
-    :param random: shuffles servers and draws pauses.
+    :param limits: the bounds and timeouts.
+    :param random: shuffles servers, and draws the backoff.
     :param ticket: a session to take over.
-    :param read_only: whether a server that can only be read will do.
-    :param wrap: puts TLS around connections, if there is to be any.
-    :param sasl: who to prove to be at the start of each connection.
-    :param metrics: who counts, if anybody does.
-    :ivar session: the latest step, as listeners were told it.
-    :ivar session_timeout: its timeout in seconds, as negotiated, or as asked for before that.
+    :param read_only: whether the client may use a read-only server.
+    :param wrap: wraps connections in TLS; None connects without TLS.
+    :param sasl: the credentials for SASL; None does not authenticate.
+    :param metrics: called with each request, reply and connection; may be None.
+    :ivar session: the latest session event, as listeners were notified of it.
+    :ivar session_timeout: the timeout in seconds: as negotiated, or as requested before that.
     :ivar watches: the session's watches.
-    :ivar abilities: what the server has shown that it can do.
-    :ivar outbox: sends requests, or lets them wait.
-    :ivar dispatcher: tells whoever follows the feed.
-    :ivar lease: tells when nothing may be held on the strength of the session any longer.
-    :ivar pauses: which end early when the client is closed.
+    :ivar abilities: the operations that the server supports.
+    :ivar outbox: sends requests, or queues them.
+    :ivar dispatcher: notifies listeners, observers and waiters.
+    :ivar lease: the client-side lease of locks.
+    :ivar pauses: pauses that fail when the client is closed.
     """
 
     _log = Logger()
@@ -124,33 +125,33 @@ class Sessions:
         self._drain_timer = Timer(reactor, self._give_up_draining)
         self._finished = False
 
-    # What the client asks for.
+    # Called by the client.
 
     @property
     def session_id(self) -> int:
-        """Give the id of the session; 0 while there is none."""
+        """The id of the session; 0 while there is none."""
         return self._credentials.session_id
 
     def ticket(self) -> SessionTicket | None:
-        """Give what another client can take the session over with. A session with a read-only server is nobody else's."""
+        """Return a ticket for another client; None without a session, and for a session with a read-only server."""
         return None if self.session.read_only else self._credentials.ticket()
 
     @property
     def leaving(self) -> bool:
-        """Whether the session is being left to another client."""
+        """True if the client is leaving the session to another client."""
         return self._ending.leaving
 
     def connect(self) -> Deferred[None]:
-        """Begin, if that was not done yet, and wait for a session."""
+        """Start to connect, if that was not done yet, and wait for a session."""
         if not self._started and not self._ending.begun:
             self._started = True
-            # What is made before a daemon forks, and begins after that, belongs to the child.
+            # A client that is made before a daemon forks, and connects after that, belongs to the child.
             self._generation = Generation.number
             self._reconnector.connect()
         return self._wait_for_session(connecting=True)
 
     def when_connected(self) -> Deferred[None]:
-        """Wait for a session, without beginning anything."""
+        """Wait for a session, without starting to connect."""
         return self._wait_for_session(connecting=False)
 
     def _wait_for_session(self, connecting: bool) -> Deferred[None]:
@@ -162,7 +163,7 @@ class Sessions:
         return self._waiters.wait(connecting)
 
     def add_auth(self, scheme: str, credentials: bytes) -> Deferred[None]:
-        """Add an identity to this connection and to each that follows it."""
+        """Add an identity, and send it on this connection and on each later one."""
         request = AuthRequest(scheme, credentials)
         refusal = self._closed_reason() or self.outbox.over_limit(8 + len(request.encode()))
         if refusal is not None:
@@ -174,9 +175,9 @@ class Sessions:
         return taken
 
     def set_watches(self, zxid: int, watches: WatchSet) -> Deferred[None]:
-        """Set watches of a former session in this one, ahead of the requests that wait.
+        """Set watches of a former session in this one, ahead of queued requests.
 
-        With none it is a barrier behind those that were set again.
+        Without watches it is a barrier: it fires after the server has answered for the watches that the client sets again.
         """
 
         def send(call: Call[None]) -> None:
@@ -188,23 +189,23 @@ class Sessions:
         return self.watches.bring_over(zxid, watches, send, barrier=self._credentials.from_keeper)
 
     def close(self) -> Deferred[None]:
-        """End the session and everything else, within a bounded time."""
+        """Close the session and the client, within ``limits.close_time``."""
         return self._begin_closing(leaving=False).addCallback(lambda _: None)
 
     def leave(self) -> Deferred[SessionTicket | None]:
-        """Let go of the session and end everything else, within a bounded time."""
+        """Close the client and keep the session, within ``limits.close_time``."""
         return self._begin_closing(leaving=True)
 
-    # What attempts to connect ask for, and tell.
+    # Called by the reconnector.
 
     def attempt_limit(self) -> float:
-        """Tell how long an attempt may take."""
-        # A session that is lost is not what an attempt must hurry for.
+        """Return the timeout of an attempt, in seconds."""
+        # A session that has probably expired is no reason to hurry.
         lost = self.session.state is SessionState.LOST
         return self._limits.attempt(self._asked_timeout if lost else self.session_timeout)
 
     def may_live(self) -> bool:
-        """Tell whether there is reason to hurry."""
+        """Return whether the session may not have expired yet, or the client is closing: the backoff must be short."""
         return self.session.state is SessionState.SUSPENDED or self._ending.begun
 
     def make_connection(self) -> Connection:
@@ -213,20 +214,20 @@ class Sessions:
         return self._connection
 
     def unresolved(self) -> None:
-        """Let those know who wait: no name can be resolved."""
+        """Fail the Deferreds of :meth:`connect`: no server's name can be resolved."""
         self._waiters.fail(
             lambda: ConnectionLossException("no server's name can be resolved", applied=False), connecting=True
         )
 
     def attempt_failed(self) -> None:
-        """Let what waits for a connection fail, once as many attempts have failed as it may wait for."""
+        """Fail queued requests, if ``limits.queued_attempts`` attempts have failed in succession."""
         self._failed_attempts += 1
         if self._failed_attempts >= self._limits.queued_attempts:
             for call in self.outbox.take_all():
                 call.fail(ConnectionLossException("no server can be reached", path=call.path, applied=False))
 
     def silent(self) -> None:
-        """Give the connection up on which the handshake was not over in time."""
+        """Abort the connection: its handshake takes too long."""
         if self._connection is not None:
             self._connection.end(ConnectionLossException("no answer to the handshake in time"))
 
@@ -235,13 +236,13 @@ class Sessions:
         if self._connection is not None:
             self._connection.end(ConnectionLossException(f"{server} can be written to"))
 
-    # What the connection says.
+    # Called by the connection.
 
     def handshaken(self, connection: Connection, response: ConnectResponse) -> None:
-        """Find out which session stands."""
+        """Decide whether the server has resumed the session, has opened a new one, or reports that it has expired."""
         asked = connection.connect_request.sessionId
         if response.protocolVersion:
-            # ClickHouse Keeper without a leader says 42, and -1 for the session. Of ours that says nothing.
+            # ClickHouse Keeper without a leader answers with 42, and -1 for the session. Ours may not have expired.
             refusal = f"it refuses sessions at present, with the protocol version {response.protocolVersion}"
             connection.end(ConnectionLossException(refusal))
         elif response.timeOut <= 0 or response.sessionId == 0:
@@ -252,9 +253,9 @@ class Sessions:
             else:
                 connection.end(ConnectionLossException("a new session was refused"))
         elif self._probing.under_way:
-            self._probing.judge(connection, self._reconnector.server, lambda: self._wiped(connection, response))
+            self._probing.evaluate(connection, self._reconnector.server, lambda: self._wiped(connection, response))
         elif asked and response.sessionId != asked and self._ending.begun:
-            # Nobody wants the session that ClickHouse Keeper has opened in place of ours.
+            # The client is closing. Close the session that ClickHouse Keeper has opened in place of ours.
             closing = Call(CloseSessionRequest(), None, decode_nothing)
             closing.waited_for().addErrback(lambda _: None)
             connection.send(closing)
@@ -269,13 +270,13 @@ class Sessions:
             self._go_on(connection, response)
 
     def _go_on(self, connection: Connection, response: ConnectResponse) -> None:
-        """Take the session that a server has opened, or resumed; another one is the end of ours."""
+        """Use the session that a server has opened or resumed. If it is a new one, ours has expired."""
         if connection.connect_request.sessionId not in (0, response.sessionId):
             self._end_session()
         self._begin_session(connection, response)
 
     def _wiped(self, connection: Connection, response: ConnectResponse) -> None:
-        """Begin a new data generation: nothing of what was seen stands."""
+        """Begin a new data generation: the servers' data was wiped or restored."""
         data_generation = self.session.data_generation + 1
         if self.session_id:
             self._end_session(data_generation)
@@ -288,10 +289,10 @@ class Sessions:
             self._authenticator.authenticate(connection, lambda: self._adopt(connection, response))
 
     def unauthorised(self, error: ZooKeeperException) -> None:
-        """Give up: the servers want to know who we are, and do not believe it."""
+        """Stop for good: the servers refuse the client's SASL credentials, or require some."""
         if self._finished or self._refused is not None:
             return
-        self._log.error("The servers do not let us in: {reason}.", reason=str(error))
+        self._log.error("Authentication failed: {reason}. Giving up.", reason=str(error))
         self._refused = refused = AuthFailedException(str(error))
         self._reconnector.stop()
         self._search.stop()
@@ -310,7 +311,7 @@ class Sessions:
             self._finish(abruptly=True)
 
     def has_room(self) -> None:
-        """Send the requests that wait, as far as there is room; then the one that ends the session, if that is wanted."""
+        """Send queued requests while the window has room; after the last of them send the closing request, if closing."""
         connection = self._live_connection()
         if connection is None:
             return
@@ -318,19 +319,19 @@ class Sessions:
             self._ending.send_last(connection)
 
     def replied(self, zxid: int) -> None:
-        """Note how far the data was seen."""
-        # Those to whom a probe speaks may have another data generation.
+        """Note the zxid of a reply."""
+        # The answer to a probe may belong to another data generation.
         if self._established:
             self._credentials.note_zxid(zxid, watches_established=not self.watches.rearming)
 
     def fired(self, event: WatchedEvent) -> None:
-        """Tell everybody of a watch event, and of what follows from it."""
+        """Dispatch a watch event, and the event that it implies."""
         if self._established:
             for each in self.watches.with_implied(event):
                 self.dispatcher.dispatch_watch_event(each, self.watches)
 
     def disconnected(self, connection: Connection, reason: Exception) -> None:
-        """Suspend the session, or note a failed attempt; then try on."""
+        """Suspend the session, or note a failed attempt, and reconnect."""
         if connection is not self._connection:
             connection.fail_pending()
             return
@@ -358,11 +359,11 @@ class Sessions:
         elif self._ending.leaving:
             self._finish()
         elif self.session.read_only:
-            # The session was of this server alone, and nobody else knows of it.
+            # No other server knows a session with a read-only server.
             self._end_session()
 
     def _was_closed_by_keeper(self, connection: Connection) -> bool:
-        """Return whether the server has ended the session as it was asked to: ClickHouse Keeper then closes without an answer."""
+        """Return whether the server has executed closeSession: ClickHouse Keeper then closes the connection without a reply."""
         oldest = connection.oldest
         return (
             self._credentials.from_keeper
@@ -371,7 +372,7 @@ class Sessions:
             and connection.closed_by_peer
         )
 
-    # The session's life.
+    # The session's states.
 
     def _adopt(self, connection: Connection, response: ConnectResponse) -> None:
         if connection.closing or self._finished:
@@ -417,20 +418,20 @@ class Sessions:
         now = self._reactor.seconds()
         self._acknowledged = connection.acknowledged
         assert connection.handshaken_at is not None
-        lived = now - connection.handshaken_at >= time_to_live(self.session_timeout)
-        if lived:
-            self._server_list.lived()
+        stable = now - connection.handshaken_at >= stable_after(self.session_timeout)
+        if stable:
+            self._server_list.note_stable()
         else:
-            self._server_list.was_brief()
+            self._server_list.note_unstable()
         self._search.stop()
         self._connection_log.disconnected(
-            self._reconnector.server, reason, session_name(self.session_id), self.session_timeout, lived=lived
+            self._reconnector.server, reason, session_name(self.session_id), self.session_timeout, stable=stable
         )
         self._expiry_timer.start(connection.heard + self.session_timeout * 4 / 3 - now)
         self.outbox.disconnected()
         self._enter(SessionState.SUSPENDED, read_only=self.session.read_only)
-        # A client that ends its session is in a hurry.
-        self._reconnector.connect_later(in_contact=not lived and not self._ending.begun)
+        # The backoff of a closing client stays short.
+        self._reconnector.connect_later(in_contact=not stable and not self._ending.begun)
         self.dispatcher.dispatch_session_event(self.session, self.watches)
 
     def _probably_expired(self) -> None:
@@ -444,7 +445,7 @@ class Sessions:
             )
 
     def _end_session(self, data_generation: int | None = None) -> None:
-        """Let go of everything that was the session's. The next one follows unasked."""
+        """Note that the session has expired, and fail everything that belonged to it. The reconnector then opens a new one."""
         self._connection_log.expired(session_name(self.session_id))
         self._expiry_timer.stop()
         self._credentials.drop_session()
@@ -470,7 +471,7 @@ class Sessions:
         make_error: Callable[[str | None], ZooKeeperException],
         data_generation: int | None = None,
     ) -> None:
-        """Enter a state in which nothing of the session's is left; tell of it, then let everything fail that waits."""
+        """Enter a state without a session, dispatch that, and then fail all pending requests and watches."""
         calls = self.outbox.take_all()
         watches = self.watches
         self.watches = SessionWatches(self._end_persistent, self._limits.max_request)
@@ -482,7 +483,7 @@ class Sessions:
         fail_all(watches.established.waiters(), lambda: make_error(None))
 
     def _noting(self, call: Call[None]) -> Call[None]:
-        """Give a request that sets watches, so that what its answer shows is noted."""
+        """Return a request that sets watches, with a callback that notes whether the server supports it."""
         call.on_reply = self.abilities.noting(call.operation, call.on_reply)
         return call
 
@@ -497,7 +498,7 @@ class Sessions:
         return self._acknowledged + self.session_timeout * 2 / 3
 
     def _closed_reason(self, path: str | None = None) -> ZooKeeperException | None:
-        """Tell why nothing can be asked any more, if that is so."""
+        """Return an exception if the client takes no more requests, else None."""
         if self._in_other_process():
             return other_process(path)
         if self._ending.begun:
@@ -507,11 +508,11 @@ class Sessions:
         return None
 
     def _in_other_process(self) -> bool:
-        """Tell whether this is a child of the process in which the client began."""
+        """Return whether this is a forked child of the process in which the client began to connect."""
         return self._started and self._generation != Generation.number
 
     def _live_connection(self) -> Connection | None:
-        """Give the connection that serves the session, if there is one that was not given up."""
+        """Return the connection that serves the session, unless there is none or it is being closed."""
         if self._established and self._connection is not None and not self._connection.closing:
             return self._connection
         return None
@@ -531,12 +532,12 @@ class Sessions:
             else:
                 self._ending.allow(self._limits.close_time)
                 self._drain_timer.start(self._limits.close_time / 2)
-                self._reconnector.hurry()
+                self._reconnector.skip_backoff()
                 self.has_room()
         return done
 
     def _give_up_draining(self) -> None:
-        """Let the request that ends the session wait no longer behind others."""
+        """Fail queued requests, so that the request that closes the session waits no longer."""
         self._fail_as_closing(self.outbox.take_all())
         self.has_room()
 
@@ -546,13 +547,13 @@ class Sessions:
 
     def _give_up_closing(self) -> None:
         if self._finished:
-            # TLS waits for the other side's farewell.
+            # TLS waits for the peer's close_notify.
             if self._connection is not None:
                 self._connection.abort()
             return
         if not self._ending.leaving:
             self._log.warn(
-                "Session {session} could not be ended at a server within {time:g} s. It ends by itself in {timeout:g} s or so.",
+                "Session {session} could not be closed at a server within {time:g} s. It expires in about {timeout:g} s.",
                 session=session_name(self.session_id),
                 time=self._limits.close_time,
                 timeout=self.session_timeout,
@@ -577,7 +578,7 @@ class Sessions:
 
     def _gone(self) -> None:
         if self.session.state is SessionState.CLOSED:
-            # Somebody who was told of the disconnection has left or closed.
+            # An observer of the disconnection has closed the client.
             return
         self._ending.stop()
         self.pauses.end(lambda: ClosingException(applied=False))

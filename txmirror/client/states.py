@@ -1,11 +1,11 @@
-"""The states of a client's sessions, and what may follow each."""
+"""The session's state machine: the states, and the transitions between them."""
 
 from __future__ import annotations
 
 from txmirror.types import SessionEvent, SessionState
 
 _S = SessionState
-#: Which states may follow each.
+#: The states that may follow each state.
 TRANSITIONS: dict[_S, frozenset[_S]] = {
     _S.CONNECTING: frozenset({_S.CONNECTED, _S.EXPIRED, _S.AUTH_FAILED, _S.CLOSED}),
     _S.CONNECTED: frozenset({_S.SUSPENDED, _S.AUTH_FAILED, _S.CLOSED}),
@@ -25,10 +25,11 @@ def step(
     data_generation: int | None = None,
     read_only: bool = False,
 ) -> SessionEvent:
-    """Give the step from one state to another.
+    """Return the event of a transition.
 
-    :param zxid: the transaction up to which the data was seen.
-    :param session_number: of the session; that of the step before if None. So with the data generation.
+    :param zxid: the last zxid seen.
+    :param session_number: the session's number; that of the event before if None.
+    :param data_generation: the data generation; that of the event before if None.
     """
     if state not in TRANSITIONS[before.state]:
         raise AssertionError(f"a session cannot go from {before.state} to {state}")
@@ -39,8 +40,3 @@ def step(
         zxid,
         read_only,
     )
-
-
-def session_name(session_id: int) -> str:
-    """Give a session's id as ZooKeeper's own logs write it."""
-    return f"{session_id & 0xFFFFFFFFFFFFFFFF:#x}"

@@ -1,4 +1,4 @@
-"""How a client is to speak TLS with the servers. Twisted does the speaking: see ``tls_endpoints``."""
+"""The TLS settings of a client. The implementation is in ``tls_wrapper``."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from txmirror.client.endpoints import TLSWrapper
 
 @attrs.frozen
 class TLS:
-    """How to speak TLS with the servers. It needs ``pip install txmirror[tls]``.
+    """The settings for TLS. It needs ``pip install txmirror[tls]``.
 
     Files are in PEM, and are read once, when a client is made.
     """
 
     authority: str | Path | None = None
-    """The certificates of those who may vouch for a server; None trusts those whom the platform trusts."""
+    """The certificates of the authorities that the client trusts; None trusts the platform's."""
     certificate: str | Path | None = None
-    """The client's own certificate, with those that lead from it to the authority behind it, and maybe its key too;
-    None where the servers ask for none."""
+    """The client's certificate, followed by any intermediate certificates, and optionally its key; None if the servers do not
+    request one."""
     key: str | Path | None = None
-    """The key that belongs to it, unencrypted; None if it is in the same file."""
+    """The unencrypted key of the certificate; None if it is in the same file."""
     check_names: bool = True
-    """Whether a server's certificate has to bear the name (or the address) by which the server is known here."""
+    """Whether a server's certificate must contain the name (or the address) with which the client connects."""
 
     def prepare(self) -> TLSWrapper:
-        """Read the files, and give what puts TLS around the way to a server.
+        """Read the files, and return a function that wraps endpoints in TLS.
 
-        :raises ValueError: one of them cannot be read, or is not what it should be; the message quotes its name.
+        :raises ValueError: one of them cannot be read, or is invalid; the message quotes its name.
         :raises ImportError: the packages for TLS are missing.
         """
         try:

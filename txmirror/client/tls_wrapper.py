@@ -1,4 +1,4 @@
-"""TLS around the way to a server, as Twisted and pyOpenSSL do it. It needs the packages of the extra ``tls``."""
+"""Wrap endpoints in TLS with Twisted and pyOpenSSL. It needs the packages of the extra ``tls``."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
 class OpenSSLWrapper:
-    """Puts TLS around the way to a server. For the arguments see :class:`~txmirror.client.TLS`.
+    """Wraps endpoints in TLS. For the arguments see :class:`~txmirror.client.TLS`.
 
-    :raises ValueError: a file cannot be read, or is not what it should be; the message quotes its name.
+    :raises ValueError: a file cannot be read, or is invalid; the message quotes its name.
     """
 
     def __init__(
@@ -47,14 +47,14 @@ class OpenSSLWrapper:
             try:
                 ssl.CertificateOptions(**self._options).getContext()
             except Exception as error:
-                # OpenSSL has exceptions of its own for each of its parts.
+                # Each part of OpenSSL has its own exceptions.
                 raise ValueError(f"{str(certificate)!r} and its key do not belong together: {error}") from None
 
     def __call__(self, host: str, endpoint: IStreamClientEndpoint) -> IStreamClientEndpoint:
-        """Give the endpoint that speaks TLS with ``host`` over another."""
+        """Return an endpoint that connects to ``host`` by TLS over another endpoint."""
         creator: Any = ssl.CertificateOptions(trustRoot=self._trusted, **self._options)
         if self._check_names:
-            # A name may end in a point, which says that it is whole; in a certificate none does.
+            # A fully qualified name may end in a dot; names in certificates do not.
             host = host.rstrip(".")
             creator = _NameChecker(
                 ssl.optionsForClientTLS(host, self._trusted, extraCertificateOptions=self._options), host
@@ -64,7 +64,7 @@ class OpenSSLWrapper:
 
 
 class WrongNameError(Exception):
-    """A server's certificate does not bear the server's name."""
+    """A server's certificate does not contain the server's name."""
 
     def __init__(self, host: str) -> None:
         super().__init__(f"the server's certificate does not name {host!r}")
@@ -72,9 +72,9 @@ class WrongNameError(Exception):
 
 @implementer(IOpenSSLClientConnectionCreator)
 class _NameChecker:
-    """Lets a connection begin only if the server's certificate bears its name.
+    """Refuses connections to a server whose certificate does not contain its name.
 
-    Twisted checks that too; but some of its versions let certificates pass that name nobody, or in a way that cannot be read.
+    Twisted checks that too, but some of its versions accept certificates without any name, or with a malformed one.
 
     :param creator: makes the connections.
     :param host: the server's name or address.
@@ -86,7 +86,7 @@ class _NameChecker:
         self._wanted = (IPAddress_ID if isIPAddress(host) or isIPv6Address(host) else DNS_ID)(host)
 
     def clientConnectionForTLS(self, tlsProtocol: Any) -> Any:
-        """See ``IOpenSSLClientConnectionCreator``."""
+        """Make a connection that checks the name. See ``IOpenSSLClientConnectionCreator``."""
         connection = self._creator.clientConnectionForTLS(tlsProtocol)
 
         def verify(_: object, certificate: Any, error: int, depth: int, trusted: int) -> bool:
@@ -95,7 +95,7 @@ class _NameChecker:
             try:
                 verify_service_identity(extract_patterns(certificate), [self._wanted], [])
             except Exception:
-                # Whatever it is that a stranger's certificate makes them stumble over, it is not the name that was wanted.
+                # A malformed certificate may raise any exception. It does not contain the right name in any case.
                 tlsProtocol.failVerification(Failure(WrongNameError(self._host)))
                 return False
             return True
@@ -121,7 +121,7 @@ def _certificates(path: str | Path) -> Sequence[Any]:
         try:
             found.append(ssl.Certificate.loadPEM((_BEGIN + body + end).encode()))
         except Exception as error:
-            # What is raised differs from release to release of pyOpenSSL and of what is below it.
+            # The exceptions differ between releases of pyOpenSSL and cryptography.
             raise ValueError(f"{str(path)!r} has a certificate that cannot be read: {error}") from None
     if not found:
         raise ValueError(f"{str(path)!r} has no certificate in PEM")
@@ -131,8 +131,8 @@ def _certificates(path: str | Path) -> Sequence[Any]:
 def _key(path: str | Path) -> Any:
     text = _read(path)
     try:
-        # With no password OpenSSL would ask for that of an encrypted key on the terminal.
+        # Without a passphrase OpenSSL would prompt on the terminal for that of an encrypted key.
         return crypto.load_privatekey(crypto.FILETYPE_PEM, text.encode(), passphrase=b"")
     except Exception:
-        # As above; and for an encrypted key it is yet another thing.
+        # As above; an encrypted key raises yet another exception.
         raise ValueError(f"{str(path)!r} has no key in PEM, or one that is encrypted") from None

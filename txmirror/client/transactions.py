@@ -43,7 +43,7 @@ _Write = CreateRequest | DeleteRequest | SetDataRequest | CheckVersionRequest
 
 @implementer(ITransaction)
 class Transaction:
-    """Collects writes for one request. See :class:`~txmirror.interfaces.ITransaction`."""
+    """Several writes in one request. See :class:`~txmirror.interfaces.ITransaction`."""
 
     def __init__(self, sender: RequestSender) -> None:
         self._sender = sender
@@ -60,25 +60,25 @@ class Transaction:
         ephemeral: bool = False,
         sequence: bool = False,
     ) -> None:
-        """See :meth:`~txmirror.interfaces.ITransaction.create`."""
+        """Add a create. See :meth:`~txmirror.interfaces.ITransaction.create`."""
         flags = CreateFlag.of(ephemeral=ephemeral, sequence=sequence)
         full = self._sender.valid(path, sequence=sequence)
         self._add(path, CreateRequest(full, check_bytes(data), check_acl(acl), flags))
 
     def delete(self, path: str, version: int = -1) -> None:
-        """See :meth:`~txmirror.interfaces.ITransaction.delete`."""
+        """Add a delete. See :meth:`~txmirror.interfaces.ITransaction.delete`."""
         self._add(path, DeleteRequest(self._sender.valid(path), check_version(version)))
 
     def set(self, path: str, data: bytes, version: int = -1) -> None:
-        """See :meth:`~txmirror.interfaces.ITransaction.set`."""
+        """Add a write of data. See :meth:`~txmirror.interfaces.ITransaction.set`."""
         self._add(path, SetDataRequest(self._sender.valid(path), check_bytes(data), check_version(version)))
 
     def check(self, path: str, version: int) -> None:
-        """See :meth:`~txmirror.interfaces.ITransaction.check`."""
+        """Add a check of a version. See :meth:`~txmirror.interfaces.ITransaction.check`."""
         self._add(path, CheckVersionRequest(self._sender.valid(path), check_version(version)))
 
     def commit(self) -> Deferred[list[str | ZnodeStat | None]]:
-        """See :meth:`~txmirror.interfaces.ITransaction.commit`. Nothing is sent for a transaction without writes."""
+        """Send the transaction, unless it is empty. See :meth:`~txmirror.interfaces.ITransaction.commit`."""
         self._check_open()
         self._committed = True
         if not self._writes:
@@ -92,15 +92,15 @@ class Transaction:
 
     def _check_open(self) -> None:
         if self._committed:
-            raise ValueError("the transaction was committed before")
+            raise ValueError("the transaction is committed already")
 
     def _decode(self, cursor: Cursor, zxid: int) -> list[str | ZnodeStat | None]:
         results = MultiResponse.decode(cursor).results
         if len(results) != len(self._writes):
-            raise ProtocolError(f"{len(results)} results answer {len(self._writes)} operations")
+            raise ProtocolError(f"the server sent {len(results)} results for {len(self._writes)} operations")
         refused = [index for index, result in enumerate(results) if isinstance(result, ErrorResult) and result.err]
         if refused:
-            # Those before the one to blame are answered with 0, those after it with a runtime inconsistency.
+            # The server answers 0 for operations before the failed one, and a runtime inconsistency for those after it.
             to_blame = next(
                 (each for each in refused if _code(results[each]) != RuntimeInconsistencyException.code), refused[0]
             )
@@ -118,22 +118,22 @@ class Transaction:
 class BatchedReads:
     """All of :class:`~txmirror.interfaces.IBatchedReads`.
 
-    :param sender: asks the servers.
+    :param sender: sends the requests.
     """
 
     def __init__(self, sender: RequestSender) -> None:
         self._sender = sender
 
     def get_many(self, paths: Sequence[str]) -> Deferred[list[tuple[bytes, ZnodeStat] | ZooKeeperException]]:
-        """See :meth:`~txmirror.interfaces.IBatchedReads.get_many`."""
+        """Read the data of several nodes in one request. See :meth:`~txmirror.interfaces.IBatchedReads.get_many`."""
         return self.read_many(paths).addCallback(lambda reply: reply.data)
 
     def get_children_many(self, paths: Sequence[str]) -> Deferred[list[list[str] | ZooKeeperException]]:
-        """See :meth:`~txmirror.interfaces.IBatchedReads.get_children_many`."""
+        """Read the children of several nodes in one request. See :meth:`.IBatchedReads.get_children_many`."""
         return self.read_many((), paths).addCallback(lambda reply: reply.children)
 
     def read_many(self, data: Sequence[str], children: Sequence[str] = ()) -> Deferred[BatchReply]:
-        """See :meth:`~txmirror.interfaces.IBatchedReads.read_many`."""
+        """Read data and children of several nodes in one request. See :meth:`.IBatchedReads.read_many`."""
         data, children = check_paths(data), check_paths(children)
         paths = (*data, *children)
         if not paths:
@@ -147,7 +147,7 @@ class BatchedReads:
         def decode(cursor: Cursor, zxid: int) -> BatchReply:
             results = MultiResponse.decode(cursor).results
             if len(results) != len(paths):
-                raise ProtocolError(f"{len(results)} results answer {len(paths)} reads")
+                raise ProtocolError(f"the server sent {len(results)} results for {len(paths)} reads")
             return BatchReply(
                 zxid,
                 [
@@ -170,7 +170,7 @@ class BatchedReads:
 def _refusal(result: object, path: str, zxid: int) -> ZooKeeperException:
     code = _code(result)
     if not code:
-        raise ProtocolError(f"a read of {path!r} is answered with {type(result).__name__}")
+        raise ProtocolError(f"the server answered a read of {path!r} with {type(result).__name__}")
     return exception_for(code, path=path, zxid=zxid)
 
 

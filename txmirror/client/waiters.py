@@ -1,4 +1,4 @@
-"""Many who wait for one thing, and are told of it one after another: what one of them does may be to let another go."""
+"""Fire and fail many Deferreds, where the callback of one may cancel another; and the Deferreds that wait for a session."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ _T = TypeVar("_T")
 
 
 def fire_all(waiters: Iterable[Deferred[_T]], result: _T) -> None:
-    """Tell everybody who still waits."""
+    """Fire every Deferred that was not cancelled meanwhile."""
     for waiter in waiters:
         if not waiter.called:
             waiter.callback(result)
 
 
 def fail_all(waiters: Iterable[Deferred[_T]], make_error: Callable[[], Exception]) -> None:
-    """Fail everybody who still waits, each with an exception of their own."""
+    """Fail every Deferred that was not cancelled meanwhile, each with an exception of its own."""
     for waiter in waiters:
         if not waiter.called:
             waiter.errback(make_error())
 
 
 class SessionWaiters:
-    """Those who wait for a session."""
+    """The Deferreds that wait for a session."""
 
     def __init__(self) -> None:
         self._waiters: dict[Deferred[None], bool] = {}
 
     def wait(self, connecting: bool) -> Deferred[None]:
-        """Wait for one.
+        """Return a Deferred that waits for a session. Cancelling ends the wait.
 
-        :param connecting: whether that is because somebody asked to connect.
+        :param connecting: whether it is one of ``connect()``.
         """
         waiter: Deferred[None] = Deferred(self._forget)
         self._waiters[waiter] = connecting
         return waiter
 
     def take_all(self) -> Iterable[Deferred[None]]:
-        """Give everybody. Nobody is kept here any more."""
+        """Remove and return all Deferreds."""
         waiters, self._waiters = self._waiters, {}
         return waiters
 
     def fail(self, make_error: Callable[[], Exception], *, connecting: bool = False) -> None:
-        """Fail everybody; only those who asked to connect, if ``connecting``."""
+        """Fail all Deferreds; only those of ``connect()``, if ``connecting``."""
         failed = [waiter for waiter, connects in self._waiters.items() if connects or not connecting]
         for waiter in failed:
             del self._waiters[waiter]
@@ -57,7 +57,7 @@ class SessionWaiters:
 
 
 class Pauses:
-    """Pauses that somebody makes, which end early when all does.
+    """Pauses that fail early when the client is closed.
 
     :param clock: runs the timers.
     """
@@ -67,13 +67,13 @@ class Pauses:
         self._pauses: dict[Deferred[None], IDelayedCall] = {}
 
     def wait(self, seconds: float) -> Deferred[None]:
-        """Wait for so many seconds."""
+        """Return a Deferred that fires after ``seconds``. Cancelling ends the wait."""
         pause: Deferred[None] = Deferred(self._forget)
         self._pauses[pause] = self._clock.callLater(seconds, self._over, pause)
         return pause
 
     def end(self, make_error: Callable[[], Exception]) -> None:
-        """Fail everybody who waits."""
+        """Fail all pauses."""
         pauses, self._pauses = self._pauses, {}
         for timer in pauses.values():
             timer.cancel()

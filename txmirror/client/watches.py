@@ -1,10 +1,11 @@
-"""The watches that a session has at the server, and who is told of each.
+"""The watches that a session has at the server, and the Deferreds that wait for each.
 
-A server keeps one-shot watches in two tables, for data (which serves existence too) and for children. This one keeps
-those on nodes that did not exist apart, because ``setWatches`` wants them so.
+A server keeps one-shot watches in two tables, for data (and existence) and for children. This module keeps watches on nodes
+that did not exist in a third one, because ``setWatches`` needs them separately.
 
 Servers up to 3.8 keep one mode for each connection and path: of a one-shot and a persistent watch on the same path, the later
-one destroys the other (ZOOKEEPER-4466). So where there is a persistent one, it serves those too who want to be told once.
+one destroys the other (ZOOKEEPER-4466). A path with a persistent watch therefore gets no one-shot watch at the server: the
+events of the persistent watch fire the Deferreds of one-shot watches too.
 """
 
 from __future__ import annotations
@@ -26,20 +27,20 @@ from txmirror.wire import LAST_XID, SetWatches2Request, SetWatchesRequest
 
 _T = TypeVar("_T")
 
-#: The longest setWatches packet, in bytes: one that held everything could be over the server's limit, and would then
-#: close each new connection. The Java client splits at 128 KiB too.
+#: The longest setWatches packet, in bytes. A single packet with all watches could be over the server's limit, and the server
+#: would then close each new connection. The Java client splits at 128 KiB too.
 _LONGEST_PACKET = 128 * 1024
-#: How much of a packet is not paths.
+#: The bytes of a packet that are not paths, at most.
 _NOT_PATHS = 64
 
 _Waiters = list["Deferred[WatchedEvent]"]
-#: Paths with a watch on each, and who waits for it besides the feed: None for most, as there are many.
+#: Paths with a watch, and the Deferreds that wait for each: None for most paths, as there are many.
 Table = dict[str, _Waiters | None]
 SetWatchesPacket = SetWatchesRequest | SetWatches2Request
 
 
 class WatchSet:
-    """Paths with a watch on each, by kind; with every path, who waits for it besides the feed."""
+    """Paths with a one-shot watch, by kind, and the Deferreds that wait for each."""
 
     def __init__(self) -> None:
         self.data: Table = {}
@@ -53,9 +54,9 @@ class WatchSet:
         return path in self.data or path in self.exist or path in self.child
 
     def fire(self, event: WatchedEvent) -> _Waiters:
-        """Take out what ``event`` has used up, and give who waited for it.
+        """Remove the watches that ``event`` triggers, and return their Deferreds.
 
-        Which kinds an event uses up is what the Java client's ``ZKWatchManager`` says.
+        The kinds that an event triggers are those of the Java client's ``ZKWatchManager``.
         """
         kind, path = event.type, event.path
         if kind is EventType.CHILD:
@@ -69,13 +70,13 @@ class WatchSet:
         return [waiter for table in tables for waiter in table.pop(path, None) or ()]
 
     def merge(self, other: WatchSet) -> None:
-        """Take over all of ``other``."""
+        """Add all watches of ``other``."""
         for mine, theirs in ((self.data, other.data), (self.exist, other.exist), (self.child, other.child)):
             for path, waiters in theirs.items():
                 enter(mine, path, waiters)
 
     def remove(self, path: str, kind: WatchKind) -> bool:
-        """Forget the watches of a kind on a path, and who waited for them.
+        """Remove the watches of a kind on a path, with their Deferreds.
 
         :returns: whether there were any.
         """
@@ -90,27 +91,27 @@ class WatchSet:
         return bool(found)
 
     def take(self, other: WatchSet) -> _Waiters:
-        """Forget all that is in ``other``, and give who waited for it."""
+        """Remove all watches that are in ``other``, and return their Deferreds."""
         pairs = ((self.data, other.data), (self.exist, other.exist), (self.child, other.child))
         return [waiter for mine, theirs in pairs for path in theirs for waiter in mine.pop(path, None) or ()]
 
     def forget(self, path: str, waiter: Deferred[WatchedEvent]) -> None:
-        """Let somebody go who no longer waits for a watch on ``path``. The watch stays."""
+        """Remove a Deferred that was cancelled. The watch on ``path`` stays."""
         for table in (self.data, self.exist, self.child):
             waiters = table.get(path)
             if waiters and waiter in waiters:
                 waiters.remove(waiter)
 
     def tables(self) -> tuple[Table, ...]:
-        """Give the tables of all kinds."""
+        """Return the tables of all kinds."""
         return self.data, self.exist, self.child
 
     def waiters(self) -> _Waiters:
-        """Give everybody who waits."""
+        """Return the Deferreds of all watches."""
         return [waiter for table in self.tables() for waiters in table.values() if waiters for waiter in waiters]
 
     def without(self, other: WatchSet) -> WatchSet:
-        """Give those that are not in ``other``, and those that somebody waits for."""
+        """Return the watches that are not in ``other``, and those with Deferreds."""
         left = WatchSet()
         left.data = _without(self.data, other.data)
         left.exist = _without(self.exist, other.exist)
@@ -118,7 +119,7 @@ class WatchSet:
         return left
 
     def part(self, packet: SetWatchesPacket) -> WatchSet:
-        """Give those watches that a packet sets, with those who wait for them here."""
+        """Return the watches that a packet sets, with their Deferreds."""
         part = WatchSet()
         part.data = {path: self.data.get(path) for path in packet.dataWatches}
         part.exist = {path: self.exist.get(path) for path in packet.existWatches}
@@ -127,7 +128,7 @@ class WatchSet:
 
 
 def enter(table: Table, path: str, waiters: Iterable[Deferred[WatchedEvent]] | None) -> None:
-    """Enter a watch, and who waits for it, beside those who do already."""
+    """Add a watch to a table, and add Deferreds to those that wait for it."""
     there = table.setdefault(path, None)
     if waiters:
         if there is None:
@@ -143,12 +144,12 @@ def _without(table: Table, other: Table) -> Table:
 def packets(
     zxid: int, watches: WatchSet, persistent: PersistentWatches, limit: int = _LONGEST_PACKET
 ) -> list[SetWatchesPacket]:
-    """Say all watches in setWatches packets that a server takes, none of them empty.
+    """Return setWatches packets for all watches, each within the server's limit and none empty.
 
-    Where a path has both, one-shot watches go into the packet of the persistent one, in which the server sets that last: then
-    it is that which stays.
+    If a path has both, its one-shot watches go into the packet of the persistent one. The server sets that last in a packet, so
+    that the persistent watch remains.
 
-    :param zxid: the transaction as of which the watches stood.
+    :param zxid: the zxid as of which the watches were established.
     :param limit: the longest request in bytes, if it is less than 128 KiB.
     """
     tables = (watches.data, watches.exist, watches.child)
@@ -165,7 +166,7 @@ def packets(
 
 
 class _Packer:
-    """Collects paths by kind (data, exist, child, persistent, persistent with all below) in packets, each as full as can be."""
+    """Collects paths by kind (data, exist, child, persistent, persistent recursive) in packets, each as full as possible."""
 
     def __init__(self, zxid: int, room: int) -> None:
         self._zxid = zxid
@@ -188,7 +189,7 @@ class _Packer:
         self._size = size
 
     def add_together(self, path: str, kinds: list[int]) -> None:
-        """Add a path in several lists of the same packet."""
+        """Add a path to several lists of the same packet."""
         length = (4 + len(path.encode())) * len(kinds)
         if self._size + length > self._room:
             self.flush()
@@ -197,7 +198,7 @@ class _Packer:
             self._groups[kind].append(path)
 
     def flush(self) -> None:
-        """Make a packet of what was collected, if anything was."""
+        """Make a packet of the collected paths, if there are any."""
         if not self._size:
             return
         data, exist, child, persistent, recursive = map(tuple, self._groups)
@@ -211,12 +212,13 @@ class _Packer:
 
 
 class SessionWatches:
-    """The watches of one session, and those that are on their way to becoming its own.
+    """The watches of one session, established and pending.
 
-    :param notify_ended: called with persistent watches that the server does not keep, to be forgotten and told so.
+    :param notify_ended: called with persistent watches that the server does not support: removes them, and notifies observers.
     :param limit: the longest request in bytes.
-    :ivar established: one-shot watches that the server has, or had when the connection went; or that a persistent one serves.
-    :ivar persistent: the persistent ones.
+    :ivar established: the one-shot watches that the server has, or had when the connection was lost, and those whose place a
+        persistent watch takes.
+    :ivar persistent: the persistent watches.
     """
 
     _log = Logger()
@@ -233,55 +235,55 @@ class SessionWatches:
 
     @property
     def rearming(self) -> bool:
-        """Whether the server has yet to answer for watches that were set again on this connection."""
+        """True if a setWatches packet of this connection is still unanswered."""
         return self._rearming > 0
 
     def with_implied(self, event: WatchedEvent) -> list[WatchedEvent]:
-        """Give an event with that which follows from it, and which a server does not send.
+        """Return an event, and the event that it implies and that the server does not send.
 
-        A persistent watch for a subtree brings no events of the type CHILD, and leaves the server without a one-shot watch for
-        children on its own path. Whoever waits for those is told when a child comes or goes.
+        A recursive watch has no events of the type CHILD, and there is no one-shot watch for children on its path at the server.
+        So the creation or deletion of a child implies such an event for the one-shot watch.
         """
         if event.type in (EventType.CREATED, EventType.DELETED):
             parent = paths.parent_of(event.path)
-            if parent is not None and self.persistent.takes_in_children(parent) and parent in self.established.child:
+            if parent is not None and self.persistent.is_recursive(parent) and parent in self.established.child:
                 return [event, WatchedEvent(EventType.CHILD, parent, event.zxid)]
         return [event]
 
     def fire(self, event: WatchedEvent) -> _Waiters:
-        """Take out what ``event`` has used up, and give who waited for it.
+        """Remove the watches that ``event`` triggers, and return their Deferreds.
 
-        A server deals with one packet after another, and sends the events that it owes for one before it answers it. So of
-        the packets on their way only the one that is answered next can have to do with this event.
+        A server processes one packet after another, and sends the events of a setWatches packet before its reply. So of the
+        packets in flight only the one that is answered next can have caused this event.
         """
         arming = self._answered_next()
         waiters = arming.fire(event) if arming is not None else []
         return waiters + self.established.fire(event)
 
     def refuse(self, error: BaseException) -> None:
-        """Note that a watch of the feed's was lost: whoever follows it learns that from the next ``set_watches``."""
+        """Note that a watch of the feed was lost: the next ``set_watches`` fails with ``error``."""
         self._refused = error
 
     def waited_for(self, path: str) -> bool:
-        """Tell whether anybody waits for a watch on a path, or listens to a persistent one."""
+        """Return whether a Deferred waits for a watch on a path, or a persistent watch on it has observers."""
         tables = [table for watches in (self.established, *self._arming.values()) for table in watches.tables()]
-        return any(table.get(path) for table in tables) or self.persistent.heard(path)
+        return any(table.get(path) for table in tables) or self.persistent.has_observers(path)
 
     def forget(self, path: str, waiter: Deferred[WatchedEvent]) -> None:
-        """Let somebody go who no longer waits for a watch on ``path``. The watch stays, or comes to stand."""
+        """Remove a Deferred that was cancelled. The watch on ``path``, established or pending, stays."""
         for watches in (self.established, *self._arming.values()):
             watches.forget(path, waiter)
 
     def rearm(self, send: Callable[[Call[None]], None], zxid: int, persistent_too: bool) -> list[PersistentWatch]:
-        """Set everything again on a new connection.
+        """Set all watches again on a new connection.
 
-        :param zxid: the transaction as of which it stood.
-        :param persistent_too: whether the server may know persistent watches; if not, they end here.
-        :returns: the persistent watches that have ended, and are still to be told so.
+        :param zxid: the zxid as of which they were established.
+        :param persistent_too: whether the server may support persistent watches; if not, this removes them.
+        :returns: the persistent watches that were removed, and whose observers the caller must notify.
         """
         self._rearming = 0
         self._refused = None
-        # Those that nobody waits for were not told that their connection has gone.
+        # Cancelled requests did not fail with their connection.
         self._arming = {call: arming for call, arming in self._arming.items() if not call.xid}
         self.persistent.disconnected()
         ended = [] if persistent_too else list(self.persistent)
@@ -298,21 +300,21 @@ class SessionWatches:
     def bring_over(
         self, zxid: int, watches: WatchSet, submit: Callable[[Call[None]], None], *, barrier: bool = False
     ) -> Deferred[None]:
-        """Set watches as they stood elsewhere. They become this session's when the replies say so.
+        """Set the watches of another session. They are established in this one when the replies arrive.
 
-        With none it is a barrier behind those that were set again. What is just being set again on this connection, as of the
-        same transaction, is not sent twice.
+        Without watches it is a barrier behind :meth:`rearm`. A watch that is being set again on this connection, as of the same
+        zxid, is not sent twice.
 
-        :param zxid: the transaction as of which they stood.
+        :param zxid: the zxid as of which they were established.
         :param submit: sends a request.
-        :param barrier: whether the server, as ClickHouse Keeper, answers first and then tells what has changed: one more
-            request then makes sure that all was told.
-        :returns: fires with the last reply; fails with the first failure, if there was one, that of watches which were
-            to be set again on this connection among them. Cancelling abandons all.
+        :param barrier: whether the server, like ClickHouse Keeper, replies before it sends the events: then one more request
+            makes sure that all events have arrived.
+        :returns: fires with the last reply. Fails with the first failure, which may be one of :meth:`rearm` on this connection.
+            Cancelling abandons all requests.
         """
         if zxid == self._rearmed:
             watches = watches.without(self.established)
-        mixed = self.persistent.on(watches.data, watches.exist, watches.child)
+        mixed = self.persistent.subset(watches.data, watches.exist, watches.child)
         requests = packets(zxid, watches, mixed, self._limit)
         if barrier or not requests:
             requests.append(SetWatchesRequest(zxid, (), (), ()))
@@ -350,7 +352,7 @@ class SessionWatches:
                 self.established.merge(arming)
 
         def done(result: _T) -> _T:
-            # One that is cancelled when it was sent comes to stand all the same, and events may use it up before.
+            # A request that is cancelled after it was sent is established all the same, and events may trigger it before.
             if not (call.xid and isinstance(result, Failure) and isinstance(result.value, CancelledError)):
                 self._arming.pop(call, None)
             return result
@@ -361,18 +363,18 @@ class SessionWatches:
         return call
 
     def _answered_next(self) -> WatchSet | None:
-        """Give the watches of the packet that the server answers next, if it is one of those that are brought over."""
+        """Return the watches of the packet that the server answers next, if it is one of :meth:`bring_over`."""
         sent = [call for call in self._arming if call.xid]
         if self.rearming or not sent:
             return None
-        # The numbers of requests begin anew after the last; there are never so many on their way that this could mislead.
+        # xids wrap around. The number of requests in flight is far too small for this to be ambiguous.
         somewhere = sent[0].xid + LAST_XID // 2
         return self._arming[min(sent, key=lambda call: (call.xid - somewhere) % LAST_XID)]
 
     def _rearmed_by(self, packet: SetWatchesPacket) -> Callable[[int, int], None]:
         def answered(err: int, zxid: int) -> None:
             self._rearming -= 1
-            # From now on others may come to stand, as of later transactions.
+            # From now on other watches may be established, as of later zxids.
             self._rearmed = None
             if err:
                 self.refuse(exception_for(err))

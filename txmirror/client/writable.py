@@ -1,7 +1,7 @@
-"""While the session is with a server that can only be read: the search for one that can be written to.
+"""Search for a server that can write, while the session is with a read-only server.
 
-Each server is asked ``isro`` over a connection of its own, as the Java client does it: ``rw`` is the answer looked for.
-(A server that may be read-only answers that word whatever else it is told to answer.)
+Like the Java client, this sends the four-letter word ``isro`` to each server over a connection of its own; the answer of a
+server that can write is ``rw``. (A server with read-only mode enabled answers this word even if it is not whitelisted.)
 """
 
 from __future__ import annotations
@@ -14,21 +14,22 @@ from twisted.internet.interfaces import IReactorTime, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from txmirror.client.endpoints import TLSWrapper, connect_to
+from txmirror.client.endpoints import TLSWrapper, connect_to_server
 from txmirror.client.server_list import ServerList
 from txmirror.client.servers import Server
+from txmirror.retrying import RetryTimer
 from txmirror.timers import Timer
 
-#: The first pause between two questions, in seconds; it doubles up to the longest.
+#: The first and the longest backoff between two questions, in seconds.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 60.0
-#: How much is listened to: the answer is two letters.
+#: The longest answer that is accepted, in bytes: the right one has two.
 _LONGEST_ANSWER = 64
 
 
 class _Question(Protocol):
-    """Asks one server, and collects its answer.
+    """Sends ``isro`` to one server, and collects its answer.
 
-    :ivar answered: fires with it when the server has closed the connection.
+    :ivar answered: fires with the answer when the server has closed the connection.
     """
 
     def __init__(self) -> None:
@@ -55,13 +56,13 @@ class _Question(Protocol):
 
 
 class WritableSearch:
-    """Asks one server after another whether it can be written to.
+    """Asks one server after another whether it can write.
 
     :param reactor: connects, resolves names, and runs the timers.
-    :param server_list: whose servers are asked.
-    :param wrap: puts TLS around a connection, if there is to be any.
-    :param limit: tells how long one question may take, in seconds.
-    :param found: told of the first server that can be written to; the search is over then.
+    :param server_list: the servers to ask.
+    :param wrap: wraps a connection in TLS; None connects without TLS.
+    :param limit: returns the timeout of one question, in seconds.
+    :param found: called with the first server that can write; the search is over then.
     """
 
     def __init__(
@@ -78,21 +79,20 @@ class WritableSearch:
         self._limit = limit
         self._found = found
         self._next = 0
-        self._pause = _FIRST_PAUSE
         self._asking: Deferred[None] | None = None
         self._question: object = None
-        self._pause_timer = Timer(reactor, self._ask)
+        self._retry_timer = RetryTimer(reactor, self._ask, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
         self._limit_timer = Timer(reactor, self._give_up)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the search."""
         self.stop()
-        self._pause = _FIRST_PAUSE
-        self._pause_timer.start(self._pause)
+        self._retry_timer.reset()
+        self._retry_timer.start()
 
     def stop(self) -> None:
-        """Ask no more."""
-        self._pause_timer.stop()
+        """Stop the search."""
+        self._retry_timer.stop()
         self._limit_timer.stop()
         self._abandon()
 
@@ -108,35 +108,31 @@ class WritableSearch:
         factory = Factory.forProtocol(_Question)
         factory.noisy = False
         try:
-            asked = cast(_Question, await connect_to(self._reactor, server, factory, self._limit(), self._wrap))
+            asked = cast(_Question, await connect_to_server(self._reactor, server, factory, self._limit(), self._wrap))
             answer = await asked.answered
         except CancelledError:
             raise
-        except Exception:  # unreachable servers are nothing new
+        except Exception:  # an unreachable server counts as one that cannot write
             answer = b""
         if question is not self._question:
-            # Nobody wants to know any more.
+            # The search was stopped, or the question has timed out.
             return
         self._asking = None
         self._limit_timer.stop()
         if answer.strip() == b"rw":
             self._found(server)
         else:
-            self._go_on()
+            self._retry_timer.start()
 
     def _give_up(self) -> None:
         self._abandon()
-        self._go_on()
+        self._retry_timer.start()
 
     def _abandon(self) -> None:
         self._question = None
         asking, self._asking = self._asking, None
         if asking is not None:
             asking.cancel()
-
-    def _go_on(self) -> None:
-        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
-        self._pause_timer.start(self._pause)
 
 
 def _cancelled(failure: Failure) -> None:

@@ -43,7 +43,7 @@ _CALLS = 400
 
 #: Warnings that are about what the script does, and not about the closing.
 _EXPECTED = (
-    "No session with",
+    "Could not connect to",
     "Disconnected from",
     "Closing the connection from",
     "Session 0x",

@@ -94,7 +94,7 @@ class AloneTests(RegisterTestCase):
         self.stop_server()
         self.world.pass_time(60.0)
         self.assertTrue(command.running)
-        self.assertIn("No session with", command.err)
+        self.assertIn("Could not connect to", command.err)
         self.assertNotIn("was out of reach", command.err)
         self.start_server()
         self.world.pass_time(12.0)

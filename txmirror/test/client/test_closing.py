@@ -123,7 +123,7 @@ class ConnectedTests(ClosingTestCase):
         self.pass_time(0.2)
         self.assert_gone(client, closed)
         self.assertIsNone(self.failureResultOf(written, ClosingException).value.applied)
-        self.assertIn("could not be ended", "\n".join(self.log_lines(LogLevel.warn)))
+        self.assertIn("could not be closed", "\n".join(self.log_lines(LogLevel.warn)))
 
     def test_half_open_link(self) -> None:
         """Rule 13: so it does when the bytes go nowhere."""
@@ -423,7 +423,7 @@ class SuspendedTests(ClosingTestCase):
         self.assert_gone(client, closed)
 
     def test_lost(self) -> None:
-        """Rule 13: a session that is presumed lost is given five seconds too."""
+        """Rule 13: a session that has probably expired is given five seconds too."""
         client, _ = self.make_connected()
         self.server.stop()
         self.pass_time(3 * S)
@@ -558,7 +558,7 @@ class AnyMomentTests(ClosingTestCase):
         self.assert_gone(client, closed[0])
 
     def test_from_a_listener_when_lost(self) -> None:
-        """Rule 13: it may be called from a listener that is told that the session is presumed lost."""
+        """Rule 13: it may be called from a listener that is told that the session has probably expired."""
         client, _ = self.make_connected()
         closed = self.close_when(client, SessionState.LOST)
         self.server.stop()
@@ -654,7 +654,7 @@ class AnyMomentTests(ClosingTestCase):
 
 
 class HurryTests(ClosingTestCase):
-    def test_presumed_lost(self) -> None:
+    def test_probably_expired(self) -> None:
         """Rule 13: ``close()`` does not wait for the pause between two attempts to be over."""
         client, peer = self.make_connected()
         self.server.on_connection = hang_up

@@ -351,8 +351,8 @@ class CallbackTests(ClosingTestCase):
         self.pass_time(CLOSE_TIME)
         self.assert_closed()
 
-    def test_presumed_lost(self) -> None:
-        """Rule 13: it may be called by a request that fails when the session is presumed lost (I2)."""
+    def test_probably_expired(self) -> None:
+        """Rule 13: it may be called by a request that fails when the session has probably expired (I2)."""
         peer = self.connect()
         self.server.on_connection = hang_up
         peer.drop()

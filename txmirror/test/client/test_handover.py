@@ -365,8 +365,8 @@ class LeavingTests(ClientTestCase):
         self.assert_left(left)
         self.assertTrue(again.lost)
 
-    def test_presumed_lost(self) -> None:
-        """A session that is presumed lost may still be there: it is handed over."""
+    def test_probably_expired(self) -> None:
+        """A session that has probably expired may still be there: it is handed over."""
         self.server.on_connection = hang_up
         self.peer.drop()
         self.pass_time(2 * S)

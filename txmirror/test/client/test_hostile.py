@@ -90,8 +90,8 @@ GARBAGE: dict[str, tuple[bytes, str, bool]] = {
         "xid 3; the next that is due: none",
         False,
     ),
-    "the answer to no ping": (reply(PING_XID), "a ping was answered", False),
-    "the answer to no identity": (reply(AUTH_XID), "an auth packet was answered", False),
+    "the answer to no ping": (reply(PING_XID), "answered a ping that was not sent", False),
+    "the answer to no identity": (reply(AUTH_XID), "answered an auth packet that was not sent", False),
     "a reply without its record": (reply(1), "ends within", True),
     "a reply that is cut short": (reply(1, DATA[:-1]), "ends within", True),
     "a reply with more than its record": (reply(1, DATA + b"!"), "1 bytes of its frame are left", True),
@@ -109,7 +109,7 @@ GARBAGE: dict[str, tuple[bytes, str, bool]] = {
         f"an event for {path!r}": (event(EventType.CHANGED, path), f"an event is for {path!r}", False)
         for path in WRONG_PATHS
     },
-    "an event that is too long": (reply(EVENT_XID, bytes(5000)), "longer than any has reason to be", False),
+    "an event that is too long": (reply(EVENT_XID, bytes(5000)), "longer than the limit", False),
     "a long reply with another's xid": (reply(7, bytes(5000)), "xid 7; the next that is due: 1", False),
 }
 #: What it says in place of an answer to the handshake.
@@ -319,13 +319,13 @@ class HandshakeTests(HostileTestCase):
             self.assert_pauses(5.0)
             self.assertEqual(self.states(), [], name)
             (line,) = self.log_lines(LogLevel.warn)
-            self.assertIn("No session with 10.0.0.1:2181", line)
+            self.assertIn("Could not connect to 10.0.0.1:2181", line)
             self.assertNoResult(connected)
             self.assert_recovers(client)
             self.successResultOf(connected)
 
     def test_session_that_stood(self) -> None:
-        """In place of an answer to its return, garbage does not end a session either: it is presumed lost in time, and still
+        """In place of an answer to its return, garbage does not end a session either: in time it counts as probably expired, and still
         offered (F1, G1)."""
         for name, said in FOREIGN.items():
             self.answer_with(b"")

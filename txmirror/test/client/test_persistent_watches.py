@@ -379,7 +379,7 @@ class SessionTests(PersistentWatchTestCase):
         self.assertEqual(listener.told, [SUSPENDED, CONNECTED, (CHANGED, "/a")])
 
     def test_lost(self) -> None:
-        """It hears that the session is presumed lost, and that it was not."""
+        """It hears that the session has probably expired, and that it had not."""
         client, peer = self.make_connected()
         listener = self.add(client, peer, "/a", recursive=True)
         self.server.on_connection = hang_up

@@ -376,7 +376,7 @@ class SessionTests(ProtectedTestCase):
         self.assert_quiet(new)
 
     def test_lost_and_back(self) -> None:
-        """A session that was presumed lost, and was not, is the same session."""
+        """A session that had probably expired, and had not, is the same session."""
         client, _, made, path = self.begin(ephemeral=True)
         self.server.stop()
         self.pass_time(2 * S)
@@ -384,7 +384,7 @@ class SessionTests(ProtectedTestCase):
         self.server.start()
         again = self.next_peer(self.server)
         again.accept()
-        # While the session was presumed lost, what was asked for failed.
+        # While the session counted as probably expired, requests failed.
         result: list[object] = []
         made.addBoth(result.append)
         self.answer_look(again, path)

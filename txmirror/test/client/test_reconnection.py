@@ -437,7 +437,7 @@ class TinyTimeoutTests(ClientTestCase):
         self.assertLess(self.server.count, 600)
 
     def test_lost(self) -> None:
-        """Rule 10: once such a session is presumed lost, an attempt may take as long as one for the session asked for."""
+        """Rule 10: once such a session has probably expired, an attempt may take as long as one for the session asked for."""
         client = self.make_client()
         ignore(client.connect())
         self.server.peer.accept(timeout=0.03)

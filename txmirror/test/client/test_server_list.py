@@ -104,7 +104,7 @@ class PauseTests(SynchronousTestCase):
             pauses = []
             for _ in range(20):
                 server_list.next_server()
-                server_list.was_brief()
+                server_list.note_unstable()
                 pauses.append(server_list.backoff(session_timeout, True, in_contact=True))
             self.assertEqual(pauses[:5], [0, 0.1, 0.1, 0.2, 0.2])
             self.assertEqual(pauses[-1], longest)
@@ -117,11 +117,11 @@ class PauseTests(SynchronousTestCase):
         server_list = ServerList([A, B], LongestPauses())
         for _ in range(50):
             server_list.next_server()
-        server_list.was_brief()
+        server_list.note_unstable()
         self.assertEqual(server_list.backoff(12, True, in_contact=True), 0.5)
-        server_list.lived()
+        server_list.note_stable()
         server_list.next_server()
-        server_list.was_brief()
+        server_list.note_unstable()
         self.assertEqual(server_list.backoff(12, True, in_contact=True), 0)
 
     def test_lived(self) -> None:
@@ -129,7 +129,7 @@ class PauseTests(SynchronousTestCase):
         server_list = ServerList([A, B], LongestPauses())
         for _ in range(20):
             server_list.next_server()
-        server_list.lived()
+        server_list.note_stable()
         self.assertEqual(server_list.backoff(10, True), 0)
         server_list.next_server()
         self.assertEqual(server_list.backoff(10, True), 0)

@@ -1,4 +1,4 @@
-"""When a session ends, when it is presumed lost, and what becomes of what was its own."""
+"""When a session ends, when it has probably expired, and what becomes of what was its own."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ class EndTests(ClientTestCase):
         ignore(client.connect())
         self.server.peer.accept(session_id=-2)
         self.reconnect(self.server.peer, accept=False).expire()
-        self.assertIn("Session 0xfffffffffffffffe has ended.", self.log_lines(LogLevel.warn))
+        self.assertIn("Session 0xfffffffffffffffe has expired.", self.log_lines(LogLevel.warn))
 
 
 class LostTests(ClientTestCase):
@@ -225,8 +225,8 @@ class LostTests(ClientTestCase):
         self.server.stop()
         return client, peer
 
-    def test_presumed(self) -> None:
-        """Rule 8: a session is presumed lost after 4/3 of its timeout without contact, and not before (F2)."""
+    def test_probably_expired(self) -> None:
+        """Rule 8: a session has probably expired after 4/3 of its timeout without contact, and not before (F2)."""
         client, peer = self.lose()
         heard = peer.pings[-1]
         self.pass_time(heard + 15.9 - self.reactor.seconds())
@@ -262,10 +262,10 @@ class LostTests(ClientTestCase):
         self.lose()
         self.pass_time(20 * S)
         self.assertEqual(self.states().count(SessionState.LOST), 1)
-        self.assertEqual(len([line for line in self.log_lines() if "most likely ended" in line]), 1)
+        self.assertEqual(len([line for line in self.log_lines() if "probably expired" in line]), 1)
 
     def test_pending(self) -> None:
-        """Rule 8: what waits for a connection fails when the session is presumed lost, certainly without effect."""
+        """Rule 8: what waits for a connection fails when the session has probably expired, certainly without effect."""
         client, _ = self.lose()
         queued = client.delete("/a")
         self.pass_time(10)
@@ -326,7 +326,7 @@ class LostTests(ClientTestCase):
         self.assertIs(client.session.state, SessionState.CONNECTING)
 
     def test_back_in_time(self) -> None:
-        """Rule 8: a session that was resumed in time is not presumed lost later."""
+        """Rule 8: a session that was resumed in time does not count as probably expired later."""
         _, peer = self.make_connected()
         self.pass_time(S)
         self.reconnect(peer)

@@ -146,8 +146,8 @@ class NameCheckTests(TestCase):
             self.assertEqual(
                 reasons,
                 [
-                    "the connection broke: the server's certificate does not name 'localhost'). Trying on.",
-                    "the connection broke: certificate verify failed). Trying on.",
+                    "the connection broke: the server's certificate does not name 'localhost'). Retrying.",
+                    "the connection broke: certificate verify failed). Retrying.",
                 ],
             )
 

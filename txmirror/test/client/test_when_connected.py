@@ -46,7 +46,7 @@ class WhenConnectedTests(ClientTestCase):
                 self.successResultOf(each)
 
     def test_lost_and_ended(self) -> None:
-        """It goes on waiting when the session is presumed lost and when it has ended: the next one will do."""
+        """It goes on waiting when the session has probably expired and when it has ended: the next one will do."""
         client, peer = self.make_connected()
         self.server.on_connection = hang_up
         peer.drop()

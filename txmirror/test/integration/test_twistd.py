@@ -239,7 +239,7 @@ class MainJobTests(TwistdTestCase):
         """Started before ZooKeeper, it says so, waits, and registers when ZooKeeper comes."""
         server = self.own_server(start=False)
         twistd = self.register(server.address, 4)
-        twistd.wait_for("No session with")
+        twistd.wait_for("Could not connect to")
         self.assertIn(server.address, twistd.wait_for("cannot be reached"))
         server.start()
         client = self.kazoo(server.address)
@@ -386,14 +386,14 @@ class NotZooKeeperTests(TwistdTestCase):
         """See that the pauses grow, as random as they are, and that not each attempt is talked about."""
         times = server.wait_for(7)
         self.assertGreater(times[-1] - times[0], 0.2)
-        self.assertLessEqual(twistd.log.count("No session with"), 2)
+        self.assertLessEqual(twistd.log.count("Could not connect to"), 2)
         self.assertIsNone(twistd.process.poll())
 
     def test_http(self) -> None:
         """A web server is told apart, with what it said, and tried again with pauses."""
         page = b"HTTP/1.1 400 Bad Request\r\nServer: nginx\r\nConnection: close\r\n\r\n<html>bad request</html>"
         server, twistd = self.start(page)
-        line = twistd.wait_for("No session with")
+        line = twistd.wait_for("Could not connect to")
         self.assertIn(server.address, line)
         self.assertIn("HTTP/1.1", line)
         self.assert_no_spin(server, twistd)
@@ -402,7 +402,7 @@ class NotZooKeeperTests(TwistdTestCase):
     def test_closes(self) -> None:
         """A server that closes at once is said to have done so, and tried again with pauses."""
         server, twistd = self.start(b"")
-        line = twistd.wait_for("No session with")
+        line = twistd.wait_for("Could not connect to")
         self.assertIn(server.address, line)
         self.assertIn("closed the handshake without an answer", line)
         self.assert_no_spin(server, twistd)
@@ -412,7 +412,7 @@ class NotZooKeeperTests(TwistdTestCase):
         """A server that says nothing is given up after a while, said to be silent, and tried again."""
         began = time.monotonic()
         server, twistd = self.start(None)
-        line = twistd.wait_for("No session with")
+        line = twistd.wait_for("Could not connect to")
         self.assertIn(server.address, line)
         self.assertIn("no answer to the handshake in time", line)
         # Each has S/3. On a busy machine it is seen late that one has come, the first of them too.
@@ -423,7 +423,7 @@ class NotZooKeeperTests(TwistdTestCase):
     def test_nonsense(self) -> None:
         """A server that answers with nonsense is told apart, and tried again with pauses."""
         server, twistd = self.start(b"\x00\x00\x00\x25" + b"\xff" * 37)
-        self.assertIn(server.address, twistd.wait_for("No session with"))
+        self.assertIn(server.address, twistd.wait_for("Could not connect to"))
         self.assert_no_spin(server, twistd)
         self.end(twistd, 3)
 

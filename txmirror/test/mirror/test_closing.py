@@ -182,7 +182,7 @@ class FromWithinTests(SynchronousTestCase):
                 closed.append(mirror.close())
                 world.settle()
             self.successResultOf(closed[0])
-        expected = ("Disconnected from", "Session 0x", "No session with")
+        expected = ("Disconnected from", "Session 0x", "Could not connect to")
         self.assertEqual(
             [line for line in self.complaints if not line.startswith(expected)], [], f"told {number} times"
         )
