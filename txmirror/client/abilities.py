@@ -46,6 +46,8 @@ _ALWAYS_KNOWN = frozenset(
 )
 #: The ones of these that ClickHouse Keeper may lack: its first versions have no ``setWatches``.
 _LACKED_BY_KEEPER = frozenset({Operation.SET_WATCHES})
+#: The operations that every server supports.
+_NEVER_LACKED = _ALWAYS_KNOWN - _LACKED_BY_KEEPER
 #: The writes among the other operations.
 _WRITES = frozenset({Operation.CREATE2, Operation.CREATE_CONTAINER, Operation.CREATE_TTL, Operation.RECONFIG})
 #: The error codes of a server that does not know an operation, or has disabled it.
@@ -78,6 +80,7 @@ class Abilities:
         self.keeper = False
         self._answers: dict[tuple[Server, Operation], bool] = {}
         self._hung_up: dict[tuple[Server, Operation], int] = {}
+        self._notes: dict[Operation, OnReply] = {}
         self._warned: set[tuple[Server, Operation]] = set()
 
     def can(self, operation: Operation) -> bool | None:
@@ -93,9 +96,17 @@ class Abilities:
 
     def noting(self, operation: Operation, on_reply: OnReply | None) -> OnReply | None:
         """Return a callback for a reply that notes whether the server supports the operation, and then calls ``on_reply``."""
-        if operation in _ALWAYS_KNOWN - _LACKED_BY_KEEPER:
+        if operation in _NEVER_LACKED:
             return on_reply
+        if on_reply is not None:
+            return self._noting(operation, on_reply)
+        note = self._notes.get(operation)
+        if note is None:
+            # One callback for all requests of an operation: the garbage collector walks over those that wait.
+            note = self._notes[operation] = self._noting(operation, None)
+        return note
 
+    def _noting(self, operation: Operation, on_reply: OnReply | None) -> OnReply:
         def note(err: int, zxid: int) -> None:
             key = (self.server, operation)
             self._answers[key] = err not in _CANNOT

@@ -11,15 +11,14 @@ from typing import Any, Generic, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from txmirror import paths
 from txmirror.client.limits import Limits
 from txmirror.errors import (
     ConnectionLossException,
-    NoChrootException,
     NoNodeException,
     TooManyRequestsException,
     ZooKeeperException,
     exception_for,
+    missing_node,
 )
 from txmirror.timers import Timer
 from txmirror.wire import Cursor, Operation, Request
@@ -118,19 +117,11 @@ class Call(Generic[_T]):
         """Fail the Deferred with the server's error code, or fire it if a missing node is a valid result."""
         if code == NoNodeException.code and self.on_missing is not None:
             self.succeed(self.on_missing(zxid))
-        elif code == NoNodeException.code and self._finds_no_root():
-            self.fail(NoChrootException(self.connect_string, zxid=zxid))
-        elif code == NoNodeException.code and self.operation in _CREATIONS:
-            text = f"the parent of {self.path!r} does not exist"
-            self.fail(NoNodeException(text, path=self.path, zxid=zxid))
+        elif code == NoNodeException.code:
+            creating = self.operation in _CREATIONS
+            self.fail(missing_node(self.path, self.connect_string, creating=creating, zxid=zxid))
         else:
             self.fail(exception_for(code, path=self.path, zxid=zxid))
-
-    def _finds_no_root(self) -> bool:
-        """Return whether NoNode means that the chroot is missing: only then can the client's root be missing."""
-        if not self.connect_string or self.path is None:
-            return False
-        return self.path == "/" or (self.operation in _CREATIONS and paths.parent_of(self.path) == "/")
 
     def _abandon(self, _: Deferred[_T]) -> None:
         self.deferred = None
@@ -162,6 +153,10 @@ class RequestQueue:
 
     def __len__(self) -> int:
         return len(self._urgent) + len(self._others)
+
+    def __bool__(self) -> bool:
+        # Each request asks for it.
+        return bool(self._others or self._urgent)
 
     @property
     def urgent(self) -> bool:

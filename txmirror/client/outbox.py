@@ -45,7 +45,7 @@ class Outbox:
             call.fail(refusal)
         elif connection is None:
             self._queue.add(call, priority)
-        elif priority is Priority.URGENT or not (connection.full or self._queue):
+        elif not (connection.full or self._queue) or priority is Priority.URGENT:
             connection.send(call)
         else:
             self._queue.add(call, priority)

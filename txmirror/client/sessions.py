@@ -427,7 +427,8 @@ class Sessions:
         self._connection_log.disconnected(
             self._reconnector.server, reason, session_name(self.session_id), self.session_timeout, stable=stable
         )
-        self._expiry_timer.start(connection.heard + self.session_timeout * 4 / 3 - now)
+        # After a stall of the reactor more time than that may have passed: one attempt is still made first.
+        self._expiry_timer.start(max(connection.heard + self.session_timeout * 4 / 3 - now, self.attempt_limit()))
         self.outbox.disconnected()
         self._enter(SessionState.SUSPENDED, read_only=self.session.read_only)
         # The backoff of a closing client stays short.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.logger import LogLevel
 
+from txmirror.client import Limits
 from txmirror.errors import ConnectionLossException
 from txmirror.test.client.peer import (
     PASSWORD,
@@ -17,7 +18,7 @@ from txmirror.test.client.peer import (
     write,
 )
 from txmirror.types import EventType, SessionState
-from txmirror.wire import PING_XID, ConnectResponse, GetDataRequest, GetDataResponse, encode_frame
+from txmirror.wire import PING_XID, ConnectResponse, DeleteRequest, GetDataRequest, GetDataResponse, encode_frame
 
 DATA = GetDataResponse(b"", STAT)
 
@@ -291,8 +292,24 @@ class StallTests(ClientTestCase):
         self.assertFalse(peer.lost)
         self.pass_time(0.2)
         self.assertTrue(peer.lost)
+        # The time without contact was the reactor's doing: one attempt is made before the session counts as expired.
+        self.assertEqual(self.states(), [SessionState.CONNECTED, SessionState.SUSPENDED])
+        self.pass_time(min(S / 3, 4.0))
         self.assertEqual(self.states(), [SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.LOST])
         self.assertEqual(client.session.session_number, 1)
+
+    def test_queue_after_a_stall(self) -> None:
+        """Rule 8: requests that wait while the reactor stalls and the connection goes are sent when the session is resumed."""
+        client, peer = self.make_connected(Limits(in_flight_requests=1))
+        first, second = client.delete("/a"), client.delete("/b")
+        self.stall_reactor(1.5 * S)
+        peer.drop()
+        self.failureResultOf(first, ConnectionLossException)
+        again = self.next_peer(self.server)
+        again.accept()
+        again.answer(DeleteRequest)
+        self.successResultOf(second)
+        self.assertEqual(self.states(), [SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.CONNECTED])
 
     def test_ended_meanwhile(self) -> None:
         """Rule 6: a server that has closed meanwhile is gone, and the next handshake tells what became of the session."""
