@@ -24,7 +24,7 @@ nitpick_ignore_regex = [
     # mirror's and the embedded server's own.
     (
         "py:class",
-        r"IReactorTime|IReactorTCP|Random|IZooKeeperClient|ITransaction|IMetrics|IPayloadCodec|IRegistryLock|TokenBucket|Cell|Subject|txmirror\.mirror\.stream\.Values",
+        r"IReactorTime|IReactorTCP|Random|IZooKeeperClient|ITransaction|IMetrics|IPayloadCodec|IRegistryLock|TokenBucket|CachedValue|CachedNode|txmirror\.mirror\.stream\.Values",
     ),
     ("py:class", r"Reactor|Listener|Clock|EnsembleState|Version|Connections|Session|Tree|Address|_LazyT_co|(.*\.)?_T"),
     ("py:class", r"LinkReactor"),

@@ -24,16 +24,16 @@ from txmirror.errors import (
 )
 from txmirror.interfaces import IBatchedReads, IChroot, IServerAbilities, IZooKeeperClient, urgent_form, waiting_form
 from txmirror.mirror.admission import AdmissionQueue
-from txmirror.mirror.cell import Cell
+from txmirror.mirror.cached_node import CachedNode, NodeReference
+from txmirror.mirror.cached_value import CachedValue
+from txmirror.mirror.eviction import Eviction
 from txmirror.mirror.json_node import JsonNode, encode
-from txmirror.mirror.lingering import Lingering
 from txmirror.mirror.node import Node
 from txmirror.mirror.plain_feed import feed_of
-from txmirror.mirror.reading import LOST
-from txmirror.mirror.removing import Removals
+from txmirror.mirror.refresher import LOST
 from txmirror.mirror.state import MirrorState
-from txmirror.mirror.subject import NodeReference, Subject
 from txmirror.mirror.tree import Tree
+from txmirror.mirror.watch_removal import WatchRemoval
 from txmirror.observers import Observers
 from txmirror.types import ACL, OPEN_ACL, EventType, SessionEvent, SessionState, SessionTicket, WatchedEvent
 
@@ -97,30 +97,32 @@ class Mirror(Service):
         self._urgent_feed = self.feed if self.urgent is self.client else feed_of(self.urgent)
         self.refreshes = AdmissionQueue(_READS)
         self.steps = AdmissionQueue(_STEPS)
-        self._subjects: dict[str, Subject] = {}
+        self._cached_nodes: dict[str, CachedNode] = {}
         self._trees: dict[Tree, None] = {}
         #: The same, by the paths of their roots: of a thousand trees an event concerns few.
         self._trees_at: dict[str, list[Tree]] = {}
         #: Some of those that are not settled: as long as one of them is not, the others are not looked at.
-        self._late_trees: dict[Tree, None] = {}
-        self._let_go_later: dict[str, None] = {}
+        self._unsettled_trees: dict[Tree, None] = {}
+        self._release_later: dict[str, None] = {}
         self._batches: IBatchedReads | None = IBatchedReads(client, None)
-        self._removals = Removals(self.feed.release, self._can_remove_watches)
+        self._watch_removal = WatchRemoval(self.feed.release, self._can_remove_watches)
         self._linger = linger
-        self._lingering = lingering = Lingering(reactor, linger, self._lingered)
+        self._eviction = eviction = Eviction(reactor, linger, self._evict)
         #: One function for all nodes.
-        self._note_let_go: Callable[[NodeReference], None] = lambda reference: lingering.note(reference.path)
-        self._family: list[Mirror] = [self]
+        self._note_unreferenced: Callable[[NodeReference], None] = lambda reference: eviction.note_unreferenced(
+            reference.path
+        )
+        self._mirrors_of_client: list[Mirror] = [self]
         self._views: dict[str, Mirror] = {}
         self._close_waiters: list[Deferred[None]] = []
-        self._unsettled: set[Cell[Any]] = set()
+        self._unsettled: set[CachedValue[Any]] = set()
         self._state_watchers: Observers[MirrorState] = Observers(
             lambda key, _: self._log.failure("The state watcher {key} failed.", key=key)
         )
         self.state = MirrorState.DISCONNECTED
         self._session = self.feed.session
         self._restore_zxid: int | None = None
-        self._child_watches_brought: frozenset[str] = frozenset()
+        self._child_watches_set: frozenset[str] = frozenset()
         self._recovered = False
         self._recovery_watchers: Observers[None] = Observers(
             lambda key, _: self._log.failure("The recovery watcher {key} failed.", key=key)
@@ -130,7 +132,7 @@ class Mirror(Service):
         self._closed: Deferred[None] | None = None
         self._session_ends = False
         self.disconnected_since: float | None = reactor.seconds()
-        self.feed.add_listener(self._happened, self._needs_watches)
+        self.feed.add_listener(self._dispatch, self._needs_watches)
         if self._session.state is SessionState.CONNECTED:
             self._connected(self._session)
 
@@ -172,7 +174,7 @@ class Mirror(Service):
             ended: Deferred[None] = succeed(None)
             if self._owns_client:
                 # Nothing more is read, and no watch is taken away one by one: the session ends, and everything with it.
-                for mirror in self._family:
+                for mirror in self._mirrors_of_client:
                     mirror._prepare_end()
             for view in list(self._views.values()):
                 view.close()
@@ -196,19 +198,19 @@ class Mirror(Service):
         :raises ValueError: it is no znode path; the message quotes it.
         """
         path = paths.normalise(path)
-        subject = self._subjects.get(path)
-        if subject is None:
-            subject = self._subjects[path] = Subject(self, path, self._unsettled)
-        node = subject.node
+        cached = self._cached_nodes.get(path)
+        if cached is None:
+            cached = self._cached_nodes[path] = CachedNode(self, path, self._unsettled)
+        node = cached.node
         if node is None:
-            node = Node(self, subject)
-            subject.hold(node, self._note_let_go)
+            node = Node(self, cached)
+            cached.attach(node, self._note_unreferenced)
             if self._closed is not None:
-                subject.close()
+                cached.close()
             else:
                 self._start()
-                self._lingering.start()
-                subject.refresh()
+                self._eviction.start()
+                cached.refresh()
         return node
 
     def get_json(self, path: str) -> JsonNode:
@@ -284,8 +286,8 @@ class Mirror(Service):
             return view
         client = IChroot(self.client).chroot(path)
         view = self._views[path] = Mirror(client=client, linger=self._linger, reactor=self.reactor)
-        view._family = self._family
-        self._family.append(view)
+        view._mirrors_of_client = self._mirrors_of_client
+        self._mirrors_of_client.append(view)
         if self._closed is not None:
             view.close()
         return view
@@ -332,11 +334,11 @@ class Mirror(Service):
         :returns: fires and fails as :meth:`~txmirror.interfaces.IZooKeeperClient.add_auth`.
         """
 
-        def taken(_: None) -> None:
-            for mirror in list(self._family):
-                mirror.try_again()
+        def added(_: None) -> None:
+            for mirror in list(self._mirrors_of_client):
+                mirror.retry()
 
-        return self.client.add_auth(scheme, credentials).addCallback(taken)
+        return self.client.add_auth(scheme, credentials).addCallback(added)
 
     def addStateWatcher(self, key: Hashable, function: Callable[[MirrorState], object]) -> None:
         """Call ``function`` with each new state of the connection from now on.
@@ -408,41 +410,41 @@ class Mirror(Service):
         if self.state is not MirrorState.CONNECTED or not self._recovered or self._unsettled:
             return
         # Each tree that settles comes to here. Before all are looked at, those are that were not settled the last time.
-        while self._late_trees:
-            tree = next(reversed(self._late_trees))
+        while self._unsettled_trees:
+            tree = next(reversed(self._unsettled_trees))
             if tree in self._trees and not tree.settled:
                 return
-            del self._late_trees[tree]
-        self._late_trees = {tree: None for tree in self._trees if not tree.settled}
-        if not self._late_trees:
+            del self._unsettled_trees[tree]
+        self._unsettled_trees = {tree: None for tree in self._trees if not tree.settled}
+        if not self._unsettled_trees:
             self._troubles.clear()
             self._enter(MirrorState.SETTLED)
 
     def parent_shows(self, path: str) -> Deferred[None] | None:
         """Wait until the parent of a node that was written shows it; None if there is nothing to wait for."""
-        parent = self._subjects.get(paths.parent_of(path) or "")
+        parent = self._cached_nodes.get(paths.parent_of(path) or "")
         return None if parent is None else parent.children_shown()
 
-    def try_again(self) -> None:
+    def retry(self) -> None:
         """Read also what could not be read the last time."""
-        for subject in list(self._subjects.values()):
-            subject.try_again()
+        for cached in list(self._cached_nodes.values()):
+            cached.retry()
         for tree in list(self._trees):
-            tree.try_again()
+            tree.retry()
 
     def batches_for(self, path: str) -> IBatchedReads | None:
         """Give what a node is to be read by without a watch, if that of a tree tells of its changes."""
         if self._batches is not None:
             for tree in self._trees_above(path):
-                if tree.tells_of(path):
+                if tree.has_watch_on(path):
                     return self._batches
         return None
 
-    def tree_tells_no_more(self) -> None:
+    def tree_watch_removed(self) -> None:
         """Let nodes rely on watches of their own where they relied on a tree's that has gone."""
-        for subject in list(self._subjects.values()):
-            if subject.served and self.batches_for(subject.path) is None:
-                subject.not_served()
+        for cached in list(self._cached_nodes.values()):
+            if cached.covered and self.batches_for(cached.path) is None:
+                cached.uncover()
 
     def when_closed(self) -> Deferred[None]:
         """Wait until the mirror is closed. Cancelling ends the wait."""
@@ -456,43 +458,43 @@ class Mirror(Service):
         """Tell a tree nothing more."""
         if tree in self._trees:
             del self._trees[tree]
-            self._late_trees.pop(tree, None)
+            self._unsettled_trees.pop(tree, None)
             self._trees_at[tree.path].remove(tree)
             if not self._trees_at[tree.path]:
                 del self._trees_at[tree.path]
-        again, self._let_go_later = self._let_go_later, {}
+        again, self._release_later = self._release_later, {}
         for path in again:
-            if path not in self._subjects:
-                self.let_go(path)
-        self.tree_tells_no_more()
+            if path not in self._cached_nodes:
+                self.release_watches(path)
+        self.tree_watch_removed()
         self.check_settled()
 
-    def let_go(self, path: str) -> None:
+    def release_watches(self, path: str) -> None:
         """Take the watches on a path away at the server, unless somebody else needs them; a tree may, for as long as it is."""
         if any(tree.covers(path) for tree in self._trees_above(path)):
-            self._let_go_later[path] = None
+            self._release_later[path] = None
         else:
-            self._removals.add(path)
+            self._watch_removal.add(path)
 
     def _create(self, node: Node, value: bytes, flags: int, *, makepath: bool) -> Deferred[Node]:
         if flags not in (0, 1, 2, 3):
             raise ValueError(f"the flags of a new node are a sum of 1 (ephemeral) and 2 (sequence), not {flags!r}")
         return node.create(value, ephemeral=bool(flags & 1), sequence=bool(flags & 2), makepath=makepath)
 
-    def _lingered(self, path: str) -> None:
-        subject = self._subjects.get(path)
-        if subject is not None and not subject.needed:
-            del self._subjects[path]
-            subject.drop()
-            self.refreshes.discard(subject)
-            if subject.may_have_watches:
-                self.let_go(path)
+    def _evict(self, path: str) -> None:
+        cached = self._cached_nodes.get(path)
+        if cached is not None and not cached.needed:
+            del self._cached_nodes[path]
+            cached.evict()
+            self.refreshes.discard(cached)
+            if cached.may_have_watches:
+                self.release_watches(path)
             self.check_settled()
-            if not self._subjects:
-                self._lingering.stop()
+            if not self._cached_nodes:
+                self._eviction.stop()
 
     def _needs_watches(self, path: str) -> bool:
-        return path in self._subjects or any(tree.covers(path) for tree in self._trees_above(path))
+        return path in self._cached_nodes or any(tree.covers(path) for tree in self._trees_above(path))
 
     def _can_remove_watches(self) -> bool | None:
         abilities: IServerAbilities | None = IServerAbilities(self.client, None)
@@ -529,7 +531,7 @@ class Mirror(Service):
         """Delete a node ahead of all requests that wait, and show that."""
         node = self.get(path)
         zxid = await self._urgent_feed.write_delete(node.path, version)
-        node._subject.was_deleted(zxid)
+        node._cached.was_deleted(zxid)
 
     async def delete_below(self, path: str) -> None:
         """Delete everything below a node, whatever comes or goes there meanwhile."""
@@ -576,22 +578,22 @@ class Mirror(Service):
             # Whoever wants to know calls connect; the client logs what fails, and tries on.
             self.connect().addErrback(lambda _: None)
 
-    def _happened(self, event: SessionEvent | WatchedEvent) -> None:
+    def _dispatch(self, event: SessionEvent | WatchedEvent) -> None:
         if self._session_ends:
             # A client that is being closed may connect once more, to end its session.
             if isinstance(event, SessionEvent) and event.state is not SessionState.CONNECTED:
                 self._disconnected()
         elif isinstance(event, WatchedEvent):
-            subject = self._subjects.get(event.path)
-            if subject is not None:
-                subject.happened(event.type)
-                if event.type is EventType.CHANGED and event.path in self._child_watches_brought:
+            cached = self._cached_nodes.get(event.path)
+            if cached is not None:
+                cached.watch_fired(event.type)
+                if event.type is EventType.CHANGED and event.path in self._child_watches_set:
                     # ClickHouse Keeper reports a changed list of children as changed data.
-                    subject.happened(EventType.CHILD)
-            self._happened_below(event)
+                    cached.watch_fired(EventType.CHILD)
+            self._dispatch_to_parent(event)
             for tree in self._trees_above(event.path):
                 if tree.covers(event.path):
-                    tree.happened(event)
+                    tree.watch_fired(event)
         elif event.state is SessionState.CONNECTED:
             self._connected(event)
         else:
@@ -610,77 +612,77 @@ class Mirror(Service):
             root = paths.parent_of(root)
         return trees
 
-    def _happened_below(self, event: WatchedEvent) -> None:
+    def _dispatch_to_parent(self, event: WatchedEvent) -> None:
         """Tell a node that relies on a tree's watch of its children: such a watch tells of these themselves."""
         if event.type in (EventType.CREATED, EventType.DELETED):
-            parent = self._subjects.get(paths.parent_of(event.path) or "")
-            if parent is not None and parent.served:
-                parent.happened(EventType.CHILD)
+            parent = self._cached_nodes.get(paths.parent_of(event.path) or "")
+            if parent is not None and parent.covered:
+                parent.watch_fired(EventType.CHILD)
 
     def _connected(self, event: SessionEvent) -> None:
         before, self._session = self._session, event
         self.disconnected_since = None
         self._recovered = False
         self._note_session(event, before)
-        for subject in self._subjects.values():
-            subject.note()
+        for cached in self._cached_nodes.values():
+            cached.update_state()
         self._enter(MirrorState.CONNECTED)
         if self._session is event and self.may_read():
-            self._bring_over(event)
-            for subject in list(self._subjects.values()):
-                subject.try_again()
+            self._restore_watches(event)
+            for cached in list(self._cached_nodes.values()):
+                cached.retry()
             for tree in list(self._trees):
                 tree.connected(event)
-            self._removals.start()
+            self._watch_removal.start()
 
     def _note_session(self, event: SessionEvent, before: SessionEvent) -> None:
         """Note what the session that is connected says of what is known, and of watches."""
         if event.data_generation != before.data_generation:
             self._restore_zxid = None
-            for subject in list(self._subjects.values()):
-                subject.data_generation_changed()
+            for cached in list(self._cached_nodes.values()):
+                cached.data_generation_changed()
         elif event.session_number != before.session_number and before.session_number:
             # Watches of an older session that could not be brought over yet are still to be brought over from there.
             if self._restore_zxid is None:
                 self._restore_zxid = event.zxid
-            for subject in self._subjects.values():
-                subject.session_changed()
-            self._removals.forget()
-            self._let_go_later.clear()
+            for cached in self._cached_nodes.values():
+                cached.session_changed()
+            self._watch_removal.forget()
+            self._release_later.clear()
         else:
-            relied_on_trees = [subject.away() for subject in self._subjects.values()]
-            if any(relied_on_trees) and self._restore_zxid is None:
+            were_covered = [cached.reconnected() for cached in self._cached_nodes.values()]
+            if any(were_covered) and self._restore_zxid is None:
                 self._restore_zxid = event.zxid
         if event.session_number != before.session_number:
             for tree in self._trees:
                 tree.session_changed()
 
-    def _bring_over(self, event: SessionEvent) -> None:
+    def _restore_watches(self, event: SessionEvent) -> None:
         """Set the watches that the session lacks as they stood; what changed meanwhile then fires.
 
         The answer is awaited even if there are none: then everything that the server owed has come.
         """
         groups: tuple[list[str], list[str], list[str]] = ([], [], [])
-        lacking: list[Subject] = []
+        lacking: list[CachedNode] = []
         if self._restore_zxid is not None:
-            for path, subject in self._subjects.items():
-                needs = subject.unarmed()
+            for path, cached in self._cached_nodes.items():
+                needs = cached.missing_watches()
                 if any(needs):
-                    lacking.append(subject)
+                    lacking.append(cached)
                     for needed, group in zip(needs, groups, strict=True):
                         if needed:
                             group.append(path)
         zxid = event.zxid if self._restore_zxid is None else self._restore_zxid
-        self._child_watches_brought = frozenset(groups[2])
-        brought = self.feed.set_watches(zxid, *groups)
-        brought.addCallbacks(lambda _: self._brought_over(lacking), self._not_brought_over)
-        brought.addErrback(lambda failure: self._log.failure("Recovery failed.", failure=failure))
+        self._child_watches_set = frozenset(groups[2])
+        restored = self.feed.set_watches(zxid, *groups)
+        restored.addCallbacks(lambda _: self._watches_restored(lacking), self._watches_not_restored)
+        restored.addErrback(lambda failure: self._log.failure("Recovery failed.", failure=failure))
 
-    def _brought_over(self, lacking: list[Subject]) -> None:
+    def _watches_restored(self, lacking: list[CachedNode]) -> None:
         self._restore_zxid = None
-        self._child_watches_brought = frozenset()
-        for subject in lacking:
-            subject.arm()
+        self._child_watches_set = frozenset()
+        for cached in lacking:
+            cached.watches_set()
         self._enter_recovered()
 
     def _enter_recovered(self) -> None:
@@ -688,24 +690,24 @@ class Mirror(Service):
         self._recovery_watchers.notify(None)
         self.check_settled()
 
-    def _not_brought_over(self, failure: Failure) -> None:
+    def _watches_not_restored(self, failure: Failure) -> None:
         if self.is_lost(failure.value):
             return
-        self._child_watches_brought = frozenset()
+        self._child_watches_set = frozenset()
         self._log.info("Watches cannot be set again ({reason}): everything is read again.", reason=str(failure.value))
         self._restore_zxid = None
-        for subject in list(self._subjects.values()):
-            subject.disarm()
+        for cached in list(self._cached_nodes.values()):
+            cached.invalidate()
         self._enter_recovered()
 
     def _disconnected(self) -> None:
         if self.disconnected_since is None:
             self.disconnected_since = self.reactor.seconds()
-            for subject in list(self._subjects.values()):
-                subject.disconnected()
+            for cached in list(self._cached_nodes.values()):
+                cached.disconnected()
             for tree in list(self._trees):
                 tree.disconnected()
-            self._removals.stop()
+            self._watch_removal.stop()
             self.refreshes.clear()
             self._troubles.clear()
             self._recovered = False
@@ -720,30 +722,30 @@ class Mirror(Service):
         self._session_ends = True
         for tree in list(self._trees):
             tree.stop_reading()
-        self._removals.stop()
-        self._removals.forget()
+        self._watch_removal.stop()
+        self._watch_removal.forget()
 
     def _close_nodes(self, _: object) -> None:
-        self.feed.remove_listener(self._happened)
+        self.feed.remove_listener(self._dispatch)
         self._disconnected()
-        for subject in list(self._subjects.values()):
-            subject.close()
+        for cached in list(self._cached_nodes.values()):
+            cached.close()
         trees, self._trees, self._trees_at = self._trees, {}, {}
-        self._late_trees = {}
+        self._unsettled_trees = {}
         for tree in trees:
             tree.end()
         if not (self._owns_client or self._session_ends):
             # The session goes on, and nobody else is to be left with our watches.
-            self._removals.start()
-            for path, subject in self._subjects.items():
-                if subject.may_have_watches:
-                    self.let_go(path)
+            self._watch_removal.start()
+            for path, cached in self._cached_nodes.items():
+                if cached.may_have_watches:
+                    self.release_watches(path)
             for tree in trees:
-                tree.let_go()
-            for path in self._let_go_later:
-                self.let_go(path)
-        self._lingering.stop()
-        self._family.remove(self)
+                tree.release_watches()
+            for path in self._release_later:
+                self.release_watches(path)
+        self._eviction.stop()
+        self._mirrors_of_client.remove(self)
         self._enter(MirrorState.CLOSED)
         waiting, self._close_waiters = self._close_waiters, []
         for waiter in waiting:

@@ -12,10 +12,10 @@ from twisted.python.failure import Failure
 from txmirror import paths
 from txmirror.errors import NoNodeException, NotEmptyException, UnimplementedException
 from txmirror.interfaces import ICreateModes
-from txmirror.mirror.cell import Cell
+from txmirror.mirror.cached_node import CachedNode
+from txmirror.mirror.cached_value import CachedValue
 from txmirror.mirror.state import NodeState
 from txmirror.mirror.stream import Values
-from txmirror.mirror.subject import Subject
 from txmirror.types import ACL, OPEN_ACL, CreateReply, StatReply, ZnodeStat
 from txmirror.wire import CreateFlag
 
@@ -38,13 +38,13 @@ class Node:
     :ivar state: what is known of the node now, a :class:`~txmirror.mirror.NodeState`. It costs no round trip.
     """
 
-    __slots__ = ("__weakref__", "_mirror", "_subject", "path", "state")
+    __slots__ = ("__weakref__", "_cached", "_mirror", "path", "state")
 
-    def __init__(self, mirror: Mirror, subject: Subject) -> None:
-        self.path = subject.path
-        self.state: NodeState = subject.state
+    def __init__(self, mirror: Mirror, cached: CachedNode) -> None:
+        self.path = cached.path
+        self.state: NodeState = cached.state
         self._mirror = mirror
-        self._subject = subject
+        self._cached = cached
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.path!r} {self.state.existence.value}>"
@@ -64,10 +64,10 @@ class Node:
             (:exc:`~txmirror.errors.NoAuthException`) if it may not be read (any more), or with
             :exc:`~txmirror.errors.ClosingException`; a fresh read also as any request does. Cancelling ends the wait.
         """
-        cell = self._subject.values
-        if not fresh and cell.current and cell.value is not None:
-            return succeed(cell.value)
-        return Deferred.fromCoroutine(self._read(cell, timeout, fresh))
+        part = self._cached.values
+        if not fresh and part.current and part.value is not None:
+            return succeed(part.value)
+        return Deferred.fromCoroutine(self._read(part, timeout, fresh))
 
     def children(self, timeout: float | None = 5.0, *, fresh: bool = False) -> Deferred[list[str]]:
         """Read the names of the node's children, sorted; otherwise as :meth:`value`."""
@@ -159,42 +159,42 @@ class Node:
 
         :param key: what to remove it by; a watcher with the same key is replaced.
         """
-        self._watch(self._subject.values, key, function)
+        self._watch(self._cached.values, key, function)
 
     def delValueWatcher(self, key: Hashable) -> None:
         """Call the value watcher with this key no more; silent if there is none."""
-        self._unwatch(self._subject.values, key)
+        self._unwatch(self._cached.values, key)
 
     def addChildWatcher(self, key: Hashable, function: Callable[[list[str] | None], object]) -> None:
         """Call ``function`` with each new list of children, sorted, or None; otherwise as :meth:`addValueWatcher`."""
-        self._watch(self._subject.names, key, function)
+        self._watch(self._cached.names, key, function)
 
     def delChildWatcher(self, key: Hashable) -> None:
         """Call the child watcher with this key no more; silent if there is none."""
-        self._unwatch(self._subject.names, key)
+        self._unwatch(self._cached.names, key)
 
-    def _watch(self, cell: Cell[_T], key: Hashable, function: Callable[..., object]) -> None:
-        cell.watch(key, function)
-        self._subject.watched()
+    def _watch(self, part: CachedValue[_T], key: Hashable, function: Callable[..., object]) -> None:
+        part.watch(key, function)
+        self._cached.watchers_changed()
 
-    def _unwatch(self, cell: Cell[_T], key: Hashable) -> None:
-        cell.unwatch(key)
-        self._subject.watched()
+    def _unwatch(self, part: CachedValue[_T], key: Hashable) -> None:
+        part.unwatch(key)
+        self._cached.watchers_changed()
 
     # How it is done.
 
-    async def _read(self, cell: Cell[_T], timeout: float | None, fresh: bool) -> _T:
+    async def _read(self, part: CachedValue[_T], timeout: float | None, fresh: bool) -> _T:
         if fresh:
-            await self._subject.freshen(timeout)
-        return await self._subject.read(cell, timeout)
+            await self._cached.freshen(timeout)
+        return await self._cached.read(part, timeout)
 
     async def _read_names(self, timeout: float | None, fresh: bool) -> list[str]:
-        names = await self._read(self._subject.names, timeout, fresh)
+        names = await self._read(self._cached.names, timeout, fresh)
         return list(names)
 
     async def _read_existence(self, timeout: float | None, fresh: bool) -> ZnodeStat | None:
         try:
-            _, stat = await self._read(self._subject.values, timeout, fresh)
+            _, stat = await self._read(self._cached.values, timeout, fresh)
         except NoNodeException:
             return None
         return stat
@@ -243,17 +243,17 @@ class Node:
     def _created(self, created: _Created, value: bytes) -> Node | Deferred[Node]:
         path, stat = (created.path, created.stat) if isinstance(created, CreateReply) else created
         node = self if path == self.path else self._mirror.get(path)
-        node._subject.was_written(value, stat)
-        shown = self._mirror.parent_shows(path)
-        return node if shown is None else shown.addCallback(lambda _: node)
+        node._cached.was_written(value, stat)
+        on_change = self._mirror.parent_shows(path)
+        return node if on_change is None else on_change.addCallback(lambda _: node)
 
     def _written(self, reply: StatReply, value: bytes) -> ZnodeStat:
         assert reply.stat is not None
-        self._subject.was_written(value, reply.stat)
+        self._cached.was_written(value, reply.stat)
         return reply.stat
 
     def _deleted(self, zxid: int) -> Deferred[None] | None:
-        self._subject.was_deleted(zxid)
+        self._cached.was_deleted(zxid)
         return self._mirror.parent_shows(self.path)
 
     def _delete_below(self, failure: Failure, version: int) -> Deferred[int]:

@@ -27,7 +27,7 @@ from txmirror.errors import (
     ZooKeeperException,
 )
 from txmirror.interfaces import ISessionSteps, IWatchFeed, IZooKeeperClient
-from txmirror.mirror.reading import LOST
+from txmirror.mirror.refresher import LOST
 from txmirror.observers import Observers
 from txmirror.types import (
     ACL,
@@ -80,7 +80,7 @@ class PlainFeed:
         self._listeners: Observers[News] = Observers(
             lambda listener, news: self._log.failure("The listener {listener} failed.", listener=listener)
         )
-        self._standing: dict[_Key, Deferred[WatchedEvent]] = {}
+        self._watches: dict[_Key, Deferred[WatchedEvent]] = {}
         self._zxid = 0
 
     @property
@@ -91,39 +91,39 @@ class PlainFeed:
     def add_listener(self, listener: Listener, needs: Callable[[str], bool] | None = None) -> None:
         """See :meth:`~txmirror.interfaces.IWatchFeed.add_listener`."""
         if not self._listeners:
-            self._steps.add_listener(self._stepped)
+            self._steps.add_listener(self._session_changed)
         self._listeners.add(listener, listener)
 
     def remove_listener(self, listener: Listener) -> None:
         """See :meth:`~txmirror.interfaces.IWatchFeed.remove_listener`."""
         self._listeners.remove(listener)
         if not self._listeners:
-            self._steps.remove_listener(self._stepped)
+            self._steps.remove_listener(self._session_changed)
 
     # Reads.
 
     def read_data(self, path: str) -> Deferred[DataReply]:
         """See :meth:`~txmirror.interfaces.IWatchFeed.read_data`."""
-        return self._telling(self._read_data(paths.validate(path)))
+        return self._with_zxid(self._read_data(paths.validate(path)))
 
     async def _read_data(self, path: str) -> DataReply:
         data, stat = await self._read((WatchKind.DATA, path), self._client.get, self._client.get_and_watch)
-        return DataReply(self._saw(stat), data, stat)
+        return DataReply(self._note_stat(stat), data, stat)
 
     def read_existence(self, path: str) -> Deferred[StatReply]:
         """See :meth:`~txmirror.interfaces.IWatchFeed.read_existence`."""
-        return self._telling(self._read_existence(paths.validate(path)))
+        return self._with_zxid(self._read_existence(paths.validate(path)))
 
     async def _read_existence(self, path: str) -> StatReply:
         stat = await self._read((WatchKind.DATA, path), self._client.exists, self._client.exists_and_watch)
-        return StatReply(self._saw(stat), stat)
+        return StatReply(self._note_stat(stat), stat)
 
     def read_children(self, path: str) -> Deferred[ChildrenReply]:
         """See :meth:`~txmirror.interfaces.IWatchFeed.read_children`. The stat is asked for behind the names.
 
         If anything is different by then, the watch that the names have left tells of it.
         """
-        return self._telling(self._read_children(paths.validate(path)))
+        return self._with_zxid(self._read_children(paths.validate(path)))
 
     async def _read_children(self, path: str) -> ChildrenReply:
         stats: list[Deferred[ZnodeStat | None]] = []
@@ -146,7 +146,7 @@ class PlainFeed:
                 asked.addErrback(lambda _: None)
         if stat is None:
             raise NoNodeException(path=path)
-        return ChildrenReply(self._saw(stat), names, stat)
+        return ChildrenReply(self._note_stat(stat), names, stat)
 
     async def _read(
         self,
@@ -155,9 +155,9 @@ class PlainFeed:
         read_and_watch: Callable[[str], tuple[Deferred[_T], Deferred[WatchedEvent]]],
     ) -> _T:
         # A client calls everybody who ever asked for a watch: where there is one, it is not asked for again.
-        while standing := self._standing.get(key):
+        while present := self._watches.get(key):
             answer = await read(key[1])
-            if self._standing.get(key) is standing:
+            if self._watches.get(key) is present:
                 return answer
         asked, watch = read_and_watch(key[1])
         watch.addCallbacks(self._fired, self._ended, callbackArgs=(key, watch), errbackArgs=(key, watch))
@@ -165,9 +165,9 @@ class PlainFeed:
             answer = await asked
         except ReplyTooLargeException:
             # Its watch was set all the same.
-            self._standing.setdefault(key, watch)
+            self._watches.setdefault(key, watch)
             raise
-        self._standing.setdefault(key, watch)
+        self._watches.setdefault(key, watch)
         return answer
 
     # Writes.
@@ -180,7 +180,7 @@ class PlainFeed:
             )
         ephemeral, sequence = bool(flags & CreateFlag.EPHEMERAL), bool(flags & CreateFlag.SEQUENCE)
         created = self._client.create(path, data, acl, ephemeral=ephemeral, sequence=sequence)
-        return self._telling(self._read_back(created, data, ephemeral))
+        return self._with_zxid(self._read_back(created, data, ephemeral))
 
     async def _read_back(self, created: Deferred[str], data: bytes, ephemeral: bool) -> CreateReply:
         path = await created
@@ -190,7 +190,7 @@ class PlainFeed:
             pass
         else:
             if stat.version == 0 and there == data:
-                return CreateReply(self._saw(stat), path, stat)
+                return CreateReply(self._note_stat(stat), path, stat)
         # It is gone or changed already, or cannot be read. It was made before all that is known, and what comes next says more.
         owner = self._client.session_id if ephemeral else 0
         return CreateReply(0, path, ZnodeStat(0, 0, 0, 0, 0, 0, 0, owner, len(data), 0, 0))
@@ -198,7 +198,7 @@ class PlainFeed:
     def write_data(self, path: str, data: bytes, version: int) -> Deferred[StatReply]:
         """See :meth:`~txmirror.interfaces.IWatchFeed.write_data`."""
         written = self._client.set(path, data, version)
-        return written.addCallbacks(lambda stat: StatReply(self._saw(stat), stat), self._failed)
+        return written.addCallbacks(lambda stat: StatReply(self._note_stat(stat), stat), self._failed)
 
     def write_delete(self, path: str, version: int) -> Deferred[int]:
         """See :meth:`~txmirror.interfaces.IWatchFeed.write_delete`."""
@@ -228,27 +228,27 @@ class PlainFeed:
 
     def _fired(self, event: WatchedEvent, key: _Key, watch: Deferred[WatchedEvent]) -> None:
         # A node's deletion fires what watches its data and what watches its children, and is one event.
-        if self._standing.get(key) is not watch:
+        if self._watches.get(key) is not watch:
             return
         if event.type in (EventType.CHILD, EventType.DELETED):
-            self._standing.pop((WatchKind.CHILDREN, event.path), None)
+            self._watches.pop((WatchKind.CHILDREN, event.path), None)
         if event.type is not EventType.CHILD:
-            self._standing.pop((WatchKind.DATA, event.path), None)
+            self._watches.pop((WatchKind.DATA, event.path), None)
         self._listeners.notify(event)
 
     def _ended(self, _: Failure, key: _Key, watch: Deferred[WatchedEvent]) -> None:
-        if self._standing.get(key) is watch:
-            del self._standing[key]
+        if self._watches.get(key) is watch:
+            del self._watches[key]
 
     # What is seen, and what happens.
 
-    def _saw(self, stat: ZnodeStat | None) -> int:
+    def _note_stat(self, stat: ZnodeStat | None) -> int:
         """Give the transaction as of which something is true that was just answered."""
         if stat is not None:
             self._zxid = max(self._zxid, stat.mzxid, stat.pzxid)
         return self._zxid
 
-    def _telling(self, work: Coroutine[Deferred[Any], Any, _T]) -> Deferred[_T]:
+    def _with_zxid(self, work: Coroutine[Deferred[Any], Any, _T]) -> Deferred[_T]:
         return Deferred.fromCoroutine(work).addErrback(self._failed)
 
     def _failed(self, failure: Failure) -> Failure:
@@ -257,5 +257,5 @@ class PlainFeed:
             error.zxid = self._zxid = max(self._zxid, error.zxid or 0)
         return failure
 
-    def _stepped(self, step: News) -> None:
+    def _session_changed(self, step: News) -> None:
         self._listeners.notify(step)

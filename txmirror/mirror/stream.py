@@ -40,12 +40,12 @@ class Values:
         key = object()
         itself = weakref.ref(self)
 
-        def told(value: _Value) -> None:
+        def notified(value: _Value) -> None:
             values = itself()
             if values is not None:
                 values._take(value)
 
-        node.addValueWatcher(key, told)
+        node.addValueWatcher(key, notified)
         self._leave = weakref.finalize(self, node.delValueWatcher, key)
         self._leave.atexit = False
 

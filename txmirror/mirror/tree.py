@@ -21,7 +21,7 @@ from txmirror import paths
 from txmirror.errors import ClosingException, UnimplementedException, ZooKeeperException, ZooServerProblem
 from txmirror.interfaces import IBatchedReads, IPersistentWatches, IServerAbilities
 from txmirror.mirror.changes import Change, ChangeKind, Value
-from txmirror.mirror.reading import Reader
+from txmirror.mirror.refresher import Refresher
 from txmirror.observers import Observers
 from txmirror.timers import Timer
 from txmirror.types import EventType, SessionEvent, WatchedEvent, ZnodeStat
@@ -70,10 +70,10 @@ class Tree(Mapping[str, Value]):
         )
         self._ready: list[Deferred[None]] = []
         self._catching_up: list[Deferred[None]] = []
-        self._reader = Reader(mirror.feed, IBatchedReads(mirror.client, None), mirror.reactor, self)
-        self._retry = Timer(mirror.reactor, self.try_again)
-        self._watch_retry = Timer(mirror.reactor, self._watch_all)
-        self._late: set[str] = set()
+        self._refresher = Refresher(mirror.feed, IBatchedReads(mirror.client, None), mirror.reactor, self)
+        self._retry_timer = Timer(mirror.reactor, self.retry)
+        self._watch_retry_timer = Timer(mirror.reactor, self._watch_all)
+        self._lagging: set[str] = set()
         self._unlisted: set[str] = set()
         self._failures = 0
         self._persistent: bool | None = None
@@ -86,7 +86,7 @@ class Tree(Mapping[str, Value]):
         self._begun = False
         self._settled = False
         self._was_settled = False
-        self._told_settled = False
+        self._notified_settled = False
         self._closed = False
 
     def __repr__(self) -> str:
@@ -176,7 +176,7 @@ class Tree(Mapping[str, Value]):
         if not self._closed:
             self._mirror.tree_closed(self)
             self.end()
-            self.let_go()
+            self.release_watches()
 
     # What a registry asks of it.
 
@@ -189,9 +189,9 @@ class Tree(Mapping[str, Value]):
         :param names: read the list of its children too.
         """
         if path in self._values and not self._closed:
-            self._want(path)
+            self._refresh(path)
             if names:
-                self._want_names(path)
+                self._refresh_names(path)
 
     def watch_stats(self, function: Callable[[str], object]) -> None:
         """Call ``function`` with the path of a node that was read again with another stat and no change to watchers: another
@@ -205,21 +205,21 @@ class Tree(Mapping[str, Value]):
         """Tell whether a node at a path would be in the tree, for all that the path says."""
         return path == self.path or (path.startswith(self._base + "/") and not self._beyond(path))
 
-    def happened(self, event: WatchedEvent) -> None:
+    def watch_fired(self, event: WatchedEvent) -> None:
         """A watch has fired, on a path that the tree covers."""
         path = event.path
         if event.type is EventType.PERSISTENT_WATCH_REMOVED:
-            self._watched_no_more(path)
+            self._persistent_watch_removed(path)
         elif event.type is EventType.CHILD:
             if path in self._values:
-                self._want_names(path)
-        elif path in self._values or path == self.path or self._is_next(path):
-            self._want(path)
+                self._refresh_names(path)
+        elif path in self._values or path == self.path or self._may_enter(path):
+            self._refresh(path)
             if event.type is EventType.CHANGED and path in self._child_watches_set:
                 # ClickHouse Keeper reports a changed list of children as changed data.
-                self._want_names(path)
+                self._refresh_names(path)
 
-    def tells_of(self, path: str) -> bool:
+    def has_watch_on(self, path: str) -> bool:
         """Tell whether this tree's watch tells of all changes at a path, whatever else the tree leaves out."""
         return bool(self._persistent) and not self._closed and (path == self.path or path.startswith(self._base + "/"))
 
@@ -246,36 +246,36 @@ class Tree(Mapping[str, Value]):
 
     def disconnected(self) -> None:
         """There is no connection any more."""
-        self._retry.stop()
-        self._watch_retry.stop()
-        self._reader.stop()
+        self._retry_timer.stop()
+        self._watch_retry_timer.stop()
+        self._refresher.stop()
         self._settled = False
-        if self._told_settled:
-            self._told_settled = False
-            self._tell(ChangeKind.STALE, self.path, None, None)
+        if self._notified_settled:
+            self._notified_settled = False
+            self._notify(ChangeKind.STALE, self.path, None, None)
         self._caught_up()
 
     def stop_reading(self) -> None:
         """Read nothing more: the session is about to end."""
-        self._retry.stop()
-        self._watch_retry.stop()
-        self._reader.stop()
+        self._retry_timer.stop()
+        self._watch_retry_timer.stop()
+        self._refresher.stop()
 
-    def try_again(self) -> None:
+    def retry(self) -> None:
         """Read also what could not be read the last time."""
-        again = [*self.unreadable, *self._late]
-        self._late.clear()
+        again = [*self.unreadable, *self._lagging]
+        self._lagging.clear()
         for path in again:
-            self._want(path)
+            self._refresh(path)
             if path in self._values:
-                self._want_names(path)
+                self._refresh_names(path)
 
     def end(self) -> None:
         """Let everybody go who waits. What was known stays readable."""
         self._closed = True
-        self._retry.stop()
-        self._watch_retry.stop()
-        self._reader.forget()
+        self._retry_timer.stop()
+        self._watch_retry_timer.stop()
+        self._refresher.forget()
         waiting, self._ready = self._ready, []
         for waiter in waiting:
             if not waiter.called:
@@ -308,7 +308,7 @@ class Tree(Mapping[str, Value]):
         if isinstance(error, ZooServerProblem):
             # Whether the watch was set is not known: another kind of watches on the path could take it away.
             self._mirror.note_trouble(self.path, error)
-            self._watch_retry.start(_RETRY(self._failures))
+            self._watch_retry_timer.start(_RETRY(self._failures))
             self._failures += 1
             return
         if not isinstance(error, UnimplementedException):
@@ -325,31 +325,31 @@ class Tree(Mapping[str, Value]):
 
     def _recover(self) -> None:
         """Let the server name what has changed since the last connection; then read that, and what was still to be read."""
-        self._reader.watching = not self._persistent
+        self._refresher.watching = not self._persistent
         if not self._begun:
             self._begun = True
-            self._reader.data(self.path)
+            self._refresher.data(self.path)
         known: Sequence[str] = () if self._restore_zxid is None else tuple(self._values)
         absent = () if self._restore_zxid is None or self.path in self._values else (self.path,)
         zxid = self._zxid if self._restore_zxid is None else self._restore_zxid
         parents = [path for path in known if self._may_have_children(path, self._values[path])]
         self._child_watches_set = frozenset(parents)
-        asked = self._feed.set_watches(zxid, known, absent, parents)
+        restored = self._feed.set_watches(zxid, known, absent, parents)
         self._one_shots = self._one_shots or bool(known) or not self._persistent
-        asked.addCallbacks(lambda _: self._named(), self._not_named)
-        asked.addErrback(
+        restored.addCallbacks(lambda _: self._watches_restored(), self._watches_not_restored)
+        restored.addErrback(
             lambda failure: self._log.failure("Recovery of {path} failed.", failure=failure, path=self.path)
         )
-        self._reader.start()
-        self.try_again()
+        self._refresher.start()
+        self.retry()
 
-    def _named(self) -> None:
+    def _watches_restored(self) -> None:
         self._restore_zxid = None
         self._child_watches_set = frozenset()
         self._recovered = True
-        self.read_on()
+        self.read_finished()
 
-    def _not_named(self, failure: Failure) -> None:
+    def _watches_not_restored(self, failure: Failure) -> None:
         if self._closed or self._mirror.is_lost(failure.value):
             return
         self._log.info(
@@ -358,56 +358,56 @@ class Tree(Mapping[str, Value]):
             path=self.path,
         )
         self._read_all()
-        self._named()
+        self._watches_restored()
 
     def _read_all(self) -> None:
-        self._reader.data(self.path)
+        self._refresher.data(self.path)
         for path in self._values:
-            self._reader.data(path)
-            self._reader.names(path)
+            self._refresher.data(path)
+            self._refresher.names(path)
 
-    def _watched_no_more(self, path: str) -> None:
+    def _persistent_watch_removed(self, path: str) -> None:
         """The server keeps no persistent watch any more: a newer one did, in the same session."""
         if path == self.path and self._persistent:
             self._persistent = False
-            self._reader.watching = True
+            self._refresher.watching = True
             self._read_all()
-            self._mirror.tree_tells_no_more()
+            self._mirror.tree_watch_removed()
 
-    def let_go(self) -> None:
+    def release_watches(self) -> None:
         """Take the watches away that nobody else needs, now or on return. What cannot be taken away goes with the session."""
-        self._mirror.let_go(self.path)
+        self._mirror.release_watches(self.path)
         if self._one_shots:
             for path in self._values:
-                self._mirror.let_go(path)
+                self._mirror.release_watches(path)
 
     # What was read.
 
     def data_read(self, path: str, value: Value | None, zxid: int) -> None:
         """Take a node's data and stat, or that there is none."""
-        if self._closed or self._is_late(path, zxid):
+        if self._closed or self._is_outdated(path, zxid):
             return
-        if value is None and path == self.path and self._reader.watching:
+        if value is None and path == self.path and self._refresher.watching:
             # To read it has left no watch.
-            self._reader.existence(path)
+            self._refresher.existence(path)
         elif value is None:
             self.absent(path, zxid)
         elif path in self._values:
             self._replace(path, value)
-        elif path == self.path or self._is_next(path):
+        elif path == self.path or self._may_enter(path):
             self._add(path, value)
 
     def absent(self, path: str, zxid: int) -> None:
         """Take it that there is no such node; if it is the root, a watch tells when it comes."""
-        if not (self._closed or self._is_late(path, zxid)):
+        if not (self._closed or self._is_outdated(path, zxid)):
             self._remove(path)
 
     def names_read(self, path: str, names: Sequence[str], zxid: int) -> None:
         """Compare a node's children with those that are known: who is new is read, who is gone is removed."""
-        if self._closed or self._is_late(path, zxid) or path not in self._values:
+        if self._closed or self._is_outdated(path, zxid) or path not in self._values:
             return
         self._unlisted.discard(path)
-        filled = self._fill_hole(path)
+        was_unreadable = self._note_readable(path)
         known = self._names.get(path, {})
         if known:
             present = set(names)
@@ -417,42 +417,42 @@ class Tree(Mapping[str, Value]):
         if self._depth is not None or self._keep is not None:
             children = [child for child in children if self._keeps(child)]
         if children:
-            self._reader.data_of(children)
-        if filled and path in self._values:
-            self._tell(ChangeKind.READABLE, path, self._values[path], self._values[path])
+            self._refresher.data_of(children)
+        if was_unreadable and path in self._values:
+            self._notify(ChangeKind.READABLE, path, self._values[path], self._values[path])
 
     def data_refused(self, path: str, error: ZooKeeperException) -> None:
         """Note a hole, and try again later."""
         if not self._closed:
-            self._note_hole(path, error)
+            self._note_unreadable(path, error)
 
     def failed(self, path: str, error: ZooKeeperException) -> None:
         """Read a node and its children again later: the server was in trouble."""
         if not self._closed:
             self._mirror.note_trouble(path, error)
-            self._late.add(path)
-            self._later()
+            self._lagging.add(path)
+            self._retry_later()
 
     def names_refused(self, path: str, error: ZooKeeperException) -> None:
         """Note that what is below a node is not known, and try again later."""
         if not self._closed:
             self._unlisted.add(path)
-            self._note_hole(path, error)
+            self._note_unreadable(path, error)
 
-    def read_on(self) -> None:
+    def read_finished(self) -> None:
         """See whether that was all."""
-        if self._settled or self._closed or self._late or not (self._recovered and self._reader.idle):
+        if self._settled or self._closed or self._lagging or not (self._recovered and self._refresher.idle):
             return
         self._settled = True
         if not self.unreadable:
             self._failures = 0
-        if not self._told_settled:
-            self._was_settled = self._told_settled = True
+        if not self._notified_settled:
+            self._was_settled = self._notified_settled = True
             waiting, self._ready = self._ready, []
             for waiter in waiting:
                 if not waiter.called:
                     waiter.callback(None)
-            self._tell(ChangeKind.SETTLED, self.path, None, None)
+            self._notify(ChangeKind.SETTLED, self.path, None, None)
         self._caught_up()
         self._mirror.check_settled()
 
@@ -462,16 +462,16 @@ class Tree(Mapping[str, Value]):
             if not waiter.called:
                 waiter.callback(None)
 
-    def _note_hole(self, path: str, error: ZooKeeperException) -> None:
+    def _note_unreadable(self, path: str, error: ZooKeeperException) -> None:
         known = path in self.unreadable
         self.unreadable[path] = error
-        self._later()
+        self._retry_later()
         if not known:
             self._log.warn("{path} cannot be read: {reason}. It is tried again.", path=path, reason=str(error))
             old = self._values.get(path)
-            self._tell(ChangeKind.HIDDEN, path, old, old)
+            self._notify(ChangeKind.HIDDEN, path, old, old)
 
-    def _fill_hole(self, path: str) -> bool:
+    def _note_readable(self, path: str) -> bool:
         """Remove a hole, unless it is still one for its children.
 
         :returns: whether there was one.
@@ -479,7 +479,7 @@ class Tree(Mapping[str, Value]):
         return path not in self._unlisted and self.unreadable.pop(path, None) is not None
 
     def _add(self, path: str, value: Value) -> None:
-        filled = self._fill_hole(path)
+        was_unreadable = self._note_readable(path)
         self._values[path] = value
         if path != self.path:
             parent, name = paths.split(path)
@@ -487,25 +487,25 @@ class Tree(Mapping[str, Value]):
             if siblings is None:
                 siblings = self._names[parent] = {}
             siblings[name] = None
-        self._want_children(path, value)
-        self._tell(ChangeKind.ADDED, path, None, value)
-        if filled:
-            self._tell(ChangeKind.READABLE, path, value, value)
+        self._refresh_children(path, value)
+        self._notify(ChangeKind.ADDED, path, None, value)
+        if was_unreadable:
+            self._notify(ChangeKind.READABLE, path, value, value)
 
     def _replace(self, path: str, value: Value) -> None:
-        filled = self._fill_hole(path)
+        was_unreadable = self._note_readable(path)
         old, self._values[path] = self._values[path], value
         before, now = old[1], value[1]
         if before.czxid != now.czxid:
             # It is another node, and its children are others.
-            self._reader.names(path)
+            self._refresher.names(path)
         # In a new data generation another node may have the numbers of one of the old.
         if _identity(before) != _identity(now) or old[0] != value[0]:
-            self._tell(ChangeKind.CHANGED, path, old, value)
+            self._notify(ChangeKind.CHANGED, path, old, value)
         elif before != now and self._stat_changed is not None:
             self._stat_changed(path)
-        if filled:
-            self._tell(ChangeKind.READABLE, path, value, value)
+        if was_unreadable:
+            self._notify(ChangeKind.READABLE, path, value, value)
 
     def _remove(self, path: str) -> None:
         """Remove a node and all below it, from below."""
@@ -516,58 +516,58 @@ class Tree(Mapping[str, Value]):
             old = self._values.pop(each, None)
             self._names.pop(each, None)
             self._unlisted.discard(each)
-            hole = self.unreadable.pop(each, None)
+            error = self.unreadable.pop(each, None)
             siblings = self._names.get(paths.parent_of(each) or "")
             if siblings is not None and each != self.path:
                 siblings.pop(paths.name_of(each), None)
             if old is not None:
-                self._tell(ChangeKind.REMOVED, each, old, None)
-            if hole is not None:
-                self._tell(ChangeKind.READABLE, each, None, None)
+                self._notify(ChangeKind.REMOVED, each, old, None)
+            if error is not None:
+                self._notify(ChangeKind.READABLE, each, None, None)
             if self._closed:
                 return
 
-    def _want_children(self, path: str, value: Value) -> None:
+    def _refresh_children(self, path: str, value: Value) -> None:
         # A persistent watch tells of those that come later.
-        if (self._reader.watching or value[1].numChildren) and self._may_have_children(path, value):
-            self._reader.names(path)
+        if (self._refresher.watching or value[1].numChildren) and self._may_have_children(path, value):
+            self._refresher.names(path)
 
     def _may_have_children(self, path: str, value: Value) -> bool:
         # Ephemeral nodes have none. What containers and nodes with a time to live have for an owner is negative.
         return value[1].ephemeralOwner <= 0 and not self._at_limit(path)
 
-    def _want(self, path: str) -> None:
+    def _refresh(self, path: str) -> None:
         self._settled = False
-        self._reader.data(path)
+        self._refresher.data(path)
 
-    def _want_names(self, path: str) -> None:
+    def _refresh_names(self, path: str) -> None:
         if not self._at_limit(path):
             self._settled = False
-            self._reader.names(path)
+            self._refresher.names(path)
 
-    def _is_next(self, path: str) -> bool:
+    def _may_enter(self, path: str) -> bool:
         """Tell whether a node that is not in the tree may come into it: its parent is there, or is about to be."""
         parent = paths.parent_of(path)
         assert parent is not None, "the root has no parent, and is the tree's own"
         if parent not in self._values:
-            if self._reader.wants(parent):
+            if self._refresher.has_pending(parent):
                 # What it is read to have may not include this one yet.
-                self._reader.names(parent)
+                self._refresher.names(parent)
             return False
         return self._keeps(path)
 
-    def _is_late(self, path: str, zxid: int) -> bool:
+    def _is_outdated(self, path: str, zxid: int) -> bool:
         """Tell whether a server has lagged behind what is shown; then it is asked again later."""
         if zxid >= self._zxid:
             self._zxid = zxid
             return False
-        self._late.add(path)
-        self._later()
+        self._lagging.add(path)
+        self._retry_later()
         return True
 
-    def _later(self) -> None:
-        if not self._retry.running and not self._closed:
-            self._retry.start(_RETRY(self._failures))
+    def _retry_later(self) -> None:
+        if not self._retry_timer.running and not self._closed:
+            self._retry_timer.start(_RETRY(self._failures))
             self._failures += 1
 
     def _forget(self) -> None:
@@ -597,7 +597,7 @@ class Tree(Mapping[str, Value]):
             self._log.failure("What decides about {path} in a tree failed: it is kept.", path=path)
             return True
 
-    def _tell(self, kind: ChangeKind, path: str, old: Value | None, new: Value | None) -> None:
+    def _notify(self, kind: ChangeKind, path: str, old: Value | None, new: Value | None) -> None:
         if self._observers:
             self._observers.notify(Change(kind, path, old, new))
 

@@ -12,16 +12,16 @@ from txmirror import paths
 from txmirror.errors import LockMismatchError, NoAuthException, NoNodeException, ReplyTooLargeException
 from txmirror.interfaces import IZooKeeperClient
 from txmirror.mirror import Mirror
-from txmirror.recipes.claim import Claim, Gone
 from txmirror.recipes.clients import connecting
-from txmirror.recipes.line import ALONE, READING, in_order, leases_in, predecessor
+from txmirror.recipes.lock_base import LockBase, LockNodeGone
+from txmirror.recipes.lock_node import LockNode
+from txmirror.recipes.lock_order import EXCLUSIVE, SHARED, in_order, leases_in, predecessor
 from txmirror.recipes.occupants import occupant
-from txmirror.recipes.own_node import OwnNode
-from txmirror.recipes.patience import drop
+from txmirror.recipes.retry_policy import discard
 from txmirror.types import ACL
 
 
-class Lock(Claim):
+class Lock(LockBase):
     """A lock that programs anywhere share: one at a time holds it, in the order in which they came.
 
     Each contender has an ephemeral node below the lock's, and watches the one before it, and nothing else. The nodes are named
@@ -52,7 +52,7 @@ class Lock(Claim):
     :raises TypeError: ``client`` is neither, or ``acl`` holds something else than :class:`~txmirror.types.ACL`.
     """
 
-    _kind = ALONE
+    _kind = EXCLUSIVE
 
     def __init__(
         self,
@@ -80,24 +80,24 @@ class Lock(Claim):
             return []
         return await names_in(self._client, self.path, names)
 
-    async def _obtain(self, patient: bool) -> bool:
-        node = self._node = OwnNode(self._client, self._patience, self.path, self._data, self.acl, self._kind)
+    async def _obtain(self, blocking: bool) -> bool:
+        node = self._node = LockNode(self._client, self._retry_policy, self.path, self._data, self.acl, self._kind)
         await node.make()
         own = paths.name_of(node.path)
         while True:
             try:
-                names = await self._patience.ask(lambda: self._client.get_children(self.path))
+                names = await self._retry_policy.send(lambda: self._client.get_children(self.path))
             except NoNodeException:
-                raise Gone from None
+                raise LockNodeGone from None
             if own not in names:
-                raise Gone
+                raise LockNodeGone
             before = predecessor(names, own)
             if before is None:
                 await self._refuse_semaphore(names)
                 await self._hold(node)
                 return True
-            if not patient:
-                await self._withdraw()
+            if not blocking:
+                await self._delete_node()
                 return False
             await self._until_changed(before)
 
@@ -108,9 +108,9 @@ class Lock(Claim):
         :raises LockMismatchError: somebody does; then our node is gone.
         """
         for name in leases_in(names):
-            holder = await occupant(self._client, self._patience, paths.join(self.path, name))
+            holder = await occupant(self._client, self._retry_policy, paths.join(self.path, name))
             if holder is not None:
-                await self._withdraw()
+                await self._delete_node()
                 raise LockMismatchError(
                     f"{self.path!r} is used as a semaphore, held by {holder}, and cannot be used as a lock:"
                     " use another path, or a semaphore (as a service registry's locks are)",
@@ -123,17 +123,19 @@ class Lock(Claim):
         there = True
         try:
             # A watch for existence would stay at the server where the node is gone already.
-            _, watch = await self._patience.ask_and_watch(lambda: self._client.get_and_watch(path))
+            _, watch = await self._retry_policy.send_and_watch(lambda: self._client.get_and_watch(path))
         except NoNodeException:
             return
         except (NoAuthException, ReplyTooLargeException):
             # We may not read it, or it is too much. That it goes can be seen from above.
-            names, watch = await self._patience.ask_and_watch(lambda: self._client.get_children_and_watch(self.path))
+            names, watch = await self._retry_policy.send_and_watch(
+                lambda: self._client.get_children_and_watch(self.path)
+            )
             there = before in names
         if there:
             await watch
         else:
-            drop(watch)
+            discard(watch)
 
 
 class WriteLock(Lock):
@@ -147,7 +149,7 @@ class ReadLock(Lock):
     one know each other. Fencing tokens of readers grow in the order in which they came, not in which they were let in.
     """
 
-    _kind = READING
+    _kind = SHARED
 
 
 async def names_in(client: IZooKeeperClient, parent: str, children: list[str]) -> list[str]:

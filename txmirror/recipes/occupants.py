@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from txmirror.errors import NoAuthException, NoNodeException, ReplyTooLargeException
 from txmirror.interfaces import IZooKeeperClient
-from txmirror.recipes.patience import Patience
+from txmirror.recipes.retry_policy import RetryPolicy
 
 
-async def occupant(client: IZooKeeperClient, patience: Patience, path: str, *, ephemeral: bool = True) -> str | None:
+async def occupant(client: IZooKeeperClient, policy: RetryPolicy, path: str, *, ephemeral: bool = True) -> str | None:
     """Describe who has made a node.
 
     :param ephemeral: whether only an ephemeral node counts.
@@ -15,13 +15,13 @@ async def occupant(client: IZooKeeperClient, patience: Patience, path: str, *, e
     """
     data = b""
     try:
-        data, stat = await patience.ask(lambda: client.get(path))
+        data, stat = await policy.send(lambda: client.get(path))
     except NoNodeException:
         return None
     except (NoAuthException, ReplyTooLargeException):
         # Most servers give its stat all the same.
         try:
-            found = await patience.ask(lambda: client.exists(path))
+            found = await policy.send(lambda: client.exists(path))
         except NoAuthException:
             return "somebody whose node cannot be read"
         if found is None:

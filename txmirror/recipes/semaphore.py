@@ -18,17 +18,17 @@ from txmirror.errors import (
 )
 from txmirror.interfaces import IZooKeeperClient
 from txmirror.mirror import Mirror
-from txmirror.recipes.claim import Claim, Gone
 from txmirror.recipes.clients import connecting
-from txmirror.recipes.line import in_order
 from txmirror.recipes.lock import Lock, names_in
+from txmirror.recipes.lock_base import LockBase, LockNodeGone
+from txmirror.recipes.lock_node import LockNode, ensure
+from txmirror.recipes.lock_order import in_order
 from txmirror.recipes.occupants import occupant
-from txmirror.recipes.own_node import OwnNode, ensure
-from txmirror.recipes.patience import drop
+from txmirror.recipes.retry_policy import discard
 from txmirror.types import ACL
 
 
-class Semaphore(Claim):
+class Semaphore(LockBase):
     """So many leases that programs anywhere share: each holder has one, and gets it in the order in which they came.
 
     A lease is an ephemeral node below the semaphore's; who wants one stands in line at a :class:`Lock` beside it, whose holder
@@ -70,7 +70,7 @@ class Semaphore(Claim):
         if type(leases) is not int or leases < 1:
             raise ValueError(f"the number of leases is a whole number above 0, not {leases!r:.60}")
         self.leases = leases
-        self._turn = Lock(client, f"{path}-__lock__", name=name, acl=acl, reactor=self._reactor)
+        self._queue_lock = Lock(client, f"{path}-__lock__", name=name, acl=acl, reactor=self._reactor)
 
     def acquire(self, *, wait: float | None = None) -> Deferred[bool]:
         """Stand in line, and wait until a lease is held. What is not said here is as :meth:`Lock.acquire` has it.
@@ -84,7 +84,7 @@ class Semaphore(Claim):
 
     def contenders(self) -> Deferred[list[str]]:
         """Ask for the names of those who wait for a lease, the first in line first. See :meth:`Lock.contenders`."""
-        return self._turn.contenders()
+        return self._queue_lock.contenders()
 
     def holders(self) -> Deferred[list[str]]:
         """Ask for the names of those who hold a lease, in no order. See :meth:`Lock.contenders`."""
@@ -97,36 +97,36 @@ class Semaphore(Claim):
             return []
         return await names_in(self._client, self.path, children)
 
-    async def _obtain(self, patient: bool) -> bool:
-        self._turn.acl = self.acl
+    async def _obtain(self, blocking: bool) -> bool:
+        self._queue_lock.acl = self.acl
         leases, _ = await self._stored_leases()
         if leases != self.leases:
-            await self._refuse_others(leases, in_line=0)
+            await self._refuse_others(leases, in_queue=0)
         try:
-            if not await self._turn.acquire(wait=None if patient else 0):
+            if not await self._queue_lock.acquire(wait=None if blocking else 0):
                 return False
             await self._store_leases()
-            node = await self._take_lease(patient)
+            node = await self._take_lease(blocking)
         except LockMismatchError:
-            await self._leave_line()
+            await self._leave_queue()
             raise
         except BaseException:
             # It is waited for where nothing may be left behind.
-            self._turn.release().addErrback(lambda _: None)
+            self._queue_lock.release().addErrback(lambda _: None)
             raise
-        await self._leave_line()
+        await self._leave_queue()
         if node is None:
             return False
         await self._refuse_lock()
         await self._hold(node)
         return True
 
-    async def _leave_line(self) -> None:
+    async def _leave_queue(self) -> None:
         """Give up our place in line. What a server refuses was logged: the place then goes with the session."""
         with contextlib.suppress(ZooKeeperException):
-            await self._turn.release()
+            await self._queue_lock.release()
 
-    async def _take_lease(self, patient: bool) -> OwnNode | None:
+    async def _take_lease(self, blocking: bool) -> LockNode | None:
         """Wait for a free lease, as the first in line, and make a node for it, kept in ``_node``.
 
         The servers let nobody else do that while the session lives, whose end also ends what is asked in it.
@@ -137,14 +137,14 @@ class Semaphore(Claim):
         """
         while True:
             try:
-                names, change = await self._patience.ask_and_watch(
+                names, change = await self._retry_policy.send_and_watch(
                     lambda: self._client.get_children_and_watch(self.path)
                 )
             except NoNodeException:
-                raise Gone from None
+                raise LockNodeGone from None
             try:
-                if not self._turn.held:
-                    raise Gone
+                if not self._queue_lock.held:
+                    raise LockNodeGone
                 contenders = in_order(names)
                 # Where somebody has a lease, whoever wants a lock is told so, and goes.
                 if contenders and (len(names) < self.leases or len(names) == len(contenders)):
@@ -152,14 +152,14 @@ class Semaphore(Claim):
                     # They are gone by now.
                     continue
                 if len(names) < self.leases:
-                    node = self._node = OwnNode(self._client, self._patience, self.path, self._data, self.acl)
+                    node = self._node = LockNode(self._client, self._retry_policy, self.path, self._data, self.acl)
                     await node.make()
                     return node
-                if not patient:
+                if not blocking:
                     return None
                 await change
             finally:
-                drop(change)
+                discard(change)
 
     async def _refuse_lock(self) -> None:
         """See that nobody holds a lock at our path, where our lease is by now: who comes later sees it.
@@ -167,9 +167,9 @@ class Semaphore(Claim):
         :raises LockMismatchError: somebody does; then our lease is gone.
         """
         try:
-            names = await self._patience.ask(lambda: self._client.get_children(self.path))
+            names = await self._retry_policy.send(lambda: self._client.get_children(self.path))
         except NoNodeException:
-            raise Gone from None
+            raise LockNodeGone from None
         await self._refuse_contenders(in_order(names))
 
     async def _refuse_contenders(self, contenders: list[str]) -> None:
@@ -180,9 +180,9 @@ class Semaphore(Claim):
         """
         for name in contenders:
             where = paths.join(self.path, name)
-            holder = await occupant(self._client, self._patience, where, ephemeral=False)
+            holder = await occupant(self._client, self._retry_policy, where, ephemeral=False)
             if holder is not None:
-                await self._withdraw()
+                await self._delete_node()
                 raise LockMismatchError(
                     f"{self.path!r} is used as a lock, held by {holder}, and cannot be used as a semaphore"
                     " (as a service registry's locks are): use another path, or a lock",
@@ -198,9 +198,9 @@ class Semaphore(Claim):
         """
         while True:
             try:
-                data, stat = await self._patience.ask(lambda: self._client.get(self.path))
+                data, stat = await self._retry_policy.send(lambda: self._client.get(self.path))
             except NoNodeException:
-                await ensure(self._client, self._patience, self.path, self.acl, str(self.leases).encode())
+                await ensure(self._client, self._retry_policy, self.path, self.acl, str(self.leases).encode())
                 continue
             try:
                 return int(data.decode()), stat.version
@@ -218,12 +218,12 @@ class Semaphore(Claim):
             leases, version = await self._stored_leases()
             if leases == self.leases:
                 return
-            await self._refuse_others(leases, in_line=1)
-            if not self._turn.held:
-                raise Gone
+            await self._refuse_others(leases, in_queue=1)
+            if not self._queue_lock.held:
+                raise LockNodeGone
             number = str(self.leases).encode()
             try:
-                await self._patience.ask(lambda: self._client.set(self.path, number, version))  # noqa: B023
+                await self._retry_policy.send(lambda: self._client.set(self.path, number, version))  # noqa: B023
             except (BadVersionException, NoNodeException):
                 # Somebody was faster, or it was done before an answer was lost.
                 continue
@@ -240,7 +240,7 @@ class Semaphore(Claim):
                 former=leases,
             )
 
-    async def _refuse_others(self, leases: int, in_line: int) -> None:
+    async def _refuse_others(self, leases: int, in_queue: int) -> None:
         """Fail if anybody uses the semaphore, with another number of leases.
 
         :param leases: that number.
@@ -248,10 +248,10 @@ class Semaphore(Claim):
         :raises LockMismatchError: somebody does.
         """
         holders = await self._children(self.path)
-        waiting = in_order(await self._children(self._turn.path))[in_line:]
-        for parent, names in ((self.path, holders), (self._turn.path, waiting)):
+        waiting = in_order(await self._children(self._queue_lock.path))[in_queue:]
+        for parent, names in ((self.path, holders), (self._queue_lock.path, waiting)):
             for name in names:
-                other = await occupant(self._client, self._patience, paths.join(parent, name))
+                other = await occupant(self._client, self._retry_policy, paths.join(parent, name))
                 if other is not None:
                     does = "holds" if parent == self.path else "waits for"
                     raise LockMismatchError(
@@ -262,12 +262,12 @@ class Semaphore(Claim):
 
     async def _children(self, path: str) -> list[str]:
         try:
-            return await self._patience.ask(lambda: self._client.get_children(path))
+            return await self._retry_policy.send(lambda: self._client.get_children(path))
         except NoNodeException:
             return []
 
-    async def _remove(self, node: OwnNode | None) -> None:
+    async def _remove(self, node: LockNode | None) -> None:
         try:
             await super()._remove(node)
         finally:
-            await self._turn.release()
+            await self._queue_lock.release()

@@ -18,7 +18,7 @@ from txmirror import paths
 from txmirror.embedded import Znode
 from txmirror.errors import LockMismatchError, ZooKeeperException
 from txmirror.interfaces import IRegistryLock
-from txmirror.recipes.line import in_order
+from txmirror.recipes.lock_order import in_order
 from txmirror.testing.nodes import MemoryNodes, Session
 from txmirror.types import ACL
 from txmirror.wire import CreateFlag, DeleteRequest

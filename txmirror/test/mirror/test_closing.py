@@ -18,7 +18,7 @@ from txmirror.errors import (
     ZooKeeperException,
 )
 from txmirror.mirror import Mirror
-from txmirror.mirror.reading import Reader
+from txmirror.mirror.refresher import Refresher
 from txmirror.test.mirror.world import S
 from txmirror.test.models import record_complaints, run_next
 from txmirror.testing import World
@@ -226,53 +226,53 @@ class _Refusing:
     def failed(self, path: str, error: ZooKeeperException) -> None:
         self.troubled.append(path)
 
-    def read_on(self) -> None:
+    def read_finished(self) -> None:
         pass
 
 
 class FailingAtOnceTests(SynchronousTestCase):
     """A reader whose requests fail before the methods that send them have returned."""
 
-    def make(self, error: ZooKeeperException, watching: bool) -> tuple[Reader, _Refusing, Clock]:
+    def make(self, error: ZooKeeperException, watching: bool) -> tuple[Refresher, _Refusing, Clock]:
         """Make a reader that wants hundreds of nodes, and let it begin."""
         server, clock = _Refusing(error), Clock()
-        reader = Reader(server, server, clock, server)  # type: ignore[arg-type]
-        reader.watching = watching
-        reader.data_of(str(number) for number in range(_NODES))
-        reader.names("a")
-        reader.existence("b")
-        reader.start()
+        refresher = Refresher(server, server, clock, server)  # type: ignore[arg-type]
+        refresher.watching = watching
+        refresher.data_of(str(number) for number in range(_NODES))
+        refresher.names("a")
+        refresher.existence("b")
+        refresher.start()
         clock.advance(0)
-        return reader, server, clock
+        return refresher, server, clock
 
     def test_refused(self) -> None:
         """What the server refuses is reported, each node once."""
         for watching in (False, True):
-            reader, server, clock = self.make(NoAuthException(), watching)
+            refresher, server, clock = self.make(NoAuthException(), watching)
             self.assertEqual((len(server.unread), list(server.unnamed)), (_NODES + 1, ["a"]))
-            self.assertTrue(reader.idle)
+            self.assertTrue(refresher.idle)
             self.assertEqual(clock.getDelayedCalls(), [])
 
     def test_unknown_request(self) -> None:
         """Where reads of several nodes are unknown, each node is asked for once by itself."""
-        reader, server, _ = self.make(UnimplementedException(), False)
+        refresher, server, _ = self.make(UnimplementedException(), False)
         self.assertLessEqual(server.requests, _NODES + 3)
-        self.assertTrue(reader.idle)
+        self.assertTrue(refresher.idle)
 
     def test_closing(self) -> None:
         """Once the client is closing, nothing more is asked for, but what was wanted still is."""
         for watching in (False, True):
-            reader, server, clock = self.make(ClosingException(), watching)
+            refresher, server, clock = self.make(ClosingException(), watching)
             self.assertEqual(server.requests, 1)
-            self.assertFalse(reader.idle)
+            self.assertFalse(refresher.idle)
             self.assertEqual(clock.getDelayedCalls(), [])
 
     def test_lost(self) -> None:
         """Where requests are lost although the connection stands, each node is reported once, and nothing is asked again."""
         for watching in (False, True):
-            reader, server, clock = self.make(ConnectionLossException(applied=False), watching)
+            refresher, server, clock = self.make(ConnectionLossException(applied=False), watching)
             self.assertLessEqual(server.requests, _NODES + 2)
             self.assertEqual(sorted(server.troubled), sorted([*(str(number) for number in range(_NODES)), "a", "b"]))
             self.assertEqual((server.unread, server.unnamed), ({}, {}))
-            self.assertTrue(reader.idle)
+            self.assertTrue(refresher.idle)
             self.assertEqual(clock.getDelayedCalls(), [])

@@ -22,7 +22,7 @@ class LifeTestCase(MirrorTestCase):
 
     def kept(self, path: str = "/a") -> bool:
         """Tell whether the mirror still has something for a path; the question keeps nothing."""
-        return path in self.mirror._subjects
+        return path in self.mirror._cached_nodes
 
 
 class LingeringTests(LifeTestCase):
@@ -130,7 +130,7 @@ class LingeringTests(LifeTestCase):
         self.assertEqual(self.watches.count(), 2)
         self.world.leave()
         self.pass_time(1.5)
-        self.assertEqual(len(mirror._subjects), 0)
+        self.assertEqual(len(mirror._cached_nodes), 0)
         self.world.come_back()
         self.assertEqual(self.world.mirror_client.session.session_number, 1)
         self.assertEqual(self.watches.count(), 0)
@@ -216,7 +216,7 @@ class LingeringTests(LifeTestCase):
             if not number % 500:
                 self.pass_time(LONGEST)
         self.pass_time(LONGEST)
-        self.assertEqual(len(self.mirror._subjects), 0)
+        self.assertEqual(len(self.mirror._cached_nodes), 0)
         self.assertEqual(self.watches.count(), 0)
 
     def test_short(self) -> None:
@@ -225,7 +225,7 @@ class LingeringTests(LifeTestCase):
         self.settle()
         mirror.get("/a")
         self.pass_time(2.5)
-        self.assertEqual(len(mirror._subjects), 0)
+        self.assertEqual(len(mirror._cached_nodes), 0)
         self.done(mirror.close())
 
     def test_no_time(self) -> None:
@@ -315,7 +315,7 @@ class OldServerTests(LifeTestCase):
             self.live(f"/a{number}")
             self.pass_time(LONGEST + 5.0)
         self.assertEqual(self.world.reactor.links, links)
-        self.assertEqual(len(self.mirror._subjects), 0)
+        self.assertEqual(len(self.mirror._cached_nodes), 0)
 
 
 class ValuesTests(LifeTestCase):

@@ -19,7 +19,7 @@ from txmirror.errors import ConnectionLossException, ZooKeeperException
 _IN_FLIGHT = 100
 
 
-class Removals:
+class WatchRemoval:
     """Takes watches away.
 
     :param remove: asks the server for it, unless somebody needs them by then.

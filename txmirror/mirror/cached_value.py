@@ -18,7 +18,7 @@ from txmirror.observers import Observers
 _T = TypeVar("_T")
 
 
-class Cell(Generic[_T]):
+class CachedValue(Generic[_T]):
     """What is known of one part of a node.
 
     :param path: the node's path, for the log.
@@ -41,20 +41,20 @@ class Cell(Generic[_T]):
     # There are two for each node, so that nothing is made before it is needed: the garbage collector walks over all of it.
     __slots__ = (
         "_identity",
+        "_on_change",
         "_path",
-        "_readers",
+        "_read_waiters",
         "_render",
-        "_settlers",
-        "_shown",
+        "_settle_waiters",
         "_unsettled",
         "_watchers",
-        "armed",
-        "dirty",
         "known",
         "postponed",
         "problem",
         "reading",
+        "stale",
         "value",
+        "watched",
         "zxid",
     )
 
@@ -62,47 +62,47 @@ class Cell(Generic[_T]):
         self,
         path: str,
         render: Callable[[_T | None], object],
-        unsettled: set[Cell[Any]],
-        shown: Callable[[], object] = lambda: None,
+        unsettled: set[CachedValue[Any]],
+        on_change: Callable[[], object] = lambda: None,
     ) -> None:
         self._path = path
         self._render = render
-        self._shown = shown
+        self._on_change = on_change
         self._unsettled = unsettled
         self._watchers: Observers[_T | None] | None = None
-        self._readers: dict[Deferred[None], None] | None = None
-        self._settlers: dict[Deferred[None], None] | None = None
+        self._read_waiters: dict[Deferred[None], None] | None = None
+        self._settle_waiters: dict[Deferred[None], None] | None = None
         self._identity: object = None
         self.known = False
         self.value: _T | None = None
         self.zxid = 0
-        self.dirty = True
+        self.stale = True
         self.reading = False
-        self.armed = False
+        self.watched = False
         self.postponed = False
         self.problem: ZooKeeperException | None = None
         unsettled.add(self)
 
     # What happens to it.
 
-    def mark(self) -> None:
+    def invalidate(self) -> None:
         """Note that it has changed, or may have."""
-        self.dirty = True
+        self.stale = True
         self.postponed = False
         self.problem = None
         self._unsettled.add(self)
 
-    def begin(self) -> None:
+    def begin_read(self) -> None:
         """Note that a read is on its way: what happens from now on is another change."""
         self.reading = True
-        self.dirty = False
+        self.stale = False
         self.problem = None
         self._unsettled.add(self)
 
     def interrupt(self) -> None:
         """Note that a read was lost."""
         self.reading = False
-        self.mark()
+        self.invalidate()
 
     def postpone(self) -> None:
         """Note that a read was in vain: the server lagged behind what is shown."""
@@ -124,27 +124,27 @@ class Cell(Generic[_T]):
         self.problem = None
         self._identity = identity
         self.value = value
-        self._shown()
+        self._on_change()
         if changed and self._watchers is not None:
             self._watchers.notify(value)
 
     def settle(self) -> None:
         """Note that a read has succeeded and left a watch. If nothing happened since, whoever waits has waited enough."""
         self.reading = False
-        self.armed = True
-        if not self.dirty:
+        self.watched = True
+        if not self.stale:
             self._unsettled.discard(self)
-            self.release()
-            _fire(self._settlers)
+            self.answer_readers()
+            _fire(self._settle_waiters)
 
     def fail(self, problem: ZooKeeperException) -> None:
         """Note that it cannot be read. It stays dirty, so that it is tried again, but nobody waits for that."""
         self.reading = False
-        self.dirty = True
+        self.stale = True
         self.problem = problem
         self._unsettled.discard(self)
-        self.release()
-        _fire(self._settlers)
+        self.answer_readers()
+        _fire(self._settle_waiters)
 
     def forget(self) -> None:
         """Know nothing any more: what was known is of another data generation."""
@@ -152,61 +152,61 @@ class Cell(Generic[_T]):
         self.value = None
         self.zxid = 0
         self._identity = None
-        self._shown()
-        self.mark()
+        self._on_change()
+        self.invalidate()
 
-    def leave(self) -> None:
+    def discard(self) -> None:
         """Be no longer among what has to be read."""
         self._unsettled.discard(self)
 
-    def release(self) -> None:
+    def answer_readers(self) -> None:
         """Let everybody who waits to read have what is known, or the problem, if there is either."""
         if self.known or self.problem is not None:
-            _fire(self._readers)
+            _fire(self._read_waiters)
 
     def close(self, problem: ZooKeeperException) -> None:
         """Let everybody go: there will be no more news."""
         self.problem = problem
-        _fire(self._readers)
-        _fire(self._settlers)
+        _fire(self._read_waiters)
+        _fire(self._settle_waiters)
 
     # Who wants to know.
 
     @property
     def current(self) -> bool:
         """Whether nothing is known that would have to be read first."""
-        return self.known and not self.dirty and not self.reading
+        return self.known and not self.stale and not self.reading
 
     @property
-    def wanting(self) -> bool:
+    def needs_read(self) -> bool:
         """Whether a read is to be begun: it is dirty, nothing is on its way, and it is not put off."""
-        return self.dirty and not self.reading and not self.postponed and self.problem is None
+        return self.stale and not self.reading and not self.postponed and self.problem is None
 
     @property
     def settled(self) -> bool:
         """Whether everything that has happened so far is shown, or cannot be."""
-        return self.problem is not None or not (self.dirty or self.reading)
+        return self.problem is not None or not (self.stale or self.reading)
 
     def readable(self, connected: bool) -> bool:
         """Tell whether there is an answer for a reader now."""
         return self.current or self.problem is not None or (self.known and not connected)
 
-    def to_read(self) -> Deferred[None]:
+    def when_readable(self) -> Deferred[None]:
         """Wait until it can be read: known and current, or a problem, or known and disconnected."""
-        if self._readers is None:
-            self._readers = {}
-        return _waiter(self._readers)
+        if self._read_waiters is None:
+            self._read_waiters = {}
+        return _waiter(self._read_waiters)
 
-    def to_settle(self) -> Deferred[None]:
+    def when_settled(self) -> Deferred[None]:
         """Wait until everything that has happened so far is shown, or cannot be."""
-        if self._settlers is None:
-            self._settlers = {}
-        return _waiter(self._settlers)
+        if self._settle_waiters is None:
+            self._settle_waiters = {}
+        return _waiter(self._settle_waiters)
 
     @property
     def awaited(self) -> bool:
         """Whether anybody waits for it."""
-        return bool(self._readers or self._settlers)
+        return bool(self._read_waiters or self._settle_waiters)
 
     @property
     def watchers(self) -> bool:

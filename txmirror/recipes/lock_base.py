@@ -18,18 +18,18 @@ from txmirror.errors import NoNodeException, PathError, SessionExpiredException,
 from txmirror.interfaces import ISessionLease, IZooKeeperClient
 from txmirror.mirror import Mirror
 from txmirror.recipes.clients import checked_acl, client_of, connecting
-from txmirror.recipes.own_node import OwnNode
-from txmirror.recipes.patience import Patience, drop
+from txmirror.recipes.lock_node import LockNode
+from txmirror.recipes.retry_policy import RetryPolicy, discard
 from txmirror.types import ACL, EventType, WatchedEvent
 
-_ClaimT = TypeVar("_ClaimT", bound="Claim")
+_LockT = TypeVar("_LockT", bound="LockBase")
 
 
-class Gone(Exception):
+class LockNodeGone(Exception):
     """Our node is not there any more, or not ours: begin again."""
 
 
-class Claim:
+class LockBase:
     """Something that can be held, on the strength of an ephemeral node. A subclass says how that is come by.
 
     :param client: whose session holds it.
@@ -64,16 +64,16 @@ class Claim:
         self.acl: Sequence[ACL] = checked_acl(acl)
         self._client = client = client_of(client)
         self._reactor = reactor
-        self._patience = Patience(client, reactor)
-        self._safety: ISessionLease | None = ISessionLease(client, None)
-        self._node: OwnNode | None = None
+        self._retry_policy = RetryPolicy(client, reactor)
+        self._lease: ISessionLease | None = ISessionLease(client, None)
+        self._node: LockNode | None = None
         self._work: Deferred[bool] | None = None
-        self._holding: _Holding | None = None
+        self._held: Held | None = None
         self._clearing: Deferred[None] | None = None
         self._waiting: dict[Deferred[None], None] = {}
 
     def __repr__(self) -> str:
-        if self._holding is None:
+        if self._held is None:
             state = "free" if self._work is None else "being acquired"
         else:
             state = "held" if self.held else "lost"
@@ -82,14 +82,14 @@ class Claim:
     @property
     def held(self) -> bool:
         """Whether it is held, at this moment, and that can be relied upon."""
-        if self._holding is None or self._holding.over:
+        if self._held is None or self._held.over:
             return False
-        if self._safety is None:
+        if self._lease is None:
             return True
         # The reactor may be late to tell.
-        unsafe = self._safety.when_lease_expires()
-        reliable = not unsafe.called
-        drop(unsafe)
+        lease_expired = self._lease.when_lease_expires()
+        reliable = not lease_expired.called
+        discard(lease_expired)
         return reliable
 
     @property
@@ -104,7 +104,7 @@ class Claim:
         What is lost is not acquired again by itself, and where the session lives on, our node stays, and keeps others out,
         until :meth:`release` is called.
         """
-        return succeed(None) if self._holding is None else self._holding.when_lost()
+        return succeed(None) if self._held is None else self._held.when_lost()
 
     @property
     def token(self) -> int:
@@ -113,7 +113,7 @@ class Claim:
         Send it along with what you do under the lock: who has seen a larger one must refuse it. (It is the ``czxid`` of our
         node.)
         """
-        return 0 if self._holding is None else self._holding.token
+        return 0 if self._held is None else self._held.token
 
     def acquire(self, *, wait: float | None = None) -> Deferred[bool]:
         """Stand in line, and wait until it is held.
@@ -134,7 +134,7 @@ class Claim:
         :raises ValueError: ``wait`` is negative or no number.
         """
         limit = _checked(wait)
-        if self._work is not None or self._holding is not None:
+        if self._work is not None or self._held is not None:
             raise RuntimeError(f"{self!r} is not re-entrant: release it before it is acquired again")
         if limit == 0:
             limit = self._client.session_timeout
@@ -150,7 +150,7 @@ class Claim:
             if timer is not None and timer.active():
                 timer.cancel()
             # What was still being cleared was waited for, and nothing begun.
-            if self._holding is None and self._clearing is None:
+            if self._held is None and self._clearing is None:
                 self._clear()
             if expired and isinstance(outcome, Failure) and outcome.check(CancelledError):
                 outcome = False
@@ -158,7 +158,7 @@ class Claim:
 
         acquired: Deferred[Any] = Deferred(lambda _: work.cancel())
         timer = None if limit is None else self._reactor.callLater(limit, expire)
-        self._work = work = connecting(self._client, lambda: Deferred.fromCoroutine(self._acquire(patient=wait != 0)))
+        self._work = work = connecting(self._client, lambda: Deferred.fromCoroutine(self._acquire(blocking=wait != 0)))
         work.addBoth(ended)
         return acquired
 
@@ -171,13 +171,13 @@ class Claim:
         """
         if self._work is not None:
             self._work.cancel()
-        elif self._holding is not None:
-            self._holding.end()
-            self._holding = None
+        elif self._held is not None:
+            self._held.end()
+            self._held = None
             self._clear()
         return self._when_clear()
 
-    def __aenter__(self: _ClaimT) -> Deferred[_ClaimT]:
+    def __aenter__(self: _LockT) -> Deferred[_LockT]:
         return self.acquire().addCallback(lambda _: self)
 
     def __aexit__(
@@ -187,7 +187,7 @@ class Claim:
 
     # To come by it.
 
-    async def _acquire(self, patient: bool) -> bool:
+    async def _acquire(self, blocking: bool) -> bool:
         if self._clearing is not None:
             # If it was left behind, that was logged, and it stands in line before us.
             with contextlib.suppress(ZooKeeperException):
@@ -195,14 +195,14 @@ class Claim:
         sessions = 0
         while True:
             try:
-                return await self._obtain(patient)
+                return await self._obtain(blocking)
             except SessionExpiredException:
                 sessions += 1
-                await self._patience.pause(sessions)
-            except Gone:
+                await self._retry_policy.pause(sessions)
+            except LockNodeGone:
                 pass
 
-    async def _obtain(self, patient: bool) -> bool:
+    async def _obtain(self, blocking: bool) -> bool:
         """Make a node of our own, keep it in ``_node``, and :meth:`_hold` it when it is its turn.
 
         :returns: False if it is not, and we are not patient.
@@ -212,39 +212,41 @@ class Claim:
         """
         raise NotImplementedError
 
-    async def _hold(self, node: OwnNode) -> None:
+    async def _hold(self, node: LockNode) -> None:
         """Hold what a node of ours stands for, if it is there, and ours.
 
         :raises Gone: it is not.
         """
         while True:
             try:
-                (_, stat), watch = await self._patience.ask_and_watch(lambda: self._client.get_and_watch(node.path))
+                (_, stat), watch = await self._retry_policy.send_and_watch(
+                    lambda: self._client.get_and_watch(node.path)
+                )
             except NoNodeException:
-                raise Gone from None
+                raise LockNodeGone from None
             if stat.ephemeralOwner != self._client.session_id:
                 # Of a session that we had, and that may live on for somebody else.
-                drop(watch)
+                discard(watch)
                 await node.remove()
-                raise Gone
-            unsafe: Deferred[None] = Deferred() if self._safety is None else self._safety.when_lease_expires()
-            if not unsafe.called:
+                raise LockNodeGone
+            lease_expired: Deferred[None] = Deferred() if self._lease is None else self._lease.when_lease_expires()
+            if not lease_expired.called:
                 break
             # The answer took so long that it says nothing of now.
-            drop(watch)
-        self._holding = _Holding(stat.czxid, unsafe, Deferred.fromCoroutine(self._until_deleted(node.path, watch)))
+            discard(watch)
+        self._held = Held(stat.czxid, lease_expired, Deferred.fromCoroutine(self._until_deleted(node.path, watch)))
 
     async def _until_deleted(self, path: str, watch: Deferred[WatchedEvent]) -> None:
         """Wait until our node is gone; failing means that nobody knows."""
         while (await watch).type is not EventType.DELETED:
             try:
-                _, watch = await self._patience.ask_and_watch(lambda: self._client.get_and_watch(path))
+                _, watch = await self._retry_policy.send_and_watch(lambda: self._client.get_and_watch(path))
             except NoNodeException:
                 return
 
     # To leave nothing behind.
 
-    async def _withdraw(self) -> None:
+    async def _delete_node(self) -> None:
         """Delete our node while it is still being acquired. What a server refuses is tried again, and logged, when that ends."""
         if self._node is not None:
             with contextlib.suppress(ZooKeeperException):
@@ -256,7 +258,7 @@ class Claim:
         self._clearing = clearing = Deferred.fromCoroutine(self._remove(node))
         clearing.addBoth(self._cleared)
 
-    async def _remove(self, node: OwnNode | None) -> None:
+    async def _remove(self, node: LockNode | None) -> None:
         if node is not None:
             await node.remove()
 
@@ -275,7 +277,7 @@ class Claim:
         return waiter
 
 
-class _Holding:
+class Held:
     """One time that something is held.
 
     :param token: the fencing token.
@@ -286,12 +288,12 @@ class _Holding:
 
     _log = Logger()
 
-    def __init__(self, token: int, unsafe: Deferred[None], deleted: Deferred[None]) -> None:
+    def __init__(self, token: int, lease_expired: Deferred[None], deleted: Deferred[None]) -> None:
         self.token = token
         self.over = False
         self._lost = False
-        self._holders: dict[Deferred[None], None] = {}
-        self._ends = (unsafe, deleted)
+        self._waiters: dict[Deferred[None], None] = {}
+        self._ends = (lease_expired, deleted)
         for end in self._ends:
             end.addErrback(self._failed)
             end.addCallback(self._lose)
@@ -300,8 +302,8 @@ class _Holding:
         """Be told when it is lost."""
         if self._lost:
             return succeed(None)
-        holder: Deferred[None] = Deferred(lambda cancelled: self._holders.pop(cancelled, None))
-        self._holders[holder] = None
+        holder: Deferred[None] = Deferred(lambda cancelled: self._waiters.pop(cancelled, None))
+        self._waiters[holder] = None
         return holder
 
     def end(self) -> None:
@@ -318,7 +320,7 @@ class _Holding:
         if not self.over:
             self.end()
             self._lost = True
-            for holder in list(self._holders):
+            for holder in list(self._waiters):
                 # One of those before may have cancelled it.
                 if not holder.called:
                     holder.callback(None)

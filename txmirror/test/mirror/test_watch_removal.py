@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.errors import ClosingException, ConnectionLossException
-from txmirror.mirror.removing import Removals
+from txmirror.mirror.watch_removal import WatchRemoval
 
 
 class RemovalsTests(SynchronousTestCase):
@@ -14,7 +14,7 @@ class RemovalsTests(SynchronousTestCase):
         self.asked: list[str] = []
         self.answers: list[Deferred[None]] = []
         self.possible: bool | None = True
-        self.removals = Removals(self.ask, lambda: self.possible)
+        self.removals = WatchRemoval(self.ask, lambda: self.possible)
 
     def ask(self, path: str) -> Deferred[None]:
         self.asked.append(path)
@@ -55,7 +55,7 @@ class RemovalsTests(SynchronousTestCase):
                 asked.append(path)
                 return fail(ClosingException(applied=False)) if fails else succeed(None)
 
-            removals = Removals(ask, lambda: True)
+            removals = WatchRemoval(ask, lambda: True)
             for number in range(5000):
                 removals.add(f"/{number}")
             removals.start()

@@ -56,7 +56,7 @@ REFUSALS = (
 )
 
 
-class Taker(Protocol):
+class RefreshSink(Protocol):
     """Whoever takes what was read."""
 
     def data_read(self, path: str, value: tuple[bytes, ZnodeStat] | None, zxid: int) -> None:
@@ -77,12 +77,12 @@ class Taker(Protocol):
     def failed(self, path: str, error: ZooKeeperException) -> None:
         """A read of a node, or of its children, has failed for a reason that says nothing of the node."""
 
-    def read_on(self) -> None:
+    def read_finished(self) -> None:
         """Something was taken, or failed; maybe nothing is left to be read."""
 
 
 @attrs.define(eq=False)
-class _Flight:
+class PendingRead:
     """A request on its way."""
 
     data: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ class _Flight:
     """Whether it is a read of many nodes, were it of one only."""
 
 
-class Reader:
+class Refresher:
     """Reads nodes for a tree, while there is a connection.
 
     :param feed: asks with watches.
@@ -104,16 +104,16 @@ class Reader:
 
     _log = Logger()
 
-    def __init__(self, feed: IWatchFeed, batches: IBatchedReads | None, clock: IReactorTime, taker: Taker) -> None:
+    def __init__(self, feed: IWatchFeed, batches: IBatchedReads | None, clock: IReactorTime, sink: RefreshSink) -> None:
         self._feed = feed
         self._batches = batches
         self._clock = clock
-        self._taker = taker
+        self._sink = sink
         # An ordinary dict would walk over all that were taken before to find the first.
         self._data: OrderedDict[str, None] = OrderedDict()
         self._names: OrderedDict[str, None] = OrderedDict()
         self._existence: OrderedDict[str, None] = OrderedDict()
-        self._flights: dict[_Flight, None] = {}
+        self._pending: dict[PendingRead, None] = {}
         self._batch = _FIRST_BATCH
         self._running = False
         self._pumping = False
@@ -123,36 +123,36 @@ class Reader:
     @property
     def idle(self) -> bool:
         """Whether nothing is wanted, and nothing on its way."""
-        return not (self._flights or self._data or self._names or self._existence)
+        return not (self._pending or self._data or self._names or self._existence)
 
-    def wants(self, path: str) -> bool:
+    def has_pending(self, path: str) -> bool:
         """Tell whether a node's data is still to be read."""
-        return path in self._data or any(path in flight.data or path in flight.existence for flight in self._flights)
+        return path in self._data or any(path in read.data or path in read.existence for read in self._pending)
 
     def data(self, path: str) -> None:
         """Read a node's data and stat."""
         self._data[path] = None
-        self._soon()
+        self._schedule()
 
     def data_of(self, paths: Iterable[str]) -> None:
         """Read the data and stat of several nodes."""
         self._data.update(dict.fromkeys(paths))
-        self._soon()
+        self._schedule()
 
     def names(self, path: str) -> None:
         """Read the names of a node's children."""
         self._names[path] = None
-        self._soon()
+        self._schedule()
 
     def existence(self, path: str) -> None:
         """Leave a watch on a node that does not exist; if it does by now, read it."""
         self._existence[path] = None
-        self._soon()
+        self._schedule()
 
     def start(self) -> None:
         """Read what is wanted: there is a connection."""
         self._running = True
-        self._soon()
+        self._schedule()
 
     def stop(self) -> None:
         """Read no more for now. What is on its way is wanted again: its answers will not come."""
@@ -160,9 +160,9 @@ class Reader:
         if self._turn is not None:
             self._turn.cancel()
             self._turn = None
-        for flight in reversed(self._flights):
-            self._want_again(flight)
-        self._flights.clear()
+        for read in reversed(self._pending):
+            self._requeue(read)
+        self._pending.clear()
 
     def forget(self) -> None:
         """Want nothing any more, and take nothing."""
@@ -171,7 +171,7 @@ class Reader:
         self._names.clear()
         self._existence.clear()
 
-    def _soon(self) -> None:
+    def _schedule(self) -> None:
         if self._running and self._turn is None:
             self._turn = self._clock.callLater(0, self._pump)
 
@@ -188,14 +188,14 @@ class Reader:
     def _send_all(self) -> None:
         while self._running and self._turn is None and (self._existence or self._data or self._names):
             batches = self._batches if not (self.watching or self._existence) else None
-            if len(self._flights) >= (_SINGLES_IN_FLIGHT if batches is None else _BATCHES_IN_FLIGHT):
+            if len(self._pending) >= (_SINGLES_IN_FLIGHT if batches is None else _BATCHES_IN_FLIGHT):
                 return
             if batches is None:
                 self._send_one()
             else:
                 data = self._take(self._data, self._batch)
-                flight = _Flight(data, self._take(self._names, self._batch - len(data)), batch=True)
-                self._send(flight, batches.read_many(flight.data, flight.names), self._batch_read)
+                read = PendingRead(data, self._take(self._names, self._batch - len(data)), batch=True)
+                self._send(read, batches.read_many(read.data, read.names), self._batch_read)
 
     def _take(self, wanted: OrderedDict[str, None], count: int) -> tuple[str, ...]:
         taken: list[str] = []
@@ -212,29 +212,29 @@ class Reader:
     def _send_one(self) -> None:
         if self._existence:
             (path,) = self._take(self._existence, 1)
-            self._send(_Flight(existence=(path,)), self._feed.read_existence(path), self._existence_read)
+            self._send(PendingRead(existence=(path,)), self._feed.read_existence(path), self._existence_read)
         elif self._data:
             (path,) = self._take(self._data, 1)
-            self._send(_Flight(data=(path,)), self._feed.read_data(path), self._data_read)
+            self._send(PendingRead(data=(path,)), self._feed.read_data(path), self._data_read)
         else:
             (path,) = self._take(self._names, 1)
-            self._send(_Flight(names=(path,)), self._feed.read_children(path), self._names_read)
+            self._send(PendingRead(names=(path,)), self._feed.read_children(path), self._names_read)
 
-    def _send(self, flight: _Flight, answer: Deferred[Any], take: Callable[[_Flight, Any], None]) -> None:
-        self._flights[flight] = None
+    def _send(self, read: PendingRead, answer: Deferred[Any], take: Callable[[PendingRead, Any], None]) -> None:
+        self._pending[read] = None
 
         def answered(result: Any) -> None:
-            if flight not in self._flights:
+            if read not in self._pending:
                 # It was given up, or all was.
                 return
-            del self._flights[flight]
+            del self._pending[read]
             if isinstance(result, Failure):
-                self._failed(flight, result)
+                self._failed(read, result)
             else:
-                take(flight, result)
+                take(read, result)
             if self._running:
                 self._pump_on()
-                self._taker.read_on()
+                self._sink.read_finished()
 
         answer.addBoth(answered).addErrback(lambda failure: self._log.failure("Reading failed.", failure=failure))
 
@@ -243,58 +243,58 @@ class Reader:
         if self._turn is None:
             self._pump()
 
-    def _batch_read(self, flight: _Flight, reply: BatchReply) -> None:
-        self._note_size(flight, _size(reply))
-        taker, zxid = self._taker, reply.zxid
-        for path, result in zip(flight.data, reply.data, strict=True):
+    def _batch_read(self, read: PendingRead, reply: BatchReply) -> None:
+        self._note_size(read, _size(reply))
+        sink, zxid = self._sink, reply.zxid
+        for path, result in zip(read.data, reply.data, strict=True):
             if isinstance(result, tuple):
-                taker.data_read(path, result, zxid)
+                sink.data_read(path, result, zxid)
             else:
-                self._refused(path, result, zxid, taker.data_refused)
-        for path, names in zip(flight.names, reply.children, strict=True):
+                self._refused(path, result, zxid, sink.data_refused)
+        for path, names in zip(read.names, reply.children, strict=True):
             if isinstance(names, list):
-                taker.names_read(path, names, zxid)
+                sink.names_read(path, names, zxid)
             else:
-                self._refused(path, names, zxid, taker.names_refused)
+                self._refused(path, names, zxid, sink.names_refused)
 
-    def _note_size(self, flight: _Flight, size: int) -> None:
+    def _note_size(self, read: PendingRead, size: int) -> None:
         """Note how large a reply was, in bytes, and read as many nodes by the next request as may come in a good one."""
-        count = len(flight.data) + len(flight.names)
+        count = len(read.data) + len(read.names)
         if size > _REPLY_BYTES:
             self._batch = max(1, min(self._batch, count * _REPLY_BYTES // size))
         elif 2 * size <= _REPLY_BYTES:
             self._batch = max(self._batch, min(count * 2, _BATCH))
 
-    def _data_read(self, flight: _Flight, reply: DataReply) -> None:
-        self._taker.data_read(flight.data[0], (reply.data, reply.stat), reply.zxid)
+    def _data_read(self, read: PendingRead, reply: DataReply) -> None:
+        self._sink.data_read(read.data[0], (reply.data, reply.stat), reply.zxid)
 
-    def _names_read(self, flight: _Flight, reply: ChildrenReply) -> None:
-        self._taker.names_read(flight.names[0], reply.children, reply.zxid)
+    def _names_read(self, read: PendingRead, reply: ChildrenReply) -> None:
+        self._sink.names_read(read.names[0], reply.children, reply.zxid)
 
-    def _existence_read(self, flight: _Flight, reply: StatReply) -> None:
-        (path,) = flight.existence
+    def _existence_read(self, read: PendingRead, reply: StatReply) -> None:
+        (path,) = read.existence
         if reply.stat is not None:
             self.data(path)
         else:
-            self._taker.absent(path, reply.zxid)
+            self._sink.absent(path, reply.zxid)
 
-    def _failed(self, flight: _Flight, failure: Failure) -> None:
+    def _failed(self, read: PendingRead, failure: Failure) -> None:
         error = failure.value
-        several = len(flight.data) + len(flight.names) > 1
+        several = len(read.data) + len(read.names) > 1
         if isinstance(error, ClosingException):
-            self._want_again(flight)
+            self._requeue(read)
             self.stop()
-        elif isinstance(error, UnimplementedException) and flight.batch:
+        elif isinstance(error, UnimplementedException) and read.batch:
             self._batches = None
-            self._want_again(flight)
+            self._requeue(read)
         elif isinstance(error, ReplyTooLargeException) and several:
-            self._note_size(flight, max(error.size or 0, 2 * _REPLY_BYTES))
-            self._want_again(flight)
+            self._note_size(read, max(error.size or 0, 2 * _REPLY_BYTES))
+            self._requeue(read)
         elif isinstance(error, ZooKeeperException):
-            for path in (*flight.data, *flight.existence):
-                self._refused(path, error, error.zxid or 0, self._taker.data_refused)
-            for path in flight.names:
-                self._refused(path, error, error.zxid or 0, self._taker.names_refused)
+            for path in (*read.data, *read.existence):
+                self._refused(path, error, error.zxid or 0, self._sink.data_refused)
+            for path in read.names:
+                self._refused(path, error, error.zxid or 0, self._sink.names_refused)
         else:
             failure.raiseException()
 
@@ -302,18 +302,18 @@ class Reader:
         self, path: str, error: ZooKeeperException, zxid: int, refuse: Callable[[str, ZooKeeperException], None]
     ) -> None:
         if isinstance(error, NoNodeException):
-            self._taker.data_read(path, None, zxid)
+            self._sink.data_read(path, None, zxid)
         elif isinstance(error, REFUSALS):
             refuse(path, error)
         else:
-            self._taker.failed(path, error)
+            self._sink.failed(path, error)
 
-    def _want_again(self, flight: _Flight) -> None:
+    def _requeue(self, read: PendingRead) -> None:
         # Before what came later: a parent is taken before its children.
         for wanted, paths in (
-            (self._data, flight.data),
-            (self._names, flight.names),
-            (self._existence, flight.existence),
+            (self._data, read.data),
+            (self._names, read.names),
+            (self._existence, read.existence),
         ):
             for path in reversed(paths):
                 wanted[path] = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txmirror.recipes.line import in_order, predecessor
+from txmirror.recipes.lock_order import in_order, predecessor
 
 
 def name(kind: str, number: int, owner: str = "a") -> str:

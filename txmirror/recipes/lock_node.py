@@ -15,11 +15,11 @@ from txmirror.errors import (
     ZooServerProblem,
 )
 from txmirror.interfaces import IZooKeeperClient, urgent_form
-from txmirror.recipes.patience import SESSION_OVER, Patience
+from txmirror.recipes.retry_policy import SESSION_OVER, RetryPolicy
 from txmirror.types import ACL, OPEN_ACL
 
 
-class OwnNode:
+class LockNode:
     """An ephemeral node, made at most once: its name begins with 32 hexadecimal digits that nobody else has.
 
     :param client: who makes it.
@@ -34,7 +34,7 @@ class OwnNode:
     def __init__(
         self,
         client: IZooKeeperClient,
-        patience: Patience,
+        policy: RetryPolicy,
         parent: str,
         data: bytes,
         acl: Sequence[ACL],
@@ -42,13 +42,13 @@ class OwnNode:
     ) -> None:
         self.path = ""
         self._client = client
-        self._patience = patience
+        self._retry_policy = policy
         self._parent = parent
         self._data = data
         self._acl = acl
         self._sequence = kind is not None
         self._name = uuid.uuid4().hex + (kind or "")
-        self._asked = False
+        self._sent = False
 
     async def make(self) -> None:
         """Make it, and know where it is, however many connections that takes.
@@ -62,7 +62,7 @@ class OwnNode:
                     self.path = await self._find(self._client)
                     doubtful = False
                 if not self.path:
-                    self._asked = True
+                    self._sent = True
                     self.path = await self._client.create(
                         paths.join(self._parent, self._name),
                         self._data,
@@ -71,11 +71,11 @@ class OwnNode:
                         sequence=self._sequence,
                     )
             except NoNodeException:
-                await ensure(self._client, self._patience, self._parent, self._acl)
+                await ensure(self._client, self._retry_policy, self._parent, self._acl)
             except ZooServerProblem as error:
                 doubtful = doubtful or error.applied is not False
                 failures += 1
-                await self._patience.bear(error, failures)
+                await self._retry_policy.retry(error, failures)
 
     async def remove(self) -> None:
         """Delete it if it was made, and try until that is done or the session is over.
@@ -84,10 +84,10 @@ class OwnNode:
         """
         try:
             client = urgent_form(self._client)
-            if self._asked and not self.path:
+            if self._sent and not self.path:
                 self.path = await self._find(client)
             if self.path:
-                await self._patience.ask(lambda: client.delete(self.path))
+                await self._retry_policy.send(lambda: client.delete(self.path))
         except (NoNodeException, *SESSION_OVER):
             pass
 
@@ -96,16 +96,16 @@ class OwnNode:
 
         :returns: where it is; empty if it was not made, and never will be by what was asked so far.
         """
-        await self._patience.ask(lambda: client.sync(self._parent))
+        await self._retry_policy.send(lambda: client.sync(self._parent))
         try:
-            names = await self._patience.ask(lambda: client.get_children(self._parent))
+            names = await self._retry_policy.send(lambda: client.get_children(self._parent))
         except NoNodeException:
             return ""
         return next((paths.join(self._parent, name) for name in names if name.startswith(self._name)), "")
 
 
 async def ensure(
-    client: IZooKeeperClient, patience: Patience, path: str, acl: Sequence[ACL] = OPEN_ACL, data: bytes = b""
+    client: IZooKeeperClient, policy: RetryPolicy, path: str, acl: Sequence[ACL] = OPEN_ACL, data: bytes = b""
 ) -> None:
     """Make a persistent node, and those above it, unless they are there.
 
@@ -117,11 +117,11 @@ async def ensure(
     while missing:
         path, acl, data = missing[-1]
         try:
-            await patience.ask(partial(client.create, path, data, acl))
+            await policy.send(partial(client.create, path, data, acl))
         except NodeExistsException:
             pass
         except NoAuthException:
-            if not await _exists(client, patience, path):
+            if not await _exists(client, policy, path):
                 raise
         except NoNodeException:
             parent = paths.parent_of(path)
@@ -132,14 +132,14 @@ async def ensure(
         missing.pop()
 
 
-async def _exists(client: IZooKeeperClient, patience: Patience, path: str) -> bool:
+async def _exists(client: IZooKeeperClient, policy: RetryPolicy, path: str) -> bool:
     """Return whether a node exists whose creation was refused. A server checks the parent's ACL before it looks for the node,
     so that the refusal says nothing of the node.
     """
     # The leader has refused, and the server that is asked now may lag behind it.
-    await patience.ask(lambda: client.sync(path))
+    await policy.send(lambda: client.sync(path))
     try:
-        return await patience.ask(lambda: client.exists(path)) is not None
+        return await policy.send(lambda: client.exists(path)) is not None
     except NoAuthException:
         # Servers from 3.9 on ask for the right to read, of a node that exists.
         return True

@@ -27,7 +27,7 @@ SESSION_OVER = (SessionExpiredException, ClosingException, AuthFailedException, 
 _PAUSE = backoffPolicy(initialDelay=0.1, maxDelay=1.0, factor=2.0, jitter=lambda: 0.0)
 
 
-class Patience:
+class RetryPolicy:
     """Asks a client until there is an answer.
 
     The first failure is followed by another try at once: a client lets that wait until it is connected. For the case that one
@@ -41,7 +41,7 @@ class Patience:
         self._clock = clock
         self._feed: IWatchFeed | None = IWatchFeed(client, None)
 
-    async def ask(self, request: Callable[[], Deferred[_T]]) -> _T:
+    async def send(self, request: Callable[[], Deferred[_T]]) -> _T:
         """Ask until there is an answer. What is asked must do no harm when it is done twice.
 
         :param request: asks.
@@ -53,28 +53,28 @@ class Patience:
                 return await request()
             except ZooServerProblem as error:
                 failures += 1
-                await self.bear(error, failures)
+                await self.retry(error, failures)
 
-    async def ask_and_watch(
+    async def send_and_watch(
         self, request: Callable[[], tuple[Deferred[_T], Deferred[WatchedEvent]]]
     ) -> tuple[_T, Deferred[WatchedEvent]]:
         """Ask likewise, with a watch, which is the caller's to cancel."""
         watches: list[Deferred[WatchedEvent]] = []
 
-        def ask() -> Deferred[_T]:
+        def send() -> Deferred[_T]:
             answer, watch = request()
             watches.append(watch)
             return answer
 
         try:
-            answer = await self.ask(ask)
+            answer = await self.send(send)
         except BaseException:
-            drop(*watches)
+            discard(*watches)
             raise
-        drop(*watches[:-1])
+        discard(*watches[:-1])
         return answer, watches[-1]
 
-    async def bear(self, error: ZooServerProblem, failures: int) -> None:
+    async def retry(self, error: ZooServerProblem, failures: int) -> None:
         """Pause after a failure, if another try may help; else raise it again.
 
         :param failures: how many there were, this one among them.
@@ -90,22 +90,22 @@ class Patience:
         over: Deferred[None] = Deferred()
         timer = self._clock.callLater(_PAUSE(failures - 2), over.callback, None)
 
-        def told(news: News) -> None:
+        def notified(news: News) -> None:
             if isinstance(news, SessionEvent) and not over.called:
                 over.callback(None)
 
         if self._feed is not None:
-            self._feed.add_listener(told)
+            self._feed.add_listener(notified)
         try:
             await over
         finally:
             if self._feed is not None:
-                self._feed.remove_listener(told)
+                self._feed.remove_listener(notified)
             if timer.active():
                 timer.cancel()
 
 
-def drop(*watches: Deferred[Any]) -> None:
+def discard(*watches: Deferred[Any]) -> None:
     """Wait for a watch no more, and take what comes of it."""
     for watch in watches:
         watch.addErrback(lambda _: None)

@@ -23,8 +23,8 @@ from txmirror.errors import (
     ZooServerProblem,
 )
 from txmirror.interfaces import IBatchedReads
-from txmirror.mirror.cell import Cell
-from txmirror.mirror.reading import REFUSALS
+from txmirror.mirror.cached_value import CachedValue
+from txmirror.mirror.refresher import REFUSALS
 from txmirror.mirror.state import Existence, NodeState, without_value
 from txmirror.timers import Timer
 from txmirror.types import BatchReply, ChildrenReply, DataReply, EventType, StatReply, ZnodeStat
@@ -39,7 +39,7 @@ _RETRY = backoffPolicy(initialDelay=1.0, maxDelay=60.0, factor=2.0, jitter=lambd
 _T = TypeVar("_T")
 
 
-class Subject:
+class CachedNode:
     """One znode, as far as it is known.
 
     :ivar path: the znode's path.
@@ -52,7 +52,6 @@ class Subject:
     _log = Logger()
 
     __slots__ = (
-        "_apart",
         "_closed",
         "_failures",
         "_feed",
@@ -60,33 +59,34 @@ class Subject:
         "_maybe_absent",
         "_mirror",
         "_node",
-        "_retry",
+        "_read_separately",
+        "_retry_timer",
+        "covered",
         "names",
         "path",
-        "served",
         "state",
         "values",
     )
 
-    def __init__(self, mirror: Mirror, path: str, unsettled: set[Cell[Any]]) -> None:
+    def __init__(self, mirror: Mirror, path: str, unsettled: set[CachedValue[Any]]) -> None:
         self.path = path
         self._mirror = mirror
         self._feed = mirror.feed
-        note = self.note
-        self.values: Cell[tuple[bytes, ZnodeStat]] = Cell(path, _render_value, unsettled, note)
-        self.names: Cell[tuple[str, ...]] = Cell(path, _render_names, unsettled, note)
+        update_state = self.update_state
+        self.values: CachedValue[tuple[bytes, ZnodeStat]] = CachedValue(path, _render_value, unsettled, update_state)
+        self.names: CachedValue[tuple[str, ...]] = CachedValue(path, _render_names, unsettled, update_state)
         self._node: Callable[[], Node | None] = _no_node
         self._kept: Node | None = None
         self._maybe_absent = False
-        self._apart = False
-        self.served = False
-        self._retry: Timer | None = None
+        self._read_separately = False
+        self.covered = False
+        self._retry_timer: Timer | None = None
         self._failures = 0
         self._closed = False
-        self.note()
+        self.update_state()
 
     def __repr__(self) -> str:
-        return f"<Subject {self.path!r} {self.state.existence.value}>"
+        return f"<CachedNode {self.path!r} {self.state.existence.value}>"
 
     # Who needs it.
 
@@ -95,12 +95,12 @@ class Subject:
         """The object that programs hold, if any does."""
         return self._node()
 
-    def hold(self, node: Node, let_go: Callable[[NodeReference], object]) -> None:
+    def attach(self, node: Node, released: Callable[[NodeReference], object]) -> None:
         """Serve a node.
 
         :param let_go: called with a reference that has the path, in any thread, once nobody holds the node any more.
         """
-        self._node = NodeReference(node, let_go, self.path)
+        self._node = NodeReference(node, released, self.path)
 
     @property
     def needed(self) -> bool:
@@ -110,13 +110,13 @@ class Subject:
     @property
     def may_have_watches(self) -> bool:
         """Whether the server may have watches for it."""
-        return any(cell.armed or cell.reading for cell in (self.values, self.names))
+        return any(part.watched or part.reading for part in (self.values, self.names))
 
-    def watched(self) -> None:
+    def watchers_changed(self) -> None:
         """A watcher has come or gone. Where there is one, the node stays, whoever holds it."""
         self._kept = self.node if self.values.watchers or self.names.watchers else None
 
-    def note(self) -> None:
+    def update_state(self) -> None:
         """Make the snapshot anew: something else is known, or the connection has come or gone."""
         stale_since = self._mirror.disconnected_since
         if not self.values.known:
@@ -133,83 +133,83 @@ class Subject:
 
     # What its mirror tells it.
 
-    def happened(self, kind: EventType) -> None:
+    def watch_fired(self, kind: EventType) -> None:
         """A watch has fired."""
         if kind is EventType.CHILD:
-            self.names.mark()
+            self.names.invalidate()
         else:
             self._maybe_absent = kind is EventType.DELETED
-            self.values.mark()
+            self.values.invalidate()
             if kind is not EventType.CHANGED:
-                self.names.mark()
+                self.names.invalidate()
         self.refresh()
 
     def refresh(self) -> None:
         """Read what has to be read, if there is a connection to do it. What could not be read waits for its time."""
         if self._closed or not self._mirror.may_read() or not self._mirror.refreshes.has_room(self):
             return
-        batches = None if self._apart else self._mirror.batches_for(self.path)
+        batches = None if self._read_separately else self._mirror.batches_for(self.path)
         if batches is not None:
             self._read_without_watches(batches)
             return
-        if self.values.wanting:
-            self.values.begin()
+        if self.values.needs_read:
+            self.values.begin_read()
             if self._maybe_absent:
-                self._ask(self.values, self._feed.read_existence(self.path), self._existence_read)
+                self._handle_reply(self.values, self._feed.read_existence(self.path), self._existence_read)
             else:
-                self._ask(self.values, self._feed.read_data(self.path), self._value_read)
-        if self.names.wanting and not self._maybe_absent:
-            self.names.begin()
-            self._ask(self.names, self._feed.read_children(self.path), self._children_read)
+                self._handle_reply(self.values, self._feed.read_data(self.path), self._value_read)
+        if self.names.needs_read and not self._maybe_absent:
+            self.names.begin_read()
+            self._handle_reply(self.names, self._feed.read_children(self.path), self._children_read)
 
     def _read_without_watches(self, batches: IBatchedReads) -> None:
         """Read both parts at once: a tree's watch tells of all that follows."""
-        cells = (self.values, self.names)
-        if any(cell.reading for cell in cells) or not any(cell.wanting for cell in cells):
+        parts = (self.values, self.names)
+        if any(part.reading for part in parts) or not any(part.needs_read for part in parts):
             return
-        self.served = True
-        for cell in cells:
-            cell.begin()
-        self._send(batches.read_many([self.path], [self.path]), self._both_answered)
+        self.covered = True
+        for part in parts:
+            part.begin_read()
+        self._track(batches.read_many([self.path], [self.path]), self._both_answered)
 
     def admitted(self) -> None:
         """Read what has to be read: there is room."""
         self.refresh()
 
-    def try_again(self) -> None:
+    def retry(self) -> None:
         """Read also what could not be read the last time."""
-        for cell in (self.values, self.names):
-            if cell.problem is not None or cell.postponed:
-                cell.mark()
+        for part in (self.values, self.names):
+            if part.problem is not None or part.postponed:
+                part.invalidate()
         self.refresh()
 
     def disconnected(self) -> None:
         """Let readers have what is known."""
         self._stop_retry()
-        self.note()
-        self.values.release()
-        self.names.release()
+        self.update_state()
+        self.values.answer_readers()
+        self.names.answer_readers()
 
-    def away(self) -> bool:
+    def reconnected(self) -> bool:
         """Note that there was no connection: what a tree's watch would have told of meanwhile is not known.
 
         :returns: whether the node relied on that.
         """
-        served, self.served = self.served, False
-        if served:
-            self.values.armed = self.names.armed = False
-        return served
+        covered, self.covered = self.covered, False
+        if covered:
+            self.values.watched = self.names.watched = False
+        return covered
 
-    def not_served(self) -> None:
+    def uncover(self) -> None:
         """Note that the tree has gone whose watch told of changes."""
-        if self.served:
-            self.served = False
-            self.disarm()
+        if self.covered:
+            self.covered = False
+            self.invalidate()
 
     def session_changed(self) -> None:
         """Note that whatever watches there were, the new session does not have them."""
-        self.served = False
-        self.values.armed = self.names.armed = False
+        self.covered = False
+        self.values.watched = self.names.watched = False
 
     def data_generation_changed(self) -> None:
         """Forget everything: it is of another data generation."""
@@ -217,29 +217,29 @@ class Subject:
         self.values.forget()
         self.names.forget()
 
-    def unarmed(self) -> tuple[bool, bool, bool]:
+    def missing_watches(self) -> tuple[bool, bool, bool]:
         """Tell which watches the new session needs for what is not going to be read anyway: data, existence, children."""
-        value = self.values.current and not self.values.armed
+        value = self.values.current and not self.values.watched
         absent = self.values.value is None
-        children = self.names.current and not self.names.armed and self.names.value is not None
+        children = self.names.current and not self.names.watched and self.names.value is not None
         return value and not absent, value and absent, children
 
-    def arm(self) -> None:
+    def watches_set(self) -> None:
         """Note that the session has the watches that were asked for."""
-        self.values.armed = self.names.armed = True
+        self.values.watched = self.names.watched = True
 
-    def disarm(self) -> None:
+    def invalidate(self) -> None:
         """Read everything again: whatever watches there were, the server cannot set them again."""
-        self.values.mark()
-        self.names.mark()
+        self.values.invalidate()
+        self.names.invalidate()
         self.refresh()
 
-    def drop(self) -> None:
+    def evict(self) -> None:
         """Nobody needs it any more."""
         self._closed = True
         self._stop_retry()
-        self.values.leave()
-        self.names.leave()
+        self.values.discard()
+        self.names.discard()
 
     def close(self) -> None:
         """Let everybody go who waits. What was known stays readable."""
@@ -251,26 +251,26 @@ class Subject:
 
     def children_shown(self) -> Deferred[None] | None:
         """Wait until the children show everything that has happened so far, or cannot be read; None if they do."""
-        self._check_armed(self.names)
+        self._check_watched(self.names)
         # A write on a client that lives on may be answered after the mirror's end.
-        return None if self._closed or self.names.settled else self.names.to_settle()
+        return None if self._closed or self.names.settled else self.names.when_settled()
 
     # Reading.
 
-    async def read(self, cell: Cell[_T], timeout: float | None) -> _T:
+    async def read(self, part: CachedValue[_T], timeout: float | None) -> _T:
         """Give what a cell holds, once that is known and not known to have changed."""
-        if not cell.readable(self._mirror.is_connected()):
+        if not part.readable(self._mirror.is_connected()):
             if self._closed:
                 raise ClosingException(path=self.path)
-            waiter = cell.to_read()
+            waiter = part.when_readable()
             if timeout is not None:
                 waiter.addTimeout(timeout, self._mirror.reactor, self._timed_out)
             await waiter
-        if cell.problem is not None and not (cell.known and self._mirror.disconnected_since is not None):
-            raise cell.problem.with_traceback(None)
-        if cell.value is None:
-            raise self._mirror.absence(self.path, cell.zxid)
-        return cell.value
+        if part.problem is not None and not (part.known and self._mirror.disconnected_since is not None):
+            raise part.problem.with_traceback(None)
+        if part.value is None:
+            raise self._mirror.absence(self.path, part.zxid)
+        return part.value
 
     async def freshen(self, timeout: float | None) -> None:
         """Wait until everything is shown that the servers had when this was called.
@@ -288,19 +288,19 @@ class Subject:
             # The client lives on.
             raise ClosingException(path=self.path)
         # What was announced before the answer is being read already; to read it again costs little, and is certain.
-        self.values.mark()
-        self.names.mark()
+        self.values.invalidate()
+        self.names.invalidate()
         self.refresh()
-        for cell in (self.values, self.names):
-            if not cell.settled:
-                await cell.to_settle()
+        for part in (self.values, self.names):
+            if not part.settled:
+                await part.when_settled()
 
     def _timed_out(self, _: object, timeout: float) -> None:
         raise OperationTimeoutException(
             f"{self.path!r} could not be read within {timeout:g} s", path=self.path, applied=False
         )
 
-    def _ask(self, cell: Cell[Any], answer: Deferred[_T], take: Callable[[_T], None]) -> None:
+    def _handle_reply(self, part: CachedValue[Any], answer: Deferred[_T], take: Callable[[_T], None]) -> None:
         def answered(result: _T | Failure) -> None:
             if self._closed:
                 return
@@ -308,21 +308,21 @@ class Subject:
                 take(result)
             elif self._mirror.is_lost(result.value):
                 # There is nothing to do until the next connection.
-                cell.interrupt()
+                part.interrupt()
                 return
             elif isinstance(result.value, NoNodeException):
-                self._missing(cell)
+                self._missing(part)
             elif isinstance(result.value, ZooKeeperException):
-                self._put_off(cell, result.value)
+                self._read_failed(part, result.value)
             else:
                 result.raiseException()
             # What happened while the read was on its way may not be in it.
             self.refresh()
             self._mirror.check_settled()
 
-        self._send(answer, answered)
+        self._track(answer, answered)
 
-    def _send(self, answer: Deferred[_T], answered: Callable[[_T | Failure], None]) -> None:
+    def _track(self, answer: Deferred[_T], answered: Callable[[_T | Failure], None]) -> None:
         refreshes = self._mirror.refreshes
         refreshes.began()
         answer.addBoth(answered).addErrback(self._log_failure).addBoth(lambda _: refreshes.ended())
@@ -331,23 +331,23 @@ class Subject:
         self._log.failure("Reading {path} failed.", failure=failure, path=self.path)
 
     def _both_answered(self, result: BatchReply | Failure) -> None:
-        cells = (self.values, self.names)
+        parts = (self.values, self.names)
         if self._closed:
             return
         if not isinstance(result, Failure):
             self._both_read(result)
         elif self._mirror.is_lost(result.value):
-            for cell in cells:
-                cell.interrupt()
+            for part in parts:
+                part.interrupt()
             return
         elif isinstance(result.value, ZooServerProblem):
-            for cell in cells:
-                self._put_off(cell, result.value)
+            for part in parts:
+                self._read_failed(part, result.value)
         elif isinstance(result.value, ZooKeeperException):
             # One of the two may be too large, or the server may not know such reads. Each by itself fails by itself.
-            self._apart = True
-            for cell in cells:
-                cell.interrupt()
+            self._read_separately = True
+            for part in parts:
+                part.interrupt()
         else:
             result.raiseException()
         self.refresh()
@@ -359,21 +359,21 @@ class Subject:
             self._absent(reply.zxid)
             return
         if isinstance(data, ZooKeeperException):
-            self._put_off(self.values, data)
-            self._put_off(self.names, data)
+            self._read_failed(self.values, data)
+            self._read_failed(self.names, data)
             return
         self._value_read(DataReply(reply.zxid, *data))
         if isinstance(names, ZooKeeperException):
-            self._put_off(self.names, names)
+            self._read_failed(self.names, names)
         else:
             self._children_read(ChildrenReply(reply.zxid, names, data[1]))
 
     def _absent(self, zxid: int) -> None:
-        if self._in_time(self.values, zxid):
+        if self._up_to_date(self.values, zxid):
             self._maybe_absent = True
-            for cell in (self.values, self.names):
-                cell.show(None, None, zxid)
-                cell.settle()
+            for part in (self.values, self.names):
+                part.show(None, None, zxid)
+                part.settle()
         else:
             self.names.interrupt()
 
@@ -381,74 +381,74 @@ class Subject:
         if reply.stat is not None:
             self._maybe_absent = False
             self.values.interrupt()
-            self.names.mark()
-        elif self._in_time(self.values, reply.zxid):
+            self.names.invalidate()
+        elif self._up_to_date(self.values, reply.zxid):
             self.values.show(None, None, reply.zxid)
             self.names.show(None, None, reply.zxid)
             if not self.names.reading:
-                self.names.dirty = False
+                self.names.stale = False
                 self.names.settle()
             self.values.settle()
 
     def _value_read(self, reply: DataReply) -> None:
-        if self._in_time(self.values, reply.zxid):
+        if self._up_to_date(self.values, reply.zxid):
             stat = reply.stat
             self._maybe_absent = False
             self.values.show((stat.czxid, stat.mzxid), (reply.data, stat), reply.zxid)
             self.values.settle()
 
     def _children_read(self, reply: ChildrenReply) -> None:
-        if self._in_time(self.names, reply.zxid):
+        if self._up_to_date(self.names, reply.zxid):
             stat = reply.stat
             names = tuple(sorted(reply.children))
             self.names.show((stat.czxid, names), names, reply.zxid)
             self._refresh_stat(stat, reply.zxid)
             self.names.settle()
 
-    def _missing(self, cell: Cell[Any]) -> None:
+    def _missing(self, part: CachedValue[Any]) -> None:
         """Find out about a node that was not there: to read it leaves no watch, to ask whether it exists does."""
-        cell.interrupt()
+        part.interrupt()
         if not self.values.current:
             self._maybe_absent = True
         elif self.values.value is not None:
-            self.happened(EventType.DELETED)
+            self.watch_fired(EventType.DELETED)
         else:
-            self.names.dirty = False
+            self.names.stale = False
             self.names.settle()
 
-    def _in_time(self, cell: Cell[Any], zxid: int) -> bool:
+    def _up_to_date(self, part: CachedValue[Any], zxid: int) -> bool:
         """Tell whether a reply may be shown."""
-        if zxid >= cell.zxid:
+        if zxid >= part.zxid:
             self._failures = 0
             return True
-        cell.postpone()
-        self._try_again_later()
+        part.postpone()
+        self._retry_later()
         return False
 
-    def _put_off(self, cell: Cell[Any], error: ZooKeeperException) -> None:
+    def _read_failed(self, part: CachedValue[Any], error: ZooKeeperException) -> None:
         if not isinstance(error, REFUSALS):
             # It says nothing of the node: whoever waits goes on waiting.
             self._mirror.note_trouble(self.path, error)
-            cell.postpone()
-            self._try_again_later()
+            part.postpone()
+            self._retry_later()
             return
         self._log.warn("{path} cannot be read: {reason}. It is tried again.", path=self.path, reason=str(error))
-        cell.fail(error)
-        if self._maybe_absent and self.names.wanting:
+        part.fail(error)
+        if self._maybe_absent and self.names.needs_read:
             # They are not read before it is known that the node exists.
             self.names.fail(error)
-        self._try_again_later()
+        self._retry_later()
 
-    def _try_again_later(self) -> None:
-        if self._retry is None:
-            self._retry = Timer(self._mirror.reactor, self.try_again)
-        if not self._retry.running:
-            self._retry.start(_RETRY(self._failures))
+    def _retry_later(self) -> None:
+        if self._retry_timer is None:
+            self._retry_timer = Timer(self._mirror.reactor, self.retry)
+        if not self._retry_timer.running:
+            self._retry_timer.start(_RETRY(self._failures))
             self._failures += 1
 
     def _stop_retry(self) -> None:
-        if self._retry is not None:
-            self._retry.stop()
+        if self._retry_timer is not None:
+            self._retry_timer.stop()
 
     def _refresh_stat(self, stat: ZnodeStat, zxid: int) -> None:
         """Take over what the value's own watch does not announce: how many children there are, and since when."""
@@ -465,7 +465,7 @@ class Subject:
         self.values.show(None, None, zxid)
         self.names.show(None, None, zxid)
         if not self.values.reading:
-            self.values.mark()
+            self.values.invalidate()
             self.refresh()
 
     def was_written(self, value: bytes, stat: ZnodeStat) -> None:
@@ -474,13 +474,13 @@ class Subject:
         self.values.show((stat.czxid, stat.mzxid), (value, stat), stat.mzxid)
         if stat.czxid == stat.mzxid == stat.pzxid:
             self.names.show((stat.czxid, ()), (), stat.czxid)
-            self._check_armed(self.names)
-        self._check_armed(self.values)
+            self._check_watched(self.names)
+        self._check_watched(self.values)
 
-    def _check_armed(self, cell: Cell[Any]) -> None:
+    def _check_watched(self, part: CachedValue[Any]) -> None:
         """Read again what was written in a session that has no watch for it (yet): nothing else would tell what follows."""
-        if cell.current and not cell.armed:
-            cell.mark()
+        if part.current and not part.watched:
+            part.invalidate()
             self.refresh()
 
 
@@ -495,15 +495,15 @@ class NodeReference(weakref.ref):  # type: ignore[type-arg]  # a class cannot be
     path: str
 
     def __new__(  # noqa: PYI034  # Self came with Python 3.11
-        cls, node: Node, let_go: Callable[[NodeReference], object], path: str
+        cls, node: Node, released: Callable[[NodeReference], object], path: str
     ) -> NodeReference:
         """Make a reference. ``let_go`` is called with it when the node is gone."""
-        reference: NodeReference = super().__new__(cls, node, let_go)
+        reference: NodeReference = super().__new__(cls, node, released)
         reference.path = path
         return reference
 
-    def __init__(self, node: Node, let_go: Callable[[NodeReference], object], path: str) -> None:
-        super().__init__(node, let_go)  # type: ignore[call-arg]
+    def __init__(self, node: Node, released: Callable[[NodeReference], object], path: str) -> None:
+        super().__init__(node, released)  # type: ignore[call-arg]
 
 
 def _no_node() -> None:

@@ -9,154 +9,154 @@ from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.errors import NoAuthException
-from txmirror.mirror.cell import Cell
+from txmirror.mirror.cached_node import CachedValue
 from txmirror.test.mirror.world import record_log
 
 
-class CellTestCase(SynchronousTestCase):
+class CachedValueTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.log_lines = record_log(self)
-        self.unsettled: set[Cell[Any]] = set()
-        self.cell: Cell[str] = Cell("/a", lambda value: value, self.unsettled)
+        self.unsettled: set[CachedValue[Any]] = set()
+        self.cached: CachedValue[str] = CachedValue("/a", lambda value: value, self.unsettled)
         self.told: list[str | None] = []
 
     def show(self, value: str | None, zxid: int) -> None:
         """Take a value that was read, with a watch."""
-        self.cell.begin()
-        self.cell.show(value, value, zxid)
-        self.cell.settle()
+        self.cached.begin_read()
+        self.cached.show(value, value, zxid)
+        self.cached.settle()
 
 
-class KnowingTests(CellTestCase):
+class KnowingTests(CachedValueTestCase):
     def test_unknown(self) -> None:
         """M2: at first nothing is known, there is nothing to read, and it has to be asked for."""
-        self.assertFalse(self.cell.known)
-        self.assertFalse(self.cell.current)
-        self.assertFalse(self.cell.settled)
-        self.assertFalse(self.cell.readable(True))
-        self.assertFalse(self.cell.readable(False))
-        self.assertEqual(self.unsettled, {self.cell})
+        self.assertFalse(self.cached.known)
+        self.assertFalse(self.cached.current)
+        self.assertFalse(self.cached.settled)
+        self.assertFalse(self.cached.readable(True))
+        self.assertFalse(self.cached.readable(False))
+        self.assertEqual(self.unsettled, {self.cached})
 
     def test_known(self) -> None:
         """M2: what was read can be read, connected or not."""
         self.show("one", 1)
-        self.assertTrue(self.cell.current)
-        self.assertTrue(self.cell.settled)
-        self.assertTrue(self.cell.readable(True))
-        self.assertTrue(self.cell.readable(False))
+        self.assertTrue(self.cached.current)
+        self.assertTrue(self.cached.settled)
+        self.assertTrue(self.cached.readable(True))
+        self.assertTrue(self.cached.readable(False))
         self.assertEqual(self.unsettled, set())
 
     def test_absent_is_known(self) -> None:
         """M2: that a node is absent is knowledge too."""
         self.show(None, 1)
-        self.assertTrue(self.cell.known)
-        self.assertTrue(self.cell.current)
-        self.assertIsNone(self.cell.value)
+        self.assertTrue(self.cached.known)
+        self.assertTrue(self.cached.current)
+        self.assertIsNone(self.cached.value)
 
     def test_changed(self) -> None:
         """M2: what has changed is not for reading while connected; disconnected, it is the best there is."""
         self.show("one", 1)
-        self.cell.mark()
-        self.assertFalse(self.cell.readable(True))
-        self.assertTrue(self.cell.readable(False))
-        self.assertEqual(self.unsettled, {self.cell})
+        self.cached.invalidate()
+        self.assertFalse(self.cached.readable(True))
+        self.assertTrue(self.cached.readable(False))
+        self.assertEqual(self.unsettled, {self.cached})
 
     def test_being_read(self) -> None:
         """M2: while it is read again it is not for reading either."""
         self.show("one", 1)
-        self.cell.mark()
-        self.cell.begin()
-        self.assertFalse(self.cell.readable(True))
-        self.assertFalse(self.cell.settled)
+        self.cached.invalidate()
+        self.cached.begin_read()
+        self.assertFalse(self.cached.readable(True))
+        self.assertFalse(self.cached.settled)
 
     def test_changed_while_read(self) -> None:
         """M2: a change during a read is another change: it stays to be read."""
-        self.cell.begin()
-        self.cell.mark()
-        self.cell.show("one", "one", 1)
-        self.cell.settle()
-        self.assertFalse(self.cell.current)
-        self.assertEqual(self.unsettled, {self.cell})
+        self.cached.begin_read()
+        self.cached.invalidate()
+        self.cached.show("one", "one", 1)
+        self.cached.settle()
+        self.assertFalse(self.cached.current)
+        self.assertEqual(self.unsettled, {self.cached})
 
     def test_interrupted(self) -> None:
         """M7: a lost read leaves it to be read."""
-        self.cell.begin()
-        self.cell.interrupt()
-        self.assertTrue(self.cell.dirty)
-        self.assertFalse(self.cell.reading)
-        self.assertEqual(self.unsettled, {self.cell})
+        self.cached.begin_read()
+        self.cached.interrupt()
+        self.assertTrue(self.cached.stale)
+        self.assertFalse(self.cached.reading)
+        self.assertEqual(self.unsettled, {self.cached})
 
     def test_never_backwards(self) -> None:
         """M3: what is older than what is known is not taken."""
         self.show("two", 2)
-        self.cell.show("one", "one", 1)
-        self.assertEqual((self.cell.value, self.cell.zxid), ("two", 2))
+        self.cached.show("one", "one", 1)
+        self.assertEqual((self.cached.value, self.cached.zxid), ("two", 2))
 
     def test_absence_never_backwards(self) -> None:
         """M3: older absence is not taken either."""
         self.show("two", 2)
-        self.cell.show(None, None, 1)
-        self.assertEqual(self.cell.value, "two")
+        self.cached.show(None, None, 1)
+        self.assertEqual(self.cached.value, "two")
 
     def test_as_of_later(self) -> None:
         """M3: what is unchanged is known as of the later transaction."""
         self.show("one", 1)
         self.show("one", 3)
-        self.cell.show("two", "two", 2)
-        self.assertEqual(self.cell.value, "one")
+        self.cached.show("two", "two", 2)
+        self.assertEqual(self.cached.value, "one")
 
     def test_forgotten(self) -> None:
         """M3: in a new data generation nothing is known, and any transaction counts."""
         self.show("nine", 9)
-        self.cell.forget()
-        self.assertFalse(self.cell.known)
-        self.assertEqual(self.unsettled, {self.cell})
+        self.cached.forget()
+        self.assertFalse(self.cached.known)
+        self.assertEqual(self.unsettled, {self.cached})
         self.show("one", 1)
-        self.assertEqual(self.cell.value, "one")
+        self.assertEqual(self.cached.value, "one")
 
     def test_problem(self) -> None:
         """M5: what cannot be read is to be tried again, and holds nobody up."""
-        self.cell.begin()
-        self.cell.fail(NoAuthException())
-        self.assertTrue(self.cell.dirty)
-        self.assertTrue(self.cell.settled)
-        self.assertTrue(self.cell.readable(True))
+        self.cached.begin_read()
+        self.cached.fail(NoAuthException())
+        self.assertTrue(self.cached.stale)
+        self.assertTrue(self.cached.settled)
+        self.assertTrue(self.cached.readable(True))
         self.assertEqual(self.unsettled, set())
 
     def test_problem_being_tried_again(self) -> None:
         """M7: while what could not be read is tried again, not everything is settled."""
-        self.cell.begin()
-        self.cell.fail(NoAuthException())
-        self.cell.begin()
-        self.assertFalse(self.cell.settled)
-        self.assertEqual(self.unsettled, {self.cell})
+        self.cached.begin_read()
+        self.cached.fail(NoAuthException())
+        self.cached.begin_read()
+        self.assertFalse(self.cached.settled)
+        self.assertEqual(self.unsettled, {self.cached})
 
     def test_problem_over(self) -> None:
         """M5: what can be read again has no problem any more."""
-        self.cell.begin()
-        self.cell.fail(NoAuthException())
+        self.cached.begin_read()
+        self.cached.fail(NoAuthException())
         self.show("one", 1)
-        self.assertIsNone(self.cell.problem)
-        self.assertTrue(self.cell.current)
+        self.assertIsNone(self.cached.problem)
+        self.assertTrue(self.cached.current)
 
 
-class WaitingTests(CellTestCase):
+class WaitingTests(CachedValueTestCase):
     def test_readers(self) -> None:
         """M2: who waits to read waits until it is known."""
-        reader = self.cell.to_read()
-        self.cell.begin()
+        reader = self.cached.when_readable()
+        self.cached.begin_read()
         self.assertNoResult(reader)
-        self.cell.show("one", "one", 1)
-        self.cell.settle()
+        self.cached.show("one", "one", 1)
+        self.cached.settle()
         self.successResultOf(reader)
 
     def test_changed_meanwhile(self) -> None:
         """M2: a change during the read is waited for too."""
-        reader, settler = self.cell.to_read(), self.cell.to_settle()
-        self.cell.begin()
-        self.cell.mark()
-        self.cell.show("one", "one", 1)
-        self.cell.settle()
+        reader, settler = self.cached.when_readable(), self.cached.when_settled()
+        self.cached.begin_read()
+        self.cached.invalidate()
+        self.cached.show("one", "one", 1)
+        self.cached.settle()
         self.assertNoResult(reader)
         self.assertNoResult(settler)
         self.show("two", 2)
@@ -165,46 +165,46 @@ class WaitingTests(CellTestCase):
 
     def test_release_unknown(self) -> None:
         """M2: with nothing known there is nothing to give: readers go on waiting."""
-        reader = self.cell.to_read()
-        self.cell.release()
+        reader = self.cached.when_readable()
+        self.cached.answer_readers()
         self.assertNoResult(reader)
-        self.cell.close(NoAuthException())
+        self.cached.close(NoAuthException())
         self.successResultOf(reader)
 
     def test_release_known(self) -> None:
         """M7: disconnected, readers get what is known; who waits for more goes on waiting."""
         self.show("one", 1)
-        self.cell.mark()
-        reader, settler = self.cell.to_read(), self.cell.to_settle()
-        self.cell.release()
+        self.cached.invalidate()
+        reader, settler = self.cached.when_readable(), self.cached.when_settled()
+        self.cached.answer_readers()
         self.successResultOf(reader)
         self.assertNoResult(settler)
 
     def test_problem(self) -> None:
         """M5: a problem is an answer to everybody."""
-        reader, settler = self.cell.to_read(), self.cell.to_settle()
-        self.cell.begin()
-        self.cell.fail(NoAuthException())
+        reader, settler = self.cached.when_readable(), self.cached.when_settled()
+        self.cached.begin_read()
+        self.cached.fail(NoAuthException())
         self.successResultOf(reader)
         self.successResultOf(settler)
 
     def test_close(self) -> None:
         """Nobody waits for a cell that is closed."""
-        reader, settler = self.cell.to_read(), self.cell.to_settle()
-        self.cell.close(NoAuthException())
+        reader, settler = self.cached.when_readable(), self.cached.when_settled()
+        self.cached.close(NoAuthException())
         self.successResultOf(reader)
         self.successResultOf(settler)
 
     def test_cancel(self) -> None:
         """Who has cancelled waits no more, and the others do."""
-        first, second = self.cell.to_read(), self.cell.to_read()
+        first, second = self.cached.when_readable(), self.cached.when_readable()
         first.cancel()
         self.failureResultOf(first, CancelledError)
         self.show("one", 1)
         self.successResultOf(second)
 
 
-class TellingTests(CellTestCase):
+class TellingTests(CachedValueTestCase):
     def watch(self, key: object = "key", also: Callable[[str | None], object] = lambda value: None) -> None:
         """Record what a watcher is told, and then do something else in it."""
 
@@ -212,7 +212,7 @@ class TellingTests(CellTestCase):
             self.told.append(value)
             also(value)
 
-        self.cell.watch(key, function)
+        self.cached.watch(key, function)
 
     def test_adding(self) -> None:
         """M6: adding a watcher calls nothing."""
@@ -225,7 +225,7 @@ class TellingTests(CellTestCase):
         self.watch()
         self.show("one", 1)
         self.assertEqual(self.told, ["one"])
-        self.cell.forget()
+        self.cached.forget()
         self.show(None, 1)
         self.assertEqual(self.told, ["one", None])
 
@@ -241,23 +241,23 @@ class TellingTests(CellTestCase):
     def test_identity(self) -> None:
         """M6: what is equal and yet another is a change."""
         self.watch()
-        self.cell.show((1, 1), "one", 1)
-        self.cell.show((2, 2), "one", 2)
+        self.cached.show((1, 1), "one", 1)
+        self.cached.show((2, 2), "one", 2)
         self.assertEqual(self.told, ["one", "one"])
 
     def test_not_told(self) -> None:
         """M6: what is no change to a watcher is known all the same."""
         self.watch()
-        self.cell.show("same", "one", 1)
-        self.cell.show("same", "two", 2)
+        self.cached.show("same", "one", 1)
+        self.cached.show("same", "two", 2)
         self.assertEqual(self.told, ["one"])
-        self.assertEqual(self.cell.value, "two")
+        self.assertEqual(self.cached.value, "two")
 
     def test_forgetting(self) -> None:
         """M3: to forget tells nothing; what is read then is told, though it is the same."""
         self.watch()
         self.show("one", 9)
-        self.cell.forget()
+        self.cached.forget()
         self.assertEqual(self.told, ["one"])
         self.show("one", 1)
         self.assertEqual(self.told, ["one", "one"])
@@ -269,10 +269,10 @@ class TellingTests(CellTestCase):
         def first(value: str | None) -> None:
             order.append(("first", value))
             if value == "one":
-                self.cell.show("two", "two", 2)
+                self.cached.show("two", "two", 2)
 
-        self.cell.watch("first", first)
-        self.cell.watch("second", lambda value: order.append(("second", value)))
+        self.cached.watch("first", first)
+        self.cached.watch("second", lambda value: order.append(("second", value)))
         self.show("one", 1)
         self.assertEqual(order, [("first", "one"), ("second", "one"), ("first", "two"), ("second", "two")])
 
@@ -284,7 +284,7 @@ class TellingTests(CellTestCase):
             calls.append(value)
             raise ValueError("a bad watcher")
 
-        self.cell.watch("its key", bad)
+        self.cached.watch("its key", bad)
         self.watch()
         self.show("one", 1)
         self.show("two", 2)
@@ -295,28 +295,28 @@ class TellingTests(CellTestCase):
     def test_replaced(self) -> None:
         """A key that is used again replaces the former watcher."""
         self.watch("key", lambda value: self.fail("it was replaced"))
-        self.cell.watch("key", self.told.append)
+        self.cached.watch("key", self.told.append)
         self.show("one", 1)
         self.assertEqual(self.told, ["one"])
 
     def test_removed(self) -> None:
         """A watcher that was removed is told nothing; to remove it again is silent."""
         self.watch("key")
-        self.cell.unwatch("key")
-        self.cell.unwatch("key")
+        self.cached.unwatch("key")
+        self.cached.unwatch("key")
         self.show("one", 1)
         self.assertEqual(self.told, [])
 
     def test_removes_another(self) -> None:
         """M6: a watcher that another one removes in the same round is not called."""
-        self.watch("first", lambda value: self.cell.unwatch("second"))
+        self.watch("first", lambda value: self.cached.unwatch("second"))
         self.watch("second")
         self.show("one", 1)
         self.assertEqual(self.told, ["one"])
 
     def test_removes_itself(self) -> None:
         """M6: a watcher may remove itself, and the one after it is called."""
-        self.watch("first", lambda value: self.cell.unwatch("first"))
+        self.watch("first", lambda value: self.cached.unwatch("first"))
         self.watch("second")
         self.show("one", 1)
         self.show("two", 2)
@@ -326,7 +326,7 @@ class TellingTests(CellTestCase):
         """M6: a watcher that is added in a round is not called in it, but in the next."""
         second: list[str | None] = []
         function = second.append
-        self.watch("first", lambda value: self.cell.watch("second", function))
+        self.watch("first", lambda value: self.cached.watch("second", function))
         self.show("one", 1)
         self.assertEqual(second, [])
         self.show("two", 2)
@@ -335,7 +335,7 @@ class TellingTests(CellTestCase):
     def test_told_before_readers(self) -> None:
         """M4: watchers have been called before whoever waits goes on."""
         order: list[str] = []
-        self.cell.to_read().addCallback(lambda _: order.append("reader"))
-        self.cell.watch("key", lambda value: order.append("watcher"))
+        self.cached.when_readable().addCallback(lambda _: order.append("reader"))
+        self.cached.watch("key", lambda value: order.append("watcher"))
         self.show("one", 1)
         self.assertEqual(order, ["watcher", "reader"])

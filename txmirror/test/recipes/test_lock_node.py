@@ -5,8 +5,8 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 
 from txmirror.errors import NoAuthException
-from txmirror.recipes.own_node import ensure
-from txmirror.recipes.patience import Patience
+from txmirror.recipes.lock_node import ensure
+from txmirror.recipes.retry_policy import RetryPolicy
 from txmirror.test.recipes.case import RecipeCase
 from txmirror.types import CREATOR_ALL_ACL
 
@@ -18,12 +18,12 @@ class EnsureTests(RecipeCase):
         for path, acl in (("/p", CREATOR_ALL_ACL), ("/p/a", None), ("/p/b", CREATOR_ALL_ACL)):
             self.done(self.observer.create(path, b"", acl) if acl else self.observer.create(path))
         client = self.client()
-        patience = Patience(client, self.world.reactor)
+        policy = RetryPolicy(client, self.world.reactor)
         for path in ("/p", "/p/a", "/p/b", "/p/a/c/d"):
-            self.done(Deferred.fromCoroutine(ensure(client, patience, path)))
+            self.done(Deferred.fromCoroutine(ensure(client, policy, path)))
             self.assertIsNotNone(self.done(self.observer.exists(path)))
         for path in ("/p/x", "/p/x/y", "/p/b/x"):
-            refused = Deferred.fromCoroutine(ensure(client, patience, path))
+            refused = Deferred.fromCoroutine(ensure(client, policy, path))
             self.settle()
             self.failureResultOf(refused, NoAuthException)
         self.assertIsNone(self.done(self.observer.exists("/p/x")))
