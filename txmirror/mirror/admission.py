@@ -1,4 +1,6 @@
-"""Bound how much of one kind of work is done at a time, so that a flood of it waits in little memory and leaves room for others."""
+"""Bound how much of one kind of work is done at a time: a flood of it waits in little memory, and other work gets its
+turn.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ class AdmissionQueue:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._under_way = 0
-        # An ordinary dict would walk over all that were taken before to find the first.
+        # To find its first key, an ordinary dict would skip the slot of every key removed before.
         self._waiting: OrderedDict[Member, None] = OrderedDict()
         self._admitting = False
 
@@ -38,9 +40,9 @@ class AdmissionQueue:
         self._under_way += 1
 
     def ended(self) -> None:
-        """Note that some work has ended, and admit those who wait."""
+        """Note that some work has ended, and admit waiting members."""
         self._under_way -= 1
-        # Work that ends at once comes back to here from within.
+        # Work that ends at once re-enters here.
         if not self._admitting:
             self._admitting = True
             try:

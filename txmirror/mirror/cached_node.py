@@ -1,7 +1,7 @@
-"""What is known of one znode: kept true by the server's watches, or by a tree that the node is in.
+"""The cached state of one znode, kept current by the server's watches or by a tree that covers the node.
 
-Programs hold :class:`~txmirror.mirror.Node` objects, of which there may be none for a while; this stays as long as somebody
-needs it, and some time longer.
+Programs hold :class:`~txmirror.mirror.Node` objects, which they may drop and get again. A cached node stays as long as it is
+needed, and for some time afterwards.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ if TYPE_CHECKING:
     from txmirror.mirror.mirror import Mirror
     from txmirror.mirror.node import Node
 
-#: When a node that could not be read is tried again: after a second at first, after a minute at the most.
+#: The pauses before a node that could not be read is retried: from a second to a minute.
 _RETRY = backoffPolicy(initialDelay=1.0, maxDelay=60.0, factor=2.0, jitter=lambda: 0.0)
 
 _T = TypeVar("_T")
 
 
 class CachedNode:
-    """One znode, as far as it is known.
+    """The cached data and children of one znode, with the reads that keep them current.
 
     :ivar path: the znode's path.
     :ivar values: its data and stat.
     :ivar names: its children.
-    :ivar state: what is known of it, as programs see it.
-    :ivar served: whether it was read without a watch of its own, because that of a tree tells of changes.
+    :ivar state: a snapshot for programs.
+    :ivar covered: whether it was read without a watch of its own, because a tree's persistent watch reports its changes.
     """
 
     _log = Logger()
@@ -88,23 +88,23 @@ class CachedNode:
     def __repr__(self) -> str:
         return f"<CachedNode {self.path!r} {self.state.existence.value}>"
 
-    # Who needs it.
+    # References.
 
     @property
     def node(self) -> Node | None:
-        """The object that programs hold, if any does."""
+        """The object that programs hold; None if there is none."""
         return self._node()
 
     def attach(self, node: Node, released: Callable[[NodeReference], object]) -> None:
-        """Serve a node.
+        """Keep a node's snapshot up to date.
 
-        :param let_go: called with a reference that has the path, in any thread, once nobody holds the node any more.
+        :param released: called with a reference that has the path, in any thread, once the node is no longer referenced.
         """
         self._node = NodeReference(node, released, self.path)
 
     @property
     def needed(self) -> bool:
-        """Whether anybody holds its node, or waits for it."""
+        """Whether a program holds the node, or waits for it."""
         return self.node is not None or self.values.awaited or self.names.awaited
 
     @property
@@ -113,11 +113,11 @@ class CachedNode:
         return any(part.watched or part.reading for part in (self.values, self.names))
 
     def watchers_changed(self) -> None:
-        """A watcher has come or gone. Where there is one, the node stays, whoever holds it."""
+        """Note that a watcher was added or removed. A node with watchers stays, even if no program holds it."""
         self._kept = self.node if self.values.watchers or self.names.watchers else None
 
     def update_state(self) -> None:
-        """Make the snapshot anew: something else is known, or the connection has come or gone."""
+        """Make a new snapshot: the cached state has changed, or the connection was made or lost."""
         stale_since = self._mirror.disconnected_since
         if not self.values.known:
             self.state = without_value(Existence.UNKNOWN, stale_since)
@@ -128,13 +128,13 @@ class CachedNode:
             self.state = NodeState(Existence.PRESENT, data, stat, self.names.value, stale_since)
         node = self._node()
         if node is not None:
-            # An attribute that is there costs its readers a tenth of what a property does.
+            # Reading an attribute takes a tenth of the time that a property takes.
             node.state = self.state
 
-    # What its mirror tells it.
+    # Events from the mirror.
 
     def watch_fired(self, kind: EventType) -> None:
-        """A watch has fired."""
+        """Invalidate the parts that an event concerns, and read them again."""
         if kind is EventType.CHILD:
             self.names.invalidate()
         else:
@@ -145,7 +145,7 @@ class CachedNode:
         self.refresh()
 
     def refresh(self) -> None:
-        """Read what has to be read, if there is a connection to do it. What could not be read waits for its time."""
+        """Begin all reads that are needed and possible now. Those that have failed wait for the retry."""
         if self._closed or not self._mirror.may_read() or not self._mirror.refreshes.has_room(self):
             return
         batches = None if self._read_separately else self._mirror.batches_for(self.path)
@@ -163,7 +163,7 @@ class CachedNode:
             self._handle_reply(self.names, self._feed.read_children(self.path), self._children_read)
 
     def _read_without_watches(self, batches: IBatchedReads) -> None:
-        """Read both parts at once: a tree's watch tells of all that follows."""
+        """Read both parts at once: a tree's watch reports all later changes."""
         parts = (self.values, self.names)
         if any(part.reading for part in parts) or not any(part.needs_read for part in parts):
             return
@@ -173,7 +173,7 @@ class CachedNode:
         self._track(batches.read_many([self.path], [self.path]), self._both_answered)
 
     def admitted(self) -> None:
-        """Read what has to be read: there is room."""
+        """Begin all reads that are needed: there is room."""
         self.refresh()
 
     def retry(self) -> None:
@@ -184,16 +184,16 @@ class CachedNode:
         self.refresh()
 
     def disconnected(self) -> None:
-        """Let readers have what is known."""
+        """Answer readers with the last known state."""
         self._stop_retry()
         self.update_state()
         self.values.answer_readers()
         self.names.answer_readers()
 
     def reconnected(self) -> bool:
-        """Note that there was no connection: what a tree's watch would have told of meanwhile is not known.
+        """Note that there was no connection: changes that a tree's watch would have reported meanwhile are not known.
 
-        :returns: whether the node relied on that.
+        :returns: whether the node relied on that watch.
         """
         covered, self.covered = self.covered, False
         if covered:
@@ -201,48 +201,48 @@ class CachedNode:
         return covered
 
     def uncover(self) -> None:
-        """Note that the tree has gone whose watch told of changes."""
+        """Note that the tree that reported changes was closed, or has lost its watch."""
         if self.covered:
             self.covered = False
             self.invalidate()
 
     def session_changed(self) -> None:
-        """Note that whatever watches there were, the new session does not have them."""
+        """Note that the new session has none of the former watches."""
         self.covered = False
         self.values.watched = self.names.watched = False
 
     def data_generation_changed(self) -> None:
-        """Forget everything: it is of another data generation."""
+        """Discard the cached state: it is of another data generation."""
         self._maybe_absent = False
         self.values.forget()
         self.names.forget()
 
     def missing_watches(self) -> tuple[bool, bool, bool]:
-        """Tell which watches the new session needs for what is not going to be read anyway: data, existence, children."""
+        """Return which watches the new session needs for the parts that are current: data, existence, children."""
         value = self.values.current and not self.values.watched
         absent = self.values.value is None
         children = self.names.current and not self.names.watched and self.names.value is not None
         return value and not absent, value and absent, children
 
     def watches_set(self) -> None:
-        """Note that the session has the watches that were asked for."""
+        """Note that the session has the watches that were requested."""
         self.values.watched = self.names.watched = True
 
     def invalidate(self) -> None:
-        """Read everything again: whatever watches there were, the server cannot set them again."""
+        """Read everything again: the server cannot restore the watches."""
         self.values.invalidate()
         self.names.invalidate()
         self.refresh()
 
     def evict(self) -> None:
-        """Nobody needs it any more."""
+        """Stop all reads: the node is no longer needed."""
         self._closed = True
         self._stop_retry()
         self.values.discard()
         self.names.discard()
 
     def close(self) -> None:
-        """Let everybody go who waits. What was known stays readable."""
+        """Fail all waiters. The last known state stays readable."""
         self._closed = True
         self._stop_retry()
         problem = ClosingException(path=self.path)
@@ -250,15 +250,15 @@ class CachedNode:
         self.names.close(problem)
 
     def children_shown(self) -> Deferred[None] | None:
-        """Wait until the children show everything that has happened so far, or cannot be read; None if they do."""
+        """Wait until the children show everything that has happened so far, or cannot be read; None if they do already."""
         self._check_watched(self.names)
-        # A write on a client that lives on may be answered after the mirror's end.
+        # The client may live longer than the mirror, and answer a write after the mirror was closed.
         return None if self._closed or self.names.settled else self.names.when_settled()
 
     # Reading.
 
     async def read(self, part: CachedValue[_T], timeout: float | None) -> _T:
-        """Give what a cell holds, once that is known and not known to have changed."""
+        """Return the value of a part, as soon as it is known and current."""
         if not part.readable(self._mirror.is_connected()):
             if self._closed:
                 raise ClosingException(path=self.path)
@@ -273,7 +273,7 @@ class CachedNode:
         return part.value
 
     async def freshen(self, timeout: float | None) -> None:
-        """Wait until everything is shown that the servers had when this was called.
+        """Wait until the cached state shows everything that the servers had when this was called.
 
         :raises OperationTimeoutException: it takes longer than ``timeout`` seconds.
         """
@@ -287,7 +287,7 @@ class CachedNode:
         if self._closed:
             # The client lives on.
             raise ClosingException(path=self.path)
-        # What was announced before the answer is being read already; to read it again costs little, and is certain.
+        # A node that was announced before the reply is being read already; reading it again is cheap and safe.
         self.values.invalidate()
         self.names.invalidate()
         self.refresh()
@@ -307,7 +307,7 @@ class CachedNode:
             if not isinstance(result, Failure):
                 take(result)
             elif self._mirror.is_lost(result.value):
-                # There is nothing to do until the next connection.
+                # It is read again with the next connection.
                 part.interrupt()
                 return
             elif isinstance(result.value, NoNodeException):
@@ -316,7 +316,7 @@ class CachedNode:
                 self._read_failed(part, result.value)
             else:
                 result.raiseException()
-            # What happened while the read was on its way may not be in it.
+            # The reply may lack changes that came while the read was pending.
             self.refresh()
             self._mirror.check_settled()
 
@@ -344,7 +344,7 @@ class CachedNode:
             for part in parts:
                 self._read_failed(part, result.value)
         elif isinstance(result.value, ZooKeeperException):
-            # One of the two may be too large, or the server may not know such reads. Each by itself fails by itself.
+            # One of the two may be too large, or the server may not support such reads: read each of them separately.
             self._read_separately = True
             for part in parts:
                 part.interrupt()
@@ -406,7 +406,7 @@ class CachedNode:
             self.names.settle()
 
     def _missing(self, part: CachedValue[Any]) -> None:
-        """Find out about a node that was not there: to read it leaves no watch, to ask whether it exists does."""
+        """Ask whether the node exists after a read has failed because it does not: only that request leaves a watch."""
         part.interrupt()
         if not self.values.current:
             self._maybe_absent = True
@@ -417,7 +417,7 @@ class CachedNode:
             self.names.settle()
 
     def _up_to_date(self, part: CachedValue[Any], zxid: int) -> bool:
-        """Tell whether a reply may be shown."""
+        """Return whether a reply may be shown. A reply from a server that lags is discarded, and the read is retried later."""
         if zxid >= part.zxid:
             self._failures = 0
             return True
@@ -427,15 +427,15 @@ class CachedNode:
 
     def _read_failed(self, part: CachedValue[Any], error: ZooKeeperException) -> None:
         if not isinstance(error, REFUSALS):
-            # It says nothing of the node: whoever waits goes on waiting.
+            # The server is in trouble, not the node: waiters go on waiting.
             self._mirror.note_trouble(self.path, error)
             part.postpone()
             self._retry_later()
             return
-        self._log.warn("{path} cannot be read: {reason}. It is tried again.", path=self.path, reason=str(error))
+        self._log.warn("{path} cannot be read: {reason}. Retrying.", path=self.path, reason=str(error))
         part.fail(error)
         if self._maybe_absent and self.names.needs_read:
-            # They are not read before it is known that the node exists.
+            # The children are not read before the node is known to exist.
             self.names.fail(error)
         self._retry_later()
 
@@ -451,7 +451,7 @@ class CachedNode:
             self._retry_timer.stop()
 
     def _refresh_stat(self, stat: ZnodeStat, zxid: int) -> None:
-        """Take over what the value's own watch does not announce: how many children there are, and since when."""
+        """Update the parts of the stat that the data's watch does not announce: numChildren, cversion and pzxid."""
         if self.values.current and self.values.value is not None:
             data, before = self.values.value
             if (before.czxid, before.mzxid) == (stat.czxid, stat.mzxid):
@@ -469,7 +469,7 @@ class CachedNode:
             self.refresh()
 
     def was_written(self, value: bytes, stat: ZnodeStat) -> None:
-        """Show what was written to the node: its event came before the reply, but its data is known only here."""
+        """Show data that was written here: its event came before the reply, but only the writer has the data."""
         self._maybe_absent = False
         self.values.show((stat.czxid, stat.mzxid), (value, stat), stat.mzxid)
         if stat.czxid == stat.mzxid == stat.pzxid:
@@ -478,7 +478,7 @@ class CachedNode:
         self._check_watched(self.values)
 
     def _check_watched(self, part: CachedValue[Any]) -> None:
-        """Read again what was written in a session that has no watch for it (yet): nothing else would tell what follows."""
+        """Read a part again that was written in a session without a watch for it (yet): later changes would go unseen."""
         if part.current and not part.watched:
             part.invalidate()
             self.refresh()
@@ -497,7 +497,7 @@ class NodeReference(weakref.ref):  # type: ignore[type-arg]  # a class cannot be
     def __new__(  # noqa: PYI034  # Self came with Python 3.11
         cls, node: Node, released: Callable[[NodeReference], object], path: str
     ) -> NodeReference:
-        """Make a reference. ``let_go`` is called with it when the node is gone."""
+        """Make a reference. ``released`` is called with it when the node is gone."""
         reference: NodeReference = super().__new__(cls, node, released)
         reference.path = path
         return reference

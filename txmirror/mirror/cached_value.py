@@ -1,7 +1,8 @@
-"""One part of a node that is kept up to date, its value or its children: what is known of it, and who wants to know.
+"""One cached part of a node: its data, or the names of its children.
 
-A cell knows nothing of ZooKeeper. It keeps the promises to those who read it and watch it: nothing goes backwards, each
-change is told once to everybody, and nobody sees a second change before all have seen the first.
+A cached value knows nothing of ZooKeeper. It guarantees to readers and watchers that nothing goes backwards, that each
+watcher is called once for each change, and that no watcher is called with change N+1 before all were called with change
+N.
 """
 
 from __future__ import annotations
@@ -19,26 +20,26 @@ _T = TypeVar("_T")
 
 
 class CachedValue(Generic[_T]):
-    """What is known of one part of a node.
+    """The cached data or children of a node, with the readers and watchers that wait for it.
 
     :param path: the node's path, for the log.
-    :param render: makes what watchers and readers get of what is known; None stands for an absent node.
-    :param unsettled: where the cell enters itself for as long as it has to be read.
-    :param shown: called when something else is known, before anybody is told.
+    :param render: converts the value for watchers; None stands for an absent node.
+    :param unsettled: a set that this object adds itself to for as long as it has to be read.
+    :param on_change: called when the value has changed, before any watcher.
 
-    :ivar known: whether anything is.
-    :ivar value: what is known; None if the node is absent.
-    :ivar zxid: the transaction as of which it is known.
-    :ivar dirty: whether it has to be read again.
-    :ivar reading: whether a read is on its way.
-    :ivar armed: whether the session has a watch for it; without meaning while it is dirty or being read.
-    :ivar postponed: whether that has to wait, because a server lagged behind what is shown.
-    :ivar problem: why it cannot be read; None if it can, for all that is known.
+    :ivar known: whether there is a value.
+    :ivar value: the value; None if the node is absent.
+    :ivar zxid: the transaction as of which the value is true.
+    :ivar stale: whether it has to be read again.
+    :ivar reading: whether a read is pending.
+    :ivar watched: whether the session has a watch for it; without meaning while it is stale or being read.
+    :ivar postponed: whether the next read has to wait, because a server lagged behind the value.
+    :ivar problem: the error that prevents reading; None if there is none, as far as is known.
     """
 
     _log = Logger()
 
-    # There are two for each node, so that nothing is made before it is needed: the garbage collector walks over all of it.
+    # There are two for each node, and the garbage collector visits every object. So nothing is created before it is needed.
     __slots__ = (
         "_identity",
         "_on_change",
@@ -83,37 +84,37 @@ class CachedValue(Generic[_T]):
         self.problem: ZooKeeperException | None = None
         unsettled.add(self)
 
-    # What happens to it.
+    # Changes and reads.
 
     def invalidate(self) -> None:
-        """Note that it has changed, or may have."""
+        """Mark it stale: it has changed, or may have."""
         self.stale = True
         self.postponed = False
         self.problem = None
         self._unsettled.add(self)
 
     def begin_read(self) -> None:
-        """Note that a read is on its way: what happens from now on is another change."""
+        """Note that a read is pending. An event that comes from now on is another change."""
         self.reading = True
         self.stale = False
         self.problem = None
         self._unsettled.add(self)
 
     def interrupt(self) -> None:
-        """Note that a read was lost."""
+        """Note that the pending read was lost."""
         self.reading = False
         self.invalidate()
 
     def postpone(self) -> None:
-        """Note that a read was in vain: the server lagged behind what is shown."""
+        """Note that the read was in vain, because the server lagged behind the value."""
         self.interrupt()
         self.postponed = True
 
     def show(self, identity: object, value: _T | None, zxid: int) -> None:
-        """Take what was read or written, unless something later is known.
+        """Store a value that was read or written, unless a later one is known.
 
-        :param identity: equal for what is no change for a watcher; not None unless the node is absent.
-        :param value: what is known now; None if the node is absent.
+        :param identity: equal for values that watchers see as the same; not None unless the node is absent.
+        :param value: the new value; None if the node is absent.
         :param zxid: the transaction as of which it is true.
         """
         if zxid < self.zxid:
@@ -129,7 +130,7 @@ class CachedValue(Generic[_T]):
             self._watchers.notify(value)
 
     def settle(self) -> None:
-        """Note that a read has succeeded and left a watch. If nothing happened since, whoever waits has waited enough."""
+        """Note that a read has succeeded and left a watch. If nothing has happened since, all waiters fire."""
         self.reading = False
         self.watched = True
         if not self.stale:
@@ -138,7 +139,7 @@ class CachedValue(Generic[_T]):
             _fire(self._settle_waiters)
 
     def fail(self, problem: ZooKeeperException) -> None:
-        """Note that it cannot be read. It stays dirty, so that it is tried again, but nobody waits for that."""
+        """Note that it cannot be read. It stays stale, so that it is retried, but all waiters fire."""
         self.reading = False
         self.stale = True
         self.problem = problem
@@ -147,7 +148,7 @@ class CachedValue(Generic[_T]):
         _fire(self._settle_waiters)
 
     def forget(self) -> None:
-        """Know nothing any more: what was known is of another data generation."""
+        """Discard the value, which is of another data generation."""
         self.known = False
         self.value = None
         self.zxid = 0
@@ -156,71 +157,71 @@ class CachedValue(Generic[_T]):
         self.invalidate()
 
     def discard(self) -> None:
-        """Be no longer among what has to be read."""
+        """Remove it from the set of those that have to be read."""
         self._unsettled.discard(self)
 
     def answer_readers(self) -> None:
-        """Let everybody who waits to read have what is known, or the problem, if there is either."""
+        """Fire all waiting readers, if there is a value or a problem."""
         if self.known or self.problem is not None:
             _fire(self._read_waiters)
 
     def close(self, problem: ZooKeeperException) -> None:
-        """Let everybody go: there will be no more news."""
+        """Fire all waiters: no more changes will come."""
         self.problem = problem
         _fire(self._read_waiters)
         _fire(self._settle_waiters)
 
-    # Who wants to know.
+    # Readers and watchers.
 
     @property
     def current(self) -> bool:
-        """Whether nothing is known that would have to be read first."""
+        """Whether the value can be used without another read."""
         return self.known and not self.stale and not self.reading
 
     @property
     def needs_read(self) -> bool:
-        """Whether a read is to be begun: it is dirty, nothing is on its way, and it is not put off."""
+        """Whether a read is to begin: it is stale, no read is pending, and none is postponed."""
         return self.stale and not self.reading and not self.postponed and self.problem is None
 
     @property
     def settled(self) -> bool:
-        """Whether everything that has happened so far is shown, or cannot be."""
+        """Whether it shows everything that has happened so far, or cannot."""
         return self.problem is not None or not (self.stale or self.reading)
 
     def readable(self, connected: bool) -> bool:
-        """Tell whether there is an answer for a reader now."""
+        """Return whether a reader can be answered now."""
         return self.current or self.problem is not None or (self.known and not connected)
 
     def when_readable(self) -> Deferred[None]:
-        """Wait until it can be read: known and current, or a problem, or known and disconnected."""
+        """Wait until it is readable: current, or with a problem, or known while disconnected."""
         if self._read_waiters is None:
             self._read_waiters = {}
         return _waiter(self._read_waiters)
 
     def when_settled(self) -> Deferred[None]:
-        """Wait until everything that has happened so far is shown, or cannot be."""
+        """Wait until it shows everything that has happened so far, or cannot."""
         if self._settle_waiters is None:
             self._settle_waiters = {}
         return _waiter(self._settle_waiters)
 
     @property
     def awaited(self) -> bool:
-        """Whether anybody waits for it."""
+        """Whether there are waiters."""
         return bool(self._read_waiters or self._settle_waiters)
 
     @property
     def watchers(self) -> bool:
-        """Whether anybody watches it."""
+        """Whether there are watchers."""
         return bool(self._watchers)
 
     def watch(self, key: Hashable, function: Callable[..., object]) -> None:
-        """Call ``function`` with each change; in place of the former one with this key, if there was one."""
+        """Call ``function`` with each change, in place of the former one with this key, if there was one."""
         if self._watchers is None:
             self._watchers = Observers(self._log_failure)
         self._watchers.add(key, lambda value: function(self._render(value)))
 
     def unwatch(self, key: Hashable) -> None:
-        """Call nothing with this key any more."""
+        """Remove the watcher with this key; silent if there is none."""
         if self._watchers is not None:
             self._watchers.remove(key)
 
@@ -239,6 +240,6 @@ def _fire(waiters: dict[Deferred[None], None] | None) -> None:
         fired = list(waiters)
         waiters.clear()
         for waiter in fired:
-            # Whoever was told before may have let this one go.
+            # An earlier callback may have cancelled it.
             if not waiter.called:
                 waiter.callback(None)

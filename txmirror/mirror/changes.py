@@ -1,4 +1,4 @@
-"""What a tree tells those who watch it."""
+"""The changes that a tree notifies its watchers of."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ Value = tuple[bytes, ZnodeStat]
 
 
 class ChangeKind(enum.Enum):
-    """What has happened."""
+    """The kind of a change in a tree."""
 
     ADDED = "added"
-    """A node has come, or is known for the first time."""
+    """A node was created, or is known for the first time."""
     CHANGED = "changed"
-    """A node's data was written, or the node was deleted and made anew."""
+    """A node's data was written, or the node was deleted and created again."""
     REMOVED = "removed"
-    """A node is gone; those below it were told of before."""
+    """A node was deleted. The removal of those below it was notified before."""
     HIDDEN = "hidden"
-    """A node cannot be read (see ``Tree.unreadable``); if it could be before, the tree keeps what was read then."""
+    """A node cannot be read (see ``Tree.unreadable``). If it was read before, the tree keeps that data."""
     READABLE = "readable"
-    """A node that could not be read can be, or is gone: it is in ``Tree.unreadable`` no more."""
+    """A node that could not be read can be read now, or was deleted: it is no longer in ``Tree.unreadable``."""
     SETTLED = "settled"
-    """The tree shows all that the server has, but for its unreadable nodes: for the first time, or again after it was stale."""
+    """The tree shows the server's state, except for unreadable nodes: for the first time, or again after it was stale."""
     STALE = "stale"
-    """There is no connection any more: the tree shows what was."""
+    """The connection was lost: the tree shows the last known state."""
 
 
 class Change(NamedTuple):
-    """One thing that a tree tells."""
+    """One change in a tree."""
 
     kind: ChangeKind
     path: str
-    """The node's; for the last two kinds, the tree's own."""
+    """The node's path; for the last two kinds, the tree's own."""
     old: Value | None
-    """The data and stat before; None if the node was not there, or not known."""
+    """The data and stat before; None if the node did not exist, or was not known."""
     new: Value | None
-    """The data and stat now; None if the node is gone. For the last four kinds it is the same as ``old``."""
+    """The data and stat now; None if the node was deleted. For the last four kinds it is the same as ``old``."""

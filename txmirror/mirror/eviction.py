@@ -1,4 +1,6 @@
-"""What nobody holds any more stays for a while: whoever asks for it again soon finds it as it was."""
+"""Evict nodes that are no longer referenced, some time later. Until then, a program that asks again finds the cached
+state.
+"""
 
 from __future__ import annotations
 
@@ -9,38 +11,38 @@ from twisted.internet.interfaces import IReactorTime
 
 from txmirror.timers import Timer
 
-#: How many times it is looked while something lingers.
+#: How many sweeps there are while a node lingers.
 _SWEEPS = 4
 
 
 class Eviction:
-    """Keeps the time for what nobody holds.
+    """Calls a function for each path that was noted ``linger`` seconds before.
 
     :param clock: runs the timer.
-    :param linger: how long it stays, in seconds; it may be a quarter longer.
-    :param look: called with what has stayed long enough, in the reactor's thread.
+    :param linger: how long an unreferenced node stays, in seconds; it may be a quarter longer.
+    :param evict: called with the path of each node whose time is over, in the reactor's thread.
     """
 
     def __init__(self, clock: IReactorTime, linger: float, evict: Callable[[str], object]) -> None:
         self._clock = clock
         self._linger = linger
         self._evict = evict
-        # A deque, because what is let go of may be let go of in any thread, and in the middle of anything.
+        # A deque, because a finalizer runs in any thread, and in the middle of anything.
         self._noted: deque[str] = deque()
         self._deadlines: dict[str, float] = {}
         self._timer = Timer(clock, self._sweep)
 
     def note_unreferenced(self, path: str) -> None:
-        """Note that nobody holds something. It does nothing else, so that a finalizer may call it."""
+        """Note that a node is no longer referenced. It does nothing else, so that a finalizer may call it."""
         self._noted.append(path)
 
     def start(self) -> None:
-        """Look from now on."""
+        """Begin to sweep."""
         if not self._timer.running:
             self._timer.start(self._linger / _SWEEPS)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop sweeping."""
         self._timer.stop()
 
     def _sweep(self) -> None:

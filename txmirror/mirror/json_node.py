@@ -18,13 +18,13 @@ _WRITER = JSONWriter(compact=True, sort_keys=True)
 
 
 class JsonNode:
-    """A node, read and written as what its data says in JSON. :meth:`Mirror.get_json` makes it.
+    """A node whose data is read and written as JSON. :meth:`Mirror.get_json` makes it.
 
-    JSON is UTF-8 and has at most 100 levels of objects and arrays; NaN and Infinity are no JSON; a byte order mark before it is
-    ignored. Data that are empty, or nothing but white space, are read as None, as ``null`` is.
+    JSON is UTF-8 and has at most 100 levels of objects and arrays. NaN and Infinity are not valid; a byte order mark
+    before it is ignored. Empty data, or nothing but white space, is read as None, as ``null`` is.
 
     :ivar path: the znode's path.
-    :ivar node: the node itself, for all else.
+    :ivar node: the node itself, for everything else.
     """
 
     _log = Logger()
@@ -40,38 +40,40 @@ class JsonNode:
     def value(self, timeout: float | None = 5.0, *, fresh: bool = False) -> Deferred[tuple[Any, ZnodeStat]]:
         """Read the node's data and stat, as :meth:`Node.value`.
 
-        :returns: fires with what the data says, a new object each time, and the stat. Fails also with :exc:`ValueError` if it is
-            not JSON.
+        :returns: fires with the decoded data, a new object each time, and the stat. Fails also with :exc:`ValueError`
+            if the data is not JSON.
         """
         return self.node.value(timeout, fresh=fresh).addCallback(self._decoded)
 
     def create(self, value: Any, **modes: Any) -> Deferred[JsonNode]:
         """Create the node, as :meth:`Node.create`.
 
-        :raises TypeError, ValueError: JSON cannot say it.
+        :raises TypeError, ValueError: the value cannot be encoded as JSON.
         """
         return self.node.create(encode(self.path, value), **modes).addCallback(JsonNode)
 
     def set(self, value: Any, version: int) -> Deferred[ZnodeStat]:
         """Replace the node's data, as :meth:`Node.set`.
 
-        :raises TypeError, ValueError: JSON cannot say it.
+        :raises TypeError, ValueError: the value cannot be encoded as JSON.
         """
         return self.node.set(encode(self.path, value), version)
 
     def update(self, change: Callable[[Any], Any], *, makepath: bool = False) -> Deferred[tuple[Any, ZnodeStat]]:
-        """Replace the node's data by what a function makes of it, whoever else writes meanwhile; create it where it is missing.
+        """Apply a function to the node's data and write the result, even if others write meanwhile; create a missing
+        node.
 
-        The function may be called several times, with what is there then; what it does beyond its result should bear that.
+        The function may be called several times, each time with the latest value; it should have no other effect than
+        its result.
 
-        :param change: called with what the data says, or None if there is no node or it is empty; returns what it is to say. If
+        :param change: called with the decoded data, or None if the node is missing or empty; returns the new value. If
             that is the same, nothing is written.
-        :param makepath: make the nodes above a missing one too.
-        :returns: fires with what the data then says, and the stat. Fails with what the function raises; with
-            :exc:`ValueError` where there is something that is not JSON; with
-            :exc:`~txmirror.errors.OperationTimeoutException` if that could not be read within 5 seconds, and then nothing was
-            written; and as :meth:`Node.set` and :meth:`Node.create`: with ``applied`` None nobody can know whether it was done,
-            and it is not tried again. Cancelling ends the wait, not a write that was sent.
+        :param makepath: create the missing nodes above it too.
+        :returns: fires with the new value and the stat. Fails with the exception that the function raises; with
+            :exc:`ValueError` where the data is not JSON; with :exc:`~txmirror.errors.OperationTimeoutException` if the
+            data could not be read within 5 seconds, and then nothing was written; and as :meth:`Node.set` and
+            :meth:`Node.create`: with ``applied`` None nobody can know whether it was done, and it is not retried.
+            Cancelling ends the wait, not a write that was sent.
         """
         return Deferred.fromCoroutine(self._update(change, makepath))
 
@@ -84,13 +86,13 @@ class JsonNode:
         """Call ``function`` with each new value, as :meth:`Node.addValueWatcher`.
 
         :param key: removes the watcher again; a watcher with the same key is replaced.
-        :param on_error: called in place of ``function`` with each new value that is not JSON, with the error that :meth:`value`
-            fails with. None logs one warning for each such value.
+        :param on_error: called in place of ``function`` with each new value that is not JSON, with the error that
+            :meth:`value` fails with. None logs one warning for each such value.
         """
         self.node.addValueWatcher(key, lambda value: self._notify(value, function, on_error))
 
     def delValueWatcher(self, key: Hashable) -> None:
-        """Call the value watcher with this key no more; silent if there is none."""
+        """Remove the value watcher with this key; silent if there is none."""
         self.node.delValueWatcher(key)
 
     def _notify(
@@ -136,7 +138,7 @@ class JsonNode:
                     continue
                 _, stat = await node.value()
                 return after, stat
-            # The function may change what it is given, and return that.
+            # The function may modify its argument and return that.
             data = encode(self.path, before)
             after = change(before)
             if encode(self.path, after) == data:
@@ -148,10 +150,10 @@ class JsonNode:
 
 
 def encode(path: str, value: Any) -> bytes:
-    """Say something in JSON.
+    """Encode a value as JSON.
 
     :param path: the node's, for the message.
-    :raises TypeError, ValueError: JSON cannot say it.
+    :raises TypeError, ValueError: the value cannot be encoded as JSON.
     """
     try:
         return _WRITER.write(value, deepest=DEEPEST).encode()

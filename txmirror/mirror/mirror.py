@@ -1,4 +1,4 @@
-"""A mirror: every node that a program asked for, kept true over one client's sessions."""
+"""A mirror: keeps the nodes that a program uses current, over one client's sessions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from txmirror.mirror.watch_removal import WatchRemoval
 from txmirror.observers import Observers
 from txmirror.types import ACL, OPEN_ACL, EventType, SessionEvent, SessionState, SessionTicket, WatchedEvent
 
-#: How many reads of nodes are in flight at most. More would not make a server answer sooner.
+#: How many reads of nodes are pending at most. More would not make a server answer sooner.
 _READS = 2_000
 #: How many registrations look at their nodes and write them at a time, at most.
 _STEPS = 500
@@ -46,10 +46,10 @@ _DELETIONS = 256
 
 
 class Mirror(Service):
-    """Keeps live objects that agree with ZooKeeper, through disconnections and ended sessions.
+    """Keeps live objects equal to ZooKeeper's, through disconnections and expired sessions.
 
-    It never blocks, and it never fails for want of a server: it starts to connect at :meth:`connect`, at
-    :meth:`startService` or at the first :meth:`get`, whichever comes first, and goes on trying.
+    It never blocks, and it never fails because no server can be reached. It begins to connect at :meth:`connect`, at
+    :meth:`startService` or at the first :meth:`get`, whichever comes first, and retries without end.
 
     :param servers: as for :class:`txmirror.client.ZooKeeperClient`.
     :param session_timeout: as for :class:`txmirror.client.ZooKeeperClient`, in seconds.
@@ -59,11 +59,11 @@ class Mirror(Service):
         parameters before it are not used, and :meth:`close` leaves the client open. It provides
         :class:`~txmirror.interfaces.IWatchFeed` too, or at least :class:`~txmirror.interfaces.ISessionSteps`: then in a new
         session everything is read again, and watches stay at the server until they fire.
-    :param linger: how long a node stays that nobody holds, watches or waits for, in seconds; up to a quarter longer. Then it
-        goes, and its watches at the server, if that can take them away (since 3.5).
+    :param linger: how long an unreferenced node without watchers and waiters stays in memory, in seconds; up to a quarter
+        longer. Then the mirror evicts it and removes its watches at the server, if that supports it (since 3.5).
     :param reactor: the reactor; the global one if None.
     :raises ValueError: an address is malformed, or ``linger`` is no time; the message quotes it.
-    :raises TypeError: the client tells nothing of its session.
+    :raises TypeError: the client does not report the steps of its session.
     """
 
     _log = Logger()
@@ -99,9 +99,9 @@ class Mirror(Service):
         self.steps = AdmissionQueue(_STEPS)
         self._cached_nodes: dict[str, CachedNode] = {}
         self._trees: dict[Tree, None] = {}
-        #: The same, by the paths of their roots: of a thousand trees an event concerns few.
+        #: The same trees by the paths of their roots: an event concerns few of a thousand trees.
         self._trees_at: dict[str, list[Tree]] = {}
-        #: Some of those that are not settled: as long as one of them is not, the others are not looked at.
+        #: Some of the trees that are not settled. As long as one of them is not, the others are not checked.
         self._unsettled_trees: dict[Tree, None] = {}
         self._release_later: dict[str, None] = {}
         self._batches: IBatchedReads | None = IBatchedReads(client, None)
@@ -139,14 +139,14 @@ class Mirror(Service):
     def __repr__(self) -> str:
         return f"<Mirror {self.connstr()} {self.state.value}>"
 
-    # What programs use.
+    # The public API.
 
     def connect(self) -> Deferred[None]:
-        """Begin to connect, if that was not done yet.
+        """Begin to connect, unless that was done before.
 
-        :returns: fires when a session stands. Fails with :exc:`~txmirror.errors.ConnectionLossException` if no listed
-            server's name can be resolved; attempts go on all the same. Fails with
-            :exc:`~txmirror.errors.ClosingException` when the mirror is closed. Cancelling ends the wait.
+        :returns: fires when a session is established. Fails with :exc:`~txmirror.errors.ConnectionLossException` if no listed
+            server's name can be resolved; attempts go on all the same. Fails with :exc:`~txmirror.errors.ClosingException`
+            when the mirror is closed. Cancelling ends the wait.
         """
         if self._closed is not None:
             return fail(ClosingException(applied=False))
@@ -159,21 +159,21 @@ class Mirror(Service):
         self._start()
 
     def stopService(self) -> Deferred[None]:
-        """Close, as :meth:`close` does."""
+        """Close the mirror. See :meth:`close`."""
         super().stopService()
         return self.close()
 
     def close(self) -> Deferred[None]:
-        """Stop mirroring, and end the session unless the client was given. What was last known stays readable.
+        """Stop mirroring, and close the session unless the client was an argument. The last known state stays readable.
 
-        :returns: fires when all is gone; it never fails. It may be called at any time, and twice.
+        :returns: fires when everything is closed; it never fails. It may be called at any time, and twice.
         """
         if self._closed is None:
             closed: Deferred[None] = Deferred()
             self._closed = closed
             ended: Deferred[None] = succeed(None)
             if self._owns_client:
-                # Nothing more is read, and no watch is taken away one by one: the session ends, and everything with it.
+                # Nothing more is read, and no watch is removed one by one: the session is closed, and its watches with it.
                 for mirror in self._mirrors_of_client:
                     mirror._prepare_end()
             for view in list(self._views.values()):
@@ -190,11 +190,11 @@ class Mirror(Service):
         return waiter
 
     def get(self, path: str) -> Node:
-        """Give the node at a path, at once, whether or not it exists and whether or not ZooKeeper can be reached.
+        """Return the node at a path, at once, whether or not it exists and whether or not ZooKeeper can be reached.
 
         It is the same object each time.
 
-        :param path: a missing leading slash is added; doubled and trailing ones are taken away.
+        :param path: a missing leading slash is added; doubled and trailing ones are removed.
         :raises ValueError: it is no znode path; the message quotes it.
         """
         path = paths.normalise(path)
@@ -214,7 +214,7 @@ class Mirror(Service):
         return node
 
     def get_json(self, path: str) -> JsonNode:
-        """Give the node at a path as one whose data is JSON; otherwise as :meth:`get`."""
+        """Return the node at a path as one whose data is JSON; otherwise as :meth:`get`."""
         return JsonNode(self.get(path))
 
     def create(self, path: str, value: bytes = b"", flags: int = 0) -> Deferred[Node]:
@@ -226,25 +226,25 @@ class Mirror(Service):
         return self._create(self.get(path), value, flags, makepath=False)
 
     def create_r(self, path: str, value: bytes = b"", flags: int = 0) -> Deferred[Node]:
-        """Create a node, and those above it that are missing; otherwise as :meth:`create`."""
+        """Create a node, and the missing ones above it; otherwise as :meth:`create`."""
         return self._create(self.get(path), value, flags, makepath=True)
 
     def create_json(self, path: str, value: Any, flags: int = 0) -> Deferred[JsonNode]:
         """Create a node whose data is JSON; otherwise as :meth:`create`.
 
-        :raises TypeError, ValueError: JSON cannot say it.
+        :raises TypeError, ValueError: the value cannot be encoded as JSON.
         """
         return self._create(self.get(path), encode(path, value), flags, makepath=False).addCallback(JsonNode)
 
     def create_r_json(self, path: str, value: Any, flags: int = 0) -> Deferred[JsonNode]:
-        """Create a node whose data is JSON, and those above it that are missing; otherwise as :meth:`create_json`."""
+        """Create a node whose data is JSON, and the missing ones above it; otherwise as :meth:`create_json`."""
         return self._create(self.get(path), encode(path, value), flags, makepath=True).addCallback(JsonNode)
 
     def ensure_exists(self, path: str) -> Deferred[Node]:
-        """Create a node, persistent and empty, and those above it, as far as they are missing.
+        """Create a node, persistent and empty, and the missing ones above it, unless it exists.
 
         :returns: fires with the node, which exists by then. Fails as :meth:`Node.create <txmirror.mirror.Node.create>` does,
-            but not because it exists, nor because nothing may be created beside a node that does.
+            but not because it exists, nor because we may not create nodes beside a node that exists.
         """
         return Deferred.fromCoroutine(self._ensure_exists(self.get(path)))
 
@@ -260,21 +260,20 @@ class Mirror(Service):
 
     async def _exists(self, path: str) -> bool:
         """Return whether a node exists whose creation was refused. A server checks the parent's ACL before it looks for the
-        node, so that the refusal says nothing of the node.
+        node, so the refusal does not say whether the node exists.
         """
-        # The leader has refused, and the server that is asked now may lag behind it.
+        # The leader has refused, and our server may lag behind it.
         await self.client.sync(path)
         try:
             return await self.client.exists(path) is not None
         except NoAuthException:
-            # Servers from 3.9 on ask for the right to read, of a node that exists.
+            # From 3.9 on a server requires READ, but only if the node exists.
             return True
 
     def chroot(self, path: str) -> Mirror:
-        """Give a mirror of what is at a node and below, as it looks from there: all of its paths are relative to that node, which
-        need not exist.
+        """Return a mirror of a node and everything below it, whose paths are relative to that node. The node need not exist.
 
-        It is in the same session, and is closed with this mirror, or before. It is the same object each time, until it is
+        It uses the same session, and is closed with this mirror, or before. It is the same object each time, until it is
         closed.
 
         :param path: as for :meth:`get`.
@@ -293,13 +292,13 @@ class Mirror(Service):
         return view
 
     def tree(self, path: str, *, depth: int | None = None, keep: Callable[[str], bool] | None = None) -> Tree:
-        """Follow a node and all that is below it, whether or not it exists and whether or not ZooKeeper can be reached.
+        """Follow a node and everything below it, whether or not it exists and whether or not ZooKeeper can be reached.
 
         :param path: as for :meth:`get`.
         :param depth: how many levels below the node are followed; None for all.
-        :param keep: called with a path; where it says no, that node and all below it are left out. The tree's own root is not
-            asked about.
-        :returns: a tree of its own, to be closed when it is no longer needed; it goes with the mirror.
+        :param keep: called with a path; where it returns False, that node and all below it are left out. It is not called for
+            the tree's own root.
+        :returns: a new tree. Close it when it is no longer needed; the mirror closes it at its own end.
         :raises ValueError: ``path`` is no znode path, or ``depth`` is negative; the message quotes it.
         """
         path = paths.normalise(path)
@@ -317,19 +316,19 @@ class Mirror(Service):
         return tree
 
     def is_connected(self) -> bool:
-        """Tell whether there is a session with a server at this moment."""
+        """Return whether there is a session with a server at this moment."""
         return self.disconnected_since is None
 
     def time_disconnected(self) -> float:
-        """Tell for how many seconds there has been no connection; 0 if there is one."""
+        """Return for how many seconds there has been no connection; 0 if there is one."""
         return 0.0 if self.disconnected_since is None else self.reactor.seconds() - self.disconnected_since
 
     def connstr(self) -> str:
-        """Give the servers and the chroot, as in ``host:port,host:port/chroot``."""
+        """Return the servers and the chroot, as in ``host:port,host:port/chroot``."""
         return self.client.connect_string
 
     def add_auth(self, scheme: str, credentials: bytes) -> Deferred[None]:
-        """Add an identity to the session, and try again what could not be read without it.
+        """Add an identity to the session, and retry the reads that were refused without it.
 
         :returns: fires and fails as :meth:`~txmirror.interfaces.IZooKeeperClient.add_auth`.
         """
@@ -344,20 +343,20 @@ class Mirror(Service):
         """Call ``function`` with each new state of the connection from now on.
 
         After each (re)connection, :attr:`MirrorState.CONNECTED` is followed by :attr:`MirrorState.SETTLED` as soon as all
-        nodes show what the server has; so it is, without a reconnection, when a server could not answer a read. A watcher
-        that raises is logged, and goes on being called.
+        nodes show the server's state. The same two states follow, without a reconnection, when a server could not answer a
+        read. A watcher that raises is logged, and stays.
 
-        :param key: what to remove it by; a watcher with the same key is replaced.
+        :param key: removes the watcher again; a watcher with the same key is replaced.
         """
         self._state_watchers.add(key, function)
 
     def delStateWatcher(self, key: Hashable) -> None:
-        """Call the state watcher with this key no more; silent if there is none."""
+        """Remove the state watcher with this key; silent if there is none."""
         self._state_watchers.remove(key)
 
     @property
     def recovered(self) -> bool:
-        """Whether everything that has changed before this connection is known to have changed. Nodes may still be read."""
+        """Whether all nodes that changed before this connection are known to have changed. They may still be read."""
         return self._recovered
 
     def watch_recovery(self, key: Hashable, function: Callable[[], object]) -> None:
@@ -365,10 +364,10 @@ class Mirror(Service):
         self._recovery_watchers.add(key, lambda _: function())
 
     def unwatch_recovery(self, key: Hashable) -> None:
-        """Call the function with this key no more."""
+        """Remove the function with this key."""
         self._recovery_watchers.remove(key)
 
-    # What nodes use.
+    # For nodes and trees.
 
     def absence(self, path: str, zxid: int) -> NoNodeException:
         """Return the error for a node that does not exist. The root always does, but for a chroot that is missing.
@@ -380,36 +379,37 @@ class Mirror(Service):
         return NoNodeException(path=path, zxid=zxid)
 
     def may_read(self) -> bool:
-        """Tell whether the server can be asked for nodes now: there is a connection, and the mirror is not being closed."""
+        """Return whether nodes can be read now: there is a connection, and the mirror is not being closed."""
         return self.disconnected_since is None and not self._session_ends
 
     def is_lost(self, error: BaseException | None) -> bool:
-        """Return whether a request has failed with its connection, so that there is nothing to do until the next one.
+        """Return whether a request has failed with its connection, and has to wait for the next one.
 
         A server may answer with the same codes while the connection stands.
         """
         return isinstance(error, ClosingException) or (isinstance(error, LOST) and not self.is_connected())
 
     def note_trouble(self, path: str, error: ZooKeeperException) -> None:
-        """Note that a read has failed for a reason that says nothing of the node: nothing is settled before it has succeeded.
+        """Note that a read has failed for a reason that has nothing to do with the node. The mirror is settled only when it
+        has succeeded.
 
-        The reason is logged once, until all is settled.
+        The reason is logged once, until the mirror is settled.
         """
         if self.state is MirrorState.SETTLED:
             self._enter(MirrorState.CONNECTED)
         if type(error) not in self._troubles:
             self._troubles.add(type(error))
             self._log.warn(
-                "Could not read {path}: {reason}. Retrying, and other reads that fail so, with growing pauses.",
+                "Could not read {path}: {reason}. Retrying this and similar reads, with growing pauses.",
                 path=path,
                 reason=str(error),
             )
 
     def check_settled(self) -> None:
-        """Tell the state watchers, if this was the last thing to be read after a reconnection."""
+        """Notify the state watchers, if this was the last read after a reconnection."""
         if self.state is not MirrorState.CONNECTED or not self._recovered or self._unsettled:
             return
-        # Each tree that settles comes to here. Before all are looked at, those are that were not settled the last time.
+        # Each tree that settles calls this. First check those that were not settled the last time, and only then all.
         while self._unsettled_trees:
             tree = next(reversed(self._unsettled_trees))
             if tree in self._trees and not tree.settled:
@@ -433,7 +433,7 @@ class Mirror(Service):
             tree.retry()
 
     def batches_for(self, path: str) -> IBatchedReads | None:
-        """Give what a node is to be read by without a watch, if that of a tree tells of its changes."""
+        """Return the object that reads a node without a watch, if a tree's persistent watch reports its changes; else None."""
         if self._batches is not None:
             for tree in self._trees_above(path):
                 if tree.has_watch_on(path):
@@ -441,7 +441,7 @@ class Mirror(Service):
         return None
 
     def tree_watch_removed(self) -> None:
-        """Let nodes rely on watches of their own where they relied on a tree's that has gone."""
+        """Uncover nodes that relied on a tree's watch that was removed: they get watches of their own."""
         for cached in list(self._cached_nodes.values()):
             if cached.covered and self.batches_for(cached.path) is None:
                 cached.uncover()
@@ -455,7 +455,7 @@ class Mirror(Service):
         return waiter
 
     def tree_closed(self, tree: Tree) -> None:
-        """Tell a tree nothing more."""
+        """Notify a tree of nothing more."""
         if tree in self._trees:
             del self._trees[tree]
             self._unsettled_trees.pop(tree, None)
@@ -470,7 +470,7 @@ class Mirror(Service):
         self.check_settled()
 
     def release_watches(self, path: str) -> None:
-        """Take the watches on a path away at the server, unless somebody else needs them; a tree may, for as long as it is."""
+        """Remove the watches on a path at the server, unless they are still needed. A tree may need them until it is closed."""
         if any(tree.covers(path) for tree in self._trees_above(path)):
             self._release_later[path] = None
         else:
@@ -501,13 +501,12 @@ class Mirror(Service):
         return None if abilities is None else abilities.server_can("remove_watches")
 
     async def make_path(self, path: str | None, acl: Sequence[ACL] = OPEN_ACL) -> None:
-        """Make a node and those above it that are missing, persistent and, those above, open to everybody.
+        """Create a node and the missing ones above it, persistent, and those above open to everybody.
 
-        From below, because whoever may use a node need not be allowed anything further up.
+        From below, because a client that may use a node need not have any permission further up.
 
         :param acl: the node's own access control list.
-
-        :raises NoChrootException: the chroot does not exist: it is not ours to make.
+        :raises NoChrootException: the chroot does not exist. It is never created unasked.
         """
         # A path may have more levels than Python can nest calls.
         missing = [(path, acl)]
@@ -528,13 +527,13 @@ class Mirror(Service):
             missing.pop()
 
     async def delete_urgently(self, path: str, version: int) -> None:
-        """Delete a node ahead of all requests that wait, and show that."""
+        """Delete a node ahead of all waiting requests, and show that."""
         node = self.get(path)
         zxid = await self._urgent_feed.write_delete(node.path, version)
         node._cached.was_deleted(zxid)
 
     async def delete_below(self, path: str) -> None:
-        """Delete everything below a node, whatever comes or goes there meanwhile."""
+        """Delete everything below a node, even if others create or delete nodes there meanwhile."""
         waiting: list[tuple[str, list[str] | None]] = [(path, None)]
         while waiting:
             parent, children = waiting.pop()
@@ -542,14 +541,14 @@ class Mirror(Service):
                 children = [paths.join(parent, name) for name in await self._names_below(parent)]
             full = await self._delete_many(children)
             if full:
-                # They are emptied first, and then deleted.
+                # Delete their children first, and then them.
                 waiting.append((parent, full))
                 waiting += [(child, None) for child in full]
 
     async def _delete_many(self, nodes: list[str]) -> list[str]:
         """Delete nodes, many at a time.
 
-        :returns: those that have children, and are still there.
+        :returns: those that have children, and still exist.
         """
         full: list[str] = []
         for start in range(0, len(nodes), _DELETIONS):
@@ -571,16 +570,16 @@ class Mirror(Service):
         except NoNodeException:
             return []
 
-    # What the feed tells.
+    # Events from the feed.
 
     def _start(self) -> None:
         if not self._started and self._closed is None:
-            # Whoever wants to know calls connect; the client logs what fails, and tries on.
+            # The client logs a failure, and retries. A program that waits for the connection calls connect.
             self.connect().addErrback(lambda _: None)
 
     def _dispatch(self, event: SessionEvent | WatchedEvent) -> None:
         if self._session_ends:
-            # A client that is being closed may connect once more, to end its session.
+            # A client that is being closed may connect once more, to close its session.
             if isinstance(event, SessionEvent) and event.state is not SessionState.CONNECTED:
                 self._disconnected()
         elif isinstance(event, WatchedEvent):
@@ -599,12 +598,12 @@ class Mirror(Service):
         else:
             self._disconnected()
             if event.state is SessionState.CLOSED and self._closed is None:
-                # Whoever gave us the client has closed it.
+                # The client was an argument, and its owner has closed it.
                 self._closed = Deferred()
                 self._close_nodes(None)
 
     def _trees_above(self, path: str) -> list[Tree]:
-        """Give the trees whose roots are at a path or above it."""
+        """Return the trees whose roots are at a path or above it."""
         trees: list[Tree] = []
         root: str | None = path if self._trees_at else None
         while root is not None:
@@ -613,7 +612,7 @@ class Mirror(Service):
         return trees
 
     def _dispatch_to_parent(self, event: WatchedEvent) -> None:
-        """Tell a node that relies on a tree's watch of its children: such a watch tells of these themselves."""
+        """Notify a covered node of a change of its children: a persistent watch reports only the children themselves."""
         if event.type in (EventType.CREATED, EventType.DELETED):
             parent = self._cached_nodes.get(paths.parent_of(event.path) or "")
             if parent is not None and parent.covered:
@@ -636,13 +635,13 @@ class Mirror(Service):
             self._watch_removal.start()
 
     def _note_session(self, event: SessionEvent, before: SessionEvent) -> None:
-        """Note what the session that is connected says of what is known, and of watches."""
+        """Note what the connected session means for the cached state, and for watches."""
         if event.data_generation != before.data_generation:
             self._restore_zxid = None
             for cached in list(self._cached_nodes.values()):
                 cached.data_generation_changed()
         elif event.session_number != before.session_number and before.session_number:
-            # Watches of an older session that could not be brought over yet are still to be brought over from there.
+            # Watches of an older session that could not be restored yet are still to be restored as of that zxid.
             if self._restore_zxid is None:
                 self._restore_zxid = event.zxid
             for cached in self._cached_nodes.values():
@@ -658,9 +657,10 @@ class Mirror(Service):
                 tree.session_changed()
 
     def _restore_watches(self, event: SessionEvent) -> None:
-        """Set the watches that the session lacks as they stood; what changed meanwhile then fires.
+        """Set the watches that the session lacks, as of the zxid of the lost connection. The server then fires those of
+        changed nodes.
 
-        The answer is awaited even if there are none: then everything that the server owed has come.
+        The reply is awaited even without any watch to set: by then the server has sent all events that were due.
         """
         groups: tuple[list[str], list[str], list[str]] = ([], [], [])
         lacking: list[CachedNode] = []
@@ -694,7 +694,7 @@ class Mirror(Service):
         if self.is_lost(failure.value):
             return
         self._child_watches_set = frozenset()
-        self._log.info("Watches cannot be set again ({reason}): everything is read again.", reason=str(failure.value))
+        self._log.info("Watches cannot be restored ({reason}): reading everything again.", reason=str(failure.value))
         self._restore_zxid = None
         for cached in list(self._cached_nodes.values()):
             cached.invalidate()
@@ -718,7 +718,7 @@ class Mirror(Service):
         self._state_watchers.notify(state)
 
     def _prepare_end(self) -> None:
-        """Ask the server for nothing more: the session is about to end."""
+        """Send no more requests: the session is about to be closed."""
         self._session_ends = True
         for tree in list(self._trees):
             tree.stop_reading()
@@ -735,7 +735,7 @@ class Mirror(Service):
         for tree in trees:
             tree.end()
         if not (self._owns_client or self._session_ends):
-            # The session goes on, and nobody else is to be left with our watches.
+            # The session goes on: remove our watches from it.
             self._watch_removal.start()
             for path, cached in self._cached_nodes.items():
                 if cached.may_have_watches:

@@ -1,4 +1,4 @@
-"""One znode, as programs have it: read from memory, written at the servers."""
+"""One znode, as programs use it: read from memory, written at the servers."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _Created: TypeAlias = "tuple[str, ZnodeStat] | CreateReply"
 class Node:
     """A znode of a mirror, whether or not it exists and whether or not ZooKeeper can be reached.
 
-    There is one for each path and mirror: :meth:`Mirror.get` makes it. When nobody holds it any more, nobody watches it and
-    nothing is waited for, its mirror keeps what is known of it for a while (``linger``), and then lets that go, and the
-    watches at the server too.
+    There is one object for each path and mirror: :meth:`Mirror.get` makes it. When it is no longer referenced, has no
+    watchers and nothing waits for it, its mirror keeps the cached state for a while (``linger``). Then it evicts the state
+    and removes its watches at the server.
 
     :ivar path: the znode's path.
-    :ivar state: what is known of the node now, a :class:`~txmirror.mirror.NodeState`. It costs no round trip.
+    :ivar state: a snapshot of the node, a :class:`~txmirror.mirror.NodeState`. Reading it costs no round trip.
     """
 
     __slots__ = ("__weakref__", "_cached", "_mirror", "path", "state")
@@ -52,13 +52,13 @@ class Node:
     # Reading.
 
     def value(self, timeout: float | None = 5.0, *, fresh: bool = False) -> Deferred[tuple[bytes, ZnodeStat]]:
-        """Read the node's data and stat: from memory once they are known, and known not to have changed.
+        """Read the node's data and stat: from memory, if they are known and not known to have changed.
 
-        While disconnected, what was last known is the answer.
+        While disconnected, it returns the last known value.
 
-        :param timeout: how long to wait for what is not known yet, in seconds; None waits without limit.
-        :param fresh: ask the servers, behind a ``sync``: then the answer shows every write, by whomever, that was done when this
-            was called. While disconnected it waits.
+        :param timeout: how long to wait for a value that is not known yet, in seconds; None waits without limit.
+        :param fresh: ask the servers, behind a ``sync``: then the result shows every write, by any client, that was done when
+            this was called. While disconnected it waits.
         :returns: fires with both. Fails with :exc:`~txmirror.errors.NoNodeException`, with
             :exc:`~txmirror.errors.OperationTimeoutException` if nothing was known in time, with the server's refusal
             (:exc:`~txmirror.errors.NoAuthException`) if it may not be read (any more), or with
@@ -78,11 +78,11 @@ class Node:
         return Deferred.fromCoroutine(self._read_existence(timeout, fresh))
 
     def values(self) -> Values:
-        """Give an object for ``async for``: over the node's value as it is, and then as it changes.
+        """Return an asynchronous iterator for ``async for`` over the node's value: the current one, and then each new one.
 
-        Each step gives ``(data, stat)``, or None while the node is absent. Whoever takes longer than the next change gets the
-        latest then, and what was between is left out. The first step waits until something is known. It ends when the mirror
-        is closed. Whoever leaves the loop leaves nothing behind.
+        Each step returns ``(data, stat)``, or None while the node is absent. A loop whose body takes longer than the next
+        change gets the latest value, and misses those between. The first step waits until a value is known. The iterator ends
+        when the mirror is closed. A loop that ends early leaves nothing behind.
         """
         return Values(self, self._mirror.when_closed)
 
@@ -103,18 +103,18 @@ class Node:
         """Create the znode, and wait until this object, and its parent's if there is one, shows it.
 
         :param value: its data.
-        :param ephemeral: it goes away with the session.
-        :param sequence: the server appends ten digits to its name. After a lost connection nobody can tell whether it
-            was made, if it is not protected.
-        :param container: it goes away some time after its last child has gone.
-        :param ttl: it goes away when it was not changed, and had no children, for so many seconds.
-        :param protect: put a GUID into its name, so that after a lost connection it is found, and not made twice.
-        :param makepath: make the nodes above it that are missing, persistent and open to everybody.
+        :param ephemeral: the server deletes it when the session ends.
+        :param sequence: the server appends ten digits to its name. After a lost connection nobody can know whether an
+            unprotected node was created.
+        :param container: the server deletes it some time after its last child was deleted.
+        :param ttl: the server deletes it when it was not changed, and had no children, for so many seconds.
+        :param protect: put a GUID into its name, so that it is found after a lost connection, and not created twice.
+        :param makepath: create the missing nodes above it, persistent and open to everybody.
         :param acl: its access control list; open to everybody if None.
-        :returns: fires with the node that was made: this one, or that of the name with digits or a GUID. Fails as
-            :meth:`~txmirror.interfaces.IZooKeeperClient.create`; where ``applied`` is None, this object shows what happened
-            as soon as that is known. Cancelling abandons the wait, not a write that was sent.
-        :raises ValueError: these modes do not go together.
+        :returns: fires with the created node: this one, or that of the name with digits or a GUID. Fails as
+            :meth:`~txmirror.interfaces.IZooKeeperClient.create`; where ``applied`` is None, this object shows the result of
+            the write as soon as it is known. Cancelling abandons the wait, not a write that was sent.
+        :raises ValueError: these modes cannot be combined.
         """
         send = self._creation(value, OPEN_ACL if acl is None else acl, ephemeral, sequence, container, ttl, protect)
         created = maybeDeferred(send)
@@ -129,8 +129,8 @@ class Node:
 
         :param version: the version that the znode must be at; -1 takes any.
         :returns: fires with the new stat. Fails as :meth:`~txmirror.interfaces.IZooKeeperClient.set`; where ``applied`` is
-            None, this object shows what happened as soon as that is known. Cancelling abandons the wait, not a write that was
-            sent.
+            None, this object shows the result of the write as soon as it is known. Cancelling abandons the wait, not a write
+            that was sent.
         """
         written = maybeDeferred(self._mirror.feed.write_data, self.path, value, version)
         return written.addCallback(self._written, value)
@@ -139,10 +139,10 @@ class Node:
         """Delete the znode, and wait until this object, and its parent's if there is one, shows it.
 
         :param version: the version that the znode must be at; -1 takes any.
-        :param recursive: delete all that is below it first, whatever the versions there.
+        :param recursive: delete everything below it first, at any version.
         :returns: fires when it is gone. Fails as :meth:`~txmirror.interfaces.IZooKeeperClient.delete`; where ``applied`` is
-            None, this object shows what happened as soon as that is known. Cancelling abandons the wait, not a write that was
-            sent.
+            None, this object shows the result of the write as soon as it is known. Cancelling abandons the wait, not a write
+            that was sent.
         """
         deleted = maybeDeferred(self._mirror.feed.write_delete, self.path, version)
         if recursive:
@@ -154,15 +154,15 @@ class Node:
     def addValueWatcher(self, key: Hashable, function: Callable[[tuple[bytes, ZnodeStat] | None], object]) -> None:
         """Call ``function`` with each new value from now on: the data and stat, or None once the node is absent.
 
-        Changes come in order, each once; some that follow one another closely may be seen as one. From not known to
-        known is a change; to be added is none. A watcher that raises is logged, and goes on being called.
+        Changes come in order, each once. Several changes in quick succession may be seen as one. The first value that becomes
+        known is a change; adding a watcher is none. A watcher that raises is logged, and stays.
 
-        :param key: what to remove it by; a watcher with the same key is replaced.
+        :param key: removes the watcher again; a watcher with the same key is replaced.
         """
         self._watch(self._cached.values, key, function)
 
     def delValueWatcher(self, key: Hashable) -> None:
-        """Call the value watcher with this key no more; silent if there is none."""
+        """Remove the value watcher with this key; silent if there is none."""
         self._unwatch(self._cached.values, key)
 
     def addChildWatcher(self, key: Hashable, function: Callable[[list[str] | None], object]) -> None:
@@ -170,7 +170,7 @@ class Node:
         self._watch(self._cached.names, key, function)
 
     def delChildWatcher(self, key: Hashable) -> None:
-        """Call the child watcher with this key no more; silent if there is none."""
+        """Remove the child watcher with this key; silent if there is none."""
         self._unwatch(self._cached.names, key)
 
     def _watch(self, part: CachedValue[_T], key: Hashable, function: Callable[..., object]) -> None:
@@ -181,7 +181,7 @@ class Node:
         part.unwatch(key)
         self._cached.watchers_changed()
 
-    # How it is done.
+    # Implementation.
 
     async def _read(self, part: CachedValue[_T], timeout: float | None, fresh: bool) -> _T:
         if fresh:
@@ -209,7 +209,7 @@ class Node:
         ttl: float | None,
         protect: bool,
     ) -> Callable[[], Deferred[Any]]:
-        """Give what asks for the node's creation, and fires with its path and stat."""
+        """Return a function that sends the create, and whose Deferred fires with the node's path and stat."""
         if container and (ephemeral or sequence or ttl is not None or protect):
             raise ValueError("a container is neither ephemeral nor in a sequence, has no time to live, and no GUID")
         if ttl is not None and (ephemeral or protect):

@@ -1,12 +1,12 @@
-"""A feed over a client that has none: what a mirror stands on where there is no more than IZooKeeperClient and a session's steps.
+"""A feed for a mirror whose client provides no more than IZooKeeperClient and ISessionSteps.
 
 It is the weaker form of :class:`~txmirror.interfaces.IWatchFeed`:
 
-- Replies do not say as of when they are true. They are taken to be so as of the latest transaction that any stat has shown: in one
-  session nothing goes backwards, for replies come in order; a new session may begin at a server that lags.
-- Watches are not brought into a new session: everything is read again.
-- What was created is read back before it is told of, because the client gives no stat.
-- Watches that nobody needs stay until they fire, or the session ends.
+- Replies carry no zxid. They are taken to be true as of the latest transaction that any stat has shown: in one session
+  nothing goes backwards, for replies come in order; a new session may begin at a server that lags.
+- Watches are not restored in a new session: everything is read again.
+- A created node is read back first, because the client returns no stat.
+- Unneeded watches stay until they fire, or the session ends.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ from txmirror.types import (
 from txmirror.wire import CreateFlag
 
 _T = TypeVar("_T")
-#: What a watch is on; one on a node's existence is one on its data.
+#: The kind and path of a watch. A watch on a node's existence is one on its data.
 _Key = tuple[WatchKind, str]
 
 
 def feed_of(client: IZooKeeperClient) -> IWatchFeed:
-    """Give a client's feed, or one that stands on what else it has.
+    """Return a client's feed, or one that is built on its other interfaces.
 
-    :raises TypeError: it tells nothing of its session.
+    :raises TypeError: the client does not report the steps of its session.
     """
     feed: IWatchFeed | None = IWatchFeed(client, None)
     if feed is not None:
@@ -67,7 +67,7 @@ def feed_of(client: IZooKeeperClient) -> IWatchFeed:
 
 @implementer(IWatchFeed)
 class PlainFeed:
-    """All of :class:`~txmirror.interfaces.IWatchFeed`, as far as it goes without a feed of the client's.
+    """The methods of :class:`~txmirror.interfaces.IWatchFeed`, as far as they are possible without the client's own feed.
 
     :param client: provides :class:`~txmirror.interfaces.ISessionSteps` too.
     """
@@ -89,13 +89,13 @@ class PlainFeed:
         return self._steps.session
 
     def add_listener(self, listener: Listener, needs: Callable[[str], bool] | None = None) -> None:
-        """See :meth:`~txmirror.interfaces.IWatchFeed.add_listener`."""
+        """Call a function with each event. See :meth:`~txmirror.interfaces.IWatchFeed.add_listener`."""
         if not self._listeners:
             self._steps.add_listener(self._session_changed)
         self._listeners.add(listener, listener)
 
     def remove_listener(self, listener: Listener) -> None:
-        """See :meth:`~txmirror.interfaces.IWatchFeed.remove_listener`."""
+        """Remove a listener. See :meth:`~txmirror.interfaces.IWatchFeed.remove_listener`."""
         self._listeners.remove(listener)
         if not self._listeners:
             self._steps.remove_listener(self._session_changed)
@@ -103,7 +103,7 @@ class PlainFeed:
     # Reads.
 
     def read_data(self, path: str) -> Deferred[DataReply]:
-        """See :meth:`~txmirror.interfaces.IWatchFeed.read_data`."""
+        """Read a node's data and stat, and leave a watch. See :meth:`~txmirror.interfaces.IWatchFeed.read_data`."""
         return self._with_zxid(self._read_data(paths.validate(path)))
 
     async def _read_data(self, path: str) -> DataReply:
@@ -111,7 +111,7 @@ class PlainFeed:
         return DataReply(self._note_stat(stat), data, stat)
 
     def read_existence(self, path: str) -> Deferred[StatReply]:
-        """See :meth:`~txmirror.interfaces.IWatchFeed.read_existence`."""
+        """Read a node's stat, and leave a watch. See :meth:`~txmirror.interfaces.IWatchFeed.read_existence`."""
         return self._with_zxid(self._read_existence(paths.validate(path)))
 
     async def _read_existence(self, path: str) -> StatReply:
@@ -119,9 +119,9 @@ class PlainFeed:
         return StatReply(self._note_stat(stat), stat)
 
     def read_children(self, path: str) -> Deferred[ChildrenReply]:
-        """See :meth:`~txmirror.interfaces.IWatchFeed.read_children`. The stat is asked for behind the names.
+        """Read a node's children, and leave a watch. See :meth:`~txmirror.interfaces.IWatchFeed.read_children`.
 
-        If anything is different by then, the watch that the names have left tells of it.
+        The stat is requested after the names. If anything has changed between the two, the watch on the names reports it.
         """
         return self._with_zxid(self._read_children(paths.validate(path)))
 
@@ -154,7 +154,7 @@ class PlainFeed:
         read: Callable[[str], Deferred[_T]],
         read_and_watch: Callable[[str], tuple[Deferred[_T], Deferred[WatchedEvent]]],
     ) -> _T:
-        # A client calls everybody who ever asked for a watch: where there is one, it is not asked for again.
+        # A client fires one Deferred for each watch requested. Where there is one already, no other is requested.
         while present := self._watches.get(key):
             answer = await read(key[1])
             if self._watches.get(key) is present:
@@ -164,7 +164,7 @@ class PlainFeed:
         try:
             answer = await asked
         except ReplyTooLargeException:
-            # Its watch was set all the same.
+            # The server has set the watch all the same.
             self._watches.setdefault(key, watch)
             raise
         self._watches.setdefault(key, watch)
@@ -173,10 +173,10 @@ class PlainFeed:
     # Writes.
 
     def write_create(self, path: str, data: bytes, acl: Sequence[ACL], flags: int) -> Deferred[CreateReply]:
-        """See :meth:`~txmirror.interfaces.IWatchFeed.write_create`. The node is read back."""
+        """Create a node, and read it back. See :meth:`~txmirror.interfaces.IWatchFeed.write_create`."""
         if not 0 <= flags < 4:
             raise ValueError(
-                f"a node is made persistent or ephemeral here, with or without a sequence, not by the flags {flags!r}"
+                f"a node is created persistent or ephemeral here, with or without a sequence, not with the flags {flags!r}"
             )
         ephemeral, sequence = bool(flags & CreateFlag.EPHEMERAL), bool(flags & CreateFlag.SEQUENCE)
         created = self._client.create(path, data, acl, ephemeral=ephemeral, sequence=sequence)
@@ -191,17 +191,17 @@ class PlainFeed:
         else:
             if stat.version == 0 and there == data:
                 return CreateReply(self._note_stat(stat), path, stat)
-        # It is gone or changed already, or cannot be read. It was made before all that is known, and what comes next says more.
+        # It was deleted or changed already, or cannot be read. Zxid 0 is older than all that is known; later replies replace it.
         owner = self._client.session_id if ephemeral else 0
         return CreateReply(0, path, ZnodeStat(0, 0, 0, 0, 0, 0, 0, owner, len(data), 0, 0))
 
     def write_data(self, path: str, data: bytes, version: int) -> Deferred[StatReply]:
-        """See :meth:`~txmirror.interfaces.IWatchFeed.write_data`."""
+        """Replace a node's data. See :meth:`~txmirror.interfaces.IWatchFeed.write_data`."""
         written = self._client.set(path, data, version)
         return written.addCallbacks(lambda stat: StatReply(self._note_stat(stat), stat), self._failed)
 
     def write_delete(self, path: str, version: int) -> Deferred[int]:
-        """See :meth:`~txmirror.interfaces.IWatchFeed.write_delete`."""
+        """Delete a node. See :meth:`~txmirror.interfaces.IWatchFeed.write_delete`."""
         return self._client.delete(path, version).addCallbacks(lambda _: self._zxid, self._failed)
 
     # Watches.
@@ -209,9 +209,9 @@ class PlainFeed:
     def set_watches(
         self, zxid: int, data: Iterable[str] = (), exist: Iterable[str] = (), children: Iterable[str] = ()
     ) -> Deferred[None]:
-        """See :meth:`~txmirror.interfaces.IWatchFeed.set_watches`.
+        """Restore watches, which always fails. See :meth:`~txmirror.interfaces.IWatchFeed.set_watches`.
 
-        With nothing to set, it waits for an answer of the server's; else it fails with
+        With no watch to restore, it waits for a reply of the server; else it fails with
         :exc:`~txmirror.errors.UnimplementedException`.
         """
         if any(map(list, (data, exist, children))):
@@ -219,7 +219,7 @@ class PlainFeed:
         return self._client.exists("/").addCallback(lambda _: None)
 
     def remove_watches(self, path: str, kind: WatchKind) -> Deferred[None]:
-        """See :meth:`~txmirror.interfaces.IWatchFeed.remove_watches`. It always fails."""
+        """Fail: this client cannot remove watches. See :meth:`~txmirror.interfaces.IWatchFeed.remove_watches`."""
         return fail(UnimplementedException("this client cannot remove watches", path=path))
 
     def release(self, path: str) -> Deferred[None]:
@@ -227,7 +227,7 @@ class PlainFeed:
         return succeed(None)
 
     def _fired(self, event: WatchedEvent, key: _Key, watch: Deferred[WatchedEvent]) -> None:
-        # A node's deletion fires what watches its data and what watches its children, and is one event.
+        # A node's deletion fires its data watch and its child watch, but is one event.
         if self._watches.get(key) is not watch:
             return
         if event.type in (EventType.CHILD, EventType.DELETED):
@@ -240,10 +240,10 @@ class PlainFeed:
         if self._watches.get(key) is watch:
             del self._watches[key]
 
-    # What is seen, and what happens.
+    # Transactions and session steps.
 
     def _note_stat(self, stat: ZnodeStat | None) -> int:
-        """Give the transaction as of which something is true that was just answered."""
+        """Return the transaction as of which the latest reply is true."""
         if stat is not None:
             self._zxid = max(self._zxid, stat.mzxid, stat.pzxid)
         return self._zxid

@@ -1,7 +1,7 @@
-"""Which nodes of a tree are to be read, and how: many in one request, or one by one with a watch on each.
+"""Read the nodes of a tree: many in one request, or each in a request of its own that leaves a watch.
 
-What is asked for waits for the next turn of the reactor, so that a storm of events becomes a few requests; and only so much is
-in flight that whoever else uses the connection gets a turn too.
+A read waits for the next turn of the reactor, so that a storm of events becomes a few requests. The number of pending
+requests is bounded, so that other users of the connection get their turn.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from txmirror.errors import (
 from txmirror.interfaces import IBatchedReads, IWatchFeed
 from txmirror.types import BatchReply, ChildrenReply, DataReply, StatReply, ZnodeStat
 
-#: How many nodes are read by one request: at first, and at most. A server makes the whole of a reply in its memory.
+#: How many nodes one request reads: at first, and at most. A server builds the whole reply in memory.
 _FIRST_BATCH = 4
 _BATCH = 128
-#: How many bytes of data and names a reply is to have: as many nodes are read by one request as the last ones let expect.
+#: The size of a reply to aim for, in bytes of data and names. The last replies determine how many nodes that is.
 _REPLY_BYTES = 1024 * 1024
-#: How many bytes of paths are in one request, at most.
+#: The maximum size of the paths in one request, in bytes.
 _BATCH_BYTES = 64 * 1024
-#: How many requests are in flight, at most: of many nodes each, or of one.
+#: How many requests are pending, at most: of many nodes each, or of one.
 _BATCHES_IN_FLIGHT = 6
 _SINGLES_IN_FLIGHT = 768
 
-#: The failures after which there is nothing to do but to wait for the next connection, unless the connection stands.
+#: The failures after which a request waits for the next connection, unless the connection stands.
 LOST = (ConnectionLossException, SessionExpiredException, ClosingException)
-#: The failures that say why a node cannot be read. Every other one is a server's trouble, and says nothing of the node.
+#: The failures that are about the node. Every other failure is about the server or the connection.
 REFUSALS = (
     NoAuthException,
     ReplyTooLargeException,
@@ -57,49 +57,49 @@ REFUSALS = (
 
 
 class RefreshSink(Protocol):
-    """Whoever takes what was read."""
+    """Receives the results of reads."""
 
     def data_read(self, path: str, value: tuple[bytes, ZnodeStat] | None, zxid: int) -> None:
-        """A node's data and stat, or None if there is no such node, as of a transaction."""
+        """Accept a node's data and stat, or None if there is no such node, as of a transaction."""
 
     def absent(self, path: str, zxid: int) -> None:
-        """There is no such node, and a watch tells when it comes."""
+        """Accept that there is no such node. A watch reports its creation."""
 
     def names_read(self, path: str, names: Sequence[str], zxid: int) -> None:
-        """The names of a node's children."""
+        """Accept the names of a node's children."""
 
     def data_refused(self, path: str, error: ZooKeeperException) -> None:
-        """A node's data cannot be read."""
+        """Accept that a node's data cannot be read."""
 
     def names_refused(self, path: str, error: ZooKeeperException) -> None:
-        """The names of a node's children cannot be read."""
+        """Accept that the names of a node's children cannot be read."""
 
     def failed(self, path: str, error: ZooKeeperException) -> None:
-        """A read of a node, or of its children, has failed for a reason that says nothing of the node."""
+        """Accept that a read of a node, or of its children, has failed for a reason that has nothing to do with the node."""
 
     def read_finished(self) -> None:
-        """Something was taken, or failed; maybe nothing is left to be read."""
+        """Note that a read has ended; it may have been the last one."""
 
 
 @attrs.define(eq=False)
 class PendingRead:
-    """A request on its way."""
+    """A pending request."""
 
     data: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     existence: tuple[str, ...] = ()
     batch: bool = False
-    """Whether it is a read of many nodes, were it of one only."""
+    """Whether it is a batched read, even if it has one node only."""
 
 
 class Refresher:
-    """Reads nodes for a tree, while there is a connection.
+    """A queue of nodes to read, for a tree. It sends requests while there is a connection.
 
-    :param feed: asks with watches.
-    :param batches: asks without, many at once; None where the client cannot.
+    :param feed: sends reads that leave watches.
+    :param batches: sends reads of many nodes without watches; None where the client cannot.
     :param clock: runs the turns.
-    :param taker: gets what was read.
-    :ivar watching: whether each node is to be read with a watch on it, because no other watch would tell of it.
+    :param sink: receives the results.
+    :ivar watching: whether each node is read with a watch on it, because no persistent watch covers it.
     """
 
     _log = Logger()
@@ -109,7 +109,7 @@ class Refresher:
         self._batches = batches
         self._clock = clock
         self._sink = sink
-        # An ordinary dict would walk over all that were taken before to find the first.
+        # To find its first key, an ordinary dict would skip the slot of every key removed before.
         self._data: OrderedDict[str, None] = OrderedDict()
         self._names: OrderedDict[str, None] = OrderedDict()
         self._existence: OrderedDict[str, None] = OrderedDict()
@@ -122,11 +122,11 @@ class Refresher:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is wanted, and nothing on its way."""
+        """Whether no read is queued or pending."""
         return not (self._pending or self._data or self._names or self._existence)
 
     def has_pending(self, path: str) -> bool:
-        """Tell whether a node's data is still to be read."""
+        """Return whether a node's data is still to be read."""
         return path in self._data or any(path in read.data or path in read.existence for read in self._pending)
 
     def data(self, path: str) -> None:
@@ -145,17 +145,17 @@ class Refresher:
         self._schedule()
 
     def existence(self, path: str) -> None:
-        """Leave a watch on a node that does not exist; if it does by now, read it."""
+        """Leave a watch on a node that does not exist; if it exists by now, read it."""
         self._existence[path] = None
         self._schedule()
 
     def start(self) -> None:
-        """Read what is wanted: there is a connection."""
+        """Begin to send requests: there is a connection."""
         self._running = True
         self._schedule()
 
     def stop(self) -> None:
-        """Read no more for now. What is on its way is wanted again: its answers will not come."""
+        """Send no requests for now. Pending reads are queued again, because their replies will not come."""
         self._running = False
         if self._turn is not None:
             self._turn.cancel()
@@ -165,7 +165,7 @@ class Refresher:
         self._pending.clear()
 
     def forget(self) -> None:
-        """Want nothing any more, and take nothing."""
+        """Clear the queue, and ignore replies."""
         self.stop()
         self._data.clear()
         self._names.clear()
@@ -177,7 +177,7 @@ class Refresher:
 
     def _pump(self) -> None:
         self._turn = None
-        # A request that is answered or fails at once comes back to here from within: the loop goes on with what is left.
+        # A request that is answered or fails at once re-enters here; then the loop goes on with the rest of the queue.
         if not self._pumping:
             self._pumping = True
             try:
@@ -225,7 +225,7 @@ class Refresher:
 
         def answered(result: Any) -> None:
             if read not in self._pending:
-                # It was given up, or all was.
+                # The read was abandoned.
                 return
             del self._pending[read]
             if isinstance(result, Failure):
@@ -239,7 +239,7 @@ class Refresher:
         answer.addBoth(answered).addErrback(lambda failure: self._log.failure("Reading failed.", failure=failure))
 
     def _pump_on(self) -> None:
-        # What came in is dealt with already: the pipeline is kept full without waiting for a turn.
+        # The replies are handled already. Keep the pipeline full without waiting for a turn.
         if self._turn is None:
             self._pump()
 
@@ -258,7 +258,7 @@ class Refresher:
                 self._refused(path, names, zxid, sink.names_refused)
 
     def _note_size(self, read: PendingRead, size: int) -> None:
-        """Note how large a reply was, in bytes, and read as many nodes by the next request as may come in a good one."""
+        """Note how large a reply was, in bytes, and adapt the number of nodes in the next request to it."""
         count = len(read.data) + len(read.names)
         if size > _REPLY_BYTES:
             self._batch = max(1, min(self._batch, count * _REPLY_BYTES // size))
@@ -309,7 +309,7 @@ class Refresher:
             self._sink.failed(path, error)
 
     def _requeue(self, read: PendingRead) -> None:
-        # Before what came later: a parent is taken before its children.
+        # Before the reads that were queued later: a parent is read before its children.
         for wanted, paths in (
             (self._data, read.data),
             (self._names, read.names),

@@ -1,4 +1,4 @@
-"""What can be seen of a mirror and its nodes at a moment."""
+"""Snapshots of a mirror and of its nodes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from txmirror.types import ZnodeStat
 
 
 class Existence(enum.Enum):
-    """What is known of whether a node exists."""
+    """Whether a node exists, as far as is known."""
 
     UNKNOWN = "unknown"
     ABSENT = "absent"
@@ -18,7 +18,7 @@ class Existence(enum.Enum):
 
 
 class NodeState(NamedTuple):
-    """What is known of a node."""
+    """A snapshot of a node."""
 
     existence: Existence
     value: bytes | None
@@ -28,8 +28,8 @@ class NodeState(NamedTuple):
     children: tuple[str, ...] | None
     """The names of the children, sorted; None unless the node is present and they were read."""
     stale_since: float | None
-    """Since when (in the reactor's seconds) there has been no connection, so that this may be old; None if there is
-    one. What the server announces is then shown within a round trip or two."""
+    """The time (in the reactor's seconds) at which the connection was lost, so that the snapshot may be old; None if there
+    is a connection. Then a change that the server announces is shown within a round trip or two."""
 
 
 @lru_cache(maxsize=16)
@@ -39,13 +39,13 @@ def without_value(existence: Existence, stale_since: float | None) -> NodeState:
 
 
 class MirrorState(enum.Enum):
-    """What a state watcher is told."""
+    """The state of a mirror, as state watchers get it."""
 
     DISCONNECTED = "disconnected"
-    """There is no connection: everything stays readable as it was last seen."""
+    """There is no connection: everything stays readable as it was last read."""
     CONNECTED = "connected"
-    """There is a connection (again), or the server could not answer a read: what has changed meanwhile is being read."""
+    """There is a connection (again), or a server failed to answer a read: the nodes that have changed are being read."""
     SETTLED = "settled"
-    """Every node shows what the server has."""
+    """Every node shows the server's state."""
     CLOSED = "closed"
-    """The mirror was closed. Nothing follows."""
+    """The mirror was closed. No other state follows."""

@@ -18,11 +18,11 @@ _Value = tuple[bytes, ZnodeStat] | None
 
 
 class Values:
-    """Gives the latest value at each step; :meth:`Node.values` makes it.
+    """An asynchronous iterator over the latest values of a node; :meth:`Node.values` makes it.
 
-    Only the loop holds it: the node's watcher knows it weakly, and is taken away when it goes.
+    Only the loop references it: the node's watcher has a weak reference, and is removed with it.
 
-    :param when_closed: waits for the mirror's end.
+    :param when_closed: returns a Deferred that fires when the mirror is closed.
     """
 
     def __init__(self, node: Node, when_closed: Callable[[], Deferred[None]]) -> None:
@@ -62,7 +62,7 @@ class Values:
     async def _changed(self) -> None:
         waiter: Deferred[bool] = Deferred()
         self._waiter = waiter
-        # It is the mirror that holds this while it is waited for; nobody else may hold the loop.
+        # While the loop waits, the mirror references it; nothing else may.
         closed = self._when_closed()
         closed.addCallbacks(lambda _: None if waiter.called else waiter.callback(True), lambda _: None)
         try:

@@ -1,10 +1,11 @@
-"""A whole subtree in memory, kept true.
+"""A whole subtree in memory, kept equal to the server's.
 
-Where the server has persistent watches, one on the tree's root tells of all that happens below. Where it has not, each node is
-read with watches of its own. Either way a change names a path, which is then read again; what was read is compared, and told.
+On a server with persistent watches, one on the tree's root reports all changes below it. On other servers each node is read
+with watches of its own. Either way an event names a path, the tree reads that path again, compares, and notifies its
+observers.
 
-What a tree knows is as of the last transaction that any of its answers was as of. When a connection goes, and in a new session,
-that is still so: the watches are set again as of the last answer, on every node, and the server names what has changed since.
+The tree is true as of the zxid of its latest reply. After a lost connection, and in a new session, the tree sets watches as
+of that zxid on every node, and the server then reports all that has changed since.
 """
 
 from __future__ import annotations
@@ -29,22 +30,23 @@ from txmirror.types import EventType, SessionEvent, WatchedEvent, ZnodeStat
 if TYPE_CHECKING:
     from txmirror.mirror.mirror import Mirror
 
-#: When what could not be read is tried again: after a second at first, after a minute at the most.
+#: The pauses before a failed read is retried: from a second to a minute.
 _RETRY = backoffPolicy(initialDelay=1.0, maxDelay=60.0, factor=2.0, jitter=lambda: 0.0)
 
 
 class Tree(Mapping[str, Value]):
-    """A node and all that is below it, as a mapping of paths to ``(data, stat)``. :meth:`Mirror.tree` makes it.
+    """A node and everything below it, as a mapping of paths to ``(data, stat)``. :meth:`Mirror.tree` makes it.
 
-    It is live: what it shows is what the server has, within a round trip or two. Without a connection it shows what was, and
-    :attr:`stale_since` says since when. The root may be missing, and may come and go.
+    It is live: it shows the server's state within a round trip or two. Without a connection it shows the last known state,
+    and
+    :attr:`stale_since` says since when. The root may be missing, and may be created and deleted.
 
-    Its nodes come in no particular order. What is read of it is read from memory. Being closed, it stays as it was.
+    Its nodes are in no particular order. All reads of it are from memory. A closed tree stays readable, and does not change.
 
     :ivar path: the root's path.
-    :ivar unreadable: the nodes that cannot be read, by path, and why. They are tried again after a second, and then with growing
-        pauses of up to a minute; at once after :meth:`Mirror.add_auth`, and after a reconnection. What is below them is not
-        known.
+    :ivar unreadable: the nodes that cannot be read, by path, with the reason. They are retried after a second, and then with
+        growing pauses of up to a minute; at once after :meth:`Mirror.add_auth`, and after a reconnection. The nodes below
+        them are not known.
     """
 
     _log = Logger()
@@ -93,9 +95,9 @@ class Tree(Mapping[str, Value]):
         state = "closed" if self._closed else "settled" if self.settled else "not settled"
         return f"<Tree {self.path!r} {len(self)} nodes {state}>"
 
-    # What programs use.
+    # The public API.
 
-    # What it holds changes: it is equal to itself alone.
+    # It is mutable, so it is equal to itself only.
     def __eq__(self, other: object) -> bool:
         return self is other
 
@@ -115,7 +117,7 @@ class Tree(Mapping[str, Value]):
         return len(self._values)
 
     def children(self, path: str) -> list[str]:
-        """Give the names of a node's children that are in the tree, sorted.
+        """Return the names of a node's children that are in the tree, sorted.
 
         :raises KeyError: the node is not in the tree.
         """
@@ -125,18 +127,18 @@ class Tree(Mapping[str, Value]):
 
     @property
     def settled(self) -> bool:
-        """Whether it shows all that the server has, but for its unreadable nodes, as far as is known."""
+        """Whether it shows the server's state, except for its unreadable nodes, as far as is known."""
         return self._settled and not self._closed
 
     @property
     def stale_since(self) -> float | None:
-        """Since when (in the reactor's seconds) there has been no connection; None if there is one."""
+        """When the connection was lost (in the reactor's seconds); None if there is one."""
         return self._mirror.disconnected_since
 
     def ready(self) -> Deferred[None]:
-        """Wait until the tree was settled for the first time.
+        """Wait until the tree has settled for the first time.
 
-        :returns: fires at once if it was. Fails with :exc:`~txmirror.errors.ClosingException` when the tree or its mirror is
+        :returns: fires at once if it has. Fails with :exc:`~txmirror.errors.ClosingException` when the tree or its mirror is
             closed before. Cancelling ends the wait.
         """
         if self._was_settled:
@@ -148,9 +150,9 @@ class Tree(Mapping[str, Value]):
         return waiter
 
     def caught_up(self) -> Deferred[None]:
-        """Wait until all was read that is known to have changed; not without a connection.
+        """Wait until all nodes were read that are known to have changed; only while there is a connection.
 
-        :returns: fires at once if it was, and when the connection goes, or the tree is closed. Cancelling ends the wait.
+        :returns: fires at once if they were, and when the connection is lost or the tree closed. Cancelling ends the wait.
         """
         if self.settled or self.stale_since is not None or self._closed:
             return succeed(None)
@@ -159,32 +161,32 @@ class Tree(Mapping[str, Value]):
         return waiter
 
     def watch(self, function: Callable[[Change], object]) -> None:
-        """Call ``function`` with each change from now on, in order, each once; some that follow one another closely may be
-        told as one.
+        """Call ``function`` with each change from now on, in order, each once. Several changes in quick succession may be
+        notified as one.
 
-        To be added is no change; what is there may be looked up at once. Nobody is told a second change before all were told
-        the first. One that raises is logged, and goes on being called. It may call anything.
+        Adding a function is no change; existing nodes can be looked up at once. No function is called with change N+1 before
+        all were called with change N. One that raises is logged, and stays. It may call anything.
         """
         self._observers.add(function, lambda change: None if self._closed else function(change))
 
     def unwatch(self, function: Callable[[Change], object]) -> None:
-        """Call ``function`` no more; silent if it was not being called."""
+        """Remove a function; silent if it was not added."""
         self._observers.remove(function)
 
     def close(self) -> None:
-        """Follow no more. Its watches are taken away at the server. It may be called at any time, and twice."""
+        """Stop following, and remove the watches at the server. It may be called at any time, and twice."""
         if not self._closed:
             self._mirror.tree_closed(self)
             self.end()
             self.release_watches()
 
-    # What a registry asks of it.
+    # For a registry.
 
     def look_again(self, path: str, *, names: bool = False) -> None:
-        """Read a node that is in the tree again, although nothing is known to have changed.
+        """Read a node that is in the tree again, although it is not known to have changed.
 
-        It is for what servers send no event of: that an ACL was changed, a change that an ACL hides from us, and a new number of
-        children. A change that is found is told as any other.
+        Servers send no event when an ACL was changed, when an ACL hides a change from us, or for a new number of children. A
+        change that is found is notified as any other.
 
         :param names: read the list of its children too.
         """
@@ -194,19 +196,19 @@ class Tree(Mapping[str, Value]):
                 self._refresh_names(path)
 
     def watch_stats(self, function: Callable[[str], object]) -> None:
-        """Call ``function`` with the path of a node that was read again with another stat and no change to watchers: another
-        number of children, for instance. It replaces the one before.
+        """Call ``function`` with the path of a node that was read again with another stat and no change for watchers: another
+        number of children, for instance. It replaces the former function.
         """
         self._stat_changed = function
 
-    # What its mirror tells it.
+    # Events from the mirror.
 
     def covers(self, path: str) -> bool:
-        """Tell whether a node at a path would be in the tree, for all that the path says."""
+        """Return whether a node at a path would be in the tree, as far as the path alone can say."""
         return path == self.path or (path.startswith(self._base + "/") and not self._beyond(path))
 
     def watch_fired(self, event: WatchedEvent) -> None:
-        """A watch has fired, on a path that the tree covers."""
+        """Read the nodes again that an event concerns. Its path is one that the tree covers."""
         path = event.path
         if event.type is EventType.PERSISTENT_WATCH_REMOVED:
             self._persistent_watch_removed(path)
@@ -220,22 +222,22 @@ class Tree(Mapping[str, Value]):
                 self._refresh_names(path)
 
     def has_watch_on(self, path: str) -> bool:
-        """Tell whether this tree's watch tells of all changes at a path, whatever else the tree leaves out."""
+        """Return whether the tree's persistent watch reports all changes at a path, even if the tree leaves that path out."""
         return bool(self._persistent) and not self._closed and (path == self.path or path.startswith(self._base + "/"))
 
     def session_changed(self) -> None:
-        """Note that whatever watches there were, the new session does not have them."""
+        """Note that the new session has none of the former watches."""
         self._persistent = None
         self._one_shots = False
 
     def connected(self, event: SessionEvent) -> None:
-        """There is a connection (again)."""
+        """Restore the watches, and read the nodes that have changed: there is a connection (again)."""
         before, self._session = self._session or event, event
         self._recovered = False
         if event.data_generation != before.data_generation:
             self._forget()
         elif self._begun and self._restore_zxid is None:
-            # Watches that could not be set again yet are still to be set as of then.
+            # Watches that could not be restored yet are still to be restored as of that zxid.
             self._restore_zxid = event.zxid
         if event.session_number != before.session_number or self._persistent is None:
             self._persistent = None
@@ -245,7 +247,7 @@ class Tree(Mapping[str, Value]):
             self._recover()
 
     def disconnected(self) -> None:
-        """There is no connection any more."""
+        """Stop reading: the connection was lost."""
         self._retry_timer.stop()
         self._watch_retry_timer.stop()
         self._refresher.stop()
@@ -256,7 +258,7 @@ class Tree(Mapping[str, Value]):
         self._caught_up()
 
     def stop_reading(self) -> None:
-        """Read nothing more: the session is about to end."""
+        """Read nothing more: the session is about to be closed."""
         self._retry_timer.stop()
         self._watch_retry_timer.stop()
         self._refresher.stop()
@@ -271,7 +273,7 @@ class Tree(Mapping[str, Value]):
                 self._refresh_names(path)
 
     def end(self) -> None:
-        """Let everybody go who waits. What was known stays readable."""
+        """Fail all waiters. The last known state stays readable."""
         self._closed = True
         self._retry_timer.stop()
         self._watch_retry_timer.stop()
@@ -285,7 +287,7 @@ class Tree(Mapping[str, Value]):
     # Watches.
 
     def _watch_all(self) -> None:
-        """Set a persistent watch on everything, if the server has them; then go on."""
+        """Set a persistent watch on the root, if the server supports it; then recover."""
         client: IPersistentWatches | None = IPersistentWatches(self._mirror.client, None)
         if client is None or IServerAbilities(client).server_can("add_watch") is False:
             self._watched(False)
@@ -293,7 +295,7 @@ class Tree(Mapping[str, Value]):
         try:
             watching = client.add_watch(self.path, recursive=True)
         except ValueError as error:
-            self._log.info("{path} is watched node by node: {reason}.", path=self.path, reason=str(error))
+            self._log.info("Watching each node of {path}: {reason}.", path=self.path, reason=str(error))
             self._watched(False)
             return
         watching.addCallbacks(lambda _: self._watched(True), self._not_watched)
@@ -306,15 +308,13 @@ class Tree(Mapping[str, Value]):
         if self._closed or self._mirror.is_lost(error):
             return
         if isinstance(error, ZooServerProblem):
-            # Whether the watch was set is not known: another kind of watches on the path could take it away.
+            # The server may have set the watch, and another kind of watch on the path could replace it.
             self._mirror.note_trouble(self.path, error)
             self._watch_retry_timer.start(_RETRY(self._failures))
             self._failures += 1
             return
         if not isinstance(error, UnimplementedException):
-            self._log.warn(
-                "{path} is watched node by node: {reason}.", path=self.path, reason=failure.getErrorMessage()
-            )
+            self._log.warn("Watching each node of {path}: {reason}.", path=self.path, reason=failure.getErrorMessage())
         self._watched(False)
 
     def _watched(self, persistent: bool) -> None:
@@ -324,7 +324,9 @@ class Tree(Mapping[str, Value]):
         self._recover()
 
     def _recover(self) -> None:
-        """Let the server name what has changed since the last connection; then read that, and what was still to be read."""
+        """Let the server report the changes since the last connection. Read these nodes, and those that were still to be
+        read.
+        """
         self._refresher.watching = not self._persistent
         if not self._begun:
             self._begun = True
@@ -353,7 +355,7 @@ class Tree(Mapping[str, Value]):
         if self._closed or self._mirror.is_lost(failure.value):
             return
         self._log.info(
-            "Watches cannot be set again ({reason}): all of {path} is read again.",
+            "Watches cannot be restored ({reason}): reading all of {path} again.",
             reason=failure.getErrorMessage(),
             path=self.path,
         )
@@ -367,7 +369,9 @@ class Tree(Mapping[str, Value]):
             self._refresher.names(path)
 
     def _persistent_watch_removed(self, path: str) -> None:
-        """The server keeps no persistent watch any more: a newer one did, in the same session."""
+        """Read each node with a watch of its own: the server no longer supports the persistent watch that it had set in this
+        session.
+        """
         if path == self.path and self._persistent:
             self._persistent = False
             self._refresher.watching = True
@@ -375,20 +379,20 @@ class Tree(Mapping[str, Value]):
             self._mirror.tree_watch_removed()
 
     def release_watches(self) -> None:
-        """Take the watches away that nobody else needs, now or on return. What cannot be taken away goes with the session."""
+        """Remove the watches that are no longer needed, now or after a reconnection. The others go with the session."""
         self._mirror.release_watches(self.path)
         if self._one_shots:
             for path in self._values:
                 self._mirror.release_watches(path)
 
-    # What was read.
+    # Results of reads.
 
     def data_read(self, path: str, value: Value | None, zxid: int) -> None:
-        """Take a node's data and stat, or that there is none."""
+        """Store a node's data and stat, or remove a node that does not exist."""
         if self._closed or self._is_outdated(path, zxid):
             return
         if value is None and path == self.path and self._refresher.watching:
-            # To read it has left no watch.
+            # A read of a missing node leaves no watch.
             self._refresher.existence(path)
         elif value is None:
             self.absent(path, zxid)
@@ -398,12 +402,12 @@ class Tree(Mapping[str, Value]):
             self._add(path, value)
 
     def absent(self, path: str, zxid: int) -> None:
-        """Take it that there is no such node; if it is the root, a watch tells when it comes."""
+        """Remove a node that does not exist. If it is the root, a watch reports its creation."""
         if not (self._closed or self._is_outdated(path, zxid)):
             self._remove(path)
 
     def names_read(self, path: str, names: Sequence[str], zxid: int) -> None:
-        """Compare a node's children with those that are known: who is new is read, who is gone is removed."""
+        """Compare a node's children with the known ones: read the new ones, and remove the missing ones."""
         if self._closed or self._is_outdated(path, zxid) or path not in self._values:
             return
         self._unlisted.discard(path)
@@ -422,7 +426,7 @@ class Tree(Mapping[str, Value]):
             self._notify(ChangeKind.READABLE, path, self._values[path], self._values[path])
 
     def data_refused(self, path: str, error: ZooKeeperException) -> None:
-        """Note a hole, and try again later."""
+        """Note that a node is unreadable, and retry later."""
         if not self._closed:
             self._note_unreadable(path, error)
 
@@ -434,13 +438,13 @@ class Tree(Mapping[str, Value]):
             self._retry_later()
 
     def names_refused(self, path: str, error: ZooKeeperException) -> None:
-        """Note that what is below a node is not known, and try again later."""
+        """Note that the children of a node are unreadable, and retry later."""
         if not self._closed:
             self._unlisted.add(path)
             self._note_unreadable(path, error)
 
     def read_finished(self) -> None:
-        """See whether that was all."""
+        """Settle, if this was the last read."""
         if self._settled or self._closed or self._lagging or not (self._recovered and self._refresher.idle):
             return
         self._settled = True
@@ -467,14 +471,14 @@ class Tree(Mapping[str, Value]):
         self.unreadable[path] = error
         self._retry_later()
         if not known:
-            self._log.warn("{path} cannot be read: {reason}. It is tried again.", path=path, reason=str(error))
+            self._log.warn("{path} cannot be read: {reason}. Retrying.", path=path, reason=str(error))
             old = self._values.get(path)
             self._notify(ChangeKind.HIDDEN, path, old, old)
 
     def _note_readable(self, path: str) -> bool:
-        """Remove a hole, unless it is still one for its children.
+        """Remove a node from the unreadable ones, unless its children still are.
 
-        :returns: whether there was one.
+        :returns: whether it was one.
         """
         return path not in self._unlisted and self.unreadable.pop(path, None) is not None
 
@@ -497,7 +501,7 @@ class Tree(Mapping[str, Value]):
         old, self._values[path] = self._values[path], value
         before, now = old[1], value[1]
         if before.czxid != now.czxid:
-            # It is another node, and its children are others.
+            # The node was deleted and created again, and has other children.
             self._refresher.names(path)
         # In a new data generation another node may have the numbers of one of the old.
         if _identity(before) != _identity(now) or old[0] != value[0]:
@@ -508,7 +512,7 @@ class Tree(Mapping[str, Value]):
             self._notify(ChangeKind.READABLE, path, value, value)
 
     def _remove(self, path: str) -> None:
-        """Remove a node and all below it, from below."""
+        """Remove a node and all below it, the lowest first."""
         gone = [] if self._closed else [path]
         for each in gone:
             gone += [paths.join(each, name) for name in self._names.get(each, ())]
@@ -528,12 +532,12 @@ class Tree(Mapping[str, Value]):
                 return
 
     def _refresh_children(self, path: str, value: Value) -> None:
-        # A persistent watch tells of those that come later.
+        # A persistent watch reports children that are created later.
         if (self._refresher.watching or value[1].numChildren) and self._may_have_children(path, value):
             self._refresher.names(path)
 
     def _may_have_children(self, path: str, value: Value) -> bool:
-        # Ephemeral nodes have none. What containers and nodes with a time to live have for an owner is negative.
+        # Ephemeral nodes have none. Containers and nodes with a time to live have a negative ephemeralOwner.
         return value[1].ephemeralOwner <= 0 and not self._at_limit(path)
 
     def _refresh(self, path: str) -> None:
@@ -546,18 +550,18 @@ class Tree(Mapping[str, Value]):
             self._refresher.names(path)
 
     def _may_enter(self, path: str) -> bool:
-        """Tell whether a node that is not in the tree may come into it: its parent is there, or is about to be."""
+        """Return whether a node that is not in the tree may be added: its parent is there, or is about to be."""
         parent = paths.parent_of(path)
         assert parent is not None, "the root has no parent, and is the tree's own"
         if parent not in self._values:
             if self._refresher.has_pending(parent):
-                # What it is read to have may not include this one yet.
+                # The pending reply may lack this child.
                 self._refresher.names(parent)
             return False
         return self._keeps(path)
 
     def _is_outdated(self, path: str, zxid: int) -> bool:
-        """Tell whether a server has lagged behind what is shown; then it is asked again later."""
+        """Return whether a server lagged behind the tree. If so, the node is read again later."""
         if zxid >= self._zxid:
             self._zxid = zxid
             return False
@@ -571,7 +575,7 @@ class Tree(Mapping[str, Value]):
             self._failures += 1
 
     def _forget(self) -> None:
-        """What is known is of another data generation: all is read again, and compared with that."""
+        """Read everything again and compare: the known state is of another data generation."""
         self._zxid = 0
         self._restore_zxid = None
         if self._begun:
@@ -594,7 +598,7 @@ class Tree(Mapping[str, Value]):
         try:
             return bool(self._keep(path))
         except Exception:
-            self._log.failure("What decides about {path} in a tree failed: it is kept.", path=path)
+            self._log.failure("The function that selects nodes failed on {path}: the node is kept.", path=path)
             return True
 
     def _notify(self, kind: ChangeKind, path: str, old: Value | None, new: Value | None) -> None:

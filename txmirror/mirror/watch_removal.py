@@ -1,7 +1,8 @@
-"""Taking watches away at the server that nobody needs any more, a few at a time.
+"""Remove unneeded watches at the server, a few at a time.
 
-It is done for the server's sake alone: what cannot be taken away, at a server before 3.5, goes with the session, and until then
-brings events that nobody listens to. What a lost connection came between is done on return, if the session is the same.
+This only spares the server. A server before 3.5 cannot remove watches: they stay until the session ends, and until then
+bring events that are ignored. A removal that a lost connection interrupted is retried after the reconnection, in the
+same session.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ from twisted.python.failure import Failure
 
 from txmirror.errors import ConnectionLossException, ZooKeeperException
 
-#: How many removals are in flight at most.
+#: How many requests are pending at most.
 _IN_FLIGHT = 100
 
 
 class WatchRemoval:
-    """Takes watches away.
+    """A queue of watches to remove.
 
-    :param remove: asks the server for it, unless somebody needs them by then.
-    :param possible: tells whether the server can do it, as far as is known. As long as nothing is, only one is taken away at
-        a time: a server that cannot may close the connection.
+    :param remove: sends the request, unless the watches are needed by then.
+    :param possible: returns whether the server supports the request; None if that is not known. Until it is known, only
+        one request is pending at a time: a server that does not support it may close the connection.
     """
 
     _log = Logger()
@@ -42,28 +43,28 @@ class WatchRemoval:
         self._pumping = False
 
     def add(self, path: str) -> None:
-        """Take away the watches on a path, unless somebody needs them when its turn comes."""
+        """Remove the watches on a path, unless they are needed when its turn comes."""
         self._waiting[path] = None
         self._pump()
 
     def start(self) -> None:
-        """There is a connection."""
+        """Begin to send requests: there is a connection."""
         self._running = True
         self._pump()
 
     def stop(self) -> None:
-        """There is none."""
+        """Send no requests: there is no connection."""
         self._running = False
 
     def forget(self) -> None:
-        """The session has ended, and its watches with it; or nothing is to be done any more."""
+        """Clear the queue: the session has expired and its watches with it, or nothing more is to be done."""
         self._waiting.clear()
 
     def _pump(self) -> None:
         possible = self._possible()
         if possible is False:
             self._waiting.clear()
-        # What fails at once comes back to here from within.
+        # A request that fails at once re-enters here.
         if not self._pumping:
             self._pumping = True
             while self._running and self._waiting and self._in_flight < (_IN_FLIGHT if possible else 1):
@@ -78,8 +79,8 @@ class WatchRemoval:
 
     def _failed(self, failure: Failure, path: str) -> None:
         if isinstance(failure.value, ConnectionLossException) and failure.value.applied is None and not self._running:
-            # In the same session the client sets its watches again. While the connection stands, the code is the server's own,
-            # and another try would be answered likewise.
+            # In the same session the client sets its watches again. While the connection stands, the server itself has sent this
+            # error, and would answer another request likewise.
             self._waiting[path] = None
         elif not isinstance(failure.value, ZooKeeperException):
-            self._log.failure("A watch could not be taken away.", failure=failure)
+            self._log.failure("Removing a watch failed.", failure=failure)

@@ -495,7 +495,7 @@ class RefusedTests(MirrorTestCase):
         self.failureResultOf(node.children(), NoAuthException)
         self.assertIs(node.state.existence, Existence.UNKNOWN)
         self.assertIn(
-            "/secret cannot be read: not permitted by the ACL: '/secret'. It is tried again.", self.log_lines()
+            "/secret cannot be read: not permitted by the ACL: '/secret'. Retrying.", self.log_lines()
         )
 
     def test_others(self) -> None:
