@@ -494,9 +494,7 @@ class RefusedTests(MirrorTestCase):
         self.failureResultOf(node.value(), NoAuthException)
         self.failureResultOf(node.children(), NoAuthException)
         self.assertIs(node.state.existence, Existence.UNKNOWN)
-        self.assertIn(
-            "/secret cannot be read: not permitted by the ACL: '/secret'. Retrying.", self.log_lines()
-        )
+        self.assertIn("/secret cannot be read: not permitted by the ACL: '/secret'. Retrying.", self.log_lines())
 
     def test_others(self) -> None:
         """M5: one node that may not be read hinders no other, nor that everything be settled."""
@@ -580,7 +578,7 @@ class RefusedTests(MirrorTestCase):
         latest = 1000.0
         while sum(pauses) < 250.0:
             count = len(self.log_lines())
-            while not any("tried again" in line for line in self.log_lines()[count:]):
+            while not any("Retrying" in line for line in self.log_lines()[count:]):
                 self.pass_time(0.5)
             now = self.world.reactor.seconds()
             pauses.append(now - latest)
@@ -650,7 +648,7 @@ class TooLargeTests(MirrorTestCase):
         self.world.change("/a", b"x" * 1000)
         count = len(self.log_lines())
         self.pass_time(1.0)
-        self.assertEqual(sum("tried again" in line for line in self.log_lines()[count:]), 1)
+        self.assertEqual(sum("Retrying" in line for line in self.log_lines()[count:]), 1)
 
     def test_too_many_children(self) -> None:
         """M5: too many children to list fail the readers of the list, and not those of the value."""
