@@ -57,5 +57,5 @@ class AdmissionQueue:
         self._waiting.pop(member, None)
 
     def clear(self) -> None:
-        """Admit none of those who wait now."""
+        """Remove all members that wait now."""
         self._waiting.clear()

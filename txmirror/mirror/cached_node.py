@@ -104,12 +104,12 @@ class CachedNode:
 
     @property
     def needed(self) -> bool:
-        """Whether a program holds the node, or waits for it."""
+        """True if a program holds the node, or waits for it."""
         return self.node is not None or self.values.awaited or self.names.awaited
 
     @property
     def may_have_watches(self) -> bool:
-        """Whether the server may have watches for it."""
+        """True if the server may have watches for it."""
         return any(part.watched or part.reading for part in (self.values, self.names))
 
     def watchers_changed(self) -> None:

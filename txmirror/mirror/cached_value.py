@@ -175,17 +175,17 @@ class CachedValue(Generic[_T]):
 
     @property
     def current(self) -> bool:
-        """Whether the value can be used without another read."""
+        """True if the value can be used without another read."""
         return self.known and not self.stale and not self.reading
 
     @property
     def needs_read(self) -> bool:
-        """Whether a read is to begin: it is stale, no read is pending, and none is postponed."""
+        """True if a read is to begin: it is stale, no read is pending, and none is postponed."""
         return self.stale and not self.reading and not self.postponed and self.problem is None
 
     @property
     def settled(self) -> bool:
-        """Whether it shows everything that has happened so far, or cannot."""
+        """True if it shows everything that has happened so far, or cannot."""
         return self.problem is not None or not (self.stale or self.reading)
 
     def readable(self, connected: bool) -> bool:
@@ -206,12 +206,12 @@ class CachedValue(Generic[_T]):
 
     @property
     def awaited(self) -> bool:
-        """Whether there are waiters."""
+        """True if there are waiters."""
         return bool(self._read_waiters or self._settle_waiters)
 
     @property
     def watchers(self) -> bool:
-        """Whether there are watchers."""
+        """True if there are watchers."""
         return bool(self._watchers)
 
     def watch(self, key: Hashable, function: Callable[..., object]) -> None:

@@ -271,7 +271,7 @@ class Mirror(Service):
             return True
 
     def chroot(self, path: str) -> Mirror:
-        """Return a mirror of a node and everything below it, whose paths are relative to that node. The node need not exist.
+        """Return a mirror of a node and everything below it, with paths relative to that node. The node need not exist.
 
         It uses the same session, and is closed with this mirror, or before. It is the same object each time, until it is
         closed.
@@ -356,7 +356,7 @@ class Mirror(Service):
 
     @property
     def recovered(self) -> bool:
-        """Whether all nodes that changed before this connection are known to have changed. They may still be read."""
+        """True if all nodes that changed before this connection are known to have changed. They may still be read."""
         return self._recovered
 
     def watch_recovery(self, key: Hashable, function: Callable[[], object]) -> None:
@@ -603,7 +603,7 @@ class Mirror(Service):
                 self._close_nodes(None)
 
     def _trees_above(self, path: str) -> list[Tree]:
-        """Return the trees whose roots are at a path or above it."""
+        """Return the trees that have their roots at a path or above it."""
         trees: list[Tree] = []
         root: str | None = path if self._trees_at else None
         while root is not None:

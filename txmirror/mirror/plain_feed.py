@@ -1,4 +1,4 @@
-"""A feed for a mirror whose client provides no more than IZooKeeperClient and ISessionSteps.
+"""A feed for a mirror with a client that provides no more than IZooKeeperClient and ISessionSteps.
 
 It is the weaker form of :class:`~txmirror.interfaces.IWatchFeed`:
 
@@ -223,7 +223,7 @@ class PlainFeed:
         return fail(UnimplementedException("this client cannot remove watches", path=path))
 
     def release(self, path: str) -> Deferred[None]:
-        """See :meth:`~txmirror.interfaces.IWatchFeed.release`. All watches are left."""
+        """Leave all watches at the server. See :meth:`~txmirror.interfaces.IWatchFeed.release`."""
         return succeed(None)
 
     def _fired(self, event: WatchedEvent, key: _Key, watch: Deferred[WatchedEvent]) -> None:

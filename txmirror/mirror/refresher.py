@@ -122,7 +122,7 @@ class Refresher:
 
     @property
     def idle(self) -> bool:
-        """Whether no read is queued or pending."""
+        """True if no read is queued or pending."""
         return not (self._pending or self._data or self._names or self._existence)
 
     def has_pending(self, path: str) -> bool:

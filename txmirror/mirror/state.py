@@ -10,7 +10,7 @@ from txmirror.types import ZnodeStat
 
 
 class Existence(enum.Enum):
-    """Whether a node exists, as far as is known."""
+    """The existence of a node, as far as is known."""
 
     UNKNOWN = "unknown"
     ABSENT = "absent"

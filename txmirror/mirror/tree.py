@@ -127,7 +127,7 @@ class Tree(Mapping[str, Value]):
 
     @property
     def settled(self) -> bool:
-        """Whether it shows the server's state, except for its unreadable nodes, as far as is known."""
+        """True if it shows the server's state, except for its unreadable nodes, as far as is known."""
         return self._settled and not self._closed
 
     @property

@@ -28,11 +28,11 @@ def client_of(client: IZooKeeperClient | Mirror) -> IZooKeeperClient:
 
 
 def connecting(client: IZooKeeperClient, work: Callable[[], Deferred[_T]]) -> Deferred[_T]:
-    """Connect a client, unless that was begun before, and do something with it.
+    """Connect a client, unless that was begun before, and begin some work with it.
 
     :param work: called at once. Its requests wait for the connection, and fail if there will be none. Where no name can be
-        resolved, the client logs that, and goes on trying.
-    :returns: what ``work`` has returned.
+        resolved, the client logs that, and retries.
+    :returns: the Deferred that ``work`` has returned.
     """
     connected = client.connect().addErrback(lambda _: None)
 

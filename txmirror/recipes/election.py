@@ -19,18 +19,18 @@ _T = TypeVar("_T")
 
 
 class Election:
-    """Stands for election, and does what only the leader may do.
+    """Stands for election, and runs a function while it leads.
 
-    The leader is who holds a :class:`Lock` at the path; kazoo's ``Election`` is that too::
+    The leader is the holder of a :class:`Lock` at the path; kazoo's ``Election`` is that too::
 
         election = Election(client, "/election/sweeper", name="host1")
         sweeping = election.lead(sweep)         # it runs while we lead
         ...
         await election.stop()                   # sweeping fails with CancelledError: wait for it, or give it an errback
 
-    :param client: whose session stands for election; as for :class:`Lock`.
-    :param path: the election's node. It and those above it are made where they are missing, persistent.
-    :param name: what others see of us.
+    :param client: its session stands for election; as for :class:`Lock`.
+    :param path: the election's node. If it and those above it are missing, they are created, persistent.
+    :param name: our name, which others see.
     :param acl: the access control list of the candidates' nodes, and of the election's own; as for :class:`Lock`.
     :param reactor: the reactor; the global one if None.
     :raises PathError: ``path`` is no znode path, or the root.
@@ -59,7 +59,7 @@ class Election:
 
     @property
     def leading(self) -> bool:
-        """Whether we lead, at this moment, and that can be relied upon."""
+        """True if we lead at this moment, and that is safe to rely on."""
         return self._lock.held
 
     @property
@@ -70,12 +70,12 @@ class Election:
     def lead(self, function: Callable[[], Deferred[_T] | Coroutine[Deferred[Any], Any, _T]]) -> Deferred[_T]:
         """Stand for election, and run ``function`` whenever we are elected, until it ends by itself.
 
-        When leadership is lost, what it has returned is cancelled; when that has ended, we stand for election again.
+        When leadership is lost, the Deferred of ``function`` is cancelled; when that has ended, we stand for election again.
 
         :param function: called without arguments.
-        :returns: fires with what ``function`` comes to by itself, once we have stepped down. Fails as that does, or as
-            :meth:`Lock.acquire`; with ``CancelledError`` after :meth:`stop`. Cancelling it is to stop, without waiting for the
-            end.
+        :returns: fires with the result of ``function`` when it ends by itself, once we have stepped down. Fails as that does,
+            or as :meth:`Lock.acquire`; with ``CancelledError`` after :meth:`stop`. Cancelling it stops the election, without
+            waiting for the end.
         :raises RuntimeError: it stands for election already.
         """
         if self._work is not None:
@@ -93,10 +93,10 @@ class Election:
         return ended
 
     def stop(self) -> Deferred[None]:
-        """Stand for election no more, and cancel what runs.
+        """Leave the election, and cancel the running function.
 
-        :returns: fires when that has ended, and no node of ours is there any more (see :meth:`Lock.release`); at once if we do
-            not stand. It never fails. Cancelling ends the wait, and nothing else.
+        :returns: fires when that has ended, and none of our nodes can exist any more (see :meth:`Lock.release`); at once if
+            we do not stand. It never fails. Cancelling ends the wait, and nothing else.
         """
         if self._work is None:
             return succeed(None)
@@ -109,14 +109,14 @@ class Election:
         return waiter
 
     def contenders(self) -> Deferred[list[str]]:
-        """Ask for the names of all who stand, the leader first. See :meth:`Lock.contenders`."""
+        """Return the names of all candidates, the leader first. See :meth:`Lock.contenders`."""
         return self._lock.contenders()
 
     async def _stand(self, function: Callable[[], Any]) -> Any:
         while True:
             await self._lock.acquire()
             lost = self._lock.lost
-            # While it is called it cannot be cancelled, and what is cancelled may end in peace.
+            # The function cannot be cancelled while it is being called, and a cancelled one may take its time to end.
             self._ending = True
             term = maybeDeferred(function)
             self._ending = False
@@ -146,6 +146,6 @@ class Election:
             if not ended.called:
                 ended.callback(outcome)
             elif isinstance(outcome, Failure) and not outcome.check(CancelledError):
-                self._log.failure("What was led has failed, after nobody waited for it.", outcome)
+                self._log.failure("The leader's function failed after its Deferred was cancelled.", outcome)
 
         self._lock.release().addBoth(gone)

@@ -1,4 +1,4 @@
-"""Locks: one holder at a time, or many who read and one who writes."""
+"""Locks: one holder at a time, or many readers and one writer."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ from txmirror.types import ACL
 
 
 class Lock(LockBase):
-    """A lock that programs anywhere share: one at a time holds it, in the order in which they came.
+    """A lock that processes anywhere share. It is fair: contenders acquire it in the order in which they asked.
 
-    Each contender has an ephemeral node below the lock's, and watches the one before it, and nothing else. The nodes are named
-    as kazoo's ``Lock`` and ``WriteLock`` name theirs (``<32 hex>__lock__<10 digits>``), so that both exclude one another. (Only
-    once the servers' sequence numbers have gone round, after two thousand million contenders, do kazoo's keep no order.) ::
+    Each contender has an ephemeral node below the lock's, and watches only its predecessor. The nodes are named as kazoo's
+    ``Lock`` and ``WriteLock`` name theirs (``<32 hex>__lock__<10 digits>``), so that both exclude one another. (Only once the
+    servers' sequence numbers have wrapped around, after two thousand million contenders, do kazoo's keep no order.) ::
 
         lock = Lock(client, "/locks/report", name="host1")
         async with lock:
             lock.lost.addCallback(lambda _: report.abort())
             await report.make(lock.token)
 
-    One object is one contender: it is not re-entrant. It may be used again when it was released.
+    One object is one contender: it is not re-entrant. It can be used again after its release.
 
-    A lock and a :class:`Semaphore` do not exclude one another on the same path. Whoever comes second is told so:
-    :meth:`acquire` fails with :exc:`~txmirror.errors.LockMismatchError`, which says who holds it.
+    A lock and a :class:`Semaphore` do not exclude one another on the same path. For the second of them
+    :meth:`acquire` fails with :exc:`~txmirror.errors.LockMismatchError`, which names the holder.
 
-    :param client: whose session holds the lock: a client, or a :class:`~txmirror.mirror.Mirror`, whose client is used. It is
-        connected when it is first needed, if nobody has begun to do that.
-    :param path: the lock's node. It and those above it are made where they are missing, persistent.
-    :param name: what others see of us among the contenders.
-    :param acl: the access control list of the contenders' nodes, and of the lock's own if that is made here; nodes above it are
-        open to everybody, and so is all if it is None. Whoever contends needs permission to read, create and delete.
+    :param client: its session holds the lock: a client, or a :class:`~txmirror.mirror.Mirror` with one. It is connected when
+        it is first needed, unless that was begun before.
+    :param path: the lock's node. If it and those above it are missing, they are created, persistent.
+    :param name: our name, which others see among the contenders.
+    :param acl: the access control list of the contenders' nodes, and of the lock's own if that is created here; nodes above
+        it are open to everybody, and so are all if it is None. Contenders need permission to read, create and delete.
     :param reactor: the reactor; the global one if None.
     :ivar path: the lock's node.
     :ivar name: our name.
-    :ivar acl: the access control list of the nodes that are made from now on.
+    :ivar acl: the access control list of the nodes that are created from now on.
     :raises PathError: ``path`` is no znode path, or the root.
-    :raises TypeError: ``client`` is neither, or ``acl`` holds something else than :class:`~txmirror.types.ACL`.
+    :raises TypeError: ``client`` is neither, or ``acl`` holds anything else than :class:`~txmirror.types.ACL`.
     """
 
     _kind = EXCLUSIVE
@@ -66,10 +66,10 @@ class Lock(LockBase):
         super().__init__(client, path, name, acl, reactor)
 
     def contenders(self) -> Deferred[list[str]]:
-        """Ask for the names of all who hold the lock or wait for it, the first in line first.
+        """Return the names of all that hold the lock or wait for it, the first in the queue first.
 
-        :returns: fires with them; those without a name are ``""``. Fails as :meth:`~txmirror.interfaces.IZooKeeperClient.get`,
-            but for nodes that are not there. Cancelling ends the wait.
+        :returns: fires with them; those without a name are ``""``. Fails as
+            :meth:`~txmirror.interfaces.IZooKeeperClient.get`, but not for nodes that do not exist. Cancelling ends the wait.
         """
         return connecting(self._client, lambda: Deferred.fromCoroutine(self._contenders()))
 
@@ -102,10 +102,10 @@ class Lock(LockBase):
             await self._until_changed(before)
 
     async def _refuse_semaphore(self, names: list[str]) -> None:
-        """See that nobody holds a lease below our node, which is there by now: who takes one later sees ours.
+        """Fail if there is a lease below our node, which exists by now: later holders of leases see it.
 
         :param names: of the node's children.
-        :raises LockMismatchError: somebody does; then our node is gone.
+        :raises LockMismatchError: there is one; then our node is gone.
         """
         for name in leases_in(names):
             holder = await occupant(self._client, self._retry_policy, paths.join(self.path, name))
@@ -118,16 +118,16 @@ class Lock(LockBase):
                 )
 
     async def _until_changed(self, before: str) -> None:
-        """Wait until something happens to whom we wait for."""
+        """Wait until something happens to our predecessor."""
         path = paths.join(self.path, before)
         there = True
         try:
-            # A watch for existence would stay at the server where the node is gone already.
+            # An exists watch would stay at the server if the node is gone already.
             _, watch = await self._retry_policy.send_and_watch(lambda: self._client.get_and_watch(path))
         except NoNodeException:
             return
         except (NoAuthException, ReplyTooLargeException):
-            # We may not read it, or it is too much. That it goes can be seen from above.
+            # We may not read the node, or it is too large. Its parent's watch reports its deletion too.
             names, watch = await self._retry_policy.send_and_watch(
                 lambda: self._client.get_children_and_watch(self.path)
             )
@@ -139,21 +139,21 @@ class Lock(LockBase):
 
 
 class WriteLock(Lock):
-    """A :class:`Lock` by the name that it has beside a :class:`ReadLock` on the same path: it excludes all others."""
+    """A :class:`Lock` under the name that it has beside a :class:`ReadLock` on the same path: it excludes all others."""
 
 
 class ReadLock(Lock):
     """A lock that many hold together, while nobody holds a :class:`WriteLock`, or a :class:`Lock`, on the same path.
 
-    Who comes after somebody who waits to write waits too. In all else it is as :class:`Lock`; kazoo's ``ReadLock`` and this
-    one know each other. Fencing tokens of readers grow in the order in which they came, not in which they were let in.
+    A reader that comes after a waiting writer waits too. In all else it is as :class:`Lock`; it interoperates with kazoo's
+    ``ReadLock``. Fencing tokens of readers grow in the order in which they asked, not in which they acquired it.
     """
 
     _kind = SHARED
 
 
 async def names_in(client: IZooKeeperClient, parent: str, children: list[str]) -> list[str]:
-    """Read the names that contenders have left in their nodes, without those that are gone."""
+    """Read the names in contenders' nodes, without those that are gone."""
     reads: list[Deferred[Any]] = [
         client.get(paths.join(parent, child)).addErrback(lambda failure: failure.value) for child in children
     ]

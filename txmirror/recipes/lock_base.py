@@ -1,4 +1,4 @@
-"""What locks and semaphores have in common: to be acquired, held, lost and released."""
+"""The base of locks and semaphores, with their states: being acquired, held, lost, released."""
 
 from __future__ import annotations
 
@@ -26,18 +26,19 @@ _LockT = TypeVar("_LockT", bound="LockBase")
 
 
 class LockNodeGone(Exception):
-    """Our node is not there any more, or not ours: begin again."""
+    """Our node does not exist any more, or is not ours: begin again."""
 
 
 class LockBase:
-    """Something that can be held, on the strength of an ephemeral node. A subclass says how that is come by.
+    """A lock that is held by means of an ephemeral node. A subclass defines how it is acquired.
 
-    :param client: whose session holds it.
-    :param path: the node that stands for it.
-    :param name: what is told of us to others.
-    :param acl: the access control list of the nodes that are made, but for those above ``path``; None opens them to everybody.
+    :param client: its session holds the lock.
+    :param path: the lock's node.
+    :param name: our name, which others see.
+    :param acl: the access control list of the nodes that are created, but for those above ``path``; None opens them to
+        everybody.
     :param reactor: the reactor; the global one if None.
-    :ivar acl: the access control list of the nodes that are made from now on.
+    :ivar acl: the access control list of the nodes that are created from now on.
     """
 
     _log = Logger()
@@ -52,7 +53,7 @@ class LockBase:
     ) -> None:
         self.path = paths.validate(path)
         if path == "/":
-            raise PathError("'/' is no place for a lock: give it a node of its own")
+            raise PathError("'/' cannot be a lock: use a node of its own")
         if not isinstance(name, str):
             raise TypeError(f"a name is a str, not {name!r:.60}")
         if reactor is None:
@@ -81,12 +82,12 @@ class LockBase:
 
     @property
     def held(self) -> bool:
-        """Whether it is held, at this moment, and that can be relied upon."""
+        """True if it is held at this moment, and that is safe to rely on."""
         if self._held is None or self._held.over:
             return False
         if self._lease is None:
             return True
-        # The reactor may be late to tell.
+        # The reactor may be late to run the timer of the lease.
         lease_expired = self._lease.when_lease_expires()
         reliable = not lease_expired.called
         discard(lease_expired)
@@ -94,42 +95,43 @@ class LockBase:
 
     @property
     def lost(self) -> Deferred[None]:
-        """Fires when what is held now can be relied upon no longer, before anybody else can have it.
+        """Fires when the lock is no longer safe to rely on, before anybody else can hold it.
 
-        That is when the session has ended, or may end before it is heard from again
-        (:meth:`~txmirror.interfaces.ISessionLease.when_lease_expires`; with a client that does not provide that, only when it has), or
-        when somebody has deleted our node. It never fires after :meth:`release`, and has fired if nothing is held.
-        Whoever asks gets a Deferred of their own; cancelling it ends the wait, and nothing else.
+        That is when the session has expired, or may expire before the client hears from the servers again
+        (:meth:`~txmirror.interfaces.ISessionLease.when_lease_expires`; with a client that does not provide that, only when it
+        has expired), or when our node was deleted by others. It never fires after :meth:`release`, and has fired if the lock
+        is not held. Each access returns a new Deferred; cancelling it ends the wait, and nothing else.
 
-        What is lost is not acquired again by itself, and where the session lives on, our node stays, and keeps others out,
-        until :meth:`release` is called.
+        A lost lock is not acquired again by itself. Where the session lives on, our node stays, and keeps others out, until
+        :meth:`release` is called.
         """
         return succeed(None) if self._held is None else self._held.when_lost()
 
     @property
     def token(self) -> int:
-        """The fencing token of what is held, lost or not: each holder of a lock has a larger one. 0 if nothing is held.
+        """The fencing token of the lock, held or lost: each holder of a lock has a larger one. 0 if it is neither.
 
-        Send it along with what you do under the lock: who has seen a larger one must refuse it. (It is the ``czxid`` of our
-        node.)
+        Send it along with each request that the lock protects: a receiver that has seen a larger one must refuse it. (It is
+        the ``czxid`` of our node.)
         """
         return 0 if self._held is None else self._held.token
 
     def acquire(self, *, wait: float | None = None) -> Deferred[bool]:
-        """Stand in line, and wait until it is held.
+        """Join the queue, and wait until the lock is held.
 
-        The client is connected, if nobody has begun to do that; where no name can be resolved, it logs that, and goes on trying.
-        Lost connections and ended sessions are got over: in a new session we stand in line anew. If a former
-        :meth:`release` is not done yet, that is waited for.
+        The client is connected, unless that was begun before; where no name can be resolved, it logs that, and retries. The
+        lock survives lost connections and expired sessions while it is being acquired: in a new session it joins the queue
+        anew. If a former
+        :meth:`release` is not done yet, it waits for that.
 
-        :param wait: how many seconds that may take in all; None sets no limit. With 0 nobody is waited for, only the
-            servers' answers, for a session timeout at most.
-        :returns: fires with True when it is held. Fires with False when it is not to be had: with 0, once our node is deleted;
+        :param wait: the limit for all of that, in seconds; None sets no limit. With 0 it does not wait for other contenders,
+            only for the servers' replies, for a session timeout at most.
+        :returns: fires with True when it is held. Fires with False when it cannot be had: with 0, once our node is deleted;
             else when the time is over, and then our node is being deleted, until that is done. Fails with
-            :exc:`~txmirror.errors.LockMismatchError` where the path is used by another kind of lock, once our node is deleted;
-            with :exc:`~txmirror.errors.ClosingException` or
-            :exc:`~txmirror.errors.AuthFailedException`, where there will be no session any more, and with what a server
-            refuses, such as :exc:`~txmirror.errors.NoAuthException`. Cancelling gives up, and our node is deleted.
+            :exc:`~txmirror.errors.LockMismatchError` where the path is used by another kind of lock, once our node is
+            deleted; with :exc:`~txmirror.errors.ClosingException` or :exc:`~txmirror.errors.AuthFailedException`, where there
+            will be no session any more, and with a server's refusal, such as :exc:`~txmirror.errors.NoAuthException`.
+            Cancelling gives up, and our node is deleted.
         :raises RuntimeError: it is held, or lost and not released yet, or being acquired already: it is not re-entrant.
         :raises ValueError: ``wait`` is negative or no number.
         """
@@ -149,7 +151,7 @@ class LockBase:
             self._work = None
             if timer is not None and timer.active():
                 timer.cancel()
-            # What was still being cleared was waited for, and nothing begun.
+            # If a former node is still being deleted, then no new one was created.
             if self._held is None and self._clearing is None:
                 self._clear()
             if expired and isinstance(outcome, Failure) and outcome.check(CancelledError):
@@ -163,11 +165,11 @@ class LockBase:
         return acquired
 
     def release(self) -> Deferred[None]:
-        """Let go of it, held or lost; or give up acquiring it, whose Deferred then fails with ``CancelledError``.
+        """Release the lock, held or lost; or stop acquiring it, and then that Deferred fails with ``CancelledError``.
 
-        :returns: fires when it is known that no node of ours is there any more, because it was deleted or its session has
-            ended: a connection that is lost is waited out. Fires at once if there is none. Fails with what a server refuses;
-            our node then goes with the session. Cancelling ends the wait, and nothing else.
+        :returns: fires when none of our nodes can exist any more, because it was deleted or its session has expired: it waits
+            while the connection is lost. Fires at once if there is none. Fails with a server's refusal; our node is then
+            deleted with the session. Cancelling ends the wait, and nothing else.
         """
         if self._work is not None:
             self._work.cancel()
@@ -185,11 +187,11 @@ class LockBase:
     ) -> Deferred[None]:
         return self.release()
 
-    # To come by it.
+    # Acquiring.
 
     async def _acquire(self, blocking: bool) -> bool:
         if self._clearing is not None:
-            # If it was left behind, that was logged, and it stands in line before us.
+            # If the deletion failed, that was logged, and the old node is in the queue before us.
             with contextlib.suppress(ZooKeeperException):
                 await self._when_clear()
         sessions = 0
@@ -203,19 +205,19 @@ class LockBase:
                 pass
 
     async def _obtain(self, blocking: bool) -> bool:
-        """Make a node of our own, keep it in ``_node``, and :meth:`_hold` it when it is its turn.
+        """Create a node of our own, keep it in ``_node``, and :meth:`_hold` it when it is its turn.
 
-        :returns: False if it is not, and we are not patient.
+        :returns: False if it is not its turn, and ``blocking`` is False.
         :raises LockMismatchError: the path is used in another way.
-        :raises SessionExpiredException: the session has ended.
-        :raises Gone: the node is gone.
+        :raises SessionExpiredException: the session has expired.
+        :raises LockNodeGone: the node is gone.
         """
         raise NotImplementedError
 
     async def _hold(self, node: LockNode) -> None:
-        """Hold what a node of ours stands for, if it is there, and ours.
+        """Hold the lock that our node stands for, if the node exists and is ours.
 
-        :raises Gone: it is not.
+        :raises LockNodeGone: it does not exist, or is not ours.
         """
         while True:
             try:
@@ -225,29 +227,31 @@ class LockBase:
             except NoNodeException:
                 raise LockNodeGone from None
             if stat.ephemeralOwner != self._client.session_id:
-                # Of a session that we had, and that may live on for somebody else.
+                # It is of a former session of ours, which may live on.
                 discard(watch)
                 await node.remove()
                 raise LockNodeGone
             lease_expired: Deferred[None] = Deferred() if self._lease is None else self._lease.when_lease_expires()
             if not lease_expired.called:
                 break
-            # The answer took so long that it says nothing of now.
+            # The reply took so long that it is out of date.
             discard(watch)
         self._held = Held(stat.czxid, lease_expired, Deferred.fromCoroutine(self._until_deleted(node.path, watch)))
 
     async def _until_deleted(self, path: str, watch: Deferred[WatchedEvent]) -> None:
-        """Wait until our node is gone; failing means that nobody knows."""
+        """Wait until our node is deleted. Failing means that this cannot be known."""
         while (await watch).type is not EventType.DELETED:
             try:
                 _, watch = await self._retry_policy.send_and_watch(lambda: self._client.get_and_watch(path))
             except NoNodeException:
                 return
 
-    # To leave nothing behind.
+    # Deleting our node.
 
     async def _delete_node(self) -> None:
-        """Delete our node while it is still being acquired. What a server refuses is tried again, and logged, when that ends."""
+        """Delete our node while the lock is still being acquired. If a server refuses, the end of that tries again, and logs
+        it.
+        """
         if self._node is not None:
             with contextlib.suppress(ZooKeeperException):
                 await self._node.remove()
@@ -278,12 +282,12 @@ class LockBase:
 
 
 class Held:
-    """One time that something is held.
+    """One period of holding a lock.
 
     :param token: the fencing token.
-    :param unsafe: fires when it may not be relied upon.
-    :param deleted: fires when our node is gone; fails when that cannot be known.
-    :ivar over: whether it was lost or released.
+    :param lease_expired: fires when holding is no longer safe to rely on.
+    :param deleted: fires when our node is deleted; fails when that cannot be known.
+    :ivar over: whether the lock was lost or released.
     """
 
     _log = Logger()
@@ -299,7 +303,7 @@ class Held:
             end.addCallback(self._lose)
 
     def when_lost(self) -> Deferred[None]:
-        """Be told when it is lost."""
+        """Wait until the lock is lost."""
         if self._lost:
             return succeed(None)
         holder: Deferred[None] = Deferred(lambda cancelled: self._waiters.pop(cancelled, None))
@@ -307,14 +311,14 @@ class Held:
         return holder
 
     def end(self) -> None:
-        """It is not held any more, and nobody needs to be told."""
+        """End the period without notifying anybody."""
         self.over = True
         for end in self._ends:
             end.cancel()
 
     def _failed(self, failure: Failure) -> None:
         if not failure.check(ZooKeeperException, CancelledError):
-            self._log.failure("What is held cannot be watched.", failure)
+            self._log.failure("Watching a held lock failed.", failure)
 
     def _lose(self, _: object) -> None:
         if not self.over:

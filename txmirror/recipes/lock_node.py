@@ -1,4 +1,4 @@
-"""A node of one's own, with a name by which it is known whatever became of an answer, and which leaves no orphan."""
+"""An ephemeral node with a unique name: it is found again after a lost reply, and always deleted."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from txmirror.types import ACL, OPEN_ACL
 
 
 class LockNode:
-    """An ephemeral node, made at most once: its name begins with 32 hexadecimal digits that nobody else has.
+    """An ephemeral node that is created at most once: its name begins with 32 hexadecimal digits that no other node has.
 
-    :param client: who makes it.
-    :param patience: asks it what may be asked twice.
-    :param parent: the node that it is made below, which is made too where it is missing.
-    :param data: what it holds.
-    :param acl: its access control list, and its parent's if that is made.
-    :param kind: what follows the digits in its name, and is followed by a sequence number; None for neither.
-    :ivar path: where it is; empty until that is known.
+    :param client: creates it.
+    :param policy: sends the requests that may be sent twice.
+    :param parent: the node that it is created below; a missing parent is created too.
+    :param data: its data.
+    :param acl: its access control list, and its parent's if that is created.
+    :param kind: follows the digits in its name, and is followed by a sequence number; None for neither.
+    :ivar path: its path; empty until that is known.
     """
 
     def __init__(
@@ -51,9 +51,9 @@ class LockNode:
         self._sent = False
 
     async def make(self) -> None:
-        """Make it, and know where it is, however many connections that takes.
+        """Create it, and learn its path, however many connections that takes.
 
-        :raises SessionExpiredException: it was not made, or has gone with the session.
+        :raises SessionExpiredException: it was not created, or was deleted with the session.
         """
         doubtful, failures = False, 0
         while not self.path:
@@ -78,7 +78,7 @@ class LockNode:
                 await self._retry_policy.retry(error, failures)
 
     async def remove(self) -> None:
-        """Delete it if it was made, and try until that is done or the session is over.
+        """Delete it if it was created. Retry until that is done or the session is over.
 
         :raises ZooKeeperException: a server refuses that.
         """
@@ -92,9 +92,9 @@ class LockNode:
             pass
 
     async def _find(self, client: IZooKeeperClient) -> str:
-        """Look for it among what the leader has, and the server may not have yet.
+        """Look for it among the parent's children, behind a sync: our server may lag behind the leader.
 
-        :returns: where it is; empty if it was not made, and never will be by what was asked so far.
+        :returns: its path; empty if it was not created, and no request sent so far will create it.
         """
         await self._retry_policy.send(lambda: client.sync(self._parent))
         try:
@@ -107,7 +107,7 @@ class LockNode:
 async def ensure(
     client: IZooKeeperClient, policy: RetryPolicy, path: str, acl: Sequence[ACL] = OPEN_ACL, data: bytes = b""
 ) -> None:
-    """Make a persistent node, and those above it, unless they are there.
+    """Create a persistent node, and those above it, unless they exist.
 
     :param acl: the node's own access control list. Those above it are open to everybody.
     :raises NoChrootException: the client's chroot is missing.
@@ -133,13 +133,13 @@ async def ensure(
 
 
 async def _exists(client: IZooKeeperClient, policy: RetryPolicy, path: str) -> bool:
-    """Return whether a node exists whose creation was refused. A server checks the parent's ACL before it looks for the node,
-    so that the refusal says nothing of the node.
+    """Return whether a node exists after its creation was refused. A server checks the parent's ACL before it looks for the
+    node, so the refusal does not say whether the node exists.
     """
-    # The leader has refused, and the server that is asked now may lag behind it.
+    # The leader has refused, and our server may lag behind it.
     await policy.send(lambda: client.sync(path))
     try:
         return await policy.send(lambda: client.exists(path)) is not None
     except NoAuthException:
-        # Servers from 3.9 on ask for the right to read, of a node that exists.
+        # From 3.9 on a server requires READ, but only if the node exists.
         return True

@@ -1,7 +1,7 @@
-"""The line in which contenders stand: their nodes, ordered by the sequence numbers in their names.
+"""The order of contenders: by the sequence numbers in the names of their nodes.
 
-The names are kazoo's: ``__lock__`` for who wants to be alone, ``__rlock__`` for who reads, and a number. Others are nobody's
-place. A semaphore's leases have kazoo's names too: 32 hexadecimal digits.
+The names are kazoo's: ``__lock__`` for exclusive locks and ``__rlock__`` for readers, and then a number. Other nodes are no
+contenders. A semaphore's leases have kazoo's names too: 32 hexadecimal digits.
 """
 
 from __future__ import annotations
@@ -12,28 +12,29 @@ from collections.abc import Iterable
 EXCLUSIVE = "__lock__"
 SHARED = "__rlock__"
 
-#: The numbers have ten places, and are Java's ints: after the largest comes the smallest, which is negative.
+#: The numbers have ten digits, and are Java's ints: the largest is followed by the smallest, which is negative.
 _SEQUENCE = re.compile(rf"({EXCLUSIVE}|{SHARED})(\d{{10}}|-\d{{9,10}})\Z")
 _MODULUS = 2**32
 _LEASE = re.compile(r"[0-9a-f]{32}\Z")
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Give the names of contenders, the first in line first."""
+    """Return the names of contenders, the first in the queue first."""
     numbers = {name: place[1] for name in names if (place := _sequence(name)) is not None}
     reference = next(iter(numbers.values()), 0)
     return sorted(numbers, key=lambda name: _after(reference, numbers[name]))
 
 
 def leases_in(names: Iterable[str]) -> list[str]:
-    """Return the names that a semaphore's leases have."""
+    """Return the names of a semaphore's leases."""
     return sorted(name for name in names if _LEASE.match(name))
 
 
 def predecessor(names: Iterable[str], own: str) -> str | None:
-    """Give whom one contender has to wait for next: the last of those that are before it and in its way.
+    """Return the contender that another has to wait for next: the last of those before it that exclude it; None if there is
+    none.
 
-    :param own: the contender's own name, one of ``names``. Who reads does not wait for others who read.
+    :param own: the contender's own name, one of ``names``. A reader does not wait for other readers.
     """
     place = _sequence(own)
     assert place is not None, own
@@ -57,5 +58,5 @@ def _sequence(name: str) -> tuple[str, int] | None:
 
 
 def _after(reference: int, number: int) -> int:
-    """Tell how far a number is behind another, where they go round; it is negative if it is before it."""
+    """Return the distance of a number from a reference, modulo 2**32; negative if it is before that."""
     return (number - reference + _MODULUS // 2) % _MODULUS - _MODULUS // 2

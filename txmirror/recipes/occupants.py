@@ -1,4 +1,4 @@
-"""The nodes of other contenders, as error messages describe them."""
+"""Descriptions of other contenders' nodes, for error messages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from txmirror.recipes.retry_policy import RetryPolicy
 
 
 async def occupant(client: IZooKeeperClient, policy: RetryPolicy, path: str, *, ephemeral: bool = True) -> str | None:
-    """Describe who has made a node.
+    """Describe the owner of a node.
 
     :param ephemeral: whether only an ephemeral node counts.
     :returns: the name that is the node's data, and the session; None if there is no such node.
@@ -19,7 +19,7 @@ async def occupant(client: IZooKeeperClient, policy: RetryPolicy, path: str, *, 
     except NoNodeException:
         return None
     except (NoAuthException, ReplyTooLargeException):
-        # Most servers give its stat all the same.
+        # Most servers return its stat all the same.
         try:
             found = await policy.send(lambda: client.exists(path))
         except NoAuthException:

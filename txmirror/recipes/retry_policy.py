@@ -1,4 +1,4 @@
-"""Asks again where the way to the servers, or a server itself, was the trouble."""
+"""Send requests again after connection failures and server failures, with a backoff."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from txmirror.types import News, SessionEvent, WatchedEvent
 
 _T = TypeVar("_T")
 
-#: With these all is over that the session had.
+#: The failures that end everything that the session had.
 SESSION_OVER = (SessionExpiredException, ClosingException, AuthFailedException, InvalidStateException)
-#: The pauses from the second failure running on, in seconds.
+#: The pauses from the second failure in a row on, in seconds.
 _PAUSE = backoffPolicy(initialDelay=0.1, maxDelay=1.0, factor=2.0, jitter=lambda: 0.0)
 
 
 class RetryPolicy:
-    """Asks a client until there is an answer.
+    """Sends a request until it is answered.
 
-    The first failure is followed by another try at once: a client lets that wait until it is connected. For the case that one
-    does not, or that a server is in trouble, there are pauses between further ones.
+    The first retry is sent at once: a client lets it wait until it is connected. The client may not do that, or the server
+    may be in trouble, so there are pauses before further retries.
 
-    :param client: who is asked.
+    :param client: the client of the requests; a step of its session ends a pause.
     :param clock: runs the pauses.
     """
 
@@ -42,9 +42,9 @@ class RetryPolicy:
         self._feed: IWatchFeed | None = IWatchFeed(client, None)
 
     async def send(self, request: Callable[[], Deferred[_T]]) -> _T:
-        """Ask until there is an answer. What is asked must do no harm when it is done twice.
+        """Send a request until it is answered. It must do no harm when it is done twice.
 
-        :param request: asks.
+        :param request: sends it.
         :raises ZooKeeperException: it was refused, or the session is over.
         """
         failures = 0
@@ -58,7 +58,7 @@ class RetryPolicy:
     async def send_and_watch(
         self, request: Callable[[], tuple[Deferred[_T], Deferred[WatchedEvent]]]
     ) -> tuple[_T, Deferred[WatchedEvent]]:
-        """Ask likewise, with a watch, which is the caller's to cancel."""
+        """Send a request that leaves a watch until it is answered. The caller has to cancel the watch."""
         watches: list[Deferred[WatchedEvent]] = []
 
         def send() -> Deferred[_T]:
@@ -77,14 +77,14 @@ class RetryPolicy:
     async def retry(self, error: ZooServerProblem, failures: int) -> None:
         """Pause after a failure, if another try may help; else raise it again.
 
-        :param failures: how many there were, this one among them.
+        :param failures: the number of failures so far, with this one.
         """
         if isinstance(error, SESSION_OVER):
             raise error
         await self.pause(failures)
 
     async def pause(self, failures: int) -> None:
-        """Pause, if this is not the first failure. With any step of the client's session the pause is over."""
+        """Pause, unless this is the first failure. Any step of the client's session ends the pause."""
         if failures < 2:
             return
         over: Deferred[None] = Deferred()
@@ -106,7 +106,7 @@ class RetryPolicy:
 
 
 def discard(*watches: Deferred[Any]) -> None:
-    """Wait for a watch no more, and take what comes of it."""
+    """Cancel watches, and ignore their errors."""
     for watch in watches:
         watch.addErrback(lambda _: None)
         watch.cancel()

@@ -1,4 +1,4 @@
-"""A lock with more than one holder at a time."""
+"""Semaphores: locks with several holders at a time."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ from txmirror.types import ACL
 
 
 class Semaphore(LockBase):
-    """So many leases that programs anywhere share: each holder has one, and gets it in the order in which they came.
+    """A number of leases that processes anywhere share. Each holder has one. They are acquired in the order of the requests.
 
-    A lease is an ephemeral node below the semaphore's; who wants one stands in line at a :class:`Lock` beside it, whose holder
-    alone looks for a free one. All is named as kazoo's ``Semaphore`` does it (the lock is ``<path>-__lock__``, and the
-    number of leases stands in the semaphore's node), so that both count one another.
+    A lease is an ephemeral node below the semaphore's. Contenders queue at a :class:`Lock` beside it, and only the holder of
+    that lock looks for a free lease. All is named as kazoo's ``Semaphore`` does it (the lock is ``<path>-__lock__``, and the
+    number of leases is the data of the semaphore's node), so that both count one another.
 
-    Not re-entrant, as :class:`Lock`. A lease's fencing token is no order among those who hold others. A :class:`Lock` or
-    :class:`Election` does not go with a semaphore on the same path, as :class:`Lock` says.
+    Not re-entrant, as :class:`Lock`. Fencing tokens of leases are in no order. Do not use a :class:`Lock` or
+    :class:`Election` on the same path, as :class:`Lock` says.
 
-    :param client: whose session holds the lease; as for :class:`Lock`.
-    :param path: the semaphore's node, whose children are the leases. It and those above it are made where they are missing,
-        persistent.
-    :param leases: how many there are. The same for all who share the semaphore: the first writes it down. Where another number
-        is there and nobody holds or waits for a lease, ours is written in its place, with a warning in the log.
-    :param name: what others see of us.
-    :param acl: the access control list of the leases, of the places in line, and of the nodes that these are below, if they are
-        made here; otherwise as for :class:`Lock`. Whoever is to change the number of leases needs permission to write.
+    :param client: its session holds the lease; as for :class:`Lock`.
+    :param path: the semaphore's node, with the leases as its children. If it and those above it are missing, they are
+        created, persistent.
+    :param leases: the number of leases. The same for all that share the semaphore: the first stores it. Where another number
+        is stored and nobody holds or waits for a lease, ours replaces it, with a warning in the log.
+    :param name: our name, which others see.
+    :param acl: the access control list of the leases, of the queue's nodes, and of the nodes that these are below, if they
+        are created here; otherwise as for :class:`Lock`. Changing the number of leases needs permission to write.
     :param reactor: the reactor; the global one if None.
     :ivar path: the semaphore's node.
     :ivar name: our name.
-    :ivar acl: the access control list of the nodes that are made from now on.
-    :ivar leases: how many leases there are.
+    :ivar acl: the access control list of the nodes that are created from now on.
+    :ivar leases: the number of leases.
     :raises PathError: ``path`` is no znode path, or the root.
     :raises TypeError: ``client`` or ``acl`` is of a wrong type, as for :class:`Lock`.
     :raises ValueError: ``leases`` is no whole number above 0.
@@ -73,21 +73,21 @@ class Semaphore(LockBase):
         self._queue_lock = Lock(client, f"{path}-__lock__", name=name, acl=acl, reactor=self._reactor)
 
     def acquire(self, *, wait: float | None = None) -> Deferred[bool]:
-        """Stand in line, and wait until a lease is held. What is not said here is as :meth:`Lock.acquire` has it.
+        """Join the queue, and wait until a lease is held. In all else it is as :meth:`Lock.acquire`.
 
-        :param wait: with 0, False also means that somebody else was just looking for a lease.
-        :returns: fires with True when a lease is held and our place in line is given up. Fails with
-            :exc:`~txmirror.errors.LockMismatchError` where others use the semaphore with another number of leases, or somebody
-            holds a lock at its path.
+        :param wait: with 0, False also means that another contender was just looking for a lease.
+        :returns: fires with True when a lease is held and our node in the queue is deleted. Fails with
+            :exc:`~txmirror.errors.LockMismatchError` where others use the semaphore with another number of leases, or hold a
+            lock at its path.
         """
         return super().acquire(wait=wait)
 
     def contenders(self) -> Deferred[list[str]]:
-        """Ask for the names of those who wait for a lease, the first in line first. See :meth:`Lock.contenders`."""
+        """Return the names of those that wait for a lease, the first in the queue first. See :meth:`Lock.contenders`."""
         return self._queue_lock.contenders()
 
     def holders(self) -> Deferred[list[str]]:
-        """Ask for the names of those who hold a lease, in no order. See :meth:`Lock.contenders`."""
+        """Return the names of those that hold a lease, in no order. See :meth:`Lock.contenders`."""
         return connecting(self._client, lambda: Deferred.fromCoroutine(self._holders()))
 
     async def _holders(self) -> list[str]:
@@ -111,7 +111,7 @@ class Semaphore(LockBase):
             await self._leave_queue()
             raise
         except BaseException:
-            # It is waited for where nothing may be left behind.
+            # :meth:`_remove` waits for it.
             self._queue_lock.release().addErrback(lambda _: None)
             raise
         await self._leave_queue()
@@ -122,18 +122,18 @@ class Semaphore(LockBase):
         return True
 
     async def _leave_queue(self) -> None:
-        """Give up our place in line. What a server refuses was logged: the place then goes with the session."""
+        """Delete our node in the queue. If a server refused that, it was logged, and the node is deleted with the session."""
         with contextlib.suppress(ZooKeeperException):
             await self._queue_lock.release()
 
     async def _take_lease(self, blocking: bool) -> LockNode | None:
-        """Wait for a free lease, as the first in line, and make a node for it, kept in ``_node``.
+        """Wait for a free lease, as the first in the queue, and create a node for it, kept in ``_node``.
 
-        The servers let nobody else do that while the session lives, whose end also ends what is asked in it.
+        No other contender can do that while our session lives. A request that is pending when the session ends has no effect.
 
-        :returns: the node; None if there is no free lease, and we are not patient.
-        :raises LockMismatchError: somebody holds a lock at our path.
-        :raises Gone: our place in line is gone, or the semaphore's node.
+        :returns: the node; None if there is no free lease, and ``blocking`` is False.
+        :raises LockMismatchError: a lock is held at our path.
+        :raises LockNodeGone: our node in the queue is gone, or the semaphore's node.
         """
         while True:
             try:
@@ -146,10 +146,10 @@ class Semaphore(LockBase):
                 if not self._queue_lock.held:
                     raise LockNodeGone
                 contenders = in_order(names)
-                # Where somebody has a lease, whoever wants a lock is told so, and goes.
+                # While a lease is held, contenders for a lock fail, and delete their nodes.
                 if contenders and (len(names) < self.leases or len(names) == len(contenders)):
                     await self._refuse_contenders(contenders)
-                    # They are gone by now.
+                    # They have gone meanwhile.
                     continue
                 if len(names) < self.leases:
                     node = self._node = LockNode(self._client, self._retry_policy, self.path, self._data, self.acl)
@@ -162,9 +162,9 @@ class Semaphore(LockBase):
                 discard(change)
 
     async def _refuse_lock(self) -> None:
-        """See that nobody holds a lock at our path, where our lease is by now: who comes later sees it.
+        """Fail if a lock is held at our path. Our lease exists by now: later contenders for a lock see it.
 
-        :raises LockMismatchError: somebody does; then our lease is gone.
+        :raises LockMismatchError: a lock is held; then our lease is gone.
         """
         try:
             names = await self._retry_policy.send(lambda: self._client.get_children(self.path))
@@ -173,10 +173,10 @@ class Semaphore(LockBase):
         await self._refuse_contenders(in_order(names))
 
     async def _refuse_contenders(self, contenders: list[str]) -> None:
-        """Fail if somebody contends for a lock at our path.
+        """Fail if there are contenders for a lock at our path.
 
         :param contenders: the names of their nodes.
-        :raises LockMismatchError: somebody does; then we have no lease.
+        :raises LockMismatchError: there are; then we have no lease.
         """
         for name in contenders:
             where = paths.join(self.path, name)
@@ -189,10 +189,10 @@ class Semaphore(LockBase):
                     path=self.path,
                 )
 
-    # How many leases there are.
+    # The number of leases.
 
     async def _stored_leases(self) -> tuple[int, int]:
-        """Ask how many leases the semaphore's node says that there are, and make it if it is missing.
+        """Read the number of leases from the semaphore's node, and create the node if it is missing.
 
         :returns: the number, which is ours where the node holds none, and the node's version.
         """
@@ -205,14 +205,14 @@ class Semaphore(LockBase):
             try:
                 return int(data.decode()), stat.version
             except ValueError:
-                # It has some other use, as far as kazoo is concerned.
+                # The data is not a number; kazoo ignores it too.
                 return self.leases, stat.version
 
     async def _store_leases(self) -> None:
-        """Write our number of leases, as the first in line, if another is there and nobody uses that.
+        """Write our number of leases, as the first in the queue, if another is stored and unused.
 
-        :raises LockMismatchError: somebody does, or the number may not be written.
-        :raises Gone: our place in line is gone.
+        :raises LockMismatchError: the other number is in use, or we may not write.
+        :raises LockNodeGone: our node in the queue is gone.
         """
         while True:
             leases, version = await self._stored_leases()
@@ -225,7 +225,7 @@ class Semaphore(LockBase):
             try:
                 await self._retry_policy.send(lambda: self._client.set(self.path, number, version))  # noqa: B023
             except (BadVersionException, NoNodeException):
-                # Somebody was faster, or it was done before an answer was lost.
+                # Another contender was faster, or our write succeeded but its reply was lost.
                 continue
             except NoAuthException:
                 raise LockMismatchError(
@@ -241,11 +241,11 @@ class Semaphore(LockBase):
             )
 
     async def _refuse_others(self, leases: int, in_queue: int) -> None:
-        """Fail if anybody uses the semaphore, with another number of leases.
+        """Fail if the semaphore is in use with another number of leases.
 
         :param leases: that number.
-        :param in_line: how many places at the head of the line are ours.
-        :raises LockMismatchError: somebody does.
+        :param in_queue: how many nodes at the head of the queue are ours.
+        :raises LockMismatchError: it is in use.
         """
         holders = await self._children(self.path)
         waiting = in_order(await self._children(self._queue_lock.path))[in_queue:]
