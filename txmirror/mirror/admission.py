@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Protocol
 
+from txmirror.deferreds import Pump
+
 
 class Member(Protocol):
     """Something that has work to do."""
@@ -26,7 +28,7 @@ class AdmissionQueue:
         self._under_way = 0
         # To find its first key, an ordinary dict would skip the slot of every key removed before.
         self._waiting: OrderedDict[Member, None] = OrderedDict()
-        self._admitting = False
+        self._admit = Pump(self._admit_waiting)
 
     def has_room(self, member: Member) -> bool:
         """Return whether ``member`` may begin; if not, its ``admitted`` is called when there is room."""
@@ -43,14 +45,12 @@ class AdmissionQueue:
         """Note that some work has ended, and admit waiting members."""
         self._under_way -= 1
         # Work that ends at once re-enters here.
-        if not self._admitting:
-            self._admitting = True
-            try:
-                while self._waiting and self._under_way < self._limit:
-                    member, _ = self._waiting.popitem(last=False)
-                    member.admitted()
-            finally:
-                self._admitting = False
+        self._admit()
+
+    def _admit_waiting(self) -> None:
+        while self._waiting and self._under_way < self._limit:
+            member, _ = self._waiting.popitem(last=False)
+            member.admitted()
 
     def discard(self, member: Member) -> None:
         """Admit ``member`` no more; silent if it does not wait."""

@@ -10,7 +10,6 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -26,15 +25,16 @@ from txmirror.interfaces import IBatchedReads
 from txmirror.mirror.cached_value import CachedValue
 from txmirror.mirror.refresher import REFUSALS
 from txmirror.mirror.state import Existence, NodeState, without_value
-from txmirror.timers import Timer
+from txmirror.retrying import RetryTimer
 from txmirror.types import BatchReply, ChildrenReply, DataReply, EventType, StatReply, ZnodeStat
 
 if TYPE_CHECKING:
     from txmirror.mirror.mirror import Mirror
     from txmirror.mirror.node import Node
 
-#: The pauses before a node that could not be read is retried: from a second to a minute.
-_RETRY = backoffPolicy(initialDelay=1.0, maxDelay=60.0, factor=2.0, jitter=lambda: 0.0)
+#: The pauses before a node that could not be read is retried, in seconds.
+_FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 60.0
 
 _T = TypeVar("_T")
 
@@ -53,7 +53,6 @@ class CachedNode:
 
     __slots__ = (
         "_closed",
-        "_failures",
         "_feed",
         "_kept",
         "_maybe_absent",
@@ -80,8 +79,7 @@ class CachedNode:
         self._maybe_absent = False
         self._read_separately = False
         self.covered = False
-        self._retry_timer: Timer | None = None
-        self._failures = 0
+        self._retry_timer: RetryTimer | None = None
         self._closed = False
         self.update_state()
 
@@ -419,7 +417,8 @@ class CachedNode:
     def _up_to_date(self, part: CachedValue[Any], zxid: int) -> bool:
         """Return whether a reply may be shown. A reply from a server that lags is discarded, and the read is retried later."""
         if zxid >= part.zxid:
-            self._failures = 0
+            if self._retry_timer is not None:
+                self._retry_timer.reset()
             return True
         part.postpone()
         self._retry_later()
@@ -441,10 +440,8 @@ class CachedNode:
 
     def _retry_later(self) -> None:
         if self._retry_timer is None:
-            self._retry_timer = Timer(self._mirror.reactor, self.retry)
-        if not self._retry_timer.running:
-            self._retry_timer.start(_RETRY(self._failures))
-            self._failures += 1
+            self._retry_timer = RetryTimer(self._mirror.reactor, self.retry, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
+        self._retry_timer.start()
 
     def _stop_retry(self) -> None:
         if self._retry_timer is not None:

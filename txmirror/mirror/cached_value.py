@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from txmirror.deferreds import Waiters
 from txmirror.errors import ZooKeeperException
 from txmirror.observers import Observers
 
@@ -71,8 +72,8 @@ class CachedValue(Generic[_T]):
         self._on_change = on_change
         self._unsettled = unsettled
         self._watchers: Observers[_T | None] | None = None
-        self._read_waiters: dict[Deferred[None], None] | None = None
-        self._settle_waiters: dict[Deferred[None], None] | None = None
+        self._read_waiters: Waiters[None] | None = None
+        self._settle_waiters: Waiters[None] | None = None
         self._identity: object = None
         self.known = False
         self.value: _T | None = None
@@ -195,14 +196,14 @@ class CachedValue(Generic[_T]):
     def when_readable(self) -> Deferred[None]:
         """Wait until it is readable: current, or with a problem, or known while disconnected."""
         if self._read_waiters is None:
-            self._read_waiters = {}
-        return _waiter(self._read_waiters)
+            self._read_waiters = Waiters()
+        return self._read_waiters.wait()
 
     def when_settled(self) -> Deferred[None]:
         """Wait until it shows everything that has happened so far, or cannot."""
         if self._settle_waiters is None:
-            self._settle_waiters = {}
-        return _waiter(self._settle_waiters)
+            self._settle_waiters = Waiters()
+        return self._settle_waiters.wait()
 
     @property
     def awaited(self) -> bool:
@@ -229,17 +230,6 @@ class CachedValue(Generic[_T]):
         self._log.failure("The watcher {key} of {path} failed.", key=key, path=self._path)
 
 
-def _waiter(waiters: dict[Deferred[None], None]) -> Deferred[None]:
-    waiter: Deferred[None] = Deferred(lambda cancelled: waiters.pop(cancelled, None))
-    waiters[waiter] = None
-    return waiter
-
-
-def _fire(waiters: dict[Deferred[None], None] | None) -> None:
+def _fire(waiters: Waiters[None] | None) -> None:
     if waiters:
-        fired = list(waiters)
-        waiters.clear()
-        for waiter in fired:
-            # An earlier callback may have cancelled it.
-            if not waiter.called:
-                waiter.callback(None)
+        waiters.fire(None)

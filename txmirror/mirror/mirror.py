@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from txmirror import paths
 from txmirror.client import Limits, ZooKeeperClient
+from txmirror.deferreds import Waiters
 from txmirror.errors import (
     ClosingException,
     NoAuthException,
@@ -114,7 +115,7 @@ class Mirror(Service):
         )
         self._mirrors_of_client: list[Mirror] = [self]
         self._views: dict[str, Mirror] = {}
-        self._close_waiters: list[Deferred[None]] = []
+        self._close_waiters: Waiters[None] = Waiters()
         self._unsettled: set[CachedValue[Any]] = set()
         self._state_watchers: Observers[MirrorState] = Observers(
             lambda key, _: self._log.failure("The state watcher {key} failed.", key=key)
@@ -214,7 +215,7 @@ class Mirror(Service):
         return node
 
     def get_json(self, path: str) -> JsonNode:
-        """Return the node at a path as one whose data is JSON; otherwise as :meth:`get`."""
+        """Return the node at a path as a :class:`JsonNode`; otherwise as :meth:`get`."""
         return JsonNode(self.get(path))
 
     def create(self, path: str, value: bytes = b"", flags: int = 0) -> Deferred[Node]:
@@ -230,14 +231,14 @@ class Mirror(Service):
         return self._create(self.get(path), value, flags, makepath=True)
 
     def create_json(self, path: str, value: Any, flags: int = 0) -> Deferred[JsonNode]:
-        """Create a node whose data is JSON; otherwise as :meth:`create`.
+        """Create a node with JSON data; otherwise as :meth:`create`.
 
         :raises TypeError, ValueError: the value cannot be encoded as JSON.
         """
         return self._create(self.get(path), encode(path, value), flags, makepath=False).addCallback(JsonNode)
 
     def create_r_json(self, path: str, value: Any, flags: int = 0) -> Deferred[JsonNode]:
-        """Create a node whose data is JSON, and the missing ones above it; otherwise as :meth:`create_json`."""
+        """Create a node with JSON data, and the missing ones above it; otherwise as :meth:`create_json`."""
         return self._create(self.get(path), encode(path, value), flags, makepath=True).addCallback(JsonNode)
 
     def ensure_exists(self, path: str) -> Deferred[Node]:
@@ -259,8 +260,8 @@ class Mirror(Service):
         return node
 
     async def _exists(self, path: str) -> bool:
-        """Return whether a node exists whose creation was refused. A server checks the parent's ACL before it looks for the
-        node, so the refusal does not say whether the node exists.
+        """Return whether a node exists after its creation was refused. A server checks the parent's ACL before it looks
+        for the node, so the refusal does not say whether the node exists.
         """
         # The leader has refused, and our server may lag behind it.
         await self.client.sync(path)
@@ -450,9 +451,7 @@ class Mirror(Service):
         """Wait until the mirror is closed. Cancelling ends the wait."""
         if self._closed is not None:
             return succeed(None)
-        waiter: Deferred[None] = Deferred(self._close_waiters.remove)
-        self._close_waiters.append(waiter)
-        return waiter
+        return self._close_waiters.wait()
 
     def tree_closed(self, tree: Tree) -> None:
         """Notify a tree of nothing more."""
@@ -747,9 +746,6 @@ class Mirror(Service):
         self._eviction.stop()
         self._mirrors_of_client.remove(self)
         self._enter(MirrorState.CLOSED)
-        waiting, self._close_waiters = self._close_waiters, []
-        for waiter in waiting:
-            if not waiter.called:
-                waiter.callback(None)
+        self._close_waiters.fire(None)
         assert self._closed is not None
         self._closed.callback(None)

@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txmirror.deferreds import Pump
 from txmirror.errors import (
     AuthFailedException,
     ClosingException,
@@ -116,7 +117,8 @@ class Refresher:
         self._pending: dict[PendingRead, None] = {}
         self._batch = _FIRST_BATCH
         self._running = False
-        self._pumping = False
+        # A request that is answered or fails at once re-enters the function.
+        self._pump = Pump(self._send_all)
         self._turn: IDelayedCall | None = None
         self.watching = True
 
@@ -173,17 +175,11 @@ class Refresher:
 
     def _schedule(self) -> None:
         if self._running and self._turn is None:
-            self._turn = self._clock.callLater(0, self._pump)
+            self._turn = self._clock.callLater(0, self._run_turn)
 
-    def _pump(self) -> None:
+    def _run_turn(self) -> None:
         self._turn = None
-        # A request that is answered or fails at once re-enters here; then the loop goes on with the rest of the queue.
-        if not self._pumping:
-            self._pumping = True
-            try:
-                self._send_all()
-            finally:
-                self._pumping = False
+        self._pump()
 
     def _send_all(self) -> None:
         while self._running and self._turn is None and (self._existence or self._data or self._names):

@@ -13,25 +13,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txmirror import paths
+from txmirror.deferreds import Waiters
 from txmirror.errors import ClosingException, UnimplementedException, ZooKeeperException, ZooServerProblem
 from txmirror.interfaces import IBatchedReads, IPersistentWatches, IServerAbilities
 from txmirror.mirror.changes import Change, ChangeKind, Value
 from txmirror.mirror.refresher import Refresher
 from txmirror.observers import Observers
+from txmirror.retrying import Backoff
 from txmirror.timers import Timer
 from txmirror.types import EventType, SessionEvent, WatchedEvent, ZnodeStat
 
 if TYPE_CHECKING:
     from txmirror.mirror.mirror import Mirror
 
-#: The pauses before a failed read is retried: from a second to a minute.
-_RETRY = backoffPolicy(initialDelay=1.0, maxDelay=60.0, factor=2.0, jitter=lambda: 0.0)
+#: The pauses before a failed request is retried, in seconds.
+_FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 60.0
 
 
 class Tree(Mapping[str, Value]):
@@ -70,14 +72,14 @@ class Tree(Mapping[str, Value]):
                 change=change,
             )
         )
-        self._ready: list[Deferred[None]] = []
-        self._catching_up: list[Deferred[None]] = []
+        self._ready: Waiters[None] = Waiters()
+        self._catching_up: Waiters[None] = Waiters()
         self._refresher = Refresher(mirror.feed, IBatchedReads(mirror.client, None), mirror.reactor, self)
         self._retry_timer = Timer(mirror.reactor, self.retry)
         self._watch_retry_timer = Timer(mirror.reactor, self._watch_all)
         self._lagging: set[str] = set()
         self._unlisted: set[str] = set()
-        self._failures = 0
+        self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         self._persistent: bool | None = None
         self._session: SessionEvent | None = None
         self._recovered = False
@@ -145,9 +147,7 @@ class Tree(Mapping[str, Value]):
             return succeed(None)
         if self._closed:
             return fail(ClosingException(path=self.path))
-        waiter: Deferred[None] = Deferred(self._ready.remove)
-        self._ready.append(waiter)
-        return waiter
+        return self._ready.wait()
 
     def caught_up(self) -> Deferred[None]:
         """Wait until all nodes were read that are known to have changed; only while there is a connection.
@@ -156,9 +156,7 @@ class Tree(Mapping[str, Value]):
         """
         if self.settled or self.stale_since is not None or self._closed:
             return succeed(None)
-        waiter: Deferred[None] = Deferred(self._catching_up.remove)
-        self._catching_up.append(waiter)
-        return waiter
+        return self._catching_up.wait()
 
     def watch(self, function: Callable[[Change], object]) -> None:
         """Call ``function`` with each change from now on, in order, each once. Several changes in quick succession may be
@@ -255,7 +253,7 @@ class Tree(Mapping[str, Value]):
         if self._notified_settled:
             self._notified_settled = False
             self._notify(ChangeKind.STALE, self.path, None, None)
-        self._caught_up()
+        self._catching_up.fire(None)
 
     def stop_reading(self) -> None:
         """Read nothing more: the session is about to be closed."""
@@ -278,11 +276,8 @@ class Tree(Mapping[str, Value]):
         self._retry_timer.stop()
         self._watch_retry_timer.stop()
         self._refresher.forget()
-        waiting, self._ready = self._ready, []
-        for waiter in waiting:
-            if not waiter.called:
-                waiter.errback(ClosingException(path=self.path))
-        self._caught_up()
+        self._ready.fail(lambda: ClosingException(path=self.path))
+        self._catching_up.fire(None)
 
     # Watches.
 
@@ -310,8 +305,7 @@ class Tree(Mapping[str, Value]):
         if isinstance(error, ZooServerProblem):
             # The server may have set the watch, and another kind of watch on the path could replace it.
             self._mirror.note_trouble(self.path, error)
-            self._watch_retry_timer.start(_RETRY(self._failures))
-            self._failures += 1
+            self._watch_retry_timer.start(self._backoff.next_pause())
             return
         if not isinstance(error, UnimplementedException):
             self._log.warn("Watching each node of {path}: {reason}.", path=self.path, reason=failure.getErrorMessage())
@@ -369,8 +363,8 @@ class Tree(Mapping[str, Value]):
             self._refresher.names(path)
 
     def _persistent_watch_removed(self, path: str) -> None:
-        """Read each node with a watch of its own: the server no longer supports the persistent watch that it had set in this
-        session.
+        """Read each node with a watch of its own: this server does not support the persistent watch that a newer server
+        had set in this session.
         """
         if path == self.path and self._persistent:
             self._persistent = False
@@ -449,22 +443,13 @@ class Tree(Mapping[str, Value]):
             return
         self._settled = True
         if not self.unreadable:
-            self._failures = 0
+            self._backoff.reset()
         if not self._notified_settled:
             self._was_settled = self._notified_settled = True
-            waiting, self._ready = self._ready, []
-            for waiter in waiting:
-                if not waiter.called:
-                    waiter.callback(None)
+            self._ready.fire(None)
             self._notify(ChangeKind.SETTLED, self.path, None, None)
-        self._caught_up()
+        self._catching_up.fire(None)
         self._mirror.check_settled()
-
-    def _caught_up(self) -> None:
-        waiting, self._catching_up = self._catching_up, []
-        for waiter in waiting:
-            if not waiter.called:
-                waiter.callback(None)
 
     def _note_unreadable(self, path: str, error: ZooKeeperException) -> None:
         known = path in self.unreadable
@@ -571,8 +556,7 @@ class Tree(Mapping[str, Value]):
 
     def _retry_later(self) -> None:
         if not self._retry_timer.running and not self._closed:
-            self._retry_timer.start(_RETRY(self._failures))
-            self._failures += 1
+            self._retry_timer.start(self._backoff.next_pause())
 
     def _forget(self) -> None:
         """Read everything again and compare: the known state is of another data generation."""

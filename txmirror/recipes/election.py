@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txmirror.deferreds import Waiters
 from txmirror.interfaces import IZooKeeperClient
 from txmirror.mirror import Mirror
 from txmirror.recipes.lock import Lock
@@ -52,7 +53,7 @@ class Election:
         self._work: Deferred[Any] | None = None
         self._stopped = False
         self._ending = False
-        self._stopping: dict[Deferred[None], None] = {}
+        self._stopping: Waiters[None] = Waiters()
 
     def __repr__(self) -> str:
         return f"<Election {self._lock.path!r}{' leading' if self._lock.held else ''}>"
@@ -100,8 +101,7 @@ class Election:
         """
         if self._work is None:
             return succeed(None)
-        waiter: Deferred[None] = Deferred(lambda cancelled: self._stopping.pop(cancelled, None))
-        self._stopping[waiter] = None
+        waiter = self._stopping.wait()
         if not self._stopped:
             self._stopped = True
             if not self._ending:
@@ -141,8 +141,7 @@ class Election:
     def _step_down(self, outcome: Any, ended: Deferred[Any]) -> None:
         def gone(_: object) -> None:
             self._work = None
-            while self._stopping:
-                self._stopping.popitem()[0].callback(None)
+            self._stopping.fire(None)
             if not ended.called:
                 ended.callback(outcome)
             elif isinstance(outcome, Failure) and not outcome.check(CancelledError):

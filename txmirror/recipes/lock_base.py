@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txmirror import paths
+from txmirror.deferreds import Waiters
 from txmirror.errors import NoNodeException, PathError, SessionExpiredException, ZooKeeperException
 from txmirror.interfaces import ISessionLease, IZooKeeperClient
 from txmirror.mirror import Mirror
@@ -71,7 +72,7 @@ class LockBase:
         self._work: Deferred[bool] | None = None
         self._held: Held | None = None
         self._clearing: Deferred[None] | None = None
-        self._waiting: dict[Deferred[None], None] = {}
+        self._cleared_waiters: Waiters[Any] = Waiters()
 
     def __repr__(self) -> str:
         if self._held is None:
@@ -270,15 +271,12 @@ class LockBase:
         self._clearing = None
         if outcome is not None:
             self._log.error("{path}: our node was left behind: {reason}.", path=self.path, reason=str(outcome.value))
-        while self._waiting:
-            self._waiting.popitem()[0].callback(outcome)
+        self._cleared_waiters.fire(outcome)
 
     def _when_clear(self) -> Deferred[None]:
         if self._clearing is None:
             return succeed(None)
-        waiter: Deferred[None] = Deferred(lambda cancelled: self._waiting.pop(cancelled, None))
-        self._waiting[waiter] = None
-        return waiter
+        return self._cleared_waiters.wait()
 
 
 class Held:
@@ -296,7 +294,7 @@ class Held:
         self.token = token
         self.over = False
         self._lost = False
-        self._waiters: dict[Deferred[None], None] = {}
+        self._waiters: Waiters[None] = Waiters()
         self._ends = (lease_expired, deleted)
         for end in self._ends:
             end.addErrback(self._failed)
@@ -306,9 +304,7 @@ class Held:
         """Wait until the lock is lost."""
         if self._lost:
             return succeed(None)
-        holder: Deferred[None] = Deferred(lambda cancelled: self._waiters.pop(cancelled, None))
-        self._waiters[holder] = None
-        return holder
+        return self._waiters.wait()
 
     def end(self) -> None:
         """End the period without notifying anybody."""
@@ -324,10 +320,7 @@ class Held:
         if not self.over:
             self.end()
             self._lost = True
-            for holder in list(self._waiters):
-                # One of those before may have cancelled it.
-                if not holder.called:
-                    holder.callback(None)
+            self._waiters.fire(None)
 
 
 def _checked(wait: float | None) -> float | None:

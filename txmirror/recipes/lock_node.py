@@ -15,7 +15,7 @@ from txmirror.errors import (
     ZooServerProblem,
 )
 from txmirror.interfaces import IZooKeeperClient, urgent_form
-from txmirror.recipes.retry_policy import SESSION_OVER, RetryPolicy
+from txmirror.recipes.retry_policy import RetryPolicy
 from txmirror.types import ACL, OPEN_ACL
 
 
@@ -88,8 +88,11 @@ class LockNode:
                 self.path = await self._find(client)
             if self.path:
                 await self._retry_policy.send(lambda: client.delete(self.path))
-        except (NoNodeException, *SESSION_OVER):
+        except NoNodeException:
             pass
+        except ZooServerProblem as error:
+            if not error.session_over:
+                raise
 
     async def _find(self, client: IZooKeeperClient) -> str:
         """Look for it among the parent's children, behind a sync: our server may lag behind the leader.

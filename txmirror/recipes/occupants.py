@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from txmirror.errors import NoAuthException, NoNodeException, ReplyTooLargeException
 from txmirror.interfaces import IZooKeeperClient
+from txmirror.printable import session_name
 from txmirror.recipes.retry_policy import RetryPolicy
 
 
@@ -28,7 +29,7 @@ async def occupant(client: IZooKeeperClient, policy: RetryPolicy, path: str, *, 
             return None
         stat = found
     if stat.ephemeralOwner:
-        where = f"session {stat.ephemeralOwner & 0xFFFFFFFFFFFFFFFF:#x}"
+        where = f"session {session_name(stat.ephemeralOwner)}"
     elif ephemeral:
         return None
     else:

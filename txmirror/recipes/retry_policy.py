@@ -9,20 +9,12 @@ from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from txmirror.errors import (
-    AuthFailedException,
-    ClosingException,
-    InvalidStateException,
-    SessionExpiredException,
-    ZooServerProblem,
-)
+from txmirror.errors import ZooServerProblem
 from txmirror.interfaces import IWatchFeed, IZooKeeperClient
 from txmirror.types import News, SessionEvent, WatchedEvent
 
 _T = TypeVar("_T")
 
-#: The failures that end everything that the session had.
-SESSION_OVER = (SessionExpiredException, ClosingException, AuthFailedException, InvalidStateException)
 #: The pauses from the second failure in a row on, in seconds.
 _PAUSE = backoffPolicy(initialDelay=0.1, maxDelay=1.0, factor=2.0, jitter=lambda: 0.0)
 
@@ -79,7 +71,7 @@ class RetryPolicy:
 
         :param failures: the number of failures so far, with this one.
         """
-        if isinstance(error, SESSION_OVER):
+        if error.session_over:
             raise error
         await self.pause(failures)
 

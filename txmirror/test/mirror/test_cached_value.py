@@ -1,4 +1,4 @@
-"""A cell keeps what is known of one part of a node, and its promises to readers and watchers, with no server in sight."""
+"""A cached value keeps the data or children of a node, and its guarantees to readers and watchers, with no server in sight."""
 
 from __future__ import annotations
 

@@ -396,7 +396,7 @@ class ValuesTests(LifeTestCase):
         self.pass_time(LONGEST)
         self.assertFalse(self.kept())
         self.assertEqual(self.watches.count(), 0)
-        self.assertEqual(self.mirror._close_waiters, [])
+        self.assertEqual(len(self.mirror._close_waiters), 0)
 
     def test_cancelled(self) -> None:
         """M8: nor does one that is cancelled."""
@@ -407,7 +407,7 @@ class ValuesTests(LifeTestCase):
         gc.collect()
         self.pass_time(LONGEST)
         self.assertFalse(self.kept())
-        self.assertEqual(self.mirror._close_waiters, [])
+        self.assertEqual(len(self.mirror._close_waiters), 0)
 
     def test_closed(self) -> None:
         """It ends with the mirror."""
