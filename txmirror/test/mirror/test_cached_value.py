@@ -9,7 +9,7 @@ from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.errors import NoAuthException
-from txmirror.mirror.cached_node import CachedValue
+from txmirror.mirror.cached_value import CachedValue
 from txmirror.test.mirror.world import record_log
 
 
@@ -189,7 +189,7 @@ class WaitingTests(CachedValueTestCase):
         self.successResultOf(settler)
 
     def test_close(self) -> None:
-        """Nobody waits for a cell that is closed."""
+        """Nobody waits for a cached value that is closed."""
         reader, settler = self.cached.when_readable(), self.cached.when_settled()
         self.cached.close(NoAuthException())
         self.successResultOf(reader)
