@@ -31,7 +31,7 @@ from txmirror.errors import (
     ZooKeeperException,
 )
 from txmirror.interfaces import IPayloadCodec, IQueries, ITransactions
-from txmirror.mirror import Mirror, MirrorState, Node
+from txmirror.mirror import Existence, Mirror, MirrorState, Node
 from txmirror.printable import on_one_line, session_name
 from txmirror.registry import path_owners
 from txmirror.registry.codecs import NDCodec, own_copy
@@ -385,7 +385,12 @@ class Registration:
             if self._wanted and self._may_correct() and self._may_write():
                 payload = self._write()
                 await self._create(node)
-                self._confirm(session_id, payload)
+                if node.state.existence is Existence.ABSENT:
+                    # Somebody has deleted the node already, before a client without a feed could read it back. The node was
+                    # absent before, so that no watcher is called.
+                    self._retry()
+                else:
+                    self._confirm(session_id, payload)
             return
         if not self._wanted:
             # The registration was stopped meanwhile, and the node may have been handed over.

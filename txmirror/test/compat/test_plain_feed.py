@@ -8,7 +8,7 @@ It is run where txzookeeper is tried, whose clients are such.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -20,6 +20,7 @@ from txmirror.errors import ConnectionLossException, NoNodeException, Unimplemen
 from txmirror.interfaces import ISessionSteps, IZooKeeperClient
 from txmirror.mirror import Mirror, MirrorState
 from txmirror.mirror.plain_feed import PlainFeed, feed_of
+from txmirror.registry import Registration, RegistrationState
 from txmirror.test.compat.available import install_or_skip
 from txmirror.test.mirror import test_node, test_recovery, test_tree, test_writes, world
 from txmirror.testing import World
@@ -322,3 +323,26 @@ class FeedTests(SynchronousTestCase):
         self.world.result(self.other.set("/a", b"2"))
         self.assertEqual(node.state.value, b"1")
         self.assertEqual(len(self.client._listeners), 1)
+
+
+class RegistrationTests(SynchronousTestCase):
+    """A registration on a mirror whose client has no feed."""
+
+    def test_deleted_at_once(self) -> None:
+        """A node that somebody deletes right after it was created, before it was read back, is created again."""
+        with World() as world:
+            client, other = world.client(), world.client()
+            mirror = Mirror(client=cast(Any, Bare(client)), reactor=world.reactor)
+            registration = Registration(mirror, "/a", {})
+            registration.start()
+            world.settle()
+            # The read that is made for the event of the node's creation is delayed, and so is the one behind it.
+            delayed = world.server.delay_next("get", 0.5, path="/a", session_id=client.session_id)
+            world.result(other.delete("/a"))
+            self.assertTrue(delayed.happened)
+            world.result(other.delete("/a"))
+            world.pass_time(5.0)
+            stat = world.result(other.exists("/a"))
+            self.assertEqual(stat is not None and stat.ephemeralOwner, client.session_id)
+            self.assertIs(registration.state, RegistrationState.REGISTERED)
+            world.result(mirror.close())
