@@ -11,6 +11,20 @@ from txmirror.types import OPEN_ACL
 from txmirror.wire import CloseSessionRequest, CreateRequest, ExistsRequest
 
 
+def without_empty_sets(lines: list[str]) -> list[str]:
+    """Return the lines of a dump without sets of no sessions.
+
+    When the real server hears of a session, it moves it into the set of a later time, and keeps the former set, even if that is
+    empty, until its time has come (``ExpiryQueue.update``).
+    """
+    following = [*lines[1:], ""]
+    return [
+        line
+        for line, after in zip(lines, following, strict=True)
+        if not line.endswith("expire at") or after.startswith("\t")
+    ]
+
+
 class WordTests(SynchronousTestCase):
     def setUp(self) -> None:
         real = real_side()
@@ -43,7 +57,9 @@ class WordTests(SynchronousTestCase):
 
     def test_dump(self) -> None:
         """Sessions and ephemerals are told alike; the real server sorts connections by when it will look after them."""
-        embedded, real = (lines[: lines.index("Connections dump:") + 1] for lines in self.shapes(b"dump"))
+        embedded, real = (
+            without_empty_sets(lines[: lines.index("Connections dump:") + 1]) for lines in self.shapes(b"dump")
+        )
         self.assertEqual(embedded, real)
         for lines in self.shapes(b"dump"):
             self.assertIn("\tip: /0:0 sessionId: 0", lines)
