@@ -15,6 +15,7 @@ from txmirror.cli.nodes import FORMATS
 from txmirror.cli.run import Program
 from txmirror.cli.settings import Settings
 from txmirror.client import parse_servers
+from txmirror.durations import parse_seconds
 from txmirror.facts import add_fact
 from txmirror.registry import NDCodec
 from txmirror.wire import HARD_FRAME_LIMIT
@@ -70,12 +71,9 @@ def check_path(value: str, *, root: bool = True) -> str:
 
 def _seconds(value: str, least: float) -> float:
     try:
-        seconds = float(value)
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is no number of seconds") from None
-    if not least <= seconds <= _LONGEST:
-        raise click.BadParameter(f"{value!r} is not between {least:g} and {_LONGEST:g} seconds")
-    return seconds
+        return parse_seconds(value, least, _LONGEST)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def _keep(name: str, ctx: click.Context, value: Any) -> None:

@@ -16,20 +16,6 @@ def check_whole(name: str, value: object, least: int, most: int) -> None:
         raise ValueError(f"{name} is {value!r}: not from {least} to {most}")
 
 
-def check_seconds(name: str, value: object, *, positive: bool = False) -> None:
-    """Check that a value is a finite number of seconds.
-
-    :param name: the argument's name, for the message.
-    :param positive: whether 0 is invalid.
-    :raises TypeError: it is no number.
-    :raises ValueError: it is negative, infinite or not a number, or it is 0 and ``positive`` is set.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} is {value!r}: not a number of seconds")
-    if not 0 <= value < float("inf") or (positive and not value):
-        raise ValueError(f"{name} is {value!r}: not a {'positive ' if positive else ''}number of seconds")
-
-
 def check_kind(name: str, value: object, kind: type, wanted: str) -> None:
     """Check that a value has a type.
 

@@ -8,7 +8,8 @@ from typing import Protocol
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
-from txmirror.embedded.arguments import check_kind, check_seconds
+from txmirror.durations import check_seconds
+from txmirror.embedded.arguments import check_kind
 from txmirror.embedded.database import Database
 from txmirror.embedded.expiring_nodes import NodeExpirer
 from txmirror.embedded.sessions import Clock, Session, Sessions

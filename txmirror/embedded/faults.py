@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import attrs
 
-from txmirror.embedded.arguments import check_kind, check_seconds
+from txmirror.durations import check_seconds
+from txmirror.embedded.arguments import check_kind
 from txmirror.errors import (
     ConnectionLossException,
     PathError,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.python import usage
 
+from txmirror.durations import parse_seconds
 from txmirror.embedded.versions import version_named
 from txmirror.printable import on_one_line
 
@@ -59,11 +60,9 @@ class EmbeddedOptions(usage.Options):
         self["listen"] = _parse_listen(self["listen"])
         text = self["tick-time"]
         try:
-            self["tick-time"] = float(text)
-        except ValueError:
-            raise usage.UsageError(f"--tick-time: {text!r} is no number of seconds") from None
-        if not 0.001 <= self["tick-time"] <= 3600:
-            raise usage.UsageError(f"--tick-time: {text!r} is not between 0.001 and 3600 seconds")
+            self["tick-time"] = parse_seconds(text, 0.001, 3600)
+        except ValueError as error:
+            raise usage.UsageError(f"--tick-time: {error}") from None
         try:
             version_named(self["imitate"])
         except ValueError as error:

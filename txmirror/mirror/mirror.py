@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from txmirror import paths
 from txmirror.client import Limits, ZooKeeperClient
 from txmirror.deferreds import Waiters
+from txmirror.durations import check_seconds
 from txmirror.errors import (
     ClosingException,
     NoAuthException,
@@ -80,8 +81,7 @@ class Mirror(Service):
         linger: float = 60.0,
         reactor: IReactorTime | None = None,
     ) -> None:
-        if not 0 < linger < float("inf"):
-            raise ValueError(f"linger is {linger!r}: not a positive number of seconds")
+        check_seconds("linger", linger, positive=True)
         if reactor is None:
             from twisted.internet import reactor as global_reactor
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, TypeVar
@@ -15,6 +14,7 @@ from twisted.python.failure import Failure
 
 from txmirror import paths
 from txmirror.deferreds import Waiters
+from txmirror.durations import check_seconds
 from txmirror.errors import NoNodeException, PathError, SessionExpiredException, ZooKeeperException
 from txmirror.interfaces import ISessionLease, IZooKeeperClient
 from txmirror.mirror import Mirror
@@ -134,13 +134,12 @@ class LockBase:
             will be no session any more, and with a server's refusal, such as :exc:`~txmirror.errors.NoAuthException`.
             Cancelling gives up, and our node is deleted.
         :raises RuntimeError: it is held, or lost and not released yet, or being acquired already: it is not re-entrant.
-        :raises ValueError: ``wait`` is negative or no number.
+        :raises TypeError, ValueError: ``wait`` is not a finite number of seconds from 0, or None.
         """
-        limit = _checked(wait)
+        check_seconds("the time to wait", wait, optional=True)
         if self._work is not None or self._held is not None:
             raise RuntimeError(f"{self!r} is not re-entrant: release it before it is acquired again")
-        if limit == 0:
-            limit = self._client.session_timeout
+        limit = self._client.session_timeout if wait == 0 else wait
         expired = False
 
         def expire() -> None:
@@ -321,13 +320,3 @@ class Held:
             self.end()
             self._lost = True
             self._waiters.fire(None)
-
-
-def _checked(wait: float | None) -> float | None:
-    if wait is None:
-        return None
-    if isinstance(wait, bool) or not isinstance(wait, (int, float)):
-        raise TypeError(f"the time to wait is a number of seconds or None, not {wait!r:.60}")
-    if not 0 <= wait < math.inf:
-        raise ValueError(f"the time to wait is a number of seconds, not below 0, or None, not {wait!r}")
-    return wait

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txmirror.client import Limits, parse_servers
+from txmirror.durations import check_seconds
 from txmirror.errors import ClosingException, InvalidStateException, NoConnection
 from txmirror.mirror import Mirror, MirrorState
 from txmirror.observers import Observers
@@ -53,8 +54,7 @@ class Life(Service):
         limits: Limits | None,
         reactor: IReactorTime | None,
     ) -> None:
-        if type(timeout) not in (int, float) or not 0 < timeout < float("inf"):
-            raise ValueError(f"timeout is {timeout!r}: not a number of seconds above 0")
+        check_seconds("timeout", timeout, positive=True)
         parse_servers(server)
         if mirror is not None and reactor not in (None, mirror.reactor):
             raise ValueError(f"the mirror that was passed does not run on {reactor!r}")

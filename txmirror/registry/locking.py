@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txmirror.deferreds import Waiters
+from txmirror.durations import check_seconds
 from txmirror.errors import ZooKeeperException
 from txmirror.interfaces import IRegistryLock, IZooKeeperClient
 from txmirror.recipes import Semaphore
@@ -42,8 +43,7 @@ class RegistryLock:
         acl: Callable[[], Sequence[ACL] | None],
         reactor: IReactorTime,
     ) -> None:
-        if not wait >= 0:
-            raise ValueError(f"wait is {wait!r}: not a number of seconds from 0")
+        check_seconds("wait", wait)
         self.path = path
         self.simultaneous = simultaneous
         self.wait = wait

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
+from txmirror.durations import check_seconds
 from txmirror.timers import Timer
 
 
@@ -22,8 +23,7 @@ class TokenBucket:
     def __init__(self, reactor: IReactorTime, calls: int, seconds: float) -> None:
         if not 0 < calls < float("inf"):
             raise ValueError(f"rate_limit_calls is {calls!r}: not a number above 0")
-        if not 0 < seconds < float("inf"):
-            raise ValueError(f"rate_limit_time is {seconds!r}: not a number of seconds above 0")
+        check_seconds("rate_limit_time", seconds, positive=True)
         self._reactor = reactor
         self._capacity = float(max(1, calls))
         self._rate = calls / seconds

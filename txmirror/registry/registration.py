@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 
 from txmirror import paths
 from txmirror.deferreds import Waiters
+from txmirror.durations import check_seconds
 from txmirror.errors import (
     BadVersionException,
     ClosingException,
@@ -220,10 +221,9 @@ class Registration:
             closed. After ``timeout`` seconds it fires all the same, and logs a warning: the node is deleted when ZooKeeper
             can be reached again, or the end of the session removes it. It never fails, and may be called twice. Cancelling
             ends the wait, not the withdrawal.
-        :raises ValueError: ``timeout`` is not a number of seconds; then nothing has changed.
+        :raises TypeError, ValueError: ``timeout`` is not a number of seconds; then nothing has changed.
         """
-        if timeout is not None and (type(timeout) not in (int, float) or not 0 <= timeout < float("inf")):
-            raise ValueError(f"timeout is {timeout!r}: not a number of seconds from 0, or None")
+        check_seconds("timeout", timeout, optional=True)
         stopped_before, self._wanted = not self._wanted, False
         if self.state is RegistrationState.WITHDRAWN:
             return succeed(None)

@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from txmirror import paths
 from txmirror.client import Limits
+from txmirror.durations import check_seconds
 from txmirror.errors import (
     AuthFailedException,
     ClosingException,
@@ -130,10 +131,8 @@ class ServiceRegistry(Life, Generic[_LazyT_co]):
             limits,
             reactor,
         )
-        if type(hold_for) not in (int, float) or not 0 <= hold_for < float("inf"):
-            raise ValueError(f"hold_for is {hold_for!r}: not a number of seconds from 0")
-        if audit is not None and (type(audit) not in (int, float) or not 0 < audit < float("inf")):
-            raise ValueError(f"audit is {audit!r}: not a number of seconds above 0, or None")
+        check_seconds("hold_for", hold_for)
+        check_seconds("audit", audit, positive=True, optional=True)
         if (rate_limit_calls is None) != (rate_limit_time is None):
             raise ValueError(
                 f"rate_limit_calls={rate_limit_calls!r} and rate_limit_time={rate_limit_time!r} go together"
@@ -472,8 +471,7 @@ class ServiceRegistry(Life, Generic[_LazyT_co]):
     def _to_lock(self, path: str, simultaneous: int, wait: float) -> str:
         if type(simultaneous) is not int or simultaneous < 1:
             raise ValueError(f"simultaneous is {simultaneous!r}: not a whole number above 0")
-        if isinstance(wait, bool) or not 0 <= wait < float("inf"):
-            raise ValueError(f"wait is {wait!r}: not a number of seconds from 0")
+        check_seconds("wait", wait)
         return self._to_write(path, None)
 
     async def _lock(self, path: str, name: str | None, simultaneous: int, wait: float) -> IRegistryLock:

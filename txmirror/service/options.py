@@ -13,6 +13,7 @@ from txmirror.access import OPTIONS as ACCESS_OPTIONS
 from txmirror.access import REFUSAL, Access, read_access
 from txmirror.client import parse_servers
 from txmirror.compat import install
+from txmirror.durations import parse_seconds
 from txmirror.embedded import EmbeddedOptions
 from txmirror.facts import add_fact
 from txmirror.printable import on_one_line
@@ -119,11 +120,9 @@ class Options(usage.Options):
             return
         text = _SESSION_TIMEOUT if self["session-timeout"] is None else self["session-timeout"]
         try:
-            self["session-timeout"] = float(text)
-        except ValueError:
-            raise usage.UsageError(f"--session-timeout: {text!r} is no number of seconds") from None
-        if not 0.001 <= self["session-timeout"] <= 86400:
-            raise usage.UsageError(f"--session-timeout: {text!r} is not between 0.001 and 86400 seconds")
+            self["session-timeout"] = parse_seconds(text, 0.001, 86400)
+        except ValueError as error:
+            raise usage.UsageError(f"--session-timeout: {error}") from None
         if self["embedded"] and self["servers"] is not None:
             raise usage.UsageError(f"--embedded and --servers {self['servers']!r} exclude each other")
         if self["servers"] is None and not self["embedded"]:

@@ -7,6 +7,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.deferreds import Pump, Waiters
+from txmirror.durations import check_seconds, parse_seconds
 from txmirror.errors import (
     AuthFailedException,
     ClosingException,
@@ -196,3 +197,31 @@ class PrintableTests(SynchronousTestCase):
     def test_process(self) -> None:
         """A process has the name of its host and its pid."""
         self.assertRegex(process_name(), r"^[^:]+:\d+$")
+
+
+class DurationTests(SynchronousTestCase):
+    def test_arguments(self) -> None:
+        """A finite number of seconds is accepted; anything else is refused, with a message that quotes it."""
+        for value in (0, 0.0, 3, 2.5):
+            check_seconds("wait", value)
+        check_seconds("wait", 0.1, positive=True)
+        check_seconds("wait", None, optional=True)
+        for wrong in (-1, -0.5, float("inf"), float("nan")):
+            error: Exception = self.assertRaises(ValueError, check_seconds, "wait", wrong)
+            self.assertEqual(str(error), f"wait is {wrong!r}: not a number of seconds from 0")
+        error = self.assertRaises(ValueError, check_seconds, "wait", 0, positive=True, optional=True)
+        self.assertEqual(str(error), "wait is 0: not a number of seconds above 0, or None")
+        for kind in ("5", True, None, b"1", [1]):
+            error = self.assertRaises(TypeError, check_seconds, "wait", kind)
+            self.assertEqual(str(error), f"wait is {kind!r}: not a number of seconds from 0")
+        error = self.assertRaises(TypeError, check_seconds, "wait", "1" * 1000)
+        self.assertLess(len(str(error)), 120)
+
+    def test_texts(self) -> None:
+        """An option's text is read; one that is no number, or out of bounds, is refused, with a message that quotes it."""
+        self.assertEqual([parse_seconds(text, 0.5, 60) for text in ("0.5", "60", "1e1")], [0.5, 60.0, 10.0])
+        error = self.assertRaises(ValueError, parse_seconds, "soon", 0.5, 60)
+        self.assertEqual(str(error), "'soon' is no number of seconds")
+        for text in ("0.4", "61", "inf", "nan", "-1"):
+            error = self.assertRaises(ValueError, parse_seconds, text, 0.5, 60)
+            self.assertEqual(str(error), f"{text!r} is not between 0.5 and 60 seconds")

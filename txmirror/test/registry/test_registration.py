@@ -1279,9 +1279,16 @@ class StopTests(RegistrationTestCase):
     def test_wrong_timeout(self) -> None:
         """What is no number of seconds is refused, with a message that quotes it, and the node stays."""
         registration = self.register()
-        wrong: tuple[Any, ...] = (-1, float("nan"), float("inf"), "5", True)
-        for timeout in wrong:
-            error = self.assertRaises(ValueError, registration.stop, timeout)
+        wrong: tuple[tuple[Any, type[Exception]], ...]
+        wrong = (
+            (-1, ValueError),
+            (float("nan"), ValueError),
+            (float("inf"), ValueError),
+            ("5", TypeError),
+            (True, TypeError),
+        )
+        for timeout, kind in wrong:
+            error = self.assertRaises(kind, registration.stop, timeout)
             self.assertIn(repr(timeout), str(error))
         self.reactor.pass_time(5)
         self.assert_in_place(registration)
