@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from txmirror import paths
 from txmirror.client import Limits, ZooKeeperClient
+from txmirror.creating_paths import exists_although_refused
 from txmirror.deferreds import Waiters
 from txmirror.durations import check_seconds
 from txmirror.errors import (
@@ -37,7 +38,7 @@ from txmirror.mirror.state import MirrorState
 from txmirror.mirror.tree import Tree
 from txmirror.mirror.watch_removal import WatchRemoval
 from txmirror.observers import Observers
-from txmirror.types import ACL, OPEN_ACL, EventType, SessionEvent, SessionState, SessionTicket, WatchedEvent
+from txmirror.types import EventType, SessionEvent, SessionState, SessionTicket, WatchedEvent
 
 #: How many reads of nodes are pending at most. More would not make a server answer sooner.
 _READS = 2_000
@@ -255,21 +256,9 @@ class Mirror(Service):
         except NodeExistsException:
             pass
         except NoAuthException:
-            if not await self._exists(node.path):
+            if not await exists_although_refused(self.client, node.path):
                 raise
         return node
-
-    async def _exists(self, path: str) -> bool:
-        """Return whether a node exists after its creation was refused. A server checks the parent's ACL before it looks
-        for the node, so the refusal does not say whether the node exists.
-        """
-        # The leader has refused, and our server may lag behind it.
-        await self.client.sync(path)
-        try:
-            return await self.client.exists(path) is not None
-        except NoAuthException:
-            # From 3.9 on a server requires READ, but only if the node exists.
-            return True
 
     def chroot(self, path: str) -> Mirror:
         """Return a mirror of a node and everything below it, with paths relative to that node. The node need not exist.
@@ -498,32 +487,6 @@ class Mirror(Service):
     def _can_remove_watches(self) -> bool | None:
         abilities: IServerAbilities | None = IServerAbilities(self.client, None)
         return None if abilities is None else abilities.server_can("remove_watches")
-
-    async def make_path(self, path: str | None, acl: Sequence[ACL] = OPEN_ACL) -> None:
-        """Create a node and the missing ones above it, persistent, and those above open to everybody.
-
-        From below, because a client that may use a node need not have any permission further up.
-
-        :param acl: the node's own access control list.
-        :raises NoChrootException: the chroot does not exist. It is never created unasked.
-        """
-        # A path may have more levels than Python can nest calls.
-        missing = [(path, acl)]
-        while missing:
-            path, acl = missing[-1]
-            if path in (None, "/"):
-                raise NoChrootException(self.connstr())
-            try:
-                await self.client.create(path, b"", acl)
-            except NodeExistsException:
-                pass
-            except NoAuthException:
-                if not await self._exists(path):
-                    raise
-            except NoNodeException:
-                missing.append((paths.parent_of(path), OPEN_ACL))
-                continue
-            missing.pop()
 
     async def delete_urgently(self, path: str, version: int) -> None:
         """Delete a node ahead of all waiting requests, and show that."""

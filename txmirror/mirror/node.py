@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.python.failure import Failure
 
 from txmirror import paths
+from txmirror.creating_paths import create_path
 from txmirror.errors import NoNodeException, NotEmptyException, UnimplementedException
 from txmirror.interfaces import ICreateModes
 from txmirror.mirror.cached_node import CachedNode
@@ -232,7 +233,7 @@ class Node:
         )
 
     async def _make_path(self, send: Callable[[], Deferred[Any]]) -> _Created:
-        await self._mirror.make_path(paths.parent_of(self.path))
+        await create_path(self._mirror.client, paths.parent_of(self.path) or "/")
         created: _Created = await send()
         return created
 

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from functools import partial
 
 from txmirror import paths
-from txmirror.errors import (
-    NoAuthException,
-    NoChrootException,
-    NodeExistsException,
-    NoNodeException,
-    ZooServerProblem,
-)
+from txmirror.creating_paths import create_path
+from txmirror.errors import NoNodeException, ZooServerProblem
 from txmirror.interfaces import IZooKeeperClient, urgent_form
 from txmirror.recipes.retry_policy import RetryPolicy
-from txmirror.types import ACL, OPEN_ACL
+from txmirror.types import ACL
 
 
 class LockNode:
@@ -71,7 +65,7 @@ class LockNode:
                         sequence=self._sequence,
                     )
             except NoNodeException:
-                await ensure(self._client, self._retry_policy, self._parent, self._acl)
+                await create_path(self._client, self._parent, self._acl, send=self._retry_policy.send)
             except ZooServerProblem as error:
                 doubtful = doubtful or error.applied is not False
                 failures += 1
@@ -105,44 +99,3 @@ class LockNode:
         except NoNodeException:
             return ""
         return next((paths.join(self._parent, name) for name in names if name.startswith(self._name)), "")
-
-
-async def ensure(
-    client: IZooKeeperClient, policy: RetryPolicy, path: str, acl: Sequence[ACL] = OPEN_ACL, data: bytes = b""
-) -> None:
-    """Create a persistent node, and those above it, unless they exist.
-
-    :param acl: the node's own access control list. Those above it are open to everybody.
-    :raises NoChrootException: the client's chroot is missing.
-    """
-    # A path may have more levels than Python can nest calls.
-    missing = [(path, acl, data)]
-    while missing:
-        path, acl, data = missing[-1]
-        try:
-            await policy.send(partial(client.create, path, data, acl))
-        except NodeExistsException:
-            pass
-        except NoAuthException:
-            if not await _exists(client, policy, path):
-                raise
-        except NoNodeException:
-            parent = paths.parent_of(path)
-            if parent is None or parent == "/":
-                raise NoChrootException(client.connect_string) from None
-            missing.append((parent, OPEN_ACL, b""))
-            continue
-        missing.pop()
-
-
-async def _exists(client: IZooKeeperClient, policy: RetryPolicy, path: str) -> bool:
-    """Return whether a node exists after its creation was refused. A server checks the parent's ACL before it looks for the
-    node, so the refusal does not say whether the node exists.
-    """
-    # The leader has refused, and our server may lag behind it.
-    await policy.send(lambda: client.sync(path))
-    try:
-        return await policy.send(lambda: client.exists(path)) is not None
-    except NoAuthException:
-        # From 3.9 on a server requires READ, but only if the node exists.
-        return True

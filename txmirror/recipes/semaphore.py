@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from txmirror import paths
+from txmirror.creating_paths import create_path
 from txmirror.errors import (
     BadVersionException,
     LockMismatchError,
@@ -21,7 +22,7 @@ from txmirror.mirror import Mirror
 from txmirror.recipes.clients import connecting
 from txmirror.recipes.lock import Lock, names_in
 from txmirror.recipes.lock_base import LockBase, LockNodeGone
-from txmirror.recipes.lock_node import LockNode, ensure
+from txmirror.recipes.lock_node import LockNode
 from txmirror.recipes.lock_order import in_order
 from txmirror.recipes.occupants import occupant
 from txmirror.recipes.retry_policy import discard
@@ -200,7 +201,9 @@ class Semaphore(LockBase):
             try:
                 data, stat = await self._retry_policy.send(lambda: self._client.get(self.path))
             except NoNodeException:
-                await ensure(self._client, self._retry_policy, self.path, self.acl, str(self.leases).encode())
+                await create_path(
+                    self._client, self.path, self.acl, str(self.leases).encode(), send=self._retry_policy.send
+                )
                 continue
             try:
                 return int(data.decode()), stat.version

@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txmirror import paths
+from txmirror.creating_paths import create_path
 from txmirror.deferreds import Waiters
 from txmirror.durations import check_seconds
 from txmirror.errors import (
@@ -412,7 +413,7 @@ class Registration:
         try:
             await node.create(self._payload, ephemeral=True, acl=self._acl)
         except NoNodeException:
-            await self._mirror.make_path(paths.parent_of(self.path), self._acl)
+            await create_path(self._mirror.client, paths.parent_of(self.path) or "/", self._acl)
             await node.create(self._payload, ephemeral=True, acl=self._acl)
 
     async def _replace(self) -> None:

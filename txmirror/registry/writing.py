@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from txmirror import paths
+from txmirror.creating_paths import create_path
 from txmirror.errors import (
     BadVersionException,
     ClosingException,
@@ -100,7 +101,7 @@ class Writer:
             except NodeExistsException:
                 continue
             except NoNodeException:
-                await self._mirror.make_path(paths.parent_of(path), self._acl())
+                await create_path(self._mirror.client, paths.parent_of(path) or "/", self._acl())
 
     async def _remove(self, path: str) -> None:
         node = self._mirror.get(path)

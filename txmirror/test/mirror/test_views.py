@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from txmirror.client import ZooKeeperClient
+from txmirror.creating_paths import create_path
 from txmirror.errors import (
     ClosingException,
     ConnectionLossException,
@@ -291,7 +292,7 @@ class ProtectedTests(MirrorTestCase):
             if isinstance(self.outcome(making), NoAuthException):
                 making = self.mirror.create_r(f"{path}/a/b")
             self.assertEqual(self.done(making).path, f"{path}/a/b")
-        self.done(Deferred.fromCoroutine(self.mirror.make_path("/r/1")))
+        self.done(Deferred.fromCoroutine(create_path(self.mirror.client, "/r/1")))
 
     def test_cut_off(self) -> None:
         """With the connection gone half-way it fails with that, if it does not succeed."""
