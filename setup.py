@@ -12,7 +12,7 @@ TEST = ["kazoo>=2.9", "aiozk>=0.32", "hypothesis>=6.100", *TLS, *SASL, *TXZOOKEE
 # The rules of ruff and mypy change with each release, so we pin them.
 LINT = ["ruff==0.17.*", "import-linter==2.*"]
 TYPES = ["mypy==2.4.*", "mypy-zope==1.0.*"]
-DOCS = ["sphinx>=7", "sphinxcontrib-zopeext>=0.4"]
+DOCS = ["sphinx>=7", "sphinxcontrib-zopeext>=0.4", "tomli; python_version<'3.11'"]
 
 setup(
     name="txmirror",

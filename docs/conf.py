@@ -1,15 +1,17 @@
 """Sphinx's settings. The build uses ``-n -W``: a broken reference is an error."""
 
+import sys
 from pathlib import Path
 
-from txmirror.client.states import TRANSITIONS
+sys.path.insert(0, str(Path(__file__).parent))
 
 project = "txmirror"
 author = "The txmirror developers"
 copyright = "The txmirror developers"
 release = "0.1.0"
 
-extensions = ["sphinx.ext.autodoc", "sphinxcontrib.zopeext.autointerface"]
+extensions = ["sphinx.ext.autodoc", "sphinxcontrib.zopeext.autointerface", "drawings"]
+graphviz_output_format = "svg"
 exclude_patterns = ["_build"]
 
 autodoc_member_order = "bysource"
@@ -32,16 +34,3 @@ nitpick_ignore_regex = [
 ]
 
 html_theme = "alabaster"
-
-
-def _draw_states(app: object) -> None:
-    """Write the table of the session's states, from the table that the client uses."""
-    lines = [".. list-table::", "   :header-rows: 1", "", "   * - state", "     - next states"]
-    for state, following in TRANSITIONS.items():
-        names = sorted(each.value for each in following)
-        lines += [f"   * - {state.value}", f"     - {', '.join(names) or 'none'}"]
-    Path(__file__).with_name("_states.inc").write_text("\n".join(lines) + "\n")
-
-
-def setup(app: object) -> None:
-    app.connect("builder-inited", _draw_states)

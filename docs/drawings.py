@@ -1,0 +1,107 @@
+"""Sphinx directives that draw the packages and the session's states from the code, with Graphviz."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.ext.graphviz import graphviz
+from sphinx.util.docutils import SphinxDirective
+
+from txmirror.client.states import TRANSITIONS
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_ROOT = Path(__file__).resolve().parent.parent
+_STYLE = (
+    'node [shape=box, fontname="sans-serif", fontsize=11]; edge [arrowsize=0.6, fontname="sans-serif", fontsize=9];'
+)
+
+
+def _layers() -> list[list[str]]:
+    """Return the layers of packages, the highest first, as the import contract has them."""
+    settings = tomllib.loads((_ROOT / "pyproject.toml").read_text())
+    contract = settings["tool"]["importlinter"]["contracts"][0]
+    return [[name.strip() for name in layer.replace(":", "|").split("|")] for layer in contract["layers"]]
+
+
+def _imported(package: str) -> set[str]:
+    """Return the other packages of ours that a package imports when it is run."""
+    path = _ROOT / "txmirror" / package
+    files = path.rglob("*.py") if path.is_dir() else [path.with_suffix(".py")]
+    names = (name for file in files for name in _names(ast.parse(file.read_text())))
+    return {name.split(".")[1] for name in names if name.startswith("txmirror.")} - {package}
+
+
+def _names(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            if node.module == "txmirror":
+                yield from (f"txmirror.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def layers_dot() -> str:
+    """Draw the packages by layer. An arrow is an import that no chain of other imports implies."""
+    layers = _layers()
+    packages = [package for layer in layers for package in layer]
+    imports = {package: _imported(package) & set(packages) for package in packages}
+    reach: dict[str, set[str]] = {}
+    for package in reversed(packages):
+        reach[package] = set(imports[package]).union(*(reach.get(each, set()) for each in imports[package]))
+    lines = ["digraph layers {", _STYLE, "ranksep=0.35; nodesep=0.2;"]
+    lines += ["{rank=same; " + "; ".join(f'"{package}"' for package in layer) + "}" for layer in layers]
+    for package in packages:
+        others = imports[package]
+        implied = set().union(*(reach[each] for each in others)) if others else set()
+        lines += [f'"{package}" -> "{each}";' for each in sorted(others - implied)]
+    return "\n".join([*lines, "}"])
+
+
+def states_dot() -> str:
+    """Draw the states of a client's session."""
+    lines = ["digraph states {", _STYLE, "rankdir=LR;"]
+    for state, following in TRANSITIONS.items():
+        lines += [f'"{state.value}" -> "{each.value}";' for each in sorted(following, key=lambda each: each.value)]
+    return "\n".join([*lines, "}"])
+
+
+class _Drawing(SphinxDirective):
+    draw = staticmethod(layers_dot)
+    text = ""
+
+    def run(self) -> list[nodes.Node]:
+        drawing = graphviz()
+        drawing["code"] = self.draw()
+        drawing["options"] = {"docname": self.env.docname}
+        drawing["alt"] = self.text
+        return [drawing]
+
+
+class Layers(_Drawing):
+    """``.. layers::``"""
+
+    text = "The packages by layer, with an arrow for each import"
+
+
+class States(_Drawing):
+    """``.. session-states::``"""
+
+    draw = staticmethod(states_dot)
+    text = "The states of a client's session"
+
+
+def setup(app: Sphinx) -> None:
+    """Register the directives."""
+    app.setup_extension("sphinx.ext.graphviz")
+    app.add_directive("layers", Layers)
+    app.add_directive("session-states", States)
