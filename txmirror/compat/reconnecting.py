@@ -27,7 +27,7 @@ from txmirror.errors import (
     ZooKeeperException,
 )
 from txmirror.observers import Observers
-from txmirror.types import Listener, News, SessionEvent, SessionState
+from txmirror.types import Listener, News, SessionEvent, SessionState, WatchedEvent
 
 #: The timeout of one call of txzookeeper's ``connect``, in seconds: a day. The connection retries all that time.
 _CONNECT_TIMEOUT = 86400.0
@@ -51,7 +51,7 @@ class ReconnectingClient:
     :ivar client: txzookeeper's client.
     :ivar session: the latest step.
     :ivar session_id: the session's id; 0 while there is none.
-    :ivar session_over: called when the session is over, with a function that makes the exception for its watches.
+    :ivar watches: the watches that are pending. They fail when the session is over.
     """
 
     _log = Logger()
@@ -63,7 +63,7 @@ class ReconnectingClient:
         self._managed = hasattr(self._inner, "cb_restablish_session")
         self.session = SessionEvent(SessionState.CONNECTING, 0, 0, 0)
         self.session_id = 0
-        self.session_over: Callable[[Callable[[], ZooKeeperException]], None] = lambda _: None
+        self.watches: dict[Deferred[WatchedEvent], None] = {}
         self._listeners: Observers[News] = Observers(
             lambda listener, news: self._log.failure("The listener {listener} failed.", listener=listener)
         )
@@ -230,7 +230,11 @@ class ReconnectingClient:
         """End all watches of the session. Pending requests fail only if there will be no other session."""
         self.session_id = 0
         self._enter(state)
-        self.session_over(make_error)
+        watches = list(self.watches)
+        self.watches.clear()
+        for watch in watches:
+            if not watch.called:
+                watch.errback(make_error())
         if state is not SessionState.EXPIRED:
             self._pending.fail(make_error)
             self._connecting.fail(make_error)

@@ -18,7 +18,7 @@ from txmirror.interfaces.abilities import (
     urgent_form,
     waiting_form,
 )
-from txmirror.interfaces.client import IChroot, ISessionHolder, ISessionSteps, IWatchFeed, IZooKeeperClient
+from txmirror.interfaces.client import IChroot, ISessionHolder, IWatchFeed, IZooKeeperClient
 from txmirror.interfaces.registry import IPayloadCodec, IRegistryLock, IServiceRegistry
 
 __all__ = [
@@ -36,7 +36,6 @@ __all__ = [
     "IServiceRegistry",
     "ISessionHolder",
     "ISessionLease",
-    "ISessionSteps",
     "ITransaction",
     "ITransactions",
     "IWatchFeed",

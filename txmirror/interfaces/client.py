@@ -202,22 +202,6 @@ class ISessionHolder(Interface):
         """
 
 
-class ISessionSteps(Interface):
-    """A client that notifies of each step of its session. If it provides :class:`IWatchFeed`, it notifies of watch events too."""
-
-    session: SessionEvent = Attribute("The latest step of the session.")
-
-    def add_listener(listener: Listener) -> None:
-        """Call ``listener`` with each step (:class:`~txmirror.types.SessionEvent`) from now on.
-
-        The client calls it in the reactor's thread, in a consistent state; the listener can call any method. An exception
-        of the listener is logged, and the listener stays.
-        """
-
-    def remove_listener(listener: Listener) -> None:
-        """Stop calling ``listener``; silent if it was not added."""
-
-
 class IWatchFeed(Interface):
     """A client with one ordered feed of events, and with replies that carry their zxid.
 

@@ -25,14 +25,21 @@ from txmirror.errors import (
     NotEmptyException,
     ZooKeeperException,
 )
-from txmirror.interfaces import IBatchedReads, IChroot, IServerAbilities, IZooKeeperClient, urgent_form, waiting_form
+from txmirror.interfaces import (
+    IBatchedReads,
+    IChroot,
+    IServerAbilities,
+    IWatchFeed,
+    IZooKeeperClient,
+    urgent_form,
+    waiting_form,
+)
 from txmirror.mirror.admission import AdmissionQueue
 from txmirror.mirror.cached_node import CachedNode, NodeReference
 from txmirror.mirror.cached_value import CachedValue
 from txmirror.mirror.eviction import Eviction
 from txmirror.mirror.json_node import JsonNode, encode
 from txmirror.mirror.node import Node
-from txmirror.mirror.plain_feed import feed_of
 from txmirror.mirror.refresher import LOST
 from txmirror.mirror.state import MirrorState
 from txmirror.mirror.tree import Tree
@@ -58,15 +65,14 @@ class Mirror(Service):
     :param session_timeout: as for :class:`txmirror.client.ZooKeeperClient`, in seconds.
     :param limits: as for :class:`txmirror.client.ZooKeeperClient`.
     :param session: as for :class:`txmirror.client.ZooKeeperClient`: a session to take over.
-    :param client: a provider of :class:`~txmirror.interfaces.IZooKeeperClient` to use in place of one of its own; then the
-        parameters before it are not used, and :meth:`close` leaves the client open. It provides
-        :class:`~txmirror.interfaces.IWatchFeed` too, or at least :class:`~txmirror.interfaces.ISessionSteps`: then in a new
-        session everything is read again, and watches stay at the server until they fire.
+    :param client: a provider of :class:`~txmirror.interfaces.IZooKeeperClient` and :class:`~txmirror.interfaces.IWatchFeed`
+        to use in place of one of its own; then the parameters before it are not used, and :meth:`close` leaves the client
+        open.
     :param linger: how long an unreferenced node without watchers and waiters stays in memory, in seconds; up to a quarter
         longer. Then the mirror evicts it and removes its watches at the server, if that supports it (since 3.5).
     :param reactor: the reactor; the global one if None.
     :raises ValueError: an address is malformed, or ``linger`` is no time; the message quotes it.
-    :raises TypeError: the client does not report the steps of its session.
+    :raises TypeError: the client has no feed.
     """
 
     _log = Logger()
@@ -95,8 +101,8 @@ class Mirror(Service):
         self.reactor = reactor
         self.urgent = urgent_form(client)
         self.client = waiting_form(client)
-        self.feed = feed_of(self.client)
-        self._urgent_feed = self.feed if self.urgent is self.client else feed_of(self.urgent)
+        self.feed = IWatchFeed(self.client)
+        self._urgent_feed = self.feed if self.urgent is self.client else IWatchFeed(self.urgent)
         self.refreshes = AdmissionQueue(_READS)
         self.steps = AdmissionQueue(_STEPS)
         self._cached_nodes: dict[str, CachedNode] = {}

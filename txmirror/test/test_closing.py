@@ -26,7 +26,7 @@ from txmirror.mirror import Mirror
 from txmirror.recipes import Election, Lock, ReadLock, Semaphore
 from txmirror.registry import Registration, ServiceRegistry
 from txmirror.service import RegistrationService
-from txmirror.test.compat.test_plain_feed import Bare
+from txmirror.test.compat.test_feed import Bare
 from txmirror.test.models import record_complaints, run_next, take_turns
 from txmirror.testing import World
 
@@ -304,7 +304,7 @@ class _GivenMirrorLife(_MirrorLife):
 
 
 class _PlainMirrorLife(_GivenMirrorLife):
-    """A mirror on a client that has no feed, and lives on."""
+    """A mirror on a client whose feed is built from single watches, and that lives on."""
 
     def begin(self) -> None:
         self.given = self.make_client()
@@ -725,7 +725,7 @@ class ClosingTests(SynchronousTestCase):
         self.close_everywhere(_GivenMirrorLife)
 
     def test_plain_mirror(self) -> None:
-        """A mirror on a client that has no feed, and lives on."""
+        """A mirror on a client whose feed is built from single watches, and that lives on."""
         self.close_everywhere(_PlainMirrorLife)
 
     def test_client_of_mirror(self) -> None:

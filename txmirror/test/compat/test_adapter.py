@@ -291,14 +291,14 @@ class RequestTests(AdapterCase):
         gone.cancel()
         self.world.result(self.client.set("/a", b"2"))
         self.assertTrue(stays.called)
-        self.assertEqual(self.client._watches, {})
+        self.assertEqual(self.client._reconnecting.watches, {})
 
     def test_watch_that_never_was(self) -> None:
         """A watch whose request failed never fires, and is not kept."""
         answer, watch = self.client.get_and_watch("/no")
         self.world.settle()
         answer.addErrback(lambda _: None)
-        self.assertEqual((watch.called, self.client._watches), (False, {}))
+        self.assertEqual((watch.called, self.client._reconnecting.watches), (False, {}))
 
     def test_set_acl(self) -> None:
         """The stat that ``set_acl`` gives is read behind it."""

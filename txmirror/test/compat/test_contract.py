@@ -1,7 +1,4 @@
-"""The client's contract over txzookeeper, and what is weaker there than in the native client: each such test by its name.
-
-The feed that the suite asks for is :class:`txmirror.mirror.plain_feed.PlainFeed`, on which mirrors stand there.
-"""
+"""The client's contract over txzookeeper, and what is weaker there than in the native client: each such test by its name."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
-from zope.interface import implementer
+from zope.interface.verify import verifyObject
 
 from txmirror.compat import TxZooKeeperClient
 from txmirror.errors import (
@@ -20,8 +17,7 @@ from txmirror.errors import (
     SessionExpiredException,
     UnimplementedException,
 )
-from txmirror.interfaces import IPersistentWatches, ISessionSteps, IWatchFeed, IZooKeeperClient
-from txmirror.mirror.plain_feed import PlainFeed
+from txmirror.interfaces import IPersistentWatches, IWatchFeed, IZooKeeperClient
 from txmirror.test.client.contract import (
     AbsenceContract,
     ClientContract,
@@ -37,25 +33,13 @@ from txmirror.types import OPEN_ACL, EventType, SessionEvent, SessionState, Watc
 from txmirror.wire import CreateFlag
 
 
-@implementer(IZooKeeperClient, IWatchFeed)
-class Fed:
-    """A client with a feed beside it."""
-
-    def __init__(self, client: TxZooKeeperClient) -> None:
-        self.plain = client
-        self._feed = PlainFeed(client)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._feed if name in IWatchFeed else self.plain, name)
-
-
 class PlainClients:
     """Adapters over txzookeeper's plain client."""
 
-    def make_client(self, servers: str, session_timeout: float) -> Fed:
+    def make_client(self, servers: str, session_timeout: float) -> TxZooKeeperClient:
         from txzookeeper.client import ZookeeperClient
 
-        return Fed(TxZooKeeperClient(ZookeeperClient(servers, round(session_timeout * 1000))))
+        return TxZooKeeperClient(ZookeeperClient(servers, round(session_timeout * 1000)))
 
 
 class ManagedClients:
@@ -63,22 +47,20 @@ class ManagedClients:
 
     asks_again = True
 
-    def make_client(self, servers: str, session_timeout: float) -> Fed:
+    def make_client(self, servers: str, session_timeout: float) -> TxZooKeeperClient:
         from txzookeeper.managed import ManagedClient
 
-        return Fed(TxZooKeeperClient(ManagedClient(servers, round(session_timeout * 1000))))
+        return TxZooKeeperClient(ManagedClient(servers, round(session_timeout * 1000)))
 
 
 class WeakerClientContract(ClientContract):
     """What holds while a connection stands."""
 
     def test_interfaces(self) -> None:
-        """The adapter provides what a client does, and the steps of its session, but no feed."""
-        client = self.client.plain
-        self.assertTrue(IZooKeeperClient.providedBy(client))
-        self.assertTrue(ISessionSteps.providedBy(client))
-        self.assertFalse(IWatchFeed.providedBy(client))
-        self.assertFalse(IPersistentWatches.providedBy(client))
+        """The adapter is a client with a feed, but without persistent watches."""
+        verifyObject(IZooKeeperClient, self.client)
+        verifyObject(IWatchFeed, self.client)
+        self.assertFalse(IPersistentWatches.providedBy(self.client))
 
     @run
     async def test_zxids(self) -> None:
@@ -185,7 +167,7 @@ class WeakerClientContract(ClientContract):
     @run
     async def test_chroot_of_a_client(self) -> None:
         """A client can be had once more from further down; it is in the same session."""
-        outer = self.client.plain
+        outer = self.client
         below = outer.chroot(self.root).chroot("/a")
         self.assertEqual(
             (below.connect_string, below.session_id), (f"{outer.connect_string}{self.root}/a", outer.session_id)

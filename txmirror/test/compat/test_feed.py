@@ -1,8 +1,8 @@
-"""A mirror on a client that has no feed: what the other tests of mirrors ask for holds there too, but for what is named here.
+"""A mirror on the feed that is built from single watches: the other tests of mirrors hold there too, except for those named here.
 
-The client is the native one, of which no more is to be seen than IZooKeeperClient and the steps of its session.
+The client is the native one; only IZooKeeperClient and the steps of its session are used.
 
-It is run where txzookeeper is tried, whose clients are such.
+The tests run where those of txzookeeper run, whose clients have this feed.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
+from zope.interface.verify import verifyObject
 
 from txmirror.client import ZooKeeperClient
+from txmirror.compat.feed import SingleWatchFeed
 from txmirror.errors import ConnectionLossException, NoNodeException, UnimplementedException, ZooKeeperException
-from txmirror.interfaces import ISessionSteps, IZooKeeperClient
+from txmirror.interfaces import IWatchFeed, IZooKeeperClient
 from txmirror.mirror import Mirror, MirrorState
-from txmirror.mirror.plain_feed import PlainFeed, feed_of
 from txmirror.registry import Registration, RegistrationState
 from txmirror.test.compat.available import install_or_skip
 from txmirror.test.mirror import test_node, test_recovery, test_tree, test_writes, world
@@ -27,20 +28,46 @@ from txmirror.testing import World
 from txmirror.types import OPEN_ACL, EventType, Listener, News, SessionEvent, SessionState, WatchedEvent, WatchKind
 
 
-@implementer(IZooKeeperClient, ISessionSteps)
-class Bare:
-    """A native client, as far as those two interfaces go.
+class Steps:
+    """The steps of a native client's session, without the events of its feed."""
 
-    :ivar asked: the names of the methods that were called.
+    def __init__(self, client: ZooKeeperClient) -> None:
+        self._client = client
+        self.listeners: dict[Listener, Listener] = {}
+
+    @property
+    def session(self) -> SessionEvent:
+        return self._client.session
+
+    def add_listener(self, listener: Listener) -> None:
+        def step(news: News) -> None:
+            if isinstance(news, SessionEvent):
+                listener(news)
+
+        self.listeners[listener] = step
+        self._client.add_listener(step)
+
+    def remove_listener(self, listener: Listener) -> None:
+        self._client.remove_listener(self.listeners.pop(listener))
+
+
+@implementer(IZooKeeperClient, IWatchFeed)
+class Bare:
+    """A native client whose feed is built from single watches.
+
+    :ivar asked: the names of the client's methods that were called.
     """
 
     def __init__(self, client: ZooKeeperClient) -> None:
         self._client = client
-        self._listeners: dict[Listener, Listener] = {}
+        self.steps = Steps(client)
+        self.feed = SingleWatchFeed(self, self.steps)
         self.asked: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
-        if name not in IZooKeeperClient and name != "session":
+        if name in IWatchFeed:
+            return getattr(self.feed, name)
+        if name not in IZooKeeperClient:
             raise AttributeError(name)
         value = getattr(self._client, name)
         if not callable(value):
@@ -58,17 +85,6 @@ class Bare:
         if isinstance(failure.value, ZooKeeperException):
             failure.value.zxid = None
         return failure
-
-    def add_listener(self, listener: Listener) -> None:
-        def step(news: News) -> None:
-            if isinstance(news, SessionEvent):
-                listener(news)
-
-        self._listeners[listener] = step
-        self._client.add_listener(step)
-
-    def remove_listener(self, listener: Listener) -> None:
-        self._client.remove_listener(self._listeners.pop(listener))
 
 
 class BareMirror(Mirror):
@@ -147,7 +163,7 @@ class FeedTests(SynchronousTestCase):
         self.other = self.world.client()
         self.native = self.world.client()
         self.client = Bare(self.native)
-        self.feed = PlainFeed(self.client)
+        self.feed = self.client.feed
         self.told: list[News] = []
         self.feed.add_listener(self.told.append)
         self.world.result(self.other.create("/a", b"1"))
@@ -160,14 +176,11 @@ class FeedTests(SynchronousTestCase):
         self.told.clear()
         return events
 
-    def test_which(self) -> None:
-        """A client's own feed is taken where it has one; one that tells nothing of its session will not do."""
-        self.assertIs(feed_of(self.native), self.native)
-        self.assertIsInstance(feed_of(self.client), PlainFeed)
-        self.assertIs(feed_of(self.client).session, self.native.session)
-
-        error = self.assertRaises(TypeError, feed_of, object())
-        self.assertIn("ISessionSteps", str(error))
+    def test_interface(self) -> None:
+        """The feed has every member of IWatchFeed, and a mirror does not accept a client without a feed."""
+        verifyObject(IWatchFeed, self.feed)
+        self.assertIs(self.feed.session, self.native.session)
+        self.assertRaises(TypeError, Mirror, client=object(), reactor=self.world.reactor)
 
     def test_one_event(self) -> None:
         """A node that is deleted brings one event, whatever watches it, and no more than that."""
@@ -300,7 +313,7 @@ class FeedTests(SynchronousTestCase):
     def test_no_listener(self) -> None:
         """Who listens no more is told nothing, and with the last of them the feed listens no more to the client."""
         self.feed.remove_listener(self.told.append)
-        self.assertEqual(self.client._listeners, {})
+        self.assertEqual(self.client.steps.listeners, {})
         self.world.server.drop_connections()
         self.world.pass_time(1.0)
         self.assertEqual(self.told, [])
@@ -322,11 +335,11 @@ class FeedTests(SynchronousTestCase):
         self.assertIs(mirror.state, MirrorState.CLOSED)
         self.world.result(self.other.set("/a", b"2"))
         self.assertEqual(node.state.value, b"1")
-        self.assertEqual(len(self.client._listeners), 1)
+        self.assertEqual(len(self.client.steps.listeners), 1)
 
 
 class RegistrationTests(SynchronousTestCase):
-    """A registration on a mirror whose client has no feed."""
+    """A registration on a mirror whose feed is built from single watches."""
 
     def test_deleted_at_once(self) -> None:
         """A node that somebody deletes right after it was created, before it was read back, is created again."""

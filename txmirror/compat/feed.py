@@ -1,6 +1,6 @@
-"""A feed for a mirror with a client that provides no more than IZooKeeperClient and ISessionSteps.
+"""A feed that is built from the single watches of a client.
 
-It is the weaker form of :class:`~txmirror.interfaces.IWatchFeed`:
+It is a weaker form of :class:`~txmirror.interfaces.IWatchFeed`:
 
 - Replies carry no zxid. They are taken to be true as of the latest transaction that any stat has shown: in one session
   nothing goes backwards, for replies come in order; a new session may begin at a server that lags.
@@ -12,7 +12,7 @@ It is the weaker form of :class:`~txmirror.interfaces.IWatchFeed`:
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
@@ -21,13 +21,15 @@ from zope.interface import implementer
 
 from txmirror import paths
 from txmirror.errors import (
+    ClosingException,
+    ConnectionLossException,
     NoNodeException,
     ReplyTooLargeException,
+    SessionExpiredException,
     UnimplementedException,
     ZooKeeperException,
 )
-from txmirror.interfaces import ISessionSteps, IWatchFeed, IZooKeeperClient
-from txmirror.mirror.refresher import LOST
+from txmirror.interfaces import IWatchFeed, IZooKeeperClient
 from txmirror.observers import Observers
 from txmirror.types import (
     ACL,
@@ -48,35 +50,37 @@ from txmirror.wire import CreateFlag
 _T = TypeVar("_T")
 #: The kind and path of a watch. A watch on a node's existence is one on its data.
 _Key = tuple[WatchKind, str]
+#: The failures of requests that no server has answered.
+_UNANSWERED = (ConnectionLossException, SessionExpiredException, ClosingException)
 
 
-def feed_of(client: IZooKeeperClient) -> IWatchFeed:
-    """Return a client's feed, or one that is built on its other interfaces.
+class SessionSteps(Protocol):
+    """Notifies of each step of a session."""
 
-    :raises TypeError: the client does not report the steps of its session.
-    """
-    feed: IWatchFeed | None = IWatchFeed(client, None)
-    if feed is not None:
-        return feed
-    if ISessionSteps(client, None) is None:
-        raise TypeError(
-            f"a mirror's client provides IWatchFeed, or at least ISessionSteps; {client!r:.80} does neither"
-        )
-    return PlainFeed(client)
+    @property
+    def session(self) -> SessionEvent:
+        """The latest step."""
+
+    def add_listener(self, listener: Listener) -> None:
+        """Call a listener with each step from now on."""
+
+    def remove_listener(self, listener: Listener) -> None:
+        """Stop calling a listener."""
 
 
 @implementer(IWatchFeed)
-class PlainFeed:
-    """The methods of :class:`~txmirror.interfaces.IWatchFeed`, as far as they are possible without the client's own feed.
+class SingleWatchFeed:
+    """A feed on the other methods of a client.
 
-    :param client: provides :class:`~txmirror.interfaces.ISessionSteps` too.
+    :param client: sends the requests.
+    :param steps: notifies of the steps of the client's session.
     """
 
     _log = Logger()
 
-    def __init__(self, client: IZooKeeperClient) -> None:
+    def __init__(self, client: IZooKeeperClient, steps: SessionSteps) -> None:
         self._client = client
-        self._steps = ISessionSteps(client)
+        self._steps = steps
         self._listeners: Observers[News] = Observers(
             lambda listener, news: self._log.failure("The listener {listener} failed.", listener=listener)
         )
@@ -253,7 +257,7 @@ class PlainFeed:
 
     def _failed(self, failure: Failure) -> Failure:
         error = failure.value
-        if isinstance(error, ZooKeeperException) and not isinstance(error, LOST):
+        if isinstance(error, ZooKeeperException) and not isinstance(error, _UNANSWERED):
             error.zxid = self._zxid = max(self._zxid, error.zxid or 0)
         return failure
 
