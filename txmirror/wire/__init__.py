@@ -1,6 +1,7 @@
-"""Encode and decode the records of the ZooKeeper protocol, for client and embedded server: no I/O, no clock, no Twisted."""
+"""The ZooKeeper protocol: its records and frames, and the state of a connection as a machine. No I/O, no clock, no Twisted."""
 
 from txmirror.wire.framing import FrameDecoder, OversizedFrame, encode_frame
+from txmirror.wire.headers import ReplyHeader, RequestHeader, reply_frame, request_frame
 from txmirror.wire.jute import Cursor
 from txmirror.wire.multi import DoneResult, ErrorResult, MultiReadRequest, MultiRequest, MultiResponse
 from txmirror.wire.operations import (
@@ -30,7 +31,6 @@ from txmirror.wire.requests import (
     GetEphemeralsRequest,
     ReconfigRequest,
     Request,
-    RequestHeader,
     SetACLRequest,
     SetDataRequest,
     SyncRequest,
@@ -47,12 +47,12 @@ from txmirror.wire.responses import (
     GetDataResponse,
     GetEphemeralsResponse,
     PathResponse,
-    ReplyHeader,
     SaslResponse,
     StatResponse,
     WatcherEvent,
     WhoAmIResponse,
 )
+from txmirror.wire.server_protocol import REQUESTS, IncomingRequest, ServerProtocol
 from txmirror.wire.sessions import (
     AuthRequest,
     CloseSessionRequest,
@@ -77,6 +77,7 @@ __all__ = [
     "HARD_FRAME_LIMIT",
     "LAST_XID",
     "PING_XID",
+    "REQUESTS",
     "AddWatchRequest",
     "AddWatchResponse",
     "AuthRequest",
@@ -110,6 +111,7 @@ __all__ = [
     "GetDataResponse",
     "GetEphemeralsRequest",
     "GetEphemeralsResponse",
+    "IncomingRequest",
     "MultiReadRequest",
     "MultiRequest",
     "MultiResponse",
@@ -124,6 +126,7 @@ __all__ = [
     "RequestHeader",
     "SaslRequest",
     "SaslResponse",
+    "ServerProtocol",
     "SetACLRequest",
     "SetDataRequest",
     "SetWatches2Request",
@@ -134,4 +137,6 @@ __all__ = [
     "WhoAmIRequest",
     "WhoAmIResponse",
     "encode_frame",
+    "reply_frame",
+    "request_frame",
 ]

@@ -85,21 +85,86 @@ def _decode_header(cursor: Cursor) -> tuple[int, bool]:
     return kind, done
 
 
+class ErrorResult(NamedTuple):
+    """The result of an operation that failed, or that was undone because another one failed."""
+
+    err: int
+
+    def encode(self) -> bytes:
+        return encode_int(self.err)
+
+    @classmethod
+    def decode(cls, cursor: Cursor) -> ErrorResult:
+        return cls(cursor.int32())
+
+
+class DoneResult(NamedTuple):
+    """The result of a successful delete or check, which is empty."""
+
+    type: int
+
+    def encode(self) -> bytes:
+        return b""
+
+
+#: The results that one of several operations may have.
+Result = (
+    PathResponse | Create2Response | StatResponse | GetDataResponse | GetChildrenResponse | DoneResult | ErrorResult
+)
+
+_RECORDS: dict[
+    int, type[PathResponse | Create2Response | StatResponse | GetDataResponse | GetChildrenResponse | ErrorResult]
+] = {
+    Operation.CREATE: PathResponse,
+    Operation.CREATE2: Create2Response,
+    Operation.SET_DATA: StatResponse,
+    Operation.GET_DATA: GetDataResponse,
+    Operation.GET_CHILDREN: GetChildrenResponse,
+    _ERROR: ErrorResult,
+}
+_TYPES: dict[type, int] = {record: kind for kind, record in _RECORDS.items()}
+#: The operations whose results are empty.
+_EMPTY = frozenset({Operation.DELETE, Operation.CHECK})
+
+
+class MultiResponse(NamedTuple):
+    """The reply to multi and multiRead: a result for each operation, in order."""
+
+    results: list[Result]
+
+    def encode(self) -> bytes:
+        parts = []
+        for result in self.results:
+            kind = result.type if isinstance(result, DoneResult) else _TYPES[type(result)]
+            err = result.err if isinstance(result, ErrorResult) else 0
+            parts.append(_HEADER.pack(kind, False, err) + result.encode())
+        return b"".join(parts) + _OVER
+
+    @classmethod
+    def decode(cls, cursor: Cursor) -> MultiResponse:
+        results: list[Result] = []
+        while True:
+            kind, done = _decode_header(cursor)
+            if done:
+                return cls(results)
+            if kind in _RECORDS:
+                results.append(_RECORDS[kind].decode(cursor))
+            elif kind in _EMPTY:
+                results.append(DoneResult(kind))
+            else:
+                raise ProtocolError(f"a reply to a multi contains a result of the type {kind}")
+
+
 @attrs.frozen
 class _Multi:
     requests: tuple[Write | Read, ...]
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         parts = [_HEADER.pack(request.operation, False, -1) + request.encode() for request in self.requests]
         return b"".join(parts) + _OVER
 
     @classmethod
     def decode(cls: type[_MultiT], cursor: Cursor) -> _MultiT:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early, or contains an unknown type.
-        """
         requests: list[Write | Read] = []
         while True:
             kind, done = _decode_header(cursor)
@@ -111,107 +176,14 @@ class _Multi:
 
 
 class MultiRequest(_Multi):
-    """Apply all of several writes, or none. Known since ZooKeeper 3.4.
-
-    Jute: a header (``int type; boolean done; int err``) and a request for each, operation 14.
-    """
+    """Apply all of several writes, or none. Since 3.4."""
 
     operation: ClassVar[Operation] = Operation.MULTI
+    response: ClassVar[type[MultiResponse]] = MultiResponse
 
 
 class MultiReadRequest(_Multi):
-    """Read several nodes' data or children in one request, without watches. Known since ZooKeeper 3.6.
-
-    Jute: as :class:`MultiRequest`, operation 22.
-    """
+    """Read several nodes' data or children in one request, without watches. Since 3.6."""
 
     operation: ClassVar[Operation] = Operation.MULTI_READ
-
-
-class ErrorResult(NamedTuple):
-    """The result of an operation that failed, or that was undone because another one failed.
-
-    Jute: ``int err``.
-    """
-
-    err: int
-
-    def encode(self) -> bytes:
-        """Return the encoded record."""
-        return encode_int(self.err)
-
-    @classmethod
-    def decode(cls, cursor: Cursor) -> ErrorResult:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early.
-        """
-        return cls(cursor.int32())
-
-
-class DoneResult(NamedTuple):
-    """The result of a successful delete or check, which is empty."""
-
-    type: int
-
-    def encode(self) -> bytes:
-        """Return no bytes: the record has no fields."""
-        return b""
-
-
-#: The results that one of several operations may have.
-Result = (
-    PathResponse | Create2Response | StatResponse | GetDataResponse | GetChildrenResponse | DoneResult | ErrorResult
-)
-
-_RESULTS: dict[int, Callable[[Cursor], Result]] = {
-    Operation.CREATE: PathResponse.decode,
-    Operation.CREATE2: Create2Response.decode,
-    Operation.SET_DATA: StatResponse.decode,
-    Operation.GET_DATA: GetDataResponse.decode,
-    Operation.GET_CHILDREN: GetChildrenResponse.decode,
-    Operation.DELETE: lambda _: DoneResult(Operation.DELETE),
-    Operation.CHECK: lambda _: DoneResult(Operation.CHECK),
-    _ERROR: ErrorResult.decode,
-}
-_TYPES: dict[type, int] = {
-    PathResponse: Operation.CREATE,
-    Create2Response: Operation.CREATE2,
-    StatResponse: Operation.SET_DATA,
-    GetDataResponse: Operation.GET_DATA,
-    GetChildrenResponse: Operation.GET_CHILDREN,
-    ErrorResult: _ERROR,
-}
-
-
-class MultiResponse(NamedTuple):
-    """The reply to multi and multiRead: a result for each operation, in order.
-
-    Jute: a header and a result for each.
-    """
-
-    results: list[Result]
-
-    def encode(self) -> bytes:
-        """Return the encoded record."""
-        parts = []
-        for result in self.results:
-            kind = result.type if isinstance(result, DoneResult) else _TYPES[type(result)]
-            err = result.err if isinstance(result, ErrorResult) else 0
-            parts.append(_HEADER.pack(kind, False, err) + result.encode())
-        return b"".join(parts) + _OVER
-
-    @classmethod
-    def decode(cls, cursor: Cursor) -> MultiResponse:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early, or contains an unknown type.
-        """
-        results: list[Result] = []
-        while True:
-            kind, done = _decode_header(cursor)
-            if done:
-                return cls(results)
-            if kind not in _RESULTS:
-                raise ProtocolError(f"a reply to a multi contains a result of the type {kind}")
-            results.append(_RESULTS[kind](cursor))
+    response: ClassVar[type[MultiResponse]] = MultiResponse

@@ -1,14 +1,13 @@
 """The requests about nodes and about the ensemble.
 
 One class encodes and decodes each record, so that the two sides cannot drift apart. The fields and their order are those of
-``zookeeper.jute``. Each request has an ``operation`` and follows a :class:`RequestHeader`. The modules ``watching`` and
-``sessions`` have the requests about watches and about the session itself.
+``zookeeper.jute``. Each request names its operation and the record of its reply, and follows a ``RequestHeader``. The modules
+``watching`` and ``sessions`` have the requests about watches and about the session itself.
 """
 
 from __future__ import annotations
 
-import struct
-from typing import ClassVar, NamedTuple, Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 import attrs
 
@@ -24,50 +23,37 @@ from txmirror.wire.jute import (
     encode_string_or_null,
 )
 from txmirror.wire.operations import Operation
+from txmirror.wire.responses import (
+    Create2Response,
+    GetACLResponse,
+    GetAllChildrenNumberResponse,
+    GetChildren2Response,
+    GetChildrenResponse,
+    GetDataResponse,
+    GetEphemeralsResponse,
+    PathResponse,
+    Record,
+    StatResponse,
+)
 
 _CreateT = TypeVar("_CreateT", bound="_Create")
 _PathAndWatchT = TypeVar("_PathAndWatchT", bound="_PathAndWatch")
 _PathT = TypeVar("_PathT", bound="_Path")
 
-_HEADER = struct.Struct(">ii")
-
 
 class Request(Protocol):
-    """The attributes that every request has."""
+    """A request: a record that has an operation."""
 
     @property
     def operation(self) -> Operation:
         """The operation code."""
 
+    @property
+    def response(self) -> type[Record] | None:
+        """The class of the reply's record; None if the reply is empty."""
+
     def encode(self) -> bytes:
         """Return the encoded record, without header and length."""
-
-
-class RequestHeader(NamedTuple):
-    """The header of every request but the first.
-
-    Jute: ``int xid; int type``.
-    """
-
-    xid: int
-    type: int
-
-    def encode(self) -> bytes:
-        """Return the encoded header."""
-        return _HEADER.pack(*self)
-
-    @classmethod
-    def decode(cls, cursor: Cursor) -> RequestHeader:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early.
-        """
-        try:
-            xid, kind = _HEADER.unpack_from(cursor.frame, cursor.offset)
-        except struct.error:
-            return cls(cursor.int32(), cursor.int32())
-        cursor.offset += _HEADER.size
-        return cls(xid, kind)
 
 
 @attrs.frozen
@@ -78,53 +64,40 @@ class _Create:
     flags: int
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         return encode_string(self.path) + encode_buffer(self.data) + encode_acls(self.acl) + encode_int(self.flags)
 
     @classmethod
     def decode(cls: type[_CreateT], cursor: Cursor) -> _CreateT:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early, or a string is null or not UTF-8.
-        """
         return cls(cursor.string(), cursor.buffer(), tuple(cursor.acls()), cursor.int32())
 
 
 class CreateRequest(_Create):
-    """Create a node. The reply is its path.
-
-    Jute: ``ustring path; buffer data; vector<ACL> acl; int flags``, operation 1.
-    """
+    """Create a node."""
 
     operation: ClassVar[Operation] = Operation.CREATE
+    response: ClassVar[type[PathResponse]] = PathResponse
 
 
 class Create2Request(_Create):
-    """Create a node. The reply is its path and its stat. Known since ZooKeeper 3.5.
-
-    Jute: as :class:`CreateRequest`, operation 15.
-    """
+    """Create a node, and read its stat. Since 3.5."""
 
     operation: ClassVar[Operation] = Operation.CREATE2
+    response: ClassVar[type[Create2Response]] = Create2Response
 
 
 class CreateContainerRequest(_Create):
-    """Create a container, which the server deletes some time after its last child. The reply is its path and its stat. Since 3.5.
-
-    Jute: as :class:`CreateRequest`, operation 19. The flags are 4.
-    """
+    """Create a container, which the server deletes some time after its last child. Since 3.5."""
 
     operation: ClassVar[Operation] = Operation.CREATE_CONTAINER
+    response: ClassVar[type[Create2Response]] = Create2Response
 
 
 @attrs.frozen
 class CreateTTLRequest:
-    """Create a TTL node, which the server deletes after a time without changes and children. Since 3.5, where enabled.
-
-    Jute: ``ustring path; buffer data; vector<ACL> acl; int flags; long ttl``, operation 21.
-    """
+    """Create a TTL node, which the server deletes after a time without changes and children. Since 3.5, where enabled."""
 
     operation: ClassVar[Operation] = Operation.CREATE_TTL
+    response: ClassVar[type[Create2Response]] = Create2Response
 
     path: str
     data: bytes | None
@@ -135,7 +108,6 @@ class CreateTTLRequest:
     """The time in milliseconds."""
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         return (
             encode_string(self.path)
             + encode_buffer(self.data)
@@ -146,36 +118,25 @@ class CreateTTLRequest:
 
     @classmethod
     def decode(cls, cursor: Cursor) -> CreateTTLRequest:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early, or a string is null or not UTF-8.
-        """
         return cls(cursor.string(), cursor.buffer(), tuple(cursor.acls()), cursor.int32(), cursor.int64())
 
 
 @attrs.frozen
 class DeleteRequest:
-    """Delete a node, provided that it is still at the version last seen.
-
-    Jute: ``ustring path; int version``, operation 2. The reply is empty.
-    """
+    """Delete a node, provided that it is still at the version last seen."""
 
     operation: ClassVar[Operation] = Operation.DELETE
+    response: ClassVar[None] = None
 
     path: str
     version: int
     """The version that the node must be at, or -1 for any."""
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         return encode_string(self.path) + encode_int(self.version)
 
     @classmethod
     def decode(cls, cursor: Cursor) -> DeleteRequest:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early, or the path is null or not UTF-8.
-        """
         return cls(cursor.string(), cursor.int32())
 
 
@@ -185,62 +146,47 @@ class _PathAndWatch:
     watch: bool
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         return encode_string(self.path) + encode_bool(self.watch)
 
     @classmethod
     def decode(cls: type[_PathAndWatchT], cursor: Cursor) -> _PathAndWatchT:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early, or the path is null or not UTF-8.
-        """
         return cls(cursor.string(), cursor.boolean())
 
 
 class ExistsRequest(_PathAndWatch):
-    """Read a node's stat. The watch is set whether or not the node exists.
-
-    Jute: ``ustring path; boolean watch``, operation 3.
-    """
+    """Read a node's stat. The watch is set whether or not the node exists."""
 
     operation: ClassVar[Operation] = Operation.EXISTS
+    response: ClassVar[type[StatResponse]] = StatResponse
 
 
 class GetDataRequest(_PathAndWatch):
-    """Read a node's data and stat. The watch is set only if the node exists.
-
-    Jute: ``ustring path; boolean watch``, operation 4.
-    """
+    """Read a node's data and stat. The watch is set only if the node exists."""
 
     operation: ClassVar[Operation] = Operation.GET_DATA
+    response: ClassVar[type[GetDataResponse]] = GetDataResponse
 
 
 class GetChildrenRequest(_PathAndWatch):
-    """Read the names of a node's children. The watch is set only if the node exists.
-
-    Jute: ``ustring path; boolean watch``, operation 8.
-    """
+    """Read the names of a node's children. The watch is set only if the node exists."""
 
     operation: ClassVar[Operation] = Operation.GET_CHILDREN
+    response: ClassVar[type[GetChildrenResponse]] = GetChildrenResponse
 
 
 class GetChildren2Request(_PathAndWatch):
-    """Read the names of a node's children and its stat. The watch is set only if the node exists.
-
-    Jute: ``ustring path; boolean watch``, operation 12.
-    """
+    """Read the names of a node's children and its stat. The watch is set only if the node exists."""
 
     operation: ClassVar[Operation] = Operation.GET_CHILDREN2
+    response: ClassVar[type[GetChildren2Response]] = GetChildren2Response
 
 
 @attrs.frozen
 class SetDataRequest:
-    """Replace a node's data, provided that it is still at the version last seen.
-
-    Jute: ``ustring path; buffer data; int version``, operation 5.
-    """
+    """Replace a node's data, provided that it is still at the version last seen."""
 
     operation: ClassVar[Operation] = Operation.SET_DATA
+    response: ClassVar[type[StatResponse]] = StatResponse
 
     path: str
     data: bytes | None
@@ -248,41 +194,29 @@ class SetDataRequest:
     """The version that the node must be at, or -1 for any."""
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         return encode_string(self.path) + encode_buffer(self.data) + encode_int(self.version)
 
     @classmethod
     def decode(cls, cursor: Cursor) -> SetDataRequest:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early, or the path is null or not UTF-8.
-        """
         return cls(cursor.string(), cursor.buffer(), cursor.int32())
 
 
 @attrs.frozen
 class CheckVersionRequest:
-    """Check that a node is at the version last seen. Only valid in a transaction.
-
-    Jute: ``ustring path; int version``, operation 13.
-    """
+    """Check that a node is at the version last seen. Only valid in a transaction."""
 
     operation: ClassVar[Operation] = Operation.CHECK
+    response: ClassVar[None] = None
 
     path: str
     version: int
     """The version that the node must be at, or -1 for any."""
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         return encode_string(self.path) + encode_int(self.version)
 
     @classmethod
     def decode(cls, cursor: Cursor) -> CheckVersionRequest:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early, or the path is null or not UTF-8.
-        """
         return cls(cursor.string(), cursor.int32())
 
 
@@ -291,53 +225,40 @@ class _Path:
     path: str
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         return encode_string(self.path)
 
     @classmethod
     def decode(cls: type[_PathT], cursor: Cursor) -> _PathT:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early, or the path is null or not UTF-8.
-        """
         return cls(cursor.string())
 
 
 class GetACLRequest(_Path):
-    """Read a node's access control list.
-
-    Jute: ``ustring path``, operation 6.
-    """
+    """Read a node's access control list."""
 
     operation: ClassVar[Operation] = Operation.GET_ACL
+    response: ClassVar[type[GetACLResponse]] = GetACLResponse
 
 
 class GetEphemeralsRequest(_Path):
-    """List the paths of the session's own ephemeral nodes that start with a prefix. Known since ZooKeeper 3.6.
-
-    Jute: ``ustring prefixPath``, operation 103.
-    """
+    """List the paths of the session's own ephemeral nodes that start with a prefix. Since 3.6."""
 
     operation: ClassVar[Operation] = Operation.GET_EPHEMERALS
+    response: ClassVar[type[GetEphemeralsResponse]] = GetEphemeralsResponse
 
 
 class GetAllChildrenNumberRequest(_Path):
-    """Count the nodes below one, at any depth. Known since ZooKeeper 3.6.
-
-    Jute: ``ustring path``, operation 104.
-    """
+    """Count the nodes below one, at any depth. Since 3.6."""
 
     operation: ClassVar[Operation] = Operation.GET_ALL_CHILDREN_NUMBER
+    response: ClassVar[type[GetAllChildrenNumberResponse]] = GetAllChildrenNumberResponse
 
 
 @attrs.frozen
 class SetACLRequest:
-    """Replace a node's access control list, provided that it is still at the version last seen.
-
-    Jute: ``ustring path; vector<ACL> acl; int version``, operation 7.
-    """
+    """Replace a node's access control list, provided that it is still at the version last seen."""
 
     operation: ClassVar[Operation] = Operation.SET_ACL
+    response: ClassVar[type[StatResponse]] = StatResponse
 
     path: str
     acl: tuple[ACL, ...]
@@ -345,36 +266,26 @@ class SetACLRequest:
     """The ACL's version (``aversion``) that the node must be at, or -1 for any."""
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         return encode_string(self.path) + encode_acls(self.acl) + encode_int(self.version)
 
     @classmethod
     def decode(cls, cursor: Cursor) -> SetACLRequest:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early, or a string is null or not UTF-8.
-        """
         return cls(cursor.string(), tuple(cursor.acls()), cursor.int32())
 
 
 class SyncRequest(_Path):
-    """Wait until the server has applied all that its leader had committed when the request arrived there.
-
-    Jute: ``ustring path``, operation 9.
-    """
+    """Wait until the server has applied all that its leader had committed when the request arrived there."""
 
     operation: ClassVar[Operation] = Operation.SYNC
+    response: ClassVar[type[PathResponse]] = PathResponse
 
 
 @attrs.frozen
 class ReconfigRequest:
-    """Change the members of the ensemble. The reply is the new configuration, in the form of the reply to getData.
-
-    Jute: ``ustring joiningServers; ustring leavingServers; ustring newMembers; long curConfigId``, operation 16. Known
-    since ZooKeeper 3.5.
-    """
+    """Change the members of the ensemble. The reply is the new configuration. Since 3.5."""
 
     operation: ClassVar[Operation] = Operation.RECONFIG
+    response: ClassVar[type[GetDataResponse]] = GetDataResponse
 
     joiningServers: str | None
     """The servers to add or change, separated by commas: each ``server.ID=HOST:PORT:PORT;PORT``."""
@@ -386,14 +297,9 @@ class ReconfigRequest:
     """The version that the configuration must be at, or -1 for any."""
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         texts = (self.joiningServers, self.leavingServers, self.newMembers)
         return b"".join(encode_string_or_null(text) for text in texts) + encode_long(self.curConfigId)
 
     @classmethod
     def decode(cls, cursor: Cursor) -> ReconfigRequest:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early, or a string is not UTF-8.
-        """
         return cls(cursor.string_or_null(), cursor.string_or_null(), cursor.string_or_null(), cursor.int64())

@@ -6,12 +6,10 @@ a NamedTuple takes a third of the time of a frozen attrs class.
 
 from __future__ import annotations
 
-import struct
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 import attrs
 
-from txmirror.errors import ProtocolError
 from txmirror.types import ACL, ZnodeStat
 from txmirror.wire.jute import (
     INT,
@@ -28,46 +26,26 @@ from txmirror.wire.jute import (
     unpack_stat,
 )
 
-_HEADER = struct.Struct(">iqi")
+_RecordT = TypeVar("_RecordT", bound="Record")
 
 
-class ReplyHeader(NamedTuple):
-    """The header of every reply but the first, and of events.
-
-    Jute: ``int xid; long zxid; int err``.
-    """
-
-    xid: int
-    zxid: int
-    """The server's last transaction when it replied, -1 for an event of servers before 3.9."""
-    err: int
-    """0, or the code of the failure; then no record follows."""
+class Record(Protocol):
+    """A record that both sides read and write."""
 
     def encode(self) -> bytes:
-        """Return the encoded header."""
-        return _HEADER.pack(*self)
+        """Return the encoded record."""
 
     @classmethod
-    def decode(cls, cursor: Cursor) -> ReplyHeader:
+    def decode(cls: type[_RecordT], cursor: Cursor) -> _RecordT:
         """Read one record and leave ``cursor`` just past it.
 
-        :raises ProtocolError: the frame ends early.
+        :raises ProtocolError: the frame ends early, or a length, string or boolean in it is invalid.
         """
-        try:
-            header = cls._make(_HEADER.unpack_from(cursor.frame, cursor.offset))
-        except struct.error:
-            raise ProtocolError(f"a reply of {len(cursor.frame)} bytes is too short for its header") from None
-        cursor.offset += _HEADER.size
-        return header
 
 
 @attrs.frozen
 class ConnectResponse:
-    """The first frame that a server sends: the session is established, or has expired.
-
-    Jute: ``int protocolVersion; int timeOut; long sessionId; buffer passwd``, then ``boolean readOnly`` since 3.4. It
-    has no header.
-    """
+    """The first frame that a server sends: the session is established, or has expired."""
 
     timeOut: int
     """The session timeout as negotiated, in milliseconds; 0 or less: the requested session has expired."""
@@ -78,7 +56,6 @@ class ConnectResponse:
     protocolVersion: int = 0
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         return (
             encode_int(self.protocolVersion)
             + encode_int(self.timeOut)
@@ -89,98 +66,63 @@ class ConnectResponse:
 
     @classmethod
     def decode(cls, cursor: Cursor) -> ConnectResponse:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early.
-        """
         version, timeout, session = cursor.int32(), cursor.int32(), cursor.int64()
         passwd = cursor.buffer()
         return cls(timeout, session, passwd, None if cursor.at_end() else cursor.boolean(), version)
 
 
 class PathResponse(NamedTuple):
-    """The reply to create (the path of the new node) and to sync (the requested path).
-
-    Jute: ``ustring path``.
-    """
+    """The reply to create (the path of the new node) and to sync (the requested path)."""
 
     path: str
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         return encode_string(self.path)
 
     @classmethod
     def decode(cls, cursor: Cursor) -> PathResponse:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early, or the path is null or not UTF-8.
-        """
         return cls(cursor.string())
 
 
 class Create2Response(NamedTuple):
-    """The reply to create2.
-
-    Jute: ``ustring path; Stat stat``.
-    """
+    """The reply to create2."""
 
     path: str
     stat: ZnodeStat
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         return encode_string(self.path) + encode_stat(self.stat)
 
     @classmethod
     def decode(cls, cursor: Cursor) -> Create2Response:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early, or the path is null or not UTF-8.
-        """
         return cls(cursor.string(), cursor.stat())
 
 
 class StatResponse(NamedTuple):
-    """The reply to exists, setData and setACL.
-
-    Jute: ``Stat stat``.
-    """
+    """The reply to exists, setData and setACL."""
 
     stat: ZnodeStat
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         return encode_stat(self.stat)
 
     @classmethod
     def decode(cls, cursor: Cursor) -> StatResponse:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early.
-        """
         return cls(cursor.stat())
 
 
 class GetDataResponse(NamedTuple):
-    """The reply to getData.
-
-    Jute: ``buffer data; Stat stat``.
-    """
+    """The reply to getData."""
 
     data: bytes | None
     stat: ZnodeStat
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         return encode_buffer(self.data) + encode_stat(self.stat)
 
     @classmethod
     def decode(cls, cursor: Cursor) -> GetDataResponse:
-        """Read one record and leave ``cursor`` just past it. Hot: the usual shape is read in one go.
-
-        :raises ProtocolError: the frame ends early, or a length is below -1.
-        """
+        # Hot: the usual shape is read in one go.
         frame = cursor.frame
         start = cursor.offset + 4
         if start + STAT.size <= len(frame):
@@ -193,127 +135,81 @@ class GetDataResponse(NamedTuple):
 
 
 class GetChildrenResponse(NamedTuple):
-    """The reply to getChildren.
-
-    Jute: ``vector<ustring> children``.
-    """
+    """The reply to getChildren."""
 
     children: list[str]
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         return encode_strings(self.children)
 
     @classmethod
     def decode(cls, cursor: Cursor) -> GetChildrenResponse:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early, or a name is null or not UTF-8.
-        """
         return cls(cursor.strings())
 
 
 class GetChildren2Response(NamedTuple):
-    """The reply to getChildren2.
-
-    Jute: ``vector<ustring> children; Stat stat``.
-    """
+    """The reply to getChildren2."""
 
     children: list[str]
     stat: ZnodeStat
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         return encode_strings(self.children) + encode_stat(self.stat)
 
     @classmethod
     def decode(cls, cursor: Cursor) -> GetChildren2Response:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early, or a name is null or not UTF-8.
-        """
         return cls(cursor.strings(), cursor.stat())
 
 
 class GetEphemeralsResponse(NamedTuple):
-    """The reply to getEphemerals.
-
-    Jute: ``vector<ustring> ephemerals``.
-    """
+    """The reply to getEphemerals."""
 
     ephemerals: list[str]
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         return encode_strings(self.ephemerals)
 
     @classmethod
     def decode(cls, cursor: Cursor) -> GetEphemeralsResponse:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early, or a path is null or not UTF-8.
-        """
         return cls(cursor.strings())
 
 
 class GetAllChildrenNumberResponse(NamedTuple):
-    """The reply to getAllChildrenNumber.
-
-    Jute: ``int totalNumber``.
-    """
+    """The reply to getAllChildrenNumber."""
 
     totalNumber: int
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         return encode_int(self.totalNumber)
 
     @classmethod
     def decode(cls, cursor: Cursor) -> GetAllChildrenNumberResponse:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early.
-        """
         return cls(cursor.int32())
 
 
 class ClientInfo(NamedTuple):
-    """An identity as the server shows it, without its password.
-
-    Jute: ``ustring authScheme; ustring user``.
-    """
+    """An identity as the server shows it, without its password."""
 
     authScheme: str
     user: str
 
 
 class WhoAmIResponse(NamedTuple):
-    """The reply to whoAmI.
-
-    Jute: ``vector<ClientInfo> clientInfo``.
-    """
+    """The reply to whoAmI."""
 
     clientInfo: list[ClientInfo]
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         identities = [encode_string(info.authScheme) + encode_string(info.user) for info in self.clientInfo]
         return encode_int(len(identities)) + b"".join(identities)
 
     @classmethod
     def decode(cls, cursor: Cursor) -> WhoAmIResponse:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early, or a string is null or not UTF-8.
-        """
         return cls(cursor.vector(lambda: ClientInfo(cursor.string(), cursor.string()), 8))
 
 
 class SaslResponse(NamedTuple):
-    """The reply to a step of a SASL exchange.
-
-    Jute: ``buffer token``.
-    """
+    """The reply to a step of a SASL exchange."""
 
     token: bytes | None
 
@@ -321,66 +217,42 @@ class SaslResponse(NamedTuple):
         return "SaslResponse(...)"
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         return encode_buffer(self.token)
 
     @classmethod
     def decode(cls, cursor: Cursor) -> SaslResponse:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early, or a length is below -1.
-        """
         return cls(cursor.buffer())
 
 
 class AddWatchResponse(NamedTuple):
-    """The reply to addWatch: jute's ``ErrorResponse``, which is 0 wherever the header has no error.
-
-    Jute: ``int err``.
-    """
+    """The reply to addWatch: jute's ``ErrorResponse``, which is 0 wherever the header has no error."""
 
     err: int = 0
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         return encode_int(self.err)
 
     @classmethod
     def decode(cls, cursor: Cursor) -> AddWatchResponse:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early.
-        """
         return cls(cursor.int32())
 
 
 class GetACLResponse(NamedTuple):
-    """The reply to getACL.
-
-    Jute: ``vector<ACL> acl; Stat stat``.
-    """
+    """The reply to getACL."""
 
     acl: list[ACL]
     stat: ZnodeStat
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         return encode_acls(self.acl) + encode_stat(self.stat)
 
     @classmethod
     def decode(cls, cursor: Cursor) -> GetACLResponse:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early, or a string is null or not UTF-8.
-        """
         return cls(cursor.acls(), cursor.stat())
 
 
 class WatcherEvent(NamedTuple):
-    """A watch event; it follows the header of an event.
-
-    Jute: ``int type; int state; ustring path``.
-    """
+    """A watch event; it follows the header of an event."""
 
     type: int
     state: int
@@ -388,13 +260,8 @@ class WatcherEvent(NamedTuple):
     path: str
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         return encode_int(self.type) + encode_int(self.state) + encode_string(self.path)
 
     @classmethod
     def decode(cls, cursor: Cursor) -> WatcherEvent:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early, or the path is null or not UTF-8.
-        """
         return cls(cursor.int32(), cursor.int32(), cursor.string())

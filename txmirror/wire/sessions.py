@@ -11,17 +11,14 @@ import attrs
 
 from txmirror.wire.jute import Cursor, encode_bool, encode_buffer, encode_int, encode_long, encode_string
 from txmirror.wire.operations import Operation
+from txmirror.wire.responses import SaslResponse, WhoAmIResponse
 
 _EmptyT = TypeVar("_EmptyT", bound="_Empty")
 
 
 @attrs.frozen
 class ConnectRequest:
-    """Begin a session, or resume one: the first frame of a connection.
-
-    Jute: ``int protocolVersion; long lastZxidSeen; int timeOut; long sessionId; buffer passwd``, then ``boolean
-    readOnly`` since 3.4. It has no header.
-    """
+    """Begin a session, or resume one: the first frame of a connection."""
 
     lastZxidSeen: int
     """The last transaction that the client has seen. A server that has not seen it closes the connection without a reply."""
@@ -35,7 +32,6 @@ class ConnectRequest:
     protocolVersion: int = 0
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         return (
             encode_int(self.protocolVersion)
             + encode_long(self.lastZxidSeen)
@@ -47,10 +43,6 @@ class ConnectRequest:
 
     @classmethod
     def decode(cls, cursor: Cursor) -> ConnectRequest:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early.
-        """
         version, zxid, timeout, session = cursor.int32(), cursor.int64(), cursor.int32(), cursor.int64()
         passwd = cursor.buffer()
         return cls(zxid, timeout, session, passwd, None if cursor.at_end() else cursor.boolean(), version)
@@ -59,41 +51,40 @@ class ConnectRequest:
 @attrs.frozen
 class _Empty:
     def encode(self) -> bytes:
-        """Return no bytes: the record has no fields."""
         return b""
 
     @classmethod
     def decode(cls: type[_EmptyT], cursor: Cursor) -> _EmptyT:
-        """Read nothing."""
         return cls()
 
 
 class PingRequest(_Empty):
-    """Keep the session alive. Operation 11."""
+    """Keep the session alive. The reply has the xid -2."""
 
     operation: ClassVar[Operation] = Operation.PING
+    response: ClassVar[None] = None
 
 
 class WhoAmIRequest(_Empty):
-    """List the identities of this connection. Operation 107, known since ZooKeeper 3.7."""
+    """List the identities of this connection. Since 3.7."""
 
     operation: ClassVar[Operation] = Operation.WHO_AM_I
+    response: ClassVar[type[WhoAmIResponse]] = WhoAmIResponse
 
 
 class CloseSessionRequest(_Empty):
-    """End the session and delete its ephemeral nodes. Operation -11."""
+    """End the session and delete its ephemeral nodes."""
 
     operation: ClassVar[Operation] = Operation.CLOSE_SESSION
+    response: ClassVar[None] = None
 
 
 @attrs.frozen
 class AuthRequest:
-    """Add an identity to the connection. The reply is empty and has the xid -4.
-
-    Jute: ``int type; ustring scheme; buffer auth``, operation 100.
-    """
+    """Add an identity to the connection. The reply has the xid -4."""
 
     operation: ClassVar[Operation] = Operation.AUTH
+    response: ClassVar[None] = None
 
     scheme: str
     auth: bytes | None = attrs.field(repr=False)
@@ -101,38 +92,26 @@ class AuthRequest:
     """Unused by every server."""
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         return encode_int(self.type) + encode_string(self.scheme) + encode_buffer(self.auth)
 
     @classmethod
     def decode(cls, cursor: Cursor) -> AuthRequest:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early, or the scheme is null or not UTF-8.
-        """
         kind, scheme = cursor.int32(), cursor.string()
         return cls(scheme, cursor.buffer(), kind)
 
 
 @attrs.frozen
 class SaslRequest:
-    """Send the next token of a SASL exchange, which authenticates the client.
-
-    Jute: ``buffer token``, operation 102. The reply is a ``SaslResponse``.
-    """
+    """Send the next token of a SASL exchange, which authenticates the client."""
 
     operation: ClassVar[Operation] = Operation.SASL
+    response: ClassVar[type[SaslResponse]] = SaslResponse
 
     token: bytes | None = attrs.field(repr=False)
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         return encode_buffer(self.token)
 
     @classmethod
     def decode(cls, cursor: Cursor) -> SaslRequest:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early.
-        """
         return cls(cursor.buffer())

@@ -9,19 +9,17 @@ import attrs
 
 from txmirror.wire.jute import Cursor, encode_int, encode_long, encode_string, encode_strings
 from txmirror.wire.operations import Operation
+from txmirror.wire.responses import AddWatchResponse
 
 _PathAndNumberT = TypeVar("_PathAndNumberT", bound="_PathAndNumber")
 
 
 @attrs.frozen
 class SetWatchesRequest:
-    """Set one-shot watches again as of a transaction. The server fires at once those whose node has changed since.
-
-    Jute: ``long relativeZxid; vector<ustring> dataWatches; vector<ustring> existWatches; vector<ustring>
-    childWatches``, operation 101. The reply is empty.
-    """
+    """Set one-shot watches again as of a transaction. The server fires at once those whose node has changed since."""
 
     operation: ClassVar[Operation] = Operation.SET_WATCHES
+    response: ClassVar[None] = None
 
     relativeZxid: int
     dataWatches: tuple[str, ...]
@@ -29,7 +27,6 @@ class SetWatchesRequest:
     childWatches: tuple[str, ...]
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         return (
             encode_long(self.relativeZxid)
             + encode_strings(self.dataWatches)
@@ -39,23 +36,15 @@ class SetWatchesRequest:
 
     @classmethod
     def decode(cls, cursor: Cursor) -> SetWatchesRequest:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early, or a path is null or not UTF-8.
-        """
         return cls(cursor.int64(), tuple(cursor.strings()), tuple(cursor.strings()), tuple(cursor.strings()))
 
 
 @attrs.frozen
 class SetWatches2Request:
-    """Set watches again, persistent ones too. Known since ZooKeeper 3.6.
-
-    Jute: as of :class:`SetWatchesRequest`, then ``vector<ustring> persistentWatches; vector<ustring>
-    persistentRecursiveWatches``, operation 105. The server sends no events that persistent watches have missed. The reply
-    is empty.
-    """
+    """Set watches again, persistent ones too, which report nothing of what they have missed. Since 3.6."""
 
     operation: ClassVar[Operation] = Operation.SET_WATCHES2
+    response: ClassVar[None] = None
 
     relativeZxid: int
     dataWatches: tuple[str, ...]
@@ -65,7 +54,6 @@ class SetWatches2Request:
     persistentRecursiveWatches: tuple[str, ...]
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         return (
             encode_long(self.relativeZxid)
             + encode_strings(self.dataWatches)
@@ -77,10 +65,6 @@ class SetWatches2Request:
 
     @classmethod
     def decode(cls, cursor: Cursor) -> SetWatches2Request:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early, or a path is null or not UTF-8.
-        """
         zxid = cursor.int64()
         return cls(zxid, *(tuple(cursor.strings()) for _ in range(5)))
 
@@ -89,59 +73,44 @@ class SetWatches2Request:
 class _PathAndNumber:
     path: str
     type: int
+    """The kind, a :class:`txmirror.types.WatchKind`."""
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         return encode_string(self.path) + encode_int(self.type)
 
     @classmethod
     def decode(cls: builtins.type[_PathAndNumberT], cursor: Cursor) -> _PathAndNumberT:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early, or the path is null or not UTF-8.
-        """
         return cls(cursor.string(), cursor.int32())
 
 
 class CheckWatchesRequest(_PathAndNumber):
-    """Check whether this connection has a watch of a kind on a path. The reply is empty, or the error NoWatcher.
-
-    Jute: ``ustring path; int type`` (a :class:`txmirror.types.WatchKind`), operation 17. Known since ZooKeeper 3.5.
-    """
+    """Check whether this connection has a watch of a kind on a path. The reply is empty, or the error NoWatcher. Since 3.5."""
 
     operation: ClassVar[Operation] = Operation.CHECK_WATCHES
+    response: ClassVar[None] = None
 
 
 class RemoveWatchesRequest(_PathAndNumber):
-    """Remove this connection's watches of one kind from a path. The reply is empty.
-
-    Jute: ``ustring path; int type`` (a :class:`txmirror.types.WatchKind`), operation 18. Known since ZooKeeper 3.5.
-    """
+    """Remove this connection's watches of one kind from a path. Since 3.5."""
 
     operation: ClassVar[Operation] = Operation.REMOVE_WATCHES
+    response: ClassVar[None] = None
 
 
 @attrs.frozen
 class AddWatchRequest:
-    """Set a persistent watch. The reply is an ``AddWatchResponse``.
-
-    Jute: ``ustring path; int mode``, operation 106. Known since ZooKeeper 3.6.
-    """
+    """Set a persistent watch. Since 3.6."""
 
     operation: ClassVar[Operation] = Operation.ADD_WATCH
+    response: ClassVar[type[AddWatchResponse]] = AddWatchResponse
 
     path: str
     mode: int
     """0 for the node and its children; 1 for the node and all nodes below it."""
 
     def encode(self) -> bytes:
-        """Return the encoded record."""
         return encode_string(self.path) + encode_int(self.mode)
 
     @classmethod
     def decode(cls, cursor: Cursor) -> AddWatchRequest:
-        """Read one record and leave ``cursor`` just past it.
-
-        :raises ProtocolError: the frame ends early, or the path is null or not UTF-8.
-        """
         return cls(cursor.string(), cursor.int32())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -22,6 +24,8 @@ _END = encode_int(-1) + encode_bool(True) + encode_int(-1)
 @attrs.frozen
 class Raw:
     """A request of which only its operation is sure."""
+
+    response: ClassVar[None] = None
 
     operation: Operation
     body: bytes

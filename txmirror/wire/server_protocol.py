@@ -1,0 +1,204 @@
+"""The server's side of the protocol on one connection, as a machine: bytes in, requests out; replies in, bytes out.
+
+It has no clock and no transport, and executes nothing. The first frame is the handshake. Every later frame is a request, and
+every request is answered in the order of arrival, except for authentication, which a server answers at once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from txmirror.errors import ProtocolError
+from txmirror.wire.framing import FrameDecoder, OversizedFrame, encode_frame
+from txmirror.wire.headers import RequestHeader, reply_frame
+from txmirror.wire.jute import Cursor
+from txmirror.wire.multi import MultiReadRequest, MultiRequest
+from txmirror.wire.operations import EVENT_XID, PING_XID, Operation
+from txmirror.wire.requests import (
+    CheckVersionRequest,
+    Create2Request,
+    CreateContainerRequest,
+    CreateRequest,
+    CreateTTLRequest,
+    DeleteRequest,
+    ExistsRequest,
+    GetACLRequest,
+    GetAllChildrenNumberRequest,
+    GetChildren2Request,
+    GetChildrenRequest,
+    GetDataRequest,
+    GetEphemeralsRequest,
+    ReconfigRequest,
+    SetACLRequest,
+    SetDataRequest,
+    SyncRequest,
+)
+from txmirror.wire.responses import ConnectResponse, WatcherEvent
+from txmirror.wire.sessions import (
+    AuthRequest,
+    CloseSessionRequest,
+    ConnectRequest,
+    PingRequest,
+    SaslRequest,
+    WhoAmIRequest,
+)
+from txmirror.wire.watching import (
+    AddWatchRequest,
+    CheckWatchesRequest,
+    RemoveWatchesRequest,
+    SetWatches2Request,
+    SetWatchesRequest,
+)
+
+#: The request class of each operation.
+REQUESTS: Final[dict[int, Any]] = {
+    kind.operation: kind
+    for kind in (
+        AddWatchRequest,
+        AuthRequest,
+        CheckVersionRequest,
+        CheckWatchesRequest,
+        CloseSessionRequest,
+        Create2Request,
+        CreateContainerRequest,
+        CreateRequest,
+        CreateTTLRequest,
+        DeleteRequest,
+        ExistsRequest,
+        GetACLRequest,
+        GetAllChildrenNumberRequest,
+        GetChildren2Request,
+        GetChildrenRequest,
+        GetDataRequest,
+        GetEphemeralsRequest,
+        MultiReadRequest,
+        MultiRequest,
+        PingRequest,
+        ReconfigRequest,
+        RemoveWatchesRequest,
+        SaslRequest,
+        SetACLRequest,
+        SetDataRequest,
+        SetWatches2Request,
+        SetWatchesRequest,
+        SyncRequest,
+        WhoAmIRequest,
+    )
+}
+#: The operations that a server answers at once, ahead of requests that arrived before.
+_OUT_OF_ORDER: Final = frozenset({Operation.AUTH, Operation.SASL})
+
+
+class IncomingRequest(NamedTuple):
+    """A request that has arrived."""
+
+    header: RequestHeader
+    cursor: Cursor
+    """At the request's record: ``REQUESTS[header.type].decode(cursor)`` reads it."""
+
+
+class ServerProtocol:
+    """The state of one connection: the stream of bytes, the handshake, and the requests that wait for their replies.
+
+    The methods that send return the bytes to write.
+
+    :param max_request: the longest request in bytes. A longer one is a protocol error.
+    :param cursor: makes the cursor over a frame.
+    :ivar pending_bytes: the size of the frames that have arrived and that :meth:`next_event` has not returned.
+    """
+
+    def __init__(self, max_request: int, cursor: Callable[[bytes], Cursor] = Cursor) -> None:
+        self._max_request = max_request
+        self._cursor = cursor
+        self._decoder = FrameDecoder(max_request)
+        self._frames: deque[bytes | OversizedFrame] = deque()
+        self._connected = False
+        self._unanswered: deque[RequestHeader] = deque()
+        self.pending_bytes = 0
+
+    @property
+    def pending(self) -> int:
+        """The number of frames that have arrived and that :meth:`next_event` has not returned."""
+        return len(self._frames)
+
+    @property
+    def buffered(self) -> int:
+        """The number of bytes that wait for the rest of their frame."""
+        return self._decoder.buffered
+
+    @property
+    def fault(self) -> ProtocolError | None:
+        """The error that broke the stream, once every frame before it was returned; else None."""
+        return None if self._frames else self._decoder.fault
+
+    def receive_data(self, data: bytes) -> None:
+        """Take the next bytes from the client."""
+        for frame in self._decoder.feed(data):
+            self._frames.append(frame)
+            self.pending_bytes += _size(frame)
+
+    def next_event(self) -> ConnectRequest | IncomingRequest | None:
+        """Return what the next frame contains, or None if there is no complete one.
+
+        After the handshake's request, call :meth:`connected` before the next event.
+
+        :raises ProtocolError: the frame is too long or invalid, or the stream is broken. Close the connection.
+        """
+        if not self._frames:
+            if self._decoder.fault is not None:
+                raise self._decoder.fault
+            return None
+        frame = self._frames.popleft()
+        self.pending_bytes -= _size(frame)
+        if isinstance(frame, OversizedFrame):
+            raise ProtocolError(f"a request of {frame.length} bytes, with {self._max_request} allowed (jute.maxbuffer)")
+        cursor = self._cursor(frame)
+        if not self._connected:
+            return ConnectRequest.decode(cursor)
+        header = RequestHeader.decode(cursor)
+        if header.type not in _OUT_OF_ORDER:
+            self._unanswered.append(header)
+        return IncomingRequest(header, cursor)
+
+    def clear(self) -> None:
+        """Drop the frames that wait: the connection is closing."""
+        self._frames.clear()
+        self.pending_bytes = 0
+
+    def connected(self, response: ConnectResponse) -> bytes:
+        """Answer the handshake. Requests follow."""
+        self._connected = True
+        return encode_frame(response.encode())
+
+    def reply(self, header: RequestHeader, zxid: int, err: int = 0, record: bytes = b"") -> bytes:
+        """Answer a request.
+
+        :param record: the encoded record; none if ``err`` is not 0.
+        :raises ValueError: another request is to be answered before.
+        """
+        self.skip(header)
+        return reply_frame(PING_XID if header.type == Operation.PING else header.xid, zxid, err, record)
+
+    def skip(self, header: RequestHeader) -> None:
+        """Leave a request without a reply.
+
+        :raises ValueError: another request is to be answered before.
+        """
+        if header.type not in _OUT_OF_ORDER:
+            if not self._unanswered or self._unanswered[0] is not header:
+                raise ValueError(f"the request with the xid {header.xid} is not the next to answer")
+            self._unanswered.popleft()
+
+    def event(self, event: WatcherEvent, zxid: int = -1) -> bytes:
+        """Send a watch event.
+
+        :param zxid: the transaction of the event, as since 3.9; -1 before.
+        """
+        return reply_frame(EVENT_XID, zxid, 0, event.encode())
+
+
+def _size(frame: bytes | OversizedFrame) -> int:
+    """Return the number of bytes that a waiting frame takes."""
+    return 4 + len(frame.head if isinstance(frame, OversizedFrame) else frame)
