@@ -61,4 +61,5 @@ class ConnectionStats:
     def replied(self, operation: int, xid: int, zxid: int, now: int) -> None:
         """Record the reply to a request."""
         self.last_operation, self.last_zxid, self.last_reply = _OPERATION_NAMES.get(operation, "NA"), zxid, now
-        self.last_xid = max(xid, self.last_xid) if xid < 0 else xid
+        if operation != Operation.PING:
+            self.last_xid = max(xid, self.last_xid) if xid < 0 else xid

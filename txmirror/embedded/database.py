@@ -6,47 +6,24 @@ This module knows no sessions and no connections; a request comes from a :class:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from txmirror.embedded.requests import Caller
-from txmirror.embedded.transactions import Transaction
+from txmirror.embedded.transactions import WRITES, Transaction
 from txmirror.embedded.tree import Tree
 from txmirror.embedded.versions import Version
 from txmirror.embedded.watches import Change
 from txmirror.errors import MarshallingErrorException
 from txmirror.wire import (
-    CheckVersionRequest,
+    REQUESTS,
     Create2Request,
     CreateContainerRequest,
     CreateFlag,
     CreateRequest,
-    CreateTTLRequest,
     Cursor,
-    DeleteRequest,
     MultiRequest,
     Operation,
-    ReconfigRequest,
-    SetACLRequest,
-    SetDataRequest,
 )
-
-_WRITES: dict[int, Any] = {
-    kind.operation: kind
-    for kind in (
-        CreateRequest,
-        Create2Request,
-        CreateContainerRequest,
-        CreateTTLRequest,
-        DeleteRequest,
-        SetDataRequest,
-        SetACLRequest,
-        CheckVersionRequest,
-        ReconfigRequest,
-        MultiRequest,
-    )
-}
-#: The operations that are transactions.
-WRITES = frozenset(_WRITES)
 
 
 class Follower(Protocol):
@@ -85,7 +62,7 @@ class Database:
             self.on_expiring_nodes()
 
     def write(self, operation: int, cursor: Cursor, caller: Caller, version: Version) -> bytes:
-        """Apply a write (:data:`WRITES`) in a transaction, and notify the followers.
+        """Apply a write in a transaction, and notify the followers.
 
         :param cursor: at the request's record.
         :param version: the server's, which decides which operations a multi may contain.
@@ -94,7 +71,7 @@ class Database:
         :raises ProtocolError: the record is invalid; it used up a zxid all the same.
         """
         transaction = self._begin(caller, version.create2_in_multi)
-        request = _WRITES[operation].decode(cursor)
+        request = REQUESTS[operation].decode(cursor)
         if isinstance(request, MultiRequest):
             _check_known(request, version)
         record = transaction.write(request)

@@ -17,27 +17,7 @@ from txmirror.errors import (
     ZooKeeperException,
 )
 from txmirror.paths import validate
-from txmirror.wire import (
-    AddWatchRequest,
-    CheckWatchesRequest,
-    Create2Request,
-    CreateContainerRequest,
-    CreateRequest,
-    CreateTTLRequest,
-    Cursor,
-    DeleteRequest,
-    ExistsRequest,
-    GetACLRequest,
-    GetAllChildrenNumberRequest,
-    GetChildren2Request,
-    GetChildrenRequest,
-    GetDataRequest,
-    Operation,
-    RemoveWatchesRequest,
-    SetACLRequest,
-    SetDataRequest,
-    SyncRequest,
-)
+from txmirror.wire import REQUESTS, Cursor, Operation
 
 #: The kinds of requests, named after the client's methods, with their operations on the wire.
 KINDS: dict[str, frozenset[Operation]] = {
@@ -64,28 +44,20 @@ KINDS: dict[str, frozenset[Operation]] = {
     "close": frozenset({Operation.CLOSE_SESSION}),
 }
 
-_PATH_REQUESTS = {
-    kind.operation: kind
-    for kind in (
-        CreateRequest,
-        Create2Request,
-        CreateContainerRequest,
-        CreateTTLRequest,
-        DeleteRequest,
-        ExistsRequest,
-        GetDataRequest,
-        GetChildrenRequest,
-        GetChildren2Request,
-        SetDataRequest,
-        GetACLRequest,
-        SetACLRequest,
-        SyncRequest,
-        AddWatchRequest,
-        CheckWatchesRequest,
-        RemoveWatchesRequest,
-        GetAllChildrenNumberRequest,
-    )
-}
+#: The operations whose requests have no path of a znode, or several.
+_WITHOUT_PATH = frozenset(
+    {
+        Operation.MULTI,
+        Operation.MULTI_READ,
+        Operation.SET_WATCHES,
+        Operation.SET_WATCHES2,
+        Operation.GET_EPHEMERALS,
+        Operation.WHO_AM_I,
+        Operation.RECONFIG,
+        Operation.PING,
+        Operation.CLOSE_SESSION,
+    }
+)
 
 
 class Effect(enum.Enum):
@@ -154,7 +126,7 @@ class Faults:
         if operations is None:
             raise ValueError(f"{kind!r} is no kind of request: it is one of {', '.join(KINDS)}")
         if path is not None:
-            if not operations <= _PATH_REQUESTS.keys():
+            if operations & _WITHOUT_PATH:
                 raise ValueError(f"a request of the kind {kind!r} has no path that could be {path!r}")
             try:
                 validate(path, sequence=kind == "create")
@@ -201,7 +173,7 @@ def _code_of(error: ZooKeeperException) -> int:
 
 def _path_of(operation: int, cursor: Cursor) -> str | None:
     try:
-        path: str = _PATH_REQUESTS[Operation(operation)].decode(Cursor(cursor.frame, cursor.offset)).path
+        path: str = REQUESTS[operation].decode(Cursor(cursor.frame, cursor.offset)).path
     except ProtocolError:
         return None
     return path

@@ -11,33 +11,16 @@ from functools import partial
 from typing import Any
 
 from txmirror.embedded.cursor import TolerantCursor
-from txmirror.embedded.database import WRITES, Database
+from txmirror.embedded.database import Database
 from txmirror.embedded.reads import Reads
 from txmirror.embedded.requests import Caller, Record
+from txmirror.embedded.transactions import WRITES
 from txmirror.embedded.tree import Tree
 from txmirror.embedded.versions import Version
 from txmirror.embedded.watches import Change, Watches
 from txmirror.embedded.watching import Watching
 from txmirror.errors import MarshallingErrorException, ProtocolError
-from txmirror.wire import (
-    AddWatchRequest,
-    CheckWatchesRequest,
-    Cursor,
-    ExistsRequest,
-    GetACLRequest,
-    GetAllChildrenNumberRequest,
-    GetChildren2Request,
-    GetChildrenRequest,
-    GetDataRequest,
-    GetEphemeralsRequest,
-    MultiReadRequest,
-    Operation,
-    RemoveWatchesRequest,
-    SetWatches2Request,
-    SetWatchesRequest,
-    SyncRequest,
-    WhoAmIRequest,
-)
+from txmirror.wire import REQUESTS, Cursor, Operation
 
 #: The operations that a follower forwards to its leader. The client's later requests wait for the leader's answer.
 _LEADER_OPERATIONS = WRITES | {Operation.SYNC, Operation.CLOSE_SESSION}
@@ -123,8 +106,7 @@ class Replica:
         try:
             if operation in WRITES:
                 return self._database.write(operation, cursor, caller, self._version)
-            decode, answer = self._answers[operation]
-            record = answer(decode(cursor), caller)
+            record = self._answers[operation](REQUESTS[operation].decode(cursor), caller)
         except ProtocolError as error:
             raise MarshallingErrorException(str(error)) from error
         return b"" if record is None else record.encode()
@@ -151,21 +133,20 @@ class Replica:
         self.tree = tree
         reads = Reads(tree, self.watches, self._version)
         watching = Watching(tree, self.watches, self._version.keeper)
-        answers: list[tuple[Any, Callable[[Any, Caller], Record | None]]] = [
-            (ExistsRequest, reads.exists),
-            (GetDataRequest, reads.get_data),
-            (GetACLRequest, reads.get_acl),
-            (GetChildrenRequest, reads.get_children),
-            (GetChildren2Request, reads.get_children2),
-            (MultiReadRequest, reads.multi_read),
-            (GetEphemeralsRequest, reads.get_ephemerals),
-            (GetAllChildrenNumberRequest, reads.get_all_children_number),
-            (WhoAmIRequest, reads.who_am_i),
-            (SyncRequest, reads.sync),
-            (SetWatchesRequest, watching.set_watches),
-            (SetWatches2Request, watching.set_watches),
-            (AddWatchRequest, watching.add_watch),
-            (RemoveWatchesRequest, watching.remove_watches),
-            (CheckWatchesRequest, watching.check_watches),
-        ]
-        self._answers = {kind.operation: (kind.decode, answer) for kind, answer in answers}
+        self._answers: dict[int, Callable[[Any, Caller], Record | None]] = {
+            Operation.EXISTS: reads.exists,
+            Operation.GET_DATA: reads.get_data,
+            Operation.GET_ACL: reads.get_acl,
+            Operation.GET_CHILDREN: reads.get_children,
+            Operation.GET_CHILDREN2: reads.get_children2,
+            Operation.MULTI_READ: reads.multi_read,
+            Operation.GET_EPHEMERALS: reads.get_ephemerals,
+            Operation.GET_ALL_CHILDREN_NUMBER: reads.get_all_children_number,
+            Operation.WHO_AM_I: reads.who_am_i,
+            Operation.SYNC: reads.sync,
+            Operation.SET_WATCHES: watching.set_watches,
+            Operation.SET_WATCHES2: watching.set_watches,
+            Operation.ADD_WATCH: watching.add_watch,
+            Operation.REMOVE_WATCHES: watching.remove_watches,
+            Operation.CHECK_WATCHES: watching.check_watches,
+        }

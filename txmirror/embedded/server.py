@@ -9,10 +9,12 @@ from twisted.internet.interfaces import IListeningPort, IReactorTCP
 from twisted.internet.protocol import ServerFactory
 
 from txmirror.embedded.arguments import check_kind, check_whole
-from txmirror.embedded.connection import Connection, Connections
+from txmirror.embedded.connection import Connection
+from txmirror.embedded.connections import Connections
 from txmirror.embedded.ensemble_state import EnsembleState, Snapshot
 from txmirror.embedded.faults import Effect, Fault
 from txmirror.embedded.replica import Replica
+from txmirror.embedded.server_state import Access, ServerState
 from txmirror.embedded.sessions import Clock, Session
 from txmirror.embedded.versions import Version, version_named
 from txmirror.errors import ZooKeeperException
@@ -40,21 +42,22 @@ class Server:
     server to the clients.
 
     :param reactor: listens, and schedules the clients' turns.
-    :param state: data and sessions, which several servers may share.
+    :param ensemble: data and sessions, which several servers may share.
     :param version: the version of ZooKeeper to imitate.
     :param mode: the mode that the server reports: ``standalone``, ``leader`` or ``follower``.
     """
 
-    def __init__(self, reactor: Reactor, state: EnsembleState, version: Version, mode: str) -> None:
+    def __init__(self, reactor: Reactor, ensemble: EnsembleState, version: Version, mode: str) -> None:
         if not IReactorTCP.providedBy(reactor):
             raise TypeError(f"{reactor!r} does not provide IReactorTCP")
         self._reactor = reactor
-        self._state = state
-        self._replica = Replica(state.database, version)
-        self._connections = Connections(reactor, state.clock, self._replica, state.sessions, version, mode)
+        self._state = ensemble
+        self._replica = Replica(ensemble.database, version)
+        self._own_state = ServerState(ensemble.clock, self._replica, ensemble.sessions, version)
+        self._connections = Connections(reactor, self._own_state, mode)
         self._port: IListeningPort | None = None
         self._address: str | None = None
-        state.servers.append(self)
+        ensemble.servers.append(self)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._address or 'that has not listened'}>"
@@ -77,7 +80,7 @@ class Server:
     @property
     def sessions(self) -> frozenset[int]:
         """The ids of the live sessions, including those of disconnected clients until their timeout."""
-        return self._state.sessions.alive | self._connections.own_sessions.alive
+        return self._state.sessions.alive | self._own_state.local_sessions.alive
 
     @property
     def zxid(self) -> int:
@@ -124,7 +127,7 @@ class Server:
         # A port's address has both, but an IAddress need not.
         name, number = host.host, host.port  # type: ignore[attr-defined]
         self._address = f"[{name}]:{number}" if ":" in name else f"{name}:{number}"
-        self._connections.port = number
+        self._own_state.port = number
         self._begin()
         return self._port
 
@@ -164,7 +167,7 @@ class Server:
         :raises TypeError: ``session_id`` is no whole number.
         """
         session = self._session(session_id)
-        sessions = self._connections.own_sessions
+        sessions = self._own_state.local_sessions
         if sessions.find(session_id) is None:
             sessions = self._state.sessions
         sessions.end(session, "expired by expire_session()")
@@ -250,7 +253,7 @@ class Server:
         self._replica.partitioned = True
         if not self._replica.lagging:
             self._replica.lag()
-        self._connections.serving = self._connections.read_only = read_only
+        self._own_state.access = Access.READ_ONLY if read_only else Access.NONE
         if self.listening:
             self._begin()
 
@@ -268,20 +271,20 @@ class Server:
             self._end()
         self._replica.partitioned = False
         self._replica.catch_up()
-        self._connections.serving, self._connections.read_only = True, False
+        self._own_state.access = Access.READ_WRITE
         if self.listening:
             self._begin()
 
     def _begin(self) -> None:
         if self._replica.partitioned:
-            self._connections.own_sessions.start()
+            self._own_state.local_sessions.start()
         else:
             self._state.begin()
 
     def _end(self) -> None:
         if self._replica.partitioned:
-            self._connections.own_sessions.stop()
-            self._connections.own_sessions.replace(())
+            self._own_state.local_sessions.stop()
+            self._own_state.local_sessions.replace(())
         else:
             self._state.end()
 
@@ -338,11 +341,11 @@ class Server:
     ) -> Fault:
         if session_id is not None:
             self._session(session_id)
-        return self._connections.faults.plan(effect, kind, path, session_id, delay=delay, error=error)
+        return self._own_state.faults.plan(effect, kind, path, session_id, delay=delay, error=error)
 
     def _session(self, session_id: int) -> Session:
         check_kind("the session's id", session_id, int, "a whole number, as a client's session_id is")
-        session = self._connections.own_sessions.find(session_id) or self._state.sessions.find(session_id)
+        session = self._own_state.local_sessions.find(session_id) or self._state.sessions.find(session_id)
         if session is None:
             raise ValueError(f"no session has the id {session_id!r}")
         return session

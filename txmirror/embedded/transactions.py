@@ -233,7 +233,7 @@ class Transaction:
         self.changes.clear()
 
 
-_WRITES: dict[type, Callable[[Transaction, Any], Record]] = {
+_WRITES: dict[Any, Callable[[Transaction, Any], Record]] = {
     CreateRequest: Transaction._create,
     Create2Request: Transaction._create,
     CreateContainerRequest: Transaction._create,
@@ -245,6 +245,8 @@ _WRITES: dict[type, Callable[[Transaction, Any], Record]] = {
     ReconfigRequest: Transaction._reconfig,
     MultiRequest: Transaction._multi,
 }
+#: The operations that are transactions.
+WRITES = frozenset(kind.operation for kind in _WRITES)
 
 
 def _check_path(path: str) -> None:

@@ -12,7 +12,7 @@ def sizes(server: EmbeddedServer, reactor: MemoryReactor | None = None) -> dict[
     found = {
         "sessions": len(server._state.sessions._alive),
         "connections": len(server._connections.live),
-        "sessionless": len(server._connections.sessionless),
+        "sessionless": len(server._own_state.sessionless),
         "nodes": len(tree.nodes),
         "names": sum(len(node.children) for node in tree.nodes.values()),
         "owners": len(tree.ephemerals),

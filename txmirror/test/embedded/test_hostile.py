@@ -154,7 +154,7 @@ class World:
                 peer.transport.write(stream[start:stop])
                 self.reactor.settle()
                 for connection in self.server._connections.live:
-                    assert connection._decoder.buffered <= 4 + 0xFFFFF
+                    assert connection._protocol.buffered <= 4 + 0xFFFFF
 
     def end(self) -> None:
         """Make sure that the witness noticed nothing, and that nothing is left of anybody else once their time is over."""
@@ -587,8 +587,8 @@ class SilenceTests(WorldTestCase):
             connection.stall(incoming=incoming, outgoing=not incoming)
             request: Request = SetDataRequest("/", bytes(500_000), -1) if incoming else GetDataRequest("/big", False)
             peer.raw(b"".join(framed(request, xid) for xid in range(1, 16)))
-            self.assertLess(len(connection._stalled_input or b""), 4_500_000)
-            self.assertLess(connection._stalled_output_bytes, 5_500_000)
+            self.assertLess(len(connection._held_input or b""), 4_500_000)
+            self.assertLess(connection._output.held_bytes, 5_500_000)
             connection.resume()
             self.world.reactor.settle()
             self.assertEqual([cast(Reply, item).xid for item in peer.take()], list(range(1, 16)))
@@ -604,8 +604,8 @@ class SilenceTests(WorldTestCase):
             self.world.server.delay_next("exists", 5.0)
             peer.raw(framed(ExistsRequest("/", False), 1) + b"".join(framed(request, xid + 2) for xid in range(count)))
             self.assertEqual(peer.take(), [])
-            self.assertLess(connection._inbox_bytes, 5_500_000)
-            self.assertLess(len(connection._inbox), 14_000)
+            self.assertLess(connection._protocol.pending_bytes, 5_500_000)
+            self.assertLess(connection._protocol.pending, 14_000)
             self.pass_time(5.0)
             self.assertEqual([cast(Reply, item).xid for item in peer.take()], list(range(1, count + 2)))
             peer.close()
@@ -628,7 +628,7 @@ class SilenceTests(WorldTestCase):
                     # It keeps nothing of it.
                     cast(Any, peer).dataReceived = lambda data: None
                     link.resume()
-                before = world.server._connections.received
+                before = world.server._own_state.received
                 cast(Any, peer.transport).write(said)
                 cast(Any, world.witness.transport).write(framed(PingRequest(), -2))
                 largest = 0
@@ -638,7 +638,7 @@ class SilenceTests(WorldTestCase):
                     if world.witness.received:
                         break
                 self.assertEqual([cast(Reply, item).xid for item in world.witness.received], [-2], name)
-                self.assertLess(world.server._connections.received - before, 1000, name)
+                self.assertLess(world.server._own_state.received - before, 1000, name)
                 take_turns(world.reactor, 40)
                 self.assertLess(max(largest, self.waiting(link)), 8_500_000, name)
                 world.witness.received.clear()

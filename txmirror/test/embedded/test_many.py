@@ -162,7 +162,7 @@ class MemoryTests(ServerTestCase):
         # A hundred bytes of each would be more.
         self.assertLess(second - first, 10_000)
         alive = [each for each in gc.get_objects() if isinstance(each, Connection)]
-        mine = [each for each in alive if each._connections is self.server._connections]
+        mine = [each for each in alive if each._server is self.server._own_state]
         self.assertEqual([each.session_id for each in mine], [self.witness.session])
 
 

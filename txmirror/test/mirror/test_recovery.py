@@ -581,9 +581,9 @@ class OldKeeperTests(MirrorTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        connections = self.world.server._connections
+        state = self.world.server._own_state
         unknown = {Operation.SET_WATCHES, Operation.SET_WATCHES2, Operation.ADD_WATCH, Operation.MULTI_READ}
-        connections.version = attrs.evolve(connections.version, operations=connections.version.operations - unknown)
+        state.version = attrs.evolve(state.version, operations=state.version.operations - unknown)
         for path in ("/a", "/a/x", "/b"):
             self.world.make(path)
 

@@ -526,9 +526,9 @@ class KeeperTests(NewSessionTests):
 
     def test_no_batches(self) -> None:
         """Where many nodes cannot be read at once, a tree of one node is read all the same: that is no hole."""
-        connections = self.world.server._connections
-        known = connections.version.operations - {Operation.MULTI_READ}
-        connections.version = attrs.evolve(connections.version, operations=known)
+        state = self.world.server._own_state
+        known = state.version.operations - {Operation.MULTI_READ}
+        state.version = attrs.evolve(state.version, operations=known)
         tree, _ = self.follow("/o")
         self.pass_time(3.0)
         self.assertEqual((tree.unreadable, list(tree)), ({}, ["/o"]))

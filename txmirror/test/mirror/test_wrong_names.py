@@ -42,7 +42,7 @@ class WrongNameTests(MirrorTestCase):
         for path in WRONG_PATHS[:-1]:
             for kind in (EventType.CREATED, EventType.CHILD, EventType.DELETED, EventType.CHANGED):
                 connection = self.world.server.connection_of(self.world.mirror_client.session_id)
-                connection.notify(kind, path)
+                connection.client.notify(kind, path)
                 self.world.change("/s/a", b"changed")
                 self.assertTrue(connection.leaving, path)
                 self.assertIn(repr(path), "\n".join(self.log_lines()))
@@ -52,7 +52,7 @@ class WrongNameTests(MirrorTestCase):
         """An event for the root is nobody's matter here."""
         connection = self.world.server.connection_of(self.world.mirror_client.session_id)
         for kind in EventType:
-            connection.notify(kind, "/")
+            connection.client.notify(kind, "/")
         self.assert_goes_on()
 
     def test_children(self) -> None:

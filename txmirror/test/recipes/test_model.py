@@ -250,7 +250,7 @@ class Model:
         """Let all faults be over."""
         for number in range(self.added + 1):
             self.reactor.undo_black_hole(f"10.0.0.{number}", 2181)
-        for fault in list(self.server._connections.faults._planned):
+        for fault in list(self.server._own_state.faults._planned):
             fault.cancel()
         for connection in self.server.connections:
             connection.resume()
