@@ -9,7 +9,8 @@ from txmirror.embedded.ensemble_state import Snapshot
 from txmirror.embedded.faults import Fault
 from txmirror.embedded.options import EmbeddedOptions
 from txmirror.embedded.requests import Caller
-from txmirror.embedded.server import EmbeddedServer, Server
+from txmirror.embedded.server import Server
+from txmirror.embedded.standalone import EmbeddedServer
 from txmirror.embedded.transactions import Transaction
 from txmirror.embedded.tree import Node as Znode
 from txmirror.embedded.tree import Tree

@@ -5,11 +5,12 @@ from __future__ import annotations
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from txmirror.embedded.options import EmbeddedOptions
-from txmirror.embedded.server import EmbeddedServer, Reactor
+from txmirror.embedded.standalone import EmbeddedServer
 
 
 class CannotDoError(SystemExit, Exception):
@@ -30,7 +31,7 @@ class EmbeddedService(Service):
 
     _log = Logger()
 
-    def __init__(self, options: EmbeddedOptions, reactor: Reactor) -> None:
+    def __init__(self, options: EmbeddedOptions, reactor: IReactorTime) -> None:
         self._interface, self._port = options["listen"]
         self._version = options["imitate"]
         self._server = EmbeddedServer(

@@ -5,7 +5,7 @@ The wire's protocol machine decodes the requests, and the request processor exec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, cast
 
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, ITCPTransport
@@ -16,7 +16,6 @@ from zope.interface import implementer
 
 from txmirror.embedded.acl import Identity
 from txmirror.embedded.cursor import RequestCursor
-from txmirror.embedded.four_letter_words import FourLetterWords
 from txmirror.embedded.output import MAX_UNREAD, Output
 from txmirror.embedded.request_processor import RequestProcessor
 from txmirror.embedded.request_queue import RequestQueue
@@ -57,7 +56,7 @@ class Connection(Protocol):
     def __init__(
         self,
         server: ServerState,
-        words: FourLetterWords,
+        words: Mapping[bytes, Callable[[], str]],
         next_turn: Callable[[Callable[[], None]], IDelayedCall],
         closed: Callable[[Connection], None],
     ) -> None:
@@ -120,8 +119,11 @@ class Connection(Protocol):
             if len(self._first_bytes) < 4:
                 return
             data, self._first_bytes = self._first_bytes, None
-            if data[:4] in self._words:
-                self._answer_four_letter_word(data[:4])
+            answer = self._words.get(data[:4])
+            if answer is not None:
+                self._count_received()
+                self.send(answer().encode())
+                self.close()
                 return
         self._protocol.receive_data(data)
         if self._queue.delayed:
@@ -263,11 +265,6 @@ class Connection(Protocol):
                 transport.resumeProducing()
             else:
                 transport.pauseProducing()
-
-    def _answer_four_letter_word(self, word: bytes) -> None:
-        self._count_received()
-        self.send(self._words.answer(word).encode())
-        self.close()
 
     def _count_received(self) -> None:
         self.client.stats.received += 1

@@ -5,14 +5,13 @@ from __future__ import annotations
 from functools import partial
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import ServerFactory
 
 from txmirror.deferreds import Waiters
 from txmirror.embedded.connection import Connection
 from txmirror.embedded.four_letter_words import FourLetterWords
 from txmirror.embedded.server_state import ServerState
-from txmirror.embedded.sessions import Clock
 
 
 class Connections(ServerFactory):
@@ -25,11 +24,11 @@ class Connections(ServerFactory):
 
     noisy = False
 
-    def __init__(self, reactor: Clock, state: ServerState, mode: str) -> None:
+    def __init__(self, reactor: IReactorTime, state: ServerState, mode: str) -> None:
         self._state = state
         self._next_turn = partial(reactor.callLater, 0)
         self.live: dict[Connection, None] = {}
-        self._words = FourLetterWords(state, self.live.keys(), mode)
+        self._words = FourLetterWords(state, self.live.keys(), mode).answers
         self._when_all_closed: Waiters[None] = Waiters()
 
     def buildProtocol(self, addr: IAddress | None) -> Connection:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IReactorTime
 
 from txmirror.embedded.arguments import check_whole
 from txmirror.embedded.ensemble_state import EnsembleState, Snapshot
-from txmirror.embedded.server import Reactor, Server
-from txmirror.embedded.sessions import Clock
+from txmirror.embedded.server import Server
 from txmirror.embedded.versions import version_named
 
 _MAX_SERVERS = 9
@@ -34,10 +34,10 @@ class EmbeddedEnsemble:
 
     def __init__(
         self,
-        reactor: Reactor,
+        reactor: IReactorTime,
         size: int = 3,
         *,
-        clock: Clock | None = None,
+        clock: IReactorTime | None = None,
         tick_time: float = 0.5,
         version: str | Sequence[str] = "3.8",
         ttl_nodes: bool = False,

@@ -12,7 +12,7 @@ from txmirror.durations import check_seconds
 from txmirror.embedded.arguments import check_kind
 from txmirror.embedded.database import Database
 from txmirror.embedded.expiring_nodes import NodeExpirer
-from txmirror.embedded.sessions import Clock, Session, Sessions
+from txmirror.embedded.sessions import Session, Sessions
 from txmirror.embedded.tree import Tree
 
 
@@ -39,7 +39,9 @@ class EnsembleState:
     :ivar servers: the servers that share this state.
     """
 
-    def __init__(self, clock: Clock, *, tick_time: float, ttl_nodes: bool, container_check_interval: float) -> None:
+    def __init__(
+        self, clock: IReactorTime, *, tick_time: float, ttl_nodes: bool, container_check_interval: float
+    ) -> None:
         for name, seconds in (("tick_time", tick_time), ("container_check_interval", container_check_interval)):
             check_seconds(name, seconds, positive=True)
         check_kind("ttl_nodes", ttl_nodes, bool, "True or False")

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IReactorTime
 
 from txmirror.embedded.database import Database
 from txmirror.embedded.ephemeral_owners import ttl_of
-from txmirror.embedded.sessions import Clock
 from txmirror.embedded.tree import Node
+from txmirror.timers import Timer
 
 
 class NodeExpirer:
@@ -24,13 +24,13 @@ class NodeExpirer:
     :param now: returns the time in milliseconds since the epoch, as in stats.
     """
 
-    def __init__(self, clock: Clock, database: Database, interval: float, now: Callable[[], int]) -> None:
+    def __init__(self, clock: IReactorTime, database: Database, interval: float, now: Callable[[], int]) -> None:
         self._clock = clock
         self._database = database
         self._interval = interval
         self._now = now
         self._started: float | None = None
-        self._timer: IDelayedCall | None = None
+        self._timer = Timer(clock, self._delete_due)
         database.on_expiring_nodes = self._set_timer
 
     def start(self) -> None:
@@ -41,17 +41,14 @@ class NodeExpirer:
     def stop(self) -> None:
         """Stop checking until :meth:`start`."""
         self._started = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer.stop()
 
     def _set_timer(self) -> None:
-        if self._timer is None and self._started is not None and self._database.tree.expiring_nodes:
+        if self._started is not None and self._database.tree.expiring_nodes and not self._timer.running:
             passed = self._clock.seconds() - self._started
-            self._timer = self._clock.callLater(self._interval - passed % self._interval, self._delete_due)
+            self._timer.start(self._interval - passed % self._interval)
 
     def _delete_due(self) -> None:
-        self._timer = None
         tree = self._database.tree
         # A parent that becomes empty by this is deleted at the next check.
         for path in [path for path in tree.expiring_nodes if self._is_due(tree.nodes[path])]:

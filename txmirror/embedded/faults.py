@@ -101,39 +101,27 @@ class Faults:
     def __init__(self) -> None:
         self._planned: list[Fault] = []
 
-    def plan(
-        self,
-        effect: Effect,
-        kind: str,
-        path: str | None,
-        session_id: int | None,
-        *,
-        delay: float = 0.0,
-        error: ZooKeeperException | None = None,
-    ) -> Fault:
-        """Plan a fault for the next request of a kind.
+    def plan(self, fault: Fault) -> Fault:
+        """Plan a fault.
 
-        :param kind: one of :data:`KINDS`.
-        :param path: the path of the request's znode; None for any.
-        :param session_id: the session that sends the request; None for any.
-        :raises ValueError: ``kind`` is unknown or has no path, ``path`` is invalid, ``delay`` is negative or infinite, or no
-            server replies with ``error``.
-        :raises TypeError: an argument has the wrong type.
+        :raises ValueError: the kind of request is unknown or has no path, the path is invalid, the delay is negative or
+            infinite, or no server replies with the error.
+        :raises TypeError: a value has the wrong type.
         """
-        check_kind("the kind of request", kind, str, "a str")
-        check_seconds("the delay", delay)
-        operations = KINDS.get(kind)
+        check_kind("the kind of request", fault.kind, str, "a str")
+        check_seconds("the delay", fault.delay)
+        operations = KINDS.get(fault.kind)
         if operations is None:
-            raise ValueError(f"{kind!r} is no kind of request: it is one of {', '.join(KINDS)}")
-        if path is not None:
+            raise ValueError(f"{fault.kind!r} is no kind of request: it is one of {', '.join(KINDS)}")
+        if fault.path is not None:
             if operations & _WITHOUT_PATH:
-                raise ValueError(f"a request of the kind {kind!r} has no path that could be {path!r}")
+                raise ValueError(f"a request of the kind {fault.kind!r} has no path that could be {fault.path!r}")
             try:
-                validate(path, sequence=kind == "create")
-            except PathError as error_:
-                raise ValueError(str(error_)) from None
-        code = 0 if error is None else _code_of(error)
-        fault = Fault(effect, kind, path, session_id, delay, error, code)
+                validate(fault.path, sequence=fault.kind == "create")
+            except PathError as error:
+                raise ValueError(str(error)) from None
+        if fault.error is not None:
+            fault.code = _code_of(fault.error)
         fault._forget = self._forget
         self._planned.append(fault)
         return fault

@@ -7,26 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timezone
+from functools import partial
 from itertools import groupby
-from typing import Protocol
 
-from txmirror.embedded.request_processor import RequestProcessor
+from txmirror.embedded.connection import Connection
 from txmirror.embedded.server_state import Access, ServerState
 
 #: The words that are not in this server's whitelist.
 _REFUSED = ("crst", "dirs", "gtmk", "hash", "srst", "stmk")
-
-
-class OpenConnection(Protocol):
-    """The parts of a connection that the answers show."""
-
-    @property
-    def peer(self) -> str:
-        """The address of the client, as ``host:port``."""
-
-    @property
-    def client(self) -> RequestProcessor:
-        """The client's session and statistics."""
 
 
 class FourLetterWords:
@@ -34,17 +22,20 @@ class FourLetterWords:
 
     :param live: the server's connections, the oldest first.
     :param mode: the mode that the server reports while it is not read-only.
+    :ivar answers: the words, and functions that return their answers.
     """
 
-    def __init__(self, server: ServerState, live: Collection[OpenConnection], mode: str) -> None:
+    def __init__(self, server: ServerState, live: Collection[Connection], mode: str) -> None:
         self._server = server
         self._live = live
         self._configured_mode = mode
         self._release = f"{server.version.release}-txmirror-embedded, in memory, for tests and demonstrations"
-        self._texts = {b"ruok": "imok"}
+        self.answers: dict[bytes, Callable[[], str]] = {b"ruok": lambda: "imok", b"isro": lambda: server.access.value}
         for word in _REFUSED:
-            self._texts[word.encode()] = f"{word} is not executed because it is not in the whitelist.\n"
-        self._reports: dict[bytes, Callable[[], Iterator[str]]] = {
+            self.answers[word.encode()] = partial(
+                "{} is not executed because it is not in the whitelist.\n".format, word
+            )
+        reports = {
             b"conf": self._conf,
             b"cons": self._cons,
             b"dump": self._dump,
@@ -56,19 +47,12 @@ class FourLetterWords:
             b"wchp": self._wchp,
             b"wchs": self._wchs,
         }
+        self.answers.update((word, partial(self._report, lines)) for word, lines in reports.items())
 
-    def __contains__(self, word: bytes) -> bool:
-        return word in self._texts or word in self._reports or word == b"isro"
-
-    def answer(self, word: bytes) -> str:
-        """Return the answer to a word."""
-        if word in self._texts:
-            return self._texts[word]
-        if word == b"isro":
-            return self._server.access.value
+    def _report(self, lines: Callable[[], Iterator[str]]) -> str:
         if self._server.access is Access.NONE:
             return "This ZooKeeper instance is not currently serving requests\n"
-        return "".join(f"{line}\n" for line in self._reports[word]())
+        return "".join(f"{line}\n" for line in lines())
 
     @property
     def _mode(self) -> str:
@@ -183,7 +167,7 @@ class FourLetterWords:
         yield ""
 
 
-def _describe(connection: OpenConnection, *, brief: bool) -> str:
+def _describe(connection: Connection, *, brief: bool) -> str:
     client = connection.client
     stats = client.stats
     # In brackets are the selector's interest operations: none for the connection that sent the word.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Final, cast
 
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.interfaces import IListeningPort, IReactorTCP
-from twisted.internet.protocol import ServerFactory
+from twisted.internet.interfaces import IListeningPort, IReactorTCP, IReactorTime
 
 from txmirror.embedded.arguments import check_kind, check_whole
 from txmirror.embedded.connection import Connection
@@ -15,24 +14,12 @@ from txmirror.embedded.ensemble_state import EnsembleState, Snapshot
 from txmirror.embedded.faults import Effect, Fault
 from txmirror.embedded.replica import Replica
 from txmirror.embedded.server_state import Access, ServerState
-from txmirror.embedded.sessions import Clock, Session
-from txmirror.embedded.versions import Version, version_named
+from txmirror.embedded.sessions import Session
+from txmirror.embedded.versions import Version
 from txmirror.errors import ZooKeeperException
 
 #: The listen backlog. Clients that exceed the kernel's limit retry after one second, and then after two.
 _BACKLOG: Final = 1024
-
-
-class Listener(Protocol):
-    """The method of ``IReactorTCP`` that the server uses."""
-
-    def listenTCP(
-        self, port: int, factory: ServerFactory, backlog: int = ..., interface: str = ...
-    ) -> IListeningPort: ...
-
-
-class Reactor(Listener, Clock, Protocol):
-    """A provider of both ``IReactorTime`` and ``IReactorTCP``."""
 
 
 class Server:
@@ -47,10 +34,10 @@ class Server:
     :param mode: the mode that the server reports: ``standalone``, ``leader`` or ``follower``.
     """
 
-    def __init__(self, reactor: Reactor, ensemble: EnsembleState, version: Version, mode: str) -> None:
+    def __init__(self, reactor: IReactorTime, ensemble: EnsembleState, version: Version, mode: str) -> None:
         if not IReactorTCP.providedBy(reactor):
             raise TypeError(f"{reactor!r} does not provide IReactorTCP")
-        self._reactor = reactor
+        self._reactor = cast(IReactorTCP, reactor)
         self._state = ensemble
         self._replica = Replica(ensemble.database, version)
         self._own_state = ServerState(ensemble.clock, self._replica, ensemble.sessions, version)
@@ -303,7 +290,7 @@ class Server:
             negative or infinite.
         :raises TypeError: an argument has the wrong type.
         """
-        return self._plan(Effect.DELAYED, kind, path, session_id, delay=seconds)
+        return self._plan(Fault(Effect.DELAYED, kind, path, session_id, delay=seconds))
 
     def fail_next(
         self, kind: str, error: ZooKeeperException, *, path: str | None = None, session_id: int | None = None
@@ -316,32 +303,23 @@ class Server:
         :raises TypeError: as there; or ``error`` is no instance of a ZooKeeperException.
         """
         check_kind("the error", error, ZooKeeperException, "an instance of a ZooKeeperException")
-        return self._plan(Effect.REFUSED, kind, path, session_id, error=error)
+        return self._plan(Fault(Effect.REFUSED, kind, path, session_id, error=error))
 
     def lose_request(self, kind: str, *, path: str | None = None, session_id: int | None = None) -> Fault:
         """Close the connection instead of executing the next request of a kind. For the rest see :meth:`delay_next`."""
-        return self._plan(Effect.REQUEST_LOST, kind, path, session_id)
+        return self._plan(Fault(Effect.REQUEST_LOST, kind, path, session_id))
 
     def lose_reply(self, kind: str, *, path: str | None = None, session_id: int | None = None) -> Fault:
         """Execute the next request of a kind, send its events, and close the connection in place of the reply.
 
         For the rest see :meth:`delay_next`.
         """
-        return self._plan(Effect.REPLY_LOST, kind, path, session_id)
+        return self._plan(Fault(Effect.REPLY_LOST, kind, path, session_id))
 
-    def _plan(
-        self,
-        effect: Effect,
-        kind: str,
-        path: str | None,
-        session_id: int | None,
-        *,
-        delay: float = 0.0,
-        error: ZooKeeperException | None = None,
-    ) -> Fault:
-        if session_id is not None:
-            self._session(session_id)
-        return self._own_state.faults.plan(effect, kind, path, session_id, delay=delay, error=error)
+    def _plan(self, fault: Fault) -> Fault:
+        if fault.session_id is not None:
+            self._session(fault.session_id)
+        return self._own_state.faults.plan(fault)
 
     def _session(self, session_id: int) -> Session:
         check_kind("the session's id", session_id, int, "a whole number, as a client's session_id is")
@@ -349,59 +327,3 @@ class Server:
         if session is None:
             raise ValueError(f"no session has the id {session_id!r}")
         return session
-
-
-class EmbeddedServer(Server):
-    """A ZooKeeper server in memory, for tests and demonstrations.
-
-    It speaks the real protocol with every operation, and imitates ZooKeeper 3.8.0 as Debian ships it: a standalone server with
-    default settings, except that it answers the four-letter words. It enforces no quotas. Its data exists only in memory.
-
-    Known differences, which no sensible client meets: the reply to a ``sync`` of a null path has an empty path, in place of
-    null; ``setWatches`` with a null list sends no events for the lists before it, and rejects null paths; and errors
-    never have a record, which the real server's ``multi`` and ``multiRead`` sometimes have.
-
-    :param reactor: a provider of ``IReactorTCP`` and ``IReactorTime``.
-    :param clock: the source of all times, a provider of ``IReactorTime``; None uses the reactor. With a
-        ``twisted.internet.task.Clock`` a test can advance the time of a server that listens on a real socket.
-    :param tick_time: ZooKeeper's tick in seconds: session timeouts are between 2 and 20 ticks, and a session expires up to one
-        tick after its timeout.
-    :param version: the version to imitate:
-
-        - ``3.8``.
-        - ``3.9``: events contain their zxid, only clients that may read a node get its stat, a path may have watches of
-          several modes, and a ``check`` outside a transaction is an unknown operation.
-        - ``3.4``: an operation that is newer (such as persistent watches, or a create that returns a stat) ends the
-          connection.
-        - ``keeper``, ClickHouse Keeper: it never resumes a session, but opens a new one, even if the client has seen later
-          transactions. All passwords are sixteen zero bytes. Without a quorum it rejects handshakes by the protocol version
-          42. At the end of a session, and on an operation that it does not have (SASL, ``get_ephemerals``,
-          ``count_below``, ``who_am_i``), it closes the connection without a reply. It replies to ``set_watches`` before
-          it sends the missed events, and sends changed children as changed data.
-
-        Everything else is as in 3.8.
-    :param ttl_nodes: whether TTL nodes are enabled (ZooKeeper's ``extendedTypesEnabled``); otherwise their creation fails as
-        unimplemented.
-    :param container_check_interval: the time in seconds between two deletions of empty containers and expired TTL nodes.
-    :raises ValueError: ``tick_time`` or ``container_check_interval`` is not positive, or ``version`` is unknown.
-    :raises TypeError: an argument has the wrong type.
-    """
-
-    def __init__(
-        self,
-        reactor: Reactor,
-        *,
-        clock: Clock | None = None,
-        tick_time: float = 0.5,
-        version: str = "3.8",
-        ttl_nodes: bool = False,
-        container_check_interval: float = 60.0,
-    ) -> None:
-        imitated = version_named(version)
-        state = EnsembleState(
-            reactor if clock is None else clock,
-            tick_time=tick_time,
-            ttl_nodes=ttl_nodes,
-            container_check_interval=container_check_interval,
-        )
-        super().__init__(reactor, state, imitated, "standalone")

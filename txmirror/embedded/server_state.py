@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import enum
 
+from twisted.internet.interfaces import IReactorTime
+
 from txmirror.embedded.faults import Faults
 from txmirror.embedded.replica import Replica
 from txmirror.embedded.sessionless import SessionlessConnections
-from txmirror.embedded.sessions import Clock, NoTransactions, Sessions
+from txmirror.embedded.sessions import NoTransactions, Sessions
 from txmirror.embedded.versions import Version
 
 
@@ -36,7 +38,7 @@ class ServerState:
     :ivar sent: the number of frames and answers to four-letter words sent.
     """
 
-    def __init__(self, clock: Clock, replica: Replica, sessions: Sessions, version: Version) -> None:
+    def __init__(self, clock: IReactorTime, replica: Replica, sessions: Sessions, version: Version) -> None:
         self.clock = clock
         self.replica = replica
         self.sessions = sessions

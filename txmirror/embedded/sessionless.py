@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from typing import Final, Protocol
 
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IReactorTime
 
-from txmirror.embedded.sessions import Clock
+from txmirror.timers import Timer
 
 #: The time in seconds that such a connection may be silent, counted in steps of the same length.
 SESSIONLESS_TIMEOUT: Final = 10.0
@@ -30,10 +30,10 @@ class SessionlessConnections:
     :param clock: the source of the time.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._deadlines: dict[SessionlessConnection, float] = {}
-        self._timer: IDelayedCall | None = None
+        self._timer = Timer(clock, self._close_silent)
 
     def __len__(self) -> int:
         return len(self._deadlines)
@@ -47,17 +47,15 @@ class SessionlessConnections:
 
     def remove(self, connection: SessionlessConnection) -> None:
         """Remove a connection that has a session now, or that is closed."""
-        if self._deadlines.pop(connection, None) is not None and not self._deadlines and self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._deadlines.pop(connection, None)
+        if not self._deadlines:
+            self._timer.stop()
 
     def _set_timer(self) -> None:
-        if self._timer is None and self._deadlines:
-            deadline = min(self._deadlines.values())
-            self._timer = self._clock.callLater(max(0.0, deadline - self._clock.seconds()), self._close_silent)
+        if self._deadlines and not self._timer.running:
+            self._timer.start(min(self._deadlines.values()) - self._clock.seconds())
 
     def _close_silent(self) -> None:
-        self._timer = None
         now = self._clock.seconds()
         for connection in [connection for connection, deadline in self._deadlines.items() if deadline <= now]:
             connection.time_out()

@@ -7,22 +7,12 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import attrs
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
-
-
-class Clock(Protocol):
-    """The methods of ``IReactorTime`` that the server uses."""
-
-    def seconds(self) -> float:
-        """Return the time in seconds."""
-
-    def callLater(self, delay: float, callable: Callable[..., object], *args: object) -> IDelayedCall:
-        """Call ``callable`` after ``delay`` seconds."""
 
 
 class Transactions(Protocol):
@@ -83,7 +73,7 @@ class Sessions:
 
     _log = Logger()
 
-    def __init__(self, clock: Clock, database: Transactions, tick: float) -> None:
+    def __init__(self, clock: IReactorTime, database: Transactions, tick: float) -> None:
         self._clock = clock
         self._database = database
         self.tick = tick

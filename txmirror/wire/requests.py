@@ -37,6 +37,7 @@ from txmirror.wire.responses import (
 )
 
 _CreateT = TypeVar("_CreateT", bound="_Create")
+_PathAndVersionT = TypeVar("_PathAndVersionT", bound="_PathAndVersion")
 _PathAndWatchT = TypeVar("_PathAndWatchT", bound="_PathAndWatch")
 _PathT = TypeVar("_PathT", bound="_Path")
 
@@ -122,12 +123,7 @@ class CreateTTLRequest:
 
 
 @attrs.frozen
-class DeleteRequest:
-    """Delete a node, provided that it is still at the version last seen."""
-
-    operation: ClassVar[Operation] = Operation.DELETE
-    response: ClassVar[None] = None
-
+class _PathAndVersion:
     path: str
     version: int
     """The version that the node must be at, or -1 for any."""
@@ -136,8 +132,22 @@ class DeleteRequest:
         return encode_string(self.path) + encode_int(self.version)
 
     @classmethod
-    def decode(cls, cursor: Cursor) -> DeleteRequest:
+    def decode(cls: type[_PathAndVersionT], cursor: Cursor) -> _PathAndVersionT:
         return cls(cursor.string(), cursor.int32())
+
+
+class DeleteRequest(_PathAndVersion):
+    """Delete a node, provided that it is still at the version last seen."""
+
+    operation: ClassVar[Operation] = Operation.DELETE
+    response: ClassVar[None] = None
+
+
+class CheckVersionRequest(_PathAndVersion):
+    """Check that a node is at the version last seen. Only valid in a transaction."""
+
+    operation: ClassVar[Operation] = Operation.CHECK
+    response: ClassVar[None] = None
 
 
 @attrs.frozen
@@ -199,25 +209,6 @@ class SetDataRequest:
     @classmethod
     def decode(cls, cursor: Cursor) -> SetDataRequest:
         return cls(cursor.string(), cursor.buffer(), cursor.int32())
-
-
-@attrs.frozen
-class CheckVersionRequest:
-    """Check that a node is at the version last seen. Only valid in a transaction."""
-
-    operation: ClassVar[Operation] = Operation.CHECK
-    response: ClassVar[None] = None
-
-    path: str
-    version: int
-    """The version that the node must be at, or -1 for any."""
-
-    def encode(self) -> bytes:
-        return encode_string(self.path) + encode_int(self.version)
-
-    @classmethod
-    def decode(cls, cursor: Cursor) -> CheckVersionRequest:
-        return cls(cursor.string(), cursor.int32())
 
 
 @attrs.frozen

@@ -40,25 +40,17 @@ class SetWatchesRequest:
 
 
 @attrs.frozen
-class SetWatches2Request:
+class SetWatches2Request(SetWatchesRequest):
     """Set watches again, persistent ones too, which report nothing of what they have missed. Since 3.6."""
 
     operation: ClassVar[Operation] = Operation.SET_WATCHES2
-    response: ClassVar[None] = None
 
-    relativeZxid: int
-    dataWatches: tuple[str, ...]
-    existWatches: tuple[str, ...]
-    childWatches: tuple[str, ...]
     persistentWatches: tuple[str, ...]
     persistentRecursiveWatches: tuple[str, ...]
 
     def encode(self) -> bytes:
         return (
-            encode_long(self.relativeZxid)
-            + encode_strings(self.dataWatches)
-            + encode_strings(self.existWatches)
-            + encode_strings(self.childWatches)
+            SetWatchesRequest.encode(self)
             + encode_strings(self.persistentWatches)
             + encode_strings(self.persistentRecursiveWatches)
         )
