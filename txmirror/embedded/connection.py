@@ -65,7 +65,7 @@ class Connection(Protocol):
         self._closed = closed
         self._protocol = ServerProtocol(DEFAULT_MAX_REQUEST, RequestCursor)
         self._output = Output()
-        self._queue = RequestQueue(self._protocol, self._output, self._serve_next, self._serve, next_turn)
+        self._queue = RequestQueue(self._protocol.frames, self._output, self._serve_next, self._serve, next_turn)
         self.client = RequestProcessor(server, self._protocol, self._queue, self)
         self._first_bytes: bytes | None = b""
         self._held_input: bytearray | None = None
@@ -238,8 +238,9 @@ class Connection(Protocol):
     def _serve(self) -> None:
         self._queue.serve()
         self._update_reading()
-        if self._protocol.fault is not None and self._queue.empty and not self.leaving:
-            self.close(str(self._protocol.fault))
+        fault = self._protocol.frames.fault
+        if fault is not None and self._queue.empty and not self.leaving:
+            self.close(str(fault))
 
     def _serve_next(self) -> None:
         self._count_received()

@@ -8,7 +8,7 @@ from typing import Final
 from twisted.internet.interfaces import IDelayedCall
 
 from txmirror.embedded.output import MAX_UNREAD, Output
-from txmirror.wire import ServerProtocol
+from txmirror.wire import FrameQueue
 
 #: The limit for the number of waiting requests of one client.
 _MAX_PENDING: Final = 10_000
@@ -20,9 +20,9 @@ _BYTES_PER_TURN: Final = 256 * 1024
 class RequestQueue:
     """The requests that wait: for the client's next turn, for a delayed request before them, or until the client reads.
 
-    :param protocol: the source of the requests.
+    :param frames: the requests that have arrived.
     :param output: the replies.
-    :param serve_next: serves the protocol's next request.
+    :param serve_next: serves the next request.
     :param proceed: called when requests may be served again; it calls :meth:`serve`.
     :param next_turn: calls a function in the next turn of the reactor.
     :ivar delayed: whether the first request is delayed.
@@ -30,13 +30,13 @@ class RequestQueue:
 
     def __init__(
         self,
-        protocol: ServerProtocol,
+        frames: FrameQueue,
         output: Output,
         serve_next: Callable[[], None],
         proceed: Callable[[], None],
         next_turn: Callable[[Callable[[], None]], IDelayedCall],
     ) -> None:
-        self._protocol = protocol
+        self._frames = frames
         self._output = output
         self._serve_next = serve_next
         self._proceed = proceed
@@ -49,7 +49,7 @@ class RequestQueue:
     @property
     def empty(self) -> bool:
         """True if no request waits."""
-        return self._step is None and not self._protocol.pending
+        return self._step is None and not self._frames
 
     @property
     def full(self) -> bool:
@@ -57,8 +57,8 @@ class RequestQueue:
         return (
             self._output.throttled
             or self._turn is not None
-            or self._protocol.pending_bytes > MAX_UNREAD
-            or self._protocol.pending > _MAX_PENDING
+            or self._frames.size > MAX_UNREAD
+            or len(self._frames) > _MAX_PENDING
         )
 
     def serve(self) -> None:
@@ -87,7 +87,7 @@ class RequestQueue:
     def clear(self) -> None:
         """Drop all requests: the connection closes."""
         self._step = None
-        self._protocol.clear()
+        self._frames.clear()
         if self._turn is not None:
             self._turn.cancel()
             self._turn = None

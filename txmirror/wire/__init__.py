@@ -1,6 +1,6 @@
 """The ZooKeeper protocol: its records and frames, and the state of a connection as a machine. No I/O, no clock, no Twisted."""
 
-from txmirror.wire.framing import FrameDecoder, OversizedFrame, encode_frame
+from txmirror.wire.framing import FrameDecoder, FrameQueue, OversizedFrame, encode_frame
 from txmirror.wire.headers import ReplyHeader, RequestHeader, reply_frame, request_frame
 from txmirror.wire.jute import Cursor
 from txmirror.wire.multi import DoneResult, ErrorResult, MultiReadRequest, MultiRequest, MultiResponse
@@ -99,6 +99,7 @@ __all__ = [
     "ErrorResult",
     "ExistsRequest",
     "FrameDecoder",
+    "FrameQueue",
     "GetACLRequest",
     "GetACLResponse",
     "GetAllChildrenNumberRequest",

@@ -5,6 +5,7 @@ Only this module waits for more bytes. It allocates nothing for bytes that a len
 
 from __future__ import annotations
 
+from collections import deque
 from typing import NamedTuple
 
 from txmirror.errors import ProtocolError
@@ -90,3 +91,57 @@ class FrameDecoder:
         elif offset < end:
             buffer += source[offset:]
         return frames
+
+
+class FrameQueue:
+    """The frames of a stream, one at a time.
+
+    :param limit: as for :class:`FrameDecoder`.
+    :ivar size: the number of bytes of the frames that wait for :meth:`take`.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._decoder = FrameDecoder(limit)
+        self._frames: deque[bytes | OversizedFrame] = deque()
+        self.size = 0
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    @property
+    def buffered(self) -> int:
+        """The number of bytes that wait for the rest of their frame."""
+        return self._decoder.buffered
+
+    @property
+    def fault(self) -> ProtocolError | None:
+        """The error that broke the stream, once every frame before it was taken; else None."""
+        return None if self._frames else self._decoder.fault
+
+    def feed(self, data: bytes) -> None:
+        """Add the next piece of the stream."""
+        for frame in self._decoder.feed(data):
+            self._frames.append(frame)
+            self.size += _size(frame)
+
+    def take(self) -> bytes | OversizedFrame | None:
+        """Remove and return the next frame, or None if there is no complete one.
+
+        :raises ProtocolError: the stream is broken here.
+        """
+        if not self._frames:
+            if self._decoder.fault is not None:
+                raise self._decoder.fault
+            return None
+        frame = self._frames.popleft()
+        self.size -= _size(frame)
+        return frame
+
+    def clear(self) -> None:
+        """Drop the frames that wait."""
+        self._frames.clear()
+        self.size = 0
+
+
+def _size(frame: bytes | OversizedFrame) -> int:
+    return 4 + len(frame.head if isinstance(frame, OversizedFrame) else frame)

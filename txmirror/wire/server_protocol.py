@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from txmirror.errors import ProtocolError
-from txmirror.wire.framing import FrameDecoder, OversizedFrame, encode_frame
+from txmirror.wire.framing import FrameQueue, OversizedFrame, encode_frame
 from txmirror.wire.headers import RequestHeader, reply_frame
 from txmirror.wire.jute import Cursor
 from txmirror.wire.multi import MultiReadRequest, MultiRequest
@@ -106,52 +106,30 @@ class ServerProtocol:
 
     :param max_request: the longest request in bytes. A longer one is a protocol error.
     :param cursor: makes the cursor over a frame.
-    :ivar pending_bytes: the size of the frames that have arrived and that :meth:`next_event` has not returned.
+    :ivar frames: the frames that have arrived and that :meth:`next_event` has not read.
     """
 
     def __init__(self, max_request: int, cursor: Callable[[bytes], Cursor] = Cursor) -> None:
         self._max_request = max_request
         self._cursor = cursor
-        self._decoder = FrameDecoder(max_request)
-        self._frames: deque[bytes | OversizedFrame] = deque()
         self._connected = False
         self._unanswered: deque[RequestHeader] = deque()
-        self.pending_bytes = 0
-
-    @property
-    def pending(self) -> int:
-        """The number of frames that have arrived and that :meth:`next_event` has not returned."""
-        return len(self._frames)
-
-    @property
-    def buffered(self) -> int:
-        """The number of bytes that wait for the rest of their frame."""
-        return self._decoder.buffered
-
-    @property
-    def fault(self) -> ProtocolError | None:
-        """The error that broke the stream, once every frame before it was returned; else None."""
-        return None if self._frames else self._decoder.fault
+        self.frames = FrameQueue(max_request)
 
     def receive_data(self, data: bytes) -> None:
         """Take the next bytes from the client."""
-        for frame in self._decoder.feed(data):
-            self._frames.append(frame)
-            self.pending_bytes += _size(frame)
+        self.frames.feed(data)
 
     def next_event(self) -> ConnectRequest | IncomingRequest | None:
-        """Return what the next frame contains, or None if there is no complete one.
+        """Return the content of the next frame, or None if there is no complete one.
 
         After the handshake's request, call :meth:`connected` before the next event.
 
         :raises ProtocolError: the frame is too long or invalid, or the stream is broken. Close the connection.
         """
-        if not self._frames:
-            if self._decoder.fault is not None:
-                raise self._decoder.fault
+        frame = self.frames.take()
+        if frame is None:
             return None
-        frame = self._frames.popleft()
-        self.pending_bytes -= _size(frame)
         if isinstance(frame, OversizedFrame):
             raise ProtocolError(f"a request of {frame.length} bytes, with {self._max_request} allowed (jute.maxbuffer)")
         cursor = self._cursor(frame)
@@ -161,11 +139,6 @@ class ServerProtocol:
         if header.type not in _OUT_OF_ORDER:
             self._unanswered.append(header)
         return IncomingRequest(header, cursor)
-
-    def clear(self) -> None:
-        """Drop the frames that wait: the connection is closing."""
-        self._frames.clear()
-        self.pending_bytes = 0
 
     def connected(self, response: ConnectResponse) -> bytes:
         """Answer the handshake. Requests follow."""
@@ -197,8 +170,3 @@ class ServerProtocol:
         :param zxid: the transaction of the event, as since 3.9; -1 before.
         """
         return reply_frame(EVENT_XID, zxid, 0, event.encode())
-
-
-def _size(frame: bytes | OversizedFrame) -> int:
-    """Return the number of bytes that a waiting frame takes."""
-    return 4 + len(frame.head if isinstance(frame, OversizedFrame) else frame)

@@ -154,7 +154,7 @@ class World:
                 peer.transport.write(stream[start:stop])
                 self.reactor.settle()
                 for connection in self.server._connections.live:
-                    assert connection._protocol.buffered <= 4 + 0xFFFFF
+                    assert connection._protocol.frames.buffered <= 4 + 0xFFFFF
 
     def end(self) -> None:
         """Make sure that the witness noticed nothing, and that nothing is left of anybody else once their time is over."""
@@ -604,8 +604,8 @@ class SilenceTests(WorldTestCase):
             self.world.server.delay_next("exists", 5.0)
             peer.raw(framed(ExistsRequest("/", False), 1) + b"".join(framed(request, xid + 2) for xid in range(count)))
             self.assertEqual(peer.take(), [])
-            self.assertLess(connection._protocol.pending_bytes, 5_500_000)
-            self.assertLess(connection._protocol.pending, 14_000)
+            self.assertLess(connection._protocol.frames.size, 5_500_000)
+            self.assertLess(len(connection._protocol.frames), 14_000)
             self.pass_time(5.0)
             self.assertEqual([cast(Reply, item).xid for item in peer.take()], list(range(1, count + 2)))
             peer.close()

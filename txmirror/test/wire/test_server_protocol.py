@@ -98,7 +98,7 @@ class RequestTests(SynchronousTestCase):
         stream = encode_frame(CONNECT.encode())
         protocol.receive_data(stream[:-1])
         self.assertIsNone(protocol.next_event())
-        self.assertEqual(protocol.buffered, len(stream) - 1)
+        self.assertEqual(protocol.frames.buffered, len(stream) - 1)
         protocol.receive_data(stream[-1:])
         self.assertEqual(protocol.next_event(), CONNECT)
         self.assertEqual(ConnectResponse.decode(Cursor(body(protocol.connected(RESPONSE)))), RESPONSE)
@@ -130,18 +130,18 @@ class RequestTests(SynchronousTestCase):
         found = [each for each in events if isinstance(each, IncomingRequest)]
         self.assertEqual([each.header.xid for each in found], list(range(len(sent))))
         self.assertEqual([REQUESTS[each.header.type].decode(each.cursor) for each in found], sent)
-        self.assertEqual((protocol.pending, protocol.pending_bytes, protocol.buffered), (0, 0, 0))
+        self.assertEqual((len(protocol.frames), protocol.frames.size, protocol.frames.buffered), (0, 0, 0))
 
     def test_pending(self) -> None:
         """Requests wait until asked for, and are counted with the lengths of their frames."""
         protocol = connected()
         stream = framed(ExistsRequest("/", False), 1) + framed(ExistsRequest("/a", False), 2)
         protocol.receive_data(stream)
-        self.assertEqual((protocol.pending, protocol.pending_bytes), (2, len(stream)))
+        self.assertEqual((len(protocol.frames), protocol.frames.size), (2, len(stream)))
         protocol.next_event()
-        self.assertEqual(protocol.pending, 1)
-        protocol.clear()
-        self.assertEqual((protocol.pending, protocol.pending_bytes), (0, 0))
+        self.assertEqual(len(protocol.frames), 1)
+        protocol.frames.clear()
+        self.assertEqual((len(protocol.frames), protocol.frames.size), (0, 0))
         self.assertIsNone(protocol.next_event())
 
     def test_cursor(self) -> None:
@@ -173,15 +173,15 @@ class FaultTests(SynchronousTestCase):
         self.assertIsInstance(protocol.next_event(), IncomingRequest)
         error = self.assertRaises(ProtocolError, protocol.next_event)
         self.assertIn(str(LIMIT + 1), str(error))
-        self.assertEqual(protocol.pending_bytes, 0)
+        self.assertEqual(protocol.frames.size, 0)
 
     def test_faulty_length(self) -> None:
         """A length that no frame has breaks the stream, after the requests before it."""
         protocol = connected()
         protocol.receive_data(framed(ExistsRequest("/", False), 1) + encode_int(-1))
-        self.assertIsNone(protocol.fault)
+        self.assertIsNone(protocol.frames.fault)
         protocol.next_event()
-        self.assertIsInstance(protocol.fault, ProtocolError)
+        self.assertIsInstance(protocol.frames.fault, ProtocolError)
         for _ in range(2):
             self.assertRaises(ProtocolError, protocol.next_event)
 
