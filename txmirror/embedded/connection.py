@@ -111,7 +111,7 @@ class Connection(Protocol):
             self._held_input += data
             self._update_reading()
             return
-        if not self.session_id:
+        if self.client.session is None:
             self._server.sessionless.touch(self)
         if self._first_bytes is not None:
             # The first bytes are either a length or a four-letter word.
@@ -251,7 +251,7 @@ class Connection(Protocol):
             elif event is not None:
                 if event.header.type in _EXPENSIVE:
                     self._queue.end_turn()
-                self.client.process(*event)
+                self.client.process(event.header, event.cursor)
         except ProtocolError as error:
             self.close(str(error))
 

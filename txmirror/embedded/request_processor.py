@@ -77,6 +77,7 @@ class RequestProcessor:
     :param protocol: encodes the replies.
     :param queue: delays requests.
     :param connection: sends the replies.
+    :ivar session: the client's session; None before the handshake.
     :ivar identities: the identities of the client.
     :ivar stats: the statistics of the connection.
     """
@@ -91,7 +92,7 @@ class RequestProcessor:
         self._queue = queue
         self._connection = connection
         self._sessions = server.local_sessions if server.read_only else server.sessions
-        self._session: Session | None = None
+        self.session: Session | None = None
         self._delay: IDelayedCall | None = None
         self._reply_lost = False
         self._deferred_events: list[tuple[EventType, str]] | None = None
@@ -102,12 +103,12 @@ class RequestProcessor:
     @property
     def session_id(self) -> int:
         """The session's id; 0 before the handshake."""
-        return self._session.id if self._session is not None else 0
+        return self.session.id if self.session is not None else 0
 
     @property
     def session_timeout(self) -> int:
         """The session's timeout in milliseconds; 0 before the handshake."""
-        return round(self._session.timeout * 1000) if self._session is not None else 0
+        return round(self.session.timeout * 1000) if self.session is not None else 0
 
     def connect(self, request: ConnectRequest) -> None:
         """Begin or resume a session, or close the connection."""
@@ -133,16 +134,16 @@ class RequestProcessor:
                 # A new session is a transaction, and this server learns of none.
                 server.replica.wait(self._queue.delay(partial(self.connect, request)))
                 return
-            self._session = self._sessions.open(request.timeOut, self)
+            self.session = self._sessions.open(request.timeOut, self)
         else:
-            self._session = self._sessions.resume(request.sessionId, request.passwd, request.timeOut, self)
+            self.session = self._sessions.resume(request.sessionId, request.passwd, request.timeOut, self)
         # A request from a client before 3.4 lacks the field for read-only servers, and so does the reply.
         read_only = None if request.readOnly is None else alone
-        if self._session is None:
+        if self.session is None:
             self._connection.send(self._protocol.connected(ConnectResponse(0, 0, bytes(16), read_only)))
             self._connection.close()
         else:
-            self._accept(self._session, read_only)
+            self._accept(self.session, read_only)
 
     def _connect_to_keeper(self, request: ConnectRequest) -> None:
         """Begin a new session, even if the client names an older one or a later transaction."""
@@ -153,8 +154,8 @@ class RequestProcessor:
         elif self._server.replica.lagging:
             self._server.replica.wait(self._queue.delay(partial(self.connect, request)))
         else:
-            self._session = self._sessions.open(request.timeOut, self, bytes(16))
-            self._accept(self._session, None)
+            self.session = self._sessions.open(request.timeOut, self, bytes(16))
+            self._accept(self.session, None)
 
     def _accept(self, session: Session, read_only: bool | None) -> None:
         self._server.sessionless.remove(self._connection)
@@ -187,8 +188,8 @@ class RequestProcessor:
 
     def touch(self) -> None:
         """Extend the session, if there is one: its client has sent something."""
-        if self._session is not None:
-            self._sessions.touch(self._session)
+        if self.session is not None:
+            self._sessions.touch(self.session)
 
     def notify(self, kind: EventType, path: str, zxid: int = -1) -> None:
         if self._deferred_events is not None:
@@ -219,8 +220,8 @@ class RequestProcessor:
             self._delay.cancel()
             self._delay = None
         self._server.replica.watches.remove_all(self)
-        if self._session is not None and self in self._session.connections:
-            self._session.connections.remove(self)
+        if self.session is not None and self in self.session.connections:
+            self.session.connections.remove(self)
 
     def _inject(self, fault: Fault, header: RequestHeader, cursor: Cursor) -> None:
         if fault.effect is Effect.DELAYED:
@@ -246,7 +247,7 @@ class RequestProcessor:
             elif server.replica.lagging:
                 server.replica.wait(self._queue.delay(partial(self._serve, header, cursor)))
                 return
-            elif self._session is None or self._session.connection is not self:
+            elif self.session is None or self.session.connection is not self:
                 self._connection.close("its session has moved to another server")
                 return
         if header.type == Operation.PING:
@@ -267,8 +268,8 @@ class RequestProcessor:
         proceed()
 
     def _end_session(self, header: RequestHeader) -> None:
-        if self._session is not None:
-            self._sessions.end(self._session, "its client closed it", self)
+        if self.session is not None:
+            self._sessions.end(self.session, "its client closed it", self)
         if not self._server.version.keeper:
             self._reply(header)
         self._connection.close()

@@ -49,7 +49,7 @@ class RequestQueue:
     @property
     def empty(self) -> bool:
         """True if no request waits."""
-        return self._step is None and not self._frames
+        return not self._frames.size and self._step is None
 
     @property
     def full(self) -> bool:
@@ -63,9 +63,10 @@ class RequestQueue:
 
     def serve(self) -> None:
         """Serve the waiting requests, up to the limits of one turn of the reactor."""
-        served = self._output.written = 0
-        while not (self.empty or self.delayed or self._output.throttled or self._turn is not None):
-            if served >= _REQUESTS_PER_TURN or self._output.written >= _BYTES_PER_TURN:
+        output = self._output
+        served = output.written = 0
+        while not (self.empty or self.delayed or output.throttled or self._turn is not None):
+            if served >= _REQUESTS_PER_TURN or output.written >= _BYTES_PER_TURN:
                 self._turn = self._next_turn(self._start_turn)
             elif self._step is not None:
                 step, self._step = self._step, None

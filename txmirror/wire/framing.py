@@ -97,7 +97,7 @@ class FrameQueue:
     """The frames of a stream, one at a time.
 
     :param limit: as for :class:`FrameDecoder`.
-    :ivar size: the number of bytes of the frames that wait for :meth:`take`.
+    :ivar size: the number of bytes of the frames that wait for :meth:`take`; almost none for an oversized frame.
     """
 
     def __init__(self, limit: int) -> None:
@@ -122,7 +122,7 @@ class FrameQueue:
         """Add the next piece of the stream."""
         for frame in self._decoder.feed(data):
             self._frames.append(frame)
-            self.size += _size(frame)
+            self.size += 4 + len(frame)
 
     def take(self) -> bytes | OversizedFrame | None:
         """Remove and return the next frame, or None if there is no complete one.
@@ -134,14 +134,10 @@ class FrameQueue:
                 raise self._decoder.fault
             return None
         frame = self._frames.popleft()
-        self.size -= _size(frame)
+        self.size -= 4 + len(frame)
         return frame
 
     def clear(self) -> None:
         """Drop the frames that wait."""
         self._frames.clear()
         self.size = 0
-
-
-def _size(frame: bytes | OversizedFrame) -> int:
-    return 4 + len(frame.head if isinstance(frame, OversizedFrame) else frame)

@@ -27,7 +27,7 @@ class RequestHeader(NamedTuple):
     @classmethod
     def decode(cls, cursor: Cursor) -> RequestHeader:
         try:
-            header = cls._make(_REQUEST.unpack_from(cursor.frame, cursor.offset))
+            header = tuple.__new__(cls, _REQUEST.unpack_from(cursor.frame, cursor.offset))
         except struct.error:
             return cls(cursor.int32(), cursor.int32())
         cursor.offset += _REQUEST.size
@@ -49,7 +49,7 @@ class ReplyHeader(NamedTuple):
     @classmethod
     def decode(cls, cursor: Cursor) -> ReplyHeader:
         try:
-            header = cls._make(_REPLY.unpack_from(cursor.frame, cursor.offset))
+            header = tuple.__new__(cls, _REPLY.unpack_from(cursor.frame, cursor.offset))
         except struct.error:
             raise ProtocolError(f"a reply of {len(cursor.frame)} bytes is too short for its header") from None
         cursor.offset += _REPLY.size
