@@ -81,7 +81,7 @@ class Output:
             self._held = []
 
     def release(self) -> bool:
-        """Write what was held, in order. Return whether this ends the throttling."""
+        """Write the held bytes, in order. Return whether this ends the throttling."""
         held, self._held = self._held, None
         for send in held or ():
             send()
@@ -94,7 +94,7 @@ class Output:
         self._do(self._transport.loseConnection)
 
     def discard(self) -> None:
-        """Drop what is held, and hold nothing more."""
+        """Drop the held bytes, and hold nothing more."""
         self._held = None
 
     def abort(self) -> None:

@@ -123,13 +123,13 @@ class Peer(Protocol):
         self.raw(encode_frame(request.encode()))
 
     def take(self) -> list[Reply | Event]:
-        """Give what came in since this was last called."""
+        """Return the replies and events since the last call."""
         self.reactor.settle()
         taken, self.received = self.received, []
         return taken
 
     def events(self) -> list[Event]:
-        """Give the events that came in; there must be nothing else."""
+        """Return the events since the last call; there must be nothing else."""
         taken = self.take()
         events = [item for item in taken if isinstance(item, Event)]
         assert events == taken, taken

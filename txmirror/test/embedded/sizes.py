@@ -7,7 +7,7 @@ from txmirror.testing import MemoryReactor
 
 
 def sizes(server: EmbeddedServer, reactor: MemoryReactor | None = None) -> dict[str, int]:
-    """Give the size of each of a server's tables, and of the world's, if it is one in memory."""
+    """Return the size of each table of a server, and of the reactor's if it is one in memory."""
     tree, watches = server._state.database.tree, server._replica.watches
     found = {
         "sessions": len(server._state.sessions._alive),

@@ -27,7 +27,7 @@ def parse(*arguments: str) -> EmbeddedOptions:
 
 class OptionsTests(SynchronousTestCase):
     def refuse(self, *arguments: str) -> str:
-        """Give the one line that a command line is refused with, with status 1."""
+        """Return the one line with which a command line is refused, with status 1."""
         exited = self.assertRaises(SystemExit, parse, *arguments)
         line = exited.code
         assert isinstance(line, str), "a text, which Python prints before it exits with 1"
@@ -58,7 +58,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual((options["imitate"], options["tick-time"], options["ttl-nodes"]), ("3.4", 2.0, 1))
 
     def test_refused(self) -> None:
-        """What will not do is quoted, with the name of its option."""
+        """The error quotes the invalid value, with the name of its option."""
         for option, values in {
             "--listen": (
                 *(

@@ -34,13 +34,13 @@ class EnsembleTestCase(ServerTestCase):
         super().clean_up()
 
     def errors(self, peer: Peer) -> list[int]:
-        """Give the error codes of the replies that have come."""
+        """Return the error codes of the replies that have arrived."""
         return [reply.err for reply in peer.take() if isinstance(reply, Reply)]
 
 
 class SharingTests(EnsembleTestCase):
     def test_data(self) -> None:
-        """What is written at one is read at the others, with the same stat."""
+        """A write at one server is read at the others, with the same stat."""
         one, two = self.peer(host=_FIRST), self.peer(host=_SECOND)
         one.create("/a", b"x")
         self.assertEqual(two.get("/a"), one.get("/a"))
@@ -195,7 +195,7 @@ class LaggingTests(EnsembleTestCase):
         self.third.lag()
 
     def test_reads(self) -> None:
-        """What it answers is what was, with the zxid of then."""
+        """A lagging server replies with the old data and the old zxid."""
         zxid = self.third.zxid
         self.writer.set("/a", b"new")
         self.writer.create("/b")
@@ -271,7 +271,7 @@ class LaggingTests(EnsembleTestCase):
         self.assertIn(b"new", read.body)
 
     def test_session_lives(self) -> None:
-        """Who waits, and pings, is heard, and keeps the session."""
+        """A client that waits and sends pings keeps its session."""
         self.reader.send(SyncRequest("/a"))
         for _ in range(8):
             self.reactor.pass_time(1.0)
@@ -295,7 +295,7 @@ class LaggingTests(EnsembleTestCase):
         self.assertEqual(peer.get("/a").data, b"old")
 
     def test_seen_later(self) -> None:
-        """Who has seen what it does not know is not let in."""
+        """A lagging server rejects a client that has seen a later transaction."""
         zxid = self.writer.set("/a", b"new").stat.mzxid
         peer = self.peer(resume=self.writer, host=_THIRD, zxid=zxid)
         self.assertIsNone(peer.welcome)
@@ -312,7 +312,7 @@ class LaggingTests(EnsembleTestCase):
         self.assertIsNotNone(self.reader.lost)
 
     def test_ended_with_a_write(self) -> None:
-        """What waits of a session that has ended is not done."""
+        """The server does not execute the waiting requests of a session that has ended."""
         self.reader.send(SetDataRequest("/a", b"mine", -1))
         self.ensemble.expire_session(self.reader.session)
         self.third.catch_up()
@@ -321,7 +321,7 @@ class LaggingTests(EnsembleTestCase):
         self.assertEqual(self.writer.get("/a").data, b"old")
 
     def test_gone(self) -> None:
-        """Who goes meanwhile gets nothing, and what they wanted is not done."""
+        """The server does not execute the waiting requests of a client that has disconnected."""
         self.reader.send(SetDataRequest("/a", b"mine", -1))
         self.third.drop_connections()
         self.third.catch_up()

@@ -85,7 +85,7 @@ class ContainerTests(ExpiringNodeTestCase):
         self.assertEqual(self.client.children("/").children, ["zookeeper"])
 
     def test_refused(self) -> None:
-        """What no container can be is refused."""
+        """The server refuses a container that exists already, or that has invalid flags."""
         self.container("/k")
         for path, flags, error in (("/k", 4, NodeExistsException), ("/a", 5, BadArgumentsException)):
             self.assertEqual(self.client.ask(CreateContainerRequest(path, b"", OPEN_ACL, flags)).err, error.code)

@@ -81,7 +81,7 @@ class FourLetterTests(ServerTestCase):
         self.assertIn(f"sid={peer.session:#x},lop=SESS,est=0,to=4000,lzxid=0x1,lresp=0,", self.lines(b"cons")[0])
 
     def test_watches(self) -> None:
-        """Those who watch data are told by connection, by path, and in numbers."""
+        """The words wchc, wchp and wchs list the data watches by connection, by path, and as totals."""
         one, two = self.peer(), self.peer()
         one.get("/", watch=True)
         one.exists("/a", watch=True)

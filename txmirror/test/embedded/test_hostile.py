@@ -141,7 +141,7 @@ class World:
         assert self.witness.events() == [Event(EventType.CHANGED, "/witness")]
 
     def sizes(self) -> dict[str, int]:
-        """Give the sizes of what a client leaves behind when it and its session are gone. Nodes may well stay."""
+        """Return the sizes of the tables from which a client and its session must vanish. Nodes may stay."""
         kept = {"nodes", "names", "expiring", "timers"}
         return {name: size for name, size in sizes(self.server, self.reactor).items() if name not in kept}
 
@@ -365,7 +365,7 @@ class WorldTestCase(HostileTestCase):
 
 class NonsenseTests(WorldTestCase):
     def test_after_the_handshake(self) -> None:
-        """What is no request costs the connection, and nothing behind it is done."""
+        """An invalid request ends the connection, and no later request is executed."""
         for name, (said, why) in NONSENSE.items():
             zxid = self.world.server.zxid
             peer = self.world.hostile(HANDSHAKE + said + framed(CreateRequest("/a", b"", OPEN_ACL, 0)))
@@ -373,7 +373,7 @@ class NonsenseTests(WorldTestCase):
             self.assertEqual(self.world.server.zxid, zxid + 1, name)
 
     def test_in_its_place(self) -> None:
-        """What is no handshake costs the connection, without an answer."""
+        """An invalid handshake ends the connection, without a reply."""
         for name, (said, why) in FOREIGN.items():
             zxid = self.world.server.zxid
             peer = self.world.hostile(said + HANDSHAKE)
@@ -404,7 +404,7 @@ class NonsenseTests(WorldTestCase):
                     self.assertEqual(self.refusals(), 1)
 
     def test_over_long(self) -> None:
-        """What stands behind a request in its frame is not looked at: a real server does not either."""
+        """The server ignores bytes after a request in its frame, as a real server does."""
         peer = self.world.case.peer()
         for request in REQUESTS:
             peer.raw(encode_frame(framed(request, 7)[4:] + b"!"))
@@ -483,7 +483,7 @@ class SilenceTests(WorldTestCase):
         return link
 
     def waiting(self, link: Link) -> int:
-        """Tell how many bytes wait for a client to read them."""
+        """Return the number of bytes that wait for a client to read them."""
         return len(link.server._buffer)
 
     def test_silent(self) -> None:
@@ -507,7 +507,7 @@ class SilenceTests(WorldTestCase):
         self.assert_turned_away(peer, "silent", "once a minute")
 
     def test_never_reads(self) -> None:
-        """What a client does not read is kept for it up to a limit; its requests wait then, and its session ends."""
+        """The server keeps unread bytes up to a limit; then the client's requests wait, and its session ends."""
         reactor, server = self.world.reactor, self.world.server
         self.world.witness.create("/big", bytes(500_000))
         peer = self.world.hostile()
@@ -578,7 +578,7 @@ class SilenceTests(WorldTestCase):
         self.pass_time(5.0)
 
     def test_stalled(self) -> None:
-        """What a test holds back is bounded too: requests wait then, with the client, and all is done in the end."""
+        """Bytes that a test holds are bounded too: above the limit the requests wait with the client, and all are executed in the end."""
         self.world.reactor.piece = 2**16
         self.world.witness.create("/big", bytes(900_000))
         for incoming in (True, False):

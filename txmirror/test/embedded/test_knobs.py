@@ -1,4 +1,4 @@
-"""What a test can do to a server: sessions that end, connections that break, requests that go wrong, data that goes back."""
+"""The controls for tests: expire sessions, break connections, inject faults, roll data back."""
 
 from __future__ import annotations
 
@@ -247,7 +247,7 @@ class StallTests(KnobTestCase):
         self.connection = self.server.connection_of(self.victim.session)
 
     def test_incoming(self) -> None:
-        """What the client says is not heard until the connection is resumed; then all of it is, in order."""
+        """The server does not see the client's bytes until the connection is resumed; then it sees all of them, in order."""
         self.connection.stall(outgoing=False)
         self.victim.send(CreateRequest("/a", b"", OPEN_ACL, 0))
         self.victim.send(CreateRequest("/a", b"", OPEN_ACL, 0))
@@ -318,7 +318,7 @@ class StallTests(KnobTestCase):
         self.assert_refused(ValueError, False, self.connection.stall, incoming=False, outgoing=False)
 
     def test_outgoing(self) -> None:
-        """What the client asks for is done, and it does not hear of it until the connection is resumed."""
+        """The server executes the requests, and the client gets no reply until the connection is resumed."""
         self.victim.exists("/b", watch=True)
         self.connection.stall(incoming=False)
         self.victim.send(CreateRequest("/a", b"", OPEN_ACL, 0))
@@ -352,7 +352,7 @@ class StallTests(KnobTestCase):
         self.victim.lost.trap(ConnectionDone)
 
     def test_in_pieces(self) -> None:
-        """What is held may begin or end within a frame."""
+        """The held bytes may begin or end within a frame."""
         self.reactor.piece = 3
         self.connection.stall(outgoing=False)
         self.victim.send(CreateRequest("/a", b"", OPEN_ACL, 0))
@@ -435,7 +435,7 @@ class FaultTests(KnobTestCase):
         self.assertEqual(len(self.one.take()), 1)
 
     def test_delayed_and_heard(self) -> None:
-        """Who waits for a delayed answer, and pings, keeps the session."""
+        """A client that waits for a delayed reply, and sends pings, keeps its session."""
         self.server.delay_next("get", 9.0)
         self.one.send(GetDataRequest("/", False))
         for _ in range(9):
@@ -623,7 +623,7 @@ class RollBackTests(KnobTestCase):
             peer.create("/a")
 
     def test_too_far_back(self) -> None:
-        """Who has seen what is gone is turned away."""
+        """The server rejects a client that has seen a transaction that is gone."""
         snapshot = self.server.snapshot()
         peer = self.peer()
         seen = peer.create("/a").stat.czxid
@@ -631,7 +631,7 @@ class RollBackTests(KnobTestCase):
         self.assertIsNone(self.peer(resume=peer, zxid=seen).welcome)
 
     def test_sessions(self) -> None:
-        """Who had a session has it again with all its ephemerals, though it has ended; who came later has none."""
+        """A session of the snapshot is alive again with its ephemerals, even if it had ended; a later session is gone."""
         early = self.peer()
         early.create("/e", flags=1)
         snapshot = self.server.snapshot()
@@ -669,7 +669,7 @@ class RollBackTests(KnobTestCase):
         self.assertEqual(peer.events(), [])
 
     def test_anothers(self) -> None:
-        """What was remembered elsewhere cannot be put back here."""
+        """A snapshot of another server is refused."""
         other = EmbeddedServer(MemoryReactor())
         error = str(self.assertRaises(ValueError, self.server.roll_back, other.snapshot()))
         self.assertIn("another", error)

@@ -50,7 +50,7 @@ def handshake(timeout: int) -> bytes:
 
 
 def introduction(number: int, timeout: int = 4000) -> bytes:
-    """Give all that a client says: a session, two ephemerals, and watches of each kind."""
+    """Return all requests of a client: a session, two ephemerals, and watches of each kind."""
     return handshake(timeout) + framed(
         CreateRequest(f"/group/e{number}", b"", OPEN_ACL, 1),
         MultiRequest((CreateRequest(f"/group/s{number}-", b"", OPEN_ACL, 3),)),

@@ -105,7 +105,7 @@ class RecursiveTests(PersistentWatchTestCase):
         self.assertEqual(self.watcher.events(), [Event(CREATED, "/a/b"), Event(CHANGED, "/")])
 
     def test_unreadable(self) -> None:
-        """What may not be read is not told of, though the watch's own node may."""
+        """The server sends no events of nodes that the client may not read, even if it may read the watch's own node."""
         self.watch("/a", RECURSIVE)
         self.writer.create("/a/b", acl=(ACL(30, "world", "anyone"),))
         self.writer.set("/a/b")
@@ -140,7 +140,7 @@ class OneModeTests(PersistentWatchTestCase):
         self.assertEqual(self.change(), [Event(DELETED, "/a/b")])
 
     def test_persistent_replaces(self) -> None:
-        """What lasts takes the place of a watch of one shot, and of what lasted otherwise."""
+        """A persistent watch replaces a one-shot watch, and a persistent watch of the other mode."""
         self.watcher.get("/a", watch=True)
         self.watch("/a", RECURSIVE)
         self.watch("/a", PERSISTENT)
@@ -148,7 +148,7 @@ class OneModeTests(PersistentWatchTestCase):
             self.assertEqual(self.change(), [Event(CHANGED, "/a"), Event(CHILD, "/a"), Event(CHILD, "/a")])
 
     def test_connections(self) -> None:
-        """What another connection sets changes nothing."""
+        """The watches of another connection change nothing."""
         self.watch("/a", PERSISTENT)
         other = self.peer()
         other.get("/a", watch=True)
@@ -202,12 +202,12 @@ class CheckTests(PersistentWatchTestCase):
         self.assertEqual([self.check("/a", kind, self.writer) for kind in WatchKind], [0, 0, 0])
 
     def test_below(self) -> None:
-        """What is below a recursive watch is not watched by it, as far as this tells."""
+        """The check finds no watch on a node below a recursive watch."""
         self.watch("/a", RECURSIVE)
         self.assertEqual(self.check("/a/b", WatchKind.ANY), NoWatcherException.code)
 
     def test_nonsense(self) -> None:
-        """What is no path has no watch, or cannot be looked for; nor can a kind that there is not."""
+        """A string that is no path has no watch, or is an error; so is an unknown kind of watch."""
         self.assertEqual(self.check("", WatchKind.ANY), NoWatcherException.code)
         self.assertEqual(self.check("a", WatchKind.ANY), MarshallingErrorException.code)
         self.assertEqual(self.check("/a", 4), MarshallingErrorException.code)

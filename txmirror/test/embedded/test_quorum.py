@@ -117,7 +117,7 @@ class ReadOnlyTests(QuorumTestCase):
         self.server.lose_quorum(read_only=True)
 
     def test_handshake(self) -> None:
-        """Who asks for no more has a session that is no transaction, and is told so; others are turned away."""
+        """A client that allows a read-only server gets a session without a transaction, and the reply says so; others are rejected."""
         zxid = self.server.zxid
         reader = self.peer(read_only=True)
         assert reader.welcome is not None
@@ -128,7 +128,7 @@ class ReadOnlyTests(QuorumTestCase):
             self.assert_turned_away(peer)
 
     def test_reads(self) -> None:
-        """What was can be read, and watched."""
+        """The data can be read and watched."""
         reader = self.peer(read_only=True)
         self.assertEqual(reader.get("/a", watch=True).data, b"x")
         self.assertTrue(reader.exists("/e"))
@@ -140,7 +140,7 @@ class ReadOnlyTests(QuorumTestCase):
         self.assertEqual(reply.err, 0)
 
     def test_writes(self) -> None:
-        """What goes through a leader is refused, before it is looked at."""
+        """The server refuses requests that need a leader, before it decodes them."""
         reader = self.peer(read_only=True)
         for request in REFUSED:
             self.assertEqual(reader.ask(request).err, -119, request)

@@ -1,4 +1,4 @@
-"""What newer clients ask: many reads at once, their ephemerals, how many nodes there are, and who they are."""
+"""Requests of newer clients: batches of reads, ephemerals, the number of nodes, and identities."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class MultiReadTests(ReadTestCase):
 
 class ExistsTests(ReadTestCase):
     def test_bad_path(self) -> None:
-        """What can be no path is refused, and what merely is none is not there."""
+        """A path with a null byte is refused; any other invalid path is a missing node."""
         for path, error in (("/a\0", BadArgumentsException), ("a", NoNodeException), ("/a/", NoNodeException)):
             self.assertEqual(self.client.ask(ExistsRequest(path, True)).err, error.code)
 
@@ -104,7 +104,7 @@ class QueryTests(ReadTestCase):
         self.assertEqual([self.count(path) for path in ("/", "/a", "/ab")], [7, 1, 0])
 
     def test_no_count(self) -> None:
-        """What is not there cannot be counted, nor what may not be read."""
+        """A missing node is not counted, nor one that the client may not read."""
         for path, error in (("/none", NoNodeException), ("/hidden", NoAuthException)):
             self.assertEqual(self.client.ask(GetAllChildrenNumberRequest(path)).err, error.code)
 

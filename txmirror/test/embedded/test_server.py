@@ -67,7 +67,7 @@ class PortTests(ServerTestCase):
         self.settle(server.stop())
 
     def test_bad_arguments(self) -> None:
-        """What makes no sense is refused with a message that quotes it."""
+        """An invalid argument is refused with a message that quotes it."""
         for name in ("tick_time", "container_check_interval"):
             for seconds in (0, -1, float("nan")):
                 error = self.assertRaises(ValueError, EmbeddedServer, self.reactor, **{name: seconds})
@@ -151,7 +151,7 @@ class NonsenseTests(ServerTestCase):
         self.witness.ping()
 
     def test_http(self) -> None:
-        """What is no ZooKeeper client gets nothing."""
+        """A client of another protocol gets no reply."""
         peer = self.connect()
         peer.raw(b"GET / HTTP/1.1\r\n\r\n")
         self.assert_closed(peer, "announces a length of")
@@ -176,7 +176,7 @@ class NonsenseTests(ServerTestCase):
         self.assert_closed(peer, "ends within")
 
     def test_nothing_after_nonsense(self) -> None:
-        """What comes behind nonsense in one piece is not looked at."""
+        """The server ignores bytes after an invalid frame in the same piece."""
         peer = self.peer()
         create = CreateRequest("/a", b"", (), 0)
         peer.raw(encode_frame(b"") + encode_frame(RequestHeader(1, create.operation).encode() + create.encode()))
@@ -219,7 +219,7 @@ class NonsenseTests(ServerTestCase):
         self.assertEqual(self.server.zxid, before + 2)
 
     def test_reconfiguration(self) -> None:
-        """Who the servers are cannot be changed; the refusal is a transaction."""
+        """The members of the ensemble cannot be changed; the failed request uses up a zxid."""
         peer = self.peer()
         before = self.server.zxid
         reply = peer.ask(ReconfigRequest("server.2=host:1:2;3", None, None, -1))
@@ -244,7 +244,7 @@ class NonsenseTests(ServerTestCase):
         self.assertEqual(len(peer.take()), 3)
 
     def test_unanswered(self) -> None:
-        """What was asked on a connection that went is done, and its answer dropped."""
+        """The server executes a request whose connection has closed, and drops its reply."""
         peer = self.peer()
         create = CreateRequest("/a", b"", OPEN_ACL, 0)
         self.reactor.links[-1].cut_after(to_client=0)
@@ -256,6 +256,6 @@ class NonsenseTests(ServerTestCase):
 
 class ReactorTests(ServerTestCase):
     def test_port_interface(self) -> None:
-        """What ``listen`` gives is a port as a reactor's."""
+        """``listen`` returns a port like a reactor's."""
         server = EmbeddedServer(MemoryReactor())
         verifyObject(IListeningPort, server.listen())

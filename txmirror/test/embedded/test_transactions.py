@@ -135,7 +135,7 @@ class RefusedTests(TransactionTestCase):
         self.client.create("/read-only", acl=READ_ACL)
 
     def test_every_change_is_undone(self) -> None:
-        """What came before the refusal is undone, what comes after it not tried."""
+        """The writes before the failed one are undone, and those after it are not tried."""
         self.assert_refused(
             [
                 SetDataRequest("/a", b"two", 0),
@@ -178,7 +178,7 @@ class RefusedTests(TransactionTestCase):
         self.assertEqual(self.do(CheckVersionRequest("/hidden", 0)), [ErrorResult(NoAuthException.code or 0)])
 
     def test_unreadable(self) -> None:
-        """What does not belong in a transaction makes all of it unreadable, which is a transaction too."""
+        """A request that a transaction cannot contain makes all of it undecodable; it uses up a zxid all the same."""
         for wrong in (GetDataRequest("/a", False), create("/x/y", 5), create("/x/y", 6)):
             before = self.server.zxid
             reply = self.ask(create("/x"), wrong)
@@ -187,7 +187,7 @@ class RefusedTests(TransactionTestCase):
             self.assertEqual(self.server.zxid, before + 1)
 
     def test_unreadable_too_late(self) -> None:
-        """What stands behind a refusal is not looked at."""
+        """The writes after the failed one are not checked."""
         self.assert_refused([create("/a"), create("/x", 5)], NodeExistsException.code, UNDONE)
 
 
@@ -226,7 +226,7 @@ class EventTests(TransactionTestCase):
         self.assertEqual(self.watcher.events(), [changed, changed, child, child])
 
     def test_after_all(self) -> None:
-        """Who watches what they write gets the events before the reply, and none of what was undone."""
+        """A client that watches its own writes gets the events before the reply, and none of undone writes."""
         self.client.get("/a", watch=True)
         self.assertEqual(
             self.do(SetDataRequest("/a", b"", -1), create("/a")),

@@ -70,7 +70,7 @@ class InitialTests(TreeTestCase):
         self.refused(SetDataRequest("/zookeeper/config", b"", -1), NoAuthException)
 
     def test_special_nodes_stay(self) -> None:
-        """What every server has cannot be deleted."""
+        """The nodes that every server has cannot be deleted."""
         for path in ("/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"):
             self.refused(DeleteRequest(path, -1), BadArgumentsException)
 
@@ -153,7 +153,7 @@ class CreateTests(TreeTestCase):
         self.refused(CreateRequest("/e/a", b"", OPEN_ACL, 0), NoChildrenForEphemeralsException)
 
     def test_bad_paths(self) -> None:
-        """What is no path is refused."""
+        """An invalid path is refused."""
         self.client.create("/a")
         for path in ("", "a", "/a/", "//", "/a/..", "/\x01", "/a\0"):
             self.refused(Create2Request(path, b"", OPEN_ACL, 0), BadArgumentsException)
@@ -199,7 +199,7 @@ class WriteTests(TreeTestCase):
 
 class ReadTests(TreeTestCase):
     def test_missing(self) -> None:
-        """What is not there is not there, in whichever way one asks."""
+        """A missing node is missing for every request."""
         for request in (
             ExistsRequest("/a", False),
             GetDataRequest("/a", False),
@@ -262,7 +262,7 @@ class AccessTests(TreeTestCase):
         self.stranger.set("/a")
 
     def test_exists_is_for_all(self) -> None:
-        """Whether a node exists may be asked by anybody, on 3.8.0."""
+        """On 3.8.0 any client may ask for the existence of a node."""
         self.client.create("/a", acl=CREATOR_ALL_ACL)
         self.assertTrue(self.stranger.exists("/a"))
 
@@ -272,7 +272,7 @@ class AccessTests(TreeTestCase):
         self.stranger.delete("/a")
 
     def test_hash_is_hidden(self) -> None:
-        """Who may read a node but not change its ACL sees no hash of a password."""
+        """A client that may read a node, but not change its ACL, sees no hash of a password."""
         self.client.create("/a", acl=(*READ_ACL, *CREATOR_ALL_ACL))
         self.assertEqual(self.acl(self.stranger, "/a"), [*READ_ACL, ACL(31, "digest", "user:x")])
 

@@ -59,7 +59,7 @@ class OldTests(ServerTestCase):
     options: ClassVar[dict[str, Any]] = {"version": "3.4"}
 
     def test_later_operations(self) -> None:
-        """What 3.4 does not know is answered without a zxid, and ends the connection."""
+        """The reply to an operation that 3.4 does not know has no zxid, and the server closes the connection."""
         for operation in (15, 16, 17, 18, 19, 21, 22, 103, 104, 105, 106, 107):
             peer = self.peer()
             peer.raw(encode_frame(RequestHeader(7, operation).encode()))
@@ -67,14 +67,14 @@ class OldTests(ServerTestCase):
             self.assertIsNotNone(peer.lost)
 
     def test_known_operations(self) -> None:
-        """What 3.4 knows works, transactions among it."""
+        """The operations that 3.4 knows work, transactions too."""
         peer = self.peer()
         self.assertEqual(peer.ask(CreateRequest("/a", b"", OPEN_ACL, 0)).err, 0)
         self.assertEqual(peer.ask(MultiRequest((DeleteRequest("/a", 0),))).err, 0)
         self.assertFalse(peer.exists("/a"))
 
     def test_later_operations_in_a_transaction(self) -> None:
-        """What 3.4 does not know cannot be read in a transaction."""
+        """A transaction with an operation that 3.4 does not know cannot be decoded."""
         peer = self.peer()
         request = MultiRequest((DeleteRequest("/a", 0), Create2Request("/a", b"", OPEN_ACL, 0)))
         self.assertEqual(peer.ask(request).err, MarshallingErrorException.code)
@@ -206,7 +206,7 @@ class NewTests(ServerTestCase):
         )
 
     def test_missed(self) -> None:
-        """What was missed is told without a transaction: there may have been many."""
+        """Missed events have no zxid: there may have been many transactions."""
         peer = self.peer()
         peer.send(SetWatchesRequest(0, ("/none",), (), ()))
         self.assertEqual(peer.event_zxids, [-1])
@@ -275,7 +275,7 @@ class KeeperTests(ServerTestCase):
             self.assertIn(peer.session, self.server.sessions)
 
     def test_set_watches(self) -> None:
-        """What has changed is told behind the answer; a list of children that has, as changed data. What has not stands."""
+        """The server sends missed events after the reply, and changed children as changed data. The other watches are set."""
         peer, writer = self.peer(), self.peer()
         for path in ("/data", "/list", "/both", "/same", "/gone"):
             writer.create(path)

@@ -108,7 +108,7 @@ class OneShotTests(WatchTestCase):
         self.assertEqual(self.watcher.events(), other.events())
 
     def test_before_the_reply(self) -> None:
-        """Who changes what they watch gets the event before the reply."""
+        """A client that changes a node that it watches gets the event before the reply."""
         self.writer.get("/a", watch=True)
         xid = self.writer.send(SetDataRequest("/a", b"", -1))
         event, reply = self.writer.take()
@@ -147,7 +147,7 @@ class OneShotTests(WatchTestCase):
 
 class AccessTests(WatchTestCase):
     def test_not_readable(self) -> None:
-        """Who may not read a node any more is not told of it, and the watch is used up all the same."""
+        """A client that may no longer read a node gets no event, and its watch is removed all the same."""
         self.watcher.get("/a", watch=True)
         self.writer.ask(SetACLRequest("/a", (ACL(30, "world", "anyone"),), -1))
         self.writer.set("/a")

@@ -1,4 +1,4 @@
-"""What the wire's property tests draw from, and the contract that every record keeps."""
+"""The strategies of the wire's property tests, and the contract of every record."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Damage(NamedTuple):
     inserted: bytes
 
     def do(self, data: bytes) -> bytes:
-        """Give what becomes of ``data``."""
+        """Return the damaged ``data``."""
         place = self.place % (len(data) + 1)
         before, after = data[:place], data[place:]
         if self.kind == "flip" and after:
@@ -84,7 +84,7 @@ damages = st.builds(
 
 
 def outcome(read: Callable[[], T]) -> T | ProtocolError:
-    """Give what ``read`` reads, or the one exception that it may raise. Any other goes on to the test, and fails it."""
+    """Return the result of ``read``, or the one exception that it may raise. Any other exception fails the test."""
     try:
         return read()
     except ProtocolError as error:
@@ -92,7 +92,7 @@ def outcome(read: Callable[[], T]) -> T | ProtocolError:
 
 
 class RecordContract(_TestCase):
-    """What holds for every record, to be mixed into a test case for one.
+    """The contract of every record, mixed into a test case for one.
 
     :cvar record: the record's class.
     :cvar records: any such record, complete: with the last field, if it may be missing.

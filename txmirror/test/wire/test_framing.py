@@ -24,17 +24,17 @@ FAULTY = (-1, -2, -(2**31), HARD_FRAME_LIMIT + 1, 2**31 - 1)
 
 
 def stream(bodies: Iterable[bytes]) -> bytes:
-    """Give the bytes that carry ``bodies``."""
+    """Return the stream of the frames of ``bodies``."""
     return b"".join(encode_frame(body) for body in bodies)
 
 
 def expected(bodies: Iterable[bytes], limit: int = LIMIT) -> Frames:
-    """Give the frames that a decoder must make of ``bodies``."""
+    """Return the frames that a decoder must return for ``bodies``."""
     return [body if len(body) <= limit else OversizedFrame(body[:16], len(body)) for body in bodies]
 
 
 def feed(decoder: FrameDecoder, pieces: Iterable[bytes]) -> Frames:
-    """Give all frames that come of ``pieces``."""
+    """Return all frames of ``pieces``."""
     return [frame for piece in pieces for frame in decoder.feed(piece)]
 
 
@@ -212,7 +212,7 @@ class FaultTests(SynchronousTestCase):
         self.assertIsInstance(decoder.fault, ProtocolError)
 
     def test_earlier_frames_are_given(self) -> None:
-        """What came before the faulty length, in the same piece too, is given, wherever the stream is cut."""
+        """The decoder returns the frames before the invalid length, wherever the stream is cut."""
         for length in FAULTY:
             for pieces in two_pieces(stream(BODIES) + encode_int(length) + b"rest"):
                 decoder = FrameDecoder(LIMIT)

@@ -56,7 +56,7 @@ tuples_of_acls = st.lists(acls, max_size=3).map(tuple)
 
 
 def to_kazoo(entries: tuple[ACL, ...]) -> list[Any]:
-    """Give an access control list as kazoo has it."""
+    """Return an access control list of kazoo's."""
     return [security.ACL(entry.permissions, security.Id(entry.scheme, entry.identity)) for entry in entries]
 
 
@@ -75,7 +75,7 @@ class GoldenCase(SynchronousTestCase):
 
 
 class KazooRequestTests(GoldenCase):
-    """What kazoo's client sends is what ours sends, and what our server understands."""
+    """Kazoo's client and ours send the same bytes, and our server decodes them."""
 
     @given(int32s, int64s, int32s, int64s, buffers, st.booleans())
     def test_connect(
@@ -162,7 +162,7 @@ class KazooRequestTests(GoldenCase):
 
 
 class KazooResponseTests(GoldenCase):
-    """What our server sends is what kazoo's client understands."""
+    """Kazoo's client decodes the replies of our server."""
 
     @given(int32s, int64s, int32s)
     def test_reply_header(self, xid: int, zxid: int, err: int) -> None:

@@ -88,7 +88,7 @@ class ReconfigRequestTests(RecordContract, SynchronousTestCase):
     records = st.builds(ReconfigRequest, st.none() | texts, st.none() | texts, st.none() | texts, int64s)
 
     def test_bytes(self) -> None:
-        """What is not said is null, which is not the same as an empty list."""
+        """A missing text is null, which differs from an empty one."""
         self.assertEqual(
             ReconfigRequest(None, "3", "", -1).encode(),
             b"\xff\xff\xff\xff"  # ustring joiningServers
@@ -103,7 +103,7 @@ class SaslRequestTests(RecordContract, SynchronousTestCase):
     records = st.builds(SaslRequest, buffers)
 
     def test_secret(self) -> None:
-        """What is said is not shown."""
+        """The repr does not show the token."""
         self.assertNotIn("hush", repr(SaslRequest(b"hush")))
 
 
@@ -112,7 +112,7 @@ class SaslResponseTests(RecordContract, SynchronousTestCase):
     records = st.builds(SaslResponse, buffers)
 
     def test_secret(self) -> None:
-        """What is said is not shown."""
+        """The repr does not show the token."""
         self.assertNotIn("hush", repr(SaslResponse(b"hush")))
 
 

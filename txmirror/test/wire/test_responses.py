@@ -103,7 +103,7 @@ class StatResponseTests(RecordContract, SynchronousTestCase):
     records = st.builds(StatResponse, stats)
 
     def test_stat_is_a_znode_stat(self) -> None:
-        """What is read is a ZnodeStat, whose fields have names."""
+        """A decoded stat is a ZnodeStat, whose fields have names."""
         self.assertIs(type(self.decode(encode_stat(STAT)).stat), ZnodeStat)
 
 
