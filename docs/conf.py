@@ -28,7 +28,7 @@ nitpick_ignore_regex = [
         "py:class",
         r"IReactorTime|IReactorTCP|Random|IZooKeeperClient|ITransaction|IMetrics|IPayloadCodec|IRegistryLock|TokenBucket|CachedValue|CachedNode|txmirror\.mirror\.stream\.Values",
     ),
-    ("py:class", r"Reactor|Listener|Clock|EnsembleState|Version|Connections|Session|Tree|Address|_LazyT_co|(.*\.)?_T"),
+    ("py:class", r"IDelayedCall|ServerState|EnsembleState|Version|Session|Tree|Address|_LazyT_co|(.*\.)?_T"),
     ("py:class", r"LinkReactor"),
     ("py:class", r"txmirror\.embedded\.faults\.Effect|txmirror\.wire\.operations\.Operation"),
 ]

@@ -48,7 +48,6 @@ class Connection(Protocol):
     that sends many requests at once is served in turns with the others.
 
     :ivar leaving: whether the connection is closed, or about to be.
-    :ivar client: processes the requests.
     """
 
     _log = Logger()
