@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from txmirror.embedded.faults import Faults
 from txmirror.embedded.replica import Replica
 from txmirror.embedded.sessionless import SessionlessConnections
-from txmirror.embedded.sessions import NoTransactions, Sessions
+from txmirror.embedded.sessions import Sessions
 from txmirror.embedded.versions import Version
 
 
@@ -42,7 +42,7 @@ class ServerState:
         self.clock = clock
         self.replica = replica
         self.sessions = sessions
-        self.local_sessions = Sessions(clock, NoTransactions(), sessions.tick)
+        self.local_sessions = Sessions(clock, None, sessions.tick)
         self.version = version
         self.access = Access.READ_WRITE
         self.faults = Faults()

@@ -14,23 +14,7 @@ import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-
-class Transactions(Protocol):
-    """The database, in which a session begins and ends by a transaction."""
-
-    def begin(self) -> None:
-        """Apply the transaction of a session that begins."""
-
-    def end_session(self, session_id: int) -> None:
-        """Apply the transaction of a session that ends: delete its ephemeral nodes."""
-
-
-class NoTransactions:
-    """A database without transactions, for the local sessions of a read-only server."""
-
-    def begin(self) -> None: ...
-
-    def end_session(self, session_id: int) -> None: ...
+from txmirror.embedded.database import Database
 
 
 class SessionConnection(Protocol):
@@ -66,14 +50,14 @@ class Sessions:
     """The live sessions.
 
     :param clock: the source of the time.
-    :param database: applies a transaction when a session begins or ends.
+    :param database: applies a transaction when a session begins or ends; None for the local sessions of a read-only server.
     :param tick: the length of a tick in seconds; timeouts are between 2 and 20 ticks.
     :ivar tick: the same.
     """
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, database: Transactions, tick: float) -> None:
+    def __init__(self, clock: IReactorTime, database: Database | None, tick: float) -> None:
         self._clock = clock
         self._database = database
         self.tick = tick
@@ -107,7 +91,8 @@ class Sessions:
         :param timeout: the requested timeout, in milliseconds.
         :param password: the session's password; None generates one.
         """
-        self._database.begin()
+        if self._database is not None:
+            self._database.begin()
         password = secrets.token_bytes(16) if password is None else password
         session = Session(self._next_id, self.negotiate(timeout), password, [connection])
         self._next_id += 1
@@ -153,7 +138,8 @@ class Sessions:
         """
         del self._alive[session.id]
         self._log.info("Session {session:#x}: ended, {reason}", session=session.id, reason=reason)
-        self._database.end_session(session.id)
+        if self._database is not None:
+            self._database.end_session(session.id)
         for connection in list(session.connections):
             if connection is not closing:
                 connection.expire("its session has ended")

@@ -92,7 +92,9 @@ def unpack_stat(frame: bytes, offset: int) -> ZnodeStat:
 class Cursor:
     """A position in a frame that advances as records are read.
 
-    The frame is complete, so a record that does not fit into it is the sender's fault.
+    The frame is complete, so a record that does not fit into it is the sender's fault: every method that reads raises
+    :exc:`ProtocolError` if the frame ends first, or if the value is invalid: a length below -1, a null string, a string that
+    is not UTF-8, or a boolean other than 0 and 1.
 
     :ivar frame: the frame's bytes.
     :ivar offset: the position of the next record.
@@ -105,10 +107,7 @@ class Cursor:
         self.offset = offset
 
     def int32(self) -> int:
-        """Read an int.
-
-        :raises ProtocolError: the frame ends first.
-        """
+        """Read an int."""
         try:
             value: int = INT.unpack_from(self.frame, self.offset)[0]
         except struct.error:
@@ -117,10 +116,7 @@ class Cursor:
         return value
 
     def int64(self) -> int:
-        """Read a long.
-
-        :raises ProtocolError: the frame ends first.
-        """
+        """Read a long."""
         try:
             value: int = LONG.unpack_from(self.frame, self.offset)[0]
         except struct.error:
@@ -129,10 +125,7 @@ class Cursor:
         return value
 
     def boolean(self) -> bool:
-        """Read a boolean.
-
-        :raises ProtocolError: the frame ends first, or the byte is neither 0 nor 1.
-        """
+        """Read a boolean."""
         if self.offset >= len(self.frame):
             raise self._truncated("a boolean")
         value = self.frame[self.offset]
@@ -142,10 +135,7 @@ class Cursor:
         return value == 1
 
     def buffer(self) -> bytes | None:
-        """Read a buffer; null is None.
-
-        :raises ProtocolError: the frame ends first, or the length is below -1.
-        """
+        """Read a buffer; null is None."""
         length = self.int32()
         if length < 0:
             if length == -1:
@@ -159,10 +149,7 @@ class Cursor:
         return self.frame[start:stop]
 
     def string(self) -> str:
-        """Read a string.
-
-        :raises ProtocolError: the frame ends first, or the string is null or not UTF-8.
-        """
+        """Read a string."""
         start = self.offset
         value = self.buffer()
         if value is None:
@@ -173,10 +160,7 @@ class Cursor:
             raise ProtocolError(f"a string at byte {start} is not UTF-8: {error}") from None
 
     def string_or_null(self) -> str | None:
-        """Read a string; null is None.
-
-        :raises ProtocolError: the frame ends first, or the string is not UTF-8.
-        """
+        """Read a string; null is None."""
         if self.frame[self.offset : self.offset + 4] == NULL:
             self.offset += 4
             return None
@@ -199,25 +183,17 @@ class Cursor:
         return [item() for _ in range(count)]
 
     def strings(self) -> list[str]:
-        """Read a list of strings.
-
-        :raises ProtocolError: the frame ends first, or a string is null or not UTF-8.
-        """
+        """Read a list of strings."""
         return self.vector(self.string, 4)
 
     def acls(self) -> list[ACL]:
-        """Read an access control list.
-
-        :raises ProtocolError: the frame ends first, or a string is not UTF-8.
-        """
+        """Read an access control list."""
         return self.vector(self._acl, 12)
 
     def acl_text(self) -> str:
         """Read an ACL's scheme or identity, which a server does not check.
 
         Null reads as an empty string. The string may hold surrogates as Java writes them.
-
-        :raises ProtocolError: the frame ends first, or the string is not UTF-8.
         """
         start = self.offset
         encoded = self.buffer() or b""
@@ -232,10 +208,7 @@ class Cursor:
             raise ProtocolError(f"a string at byte {start} is not UTF-8: {error}") from None
 
     def stat(self) -> ZnodeStat:
-        """Read a stat.
-
-        :raises ProtocolError: the frame ends first.
-        """
+        """Read a stat."""
         try:
             stat = unpack_stat(self.frame, self.offset)
         except struct.error:

@@ -11,81 +11,20 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from txmirror.errors import ProtocolError
+from txmirror.wire import multi, requests, sessions, watching
 from txmirror.wire.framing import FrameQueue, OversizedFrame, encode_frame
 from txmirror.wire.headers import RequestHeader, reply_frame
 from txmirror.wire.jute import Cursor
-from txmirror.wire.multi import MultiReadRequest, MultiRequest
 from txmirror.wire.operations import EVENT_XID, PING_XID, Operation
-from txmirror.wire.requests import (
-    CheckVersionRequest,
-    Create2Request,
-    CreateContainerRequest,
-    CreateRequest,
-    CreateTTLRequest,
-    DeleteRequest,
-    ExistsRequest,
-    GetACLRequest,
-    GetAllChildrenNumberRequest,
-    GetChildren2Request,
-    GetChildrenRequest,
-    GetDataRequest,
-    GetEphemeralsRequest,
-    ReconfigRequest,
-    SetACLRequest,
-    SetDataRequest,
-    SyncRequest,
-)
 from txmirror.wire.responses import ConnectResponse, WatcherEvent
-from txmirror.wire.sessions import (
-    AuthRequest,
-    CloseSessionRequest,
-    ConnectRequest,
-    PingRequest,
-    SaslRequest,
-    WhoAmIRequest,
-)
-from txmirror.wire.watching import (
-    AddWatchRequest,
-    CheckWatchesRequest,
-    RemoveWatchesRequest,
-    SetWatches2Request,
-    SetWatchesRequest,
-)
+from txmirror.wire.sessions import ConnectRequest
 
 #: The request class of each operation.
 REQUESTS: Final[dict[int, Any]] = {
     kind.operation: kind
-    for kind in (
-        AddWatchRequest,
-        AuthRequest,
-        CheckVersionRequest,
-        CheckWatchesRequest,
-        CloseSessionRequest,
-        Create2Request,
-        CreateContainerRequest,
-        CreateRequest,
-        CreateTTLRequest,
-        DeleteRequest,
-        ExistsRequest,
-        GetACLRequest,
-        GetAllChildrenNumberRequest,
-        GetChildren2Request,
-        GetChildrenRequest,
-        GetDataRequest,
-        GetEphemeralsRequest,
-        MultiReadRequest,
-        MultiRequest,
-        PingRequest,
-        ReconfigRequest,
-        RemoveWatchesRequest,
-        SaslRequest,
-        SetACLRequest,
-        SetDataRequest,
-        SetWatches2Request,
-        SetWatchesRequest,
-        SyncRequest,
-        WhoAmIRequest,
-    )
+    for module in (multi, requests, sessions, watching)
+    for kind in vars(module).values()
+    if isinstance(getattr(kind, "operation", None), Operation)
 }
 #: The operations that a server answers at once, ahead of requests that arrived before.
 _OUT_OF_ORDER: Final = frozenset({Operation.AUTH, Operation.SASL})
