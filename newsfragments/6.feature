@@ -5,4 +5,3 @@ Deferreds. It writes payloads in the format of nd_service_registry or of zc.zk, 
 Deferred that fires in time, and fencing tokens. They and kazoo's recipes on the same path exclude one another.
 The ``txmirror`` command shows nodes (``get``, ``ls``, ``tree``, ``services``, ``watch``), changes them (``set``, ``create``, ``delete``), and runs programs
 while it holds a lock (``lock``) or registers a service (``register``).
-``txmirror.testing.MemoryRegistry`` is a service registry in memory, for tests of programs that use one. It needs no server and no reactor.

@@ -1,11 +1,11 @@
-"""Tests of a program that registers itself and finds others, with a registry in memory: no server, and no reactor."""
+"""Tests of a program that registers itself and finds others, with registries in memory."""
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from txmirror.errors import NoConnection
 from txmirror.interfaces import IServiceRegistry
-from txmirror.testing import MemoryNodes, MemoryRegistry
+from txmirror.testing import World
 from txmirror.types import Answer
 
 
@@ -38,44 +38,72 @@ class Frontend:
 
 class FrontendTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.clock = Clock()
-        self.nodes = MemoryNodes(self.clock)
-        self.registry = MemoryRegistry(shared=self.nodes)
-        self.others = MemoryRegistry(shared=self.nodes)
+        self.world = World()
+        self.addCleanup(self.world.close)
+        self.registry = self.world.registry()
+        self.others = self.world.registry()  # the registry of another process
+        self.client = self.world.client()  # reads and writes any node
         self.frontend = Frontend(self.registry, "host1:80")
-        self.others.set_node("/services/backend/host2:90")
-        self.successResultOf(Deferred.fromCoroutine(self.frontend.start()))
+        self.world.result(self.others.set_node("/services/backend/host2:90"))
+        self.world.result(self.frontend.start())
 
     def test_registered(self) -> None:
-        data, _ = self.nodes.get("/services/frontend/host1:80")
+        data, _ = self.world.result(self.client.get("/services/frontend/host1:80"))
         self.assertIn(b'"version":3', data)
 
     def test_backends(self) -> None:
         self.assertEqual(self.frontend.backends, ["host2:90"])
-        self.others.set_node("/services/backend/host3:90", {"weight": 5})
+        self.world.result(self.others.set_node("/services/backend/host3:90", {"weight": 5}))
         self.assertEqual(self.frontend.backends, ["host3:90", "host2:90"])
+        self.world.result(self.others.unset("/services/backend/host3:90"))
+        self.assertEqual(self.frontend.backends, ["host2:90"])
+
+    def test_another_process_ends(self) -> None:
+        self.world.result(self.others.stop())
+        self.assertEqual(self.frontend.backends, [])
 
     def test_zookeeper_away(self) -> None:
-        self.registry.disconnect()
-        self.others.set_node("/services/backend/host3:90")
+        self.world.disconnect(self.registry)
+        self.world.result(self.others.set_node("/services/backend/host3:90"))
+        self.world.pass_time(60)
         self.assertEqual(self.frontend.backends, ["host2:90"])
-        self.registry.reconnect()
+        self.world.reconnect(self.registry)
+        self.world.pass_time(5)
         self.assertEqual(self.frontend.backends, ["host2:90", "host3:90"])
 
-    def test_session_ends(self) -> None:
-        _, before = self.nodes.get("/services/frontend/host1:80")
-        self.registry.end_session()
-        _, after = self.nodes.get("/services/frontend/host1:80")
+    def test_start_without_zookeeper(self) -> None:
+        self.world.disconnect()
+        frontend = Frontend(self.world.registry(start=False), "host4:80")
+        starting = Deferred.fromCoroutine(frontend.start())
+        self.world.pass_time(6)
+        self.assertRaises(NoConnection, self.world.result, starting)
+
+    def test_start_later(self) -> None:
+        self.world.disconnect()
+        frontend = Frontend(self.world.registry(start=False, lazy=True), "host4:80")
+        starting = Deferred.fromCoroutine(frontend.start())
+        self.world.pass_time(12)
+        self.world.result(starting)
+        self.world.reconnect()
+        self.world.pass_time(5)
+        self.assertEqual(frontend.backends, ["host2:90"])
+        self.assertIn("host4:80", self.world.result(self.client.get_children("/services/frontend")))
+
+    def test_session_expires(self) -> None:
+        _, before = self.world.result(self.client.get("/services/frontend/host1:80"))
+        self.world.server.expire_session(before.ephemeralOwner)
+        self.world.pass_time(5)
+        _, after = self.world.result(self.client.get("/services/frontend/host1:80"))
         self.assertNotEqual(after.ephemeralOwner, before.ephemeralOwner)
 
     def test_strange_backend(self) -> None:
-        self.nodes.create("/services/backend/host4:90", b"\xff\xfe")
+        self.world.result(self.client.create("/services/backend/host4:90", b"\xff\xfe"))
         self.assertEqual(self.frontend.backends, ["host2:90"])
 
     def test_somebody_else_cleans_up(self) -> None:
-        self.others.acquire_lock("/locks/clean-up")
+        self.world.result(self.others.acquire_lock("/locks/clean-up"))
         cleaning = Deferred.fromCoroutine(self.frontend.clean_up())
-        self.clock.advance(59)
+        self.world.pass_time(59)
         self.assertNoResult(cleaning)
-        self.clock.advance(1)
-        self.assertIs(self.successResultOf(cleaning), False)
+        self.world.pass_time(1)
+        self.assertIs(self.world.result(cleaning), False)

@@ -441,11 +441,11 @@ class _MirrorOfRegistryLife(_RegistryLife):
     """A registry whose mirror was given, and is closed."""
 
     def make(self) -> ServiceRegistry[Any]:
-        self.mirror = self.make_mirror()
-        return self.make_registry(mirror=self.mirror)
+        self.its_mirror = self.make_mirror()
+        return self.make_registry(mirror=self.its_mirror)
 
     def shut(self) -> Deferred[Any]:
-        return self.mirror.close()
+        return self.its_mirror.close()
 
     def shut_rest(self) -> Deferred[Any]:
         return self.it.stop()
@@ -461,7 +461,7 @@ class _RegistryOnMirrorLife(_MirrorOfRegistryLife):
 
     def shut_rest(self) -> Deferred[Any]:
         self.start_server()
-        return self.mirror.close()
+        return self.its_mirror.close()
 
 
 class _RegistrationLife(_Life):
@@ -470,8 +470,8 @@ class _RegistrationLife(_Life):
     client_lives_on = True
 
     def begin(self) -> None:
-        self.mirror = self.make_mirror()
-        self.it = Registration(self.mirror, "/services/web/a", {"port": 80})
+        self.its_mirror = self.make_mirror()
+        self.it = Registration(self.its_mirror, "/services/web/a", {"port": 80})
         self.it.start()
         self.use()
 
@@ -486,7 +486,7 @@ class _RegistrationLife(_Life):
         return stopped
 
     def shut_rest(self) -> Deferred[Any]:
-        return self.mirror.close()
+        return self.its_mirror.close()
 
 
 class _MirrorOfRegistrationLife(_RegistrationLife):
@@ -495,7 +495,7 @@ class _MirrorOfRegistrationLife(_RegistrationLife):
     client_lives_on = False
 
     def shut(self) -> Deferred[Any]:
-        return gatherResults([self.mirror.close(), self.it.stop()])
+        return gatherResults([self.its_mirror.close(), self.it.stop()])
 
 
 class _LockLife(_Life):
@@ -604,8 +604,8 @@ class _ServerLife(_Life):
 
     def begin(self) -> None:
         self.asking = self.make_client()
-        self.mirror = self.make_mirror()
-        self.mirror.tree("/")
+        self.its_mirror = self.make_mirror()
+        self.its_mirror.tree("/")
         self.use()
 
     def use(self) -> None:
@@ -622,7 +622,7 @@ class _ServerLife(_Life):
         return self.server.stop()
 
     def shut_rest(self) -> Deferred[Any]:
-        return self.mirror.close()
+        return self.its_mirror.close()
 
 
 class _DaemonLife(_Life):

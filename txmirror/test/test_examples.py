@@ -184,8 +184,8 @@ class ExampleTests(TestCase):
         self.run_tests("test_faults.py", "FaultTests", 8)
 
     def test_with_registry(self) -> None:
-        """So are those with a registry in memory."""
-        self.run_tests("test_with_registry.py", "FrontendTests", 6)
+        """So are those with registries in memory."""
+        self.run_tests("test_with_registry.py", "FrontendTests", 9)
 
     def run_runner(self, *command: str) -> str:
         """Run a test runner in the folder of the examples, where it leaves nothing, and give what it says."""

@@ -11,20 +11,16 @@ __all__ = [
     "EmbeddedServerMixin",
     "FaultProxy",
     "Link",
-    "MemoryNodes",
     "MemoryReactor",
-    "MemoryRegistry",
     "ServerProcess",
     "World",
 ]
 
 if TYPE_CHECKING:
     from txmirror.testing.network import Link
-    from txmirror.testing.nodes import MemoryNodes
     from txmirror.testing.process import ServerProcess
     from txmirror.testing.proxy import FaultProxy
     from txmirror.testing.reactor import MemoryReactor
-    from txmirror.testing.registry import MemoryRegistry
     from txmirror.testing.trial import EmbeddedServerMixin
     from txmirror.testing.world import World
 else:
@@ -32,9 +28,7 @@ else:
         "EmbeddedServerMixin": "trial",
         "FaultProxy": "proxy",
         "Link": "network",
-        "MemoryNodes": "nodes",
         "MemoryReactor": "reactor",
-        "MemoryRegistry": "registry",
         "ServerProcess": "process",
         "World": "world",
     }

@@ -158,8 +158,8 @@ class MemoryReactor(Clock):
         return self._listening
 
     def listener_at(self, host: str, port: int) -> MemoryPort | None:
-        """Return the port that listens at an address, or None."""
-        for interface in (host, *_ANY_INTERFACE):
+        """Return the port that listens at an address, or None. All of 127.0.0.0/8 leads to 127.0.0.1."""
+        for interface in (host, *(("127.0.0.1",) if host.startswith("127.") else ()), *_ANY_INTERFACE):
             listening = self._listening.get((interface, port))
             if listening is not None:
                 return listening

@@ -1,11 +1,11 @@
-"""A ZooKeeper, its clients and their time in memory, for one test."""
+"""A ZooKeeper, its clients, mirrors and registries, and their time in memory, for one test."""
 
 from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
 from random import Random
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, overload
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IDelayedCall
@@ -13,17 +13,26 @@ from twisted.python.failure import Failure
 
 from txmirror.client import Limits, ZooKeeperClient
 from txmirror.embedded import EmbeddedEnsemble, EmbeddedServer, Server
+from txmirror.mirror import Mirror
+from txmirror.registry import ServiceRegistry
+from txmirror.testing.origins import describe, find_open, note_origins
 from txmirror.testing.reactor import MemoryReactor
 
+#: How long the objects of a world may take to close, in seconds, beyond the longest ``close_time`` of its clients.
+_CLOSE_TIME = 30.0
+#: The address of all servers. A mirror or a registry of a world reaches them at an address of its own, which the test can cut off.
+_HOST = "127.0.0.1"
+
 _T = TypeVar("_T")
+_Servers = str | Sequence[str | tuple[str, int]] | None
 _WorldT = TypeVar("_WorldT", bound="World")
 
 
 class World:
     """An in-memory ZooKeeper of one or several servers, on a reactor in memory, for one test.
 
-    The program under test runs in it unchanged, if it takes its reactor or its client as an argument. Nothing takes real time,
-    every run is the same, and no sockets are opened::
+    The program under test runs in it unchanged, if it takes its reactor, its client, its mirror or its registry as an argument.
+    Nothing takes real time, and no sockets are opened::
 
         with World() as world:
             client = world.client()
@@ -31,8 +40,11 @@ class World:
             program = Program(world.connection_string, reactor=world.reactor)
             world.pass_time(10.0)
 
-    Faults are injected into ``world.server`` (see :class:`txmirror.embedded.EmbeddedServer`) and ``world.reactor`` (see
-    :class:`MemoryReactor`), whose ``links`` are the connections.
+    :meth:`client`, :meth:`mirror` and :meth:`registry` return objects of the real classes. :meth:`close` closes them, and fails if
+    the program has left anything else open.
+
+    Faults are injected with :meth:`disconnect`, into ``world.server`` (see :class:`txmirror.embedded.EmbeddedServer`), and into
+    ``world.reactor`` (see :class:`MemoryReactor`), whose ``links`` are the connections.
 
     :param reactor: the reactor; None makes one, with a time that begins at 0.
     :param servers: the number of servers, 1 to 9. More than one form an ensemble; all listen at 127.0.0.1, each at a port of
@@ -60,8 +72,15 @@ class World:
         self.connection_string = ",".join(server.address for server in self.servers)
         """The addresses of all servers, for clients."""
         self._clients: list[ZooKeeperClient] = []
+        self._mirrors: list[Mirror] = []
+        self._registries: list[ServiceRegistry[bool]] = []
+        #: The addresses of mirrors and registries.
+        self._hosts: dict[object, str] = {}
+        #: The addresses that are cut off.
+        self._cut_off: set[str] = set()
         self._close_time = 0.0
         self._closed = False
+        note_origins()
 
     def __enter__(self: _WorldT) -> _WorldT:
         return self
@@ -76,9 +95,7 @@ class World:
             if error is None:
                 raise
 
-    def client(
-        self, servers: str | Sequence[str | tuple[str, int]] | None = None, *, connect: bool = True, **options: Any
-    ) -> ZooKeeperClient:
+    def client(self, servers: _Servers = None, *, connect: bool = True, **options: Any) -> ZooKeeperClient:
         """Return a new client; :meth:`close` closes it.
 
         :param servers: the servers, as for :class:`txmirror.client.ZooKeeperClient`; None is all servers of this world.
@@ -92,16 +109,86 @@ class World:
             self.connection_string if servers is None else servers, reactor=self.reactor, **options
         )
         self._clients.append(client)
-        self._close_time = max(self._close_time, (options.get("limits") or Limits()).close_time)
+        self._note_limits(options)
         if connect:
-            connected = client.connect()
-            self.settle()
-            if not connected.called:
-                # It fails when the client is closed; there is nobody to handle that.
-                connected.addErrback(lambda _: None)
-                raise AssertionError(f"no session at this instant: {client!r}; with connect=False it need not have one")
-            self.result(connected)
+            self._expect(client, client.connect(), "connect")
         return client
+
+    def mirror(self, servers: _Servers = None, *, connect: bool = True, **options: Any) -> Mirror:
+        """Return a new mirror; :meth:`close` closes it.
+
+        :param servers: the servers, as for :class:`txmirror.mirror.Mirror`; None is all servers of this world, at addresses of the
+            mirror's own, so that :meth:`disconnect` can cut it off.
+        :param connect: whether to connect it first, so that it has a session.
+        :param options: other arguments of the mirror.
+        :raises AssertionError: it has no session at this instant, because of a fault for instance.
+        """
+        host, addresses = self._own_address(servers)
+        mirror = Mirror(addresses, reactor=self.reactor, **options)
+        self._hosts[mirror] = host
+        self._mirrors.append(mirror)
+        self._note_limits(options)
+        if connect:
+            self._expect(mirror, mirror.connect(), "connect")
+        return mirror
+
+    @overload
+    def registry(
+        self, servers: _Servers = None, *, start: bool = True, lazy: Literal[False] = False, **options: Any
+    ) -> ServiceRegistry: ...
+
+    @overload
+    def registry(
+        self, servers: _Servers = None, *, start: bool = True, lazy: bool, **options: Any
+    ) -> ServiceRegistry[bool]: ...
+
+    def registry(
+        self, servers: _Servers = None, *, start: bool = True, lazy: bool = False, **options: Any
+    ) -> ServiceRegistry[Any]:
+        """Return a new service registry, like one of another process; :meth:`close` stops it.
+
+        :param servers: the servers, as for :class:`txmirror.registry.ServiceRegistry`; None is all servers of this world, at
+            addresses of the registry's own, so that :meth:`disconnect` can cut it off.
+        :param start: whether to start it first, so that it has a session.
+        :param lazy: as for :class:`txmirror.registry.ServiceRegistry`.
+        :param options: other arguments of the registry.
+        :raises AssertionError: it has no session at this instant, because of a fault for instance.
+        """
+        host, addresses = self._own_address(servers)
+        options.setdefault("random", Random(len(self._registries)))
+        registry = ServiceRegistry(addresses, lazy=lazy, reactor=self.reactor, **options)
+        self._hosts[registry] = host
+        self._registries.append(registry)
+        self._note_limits(options)
+        if start:
+            self._expect(registry, registry.start(), "start")
+        return registry
+
+    def disconnect(self, which: Mirror | ServiceRegistry[bool] | None = None) -> None:
+        """Let ZooKeeper be out of reach, until :meth:`reconnect`: connections break, and new ones get no answer.
+
+        The servers go on, and sessions expire there after their timeout.
+
+        :param which: a mirror or a registry of this world, made without ``servers``; None is everybody.
+        :raises ValueError: it has no address of its own.
+        """
+        hosts = self._addresses(which)
+        self._cut(hosts)
+        for link in list(self.reactor.links):
+            if link.server_address.host in hosts:
+                link.cut()
+        self.settle()
+
+    def reconnect(self, which: Mirror | ServiceRegistry[bool] | None = None) -> None:
+        """Let ZooKeeper be in reach again.
+
+        Attempts to connect that have begun before still wait for their timeout, at most four seconds, so let some time pass.
+
+        :param which: as for :meth:`disconnect`.
+        :raises ValueError: as for :meth:`disconnect`.
+        """
+        self._restore(self._addresses(which))
+        self.settle()
 
     def settle(self) -> None:
         """Run everything that is due at this instant. See :meth:`MemoryReactor.settle`."""
@@ -145,17 +232,20 @@ class World:
         return found
 
     def close(self) -> None:
-        """Close all clients of :meth:`client` and all servers, and check that nothing is left open. A second call does nothing.
+        """Close all registries, mirrors, clients and servers of this world, and check that nothing is left open. A second call does
+        nothing.
 
-        Stalled connections are resumed first, and servers that lag or have no quorum catch up. If a client needs time to
-        close, time passes.
+        Stalled connections are resumed first, :meth:`disconnect` is undone, and servers that lag or have no quorum catch up. If
+        an object needs time to close, time passes.
 
-        :raises AssertionError: delayed calls, connections or ports are left, which the message names; or a client does not
-            close within its timeout.
+        :raises AssertionError: delayed calls, connections or ports are left. The message names them, and the clients, mirrors, trees,
+            registries, registrations, locks, semaphores and elections to which they belong, each with the file and line of the
+            program that made it. Or an object of this world does not close in time.
         """
         if self._closed:
             return
         self._closed = True
+        self._restore(list(self._cut_off))
         for link in self.reactor.links:
             link.resume()
         for server in self.servers:
@@ -165,25 +255,80 @@ class World:
                 server.catch_up()
             for connection in server.connections:
                 connection.resume()
-        self._close_clients()
+        self._wait_for({registry: registry.stop() for registry in self._registries})
+        self._wait_for({mirror: mirror.close() for mirror in self._mirrors})
+        self._wait_for({client: client.close() for client in self._clients})
         stopped = gatherResults([server.stop() for server in self.servers])
         self.settle()
         assert stopped.called, "a server does not stop"
+        self._check_nothing_left()
+
+    def _wait_for(self, closing: dict[object, Deferred[None]]) -> None:
+        """Let time pass until all objects are closed."""
+        self.settle()
+        latest = self.reactor.seconds() + self._close_time + _CLOSE_TIME
+        while not all(closed.called for closed in closing.values()) and self.reactor.seconds() < latest:
+            self.pass_time(1.0)
+        open_still = [describe(each) for each, closed in closing.items() if not closed.called]
+        assert not open_still, f"not closed in time: {'; '.join(open_still)}"
+
+    def _check_nothing_left(self) -> None:
+        calls, links = self.reactor.getDelayedCalls(), self.reactor.links
         left = [
-            *(f"a delayed call {_describe(call, self.reactor.seconds())}" for call in self.reactor.getDelayedCalls()),
-            *(f"a connection {link!r}" for link in self.reactor.links),
+            *map(describe, find_open([*calls, *links], but=(World, MemoryReactor, Server))),
+            *(f"a delayed call {_describe(call, self.reactor.seconds())}" for call in calls),
+            *(f"a connection {link!r}" for link in links),
             *(f"a port {host or 'any'}:{port}" for host, port in self.reactor.listeners()),
         ]
         if left:
             raise AssertionError(f"left in the world: {'; '.join(left)}")
 
-    def _close_clients(self) -> None:
-        closing = [client.close() for client in self._clients]
+    # Objects of this world.
+
+    def _expect(self, which: object, begun: Deferred[Any], option: str) -> None:
+        """Check that an object has its session at this instant."""
         self.settle()
-        if not all(closed.called for closed in closing):
-            self.pass_time(self._close_time)
-        open_still = [client for client, closed in zip(self._clients, closing, strict=True) if not closed.called]
-        assert not open_still, f"not closed within {self._close_time:g} s: {open_still}"
+        if not begun.called:
+            # It fails when the object is closed; there is nobody to handle that.
+            begun.addErrback(lambda _: None)
+            raise AssertionError(f"no session at this instant: {which!r}; with {option}=False it need not have one")
+        self.result(begun)
+
+    def _note_limits(self, options: dict[str, Any]) -> None:
+        self._close_time = max(self._close_time, (options.get("limits") or Limits()).close_time)
+
+    def _own_address(self, servers: _Servers) -> tuple[str, str | Sequence[str | tuple[str, int]]]:
+        """Return a host by which one object reaches the servers, and their addresses; an empty host if the servers are given."""
+        if servers is not None:
+            return "", servers
+        number = len(self._hosts)
+        host = f"127.1.{number // 250}.{number % 250 + 1}"
+        if _HOST in self._cut_off:
+            self._cut([host])
+        return host, ",".join(f"{host}:{_port(server)}" for server in self.servers)
+
+    def _addresses(self, which: object) -> list[str]:
+        if which is None:
+            return [_HOST, *filter(None, self._hosts.values())]
+        if not self._hosts.get(which):
+            raise ValueError(f"{which!r} is no mirror or registry of this world that has an address of its own")
+        return [self._hosts[which]]
+
+    def _cut(self, hosts: Sequence[str]) -> None:
+        self._cut_off.update(hosts)
+        for host in hosts:
+            for server in self.servers:
+                self.reactor.black_hole(host, _port(server))
+
+    def _restore(self, hosts: Sequence[str]) -> None:
+        self._cut_off.difference_update(hosts)
+        for host in hosts:
+            for server in self.servers:
+                self.reactor.undo_black_hole(host, _port(server))
+
+
+def _port(server: Server) -> int:
+    return int(server.address.rpartition(":")[2])
 
 
 def _describe(call: IDelayedCall, now: float) -> str:

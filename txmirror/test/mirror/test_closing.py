@@ -52,10 +52,10 @@ class _World(World):
             self.other.create(f"/wide/{number}")
         self.settle()
         self.given = None if own else self.client(session_timeout=S)
-        self.mirror = Mirror(self.connection_string, client=self.given, session_timeout=S, reactor=self.reactor)
-        self.result(self.mirror.connect())
-        self.tree = self.mirror.tree("/wide")
-        self.view_tree = self.mirror.chroot("/wide").tree("/")
+        self.its_mirror = Mirror(self.connection_string, client=self.given, session_timeout=S, reactor=self.reactor)
+        self.result(self.its_mirror.connect())
+        self.tree = self.its_mirror.tree("/wide")
+        self.view_tree = self.its_mirror.chroot("/wide").tree("/")
 
     def run(self, calls: int) -> None:
         """Run so many calls of the reactor."""
@@ -92,7 +92,7 @@ class ClosingTests(SynchronousTestCase):
                         calls += 1
                     self.assertTrue(closed.called, f"{version}: {calls} calls after {moment}")
                     self.assertLessEqual(world.reactor.seconds() - begun, _SECONDS)
-                    self.successResultOf(world.mirror.close())
+                    self.successResultOf(world.its_mirror.close())
                     self.successResultOf(closed)
                     world.settle()
                     self.assertEqual(self.unexpected(), [], f"{version}: closed after {moment} calls")
@@ -105,11 +105,11 @@ class ClosingTests(SynchronousTestCase):
 
     def test_own_client(self) -> None:
         """A mirror with a client of its own is closed while its trees are being read."""
-        self.close_at_each_moment(lambda world: world.mirror.close())
+        self.close_at_each_moment(lambda world: world.its_mirror.close())
 
     def test_given_client(self) -> None:
         """A mirror on a client that others use is closed while its trees are being read. Its watches are then removed."""
-        self.close_at_each_moment(lambda world: world.mirror.close(), own=False)
+        self.close_at_each_moment(lambda world: world.its_mirror.close(), own=False)
 
     def test_client_closed(self) -> None:
         """The client is closed by the program that gave it to the mirror, while trees are being read."""
@@ -122,7 +122,7 @@ class ClosingTests(SynchronousTestCase):
 
     def test_watches_being_removed(self) -> None:
         """Watches of hundreds of nodes are still being removed when the mirror is closed."""
-        self.close_at_each_moment(lambda world: world.mirror.close(), begin=lambda world: world.tree.close())
+        self.close_at_each_moment(lambda world: world.its_mirror.close(), begin=lambda world: world.tree.close())
 
     def test_nodes_still_created(self) -> None:
         """Others create nodes without end: the mirror reads none of them from the moment at which it is closed."""
@@ -131,7 +131,7 @@ class ClosingTests(SynchronousTestCase):
                 world.settle()
                 known = len(world.tree)
                 counter = 0
-                closed = world.mirror.close()
+                closed = world.its_mirror.close()
                 for _ in range(2 * _CALLS):
                     if not closed.called:
                         for _ in range(10):
@@ -154,7 +154,7 @@ class FromWithinTests(SynchronousTestCase):
         closed: list[Deferred[None]] = []
 
         with _World("3.8", nodes=20, own=own) as world:
-            mirror = world.mirror
+            mirror = world.its_mirror
 
             def tell(_: object = None) -> None:
                 nonlocal told

@@ -48,9 +48,12 @@ class World(testing.World):
     :param limits: what the mirror's client allows itself.
     :param version: the server's.
     :param size: how many servers there are, over the same data, each at a port of its own; ``server`` is the first.
+    :ivar mirror: the mirror of this world, which makes no others.
     :ivar mirror_client: the mirror's client.
     :ivar other: somebody else's.
     """
+
+    mirror: Mirror  # type: ignore[assignment]
 
     def __init__(self, limits: Limits | None = None, version: str = "3.8", size: int = 1) -> None:
         reactor = MemoryReactor()

@@ -11,28 +11,31 @@ from typing_extensions import assert_type
 
 from txmirror.interfaces import IServiceRegistry
 from txmirror.registry import ServiceRegistry
-from txmirror.testing import MemoryRegistry
+from txmirror.testing import World
 from txmirror.types import Answer
 
 
 class AnswerTypeTests(SynchronousTestCase):
     def test_plain(self) -> None:
         """A registry that is not lazy gives an answer, which can be used as it is."""
-        registry = MemoryRegistry(reactor=Clock())
-        found = self.successResultOf(registry.get("/services"))
-        self.assertEqual(found["children"], {})
-        assert_type(found, Answer)
+        with World() as world:
+            found = world.result(world.registry().get("/services"))
+            self.assertEqual(found["children"], {})
+            assert_type(found, Answer)
 
     def test_lazy(self) -> None:
         """A lazy registry gives an answer or False, and the checker asks for a look at which."""
-        registry = MemoryRegistry(reactor=Clock(), lazy=True)
-        registry.disconnect()
-        found = self.successResultOf(registry.get("/services"))
-        self.assertIs(found, False)
-        if TYPE_CHECKING:
-            found["children"]  # type: ignore[index]
-            assert found is not False
-            assert_type(found, Answer)
+        with World() as world:
+            registry = world.registry(lazy=True)
+            world.disconnect()
+            asked = registry.get("/services")
+            world.pass_time(6.0)
+            found = world.result(asked)
+            self.assertIs(found, False)
+            if TYPE_CHECKING:
+                found["children"]  # type: ignore[index]
+                assert found is not False
+                assert_type(found, Answer)
 
     def test_any(self) -> None:
         """A registry of which that is not known may be lazy: by the interface, by ``bool``, or by an argument."""
