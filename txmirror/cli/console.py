@@ -95,7 +95,7 @@ class LogForwarder:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self.held: list[str] | None = []
+        self.held: list[LogEvent] | None = []
 
     def __call__(self, event: LogEvent) -> None:
         """Write one log event."""
@@ -106,13 +106,17 @@ class LogForwarder:
             self._console.fail(f"{text} {failure.type.__name__}: {failure.getErrorMessage()}".strip())
         elif level >= LogLevel.warn:
             if self.held is not None:
-                self.held.append(_reason(event))
+                self.held.append(event)
             else:
                 self._console.say(text)
 
 
-def _reason(event: LogEvent) -> str:
-    """Return the text of a warning; of a client's failure to connect only the server and the reason: it will not retry."""
-    if "server" in event and "reason" in event:
-        return f"{event['server']}: {event['reason']}."
-    return formatEvent(event)
+def reason_of(warning: LogEvent, connect_string: str) -> str:
+    """Return the text of a warning; of a client's failure to connect only the reason, and the server if there are several.
+
+    The whole warning would say that the client retries.
+    """
+    if "server" not in warning or "reason" not in warning:
+        return formatEvent(warning)
+    server = "" if warning["server"] == connect_string else f"{warning['server']}: "
+    return f"{server}{warning['reason']}."

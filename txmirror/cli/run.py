@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, globalLogPublisher
 from twisted.python.failure import Failure
 
-from txmirror.cli.console import Console, LogForwarder
+from txmirror.cli.console import Console, LogForwarder, reason_of
 from txmirror.cli.settings import Settings
 from txmirror.cli.statuses import CommandError, Status, message_of, status_of, status_of_signal
 from txmirror.client import Limits, ZooKeeperClient
@@ -225,8 +225,7 @@ class Run:
         else:
             text = f"no session with {self.client.connect_string} within {seconds}"
             if self._log_forwarder.held:
-                # Of several servers the reason names the one that it is about.
-                text += f": {self._log_forwarder.held[-1].removeprefix(f'{self.client.connect_string}: ')}"
+                text += f": {reason_of(self._log_forwarder.held[-1], self.client.connect_string)}"
         self._fail(ConnectionLossException(text))
 
     def _fail(self, error: ZooKeeperException) -> None:
