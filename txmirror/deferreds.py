@@ -52,6 +52,18 @@ class Waiters(Generic[_T]):
         self._waiting.pop(waiter, None)
 
 
+def follow(awaited: Deferred[_T]) -> Deferred[_T]:
+    """Return a Deferred that fires with the result of another, which never fails. Cancelling it does not affect the other."""
+
+    def fired(result: _T) -> _T:
+        follower.callback(result)
+        return result
+
+    follower: Deferred[_T] = Deferred()
+    awaited.addCallback(fired)
+    return follower
+
+
 class Pump:
     """A function without re-entrancy: a call while it runs makes it run once more afterwards.
 

@@ -11,9 +11,9 @@ from zope.interface import implementer
 
 from txmirror import errors
 from txmirror.compat.feed import SingleWatchFeed
-from txmirror.compat.handles import bytes_of, text_of
 from txmirror.compat.reconnecting import ReconnectingClient
 from txmirror.compat.requests import RequestSender
+from txmirror.compat.values import acl_of, bytes_of, entries_of, text_of
 from txmirror.interfaces import IChroot, IWatchFeed, IZooKeeperClient
 from txmirror.types import (
     ACL,
@@ -125,7 +125,7 @@ class TxZooKeeperClient:  # The three interfaces require 32 methods and attribut
             return fail(errors.UnimplementedException("txzookeeper does not put GUIDs into names", path=path))
         flags = (1 if ephemeral else 0) | (2 if sequence else 0)
         return self._sender.send(
-            path, lambda client: client.create(full, text, _dicts(acl), flags), self._sender.relative, creating=True
+            path, lambda client: client.create(full, text, entries_of(acl), flags), self._sender.relative, creating=True
         )
 
     def delete(self, path: str, version: int = -1) -> Deferred[None]:
@@ -178,7 +178,7 @@ class TxZooKeeperClient:  # The three interfaces require 32 methods and attribut
 
         The stat is read afterwards, and may be of a later change.
         """
-        full, entries = self._sender.full(path), _dicts(acl)
+        full, entries = self._sender.full(path), entries_of(acl)
         done = self._sender.send(path, lambda client: client.set_acl(full, entries, version), lambda _: None)
         read = self.exists(path)
 
@@ -271,10 +271,6 @@ def _text(data: bytes) -> str:
     return text_of(data)
 
 
-def _dicts(acl: Sequence[ACL]) -> list[dict[str, Any]]:
-    return [{"perms": int(perms), "scheme": scheme, "id": identity} for perms, scheme, identity in acl]
-
-
 def _stat(stat: dict[str, int]) -> ZnodeStat:
     return ZnodeStat(**stat)
 
@@ -292,4 +288,4 @@ def _names(names: list[str]) -> list[str]:
 
 
 def _acl(answer: tuple[list[dict[str, Any]], dict[str, int]]) -> tuple[list[ACL], ZnodeStat]:
-    return [ACL(entry["perms"], entry["scheme"], entry["id"]) for entry in answer[0]], ZnodeStat(**answer[1])
+    return acl_of(answer[0]), ZnodeStat(**answer[1])

@@ -6,7 +6,7 @@ event of its own ends a watch. The library never opens a new session after one h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from random import Random
 from typing import Any, TypeVar
 
@@ -17,13 +17,14 @@ from twisted.python.failure import Failure
 
 from txmirror.client import Limits, ZooKeeperClient
 from txmirror.compat.codes import CONSTANTS, code_of, refusal
+from txmirror.compat.values import Entries, acl_of, bytes_of, entries_of, text_of
+from txmirror.deferreds import follow
 from txmirror.errors import AuthFailedException, NoNodeException, PathError, ReplyTooLargeException
 from txmirror.types import ACL, News, SessionState, SessionTicket, WatchedEvent, ZnodeStat
 
 _T = TypeVar("_T")
 #: Called with the connection's number and the result or event.
 Callback = Callable[..., object]
-Entries = Sequence[dict[str, Any]]
 
 _CONNECTING = CONSTANTS["CONNECTING_STATE"]
 _CONNECTED = CONSTANTS["CONNECTED_STATE"]
@@ -42,23 +43,6 @@ _STATES = {
 
 #: The timeout for a close, in seconds: as long as the C library waits for the server.
 CLOSE_TIME = 3.0
-
-
-def text_of(data: bytes) -> str:
-    """Return a node's data as a text, for the binding's callers."""
-    return data.decode("utf-8", "surrogateescape")
-
-
-def bytes_of(text: str | None) -> bytes:
-    """Return the data to store for a caller's value; None is stored as no bytes.
-
-    :raises TypeError: the value is not a ``str``.
-    """
-    if text is None:
-        return b""
-    if not isinstance(text, str):
-        raise TypeError(f"a value is a str here, in UTF-8 with surrogateescape, and not {type(text).__name__}")
-    return text.encode("utf-8", "surrogateescape")
 
 
 class _InOrder(Random):
@@ -157,13 +141,7 @@ class Handle:
                 closed.callback(None)
 
             ended.addBoth(gone)
-        waiter = Deferred[None]()
-
-        def done(result: None) -> None:
-            waiter.callback(None)
-
-        self._closed.addCallback(done)
-        return waiter
+        return follow(self._closed)
 
     # Requests. They return the number of the C library's calls. If they raise, no request was sent.
 
@@ -238,10 +216,7 @@ class Handle:
             lambda: self.client.get_acl(path),
             callback,
             (None, None),
-            lambda answer: (
-                [{"perms": perms, "scheme": scheme, "id": identity} for perms, scheme, identity in answer[0]],
-                answer[1]._asdict(),
-            ),
+            lambda answer: (entries_of(answer[0]), answer[1]._asdict()),
         )
 
     def set_acl(self, path: str, version: int, acl: Entries, callback: Callback) -> int:
@@ -364,7 +339,7 @@ class Handle:
 
 def _entries(acl: Entries) -> list[ACL]:
     try:
-        return [ACL(int(entry["perms"]), entry["scheme"], entry["id"]) for entry in acl]
+        return acl_of(acl)
     except (KeyError, TypeError, ValueError):
         raise refusal(
             CONSTANTS["INVALIDACL"], f"an ACL is a list of dicts of perms, scheme and id, not {acl!r:.200}"

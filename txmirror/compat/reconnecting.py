@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from txmirror.client import parse_servers
 from txmirror.compat import zookeeper
 from txmirror.compat.codes import CONSTANTS
-from txmirror.deferreds import Waiters
+from txmirror.deferreds import Waiters, follow
 from txmirror.errors import (
     AuthFailedException,
     ClosingException,
@@ -137,7 +137,7 @@ class ReconnectingClient:
     def close(self) -> Deferred[None]:
         """Close the client."""
         if self._closed is None:
-            self._closed = closed = Deferred[None]()
+            self._closed = Deferred[None]()
             number = self._inner.handle
             handle = zookeeper.find(number)
             watcher = None if handle is None or self._inner.connected else handle.watcher
@@ -147,15 +147,7 @@ class ReconnectingClient:
                 watcher(number, CONSTANTS["SESSION_EVENT"], CONSTANTS["AUTH_FAILED_STATE"], "")
             gone = succeed(None) if handle is None else handle.close()
             gone.addCallback(self._gone)
-        else:
-            closed = self._closed
-        waiter = Deferred[None]()
-
-        def done(result: None) -> None:
-            waiter.callback(None)
-
-        closed.addCallback(done)
-        return waiter
+        return follow(self._closed)
 
     # Called by txzookeeper.
 

@@ -22,7 +22,8 @@ from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher,
 from zope.interface import provider
 
 from txmirror.compat.codes import CONSTANTS, EXCEPTIONS, ZooKeeperException, zerror
-from txmirror.compat.handles import Callback, Entries, Handle
+from txmirror.compat.handles import Callback, Handle
+from txmirror.compat.values import Entries
 
 __all__ = [  # noqa: F822, PLE0604 - the rest of the names are in tables
     "ZooKeeperException",

@@ -6,7 +6,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txmirror.deferreds import Pump, Waiters
+from txmirror.deferreds import Pump, Waiters, follow
 from txmirror.durations import check_seconds, parse_seconds
 from txmirror.errors import (
     AuthFailedException,
@@ -71,6 +71,19 @@ class WaitersTests(SynchronousTestCase):
         self.failureResultOf(second, CancelledError)
         self.assertNoResult(again[0])
         self.assertEqual(len(self.waiters), 1)
+
+
+class FollowTests(SynchronousTestCase):
+    def test_followers(self) -> None:
+        """Each follower fires with the result, before or after the other has fired; one that is cancelled affects nobody."""
+        awaited: Deferred[int] = Deferred()
+        first, cancelled, second = (follow(awaited) for _ in range(3))
+        cancelled.cancel()
+        self.failureResultOf(cancelled, CancelledError)
+        self.assertFalse(awaited.called)
+        awaited.callback(3)
+        for each in (first, second, follow(awaited), awaited):
+            self.assertEqual(self.successResultOf(each), 3)
 
 
 class PumpTests(SynchronousTestCase):

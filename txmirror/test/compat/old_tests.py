@@ -35,7 +35,7 @@ from twisted.trial import reporter, runner
 
 from txmirror.compat import handles, install, zookeeper
 from txmirror.compat.codes import EXCEPTIONS, refusal
-from txmirror.compat.handles import bytes_of, text_of
+from txmirror.compat.values import bytes_of, text_of
 from txmirror.test.zookeeper import free_ports
 from txmirror.types import ACL
 from txmirror.wire import (
