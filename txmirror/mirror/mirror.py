@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from random import Random
 from typing import Any
 
 from twisted.application.service import Service
@@ -70,6 +71,7 @@ class Mirror(Service):
         open.
     :param linger: how long an unreferenced node without watchers and waiters stays in memory, in seconds; up to a quarter
         longer. Then the mirror evicts it and removes its watches at the server, if that supports it (since 3.5).
+    :param random: as for :class:`txmirror.client.ZooKeeperClient`.
     :param reactor: the reactor; the global one if None.
     :raises ValueError: an address is malformed, or ``linger`` is no time; the message quotes it.
     :raises TypeError: the client has no feed.
@@ -86,6 +88,7 @@ class Mirror(Service):
         session: SessionTicket | None = None,
         client: IZooKeeperClient | None = None,
         linger: float = 60.0,
+        random: Random | None = None,
         reactor: IReactorTime | None = None,
     ) -> None:
         check_seconds("linger", linger, positive=True)
@@ -96,7 +99,7 @@ class Mirror(Service):
         self._owns_client = client is None
         if client is None:
             client = ZooKeeperClient(
-                servers, session_timeout=session_timeout, limits=limits, session=session, reactor=reactor
+                servers, session_timeout=session_timeout, limits=limits, session=session, random=random, reactor=reactor
             )
         self.reactor = reactor
         self.urgent = urgent_form(client)

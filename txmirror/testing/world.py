@@ -120,10 +120,11 @@ class World:
         :param servers: the servers, as for :class:`txmirror.mirror.Mirror`; None is all servers of this world, at addresses of the
             mirror's own, so that :meth:`disconnect` can cut it off.
         :param connect: whether to connect it first, so that it has a session.
-        :param options: other arguments of the mirror.
+        :param options: other arguments of the mirror. Without ``random``, it makes the same choices in every run.
         :raises AssertionError: it has no session at this instant, because of a fault for instance.
         """
         host, addresses = self._own_address(servers)
+        options.setdefault("random", Random(len(self._mirrors)))
         mirror = Mirror(addresses, reactor=self.reactor, **options)
         self._hosts[mirror] = host
         self._mirrors.append(mirror)
@@ -182,7 +183,8 @@ class World:
     def reconnect(self, which: Mirror | ServiceRegistry[bool] | None = None) -> None:
         """Let ZooKeeper be in reach again.
 
-        Attempts to connect that have begun before still wait for their timeout, at most four seconds, so let some time pass.
+        Objects reconnect after the timeout of an attempt that has begun before, and a pause: a registry within 5 seconds, clients
+        and mirrors within 10 seconds, unless their ``limits`` are others.
 
         :param which: as for :meth:`disconnect`.
         :raises ValueError: as for :meth:`disconnect`.
