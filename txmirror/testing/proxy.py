@@ -1,13 +1,11 @@
 """A TCP proxy between clients and a ZooKeeper server, which injects the faults that a test calls for.
 
-This module knows the faults. :mod:`txmirror.testing.relay` forwards the connections.
+:mod:`txmirror.testing.relay` forwards the connections, and :mod:`txmirror.testing.faults` has the faults of the data.
 """
 
 from __future__ import annotations
 
 import enum
-from collections import Counter
-from collections.abc import Callable
 from typing import Any, cast
 
 from twisted.internet.address import IPv4Address
@@ -16,7 +14,8 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.interfaces import IReactorTCP
 from twisted.internet.protocol import Protocol, ServerFactory
 
-from txmirror.testing.relay import Fault, Frame, Relay, Side
+from txmirror.testing.faults import Faults
+from txmirror.testing.relay import Relay, Side
 from txmirror.wire import EVENT_XID, Operation
 
 
@@ -34,12 +33,8 @@ class FaultProxy:
 
     :param port: the server's port.
     :param reactor: the reactor; the global one if None.
-    :ivar accepted: the number of clients that were accepted, without those that were refused.
-    :ivar bytes_to_client: the number of bytes that were forwarded to clients.
-    :ivar bytes_to_server: the number of bytes that were forwarded to the server.
     :ivar requests: the number of requests that were forwarded to the server, by operation.
     :ivar replies: the number of replies that were forwarded to clients, by the operation that they answer.
-    :ivar events: the number of watch events that were forwarded to clients.
     """
 
     def __init__(self, port: int, *, reactor: IReactorTCP | None = None) -> None:
@@ -47,22 +42,10 @@ class FaultProxy:
             from twisted.internet import reactor as global_reactor
 
             reactor = IReactorTCP(global_reactor)
-        self._reactor: Any = reactor
-        self._server = TCP4ClientEndpoint(reactor, "127.0.0.1", port)
-        self._new_clients = _NewClients.FORWARDED
-        self._relays: list[Relay] = []
-        self._faults: list[Fault] = []
-        self._stalled = {True: False, False: False}
-        self._allowance: dict[bool, tuple[int, Deferred[None]]] = {}
-        self._piece: int | None = None
-        self.accepted = 0
-        self.bytes_to_client = 0
-        self.bytes_to_server = 0
-        self.requests: Counter[int] = Counter()
-        self.replies: Counter[int] = Counter()
-        self.events = 0
-        factory = _Clients(reactor, self)
-        self._listening = self._reactor.listenTCP(0, factory, interface="127.0.0.1")
+        self._faults = Faults()
+        self.requests, self.replies = self._faults.requests, self._faults.replies
+        self._clients = _Clients(reactor, TCP4ClientEndpoint(reactor, "127.0.0.1", port), self._faults)
+        self._listening = cast(Any, reactor).listenTCP(0, self._clients, interface="127.0.0.1")
 
     @property
     def address(self) -> str:
@@ -72,7 +55,27 @@ class FaultProxy:
     @property
     def connections(self) -> int:
         """The number of connections, including held ones and those with only one side left."""
-        return len(self._relays)
+        return len(self._clients.relays)
+
+    @property
+    def accepted(self) -> int:
+        """The number of clients that were accepted, without those that were refused."""
+        return self._clients.accepted
+
+    @property
+    def bytes_to_client(self) -> int:
+        """The number of bytes that were forwarded to clients."""
+        return self._faults.sizes[True]
+
+    @property
+    def bytes_to_server(self) -> int:
+        """The number of bytes that were forwarded to the server."""
+        return self._faults.sizes[False]
+
+    @property
+    def events(self) -> int:
+        """The number of watch events that were forwarded to clients."""
+        return self._faults.events
 
     # New clients.
 
@@ -86,21 +89,21 @@ class FaultProxy:
 
         The faults that happen once do not refuse new clients. To prevent a reconnection, let their Deferred call this.
         """
-        self._new_clients = _NewClients.REFUSED
+        self._clients.treatment = _NewClients.REFUSED
 
     def drop(self) -> None:
         """Abort every connection on both sides, with all data in transit. New clients are treated as before."""
-        for relay in list(self._relays):
+        for relay in list(self._clients.relays):
             relay.abort()
 
     def hold(self) -> None:
         """Hold new clients: accept and read, but forward and send nothing, until :meth:`open`. Current connections go on."""
-        self._new_clients = _NewClients.HELD
+        self._clients.treatment = _NewClients.HELD
 
     def open(self) -> None:
         """Forward clients again. Held clients come first, with the data that they have sent meanwhile."""
-        self._new_clients = _NewClients.FORWARDED
-        for relay in list(self._relays):
+        self._clients.treatment = _NewClients.FORWARDED
+        for relay in list(self._clients.relays):
             relay.connect_server()
 
     def close(self) -> Deferred[None]:
@@ -108,7 +111,7 @@ class FaultProxy:
 
         :returns: fires when every socket is closed.
         """
-        waited_for: list[Deferred[Any]] = [relay.over for relay in self._relays]
+        waited_for: list[Deferred[Any]] = [relay.over for relay in self._clients.relays]
         self.cut()
         waited_for.append(maybeDeferred(self._listening.stopListening))
         return DeferredList(waited_for).addCallback(lambda _: None)
@@ -121,8 +124,7 @@ class FaultProxy:
         :param to_client: whether to stall the direction to clients.
         :param to_server: whether to stall the direction to the server.
         """
-        self._stalled[True] |= to_client
-        self._stalled[False] |= to_server
+        self._set_stalled(True, to_client, to_server)
 
     def resume(self, *, to_client: bool = True, to_server: bool = True) -> None:
         """Forward the stalled data, in order, and go on. If a side has aborted its connection meanwhile, its data is lost, and
@@ -131,9 +133,8 @@ class FaultProxy:
         :param to_client: whether to resume the direction to clients.
         :param to_server: whether to resume the direction to the server.
         """
-        self._stalled[True] &= not to_client
-        self._stalled[False] &= not to_server
-        for relay in list(self._relays):
+        self._set_stalled(False, to_client, to_server)
+        for relay in list(self._clients.relays):
             relay.pump()
 
     def half_close(self, *, to_client: bool = False, to_server: bool = False) -> None:
@@ -143,7 +144,7 @@ class FaultProxy:
         :param to_client: whether to send it to the clients.
         :param to_server: whether to send it to the server.
         """
-        for relay in list(self._relays):
+        for relay in list(self._clients.relays):
             if to_client:
                 relay.to_client.stop()
             if to_server:
@@ -157,7 +158,7 @@ class FaultProxy:
         """
         if size is not None and size < 1:
             raise ValueError(f"a piece has a byte at least, not {size!r}")
-        self._piece = size
+        self._faults.piece = size
 
     # Faults that happen once. The connection is then closed, after all forwarded data has arrived.
 
@@ -178,14 +179,7 @@ class FaultProxy:
         count = (to_client if direction else to_server) or 0
         if count < 0:
             raise ValueError(f"a number of bytes is negative: {count!r}")
-
-        def disarm(cancelled: Deferred[None]) -> None:
-            if direction in self._allowance and self._allowance[direction][1] is cancelled:
-                del self._allowance[direction]
-
-        happened: Deferred[None] = Deferred(disarm)
-        self._allowance[direction] = (count, happened)
-        return happened
+        return self._faults.arm_after(direction, count)
 
     def cut_after_reply(self, xid: int) -> Deferred[None]:
         """Close a connection after the next reply with this xid was forwarded.
@@ -193,7 +187,7 @@ class FaultProxy:
         :param xid: the client's number of the request; -2 is a ping's.
         :returns: fires when the connection is closed. Cancelling disarms the fault.
         """
-        return self._arm(lambda frame: frame.operation is not None and frame.xid == xid, swallows=False)
+        return self._faults.arm(lambda frame: frame.operation is not None and frame.xid == xid, swallows=False)
 
     def cut_after_event(self, count: int = 1) -> Deferred[None]:
         """Close a connection after a watch event was forwarded.
@@ -202,7 +196,7 @@ class FaultProxy:
         :returns: fires when the connection is closed. Cancelling disarms the fault.
         """
         left = iter(range(count - 1, -1, -1))
-        return self._arm(lambda frame: frame.xid == EVENT_XID and next(left) == 0, swallows=False)
+        return self._faults.arm(lambda frame: frame.xid == EVENT_XID and next(left) == 0, swallows=False)
 
     def swallow_reply(self, xid: int) -> Deferred[None]:
         """Close a connection in place of forwarding the next reply with this xid: the server has done the request, and the
@@ -211,95 +205,58 @@ class FaultProxy:
         :param xid: as for :meth:`cut_after_reply`.
         :returns: fires when the connection is closed. Cancelling disarms the fault.
         """
-        return self._arm(lambda frame: frame.operation is not None and frame.xid == xid, swallows=True)
+        return self._faults.arm(lambda frame: frame.operation is not None and frame.xid == xid, swallows=True)
 
     def swallow_reply_to(self, operation: Operation) -> Deferred[None]:
         """Close a connection in place of forwarding the next reply to an operation, as :meth:`swallow_reply`.
 
         :returns: fires when the connection is closed. Cancelling disarms the fault.
         """
-        return self._arm(lambda frame: frame.operation == operation, swallows=True)
+        return self._faults.arm(lambda frame: frame.operation == operation, swallows=True)
 
-    def _arm(self, matches: Callable[[Frame], bool], *, swallows: bool) -> Deferred[None]:
-        happened: Deferred[None] = Deferred(lambda _: self._faults.remove(fault))
-        fault = Fault(matches, swallows, happened)
-        self._faults.append(fault)
-        return happened
+    def _set_stalled(self, stalled: bool, to_client: bool, to_server: bool) -> None:
+        if to_client:
+            self._faults.stall(True, stalled)
+        if to_server:
+            self._faults.stall(False, stalled)
 
-    # The Rules of the relays.
+
+class _Clients(ServerFactory):
+    """The clients of a proxy, each with its relay.
+
+    :ivar relays: the relays that have a connection.
+    :ivar treatment: the treatment of new clients.
+    :ivar accepted: the number of clients that were accepted.
+    """
+
+    noisy = False
+
+    def __init__(self, reactor: Any, server: TCP4ClientEndpoint, faults: Faults) -> None:
+        self._reactor = reactor
+        self._server = server
+        self._faults = faults
+        self.relays: list[Relay] = []
+        self.treatment = _NewClients.FORWARDED
+        self.accepted = 0
+
+    def buildProtocol(self, addr: object) -> Protocol | None:
+        """Return the protocol of a new client; None refuses it."""
+        if self.treatment is _NewClients.REFUSED:
+            return None
+        return Relay(self._reactor, self._faults, self).client
 
     def connect(self, side: Side) -> Deferred[Side]:
-        """Connect a side to the server."""
+        """Connect a side to the server. Called by a relay."""
         connected: Deferred[Side] = connectProtocol(self._server, side)
         return connected
 
     def client_connected(self, relay: Relay) -> None:
-        """Note a new client, and connect to the server for it if it is forwarded."""
+        """Note a new client, and connect to the server for it if it is forwarded. Called by a relay."""
         self.accepted += 1
-        self._relays.append(relay)
-        if self._new_clients is _NewClients.FORWARDED:
+        self.relays.append(relay)
+        if self.treatment is _NewClients.FORWARDED:
             relay.connect_server()
 
     def relay_closed(self, relay: Relay) -> None:
-        """Note that both sides of a relay are disconnected."""
-        self._relays.remove(relay)
-
-    @property
-    def refuses_clients(self) -> bool:
-        """True if new clients are refused."""
-        return self._new_clients is _NewClients.REFUSED
-
-    @property
-    def piece(self) -> int | None:
-        """The most bytes to write at once."""
-        return self._piece
-
-    def stalled(self, to_client: bool) -> bool:
-        """Return whether a direction is stalled."""
-        return self._stalled[to_client]
-
-    def take_fault(self, frame: Frame) -> Fault | None:
-        """Remove and return the fault that matches a frame, if there is one."""
-        for fault in self._faults:
-            if fault.matches(frame):
-                self._faults.remove(fault)
-                return fault
-        return None
-
-    def frame_forwarded(self, to_client: bool, frame: Frame) -> None:
-        """Count a frame that was forwarded."""
-        if not to_client:
-            self.requests[frame.operation or 0] += 1
-        elif frame.operation is None:
-            self.events += 1
-        else:
-            self.replies[frame.operation] += 1
-
-    def allow(self, to_client: bool, size: int) -> tuple[int, Deferred[None] | None]:
-        """Return how many of ``size`` bytes may be forwarded, and the Deferred to fire if they are the last."""
-        passed, happened = size, None
-        if to_client in self._allowance:
-            left, waiting = self._allowance[to_client]
-            passed = min(left, size)
-            if left <= size:
-                del self._allowance[to_client]
-                happened = waiting
-            else:
-                self._allowance[to_client] = (left - passed, waiting)
-        if to_client:
-            self.bytes_to_client += passed
-        else:
-            self.bytes_to_server += passed
-        return passed, happened
-
-
-class _Clients(ServerFactory):
-    noisy = False
-
-    def __init__(self, reactor: Any, proxy: FaultProxy) -> None:
-        self._reactor = reactor
-        self._proxy = proxy
-
-    def buildProtocol(self, addr: object) -> Protocol | None:
-        """Return the protocol of a new client; None refuses it."""
-        return None if self._proxy.refuses_clients else Relay(self._reactor, self._proxy).client
+        """Note that both sides of a relay are disconnected. Called by a relay."""
+        self.relays.remove(relay)

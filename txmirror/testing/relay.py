@@ -1,16 +1,15 @@
 """Relays: each forwards data between a client's connection and its connection to the server, frame by frame.
 
 This module knows how bytes are forwarded, how connections end, and as much of ZooKeeper's protocol as it takes to recognise
-frames. It forwards other protocols (TLS, the four-letter words) as they come. Its :class:`Rules` decide on stalls and faults.
+frames. It forwards other protocols (TLS, the four-letter words) as they come. The proxy's faults decide what is forwarded.
 """
 
 from __future__ import annotations
 
 import enum
 from collections import deque
-from collections.abc import Callable
-from typing import NamedTuple, cast
 from typing import Protocol as TypingProtocol
+from typing import cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
@@ -20,16 +19,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txmirror.errors import ProtocolError
-from txmirror.timers import Timer
-from txmirror.wire import (
-    EVENT_XID,
-    HARD_FRAME_LIMIT,
-    Cursor,
-    FrameDecoder,
-    ReplyHeader,
-    RequestHeader,
-    encode_frame,
-)
+from txmirror.testing.faults import Faults, Frame
+from txmirror.testing.pieces import FrameSplitter, PieceWriter
+from txmirror.wire import EVENT_XID, Cursor, ReplyHeader, RequestHeader
 
 
 class End(enum.Enum):
@@ -40,31 +32,8 @@ class End(enum.Enum):
     CLOSED = "the relay closes the connection"
 
 
-class Frame(NamedTuple):
-    """A frame with a header."""
-
-    xid: int
-    operation: int | None
-    """The operation of the request, or of the request that this answers; None for an event."""
-
-
-class Fault(NamedTuple):
-    """A fault that happens once, at a frame to a client: the connection is closed."""
-
-    matches: Callable[[Frame], bool]
-    """Returns whether the fault happens at this frame."""
-    swallows: bool
-    """True if the frame is dropped."""
-    happened: Deferred[None]
-    """Fires when the fault has happened."""
-
-
-class Rules(TypingProtocol):
-    """The proxy's decisions on the data of its relays."""
-
-    @property
-    def piece(self) -> int | None:
-        """The most bytes to write at once."""
+class Relays(TypingProtocol):
+    """The relays of a proxy."""
 
     def connect(self, side: Side) -> Deferred[Side]:
         """Connect a side to the server."""
@@ -75,24 +44,13 @@ class Rules(TypingProtocol):
     def relay_closed(self, relay: Relay) -> None:
         """Note that both sides of a relay are disconnected."""
 
-    def stalled(self, to_client: bool) -> bool:
-        """Return whether a direction is stalled."""
-
-    def take_fault(self, frame: Frame) -> Fault | None:
-        """Remove and return the fault that matches a frame, if there is one."""
-
-    def allow(self, to_client: bool, size: int) -> tuple[int, Deferred[None] | None]:
-        """Return how many of ``size`` bytes may be forwarded, and the Deferred to fire if they are the last."""
-
-    def frame_forwarded(self, to_client: bool, frame: Frame) -> None:
-        """Count a frame that was forwarded."""
-
 
 class Relay:
     """A client's connection, and the connection to the server that belongs to it.
 
     :param reactor: the reactor.
-    :param rules: the proxy's decisions.
+    :param faults: the proxy's faults.
+    :param relays: the proxy's relays.
     :ivar client: the client's side.
     :ivar server: the server's side, once :meth:`connect_server` was called.
     :ivar to_client: the stream from the server to the client.
@@ -101,22 +59,22 @@ class Relay:
     :ivar over: fires when both sides are disconnected.
     """
 
-    def __init__(self, reactor: IReactorTime, rules: Rules) -> None:
-        self._rules = rules
+    def __init__(self, reactor: IReactorTime, faults: Faults, relays: Relays) -> None:
+        self._relays = relays
         self._connecting: Deferred[Side] | None = None
         self._server_expected = False
         self.over: Deferred[None] = Deferred()
         self.operations: dict[int, int] = {}
         self.client = Side(self)
         self.server = Side(self)
-        self.to_client = Stream(reactor, rules, self, True, self.client)
-        self.to_server = Stream(reactor, rules, self, False, self.server)
+        self.to_client = Stream(reactor, faults, self, True, self.client)
+        self.to_server = Stream(reactor, faults, self, False, self.server)
         self.client.stream, self.server.stream = self.to_server, self.to_client
 
     def connect_server(self) -> None:
         """Connect to the server, unless that was done before."""
         if self._connecting is None:
-            self._connecting = self._rules.connect(self.server)
+            self._connecting = self._relays.connect(self.server)
             self._server_expected = True
             self._connecting.addErrback(self._not_connected)
 
@@ -142,7 +100,7 @@ class Relay:
     def side_connected(self, side: Side) -> None:
         """Note that a side is connected."""
         if side is self.client:
-            self._rules.client_connected(self)
+            self._relays.client_connected(self)
         self.pump()
 
     def side_disconnected(self, side: Side, reason: Failure) -> None:
@@ -152,7 +110,7 @@ class Relay:
         # This drops the data for that side. A stalled sender does not notice the disconnection yet.
         (self.to_client if side is self.client else self.to_server).pump()
         if self.client.gone and (self.server.gone or not self._server_expected) and not self.over.called:
-            self._rules.relay_closed(self)
+            self._relays.relay_closed(self)
             self.over.callback(None)
 
     def _not_connected(self, failure: Failure) -> None:
@@ -186,6 +144,10 @@ class Side(Protocol):
         """Its transport."""
         return cast(ITCPTransport, self.transport)
 
+    def write(self, data: bytes) -> None:
+        """Write data to the connection."""
+        self.tcp.write(data)
+
     def abort(self) -> None:
         """Abort the connection, if there is one."""
         if self.writable:
@@ -216,18 +178,15 @@ class Side(Protocol):
 class Stream:
     """One direction of a relay: the data that waits to be forwarded, and the forwarded data that waits to be written."""
 
-    def __init__(self, reactor: IReactorTime, rules: Rules, relay: Relay, to_client: bool, target: Side) -> None:
-        self._rules = rules
+    def __init__(self, reactor: IReactorTime, faults: Faults, relay: Relay, to_client: bool, target: Side) -> None:
+        self._faults = faults
         self._relay = relay
         self._to_client = to_client
         self._target = target
-        self._decoder: FrameDecoder | None = FrameDecoder(HARD_FRAME_LIMIT)
-        self._tail = bytearray()
+        self._splitter = FrameSplitter()
         self._handshake_seen = False
         self._waiting: deque[tuple[bytes, bool]] = deque()
-        self._written = bytearray()
-        self._timer = Timer(reactor, self._write_next)
-        self._resting = False
+        self._writer = PieceWriter(reactor, lambda: faults.piece, target.write, self._settle)
         self._end: End | None = None
         self._discarding = False
         self._closed = False
@@ -238,18 +197,7 @@ class Stream:
         """Take received data, and forward it frame by frame as soon as possible."""
         if self._discarding or self._end is not None:
             return
-        if self._decoder is None:
-            self._waiting.append((data, False))
-        else:
-            self._tail += data
-            for frame in self._decoder.feed(data):
-                assert isinstance(frame, bytes)  # no frame is over the highest limit
-                whole = encode_frame(frame)
-                del self._tail[: len(whole)]
-                self._waiting.append((whole, True))
-            if self._decoder.fault is not None:
-                self._decoder = None
-                self._flush_tail()
+        self._waiting.extend(self._splitter.feed(data))
         self.pump()
 
     def end(self, end: End) -> None:
@@ -257,7 +205,7 @@ class Stream:
         if self._end is End.CLOSED or (self._end is End.BROKEN and end is End.FINISHED):
             return
         if end is End.FINISHED:
-            self._flush_tail()
+            self._waiting.extend(self._splitter.finish())
         else:
             self._waiting.clear()
         self._end = end
@@ -275,11 +223,10 @@ class Stream:
         """Forward all data that can be forwarded now: none while stalled, and none before the target is connected."""
         if self._target.gone:
             self._waiting.clear()
-            self._written.clear()
-            self._timer.stop()
+            self._writer.stop()
             self._settle()
             return
-        if self._end is not End.CLOSED and (self._rules.stalled(self._to_client) or not self._target.writable):
+        if self._end is not End.CLOSED and (self._faults.stalled(self._to_client) or not self._target.writable):
             return
         while self._waiting:
             self._forward(*self._waiting.popleft())
@@ -287,13 +234,13 @@ class Stream:
 
     def _forward(self, data: bytes, framed: bool) -> None:
         frame = self._parse(data) if framed else None
-        fault = self._rules.take_fault(frame) if frame is not None and self._to_client else None
+        fault = self._faults.take(frame) if frame is not None and self._to_client else None
         happened: Deferred[None] | None = None
         if fault is None or not fault.swallows:
-            passed, happened = self._rules.allow(self._to_client, len(data))
-            self._write(data[:passed])
+            passed, happened = self._faults.allow(self._to_client, len(data))
+            self._writer.write(data[:passed])
             if frame is not None and passed == len(data):
-                self._rules.frame_forwarded(self._to_client, frame)
+                self._faults.count(self._to_client, frame)
         if fault is not None or happened is not None:
             self._relay.close()
         if fault is not None:
@@ -318,30 +265,9 @@ class Stream:
             return None
         return Frame(xid, None if xid == EVENT_XID else operations.pop(xid, 0))
 
-    def _write(self, data: bytes) -> None:
-        if self._rules.piece is None and not self._timer.running:
-            self._target.tcp.write(data)
-        else:
-            self._written += data
-            if not self._timer.running:
-                self._timer.start(0)
-
-    def _write_next(self) -> None:
-        # The reactor sends data that a timer has written later in the same turn. If the same reactor serves the reader, that
-        # one reads it in the next turn. So every second turn writes nothing.
-        self._resting = not self._resting
-        if self._resting and self._written:
-            size = self._rules.piece or len(self._written)
-            self._target.tcp.write(bytes(self._written[:size]))
-            del self._written[:size]
-        if self._resting or self._written:
-            self._timer.start(0)
-        else:
-            self._settle()
-
     def _settle(self) -> None:
         """End the connection, if the stream has ended and all data before was written."""
-        if self._end is None or self._waiting or self._timer.running:
+        if self._end is None or self._waiting or self._writer.busy:
             return
         if self._end is End.FINISHED:
             self._close_half()
@@ -360,8 +286,3 @@ class Stream:
             self._relay.close()
         else:
             self._target.tcp.loseWriteConnection()
-
-    def _flush_tail(self) -> None:
-        if self._tail:
-            self._waiting.append((bytes(self._tail), False))
-            self._tail.clear()
