@@ -12,7 +12,7 @@ from sphinx.application import Sphinx
 from sphinx.ext.graphviz import graphviz
 from sphinx.util.docutils import SphinxDirective
 
-from txmirror.client.states import TRANSITIONS
+from txmirror.client.session.machine import TRANSITIONS
 
 if sys.version_info >= (3, 11):
     import tomllib

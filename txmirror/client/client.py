@@ -10,19 +10,18 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from txmirror.client.arguments import check_optional
-from txmirror.client.calls import Priority
+from txmirror.client.connection.addresses import parse_servers
+from txmirror.client.connection.calls import Priority
+from txmirror.client.connection.endpoints import TLS
+from txmirror.client.connection.sasl import DigestMD5
+from txmirror.client.connection.settings import GuardedMetrics, Limits
 from txmirror.client.feed import Feed
-from txmirror.client.limits import Limits
-from txmirror.client.metrics import GuardedMetrics
 from txmirror.client.nodes import NodeOperations
 from txmirror.client.one_shots import OneShots
 from txmirror.client.operations import OPERATIONS
 from txmirror.client.queries import Queries
 from txmirror.client.request_sender import RequestSender
-from txmirror.client.sasl import DigestMD5
-from txmirror.client.servers import parse_servers
-from txmirror.client.sessions import Sessions
-from txmirror.client.tls import TLS
+from txmirror.client.session.session import Sessions
 from txmirror.client.transactions import BatchedReads, Transaction
 from txmirror.interfaces import (
     IBackpressure,

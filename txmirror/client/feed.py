@@ -12,11 +12,11 @@ from zope.interface import implementer
 
 from txmirror.client import replies
 from txmirror.client.arguments import check_acl, check_bytes, check_paths, check_version, check_zxid
-from txmirror.client.calls import decode_nothing
+from txmirror.client.connection.calls import decode_nothing
 from txmirror.client.creating import create_with_stat
 from txmirror.client.one_shots import OneShots
 from txmirror.client.request_sender import RequestSender
-from txmirror.client.watches import WatchSet
+from txmirror.client.session.watches import WatchSet
 from txmirror.errors import NoWatcherException
 from txmirror.interfaces import IPersistentWatches, IWatchFeed
 from txmirror.types import (

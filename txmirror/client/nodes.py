@@ -12,7 +12,7 @@ from zope.interface import implementer
 from txmirror import paths
 from txmirror.client import replies
 from txmirror.client.arguments import check_acl, check_bytes, check_version
-from txmirror.client.calls import decode_nothing
+from txmirror.client.connection.calls import decode_nothing
 from txmirror.client.creating import create_with_stat
 from txmirror.client.one_shots import OneShots
 from txmirror.client.protection import ProtectedCreate, protected

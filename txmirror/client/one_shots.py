@@ -8,9 +8,9 @@ from typing import NamedTuple
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from txmirror.client.calls import OnReply
+from txmirror.client.connection.calls import OnReply
 from txmirror.client.request_sender import RequestSender
-from txmirror.client.watches import Table, WatchSet, enter
+from txmirror.client.session.watches import Table, WatchSet, enter
 from txmirror.errors import ConnectionLossException, NoNodeException
 from txmirror.types import SessionState, WatchedEvent
 

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from txmirror import paths
 from txmirror.client import replies
-from txmirror.client.calls import decode_nothing
+from txmirror.client.connection.calls import decode_nothing
 from txmirror.client.request_sender import RequestSender
 from txmirror.errors import (
     AuthFailedException,

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred
 
 from txmirror import paths
-from txmirror.client.calls import Call, OnReply, Priority
-from txmirror.client.sessions import Sessions
+from txmirror.client.connection.calls import Call, OnReply, Priority
+from txmirror.client.session.session import Sessions
 from txmirror.errors import ProtocolError, UnimplementedException
 from txmirror.types import Listener, News, WatchedEvent
 from txmirror.wire import Cursor, Request

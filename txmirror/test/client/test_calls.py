@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.client import Limits
-from txmirror.client.calls import Call, Priority, RequestQueue, decode_nothing
+from txmirror.client.connection.calls import Call, Priority, RequestQueue, decode_nothing
 from txmirror.errors import (
     ConnectionLossException,
     NoNodeException,

@@ -6,7 +6,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txmirror.client.lease import SessionLease
+from txmirror.client.session.waiting import SessionLease
 
 
 class SessionLeaseTests(SynchronousTestCase):

@@ -9,7 +9,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from txmirror.client import Limits
-from txmirror.client.metrics import GuardedMetrics
+from txmirror.client.connection.settings import GuardedMetrics
 from txmirror.errors import ClosingException, ConnectionLossException, ReplyTooLargeException, TooManyRequestsException
 from txmirror.interfaces import IMetrics
 from txmirror.test.client.peer import STAT, ClientTestCase, Peer, ignore, reply

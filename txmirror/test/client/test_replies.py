@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from twisted.logger import LogLevel
 
-from txmirror.client import Limits, connection
+from txmirror.client import Limits
+from txmirror.client.connection import connection
 from txmirror.errors import (
     AuthFailedException,
     ConnectionLossException,

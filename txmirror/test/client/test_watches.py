@@ -9,9 +9,9 @@ from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.client import Limits
-from txmirror.client.calls import Call
-from txmirror.client.persistent_watches import PersistentWatches
-from txmirror.client.watches import SessionWatches, SetWatchesPacket, WatchSet, packets
+from txmirror.client.connection.calls import Call
+from txmirror.client.session.persistent_watches import PersistentWatches
+from txmirror.client.session.watches import SessionWatches, SetWatchesPacket, WatchSet, packets
 from txmirror.errors import (
     ConnectionLossException,
     NoNodeException,

@@ -356,7 +356,7 @@ class LogTests(SynchronousTestCase):
             zookeeper.set_log_stream(each)
         self.addCleanup(zookeeper.set_debug_level, zookeeper.LOG_LEVEL_INFO)
         self.addCleanup(self.forget_stream)
-        ours = Logger("txmirror.client.sessions")
+        ours = Logger("txmirror.client.session.session")
         Logger("elsewhere").warn("other")
         for level, expected in (
             (zookeeper.LOG_LEVEL_WARN, "warned"),

@@ -18,9 +18,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txmirror import paths
-from txmirror.client.calls import Call, decode_nothing
-from txmirror.client.persistent_watches import PersistentWatch, PersistentWatches
-from txmirror.client.waiters import fail_all
+from txmirror.client.connection.calls import Call, decode_nothing
+from txmirror.client.session.persistent_watches import PersistentWatch, PersistentWatches
+from txmirror.client.session.waiting import fail_all
 from txmirror.errors import ClosingException, ConnectionLossException, exception_for
 from txmirror.types import EventType, WatchedEvent, WatchKind
 from txmirror.wire import LAST_XID, SetWatches2Request, SetWatchesRequest

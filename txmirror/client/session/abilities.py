@@ -17,8 +17,8 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from txmirror.client.calls import Call, OnReply
-from txmirror.client.servers import Server
+from txmirror.client.connection.addresses import Server
+from txmirror.client.connection.calls import Call, OnReply
 from txmirror.errors import ReconfigDisabledException, UnimplementedException
 from txmirror.wire import Operation
 

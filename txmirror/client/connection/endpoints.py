@@ -1,4 +1,4 @@
-"""Connect to a server: resolve its name anew each time, and try all its addresses.
+"""Connect to a server, with TLS if it is configured: resolve its name anew each time, and try all its addresses.
 
 Twisted's ``HostnameEndpoint`` does much the same, but takes 0.3 seconds to report a refused connection, and rejects names with
 an underscore, which containers have.
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred
@@ -25,7 +27,7 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
-from txmirror.client.servers import Server
+from txmirror.client.connection.addresses import Server
 
 
 @implementer(IResolutionReceiver)
@@ -112,3 +114,33 @@ def _connect(
         endpoint = wrap(server.host, endpoint)
     connected: Deferred[IProtocol] = endpoint.connect(factory)
     return connected
+
+
+@attrs.frozen
+class TLS:
+    """The settings for TLS. It needs ``pip install txmirror[tls]``.
+
+    Files are in PEM, and are read once, when a client is made.
+    """
+
+    authority: str | Path | None = None
+    """The certificates of the authorities that the client trusts; None trusts the platform's."""
+    certificate: str | Path | None = None
+    """The client's certificate, followed by any intermediate certificates, and optionally its key; None if the servers do not
+    request one."""
+    key: str | Path | None = None
+    """The unencrypted key of the certificate; None if it is in the same file."""
+    check_names: bool = True
+    """Whether a server's certificate must contain the name (or the address) with which the client connects."""
+
+    def prepare(self) -> TLSWrapper:
+        """Read the files, and return a function that wraps endpoints in TLS.
+
+        :raises ValueError: one of them cannot be read, or is invalid; the message quotes its name.
+        :raises ImportError: the packages for TLS are missing.
+        """
+        try:
+            from txmirror.client.connection.tls_wrapper import OpenSSLWrapper  # noqa: PLC0415 - the packages it needs are an extra
+        except ImportError:
+            raise ImportError("TLS needs more packages: pip install 'txmirror[tls]'") from None
+        return OpenSSLWrapper(self.authority, self.certificate, self.key, self.check_names)

@@ -11,11 +11,11 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txmirror.client.connection import Connection
-from txmirror.client.endpoints import TLSWrapper, connect_to_server
-from txmirror.client.probing import Probing, ServesAgain
-from txmirror.client.server_list import ConnectFailure, ServerList
-from txmirror.client.servers import Server
+from txmirror.client.connection.addresses import Server
+from txmirror.client.connection.connection import Connection
+from txmirror.client.connection.endpoints import TLSWrapper, connect_to_server
+from txmirror.client.session.attempts import Probing, ServesAgain
+from txmirror.client.session.server_list import ConnectFailure, ServerList
 from txmirror.errors import ProtocolError
 from txmirror.timers import Timer
 

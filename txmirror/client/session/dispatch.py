@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 from twisted.logger import Logger
 
-from txmirror.client.persistent_watches import PersistentWatch
-from txmirror.client.waiters import fire_all
-from txmirror.client.watches import SessionWatches
+from txmirror.client.session.persistent_watches import PersistentWatch
+from txmirror.client.session.waiting import fire_all
+from txmirror.client.session.watches import SessionWatches
 from txmirror.interfaces import IMetrics
 from txmirror.observers import Observers
 from txmirror.types import EventType, Listener, News, SessionEvent, SessionState, WatchedEvent

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from txmirror.client.limits import Limits
+from txmirror.client.connection.settings import Limits
 from txmirror.errors import (
     ConnectionLossException,
     NoNodeException,

@@ -12,7 +12,7 @@ import enum
 from collections.abc import Sequence
 from random import Random
 
-from txmirror.client.servers import Server
+from txmirror.client.connection.addresses import Server
 
 #: The first backoff, in seconds.
 _FIRST_PAUSE = 0.1

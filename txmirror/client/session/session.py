@@ -14,29 +14,27 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from txmirror.client.abilities import Abilities
-from txmirror.client.calls import Call, Priority, decode_nothing
-from txmirror.client.connection import Connection
-from txmirror.client.connection_log import ConnectionLog, stable_after
-from txmirror.client.credentials import SessionCredentials
-from txmirror.client.dispatch import EventDispatcher
-from txmirror.client.ending import Ending
-from txmirror.client.endpoints import TLSWrapper
-from txmirror.client.forks import Generation, other_process
-from txmirror.client.identities import Identities
-from txmirror.client.lease import SessionLease
-from txmirror.client.limits import Limits
-from txmirror.client.outbox import Outbox
-from txmirror.client.persistent_watches import PersistentWatch
-from txmirror.client.probing import Probing
-from txmirror.client.reconnector import Reconnector
-from txmirror.client.sasl import DigestMD5, SaslAuthenticator
-from txmirror.client.server_list import ServerList
-from txmirror.client.servers import Server
-from txmirror.client.states import step
-from txmirror.client.waiters import Pauses, SessionWaiters, fail_all, fire_all
-from txmirror.client.watches import SessionWatches, WatchSet
-from txmirror.client.writable import WritableSearch
+from txmirror.client.connection.addresses import Server
+from txmirror.client.connection.calls import Call, Priority, decode_nothing
+from txmirror.client.connection.connection import Connection
+from txmirror.client.connection.endpoints import TLSWrapper
+from txmirror.client.connection.sasl import DigestMD5, SaslAuthenticator
+from txmirror.client.connection.settings import Limits
+from txmirror.client.session.abilities import Abilities
+from txmirror.client.session.attempts import Probing
+from txmirror.client.session.closing import Ending
+from txmirror.client.session.connection_log import ConnectionLog, stable_after
+from txmirror.client.session.credentials import Identities, SessionCredentials
+from txmirror.client.session.dispatch import EventDispatcher
+from txmirror.client.session.forks import Generation, other_process
+from txmirror.client.session.machine import step
+from txmirror.client.session.pending import Outbox
+from txmirror.client.session.persistent_watches import PersistentWatch
+from txmirror.client.session.reconnector import Reconnector
+from txmirror.client.session.server_list import ServerList
+from txmirror.client.session.waiting import Pauses, SessionLease, SessionWaiters, fail_all, fire_all
+from txmirror.client.session.watches import SessionWatches, WatchSet
+from txmirror.client.session.writable import WritableSearch
 from txmirror.errors import (
     AuthFailedException,
     ClosingException,

@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 from twisted.logger import Logger
 
-from txmirror.client.calls import Call, decode_nothing
-from txmirror.client.connection import Connection
-from txmirror.client.credentials import SessionCredentials
-from txmirror.client.server_list import ConnectFailure, ServerList
-from txmirror.client.servers import Server
+from txmirror.client.connection.addresses import Server
+from txmirror.client.connection.calls import Call, decode_nothing
+from txmirror.client.connection.connection import Connection
+from txmirror.client.session.credentials import SessionCredentials
+from txmirror.client.session.server_list import ConnectFailure, ServerList
 from txmirror.wire import CloseSessionRequest, ConnectRequest
 
 

@@ -9,14 +9,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from txmirror.client.calls import Call, decode_nothing
-from txmirror.client.connection import Connection
-from txmirror.client.replies import decode_stat
+from txmirror.client.connection.calls import Call, decode_nothing
+from txmirror.client.connection.connection import Connection
 from txmirror.deferreds import Waiters
 from txmirror.errors import ConnectionLossException
 from txmirror.timers import Timer
 from txmirror.types import SessionTicket
-from txmirror.wire import CloseSessionRequest, ExistsRequest
+from txmirror.wire import CloseSessionRequest, ExistsRequest, StatResponse
 
 
 class Ending:
@@ -60,7 +59,7 @@ class Ending:
         call: Call[Any] = Call(CloseSessionRequest(), None, decode_nothing)
         if self.leaving:
             # Any answer will do: it shows that every request before it was answered.
-            call = Call(ExistsRequest("/", False), None, decode_stat)
+            call = Call(ExistsRequest("/", False), None, lambda cursor, zxid: StatResponse.decode(cursor))
         call.waited_for().addCallbacks(lambda _: self._finish(), self._refused)
         connection.send(call)
 

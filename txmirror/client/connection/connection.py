@@ -18,8 +18,8 @@ from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from txmirror.client.calls import Call
-from txmirror.client.limits import Limits
+from txmirror.client.connection.calls import Call
+from txmirror.client.connection.settings import Limits
 from txmirror.errors import (
     AuthFailedException,
     ClosingException,

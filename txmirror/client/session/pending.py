@@ -7,9 +7,9 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
-from txmirror.client.calls import Call, Priority, RequestQueue
-from txmirror.client.connection import Connection
-from txmirror.client.limits import Limits
+from txmirror.client.connection.calls import Call, Priority, RequestQueue
+from txmirror.client.connection.connection import Connection
+from txmirror.client.connection.settings import Limits
 from txmirror.errors import RequestTooLargeException, ZooKeeperException
 
 

@@ -14,8 +14,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txmirror.client.calls import Call
-from txmirror.client.connection import Connection
+from txmirror.client.connection.calls import Call
+from txmirror.client.connection.connection import Connection
 from txmirror.errors import (
     AuthFailedException,
     ClosingException,
