@@ -1,5 +1,6 @@
 """The ZooKeeper protocol: its records and frames, and the state of a connection as a machine. No I/O, no clock, no Twisted."""
 
+from txmirror.wire.client_protocol import AuthAnswer, ClientProtocol, Pong, ReceivedEvent, ReceivedReply
 from txmirror.wire.framing import FrameDecoder, FrameQueue, OversizedFrame, encode_frame
 from txmirror.wire.headers import ReplyHeader, RequestHeader, reply_frame, request_frame
 from txmirror.wire.jute import Cursor
@@ -80,10 +81,12 @@ __all__ = [
     "REQUESTS",
     "AddWatchRequest",
     "AddWatchResponse",
+    "AuthAnswer",
     "AuthRequest",
     "CheckVersionRequest",
     "CheckWatchesRequest",
     "ClientInfo",
+    "ClientProtocol",
     "CloseSessionRequest",
     "ConnectRequest",
     "ConnectResponse",
@@ -120,6 +123,9 @@ __all__ = [
     "OversizedFrame",
     "PathResponse",
     "PingRequest",
+    "Pong",
+    "ReceivedEvent",
+    "ReceivedReply",
     "ReconfigRequest",
     "RemoveWatchesRequest",
     "ReplyHeader",

@@ -1,29 +1,26 @@
-"""Pending requests: one :class:`Call` for each, and the queue of those that were not sent yet."""
+"""Pending requests: one :class:`Call` for each, from the caller's method until its Deferred fires."""
 
 from __future__ import annotations
 
-import enum
-from collections import OrderedDict
 from collections.abc import Callable
-from math import inf
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 
-from txmirror.client.connection.settings import Limits
+from txmirror import paths
 from txmirror.errors import (
-    ConnectionLossException,
     NoNodeException,
-    TooManyRequestsException,
+    ProtocolError,
     ZooKeeperException,
     exception_for,
     missing_node,
 )
-from txmirror.timers import Timer
+from txmirror.types import Listener, News, WatchedEvent
 from txmirror.wire import Cursor, Operation, Request
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
+_T_co = TypeVar("_T_co", covariant=True)
 #: Called with a reply's error code and zxid.
 OnReply = Callable[[int, int], None]
 
@@ -31,81 +28,204 @@ OnReply = Callable[[int, int], None]
 _CREATIONS = frozenset((Operation.CREATE, Operation.CREATE2, Operation.CREATE_CONTAINER, Operation.CREATE_TTL))
 
 
-class Priority(enum.Enum):
-    """The place in the queue of a request that cannot be sent at once."""
+class RecordClass(Protocol[_P]):
+    """The class of a request's record."""
 
-    BOUNDED = "bounded"
-    """At the end of the queue. If the queue holds the most that it may of this priority, the request fails."""
-    WAITING = "waiting"
-    """At the end of the queue, whatever its length."""
-    URGENT = "urgent"
-    """Ahead of the queue. It is sent even if the window of requests in flight is full."""
+    @property
+    def operation(self) -> Operation:
+        """The operation code."""
+
+    def __call__(self, *arguments: _P.args, **named: _P.kwargs) -> Request:
+        """Make a record."""
 
 
-def decode_nothing(cursor: Cursor, zxid: int) -> None:
+class RequestKind(Generic[_P, _T]):
+    """One kind of request: the record that is sent, and the value of the reply to it.
+
+    :param record: makes the request's record.
+    :param decode: reads the value from the reply's record. It may raise a ``ZooKeeperException``, which is the request's
+        failure. A ``ProtocolError`` ends the connection too.
+    :param or_none: whether a node that does not exist is a valid result, with the value None.
+    """
+
+    __slots__ = ("decode", "operation", "or_none", "record")
+
+    def __init__(
+        self, record: RecordClass[_P], decode: Callable[[Cursor, Call[Any]], _T], *, or_none: bool = False
+    ) -> None:
+        self.record = record
+        self.operation = record.operation
+        self.decode = decode
+        self.or_none = or_none
+
+
+def decode_nothing(cursor: Cursor, call: Call[Any]) -> None:
     """Read an empty reply."""
 
 
-class Call(Generic[_T]):
-    """One pending request, from the caller's call until its Deferred fires.
+class Reply(Generic[_T_co]):
+    """The answer to a request.
 
+    :ivar zxid: the zxid in the reply's header.
+    :ivar value: the value, by the kind of request.
+    """
+
+    __slots__ = ("value", "zxid")
+
+    def __init__(self, zxid: int, value: _T_co) -> None:
+        self.zxid = zxid
+        self.value = value
+
+
+class Chroot:
+    """The node that all paths of a client are below: adds it to paths on the way out, and removes it from replies and events.
+
+    :param path: the node's path, without a trailing slash; empty for the root.
+    :param connect_string: the servers and the chroot, for the error if the chroot is missing.
+    """
+
+    __slots__ = ("connect_string", "path")
+
+    def __init__(self, path: str = "", connect_string: str = "") -> None:
+        self.path = path
+        self.connect_string = connect_string if path else ""
+
+    def full(self, path: str, *, sequence: bool = False) -> str:
+        """Check a path, and return it with the chroot before it.
+
+        :param sequence: whether the server will append digits to it.
+        :raises PathError: the path is invalid.
+        """
+        paths.validate(path, sequence=sequence)
+        if not self.path:
+            return path
+        return self.path if path == "/" and not sequence else self.path + path
+
+    def below(self, path: str) -> str:
+        """Return a path that a server sent without the chroot.
+
+        :raises ProtocolError: the path is not below the chroot, or is invalid.
+        """
+        if not self.contains(path):
+            raise ProtocolError(f"{path!r:.200} is not below {self.path!r}")
+        if not paths.is_path(path):
+            raise ProtocolError(f"the server names the path {path!r:.200}, which no znode can have")
+        return path[len(self.path) :] or "/"
+
+    def strip(self, path: str) -> str:
+        """Return a path of :meth:`full` as the caller spelt it."""
+        return path[len(self.path) :] or "/"
+
+    def contains(self, path: str) -> bool:
+        """Return whether a server's path is the chroot or below it."""
+        return not self.path or path == self.path or path.startswith(self.path + "/")
+
+    def event_below(self, event: WatchedEvent) -> WatchedEvent:
+        """Return an event with the chroot removed from its path."""
+        return event._replace(path=self.below(event.path))
+
+    def predicate_below(self, predicate: Callable[[str], bool]) -> Callable[[str], bool]:
+        """Return ``predicate`` for paths with the chroot; it is false for paths that are not below the chroot."""
+        if not self.path:
+            return predicate
+        return lambda path: self.contains(path) and predicate(self.below(path))
+
+    def listener_below(self, listener: Listener) -> Listener:
+        """Return a listener that removes the chroot from paths, and drops events that are not below it."""
+        if not self.path:
+            return listener
+
+        def below_chroot(news: News) -> None:
+            if not isinstance(news, WatchedEvent):
+                listener(news)
+            elif self.contains(news.path):
+                listener(self.event_below(news))
+
+        return below_chroot
+
+
+_ROOT = Chroot()
+
+
+class Place(Protocol):
+    """A place in a queue, which a cancelled request leaves."""
+
+    def discard(self, call: Call[Any]) -> None:
+        """Remove a request."""
+
+
+class Call(Generic[_T]):
+    """One pending request.
+
+    :param kind: the kind of request.
+    :param record: its record, made by ``kind.record``.
     :param path: the path as the caller spelt it, for errors.
-    :param decode: makes the result from the reply's record and the zxid in its header.
-    :param on_missing: makes the result if the server has no such node; None lets the request fail then.
+    :param chroot: the chroot of the record's paths.
     :param on_reply: called with the error code and zxid of the reply, before the Deferred fires: keeps the table of watches.
-    :param connect_string: the servers and the chroot, for the error if that is missing; empty without a chroot.
     :ivar deferred: the Deferred that the caller waits for; None after it has fired or was cancelled.
+    :ivar with_zxid: whether the Deferred fires with a :class:`Reply`, and not with its value alone.
     :ivar sent: the time at which it was written to the transport.
+    :ivar zxid: the zxid of its reply.
+    :ivar queue: the queue that it waits in, if it was not sent yet.
     :ivar bounded: whether it counts against the bounds of its queue.
     """
 
     __slots__ = (
         "body",
         "bounded",
-        "connect_string",
-        "decode",
+        "chroot",
         "deferred",
-        "on_missing",
+        "kind",
         "on_reply",
         "operation",
         "path",
         "queue",
+        "record",
         "sent",
+        "with_zxid",
         "xid",
+        "zxid",
     )
 
     def __init__(
         self,
-        request: Request,
-        path: str | None,
-        decode: Callable[[Cursor, int], _T],
-        on_missing: Callable[[int], _T] | None = None,
+        kind: RequestKind[Any, _T],
+        record: Request,
+        path: str | None = None,
+        chroot: Chroot = _ROOT,
         on_reply: OnReply | None = None,
-        connect_string: str = "",
     ) -> None:
-        self.connect_string = connect_string
-        self.operation = request.operation
-        self.body = request.encode()
+        self.kind = kind
+        self.operation = kind.operation
+        self.record: Any = record
+        self.body = record.encode()
         self.path = path
-        self.decode = decode
-        self.on_missing = on_missing
+        self.chroot = chroot
         self.on_reply = on_reply
-        self.deferred: Deferred[_T] | None = Deferred(self._abandon)
+        self.deferred: Deferred[Any] | None = Deferred(self._abandon)
+        self.with_zxid = False
         self.bounded = False
-        self.queue: RequestQueue | None = None
+        self.queue: Place | None = None
         self.sent = 0.0
         self.xid = 0
+        self.zxid = 0
 
     def waited_for(self) -> Deferred[_T]:
-        """Return the Deferred that the caller waits for. Call this before the request is submitted."""
+        """Return a Deferred of the reply's value. Call this before the request is submitted."""
         assert self.deferred is not None
         return self.deferred
 
-    def succeed(self, result: _T) -> None:
-        """Fire the Deferred with a result, unless it was cancelled."""
+    def waited_for_with_zxid(self) -> Deferred[Reply[_T]]:
+        """Return a Deferred of the whole :class:`Reply`, likewise."""
+        assert self.deferred is not None
+        self.with_zxid = True
+        return self.deferred
+
+    def succeed(self, value: _T | None) -> None:
+        """Fire the Deferred with the reply, unless it was cancelled."""
         deferred, self.deferred = self.deferred, None
         if deferred is not None:
-            deferred.callback(result)
+            deferred.callback(Reply(self.zxid, value) if self.with_zxid else value)
 
     def fail(self, error: ZooKeeperException) -> None:
         """Fail the Deferred, unless it was cancelled."""
@@ -115,149 +235,16 @@ class Call(Generic[_T]):
 
     def refuse(self, code: int, zxid: int) -> None:
         """Fail the Deferred with the server's error code, or fire it if a missing node is a valid result."""
-        if code == NoNodeException.code and self.on_missing is not None:
-            self.succeed(self.on_missing(zxid))
-        elif code == NoNodeException.code:
-            creating = self.operation in _CREATIONS
-            self.fail(missing_node(self.path, self.connect_string, creating=creating, zxid=zxid))
-        else:
+        self.zxid = zxid
+        if code != NoNodeException.code:
             self.fail(exception_for(code, path=self.path, zxid=zxid))
+        elif self.kind.or_none:
+            self.succeed(None)
+        else:
+            creating = self.operation in _CREATIONS
+            self.fail(missing_node(self.path, self.chroot.connect_string, creating=creating, zxid=zxid))
 
-    def _abandon(self, _: Deferred[_T]) -> None:
+    def _abandon(self, _: object) -> None:
         self.deferred = None
         if self.queue is not None:
             self.queue.discard(self)
-
-
-class RequestQueue:
-    """The requests that were not sent yet, in order.
-
-    Requests of :attr:`Priority.BOUNDED` are bounded in number and in bytes. All have a timeout, which does not run while
-    there is a connection: then they wait for other requests to be answered, however long that takes.
-
-    :param clock: runs the timer.
-    :param limits: the bounds.
-    """
-
-    def __init__(self, clock: IReactorTime, limits: Limits) -> None:
-        self._clock = clock
-        self._limits = limits
-        # An ordinary dict would step over every entry that was removed before to find the first.
-        self._urgent: OrderedDict[Call[Any], float] = OrderedDict()
-        self._others: OrderedDict[Call[Any], float] = OrderedDict()
-        self._bounded = 0
-        self._bounded_bytes = 0
-        self._connected = False
-        self._disconnected_at = -inf
-        self._timer = Timer(clock, self._expire)
-
-    def __len__(self) -> int:
-        return len(self._urgent) + len(self._others)
-
-    def __bool__(self) -> bool:
-        # Each request asks for it.
-        return bool(self._others or self._urgent)
-
-    @property
-    def urgent(self) -> bool:
-        """True if urgent requests wait."""
-        return bool(self._urgent)
-
-    def add(self, call: Call[Any], priority: Priority) -> None:
-        """Add a request. One over the bounds fails at once with :exc:`~txmirror.errors.TooManyRequestsException`."""
-        limits, size = self._limits, len(call.body)
-        if priority is Priority.BOUNDED:
-            if self._bounded >= limits.queued_requests:
-                call.fail(self._too_many(call, f"{limits.queued_requests} requests wait to be sent already"))
-                return
-            if self._bounded and self._bounded_bytes + size > limits.queued_bytes:
-                call.fail(self._too_many(call, f"requests of {self._bounded_bytes} bytes wait to be sent already"))
-                return
-            self._bounded += 1
-            self._bounded_bytes += size
-            call.bounded = True
-        (self._urgent if priority is Priority.URGENT else self._others)[call] = self._clock.seconds()
-        call.queue = self
-        if not self._connected and not self._timer.running:
-            self._timer.start(limits.queued_time)
-
-    def discard(self, call: Call[Any]) -> None:
-        """Remove a request that was cancelled."""
-        for calls in (self._urgent, self._others):
-            if calls.pop(call, None) is not None:
-                self._removed(call)
-        self._stop_if_empty()
-
-    def take(self) -> Call[Any]:
-        """Remove and return the next request to send; there must be one."""
-        call, _ = (self._urgent or self._others).popitem(last=False)
-        self._removed(call)
-        self._stop_if_empty()
-        return call
-
-    def take_all(self) -> list[Call[Any]]:
-        """Remove and return all requests, in order."""
-        calls = [*self._urgent, *self._others]
-        self._urgent.clear()
-        self._others.clear()
-        self._timer.stop()
-        for call in calls:
-            self._removed(call)
-        return calls
-
-    def take_unbounded(self) -> list[Call[Any]]:
-        """Remove and return the requests of :attr:`Priority.WAITING`, in order."""
-        calls = [call for call in self._others if not call.bounded]
-        for call in calls:
-            del self._others[call]
-            self._removed(call)
-        self._stop_if_empty()
-        return calls
-
-    def connected(self) -> None:
-        """Stop the timeout: there is a connection."""
-        self._connected = True
-        self._timer.stop()
-
-    def disconnected(self) -> None:
-        """Start the timeout: the connection is lost."""
-        if self._connected:
-            self._connected = False
-            self._disconnected_at = self._clock.seconds()
-            if self:
-                self._timer.start(self._limits.queued_time)
-
-    def _removed(self, call: Call[Any]) -> None:
-        call.queue = None
-        if call.bounded:
-            self._bounded -= 1
-            self._bounded_bytes -= len(call.body)
-
-    def _stop_if_empty(self) -> None:
-        if not self:
-            self._timer.stop()
-
-    def _too_many(self, call: Call[Any], why: str) -> TooManyRequestsException:
-        return TooManyRequestsException(f"not sent: {why}", path=call.path)
-
-    def _expire(self) -> None:
-        now, limit = self._clock.seconds(), self._limits.queued_time
-        late: list[Call[Any]] = []
-        oldest = inf
-        for calls in (self._urgent, self._others):
-            for call, added in calls.items():
-                since = max(added, self._disconnected_at)
-                if since + limit > now:
-                    # The rest of this queue is newer.
-                    oldest = min(oldest, since)
-                    break
-                late.append(call)
-        for call in late:
-            self._urgent.pop(call, None)
-            self._others.pop(call, None)
-            self._removed(call)
-        if self:
-            self._timer.start(oldest + limit - now)
-        for call in late:
-            why = f"not sent: it has waited for {limit:g} s without a connection"
-            call.fail(ConnectionLossException(why, path=call.path, applied=False))

@@ -1,4 +1,4 @@
-"""One connection to one server: the handshake, replies matched to requests, watch events, and liveness.
+"""One connection to one server: the handshake, replies to requests, watch events, and liveness, over a transport of Twisted.
 
 A connection knows nothing of the connections before and after it. It calls its owner with each event, and it closes at the
 first violation of ZooKeeper's protocol.
@@ -6,7 +6,7 @@ first violation of ZooKeeper's protocol.
 
 from __future__ import annotations
 
-import struct
+import enum
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol, cast
@@ -19,6 +19,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from txmirror.client.connection.calls import Call
+from txmirror.client.connection.liveness import Liveness
 from txmirror.client.connection.settings import Limits
 from txmirror.errors import (
     AuthFailedException,
@@ -30,45 +31,24 @@ from txmirror.errors import (
     SessionClosedRequireSaslAuthException,
     SessionExpiredException,
     SessionMovedException,
-    UnimplementedException,
     ZooKeeperException,
     exception_for,
 )
 from txmirror.interfaces import IMetrics
-from txmirror.paths import is_path
-from txmirror.timers import Timer
 from txmirror.types import EventType, WatchedEvent
 from txmirror.wire import (
-    AUTH_XID,
-    EVENT_XID,
-    LAST_XID,
-    PING_XID,
+    AuthAnswer,
     AuthRequest,
+    ClientProtocol,
     ConnectRequest,
     ConnectResponse,
-    Cursor,
-    FrameDecoder,
-    Operation,
-    OversizedFrame,
-    ReplyHeader,
-    WatcherEvent,
-    encode_frame,
+    Pong,
+    ReceivedEvent,
+    ReceivedReply,
 )
 
-_FRAME_HEADER = struct.Struct(">iii")
 #: The error codes of a server that does not, or no longer, serve the session. It has not executed the request.
 _NOT_SERVED = frozenset({SessionExpiredException.code, SessionMovedException.code})
-_PING = encode_frame(struct.pack(">ii", PING_XID, Operation.PING))
-
-
-def _is_unknown(header: ReplyHeader) -> bool:
-    """Return whether the server refuses the operation because it does not know it.
-
-    It sends such a reply (``UnimplementedRequestProcessor``) ahead of the replies that are due before it, without a zxid, and
-    then closes the connection. A reply for an operation that is disabled has a zxid, comes in order, and does not end the
-    connection.
-    """
-    return header.err == UnimplementedException.code and header.zxid <= 0
 
 
 class Owner(Protocol):
@@ -93,6 +73,15 @@ class Owner(Protocol):
         """Handle the loss of the connection. Its requests stay pending until :meth:`Connection.fail_pending`."""
 
 
+class Loss(enum.Enum):
+    """The way in which the other side ended a connection."""
+
+    CLOSED = "closed"
+    """The server closed it in order."""
+    BROKEN = "broken"
+    """The server or the network broke it."""
+
+
 class Connection(TwistedProtocol):
     """A connection to one server, from the first byte to the last. All times are in the reactor's seconds.
 
@@ -101,14 +90,10 @@ class Connection(TwistedProtocol):
     :param connect_request: the handshake.
     :param limits: the bounds of a reply, and of the requests in flight.
     :param metrics: called with each request and reply; may be None.
-    :ivar heard: the time at which the latest bytes arrived.
-    :ivar acknowledged: the time at which the latest packet was sent that the server has answered.
+    :ivar protocol: the state of the protocol: the handshake, and the requests in flight.
+    :ivar liveness: the times of the latest packets.
     :ivar handshaken_at: the time at which the handshake was answered; None before.
-    :ivar answered: whether any bytes have arrived.
-    :ivar full: whether the window of requests in flight is full. The connection itself does not enforce it.
-    :ivar closed_by_peer: whether the server or the network ended the connection.
-    :ivar closed_in_order: whether it was certainly the server.
-    :ivar unimplemented: the operations that the server has just refused as unknown; it closes the connection after that.
+    :ivar loss: the way in which the other side ended the connection; None if it did not, or in an error of TLS.
     """
 
     _log = Logger()
@@ -123,48 +108,29 @@ class Connection(TwistedProtocol):
     ) -> None:
         self._clock = clock
         self._owner = owner
-        self._limits = limits
-        self._metrics = metrics
-        self.connect_request = connect_request
         self._max_reply = limits.max_reply
-        self._decoder = FrameDecoder(limits.max_reply)
-        self._in_flight: deque[Call[Any]] = deque()
-        self._bytes_in_flight = 0
+        self._metrics = metrics
+        self.protocol: ClientProtocol[Call[Any]] = ClientProtocol(
+            connect_request, limits.max_reply, limits.in_flight_requests, limits.in_flight_bytes
+        )
+        self.liveness = Liveness(clock, self._oldest_sent, self._send_ping, self._silent)
         self._not_served: list[tuple[Call[Any], ZooKeeperException]] = []
-        self.full = False
         self._auths: deque[Deferred[None]] = deque()
-        self._xid = 0
-        self._timeout = 0.0
-        self._timer = Timer(clock, self._tick)
-        self._ping_sent: float | None = None
         self._on_ping: Callable[[int], None] | None = None
-        self._last_sent = 0.0
         self._reason: Exception | None = None
         self._unknown_events = False
         self.handshaken_at: float | None = None
-        self.answered = False
-        self.closed_by_peer = False
-        self.closed_in_order = False
-        self.unimplemented: set[Operation] = set()
-        self.heard = 0.0
-        self.acknowledged = 0.0
+        self.loss: Loss | None = None
 
     # Called by the owner.
 
     def send(self, call: Call[Any]) -> None:
         """Send a request. Its Deferred fires with the reply, or fails when the connection is lost."""
-        xid = self._xid = self._xid + 1 if self._xid < LAST_XID else 1
-        call.xid = xid
-        call.sent = self._last_sent = self._clock.seconds()
-        self._in_flight.append(call)
-        size = 8 + len(call.body)
-        self._bytes_in_flight += size
-        limits = self._limits
-        if self._bytes_in_flight >= limits.in_flight_bytes or len(self._in_flight) >= limits.in_flight_requests:
-            self.full = True
-        self._write(_FRAME_HEADER.pack(size, xid, call.operation) + call.body)
+        call.sent = self.liveness.last_sent = self._clock.seconds()
+        frame = self.protocol.send(call)
+        self.transport.write(frame)  # type: ignore[union-attr]
         if self._metrics is not None:
-            self._metrics.sent(call.operation.name, 4 + size)
+            self._metrics.sent(call.operation.name, len(frame))
 
     def send_auth(self, request: AuthRequest) -> Deferred[None]:
         """Send an identity. The server answers it outside the order of requests.
@@ -174,35 +140,27 @@ class Connection(TwistedProtocol):
         """
         answered: Deferred[None] = Deferred()
         self._auths.append(answered)
-        self._last_sent = self._clock.seconds()
-        self._write(encode_frame(struct.pack(">ii", AUTH_XID, Operation.AUTH) + request.encode()))
+        self.liveness.last_sent = self._clock.seconds()
+        self._write(self.protocol.authenticate(request))
         return answered
 
     def ask_zxid(self, answer: Callable[[int], None]) -> None:
         """Send a ping, and call ``answer`` with the zxid in the reply: the last one that the server knows."""
         self._on_ping = answer
-        self._ping(self._clock.seconds())
-
-    def keep_alive(self, timeout: float) -> None:
-        """Start to send pings, and to check that the server answers.
-
-        :param timeout: the session's timeout, as negotiated, in seconds.
-        """
-        self._timeout = timeout
-        self._schedule(self._clock.seconds())
+        self.liveness.ping()
 
     def end(self, reason: Exception) -> None:
         """Abort the connection at once, and drop unsent bytes."""
         if self._reason is None:
             self._reason = reason
-            self._timer.stop()
-            cast(ITCPTransport, self.transport).abortConnection()
+            self.liveness.stop()
+            self.abort()
 
     def leave(self, reason: Exception) -> None:
         """Close the connection once all bytes are sent, and ignore further replies."""
         if self._reason is None:
             self._reason = reason
-            self._timer.stop()
+            self.liveness.stop()
             cast(ITCPTransport, self.transport).loseConnection()
 
     def abort(self) -> None:
@@ -212,7 +170,8 @@ class Connection(TwistedProtocol):
     @property
     def oldest(self) -> Call[Any] | None:
         """The request that the server must answer next; None if none is in flight."""
-        return self._in_flight[0] if self._in_flight else None
+        in_flight = self.protocol.in_flight
+        return in_flight[0] if in_flight else None
 
     @property
     def closing(self) -> bool:
@@ -223,37 +182,36 @@ class Connection(TwistedProtocol):
 
     def connectionMade(self) -> None:
         """Send the handshake, and nothing else before its answer."""
-        transport = cast(ITCPTransport, self.transport)
-        transport.setTcpNoDelay(True)
-        self.heard = self._last_sent = self._clock.seconds()
-        transport.write(encode_frame(self.connect_request.encode()))
+        cast(ITCPTransport, self.transport).setTcpNoDelay(True)
+        self.liveness.heard = self.liveness.last_sent = self._clock.seconds()
+        self._write(self.protocol.handshake())
 
     def dataReceived(self, data: bytes) -> None:
         """Deliver the frames in the order of arrival, each completely before the next."""
-        self.answered = True
-        self.heard = self._clock.seconds()
+        self.liveness.heard = self._clock.seconds()
         if self._metrics is not None:
             self._metrics.received(len(data))
-        for frame in self._decoder.feed(data):
-            if self._reason is not None:
-                return
-            try:
-                self._deliver(frame)
-            except ProtocolError as error:
-                self.end(error)
-        if self._decoder.fault is not None:
+        protocol = self.protocol
+        protocol.receive_data(data)
+        try:
+            while self._reason is None:
+                event = protocol.next_event()
+                if event is None:
+                    break
+                self._deliver(event)
+        except ProtocolError as error:
             # In the handshake the first bytes show which program the peer is. Later bytes may be secret.
-            first_bytes = f", after {data[:16]!r}" if self.handshaken_at is None else ""
-            self.end(ProtocolError(f"{self._decoder.fault}{first_bytes}"))
+            broken = protocol.broken and self.handshaken_at is None
+            self.end(ProtocolError(f"{error}, after {data[:16]!r}") if broken else error)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """Notify the owner, which calls :meth:`fail_pending`."""
-        self._timer.stop()
+        self.liveness.stop()
         if self._reason is None:
             clean = isinstance(reason.value, ConnectionDone)
             # An error of TLS does not count as closed by the peer.
-            self.closed_by_peer = clean or isinstance(reason.value, ConnectionLost)
-            self.closed_in_order = clean
+            if clean or isinstance(reason.value, ConnectionLost):
+                self.loss = Loss.CLOSED if clean else Loss.BROKEN
             text = _describe(reason.value).rstrip(".")
             self._reason = ConnectionLossException(
                 "the server closed the connection" if clean else f"the connection broke: {text:.200}"
@@ -262,7 +220,7 @@ class Connection(TwistedProtocol):
 
     def fail_pending(self) -> None:
         """Fail all pending requests and identities: the connection is lost."""
-        calls, self._in_flight = self._in_flight, deque()
+        calls = self.protocol.take_unanswered()
         not_served, self._not_served = self._not_served, []
         if self._metrics is not None:
             now = self._clock.seconds()
@@ -280,56 +238,43 @@ class Connection(TwistedProtocol):
 
     # Frames.
 
-    def _deliver(self, frame: bytes | OversizedFrame) -> None:
-        if self.handshaken_at is None:
-            self._deliver_handshake(frame)
-            return
-        oversize: int | None = None
-        if isinstance(frame, OversizedFrame):
-            frame, oversize = frame
-        cursor = Cursor(frame)
-        header = ReplyHeader.decode(cursor)
-        xid = header.xid
-        if xid > 0:
-            self._deliver_reply(header, cursor, oversize)
-        elif oversize is not None:
-            raise ProtocolError(f"a packet with xid {xid} is longer than the limit")
-        elif xid == EVENT_XID:
-            self._deliver_event(header, cursor)
-        elif xid == PING_XID:
-            self._deliver_pong(header)
-        elif xid == AUTH_XID:
-            self._deliver_auth(header)
+    def _deliver(self, event: ConnectResponse | ReceivedReply[Call[Any]] | ReceivedEvent | Pong | AuthAnswer) -> None:
+        if isinstance(event, ReceivedReply):
+            self._deliver_reply(event)
+        elif isinstance(event, ReceivedEvent):
+            self._deliver_event(event)
+        elif isinstance(event, Pong):
+            self._deliver_pong(event)
+        elif isinstance(event, AuthAnswer):
+            answered = self._auths.popleft()
+            if event.err:
+                answered.errback(AuthFailedException())
+            else:
+                answered.callback(None)
         else:
-            raise ProtocolError(f"a reply has the unknown xid {xid}")
+            self.handshaken_at = self.liveness.heard
+            self.liveness.acknowledged = self.liveness.last_sent
+            self._owner.handshaken(self, event)
 
-    def _deliver_handshake(self, frame: bytes | OversizedFrame) -> None:
-        if isinstance(frame, OversizedFrame):
-            raise ProtocolError(f"the answer to the handshake is {frame.length} bytes long, after {frame.head!r}")
-        cursor = Cursor(frame)
-        response = ConnectResponse.decode(cursor)
-        cursor.finish()
-        self.handshaken_at = self.heard
-        self.acknowledged = self._last_sent
-        self._owner.handshaken(self, response)
-
-    def _deliver_reply(self, header: ReplyHeader, cursor: Cursor, oversize: int | None) -> None:
-        _, zxid, err = header
-        call = self._take_call(header)
-        self._bytes_in_flight -= 8 + len(call.body)
-        self.acknowledged = max(self.acknowledged, call.sent)
+    def _deliver_reply(self, reply: ReceivedReply[Call[Any]]) -> None:
+        call, zxid, err = reply.request, reply.zxid, reply.err
+        liveness = self.liveness
+        liveness.acknowledged = max(liveness.acknowledged, call.sent)
         if self._metrics is not None:
-            size = 4 + (len(cursor.frame) if oversize is None else oversize)
+            size = 4 + (len(reply.cursor.frame) if reply.oversize is None else reply.oversize)
             self._metrics.answered(call.operation.name, self._clock.seconds() - call.sent, err, size)
         if zxid > 0:
             self._owner.replied(zxid)
         refusal: ZooKeeperException | None = None
-        result = None
+        value = None
+        call.zxid = zxid
         try:
-            if oversize is not None and not err:
-                refusal = ReplyTooLargeException(size=oversize, limit=self._max_reply, path=call.path, zxid=zxid)
-            elif not err:
-                result, refusal = self._read(call, cursor, zxid)
+            if not err:
+                if reply.oversize is None:
+                    value, refusal = _read(call, reply)
+                else:
+                    limit = self._max_reply
+                    refusal = ReplyTooLargeException(size=reply.oversize, limit=limit, path=call.path, zxid=zxid)
             if call.on_reply is not None:
                 call.on_reply(err, zxid)
         except ProtocolError as error:
@@ -344,36 +289,9 @@ class Connection(TwistedProtocol):
         elif refusal is not None:
             call.fail(refusal)
         else:
-            call.succeed(result)
-        if self.full:
-            self._make_room()
-
-    def _take_call(self, header: ReplyHeader) -> Call[Any]:
-        """Remove the request that a reply answers from those in flight, and return it."""
-        in_flight = self._in_flight
-        if _is_unknown(header):
-            for call in in_flight:
-                if call.xid == header.xid:
-                    self.unimplemented.add(call.operation)
-                    in_flight.remove(call)
-                    return call
-        elif in_flight and in_flight[0].xid == header.xid:
-            if self.unimplemented:
-                self.unimplemented.clear()
-            return in_flight.popleft()
-        expected = self._in_flight[0].xid if self._in_flight else "none"
-        raise ProtocolError(f"a reply has the xid {header.xid}; the next that is due: {expected}")
-
-    def _read(self, call: Call[Any], cursor: Cursor, zxid: int) -> tuple[Any, ZooKeeperException | None]:
-        try:
-            result = call.decode(cursor, zxid)
-            cursor.finish()
-        except ProtocolError:
-            raise
-        except ZooKeeperException as error:
-            # The header reports success, and the record an error, as in the reply to a transaction.
-            return None, error
-        return result, None
+            call.succeed(value)
+        if self.protocol.full and self.protocol.reopen_window():
+            self._owner.has_room()
 
     def _refused(self, call: Call[Any], err: int, zxid: int) -> None:
         if err == SessionClosedRequireSaslAuthException.code:
@@ -390,95 +308,53 @@ class Connection(TwistedProtocol):
         else:
             call.refuse(err, zxid)
 
-    def _make_room(self) -> None:
-        # Wait until half of the window is free, so that queued requests are sent in batches and not one by one.
-        limits = self._limits
-        if (
-            self._bytes_in_flight <= limits.in_flight_bytes // 2
-            and len(self._in_flight) <= limits.in_flight_requests // 2
-        ):
-            self.full = False
-            self._owner.has_room()
-
-    def _deliver_event(self, header: ReplyHeader, cursor: Cursor) -> None:
-        record = WatcherEvent.decode(cursor)
-        cursor.finish()
-        if not is_path(record.path):
-            raise ProtocolError(f"an event is for {record.path!r:.200}, which is no path")
+    def _deliver_event(self, event: ReceivedEvent) -> None:
         try:
-            kind = EventType(record.type)
+            kind = EventType(event.type)
         except ValueError:
             # Warn once a connection: there may be any number of them.
             self._log.emit(
                 LogLevel.debug if self._unknown_events else LogLevel.warn,
                 "An event of the unknown type {type} for {path} was ignored.",
-                type=record.type,
-                path=record.path,
+                type=event.type,
+                path=event.path,
             )
             self._unknown_events = True
             return
-        self._owner.fired(WatchedEvent(kind, record.path, header.zxid if header.zxid > 0 else None))
+        self._owner.fired(WatchedEvent(kind, event.path, event.zxid if event.zxid > 0 else None))
 
-    def _deliver_pong(self, header: ReplyHeader) -> None:
-        if self._ping_sent is None:
-            raise ProtocolError("the server answered a ping that was not sent")
-        self.unimplemented.clear()
-        self.acknowledged, self._ping_sent = max(self.acknowledged, self._ping_sent), None
+    def _deliver_pong(self, pong: Pong) -> None:
+        self.liveness.ponged()
         answer, self._on_ping = self._on_ping, None
         if answer is not None:
-            answer(header.zxid)
-        elif self._timer.running:
-            self._schedule(self.heard)
+            answer(pong.zxid)
 
-    def _deliver_auth(self, header: ReplyHeader) -> None:
-        if not self._auths:
-            raise ProtocolError("the server answered an auth packet that was not sent")
-        answered = self._auths.popleft()
-        if header.err:
-            answered.errback(AuthFailedException())
-        else:
-            answered.callback(None)
+    # Liveness.
 
-    # Liveness (rule 6): send a ping after a third of the timeout without sending. Give the connection up after two thirds
-    # without an answer to a request, after a third without an answer to a ping, or after two thirds without any bytes.
+    def _oldest_sent(self) -> float | None:
+        in_flight = self.protocol.in_flight
+        return in_flight[0].sent if in_flight else None
 
-    def _schedule(self, now: float) -> None:
-        due = self._verdict_due()
-        if self._ping_sent is None:
-            due = min(due, self._last_sent + self._timeout / 3)
-        self._timer.start(due - now)
+    def _send_ping(self) -> None:
+        self._write(self.protocol.ping())
 
-    def _verdict_due(self) -> float:
-        due = self.heard + self._timeout * 2 / 3
-        if self._in_flight:
-            return min(due, self._in_flight[0].sent + self._timeout * 2 / 3)
-        if self._ping_sent is not None:
-            # Events may still arrive although the server no longer reads. A third of the timeout is left for another server.
-            return min(due, self._ping_sent + self._timeout / 3)
-        return due
-
-    def _tick(self) -> None:
-        now = self._clock.seconds()
-        overdue = now - self._verdict_due()
-        if overdue < 0:
-            if now >= self._last_sent + self._timeout / 3 and self._ping_sent is None:
-                self._ping(now)
-            self._schedule(now)
-        elif self._timer.late > self._timeout / 12:
-            # The reactor has stalled, not necessarily the server. Its answers may still be in the socket's buffer, since
-            # timers run before sockets are read: allow some time to read them.
-            if self._ping_sent is None:
-                self._ping(now)
-            self._timer.start(self._timeout / 12)
-        else:
-            self.end(ConnectionLossException(f"the server was silent for {self._timeout * 2 / 3 + overdue:.1f} s"))
-
-    def _ping(self, now: float) -> None:
-        self._ping_sent = self._last_sent = now
-        self._write(_PING)
+    def _silent(self, seconds: float) -> None:
+        self.end(ConnectionLossException(f"the server was silent for {seconds:.1f} s"))
 
     def _write(self, data: bytes) -> None:
         cast(ITCPTransport, self.transport).write(data)
+
+
+def _read(call: Call[Any], reply: ReceivedReply[Call[Any]]) -> tuple[Any, ZooKeeperException | None]:
+    try:
+        value = call.kind.decode(reply.cursor, call)
+        reply.cursor.finish()
+    except ProtocolError:
+        raise
+    except ZooKeeperException as error:
+        # The header reports success, and the record an error, as in the reply to a transaction.
+        return None, error
+    return value, None
 
 
 def _describe(error: BaseException | None) -> str:

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txmirror.client.connection.calls import Call
+from txmirror.client.connection.calls import Call, RequestKind
 from txmirror.client.connection.connection import Connection
 from txmirror.errors import (
     AuthFailedException,
@@ -25,7 +25,10 @@ from txmirror.errors import (
     ZooKeeperException,
     ZooServerProblem,
 )
-from txmirror.wire import Cursor, SaslRequest, SaslResponse
+from txmirror.wire import SaslRequest, SaslResponse
+
+#: One step of the exchange. The value is the server's token.
+SASL = RequestKind(SaslRequest, lambda cursor, call: SaslResponse.decode(cursor).token)
 
 
 @attrs.frozen
@@ -138,7 +141,7 @@ async def _authenticate(exchange: SaslExchange, send: Callable[[Call[Any]], None
     """
     response: bytes | None = exchange.initial_response()
     while response is not None:
-        call = Call(SaslRequest(response), None, _decode_token)
+        call = Call(SASL, SaslRequest(response))
         challenge = call.waited_for()
         send(call)
         try:
@@ -150,7 +153,3 @@ async def _authenticate(exchange: SaslExchange, send: Callable[[Call[Any]], None
                 # The server has failed; it has not refused the client.
                 raise
             raise AuthFailedException(f"SASL was refused: {error}") from None
-
-
-def _decode_token(cursor: Cursor, zxid: int) -> bytes | None:
-    return SaslResponse.decode(cursor).token

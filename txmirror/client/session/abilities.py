@@ -19,6 +19,7 @@ from twisted.logger import Logger
 
 from txmirror.client.connection.addresses import Server
 from txmirror.client.connection.calls import Call, OnReply
+from txmirror.client.connection.connection import Loss
 from txmirror.errors import ReconfigDisabledException, UnimplementedException
 from txmirror.wire import Operation
 
@@ -47,7 +48,7 @@ _ALWAYS_KNOWN = frozenset(
 #: The ones of these that ClickHouse Keeper may lack: its first versions have no ``setWatches``.
 _LACKED_BY_KEEPER = frozenset({Operation.SET_WATCHES})
 #: The operations that every server supports.
-_NEVER_LACKED = _ALWAYS_KNOWN - _LACKED_BY_KEEPER
+NEVER_LACKED = _ALWAYS_KNOWN - _LACKED_BY_KEEPER
 #: The writes among the other operations.
 _WRITES = frozenset({Operation.CREATE2, Operation.CREATE_CONTAINER, Operation.CREATE_TTL, Operation.RECONFIG})
 #: The error codes of a server that does not know an operation, or has disabled it.
@@ -71,6 +72,7 @@ class Abilities:
 
     :ivar server: the current server: all methods are about this one.
     :ivar keeper: whether it is a ClickHouse Keeper.
+    :ivar hung_up: the weight of the connections that each server has closed on an operation; empty for most clients.
     """
 
     _log = Logger()
@@ -79,7 +81,7 @@ class Abilities:
         self.server = server
         self.keeper = False
         self._answers: dict[tuple[Server, Operation], bool] = {}
-        self._hung_up: dict[tuple[Server, Operation], int] = {}
+        self.hung_up: dict[tuple[Server, Operation], int] = {}
         self._notes: dict[Operation, OnReply] = {}
         self._warned: set[tuple[Server, Operation]] = set()
 
@@ -92,11 +94,11 @@ class Abilities:
     def hangs_up(self, operation: Operation) -> bool:
         """Return whether the server is known to close the connection on this operation."""
         # Most servers never do: then there is no lookup for each request.
-        return bool(self._hung_up) and self._hung_up.get((self.server, operation), 0) >= _HANGS_UP
+        return bool(self.hung_up) and self.hung_up.get((self.server, operation), 0) >= _HANGS_UP
 
-    def noting(self, operation: Operation, on_reply: OnReply | None) -> OnReply | None:
+    def noting(self, operation: Operation, on_reply: OnReply | None = None) -> OnReply | None:
         """Return a callback for a reply that notes whether the server supports the operation, and then calls ``on_reply``."""
-        if operation in _NEVER_LACKED:
+        if operation in NEVER_LACKED:
             return on_reply
         if on_reply is not None:
             return self._noting(operation, on_reply)
@@ -110,20 +112,19 @@ class Abilities:
         def note(err: int, zxid: int) -> None:
             key = (self.server, operation)
             self._answers[key] = err not in _CANNOT
-            self._hung_up.pop(key, None)
+            self.hung_up.pop(key, None)
             if on_reply is not None:
                 on_reply(err, zxid)
 
         return note
 
     def disconnected(
-        self, oldest: Call[Any] | None, closed: bool, in_order: bool, unimplemented: Collection[Operation] = ()
+        self, oldest: Call[Any] | None, loss: Loss | None, unimplemented: Collection[Operation] = ()
     ) -> None:
         """Note how the connection ended. If that shows that the server lacks an operation, fail its request accordingly.
 
         :param oldest: the request that the server had to answer next.
-        :param closed: whether the server or the network ended the connection.
-        :param in_order: whether it was certainly the server. For a write this is required.
+        :param loss: the way in which the other side ended the connection. For a write it must have been the server.
         :param unimplemented: the operations that the server has just refused as unknown.
         """
         if unimplemented:
@@ -131,7 +132,8 @@ class Abilities:
             for operation in unimplemented:
                 self._note_hung_up(operation)
             return
-        suspect = oldest.operation if oldest is not None and closed else None
+        in_order = loss is Loss.CLOSED
+        suspect = oldest.operation if oldest is not None and loss is not None else None
         if suspect is not None and (self._is_known(suspect) or (suspect in _WRITES and not in_order)):
             suspect = None
         if oldest is None or suspect is None or self.can(suspect) is True:
@@ -139,7 +141,7 @@ class Abilities:
             return
         key = (self.server, suspect)
         weight = _CLOSED if in_order else _BROKEN
-        self._hung_up[key] = self._hung_up.get(key, 0) + (_HANGS_UP // _CLOSED * weight if self.keeper else weight)
+        self.hung_up[key] = self.hung_up.get(key, 0) + (_HANGS_UP // _CLOSED * weight if self.keeper else weight)
         if not self.hangs_up(suspect):
             self._allow_retry(suspect)
             return
@@ -151,7 +153,7 @@ class Abilities:
 
     def _note_hung_up(self, operation: Operation) -> None:
         key = (self.server, operation)
-        self._hung_up[key] = _HANGS_UP
+        self.hung_up[key] = _HANGS_UP
         self._answers[key] = False
         if key not in self._warned:
             self._warned.add(key)
@@ -168,9 +170,9 @@ class Abilities:
 
         With ClickHouse Keeper a try costs the session; there only writes, which have no other way, are tried again.
         """
-        for server, operation in list(self._hung_up):
+        for server, operation in list(self.hung_up):
             if server == self.server and operation is not suspect and (operation in _WRITES or not self.keeper):
-                self._hung_up[server, operation] = min(self._hung_up[server, operation], _CLOSED)
+                self.hung_up[server, operation] = min(self.hung_up[server, operation], _CLOSED)
 
     def _is_known(self, operation: Operation) -> bool:
         """Return whether every server of this kind knows an operation."""

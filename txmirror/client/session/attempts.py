@@ -10,8 +10,9 @@ from collections.abc import Callable
 from twisted.logger import Logger
 
 from txmirror.client.connection.addresses import Server
-from txmirror.client.connection.calls import Call, decode_nothing
+from txmirror.client.connection.calls import Call
 from txmirror.client.connection.connection import Connection
+from txmirror.client.session.closing import CLOSE_SESSION
 from txmirror.client.session.credentials import SessionCredentials
 from txmirror.client.session.server_list import ConnectFailure, ServerList
 from txmirror.wire import CloseSessionRequest, ConnectRequest
@@ -70,7 +71,7 @@ class Probing:
                 return
             self._server_list.accepted(server)
             self._server_list.same_again()
-            closing = Call(CloseSessionRequest(), None, decode_nothing)
+            closing = Call(CLOSE_SESSION, CloseSessionRequest())
             closing.waited_for().addBoth(lambda _: connection.leave(ServesAgain()))
             connection.send(closing)
 

@@ -9,13 +9,16 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from txmirror.client.connection.calls import Call, decode_nothing
+from txmirror.client.connection.calls import Call, RequestKind, decode_nothing
 from txmirror.client.connection.connection import Connection
 from txmirror.deferreds import Waiters
 from txmirror.errors import ConnectionLossException
 from txmirror.timers import Timer
 from txmirror.types import SessionTicket
 from txmirror.wire import CloseSessionRequest, ExistsRequest, StatResponse
+
+CLOSE_SESSION = RequestKind(CloseSessionRequest, decode_nothing)
+_EXISTS = RequestKind(ExistsRequest, lambda cursor, call: StatResponse.decode(cursor).stat)
 
 
 class Ending:
@@ -56,10 +59,10 @@ class Ending:
         if not self.begun or self._sent:
             return
         self._sent = True
-        call: Call[Any] = Call(CloseSessionRequest(), None, decode_nothing)
+        call: Call[Any] = Call(CLOSE_SESSION, CloseSessionRequest())
         if self.leaving:
             # Any answer will do: it shows that every request before it was answered.
-            call = Call(ExistsRequest("/", False), None, lambda cursor, zxid: StatResponse.decode(cursor))
+            call = Call(_EXISTS, ExistsRequest("/", False))
         call.waited_for().addCallbacks(lambda _: self._finish(), self._refused)
         connection.send(call)
 

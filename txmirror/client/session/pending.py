@@ -2,15 +2,169 @@
 
 from __future__ import annotations
 
+import enum
+from collections import OrderedDict
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
-from txmirror.client.connection.calls import Call, Priority, RequestQueue
+from txmirror.client.connection.calls import Call
 from txmirror.client.connection.connection import Connection
 from txmirror.client.connection.settings import Limits
-from txmirror.errors import RequestTooLargeException, ZooKeeperException
+from txmirror.errors import (
+    ConnectionLossException,
+    RequestTooLargeException,
+    TooManyRequestsException,
+    ZooKeeperException,
+)
+from txmirror.timers import Timer
+
+
+class Priority(enum.Enum):
+    """The place in the queue of a request that cannot be sent at once."""
+
+    BOUNDED = "bounded"
+    """At the end of the queue. If the queue holds the most that it may of this priority, the request fails."""
+    WAITING = "waiting"
+    """At the end of the queue, whatever its length."""
+    URGENT = "urgent"
+    """Ahead of the queue. It is sent even if the window of requests in flight is full."""
+
+
+class RequestQueue:
+    """The requests that were not sent yet, in order.
+
+    Requests of :attr:`Priority.BOUNDED` are bounded in number and in bytes. All have a timeout, which does not run while
+    there is a connection: then they wait for other requests to be answered, however long that takes.
+
+    :param clock: runs the timer.
+    :param limits: the bounds.
+    """
+
+    def __init__(self, clock: IReactorTime, limits: Limits) -> None:
+        self._clock = clock
+        self._limits = limits
+        # An ordinary dict would step over every entry that was removed before to find the first.
+        self._urgent: OrderedDict[Call[Any], float] = OrderedDict()
+        self._others: OrderedDict[Call[Any], float] = OrderedDict()
+        self._bounded = 0
+        self._bounded_bytes = 0
+        self._connected = False
+        self._disconnected_at = -inf
+        self._timer = Timer(clock, self._expire)
+
+    def __len__(self) -> int:
+        return len(self._urgent) + len(self._others)
+
+    def __bool__(self) -> bool:
+        # Each request asks for it.
+        return bool(self._others or self._urgent)
+
+    @property
+    def urgent(self) -> bool:
+        """True if urgent requests wait."""
+        return bool(self._urgent)
+
+    def add(self, call: Call[Any], priority: Priority) -> None:
+        """Add a request. One over the bounds fails at once with :exc:`~txmirror.errors.TooManyRequestsException`."""
+        limits, size = self._limits, len(call.body)
+        if priority is Priority.BOUNDED:
+            if self._bounded >= limits.queued_requests:
+                call.fail(self._too_many(call, f"{limits.queued_requests} requests wait to be sent already"))
+                return
+            if self._bounded and self._bounded_bytes + size > limits.queued_bytes:
+                call.fail(self._too_many(call, f"requests of {self._bounded_bytes} bytes wait to be sent already"))
+                return
+            self._bounded += 1
+            self._bounded_bytes += size
+            call.bounded = True
+        (self._urgent if priority is Priority.URGENT else self._others)[call] = self._clock.seconds()
+        call.queue = self
+        if not self._connected and not self._timer.running:
+            self._timer.start(limits.queued_time)
+
+    def discard(self, call: Call[Any]) -> None:
+        """Remove a request that was cancelled."""
+        for calls in (self._urgent, self._others):
+            if calls.pop(call, None) is not None:
+                self._removed(call)
+        self._stop_if_empty()
+
+    def take(self) -> Call[Any]:
+        """Remove and return the next request to send; there must be one."""
+        call, _ = (self._urgent or self._others).popitem(last=False)
+        self._removed(call)
+        self._stop_if_empty()
+        return call
+
+    def take_all(self) -> list[Call[Any]]:
+        """Remove and return all requests, in order."""
+        calls = [*self._urgent, *self._others]
+        self._urgent.clear()
+        self._others.clear()
+        self._timer.stop()
+        for call in calls:
+            self._removed(call)
+        return calls
+
+    def take_unbounded(self) -> list[Call[Any]]:
+        """Remove and return the requests of :attr:`Priority.WAITING`, in order."""
+        calls = [call for call in self._others if not call.bounded]
+        for call in calls:
+            del self._others[call]
+            self._removed(call)
+        self._stop_if_empty()
+        return calls
+
+    def connected(self) -> None:
+        """Stop the timeout: there is a connection."""
+        self._connected = True
+        self._timer.stop()
+
+    def disconnected(self) -> None:
+        """Start the timeout: the connection is lost."""
+        if self._connected:
+            self._connected = False
+            self._disconnected_at = self._clock.seconds()
+            if self:
+                self._timer.start(self._limits.queued_time)
+
+    def _removed(self, call: Call[Any]) -> None:
+        call.queue = None
+        if call.bounded:
+            self._bounded -= 1
+            self._bounded_bytes -= len(call.body)
+
+    def _stop_if_empty(self) -> None:
+        if not self:
+            self._timer.stop()
+
+    def _too_many(self, call: Call[Any], why: str) -> TooManyRequestsException:
+        return TooManyRequestsException(f"not sent: {why}", path=call.path)
+
+    def _expire(self) -> None:
+        now, limit = self._clock.seconds(), self._limits.queued_time
+        late: list[Call[Any]] = []
+        oldest = inf
+        for calls in (self._urgent, self._others):
+            for call, added in calls.items():
+                since = max(added, self._disconnected_at)
+                if since + limit > now:
+                    # The rest of this queue is newer.
+                    oldest = min(oldest, since)
+                    break
+                late.append(call)
+        for call in late:
+            self._urgent.pop(call, None)
+            self._others.pop(call, None)
+            self._removed(call)
+        if self:
+            self._timer.start(oldest + limit - now)
+        for call in late:
+            why = f"not sent: it has waited for {limit:g} s without a connection"
+            call.fail(ConnectionLossException(why, path=call.path, applied=False))
 
 
 class Outbox:
@@ -45,7 +199,7 @@ class Outbox:
             call.fail(refusal)
         elif connection is None:
             self._queue.add(call, priority)
-        elif not (connection.full or self._queue) or priority is Priority.URGENT:
+        elif not (connection.protocol.full or self._queue) or priority is Priority.URGENT:
             connection.send(call)
         else:
             self._queue.add(call, priority)
@@ -72,7 +226,7 @@ class Outbox:
 
         :returns: whether the queue is empty.
         """
-        while self._queue and not connection.full:
+        while self._queue and not connection.protocol.full:
             connection.send(self._queue.take())
         return not self._queue
 

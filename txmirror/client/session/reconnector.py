@@ -113,7 +113,7 @@ class Reconnector:
             self.connect_soon()
         elif isinstance(reason, ProtocolError):
             self._failed(ConnectFailure.FOREIGN, str(reason))
-        elif connection.closed_by_peer and not connection.answered:
+        elif connection.loss is not None and not connection.protocol.answered:
             self._failed(ConnectFailure.REFUSED, str(reason))
         else:
             self._failed(ConnectFailure.FAILED, str(reason))

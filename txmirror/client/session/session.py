@@ -15,20 +15,20 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from txmirror.client.connection.addresses import Server
-from txmirror.client.connection.calls import Call, Priority, decode_nothing
+from txmirror.client.connection.calls import Call
 from txmirror.client.connection.connection import Connection
 from txmirror.client.connection.endpoints import TLSWrapper
 from txmirror.client.connection.sasl import DigestMD5, SaslAuthenticator
 from txmirror.client.connection.settings import Limits
 from txmirror.client.session.abilities import Abilities
 from txmirror.client.session.attempts import Probing
-from txmirror.client.session.closing import Ending
+from txmirror.client.session.closing import CLOSE_SESSION, Ending
 from txmirror.client.session.connection_log import ConnectionLog, stable_after
 from txmirror.client.session.credentials import Identities, SessionCredentials
 from txmirror.client.session.dispatch import EventDispatcher
 from txmirror.client.session.forks import Generation, other_process
 from txmirror.client.session.machine import step
-from txmirror.client.session.pending import Outbox
+from txmirror.client.session.pending import Outbox, Priority
 from txmirror.client.session.persistent_watches import PersistentWatch
 from txmirror.client.session.reconnector import Reconnector
 from txmirror.client.session.server_list import ServerList
@@ -50,7 +50,7 @@ from txmirror.types import SessionEvent, SessionState, SessionTicket, WatchedEve
 from txmirror.wire import AuthRequest, CloseSessionRequest, ConnectResponse, Operation
 
 
-class Sessions:
+class Session:
     """Keeps one session at a time, and connects and reconnects for it.
 
     :param servers: the servers of the ensemble.
@@ -63,7 +63,7 @@ class Sessions:
     :param wrap: wraps connections in TLS; None connects without TLS.
     :param sasl: the credentials for SASL; None does not authenticate.
     :param metrics: called with each request, reply and connection; may be None.
-    :ivar session: the latest session event, as listeners were notified of it.
+    :ivar event: the latest session event, as listeners were notified of it.
     :ivar session_timeout: the timeout in seconds: as negotiated, or as requested before that.
     :ivar watches: the session's watches.
     :ivar abilities: the operations that the server supports.
@@ -108,7 +108,7 @@ class Sessions:
         self.pauses = Pauses(reactor)
         self.watches = SessionWatches(self._end_persistent, limits.max_request)
 
-        self.session = SessionEvent(SessionState.CONNECTING, 1 if ticket else 0, 0, self._credentials.watch_zxid)
+        self.event = SessionEvent(SessionState.CONNECTING, 1 if ticket else 0, 0, self._credentials.watch_zxid)
         self._acknowledged = 0.0
 
         self._started = False
@@ -132,7 +132,7 @@ class Sessions:
 
     def ticket(self) -> SessionTicket | None:
         """Return a ticket for another client; None without a session, and for a session with a read-only server."""
-        return None if self.session.read_only else self._credentials.ticket()
+        return None if self.event.read_only else self._credentials.ticket()
 
     @property
     def leaving(self) -> bool:
@@ -156,7 +156,7 @@ class Sessions:
         closed_reason = self._closed_reason()
         if closed_reason is not None:
             return fail(closed_reason)
-        if self.session.state is SessionState.CONNECTED and self._live_connection() is not None:
+        if self.event.state is SessionState.CONNECTED and self._live_connection() is not None:
             return succeed(None)
         return self._waiters.wait(connecting)
 
@@ -199,12 +199,12 @@ class Sessions:
     def attempt_limit(self) -> float:
         """Return the timeout of an attempt, in seconds."""
         # A session that has probably expired is no reason to hurry.
-        lost = self.session.state is SessionState.LOST
+        lost = self.event.state is SessionState.LOST
         return self._limits.attempt(self._asked_timeout if lost else self.session_timeout)
 
     def may_live(self) -> bool:
         """Return whether the session may not have expired yet, or the client is closing: the backoff must be short."""
-        return self.session.state is SessionState.SUSPENDED or self._ending.begun
+        return self.event.state is SessionState.SUSPENDED or self._ending.begun
 
     def make_connection(self) -> Connection:
         """Make the connection of this attempt."""
@@ -238,7 +238,7 @@ class Sessions:
 
     def handshaken(self, connection: Connection, response: ConnectResponse) -> None:
         """Decide whether the server has resumed the session, has opened a new one, or reports that it has expired."""
-        asked = connection.connect_request.sessionId
+        asked = connection.protocol.connect_request.sessionId
         if response.protocolVersion:
             # ClickHouse Keeper without a leader answers with 42, and -1 for the session. Ours may not have expired.
             refusal = f"it refuses sessions at present, with the protocol version {response.protocolVersion}"
@@ -254,7 +254,7 @@ class Sessions:
             self._probing.evaluate(connection, self._reconnector.server, lambda: self._wiped(connection, response))
         elif asked and response.sessionId != asked and self._ending.begun:
             # The client is closing. Close the session that ClickHouse Keeper has opened in place of ours.
-            closing = Call(CloseSessionRequest(), None, decode_nothing)
+            closing = Call(CLOSE_SESSION, CloseSessionRequest())
             closing.waited_for().addErrback(lambda _: None)
             connection.send(closing)
             self._end_session()
@@ -269,17 +269,17 @@ class Sessions:
 
     def _go_on(self, connection: Connection, response: ConnectResponse) -> None:
         """Use the session that a server has opened or resumed. If it is a new one, ours has expired."""
-        if connection.connect_request.sessionId not in (0, response.sessionId):
+        if connection.protocol.connect_request.sessionId not in (0, response.sessionId):
             self._end_session()
         self._begin_session(connection, response)
 
     def _wiped(self, connection: Connection, response: ConnectResponse) -> None:
         """Begin a new data generation: the servers' data was wiped or restored."""
-        data_generation = self.session.data_generation + 1
+        data_generation = self.event.data_generation + 1
         if self.session_id:
             self._end_session(data_generation)
         else:
-            self.session = SessionEvent(self.session.state, self.session.session_number, data_generation, 0)
+            self.event = SessionEvent(self.event.state, self.event.session_number, data_generation, 0)
         self._begin_session(connection, response)
 
     def _begin_session(self, connection: Connection, response: ConnectResponse) -> None:
@@ -340,9 +340,7 @@ class Sessions:
         self._reconnector.done()
         if was_established and not self._finished:
             self._suspend(connection, reason)
-            self.abilities.disconnected(
-                connection.oldest, connection.closed_by_peer, connection.closed_in_order, connection.unimplemented
-            )
+            self.abilities.disconnected(connection.oldest, connection.loss, connection.protocol.unimplemented)
         connection.fail_pending()
         if self._finished:
             self._gone()
@@ -356,7 +354,7 @@ class Sessions:
             self._reconnector.note_ended(connection, reason)
         elif self._ending.leaving:
             self._finish()
-        elif self.session.read_only:
+        elif self.event.read_only:
             # No other server knows a session with a read-only server.
             self._end_session()
 
@@ -367,7 +365,7 @@ class Sessions:
             self._credentials.from_keeper
             and oldest is not None
             and oldest.operation is Operation.CLOSE_SESSION
-            and connection.closed_by_peer
+            and connection.loss is not None
         )
 
     # The session's states.
@@ -381,7 +379,7 @@ class Sessions:
         server = self._reconnector.server
         self._server_list.accepted(server)
         self.abilities.server = server
-        session_number = self.session.session_number
+        session_number = self.event.session_number
         if response.sessionId == self.session_id:
             verb = "resumed"
         else:
@@ -392,8 +390,8 @@ class Sessions:
         self.session_timeout = response.timeOut / 1000
         self._established = True
         self._ending.connected()
-        self._acknowledged = connection.acknowledged
-        connection.keep_alive(self.session_timeout)
+        self._acknowledged = connection.liveness.acknowledged
+        connection.liveness.start(self.session_timeout)
         self._connection_log.connected(
             server, verb, session_name(self.session_id), self.session_timeout, bool(response.readOnly)
         )
@@ -408,13 +406,13 @@ class Sessions:
         self._enter(SessionState.CONNECTED, session_number, read_only=bool(response.readOnly))
         if response.readOnly:
             self._search.start()
-        self.dispatcher.dispatch_session_event(self.session, self.watches)
+        self.dispatcher.dispatch_session_event(self.event, self.watches)
         self._end_persistent(ended)
         fire_all(waiters, None)
 
     def _suspend(self, connection: Connection, reason: Exception) -> None:
         now = self._reactor.seconds()
-        self._acknowledged = connection.acknowledged
+        self._acknowledged = connection.liveness.acknowledged
         assert connection.handshaken_at is not None
         stable = now - connection.handshaken_at >= stable_after(self.session_timeout)
         if stable:
@@ -426,18 +424,20 @@ class Sessions:
             self._reconnector.server, reason, session_name(self.session_id), self.session_timeout, stable=stable
         )
         # After a stall of the reactor more time than that may have passed: one attempt is still made first.
-        self._expiry_timer.start(max(connection.heard + self.session_timeout * 4 / 3 - now, self.attempt_limit()))
+        self._expiry_timer.start(
+            max(connection.liveness.heard + self.session_timeout * 4 / 3 - now, self.attempt_limit())
+        )
         self.outbox.disconnected()
-        self._enter(SessionState.SUSPENDED, read_only=self.session.read_only)
+        self._enter(SessionState.SUSPENDED, read_only=self.event.read_only)
         # The backoff of a closing client stays short.
         self._reconnector.connect_later(in_contact=not stable and not self._ending.begun)
-        self.dispatcher.dispatch_session_event(self.session, self.watches)
+        self.dispatcher.dispatch_session_event(self.event, self.watches)
 
     def _probably_expired(self) -> None:
         self._connection_log.probably_expired(session_name(self.session_id), self.session_timeout * 4 / 3)
         calls = self.outbox.take_all()
         self._enter(SessionState.LOST)
-        self.dispatcher.dispatch_session_event(self.session, self.watches)
+        self.dispatcher.dispatch_session_event(self.event, self.watches)
         for call in calls:
             call.fail(
                 ConnectionLossException("no connection while the session may live", path=call.path, applied=False)
@@ -460,9 +460,7 @@ class Sessions:
         data_generation: int | None = None,
         read_only: bool = False,
     ) -> None:
-        self.session = step(
-            self.session, state, self._credentials.watch_zxid, session_number, data_generation, read_only
-        )
+        self.event = step(self.event, state, self._credentials.watch_zxid, session_number, data_generation, read_only)
 
     def _release(
         self,
@@ -475,7 +473,7 @@ class Sessions:
         watches = self.watches
         self.watches = SessionWatches(self._end_persistent, self._limits.max_request)
         self._enter(state, data_generation=data_generation)
-        self.dispatcher.dispatch_session_event(self.session, watches)
+        self.dispatcher.dispatch_session_event(self.event, watches)
         self.lease.end()
         for call in calls:
             call.fail(make_error(call.path))
@@ -491,7 +489,7 @@ class Sessions:
 
     def _safe_until(self) -> float:
         if self._connection is not None and self._established:
-            self._acknowledged = self._connection.acknowledged
+            self._acknowledged = self._connection.liveness.acknowledged
         if self.session_id == 0:
             return 0.0
         return self._acknowledged + self.session_timeout * 2 / 3
@@ -519,7 +517,7 @@ class Sessions:
     # Closing.
 
     def _begin_closing(self, leaving: bool) -> Deferred[SessionTicket | None]:
-        if self.session.state is SessionState.CLOSED or self._in_other_process():
+        if self.event.state is SessionState.CLOSED or self._in_other_process():
             return succeed(None)
         done = self._ending.wait()
         if not self._ending.begun:
@@ -576,7 +574,7 @@ class Sessions:
             self._connection.leave(ClosingException())
 
     def _gone(self) -> None:
-        if self.session.state is SessionState.CLOSED:
+        if self.event.state is SessionState.CLOSED:
             # An observer of the disconnection has closed the client.
             return
         self._ending.stop()

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txmirror import paths
-from txmirror.client.connection.calls import Call, decode_nothing
+from txmirror.client.connection.calls import Call, RequestKind, decode_nothing
 from txmirror.client.session.persistent_watches import PersistentWatch, PersistentWatches
 from txmirror.client.session.waiting import fail_all
 from txmirror.errors import ClosingException, ConnectionLossException, exception_for
@@ -37,6 +37,8 @@ _Waiters = list["Deferred[WatchedEvent]"]
 #: Paths with a watch, and the Deferreds that wait for each: None for most paths, as there are many.
 Table = dict[str, _Waiters | None]
 SetWatchesPacket = SetWatchesRequest | SetWatches2Request
+SET_WATCHES = RequestKind(SetWatchesRequest, decode_nothing)
+SET_WATCHES2 = RequestKind(SetWatches2Request, decode_nothing)
 
 
 class WatchSet:
@@ -125,6 +127,10 @@ class WatchSet:
         part.exist = {path: self.exist.get(path) for path in packet.existWatches}
         part.child = {path: self.child.get(path) for path in packet.childWatches}
         return part
+
+
+def _kind(packet: SetWatchesPacket) -> RequestKind[..., None]:
+    return SET_WATCHES2 if isinstance(packet, SetWatches2Request) else SET_WATCHES
 
 
 def enter(table: Table, path: str, waiters: Iterable[Deferred[WatchedEvent]] | None) -> None:
@@ -291,7 +297,7 @@ class SessionWatches:
             self.persistent.remove(watch.path)
         for packet in packets(zxid, self.established, self.persistent, self._limit):
             self._rearming += 1
-            call = Call(packet, None, decode_nothing, on_reply=self._rearmed_by(packet))
+            call = Call(_kind(packet), packet, on_reply=self._rearmed_by(packet))
             call.waited_for().addErrback(self._log_rearming)
             send(call)
         self._rearmed = zxid if self._rearming else None
@@ -357,7 +363,7 @@ class SessionWatches:
                 self._arming.pop(call, None)
             return result
 
-        call = Call(packet, None, decode_nothing, on_reply=answered)
+        call = Call(_kind(packet), packet, on_reply=answered)
         self._arming[call] = arming
         call.waited_for().addBoth(done)
         return call

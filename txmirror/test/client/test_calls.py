@@ -7,7 +7,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.client import Limits
-from txmirror.client.connection.calls import Call, Priority, RequestQueue, decode_nothing
+from txmirror.client.connection.calls import Call, RequestKind, decode_nothing
+from txmirror.client.session.pending import Priority, RequestQueue
 from txmirror.errors import (
     ConnectionLossException,
     NoNodeException,
@@ -19,9 +20,11 @@ from txmirror.test.client.peer import STAT, ClientTestCase, S, hang_up, ignore, 
 from txmirror.types import SessionState
 from txmirror.wire import DeleteRequest, GetDataRequest, GetDataResponse, Operation
 
+DELETE = RequestKind(DeleteRequest, decode_nothing)
+
 
 def make_call(path: str = "/a") -> Call[None]:
-    return Call(DeleteRequest(path, -1), path, decode_nothing)
+    return Call(DELETE, DeleteRequest(path, -1), path)
 
 
 class CallTests(SynchronousTestCase):
@@ -57,11 +60,12 @@ class CallTests(SynchronousTestCase):
         self.assertEqual(self.failureResultOf(answer, UnknownServerException).value.number, -5000)
 
     def test_missing_as_an_answer(self) -> None:
-        """Where a missing node is an answer, it is made from the zxid."""
-        call: Call[int] = Call(DeleteRequest("/a", -1), "/a", lambda cursor, zxid: 0, on_missing=lambda zxid: zxid)
-        answer = call.waited_for()
+        """Where a missing node is an answer, it is None, with the reply's zxid."""
+        call = Call(RequestKind(DeleteRequest, decode_nothing, or_none=True), DeleteRequest("/a", -1), "/a")
+        answer = call.waited_for_with_zxid()
         call.refuse(-101, 7)
-        self.assertEqual(self.successResultOf(answer), 7)
+        reply = self.successResultOf(answer)
+        self.assertEqual((reply.zxid, reply.value), (7, None))
 
     def test_missing_as_a_failure(self) -> None:
         """Where nothing else is said, a missing node is a failure."""

@@ -535,7 +535,7 @@ class CancelledWatchTests(ClientTestCase):
             peer.answer(GetDataRequest, DATA)
         cancelled.cancel()
         self.failureResultOf(cancelled, CancelledError)
-        self.assertEqual(client._sessions.watches.established.data, {"/a": [other]})
+        self.assertEqual(client._session.watches.established.data, {"/a": [other]})
         peer.event(EventType.CHANGED, "/a")
         self.assertEqual(self.successResultOf(other), WatchedEvent(EventType.CHANGED, "/a"))
 
@@ -547,9 +547,9 @@ class CancelledWatchTests(ClientTestCase):
         self.failureResultOf(cancelled, CancelledError)
         peer.answer(ExistsRequest, err=-101)
         self.assertIsNone(self.successResultOf(answer))
-        self.assertEqual(client._sessions.watches.established.exist, {"/a": None})
+        self.assertEqual(client._session.watches.established.exist, {"/a": None})
         peer.event(EventType.CREATED, "/a")
-        self.assertEqual(len(client._sessions.watches.established), 0)
+        self.assertEqual(len(client._session.watches.established), 0)
 
 
 class SecretTests(ClientTestCase):

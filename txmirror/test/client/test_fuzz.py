@@ -111,9 +111,9 @@ class Conversation:
                 self.check_buffer()
 
     def check_buffer(self) -> None:
-        connection = self.client._sessions._connection
+        connection = self.client._session._connection
         if connection is not None:
-            assert connection._decoder.buffered < 4 + MAX_REPLY, "more is kept than a reply may be long"
+            assert connection.protocol.buffered < 4 + MAX_REPLY, "more is kept than a reply may be long"
 
     def end(self) -> None:
         """Let time go by, with a server that makes sense again; then close."""

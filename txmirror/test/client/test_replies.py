@@ -7,7 +7,6 @@ from collections.abc import Callable
 from twisted.logger import LogLevel
 
 from txmirror.client import Limits
-from txmirror.client.connection import connection
 from txmirror.errors import (
     AuthFailedException,
     ConnectionLossException,
@@ -45,6 +44,7 @@ from txmirror.wire import (
     SetWatchesRequest,
     StatResponse,
     WatcherEvent,
+    client_protocol,
     encode_frame,
 )
 from txmirror.wire.jute import encode_int
@@ -166,7 +166,7 @@ class XidTests(ClientTestCase):
     def test_wrap(self) -> None:
         """After the highest xid comes 1 again, and never one that is reserved (D4)."""
         self.assertEqual(LAST_XID, 2**31 - 1)
-        self.patch(connection, "LAST_XID", 3)
+        self.patch(client_protocol, "LAST_XID", 3)
         client, peer = self.make_connected()
         answers = [client.get("/a") for _ in range(7)]
         self.assertEqual([packet.xid for packet in peer.packets], [1, 2, 3, 1, 2, 3, 1])

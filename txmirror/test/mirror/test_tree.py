@@ -465,7 +465,7 @@ class RecoveryTests(TreeTestCase):
         tree, _ = self.follow()
         self.leave()
         self.world.come_back()
-        self.assertNotIn("/s/e", self.world.mirror_client._sessions.watches.established.child)
+        self.assertNotIn("/s/e", self.world.mirror_client._session.watches.established.child)
         self.leave()
         self.world.remove("/s/e")
         self.world.make("/s/e")

@@ -1,0 +1,221 @@
+"""Set and remove watches: the one-shot watches that reads leave, and persistent watches.
+
+A watch is established once the reply shows it, and the reply determines its kind. The table for it is looked up only then, because
+the session may be another one by that time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import chain
+from typing import Any, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.python.failure import Failure
+
+from txmirror.client.arguments import check_paths, check_zxid
+from txmirror.client.connection.calls import Call, OnReply, Reply, RequestKind
+from txmirror.client.operations import (
+    ADD_WATCH,
+    CHECK_WATCHES,
+    EXISTS,
+    GET_CHILDREN,
+    GET_CONFIG,
+    GET_DATA,
+    REMOVE_WATCHES,
+)
+from txmirror.client.requests import Requests
+from txmirror.client.session.watches import Table, WatchSet, enter
+from txmirror.errors import ConnectionLossException, NoNodeException, NoWatcherException
+from txmirror.types import Listener, SessionState, WatchedEvent, WatchKind
+
+_T = TypeVar("_T")
+_Choice = Callable[[WatchSet], Table]
+_Waiter = Deferred[WatchedEvent] | None
+_Read = RequestKind[[str, bool], _T]
+
+
+def _data(watches: WatchSet) -> Table:
+    return watches.data
+
+
+def _exist(watches: WatchSet) -> Table:
+    return watches.exist
+
+
+def _child(watches: WatchSet) -> Table:
+    return watches.child
+
+
+#: The tables for the watch that a read leaves: on a node that exists, and on one that does not.
+_LEFT_BY: dict[RequestKind[[str, bool], Any], tuple[_Choice, _Choice | None]] = {
+    GET_DATA: (_data, None),
+    GET_CONFIG: (_data, None),
+    GET_CHILDREN: (_child, None),
+    EXISTS: (_data, _exist),
+}
+
+
+class Watching:
+    """Sets and removes the watches of one client.
+
+    :param requests: sends the requests; the watches are those of its session.
+    """
+
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
+        self._session = requests.session
+        self._chroot = requests.chroot
+
+    def read_and_watch(
+        self, kind: _Read[_T], path: str, full: str | None = None
+    ) -> tuple[Deferred[_T], Deferred[WatchedEvent]]:
+        """Read, and set a watch.
+
+        :param full: the path with the chroot, of a node that need not be below the chroot; that of ``path`` if None.
+        :returns: the reply's value; and a Deferred that fires with the next event of the node. Cancelling the latter ends the
+            wait; the watch stays.
+        """
+        place = self._chroot.full(path) if full is None else full
+        waiter: Deferred[WatchedEvent] = Deferred(lambda cancelled: self._session.watches.forget(place, cancelled))
+        if self._chroot.path and self._chroot.contains(place):
+            waiter.addCallback(self._chroot.event_below)
+        call = self._reading(kind, place, path, waiter)
+        answer = call.waited_for()
+        self._requests.submit(call)
+        return answer, waiter
+
+    def read_for_feed(self, kind: _Read[_T], path: str) -> Deferred[Reply[_T]]:
+        """Read, and leave a watch on the feed."""
+        call = self._reading(kind, self._chroot.full(path), path, None)
+        answer = call.waited_for_with_zxid()
+        self._requests.submit(call)
+        return answer
+
+    def set_watches(
+        self, zxid: int, data: Iterable[str] = (), exist: Iterable[str] = (), children: Iterable[str] = ()
+    ) -> Deferred[None]:
+        """Set watches as of a zxid. See :meth:`~txmirror.interfaces.IWatchFeed.set_watches`."""
+        groups = check_paths(data), check_paths(exist), check_paths(children)
+        full = {path: self._chroot.full(path) for path in dict.fromkeys(chain(*groups))}
+        watches = WatchSet()
+        watches.data, watches.exist, watches.child = (dict.fromkeys(map(full.__getitem__, group)) for group in groups)
+        return self._session.set_watches(check_zxid(zxid), watches)
+
+    def remove_watches(self, path: str, kind: WatchKind) -> Deferred[None]:
+        """Remove the watches of a kind on a path. See :meth:`~txmirror.interfaces.IWatchFeed.remove_watches`."""
+        kind = WatchKind(kind)
+        full = self._chroot.full(path)
+        watches = self._session.watches
+        if full in watches.persistent and kind is not WatchKind.ANY:
+            # The server has only the persistent watch, and would remove half of it.
+            removed = watches.established.remove(full, kind)
+            return succeed(None) if removed else fail(NoWatcherException(path=path))
+
+        def answered(err: int, zxid: int) -> None:
+            if err in (0, NoWatcherException.code):
+                self._session.watches.established.remove(full, kind)
+                if kind is WatchKind.ANY:
+                    watch = self._session.watches.persistent.remove(full)
+                    if watch is not None:
+                        watch.forget_observers()
+
+        call = self._requests.call(REMOVE_WATCHES, REMOVE_WATCHES.record(full, kind), path, answered)
+        answer = call.waited_for()
+        self._requests.submit(call)
+        return answer
+
+    def release(self, path: str) -> Deferred[None]:
+        """Remove all watches on a path that nothing needs. See :meth:`~txmirror.interfaces.IWatchFeed.release`."""
+        full = self._chroot.full(path)
+        if self._session.dispatcher.needed(full) or self._session.watches.waited_for(full):
+            return succeed(None)
+        return self.remove_watches(path, WatchKind.ANY)
+
+    def add_watch(self, path: str, listener: Listener | None = None, *, recursive: bool = False) -> Deferred[None]:
+        """Add a persistent watch. See :meth:`~txmirror.interfaces.IPersistentWatches.add_watch`."""
+        if listener is not None and not callable(listener):
+            raise TypeError(f"a listener is a callable, not {listener!r:.60}")
+        hash(listener)
+        full = self._chroot.full(path)
+        recursive = bool(recursive)
+        persistent = self._session.watches.persistent
+        watch = persistent.request(full, recursive)
+        expecting = listener is not None
+        watch.expected += expecting
+
+        def answered(err: int, zxid: int) -> None:
+            watch.established = watch.established or not err
+            if call.deferred is None:
+                watch.abandoned -= 1
+                persistent.answered(watch)
+            elif not err and listener is not None:
+                watch.observers.add(listener, self._chroot.listener_below(listener))
+
+        def done(result: _T) -> _T:
+            watch.expected -= expecting
+            if call.xid and isinstance(result, Failure) and isinstance(result.value, CancelledError):
+                watch.abandoned += 1
+            else:
+                persistent.answered(watch)
+            return result
+
+        call = self._requests.call(ADD_WATCH, ADD_WATCH.record(full, recursive), path, answered)
+        answer = call.waited_for()
+        answer.addBoth(done)
+        self._requests.submit(call)
+        return answer
+
+    def check_watches(self, path: str, kind: WatchKind) -> Deferred[bool]:
+        """Return whether the server has a watch of a kind on a path. See :meth:`.IPersistentWatches.check_watches`."""
+        answer = self._requests.send(CHECK_WATCHES, path, WatchKind(kind))
+        return answer.addCallbacks(lambda _: True, _no_watcher)
+
+    def _reading(self, kind: _Read[_T], full: str, path: str, waiter: _Waiter) -> Call[_T]:
+        """Make the call of a read that leaves a watch.
+
+        The server must not set one where there is a persistent watch on the same path, which the one-shot watch would destroy,
+        and which takes its place.
+        """
+        present, missing = _LEFT_BY[kind]
+        covered = full in self._session.watches.persistent
+
+        def answered(err: int, zxid: int) -> None:
+            table = present if not err else missing if err == NoNodeException.code else None
+            if table is None:
+                return
+            watches = self._session.watches
+            if covered and full not in watches.persistent:
+                # The persistent watch that was to take its place was not established.
+                self._set_later(full, waiter, table, zxid)
+                return
+            enter(table(watches.established), full, _waiting(waiter))
+
+        on_reply: OnReply = answered
+        return self._requests.call(kind, kind.record(full, not covered), path, on_reply)
+
+    def _set_later(self, path: str, waiter: _Waiter, table: _Choice, zxid: int) -> None:
+        """Set a watch as of an earlier reply; a change since then fires it at once."""
+        watches = WatchSet()
+        enter(table(watches), path, _waiting(waiter))
+
+        def failed(failure: Failure) -> None:
+            error = failure.value
+            connected = self._session.event.state is SessionState.CONNECTED
+            if isinstance(error, ConnectionLossException) and error.applied is None and not connected:
+                # In the same session the watch must still be set as of that reply.
+                self._set_later(path, waiter, table, zxid)
+            elif waiter is None and error is not None:
+                self._session.watches.refuse(error)
+            elif waiter is not None and not waiter.called:
+                waiter.errback(failure)
+
+        self._session.set_watches(zxid, watches).addErrback(failed)
+
+
+def _waiting(waiter: _Waiter) -> list[Deferred[WatchedEvent]]:
+    return [] if waiter is None or waiter.called else [waiter]
+
+
+def _no_watcher(failure: Failure) -> bool | Failure:
+    return False if isinstance(failure.value, NoWatcherException) else failure
