@@ -29,8 +29,6 @@ nitpick_ignore_regex = [
         r"IReactorTime|IReactorTCP|Random|IZooKeeperClient|ITransaction|IMetrics|IPayloadCodec|IRegistryLock|TokenBucket|CachedValue|CachedNode|txmirror\.mirror\.stream\.Values",
     ),
     ("py:class", r"IDelayedCall|ServerState|EnsembleState|Version|Session|Tree|Address|_LazyT_co|(.*\.)?_T"),
-    # The client on a shared session: its methods are those of ZooKeeperClient.
-    ("py:class", r"(.*\.)?SessionClient"),
     ("py:class", r"LinkReactor"),
     ("py:class", r"txmirror\.embedded\.faults\.Effect|txmirror\.wire\.operations\.Operation"),
 ]

@@ -12,7 +12,7 @@ from sphinx.application import Sphinx
 from sphinx.ext.graphviz import graphviz
 from sphinx.util.docutils import SphinxDirective
 
-from txmirror.client.session.machine import TRANSITIONS
+from txmirror.client.session.machine import TRANSITIONS, Event, State
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -68,10 +68,18 @@ def layers_dot() -> str:
 
 
 def states_dot() -> str:
-    """Draw the states of a client's session."""
+    """Draw the states of a client's session. An arrow has the events that lead from one state to another.
+
+    The arrows to the state "auth failed" are left out: there is one from nearly every state.
+    """
+    events: dict[tuple[State, State], list[Event]] = {}
+    for (state, event), (following, _) in TRANSITIONS.items():
+        if following is not state and event is not Event.UNAUTHORISED:
+            events.setdefault((state, following), []).append(event)
     lines = ["digraph states {", _STYLE, "rankdir=LR;"]
-    for state, following in TRANSITIONS.items():
-        lines += [f'"{state.value}" -> "{each.value}";' for each in sorted(following, key=lambda each: each.value)]
+    for (state, following), causes in events.items():
+        label = "\\n".join(event.value for event in causes)
+        lines.append(f'"{state.value}" -> "{following.value}" [label="{label}"];')
     return "\n".join([*lines, "}"])
 
 

@@ -36,10 +36,12 @@ from txmirror.client.operations import (
     WHO_AM_I,
 )
 from txmirror.client.requests import Requests
+from txmirror.client.session.core import SessionSettings
 from txmirror.client.session.pending import Priority
 from txmirror.client.session.session import Session
 from txmirror.client.transactions import Transaction
 from txmirror.client.watching import Watching
+from txmirror.durations import check_seconds
 from txmirror.errors import ZooKeeperException
 from txmirror.interfaces import (
     IBackpressure,
@@ -99,23 +101,80 @@ _CONFIG = "/zookeeper/config"
     IBatchedReads,
     ISessionLease,
 )
-class SessionClient:
-    """A client on a session that it may share with others: the one that opened the session, or another form of that one.
+class ZooKeeperClient:
+    """A ZooKeeper client in pure Twisted: it connects, reconnects, and opens a new session when one has expired.
 
-    It has more than 25 methods because the interfaces have: each is a few lines, and the work is done elsewhere.
-
-    :param session: the session.
-    :param connect_string: the servers, without the chroot.
-    :param chroot: the node that all paths are below, without a trailing slash; empty for the root.
-    :param priority: the priority of the requests.
-    :param random: draws GUIDs.
+    :param servers: ``host:port,host:port/chroot``, or a list of ``host:port`` strings or (host, port) pairs. With a
+        chroot, all paths are below it, and it must exist before they can. It may also follow every server.
+    :param session_timeout: the time after which the ensemble expires a session that it does not hear from, in seconds; a
+        server may negotiate another.
+    :param session: a session to take over, from :meth:`leave` of another client. If it has expired, a new one is opened.
+    :param read_only: whether the client may use a read-only server, which is cut off from most others. A session with one
+        ends with its connection; meanwhile the client searches for a server that can write. A session that can write is
+        never exchanged for a read-only one.
+    :param tls: the TLS settings; None connects without TLS.
+    :param sasl: the credentials for SASL; None does not authenticate.
+    :param limits: the client's bounds and timeouts.
+    :param metrics: called with each request, reply and connection, for counting.
+    :param random: shuffles the servers, and draws the backoff and GUIDs.
+    :param reactor: the reactor; the global one if None.
+    :raises ValueError: an address is malformed, the timeout is not above 0, or a file of ``tls`` is invalid; the message
+        quotes it.
     """
 
-    def __init__(self, session: Session, connect_string: str, chroot: str, priority: Priority, random: Random) -> None:
+    # It has more than 25 methods because its interfaces have: each is a few lines, and the work is done elsewhere.
+
+    def __init__(
+        self,
+        servers: str | Sequence[str | tuple[str, int]] = "localhost:2181",
+        *,
+        session_timeout: float = 10.0,
+        session: SessionTicket | None = None,
+        read_only: bool = False,
+        tls: TLS | None = None,
+        sasl: DigestMD5 | None = None,
+        limits: Limits | None = None,
+        metrics: IMetrics | None = None,
+        random: Random | None = None,
+        reactor: IReactorTime | None = None,
+    ) -> None:
+        check_seconds("session_timeout", session_timeout, positive=True)
+        if not 0.001 <= session_timeout <= _LONGEST_TIMEOUT:
+            raise ValueError(f"session_timeout is {session_timeout!r}: not between 0.001 and {_LONGEST_TIMEOUT:.0f}")
+        check_optional("session", session, SessionTicket)
+        check_optional("tls", tls, TLS)
+        check_optional("sasl", sasl, DigestMD5)
+        check_optional("limits", limits, Limits)
+        if reactor is None:
+            from twisted.internet import reactor as global_reactor
+
+            reactor = IReactorTime(global_reactor)
+        parsed = parse_servers(servers)
+        random = random or Random()
+        settings = SessionSettings(
+            parsed.servers,
+            session_timeout,
+            limits or Limits(),
+            random,
+            ticket=session,
+            read_only=read_only,
+            wrap=None if tls is None else tls.prepare(),
+            sasl=sasl,
+            metrics=None if metrics is None else GuardedMetrics(metrics),
+        )
+        servers = ",".join(map(str, parsed.servers))
+        self._use(Session(reactor, settings), servers, parsed.chroot, Priority.BOUNDED, random)
+
+    def _use(self, session: Session, servers: str, chroot: str, priority: Priority, random: Random) -> None:
+        """Set up a client on a session.
+
+        :param servers: the connection string without the chroot.
+        :param chroot: the node that all paths are below, without a trailing slash; empty for the root.
+        """
         self._session = session
-        self._servers = connect_string
+        self._servers = servers
         self._random = random
-        self.connect_string = connect_string + chroot
+        self.connect_string = servers + chroot
         self._requests = Requests(session, Chroot(chroot, self.connect_string), priority)
         self._creates = Creates(self._requests, random)
         self._watching = Watching(self._requests)
@@ -126,26 +185,26 @@ class SessionClient:
 
     # Other clients on the same session.
 
-    def chroot(self, path: str) -> SessionClient:
+    def chroot(self, path: str) -> ZooKeeperClient:
         """Return a client with the chroot ``path``, on the same session. See :meth:`.IChroot.chroot`."""
         full = self._requests.chroot.full(path)
         return self._on_same_session("" if full == "/" else full, self._requests.priority)
 
-    def waiting(self) -> SessionClient:
+    def waiting(self) -> ZooKeeperClient:
         """Return a client with an unbounded queue, on the same session. See :meth:`.IBackpressure.waiting`."""
         return self._with_priority(Priority.WAITING)
 
-    def urgent(self) -> SessionClient:
+    def urgent(self) -> ZooKeeperClient:
         """Return a client that sends ahead of the queue, on the same session. See :meth:`.IBackpressure.urgent`."""
         return self._with_priority(Priority.URGENT)
 
-    def _with_priority(self, priority: Priority) -> SessionClient:
+    def _with_priority(self, priority: Priority) -> ZooKeeperClient:
         if self._requests.priority is priority:
             return self
         return self._on_same_session(self._requests.chroot.path, priority)
 
-    def _on_same_session(self, chroot: str, priority: Priority) -> SessionClient:
-        return SessionClient(self._session, self._servers, chroot, priority, self._random)
+    def _on_same_session(self, chroot: str, priority: Priority) -> ZooKeeperClient:
+        return _SharingClient(self._session, self._servers, chroot, priority, self._random)
 
     # The session.
 
@@ -440,68 +499,11 @@ class SessionClient:
         return self._requests.send_record(RECONFIG, record, _CONFIG)
 
 
-class ZooKeeperClient(SessionClient):
-    """A ZooKeeper client in pure Twisted: it connects, reconnects, and opens a new session when one has expired.
+class _SharingClient(ZooKeeperClient):
+    """A client on the session of another one, with a chroot and a priority of its own."""
 
-    :param servers: ``host:port,host:port/chroot``, or a list of ``host:port`` strings or (host, port) pairs. With a
-        chroot, all paths are below it, and it must exist before they can. It may also follow every server.
-    :param session_timeout: the time after which the ensemble expires a session that it does not hear from, in seconds; a
-        server may negotiate another.
-    :param session: a session to take over, from :meth:`leave` of another client. If it has expired, a new one is opened.
-    :param read_only: whether the client may use a read-only server, which is cut off from most others. A session with one
-        ends with its connection; meanwhile the client searches for a server that can write. A session that can write is
-        never exchanged for a read-only one.
-    :param tls: the TLS settings; None connects without TLS.
-    :param sasl: the credentials for SASL; None does not authenticate.
-    :param limits: the client's bounds and timeouts.
-    :param metrics: called with each request, reply and connection, for counting.
-    :param random: shuffles the servers, and draws the backoff and GUIDs.
-    :param reactor: the reactor; the global one if None.
-    :raises ValueError: an address is malformed, the timeout is not above 0, or a file of ``tls`` is invalid; the message
-        quotes it.
-    """
-
-    def __init__(
-        self,
-        servers: str | Sequence[str | tuple[str, int]] = "localhost:2181",
-        *,
-        session_timeout: float = 10.0,
-        session: SessionTicket | None = None,
-        read_only: bool = False,
-        tls: TLS | None = None,
-        sasl: DigestMD5 | None = None,
-        limits: Limits | None = None,
-        metrics: IMetrics | None = None,
-        random: Random | None = None,
-        reactor: IReactorTime | None = None,
-    ) -> None:
-        if isinstance(session_timeout, bool) or not isinstance(session_timeout, (int, float)):
-            raise TypeError(f"a session timeout is a number of seconds, not {session_timeout!r:.60}")
-        if not 0.001 <= session_timeout <= _LONGEST_TIMEOUT:
-            raise ValueError(f"a session timeout is a number of seconds above 0, not {session_timeout!r}")
-        check_optional("session", session, SessionTicket)
-        check_optional("tls", tls, TLS)
-        check_optional("sasl", sasl, DigestMD5)
-        check_optional("limits", limits, Limits)
-        if reactor is None:
-            from twisted.internet import reactor as global_reactor
-
-            reactor = IReactorTime(global_reactor)
-        parsed = parse_servers(servers)
-        random = random or Random()
-        shared = Session(
-            parsed.servers,
-            session_timeout,
-            reactor,
-            limits or Limits(),
-            random,
-            ticket=session,
-            read_only=read_only,
-            wrap=None if tls is None else tls.prepare(),
-            sasl=sasl,
-            metrics=None if metrics is None else GuardedMetrics(metrics),
-        )
-        super().__init__(shared, ",".join(map(str, parsed.servers)), parsed.chroot, Priority.BOUNDED, random)
+    def __init__(self, session: Session, servers: str, chroot: str, priority: Priority, random: Random) -> None:
+        self._use(session, servers, chroot, priority, random)
 
 
 def _names(value: tuple[list[str], ZnodeStat]) -> list[str]:

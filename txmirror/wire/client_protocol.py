@@ -6,21 +6,19 @@ the xid of its request. Watch events, and the answers to pings and identities, a
 
 from __future__ import annotations
 
-import struct
 from collections import deque
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from txmirror.errors import ProtocolError, UnimplementedException
 from txmirror.paths import is_path
 from txmirror.wire.framing import FrameDecoder, OversizedFrame, encode_frame
+from txmirror.wire.headers import ReplyHeader, request_frame
 from txmirror.wire.jute import Cursor
 from txmirror.wire.operations import AUTH_XID, EVENT_XID, LAST_XID, PING_XID, Operation
 from txmirror.wire.responses import ConnectResponse, WatcherEvent
 from txmirror.wire.sessions import AuthRequest, ConnectRequest
 
-_FRAMED_REQUEST = struct.Struct(">iii")
-_HEADER = struct.Struct(">iqi")
-_PING: Final = encode_frame(struct.pack(">ii", PING_XID, Operation.PING))
+_PING: Final = request_frame(PING_XID, Operation.PING)
 
 
 class OutgoingRequest(Protocol):
@@ -143,12 +141,12 @@ class ClientProtocol(Generic[_RequestT]):
         most_requests, most_bytes = self._window
         if len(self.in_flight) >= most_requests or self._bytes_in_flight >= most_bytes:
             self.full = True
-        return _FRAMED_REQUEST.pack(size, xid, request.operation) + body
+        return request_frame(xid, request.operation, body)
 
     def authenticate(self, request: AuthRequest) -> bytes:
         """Send an identity. Its answer is an :class:`AuthAnswer`; identities are answered in order."""
         self._auths += 1
-        return encode_frame(struct.pack(">ii", AUTH_XID, Operation.AUTH) + request.encode())
+        return request_frame(AUTH_XID, Operation.AUTH, request.encode())
 
     def ping(self) -> bytes:
         """Send a ping. Its answer is a :class:`Pong`."""
@@ -198,11 +196,8 @@ class ClientProtocol(Generic[_RequestT]):
         oversize: int | None = None
         if isinstance(frame, OversizedFrame):
             frame, oversize = frame
-        try:
-            xid, zxid, err = _HEADER.unpack_from(frame)
-        except struct.error:
-            raise ProtocolError(f"a reply of {len(frame)} bytes is too short for its header") from None
-        cursor = Cursor(frame, _HEADER.size)
+        cursor = Cursor(frame)
+        xid, zxid, err = ReplyHeader.decode(cursor)
         if xid > 0:
             return ReceivedReply(self._take_request(xid, zxid, err), zxid, err, cursor, oversize)
         if oversize is not None:

@@ -85,6 +85,14 @@ class Abilities:
         self._notes: dict[Operation, OnReply] = {}
         self._warned: set[tuple[Server, Operation]] = set()
 
+    def connected(self, server: Server, *, keeper: bool) -> None:
+        """Note the current server.
+
+        :param keeper: whether it is a ClickHouse Keeper.
+        """
+        self.server = server
+        self.keeper = keeper
+
     def can(self, operation: Operation) -> bool | None:
         """Return whether the server supports an operation; None if it has not shown that yet."""
         if self._is_known(operation):

@@ -1,97 +1,226 @@
-"""Probe servers that refuse the client: detect data that was wiped or restored, by a handshake without credentials.
+"""Attempts to establish a session: connect, evaluate the answer to the handshake, and authenticate.
 
-A server that is not serving yet closes a handshake in the same way as a server with data older than the client's last zxid.
+A handshake has one of these results: the server has resumed the session, has opened a new one, reports that the session has
+expired, or does not serve the client. ``reconnector`` decides when to connect to which server.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.logger import Logger
-
 from txmirror.client.connection.addresses import Server
 from txmirror.client.connection.calls import Call
-from txmirror.client.connection.connection import Connection
-from txmirror.client.session.closing import CLOSE_SESSION
-from txmirror.client.session.credentials import SessionCredentials
-from txmirror.client.session.server_list import ConnectFailure, ServerList
-from txmirror.wire import CloseSessionRequest, ConnectRequest
+from txmirror.client.connection.connection import Connection, Owner
+from txmirror.client.connection.sasl import SaslAuthenticator
+from txmirror.client.session.core import SessionCore, SessionSettings
+from txmirror.client.session.machine import Event, State
+from txmirror.client.session.probing import CLOSE_SESSION, Probing
+from txmirror.client.session.reconnector import Reconnector
+from txmirror.client.session.server_list import ServerList
+from txmirror.client.session.writable import WritableSearch
+from txmirror.errors import ConnectionLossException, SessionExpiredException, ZooKeeperException
+from txmirror.timers import Timer
+from txmirror.types import SessionState
+from txmirror.wire import CloseSessionRequest, ConnectResponse
 
 
-class ServesAgain(Exception):
-    """The server was only not serving for a while. The next handshake offers it the client's session."""
+class Attempts:
+    """Makes the attempts of one client, and reports their results to the machine.
 
-
-class Probing:
-    """Decides when to probe a server, and evaluates the probe.
-
-    :param server_list: the failures of the latest attempts.
-    :param credentials: the contents of a handshake that is not a probe.
-    :ivar under_way: whether the current attempt is a probe.
+    :param core: the session's data.
+    :param settings: the settings.
+    :param owner: the owner of the connections.
+    :param unauthorised: called if the servers refuse the client's SASL credentials.
     """
 
-    _log = Logger()
+    def __init__(
+        self,
+        core: SessionCore,
+        settings: SessionSettings,
+        owner: Owner,
+        unauthorised: Callable[[ZooKeeperException], None],
+    ) -> None:
+        self._core = core
+        self._owner = owner
+        self._metrics = settings.metrics
+        self._server_list = ServerList(settings.servers, settings.random, settings.limits.longest_pause)
+        self._probing = Probing(self._server_list, core.credentials)
+        self._reconnector = Reconnector(core.reactor, self._server_list, self._probing, settings.wrap, self)
+        self._search = WritableSearch(
+            core.reactor, self._server_list, settings.wrap, self.attempt_limit, self._found_writable
+        )
+        self._authenticator = SaslAuthenticator(settings.sasl, unauthorised)
+        self._contact_timer = Timer(core.reactor, lambda: core.machine.handle(Event.OUT_OF_CONTACT))
+        self._failed_in_succession = 0
 
-    def __init__(self, server_list: ServerList, credentials: SessionCredentials) -> None:
-        self._server_list = server_list
-        self._credentials = credentials
-        self.under_way = False
+    # Called by the actions.
 
-    def connect_request(self) -> ConnectRequest:
-        """Return the handshake of the current attempt."""
-        return self._credentials.blank_connect_request() if self.under_way else self._credentials.connect_request()
+    @property
+    def server(self) -> Server:
+        """The server of the latest attempt."""
+        return self._reconnector.server
 
-    def is_due(self, failure: ConnectFailure, now: float, session_timeout: float) -> bool:
-        """Decide whether the next attempt is a probe of the same server, and return that.
+    def connect(self) -> None:
+        """Connect to the first server."""
+        self._reconnector.connect()
 
-        Once all servers have refused every handshake for the length of a session timeout, handshakes of both kinds alternate.
+    def connect_soon(self) -> None:
+        """Connect to the next server in the reactor's next iteration."""
+        self._reconnector.connect_soon()
 
-        :param failure: the failure of the latest attempt.
-        :param now: the reactor's time, in seconds.
-        :param session_timeout: in seconds.
+    def skip_backoff(self) -> None:
+        """Cut the backoff short, if it is running."""
+        self._reconnector.skip_backoff()
+
+    def established(self, read_only: bool) -> None:
+        """Note that a session is established.
+
+        :param read_only: whether the server is read-only: then search for another one.
         """
-        since = self._server_list.refused_since()
-        suspect = since is not None and now - since >= session_timeout and self._credentials.seen_zxid > 0
-        self.under_way = suspect and failure is ConnectFailure.REFUSED and not self.under_way
-        return self.under_way
+        self._reconnector.done()
+        self._failed_in_succession = 0
+        self._contact_timer.stop()
+        self._server_list.accepted(self.server)
+        if read_only:
+            self._search.start()
 
-    def evaluate(self, connection: Connection, server: Server, wiped: Callable[[], None]) -> None:
-        """Evaluate a probe: find out why the servers refused the client, now that one has opened a session for the probe.
+    def over(self) -> None:
+        """Note that the connection of the latest attempt is gone."""
+        self._reconnector.done()
 
-        If their data is not older than the last zxid seen, they were only not serving. The connection then ends with
-        :exc:`ServesAgain`, since the client's session may not have expired yet.
+    def retry(self, connection: Connection, reason: Exception) -> None:
+        """Note why a connection was lost before a session was established, and connect to the next server."""
+        self._reconnector.note_ended(connection, reason)
 
-        :param wiped: called if their data is older; the last zxid seen is then forgotten.
+    def lost(self, connection: Connection, stable: bool) -> None:
+        """Note that the connection that served the session is lost.
+
+        :param stable: whether it has lasted.
         """
+        now = self._core.reactor.seconds()
+        if stable:
+            self._server_list.note_stable()
+        else:
+            self._server_list.note_unstable()
+        self._search.stop()
+        # After a stall of the reactor more time than that may have passed: one attempt is still made first.
+        heard, timeout = connection.liveness.heard, self._core.credentials.session_timeout
+        self._contact_timer.start(max(heard + timeout * 4 / 3 - now, self.attempt_limit()))
+        # The backoff of a closing client stays short.
+        suspended = self._core.machine.state is State.SUSPENDED
+        self._reconnector.connect_later(in_contact=not stable and suspended)
 
-        def reached(zxid: int) -> None:
-            self.under_way = False
-            if self._is_older(zxid):
-                wiped()
-                return
-            self._server_list.accepted(server)
-            self._server_list.same_again()
+    def expired(self) -> None:
+        """Note that the session has expired."""
+        self._contact_timer.stop()
+
+    def stop(self) -> None:
+        """Stop for good."""
+        self._reconnector.stop()
+        self._search.stop()
+        self._contact_timer.stop()
+
+    # Called by the reconnector.
+
+    @property
+    def session_timeout(self) -> float:
+        """The session's timeout, in seconds."""
+        return self._core.credentials.session_timeout
+
+    def attempt_limit(self) -> float:
+        """Return the timeout of an attempt, in seconds."""
+        credentials = self._core.credentials
+        # A session that has probably expired is no reason to hurry.
+        lost = self._core.machine.event.state is SessionState.LOST
+        return self._core.limits.attempt(credentials.asked_timeout if lost else credentials.session_timeout)
+
+    def may_live(self) -> bool:
+        """Return whether the session may not have expired yet, or the client is closing: the backoff must be short."""
+        return self._core.machine.state in (State.SUSPENDED, State.CLOSING_OFFLINE)
+
+    def make_connection(self) -> Connection:
+        """Make the connection of this attempt."""
+        core = self._core
+        core.connection = connection = Connection(
+            core.reactor, self._owner, self._probing.connect_request(), core.limits, self._metrics
+        )
+        return connection
+
+    def unresolved(self) -> None:
+        """Fail the Deferreds of ``connect()``: no server's name can be resolved."""
+        self._core.waiters.fail(
+            lambda: ConnectionLossException("no server's name can be resolved", applied=False), connecting=True
+        )
+
+    def attempt_failed(self) -> None:
+        """Fail queued requests, if ``limits.queued_attempts`` attempts have failed in succession."""
+        self._failed_in_succession += 1
+        if self._failed_in_succession >= self._core.limits.queued_attempts:
+            self._core.fail_queued("no server can be reached")
+
+    def silent(self) -> None:
+        """Abort the connection: its handshake takes too long."""
+        if self._core.connection is not None:
+            self._core.connection.end(ConnectionLossException("no answer to the handshake in time"))
+
+    def _found_writable(self, server: Server) -> None:
+        self._server_list.prefer(server)
+        if self._core.connection is not None:
+            self._core.connection.end(ConnectionLossException(f"{server} can be written to"))
+
+    # The answer to the handshake.
+
+    def evaluate(self, connection: Connection, response: ConnectResponse) -> None:
+        """Decide whether the server has resumed the session, has opened a new one, or reports that it has expired."""
+        credentials = self._core.credentials
+        asked = connection.protocol.connect_request.sessionId
+        other = asked not in (0, response.sessionId)
+        if response.protocolVersion:
+            # ClickHouse Keeper without a leader answers with 42, and -1 for the session. Ours may not have expired.
+            refusal = f"it refuses sessions at present, with the protocol version {response.protocolVersion}"
+            connection.end(ConnectionLossException(refusal))
+        elif response.timeOut <= 0 or response.sessionId == 0:
+            if asked:
+                self._server_list.same_again()
+                self._server_list.accepted(self.server)
+                connection.end(SessionExpiredException())
+            else:
+                connection.end(ConnectionLossException("a new session was refused"))
+        elif self._probing.under_way:
+            self._probing.evaluate(connection, self.server, lambda: self._wiped(connection, response))
+        elif other and self._core.machine.state is State.CLOSING_OFFLINE:
+            # Close the session that ClickHouse Keeper has opened in place of ours.
             closing = Call(CLOSE_SESSION, CloseSessionRequest())
-            closing.waited_for().addBoth(lambda _: connection.leave(ServesAgain()))
+            closing.waited_for().addErrback(lambda _: None)
             connection.send(closing)
-
-        connection.ask_zxid(reached)
-
-    def compare(self, connection: Connection, as_before: Callable[[], None], wiped: Callable[[], None]) -> None:
-        """Compare the data of a server that does not check the client's last zxid when it opens a session.
-
-        :param as_before: called if the data is not older than the last zxid seen.
-        :param wiped: called if the data is older; the last zxid seen is then forgotten.
-        """
-        # A pong without a zxid shows nothing.
-        connection.ask_zxid(lambda zxid: wiped() if zxid > 0 and self._is_older(zxid) else as_before())
-
-    def _is_older(self, zxid: int) -> bool:
-        """Return whether a server's zxid is lower than the last one seen; if so, forget the latter."""
-        older = zxid < self._credentials.seen_zxid
-        if older:
-            self._log.warn(
-                "The servers' data is older than the client has seen: it was wiped or restored. A new data generation begins."
+            self._core.machine.handle(Event.EXPIRED)
+        elif credentials.is_keeper(response) and response.sessionId != asked and credentials.seen_zxid:
+            self._probing.compare(
+                connection,
+                lambda: self._go_on(connection, response),
+                lambda: self._wiped(connection, response),
             )
-            self._credentials.drop_seen_zxid()
-        return older
+        else:
+            self._go_on(connection, response)
+
+    def _go_on(self, connection: Connection, response: ConnectResponse) -> None:
+        """Use the session that a server has opened or resumed. If it is a new one, ours has expired."""
+        if connection.protocol.connect_request.sessionId not in (0, response.sessionId):
+            self._core.machine.handle(Event.EXPIRED)
+        self._authenticate(connection, response)
+
+    def _wiped(self, connection: Connection, response: ConnectResponse) -> None:
+        """Begin a new data generation: the servers' data was wiped or restored."""
+        machine = self._core.machine
+        data_generation = machine.event.data_generation + 1
+        if self._core.credentials.session_id:
+            machine.handle(Event.EXPIRED, data_generation)
+        else:
+            machine.step(machine.event.state, 0, data_generation=data_generation)
+        self._authenticate(connection, response)
+
+    def _authenticate(self, connection: Connection, response: ConnectResponse) -> None:
+        # An observer of the former session's end may have closed the client.
+        if not connection.closing:
+            handle = self._core.machine.handle
+            self._authenticator.authenticate(connection, lambda: handle(Event.ESTABLISHED, connection, response))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from collections import OrderedDict
-from collections.abc import Callable
 from math import inf
 from typing import Any
 
@@ -13,11 +12,12 @@ from twisted.internet.interfaces import IReactorTime
 from txmirror.client.connection.calls import Call
 from txmirror.client.connection.connection import Connection
 from txmirror.client.connection.settings import Limits
+from txmirror.client.session.forks import Generation
+from txmirror.client.session.machine import SessionMachine, State
 from txmirror.errors import (
     ConnectionLossException,
     RequestTooLargeException,
     TooManyRequestsException,
-    ZooKeeperException,
 )
 from txmirror.timers import Timer
 
@@ -172,32 +172,28 @@ class Outbox:
 
     :param clock: runs the timeout of queued requests.
     :param limits: the bounds.
-    :param live_connection: returns the connection that serves the session, if there is one.
-    :param closed_reason: returns the exception for a request on a path if the client takes no more requests, else None.
+    :param machine: the session's state, which decides whether requests are taken.
     """
 
-    def __init__(
-        self,
-        clock: IReactorTime,
-        limits: Limits,
-        live_connection: Callable[[], Connection | None],
-        closed_reason: Callable[[str | None], ZooKeeperException | None],
-    ) -> None:
+    def __init__(self, clock: IReactorTime, limits: Limits, machine: SessionMachine) -> None:
         self._limits = limits
         self._queue = RequestQueue(clock, limits)
-        self._live_connection = live_connection
-        self._closed_reason = closed_reason
+        self._machine = machine
+        self._connection: Connection | None = None
 
     def __len__(self) -> int:
         return len(self._queue)
 
     def submit(self, call: Call[Any], priority: Priority) -> None:
         """Send a request, queue it by its priority, or fail it."""
-        refusal = self._closed_reason(call.path) or self.over_limit(8 + len(call.body), call.path)
-        connection = self._live_connection()
+        machine, connection = self._machine, self._connection
+        usual = machine.state is State.CONNECTED and machine.generation == Generation.number
+        refusal = None if usual else machine.closed_reason(call.path)
+        if refusal is None and len(call.body) > self._limits.max_request - 8:
+            refusal = self.over_limit(8 + len(call.body), call.path)
         if refusal is not None:
             call.fail(refusal)
-        elif connection is None:
+        elif connection is None or connection.closing:
             self._queue.add(call, priority)
         elif not (connection.protocol.full or self._queue) or priority is Priority.URGENT:
             connection.send(call)
@@ -212,20 +208,25 @@ class Outbox:
         return RequestTooLargeException(f"a request of {size} bytes is over the limit of {limit}", path=path)
 
     def connected(self, connection: Connection) -> None:
-        """Send the urgent requests of the queue, and stop the timeout of the others."""
+        """Send the urgent requests of the queue, and stop the timeout of the others: this connection serves the session."""
+        self._connection = connection
         self._queue.connected()
         while self._queue.urgent:
             connection.send(self._queue.take())
 
     def disconnected(self) -> None:
         """Start the timeout of queued requests: there is no connection."""
+        self._connection = None
         self._queue.disconnected()
 
-    def send_waiting(self, connection: Connection) -> bool:
+    def send_waiting(self) -> bool:
         """Send queued requests until the window of requests in flight is full.
 
-        :returns: whether the queue is empty.
+        :returns: whether there is a connection, and the queue is empty.
         """
+        connection = self._connection
+        if connection is None or connection.closing:
+            return False
         while self._queue and not connection.protocol.full:
             connection.send(self._queue.take())
         return not self._queue

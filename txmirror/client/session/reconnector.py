@@ -14,19 +14,18 @@ from twisted.python.failure import Failure
 from txmirror.client.connection.addresses import Server
 from txmirror.client.connection.connection import Connection
 from txmirror.client.connection.endpoints import TLSWrapper, connect_to_server
-from txmirror.client.session.attempts import Probing, ServesAgain
+from txmirror.client.session.probing import Probing, ServesAgain
 from txmirror.client.session.server_list import ConnectFailure, ServerList
 from txmirror.errors import ProtocolError
 from txmirror.timers import Timer
 
 
 class Owner(Protocol):
-    """The callbacks of a reconnector.
+    """The callbacks of a reconnector."""
 
-    :ivar session_timeout: the session's timeout, in seconds.
-    """
-
-    session_timeout: float
+    @property
+    def session_timeout(self) -> float:
+        """The session's timeout, in seconds."""
 
     def make_connection(self) -> Connection:
         """Make the protocol of a connection."""
@@ -71,7 +70,6 @@ class Reconnector:
         self._connecting: Deferred[Any] | None = None
         self._attempt_timer = Timer(reactor, self._over)
         self._pause_timer = Timer(reactor, self.connect)
-        self._stopped = False
         self.server: Server = server_list.servers[0]
 
     def connect(self) -> None:
@@ -120,19 +118,20 @@ class Reconnector:
 
     def stop(self) -> None:
         """Stop for good, and cancel the attempt that is under way."""
-        self._stopped = True
         self._attempt_timer.stop()
         self._pause_timer.stop()
-        if self._connecting is not None:
-            self._connecting.cancel()
+        connecting, self._connecting = self._connecting, None
+        if connecting is not None:
+            connecting.cancel()
 
     def _reached(self, _: object) -> None:
         self._connecting = None
 
     def _not_reached(self, failure: Failure) -> None:
-        self._connecting = None
-        if self._stopped:
+        if self._connecting is None:
+            # It was stopped.
             return
+        self._connecting = None
         self._attempt_timer.stop()
         if isinstance(failure.value, (CancelledError, ConnectingCancelledError)):
             self._unreachable(ConnectFailure.UNREACHABLE, "no connection in time")

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from zope.interface.verify import verifyObject
 
-from txmirror.client import Limits
+from txmirror.client import Limits, ZooKeeperClient
 from txmirror.errors import (
     ClosingException,
     ConnectionLossException,
@@ -50,7 +50,7 @@ def answer_all(peer: Peer) -> list[str]:
 
 
 class BoundsTestCase(ClientTestCase):
-    def ask(self, client: IZooKeeperClient, count: int, begin: int = 0) -> list[Deferred[None]]:
+    def ask(self, client: ZooKeeperClient, count: int, begin: int = 0) -> list[Deferred[None]]:
         return [client.delete(f"/{number:06d}") for number in range(begin, begin + count)]
 
     def assert_refused(self, deferred: Deferred[Any]) -> None:

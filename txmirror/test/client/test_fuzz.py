@@ -111,7 +111,7 @@ class Conversation:
                 self.check_buffer()
 
     def check_buffer(self) -> None:
-        connection = self.client._session._connection
+        connection = self.client._session._core.connection
         if connection is not None:
             assert connection.protocol.buffered < 4 + MAX_REPLY, "more is kept than a reply may be long"
 

@@ -16,8 +16,9 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from txmirror import paths
+from txmirror.client import ZooKeeperClient
 from txmirror.errors import NoConnection, NoNodeException
-from txmirror.interfaces import IServiceRegistry, IZooKeeperClient
+from txmirror.interfaces import IServiceRegistry
 from txmirror.types import ACL, OPEN_ACL, ZnodeStat
 
 _T = TypeVar("_T")
@@ -115,7 +116,7 @@ class ClientStranger:
     :param done: waits for what needs no time but that of messages.
     """
 
-    def __init__(self, client: IZooKeeperClient, done: Callable[[Awaitable[Any]], Awaitable[Any]]) -> None:
+    def __init__(self, client: ZooKeeperClient, done: Callable[[Awaitable[Any]], Awaitable[Any]]) -> None:
         self._client = client
         self._done = done
 
