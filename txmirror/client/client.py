@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from txmirror.client.arguments import check_acl, check_bytes, check_optional, check_paths, check_version, check_zxid
 from txmirror.client.connection.addresses import parse_servers
-from txmirror.client.connection.calls import Chroot, Reply
+from txmirror.client.connection.calls import Chroot
 from txmirror.client.connection.endpoints import TLS
 from txmirror.client.connection.sasl import DigestMD5
 from txmirror.client.connection.settings import GuardedMetrics, Limits
@@ -325,10 +325,10 @@ class ZooKeeperClient:
             *[GetChildrenRequest(full(path), False) for path in children],
         )
         call = self._requests.call(MULTI_READ, MULTI_READ.record(reads), (*data, *children)[0])
-        answer = call.waited_for_with_zxid()
-        self._requests.submit(call)
         count = len(data)
-        return answer.addCallback(lambda reply: BatchReply(reply.zxid, reply.value[:count], reply.value[count:]))
+        answer = call.waited_for_as(lambda zxid, values: BatchReply(zxid, values[:count], values[count:]))
+        self._requests.submit(call)
+        return answer
 
     def get_ephemerals(self, path: str = "/") -> Deferred[list[str]]:
         """Return the session's ephemeral nodes below a path. See :meth:`~txmirror.interfaces.IQueries.get_ephemerals`."""
@@ -422,15 +422,15 @@ class ZooKeeperClient:
 
     def read_data(self, path: str) -> Deferred[DataReply]:
         """Read a node's data and stat, and leave a watch. See :meth:`~txmirror.interfaces.IWatchFeed.read_data`."""
-        return self._watching.read_for_feed(GET_DATA, path).addCallback(_data_reply)
+        return self._watching.read_for_feed(_data_reply, GET_DATA, path)
 
     def read_children(self, path: str) -> Deferred[ChildrenReply]:
         """Read the names of a node's children, and leave a watch. See :meth:`.IWatchFeed.read_children`."""
-        return self._watching.read_for_feed(GET_CHILDREN, path).addCallback(_children_reply)
+        return self._watching.read_for_feed(_children_reply, GET_CHILDREN, path)
 
     def read_existence(self, path: str) -> Deferred[StatReply]:
         """Read a node's stat, if it exists, and leave a watch. See :meth:`.IWatchFeed.read_existence`."""
-        return self._watching.read_for_feed(EXISTS, path).addCallback(_stat_reply)
+        return self._watching.read_for_feed(StatReply, EXISTS, path)
 
     def write_create(self, path: str, data: bytes, acl: Sequence[ACL], flags: int) -> Deferred[CreateReply]:
         """Create a node. See :meth:`~txmirror.interfaces.IWatchFeed.write_create`."""
@@ -442,13 +442,11 @@ class ZooKeeperClient:
 
     def write_data(self, path: str, data: bytes, version: int) -> Deferred[StatReply]:
         """Replace a node's data. See :meth:`~txmirror.interfaces.IWatchFeed.write_data`."""
-        answer = self._requests.send_for_reply(SET_DATA, path, check_bytes(data), check_version(version))
-        return answer.addCallback(_stat_reply)
+        return self._requests.send_as(StatReply, SET_DATA, path, check_bytes(data), check_version(version))
 
     def write_delete(self, path: str, version: int) -> Deferred[int]:
         """Delete a node. See :meth:`~txmirror.interfaces.IWatchFeed.write_delete`."""
-        answer = self._requests.send_for_reply(DELETE, path, check_version(version))
-        return answer.addCallback(lambda reply: reply.zxid)
+        return self._requests.send_as(lambda zxid, _: zxid, DELETE, path, check_version(version))
 
     def set_watches(
         self, zxid: int, data: Iterable[str] = (), exist: Iterable[str] = (), children: Iterable[str] = ()
@@ -510,13 +508,9 @@ def _names(value: tuple[list[str], ZnodeStat]) -> list[str]:
     return value[0]
 
 
-def _data_reply(reply: Reply[tuple[bytes, ZnodeStat]]) -> DataReply:
-    return DataReply(reply.zxid, *reply.value)
+def _data_reply(zxid: int, value: tuple[bytes, ZnodeStat]) -> DataReply:
+    return DataReply(zxid, *value)
 
 
-def _children_reply(reply: Reply[tuple[list[str], ZnodeStat]]) -> ChildrenReply:
-    return ChildrenReply(reply.zxid, *reply.value)
-
-
-def _stat_reply(reply: Reply[ZnodeStat | None]) -> StatReply:
-    return StatReply(reply.zxid, reply.value)
+def _children_reply(zxid: int, value: tuple[list[str], ZnodeStat]) -> ChildrenReply:
+    return ChildrenReply(zxid, *value)

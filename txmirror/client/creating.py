@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txmirror import paths
+from txmirror.client.connection.calls import Reply
 from txmirror.client.operations import CREATE, CREATE2, DELETE, EXISTS, GET_CHILDREN, SYNC
 from txmirror.client.requests import Requests
 from txmirror.client.session.pending import Priority
@@ -39,6 +40,8 @@ _T = TypeVar("_T")
 
 #: The pause before the client searches for the node again, if the server has failed, in seconds.
 _UNDO_PAUSE = 1.0
+#: As numbers, which are much faster than members of an enumeration.
+_EPHEMERAL, _SEQUENCE = CreateFlag.EPHEMERAL.value, CreateFlag.SEQUENCE.value
 
 
 class Creates:
@@ -60,9 +63,9 @@ class Creates:
         """
 
         def send(path: str) -> Deferred[str]:
-            return self._send(path, data, acl, flags)
+            return self._requests.send_record(CREATE, CREATE.record(self._full(path, flags), data, acl, flags), path)
 
-        return self._run(path, flags, protect, send, lambda path, stat: path)
+        return self._protect(path, flags, send, lambda path, stat: path) if protect else send(path)
 
     def create_and_stat(
         self, path: str, data: bytes, acl: tuple[ACL, ...], flags: int, protect: bool
@@ -72,7 +75,7 @@ class Creates:
         def send(path: str) -> Deferred[tuple[str, ZnodeStat]]:
             return self.create_for_reply(path, data, acl, flags).addCallback(lambda reply: (reply.path, reply.stat))
 
-        return self._run(path, flags, protect, send, lambda path, stat: (path, stat))
+        return self._protect(path, flags, send, lambda path, stat: (path, stat)) if protect else send(path)
 
     def create_for_reply(self, path: str, data: bytes, acl: tuple[ACL, ...], flags: int) -> Deferred[CreateReply]:
         """Create a node, and return its path and stat, also on servers before 3.5, which do not send the stat.
@@ -90,16 +93,11 @@ class Creates:
             return failure
 
         requests = self._requests
-        full = requests.chroot.full(path, sequence=bool(flags & CreateFlag.SEQUENCE))
-        call = requests.call(CREATE2, CREATE2.record(full, data, acl, flags), path)
-        answer = call.waited_for_with_zxid().addCallback(lambda reply: CreateReply(reply.zxid, *reply.value))
+        call = requests.call(CREATE2, CREATE2.record(self._full(path, flags), data, acl, flags), path)
+        answer = call.waited_for_as(lambda zxid, value: CreateReply(zxid, *value))
         requests.submit(call)
         answer.addErrback(failed)
         return answer
-
-    def _send(self, path: str, data: bytes, acl: tuple[ACL, ...], flags: int) -> Deferred[str]:
-        full = self._requests.chroot.full(path, sequence=bool(flags & CreateFlag.SEQUENCE))
-        return self._requests.send_record(CREATE, CREATE.record(full, data, acl, flags), path)
 
     async def _create_and_read(self, path: str, data: bytes, acl: tuple[ACL, ...], flags: int) -> CreateReply:
         requests, session = self._requests, self._requests.session
@@ -111,9 +109,8 @@ class Creates:
                 await requests.send(EXISTS, "/", False)
             if session.event.session_number != session_number:
                 raise SessionExpiredException(path=path)
-        full = requests.chroot.full(path, sequence=bool(flags & CreateFlag.SEQUENCE))
-        call = requests.call(CREATE, CREATE.record(full, data, acl, flags), path)
-        answer = call.waited_for_with_zxid()
+        call = requests.call(CREATE, CREATE.record(self._full(path, flags), data, acl, flags), path)
+        answer = call.waited_for_as(Reply)
         requests.submit(call)
         created = await answer
         try:
@@ -121,27 +118,29 @@ class Creates:
         except ZooKeeperException:
             stat = None
         if stat is None or stat.czxid != created.zxid or stat.version != 0:
-            owner = session.session_id if flags & CreateFlag.EPHEMERAL else 0
+            owner = session.session_id if flags & _EPHEMERAL else 0
             stat = ZnodeStat(0, 0, 0, 0, 0, 0, 0, owner, len(data), 0, 0)
         return CreateReply(created.zxid, created.value, stat)
 
-    def _run(
+    def _full(self, path: str, flags: int) -> str:
+        return self._requests.chroot.full(path, sequence=flags & _SEQUENCE != 0)
+
+    def _protect(
         self,
         path: str,
         flags: int,
-        protect: bool,
         send: Callable[[str], Deferred[_T]],
         found: Callable[[str, ZnodeStat], _T],
     ) -> Deferred[_T]:
-        """Send the create of a path, with a GUID in its name if it is to be protected.
+        """Send the create of a path with a GUID in its name.
 
         :param found: makes the result from a node that was found by its GUID.
         """
-        sequence = bool(flags & CreateFlag.SEQUENCE)
-        if not protect or (path == "/" and not sequence):
+        sequence = flags & _SEQUENCE != 0
+        if path == "/" and not sequence:
             return send(path)
         paths.validate(path, sequence=sequence)
-        ephemeral = bool(flags & CreateFlag.EPHEMERAL)
+        ephemeral = flags & _EPHEMERAL != 0
         return ProtectedCreate(self._requests, _protected(path, self._random), ephemeral, send, found).run()
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from twisted.internet.defer import Deferred
 
-from txmirror.client.connection.calls import Call, Chroot, OnReply, Reply, RequestKind
+from txmirror.client.connection.calls import Call, Chroot, OnReply, RequestKind
 from txmirror.client.session.abilities import NEVER_LACKED
 from txmirror.client.session.pending import Priority
 from txmirror.client.session.session import Session
@@ -15,12 +16,13 @@ from txmirror.wire import Request
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+_ResultT = TypeVar("_ResultT")
 
 
 class Requests:
     """Sends the requests of one client.
 
-    The methods return a Deferred of the reply's value, or of the whole :class:`Reply`. Cancelling it abandons the answer.
+    The methods return a Deferred of the reply's value, or of the whole reply. Cancelling it abandons the answer.
 
     :param session: the session that the requests are sent in.
     :param chroot: the node that all paths are below.
@@ -42,12 +44,20 @@ class Requests:
         """
         return self.send_record(kind, kind.record(self.chroot.full(path), *fields, **named), path)
 
-    def send_for_reply(
-        self, kind: RequestKind[Concatenate[str, _P], _T], path: str, *fields: _P.args, **named: _P.kwargs
-    ) -> Deferred[Reply[_T]]:
-        """Send a request about a node, likewise, and return its whole reply."""
+    def send_as(
+        self,
+        form: Callable[[int, _T], _ResultT],
+        kind: RequestKind[Concatenate[str, _P], _T],
+        path: str,
+        *fields: _P.args,
+        **named: _P.kwargs,
+    ) -> Deferred[_ResultT]:
+        """Send a request about a node, likewise, for its whole reply.
+
+        :param form: makes the result from the reply's zxid and value, as ``Reply`` does.
+        """
         call = self.call(kind, kind.record(self.chroot.full(path), *fields, **named), path)
-        answer = call.waited_for_with_zxid()
+        answer = call.waited_for_as(form)
         self.submit(call)
         return answer
 

@@ -14,7 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.python.failure import Failure
 
 from txmirror.client.arguments import check_paths, check_zxid
-from txmirror.client.connection.calls import Call, OnReply, Reply, RequestKind
+from txmirror.client.connection.calls import Call, OnReply, RequestKind
 from txmirror.client.operations import (
     ADD_WATCH,
     CHECK_WATCHES,
@@ -30,6 +30,7 @@ from txmirror.errors import ConnectionLossException, NoNodeException, NoWatcherE
 from txmirror.types import Listener, SessionState, WatchedEvent, WatchKind
 
 _T = TypeVar("_T")
+_ResultT = TypeVar("_ResultT")
 _Choice = Callable[[WatchSet], Table]
 _Waiter = Deferred[WatchedEvent] | None
 _Read = RequestKind[[str, bool], _T]
@@ -85,10 +86,13 @@ class Watching:
         self._requests.submit(call)
         return answer, waiter
 
-    def read_for_feed(self, kind: _Read[_T], path: str) -> Deferred[Reply[_T]]:
-        """Read, and leave a watch on the feed."""
+    def read_for_feed(self, form: Callable[[int, _T], _ResultT], kind: _Read[_T], path: str) -> Deferred[_ResultT]:
+        """Read, and leave a watch on the feed.
+
+        :param form: makes the result from the reply's zxid and value.
+        """
         call = self._reading(kind, self._chroot.full(path), path, None)
-        answer = call.waited_for_with_zxid()
+        answer = call.waited_for_as(form)
         self._requests.submit(call)
         return answer
 

@@ -21,6 +21,7 @@ from txmirror.wire import Cursor, Operation, Request
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
+_ResultT = TypeVar("_ResultT")
 #: Called with a reply's error code and zxid.
 OnReply = Callable[[int, int], None]
 
@@ -163,7 +164,7 @@ class Call(Generic[_T]):
     :param chroot: the chroot of the record's paths.
     :param on_reply: called with the error code and zxid of the reply, before the Deferred fires: keeps the table of watches.
     :ivar deferred: the Deferred that the caller waits for; None after it has fired or was cancelled.
-    :ivar with_zxid: whether the Deferred fires with a :class:`Reply`, and not with its value alone.
+    :ivar form: makes the Deferred's result from the reply's zxid and value; None if it is the value alone.
     :ivar sent: the time at which it was written to the transport.
     :ivar zxid: the zxid of its reply.
     :ivar queue: the queue that it waits in, if it was not sent yet.
@@ -175,6 +176,7 @@ class Call(Generic[_T]):
         "bounded",
         "chroot",
         "deferred",
+        "form",
         "kind",
         "on_reply",
         "operation",
@@ -182,7 +184,6 @@ class Call(Generic[_T]):
         "queue",
         "record",
         "sent",
-        "with_zxid",
         "xid",
         "zxid",
     )
@@ -203,7 +204,7 @@ class Call(Generic[_T]):
         self.chroot = chroot
         self.on_reply = on_reply
         self.deferred: Deferred[Any] | None = Deferred(self._abandon)
-        self.with_zxid = False
+        self.form: Callable[[int, Any], Any] | None = None
         self.bounded = False
         self.queue: Place | None = None
         self.sent = 0.0
@@ -215,17 +216,20 @@ class Call(Generic[_T]):
         assert self.deferred is not None
         return self.deferred
 
-    def waited_for_with_zxid(self) -> Deferred[Reply[_T]]:
-        """Return a Deferred of the whole :class:`Reply`, likewise."""
+    def waited_for_as(self, form: Callable[[int, _T], _ResultT]) -> Deferred[_ResultT]:
+        """Return a Deferred of the whole reply, likewise.
+
+        :param form: makes the result from the zxid and the value, as :class:`Reply` does.
+        """
         assert self.deferred is not None
-        self.with_zxid = True
+        self.form = form
         return self.deferred
 
     def succeed(self, value: _T | None) -> None:
         """Fire the Deferred with the reply, unless it was cancelled."""
         deferred, self.deferred = self.deferred, None
         if deferred is not None:
-            deferred.callback(Reply(self.zxid, value) if self.with_zxid else value)
+            deferred.callback(value if self.form is None else self.form(self.zxid, value))
 
     def fail(self, error: ZooKeeperException) -> None:
         """Fail the Deferred, unless it was cancelled."""

@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.client import Limits
-from txmirror.client.connection.calls import Call, RequestKind, decode_nothing
+from txmirror.client.connection.calls import Call, Reply, RequestKind, decode_nothing
 from txmirror.client.session.pending import Priority, RequestQueue
 from txmirror.errors import (
     ConnectionLossException,
@@ -62,7 +62,7 @@ class CallTests(SynchronousTestCase):
     def test_missing_as_an_answer(self) -> None:
         """Where a missing node is an answer, it is None, with the reply's zxid."""
         call = Call(RequestKind(DeleteRequest, decode_nothing, or_none=True), DeleteRequest("/a", -1), "/a")
-        answer = call.waited_for_with_zxid()
+        answer = call.waited_for_as(Reply)
         call.refuse(-101, 7)
         reply = self.successResultOf(answer)
         self.assertEqual((reply.zxid, reply.value), (7, None))
