@@ -11,7 +11,7 @@ from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from txmirror.errors import ProtocolError, UnimplementedException
 from txmirror.paths import is_path
-from txmirror.wire.framing import FrameDecoder, OversizedFrame, encode_frame
+from txmirror.wire.framing import FrameQueue, OversizedFrame, encode_frame
 from txmirror.wire.headers import ReplyHeader, request_frame
 from txmirror.wire.jute import Cursor
 from txmirror.wire.operations import AUTH_XID, EVENT_XID, LAST_XID, PING_XID, Operation
@@ -106,8 +106,7 @@ class ClientProtocol(Generic[_RequestT]):
         self.in_flight: deque[_RequestT] = deque()
         self.full = False
         self.unimplemented: set[Operation] = set()
-        self._decoder = FrameDecoder(max_reply)
-        self._frames: deque[bytes | OversizedFrame] = deque()
+        self._frames = FrameQueue(max_reply)
         self._window = most_requests, most_bytes
         self._bytes_in_flight = 0
         self._xid = 0
@@ -117,12 +116,12 @@ class ClientProtocol(Generic[_RequestT]):
     @property
     def buffered(self) -> int:
         """The number of bytes that wait for the rest of their frame."""
-        return self._decoder.buffered
+        return self._frames.buffered
 
     @property
     def broken(self) -> bool:
         """True if the stream is broken, and every frame before that was returned."""
-        return self._decoder.fault is not None and not self._frames
+        return self._frames.fault is not None
 
     # Sending.
 
@@ -175,7 +174,7 @@ class ClientProtocol(Generic[_RequestT]):
     def receive_data(self, data: bytes) -> None:
         """Take the next bytes from the server."""
         self.answered = True
-        self._frames.extend(self._decoder.feed(data))
+        self._frames.feed(data)
 
     def next_event(
         self,
@@ -186,11 +185,9 @@ class ClientProtocol(Generic[_RequestT]):
 
         :raises ProtocolError: the frame violates the protocol, or the stream is broken. Close the connection.
         """
-        if not self._frames:
-            if self._decoder.fault is not None:
-                raise self._decoder.fault
+        frame = self._frames.take()
+        if frame is None:
             return None
-        frame = self._frames.popleft()
         if not self.connected:
             return self._read_handshake(frame)
         oversize: int | None = None

@@ -198,7 +198,10 @@ class Connection(TwistedProtocol):
                 event = protocol.next_event()
                 if event is None:
                     break
-                self._deliver(event)
+                if isinstance(event, ReceivedReply):
+                    self._deliver_reply(event)
+                else:
+                    self._deliver(event)
         except ProtocolError as error:
             # In the handshake the first bytes show which program the peer is. Later bytes may be secret.
             broken = protocol.broken and self.handshaken_at is None
@@ -238,10 +241,8 @@ class Connection(TwistedProtocol):
 
     # Frames.
 
-    def _deliver(self, event: ConnectResponse | ReceivedReply[Call[Any]] | ReceivedEvent | Pong | AuthAnswer) -> None:
-        if isinstance(event, ReceivedReply):
-            self._deliver_reply(event)
-        elif isinstance(event, ReceivedEvent):
+    def _deliver(self, event: ConnectResponse | ReceivedEvent | Pong | AuthAnswer) -> None:
+        if isinstance(event, ReceivedEvent):
             self._deliver_event(event)
         elif isinstance(event, Pong):
             self._deliver_pong(event)
