@@ -143,7 +143,7 @@ class Peer(Protocol):
         return xid
 
     def ask(self, request: Request, xid: int | None = None) -> Reply:
-        """Send a request and give its reply, which must be the next thing that comes."""
+        """Send a request and return its reply, which must arrive next."""
         xid = self.send(request, xid)
         (reply,) = self.take()
         assert isinstance(reply, Reply), reply

@@ -1,4 +1,4 @@
-"""How much a server holds: what must not grow with those who have come and gone."""
+"""The sizes of a server's tables, which must not grow with the number of former clients."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ class ServiceTests(SynchronousTestCase):
         return client
 
     def test_life(self) -> None:
-        """Nothing listens before it starts; started, it serves, and says what it is and where; nothing is left of it."""
+        """Nothing listens before the start; then it serves, and logs its version and address; nothing is left after the stop."""
         service = self.service("--listen", "[::1]:0")
         self.assertEqual(self.reactor.listeners(), {})
         service.startService()
@@ -186,7 +186,7 @@ class ServiceTests(SynchronousTestCase):
             self.reactor.settle()
 
     def test_version(self) -> None:
-        """It imitates what it is told to, and says so."""
+        """It imitates the configured version, and logs it."""
         service = self.service("--listen", "2181", "--imitate", "3.4")
         service.startService()
         self.assertIn("ZooKeeper 3.4,", self.lines[1])

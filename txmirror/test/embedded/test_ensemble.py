@@ -1,4 +1,4 @@
-"""Several servers over one tree: who knows what, and when."""
+"""Several servers with one tree: when each learns of a change."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class SharingTests(EnsembleTestCase):
         self.assertEqual(two.get("/a"), one.get("/a"))
 
     def test_watches(self) -> None:
-        """A watch at one fires for what is written at another."""
+        """A watch at one server fires for a write at another."""
         one, two = self.peer(host=_FIRST), self.peer(host=_SECOND)
         two.exists("/a", watch=True)
         one.create("/a")
@@ -62,7 +62,7 @@ class SharingTests(EnsembleTestCase):
         self.assertEqual(moved.get("/e").stat.ephemeralOwner, peer.session)
 
     def test_moved_away(self) -> None:
-        """The server that it was at is not told: it goes on reading there, and is cut off when it writes or syncs."""
+        """The former server does not learn of the move: the client can read there, and is disconnected when it writes or syncs."""
         for request in (SyncRequest("/"), CreateRequest("/a", b"", OPEN_ACL, 0)):
             former = self.peer(host=_FIRST)
             latter = self.peer(resume=former, host=_SECOND)
@@ -107,7 +107,7 @@ class SharingTests(EnsembleTestCase):
         self.peer(resume=other, host=_FIRST).ping()
 
     def test_one_ends(self) -> None:
-        """When one is stopped for good, sessions are the others', and end with the last of them."""
+        """When one server stops, the sessions live on at the others, and end with the last of them."""
         peer = self.peer(host=_SECOND)
         self.settle(self.leader.stop())
         peer.ping()
@@ -118,7 +118,7 @@ class SharingTests(EnsembleTestCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_words(self) -> None:
-        """Each says what it is, and tells of its own connections and watches."""
+        """Each server reports its mode, and its own connections and watches."""
         self.peer(host=_SECOND).exists("/a", watch=True)
         for host, mode, connections, watches in ((_FIRST, "leader", 1, 0), (_SECOND, "follower", 2, 1)):
             asker = self.connect(host)
@@ -220,14 +220,14 @@ class LaggingTests(EnsembleTestCase):
         self.assertEqual(self.reader.events(), [Event(EventType.CHANGED, "/a"), Event(EventType.CHILD, "/")])
 
     def test_watch_set_behind(self) -> None:
-        """A watch on what was fires for what the server did not know when it was set."""
+        """A watch on old data fires for the changes that the server did not know when the watch was set."""
         self.writer.set("/a", b"1")
         self.assertEqual(self.reader.get("/a", watch=True).data, b"old")
         self.third.catch_up()
         self.assertEqual(self.reader.events(), [Event(EventType.CHANGED, "/a")])
 
     def test_watches_set_again(self) -> None:
-        """Watches that are set again are judged by what was, and fire for what comes."""
+        """Watches that are set again are compared with the old data, and fire for later changes."""
         zxid = self.third.zxid
         self.writer.set("/a", b"1")
         self.assertEqual(self.reader.ask(SetWatchesRequest(zxid, ("/a",), (), ())).err, 0)
@@ -235,7 +235,7 @@ class LaggingTests(EnsembleTestCase):
         self.assertEqual(self.reader.events(), [Event(EventType.CHANGED, "/a")])
 
     def test_writes_wait(self) -> None:
-        """A write through it is done when it has caught up, and is answered behind the events of what was before."""
+        """A write at a lagging server is executed when it has caught up, and the reply follows the events of earlier changes."""
         self.reader.get("/a", watch=True)
         self.reader.send(SetDataRequest("/a", b"mine", -1))
         self.reader.send(GetDataRequest("/a", False))
@@ -354,7 +354,7 @@ class LaggingTests(EnsembleTestCase):
         self.assertEqual(self.reader.ask(ExistsRequest("/b", False)).err, -101)
 
     def test_wrong_calls(self) -> None:
-        """It does not lag twice, and does not catch up with what it knows."""
+        """A lagging server cannot lag again, and an up-to-date one cannot catch up."""
         self.assertIn("lags already", str(self.assertRaises(ValueError, self.third.lag)))
         self.third.catch_up()
         self.assertIn("does not lag", str(self.assertRaises(ValueError, self.third.catch_up)))

@@ -43,7 +43,7 @@ class ContainerTests(ExpiringNodeTestCase):
         self.assertEqual(self.client.get("/k").stat, answer.stat)
 
     def test_goes(self) -> None:
-        """It goes at the first look after its last child, and those who watch it are told."""
+        """The first check after its last child's deletion deletes it, and its watchers get the event."""
         self.container("/k")
         self.client.create("/k/1")
         self.pass_time(10)
@@ -118,7 +118,7 @@ class ContainerTests(ExpiringNodeTestCase):
 
 class TTLTests(ExpiringNodeTestCase):
     def test_goes(self) -> None:
-        """It goes at the first look when its time has passed since its last change."""
+        """The first check after its time to live has passed since its last change deletes it."""
         stat = self.ttl("/t", 12_000).stat
         self.assertEqual(stat.ephemeralOwner, 0)
         self.pass_time(9)

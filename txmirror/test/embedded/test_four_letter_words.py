@@ -30,7 +30,7 @@ class FourLetterTests(ServerTestCase):
         self.assertEqual(self.word(b"ruok"), b"imok")
 
     def test_srvr(self) -> None:
-        """``srvr`` has the real one's lines, and says what this server is."""
+        """``srvr`` has the lines of a real server, and names this server."""
         self.peer().create("/a")
         first, *rest = self.lines(b"srvr")
         self.assertTrue(first.startswith("Zookeeper version: 3.8.0-txmirror-embedded"), first)
@@ -50,7 +50,7 @@ class FourLetterTests(ServerTestCase):
         )
 
     def test_stat(self) -> None:
-        """``stat`` is ``srvr`` with the connections, of which the one that asks is the last."""
+        """``stat`` is ``srvr`` with the connections; the last is the one that sent the word."""
         self.peer().create("/a")
         lines = self.lines(b"stat")
         self.assertEqual(lines[1], "Clients:")
@@ -60,7 +60,7 @@ class FourLetterTests(ServerTestCase):
         self.assertEqual(lines[-2:], ["Node count: 6", ""])
 
     def test_cons(self) -> None:
-        """``cons`` tells more of the connections that have a session: the session, and the last request but for pings."""
+        """``cons`` shows more of the connections with a session: the session, and the last request other than a ping."""
         self.reactor.pass_time(1.5)
         peer = self.peer()
         peer.create("/a")
@@ -93,7 +93,7 @@ class FourLetterTests(ServerTestCase):
         self.assertEqual(self.lines(b"wchs"), ["2 connections watching 2 paths", "Total watches:3", ""])
 
     def test_no_watches(self) -> None:
-        """Whose watches have fired is still there, without paths; whose connection went is not."""
+        """A connection whose watches have fired is still listed, without paths; a closed connection is not."""
         peer = self.peer()
         peer.exists("/a", watch=True)
         peer.send(CreateRequest("/a", b"", OPEN_ACL, 0))
@@ -104,7 +104,7 @@ class FourLetterTests(ServerTestCase):
         self.assertEqual(self.lines(b"wchp"), ["", ""])
 
     def test_dump(self) -> None:
-        """``dump`` tells the sessions by their ends, and their ephemerals."""
+        """``dump`` lists the sessions by the times of their expiry, and their ephemerals."""
         short, long = self.peer(timeout=2000), self.peer(timeout=4000)
         long.create("/e", flags=1)
         lines = self.lines(b"dump")
@@ -126,7 +126,7 @@ class FourLetterTests(ServerTestCase):
         self.assertEqual(lines[10:12], ["Connections dump:", "Connections Sets (1)/(3):"])
 
     def test_conf(self) -> None:
-        """``conf`` has the real one's names for what there is here."""
+        """``conf`` has the names of a real server, as far as they apply."""
         values = dict(line.split("=") for line in self.lines(b"conf") if line)
         self.assertEqual(
             values,
@@ -142,13 +142,13 @@ class FourLetterTests(ServerTestCase):
         )
 
     def test_envi(self) -> None:
-        """``envi`` tells the version, where kazoo looks for it."""
+        """``envi`` shows the version where kazoo looks for it."""
         title, version, end = self.lines(b"envi")
         self.assertEqual((title, end), ("Environment:", ""))
         self.assertTrue(version.startswith("zookeeper.version=3.8.0-"), version)
 
     def test_mntr(self) -> None:
-        """``mntr`` has the real one's names for what there is here."""
+        """``mntr`` has the names of a real server, as far as they apply."""
         peer = self.peer()
         peer.create("/e", b"abc", flags=1)
         peer.get("/e", watch=True)
@@ -168,7 +168,7 @@ class FourLetterTests(ServerTestCase):
         )
 
     def test_disabled(self) -> None:
-        """Words that change the server, or tell of its disk, are answered as where the whitelist has them not."""
+        """Words that change the server, or concern its disk, are answered as if they were not in the whitelist."""
         for word in (b"srst", b"crst", b"dirs", b"hash", b"gtmk", b"stmk"):
             said = word.decode("ascii")
             self.assertEqual(self.lines(word), [f"{said} is not executed because it is not in the whitelist.", ""])

@@ -102,7 +102,7 @@ def framed(request: Request, xid: int = 1) -> bytes:
 
 
 class Hostile(Peer):
-    """A client that says anything, and does not look at what it is told."""
+    """A client that sends any bytes, and ignores the replies."""
 
     def dataReceived(self, data: bytes) -> None:
         self.text += data
@@ -133,7 +133,7 @@ class World:
         return peer
 
     def look(self) -> None:
-        """Make sure that the witness is told of what others do."""
+        """Check that the witness gets the events of other clients' writes."""
         self.witness.get("/witness", watch=True)
         changing = self.case.peer()
         changing.set("/witness")
@@ -177,13 +177,13 @@ class World:
 
 
 class _Case(ServerTestCase):
-    """Only what makes peers."""
+    """Only the methods that connect peers."""
 
     def runTest(self) -> None: ...
 
 
 class LoggedTestCase(SynchronousTestCase):
-    """Sees what is logged.
+    """Collects the log.
 
     :ivar lines: the warnings.
     :ivar bugs: whatever was logged with a traceback, or as worse than a warning.
@@ -212,7 +212,7 @@ class HostileTestCase(LoggedTestCase):
         return World()
 
     def end(self, world: World, peer: Peer) -> None:
-        """Check what there is to be seen, and that one line says why a client was turned away that did not ask for it."""
+        """Check the log: one line has the reason for each client that was rejected unasked."""
         world.reactor.settle()
         refusals = [line for line in self.lines if line.startswith("Refusing")]
         closings = [line for line in self.lines if line.startswith("Closing")]
@@ -242,7 +242,7 @@ class FuzzTests(HostileTestCase):
     @FEWER
     @given(st.lists(st.binary(max_size=60), max_size=4))
     def test_before_the_handshake(self, said: list[bytes]) -> None:
-        """Anything, from whoever has not shaken hands."""
+        """Any bytes, before the handshake."""
         world = self.begin()
         peer = world.hostile(b"")
         world.say(peer, b"".join(said), [len(piece) for piece in said])
@@ -275,7 +275,7 @@ class FuzzTests(HostileTestCase):
     @FEWER
     @given(st.lists(st.tuples(st.integers(0, 100), damages), min_size=1, max_size=8), pieces)
     def test_records(self, changes: list[tuple[int, Damage]], cuts: list[int]) -> None:
-        """Requests whose records were changed, and whose lengths are true: what is wrong is deeper."""
+        """Requests with damaged records and correct lengths."""
         world = self.begin()
         peer = world.hostile()
         bodies = [framed(request)[4:] for request in REQUESTS]
@@ -446,7 +446,7 @@ class NonsenseTests(WorldTestCase):
             self.assertEqual(peer.ask(ExistsRequest("/", False), xid).err, 0)
 
     def test_last_words(self) -> None:
-        """Whoever is turned away for an operation is told so before."""
+        """A client gets the error before its connection is closed for an operation."""
         peer = self.world.hostile()
         answer = len(peer.text)
         peer.raw(encode_frame(struct.pack(">ii", 7, 99)))
@@ -454,7 +454,7 @@ class NonsenseTests(WorldTestCase):
         self.lines.clear()
 
     def test_half_closed(self) -> None:
-        """Whoever will say no more is not told any more either."""
+        """A client that has closed its side gets nothing more."""
         peer = self.world.hostile()
         assert peer.transport is not None
         cast(Any, peer.transport).loseWriteConnection()
@@ -496,7 +496,7 @@ class SilenceTests(WorldTestCase):
             self.assert_turned_away(peer, "it has no session, and was silent for 10.0 s", repr(begun))
 
     def test_slow(self) -> None:
-        """Whoever says something now and then may take their time, as with 3.8.0; once a minute is too seldom."""
+        """A client without a session that sends bytes now and then stays connected, as with 3.8.0; once a minute is too seldom."""
         peer = self.world.hostile(b"")
         for at in range(len(HANDSHAKE)):
             peer.raw(HANDSHAKE[at : at + 1])
@@ -532,7 +532,7 @@ class SilenceTests(WorldTestCase):
         self.assertIsNotNone(peer.lost)
 
     def test_reads_late(self) -> None:
-        """A client that reads in the end gets every answer, in order; what it asked meanwhile is done then."""
+        """A client that reads in the end gets every reply, in order; its later requests are executed then."""
         self.world.witness.create("/big", bytes(500_000))
         peer = self.world.case.peer()
         link = self.stop_reading(peer)
@@ -658,7 +658,7 @@ class SilenceTests(WorldTestCase):
         self.lines.clear()
 
     def test_does_not_read_its_farewell(self) -> None:
-        """A connection that is being closed is not kept for whoever does not read what is left."""
+        """A connection that is closing does not wait forever for a client that does not read the rest."""
         peer = self.world.hostile()
         link = self.stop_reading(peer)
         peer.raw(framed(CloseSessionRequest()))
@@ -670,7 +670,7 @@ class SilenceTests(WorldTestCase):
         link.cut()
 
     def test_word_unread(self) -> None:
-        """Nor for whoever sends a four-letter word, and does not read the answer."""
+        """Nor for a client that sends a four-letter word, and does not read the answer."""
         peer = self.world.hostile(b"")
         self.stop_reading(peer)
         peer.raw(b"mntr")

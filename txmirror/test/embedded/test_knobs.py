@@ -38,7 +38,7 @@ class KnobTestCase(ServerTestCase):
     def assert_refused(
         self, kind: type[Exception], offender: object, knob: Callable[..., object], *args: Any, **keywords: Any
     ) -> None:
-        """Make sure that a call is refused in words that quote what was wrong with it."""
+        """Check that a call is refused with a message that quotes the invalid value."""
         error = self.assertRaises(kind, knob, *args, **keywords)
         self.assertIn(repr(offender), str(error))
 
@@ -57,7 +57,7 @@ class MakingTests(KnobTestCase):
             self.assert_refused(TypeError, value, EmbeddedServer, self.reactor, **{name: value})
 
     def test_wrong_reactor(self) -> None:
-        """A reactor can listen, and tell the time, unless there is a clock."""
+        """A reactor can listen, and provides the time unless there is a clock."""
         for reactor in (None, Clock(), MemoryReactor):
             self.assert_refused(TypeError, reactor, EmbeddedServer, reactor, clock=Clock())
 
@@ -73,7 +73,7 @@ class MakingTests(KnobTestCase):
         self.assertFalse(server.listening)
 
     def test_repr(self) -> None:
-        """A server says where it is, and a connection whose it is."""
+        """The repr of a server shows its address, and that of a connection its session."""
         self.assertEqual(repr(self.server), "<EmbeddedServer 127.0.0.1:2181>")
         self.assertEqual(repr(EmbeddedServer(self.reactor)), "<EmbeddedServer that has not listened>")
         ensemble = EmbeddedEnsemble(self.reactor, 1)
@@ -102,7 +102,7 @@ class MakingTests(KnobTestCase):
         self.settle(server.stop())
 
     def test_after_stop(self) -> None:
-        """The same holds for one that is stopped; stopping it again is harmless, and what was planned is still planned."""
+        """The same holds for a stopped server; to stop it again is harmless, and planned faults stay planned."""
         self.peer().create("/a")
         self.server.lose_request("get")
         for _ in range(2):
@@ -158,7 +158,7 @@ class KnobTests(KnobTestCase):
             self.assert_refused(TypeError, value, self.server.connection_of, value)
 
     def test_expire_without_connection(self) -> None:
-        """A session whose client is away can be made to expire, once; its client learns of it on its return."""
+        """A test can expire the session of a disconnected client, once; the client learns of it when it reconnects."""
         peer, watcher = self.peer(), self.peer()
         peer.create("/e", flags=1)
         watcher.exists("/e", watch=True)
@@ -180,7 +180,7 @@ class KnobTests(KnobTestCase):
         self.peer(resume=peer).ping()
 
     def test_wipe(self) -> None:
-        """A wiped server has forgotten all, and counts from the start; who knew it before is turned away."""
+        """A wiped server has no data and begins at zxid 0; it rejects clients of before."""
         peer = self.peer()
         peer.create("/a")
         self.server.wipe()
@@ -207,7 +207,7 @@ class KnobTests(KnobTestCase):
         self.assertRegex(connection.peer, r"127\.0\.0\.1:\d+")
 
     def test_no_connection(self) -> None:
-        """Of a session whose client is gone there is none."""
+        """A session whose client has disconnected has no connection."""
         peer = self.peer()
         self.server.drop_connections()
         self.assertIn(str(peer.session), str(self.assertRaises(ValueError, self.server.connection_of, peer.session)))
@@ -223,7 +223,7 @@ class KnobTests(KnobTestCase):
         self.assertIn(victim.session, self.server.sessions)
 
     def test_clock(self) -> None:
-        """A clock of its own says when sessions end, and what time it is."""
+        """Sessions and stats use the server's own clock."""
         clock = Clock()
         clock.advance(500.0)
         server = EmbeddedServer(self.reactor, clock=clock)
@@ -257,7 +257,7 @@ class StallTests(KnobTestCase):
         self.assertEqual([reply.err for reply in self.victim.take() if isinstance(reply, Reply)], [0, -110])
 
     def test_events_go_out(self) -> None:
-        """A connection that is stalled one way only brings what goes the other."""
+        """A connection that is stalled in one direction carries the bytes of the other."""
         self.victim.exists("/a", watch=True)
         self.connection.stall(outgoing=False)
         self.witness.create("/a")
@@ -277,7 +277,7 @@ class StallTests(KnobTestCase):
         self.assertIsNotNone(self.victim.lost)
 
     def test_stopped(self) -> None:
-        """To stop the server stops what is stalled, though the server has ended it before."""
+        """To stop the server closes a stalled connection, even one that the server was closing."""
         self.connection.stall()
         self.server.expire_session(self.victim.session)
         self.reactor.settle()
@@ -340,7 +340,7 @@ class StallTests(KnobTestCase):
         self.assertEqual(self.victim.take(), [])
 
     def test_end_is_held_too(self) -> None:
-        """The server's own end of a connection waits behind what is held."""
+        """A close by the server waits behind the held bytes."""
         self.connection.stall(incoming=False)
         self.victim.send(CloseSessionRequest())
         self.assertIsNone(self.victim.lost)
@@ -361,7 +361,7 @@ class StallTests(KnobTestCase):
         self.assertEqual(len(self.victim.take()), 2)
 
     def test_client_gone(self) -> None:
-        """A client may go meanwhile; resuming is harmless then, and what it had asked for is not done."""
+        """The client may disconnect meanwhile; to resume is harmless then, and its requests are not executed."""
         self.connection.stall()
         self.victim.send(CreateRequest("/a", b"", OPEN_ACL, 0))
         assert self.victim.transport is not None
@@ -408,7 +408,7 @@ class FaultTests(KnobTestCase):
         self.other = self.peer()
 
     def test_delayed(self) -> None:
-        """A request is done when the time is over, and what comes behind it waits; others do not."""
+        """A request is executed after the delay, and the client's later requests wait; other clients do not."""
         fault = self.server.delay_next("create", 1.5)
         self.one.send(CreateRequest("/a", b"", OPEN_ACL, 0))
         self.one.send(ExistsRequest("/a", False))
@@ -446,7 +446,7 @@ class FaultTests(KnobTestCase):
         self.assertEqual([answer[0] for answer in answers], [1] + [PING_XID] * 9)
 
     def test_delayed_and_gone(self) -> None:
-        """A request whose client goes before its time is not done."""
+        """A delayed request whose client disconnects is not executed."""
         self.server.delay_next("create", 1.0)
         self.one.send(CreateRequest("/a", b"", OPEN_ACL, 0))
         self.server.connection_of(self.one.session).drop()
@@ -502,7 +502,7 @@ class FaultTests(KnobTestCase):
         self.assertEqual(self.one.ask(CreateRequest("/a/", b"", OPEN_ACL, 2)).err, -102)
 
     def test_unreadable(self) -> None:
-        """A request whose path cannot be read is not the one."""
+        """A request whose path is invalid does not match."""
         fault = self.server.fail_next("get", NoAuthException(), path="/a")
         self.one.raw(b"\0\0\0\x09\0\0\0\x07\0\0\0\x04\0")
         (reply,) = self.one.take()
@@ -561,7 +561,7 @@ class FaultTests(KnobTestCase):
         self.assertFalse(self.one.exists("/a"))
 
     def test_seen(self) -> None:
-        """A fault shows what it is for, and whether it has happened."""
+        """The repr of a fault shows its request, and whether it has happened."""
         fault = self.server.delay_next("set", 1.5, path="/a", session_id=self.one.session)
         for part in ("'set'", "'/a'", str(self.one.session), "1.5", "happened=False"):
             self.assertIn(part, repr(fault))
@@ -595,7 +595,7 @@ class FaultTests(KnobTestCase):
 
 class RollBackTests(KnobTestCase):
     def test_data(self) -> None:
-        """Data, stats, sequence numbers and the zxid are again what they were."""
+        """Data, stats, sequence numbers and the zxid are those of the snapshot."""
         peer = self.peer()
         peer.create("/a", b"1")
         before = peer.get("/a")
@@ -613,7 +613,7 @@ class RollBackTests(KnobTestCase):
         self.assertEqual(again.create("/a/n-", flags=2).path, "/a/n-0000000000")
 
     def test_again(self) -> None:
-        """A snapshot is not used up, and what happens after it was put back does not change it."""
+        """A snapshot can be restored again, and later changes do not affect it."""
         peer = self.peer()
         snapshot = self.server.snapshot()
         for _ in range(2):
@@ -661,7 +661,7 @@ class RollBackTests(KnobTestCase):
         self.assertFalse(self.peer().exists("/e"))
 
     def test_no_events(self) -> None:
-        """Nobody is told of it; a watch that is set again tells (the data is that of a later time)."""
+        """No events are sent; a watch that is set again fires, since the data is of another time."""
         peer = self.peer()
         snapshot = self.server.snapshot()
         peer.exists("/a", watch=True)
@@ -677,7 +677,7 @@ class RollBackTests(KnobTestCase):
             self.assert_refused(TypeError, value, self.server.roll_back, value)
 
     def test_while_it_lags(self) -> None:
-        """A server that lags is up to date when it was rolled back, and what has waited there is not done."""
+        """A lagging server is up to date after it is rolled back, and its pending requests are dropped."""
         peer, reader = self.peer(), self.peer()
         peer.create("/a", b"1")
         snapshot = self.server.snapshot()

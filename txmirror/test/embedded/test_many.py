@@ -1,4 +1,4 @@
-"""A thousand clients at once: all are served, and nothing is left of them when they have gone, in whatever way."""
+"""A thousand clients at once: all are served, and nothing is left of them after they have disconnected in any way."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Counting:
 
 
 class Guest(Peer):
-    """One of many, which counts what it is told."""
+    """One of many, which counts the frames that it receives."""
 
     def __init__(self, reactor: Any) -> None:
         super().__init__(reactor)
@@ -94,7 +94,7 @@ class MemoryTests(ServerTestCase):
         self.witness.create("/group")
 
     def invite(self, count: int) -> list[Guest]:
-        """Let so many connect, and say what they have to say."""
+        """Connect a number of clients, which send their requests."""
         guests = []
         for number in range(count):
             guest = Guest(self.reactor)
@@ -125,7 +125,7 @@ class MemoryTests(ServerTestCase):
         return sizes(self.server, self.reactor)
 
     def test_tables(self) -> None:
-        """Each is answered and told of what it watches; then every table is as large as it was before."""
+        """Each gets its replies and events; then every table is as large as before."""
         before = self.sizes()
         guests = self.invite(MANY)
         self.assertEqual({guest.told.frames for guest in guests}, {ANSWERED})
@@ -144,7 +144,7 @@ class MemoryTests(ServerTestCase):
         self.assertEqual(self.sizes(), before)
 
     def test_memory(self) -> None:
-        """Nor is anything left of them elsewhere: those who come after the first take no more memory than these did."""
+        """Nothing is left of them elsewhere: later clients take no more memory than the first ones."""
         # Whoever is told of what is logged may keep it, as trial's workers do until there is time to tell it on.
         self.patch(globalLogPublisher, "_observers", [])
         tracemalloc.start()
@@ -208,7 +208,7 @@ class LoopbackTests(TestCase):
             self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
 
     def test_all_served(self) -> None:
-        """On real sockets too: all are answered, told of what they watch, and leave nothing."""
+        """On real sockets too all get their replies and events, and leave nothing."""
         self.allow_files(2 * MANY)
         return Deferred.fromCoroutine(self.serve_all())  # type: ignore[return-value]
 
@@ -246,7 +246,7 @@ class LoopbackTests(TestCase):
         await witness.gone
 
     async def call(self, reactor: IReactorTCP, port: Any, caller: Caller) -> Caller:
-        """Connect somebody, and give them back."""
+        """Connect a client, and return it."""
         from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 
         endpoint = TCP4ClientEndpoint(cast(Any, reactor), "127.0.0.1", port.getHost().port)

@@ -1,4 +1,4 @@
-"""Watches that last, and what takes watches away or asks for them, as ZooKeeper 3.8.0 has it."""
+"""Persistent watches, and the requests that remove or check watches, as in ZooKeeper 3.8.0."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class PersistentWatchTestCase(ServerTestCase):
         return self.watcher.ask(RemoveWatchesRequest(path, kind)).err
 
     def change(self) -> list[Event]:
-        """Change the node, its children and what is below it, and give the events."""
+        """Change the node, its children and the nodes below, and return the events."""
         self.writer.set("/a")
         self.writer.create("/a/b")
         self.writer.set("/a/b")
@@ -43,13 +43,13 @@ class PersistentWatchTestCase(ServerTestCase):
 
 class PersistentTests(PersistentWatchTestCase):
     def test_all(self) -> None:
-        """It tells of every change of the node and of its children's coming and going, and of nothing below."""
+        """It gets an event of every change of the node, and of every child created or deleted, and none of nodes below."""
         self.watch("/a", PERSISTENT)
         for _ in range(2):
             self.assertEqual(self.change(), [Event(CHANGED, "/a"), Event(CHILD, "/a"), Event(CHILD, "/a")])
 
     def test_coming_and_going(self) -> None:
-        """It outlives the node, whose deletion is told once."""
+        """It outlives the node, and gets one event of the deletion."""
         self.watch("/a", PERSISTENT)
         self.writer.delete("/a")
         self.writer.create("/a")
@@ -62,7 +62,7 @@ class PersistentTests(PersistentWatchTestCase):
         self.assertEqual(self.watcher.events(), [Event(CREATED, "/b")])
 
     def test_unreadable(self) -> None:
-        """It tells nothing of what may not be read, and goes on when it may be again."""
+        """It gets no events of nodes that its client may not read, and gets them again once the client may."""
         self.watch("/a", PERSISTENT)
         self.writer.ask(SetACLRequest("/a", (ACL(30, "world", "anyone"),), -1))
         self.assertEqual(self.change(), [])
@@ -83,7 +83,7 @@ class PersistentTests(PersistentWatchTestCase):
 
 class RecursiveTests(PersistentWatchTestCase):
     def test_all(self) -> None:
-        """It tells of every node at and below the path, and of no node's children."""
+        """It gets the events of every node at and below the path, and none of changed children."""
         self.watch("/a", RECURSIVE)
         for _ in range(2):
             self.assertEqual(
@@ -98,7 +98,7 @@ class RecursiveTests(PersistentWatchTestCase):
         self.assertEqual(self.watcher.events(), [])
 
     def test_root(self) -> None:
-        """At the root it tells of everything."""
+        """At the root it gets all events."""
         self.watch("/", RECURSIVE)
         self.writer.create("/a/b")
         self.writer.set("/")
@@ -112,7 +112,7 @@ class RecursiveTests(PersistentWatchTestCase):
         self.assertEqual(self.watcher.events(), [])
 
     def test_one_event(self) -> None:
-        """Whoever watches a path, and what is above it, and its children, is told once of each change."""
+        """A client that watches a path, the paths above it and its children gets one event of each change."""
         self.writer.create("/a/b")
         self.watch("/", RECURSIVE)
         self.watch("/a", PERSISTENT)
@@ -126,14 +126,14 @@ class OneModeTests(PersistentWatchTestCase):
     """A connection has one watch in each table on a path; the last that was set is the one."""
 
     def test_one_shot_replaces(self) -> None:
-        """A read with a watch makes what lasted on data a watch of one shot, and leaves that on children."""
+        """A read with a watch turns a persistent watch on data into a one-shot watch, and keeps the one on children."""
         self.watch("/a", PERSISTENT)
         self.watcher.get("/a", watch=True)
         self.assertEqual(self.change(), [Event(CHANGED, "/a"), Event(CHILD, "/a"), Event(CHILD, "/a")])
         self.assertEqual(self.change(), [Event(CHILD, "/a"), Event(CHILD, "/a")])
 
     def test_recursive_is_cut_short(self) -> None:
-        """A read with a watch leaves nothing of a recursive one but deletions, which both tables tell of."""
+        """A read with a watch leaves of a recursive watch only the deletions, for which both tables send events."""
         self.watch("/a", RECURSIVE)
         self.watcher.get("/a", watch=True)
         self.assertEqual(self.change(), [Event(CHANGED, "/a"), Event(DELETED, "/a/b")])
@@ -197,7 +197,7 @@ class CheckTests(PersistentWatchTestCase):
         self.assertEqual(codes, [0, NoWatcherException.code, 0])
 
     def test_others(self) -> None:
-        """Whose it is does not matter, which is not what was asked."""
+        """The check finds the watches of any connection."""
         self.watch("/a", PERSISTENT)
         self.assertEqual([self.check("/a", kind, self.writer) for kind in WatchKind], [0, 0, 0])
 
@@ -215,7 +215,7 @@ class CheckTests(PersistentWatchTestCase):
 
 class SetWatchesTests(PersistentWatchTestCase):
     def test_persistent(self) -> None:
-        """Watches that last are set again, and tell nothing of what was missed; the others do."""
+        """Persistent watches are set again and send no missed events; the others send them."""
         request = SetWatches2Request(0, ("/a",), ("/a",), ("/none",), ("/a",), ("/",))
         self.watcher.send(request)
         *events, reply = self.watcher.take()

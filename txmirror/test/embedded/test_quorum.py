@@ -53,14 +53,14 @@ class QuorumTestCase(ServerTestCase):
         self.assertIsNotNone(peer.lost)
 
     def assert_ended(self, peer: Peer, read_only: bool) -> None:
-        """Make sure that a client was told that its session has ended."""
+        """Check that a client learns that its session has ended."""
         assert peer.welcome is not None
         self.assertEqual((peer.welcome.timeOut, peer.welcome.sessionId, peer.welcome.readOnly), (0, 0, read_only))
 
 
 class NoQuorumTests(QuorumTestCase):
     def test_nobody(self) -> None:
-        """Connections go, and nobody is let in: not who could do with less, nor who had a session, which is kept."""
+        """The server closes all connections and rejects every client, even one that allows a read-only server. Sessions are kept."""
         self.server.lose_quorum()
         self.reactor.settle()
         self.assertIsNotNone(self.before.lost)
@@ -194,7 +194,7 @@ class ReadOnlyTests(QuorumTestCase):
         anybody.create("/b")
 
     def test_words(self) -> None:
-        """It says what it is."""
+        """It reports its version."""
         self.assertEqual(self.word(b"isro"), "ro")
         self.assertIn("\nREAD-ONLY mode; serving only read-only clients\n", self.word(b"srvr"))
         self.assertIn("\nMode: read-only\n", self.word(b"srvr"))
@@ -226,7 +226,7 @@ class ClientTests(SynchronousTestCase):
             self.assertEqual(world.result(holder.get("/a"))[0], b"y")
 
     def test_cut_off(self) -> None:
-        """One server of an ensemble may be cut off: its readers read what was, and come to one that is not."""
+        """One server of an ensemble is partitioned: its clients read the old data, and then connect to another server."""
         with World(servers=2) as world:
             alone, other = world.servers
             writer = world.client(other.address)

@@ -62,7 +62,7 @@ class MultiReadTests(ReadTestCase):
         self.assertEqual(self.client.ask(MultiReadRequest(())).read(MultiResponse).results, [])
 
     def test_no_watches(self) -> None:
-        """It leaves no watches, whatever it asks for."""
+        """It leaves no watches, even if the reads ask for them."""
         self.client.ask(MultiReadRequest((GetDataRequest("/a", True), GetChildrenRequest("/a", True))))
         self.client.set("/a")
         self.client.create("/a/c")
@@ -90,7 +90,7 @@ class QueryTests(ReadTestCase):
         return self.client.ask(GetAllChildrenNumberRequest(path)).read(GetAllChildrenNumberResponse).totalNumber
 
     def test_ephemerals(self) -> None:
-        """A client is told its own ephemerals whose paths begin with a text; all if it is empty, or the root."""
+        """The reply lists the client's own ephemerals whose paths begin with the prefix; all if it is empty, or the root."""
         self.client.create("/ab", flags=1)
         self.peer().create("/ac", flags=1)
         self.assertEqual(self.ephemerals("/a/"), ["/a/b"])
@@ -109,7 +109,7 @@ class QueryTests(ReadTestCase):
             self.assertEqual(self.client.ask(GetAllChildrenNumberRequest(path)).err, error.code)
 
     def test_who_am_i(self) -> None:
-        """A client is told where it is and the users that it has proved to be, without a password's hash."""
+        """The reply lists the client's address and its authenticated users, without a password's hash."""
         for _ in range(2):
             self.client.auth(b"user:secret")
         self.client.auth(b"other:secret")

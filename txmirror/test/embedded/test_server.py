@@ -1,4 +1,4 @@
-"""The server as a whole: its port, its knobs, and what it does with nonsense."""
+"""The server as a whole: its port, its controls, and invalid input."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class PortTests(ServerTestCase):
 
 class RestartTests(ServerTestCase):
     def test_restart(self) -> None:
-        """A restart keeps data and sessions, however long it takes, and gives every session its full timeout again."""
+        """A restart keeps data and sessions, however long it takes, and every session gets its full timeout again."""
         peer = self.peer(timeout=2000)
         peer.create("/e", flags=1)
         self.settle(self.server.stop_listening())
@@ -122,7 +122,7 @@ class RestartTests(ServerTestCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_stop_twice(self) -> None:
-        """Stopping what is stopped is no error."""
+        """To stop a stopped server is no error."""
         self.settle(self.server.stop())
         self.settle(self.server.stop())
         self.settle(self.server.stop_listening())
@@ -226,7 +226,7 @@ class NonsenseTests(ServerTestCase):
         self.assertEqual((reply.err, reply.zxid), (ReconfigDisabledException.code, before + 1))
 
     def test_sasl(self) -> None:
-        """Whoever begins a SASL exchange gets nothing back, as from a server that was not set up for it."""
+        """A client that begins a SASL exchange gets a null token, as from a server that is not configured for SASL."""
         reply = self.witness.ask(SaslRequest(b"token"))
         self.assertEqual((reply.zxid, reply.err, reply.read(SaslResponse).token), (0, 0, None))
         peer = self.peer()

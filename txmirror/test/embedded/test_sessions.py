@@ -37,20 +37,20 @@ class HandshakeTests(SessionTestCase):
         self.assertEqual([self.granted(self.peer(timeout))[0] for timeout in (-1, 1, 10**9)], [1000, 1000, 10000])
 
     def test_old_client(self) -> None:
-        """A client that says nothing about read-only servers is told nothing."""
+        """A client whose handshake lacks the field for read-only servers gets a reply without it."""
         peer = self.peer(read_only=None)
         assert peer.welcome is not None
         self.assertIsNone(peer.welcome.readOnly)
 
     def test_read_only(self) -> None:
-        """A client that a read-only server would do for is told that this one can be written."""
+        """A client that allows a read-only server learns that this server is not read-only."""
         peer = self.peer(read_only=True)
         assert peer.welcome is not None
         self.assertIs(peer.welcome.readOnly, False)
         peer.create("/a")
 
     def test_client_ahead(self) -> None:
-        """A client that has seen what this server has not is turned away without a word."""
+        """The server rejects a client that has seen a later transaction, without a reply."""
         peer = self.peer(zxid=1)
         self.assertIsNone(peer.welcome)
         self.assertIsNotNone(peer.lost)
@@ -75,7 +75,7 @@ class ResumptionTests(SessionTestCase):
         peer.lost.trap(ConnectionDone)
 
     def test_resumed(self) -> None:
-        """A session goes on over another connection, with what it owns, and without a transaction."""
+        """A session goes on over another connection, with its ephemerals, and without a transaction."""
         first = self.peer()
         first.create("/e", flags=1)
         self.lose(first)
@@ -114,7 +114,7 @@ class ResumptionTests(SessionTestCase):
         self.assert_refused(self.peer(resume=first))
 
     def test_identities_are_the_connections(self) -> None:
-        """Credentials are given again on each connection."""
+        """Credentials apply to one connection."""
         first = self.peer()
         self.assertEqual(first.auth(b"a:b").err, 0)
         second = self.peer(resume=first)
@@ -160,7 +160,7 @@ class EndTests(SessionTestCase):
         self.assertIsNotNone(short.lost)
 
     def test_without_connection(self) -> None:
-        """A session whose connection is gone lives as long as its timeout says."""
+        """A session whose connection is closed lives until its timeout."""
         peer = self.peer(timeout=2000)
         self.server.drop_connections()
         self.reactor.pass_time(1.9)

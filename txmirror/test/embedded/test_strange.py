@@ -192,7 +192,7 @@ class StrangeTests(ServerTestCase):
 
 class CursorTests(SynchronousTestCase):
     def test_null(self) -> None:
-        """A null in an ACL is told from an empty text; elsewhere it is an error, or empty where it may be."""
+        """In an ACL null differs from an empty text; elsewhere it is an error, or reads as empty where it is allowed."""
         self.assertIs(RequestCursor(NULL_LENGTH).acl_text(), NULL)
         self.assertIsNot(RequestCursor(encode_int(0)).acl_text(), NULL)
         self.assertRaises(ProtocolError, RequestCursor(NULL_LENGTH).string)

@@ -105,7 +105,7 @@ class DoneTests(TransactionTestCase):
         self.assertEqual(self.server.zxid, before + 1)
 
     def test_sequence(self) -> None:
-        """Numbers go on within a transaction, and a deletion gives none back."""
+        """Sequence numbers go on within a transaction, and a deletion frees none."""
         results = self.do(
             create("/a"), create("/a/", 2), DeleteRequest("/a/0000000000", -1), create("/a/", 3), create("/a/", 2)
         )
@@ -114,7 +114,7 @@ class DoneTests(TransactionTestCase):
         self.assertEqual(self.client.get("/a/0000000001").stat.ephemeralOwner, self.client.session)
 
     def test_kinds(self) -> None:
-        """The flags say what a node is; what goes by itself is answered with its stat."""
+        """The flags decide the kind of the node; the reply for containers and TTL nodes has the stat."""
         results = self.do(
             CreateContainerRequest("/a", b"", OPEN_ACL, 4),
             CreateContainerRequest("/b", b"", OPEN_ACL, 0),
@@ -219,7 +219,7 @@ class EventTests(TransactionTestCase):
         )
 
     def test_persistent(self) -> None:
-        """A watch that lasts tells of each operation."""
+        """A persistent watch gets an event of each operation."""
         self.watcher.ask(AddWatchRequest("/a", 0))
         self.do(SetDataRequest("/a", b"", -1), SetDataRequest("/a", b"", -1), create("/a/b"), create("/a/c"))
         changed, child = Event(EventType.CHANGED, "/a"), Event(EventType.CHILD, "/a")

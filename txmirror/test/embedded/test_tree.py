@@ -159,7 +159,7 @@ class CreateTests(TreeTestCase):
             self.refused(Create2Request(path, b"", OPEN_ACL, 0), BadArgumentsException)
 
     def test_flags(self) -> None:
-        """Kinds of nodes that are disabled or unknown are told apart."""
+        """Disabled and unknown kinds of nodes have different errors."""
         self.refused(CreateRequest("/a", b"", OPEN_ACL, 5), UnimplementedException)
         self.refused(CreateRequest("/a", b"", OPEN_ACL, 7), BadArgumentsException)
         self.refused(CreateRequest("/a", b"", OPEN_ACL, -1), BadArgumentsException)
@@ -209,7 +209,7 @@ class ReadTests(TreeTestCase):
             self.refused(request, NoNodeException)
 
     def test_children_without_stat(self) -> None:
-        """The older way of listing children gives their names alone."""
+        """The older request for children returns the names alone."""
         self.client.create("/a")
         reply = self.client.ask(GetChildrenRequest("/", False))
         self.assertEqual(sorted(reply.read(GetChildrenResponse).children), ["a", "zookeeper"])
@@ -219,7 +219,7 @@ class ReadTests(TreeTestCase):
         self.assertEqual(self.client.ask(SyncRequest("/nowhere")).read(PathResponse).path, "/nowhere")
 
     def test_unreadable_record(self) -> None:
-        """A request whose record cannot be read is refused; the connection goes on, and a line in the log says why."""
+        """A request whose record is invalid is refused; the connection goes on, and the log has the reason."""
 
         class Short(DeleteRequest):
             def encode(self) -> bytes:
@@ -239,7 +239,7 @@ class AccessTests(TreeTestCase):
         return peer.ask(GetACLRequest(path)).read(GetACLResponse).acl
 
     def test_creator(self) -> None:
-        """``auth`` stands for whoever creates the node; nobody else gets at it."""
+        """``auth`` stands for the creator of the node; no other client has access."""
         self.client.create("/a", acl=CREATOR_ALL_ACL)
         (entry,) = self.acl(self.client, "/a")
         self.assertEqual(entry, ACL(31, "digest", "user:5w9W4eL3797Y4Wq8AcKUPPk8ha4="))
@@ -267,7 +267,7 @@ class AccessTests(TreeTestCase):
         self.assertTrue(self.stranger.exists("/a"))
 
     def test_delete_asks_the_parent(self) -> None:
-        """The right to delete is the parent's to give."""
+        """The parent's ACL permits deletion."""
         self.client.create("/a", acl=CREATOR_ALL_ACL)
         self.stranger.delete("/a")
 
@@ -284,7 +284,7 @@ class AccessTests(TreeTestCase):
         self.refused(GetDataRequest("/b", False), NoAuthException)
 
     def test_invalid(self) -> None:
-        """An ACL that is empty, or names what is no identity, is refused."""
+        """An ACL that is empty, or has an invalid identity, is refused."""
         invalid = [
             (),
             (ACL(31, "world", "someone"),),

@@ -140,7 +140,7 @@ class NewTests(ServerTestCase):
             self.assertEqual(peer.ask(MultiRequest((creates[0], wrong))).err, MarshallingErrorException.code)
 
     def watched(self, peer: Peer) -> dict[int, int]:
-        """Ask for the watches of each kind on ``/a``, and give the error codes."""
+        """Check for the watches of each kind on ``/a``, and return the error codes."""
         return {kind: peer.ask(CheckWatchesRequest("/a", kind)).err for kind in range(7)}
 
     def test_check_watches(self) -> None:
@@ -181,7 +181,7 @@ class NewTests(ServerTestCase):
         self.assertEqual(peer.events(), [])
 
     def test_modes_side_by_side(self) -> None:
-        """A one-shot watch beside one that lasts is used up, and the other is not; a change is told once."""
+        """A one-shot watch beside a persistent one is removed, and the other is not; a change sends one event."""
         peer, writer = self.peer(), self.peer()
         peer.create("/a")
         peer.get("/a", watch=True)
@@ -220,14 +220,14 @@ class KeeperTests(ServerTestCase):
         return peer.welcome
 
     def test_handshake(self) -> None:
-        """Each session has a password of zeros, and nobody is told whether the server can only be read."""
+        """Each session has a password of zeros, and the reply lacks the field for read-only servers."""
         peer = self.peer(timeout=4000)
         welcome = self.welcome(peer)
         self.assertEqual(welcome, ConnectResponse(4000, peer.session, bytes(16), None, 0))
         self.assertNotEqual(peer.session, 0)
 
     def test_no_resumption(self) -> None:
-        """Whoever offers a session gets another, and whatever they have seen; the old one lives on until its time is over."""
+        """A client that presents a session gets another, even if it has seen a later transaction; the old one lives until its timeout."""
         first = self.peer()
         first.create("/e", flags=1)
         second = self.peer(resume=first, zxid=1000)
@@ -266,7 +266,7 @@ class KeeperTests(ServerTestCase):
         self.assertIsNotNone(peer.lost)
 
     def test_unknown_operations(self) -> None:
-        """It hangs up on what it does not know, without an answer. The session lives on."""
+        """It closes the connection on an unknown operation, without a reply. The session lives on."""
         for operation in (102, 103, 104, 107, 1000):
             peer = self.peer()
             peer.raw(encode_frame(RequestHeader(7, operation).encode() + bytes(4)))
@@ -298,7 +298,7 @@ class KeeperTests(ServerTestCase):
         self.assertEqual(peer.events(), [Event(EventType.CHILD, "/same")])
 
     def test_srvr(self) -> None:
-        """It says what it is."""
+        """It reports its version."""
         peer = self.connect()
         peer.raw(b"srvr")
         self.assertTrue(peer.text.startswith(b"Zookeeper version: ClickHouse Keeper-"), peer.text)

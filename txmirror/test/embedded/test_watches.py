@@ -1,4 +1,4 @@
-"""Watches fire as those of ZooKeeper 3.8.0, once, and before whatever would show what they tell of."""
+"""Watches fire as in ZooKeeper 3.8.0: once, and before any reply that shows the change."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class WatchTestCase(ServerTestCase):
 
 class OneShotTests(WatchTestCase):
     def test_changed(self) -> None:
-        """A watch on data tells of the next change, and of no other."""
+        """A watch on data gets an event of the next change, and of no other."""
         self.watcher.get("/a", watch=True)
         self.writer.set("/a")
         self.writer.set("/a")
@@ -58,7 +58,7 @@ class OneShotTests(WatchTestCase):
         self.assertEqual(self.watcher.events(), [])
 
     def test_children(self) -> None:
-        """A watch on children tells of one that comes or goes, and not of their data or the node's own."""
+        """A watch on children gets an event of a created or deleted child, and none of data."""
         self.writer.create("/a/b")
         self.watcher.children("/a", watch=True)
         self.writer.set("/a")
@@ -77,7 +77,7 @@ class OneShotTests(WatchTestCase):
         self.assertEqual(self.watcher.events(), [Event(CHILD, "/")])
 
     def test_deleted(self) -> None:
-        """A deletion is told once for both kinds of watch; then the parent's children have changed."""
+        """A deletion sends one event for both kinds of watch; then one for the parent's children."""
         self.watcher.get("/a", watch=True)
         self.watcher.children("/a", watch=True)
         self.watcher.children("/", watch=True)
@@ -87,7 +87,7 @@ class OneShotTests(WatchTestCase):
         self.assertEqual(self.watcher.events(), [])
 
     def test_deleted_with_a_child_watch(self) -> None:
-        """A watch on children alone tells of a deletion too."""
+        """A watch on children alone gets an event of a deletion too."""
         self.watcher.children("/a", watch=True)
         self.writer.delete("/a")
         self.assertEqual(self.watcher.events(), [Event(DELETED, "/a")])
@@ -100,7 +100,7 @@ class OneShotTests(WatchTestCase):
         self.assertEqual(self.watcher.events(), [Event(CHANGED, "/a")])
 
     def test_every_connection(self) -> None:
-        """Each connection that watches is told."""
+        """Each connection that watches gets an event."""
         other = self.peer()
         self.watcher.get("/a", watch=True)
         other.get("/a", watch=True)
@@ -117,7 +117,7 @@ class OneShotTests(WatchTestCase):
         self.assertEqual((reply.xid, reply.err), (xid, 0))
 
     def test_acl_changes_are_silent(self) -> None:
-        """No watch tells of a change of an ACL."""
+        """No watch gets an event of a changed ACL."""
         self.watcher.get("/a", watch=True)
         self.writer.ask(SetACLRequest("/a", OPEN_ACL, -1))
         self.assertEqual(self.watcher.events(), [])
@@ -130,7 +130,7 @@ class OneShotTests(WatchTestCase):
         self.assertEqual(again.events(), [])
 
     def test_own_ephemerals(self) -> None:
-        """A session that is closed tells of its ephemerals before its reply, all in one transaction."""
+        """The end of a session sends the events of its ephemerals before the reply, all of one transaction."""
         self.watcher.create("/a/1", flags=1)
         self.watcher.create("/a/2", flags=1)
         self.watcher.get("/a/1", watch=True)
@@ -156,7 +156,7 @@ class AccessTests(WatchTestCase):
         self.assertEqual(self.watcher.events(), [])
 
     def test_created_unreadable(self) -> None:
-        """A creation is told to those who may read what was created."""
+        """Clients that may read the new node get the event of its creation."""
         self.writer.auth(b"user:secret")
         self.watcher.exists("/b", watch=True)
         self.watcher.children("/", watch=True)
@@ -196,7 +196,7 @@ class SetWatchesTests(WatchTestCase):
         self.assertEqual(self.watcher.events(), [])
 
     def test_deleted(self) -> None:
-        """A node that is gone is told of for each list that it is in."""
+        """A deleted node sends an event for each list that contains it."""
         self.writer.delete("/a")
         self.assertEqual(self.rearm(data=("/a",), children=("/a",)), [Event(DELETED, "/a"), Event(DELETED, "/a")])
 
@@ -224,7 +224,7 @@ class RemoveTests(WatchTestCase):
         return (peer or self.watcher).ask(RemoveWatchesRequest("/a", kind)).err
 
     def test_removed(self) -> None:
-        """A watch of the kind is taken away, that of the other stays; nobody is told."""
+        """A watch of the kind is removed, one of the other kind stays; no event is sent."""
         self.watcher.get("/a", watch=True)
         self.watcher.children("/a", watch=True)
         self.assertEqual(self.remove(WatchKind.DATA), 0)

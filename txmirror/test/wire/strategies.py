@@ -199,7 +199,7 @@ class RecordContract(_TestCase):
         check()
 
     def test_claimed_lengths(self) -> None:
-        """Whatever length stands anywhere in a record, none is believed for which there are no bytes (A1)."""
+        """No length anywhere in a record is believed without its bytes (A1)."""
 
         @at_most(3)
         @given(self.records)
@@ -218,7 +218,7 @@ class RecordContract(_TestCase):
         check()
 
     def read_any(self, frame: bytes) -> None:
-        """Read ``frame``, whatever it is."""
+        """Read any ``frame``."""
         cursor = Cursor(frame)
         value = outcome(lambda: self.record.decode(cursor))
         self.assertIsInstance(value, (self.record, ProtocolError))

@@ -105,7 +105,7 @@ class SplitTests(SynchronousTestCase):
             self.assertLess(decoder.buffered, 4 + limit)
 
     def test_each_as_soon_as_complete(self) -> None:
-        """A frame is given with its last byte, and not kept until the next one begins."""
+        """The decoder returns a frame with its last byte, and does not wait for the next one."""
         decoder = FrameDecoder(LIMIT)
         self.assertEqual(decoder.feed(b"\x00\x00\x00\x02a"), [])
         self.assertEqual(decoder.buffered, 5)
@@ -133,13 +133,13 @@ class SplitTests(SynchronousTestCase):
 
 class OversizedTests(SynchronousTestCase):
     def test_limit(self) -> None:
-        """A frame of just the limit is given, and one that is a byte longer is not."""
+        """The decoder returns a frame of just the limit, and not one that is a byte longer."""
         decoder = FrameDecoder(LIMIT)
         self.assertEqual(decoder.feed(encode_frame(b"a" * LIMIT)), [b"a" * LIMIT])
         self.assertEqual(decoder.feed(encode_frame(b"a" * (LIMIT + 1))), [OversizedFrame(b"a" * 16, LIMIT + 1)])
 
     def test_told_with_its_head(self) -> None:
-        """An oversized frame is told of with its sixteenth byte, long before its end, and only once."""
+        """The decoder returns an oversized frame with its sixteenth byte, long before its end, and only once."""
         decoder = FrameDecoder(LIMIT)
         head = bytes(range(16))
         self.assertEqual(decoder.feed(encode_int(1000) + head[:15]), [])
@@ -189,7 +189,7 @@ class AnnouncedLengthTests(SynchronousTestCase):
             self.assertLess(peak, 200_000)
 
     def test_part_of_a_length(self) -> None:
-        """Less than a length is kept, whatever it may become."""
+        """The decoder keeps less than a length."""
         decoder = FrameDecoder(LIMIT)
         self.assertEqual(decoder.feed(b"\xff\xff\xff"), [])
         self.assertEqual(decoder.buffered, 3)
@@ -206,7 +206,7 @@ class FaultTests(SynchronousTestCase):
             self.assertIn(str(length), str(decoder.fault))
 
     def test_hard_limit_holds_under_any_limit(self) -> None:
-        """No frame is over the hard limit, though the decoder was told to accept a longer one."""
+        """No frame is over the hard limit, even if the decoder's limit is higher."""
         decoder = FrameDecoder(2 * HARD_FRAME_LIMIT)
         decoder.feed(encode_int(HARD_FRAME_LIMIT + 1))
         self.assertIsInstance(decoder.fault, ProtocolError)
@@ -220,7 +220,7 @@ class FaultTests(SynchronousTestCase):
                 self.assertIsInstance(decoder.fault, ProtocolError)
 
     def test_nothing_follows(self) -> None:
-        """After a faulty length no frame is given, and nothing is kept."""
+        """After a faulty length the decoder returns no frame, and keeps nothing."""
         decoder = FrameDecoder(LIMIT)
         decoder.feed(encode_int(-1) + encode_frame(b"in the same piece"))
         fault = decoder.fault

@@ -257,7 +257,7 @@ class CursorTests(SynchronousTestCase):
         self.assertIn("byte 4", str(error))
 
     def test_huge_lengths_raise_at_once(self) -> None:
-        """Whatever a length or a count announces, nothing is allocated for it."""
+        """Nothing is allocated for an announced length or count."""
         for read in WITH_LENGTH:
             frame = encode_int(INT32_MAX) + b"\x00" * 64
             tracemalloc.start()

@@ -1,4 +1,4 @@
-"""Several operations in one request, and what answers them."""
+"""Several operations in one request, and their reply."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class MultiRequestTests(RecordContract, SynchronousTestCase):
         self.assertIn("11", str(error))
 
     def test_as_kazoo_has_it(self) -> None:
-        """A transaction has the bytes that kazoo gives it."""
+        """A transaction has the bytes that kazoo writes."""
         acl = [security.ACL(entry.permissions, security.Id(entry.scheme, entry.identity)) for entry in OPEN_ACL]
         theirs = kazoo.Transaction(
             [

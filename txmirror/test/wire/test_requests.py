@@ -91,7 +91,7 @@ class CreateRequestTests(RecordContract, SynchronousTestCase):
         )
 
     def test_null_is_not_empty(self) -> None:
-        """A node without data and one with empty data are told apart."""
+        """A node without data differs from one with empty data."""
         null = CreateRequest("/a", None, OPEN_ACL, 0)
         empty = CreateRequest("/a", b"", OPEN_ACL, 0)
         self.assertNotEqual(null.encode(), empty.encode())
@@ -221,7 +221,7 @@ class RemoveWatchesRequestTests(RecordContract, SynchronousTestCase):
 
 class OperationTests(SynchronousTestCase):
     def test_numbers(self) -> None:
-        """Each request asks for the operation whose number ZooDefs.OpCode gives it."""
+        """Each request has the operation number of ZooDefs.OpCode."""
         numbers: dict[Any, int] = {
             CreateRequest: 1,
             DeleteRequest: 2,

@@ -42,7 +42,7 @@ class ReplyHeaderTests(RecordContract, SynchronousTestCase):
     records = st.builds(ReplyHeader, int32s, int64s, int32s)
 
     def test_length(self) -> None:
-        """A reply's header takes 16 bytes, which is what is kept of an oversized frame."""
+        """A reply's header takes 16 bytes, as many as are kept of an oversized frame."""
         self.assertEqual(len(ReplyHeader(1, 2, 3).encode()), 16)
 
 
@@ -176,5 +176,5 @@ class WatcherEventTests(RecordContract, SynchronousTestCase):
     records = st.builds(WatcherEvent, int32s, int32s, texts)
 
     def test_unknown_numbers(self) -> None:
-        """A type or state that nobody knows yet is still read: what it means is for the client to say."""
+        """An unknown type or state is decoded: the client decides about it."""
         self.assertEqual(self.decode(WatcherEvent(99, 98, "/a").encode()), (99, 98, "/a"))
