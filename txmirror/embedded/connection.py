@@ -59,6 +59,7 @@ class Connection(Protocol):
         next_turn: Callable[[Callable[[], None]], IDelayedCall],
         closed: Callable[[Connection], None],
     ) -> None:
+        # The words' values return the answers; ``closed`` is called once the connection is closed.
         self._server = server
         self._words = words
         self._closed = closed

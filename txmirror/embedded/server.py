@@ -22,6 +22,7 @@ from txmirror.errors import ZooKeeperException
 _BACKLOG: Final = 1024
 
 
+# It has more than 25 methods because all but six are properties and controls that tests look for here.
 class Server:
     """One server, standalone or of an ensemble, with controls for tests.
 
