@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from txmirror.embedded import acl as access
-from txmirror.embedded.requests import Caller, Record
+from txmirror.embedded.requests import Caller, Encodable
 from txmirror.embedded.tree import Node, Tree
 from txmirror.embedded.versions import Version
 from txmirror.embedded.watches import Watches
@@ -51,7 +51,7 @@ class Reads:
         self._watches = watches
         self._exists_needs_read = version.exists_needs_read
 
-    def exists(self, request: ExistsRequest, caller: Caller) -> Record:
+    def exists(self, request: ExistsRequest, caller: Caller) -> Encodable:
         """Return a znode's stat."""
         path = request.path
         if "\0" in path:
@@ -70,7 +70,7 @@ class Reads:
             self._watches.data.add(request.path, caller)
         return GetDataResponse(node.data, node.stat())
 
-    def get_acl(self, request: GetACLRequest, caller: Caller) -> Record:
+    def get_acl(self, request: GetACLRequest, caller: Caller) -> Encodable:
         """Return a znode's access control list and stat."""
         node = self._tree.node(request.path)
         access.check(node.acl, Permission.READ | Permission.ADMIN, caller.identities, request.path)
@@ -80,12 +80,12 @@ class Reads:
         """Return the names of a znode's children."""
         return GetChildrenResponse(list(self._list(request, caller).children))
 
-    def get_children2(self, request: GetChildren2Request, caller: Caller) -> Record:
+    def get_children2(self, request: GetChildren2Request, caller: Caller) -> Encodable:
         """Return the names of a znode's children, and its stat."""
         node = self._list(request, caller)
         return GetChildren2Response(list(node.children), node.stat())
 
-    def multi_read(self, request: MultiReadRequest, caller: Caller) -> Record:
+    def multi_read(self, request: MultiReadRequest, caller: Caller) -> Encodable:
         """Return the data or children of several znodes, or an error for each that fails. Set no watches.
 
         :raises MarshallingErrorException: the reply is too long. (A real server goes on until its memory is full.)
@@ -110,25 +110,25 @@ class Reads:
                 raise MarshallingErrorException(f"the reply to a batch of reads is longer than {_MAX_REPLY} bytes")
         return MultiResponse([*results])
 
-    def get_ephemerals(self, request: GetEphemeralsRequest, caller: Caller) -> Record:
+    def get_ephemerals(self, request: GetEphemeralsRequest, caller: Caller) -> Encodable:
         """Return the paths of the caller's ephemeral nodes that start with a prefix of the string, not of path components."""
         prefix = request.path
         owned = self._tree.ephemerals.get(caller.session_id, ())
         everything = prefix.strip() in {"", "/"}
         return GetEphemeralsResponse([path for path in owned if everything or path.startswith(prefix)])
 
-    def get_all_children_number(self, request: GetAllChildrenNumberRequest, caller: Caller) -> Record:
+    def get_all_children_number(self, request: GetAllChildrenNumberRequest, caller: Caller) -> Encodable:
         """Return the number of znodes below one, at any depth."""
         self._readable(request.path, caller)
         return GetAllChildrenNumberResponse(self._tree.count_below(request.path))
 
-    def who_am_i(self, request: WhoAmIRequest, caller: Caller) -> Record:
+    def who_am_i(self, request: WhoAmIRequest, caller: Caller) -> Encodable:
         """Return the caller's identities."""
         return WhoAmIResponse(
             [ClientInfo(identity.scheme, access.user_name(identity)) for identity in caller.identities]
         )
 
-    def sync(self, request: SyncRequest, caller: Caller) -> Record:
+    def sync(self, request: SyncRequest, caller: Caller) -> Encodable:
         """Return the path: all earlier writes have been applied."""
         return PathResponse(request.path)
 

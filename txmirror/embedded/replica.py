@@ -13,7 +13,7 @@ from typing import Any
 from txmirror.embedded.cursor import TolerantCursor
 from txmirror.embedded.database import Database
 from txmirror.embedded.reads import Reads
-from txmirror.embedded.requests import Caller, Record
+from txmirror.embedded.requests import Caller, Encodable
 from txmirror.embedded.transactions import WRITES
 from txmirror.embedded.tree import Tree
 from txmirror.embedded.versions import Version
@@ -133,7 +133,7 @@ class Replica:
         self.tree = tree
         reads = Reads(tree, self.watches, self._version)
         watching = Watching(tree, self.watches, self._version.keeper)
-        self._answers: dict[int, Callable[[Any, Caller], Record | None]] = {
+        self._answers: dict[int, Callable[[Any, Caller], Encodable | None]] = {
             Operation.EXISTS: reads.exists,
             Operation.GET_DATA: reads.get_data,
             Operation.GET_ACL: reads.get_acl,

@@ -24,7 +24,7 @@ class Caller(Protocol):
         """Send a watch event of one transaction, or (zxid -1) of possibly several."""
 
 
-class Record(Protocol):
+class Encodable(Protocol):
     """The record of a reply."""
 
     def encode(self) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 
 from txmirror.embedded import acl as access
 from txmirror.embedded.ephemeral_owners import CONTAINER, session_of, ttl_owner
-from txmirror.embedded.requests import Caller, Record
+from txmirror.embedded.requests import Caller, Encodable
 from txmirror.embedded.tree import SPECIAL_PATHS, Tree
 from txmirror.embedded.watches import Change
 from txmirror.errors import (
@@ -78,7 +78,7 @@ class Transaction:
         self._create2_in_multi = create2_in_multi
         self.changes: list[Change] = []
 
-    def write(self, request: object) -> Record:
+    def write(self, request: object) -> Encodable:
         """Execute a write.
 
         :returns: the record of the reply.
@@ -100,7 +100,7 @@ class Transaction:
         assert self._caller is not None, "only clients send requests"
         return self._caller
 
-    def _create(self, request: _Create) -> Record:
+    def _create(self, request: _Create) -> Encodable:
         return self._make(
             request.operation,
             request.path,
@@ -112,7 +112,7 @@ class Transaction:
 
     def _make(
         self, operation: Operation, path: str, data: bytes | None, acls: tuple[ACL, ...], number: int, ttl: int
-    ) -> Record:
+    ) -> Encodable:
         identities = self._client.identities
         flags = self._check_kind(operation, number, ttl, path)
         if "/" not in path or "\0" in path:
@@ -152,7 +152,7 @@ class Transaction:
                 raise BadArgumentsException(str(error), path=path) from None
         return flags
 
-    def _delete(self, request: DeleteRequest) -> Record:
+    def _delete(self, request: DeleteRequest) -> Encodable:
         path = request.path
         if "/" not in path or "\0" in path or path in SPECIAL_PATHS:
             raise BadArgumentsException(path=path)
@@ -164,7 +164,7 @@ class Transaction:
         self.remove(path)
         return DoneResult(Operation.DELETE)
 
-    def _set_data(self, request: SetDataRequest) -> Record:
+    def _set_data(self, request: SetDataRequest) -> Encodable:
         path = request.path
         _check_path(path)
         node = self._tree.node(path)
@@ -174,7 +174,7 @@ class Transaction:
         self.changes.append(Change(EventType.CHANGED, path, node.acl, (), self._tree.zxid))
         return StatResponse(node.stat())
 
-    def _set_acl(self, request: SetACLRequest) -> Record:
+    def _set_acl(self, request: SetACLRequest) -> Encodable:
         path = request.path
         _check_path(path)
         acl = access.resolve(request.acl, self._client.identities, path)
@@ -184,7 +184,7 @@ class Transaction:
         self._tree.set_acl(path, acl)
         return StatResponse(node.stat())
 
-    def _check(self, request: CheckVersionRequest) -> Record:
+    def _check(self, request: CheckVersionRequest) -> Encodable:
         path = request.path
         _check_path(path)
         node = self._tree.node(path)
@@ -192,11 +192,11 @@ class Transaction:
         _check_version(node.version, request.version, path)
         return DoneResult(Operation.CHECK)
 
-    def _reconfig(self, request: ReconfigRequest) -> Record:
+    def _reconfig(self, request: ReconfigRequest) -> Encodable:
         # Disabled by default; if enabled, it is unimplemented in a standalone server.
         raise ReconfigDisabledException
 
-    def _multi(self, request: MultiRequest) -> Record:
+    def _multi(self, request: MultiRequest) -> Encodable:
         done: list[Any] = []
         for write in request.requests:
             try:
@@ -211,7 +211,7 @@ class Transaction:
                 return MultiResponse([ErrorResult(code) for code in codes])
         return MultiResponse(done)
 
-    def _write_in_multi(self, request: object) -> Record:
+    def _write_in_multi(self, request: object) -> Encodable:
         """Execute one write of a multi. Before 3.9 a create's flags decide the kind of node and of reply (``Op.Create``)."""
         if not isinstance(request, _Create):
             return self.write(request)
@@ -233,7 +233,7 @@ class Transaction:
         self.changes.clear()
 
 
-_WRITES: dict[Any, Callable[[Transaction, Any], Record]] = {
+_WRITES: dict[Any, Callable[[Transaction, Any], Encodable]] = {
     CreateRequest: Transaction._create,
     Create2Request: Transaction._create,
     CreateContainerRequest: Transaction._create,

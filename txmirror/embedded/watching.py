@@ -5,7 +5,7 @@ The replies are those of ``DataTree.setWatches`` and of ``FinalRequestProcessor`
 
 from __future__ import annotations
 
-from txmirror.embedded.requests import Caller, Record
+from txmirror.embedded.requests import Caller, Encodable
 from txmirror.embedded.tree import Tree
 from txmirror.embedded.watches import Watches, WatchMode
 from txmirror.errors import MarshallingErrorException, NoWatcherException
@@ -65,7 +65,7 @@ class Watching:
             for path in request.persistentRecursiveWatches:
                 self._watches.add(path, WatchMode.RECURSIVE, caller)
 
-    def add_watch(self, request: AddWatchRequest, caller: Caller) -> Record:
+    def add_watch(self, request: AddWatchRequest, caller: Caller) -> Encodable:
         """Set a persistent watch, even on a missing node or one that the caller may not read."""
         mode = _MODES.get(request.mode)
         if mode is None:

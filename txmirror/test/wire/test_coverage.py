@@ -11,7 +11,7 @@ from txmirror import wire
 from txmirror.test.wire import test_later_records, test_multi, test_requests, test_responses
 from txmirror.test.wire.strategies import RecordContract
 
-#: What has no fields to read, and what is no record but the protocol that all requests keep.
+#: A result and a request without fields, and the protocol of all requests, which is no record.
 _WITHOUT = {"DoneResult", "Request", "WhoAmIRequest"}
 
 
