@@ -1,15 +1,11 @@
-"""The client's side of a connection, driven by bytes that are made by hand, and against the server's side."""
+"""The client's side of a connection, driven by bytes that are made by hand."""
 
 from __future__ import annotations
 
 import attrs
-from hypothesis import given
-from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.errors import ProtocolError
-from txmirror.test.hypothesis_profiles import at_most
-from txmirror.test.wire.test_framing import split
 from txmirror.wire import (
     AUTH_XID,
     EVENT_XID,
@@ -19,12 +15,10 @@ from txmirror.wire import (
     ClientProtocol,
     ConnectRequest,
     ConnectResponse,
-    IncomingRequest,
     Operation,
     Pong,
     ReceivedEvent,
     ReceivedReply,
-    ServerProtocol,
     WatcherEvent,
     encode_frame,
     reply_frame,
@@ -182,31 +176,3 @@ class OtherEventTests(SynchronousTestCase):
         self.assertEqual(protocol.next_event(), Pong(9))
         self.assertTrue(protocol.broken)
         self.assertRaises(ProtocolError, protocol.next_event)
-
-
-class BothSidesTests(SynchronousTestCase):
-    @given(st.lists(st.binary(max_size=20), max_size=6), st.lists(st.integers(0, 400), max_size=6))
-    @at_most(100)
-    def test_both_sides(self, bodies: list[bytes], cuts: list[int]) -> None:
-        """What the client's machine sends, in any pieces, the server's machine reads, and the other way round."""
-        client = make_protocol(100, 10_000, connected=False)
-        server = ServerProtocol(LIMIT)
-        server.receive_data(client.handshake())
-        self.assertEqual(server.next_event(), CONNECT)
-        client.receive_data(server.connected(RESPONSE))
-        self.assertEqual(client.next_event(), RESPONSE)
-        asked = [Asked(Operation.GET_DATA, body) for body in bodies]
-        for piece in split(b"".join(map(client.send, asked)), cuts):
-            server.receive_data(piece)
-        answers = []
-        while (request := server.next_event()) is not None:
-            assert isinstance(request, IncomingRequest)
-            answers.append(server.reply(request.header, 5, 0, request.cursor.frame[8:]))
-        for piece in split(b"".join(answers), cuts):
-            client.receive_data(piece)
-        for each in asked:
-            reply = client.next_event()
-            assert isinstance(reply, ReceivedReply)
-            self.assertIs(reply.request, each)
-            self.assertEqual(reply.cursor.frame[16:], each.body)
-        self.assertIsNone(client.next_event())
