@@ -25,7 +25,8 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txmirror.testing.network import Address, Link
+from txmirror.testing.network import Link
+from txmirror.testing.receiver import Address
 
 #: The interfaces that match any address.
 _ANY_INTERFACE = ("", "0.0.0.0", "::")  # noqa: S104

@@ -925,7 +925,7 @@ class ClientModel(RuleBasedStateMachine):
             link.resume()
         # A cut that is still to come comes now.
         for link in self.links():
-            if link.client._allowed is not None or link.server._allowed is not None:
+            if link.client.allowed is not None or link.server.allowed is not None:
                 link.cut()
         # By then a connection stands, and nothing waits until it is given up for its age.
         self.reactor.pass_time(15)

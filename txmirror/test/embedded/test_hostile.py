@@ -484,7 +484,7 @@ class SilenceTests(WorldTestCase):
 
     def waiting(self, link: Link) -> int:
         """Return the number of bytes that wait for a client to read them."""
-        return len(link.server._buffer)
+        return link.server.undelivered
 
     def test_silent(self) -> None:
         """A connection without a handshake is closed after 10 to 20 s: so 3.8.0 does it."""

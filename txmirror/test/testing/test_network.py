@@ -37,8 +37,8 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from txmirror.testing import Link, MemoryReactor
-from txmirror.testing.network import MemoryTransport
 from txmirror.testing.reactor import MemoryResolver
+from txmirror.testing.transport import MemoryTransport
 
 
 class Recorder(Protocol):
