@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import cast
 
@@ -13,6 +13,7 @@ from twisted.logger import Logger, globalLogPublisher
 from twisted.python.failure import Failure
 
 from txmirror.cli.console import Console, LogForwarder, reason_of
+from txmirror.cli.outages import OutageLimit
 from txmirror.cli.settings import Settings
 from txmirror.cli.statuses import CommandError, Status, message_of, status_of, status_of_signal
 from txmirror.client import Limits, ZooKeeperClient
@@ -24,8 +25,7 @@ from txmirror.errors import (
     ZooKeeperException,
 )
 from txmirror.mirror import Mirror
-from txmirror.timers import Timer
-from txmirror.types import SessionEvent, SessionState, WatchedEvent
+from txmirror.types import ACL
 
 #: The timeout for closing the session, in seconds.
 _CLOSE_TIME = 2.0
@@ -55,7 +55,6 @@ class Run:
     :param random: the client's source of randomness.
     :ivar client: the client; :meth:`perform` connects it.
     :ivar mirror: a mirror on it.
-    :ivar acl: the ACL of new nodes; None for one that is open to everybody.
     :ivar console: the output.
     :ivar reactor: the reactor.
     :ivar over: whether the session has ended, and only the results are still to be written.
@@ -82,12 +81,8 @@ class Run:
         )
         self.mirror = Mirror(client=self.client, reactor=reactor)
         self.over = False
-        self.acl = settings.access.acl
         self._settings = settings
-        self._give_up_timer = Timer(reactor, self._give_up)
-        self._stable_timer = Timer(reactor, self._report_in_reach)
-        self._outlives_outages = False
-        self._was_connected = self._was_away = False
+        self._outages = OutageLimit(self.client, settings.timeout, reactor, self._give_up, self._report_in_reach)
         self._error: ZooKeeperException | None = None
         self._signal: int | None = None
         self._forward: Callable[[int], object] | None = None
@@ -96,10 +91,14 @@ class Run:
 
     # For programs.
 
+    @property
+    def acl(self) -> Sequence[ACL] | None:
+        """The ACL of new nodes; None for one that is open to everybody."""
+        return self._settings.access.acl
+
     def outlive_outages(self) -> None:
         """From now on, retry without limit while ZooKeeper is out of reach, and write the log's warnings to the console."""
-        self._outlives_outages = True
-        self._give_up_timer.stop()
+        self._outages.outlive()
         self._log_forwarder.held = None
 
     def forward_signals(self, function: Callable[[int], object]) -> None:
@@ -142,8 +141,7 @@ class Run:
 
     async def _in_session(self, program: Program) -> Outcome:
         self.console.broke = self._cancel
-        self.client.add_listener(self._session_changed)
-        self._give_up_timer.start(self._settings.timeout)
+        self._outages.start()
         try:
             self._working = Deferred.fromCoroutine(self._work(program))
             return await self._working
@@ -157,9 +155,7 @@ class Run:
             return Outcome(status=Status.DONE if self._signal is None else status_of_signal(self._signal))
         finally:
             self._working = None
-            self._give_up_timer.stop()
-            self._stable_timer.stop()
-            self.client.remove_listener(self._session_changed)
+            self._outages.stop()
             await self.client.close()
             await self.mirror.close()
 
@@ -200,27 +196,12 @@ class Run:
         # While the client is being closed, this is ignored.
         self._fail(ConnectionLossException(f"no session with {self.client.connect_string}: {failure.value}"))
 
-    def _session_changed(self, event: SessionEvent | WatchedEvent) -> None:
-        if isinstance(event, SessionEvent):
-            if event.state is SessionState.CONNECTED:
-                self._give_up_timer.stop()
-                if self._outlives_outages and self._was_away:
-                    # Only a connection that lasts is reported.
-                    self._stable_timer.start(self.client.session_timeout / 3)
-                self._was_connected = True
-                return
-            self._stable_timer.stop()
-            self._was_away = self._was_connected
-            if not self._outlives_outages and not self._give_up_timer.running:
-                self._give_up_timer.start(self._settings.timeout)
-
     def _report_in_reach(self) -> None:
-        self._was_away = False
         self.console.say(f"{self.client.connect_string} is in reach again")
 
-    def _give_up(self) -> None:
+    def _give_up(self, was_connected: bool) -> None:
         seconds = f"{self._settings.timeout:g} s"
-        if self._was_connected:
+        if was_connected:
             text = f"{self.client.connect_string} was out of reach for {seconds}"
         else:
             text = f"no session with {self.client.connect_string} within {seconds}"
@@ -232,7 +213,7 @@ class Run:
         """End the program with an error; if it outlives outages, only print the error."""
         if self._working is None:
             return
-        if self._outlives_outages:
+        if self._outages.outlived:
             self.console.say(str(error))
         else:
             self._error = error

@@ -60,7 +60,6 @@ class ReconnectingClient:
         self.client = client
         # Retrying clients, the managed one among them, wrap another client.
         self._inner = getattr(client, "client", client)
-        self._managed = hasattr(self._inner, "cb_restablish_session")
         self.session = SessionEvent(SessionState.CONNECTING, 0, 0, 0)
         self.session_id = 0
         self.watches: dict[Deferred[WatchedEvent], None] = {}
@@ -206,10 +205,11 @@ class ReconnectingClient:
 
     def _session_expired(self) -> None:
         """End the session, and open another."""
-        if self._managed:
+        managed = hasattr(self._inner, "cb_restablish_session")
+        if managed:
             self._inner.subscribe_new_session().addCallback(self._opened)
         self._end_session(SessionState.EXPIRED, SessionExpiredException)
-        if not self._managed and self._closed is None:
+        if not managed and self._closed is None:
             self._inner.close()
             self._open()
 

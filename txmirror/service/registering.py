@@ -18,12 +18,12 @@ from txmirror.compat import TxZooKeeperClient, install
 from txmirror.embedded import EmbeddedServer, EmbeddedService
 from txmirror.errors import AuthFailedException, ZooKeeperException
 from txmirror.interfaces import IZooKeeperClient
-from txmirror.mirror import Mirror, MirrorState
+from txmirror.mirror import Mirror
 from txmirror.registry import Registration
 from txmirror.service.display import Display
 from txmirror.service.options import Options
+from txmirror.service.outages import OutageLog
 from txmirror.service.signals import SignalService
-from txmirror.timers import Timer
 from txmirror.types import News, SessionEvent, SessionState
 from txmirror.withdrawal import wait_for_withdrawals
 
@@ -66,35 +66,19 @@ class RegistrationService(Service):
         self._session_timeout = session_timeout
         self._kind = client
         self._access = Access() if access is None else access
-        self._client: IZooKeeperClient | None = None
         self._reactor = reactor
         self._embedded: EmbeddedServer | None = None
         self._mirror: Mirror | None = None
         self._registrations: list[Registration] = []
-        self._out_of_reach = False
-        self._settled_at = float("-inf")
-        self._short = False
-        self._stable = Timer(reactor, self._log_reachable)
+        self._outages: OutageLog | None = None
         self._refused = False
 
     def startService(self) -> None:
         """Start the embedded server, if there is to be one; then register."""
         super().startService()
         servers = self._start_embedded() if self._servers is None else self._servers
-        if self._kind == "txzookeeper":
-            self._client = _make_txzookeeper_client(servers, self._session_timeout)
-        else:
-            self._client = ZooKeeperClient(
-                servers,
-                session_timeout=self._session_timeout,
-                tls=self._access.tls,
-                sasl=self._access.sasl,
-                reactor=self._reactor,
-            )
-            self._client.add_listener(self._session_changed)
-        mirror = Mirror(client=self._client, reactor=self._reactor)
-        self._mirror = mirror
-        mirror.addStateWatcher(self, self._log_state)
+        mirror = self._mirror = Mirror(client=self._make_client(servers), reactor=self._reactor)
+        self._outages = OutageLog(mirror, self._session_timeout / 3)
         self._log.info("Registering with ZooKeeper at {servers}.", servers=mirror.connstr())
         mirror.startService()
         if self._access.credentials is not None:
@@ -114,18 +98,34 @@ class RegistrationService(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        self._stable.stop()
+        if self._outages is not None:
+            self._outages.stop()
         withdrawals = [registration.stop() for registration in self._registrations]
         try:
             await wait_for_withdrawals(withdrawals, self._reactor, self._not_withdrawn)
         finally:
             if self._mirror is not None:
                 await self._mirror.close()
-            if self._client is not None:
-                await self._client.close()
+                await self._mirror.client.close()
             if self._embedded is not None:
                 await self._embedded.stop()
             self._log.info("Stopped.")
+
+    def _make_client(self, servers: str) -> IZooKeeperClient:
+        if self._kind == "txzookeeper":
+            install()
+            from txzookeeper.client import ZookeeperClient  # noqa: PLC0415 - it can be imported from now on
+
+            return TxZooKeeperClient(ZookeeperClient(servers, round(self._session_timeout * 1000)))
+        client = ZooKeeperClient(
+            servers,
+            session_timeout=self._session_timeout,
+            tls=self._access.tls,
+            sasl=self._access.sasl,
+            reactor=self._reactor,
+        )
+        client.add_listener(self._session_changed)
+        return client
 
     def _session_changed(self, event: News) -> None:
         if isinstance(event, SessionEvent) and event.state is SessionState.AUTH_FAILED:
@@ -160,32 +160,6 @@ class RegistrationService(Service):
             address=address,
         )
         return address
-
-    def _log_state(self, state: MirrorState) -> None:
-        now = self._reactor.seconds()
-        lasts = self._session_timeout / 3
-        if state is MirrorState.DISCONNECTED:
-            self._stable.stop()
-            self._short = now - self._settled_at < lasts
-            if self.running and not self._out_of_reach:
-                self._out_of_reach = True
-                self._log.warn("ZooKeeper is out of reach. The registrations are restored as soon as it is back.")
-        elif state is MirrorState.SETTLED:
-            self._settled_at = now
-            if self._out_of_reach and self.running:
-                # After a short connection, the next one is logged only if it lasts.
-                self._stable.start(lasts if self._short else 0)
-
-    def _log_reachable(self) -> None:
-        self._out_of_reach = False
-        self._log.info("ZooKeeper is in reach again.")
-
-
-def _make_txzookeeper_client(servers: str, session_timeout: float) -> IZooKeeperClient:
-    install()
-    from txzookeeper.client import ZookeeperClient  # noqa: PLC0415 - it can be imported from now on
-
-    return TxZooKeeperClient(ZookeeperClient(servers, round(session_timeout * 1000)))
 
 
 def makeService(options: Options) -> IService:
