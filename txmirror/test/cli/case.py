@@ -1,4 +1,4 @@
-"""What the tests of the command share: a world, and command lines that are run in it."""
+"""The base of the tests of the command: a world, and command lines that run in it."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ class CommandTestCase(SynchronousTestCase):
         return command
 
     def assert_ended(self, command: Command, status: int) -> None:
-        """See that it has ended, with nothing but messages, and has left no session."""
+        """Assert that it has ended, with nothing but messages, and has left no session."""
         self.world.settle()
         self.assertEqual((command.status, command.out), (status, ""))
         self.assertEqual(self.world.server.sessions, {self.other.session_id})

@@ -1,4 +1,4 @@
-"""What the command line takes, and the one line that it gets for what it does not."""
+"""Valid command lines, and the one line of the error for others."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class CommandLineTestCase(SynchronousTestCase):
 
 class UsageTests(CommandLineTestCase):
     def assert_refused(self, *arguments: str, says: str) -> None:
-        """See that a command line gets one line, with this in it, and that nothing is done."""
+        """Assert that a command line results in one line, with this text in it, and that nothing is done."""
         self.err.seek(0)
         self.err.truncate()
         self.assertEqual(self.main(*arguments), os.EX_USAGE)

@@ -98,7 +98,7 @@ class FormatTests(SynchronousTestCase):
             self.assertTrue(json_line({text: text}).isascii())
 
     def test_readable(self) -> None:
-        """What needs no quotes has none, and order is kept."""
+        """Values that need no quotes have none, and order is kept."""
         value = {"/services/ssh": {"server1:22": {"foo": "bar", "port": 22, "tags": ["a", {"b": None}]}, "none": {}}}
         expected = [
             "/services/ssh:",

@@ -104,7 +104,7 @@ class InterruptingTests(CommandTestCase):
             self.interrupt_everywhere("ls", "/", "-r", again=again)
 
     def test_writing(self) -> None:
-        """Those that write: the session is ended behind what was sent."""
+        """Commands that write: the session is closed after the requests that were sent."""
         self.interrupt_everywhere("set", "/n1", "data")
         self.interrupt_everywhere("delete", "/deep", "-r", "-y", prepare=self.make_deep)
 

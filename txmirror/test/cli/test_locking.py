@@ -33,7 +33,7 @@ class LockTestCase(CommandTestCase):
         return self.world.result(self.other.get_children(path))
 
     def assert_free(self) -> None:
-        """See that nobody holds the lock, or waits for it."""
+        """Assert that nobody holds the lock, or waits for it."""
         self.assertEqual(self.nodes(), [])
         self.take()
         self.world.result(self.theirs.release())
@@ -143,7 +143,7 @@ class LockTests(LockTestCase):
         self.assertEqual((command.status, self.reactor.processes), (69, []))
 
     def test_refused(self) -> None:
-        """What ZooKeeper refuses is said."""
+        """A refusal of ZooKeeper is printed."""
         self.make("/locks", ephemeral=True)
         command = self.lock()
         self.assert_ended(command, 1)

@@ -288,7 +288,7 @@ class GetTests(ReadingTestCase):
         self.assertIn("nested too deeply for 'yaml'", message)
 
     def test_holes(self) -> None:
-        """What may not be read is said, the rest is shown, and the status tells."""
+        """Unreadable nodes are named, the rest is shown, and the status says so."""
         self.hide("/services/ssh")
         self.make("/services/web")
         out = "/services\n/services/web\n"
@@ -379,7 +379,7 @@ class TreeTests(ReadingTestCase):
         self.assertEqual(self.done("tree", "/services", encoding="ascii").lines, expected)
 
     def test_holes(self) -> None:
-        """What may not be read has its place, and its reason."""
+        """An unreadable node has its place, and its reason."""
         self.hide("/services/ssh")
         self.make("/services/web")
         out = "/services\n├── ssh  [not permitted by the ACL]\n└── web\n"
@@ -436,7 +436,7 @@ class TooLargeTests(CommandTestCase):
         return command
 
     def test_services(self) -> None:
-        """What can be read is shown, and what cannot is named, with the option that helps."""
+        """Readable replies are shown, and a node with too long a reply is named, with the option that helps."""
         command = self.limited("services", "-o", "dir")
         self.assertEqual(command.lines, ["/services/small"])
         self.assertIn("'/services/large'", command.err)

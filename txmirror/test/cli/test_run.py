@@ -16,7 +16,7 @@ NOWHERE = "127.0.0.1:1"
 
 class OutageTests(CommandTestCase):
     def assert_ends(self, command: Command, seconds: float, line: str) -> None:
-        """See that it ends when the time is over, and not before."""
+        """Assert that it ends when the time is over, and not before."""
         self.world.pass_time(seconds - 0.01)
         self.assertTrue(command.running)
         self.world.pass_time(0.01)
@@ -129,7 +129,7 @@ class EndTests(CommandTestCase):
         self.assertEqual((command.status, command.err), (141, ""))
 
     def test_disk_full(self) -> None:
-        """What cannot be written otherwise is said."""
+        """An output that cannot be written is an error with the reason."""
         self.world.server.delay_next("get", 1.0)
         command = self.start("get", "/")
         command.break_output(OSError(28, "No space left on device"))
@@ -145,7 +145,7 @@ class EndTests(CommandTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_bug(self) -> None:
-        """What should not happen is told in one line, too."""
+        """A bug is reported in one line, too."""
 
         def program(run: Run) -> Deferred[Outcome]:
             raise ZeroDivisionError("of course\nnot")

@@ -24,6 +24,6 @@ class SignalsTests(SynchronousTestCase):
         self.assertEqual(set(signals_to_handle()), set(self.all))
 
     def test_ignored(self) -> None:
-        """What ``nohup`` or a shell has let be ignored stays so; but SIGTERM."""
+        """Signals that ``nohup`` or a shell ignores stay ignored, except SIGTERM."""
         self.let(signal.SIG_IGN)
         self.assertEqual(signals_to_handle(), [signal.SIGTERM])

@@ -113,7 +113,7 @@ class DeleteTests(CommandTestCase):
         self.assertFalse(self.exists("/a"))
 
     def test_below(self) -> None:
-        """What is below goes with -r alone, and only where that is said twice or somebody was asked."""
+        """Nodes below are deleted only with -r, and only if that is confirmed by an option or by the user."""
         for path in ("/a", "/a/b", "/a/b/c", "/a/d"):
             self.make(path)
         self.assertEqual(self.refused(1, "delete", "/a"), "the znode has children: '/a'")

@@ -1,4 +1,4 @@
-"""Whether the tests that need the extra ``txzookeeper`` can be run.
+"""Skip the tests that need the extra ``txzookeeper`` if it is missing.
 
 The environment variable ``TXMIRROR_TXZOOKEEPER`` says whether they are: ``auto`` (or nothing), where it is installed; ``require``,
 always, and without it they fail; ``off``, never.

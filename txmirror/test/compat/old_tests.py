@@ -124,7 +124,7 @@ class Blocking:
 
 
 class Stage:
-    """What the tests take for granted.
+    """The environment that the tests assume.
 
     :param port: where the server listens.
     """
@@ -169,7 +169,7 @@ class Stage:
         python.getargspec = lambda function: inspect.getfullargspec(function)[:4]
 
     def prepare_module(self, module: Any) -> None:
-        """Give a module of tests what it takes for granted of Python 2."""
+        """Provide the names of Python 2 that a module of tests assumes."""
         if hasattr(module, "hashlib"):
             module.hashlib, module.base64 = _PlainHashlib, _PlainBase64
 

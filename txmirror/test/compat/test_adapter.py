@@ -72,7 +72,7 @@ class AdapterCase(SynchronousTestCase):
 
 class LifeTests(AdapterCase):
     def test_no_client(self) -> None:
-        """What is none of txzookeeper's clients is refused."""
+        """An object that is no client of txzookeeper is refused."""
         self.assertRaises(TypeError, TxZooKeeperClient, object())
 
     def test_chroot_behind_every_server(self) -> None:
@@ -104,7 +104,7 @@ class LifeTests(AdapterCase):
         self.world.result(client.close())
 
     def test_asked_before(self) -> None:
-        """What is asked before there is a session waits for one, in order; what is cancelled meanwhile is not asked."""
+        """Requests before the first session wait for it, in order; a cancelled one is not sent."""
         created = self.client.create("/a", b"1")
         never = self.client.create("/never")
         never.addErrback(lambda failure: failure.trap(CancelledError))
@@ -151,7 +151,7 @@ class LifeTests(AdapterCase):
         self.assertIsNone(self.world.result(connected))
 
     def test_cancelled_wait(self) -> None:
-        """Who cancels the wait for a session ends that alone."""
+        """Cancelling the wait for a session ends only that wait."""
         waiting, other = self.client.connect(), self.client.connect()
         waiting.addErrback(lambda failure: failure.trap(CancelledError))
         waiting.cancel()
@@ -205,7 +205,7 @@ class LifeTests(AdapterCase):
         self.assertEqual(len(zookeeper._handles), 1)
 
     def test_asked_between(self) -> None:
-        """What is asked when one session has ended waits for the next."""
+        """A request between two sessions waits for the next one."""
         self.connect()
         asked: list[Deferred[Any]] = []
 
@@ -272,7 +272,7 @@ class RequestTests(AdapterCase):
         self.connect()
 
     def test_arguments(self) -> None:
-        """What cannot be asked is refused at the call."""
+        """An invalid request is refused at the call."""
         self.assertRaises(PathError, self.client.get, "a")
         self.assertRaises(PathError, self.client.create, "/a/")
         self.assertRaises(TypeError, self.client.set, "/a", "text")

@@ -54,7 +54,7 @@ class ManagedClients:
 
 
 class WeakerClientContract(ClientContract):
-    """What holds while a connection stands."""
+    """The contract while there is a connection."""
 
     def test_interfaces(self) -> None:
         """The adapter is a client with a feed, but without persistent watches."""
@@ -195,7 +195,7 @@ class WeakerClientContract(ClientContract):
 
 
 class WeakerReconnectionContract(ReconnectionContract):
-    """What holds when the connection goes."""
+    """The contract when the connection is lost."""
 
     @run
     async def test_close_without_a_connection(self) -> None:
@@ -216,7 +216,7 @@ class WeakerReconnectionContract(ReconnectionContract):
 
 
 class WeakerAbsenceContract(AbsenceContract):
-    """What is made of what happened while the client was away."""
+    """The contract for changes during a disconnection."""
 
     #: Whether the client does again what failed with the connection.
     asks_again = False

@@ -257,7 +257,7 @@ class FeedTests(SynchronousTestCase):
         self.world.pass_time(1.0)
 
     def test_created(self) -> None:
-        """What was created is read back; of what is not there any more as it was, only what was asked for is known."""
+        """A created node is read back; if it was changed or deleted meanwhile, only the arguments of the request are known."""
         created = self.world.result(self.feed.write_create("/b", b"mine", OPEN_ACL, 1))
         self.assertEqual((created.path, created.stat), ("/b", self.world.result(self.other.exists("/b"))))
         for after in (
@@ -311,7 +311,7 @@ class FeedTests(SynchronousTestCase):
         self.assertEqual(self.client.asked, ["get_and_watch"])
 
     def test_no_listener(self) -> None:
-        """Who listens no more is told nothing, and with the last of them the feed listens no more to the client."""
+        """A removed listener is not notified, and with the last of them the feed stops listening to the client."""
         self.feed.remove_listener(self.told.append)
         self.assertEqual(self.client.steps.listeners, {})
         self.world.server.drop_connections()

@@ -14,7 +14,7 @@ PATH = "/test_client_txzookeeper/server1:22"
 
 
 class ServiceContract(ServerChoice, SynchronousTestCase):
-    """What it does on any server."""
+    """The service on any server."""
 
     def test_registered(self) -> None:
         """It is registered, put back when somebody deletes it, and gone at once after SIGTERM."""

@@ -1,4 +1,4 @@
-"""What is made of Python 2's source, and how it is kept."""
+"""The translation of Python 2's source, and its cache."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class TranslationCase(SynchronousTestCase):
 
 class TranslateTests(TranslationCase):
     def test_syntax(self) -> None:
-        """What Python 3 cannot read is rewritten, with the function whose name is a keyword by now."""
+        """Source that Python 3 cannot read is rewritten, with the function whose name is a keyword now."""
         text = translate(_OLD.decode(), self.path)
         compile(text, self.path, "exec")
         for wanted in (
@@ -68,7 +68,7 @@ class TranslateTests(TranslationCase):
         self.assertEqual(translate("print 1", self.path), "print(1)\n")
 
     def test_comparison(self) -> None:
-        """What Python 2 compared by ``__cmp__`` is compared, sorted, and hashed as it was."""
+        """Objects with ``__cmp__`` are compared, sorted and hashed as in Python 2."""
         source = "class Named(object):\n    def __init__(self, name):\n        self.name = name\n\n"
         source += "    def __cmp__(self, other):\n        return cmp(self.name, other.name)\n"
         names: dict[str, Any] = {}
@@ -80,7 +80,7 @@ class TranslateTests(TranslationCase):
         self.assertEqual(len({a, named("a")}), 2)
 
     def test_unreadable(self) -> None:
-        """What is no Python is an ImportError that names the file."""
+        """Source that is no Python is an ImportError that names the file."""
         error = self.assertRaises(ImportError, translate, "class class\n", self.path)
         self.assertIn(repr(self.path), str(error))
 
@@ -114,7 +114,7 @@ class CacheTests(TranslationCase):
         self.assertEqual((self.translated(), self.made), (text, 2))
 
     def test_broken(self) -> None:
-        """What is kept and broken in any way is made anew, and kept."""
+        """A cached translation that is damaged in any way is made again, and cached."""
         text = self.translated()
         (file,) = self.cache.iterdir()
         whole = file.read_bytes()

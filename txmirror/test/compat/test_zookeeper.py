@@ -160,7 +160,7 @@ class CallTests(ZooKeeperCase):
         self.assertEqual(self.world.result(self.other.get("/b"))[0], data)
 
     def test_arguments(self) -> None:
-        """What cannot be asked is refused at the call."""
+        """An invalid request is refused at the call."""
         call = self.teller("callback")
         self.assertRaises(TypeError, zookeeper.aset, self.handle, "/a", b"bytes", -1, call)
         self.assertRaises(zookeeper.BadArgumentsException, zookeeper.aget, self.handle, "a", None, call)
@@ -246,7 +246,7 @@ class SessionTests(ZooKeeperCase):
         self.assertEqual(self.take(), [])
 
     def test_lost_requests(self) -> None:
-        """What was sent and not answered fails, after the step was told; what waits for a connection fails with the attempt that
+        """Unanswered requests fail after the watcher was notified; those that wait for a connection fail with the attempt that
         nobody answers, after a third of the session's timeout."""
         host, port = self.world.server.address.split(":")
         self.world.reactor.black_hole(host, int(port))
@@ -266,7 +266,7 @@ class SessionTests(ZooKeeperCase):
         self.world.reactor.undo_black_hole(host, int(port))
 
     def test_refused_connections(self) -> None:
-        """What waits for a connection fails with the next attempt that fails; what is asked later fails with a later one."""
+        """Requests that wait for a connection fail with the next attempt that fails; later requests fail with a later one."""
         port = int(self.world.server.address.split(":")[1])
         self.world.result(self.world.server.stop_listening())
         self.take()
@@ -350,7 +350,7 @@ class OrderTests(ZooKeeperCase):
 
 class LogTests(SynchronousTestCase):
     def test_stream(self) -> None:
-        """What connections log is written to a stream too, as far as the level says; what others log is not."""
+        """The log lines of connections are written to a stream too, up to its level; other log lines are not."""
         stream, before = io.StringIO(), io.StringIO()
         for each in (before, stream):
             zookeeper.set_log_stream(each)

@@ -1,4 +1,4 @@
-"""What is registered is shown in the log as it comes, changes and goes."""
+"""Registered services are shown in the log as they are created, changed and deleted."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class DisplayTests(ServerTestCase):
         self.assertTrue(self.mirror.is_connected())
 
     def test_what_is_there(self) -> None:
-        """What is there already is shown, each with its data, and from above downwards."""
+        """Existing nodes are shown, each with its data, parents first."""
         self.create("/a", "/a/b", "/c")
         self.display()
         shown = self.shown.take()
@@ -90,7 +90,7 @@ class DisplayTests(ServerTestCase):
         self.assertEqual(self.shown.take(), ["+ /"])
 
     def test_additions(self) -> None:
-        """What is added is shown, at any depth."""
+        """Created nodes are shown, at any depth."""
         self.display()
         self.shown.take()
         self.create("/a")
@@ -99,7 +99,7 @@ class DisplayTests(ServerTestCase):
         self.assertEqual(self.shown.take(), ["+ /a/b  data of /a/b", "+ /a/b/c  data of /a/b/c"])
 
     def test_changes(self) -> None:
-        """What is changed is shown as a change."""
+        """A changed node is shown as a change."""
         self.create("/a")
         self.display()
         self.shown.take()
@@ -108,7 +108,7 @@ class DisplayTests(ServerTestCase):
         self.assertEqual(self.shown.take(), ["~ /a  new"])
 
     def test_removals(self) -> None:
-        """What is removed is shown once, from below upwards."""
+        """Deleted nodes are shown once, children first."""
         self.create("/a", "/a/b", "/a/b/c")
         self.display()
         self.shown.take()
@@ -126,7 +126,7 @@ class DisplayTests(ServerTestCase):
         self.assertEqual(sorted(self.shown.take()), ["- /a", "- /a/b", "- /a/b/c"])
 
     def test_again(self) -> None:
-        """What comes back is shown as an addition."""
+        """A node that is created again is shown as an addition."""
         self.create("/a")
         self.display()
         for _ in range(3):
@@ -139,7 +139,7 @@ class DisplayTests(ServerTestCase):
         self.assertEqual(self.shown.take(), ["~ /a  new"])
 
     def test_nothing_happens(self) -> None:
-        """What stays as it is, is not shown again, not after a disconnection either."""
+        """An unchanged node is not shown again, not after a disconnection either."""
         self.create("/a", "/a/b")
         self.display()
         self.shown.take()
@@ -148,7 +148,7 @@ class DisplayTests(ServerTestCase):
         self.assertEqual(self.shown.take(), [])
 
     def test_changes_while_disconnected(self) -> None:
-        """What has happened during a disconnection is shown after it, each node once."""
+        """Changes during a disconnection are shown after it, each node once."""
         self.create("/kept", "/changed", "/gone", "/gone/below", "/back")
         self.display()
         self.shown.take()
@@ -181,7 +181,7 @@ class DisplayTests(ServerTestCase):
         self.assertEqual(self.shown.take(), ["~ /a  new"])
 
     def test_known_already(self) -> None:
-        """What somebody else has had mirrored before is shown like anything else."""
+        """Nodes that the mirror followed before are shown like others."""
         self.create("/a", "/a/b")
         for path in ("/", "/a", "/a/b"):
             self.mirror.get(path)

@@ -40,7 +40,7 @@ class OptionsTestCase(SynchronousTestCase):
         return options
 
     def refuse(self, *arguments: str) -> str:
-        """Give the one line that a command line is refused with."""
+        """Return the one line of the error for a command line."""
         stderr, stdout = io.StringIO(), io.StringIO()
         self.patch(sys, "stderr", stderr)
         self.patch(sys, "stdout", stdout)
@@ -148,7 +148,7 @@ class GoodTests(OptionsTestCase):
 
 class BadTests(OptionsTestCase):
     def assert_refused(self, option: str, *values: str) -> None:
-        """See that each value is quoted, with the name of its option."""
+        """Assert that each value is quoted, with the name of its option."""
         for value in values:
             line = self.refuse(*([] if option == "--register" else REGISTER), option, value)
             self.assertIn(repr(value), line)
@@ -167,7 +167,7 @@ class BadTests(OptionsTestCase):
         self.assertIn("/a//b", self.refuse(*REGISTER, "--servers", "zk1/a//b"))
 
     def test_register(self) -> None:
-        """What is no znode path is quoted."""
+        """An invalid path is quoted."""
         self.assert_refused(
             "--register", "", "services/x", "/a//b", "/a/", "/a/../b", "/a\x00", "/a\nb", "/", "/\ud800"
         )
@@ -203,7 +203,7 @@ class BadTests(OptionsTestCase):
             self.assertNotIn("hush", line)
 
     def test_access(self) -> None:
-        """What does not fit together, or cannot be read, is said in a line of its own."""
+        """Options that exclude each other, and files that cannot be read, are named in a line of their own."""
         self.assertIn("go together", self.refuse(*REGISTER, "-u", "app"))
         self.assertIn("'/missing'", self.refuse(*REGISTER, "-u", "app", "--password-file", "/missing"))
         self.assertIn("'closed'", self.refuse(*REGISTER, "--acl", "closed"))
@@ -261,7 +261,7 @@ class BadTests(OptionsTestCase):
         self.assertIn("--embedded", line)
 
     def test_beside_command(self) -> None:
-        """What is for registering is refused, by its name, where the server is to run alone."""
+        """Options for registering are refused, by their names, if the server runs alone."""
         for option, value in (
             *(("--register", "/a"), ("--data", "x=1"), ("--servers", "zk1"), ("--servers", "")),
             *(("--session-timeout", "10"), ("--session-timeout", "x"), ("--embedded", None)),

@@ -68,7 +68,7 @@ class ServiceTestCase(SynchronousTestCase):
         return client
 
     def registered(self, client: ZooKeeperClient) -> dict[str, object]:
-        """Give the data of each node that is registered."""
+        """Return the data of each registered node."""
         reads = {path: client.get(path) for path in PATHS}
         self.reactor.settle()
         found: dict[str, object] = {}
@@ -339,7 +339,7 @@ class EmbeddedTests(ServiceTestCase):
         self.finish(service)
 
     def test_content_shown(self) -> None:
-        """What is registered is shown in the log, with its data."""
+        """Registered services are shown in the log, with their data."""
         service, _ = self.start()
         for path in PATHS:
             (line,) = self.log.about(f"+ {path} ")
@@ -347,7 +347,7 @@ class EmbeddedTests(ServiceTestCase):
         self.finish(service)
 
     def test_changes_shown(self) -> None:
-        """What clients add, change and remove is shown."""
+        """Nodes that clients add, change and remove are shown."""
         service, client = self.start()
         self.log.lines.clear()
         client.create("/services/other", b"one")

@@ -81,7 +81,7 @@ class SignalServiceTests(SignalsTestCase):
         self.assertEqual(self.log_lines(), [line])
 
     def test_ignored(self) -> None:
-        """What ``nohup`` lets be ignored stays so."""
+        """Signals that ``nohup`` ignores stay ignored."""
         self.set(signal.SIGHUP, signal.SIG_IGN)
         service = SignalService(self.reactor, None)
         service.startService()

@@ -1,1 +1,1 @@
-"""What users get for their own tests."""
+"""Tests of the test support for users."""

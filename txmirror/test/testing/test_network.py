@@ -108,7 +108,7 @@ class NetworkTestCase(SynchronousTestCase):
         return cast(Deferred[Recorder], endpoint.connect(Factory.forProtocol(Recorder)))
 
     def pair(self) -> tuple[Recorder, Recorder, Link]:
-        """Give both sides of a new connection, the one that connected first, and the link between them."""
+        """Return both sides of a new connection, the one that connected first, and the link between them."""
         dialled = self.dial()
         self.reactor.settle()
         return self.successResultOf(dialled), self.accepted[-1], self.reactor.links[-1]
@@ -126,7 +126,7 @@ class InterfaceTests(NetworkTestCase):
             verifyObject(interface, client.transport)
 
     def test_connector(self) -> None:
-        """What ``connectTCP`` gives is a connector, which can end what it began."""
+        """``connectTCP`` returns a connector, which can end the attempt and the connection."""
 
         class Connecting(ClientFactory):  # type: ignore[misc,type-arg,unused-ignore]
             noisy = False
@@ -200,7 +200,7 @@ class ConnectingTests(NetworkTestCase):
         listening.stopListening()
 
     def test_any_interface(self) -> None:
-        """Who listens everywhere is reached at every address, unless somebody listens right there."""
+        """A port on any interface is reached at every address, unless another port listens right there."""
         listening = self.reactor.listenTCP(2181, Answering())
         self.assertEqual(listening.getHost(), IPv4Address("TCP", "0.0.0.0", 2181))  # noqa: S104
         for host, accepted in (("10.1.2.3", 0), ("127.0.0.1", 1)):
@@ -271,7 +271,7 @@ class TurningAway(ServerFactory):
 
 class DeliveryTests(NetworkTestCase):
     def test_never_at_once(self) -> None:
-        """What is written arrives on a later turn, in order and in one piece, and takes no time."""
+        """Written data arrives on a later turn, in order and in one piece, and takes no time."""
         client, server, _ = self.pair()
         client.tcp.write(b"one ")
         client.tcp.writeSequence([b"two ", b"three"])
@@ -521,7 +521,7 @@ class FaultTests(NetworkTestCase):
         self.assertEqual((client.data, server.data), (b"y", b"x"))
 
     def test_end_behind_a_stall(self) -> None:
-        """Who closes a stalled connection with nothing to say is done; the other learns of it when it is resumed."""
+        """Closing a stalled connection without data is done at once; the other side is notified when it is resumed."""
         client, server, link = self.pair()
         link.stall()
         client.tcp.loseConnection()
@@ -580,7 +580,7 @@ class TimeTests(SynchronousTestCase):
         later.cancel()
 
     def test_spin(self) -> None:
-        """What never comes to rest is an error that names it."""
+        """An endless series of calls is an error that names the call."""
         self.reactor.patience = 100
 
         def spin() -> None:

@@ -147,7 +147,7 @@ class OpenTests(SynchronousTestCase):
         self.assertNotIn(repr(idle), lines[-1])
 
     def test_parts_of_the_world(self) -> None:
-        """What a program makes of the world's own client goes with that client."""
+        """A lock that a program makes on the world's own client goes with that client."""
         self.world.result(Lock(self.world.client(), "/lock", reactor=self.world.reactor).acquire())
         self.world.reactor.callLater(1.0, list)
         self.assertEqual(self.complaint(), [])

@@ -155,7 +155,7 @@ class ProxyTestCase(TestCase):
         return end
 
     async def server(self) -> End:
-        """Give the server's end of the next connection that it gets."""
+        """Return the server's end of the next connection."""
         if self._arrivals:
             return self._arrivals.pop(0)
         expected: Deferred[End] = Deferred()
@@ -181,7 +181,7 @@ class ProxyTestCase(TestCase):
 
 class PassingTests(ProxyTestCase):
     async def test_both_directions(self) -> None:
-        """What either side says arrives at the other, and nothing else."""
+        """The data of either side arrives at the other, and nothing else."""
         client, server = await self.session()
         client.send(request(1), request(2))
         await server.when_has(request(1) + request(2))
@@ -189,7 +189,7 @@ class PassingTests(ProxyTestCase):
         await client.when_has(reply(1) + reply(2))
 
     async def test_counters(self) -> None:
-        """What was passed on is counted: bytes, connections, requests, replies and events."""
+        """Forwarded data is counted: bytes, connections, requests, replies and events."""
         client, server = await self.session()
         client.send(request(1), request(2, Operation.CREATE), request(PING_XID, Operation.PING, b""))
         await server.when(lambda: len(server.data) >= len(request(1) + request(2)) + 12)
@@ -214,7 +214,7 @@ class PassingTests(ProxyTestCase):
         self.assertIs(server.lost, ConnectionDone)
 
     async def test_what_is_no_frame(self) -> None:
-        """What is not ZooKeeper's protocol is passed on as it comes."""
+        """Other protocols than ZooKeeper's are forwarded as they come."""
         client, server = await self.pair()
         client.send(b"srvr")
         await server.when_has(b"srvr")
@@ -353,7 +353,7 @@ class DoorTests(ProxyTestCase):
         await held.when_has(WELCOME)
 
     async def test_held_and_cut(self) -> None:
-        """Those who are held are cut off too."""
+        """Held clients are cut off too."""
         self.proxy.hold()
         held = await self.connect()
         # Only when it was accepted is it held.
@@ -383,7 +383,7 @@ class StallTests(ProxyTestCase):
         await client.when_has(reply(EVENT_XID) + reply(EVENT_XID, b"late"))
 
     async def test_those_to_come(self) -> None:
-        """Who connects while all is stalled has a connection, and no answer."""
+        """A client that connects during a stall has a connection, and no answer."""
         self.proxy.stall()
         client, server = await self.pair()
         client.send(HELLO)
@@ -452,7 +452,7 @@ class SplitTests(ProxyTestCase):
         self.assertEqual(server.data, request(1))
 
     async def test_cut_in_the_middle(self) -> None:
-        """What is cut while pieces are on their way ends at once."""
+        """A cut while pieces are in transit ends the connection at once."""
         client, server = await self.session()
         self.proxy.split(1)
         client.send(request(1, body=bytes(1000)))
@@ -503,7 +503,7 @@ class CutTests(ProxyTestCase):
         self.assertRaises(ValueError, self.proxy.cut_after, to_client=-1)
 
     async def test_disarmed(self) -> None:
-        """What is cancelled does not strike."""
+        """A cancelled fault does not happen."""
         client, server = await self.session()
         faults = [
             self.proxy.cut_after(to_client=1),
@@ -557,7 +557,7 @@ class CutTests(ProxyTestCase):
         self.assertEqual(client.data, reply(EVENT_XID) + reply(PING_XID) + reply(EVENT_XID, b"the second"))
 
     async def test_a_reply_swallowed(self) -> None:
-        """What came before the reply arrives; it and what comes after does not. The next connection is not hurt."""
+        """Data before the reply arrives; the reply and later data do not. The next connection is not affected."""
         client, server = await self.session()
         struck = self.proxy.swallow_reply(2)
         client.send(request(1), request(2))

@@ -88,7 +88,7 @@ class MirrorTests(WorldTestCase):
         self.assertEqual(self.world.server.sessions, frozenset())
 
     def test_no_chance(self) -> None:
-        """What is left to chance is the same in each world: the time of its return too."""
+        """Random choices are the same in each world: the time of a reconnection too."""
         times = []
         for _ in range(2):
             with World() as world:
@@ -256,7 +256,7 @@ class OutageTests(WorldTestCase):
         self.assertEqual(self.names(other), ["host1:80"])
 
     def test_strangers(self) -> None:
-        """What is no mirror or registry of this world cannot be cut off."""
+        """A mirror of another world cannot be cut off."""
         with World() as another:
             self.assertRaises(ValueError, self.world.disconnect, another.mirror())
 

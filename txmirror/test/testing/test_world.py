@@ -141,7 +141,7 @@ class ClientTests(WorldTestCase):
         self.assertRaises(ValueError, self.world().client, session_timeout=-1)
 
     def test_no_chance(self) -> None:
-        """What is left to chance is the same in each world, and not the same for two clients."""
+        """Random choices are the same in each world, and differ between two clients."""
         names = []
         for _ in range(2):
             world = self.world()
@@ -152,7 +152,7 @@ class ClientTests(WorldTestCase):
 
 class ResultTests(WorldTestCase):
     def test_result(self) -> None:
-        """What a Deferred or a coroutine comes to at this instant is given."""
+        """The result of a Deferred or a coroutine at this instant is returned."""
         world = self.world()
         client = world.client()
 
@@ -165,7 +165,7 @@ class ResultTests(WorldTestCase):
         self.assertIsNone(world.result(succeed(None)))
 
     def test_failure(self) -> None:
-        """What it fails with is raised, and is no unhandled error any more."""
+        """A failure is raised, and is no unhandled error any more."""
         world = self.world()
         self.assertRaises(NoNodeException, world.result, world.client().get("/a"))
         self.assertRaises(KeyError, world.result, fail(KeyError()))
