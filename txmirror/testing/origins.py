@@ -81,11 +81,11 @@ def find_open(roots: Iterable[object], but: tuple[type, ...]) -> list[object]:
         if id(each) not in seen and not isinstance(each, but):
             seen[id(each)] = each
             left += _referents(each)
-    return [opened for opened in list(_origins) if id(opened) in seen or id(_session_of(opened)) in seen]
+    return [opened for opened in list(_origins) if id(opened) in seen or id(_part_in_use(opened)) in seen]
 
 
-def _session_of(opened: object) -> object:
-    """Return the session of a client, which does not refer to the client."""
+def _part_in_use(opened: object) -> object:
+    """Return the part of an object that is in use while it is open, if that part does not refer to the object."""
     return opened.session_key if isinstance(opened, ZooKeeperClient) else opened
 
 
