@@ -1,7 +1,7 @@
 """Find the objects that a program has left open in a world, and the places in its code that made them.
 
-From the first world of a process on, the constructors of clients, mirrors, trees, registries and recipes note their callers.
-Programs in production have no world, and no such cost.
+From the first world of a process on, clients, mirrors, trees, registries and recipes note who makes them, and when they are opened
+and closed. Programs in production have no world, and no such cost.
 """
 
 from __future__ import annotations
@@ -9,41 +9,72 @@ from __future__ import annotations
 import functools
 import gc
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import CoroutineType, FrameType, FunctionType, GeneratorType, MethodType, ModuleType, TracebackType
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary, WeakSet
 
 from txmirror.client import ZooKeeperClient
 from txmirror.mirror import Mirror, Tree
 from txmirror.recipes import Election, Lock, Semaphore
 from txmirror.registry import Registration, ServiceRegistry
 
-#: The classes with constructors that note their callers.
-_KINDS = (ServiceRegistry, Registration, Lock, Semaphore, Election, Mirror, Tree, ZooKeeperClient)
+
+class _Life(NamedTuple):
+    """The methods that open and close the objects of a class."""
+
+    opening: Sequence[str]
+    closing: Sequence[str]
+
+
+_LIVES: dict[type, _Life] = {
+    ZooKeeperClient: _Life(("__init__",), ("close", "leave")),
+    Mirror: _Life(("__init__",), ("close",)),
+    Tree: _Life(("__init__",), ("close",)),
+    ServiceRegistry: _Life(("__init__", "start"), ("stop",)),
+    Registration: _Life(("start", "keep"), ("stop",)),
+    Lock: _Life(("acquire",), ("release",)),
+    Semaphore: _Life(("acquire",), ("release",)),
+    Election: _Life(("lead",), ("stop",)),
+}
+
 #: The file and line of a program that made each object. Objects that the product has made are parts of others, and not noted.
 _origins: WeakKeyDictionary[object, str] = WeakKeyDictionary()
+_open: WeakSet[object] = WeakSet()
 
 
 @functools.cache
 def note_origins() -> None:
-    """Let the constructors note their callers from now on."""
-    for kind in _KINDS:
-        kind.__init__ = _noting(kind.__init__)  # type: ignore[method-assign]
+    """Let objects note their origins, and when they are opened and closed, from now on."""
+    for kind, life in _LIVES.items():
+        for name in life.opening:
+            _extend(kind, name, _open.add)
+        for name in life.closing:
+            _extend(kind, name, _open.discard)
+        _extend(kind, "__init__", _note_origin)
 
 
-def _noting(construct: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(construct)
-    def noting(self: object, *arguments: Any, **options: Any) -> None:
-        construct(self, *arguments, **options)
-        caller: FrameType | None = sys._getframe(1)
-        while caller is not None and isinstance(self, Tree) and _module_of(caller).startswith("txmirror.mirror."):
-            # A mirror has made it, at somebody's request.
-            caller = caller.f_back
-        if caller is None or not _is_ours(_module_of(caller)) or _module_of(caller) == "txmirror.testing.world":
-            _origins.setdefault(self, _outside(caller))
+def _extend(kind: type, name: str, note: Callable[[object], object]) -> None:
+    """Let a method call a function with the object, too, when it has returned."""
+    method = getattr(kind, name)
 
-    return noting
+    @functools.wraps(method)
+    def extended(self: object, *arguments: Any, **options: Any) -> Any:
+        result = method(self, *arguments, **options)
+        note(self)
+        return result
+
+    setattr(kind, name, extended)
+
+
+def _note_origin(made: object) -> None:
+    # Beyond this function and the constructor.
+    caller: FrameType | None = sys._getframe(2)
+    while caller is not None and isinstance(made, Tree) and _module_of(caller).startswith("txmirror.mirror."):
+        # A mirror has made it, at somebody's request.
+        caller = caller.f_back
+    if caller is None or not _is_ours(_module_of(caller)) or _module_of(caller) == "txmirror.testing.world":
+        _origins.setdefault(made, _outside(caller))
 
 
 def _is_ours(module: str) -> bool:
@@ -69,24 +100,30 @@ def describe(opened: object) -> str:
     return f"{name}, made at {_origins[opened]}"
 
 
-def find_open(roots: Iterable[object], but: tuple[type, ...]) -> list[object]:
-    """Return the objects of programs to which others refer, the earliest first.
+def find_open(left: Iterable[object], but: tuple[type, ...]) -> list[object]:
+    """Return the open objects of programs that use a client to which the reactor still refers, the earliest first.
 
-    :param roots: those others: what is left of them, such as delayed calls and connections.
+    :param left: the delayed calls and the connections of the reactor.
     :param but: the classes of objects to ignore, with all to which they refer.
     """
-    left, seen = list(roots), dict[int, object]()
+    alive = _reached_from(left, but)
+
+    def uses_live_client(opened: object) -> bool:
+        reached = _reached_from([opened], but).values()
+        return any(id(each.session_key) in alive for each in reached if isinstance(each, ZooKeeperClient))
+
+    return [each for each in list(_origins) if each in _open and uses_live_client(each)]
+
+
+def _reached_from(roots: Iterable[object], but: tuple[type, ...]) -> dict[int, object]:
+    """Return all objects to which some lead, by their ids."""
+    left, reached = list(roots), dict[int, object]()
     while left:
         each = left.pop()
-        if id(each) not in seen and not isinstance(each, but):
-            seen[id(each)] = each
+        if id(each) not in reached and not isinstance(each, but):
+            reached[id(each)] = each
             left += _referents(each)
-    return [opened for opened in list(_origins) if id(opened) in seen or id(_part_in_use(opened)) in seen]
-
-
-def _part_in_use(opened: object) -> object:
-    """Return the part of an object that is in use while it is open, if that part does not refer to the object."""
-    return opened.session_key if isinstance(opened, ZooKeeperClient) else opened
+    return reached
 
 
 def _referents(thing: object) -> Iterable[object]:
@@ -108,7 +145,8 @@ def _referents(thing: object) -> Iterable[object]:
     module = type(thing).__module__
     if module in ("builtins", "collections", "functools") or _is_ours(module):
         return gc.get_referents(thing)
-    return ()
+    # A program may have a class that extends one of ours.
+    return gc.get_referents(thing) if isinstance(thing, tuple(_LIVES)) else ()
 
 
 def _variables(frame: FrameType | None) -> Iterable[object]:

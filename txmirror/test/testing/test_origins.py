@@ -146,6 +146,27 @@ class OpenTests(SynchronousTestCase):
             self.assertNotEqual(repr(held), repr(released))
         self.assertNotIn(repr(idle), lines[-1])
 
+    def test_never_used(self) -> None:
+        """Objects that were made and never opened are not named, nor is a registry that was stopped and has no mirror."""
+        mirror, place = Mirror(self.world.connection_string, reactor=self.world.reactor), here()
+        self.kept += [
+            Registration(mirror, "/a", {}),
+            Lock(mirror, "/lock", reactor=self.world.reactor),
+            Election(mirror, "/election", reactor=self.world.reactor),
+            ServiceRegistry(self.world.connection_string, reactor=self.world.reactor),
+        ]
+        self.world.result(mirror.connect())
+        self.assertEqual(self.complaint(), [f"{mirror!r}, made at {place}"])
+
+    def test_opened_again(self) -> None:
+        """A registry that was stopped and started again is named."""
+        registry, place = ServiceRegistry(self.world.connection_string, reactor=self.world.reactor), here()
+        for _ in range(2):
+            self.world.result(registry.start())
+            self.world.result(registry.stop())
+        self.world.result(registry.start())
+        self.assertEqual(self.complaint(), [f"<ServiceRegistry>, made at {place}"])
+
     def test_parts_of_the_world(self) -> None:
         """A lock that a program makes on the world's own client goes with that client."""
         self.world.result(Lock(self.world.client(), "/lock", reactor=self.world.reactor).acquire())
