@@ -85,7 +85,7 @@ class FrontendTests(SynchronousTestCase):
         self.world.pass_time(12)
         self.world.result(starting)
         self.world.reconnect()
-        self.world.pass_time(5)
+        self.world.pass_time(10)
         self.assertEqual(frontend.backends, ["host2:90"])
         self.assertIn("host4:80", self.world.result(self.client.get_children("/services/frontend")))
 
