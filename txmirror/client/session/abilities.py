@@ -13,7 +13,7 @@ enough (or two, where the connection broke), and the client does not try a read 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.logger import Logger
 
@@ -22,6 +22,8 @@ from txmirror.client.connection.calls import Call, OnReply
 from txmirror.client.connection.connection import Loss
 from txmirror.errors import ReconfigDisabledException, UnimplementedException
 from txmirror.wire import Operation
+
+_T = TypeVar("_T")
 
 #: The operations that servers before 3.5 know.
 _ALWAYS_KNOWN = frozenset(
@@ -115,6 +117,11 @@ class Abilities:
             # One callback for all requests of an operation: the garbage collector walks over those that wait.
             note = self._notes[operation] = self._noting(operation, None)
         return note
+
+    def note_reply_of(self, call: Call[_T]) -> Call[_T]:
+        """Return a request whose reply notes whether the server supports the operation."""
+        call.on_reply = self.noting(call.operation, call.on_reply)
+        return call
 
     def _noting(self, operation: Operation, on_reply: OnReply | None) -> OnReply:
         def note(err: int, zxid: int) -> None:

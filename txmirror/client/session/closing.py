@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -29,6 +30,7 @@ class Closing:
 
     :param core: the session's data.
     :param attempts: the attempts to connect.
+    :ivar table: the functions that perform the actions.
     """
 
     _log = Logger()
@@ -41,7 +43,7 @@ class Closing:
         self._drain_timer = Timer(core.reactor, lambda: self._handle(Event.DRAIN_TIMEOUT))
         self._waiters: Waiters[SessionTicket | None] = Waiters()
         self._ticket: SessionTicket | None = None
-        self.actions = {
+        self.table: dict[Action, Callable[..., None]] = {
             Action.DRAIN: self._drain,
             Action.DROP_QUEUE: self._drop_queue,
             Action.SEND_CLOSE: self._send_close,

@@ -1,7 +1,7 @@
 """The session's state machine: the table of states and events, and the data that belongs to the state.
 
 :data:`TRANSITIONS` has the next state and the action of each event that a state expects. Every other pair of a state and an
-event is in :data:`IGNORED` or in :data:`IMPOSSIBLE`. The actions themselves are methods of ``session`` and ``closing``. An action
+event is in :data:`IGNORED` or in :data:`IMPOSSIBLE`. The actions themselves are in ``actions`` and ``closing``. An action
 runs in the next state. What an action calls may cause further events.
 """
 
@@ -264,9 +264,6 @@ class SessionMachine:
         :param arguments: the action's arguments.
         :raises AssertionError: the event is impossible in this state.
         """
-        if event in (Event.CONNECT, Event.RESUME) and self.state is State.IDLE:
-            # A client that is made before a daemon forks, and connects after that, belongs to the child.
-            self.generation = Generation.number
         transition = TRANSITIONS.get((self.state, event))
         if transition is None:
             if (self.state, event) not in IGNORED:

@@ -1,33 +1,28 @@
-"""A client's sessions, one after another: what the client's modules use, and the actions of a session that is not closing.
+"""A client's sessions, one after another: what the client's modules use, and the events of the connection.
 
-``machine`` has the states and the table, ``closing`` the other actions, and ``attempts`` establishes sessions.
+``machine`` has the states and the table, ``actions`` and ``closing`` the actions, and ``attempts`` establishes sessions.
 """
 
 from __future__ import annotations
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from txmirror.client.connection.calls import Call
 from txmirror.client.connection.connection import Connection
+from txmirror.client.session.actions import SessionActions
 from txmirror.client.session.attempts import Attempts
 from txmirror.client.session.closing import Closing
-from txmirror.client.session.connection_log import stable_after
 from txmirror.client.session.core import SessionCore, SessionSettings
-from txmirror.client.session.machine import CONNECTS, Action, Event, State
+from txmirror.client.session.machine import Event, State
 from txmirror.client.session.pending import Priority
-from txmirror.client.session.waiting import fire_all
 from txmirror.client.session.watch_set import WatchSet
 from txmirror.client.session.watches import SessionWatches
 from txmirror.errors import (
-    AuthFailedException,
-    ConnectionLossException,
     SessionExpiredException,
     UnimplementedException,
     ZooKeeperException,
 )
-from txmirror.printable import session_name
 from txmirror.types import SessionEvent, SessionState, SessionTicket, WatchedEvent
 from txmirror.wire import AuthRequest, ConnectResponse, Operation
 
@@ -44,8 +39,6 @@ class Session:
     :ivar pauses: pauses that fail when the client is closed.
     """
 
-    _log = Logger()
-
     def __init__(self, reactor: IReactorTime, settings: SessionSettings) -> None:
         self._core = core = SessionCore(reactor, settings)
         self._machine = core.machine
@@ -57,23 +50,8 @@ class Session:
         self.pauses = core.pauses
         self._attempts = Attempts(core, settings, self, self.unauthorised)
         self._closing = Closing(core, self._attempts)
-        self._machine.install(
-            {
-                Action.CONNECT: self._attempts.connect,
-                Action.ESTABLISH: self._establish,
-                Action.RETRY: self._retry,
-                Action.SUSPEND: self._suspend,
-                Action.SUSPEND_AND_LEAVE: self._suspend_and_leave,
-                Action.PRESUME_EXPIRED: self._presume_expired,
-                Action.EXPIRE: self._expire,
-                Action.EXPIRE_AND_RECONNECT: self._expire_and_reconnect,
-                Action.EXPIRE_AND_CLOSE: self._expire_and_close,
-                Action.REFUSE: self._refuse,
-                Action.REFUSE_AND_CLOSE: self._refuse_and_close,
-                Action.FAIL_PENDING: lambda connection, reason: connection.fail_pending(),
-                **self._closing.actions,
-            }
-        )
+        actions = SessionActions(core, self._attempts, self._closing)
+        self._machine.install({**actions.table, **self._closing.table})
 
     # Called by the client.
 
@@ -145,7 +123,7 @@ class Session:
             if self.abilities.hangs_up(call.operation):
                 call.fail(UnimplementedException(path=call.path))
             else:
-                self.outbox.submit(self._noting(call), Priority.URGENT)
+                self.outbox.submit(self.abilities.note_reply_of(call), Priority.URGENT)
 
         return self.watches.bring_over(zxid, watches, send, barrier=self._credentials.from_keeper)
 
@@ -208,105 +186,3 @@ class Session:
             and oldest.operation is Operation.CLOSE_SESSION
             and connection.loss is not None
         )
-
-    # The actions of the machine.
-
-    def _establish(self, connection: Connection, response: ConnectResponse) -> None:
-        core, credentials, server = self._core, self._credentials, self._attempts.server
-        read_only = bool(response.readOnly)
-        resumed = response.sessionId == credentials.session_id
-        session_number = self.event.session_number + (not resumed)
-        self._attempts.established(read_only)
-        credentials.accept(response)
-        self.abilities.connected(server, keeper=credentials.from_keeper)
-        core.serve(connection)
-        connection.liveness.start(credentials.session_timeout)
-        core.log.connected(
-            server,
-            "resumed" if resumed else "new",
-            session_name(credentials.session_id),
-            credentials.session_timeout,
-            read_only,
-        )
-        core.identities.send_all(connection.send_auth)
-        persistent_too = not self.abilities.hangs_up(Operation.SET_WATCHES2)
-        ended = core.watches.rearm(
-            lambda call: connection.send(self._noting(call)), credentials.watch_zxid, persistent_too
-        )
-        self.outbox.connected(connection)
-        self._closing.send_waiting()
-        waiters = core.waiters.take_all()
-        core.notify(SessionState.CONNECTED, session_number=session_number, read_only=read_only)
-        core.end_persistent(ended)
-        fire_all(waiters, None)
-
-    def _noting(self, call: Call[None]) -> Call[None]:
-        """Return a request that sets watches, with a callback that notes whether the server supports it."""
-        call.on_reply = self.abilities.noting(call.operation, call.on_reply)
-        return call
-
-    def _retry(self, connection: Connection, reason: Exception) -> None:
-        connection.fail_pending()
-        if self._machine.state in (*CONNECTS, State.CLOSING_OFFLINE):
-            self._attempts.retry(connection, reason)
-
-    def _suspend(self, connection: Connection, reason: Exception) -> None:
-        core, timeout = self._core, self._credentials.session_timeout
-        assert connection.handshaken_at is not None
-        stable = core.reactor.seconds() - connection.handshaken_at >= stable_after(timeout)
-        core.log.disconnected(self._attempts.server, reason, session_name(self.session_id), timeout, stable=stable)
-        self._attempts.lost(connection, stable)
-        self.outbox.disconnected()
-        core.notify(SessionState.SUSPENDED, read_only=self.event.read_only)
-        self.abilities.disconnected(connection.oldest, connection.loss, connection.protocol.unimplemented)
-        connection.fail_pending()
-        if self.event.read_only:
-            # No other server knows a session with a read-only server.
-            self._machine.handle(Event.EXPIRED)
-
-    def _suspend_and_leave(self, connection: Connection, reason: Exception) -> None:
-        self._closing.keep_ticket()
-        self._suspend(connection, reason)
-        self._closing.disconnect()
-
-    def _presume_expired(self) -> None:
-        core, timeout = self._core, self._credentials.session_timeout
-        core.log.probably_expired(session_name(self.session_id), timeout * 4 / 3)
-        calls = self.outbox.take_all()
-        core.notify(SessionState.LOST)
-        for call in calls:
-            why = "no connection while the session may live"
-            call.fail(ConnectionLossException(why, path=call.path, applied=False))
-
-    def _expire(self, data_generation: int | None = None) -> None:
-        """Fail everything that belonged to the session."""
-        self._core.log.expired(session_name(self.session_id))
-        self._attempts.expired()
-        self._credentials.expire()
-        self._core.release(SessionState.EXPIRED, lambda path: SessionExpiredException(path=path), data_generation)
-
-    def _expire_and_reconnect(self) -> None:
-        self._expire()
-        # An observer may have closed the client.
-        if self._machine.state is State.EXPIRED:
-            self._attempts.connect_soon()
-
-    def _expire_and_close(self, data_generation: int | None = None) -> None:
-        self._expire(data_generation)
-        self._closing.disconnect()
-
-    def _refuse(self, error: ZooKeeperException) -> None:
-        reason = str(error)
-        self._log.error("Authentication failed: {reason}. Giving up.", reason=reason)
-        self._machine.refuse_with(reason)
-        self._attempts.stop()
-        self._core.log.stop()
-        connection = self._core.connection
-        self._core.release_for_good(SessionState.AUTH_FAILED, lambda path: AuthFailedException(reason, path=path))
-        self.pauses.end(lambda: AuthFailedException(reason))
-        if connection is not None:
-            connection.end(AuthFailedException(reason))
-
-    def _refuse_and_close(self, error: ZooKeeperException) -> None:
-        self._refuse(error)
-        self._machine.handle(Event.CLOSE)
