@@ -92,6 +92,7 @@ class ClientProtocol(Generic[_RequestT]):
     :param max_reply: the longest reply in bytes. The record of a longer one is discarded as it arrives.
     :param most_requests: the number of requests in flight at which the window is full.
     :param most_bytes: their total length at which it is full.
+    :ivar max_reply: the longest reply in bytes.
     :ivar connected: whether the handshake was answered.
     :ivar answered: whether any bytes have arrived.
     :ivar in_flight: the requests that were sent and not answered, in order.
@@ -101,6 +102,7 @@ class ClientProtocol(Generic[_RequestT]):
 
     def __init__(self, connect_request: ConnectRequest, max_reply: int, most_requests: int, most_bytes: int) -> None:
         self.connect_request = connect_request
+        self.max_reply = max_reply
         self.connected = False
         self.answered = False
         self.in_flight: deque[_RequestT] = deque()

@@ -6,6 +6,7 @@ an underscore, which containers have.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
-from twisted.internet.error import ConnectingCancelledError, DNSLookupError
+from twisted.internet.error import ConnectingCancelledError, ConnectionDone, ConnectionLost, DNSLookupError
 from twisted.internet.interfaces import (
     IAddress,
     IHostResolution,
@@ -25,6 +26,7 @@ from twisted.internet.interfaces import (
     IResolutionReceiver,
     IStreamClientEndpoint,
 )
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txmirror.client.connection.addresses import Server
@@ -144,3 +146,33 @@ class TLS:
         except ImportError:
             raise ImportError("TLS needs more packages: pip install 'txmirror[tls]'") from None
         return OpenSSLWrapper(self.authority, self.certificate, self.key, self.check_names)
+
+
+class Loss(enum.Enum):
+    """The way in which the other side ended a connection."""
+
+    CLOSED = "closed"
+    """The server closed it in order."""
+    BROKEN = "broken"
+    """The server or the network broke it."""
+
+
+def explain_loss(reason: Failure) -> tuple[Loss | None, str]:
+    """Return the way in which the other side ended a connection, and an explanation.
+
+    :param reason: as the transport reports it.
+    :returns: an error of TLS has no :class:`Loss`.
+    """
+    if isinstance(reason.value, ConnectionDone):
+        return Loss.CLOSED, "the server closed the connection"
+    text = _describe(reason.value).rstrip(".")
+    loss = Loss.BROKEN if isinstance(reason.value, ConnectionLost) else None
+    return loss, f"the connection broke: {text:.200}"
+
+
+def _describe(error: BaseException | None) -> str:
+    """Return why a connection broke, as text. OpenSSL's errors hold a list of tuples: library, function and reason each."""
+    details = error.args[0] if error is not None and error.args else None
+    if isinstance(details, list) and all(isinstance(each, tuple) and each for each in details):
+        return ", ".join(str(each[-1]) for each in details) or str(error)
+    return str(error)

@@ -19,7 +19,7 @@ from twisted.logger import Logger
 
 from txmirror.client.connection.addresses import Server
 from txmirror.client.connection.calls import Call, OnReply
-from txmirror.client.connection.connection import Loss
+from txmirror.client.connection.endpoints import Loss
 from txmirror.errors import ReconfigDisabledException, UnimplementedException
 from txmirror.wire import Operation
 

@@ -11,8 +11,7 @@ from txmirror.client.session.attempts import Attempts
 from txmirror.client.session.closing import Closing
 from txmirror.client.session.connection_log import stable_after
 from txmirror.client.session.core import SessionCore
-from txmirror.client.session.forks import Generation
-from txmirror.client.session.machine import CONNECTS, Action, Event, State
+from txmirror.client.session.machine import CONNECTS, Action, Event, Generation, State
 from txmirror.client.session.waiting import fire_all
 from txmirror.errors import AuthFailedException, ConnectionLossException, SessionExpiredException, ZooKeeperException
 from txmirror.printable import session_name

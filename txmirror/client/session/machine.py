@@ -8,10 +8,10 @@ runs in the next state. What an action calls may cause further events.
 from __future__ import annotations
 
 import enum
+import os
 from collections.abc import Callable, Mapping
 
-from txmirror.client.session.forks import Generation, other_process
-from txmirror.errors import AuthFailedException, ClosingException, ZooKeeperException
+from txmirror.errors import AuthFailedException, ClosingException, InvalidStateException, ZooKeeperException
 from txmirror.types import SessionEvent, SessionState
 
 
@@ -235,6 +235,24 @@ PUBLIC: dict[State, frozenset[SessionState]] = {
 }
 
 
+class Generation:
+    """Counts the forks that lead to this process.
+
+    A forked child shares its parent's socket and epoll object, so that the child's use of them disturbs the parent. Every
+    request of a client therefore fails in a child. (The child must not run the parent's reactor either.)
+    """
+
+    number = 0
+
+    @classmethod
+    def forked(cls) -> None:
+        """Note that this process is a child."""
+        cls.number += 1
+
+
+os.register_at_fork(after_in_child=Generation.forked)
+
+
 class SessionMachine:
     """The state of one client's session.
 
@@ -313,7 +331,8 @@ class SessionMachine:
         """Return an exception if the client takes no more requests, else None."""
         state = self.state
         if self.in_other_process:
-            return other_process(path)
+            message = "this client belongs to the process that forked this one: make another here"
+            return InvalidStateException(message, path=path, applied=False)
         if state is State.CONNECTED or state in CONNECTS or state is State.IDLE:
             return None
         if state is State.AUTH_FAILED:

@@ -12,8 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from txmirror.client.connection.calls import Call
 from txmirror.client.connection.connection import Connection
 from txmirror.client.connection.settings import Limits
-from txmirror.client.session.forks import Generation
-from txmirror.client.session.machine import SessionMachine, State
+from txmirror.client.session.machine import Generation, SessionMachine, State
 from txmirror.errors import (
     ConnectionLossException,
     RequestTooLargeException,
