@@ -1,9 +1,8 @@
 """The ZooKeeper client: its sessions, their connections, and every request, with Deferreds."""
 
 from txmirror.client.client import ZooKeeperClient
-from txmirror.client.connection.addresses import ConnectString, Server, parse_servers
 from txmirror.client.connection.endpoints import TLS
 from txmirror.client.connection.sasl import DigestMD5
-from txmirror.client.connection.settings import Limits
+from txmirror.client.connection.settings import ConnectString, Limits, Server, parse_servers
 
 __all__ = ["TLS", "ConnectString", "DigestMD5", "Limits", "Server", "ZooKeeperClient", "parse_servers"]

@@ -10,11 +10,10 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from txmirror.client.arguments import check_acl, check_bytes, check_optional, check_paths, check_version, check_zxid
-from txmirror.client.connection.addresses import parse_servers
 from txmirror.client.connection.calls import Chroot
 from txmirror.client.connection.endpoints import TLS
 from txmirror.client.connection.sasl import DigestMD5
-from txmirror.client.connection.settings import GuardedMetrics, Limits
+from txmirror.client.connection.settings import GuardedMetrics, Limits, parse_servers
 from txmirror.client.creating import Creates
 from txmirror.client.operations import (
     COUNT_BELOW,

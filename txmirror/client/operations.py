@@ -6,7 +6,7 @@ from typing import Any
 
 from txmirror import paths
 from txmirror.client.connection.calls import Call, RequestKind, decode_nothing
-from txmirror.client.session.watch_set import SET_WATCHES
+from txmirror.client.session.watch_tables import SET_WATCHES
 from txmirror.errors import (
     ProtocolError,
     RuntimeInconsistencyException,

@@ -25,7 +25,7 @@ from txmirror.client.operations import (
     REMOVE_WATCHES,
 )
 from txmirror.client.requests import Requests
-from txmirror.client.session.watch_set import Table, WatchSet, enter
+from txmirror.client.session.watch_tables import Table, WatchSet, enter
 from txmirror.errors import ConnectionLossException, NoNodeException, NoWatcherException
 from txmirror.types import Listener, SessionState, WatchedEvent, WatchKind
 

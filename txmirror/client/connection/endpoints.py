@@ -29,7 +29,7 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txmirror.client.connection.addresses import Server
+from txmirror.client.connection.settings import Server
 
 
 @implementer(IResolutionReceiver)

@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 
 from twisted.logger import Logger
 
-from txmirror.client.connection.addresses import Server
 from txmirror.client.connection.calls import Call, OnReply
 from txmirror.client.connection.endpoints import Loss
+from txmirror.client.connection.settings import Server
 from txmirror.errors import ReconfigDisabledException, UnimplementedException
 from txmirror.wire import Operation
 

@@ -2,26 +2,107 @@
 
 A handshake has one of these results: the server has resumed the session, has opened a new one, reports that the session has
 expired, or does not serve the client. ``reconnector`` decides when to connect to which server.
+
+A server that is not serving yet closes a handshake in the same way as a server with data older than the client's last zxid. A
+probe finds out which: a handshake without credentials.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from txmirror.client.connection.addresses import Server
-from txmirror.client.connection.calls import Call
+from twisted.logger import Logger
+
+from txmirror.client.connection.calls import Call, RequestKind, decode_nothing
 from txmirror.client.connection.connection import Connection, Owner
 from txmirror.client.connection.sasl import SaslAuthenticator
+from txmirror.client.connection.settings import Server
 from txmirror.client.session.core import SessionCore, SessionSettings
+from txmirror.client.session.credentials import SessionCredentials
 from txmirror.client.session.machine import Event, State
-from txmirror.client.session.probing import CLOSE_SESSION, Probing
-from txmirror.client.session.reconnector import Reconnector
-from txmirror.client.session.server_list import ServerList
+from txmirror.client.session.reconnector import ConnectFailure, Reconnector, ServerList, ServesAgain
 from txmirror.client.session.writable import WritableSearch
-from txmirror.errors import ConnectionLossException, SessionExpiredException, ZooKeeperException
+from txmirror.errors import ConnectionLossException, SessionExpiredException
 from txmirror.timers import Timer
 from txmirror.types import SessionState
-from txmirror.wire import CloseSessionRequest, ConnectResponse
+from txmirror.wire import CloseSessionRequest, ConnectRequest, ConnectResponse
+
+CLOSE_SESSION = RequestKind(CloseSessionRequest, decode_nothing)
+
+
+class Probing:
+    """Decides when to probe a server, and evaluates the probe.
+
+    :param server_list: the failures of the latest attempts.
+    :param credentials: the contents of a handshake that is not a probe.
+    :ivar under_way: whether the current attempt is a probe.
+    """
+
+    _log = Logger()
+
+    def __init__(self, server_list: ServerList, credentials: SessionCredentials) -> None:
+        self._server_list = server_list
+        self._credentials = credentials
+        self.under_way = False
+
+    def connect_request(self) -> ConnectRequest:
+        """Return the handshake of the current attempt."""
+        return self._credentials.blank_connect_request() if self.under_way else self._credentials.connect_request()
+
+    def is_due(self, failure: ConnectFailure, now: float, session_timeout: float) -> bool:
+        """Decide whether the next attempt is a probe of the same server, and return that.
+
+        Once all servers have refused every handshake for the length of a session timeout, handshakes of both kinds alternate.
+
+        :param failure: the failure of the latest attempt.
+        :param now: the reactor's time, in seconds.
+        :param session_timeout: in seconds.
+        """
+        since = self._server_list.refused_since()
+        suspect = since is not None and now - since >= session_timeout and self._credentials.seen_zxid > 0
+        self.under_way = suspect and failure is ConnectFailure.REFUSED and not self.under_way
+        return self.under_way
+
+    def evaluate(self, connection: Connection, server: Server, wiped: Callable[[], None]) -> None:
+        """Evaluate a probe: find out why the servers refused the client, now that one has opened a session for the probe.
+
+        If their data is not older than the last zxid seen, they were only not serving. The connection then ends with
+        :exc:`ServesAgain`, since the client's session may not have expired yet.
+
+        :param wiped: called if their data is older; the last zxid seen is then forgotten.
+        """
+
+        def reached(zxid: int) -> None:
+            self.under_way = False
+            if self._is_older(zxid):
+                wiped()
+                return
+            self._server_list.accepted(server)
+            self._server_list.same_again()
+            closing = Call(CLOSE_SESSION, CloseSessionRequest())
+            closing.waited_for().addBoth(lambda _: connection.leave(ServesAgain()))
+            connection.send(closing)
+
+        connection.ask_zxid(reached)
+
+    def compare(self, connection: Connection, as_before: Callable[[], None], wiped: Callable[[], None]) -> None:
+        """Compare the data of a server that does not check the client's last zxid when it opens a session.
+
+        :param as_before: called if the data is not older than the last zxid seen.
+        :param wiped: called if the data is older; the last zxid seen is then forgotten.
+        """
+        # A pong without a zxid shows nothing.
+        connection.ask_zxid(lambda zxid: wiped() if zxid > 0 and self._is_older(zxid) else as_before())
+
+    def _is_older(self, zxid: int) -> bool:
+        """Return whether a server's zxid is lower than the last one seen; if so, forget the latter."""
+        older = zxid < self._credentials.seen_zxid
+        if older:
+            self._log.warn(
+                "The servers' data is older than the client has seen: it was wiped or restored. A new data generation begins."
+            )
+            self._credentials.drop_seen_zxid()
+        return older
 
 
 class Attempts:
@@ -30,26 +111,19 @@ class Attempts:
     :param core: the session's data.
     :param settings: the settings.
     :param owner: the owner of the connections.
-    :param unauthorised: called if the servers refuse the client's SASL credentials.
     """
 
-    def __init__(
-        self,
-        core: SessionCore,
-        settings: SessionSettings,
-        owner: Owner,
-        unauthorised: Callable[[ZooKeeperException], None],
-    ) -> None:
+    def __init__(self, core: SessionCore, settings: SessionSettings, owner: Owner) -> None:
         self._core = core
         self._owner = owner
         self._metrics = settings.metrics
         self._server_list = ServerList(settings.servers, settings.random, settings.limits.longest_pause)
         self._probing = Probing(self._server_list, core.credentials)
-        self._reconnector = Reconnector(core.reactor, self._server_list, self._probing, settings.wrap, self)
+        self._reconnector = Reconnector(core.reactor, self._server_list, settings.wrap, self)
         self._search = WritableSearch(
             core.reactor, self._server_list, settings.wrap, self.attempt_limit, self._found_writable
         )
-        self._authenticator = SaslAuthenticator(settings.sasl, unauthorised)
+        self._authenticator = SaslAuthenticator(settings.sasl, owner.unauthorised)
         self._contact_timer = Timer(core.reactor, lambda: core.machine.handle(Event.OUT_OF_CONTACT))
         self._failed_in_succession = 0
 
@@ -145,6 +219,10 @@ class Attempts:
             core.reactor, self._owner, self._probing.connect_request(), core.limits, self._metrics
         )
         return connection
+
+    def probe_is_due(self, failure: ConnectFailure, now: float) -> bool:
+        """Return whether the next attempt is a probe of the same server."""
+        return self._probing.is_due(failure, now, self.session_timeout)
 
     def unresolved(self) -> None:
         """Fail the Deferreds of ``connect()``: no server's name can be resolved."""

@@ -11,10 +11,9 @@ from twisted.python.failure import Failure
 
 from txmirror.client.connection.calls import Call, RequestKind
 from txmirror.client.connection.connection import Connection
-from txmirror.client.session.attempts import Attempts
+from txmirror.client.session.attempts import CLOSE_SESSION, Attempts
 from txmirror.client.session.core import SessionCore
 from txmirror.client.session.machine import Action, Event, State
-from txmirror.client.session.probing import CLOSE_SESSION
 from txmirror.deferreds import Waiters
 from txmirror.errors import ClosingException, ConnectionLossException
 from txmirror.printable import session_name

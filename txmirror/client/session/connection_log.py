@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from txmirror.client.connection.addresses import Server
+from txmirror.client.connection.settings import Server
 from txmirror.timers import Timer
 
 #: The shortest time that a connection must last to count as stable, in seconds, however short the session timeout.

@@ -8,20 +8,18 @@ from random import Random
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
-from txmirror.client.connection.addresses import Server
 from txmirror.client.connection.connection import Connection
 from txmirror.client.connection.endpoints import TLSWrapper
 from txmirror.client.connection.sasl import DigestMD5
-from txmirror.client.connection.settings import Limits
+from txmirror.client.connection.settings import Limits, Server
 from txmirror.client.session.abilities import Abilities
 from txmirror.client.session.connection_log import ConnectionLog
 from txmirror.client.session.credentials import Identities, SessionCredentials
-from txmirror.client.session.dispatch import EventDispatcher
 from txmirror.client.session.machine import SessionMachine
 from txmirror.client.session.pending import Outbox
-from txmirror.client.session.persistent_watches import PersistentWatch
 from txmirror.client.session.waiting import Pauses, SessionLease, SessionWaiters, fail_all
-from txmirror.client.session.watches import SessionWatches
+from txmirror.client.session.watch_tables import PersistentWatch
+from txmirror.client.session.watches import EventDispatcher, SessionWatches
 from txmirror.errors import ConnectionLossException, ZooKeeperException
 from txmirror.interfaces import IMetrics
 from txmirror.types import SessionState, SessionTicket

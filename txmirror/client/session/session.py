@@ -16,7 +16,7 @@ from txmirror.client.session.closing import Closing
 from txmirror.client.session.core import SessionCore, SessionSettings
 from txmirror.client.session.machine import Event, State
 from txmirror.client.session.pending import Priority
-from txmirror.client.session.watch_set import WatchSet
+from txmirror.client.session.watch_tables import WatchSet
 from txmirror.client.session.watches import SessionWatches
 from txmirror.errors import (
     SessionExpiredException,
@@ -48,7 +48,7 @@ class Session:
         self.dispatcher = core.dispatcher
         self.lease = core.lease
         self.pauses = core.pauses
-        self._attempts = Attempts(core, settings, self, self.unauthorised)
+        self._attempts = Attempts(core, settings, self)
         self._closing = Closing(core, self._attempts)
         actions = SessionActions(core, self._attempts, self._closing)
         self._machine.install({**actions.table, **self._closing.table})

@@ -14,9 +14,9 @@ from twisted.internet.interfaces import IReactorTime, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from txmirror.client.connection.addresses import Server
 from txmirror.client.connection.endpoints import TLSWrapper, connect_to_server
-from txmirror.client.session.server_list import ServerList
+from txmirror.client.connection.settings import Server
+from txmirror.client.session.reconnector import ServerList
 from txmirror.retrying import RetryTimer
 from txmirror.timers import Timer
 

@@ -7,7 +7,7 @@ from random import Random
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.client import Server
-from txmirror.client.session.server_list import ConnectFailure, ServerList
+from txmirror.client.session.reconnector import ConnectFailure, ServerList
 from txmirror.test.client.peer import LongestPauses
 
 A, B, C = Server("a", 1), Server("b", 2), Server("c", 3)
