@@ -6,13 +6,15 @@ from setuptools import find_packages, setup
 
 TLS = ["twisted[tls]>=24.7", "service-identity>=23.1"]
 SASL = ["pure-sasl>=0.6"]
+# For the daemon's checks by HTTP. treq needs cryptography and requests, so a plain installation does without them.
+DAEMON = ["treq>=24.9", *TLS]
 TXZOOKEEPER = ["txzookeeper==0.9.8", "fissix>=24.4"]
 PYTEST = ["pytest>=7.0"]
-TEST = ["kazoo>=2.9", "aiozk>=0.32", "hypothesis>=6.100", *TLS, *SASL, *TXZOOKEEPER, *PYTEST]
+TEST = ["kazoo>=2.9", "aiozk>=0.32", "hypothesis>=6.100", *TLS, *SASL, *DAEMON, *TXZOOKEEPER, *PYTEST]
 # The rules of ruff and mypy change with each release, so we pin them.
 LINT = ["ruff==0.17.*", "import-linter==2.*"]
 TYPES = ["mypy==2.4.*", "mypy-zope==1.0.*"]
-DOCS = ["sphinx>=7", "sphinxcontrib-zopeext>=0.4", "tomli; python_version<'3.11'"]
+DOCS = ["sphinx>=7", "sphinxcontrib-zopeext>=0.4", "tomli; python_version<'3.11'", *DAEMON]
 
 setup(
     name="txmirror",
@@ -44,6 +46,7 @@ setup(
     extras_require={
         "tls": TLS,
         "sasl": SASL,
+        "daemon": DAEMON,
         "txzookeeper": TXZOOKEEPER,
         "pytest": PYTEST,
         "test": TEST,

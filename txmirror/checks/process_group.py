@@ -1,0 +1,180 @@
+"""A child process with a process group of its own, which ends as a whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessTerminated
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txmirror.checks.results import Output
+from txmirror.deferreds import Waiters
+from txmirror.timers import Timer
+
+#: A program that writes more bytes than this is killed.
+MOST_OUTPUT: Final = 2**20
+#: The pause between two looks at a group that is ending, in seconds.
+_LOOK: Final = 0.05
+#: The time limit for a killed group to end, in seconds. A process that the kernel does not let go is left behind then.
+_KILL_TIME: Final = 5.0
+
+
+class ProcessGroup(ProcessProtocol):
+    """The processes of one command.
+
+    When the command exits, and its children go on, they get the grace to end too. Then they are killed. Only a child that makes
+    a session of its own escapes.
+
+    :param grace: the seconds between SIGTERM and SIGKILL.
+    :param clock: measures them.
+    :ivar output: what the processes wrote to standard output and standard error.
+    :ivar status: the exit status of the command; negative for the signal that ended it; None while it runs.
+    :ivar left: whether it left children that had to be killed.
+    """
+
+    _log = Logger()
+
+    def __init__(self, grace: float, clock: IReactorTime) -> None:
+        self.output = Output()
+        self.status: int | None = None
+        self.left = False
+        self._grace = grace
+        self._clock = clock
+        self._timer = Timer(clock, self._look)
+        self._pid = 0
+        self._deadline: float | None = None
+        self._killing = False
+        self._closed = False
+        self._ended: Waiters[None] = Waiters()
+        self.gone = False
+
+    def spawn(self, reactor: Any, argv: Sequence[str], env: Mapping[str, str], cwd: str | None) -> None:
+        """Start the command with ``setsid``, which makes the group.
+
+        :raises OSError: the operating system refuses to start it.
+        """
+        setsid = shutil.which("setsid")
+        if setsid is None:
+            raise FileNotFoundError("the program setsid is not installed")
+        reactor.spawnProcess(self, setsid, [setsid, *argv], env=env, path=cwd)
+
+    def wait(self) -> Deferred[None]:
+        """Return a Deferred that fires when no process is left. Cancelling it ends only the wait."""
+        waiting = self._ended.wait()
+        if self.gone:
+            self._ended.fire(None)
+        return waiting
+
+    def kill(self) -> None:
+        """End the group: by SIGTERM, and after the grace by SIGKILL. A second call sends SIGKILL at once."""
+        if self.gone:
+            return
+        if self._killing:
+            self._deadline = self._clock.seconds()
+        else:
+            self._killing = True
+            self._signal(signal.SIGTERM)
+            self._begin_to_end()
+        self._look()
+
+    # Called by the reactor.
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        # A command that exits at once is reaped before the reactor returns from starting it, and then it has no pid any more.
+        self._pid = transport.pid
+        transport.closeStdin()
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        self.output.add(data)
+        if self.output.total > MOST_OUTPUT and not self._killing:
+            assert self.transport is not None
+            # A program that writes on gets SIGPIPE.
+            self.transport.loseConnection()
+            self.kill()
+
+    def processExited(self, reason: Failure) -> None:
+        error = reason.value
+        self.status = 0
+        if isinstance(error, ProcessTerminated):
+            self.status = -error.signal if error.signal is not None else error.exitCode
+        self._begin_to_end()
+
+    def processEnded(self, reason: Failure) -> None:
+        self._closed = True
+        self._look()
+
+    # Until nothing is left.
+
+    def _begin_to_end(self) -> None:
+        if self._deadline is None:
+            self._deadline = self._clock.seconds() + self._grace
+            self._timer.start(_LOOK)
+
+    def _look(self) -> None:
+        """Look for processes that are left; kill them when their time is over."""
+        if self.gone or self._deadline is None:
+            return
+        alive = self.status is None or (self._send(os.killpg, 0) and _has_living(self._pid))
+        if self._closed and not alive:
+            self._finish()
+            return
+        late = self._clock.seconds() - self._deadline
+        if late >= 0:
+            self.left = self.left or (alive and self.status is not None and not self._killing)
+            self._signal(signal.SIGKILL)
+            assert self.transport is not None
+            # A process that has left the group may hold the pipes open.
+            self.transport.loseConnection()
+        if late >= _KILL_TIME:
+            self._log.error("Process group {pid} of a check cannot be killed; it is left behind.", pid=self._pid)
+            self._finish()
+        else:
+            self._timer.start(_LOOK)
+
+    def _finish(self) -> None:
+        self.gone = True
+        self._timer.stop()
+        self._ended.fire(None)
+
+    def _signal(self, number: int) -> None:
+        if not self._send(os.killpg, number) and self.status is None:
+            # The command has not made its group yet.
+            self._send(os.kill, number)
+
+    def _send(self, function: Any, number: int) -> bool:
+        """Send a signal. Return False if there is no such process or group."""
+        try:
+            function(self._pid, number)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            # It runs as another user.
+            return True
+        return True
+
+
+def _has_living(group: int) -> bool:
+    """Return False if all processes of a group are zombies, which their parents may reap at any time."""
+    found = False
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, its_group = path.read_text("utf-8", "replace").rpartition(")")[2].split()[:3]
+        except (OSError, ValueError):
+            # It has ended meanwhile.
+            continue
+        if int(its_group) == group:
+            if state not in "ZX":
+                return True
+            found = True
+    # Where /proc does not show the group, it counts as alive.
+    return not found
