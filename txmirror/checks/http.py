@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from hyperlink import EncodedURL
 from OpenSSL import SSL
 from treq.client import HTTPClient
 from twisted.internet.abstract import isIPAddress, isIPv6Address
@@ -131,7 +132,7 @@ class HTTPCheck:
         client = HTTPClient(Agent.usingEndpointFactory(self._reactor, connections, pool))
         response = await client.request(
             self._method,
-            self._url,
+            _URL.from_text(self._url),
             headers=self._headers,
             allow_redirects=self._follow,
             unbuffered=True,
@@ -171,6 +172,13 @@ class _Unverified:
         if not (isIPAddress(self._host) or isIPv6Address(self._host)):
             connection.set_tlsext_host_name(self._host.encode("idna"))
         return connection
+
+
+class _URL(EncodedURL):
+    """A URL as it is written. hyperlink takes an IPv6 address for a name, and fails to encode it (its issue 188)."""
+
+    def to_uri(self) -> EncodedURL:
+        return self if isIPv6Address(self.host) else super().to_uri()
 
 
 class _Connection(ProtocolWrapper):
@@ -283,6 +291,8 @@ def _check_url(url: str) -> None:
         raise ValueError(f"{url!r} is no URL: {error}") from None
     if not valid or not url.isprintable() or " " in url:
         raise ValueError(f"{url!r} is no http or https URL")
+    if "@" in parts.netloc:
+        raise ValueError(f"the URL for {parts.hostname} has a user name: write an Authorization header")
 
 
 def _read_certificates(path: str) -> list[Certificate]:

@@ -48,7 +48,8 @@ def reason_for(state: State, checks: Sequence[ICheckState], *, require_any: bool
         return _enumerate(passing, "passes", "pass") if require_any else _all_pass(checks)
     if state is State.WARN:
         return "; ".join(_warning(check) for check in checks if check.state is State.WARN)
-    return "; ".join(_failure(check) for check in checks if check.state in (State.DOWN, State.UNKNOWN))
+    failures = [_failure(check) for check in checks if check.state in (State.DOWN, State.UNKNOWN)]
+    return "; ".join(failures) or "it went down too often"
 
 
 def explain(state: State, checks: Sequence[ICheckState], *, require_any: bool) -> str:

@@ -120,6 +120,22 @@ class HTTPTests(ChecksTestCase):
         self.assertEqual(self.probe("/to/to/200", follow=True).line, "status 200")
         self.assertEqual(self.probe("/to/503", follow=True).line, "status 503")
 
+    def test_ipv6(self) -> None:
+        check = HTTPCheck("http://[::1]/", reactor=self.reactor)
+        running = check.run()
+        self.reactor.settle()
+        self.assertIs(self.successResultOf(running).status, Status.OK)
+        self.assertEqual(self.pages.requests[0].getHeader(b"host"), b"[::1]")
+
+    def test_name(self) -> None:
+        """A host with several addresses is reached at the one that listens."""
+        self.reactor.nameResolver.names["web"] = ["127.0.0.2", "127.0.0.1"]  # type: ignore[attr-defined]
+        self.reactor.black_hole("127.0.0.2", 80)
+        running = HTTPCheck("http://web/", reactor=self.reactor).run()
+        self.reactor.pass_time(1)
+        self.assertIs(self.successResultOf(running).status, Status.OK)
+        self.assertEqual(self.reactor.links, [])
+
     def test_large(self) -> None:
         """64 KiB of the body are read, and the connection is aborted."""
         result = self.probe("/endless", expect_body="y")
@@ -163,6 +179,7 @@ class HTTPTests(ChecksTestCase):
             ("http://[::1/", {}),
             ("http://127.0.0.1:x/", {}),
             ("http://127.0.0.1/a b", {}),
+            ("http://user:secret@127.0.0.1/", {}),
             ("http://127.0.0.1/", {"expect_status": ["2x"]}),
             ("http://127.0.0.1/", {"expect_status": []}),
             ("http://127.0.0.1/", {"expect_status": "200"}),

@@ -1,0 +1,152 @@
+"""Runs the checks of many services in one process: ``checks.py --services 200 --checks 2``, on loopback.
+
+It prints the CPU time in steady state, as a part of one core; the memory above the process after its imports; and the time from
+when a service stops listening until the callback says that it is down. The services listen in a process of their own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import selectors
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from clock import Clock, memory
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater, react
+
+from txmirror.checks import (
+    CheckSettings,
+    ChecksService,
+    ICheck,
+    ServiceCheck,
+    ServiceHealth,
+    State,
+    TCPCheck,
+    Transition,
+)
+
+#: How many services stop listening, to measure the time until they are down.
+_FAILING = 20
+
+
+def serve(count: int) -> None:
+    """Accept connections on ``count`` ports, and close them; close a port for each line on standard input."""
+    selector = selectors.DefaultSelector()
+    listening = [socket.create_server(("127.0.0.1", 0), backlog=100) for _ in range(count)]
+    for each in listening:
+        each.setblocking(False)
+        selector.register(each, selectors.EVENT_READ)
+    selector.register(sys.stdin, selectors.EVENT_READ)
+    print(json.dumps([each.getsockname()[1] for each in listening]), flush=True)
+    while True:
+        for key, _ in selector.select():
+            if key.fileobj is not sys.stdin:
+                accept(key.fileobj)
+                continue
+            lines = os.read(sys.stdin.fileno(), 65536).split()
+            if not lines:
+                return
+            for line in lines:
+                closing = listening[int(line)]
+                selector.unregister(closing)
+                closing.close()
+
+
+def accept(listening: Any) -> None:
+    """Accept all connections that wait, and close them."""
+    try:
+        while True:
+            listening.accept()[0].close()
+    except BlockingIOError:
+        pass
+
+
+async def measure(reactor: Any, options: argparse.Namespace, ports: list[int], close: Callable[[int], None]) -> None:
+    """Run the checks, and print the figures."""
+    before = memory("VmRSS")
+    settings = CheckSettings(interval=options.interval, timeout=2.0)
+
+    def make(port: int) -> list[ServiceCheck]:
+        checks: list[ICheck] = [TCPCheck(f"tcp:127.0.0.1:{port}", reactor=reactor) for _ in range(options.checks)]
+        return [ServiceCheck(str(number), check, settings) for number, check in enumerate(checks)]
+
+    healths = [ServiceHealth(str(number), make(port)) for number, port in enumerate(ports)]
+    service = ChecksService(healths, reactor=reactor)
+    service.startService()
+    while any(health.state is not State.UP for health in healths):
+        await deferLater(reactor, 0.1)
+    await deferLater(reactor, options.interval)
+    clock = Clock()
+    clock.start()
+    await deferLater(reactor, options.seconds)
+    clock.stop()
+    used = clock.figures["cpu"] / clock.figures["wall"]
+    count = len(ports) * options.checks
+    print(f"{len(ports)} services, {count} tcp checks each {options.interval:g} s, for {options.seconds:g} s")
+    print(f"CPU: {used:.2%} of a core, {used * options.interval / count * 1e6:.0f} us a probe")
+    print(f"memory: {memory('VmRSS') - before:.1f} MiB above {before:.1f} MiB")
+    delays = await measure_delays(healths[:_FAILING], close)
+    text = ", ".join(f"{name} {value:.1f} s" for name, value in delays.items())
+    print(f"from a failure to the callback, {_FAILING} services: {text}")
+    await service.stopService()
+
+
+async def measure_delays(healths: list[ServiceHealth], close: Callable[[int], None]) -> dict[str, float]:
+    """Close the ports of some services, and return the times until they are down."""
+    delays: list[float] = []
+    done: Deferred[None] = Deferred()
+    began = time.perf_counter()
+
+    def changed(transition: Transition) -> None:
+        if transition.after is State.DOWN:
+            delays.append(time.perf_counter() - began)
+            if len(delays) == len(healths):
+                done.callback(None)
+
+    for number, health in enumerate(healths):
+        health.add_observer("benchmark", changed)
+        close(number)
+    await done
+    return {"least": min(delays), "median": statistics.median(delays), "most": max(delays)}
+
+
+def main() -> None:
+    """Read the command line, start the services, and measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--services", type=int, default=200)
+    parser.add_argument("--checks", type=int, default=2, help="the number of checks of each service")
+    parser.add_argument("--interval", type=float, default=10.0, help="the seconds between two probes")
+    parser.add_argument("--seconds", type=float, default=60.0, help="the time to measure in steady state")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        serve(options.services)
+        return
+    command = [sys.executable, str(Path(__file__)), "--serve", f"--services={options.services}"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        stdin = process.stdin
+        ports = json.loads(process.stdout.readline())
+
+        def close(number: int) -> None:
+            stdin.write(f"{number}\n")
+            stdin.flush()
+
+        try:
+            react(lambda reactor: Deferred.fromCoroutine(measure(reactor, options, ports, close)))
+        finally:
+            stdin.close()
+
+
+if __name__ == "__main__":
+    main()
