@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet import ssl
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import ITransport
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.http import Request
 from twisted.web.resource import IResource
@@ -18,6 +19,7 @@ from txmirror import checks
 from txmirror.checks import HTTPCheck, ICheck, Result, Status
 from txmirror.test.certificates import Authority
 from txmirror.test.checks.case import ChecksTestCase, step
+from txmirror.test.checks.test_tcp import ServerFactory
 from txmirror.testing.reactor import MemoryReactor
 
 
@@ -204,6 +206,11 @@ class ExportTests(SynchronousTestCase):
         self.assertEqual(reactor.getDelayedCalls(), [])
 
 
+def _answer(transport: ITransport, received: bytes) -> None:
+    if received.endswith(b"\r\n\r\n"):
+        transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+
 class TLSTests(TestCase):
     def setUp(self) -> None:
         from twisted.internet import reactor
@@ -216,7 +223,8 @@ class TLSTests(TestCase):
     def listen(self, file: Path) -> str:
         """Listen with a certificate, and return the URL without the host's part."""
         certificate = ssl.PrivateCertificate.loadPEM(file.read_bytes())
-        port = self.reactor.listenSSL(0, make_site(self.reactor, Pages()), certificate.options(), interface="127.0.0.1")
+        # The oldest Twisted and a new pyOpenSSL cannot serve a Site.
+        port = self.reactor.listenSSL(0, ServerFactory(_answer), certificate.options(), interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         return f":{port.getHost().port}/"
 
