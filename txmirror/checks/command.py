@@ -37,7 +37,8 @@ class CommandCheck:
     :param reactor: runs it.
     :param clock: measures ``grace``; None is the reactor.
     :param description: the description of the check, where ``argv`` has a secret.
-    :raises ValueError: ``argv`` is empty or contains a null character, or ``grace`` is out of range.
+    :raises ValueError: ``argv`` is empty or contains a null character, ``environment`` has an invalid name or value, or ``grace`` is
+        out of range.
     :raises TypeError: ``argv`` is a string, or has something else than strings; or ``grace`` is no number.
     """
 
@@ -59,6 +60,9 @@ class CommandCheck:
             raise TypeError(f"argv is {argv!r:.100}: not a list of strings")
         if not argv or any("\0" in each for each in argv):
             raise ValueError(f"argv is {list(argv)!r:.100}: empty, or with a null character")
+        for name, value in (environment or {}).items():
+            if not name or "=" in name or "\0" in name + value:
+                raise ValueError(f"the environment has {name!r}: an invalid name, or a null character in its value")
         check_seconds("grace", grace)
         self.description = f"command {' '.join(argv)}" if description is None else description
         self._argv = tuple(argv)

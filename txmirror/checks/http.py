@@ -53,7 +53,7 @@ _CERTIFICATE: Final = re.compile(b"-----BEGIN CERTIFICATE-----.+?-----END CERTIF
 class HTTPCheck:
     """A check that sends an HTTP request. It needs ``pip install 'txmirror[daemon]'``.
 
-    A status that is expected is ok, 429 (too many requests) a warning, and all else a failure. Each probe makes a connection of
+    A status that is expected is ok; otherwise 429 (too many requests) is a warning, and all else a failure. Each probe makes a connection of
     its own.
 
     :param url: an ``http`` or ``https`` URL.
@@ -138,12 +138,13 @@ class HTTPCheck:
             unbuffered=True,
             reactor=self._reactor,
         )
+        summary = f"status {response.code}"
+        is_expected = self._is_expected(response.code)
+        if response.code == 429 and not is_expected:
+            return Result(Status.WARN, f"{summary}: too many requests")
         body = await _read(response)
         text = body.decode("utf-8", "backslashreplace")
-        summary = f"status {response.code}"
-        if response.code == 429:
-            return Result(Status.WARN, f"{summary}: too many requests")
-        if not self._is_expected(response.code):
+        if not is_expected:
             return Result(Status.FAIL, f"{summary}\n{text}")
         if self._text is not None and self._text not in text:
             return Result(Status.FAIL, f"{summary}, but the body has no {self._text!r}\n{text}")

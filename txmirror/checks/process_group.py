@@ -54,6 +54,7 @@ class ProcessGroup(ProcessProtocol):
         self._deadline: float | None = None
         self._killing = False
         self._closed = False
+        self._empty = False
         self._ended: Waiters[None] = Waiters()
         self.gone = False
 
@@ -124,14 +125,15 @@ class ProcessGroup(ProcessProtocol):
         """Look for processes that are left; kill them when their time is over."""
         if self.gone or self._deadline is None:
             return
-        alive = self.status is None or (self._send(os.killpg, 0) and _has_living(self._pid))
+        alive = self._is_alive()
         if self._closed and not alive:
             self._finish()
             return
         late = self._clock.seconds() - self._deadline
         if late >= 0:
             self.left = self.left or (alive and self.status is not None and not self._killing)
-            self._signal(signal.SIGKILL)
+            if alive:
+                self._signal(signal.SIGKILL)
             assert self.transport is not None
             # A process that has left the group may hold the pipes open.
             self.transport.loseConnection()
@@ -141,12 +143,20 @@ class ProcessGroup(ProcessProtocol):
         else:
             self._timer.start(_LOOK)
 
+    def _is_alive(self) -> bool:
+        """Return whether a process is left. Once there is none, the number of the group may belong to others."""
+        if self.status is not None and not self._empty:
+            self._empty = not (self._send(os.killpg, 0) and _has_living(self._pid))
+        return not self._empty
+
     def _finish(self) -> None:
         self.gone = True
         self._timer.stop()
         self._ended.fire(None)
 
     def _signal(self, number: int) -> None:
+        if self._empty:
+            return
         if not self._send(os.killpg, number) and self.status is None:
             # The command has not made its group yet.
             self._send(os.kill, number)

@@ -47,6 +47,7 @@ class ControlledCheck:
         self.running.append(probe)
         if self.answer is not None:
             self.end(self.answer)
+            return probe
         return Deferred.fromCoroutine(self._insist(probe)) if self.stubborn else probe
 
     def end(self, status: Status, output: str = "") -> None:
@@ -60,7 +61,7 @@ class ControlledCheck:
     async def _insist(self, probe: Deferred[Result]) -> Result:
         """Wait for the end of a probe, whoever cancels the wait."""
         ended: Waiters[Result] = Waiters()
-        probe.addCallback(ended.fire)
+        probe.addCallbacks(ended.fire, lambda failure: ended.fail(lambda: failure.value))
         while True:
             try:
                 return await ended.wait()

@@ -278,4 +278,6 @@ class ArgumentTests(SynchronousTestCase):
             self.assertRaises(TypeError, CommandCheck, wrong, reactor=MemoryReactor())
         for wrong in ([], ["a\0b"]):
             self.assertRaises(ValueError, CommandCheck, wrong, reactor=MemoryReactor())
+        for wrong in ({"": "x"}, {"a=b": "x"}, {"a": "x\0"}):
+            self.assertRaises(ValueError, CommandCheck, ["true"], environment=wrong, reactor=MemoryReactor())
         self.assertRaises(ValueError, CommandCheck, ["true"], grace=-1, reactor=MemoryReactor())
