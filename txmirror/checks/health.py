@@ -102,13 +102,13 @@ class CheckHealth:
         return self._loop is not None and self._loop.running
 
     def start(self, context: LoopContext) -> None:
-        """Start to probe."""
+        """Start probing."""
         self._context = context
         self._loop = CheckLoop(f"{self._service}/{self.name}", self.check, self.settings, self._report, context)
         self._loop.start()
 
     def stop(self) -> Deferred[None]:
-        """Stop to probe; see :meth:`CheckLoop.stop`. The state and the latest result stay."""
+        """Stop probing; see :meth:`CheckLoop.stop`. The state and the latest result stay."""
         assert self._loop is not None
         return self._loop.stop()
 

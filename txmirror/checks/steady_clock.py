@@ -51,14 +51,14 @@ class SteadyClock:
         self._stopped: threading.Event | None = None
 
     def start(self) -> None:
-        """Start to watch the wall clock."""
+        """Start watching the wall clock."""
         if self._stopped is None:
             self._offset = self._wall.seconds() - self.seconds()
             self._stopped = threading.Event()
             threading.Thread(target=self._wake, args=(self._stopped,), name="SteadyClock", daemon=True).start()
 
     def stop(self) -> None:
-        """Stop to watch the wall clock."""
+        """Stop watching the wall clock."""
         if self._stopped is not None:
             self._stopped.set()
             self._stopped = None

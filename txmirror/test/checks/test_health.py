@@ -211,7 +211,7 @@ class FlapTests(ChecksTestCase):
 
     @given(st.lists(st.tuples(st.sampled_from([State.UP, State.DOWN]), st.sampled_from([5, 20, 70])), max_size=30))
     def test_bounds(self, steps: list[tuple[State, int]]) -> None:
-        """Whatever the checks do: down follows at once, a hold ends in time, and within a window it comes up a few times only."""
+        """Down follows at once, a hold ends in time, and within a window it comes up a few times only."""
         reactor = MemoryReactor()
         combined, state = State.DOWN, State.UNKNOWN
         ups: list[float] = []

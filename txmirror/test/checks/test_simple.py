@@ -74,7 +74,7 @@ class SimpleTests(ChecksTestCase):
         self.assertIs(self.successResultOf(waiting).status, Status.FAIL)
 
     def test_function_fails(self) -> None:
-        """What else it returns, or raises, is an error; cancelling cancels its Deferred."""
+        """Other results, and exceptions, are errors; cancelling cancels the Deferred of the function."""
         self.failureResultOf(FunctionCheck(lambda: 1 / 0).run(), ZeroDivisionError)
         self.failureResultOf(FunctionCheck(lambda: "ok").run(), TypeError)
         never: Deferred[object] = Deferred()

@@ -90,7 +90,7 @@ class TCPTests(ChecksTestCase):
         self.assertRegex(result.output, "^cannot connect: Connection was refused by other side")
 
     def test_answer(self) -> None:
-        """What it sends and expects may arrive in any pieces."""
+        """The bytes may arrive in any pieces."""
 
         def answer(transport: ITransport, received: bytes) -> None:
             if received == b"PING\r\n":
