@@ -145,6 +145,17 @@ class ExampleTests(TestCase):
         ]
         return self.run_example("registration.py").addCallback(self.assertEqual, expected)
 
+    def test_health_checks(self) -> Deferred[None]:
+        """A server is registered while its health check passes."""
+
+        def check(lines: list[str]) -> None:
+            down = lines.pop(2)
+            self.assertRegex(down, r"^the service is down because check tcp failed 3 times in a row \(cannot connect: ")
+            expected = ["the service is up because check tcp passes", "servers: ['server1:80']", "servers: []"]
+            self.assertEqual(lines, expected)
+
+        return self.run_example("health_checks.py").addCallback(check)
+
     def test_locks(self) -> Deferred[None]:
         """Two programs share a lock, a semaphore and an election."""
         expected = [
