@@ -76,7 +76,7 @@ class CommandCheck:
     def run(self) -> Deferred[Result]:
         """Run the command.
 
-        :returns: fires when no process of it is left. Cancelling sends SIGTERM to all its processes, and SIGKILL after the grace;
+        :returns: fires when no process of it is left; after a cancellation, with a ``CancelledError`` of its output. Cancelling sends SIGTERM to all its processes, and SIGKILL after the grace;
             cancelling once more sends SIGKILL at once.
         """
         return Deferred.fromCoroutine(self._run())
@@ -95,7 +95,7 @@ class CommandCheck:
                 cancelled = True
                 group.kill()
         if cancelled:
-            raise CancelledError
+            raise CancelledError(group.output.text())
         return _judge(group)
 
     def _resolve(self) -> Sequence[str]:

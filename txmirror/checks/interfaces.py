@@ -25,6 +25,6 @@ class ICheck(Interface):
         """Probe once. It is not called again before its Deferred has fired.
 
         :returns: fires with the result. If it fails with any exception, the probe counts as failed. Cancelling ends the probe and
-            everything that belongs to it: the Deferred fires, in any way, when nothing is left, in a bounded time. Cancelling it
-            once more hurries.
+            everything that belongs to it: the Deferred fires, in any way, when nothing is left, in a bounded time. If it fails
+            with a ``CancelledError`` that has an argument, this is shown as the output of the probe. Cancelling it once more hurries.
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Final
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
@@ -15,6 +16,9 @@ from txmirror.checks.interfaces import ICheck
 from txmirror.checks.judgement import CheckSettings
 from txmirror.checks.results import Result, Status
 from txmirror.timers import Timer
+
+#: The seconds that a cancelled probe has to end.
+_END_TIME: Final = 2.0
 
 
 class Prober:
@@ -51,17 +55,18 @@ class Prober:
         self._timer = Timer(clock, self._time_out)
         self._running: Deferred[Result] | None = None
         self._began = 0.0
-        self._late = False
+        # The number of times that the time was over: at the second time the probe has not ended in spite of its cancellation.
+        self._late = 0
         self._stopped = False
 
     async def probe(self) -> None:
-        """Probe once, and report the result: when it is there, or when the time is over.
+        """Probe once, and report the result. When the time is over, the probe is cancelled, and counts as failed.
 
         It returns when nothing of the probe is left. It raises ``CancelledError`` after :meth:`stop`, and whatever
         ``report`` raises.
         """
         self._began = self._clock.seconds()
-        self._late = False
+        self._late = 0
         if not self._check.pushed:
             self.due = self._began + self._settings.timeout
             self._timer.start(self._settings.timeout)
@@ -81,7 +86,7 @@ class Prober:
             self._timer.stop()
             self._running = None
             self.due = math.inf
-        if not self._late:
+        if self._late < 2:
             self._report_with_time(result)
 
     def stop(self) -> None:
@@ -99,31 +104,37 @@ class Prober:
         """
         if self._stopped:
             raise CancelledError
+        if self._late:
+            return self._late_result("")
         if not isinstance(value, Result):
             raise TypeError(f"the check returned {value!r:.100}: not a Result")
         return value
 
     def _failed(self, failure: Failure) -> Result:
         """Return the result of a probe that raised an exception. The first of several is logged."""
-        if not self._late:
-            if not self.raised:
-                self._log.failure("A probe of check {name} raised an exception.", failure=failure, name=self._name)
-            self.raised = True
+        if self._late:
+            error = failure.value
+            output = error.args[0] if isinstance(error, CancelledError) and error.args else ""
+            return self._late_result(f"\n{output}")
+        if not self.raised:
+            self._log.failure("A probe of check {name} raised an exception.", failure=failure, name=self._name)
+        self.raised = True
         return Result(Status.FAIL, f"the probe failed: {failure.getErrorMessage()}")
 
     def _time_out(self) -> None:
-        """Report a failure when the time is over, and again whenever a further result would be due, until the probe has ended."""
-        text = f"no result within {self._settings.timeout:g} s"
-        first = not self._late
-        if not first:
-            text += f"; {self._clock.seconds() - self._began:.0f} s after its beginning the probe has not ended"
-        self._late = True
-        self._timer.start(self._settings.interval + self._settings.timeout)
-        try:
-            self._report_with_time(Result(Status.FAIL, text))
-        finally:
-            if first and self._running is not None:
+        """Cancel the probe. If it does not end, report that, and again whenever a further result would be due."""
+        self._late += 1
+        if self._late == 1:
+            self._timer.start(_END_TIME)
+            if self._running is not None:
                 self._running.cancel()
+            return
+        self._timer.start(self._settings.interval + self._settings.timeout)
+        passed = self._clock.seconds() - self._began
+        self._report_with_time(self._late_result(f"; {passed:.0f} s after its beginning the probe has not ended"))
+
+    def _late_result(self, more: str) -> Result:
+        return Result(Status.FAIL, f"no result within {self._settings.timeout:g} s{more}")
 
     def _report_with_time(self, result: Result) -> None:
         self._report(attrs.evolve(result, seconds=self._clock.seconds() - self._began))

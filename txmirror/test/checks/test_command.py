@@ -173,10 +173,11 @@ class CommandTests(TestCase):
                 (f"{_STUBBORN}{sleeper}; {sleeper}; :", 2),
                 (f"{_STUBBORN}(({sleeper} &) &); {sleeper}; {sleeper}; :", 3),
             ):
-                running = self.shell(script).run()
+                running = self.shell(f"echo begun; {script}").run()
                 await self.until(count)
                 running.cancel()
-                await self.assertFailure(running, CancelledError)
+                error: Any = await self.assertFailure(running, CancelledError)
+                self.assertEqual(error.args, ("begun\n",))
                 self.assertEqual(self.left(), [])
 
         return Deferred.fromCoroutine(test())

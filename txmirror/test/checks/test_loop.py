@@ -90,17 +90,36 @@ class FaultTests(ChecksTestCase):
         check = ControlledCheck(self.reactor)
         check.stubborn = True
         health = self.started(check)
-        self.reactor.pass_time(30)
+        self.reactor.pass_time(32)
         self.assertEqual((check.begun, health.checks[0].failed), ([5], 2))
         self.reactor.pass_time(1)
         self.assertIs(health.state, State.DOWN)
-        self.assertIn("; 26 s after its beginning the probe has not ended", health.why())
+        self.assertIn("; 28 s after its beginning the probe has not ended", health.why())
         check.end(Status.OK)
         self.assertIs(health.state, State.DOWN)
         check.stubborn = False
         check.answer = Status.OK
         self.reactor.pass_time(11)
         self.assertIs(health.state, State.UP)
+
+    def test_ends_late(self) -> None:
+        """A probe that takes some time to end counts once, and its result does not count."""
+        check = ControlledCheck(self.reactor)
+        check.stubborn = True
+        health = self.started(check)
+        self.reactor.pass_time(8)
+        self.assertIsNone(health.checks[0].last)
+        check.end(Status.OK)
+        self.assertEqual(health.checks[0].last, Result(Status.FAIL, "no result within 2 s", 3.0))
+        self.assertEqual(health.checks[0].failed, 1)
+
+    def test_last_words(self) -> None:
+        """The output of a probe that is cancelled because of its timeout is shown."""
+        check = ControlledCheck(self.reactor)
+        self.patch(check, "run", lambda: Deferred(lambda probe: probe.errback(CancelledError("connecting ...\n"))))
+        health = self.started(check)
+        self.reactor.pass_time(7)
+        self.assertEqual(health.checks[0].last, Result(Status.FAIL, "no result within 2 s\nconnecting ...", 2.0))
 
     def test_stuck(self) -> None:
         """A loop that makes no progress is named, for a watchdog."""
