@@ -26,7 +26,10 @@ else:
         # HTTPCheck needs packages that only the extra ``daemon`` installs.
         if name != "HTTPCheck":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return import_module("txmirror.checks.http").HTTPCheck
+        try:
+            return import_module("txmirror.checks.http").HTTPCheck
+        except ImportError:
+            raise ImportError("HTTP checks need more packages: pip install 'txmirror[daemon]'") from None
 
 
 __all__ = [

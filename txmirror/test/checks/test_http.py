@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +200,17 @@ class ExportTests(SynchronousTestCase):
         for name in checks.__all__:
             self.assertIsNotNone(getattr(checks, name))
         self.assertRaises(AttributeError, getattr, checks, "no_such_name")
+
+    def test_missing_packages(self) -> None:
+        """Without the packages of its extra, only the check by HTTP cannot be imported, and the message names the extra."""
+        program = (
+            "import sys; sys.modules['treq.client'] = sys.modules['OpenSSL'] = None\n"
+            "from txmirror import checks; checks.TCPCheck\n"
+            "try: checks.HTTPCheck\n"
+            "except ImportError as error: print(error)"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+        self.assertEqual(done.stdout, "HTTP checks need more packages: pip install 'txmirror[daemon]'\n")
 
     def test_reactor(self) -> None:
         """A check makes nothing before it runs."""
