@@ -14,7 +14,7 @@ TEST = ["kazoo>=2.9", "aiozk>=0.32", "hypothesis>=6.100", *TLS, *SASL, *DAEMON, 
 # The rules of ruff and mypy change with each release, so we pin them.
 LINT = ["ruff==0.17.*", "import-linter==2.*"]
 TYPES = ["mypy==2.4.*", "mypy-zope==1.0.*"]
-DOCS = ["sphinx>=7", "sphinxcontrib-zopeext>=0.4", "tomli; python_version<'3.11'", *DAEMON]
+DOCS = ["sphinx>=7", "sphinxcontrib-zopeext>=0.4", *DAEMON]
 
 setup(
     name="txmirror",
@@ -42,7 +42,15 @@ setup(
         "Typing :: Typed",
     ],
     python_requires=">=3.10",
-    install_requires=["twisted>=24.7", "zope.interface", "attrs>=22.2", "click>=8.1", "pyyaml>=6.0"],
+    install_requires=[
+        "twisted>=24.7",
+        "zope.interface",
+        "attrs>=22.2",
+        "cattrs>=23.1.1",
+        "click>=8.1",
+        "pyyaml>=6.0",
+        "tomli>=2.0; python_version<'3.11'",
+    ],
     extras_require={
         "tls": TLS,
         "sasl": SASL,

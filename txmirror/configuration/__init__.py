@@ -1,0 +1,56 @@
+"""The configuration of the registration daemon: the classes, and the files and options that they are made from."""
+
+from txmirror.configuration.description import describe
+from txmirror.configuration.difference import Change, Difference, difference
+from txmirror.configuration.errors import ConfigurationError
+from txmirror.configuration.loading import load
+from txmirror.configuration.machine import Machine
+from txmirror.configuration.model import Configuration, Daemon, Host, Service, WriteRate, ZooKeeper
+from txmirror.configuration.placeholders import shown
+from txmirror.configuration.probes import (
+    HTTP,
+    TCP,
+    TTL,
+    UNIX,
+    Alias,
+    Check,
+    CheckSettings,
+    Command,
+    File,
+    FlapHold,
+    Noop,
+    Probe,
+    Process,
+)
+from txmirror.configuration.simple import from_options
+
+__all__ = [
+    "HTTP",
+    "TCP",
+    "TTL",
+    "UNIX",
+    "Alias",
+    "Change",
+    "Check",
+    "CheckSettings",
+    "Command",
+    "Configuration",
+    "ConfigurationError",
+    "Daemon",
+    "Difference",
+    "File",
+    "FlapHold",
+    "Host",
+    "Machine",
+    "Noop",
+    "Probe",
+    "Process",
+    "Service",
+    "WriteRate",
+    "ZooKeeper",
+    "describe",
+    "difference",
+    "from_options",
+    "load",
+    "shown",
+]

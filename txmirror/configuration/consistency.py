@@ -1,0 +1,108 @@
+"""Checks of a configuration that concern several services or tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from txmirror.configuration.errors import Place, Problems, quote, suggest
+from txmirror.configuration.model import KEEP_SESSION, Daemon, Service, ZooKeeper
+from txmirror.configuration.placeholders import Placeholders, shown
+from txmirror.configuration.probes import Alias
+from txmirror.configuration.rules import show_seconds
+
+#: A service, and its place in the files.
+Placed = tuple[Place, Service]
+
+
+@attrs.frozen
+class Outline:
+    """The parts of a service that other services must agree with."""
+
+    place: Place
+    id: str | None
+    znode: str | None
+    references: tuple[tuple[str, str], ...]
+    """The ids of other services that it names, each with its place in the service."""
+
+    @classmethod
+    def of_service(cls, place: Place, service: Service) -> Outline:
+        """Return the outline of a service."""
+        references = [(f".depends[{index}]", other) for index, other in enumerate(service.depends)]
+        for index, check in enumerate(service.checks):
+            if isinstance(check.probe, Alias):
+                references.append((f".check[{index}].service", check.probe.service))
+        return cls(place, service.id, service.znode_path, tuple(references))
+
+    @classmethod
+    def of_table(cls, place: Place, table: Mapping[str, Any], placeholders: Placeholders) -> Outline:
+        """Return the outline of a table that is no service, because it has errors."""
+
+        def text(value: object) -> str | None:
+            try:
+                return placeholders.expand(value) if isinstance(value, str) else None
+            except ValueError:
+                return None
+
+        depends = table.get("depends")
+        others = enumerate(map(text, depends)) if isinstance(depends, list) else ()
+        references = tuple((f".depends[{index}]", other) for index, other in others if other is not None)
+        return cls(place, text(table.get("id", table.get("name"))), None, references)
+
+
+def check_services(outlines: Sequence[Outline], problems: Problems) -> None:
+    """Check that ids and znodes are unique, that the services exist which others name, and that none depends on itself."""
+    ids: dict[str, Outline] = {}
+    znodes: dict[str, Outline] = {}
+    for outline in outlines:
+        for seen, value, name in ((ids, outline.id, "id"), (znodes, outline.znode, "znode")):
+            if value is not None and seen.setdefault(value, outline) is not outline:
+                problems.add(outline.place, f"its {name}, {quote(value)}, is also that of {seen[value].place}")
+    for outline in outlines:
+        for relative, other in outline.references:
+            if other not in ids:
+                problems.add(outline.place.below(relative), f"there is no service {quote(other)}{suggest(other, ids)}")
+    for cycle in _find_cycles({key: [other for _, other in each.references] for key, each in ids.items()}):
+        problems.add(
+            ids[cycle[0]].place, f"the service depends on itself: {' -> '.join(map(shown, (*cycle, cycle[0])))}"
+        )
+
+
+def check_daemon(daemon: Daemon, services: Sequence[Placed], problems: Problems) -> None:
+    """Check that a stop has the time to drain all services."""
+    for place, service in services:
+        if service.drain >= daemon.stop_timeout:
+            reason = f"drain ({show_seconds(service.drain)}) is not less than daemon.stop_timeout"
+            problems.add(place, f"{reason} ({show_seconds(daemon.stop_timeout)})")
+
+
+def check_session(zookeeper: ZooKeeper, services: Sequence[Placed], problems: Problems) -> None:
+    """Check that a session that is kept can be taken over."""
+    if zookeeper.state_file is None:
+        for place, service in services:
+            if service.on_stop == KEEP_SESSION:
+                problems.add(place, f"on_stop is {KEEP_SESSION!r}, which needs zookeeper.state_file")
+
+
+def _find_cycles(needs: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
+    """Return cycles such that without them there is none."""
+    cycles: list[tuple[str, ...]] = []
+    done: set[str] = set()
+    for start in needs:
+        path: dict[str, int] = {}
+        # Not by recursion: a chain may be longer than Python can nest calls.
+        pending = [(start, False)]
+        while pending:
+            each, left = pending.pop()
+            if left:
+                del path[each]
+                done.add(each)
+            elif each in path:
+                cycles.append(tuple(path)[path[each] :])
+            elif each in needs and each not in done:
+                path[each] = len(path)
+                pending.append((each, True))
+                pending += [(other, False) for other in reversed(needs[each])]
+    return cycles

@@ -1,0 +1,62 @@
+"""The difference between two configurations, for a reload."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from txmirror.configuration.model import Configuration, Service
+from txmirror.configuration.structuring import key_of
+
+
+@attrs.frozen
+class Change:
+    """A service that both configurations have, and that differs."""
+
+    old: Service
+    new: Service
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of the file whose values differ, in the order of the documentation."""
+        return _changed_keys(self.old, self.new)
+
+
+@attrs.frozen
+class Difference:
+    """The difference between two configurations. Services are the same if they have the same id."""
+
+    added: tuple[Service, ...]
+    removed: tuple[Service, ...]
+    changed: tuple[Change, ...]
+    unchanged: tuple[Service, ...]
+    restart: tuple[str, ...]
+    """The dotted keys of other tables that differ, and take effect only with a restart."""
+
+
+def difference(old: Configuration, new: Configuration) -> Difference:
+    """Return the difference between two configurations. Services are in the order of ``new``, removed ones in that of ``old``."""
+    before = {service.id: service for service in old.services}
+    after = {service.id: service for service in new.services}
+    common = [(before[service_id], service) for service_id, service in after.items() if service_id in before]
+    return Difference(
+        added=tuple(service for service_id, service in after.items() if service_id not in before),
+        removed=tuple(service for service_id, service in before.items() if service_id not in after),
+        changed=tuple(Change(one, other) for one, other in common if one != other),
+        unchanged=tuple(other for one, other in common if one == other),
+        restart=(
+            *_restart_keys("zookeeper", old.zookeeper, new.zookeeper),
+            *_restart_keys("daemon", old.daemon, new.daemon),
+        ),
+    )
+
+
+def _restart_keys(name: str, old: Any, new: Any) -> list[str]:
+    needed = {key_of(field) for field in attrs.fields(type(new)) if field.metadata.get("restart")}
+    return [f"{name}.{key}" for key in _changed_keys(old, new) if key in needed]
+
+
+def _changed_keys(old: Any, new: Any) -> tuple[str, ...]:
+    fields = attrs.fields(type(new))
+    return tuple(key_of(field) for field in fields if getattr(old, field.name) != getattr(new, field.name))

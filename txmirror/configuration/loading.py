@@ -1,0 +1,152 @@
+"""Loads a configuration: reads the files, fills in the defaults and placeholders, and checks everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from txmirror.configuration.consistency import Outline, Placed, check_daemon, check_services, check_session
+from txmirror.configuration.defaults import Defaults
+from txmirror.configuration.errors import InvalidValue, Place, Problems, quote, unknown_keys
+from txmirror.configuration.machine import Machine
+from txmirror.configuration.model import Configuration, Daemon, Host, Service, ZooKeeper
+from txmirror.configuration.placeholders import Placeholders
+from txmirror.configuration.sources import Source, SourceReader
+from txmirror.configuration.structuring import Structurer
+from txmirror.configuration.values import Values
+
+_SERVICE = "service"
+#: The tables that only one file has.
+_TABLES = ("zookeeper", "host", "daemon", "defaults")
+#: The keys at the top of a file, and of an included one.
+_KEYS = ("version", "include", *_TABLES, _SERVICE)
+_INCLUDED_KEYS = ("version", _SERVICE)
+
+
+def load(path: str | Path, machine: Machine | None = None) -> Configuration:
+    """Load a configuration from a file, or from the files ``*.toml`` of a folder.
+
+    It reads files, and waits for nothing else.
+
+    :param machine: the facts about this machine; found out if None.
+    :raises ConfigurationError: it is invalid; the exception has all errors.
+    """
+    problems = Problems()
+    reader = SourceReader(problems)
+    reader.read(Path(path))
+    return _Loader(reader.sources, Machine.this() if machine is None else machine, problems).load()
+
+
+@attrs.frozen
+class _Table:
+    """A table that only one file has, empty if none has it."""
+
+    place: Place
+    folder: Path
+    table: dict[str, Any]
+
+
+class _Loader:
+    """Makes a configuration of the files that were read.
+
+    :param problems: collects the errors; it may have some already.
+    """
+
+    def __init__(self, sources: list[Source], machine: Machine, problems: Problems) -> None:
+        self._sources = sources
+        self._machine = machine
+        self._problems = problems
+        self._structurer = Structurer()
+
+    def load(self) -> Configuration:
+        """Return the configuration.
+
+        :raises ConfigurationError: it is invalid.
+        """
+        for source in self._sources:
+            self._check_keys(source)
+        tables = {name: self._find_table(name) for name in _TABLES}
+        # Other strings may refer to [host], and the address to [zookeeper].
+        values = Values(self._machine)
+        named = {"name": self._machine.host_name, **tables["host"].table}
+        host = self._build(attrs.evolve(tables["host"], table=named), Host, values.outside_services())
+        values = attrs.evolve(values, host=host)
+        zookeeper = self._build(tables["zookeeper"], ZooKeeper, values.outside_services())
+        daemon = self._build(tables["daemon"], Daemon, values.outside_services())
+        values = attrs.evolve(values, zookeeper=zookeeper)
+        outlines: list[Outline] = []
+        services = list(self._load_services(tables["defaults"], values, outlines))
+        check_services(outlines, self._problems)
+        if daemon is not None:
+            check_daemon(daemon, services, self._problems)
+        if zookeeper is not None:
+            check_session(zookeeper, services, self._problems)
+        self._problems.raise_any()
+        return Configuration(
+            zookeeper=zookeeper,
+            host=host,
+            daemon=daemon,
+            services=tuple(service for _, service in services),
+            sources=tuple(source.name for source in self._sources),
+        )
+
+    def _check_keys(self, source: Source) -> None:
+        version = source.table.get("version", 1)
+        if type(version) is not int or version != 1:
+            self._problems.add(source.place("version"), f"{quote(version)} is not 1, the only version there is")
+        if source.included:
+            for key in source.table:
+                if key in _KEYS and key not in _INCLUDED_KEYS:
+                    self._problems.add(source.place(key), f"an included file has only [[{_SERVICE}]]")
+        self._problems.add_faults(source.place(), InvalidValue(*unknown_keys(source.table, _KEYS)))
+        services = source.table.get(_SERVICE, [])
+        if not isinstance(services, list):
+            self._problems.add(source.place(_SERVICE), f"{quote(services)} is no array of tables: write [[{_SERVICE}]]")
+
+    def _find_table(self, name: str) -> _Table:
+        having = [source for source in self._sources if name in source.table and not source.included]
+        for source in having[1:]:
+            self._problems.add(source.place(name), f"{having[0].name} has this table too")
+        if not having:
+            return _Table(Place("", name), Path(), {})
+        place, table = having[0].place(name), having[0].table[name]
+        if not isinstance(table, dict):
+            self._problems.add(place, f"{quote(table)} is no table")
+            table = {}
+        return _Table(place, having[0].folder, table)
+
+    def _build(self, found: _Table, kind: type[Any], placeholders: Placeholders) -> Any:
+        """Return an instance of a class for a table; None if it has errors."""
+        try:
+            return self._structurer.structure(found.table, kind, found.folder, placeholders)
+        except InvalidValue as error:
+            self._problems.add_faults(found.place, error)
+            return None
+
+    def _load_services(self, found: _Table, values: Values, outlines: list[Outline]) -> Iterator[Placed]:
+        """Yield the services without errors, and add what others need to know of each service to ``outlines``."""
+        defaults = Defaults(found.table)
+        self._problems.add_faults(found.place, InvalidValue(*defaults.faults))
+        for source in self._sources:
+            services = source.table.get(_SERVICE)
+            for index, table in enumerate(services if isinstance(services, list) else []):
+                place = source.place(f"{_SERVICE}[{index}]")
+                if not isinstance(table, dict):
+                    self._problems.add(place, f"{quote(table)} is no table")
+                    continue
+                filled = defaults.fill(table)
+                placeholders = values.of_service(filled.table)
+                try:
+                    service = self._structurer.structure(filled.table, Service, source.folder, placeholders)
+                except InvalidValue as error:
+                    outlines.append(Outline.of_table(place, table, placeholders))
+                    for relative, reason in error.faults:
+                        origin = filled.origin(relative)
+                        fault = place.below(relative) if origin is None else found.place.below(origin)
+                        self._problems.add(fault, reason)
+                else:
+                    outlines.append(Outline.of_service(place, service))
+                    yield place, service

@@ -1,0 +1,157 @@
+"""Placeholders in the strings of a configuration: ``{name}``, ``{env:VARIABLE}`` and others. Nothing is executed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from txmirror.configuration.errors import InvalidValue, plain_key, quote, suggest
+
+_T = TypeVar("_T")
+
+#: The most levels of tables and arrays. Python's own limit would depend on the depth of the call stack.
+_DEEPEST = 32
+
+#: The longest total of the values in one string: a short file could otherwise use up the memory.
+_LONGEST = 2**20
+
+_ENVIRONMENT = "env:"
+_TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+
+#: Functions that return the value of each placeholder, or raise ValueError if it has none.
+Values = Mapping[str, Callable[[], str]]
+
+
+class EnvironmentText(str):
+    """A string that contains values of environment variables, which may be secret. Its ``repr`` has the variables' names in
+    their place, and so has :func:`shown`.
+    """
+
+    __slots__ = ("shown",)
+
+    shown: str
+
+    def __new__(cls, value: str, shown: str) -> EnvironmentText:  # noqa: PYI034 - see pyproject.toml on Self
+        """Return a string with another text to show."""
+        text = super().__new__(cls, value)
+        text.shown = shown
+        return text
+
+    def __repr__(self) -> str:
+        return repr(self.shown)
+
+
+def shown(text: str) -> str:
+    """Return a text without the values of environment variables, for a log or a terminal."""
+    return text.shown if isinstance(text, EnvironmentText) else text
+
+
+def transform(function: Callable[..., str], *texts: str) -> str:
+    """Apply a function to texts, and to what is shown of them."""
+    value = function(*texts)
+    if any(isinstance(text, EnvironmentText) for text in texts):
+        return EnvironmentText(value, function(*map(shown, texts)))
+    return value
+
+
+def parse(function: Callable[[str], _T], text: str) -> _T:
+    """Call a parser whose messages quote parts of the text.
+
+    :raises ValueError: the text is invalid. The message is the parser's, unless it could quote an environment variable.
+    """
+    try:
+        return function(text)
+    except ValueError as error:
+        if isinstance(text, EnvironmentText):
+            raise ValueError(f"{quote(text)} is invalid with the values of its variables") from None
+        raise ValueError(str(error)) from None
+
+
+class Placeholders:
+    """Expands placeholders.
+
+    :param values: the placeholders without ``env:``.
+    :param environment: the environment variables.
+    """
+
+    def __init__(self, values: Values, environment: Mapping[str, str]) -> None:
+        self._values = values
+        self._environment = environment
+
+    def expand_all(self, value: object) -> tuple[Any, list[tuple[str, str]]]:
+        """Return a value of TOML with all strings in it expanded, and the faults within it. Keys are not expanded.
+
+        It is a fault if a placeholder is unknown or has no value, or a brace is alone; that string stays as it is.
+
+        :raises InvalidValue: tables and arrays are nested too deeply.
+        """
+        faults: list[tuple[str, str]] = []
+        return self._expand_value(value, "", 0, faults), faults
+
+    def _expand_value(self, value: object, place: str, depth: int, faults: list[tuple[str, str]]) -> object:
+        if depth > _DEEPEST:
+            raise InvalidValue(("", f"nested too deeply: more than {_DEEPEST} levels of tables and arrays"))
+        if isinstance(value, str):
+            try:
+                return self.expand(value)
+            except ValueError as error:
+                faults.append((place, str(error)))
+        if isinstance(value, dict):
+            return {
+                key: self._expand_value(each, f"{place}.{plain_key(key)}", depth + 1, faults)
+                for key, each in value.items()
+            }
+        if isinstance(value, list):
+            return [
+                self._expand_value(each, f"{place}[{index}]", depth + 1, faults) for index, each in enumerate(value)
+            ]
+        return value
+
+    def expand(self, text: str) -> str:
+        """Return a text with its placeholders expanded.
+
+        :raises ValueError: a placeholder is unknown or has no value, or a brace is alone; the message quotes it.
+        """
+        values: list[str] = []
+        hidden: list[str] = []
+        last = length = 0
+        for token in _TOKEN.finditer(text):
+            value, visible = self._expand_token(token[0], token[1])
+            between = text[last : token.start()]
+            values += [between, value]
+            hidden += [between, visible]
+            last = token.end()
+            length += len(value)
+            if length > _LONGEST:
+                raise ValueError(f"with its placeholders it has more than {_LONGEST} characters")
+        rest = text[last:]
+        expanded, visible = "".join([*values, rest]), "".join([*hidden, rest])
+        return expanded if expanded == visible else EnvironmentText(expanded, visible)
+
+    def _expand_token(self, token: str, name: str | None) -> tuple[str, str]:
+        """Return the value of a token, and what to show of it."""
+        if name is None:
+            if len(token) == 1:
+                raise ValueError(f"{token!r} alone is no placeholder: write {token * 2!r} for the character itself")
+            return token[0], token[0]
+        if name.startswith(_ENVIRONMENT):
+            return self._variable(name.removeprefix(_ENVIRONMENT)), token
+        if name not in self._values:
+            similar = suggest(name, [*self._values, _ENVIRONMENT])
+            raise ValueError(f"unknown placeholder {quote(token)}{similar or '; write {{ and }} for braces'}")
+        try:
+            value = self._values[name]()
+        except ValueError as error:
+            raise ValueError(f"{token} has no value: {error}") from None
+        return value, shown(value)
+
+    def _variable(self, name: str) -> str:
+        value = self._environment.get(name)
+        if value is None:
+            raise ValueError(f"the environment variable {quote(name)} is not set")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"the environment variable {quote(name)} is not UTF-8") from None
+        return value

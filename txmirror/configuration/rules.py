@@ -1,0 +1,296 @@
+"""The types of the values of a configuration file: each has a name for the documentation, and reads a value of TOML.
+
+A class of the configuration names them in its annotations, as in ``interval: Annotated[float, Duration(0.1)]``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import attrs
+
+from txmirror import paths
+from txmirror.configuration.errors import InvalidValue, plain_key, quote, suggest
+from txmirror.configuration.placeholders import parse, transform
+
+#: A year, in seconds: the longest duration.
+YEAR = 365 * 86400.0
+
+_HOST_NAME = re.compile(r"[^\s:/\[\]\x00-\x1f\x7f-\x9f]{1,253}")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(?P<number>[0-9]{1,12}(?:\.[0-9]{1,9})?) ?(?P<unit>ms|s|m|h|d)")
+
+
+class Rule(Protocol):
+    """A type of values."""
+
+    @property
+    def kind(self) -> str:
+        """The name for the documentation, in reStructuredText."""
+
+    def read(self, value: object, folder: Path) -> Any:
+        """Return what a value of TOML stands for.
+
+        :param folder: the absolute path of the folder that relative file names start from.
+        :raises ValueError: the value is invalid; the message quotes it. For several errors: :exc:`InvalidValue`.
+        """
+
+
+@attrs.frozen
+class Text:
+    """A string."""
+
+    kind: str = "string"
+    empty: bool = False
+    """Whether it may be empty."""
+    form: str = r"[^\x00]*"
+    """A regular expression that it matches."""
+    form_text: str = "a text without null characters"
+    """The form in words."""
+    check: Callable[[str], object] | None = None
+    """Raises ValueError if the string is invalid."""
+    secret: bool = False
+    """Whether no message quotes it."""
+
+    def read(self, value: object, folder: Path) -> str:
+        """Return the string. See :class:`Rule`."""
+        if self.secret and not isinstance(value, str):
+            raise ValueError("it is no string")
+        text = _text(value)
+        if not text and not self.empty:
+            raise ValueError("it is empty")
+        if re.fullmatch(self.form, text, re.DOTALL) is None:
+            raise ValueError(f"{'it' if self.secret else quote(text)} is not {self.form_text}")
+        if self.check is not None:
+            parse(self.check, text)
+        return text
+
+
+#: A name for commands and logs.
+WORD = Text(kind="word", form=r"(?![-*])[^\s\x00-\x20\x7f-\x9f]{1,255}", form_text="one word of printable characters")
+
+
+@attrs.frozen
+class Flag:
+    """A boolean."""
+
+    kind: str = "boolean"
+
+    def read(self, value: object, folder: Path) -> bool:
+        """Return the boolean. See :class:`Rule`."""
+        if not isinstance(value, bool):
+            raise ValueError(f"{quote(value)} is neither true nor false")
+        return value
+
+
+@attrs.frozen
+class Number:
+    """A number within bounds."""
+
+    least: float
+    most: float
+    whole: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The name for the documentation."""
+        return f"{'integer' if self.whole else 'number'} from {self.least:g} to {self.most:g}"
+
+    def read(self, value: object, folder: Path) -> Any:
+        """Return the number, an ``int`` if it is to be whole, else a ``float``. See :class:`Rule`."""
+        if isinstance(value, bool) or not isinstance(value, int if self.whole else (int, float)):
+            raise ValueError(f"{quote(value)} is no {self.kind}")
+        if not self.least <= value <= self.most:
+            raise ValueError(f"{quote(value)} is not between {self.least:g} and {self.most:g}")
+        return value if self.whole else float(value)
+
+
+@attrs.frozen
+class Duration:
+    """A number of seconds, or a string with a unit."""
+
+    least: float = 0.0
+    most: float = YEAR
+    kind: str = "duration"
+
+    def read(self, value: object, folder: Path) -> float:
+        """Return the number of seconds. See :class:`Rule`."""
+        seconds = value
+        if isinstance(value, str):
+            match = _DURATION.fullmatch(value)
+            seconds = None if match is None else round(float(match["number"]) * _UNITS[match["unit"]], 9)
+        # NaN differs from itself.
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or seconds != seconds:  # noqa: PLR0124
+            raise ValueError(
+                f'{quote(value)} is no duration: it is a number of seconds, or a string such as "500ms", "1.5m" or "2h"'
+            )
+        if not self.least <= seconds <= self.most:
+            raise ValueError(f"{quote(value)} is not between {show_seconds(self.least)} and {show_seconds(self.most)}")
+        return float(seconds)
+
+
+@attrs.frozen
+class Choice:
+    """One of several words."""
+
+    words: tuple[str, ...]
+
+    @property
+    def kind(self) -> str:
+        """The name for the documentation."""
+        return " or ".join(f'``"{word}"``' for word in self.words)
+
+    def read(self, value: object, folder: Path) -> str:
+        """Return the word. See :class:`Rule`."""
+        text = _text(value)
+        if text not in self.words:
+            words = ", ".join(map(repr, self.words))
+            raise ValueError(f"{quote(text)} is not one of {words}{suggest(text, self.words)}")
+        return str(text)
+
+
+@attrs.frozen
+class FileName:
+    """The name of a file, relative to the folder of the configuration file."""
+
+    kind: str = "file"
+
+    def read(self, value: object, folder: Path) -> str:
+        """Return the absolute path. See :class:`Rule`."""
+        if isinstance(value, str) and "\n" in value:
+            # It may be a private key.
+            raise ValueError("it has several lines: it is the name of a file, not its contents")
+        text = Text().read(value, folder)
+        return transform(lambda part: os.path.join(folder, part), text)  # noqa: PTH118 - a str, and not normalised
+
+
+@attrs.frozen
+class HostName:
+    """A host name or an address, which may be in brackets; or one of other words."""
+
+    kind: str = "host name or address"
+    other: str | None = None
+    """A regular expression for the other words."""
+
+    def read(self, value: object, folder: Path) -> str:
+        """Return the name, or the address without brackets. See :class:`Rule`."""
+        text = Text().read(value, folder)
+        if self.other is not None and re.fullmatch(self.other, text):
+            return text
+        if _HOST_NAME.fullmatch(text) is None:
+            host = transform(lambda part: part.removeprefix("[").removesuffix("]"), text)
+            try:
+                ipaddress.IPv6Address(host)
+            except ValueError:
+                raise ValueError(f"{quote(text)} is no host name or address") from None
+            return host
+        return text
+
+
+@attrs.frozen
+class ZnodePath:
+    """The path of a znode."""
+
+    kind: str = "znode path"
+
+    def read(self, value: object, folder: Path) -> str:
+        """Return the path. See :class:`Rule`."""
+        text = _text(value)
+        parse(paths.validate, text)
+        return text
+
+
+@attrs.frozen
+class NodeName:
+    """The name of a znode in its parent's list of children."""
+
+    kind: str = "name of a znode"
+
+    def read(self, value: object, folder: Path) -> str:
+        """Return the name. See :class:`Rule`."""
+        text = _text(value)
+        if not paths.are_names([text]):
+            raise ValueError(
+                f"{quote(text)} is no name of a znode: such a name has no slash, and is not empty, '.' or '..'"
+            )
+        return text
+
+
+@attrs.frozen
+class ArrayOf:
+    """An array whose items have one type."""
+
+    item: Rule
+    least: int = 0
+    """The least number of items."""
+
+    @property
+    def kind(self) -> str:
+        """The name for the documentation."""
+        return f"array, each item: {self.item.kind}"
+
+    def read(self, value: object, folder: Path) -> tuple[Any, ...]:
+        """Return the items. See :class:`Rule`."""
+        if not isinstance(value, list):
+            # Not quoted: it may have a password, as in a command.
+            raise ValueError("it is no array")
+        if len(value) < self.least:
+            raise ValueError(f"it has {len(value)} items, and needs {self.least}")
+        return tuple(_read_each(((f"[{index}]", each) for index, each in enumerate(value)), self.item, folder))
+
+
+@attrs.frozen
+class TableOf:
+    """A table with any keys, and values of one type."""
+
+    item: Rule
+    key: Text = Text()
+    """The type of the keys."""
+
+    @property
+    def kind(self) -> str:
+        """The name for the documentation."""
+        return f"table, each value: {self.item.kind}"
+
+    def read(self, value: object, folder: Path) -> dict[str, Any]:
+        """Return the table. See :class:`Rule`."""
+        if not isinstance(value, dict):
+            raise ValueError("it is no table")
+        for key in value:
+            self.key.read(key, folder)
+        pairs = ((f".{plain_key(key)}", each) for key, each in value.items())
+        return dict(zip(value, _read_each(pairs, self.item, folder), strict=True))
+
+
+def show_seconds(seconds: float) -> str:
+    """Return a duration for a reader, in its largest whole unit, as in ``90 s`` or ``2 h``."""
+    for unit, factor in reversed(_UNITS.items()):
+        amount = seconds / factor
+        if seconds and amount >= 1 and amount == int(amount):
+            return f"{int(amount)} {unit}"
+    return f"{seconds:g} s"
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{quote(value)} is no string")
+    return value
+
+
+def _read_each(pairs: Any, rule: Rule, folder: Path) -> list[Any]:
+    values, faults = [], []
+    for place, each in pairs:
+        try:
+            values.append(rule.read(each, folder))
+        except InvalidValue as error:
+            faults += [(place + inner, reason) for inner, reason in error.faults]
+        except ValueError as error:
+            faults.append((place, str(error)))
+    if faults:
+        raise InvalidValue(*faults)
+    return values
