@@ -99,6 +99,10 @@ def _describe_check(check: Check) -> str:
     return ", ".join(parts)
 
 
+def _address(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
 def _describe_exchange(probe: TCP | UNIX) -> str:
     # What it sends may be a password.
     sent = "" if probe.send is None else f", sends {len(probe.send)} characters"
@@ -128,7 +132,7 @@ def _hide(value: object) -> object:
 
 _PROBES: Mapping[type[Any], Callable[[Any], str]] = {
     Command: _describe_command,
-    TCP: lambda probe: f"connects to {shown(probe.host)}:{probe.port}{_describe_exchange(probe)}",
+    TCP: lambda probe: f"connects to {_address(shown(probe.host))}:{probe.port}{_describe_exchange(probe)}",
     UNIX: lambda probe: f"connects to {shown(probe.socket)}{_describe_exchange(probe)}",
     HTTP: _describe_request,
     Process: lambda probe: f"the process of {shown(probe.pid_file)} runs",

@@ -58,5 +58,11 @@ def _restart_keys(name: str, old: Any, new: Any) -> list[str]:
 
 
 def _changed_keys(old: Any, new: Any) -> tuple[str, ...]:
-    fields = attrs.fields(type(new))
-    return tuple(key_of(field) for field in fields if getattr(old, field.name) != getattr(new, field.name))
+    return tuple(key_of(field) for field in attrs.fields(type(new)) if _value(old, field) != _value(new, field))
+
+
+def _value(instance: Any, field: attrs.Attribute[Any]) -> Any:
+    """Return the value of an attribute, as attrs compares it."""
+    value = getattr(instance, field.name)
+    key = field.eq_key  # type: ignore[attr-defined]  # the stubs of attrs lack it
+    return value if key is None else key(value)

@@ -15,6 +15,7 @@ from txmirror.configuration.machine import INTERFACE, ROUTE
 from txmirror.configuration.placeholders import transform
 from txmirror.configuration.probes import Check, FlapHold
 from txmirror.configuration.rules import (
+    LONGEST_SOCKET,
     WORD,
     ArrayOf,
     Choice,
@@ -27,6 +28,7 @@ from txmirror.configuration.rules import (
     Text,
     ZnodePath,
 )
+from txmirror.json_text import JSONWriter
 from txmirror.registry import CODECS
 
 #: The most data, in bytes: the server's limit for a request, less room for a path.
@@ -36,6 +38,8 @@ _MOST_DATA = 1_000_000
 WAIT, SAME_INSTANCE = "wait", "same-instance"
 DEREGISTER, KEEP_SESSION = "deregister", "keep-session"
 
+_IN_ORDER = JSONWriter(sort_keys=True)
+
 #: The metadata of a key whose change needs a restart, and of one that ``[defaults]`` may have too.
 _RESTART = {"restart": True}
 _DEFAULTABLE = {"defaultable": True}
@@ -43,6 +47,10 @@ _DEFAULTABLE = {"defaultable": True}
 _ADVERTISE = HostName(
     kind=f'``"{ROUTE}"``, ``"{INTERFACE}NAME"``, an address or a name', other=rf"{INTERFACE}[^\s/\x00-\x1f\x7f]{{1,15}}"
 )
+
+
+def _to_json(data: Mapping[str, object] | str) -> str:
+    return _IN_ORDER.write(data)
 
 
 def _default(text: str, **metadata: bool) -> dict[str, Any]:
@@ -106,7 +114,7 @@ class Daemon:
     once."""
     stop_timeout: Annotated[float, Duration(0.1, 86400.0)] = 30.0
     """The longest time that a stop may take. It is more than the longest ``drain``."""
-    control: Annotated[str | None, FileName()] = attrs.field(default=None, metadata=_RESTART)
+    control: Annotated[str | None, FileName(longest=LONGEST_SOCKET)] = attrs.field(default=None, metadata=_RESTART)
     """The UNIX socket for ``txmirror status`` and other commands. Default: none."""
     control_group: Annotated[str | None, Text(kind="name of a group")] = attrs.field(default=None, metadata=_RESTART)
     """The group whose members may use that socket. Default: only this user."""
@@ -140,7 +148,8 @@ class Service:
     """The znode below which to register, as in ``/services/{name}``."""
     node: Annotated[str, NodeName()] = attrs.field(metadata=_default("``{address}:{port}``", defaultable=True))
     """The name of the service's own znode."""
-    data: Mapping[str, object] | str = attrs.field(factory=dict, metadata=_DEFAULTABLE)
+    # Compared as JSON: there 1 differs from true and from 1.0.
+    data: Mapping[str, object] | str = attrs.field(factory=dict, eq=_to_json, metadata=_DEFAULTABLE)
     """Facts for programs that find the service: a table, or a string. A table in ``[defaults]`` has more facts, for all services."""
     codec: Annotated[str, Choice(tuple(CODECS))] = attrs.field(default="nd", metadata=_DEFAULTABLE)
     """The format of the znode's data."""

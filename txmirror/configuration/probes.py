@@ -12,6 +12,7 @@ import attrs
 
 from txmirror.configuration.errors import InvalidValue, quote
 from txmirror.configuration.rules import (
+    LONGEST_SOCKET,
     WORD,
     YEAR,
     ArrayOf,
@@ -107,7 +108,7 @@ class UNIX:
     type: ClassVar[str] = "unix"
     settings: ClassVar[tuple[str, ...]] = _ALL
 
-    socket: Annotated[str, FileName()]
+    socket: Annotated[str, FileName(longest=LONGEST_SOCKET)]
     """The socket."""
     send: Annotated[str | None, _SECRET] = None
     """The text to send, in UTF-8."""

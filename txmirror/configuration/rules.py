@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import attrs
 
@@ -70,6 +70,9 @@ class Text:
             parse(self.check, text)
         return text
 
+
+#: The longest name of a UNIX socket: Linux has 108 bytes for it, with a null character at the end.
+LONGEST_SOCKET: Final = 107
 
 #: A name for commands and logs.
 WORD = Text(kind="word", form=r"(?![-*])[^\s\x00-\x20\x7f-\x9f]{1,255}", form_text="one word of printable characters")
@@ -159,6 +162,8 @@ class FileName:
     """The name of a file, relative to the folder of the configuration file."""
 
     kind: str = "file"
+    longest: int | None = None
+    """The greatest length of the absolute path, in bytes."""
 
     def read(self, value: object, folder: Path) -> str:
         """Return the absolute path. See :class:`Rule`."""
@@ -166,7 +171,10 @@ class FileName:
             # It may be a private key.
             raise ValueError("it has several lines: it is the name of a file, not its contents")
         text = Text().read(value, folder)
-        return transform(lambda part: os.path.join(folder, part), text)  # noqa: PTH118 - a str, and not normalised
+        path = transform(lambda part: os.path.join(folder, part), text)  # noqa: PTH118 - a str, and not normalised
+        if self.longest is not None and len(os.fsencode(path)) > self.longest:
+            raise ValueError(f"{quote(path)} is too long: more than {self.longest} bytes")
+        return path
 
 
 @attrs.frozen
@@ -268,12 +276,11 @@ class TableOf:
 
 
 def show_seconds(seconds: float) -> str:
-    """Return a duration for a reader, in its largest whole unit, as in ``90 s`` or ``2 h``."""
+    """Return a duration for a reader, in the largest unit in which it is whole, as in ``90 s`` or ``2 h``."""
     for unit, factor in reversed(_UNITS.items()):
-        amount = seconds / factor
-        if seconds and amount >= 1 and amount == int(amount):
-            return f"{int(amount)} {unit}"
-    return f"{seconds:g} s"
+        if seconds and seconds % factor == 0:
+            return f"{seconds / factor:g} {unit}"
+    return f"{seconds:g} s" if not 0 < seconds < 1 else f"{seconds * 1000:g} ms"
 
 
 def _text(value: object) -> str:

@@ -216,7 +216,7 @@ def _read_facts(value: object) -> dict[str, object] | str:
 
 
 def _odd_values(value: object, place: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
-    """Yield a fault for each value of TOML that JSON does not have, and for text that is not UTF-8."""
+    """Yield a fault for each value of TOML that JSON does not have."""
     if depth > DEEPEST:
         yield "", f"nested too deeply: more than {DEEPEST} levels"
     elif isinstance(value, dict):

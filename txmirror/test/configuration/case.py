@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -39,8 +41,9 @@ class ConfigurationCase(SynchronousTestCase):
     """Has a folder for configuration files."""
 
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp()).absolute()
-        self.folder.mkdir(parents=True)
+        # The names of UNIX sockets are short.
+        self.folder = Path(tempfile.mkdtemp(prefix="txmirror-"))
+        self.addCleanup(shutil.rmtree, self.folder)
         self.machine = make_machine({"SECRET": SECRET})
 
     def write(self, text: str | bytes, name: str = "main.toml", mode: int = 0o644) -> Path:

@@ -39,6 +39,13 @@ class DifferenceTests(ConfigurationCase):
         (change,) = found.changed
         self.assertEqual((change.old.data, change.new.data, change.keys), ({}, "x", ("data", "check")))
 
+    def test_types_of_data(self) -> None:
+        """Data differs if its JSON does; the order of keys does not count."""
+        text = f"{_HEAD}[[service]]\nname = 'a'\ndata = "
+        for one, other in (("{ x = 1 }", "{ x = true }"), ("{ x = [0] }", "{ x = [0.0] }"), ("{}", "''")):
+            self.assertEqual([each.keys for each in self.compare(text + one, text + other).changed], [("data",)])
+        self.assertEqual(self.compare(f"{text}{{ x = 1, y = 2 }}", f"{text}{{ y = 2, x = 1 }}").changed, ())
+
     def test_restart(self) -> None:
         """Keys that need a restart are named, and others of [daemon] are not."""
         found = self.compare(
@@ -125,7 +132,7 @@ class DescriptionTests(ConfigurationCase):
                 "The control socket is /c, for this user and the group adm.",
                 "Maintenance is kept in /m.",
                 "The heartbeat file is /h.",
-                "Each service waits at random, up to 1500 ms, before it is first registered.",
+                "Each service waits at random, up to 1.5 s, before it is first registered.",
                 "A stop takes at most 1 m.",
                 "Service web:",
                 '  registers /s/10.0.0.1:80 with {"a": 1, "b": ["\\n", true]}',

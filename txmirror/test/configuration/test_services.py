@@ -142,6 +142,20 @@ class CheckTests(ConfigurationCase):
             ["daemon.control_group: it is not used, because there is no control"],
         )
 
+    def test_sockets(self) -> None:
+        """A UNIX socket has a name that the system can use."""
+        long = "/" + "x" * 107
+        self.assertEqual(
+            [
+                error.partition(" ")[0]
+                for error in self.errors(
+                    f'daemon = {{ control = "{long}" }}\n{WEB}check = [{{ type = "unix", socket = "{long}" }}]'
+                )
+            ],
+            ["daemon.control:", "service[0].check[0].socket:"],
+        )
+        self.load_service(f'check = [{{ type = "unix", socket = "{long[1:]}" }}]'.replace('"xx', '"/x'))
+
     def test_names(self) -> None:
         """The names of a service's checks are unique."""
         self.assertEqual(
