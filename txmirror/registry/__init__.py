@@ -1,7 +1,8 @@
 """The service registry: register and find services, and the codecs for the data of their nodes."""
 
 from txmirror.registry.codecs import CODECS, NDCodec, PlainCodec, ZcZkCodec
-from txmirror.registry.registration import Registration, RegistrationState
+from txmirror.registry.outcomes import RegistrationState
+from txmirror.registry.registration import Registration
 from txmirror.registry.service_registry import ServiceRegistry
 
 __all__ = ["CODECS", "NDCodec", "PlainCodec", "Registration", "RegistrationState", "ServiceRegistry", "ZcZkCodec"]

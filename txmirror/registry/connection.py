@@ -13,9 +13,10 @@ from txmirror.errors import ClosingException, NodeExistsException
 from txmirror.interfaces import IPayloadCodec, ISessionHolder
 from txmirror.mirror import Mirror
 from txmirror.registry.locking import RegistryLock
+from txmirror.registry.outcomes import RegistrationState
 from txmirror.registry.rates import TokenBucket
 from txmirror.registry.reachability import ReachabilityTimeout, when_connected
-from txmirror.registry.registration import Registration, RegistrationState
+from txmirror.registry.registration import Registration
 from txmirror.registry.turns import Turns
 from txmirror.registry.writing import Writer
 from txmirror.types import ACL, OPEN_ACL, SessionTicket
@@ -75,7 +76,11 @@ class RegistryConnection:
 
     def register(self, path: str, data: Mapping[str, object] | str | None) -> Deferred[RegistrationState]:
         """Keep a service registered with this data. See :meth:`Registration.keep`."""
-        return self._registration(path, data).keep(data)
+        registration = self._registrations.get(path)
+        if registration is not None:
+            return registration.keep(data)
+        registration = self._registration(path, data)
+        return registration.keep(registration.data)
 
     def restore(self, path: str, data: Mapping[str, object] | str | None) -> None:
         """Keep a service registered that an earlier connection had registered; log an error if its path is taken."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -69,3 +70,37 @@ class TokenBucket:
         self._waiting.pop(waiter, None)
         if not self._waiting:
             self._timer.stop()
+
+
+class Permit:
+    """Permits one write at a time, as far as a bucket has tokens.
+
+    :param bucket: limits the rate; None sets no limit.
+    :param granted: called when a token is there that :meth:`take` had to wait for.
+    """
+
+    __slots__ = ("_bucket", "_granted", "_token")
+
+    def __init__(self, bucket: TokenBucket | None, granted: Callable[[], object]) -> None:
+        self._bucket = bucket
+        self._granted = granted
+        self._token: Deferred[None] | None = None
+
+    def take(self) -> bool:
+        """Return whether the rate limit allows a write now."""
+        if self._bucket is None:
+            return True
+        if self._token is None:
+            self._token = self._bucket.take()
+            if not self._token.called:
+                self._token.addCallbacks(lambda _: self._granted(), lambda _: None)
+        if not self._token.called:
+            return False
+        self._token = None
+        return True
+
+    def cancel(self) -> None:
+        """Leave the token to others."""
+        if self._token is not None:
+            self._token.cancel()
+            self._token = None

@@ -33,8 +33,8 @@ from txmirror.registry.codecs import NDCodec, own_copy
 from txmirror.registry.connection import RegistryConnection
 from txmirror.registry.discovery import Discovery
 from txmirror.registry.life import Life, shield
+from txmirror.registry.outcomes import RegistrationState
 from txmirror.registry.rates import TokenBucket
-from txmirror.registry.registration import RegistrationState
 from txmirror.types import ACL, READ_ACL, Answer, NodeType, digest_acl
 
 _Data = Mapping[str, object] | str | None

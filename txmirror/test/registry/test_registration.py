@@ -304,6 +304,27 @@ class UnreadableTests(RegistrationTestCase):
         self.assertIsNone(self.ask(registration.stop()))
         self.ask(self.other.set(PATH, b"there"))
 
+    def test_own_node(self) -> None:
+        """A node that we create and may not read is registered, looked at from time to time, and withdrawn. That is said
+        once."""
+        self.make_services()
+        hidden = [ACL(Permission.ALL & ~Permission.READ, "world", "anyone")]
+        registration = Registration(self.mirror, PATH, DATA, acl=hidden)
+        registration.start()
+        self.reactor.pass_time(600)
+        self.assertIs(registration.state, RegistrationState.REGISTERED)
+        (warning,) = self.log.texts(LogLevel.warn, PATH)
+        self.assertIn("checked every 60 s", warning)
+        self.ask(self.other.delete(PATH))
+        self.assertEqual(self.ask(self.other.get_children("/services/ssh")), [])
+        self.reactor.pass_time(61)
+        self.assertEqual(self.ask(self.other.get_children("/services/ssh")), ["server1:22"])
+        self.ask(registration.keep({"foo": "other"}))
+        self.ask(self.other.set_acl(PATH, OPEN_ACL))
+        self.assertIn(b"other", self.at(PATH)[0])
+        self.assertIsNone(self.ask(registration.stop()))
+        self.assert_absent()
+
     def settled(self, deferred: Deferred[_T]) -> Deferred[_T]:
         self.reactor.settle()
         return deferred
@@ -327,11 +348,16 @@ class WhenRegisteredTests(RegistrationTestCase):
         self.assertIsNone(self.successResultOf(self.register().when_registered()))
 
     def test_node_seen(self) -> None:
-        """Whoever was waiting finds the node in the mirror when it fires."""
-        registration = Registration(self.mirror, PATH, DATA)
-        seen = registration.when_registered().addCallback(lambda _: self.mirror.get(PATH).state.value)
-        registration.start()
-        self.assertIsNotNone(self.ask(seen))
+        """Whoever was waiting reads the node from the mirror when it fires, held before or not."""
+        held = self.mirror.get(PATH)
+        self.reactor.pass_time(1)
+        for registration in (Registration(self.mirror, PATH, DATA), Registration(self.mirror, PATH + "1", DATA)):
+            read = registration.when_registered().addCallback(
+                lambda _, path: self.mirror.get(path).value(), registration.path
+            )
+            registration.start()
+            self.assertEqual(self.ask(read), self.at(registration.path))
+        self.assertIs(held.state.existence, Existence.PRESENT)
 
     def test_disconnected(self) -> None:
         """It waits while disconnected: nobody can know whether the node is in place."""
@@ -437,8 +463,8 @@ class LogTests(RegistrationTestCase):
             self.server.expire_session(self.mirror.client.session_id)
             self.reactor.pass_time(2)
             self.assert_in_place(registration)
-        self.assertIn(first, registration._our_sessions)
-        self.assertIn(self.stat().ephemeralOwner, registration._our_sessions)
+        self.assertIn(first, registration._events.sessions)
+        self.assertIn(self.stat().ephemeralOwner, registration._events.sessions)
 
     def test_missing_chroot(self) -> None:
         """A chroot that does not exist is said, and not made; once somebody has made it, it is registered there."""
@@ -467,7 +493,7 @@ class LogTests(RegistrationTestCase):
         (line,) = self.log.texts(LogLevel.warn, PATH)
         self.assertIn("over the limit", line)
         self.assertNotIn("Retrying", line)
-        self.assertFalse(registration._timer.running)
+        self.assertFalse(registration._loop.pausing)
 
 
 class GivenClientTests(RegistrationTestCase):
@@ -1102,10 +1128,14 @@ class StopTests(RegistrationTestCase):
         self.assertEqual(self.log.texts(about=PATH), [f"Registered {PATH}.", f"Withdrew {PATH}."])
 
     def test_fires_after_the_deletion(self) -> None:
-        """When it fires, the mirror shows that the node is gone."""
-        registration = self.register()
-        seen = registration.stop().addCallback(lambda _: self.mirror.get(PATH).state.existence)
-        self.assertIs(self.ask(seen), Existence.ABSENT)
+        """When it fires, the mirror reads that the node is gone, held before or not."""
+        for path in (PATH, PATH + "1"):
+            registration = self.register(path)
+            held = self.mirror.get(path) if path == PATH else None
+            self.reactor.pass_time(1)
+            read = registration.stop().addCallback(lambda _, path: self.mirror.get(path).exists(), path)
+            self.assertIsNone(self.ask(read))
+            self.assertTrue(held is None or held.state.existence is Existence.ABSENT)
 
     def test_before_start(self) -> None:
         """To stop what was never started fires at once, and connects to nothing."""
@@ -1263,18 +1293,22 @@ class StopTests(RegistrationTestCase):
         self.assert_withdrawn(registration)
 
     def test_nothing_written(self) -> None:
-        """Stopped before anything was written, it fires at once, even while it waits for an answer in an outage."""
+        """Stopped while nothing of its own is there, it fires at once, even while it waits for an answer in an outage."""
         self.make_services()
-        self.ask(self.mirror.connect())
-        self.link().stall(to_client=False)
+        self.ask(self.other.create(PATH, b"theirs", ephemeral=True))
         registration = Registration(self.mirror, PATH, DATA)
         registration.start()
         self.reactor.settle()
+        self.assertIs(registration.state, RegistrationState.BLOCKED)
+        self.link().stall(to_client=False)
+        # It asks for what is there now, and then creates its own.
+        self.ask(self.other.set(PATH, b"others"))
         self.assertIsNone(self.successResultOf(registration.stop()))
         self.disconnect()
         self.reconnect()
         self.reactor.pass_time(10)
-        self.assert_withdrawn(registration)
+        self.assertIs(registration.state, RegistrationState.WITHDRAWN)
+        self.assertEqual(self.at(PATH)[0], b"others")
 
     def test_wrong_timeout(self) -> None:
         """What is no number of seconds is refused, with a message that quotes it, and the node stays."""

@@ -567,7 +567,7 @@ class FormerSessionTests(RegistryTestCase):
         registration = self.subject._connection.registration(NODE)
         assert registration is not None
         # As if the other client's session were one that it had before.
-        registration._our_sessions.add(self.other.session_id)
+        registration._events.sessions.add(self.other.session_id)
 
     def linger(self, data: bytes) -> None:
         """Let the node be that session's, with some data."""

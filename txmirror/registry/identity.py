@@ -1,0 +1,81 @@
+"""The data that a registration writes, by which it recognises the nodes that it has made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from txmirror.interfaces import IPayloadCodec
+from txmirror.registry.codecs import own_copy
+
+#: The number of payloads that are remembered.
+_REMEMBERED = 4
+
+Data = Mapping[str, object] | str | None
+
+
+class Identity:
+    """The facts that a registration states now, and the payloads that it has written lately.
+
+    A former session's node with such a payload is our own; another process's has another pid or another time.
+
+    :param codec: encodes the facts.
+    :param data: the facts.
+    :param created: the time of the registration, in seconds since the epoch.
+    :ivar data: the facts, a copy.
+    :ivar payload: the facts, encoded.
+    :raises TypeError: the facts cannot be stored.
+    :raises ValueError: likewise.
+    """
+
+    __slots__ = ("_codec", "_created", "_written", "data", "payload")
+
+    def __init__(self, codec: IPayloadCodec, data: Data, created: float) -> None:
+        self._codec = codec
+        self._created = created
+        self._written: tuple[bytes, ...] = ()
+        self.payload = codec.encode(data, pid=os.getpid(), created=created)
+        self.data = own_copy(data)
+
+    def encode(self, data: Data) -> bytes:
+        """Return other facts, encoded.
+
+        :raises TypeError: they cannot be stored.
+        :raises ValueError: likewise.
+        """
+        if data is self.data:
+            return self.payload
+        return self._codec.encode(data, pid=os.getpid(), created=self._created)
+
+    def change(self, data: Data, payload: bytes) -> bool:
+        """State other facts from now on.
+
+        :param payload: the facts, encoded.
+        :returns: whether they differ from the former ones.
+        """
+        if payload is self.payload:
+            return False
+        changed = not self._codec.says(self.payload, data)
+        self.data = own_copy(data)
+        if changed:
+            self.payload = payload
+        return changed
+
+    def stated_by(self, stored: bytes) -> bool:
+        """Return whether stored data states the facts."""
+        return stored == self.payload or self._codec.says(stored, self.data)
+
+    def write(self) -> bytes:
+        """Return the payload to write, and remember it."""
+        if not self.written_last:
+            self._written = (*(each for each in self._written if each != self.payload), self.payload)[-_REMEMBERED:]
+        return self.payload
+
+    @property
+    def written_last(self) -> bool:
+        """True if the facts are what was written last."""
+        return bool(self._written) and self._written[-1] == self.payload
+
+    def wrote(self, stored: bytes) -> bool:
+        """Return whether stored data was written by this registration lately."""
+        return stored in self._written
