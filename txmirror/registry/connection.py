@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+import attrs
 from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txmirror.errors import ClosingException, NodeExistsException
+from txmirror.errors import ClosingException
 from txmirror.interfaces import IPayloadCodec, ISessionHolder
 from txmirror.mirror import Mirror
 from txmirror.registry.locking import RegistryLock
-from txmirror.registry.outcomes import RegistrationState
 from txmirror.registry.rates import TokenBucket
 from txmirror.registry.reachability import ReachabilityTimeout, when_connected
 from txmirror.registry.registration import Registration
@@ -28,16 +28,27 @@ _T = TypeVar("_T")
 _WRITES = 500
 
 
+@attrs.frozen
+class NodeOptions:
+    """The options of the nodes that a registry makes."""
+
+    codec: IPayloadCodec
+    """Encodes and decodes their data."""
+    acl: Callable[[], Sequence[ACL] | None]
+    """Returns their access control list; None for one that is open to everybody."""
+    adopt_persistent: bool
+    """As for :class:`Registration`."""
+    writes: TokenBucket | None
+    """Limits the rate of writes; None sets no limit."""
+
+
 class RegistryConnection:
     """Registers, writes and locks on a mirror.
 
     :param mirror: the mirror.
     :param owned: whether :meth:`close` closes the mirror.
     :param timeout: the number of seconds without a session after which ZooKeeper is out of reach.
-    :param codec: encodes and decodes the data of nodes.
-    :param acl: returns the access control list of new nodes; None for one that is open to everybody.
-    :param adopt_persistent: as for :class:`Registration`.
-    :param writes: limits the rate of writes; None sets no limit.
+    :param options: the options of nodes.
     :ivar reachability: fails operations while ZooKeeper is out of reach.
     """
 
@@ -49,78 +60,34 @@ class RegistryConnection:
         *,
         owned: bool,
         timeout: float,
-        codec: IPayloadCodec,
-        acl: Callable[[], Sequence[ACL] | None],
-        adopt_persistent: bool,
-        writes: TokenBucket | None,
+        options: NodeOptions,
     ) -> None:
         self.mirror = mirror
         self.reachability = ReachabilityTimeout(mirror, timeout)
         self._owned = owned
-        self._codec = codec
-        self._acl = acl
-        self._adopt_persistent = adopt_persistent
-        self._writes = writes
-        self._writer = Writer(mirror, codec, lambda: acl() or OPEN_ACL, writes)
-        self._registrations: dict[str, Registration] = {}
+        self._options = options
+        self._writer = Writer(mirror, options.codec, lambda: options.acl() or OPEN_ACL, options.writes)
         self._locks: dict[str, RegistryLock] = {}
         self._turns = Turns(mirror, _WRITES)
         self._writing: dict[Deferred[None], None] = {}
         self._former_sessions: dict[ReachabilityTimeout, Deferred[None]] = {}
 
-    # Registrations.
+    def new_registration(self, path: str, data: Mapping[str, object] | str | None) -> Registration:
+        """Return a new registration, which is not started.
 
-    def registration(self, path: str) -> Registration | None:
-        """Return the registration at a path, also one that is being withdrawn; None if there is none."""
-        return self._registrations.get(path)
-
-    def register(self, path: str, data: Mapping[str, object] | str | None) -> Deferred[RegistrationState]:
-        """Keep a service registered with this data. See :meth:`Registration.keep`."""
-        registration = self._registrations.get(path)
-        if registration is not None:
-            return registration.keep(data)
-        registration = self._registration(path, data)
-        return registration.keep(registration.data)
-
-    def restore(self, path: str, data: Mapping[str, object] | str | None) -> None:
-        """Keep a service registered that an earlier connection had registered; log an error if its path is taken."""
-        try:
-            self._registration(path, data).start()
-        except NodeExistsException as error:
-            del self._registrations[path]
-            self._log.error("{path} is not registered again: {reason}.", path=path, reason=str(error))
-
-    def _registration(self, path: str, data: Mapping[str, object] | str | None) -> Registration:
-        registration = self._registrations.get(path)
-        if registration is None:
-            registration = self._registrations[path] = Registration(
-                self.mirror,
-                path,
-                data,
-                codec=self._codec,
-                acl=self._acl(),
-                adopt_persistent=self._adopt_persistent,
-                writes=self._writes,
-            )
-        return registration
-
-    def withdraw(self, path: str) -> Deferred[None]:
-        """Withdraw a registration.
-
-        :returns: fires when its node is gone, or when it is registered again; fails as :meth:`Registration.withdraw`. Cancelling
-            ends the wait.
+        :raises TypeError: data cannot be stored.
+        :raises ValueError: likewise.
         """
-        registration = self._registrations.get(path)
-        if registration is None:
-            return succeed(None)
-        # The registration is forgotten when its node is gone, even if the caller no longer waits. The caller has a timeout of
-        # its own.
-        registration.stop(timeout=None).addCallback(lambda _: self._forget(path, registration))
-        return registration.withdraw()
-
-    def _forget(self, path: str, registration: Registration) -> None:
-        if not registration.wanted and self._registrations.get(path) is registration:
-            del self._registrations[path]
+        options = self._options
+        return Registration(
+            self.mirror,
+            path,
+            data,
+            codec=options.codec,
+            acl=options.acl(),
+            adopt_persistent=options.adopt_persistent,
+            writes=options.writes,
+        )
 
     # Persistent nodes.
 
@@ -154,7 +121,9 @@ class RegistryConnection:
         self.check_lock(path, simultaneous)
         lock = self._locks.get(path)
         if lock is None or lock.released or lock.simultaneous != simultaneous:
-            lock = RegistryLock(self.mirror.client, path, name, simultaneous, wait, self._acl, self.mirror.reactor)
+            lock = RegistryLock(
+                self.mirror.client, path, name, simultaneous, wait, self._options.acl, self.mirror.reactor
+            )
             self._locks[path] = lock
         lock.wait = wait
         return lock
@@ -202,15 +171,16 @@ class RegistryConnection:
         ended.addBoth(close)
         ended.addBoth(closed)
 
-    def close(self) -> Deferred[SessionTicket | None]:
+    def close(self, registrations: Sequence[Registration]) -> Deferred[SessionTicket | None]:
         """Withdraw registrations, release locks and cancel writes; close the mirror if it is owned.
 
+        :param registrations: the registrations on this connection.
         :returns: fires in a bounded time; with a ticket of the session if the session may still be open, for a later
             :meth:`end_session`. It never fails.
         """
-        return Deferred.fromCoroutine(self._close())
+        return Deferred.fromCoroutine(self._close(registrations))
 
-    async def _close(self) -> SessionTicket | None:
+    async def _close(self, registrations: Sequence[Registration]) -> SessionTicket | None:
         mirror = self.mirror
         self.reachability.stop()
         # The latest first, so that none starts because an earlier one has ended.
@@ -226,7 +196,7 @@ class RegistryConnection:
                 ticket = holder.session_ticket
             # The end of the session removes its ephemeral nodes: registrations and locks.
             await mirror.close()
-        withdrawals = [registration.stop(timeout=None) for registration in self._registrations.values()]
+        withdrawals = [registration.stop(timeout=None) for registration in registrations]
         withdrawals += [lock.release().addCallback(lambda _: None) for lock in self._locks.values()]
         await wait_for_withdrawals(withdrawals, mirror.reactor, _too_late).addErrback(self._not_withdrawn)
         await gatherResults(formers)

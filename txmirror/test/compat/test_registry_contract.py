@@ -50,8 +50,8 @@ class TxZooKeeperPlace(LoopbackPlace):
         await super().leave(registry)
         if session_ends:
             assert isinstance(registry, ServiceRegistry)
-            assert registry._given_mirror is not None
-            client: Any = registry._given_mirror.client
+            assert registry._connections.options.mirror is not None
+            client: Any = registry._connections.options.mirror.client
             number, password = zookeeper.client_id(client._reconnecting._inner.handle)
             address = f"127.0.0.1:{self._port}"
             await deferToThread(end_session, address, (number, password.encode("utf-8", "surrogateescape")))

@@ -136,7 +136,8 @@ def _deferred(awaited: Awaitable[_T]) -> Deferred[_T]:
 
 def _client(registry: IServiceRegistry) -> Any:
     assert isinstance(registry, ServiceRegistry)
-    return registry._connection and registry._connection.mirror.client
+    connection = registry._connections.current
+    return connection and connection.mirror.client
 
 
 async def _remove(client: Any, path: str) -> None:

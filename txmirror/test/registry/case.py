@@ -69,8 +69,8 @@ class RegistryTestCase(SynchronousTestCase):
 
     def session_of(self, registry: ServiceRegistry) -> int:
         """Give the id of a registry's session."""
-        assert registry._connection is not None
-        return registry._connection.mirror.client.session_id
+        assert registry._connections.current is not None
+        return registry._connections.current.mirror.client.session_id
 
     # ZooKeeper, and those who use it besides.
 

@@ -185,8 +185,8 @@ class AuditTests(RegistryTestCase):
         registry = self.started(audit=10)
         self.answer(registry)
         for turns in range(12):
-            assert registry._connection is not None
-            registry._discoveries[PATH]._audit_now()
+            assert registry._connections.current is not None
+            registry._finder._discoveries[PATH]._audit_now()
             take_turns(self.reactor, turns)
             self.go_away()
             self.come_back()
@@ -224,7 +224,7 @@ class AuditTests(RegistryTestCase):
             take_turns(self.reactor, turns)
             self.go_away()
             self.world.pass_time(1)
-            known = registry._discoveries[PATH]._payloads
+            known = registry._finder._discoveries[PATH]._payloads
             self.assertEqual(sorted(told[-1]["children"]), sorted(known))
             self.come_back()
             self.world.pass_time(3)

@@ -242,12 +242,12 @@ class RefusedTests(RegistryTestCase):
         def again(failure: Failure) -> None:
             failure.trap(NoAuthException)
             registry.get("/secret", told.append).addErrback(lambda _: None)
-            followed.append(registry._discoveries["/secret"])
+            followed.append(registry._finder._discoveries["/secret"])
 
         followed: list[object] = []
         first, second = registry.get("/secret"), registry.get("/secret")
         first.addErrback(again)
-        second.addErrback(lambda failure: followed.append(registry._discoveries.get("/secret")))
+        second.addErrback(lambda failure: followed.append(registry._finder._discoveries.get("/secret")))
         self.world.settle()
         self.assertIsNotNone(followed[0])
         self.assertIs(followed[0], followed[1])

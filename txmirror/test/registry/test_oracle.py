@@ -168,8 +168,9 @@ class Scene:
         assert all(_fired(call) for call in self._calls), "a call has come to nothing"
         assert not self._asked
         self._calls = []
-        assert self.registry._connection is not None or not self._wanted
-        session = 0 if self.registry._connection is None else self.registry._connection.mirror.client.session_id
+        connection = self.registry._connections.current
+        assert connection is not None or not self._wanted
+        session = 0 if connection is None else connection.mirror.client.session_id
         found = {path: self._look(path) for path in _NODES}
         expected = {path: ({"n": self._wanted[path]}, session) if path in self._wanted else None for path in _NODES}
         assert found == expected, f"there is {found}, and not {expected}"

@@ -57,8 +57,8 @@ class ArgumentTests(RegistryTestCase):
         names = ({"servers": "zk1:1,zk2:2", "session_timeout": 7.5}, {"server": "zk1:1,zk2:2", "timeout": 7.5})
         for options in names:
             registry = ServiceRegistry(reactor=Clock(), **options)
-            self.assertEqual((registry._server, registry.timeout), ("zk1:1,zk2:2", 7.5))
-        self.assertEqual(ServiceRegistry("zk3:3", reactor=Clock())._server, "zk3:3")
+            self.assertEqual((registry._connections.options.servers, registry.timeout), ("zk1:1,zk2:2", 7.5))
+        self.assertEqual(ServiceRegistry("zk3:3", reactor=Clock())._connections.options.servers, "zk3:3")
         names = ({"servers": "zk1:1", "server": "zk2:2"}, {"session_timeout": 1.0, "timeout": 2.0})
         for options in names:
             error = self.assertRaises(TypeError, ServiceRegistry, reactor=Clock(), **options)
@@ -563,11 +563,11 @@ class FormerSessionTests(RegistryTestCase):
         self.subject = self.started()
         self.world.result(self.subject.set_node(NODE, {"a": 1}))
         self.data, _ = self.world.result(self.other.get(NODE))
-        assert self.subject._connection is not None
-        registration = self.subject._connection.registration(NODE)
-        assert registration is not None
+        desired = self.subject._registrar._desired.get(NODE)
+        assert desired is not None
+        assert desired.registration is not None
         # As if the other client's session were one that it had before.
-        registration._events.sessions.add(self.other.session_id)
+        desired.registration._events.sessions.add(self.other.session_id)
 
     def linger(self, data: bytes) -> None:
         """Let the node be that session's, with some data."""

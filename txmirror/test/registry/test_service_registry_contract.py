@@ -119,7 +119,8 @@ class WorldPlace:
 def session_of(registry: IServiceRegistry) -> int:
     """Return the id of a registry's session; 0 if there is none."""
     assert isinstance(registry, ServiceRegistry)
-    return registry._connection.mirror.client.session_id if registry._connection is not None else 0
+    connection = registry._connections.current
+    return 0 if connection is None else connection.mirror.client.session_id
 
 
 class InWorld(RegistryCase):

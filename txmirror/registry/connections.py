@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
-from twisted.application.service import Service
+import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -19,6 +19,7 @@ from txmirror.mirror import Mirror, MirrorState
 from txmirror.observers import Observers
 from txmirror.registry.connection import RegistryConnection
 from txmirror.registry.reachability import when_connected
+from txmirror.registry.registration import Registration
 from txmirror.registry.turns import Turn
 from txmirror.types import SessionTicket
 
@@ -28,47 +29,93 @@ _T = TypeVar("_T")
 _LIMITS = Limits(longest_pause=1.5)
 
 
-class Life(Service):
-    """The base class of :class:`ServiceRegistry`: it has a :class:`RegistryConnection` between a start and a stop.
+class ConnectionUser(Protocol):
+    """The work that is done on the connections of a registry."""
 
-    The subclass uses the connection, in the methods that raise ``NotImplementedError`` here.
+    @property
+    def busy(self) -> bool:
+        """True if a connection is needed."""
 
-    :param server: as for :class:`txmirror.client.ZooKeeperClient`.
-    :param timeout: the number of seconds without a session after which ZooKeeper is out of reach.
-    :param lazy: whether calls succeed while ZooKeeper is out of reach, and are done later.
-    :param mirror: the mirror to use; None makes one for each connection.
-    :param limits: the limits of the client of such a mirror; None for a client's defaults, with shorter pauses.
-    :param reactor: the reactor; the mirror's, or the global one, if None.
+    def connect(self, mirror: Mirror, *, owned: bool) -> RegistryConnection:
+        """Return a new connection, which uses a mirror, and closes it if it is owned."""
+
+    def opened(self, connection: RegistryConnection) -> None:
+        """Resume all work on a new connection."""
+
+    def state_changed(self, connected: bool) -> None:
+        """Note that a session was established, or that there is none any more."""
+
+    def leave(self) -> Sequence[Registration]:
+        """Stop using the connection, which is about to be closed, and return the registrations to withdraw."""
+
+    def closed(self) -> Deferred[None]:
+        """Clean up after the connection is closed."""
+
+    def abandon(self) -> object:
+        """Forget the objects of the parent process, and return them, so that nothing finalises them."""
+
+    def change_reactor(self, reactor: IReactorTime) -> None:
+        """Make the objects that run on the reactor anew."""
+
+
+_UserT = TypeVar("_UserT", bound=ConnectionUser)
+
+
+@attrs.define
+class ConnectionOptions:
+    """The servers, and when they are out of reach."""
+
+    servers: str | Sequence[str | tuple[str, int]]
+    """As for :class:`txmirror.client.ZooKeeperClient`."""
+    timeout: float
+    """The number of seconds without a session after which ZooKeeper is out of reach."""
+    lazy: bool
+    """Whether calls succeed while ZooKeeper is out of reach, and are done later."""
+    mirror: Mirror | None
+    """The mirror to use; None makes one for each connection."""
+    limits: Limits | None
+    """The limits of the client of such a mirror; None for a client's defaults, with shorter pauses."""
+
+    def check(self, reactor: IReactorTime | None) -> IReactorTime:
+        """Return the reactor to use: the one that is passed, the mirror's, or the global one.
+
+        :raises TypeError, ValueError: an option is invalid; the message quotes it.
+        """
+        check_seconds("timeout", self.timeout, positive=True)
+        parse_servers(self.servers)
+        if self.mirror is not None and reactor not in (None, self.mirror.reactor):
+            raise ValueError(f"the mirror that was passed does not run on {reactor!r}")
+        if reactor is None:
+            reactor = self.mirror.reactor if self.mirror is not None else _global_reactor()
+        return reactor
+
+
+class Connections(Generic[_UserT]):
+    """Opens and closes the connections of a registry; there is one between a start and a stop.
+
+    :param options: the servers.
+    :param reactor: the reactor.
+    :param make_user: makes the user of the connections.
+    :ivar user: the user of the connections.
+    :ivar options: the servers.
     :ivar reactor: the reactor.
-    :raises ValueError: an argument is invalid; the message quotes it.
+    :ivar current: the connection; None if there is none.
+    :ivar stopped: whether the registry was stopped, and not started again.
     """
 
     _log = Logger()
 
     def __init__(
         self,
-        server: str | Sequence[str | tuple[str, int]],
-        timeout: float,
-        lazy: bool,
-        mirror: Mirror | None,
-        limits: Limits | None,
-        reactor: IReactorTime | None,
+        options: ConnectionOptions,
+        reactor: IReactorTime,
+        make_user: Callable[[Connections[_UserT]], _UserT],
     ) -> None:
-        check_seconds("timeout", timeout, positive=True)
-        parse_servers(server)
-        if mirror is not None and reactor not in (None, mirror.reactor):
-            raise ValueError(f"the mirror that was passed does not run on {reactor!r}")
-        if reactor is None:
-            reactor = mirror.reactor if mirror is not None else _global_reactor()
         self.reactor = reactor
-        self.timeout = timeout
-        self.lazy = lazy
-        self._server = server
-        self._given_mirror = mirror
-        self._limits = _LIMITS if limits is None else limits
+        self.current: RegistryConnection | None = None
+        self.stopped = False
+        self.options = options
         self._pid = os.getpid()
-        self._connection: RegistryConnection | None = None
-        self._stopped = False
         self._turn = Turn()
         self._former_session: SessionTicket | None = None
         self._inherited: list[object] = []
@@ -76,49 +123,18 @@ class Life(Service):
         self._state_callbacks: Observers[bool] = Observers(
             lambda callback, _: self._log.failure("The state callback {callback} failed.", callback=callback)
         )
-
-    # The subclass defines these.
-
-    def _make_helpers(self) -> None:
-        """Make the objects that run on the reactor, in place of the former ones."""
-        raise NotImplementedError
-
-    def _make_connection(self, mirror: Mirror, *, owned: bool) -> RegistryConnection:
-        raise NotImplementedError
-
-    def _restore(self, connection: RegistryConnection) -> None:
-        """Restore registrations, pending writes and followed paths on a new connection."""
-        raise NotImplementedError
-
-    def _leave(self) -> None:
-        """Stop using the connection, which is about to be closed."""
-        raise NotImplementedError
-
-    def _closed(self) -> Deferred[None]:
-        """Clean up after the connection is closed."""
-        raise NotImplementedError
-
-    def _abandon(self) -> object:
-        """Forget the objects of the parent process, and return them, so that nothing finalises them."""
-        raise NotImplementedError
-
-    @property
-    def _busy(self) -> bool:
-        """True if a connection is needed."""
-        raise NotImplementedError
-
-    # Public methods.
+        self.user = make_user(self)
 
     def start(self) -> Deferred[bool]:
         """Connect to ZooKeeper. See :meth:`~txmirror.interfaces.IServiceRegistry.start`."""
-        self._check_process()
-        self._stopped = False
-        return self._do(self._start())
+        self.check_process()
+        self.stopped = False
+        return self.do(self._start())
 
     def stop(self) -> Deferred[None]:
         """Withdraw registrations and disconnect. See :meth:`~txmirror.interfaces.IServiceRegistry.stop`."""
-        self._check_process()
-        self._stopped = True
+        self.check_process()
+        self.stopped = True
         return self._end()
 
     def rebuild(self, reactor: IReactorTime | None = None) -> Deferred[bool]:
@@ -126,28 +142,18 @@ class Life(Service):
 
         :raises ValueError: another reactor is named, and the mirror was passed by the application.
         """
-        self._stopped = False
+        self.stopped = False
         if self._forked:
             self._leave_to_parent()
             self._change_reactor(_new_reactor_like(self.reactor) if reactor is None else reactor)
-            return self._do(self._start())
-        if self._given_mirror is not None and reactor not in (None, self.reactor):
+            return self.do(self._start())
+        if self.options.mirror is not None and reactor not in (None, self.reactor):
             raise ValueError(f"the registry's mirror was passed to it, and does not run on {reactor!r}")
-        return self._do(self._rebuild(reactor))
-
-    def startService(self) -> None:
-        """Start. If ZooKeeper is out of reach, log a warning."""
-        super().startService()
-        self.start().addErrback(lambda failure: self._log.warn("{reason}.", reason=failure.getErrorMessage()))
-
-    def stopService(self) -> Deferred[None]:
-        """Stop."""
-        super().stopService()
-        return self.stop()
+        return self.do(self._rebuild(reactor))
 
     def get_state(self, callback: Callable[[bool], object] | None = None) -> Deferred[bool]:
         """Return whether there is a session. See :meth:`~txmirror.interfaces.IServiceRegistry.get_state`."""
-        self._check_process()
+        self.check_process()
         if callback is not None:
             self._state_callbacks.add_and_notify(callback, callback, self._connected)
         return succeed(self._connected)
@@ -155,87 +161,92 @@ class Life(Service):
     # Connections.
 
     async def _start(self) -> bool:
-        return await self._has_session(await self._established())
+        return await self._has_session(await self.established())
 
     async def _rebuild(self, reactor: IReactorTime | None) -> bool:
-        return await self._has_session(await self._shielded(self._renew(reactor)))
+        return await self._has_session(await self.shielded(self._renew(reactor)))
 
     async def _renew(self, reactor: IReactorTime | None) -> RegistryConnection:
         await self._end()
         if reactor is not None:
             self._change_reactor(reactor)
-        return await self._established()
+        return await self.established()
 
     async def _has_session(self, connection: RegistryConnection) -> bool:
-        return await self._while_reachable(connection, when_connected(connection.mirror), "any request") is not False
+        return await self.while_reachable(connection, when_connected(connection.mirror), "any request") is not False
 
-    def _established(self) -> Deferred[RegistryConnection]:
+    def established(self) -> Deferred[RegistryConnection]:
         """Return the connection; make one if there is none. Cancelling ends the wait, and the connection is made all the same.
 
         :returns: fails with :exc:`~txmirror.errors.NoConnection` if the registry was stopped.
         """
-        return succeed(self._connection) if self._connection is not None else self._shielded(self._establish())
+        return succeed(self.current) if self.current is not None else self.shielded(self._establish())
 
     async def _establish(self) -> RegistryConnection:
         # The former connection may still be closing.
         async with self._turn:
-            if not self._stopped and self._connection is None:
+            if not self.stopped and self.current is None:
                 self._open()
             # A state callback may have stopped the registry.
-            connection = self._connection
-        if connection is None or connection is not self._connection:
+            connection = self.current
+        if connection is None or connection is not self.current:
             raise NoConnection("the registry was stopped: it is not connected to ZooKeeper")
         return connection
 
-    def _shielded(self, work: Coroutine[Deferred[Any], Any, _T]) -> Deferred[_T]:
+    def shielded(self, work: Coroutine[Deferred[Any], Any, _T]) -> Deferred[_T]:
         """Run a coroutine that continues when the wait for it is cancelled."""
 
         def failed(failure: Failure) -> None:
-            if not failure.check(NoConnection):
+            if not isinstance(failure.value, NoConnection):
                 self._log.failure("An operation whose caller no longer waits has failed.", failure=failure)
 
         return shield(Deferred.fromCoroutine(work), failed)
 
     def _open(self) -> None:
-        mirror = self._given_mirror or Mirror(
-            self._server, session_timeout=self.timeout, limits=self._limits, reactor=self.reactor
+        mirror = self.options.mirror or Mirror(
+            self.options.servers,
+            session_timeout=self.options.timeout,
+            limits=self.options.limits or _LIMITS,
+            reactor=self.reactor,
         )
-        connection = self._connection = self._make_connection(mirror, owned=self._given_mirror is None)
+        connection = self.current = self.user.connect(mirror, owned=self.options.mirror is None)
         mirror.addStateWatcher(self, lambda _: self._state_changed(mirror.is_connected()))
-        self._restore(connection)
+        self.user.opened(connection)
         if self._former_session is not None:
             ticket, self._former_session = self._former_session, None
-            connection.end_session(Mirror(self._server, session=ticket, reactor=self.reactor))
+            connection.end_session(Mirror(self.options.servers, session=ticket, reactor=self.reactor))
         # It fails when a name cannot be resolved; that is logged, and the client retries.
         mirror.connect().addErrback(lambda _: None)
         self._state_changed(mirror.is_connected())
 
     def _end(self) -> Deferred[None]:
         """Close the connection. Cancelling ends the wait, and the connection is closed all the same."""
-        ended = self._shielded(self._close_connection(self._detach()))
+        ended = self.shielded(self._close_connection(*self._detach()))
         # The connection is closing now: a state callback that starts again waits until it is closed.
         self._state_changed(connected=False)
         return ended
 
-    def _detach(self) -> RegistryConnection | None:
-        """Stop using the connection, and return it for closing."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.mirror.delStateWatcher(self)
-            self._leave()
-        return connection
+    def _detach(self) -> tuple[RegistryConnection | None, Sequence[Registration]]:
+        """Stop using the connection, and return it for closing, with the registrations to withdraw."""
+        connection, self.current = self.current, None
+        if connection is None:
+            return None, ()
+        connection.mirror.delStateWatcher(self)
+        return connection, self.user.leave()
 
-    async def _close_connection(self, connection: RegistryConnection | None) -> None:
+    async def _close_connection(
+        self, connection: RegistryConnection | None, registrations: Sequence[Registration]
+    ) -> None:
         async with self._turn:
             if connection is not None:
-                self._former_session = await connection.close()
-                await self._closed()
+                self._former_session = await connection.close(registrations)
+                await self.user.closed()
 
-    def _do(self, work: Coroutine[Deferred[Any], Any, _T]) -> Deferred[_T]:
+    def do(self, work: Coroutine[Deferred[Any], Any, _T]) -> Deferred[_T]:
         """Run a coroutine. If it fails with NoConnection, and nothing needs a connection, stop reconnecting."""
 
         def failed(failure: Failure) -> Failure:
-            if isinstance(failure.value, NoConnection) and not self._busy:
+            if isinstance(failure.value, NoConnection) and not self.user.busy:
                 self._end().addErrback(self._close_failed)
             return failure
 
@@ -244,12 +255,13 @@ class Life(Service):
     def _close_failed(self, failure: Failure) -> None:
         self._log.failure("The connection could not be closed.", failure=failure)
 
-    async def _while_reachable(
-        self, connection: RegistryConnection, awaited: Deferred[_T], what: str
+    async def while_reachable(
+        self, connection: RegistryConnection, awaited: Deferred[_T], what: str, path: str = ""
     ) -> _T | Literal[False]:
         """Wait for a Deferred while ZooKeeper can be reached.
 
-        :param what: names the operation in the log, as in "the reading of '/services'".
+        :param what: names the operation in the log, as in ``the reading of {!r}``.
+        :param path: the path in ``what``.
         :returns: the result of the Deferred; False if ZooKeeper is out of reach and the registry is lazy.
         :raises NoConnection: ZooKeeper is out of reach and the registry is not lazy.
         """
@@ -260,9 +272,9 @@ class Life(Service):
                 raise
             raise NoConnection("the mirror of this registry was closed") from error
         except NoConnection as error:
-            if not self.lazy or self._stopped:
+            if not self.options.lazy or self.stopped:
                 raise
-            self._log.warn("{reason}: {what} is done when it is back.", reason=str(error), what=what)
+            self._log.warn("{reason}: {what} is done when it is back.", reason=str(error), what=what.format(path))
             return False
 
     # Forks.
@@ -271,7 +283,11 @@ class Life(Service):
     def _forked(self) -> bool:
         return os.getpid() != self._pid
 
-    def _check_process(self) -> None:
+    def check_process(self) -> None:
+        """Check that this process did not fork from that of the registry.
+
+        :raises InvalidStateException: it did.
+        """
         if self._forked:
             raise InvalidStateException(
                 f"this registry belongs to process {self._pid}, which forked this one: call rebuild() first",
@@ -280,10 +296,10 @@ class Life(Service):
 
     def _leave_to_parent(self) -> None:
         """Forget the parent's objects without closing them: the parent shares its socket and its reactor's descriptors."""
-        self._inherited += [self._connection, self._abandon()]
-        if self._given_mirror is not None:
-            self._server, self._given_mirror = self._given_mirror.connstr(), None
-        self._connection = None
+        self._inherited += [self.current, self.user.abandon()]
+        if self.options.mirror is not None:
+            self.options.servers, self.options.mirror = self.options.mirror.connstr(), None
+        self.current = None
         self._former_session = None
         self._turn = Turn()
         self._pid = os.getpid()
@@ -291,11 +307,12 @@ class Life(Service):
 
     def _change_reactor(self, reactor: IReactorTime) -> None:
         self.reactor = reactor
-        self._make_helpers()
+        self.user.change_reactor(reactor)
 
     def _state_changed(self, connected: bool) -> None:
         if connected != self._connected:
             self._connected = connected
+            self.user.state_changed(connected)
             self._state_callbacks.notify(connected)
 
 

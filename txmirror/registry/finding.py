@@ -1,0 +1,164 @@
+"""Find services: follow paths, and answer from memory or from the cache file while ZooKeeper is out of reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any, Literal
+
+import attrs
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+
+from txmirror import paths
+from txmirror.durations import check_seconds
+from txmirror.errors import ZooKeeperException
+from txmirror.interfaces import IPayloadCodec
+from txmirror.mirror import Mirror
+from txmirror.registry.cache_file import CacheFile
+from txmirror.registry.connections import Connections
+from txmirror.registry.discovery import Discovery
+from txmirror.types import Answer
+
+
+@attrs.frozen
+class FindingOptions:
+    """How a registry follows paths."""
+
+    hold_for: float
+    """The number of seconds after a reconnection during which a list that has collapsed is held back."""
+    audit: float | None
+    """The interval between audits, in seconds; None for no audits."""
+    random: Random
+    """Varies the interval."""
+    cachefile: str | None
+    """The file with the latest answers; None for none."""
+
+    def __attrs_post_init__(self) -> None:
+        check_seconds("hold_for", self.hold_for)
+        check_seconds("audit", self.audit, positive=True, optional=True)
+
+
+class Finder:
+    """Follows the paths that a registry was asked for.
+
+    :param connections: the connections of the registry.
+    :param options: the options.
+    :param codec: decodes the data of nodes.
+    """
+
+    def __init__(self, connections: Connections[Any], options: FindingOptions, codec: IPayloadCodec) -> None:
+        self._connections = connections
+        self._options = options
+        self._codec = codec
+        self._cache: CacheFile | None = None
+        self._discoveries: dict[str, Discovery] = {}
+        self.change_reactor(connections.reactor)
+
+    # For the connections.
+
+    @property
+    def busy(self) -> bool:
+        """True if a connection is needed."""
+        return bool(self._discoveries)
+
+    def load_cache(self) -> None:
+        """Begin to read the cache file."""
+        if self._cache is not None:
+            self._cache.load()
+
+    def follow(self, mirror: Mirror) -> None:
+        """Follow all paths on a mirror."""
+        for discovery in self._discoveries.values():
+            discovery.follow(mirror)
+
+    def leave(self) -> None:
+        """Stop following the paths. The answers stay."""
+        for discovery in self._discoveries.values():
+            discovery.leave()
+
+    def closed(self) -> Deferred[None]:
+        """Write the cache file."""
+        return succeed(None) if self._cache is None else self._cache.stop()
+
+    def connected(self) -> None:
+        """Note a reconnection."""
+        if self._cache is not None:
+            self._cache.connected()
+
+    def abandon(self) -> object:
+        """Stop following the paths after a fork, and return the objects that belong to the parent process."""
+        return [discovery.abandon() for discovery in self._discoveries.values()]
+
+    def change_reactor(self, reactor: IReactorTime) -> None:
+        """Use the cache file with a reactor from now on."""
+        if self._options.cachefile is not None:
+            self._cache = CacheFile(self._options.cachefile, reactor)
+
+    # Finding.
+
+    def find(
+        self, path: str, callback: Callable[[Answer], object] | None
+    ) -> Deferred[Answer] | Deferred[Answer | Literal[False]]:
+        """Return the answer for a path, and follow it. See :meth:`~txmirror.interfaces.IServiceRegistry.get`."""
+        discovery = self._discover(path)
+        added = callback is not None and discovery.add_callback(callback)
+        answer = discovery.current()
+        if answer is not None:
+            return succeed(answer)
+        return self._connections.do(self._find(discovery, callback if added else None))
+
+    def get(self, path: str) -> Discovery | None:
+        """Return what follows a path; None if it is not followed."""
+        return self._discoveries.get(path)
+
+    async def until_shown(self, path: str) -> None:
+        """Wait until the followed paths show a write, but no longer than the timeout: other writers may be ahead."""
+        if not self._discoveries:
+            return
+        for each in (path, paths.parent_of(path)):
+            discovery = self._discoveries.get(each or "")
+            if discovery is not None:
+                await discovery.caught_up().addTimeout(
+                    self._connections.options.timeout, self._connections.reactor, lambda _result, _timeout: None
+                )
+
+    def _discover(self, path: str) -> Discovery:
+        discovery = self._discoveries.get(path)
+        if discovery is None:
+            options = self._options
+            discovery = self._discoveries[path] = Discovery(
+                path,
+                self._codec,
+                options.hold_for,
+                self._answer_changed,
+                audit=options.audit,
+                random=options.random,
+            )
+            if self._connections.current is not None:
+                discovery.follow(self._connections.current.mirror)
+        return discovery
+
+    async def _find(self, discovery: Discovery, added: Callable[[Answer], object] | None) -> Answer | Literal[False]:
+        path = discovery.path
+        try:
+            connection = await self._connections.established()
+            ready = await self._connections.while_reachable(connection, discovery.ready(), "the reading of {!r}", path)
+            if ready is False and self._cache is not None:
+                cached = await self._cache.get(path)
+                if cached is not None:
+                    discovery.remember(cached)
+        except ZooKeeperException:
+            if added is not None:
+                discovery.remove_callback(added)
+            if not discovery.used:
+                discovery.leave()
+                if self._discoveries.get(path) is discovery:
+                    del self._discoveries[path]
+            raise
+        answer = discovery.current()
+        return False if answer is None else answer
+
+    def _answer_changed(self, discovery: Discovery) -> None:
+        if self._cache is not None and discovery.live and discovery.answer is not None:
+            self._cache.put(discovery.answer, discovery.unreadable)

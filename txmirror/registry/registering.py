@@ -1,0 +1,232 @@
+"""Bring the desired state of a registry into effect: register, withdraw and write nodes, over any number of connections."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txmirror.errors import ClosingException, NoConnection, NodeExistsException, ZooKeeperException
+from txmirror.interfaces import IPayloadCodec
+from txmirror.registry.codecs import own_copy
+from txmirror.registry.connection import RegistryConnection
+from txmirror.registry.connections import Connections, shield
+from txmirror.registry.desired import Call, Data, Desired, DesiredState, Write
+from txmirror.registry.finding import Finder
+from txmirror.registry.outcomes import RegistrationState
+from txmirror.registry.registration import Registration
+
+
+class Registrar:
+    """Registers, withdraws and writes the nodes of a registry.
+
+    :param connections: the connections of the registry.
+    :param finder: shows writes to those that follow the same paths.
+    :param codec: encodes the data of nodes.
+    """
+
+    _log = Logger()
+
+    def __init__(self, connections: Connections[Any], finder: Finder, codec: IPayloadCodec) -> None:
+        self._connections = connections
+        self._finder = finder
+        self._codec = codec
+        self._desired = DesiredState()
+
+    # For the connections.
+
+    @property
+    def busy(self) -> bool:
+        """True if a connection is needed."""
+        return self._desired.busy
+
+    def opened(self, connection: RegistryConnection) -> None:
+        """Register and write on a new connection as before."""
+        for path, desired in self._desired:
+            if desired.kept and desired.call is None:
+                self._restore(connection, path, desired)
+        for path, desired in self._desired:
+            if desired.write is not None:
+                self._begin(connection, path, desired.write).addErrback(self._not_written, path)
+
+    def leave(self) -> Sequence[Registration]:
+        """Return the registrations on the connection, which is about to be closed."""
+        return self._desired.leave()
+
+    def abandon(self) -> object:
+        """Forget all that the parent process is to keep, and return it."""
+        former, self._desired = self._desired, DesiredState()
+        return former
+
+    def _restore(self, connection: RegistryConnection, path: str, desired: Desired) -> None:
+        registration = connection.new_registration(path, desired.data)
+        try:
+            registration.start()
+        except NodeExistsException as error:
+            self._log.error("{path} is not registered again: {reason}.", path=path, reason=str(error))
+        else:
+            desired.registration = registration
+
+    # Registering.
+
+    def check(self, data: Data) -> None:
+        """Check that data can be stored.
+
+        :raises TypeError: it cannot.
+        :raises ValueError: likewise.
+        """
+        self._codec.encode(data, pid=0, created=0.0)
+
+    def registered(self, path: str) -> bool:
+        """Return whether a node is to be registered, or is being withdrawn."""
+        desired = self._desired.get(path)
+        return desired is not None and desired.registered
+
+    def register(self, path: str, data: Data) -> Deferred[bool]:
+        """Register a node, or change its data. See :meth:`~txmirror.interfaces.IServiceRegistry.set_node`.
+
+        :raises TypeError: data cannot be stored; then nothing has changed.
+        :raises ValueError: likewise.
+        """
+        call = self._new_call(path, data)
+        self._desired.at(path).call = call
+        return self._connections.do(self._register(path, call))
+
+    def _new_call(self, path: str, data: Data) -> Call:
+        desired, connection = self._desired.get(path), self._connections.current
+        if connection is not None and (desired is None or desired.registration is None):
+            # It checks, encodes and copies the data.
+            registration = connection.new_registration(path, data)
+            return Call(registration.data, registration)
+        self.check(data)
+        return Call(own_copy(data), None)
+
+    async def _register(self, path: str, call: Call) -> bool:
+        try:
+            connection = await self._connections.established()
+            desired = self._desired.get(path)
+            if desired is None or desired.call is not call:
+                # A later call for this path has superseded this one.
+                return False
+            if desired.registration is None:
+                desired.registration = call.registration or connection.new_registration(path, call.data)
+            outcome = await self._connections.while_reachable(
+                connection, desired.registration.keep(call.data), "the registration of {!r}", path
+            )
+        except ClosingException:
+            # A later call has withdrawn it.
+            return False
+        except ZooKeeperException:
+            self._roll_back(path, call)
+            raise
+        except CancelledError:
+            self._desired.accept(path, call)
+            raise
+        self._desired.accept(path, call)
+        if outcome is not RegistrationState.REGISTERED:
+            return False
+        await self._finder.until_shown(path)
+        return True
+
+    def _roll_back(self, path: str, call: Call) -> None:
+        """Restore the former state of the path, unless a later call has superseded this one."""
+        desired = self._desired.get(path)
+        if desired is None or desired.call is not call:
+            return
+        desired.call = None
+        if desired.kept and desired.registration is not None:
+            desired.registration.keep(desired.data).addErrback(lambda _: None)
+        elif not desired.kept:
+            self._stop(path, desired).addErrback(lambda _: None)
+
+    def withdraw(self, path: str) -> Deferred[bool]:
+        """Withdraw a node. See :meth:`~txmirror.interfaces.IServiceRegistry.set_node`."""
+        return self._connections.do(self._withdraw(path))
+
+    async def _withdraw(self, path: str) -> bool:
+        desired, connection = self._desired.get(path), self._connections.current
+        if desired is not None:
+            desired.call, desired.kept, desired.data = None, False, None
+            stopped = self._stop(path, desired)
+            if connection is not None:
+                gone = await self._connections.while_reachable(connection, stopped, "the withdrawal of {!r}", path)
+                if gone is False:
+                    return False
+        if connection is not None:
+            await self._finder.until_shown(path)
+        return True
+
+    def _stop(self, path: str, desired: Desired) -> Deferred[None]:
+        """Withdraw a registration.
+
+        :returns: fires when its node is gone, or when it is registered again; fails as :meth:`Registration.withdraw`. Cancelling
+            ends the wait.
+        """
+        registration = desired.registration
+        if registration is None:
+            self._desired.prune(path)
+            return succeed(None)
+
+        def forget(_: None) -> None:
+            if not registration.wanted and desired.registration is registration:
+                desired.registration = None
+                self._desired.prune(path)
+
+        # The registration is forgotten when its node is gone, even if the caller no longer waits. The caller has a timeout of
+        # its own.
+        registration.stop(timeout=None).addCallback(forget)
+        return registration.withdraw()
+
+    # Persistent nodes.
+
+    def put(self, path: str, data: Data) -> Deferred[bool]:
+        """Write a persistent node. See :meth:`~txmirror.interfaces.IServiceRegistry.set_data`.
+
+        :raises TypeError: data cannot be stored; then nothing has changed.
+        :raises ValueError: likewise.
+        """
+        payload = self._codec.encode(data, pid=os.getpid(), created=self._connections.reactor.seconds())
+        data = own_copy(data)
+        return self._connections.do(self._write(path, lambda connection: connection.put(path, data, payload)))
+
+    def remove(self, path: str) -> Deferred[bool]:
+        """Delete a persistent node. See :meth:`~txmirror.interfaces.IServiceRegistry.set_data`."""
+        return self._connections.do(self._write(path, lambda connection: connection.remove(path)))
+
+    async def _write(self, path: str, write: Write) -> bool:
+        connection = await self._connections.established()
+        writing = self._begin(connection, path, write)
+        apart = shield(writing, lambda failure: self._not_written(failure, path))
+        try:
+            if await self._connections.while_reachable(connection, apart, "the writing of {!r}", path) is False:
+                self._desired.at(path).write = write
+                return False
+        except CancelledError:
+            self._desired.at(path).write = write
+            raise
+        except NoConnection:
+            writing.cancel()
+            raise
+        await self._finder.until_shown(path)
+        return True
+
+    def _begin(self, connection: RegistryConnection, path: str, write: Write) -> Deferred[None]:
+        """Start to write. A pending write that the end of the connection cancels is repeated on the next connection."""
+
+        def over(result: Failure | None) -> Failure | None:
+            cut_off = isinstance(result, Failure) and isinstance(result.value, CancelledError)
+            desired = self._desired.get(path)
+            if not cut_off and desired is not None and desired.write is write:
+                desired.write = None
+                self._desired.prune(path)
+            return result
+
+        return write(connection).addBoth(over)
+
+    def _not_written(self, failure: Failure, path: str) -> None:
+        if not isinstance(failure.value, CancelledError):
+            self._log.warn("{path} could not be written: {reason}.", path=path, reason=failure.getErrorMessage())
