@@ -6,6 +6,7 @@ import codecs
 import copy
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from zope.interface import implementer
 
@@ -152,7 +153,18 @@ def decode(codec: IPayloadCodec, data: bytes) -> Payload | Undecodable:
 
 def own_copy(data: Mapping[str, object] | str | None) -> Mapping[str, object] | str | None:
     """Return a copy of data that was encoded before, so that the caller cannot change it."""
-    return copy.deepcopy(dict(data)) if isinstance(data, Mapping) else data
+    return data if data is None or isinstance(data, str) else {key: copy_value(each) for key, each in data.items()}
+
+
+def copy_value(value: Any) -> Any:
+    """Return a copy of a value. Of the types that JSON has, this is much faster than :func:`copy.deepcopy`."""
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    if type(value) is dict:
+        return {key: copy_value(each) for key, each in value.items()}
+    if type(value) is list:
+        return [copy_value(each) for each in value]
+    return copy.deepcopy(value)
 
 
 def _facts(data: Mapping[str, object] | str | None) -> dict[str, object]:
@@ -160,7 +172,7 @@ def _facts(data: Mapping[str, object] | str | None) -> dict[str, object]:
         return {}
     if isinstance(data, str):
         return {"string_value": data}
-    if isinstance(data, Mapping):
+    if isinstance(data, (dict, Mapping)):
         return dict(data)
     raise TypeError(f"data is a mapping or a string, not {data!r:.60}")
 

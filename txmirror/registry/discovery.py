@@ -24,7 +24,7 @@ from txmirror.interfaces import IPayloadCodec
 from txmirror.mirror import Change, ChangeKind, Mirror, Tree
 from txmirror.observers import Observers
 from txmirror.printable import on_one_line
-from txmirror.registry.codecs import decode
+from txmirror.registry.codecs import copy_value, decode
 from txmirror.timers import Timer
 from txmirror.types import Answer, Payload, Undecodable, ZnodeStat
 
@@ -365,21 +365,8 @@ def _collapsed(before: Answer, now: Answer) -> bool:
 
 def _copy_answer(answer: Answer) -> Answer:
     return {
-        "children": {name: _copy(payload) for name, payload in answer["children"].items()},
-        "data": _copy(answer["data"]),
+        "children": {name: copy_value(payload) for name, payload in answer["children"].items()},
+        "data": copy_value(answer["data"]),
         "path": answer["path"],
         "stat": answer["stat"],
     }
-
-
-def _copy(payload: Payload) -> Payload:
-    return {key: _copy_value(value) for key, value in payload.items()} if isinstance(payload, dict) else payload
-
-
-def _copy_value(value: object) -> object:
-    # The types that JSON has.
-    if isinstance(value, dict):
-        return {key: _copy_value(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_copy_value(each) for each in value]
-    return value

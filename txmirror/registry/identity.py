@@ -28,8 +28,6 @@ class Identity:
     :raises ValueError: likewise.
     """
 
-    __slots__ = ("_codec", "_created", "_written", "data", "payload")
-
     def __init__(self, codec: IPayloadCodec, data: Data, created: float) -> None:
         self._codec = codec
         self._created = created

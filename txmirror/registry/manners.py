@@ -22,8 +22,6 @@ class Manners:
 
     _log = Logger()
 
-    __slots__ = ("_corrected", "_corrections", "_last_warning", "_path", "_reported_session", "_stable_since")
-
     def __init__(self, path: str) -> None:
         self._path = path
         self._corrected = False
@@ -73,33 +71,25 @@ class Manners:
         self._corrected = False
         self._corrections = None
 
-    # Warnings.
+    def warn_of_owner(self, owner: int, data: bytes, *, former: bool) -> None:
+        """Warn that a node is in the way.
 
-    def warn_persistent(self) -> None:
-        """Warn that a persistent node is in the way."""
-        self.warn_once("{path} is a persistent node: it cannot be registered until that node is deleted.")
-
-    def warn_of_former_session(self) -> None:
-        """Warn that a node of a former session of ours is in the way."""
-        self.warn_once(
-            "{path} still exists from our former session: it is registered again when that session has expired."
-        )
-
-    def warn_of_owner(self, owner: int, data: bytes) -> None:
-        """Warn that another session's node is in the way."""
-        self.warn_once(
-            "{path} is registered by another session, {owner}, with the data {data}: it is registered here when that"
-            " session has ended.",
-            owner=session_name(owner),
-            data=_excerpt(data),
-        )
-
-    def warn_unreadable(self, interval: float) -> None:
-        """Warn that the node is in place, but that its changes go unseen for some time."""
-        self.warn_once(
-            "{path} is registered, but its ACL does not permit us to read it: it is checked every {interval} s.",
-            interval=f"{interval:g}",
-        )
+        :param owner: the session that owns it; 0 if it is persistent.
+        :param former: whether that is a former session of ours.
+        """
+        if owner == 0:
+            self.warn_once("{path} is a persistent node: it cannot be registered until that node is deleted.")
+        elif former:
+            self.warn_once(
+                "{path} still exists from our former session: it is registered again when that session has expired."
+            )
+        else:
+            self.warn_once(
+                "{path} is registered by another session, {owner}, with the data {data}: it is registered here when that"
+                " session has ended.",
+                owner=session_name(owner),
+                data=_excerpt(data),
+            )
 
     def warn_refused(self, error: Exception, *, wanted: bool) -> None:
         """Warn of a refusal; the step is retried."""

@@ -6,33 +6,20 @@ node for its own, and overwrite its data. Paths are compared as the server has t
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING
 from weakref import ReferenceType, WeakKeyDictionary, WeakValueDictionary, ref
 
 from txmirror.errors import NodeExistsException
 from txmirror.interfaces import IChroot, IZooKeeperClient
 from txmirror.mirror import Mirror, MirrorState
 from txmirror.mirror.admission import AdmissionQueue
-from txmirror.types import EventType, News, WatchedEvent
+from txmirror.types import News, WatchedEvent
+
+if TYPE_CHECKING:
+    from txmirror.registry.registration import Registration
 
 #: How many registrations take a step at a time, at most.
 _STEPS = 500
-
-
-class Member(Protocol):
-    """A registration."""
-
-    def yield_path(self) -> bool:
-        """Leave the path and its node to another registration, unless this one keeps it; return whether it does not."""
-
-    def node_changed(self, kind: EventType) -> None:
-        """Note an event of its node."""
-
-    def mirror_changed(self, state: MirrorState) -> None:
-        """Note a new state of the mirror."""
-
-    def mirror_recovered(self) -> None:
-        """Note that all events are known that were missed before this connection."""
 
 
 class MirrorEvents:
@@ -50,20 +37,20 @@ class MirrorEvents:
         self.sessions: set[int] = set()
         self._mirror = mirror
         self._feed = mirror.feed
-        self._members: dict[str, Member] = {}
+        self._registrations: dict[str, Registration] = {}
         self._owners = _owners.setdefault(_session_key(mirror.client), WeakValueDictionary())
         _, slash, chroot = mirror.client.connect_string.partition("/")
         self._prefix = slash + chroot
 
     # At most one registration of a session keeps a path.
 
-    def take(self, path: str, member: Member) -> None:
+    def take(self, path: str, registration: Registration) -> None:
         """Record that a registration keeps a path from now on. Another one that is withdrawing from it yields.
 
         :raises NodeExistsException: another registration of this session keeps it.
         """
         former = self._owners.get(self._prefix + path)
-        if former is member:
+        if former is registration:
             return
         if former is not None and not former.yield_path():
             raise NodeExistsException(
@@ -71,54 +58,54 @@ class MirrorEvents:
                 path=path,
                 applied=False,
             )
-        self._owners[self._prefix + path] = member
+        self._owners[self._prefix + path] = registration
 
-    def release(self, path: str, member: Member) -> None:
+    def release(self, path: str, registration: Registration) -> None:
         """Record that a registration no longer keeps a path; do nothing if it does not keep it."""
-        if self._owners.get(self._prefix + path) is member:
+        if self._owners.get(self._prefix + path) is registration:
             del self._owners[self._prefix + path]
 
     # Dispatching.
 
-    def add(self, path: str, member: Member) -> None:
+    def add(self, path: str, registration: Registration) -> None:
         """Dispatch events to a registration from now on."""
-        if not self._members:
+        if not self._registrations:
             # The client logs a failure, and retries.
             self._mirror.connect().addErrback(lambda _: None)
             self._mirror.addStateWatcher(self, self._state_changed)
             self._mirror.watch_recovery(self, self._recovered)
-            self._feed.add_listener(self._dispatch, self._members.__contains__)
-        self._members[path] = member
+            self._feed.add_listener(self._dispatch, self._registrations.__contains__)
+        self._registrations[path] = registration
 
-    def remove(self, path: str, member: Member) -> None:
+    def remove(self, path: str, registration: Registration) -> None:
         """Dispatch no more events to a registration."""
-        if self._members.get(path) is member:
-            del self._members[path]
-            if not self._members:
+        if self._registrations.get(path) is registration:
+            del self._registrations[path]
+            if not self._registrations:
                 self._mirror.delStateWatcher(self)
                 self._mirror.unwatch_recovery(self)
                 self._feed.remove_listener(self._dispatch)
 
     def _dispatch(self, event: News) -> None:
         if isinstance(event, WatchedEvent):
-            member = self._members.get(event.path)
-            if member is not None:
-                member.node_changed(event.type)
+            registration = self._registrations.get(event.path)
+            if registration is not None:
+                registration.node_changed(event.type)
 
     def _state_changed(self, state: MirrorState) -> None:
-        for path, member in list(self._members.items()):
+        for path, registration in list(self._registrations.items()):
             # An earlier one may have removed it.
-            if self._members.get(path) is member:
-                member.mirror_changed(state)
+            if self._registrations.get(path) is registration:
+                registration.mirror_changed(state)
 
     def _recovered(self) -> None:
-        for path, member in list(self._members.items()):
-            if self._members.get(path) is member:
-                member.mirror_recovered()
+        for path, registration in list(self._registrations.items()):
+            if self._registrations.get(path) is registration:
+                registration.mirror_recovered()
 
 
 #: The key is an object that the clients of one session share. A mirror holds its active registrations.
-_owners: WeakKeyDictionary[object, WeakValueDictionary[str, Member]] = WeakKeyDictionary()
+_owners: WeakKeyDictionary[object, WeakValueDictionary[str, Registration]] = WeakKeyDictionary()
 _of_mirrors: WeakKeyDictionary[Mirror, ReferenceType[MirrorEvents]] = WeakKeyDictionary()
 
 

@@ -32,8 +32,6 @@ class Outcomes:
     :ivar withdrawn: those that wait until the node is gone.
     """
 
-    __slots__ = ("_path", "_withdrawing", "first", "registered", "withdrawn")
-
     def __init__(self, path: str) -> None:
         self._path = path
         self.first: Waiters[RegistrationState] = Waiters()

@@ -48,21 +48,6 @@ class OwnNode:
     :ivar deletion_sent: whether its deletion was sent: the answer may be lost.
     """
 
-    __slots__ = (
-        "_acl",
-        "_adopt_persistent",
-        "_feed",
-        "_mirror",
-        "_session_number",
-        "_sessions",
-        "data",
-        "deletion_sent",
-        "knowledge",
-        "path",
-        "stat",
-        "written",
-    )
-
     def __init__(
         self, mirror: Mirror, path: str, acl: Sequence[ACL], sessions: set[int], *, adopt_persistent: bool
     ) -> None:

@@ -75,21 +75,17 @@ class TokenBucket:
 class Permit:
     """Permits one write at a time, as far as a bucket has tokens.
 
-    :param bucket: limits the rate; None sets no limit.
+    :param bucket: limits the rate.
     :param granted: called when a token is there that :meth:`take` had to wait for.
     """
 
-    __slots__ = ("_bucket", "_granted", "_token")
-
-    def __init__(self, bucket: TokenBucket | None, granted: Callable[[], object]) -> None:
+    def __init__(self, bucket: TokenBucket, granted: Callable[[], object]) -> None:
         self._bucket = bucket
         self._granted = granted
         self._token: Deferred[None] | None = None
 
     def take(self) -> bool:
         """Return whether the rate limit allows a write now."""
-        if self._bucket is None:
-            return True
         if self._token is None:
             self._token = self._bucket.take()
             if not self._token.called:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -17,36 +17,27 @@ from txmirror.timers import Timer
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 
 
-class Subject(Protocol):
-    """The owner of a loop, which knows what is wanted and what is there."""
-
-    @property
-    def active(self) -> bool:
-        """True if there is something to reconcile."""
-
-    @property
-    def urgent(self) -> bool:
-        """True if the next step does not wait for the steps of other loops."""
-
-    def step(self) -> Coroutine[Deferred[Any], Any, None]:
-        """Take one step."""
-
-    def step_failed(self, failure: Failure) -> None:
-        """Note that a step has raised an exception, or was cancelled."""
-
-
 class ReconcileLoop:
-    """Calls its subject's ``step`` each time that it is woken, one step at a time.
+    """Takes a step each time that it is woken, one at a time.
 
-    :param subject: takes the steps.
+    :param step: takes one step.
+    :param failed: called with the failure of a step that raises, or was cancelled.
     :param queue: limits how many loops take a step at a time.
     :param reactor: runs the timer.
+    :ivar active: whether to take steps.
+    :ivar urgent: whether to take the next step without waiting for the steps of other loops.
     """
 
-    __slots__ = ("_backoff", "_queue", "_reactor", "_running", "_step", "_subject", "_timer", "_woken")
-
-    def __init__(self, subject: Subject, queue: AdmissionQueue, reactor: IReactorTime) -> None:
-        self._subject = subject
+    def __init__(
+        self,
+        step: Callable[[], Coroutine[Deferred[Any], Any, None]],
+        failed: Callable[[Failure], None],
+        queue: AdmissionQueue,
+        reactor: IReactorTime,
+    ) -> None:
+        self.active = self.urgent = False
+        self._take_step = step
+        self._failed = failed
         self._queue = queue
         self._reactor = reactor
         self._running = self._woken = False
@@ -68,14 +59,14 @@ class ReconcileLoop:
     def wake(self) -> None:
         """Take a step as soon as possible; if one is under way, take another one after it."""
         self._woken = True
-        if self._running or not self._subject.active:
+        if self._running or not self.active:
             return
-        if self._subject.urgent or self._queue.has_room(self):
+        if self.urgent or self._queue.has_room(self):
             self._running = True
             self._queue.began()
             self._woken = False
-            self._step = step = Deferred.fromCoroutine(self._subject.step())
-            step.addErrback(self._subject.step_failed)
+            self._step = step = Deferred.fromCoroutine(self._take_step())
+            step.addErrback(self._failed)
             step.addBoth(self._stepped)
 
     def admitted(self) -> None:
@@ -116,6 +107,7 @@ class ReconcileLoop:
             self._timer.stop()
 
     def stop(self) -> None:
-        """Stop the timer, and do not wait for admission any more."""
+        """Take no more steps."""
+        self.active = False
         self.end_pause()
         self._queue.discard(self)

@@ -70,23 +70,6 @@ class Registration:
 
     _log = Logger()
 
-    __slots__ = (
-        "__weakref__",
-        "_deleting",
-        "_events",
-        "_identity",
-        "_loop",
-        "_manners",
-        "_mirror",
-        "_node",
-        "_outcomes",
-        "_permit",
-        "_persistent",
-        "_wanted",
-        "path",
-        "state",
-    )
-
     def __init__(
         self,
         mirror: Mirror,
@@ -114,8 +97,8 @@ class Registration:
         )
         self._manners = Manners(path)
         self._outcomes = Outcomes(path)
-        self._loop = ReconcileLoop(self, events.steps, mirror.reactor)
-        self._permit = Permit(writes, self._loop.wake)
+        self._loop = ReconcileLoop(self._step, self._step_failed, events.steps, mirror.reactor)
+        self._permit = None if writes is None else Permit(writes, self._loop.wake)
         self._wanted = self._deleting = False
         #: The error for waiters while a persistent node is at the path.
         self._persistent: NodeExistsException | None = None
@@ -178,7 +161,8 @@ class Registration:
         if self._wanted:
             return
         self._events.take(self.path, self)
-        self._wanted = True
+        self._wanted = self._loop.active = True
+        self._loop.urgent = False
         self._manners.started()
         self._outcomes.withdrawn.fire(None)
         self.state = RegistrationState.PENDING
@@ -200,6 +184,8 @@ class Registration:
         stopped_before, self._wanted = not self._wanted, False
         if self.state is RegistrationState.WITHDRAWN:
             return succeed(None)
+        # A withdrawal does not wait for other registrations.
+        self._loop.urgent = True
         if not self._deleting:
             # A pending request is dropped, and the answer to one that was sent is ignored.
             self._loop.cancel_step()
@@ -273,18 +259,7 @@ class Registration:
 
     # Steps.
 
-    @property
-    def active(self) -> bool:
-        """True until the registration is withdrawn."""
-        return self.state is not RegistrationState.WITHDRAWN
-
-    @property
-    def urgent(self) -> bool:
-        """True for a withdrawal, which does not wait for other registrations."""
-        return not self._wanted
-
-    def step_failed(self, failure: Failure) -> None:
-        """Log an error of our own."""
+    def _step_failed(self, failure: Failure) -> None:
         self._deleting = False
         if isinstance(failure.value, CancelledError) and not self._wanted:
             return
@@ -292,8 +267,7 @@ class Registration:
         assert failure.value is not None
         self._outcomes.refuse(failure.value)
 
-    async def step(self) -> None:
-        """Take the next step."""
+    async def _step(self) -> None:
         if not self._wanted and (not self._node.written or self._mirror.state is MirrorState.CLOSED):
             self._finish()
             return
@@ -378,7 +352,10 @@ class Registration:
                 node.written = True
                 self._confirm(session_id, self._identity.payload)
                 if node.unreadable:
-                    self._manners.warn_unreadable(_UNREADABLE)
+                    self._manners.warn_once(
+                        "{path} is registered, but its ACL does not permit us to read it: it is checked every {interval} s.",
+                        interval=f"{_UNREADABLE:g}",
+                    )
                     self._loop.pause(_UNREADABLE)
             elif self._may_write():
                 payload = self._payload()
@@ -388,7 +365,7 @@ class Registration:
             self._blocked()
         elif not looked:
             await self._look()
-        elif self._permit.take():
+        elif self._permitted():
             payload = self._payload()
             await node.replace(payload, lambda: self._confirm(session_id, payload))
             self._loop.wake()
@@ -428,7 +405,11 @@ class Registration:
             else:
                 self._loop.end_pause()
         # The pause between looks at an unreadable node holds up no write.
-        return (self._node.unreadable or not self._loop.pausing) and self._permit.take()
+        return (self._node.unreadable or not self._loop.pausing) and self._permitted()
+
+    def _permitted(self) -> bool:
+        """Return whether the rate limit allows a write now; if not, the loop is woken later."""
+        return self._permit is None or self._permit.take()
 
     def _payload(self) -> bytes:
         """Return the data to write, and note that it is written."""
@@ -462,12 +443,7 @@ class Registration:
             if self._outcomes.refuse(error):
                 return
         self.state = RegistrationState.BLOCKED
-        if owner == 0:
-            self._manners.warn_persistent()
-        elif node.is_former(node.stat):
-            self._manners.warn_of_former_session()
-        else:
-            self._manners.warn_of_owner(owner, node.data or b"")
+        self._manners.warn_of_owner(owner, node.data or b"", former=node.is_former(node.stat))
         self._outcomes.first.fire(self.state)
 
     def _finish(self) -> None:
@@ -480,6 +456,7 @@ class Registration:
         self._events.remove(self.path, self)
         self._node.leave()
         self._loop.stop()
-        self._permit.cancel()
+        if self._permit is not None:
+            self._permit.cancel()
         self._outcomes.fail_closed()
         self._outcomes.withdrawn.fire(None)
