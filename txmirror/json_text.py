@@ -64,7 +64,10 @@ class JSONReader:
         """
         text = decode_text(data) if isinstance(data, bytes) else without_mark(data)
         try:
-            value = self._decoder.decode(text)
+            # This saves two searches for white space in short texts.
+            value, end = self._decoder.raw_decode(text) if text.startswith("{") else (None, -1)
+            if end != len(text):
+                value = self._decoder.decode(text)
         except RecursionError:
             raise self._too_deep() from None
         if text.count("{") + text.count("[") > self._deepest and _is_deeper(value, self._deepest):

@@ -17,6 +17,9 @@ from txmirror.types import Payload, Undecodable
 #: The format of ``created``: local time without a zone, as readers of this format expect.
 _CREATED = "%Y-%m-%d %H:%M:%S"
 
+#: The types of values that need no copy.
+_SCALARS = frozenset((str, int, float, bool, type(None)))
+
 _TOO_DEEP = Undecodable("JSON that is nested too deeply")
 
 _WRITER = JSONWriter(compact=True, ascii_only=False)
@@ -153,16 +156,22 @@ def decode(codec: IPayloadCodec, data: bytes) -> Payload | Undecodable:
 
 def own_copy(data: Mapping[str, object] | str | None) -> Mapping[str, object] | str | None:
     """Return a copy of data that was encoded before, so that the caller cannot change it."""
-    return data if data is None or isinstance(data, str) else {key: copy_value(each) for key, each in data.items()}
+    copied: dict[str, object] | str | None = copy_value(dict(data) if isinstance(data, Mapping) else data)
+    return copied
 
 
 def copy_value(value: Any) -> Any:
     """Return a copy of a value. Of the types that JSON has, this is much faster than :func:`copy.deepcopy`."""
-    if value is None or isinstance(value, (str, int, float)):
+    kind = type(value)
+    if kind in _SCALARS:
         return value
-    if type(value) is dict:
-        return {key: copy_value(each) for key, each in value.items()}
-    if type(value) is list:
+    if kind is dict:
+        copied = value.copy()
+        for key, each in value.items():
+            if type(each) not in _SCALARS:
+                copied[key] = copy_value(each)
+        return copied
+    if kind is list:
         return [copy_value(each) for each in value]
     return copy.deepcopy(value)
 

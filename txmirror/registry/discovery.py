@@ -179,10 +179,9 @@ class Discovery:
         self._audit_timer = Timer(mirror.reactor, self._audit_now)
         self._last_audited, self._listed_pzxid = "", None
         tree = self._tree = mirror.tree(self.path, depth=1)
-        tree.watch(self._changed)
         tree.watch_stats(self._stat_changed)
         self._schedule_audit()
-        tree.ready().addCallbacks(lambda _: self._read(tree), lambda _: None)
+        tree.ready().addCallbacks(lambda _: self._begin(tree), lambda _: None)
 
     def abandon(self) -> object:
         """Stop following after a fork, without closing the objects that belong to the parent process.
@@ -205,6 +204,14 @@ class Discovery:
         if tree is not None:
             tree.unwatch(self._changed)
             tree.close()
+
+    def _begin(self, tree: Tree) -> None:
+        """Publish the first answer, and follow later changes."""
+        if tree is self._tree:
+            for path, (data, _) in tree.items():
+                self._store(path, data)
+            tree.watch(self._changed)
+            self._read(tree)
 
     def _read(self, tree: Tree) -> None:
         """Publish the first answer, or fail the waiters if the path itself cannot be read."""
@@ -239,7 +246,7 @@ class Discovery:
                 # A child that was not in the answer was deleted.
                 self._read_stat()
         elif change.kind in (ChangeKind.ADDED, ChangeKind.CHANGED, ChangeKind.REMOVED):
-            self._store(change)
+            self._store(change.path, None if change.new is None else change.new[0])
             if change.kind is not ChangeKind.CHANGED and change.path != self.path:
                 # A recursive watch sends no event for the parent's new stat.
                 self._read_stat()
@@ -311,24 +318,22 @@ class Discovery:
             self._listed_pzxid = pzxid
             tree.look_again(self.path, names=True)
 
-    def _store(self, change: Change) -> None:
-        payload: Payload | Undecodable = None
-        if change.new is not None:
-            payload = decode(self._codec, change.new[0])
-        known = change.new is not None and not isinstance(payload, Undecodable)
+    def _store(self, path: str, data: bytes | None) -> None:
+        payload = None if data is None else decode(self._codec, data)
+        known = data is not None
         if isinstance(payload, Undecodable):
             self._log.warn(
                 "{path} cannot be decoded, and is left out: {reason}.",
-                path=on_one_line(change.path),
+                path=on_one_line(path),
                 reason=on_one_line(payload.reason),
             )
-            payload = None
-        if change.path == self.path:
+            payload, known = None, False
+        if path == self.path:
             self._data = payload
         elif known:
-            self._payloads[paths.name_of(change.path)] = payload
+            self._payloads[paths.name_of(path)] = payload
         else:
-            self._payloads.pop(paths.name_of(change.path), None)
+            self._payloads.pop(paths.name_of(path), None)
 
     def _publish_now(self) -> None:
         if self._publish_timer is not None and self._publish_timer.running:
