@@ -12,16 +12,16 @@ from txmirror import paths
 from txmirror.errors import LockMismatchError, NoAuthException, NoNodeException, ReplyTooLargeException
 from txmirror.interfaces import IZooKeeperClient
 from txmirror.mirror import Mirror
+from txmirror.recipes.acquirable import Acquirable
 from txmirror.recipes.clients import connecting
-from txmirror.recipes.lock_base import LockBase, LockNodeGone
-from txmirror.recipes.lock_node import LockNode
+from txmirror.recipes.contender import Contender, Held, LockNodeGone
 from txmirror.recipes.lock_order import EXCLUSIVE, SHARED, in_order, leases_in, predecessor
 from txmirror.recipes.occupants import occupant
 from txmirror.recipes.retry_policy import discard
 from txmirror.types import ACL
 
 
-class Lock(LockBase):
+class Lock(Acquirable):
     """A lock that processes anywhere share. It is fair: contenders acquire it in the order in which they asked.
 
     Each contender has an ephemeral node below the lock's, and watches only its predecessor. The nodes are named as kazoo's
@@ -45,9 +45,6 @@ class Lock(LockBase):
     :param acl: the access control list of the contenders' nodes, and of the lock's own if that is created here; nodes above
         it are open to everybody, and so are all if it is None. Contenders need permission to read, create and delete.
     :param reactor: the reactor; the global one if None.
-    :ivar path: the lock's node.
-    :ivar name: our name.
-    :ivar acl: the access control list of the nodes that are created from now on.
     :raises PathError: ``path`` is no znode path, or the root.
     :raises TypeError: ``client`` is neither, or ``acl`` holds anything else than :class:`~txmirror.types.ACL`.
     """
@@ -63,7 +60,9 @@ class Lock(LockBase):
         acl: Sequence[ACL] | None = None,
         reactor: IReactorTime | None = None,
     ) -> None:
-        super().__init__(client, path, name, acl, reactor)
+        contender = Contender(client, path, name, acl, reactor)
+        self._queue = LockQueue(contender, self._kind)
+        super().__init__(contender, self._queue)
 
     def contenders(self) -> Deferred[list[str]]:
         """Return the names of all that hold the lock or wait for it, the first in the queue first.
@@ -71,71 +70,7 @@ class Lock(LockBase):
         :returns: fires with them; those without a name are ``""``. Fails as
             :meth:`~txmirror.interfaces.IZooKeeperClient.get`, but not for nodes that do not exist. Cancelling ends the wait.
         """
-        return connecting(self._client, lambda: Deferred.fromCoroutine(self._contenders()))
-
-    async def _contenders(self) -> list[str]:
-        try:
-            names = in_order(await self._client.get_children(self.path))
-        except NoNodeException:
-            return []
-        return await names_in(self._client, self.path, names)
-
-    async def _obtain(self, blocking: bool) -> bool:
-        node = self._node = LockNode(self._client, self._retry_policy, self.path, self._data, self.acl, self._kind)
-        await node.make()
-        own = paths.name_of(node.path)
-        while True:
-            try:
-                names = await self._retry_policy.send(lambda: self._client.get_children(self.path))
-            except NoNodeException:
-                raise LockNodeGone from None
-            if own not in names:
-                raise LockNodeGone
-            before = predecessor(names, own)
-            if before is None:
-                await self._refuse_semaphore(names)
-                await self._hold(node)
-                return True
-            if not blocking:
-                await self._delete_node()
-                return False
-            await self._until_changed(before)
-
-    async def _refuse_semaphore(self, names: list[str]) -> None:
-        """Fail if there is a lease below our node, which exists by now: later holders of leases see it.
-
-        :param names: of the node's children.
-        :raises LockMismatchError: there is one; then our node is gone.
-        """
-        for name in leases_in(names):
-            holder = await occupant(self._client, self._retry_policy, paths.join(self.path, name))
-            if holder is not None:
-                await self._delete_node()
-                raise LockMismatchError(
-                    f"{self.path!r} is used as a semaphore, held by {holder}, and cannot be used as a lock:"
-                    " use another path, or a semaphore (as a service registry's locks are)",
-                    path=self.path,
-                )
-
-    async def _until_changed(self, before: str) -> None:
-        """Wait until something happens to our predecessor."""
-        path = paths.join(self.path, before)
-        there = True
-        try:
-            # An exists watch would stay at the server if the node is gone already.
-            _, watch = await self._retry_policy.send_and_watch(lambda: self._client.get_and_watch(path))
-        except NoNodeException:
-            return
-        except (NoAuthException, ReplyTooLargeException):
-            # We may not read the node, or it is too large. Its parent's watch reports its deletion too.
-            names, watch = await self._retry_policy.send_and_watch(
-                lambda: self._client.get_children_and_watch(self.path)
-            )
-            there = before in names
-        if there:
-            await watch
-        else:
-            discard(watch)
+        return connecting(self._contender.client, lambda: Deferred.fromCoroutine(self._queue.names()))
 
 
 class WriteLock(Lock):
@@ -165,3 +100,85 @@ async def names_in(client: IZooKeeperClient, parent: str, children: list[str]) -
             raise outcome
         names.append(outcome[0].decode(errors="replace"))
     return names
+
+
+class LockQueue:
+    """The queue of contenders for a lock: the one at its head holds the lock.
+
+    :param contender: our place in it.
+    :param kind: the kind of our node: ``EXCLUSIVE`` or ``SHARED``.
+    """
+
+    def __init__(self, contender: Contender, kind: str) -> None:
+        self._contender = contender
+        self._client = contender.client
+        self._kind = kind
+
+    async def names(self) -> list[str]:
+        """Return the names of all contenders, the first in the queue first."""
+        path = self._contender.path
+        try:
+            names = in_order(await self._client.get_children(path))
+        except NoNodeException:
+            return []
+        return await names_in(self._client, path, names)
+
+    async def obtain(self, blocking: bool) -> Held | None:
+        """Join the queue, and hold the lock when nobody is before us. See :meth:`.Way.obtain`."""
+        contender = self._contender
+        node = await contender.make_node(self._kind)
+        own = paths.name_of(node.path)
+        while True:
+            try:
+                names = await contender.children(contender.path)
+            except NoNodeException:
+                raise LockNodeGone from None
+            if own not in names:
+                raise LockNodeGone
+            before = predecessor(names, own)
+            if before is None:
+                await self._refuse_semaphore(names)
+                return await contender.hold(node)
+            if not blocking:
+                await contender.delete_node()
+                return None
+            await self._until_changed(before)
+
+    async def _refuse_semaphore(self, names: list[str]) -> None:
+        """Fail if there is a lease below our node, which exists by now: later holders of leases see it.
+
+        :param names: of the node's children.
+        :raises LockMismatchError: there is one; then our node is gone.
+        """
+        for name in leases_in(names):
+            holder = await occupant(self._client, self._contender.retry_policy, paths.join(self._contender.path, name))
+            if holder is not None:
+                await self._contender.delete_node()
+                raise LockMismatchError(
+                    f"{self._contender.path!r} is used as a semaphore, held by {holder}, and cannot be used as a lock:"
+                    " use another path, or a semaphore (as a service registry's locks are)",
+                    path=self._contender.path,
+                )
+
+    async def _until_changed(self, before: str) -> None:
+        """Wait until something happens to our predecessor."""
+        path = paths.join(self._contender.path, before)
+        there = True
+        try:
+            # An exists watch would stay at the server if the node is gone already.
+            _, watch = await self._contender.retry_policy.send_and_watch(lambda: self._client.get_and_watch(path))
+        except NoNodeException:
+            return
+        except (NoAuthException, ReplyTooLargeException):
+            # We may not read the node, or it is too large. Its parent's watch reports its deletion too.
+            names, watch = await self._contender.retry_policy.send_and_watch(
+                lambda: self._client.get_children_and_watch(self._contender.path)
+            )
+            there = before in names
+        if there:
+            await watch
+        else:
+            discard(watch)
+
+    async def leave(self) -> None:
+        """Do nothing: a contender has one node."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from txmirror import paths
 from txmirror.creating_paths import create_path
@@ -19,9 +20,10 @@ from txmirror.errors import (
 )
 from txmirror.interfaces import IZooKeeperClient
 from txmirror.mirror import Mirror
+from txmirror.recipes.acquirable import Acquirable
 from txmirror.recipes.clients import connecting
+from txmirror.recipes.contender import Contender, Held, LockNodeGone
 from txmirror.recipes.lock import Lock, names_in
-from txmirror.recipes.lock_base import LockBase, LockNodeGone
 from txmirror.recipes.lock_node import LockNode
 from txmirror.recipes.lock_order import in_order
 from txmirror.recipes.occupants import occupant
@@ -29,7 +31,7 @@ from txmirror.recipes.retry_policy import discard
 from txmirror.types import ACL
 
 
-class Semaphore(LockBase):
+class Semaphore(Acquirable):
     """A number of leases that processes anywhere share. Each holder has one. They are acquired in the order of the requests.
 
     A lease is an ephemeral node below the semaphore's. Contenders queue at a :class:`Lock` beside it, and only the holder of
@@ -48,9 +50,6 @@ class Semaphore(LockBase):
     :param acl: the access control list of the leases, of the queue's nodes, and of the nodes that these are below, if they
         are created here; otherwise as for :class:`Lock`. Changing the number of leases needs permission to write.
     :param reactor: the reactor; the global one if None.
-    :ivar path: the semaphore's node.
-    :ivar name: our name.
-    :ivar acl: the access control list of the nodes that are created from now on.
     :ivar leases: the number of leases.
     :raises PathError: ``path`` is no znode path, or the root.
     :raises TypeError: ``client`` or ``acl`` is of a wrong type, as for :class:`Lock`.
@@ -67,11 +66,13 @@ class Semaphore(LockBase):
         acl: Sequence[ACL] | None = None,
         reactor: IReactorTime | None = None,
     ) -> None:
-        super().__init__(client, path, name, acl, reactor)
+        contender = Contender(client, path, name, acl, reactor)
         if type(leases) is not int or leases < 1:
             raise ValueError(f"the number of leases is a whole number above 0, not {leases!r:.60}")
         self.leases = leases
-        self._queue_lock = Lock(client, f"{path}-__lock__", name=name, acl=acl, reactor=self._reactor)
+        self._queue_lock = Lock(client, f"{path}-__lock__", name=name, acl=acl, reactor=contender.reactor)
+        self._leases = Leases(contender, leases, self._queue_lock)
+        super().__init__(contender, self._leases)
 
     def acquire(self, *, wait: float | None = None) -> Deferred[bool]:
         """Join the queue, and wait until a lease is held. In all else it is as :meth:`Lock.acquire`.
@@ -89,38 +90,58 @@ class Semaphore(LockBase):
 
     def holders(self) -> Deferred[list[str]]:
         """Return the names of those that hold a lease, in no order. See :meth:`Lock.contenders`."""
-        return connecting(self._client, lambda: Deferred.fromCoroutine(self._holders()))
+        return connecting(self._contender.client, lambda: Deferred.fromCoroutine(self._leases.holders()))
 
-    async def _holders(self) -> list[str]:
+
+class Leases:
+    """The leases of a semaphore, of which we take one.
+
+    :param contender: the contender.
+    :param leases: the number of leases.
+    :param queue_lock: the lock of the contender that may look for a free lease.
+    """
+
+    _log = Logger()
+
+    def __init__(self, contender: Contender, leases: int, queue_lock: Lock) -> None:
+        self.leases = leases
+        self.path = contender.path
+        self._contender = contender
+        self._client = contender.client
+        self._retry_policy = contender.retry_policy
+        self._queue_lock = queue_lock
+
+    async def holders(self) -> list[str]:
+        """Return the names of the holders, in no order."""
         try:
             children = await self._client.get_children(self.path)
         except NoNodeException:
             return []
         return await names_in(self._client, self.path, children)
 
-    async def _obtain(self, blocking: bool) -> bool:
-        self._queue_lock.acl = self.acl
+    async def obtain(self, blocking: bool) -> Held | None:
+        """Join the queue, and take a lease at its head. See :meth:`.Way.obtain`."""
+        self._queue_lock.acl = self._contender.acl
         leases, _ = await self._stored_leases()
         if leases != self.leases:
             await self._refuse_others(leases, in_queue=0)
         try:
             if not await self._queue_lock.acquire(wait=None if blocking else 0):
-                return False
+                return None
             await self._store_leases()
             node = await self._take_lease(blocking)
         except LockMismatchError:
             await self._leave_queue()
             raise
         except BaseException:
-            # :meth:`_remove` waits for it.
+            # :meth:`leave` waits for it.
             self._queue_lock.release().addErrback(lambda _: None)
             raise
         await self._leave_queue()
         if node is None:
-            return False
+            return None
         await self._refuse_lock()
-        await self._hold(node)
-        return True
+        return await self._contender.hold(node)
 
     async def _leave_queue(self) -> None:
         """Delete our node in the queue. If a server refused that, it was logged, and the node is deleted with the session."""
@@ -128,7 +149,7 @@ class Semaphore(LockBase):
             await self._queue_lock.release()
 
     async def _take_lease(self, blocking: bool) -> LockNode | None:
-        """Wait for a free lease, as the first in the queue, and create a node for it, kept in ``_node``.
+        """Wait for a free lease, as the first in the queue, and create a node for it, the contender's node.
 
         No other contender can do that while our session lives. A request that is pending when the session ends has no effect.
 
@@ -153,9 +174,7 @@ class Semaphore(LockBase):
                     # They have gone meanwhile.
                     continue
                 if len(names) < self.leases:
-                    node = self._node = LockNode(self._client, self._retry_policy, self.path, self._data, self.acl)
-                    await node.make()
-                    return node
+                    return await self._contender.make_node()
                 if not blocking:
                     return None
                 await change
@@ -168,7 +187,7 @@ class Semaphore(LockBase):
         :raises LockMismatchError: a lock is held; then our lease is gone.
         """
         try:
-            names = await self._retry_policy.send(lambda: self._client.get_children(self.path))
+            names = await self._contender.children(self.path)
         except NoNodeException:
             raise LockNodeGone from None
         await self._refuse_contenders(in_order(names))
@@ -183,7 +202,7 @@ class Semaphore(LockBase):
             where = paths.join(self.path, name)
             holder = await occupant(self._client, self._retry_policy, where, ephemeral=False)
             if holder is not None:
-                await self._delete_node()
+                await self._contender.delete_node()
                 raise LockMismatchError(
                     f"{self.path!r} is used as a lock, held by {holder}, and cannot be used as a semaphore"
                     " (as a service registry's locks are): use another path, or a lock",
@@ -202,7 +221,11 @@ class Semaphore(LockBase):
                 data, stat = await self._retry_policy.send(lambda: self._client.get(self.path))
             except NoNodeException:
                 await create_path(
-                    self._client, self.path, self.acl, str(self.leases).encode(), send=self._retry_policy.send
+                    self._client,
+                    self.path,
+                    self._contender.acl,
+                    str(self.leases).encode(),
+                    send=self._retry_policy.send,
                 )
                 continue
             try:
@@ -265,12 +288,10 @@ class Semaphore(LockBase):
 
     async def _children(self, path: str) -> list[str]:
         try:
-            return await self._retry_policy.send(lambda: self._client.get_children(path))
+            return await self._contender.children(path)
         except NoNodeException:
             return []
 
-    async def _remove(self, node: LockNode | None) -> None:
-        try:
-            await super()._remove(node)
-        finally:
-            await self._queue_lock.release()
+    async def leave(self) -> None:
+        """Delete our node in the queue too."""
+        await self._queue_lock.release()

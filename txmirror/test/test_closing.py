@@ -400,7 +400,7 @@ class _RegistryLife(_Life):
 
     def use(self) -> None:
         registry = self.it
-        if registry._stopped:
+        if registry._connections.stopped:
             return
         self.ask(
             registry.set_node("/services/web/a", {"port": 80}),

@@ -11,7 +11,7 @@ from txmirror.client import Limits, ZooKeeperClient
 from txmirror.errors import ClosingException
 from txmirror.interfaces import IZooKeeperClient
 from txmirror.recipes import Lock
-from txmirror.recipes.lock_base import LockBase
+from txmirror.recipes.acquirable import Acquirable
 from txmirror.testing import World
 from txmirror.wire import Operation
 
@@ -62,7 +62,7 @@ class RecipeCase(SynchronousTestCase):
         """Make a client that is connected."""
         return self.world.client(**{"session_timeout": S, "limits": self.limits, **options})
 
-    def lock(self, client: IZooKeeperClient | None = None, kind: type[LockBase] | None = None, **options: Any) -> Any:
+    def lock(self, client: IZooKeeperClient | None = None, kind: type[Acquirable] | None = None, **options: Any) -> Any:
         """Make a lock, or another kind of thing, for a client of its own unless one is given."""
         made: Any = Lock if kind is None else kind
         return made(client or self.client(), self.path, **{"reactor": self.world.reactor, **options})
@@ -78,7 +78,7 @@ class RecipeCase(SynchronousTestCase):
             if self.done(self.observer.exists(path)) is not None:
                 self.assertEqual(self.nodes(path), [])
 
-    def begin(self, claim: LockBase, **options: Any) -> Deferred[bool]:
+    def begin(self, claim: Acquirable, **options: Any) -> Deferred[bool]:
         """Begin to acquire something, for which the test may not wait to the end; and settle."""
         acquired = claim.acquire(**options)
         self._begun.append(acquired)
@@ -99,7 +99,7 @@ class RecipeCase(SynchronousTestCase):
     def assert_cancelled(self, acquired: Deferred[Any]) -> None:
         self.failureResultOf(acquired, CancelledError)
 
-    def held(self, *claims: LockBase) -> list[bool]:
+    def held(self, *claims: Acquirable) -> list[bool]:
         return [claim.held for claim in claims]
 
     def drop(self, client: ZooKeeperClient) -> None:

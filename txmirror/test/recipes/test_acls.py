@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from txmirror.client import ZooKeeperClient
 from txmirror.errors import NoAuthException
 from txmirror.recipes import Election, Lock, ReadLock, Semaphore, WriteLock
-from txmirror.recipes.lock_base import LockBase
+from txmirror.recipes.acquirable import Acquirable
 from txmirror.test.recipes.case import RecipeCase
 from txmirror.types import ACL, CREATOR_ALL_ACL, OPEN_ACL, READ_ACL, Permission, digest_acl
 
@@ -126,7 +126,7 @@ class AclTests(RecipeCase):
     def test_wrong_acl(self) -> None:
         """What is no ACL is a TypeError at once, and quoted."""
         wrong: list[Any] = ["world", [("world", "anyone")], digest_acl("app", "secret"), 31]
-        makers: list[type[LockBase | Election]] = [Lock, ReadLock, WriteLock, Semaphore, Election]
+        makers: list[type[Acquirable | Election]] = [Lock, ReadLock, WriteLock, Semaphore, Election]
         for maker in makers:
             make: Any = maker
             for acl in wrong:

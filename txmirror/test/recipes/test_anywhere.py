@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from txmirror.client import ZooKeeperClient
 from txmirror.errors import ClosingException, LockMismatchError
 from txmirror.recipes import Lock, ReadLock, Semaphore
-from txmirror.recipes.lock_base import LockBase
+from txmirror.recipes.acquirable import Acquirable
 from txmirror.test.models import take_turns
 from txmirror.testing import World
 
@@ -28,7 +28,7 @@ PATH = "/locks/one"
 class _World(World):
     """Somebody who holds a thing, and somebody who begins to acquire it."""
 
-    def __init__(self, make: Callable[[ZooKeeperClient, Any], LockBase], contended: bool) -> None:
+    def __init__(self, make: Callable[[ZooKeeperClient, Any], Acquirable], contended: bool) -> None:
         super().__init__()
         self.first = self.client(session_timeout=S)
         self.second = self.client(session_timeout=S)
@@ -66,19 +66,19 @@ class _World(World):
         }
 
 
-def _lock(client: ZooKeeperClient, reactor: Any) -> LockBase:
+def _lock(client: ZooKeeperClient, reactor: Any) -> Acquirable:
     return Lock(client, PATH, reactor=reactor)
 
 
-def _semaphore(client: ZooKeeperClient, reactor: Any) -> LockBase:
+def _semaphore(client: ZooKeeperClient, reactor: Any) -> Acquirable:
     return Semaphore(client, PATH, reactor=reactor)
 
 
-def _in_turn(*makers: Callable[[ZooKeeperClient, Any], LockBase]) -> Callable[[ZooKeeperClient, Any], LockBase]:
+def _in_turn(*makers: Callable[[ZooKeeperClient, Any], Acquirable]) -> Callable[[ZooKeeperClient, Any], Acquirable]:
     """Make one thing after another, over and over."""
     following = itertools.cycle(makers)
 
-    def make(client: ZooKeeperClient, reactor: Any) -> LockBase:
+    def make(client: ZooKeeperClient, reactor: Any) -> Acquirable:
         return next(following)(client, reactor)
 
     return make
@@ -87,7 +87,7 @@ def _in_turn(*makers: Callable[[ZooKeeperClient, Any], LockBase]) -> Callable[[Z
 class AnywhereTests(SynchronousTestCase):
     def everywhere(
         self,
-        make: Callable[[ZooKeeperClient, Any], LockBase],
+        make: Callable[[ZooKeeperClient, Any], Acquirable],
         contended: bool,
         deed: Callable[[_World], object],
         check: Callable[[_World], object],
@@ -226,7 +226,7 @@ class AnywhereTests(SynchronousTestCase):
                     for which in range(3):
                         self.lose(make, operation, first, which)
 
-    def lose(self, make: Callable[[ZooKeeperClient, Any], LockBase], operation: str, fault: str, which: int) -> None:
+    def lose(self, make: Callable[[ZooKeeperClient, Any], Acquirable], operation: str, fault: str, which: int) -> None:
         """Acquire and release something, where a request of a kind is lost, after so many of the kind that are not."""
         with _World(make, contended=True) as world:
             session = world.second.session_id
@@ -258,7 +258,7 @@ class AnywhereTests(SynchronousTestCase):
     def test_number_of_leases(self) -> None:
         """Who writes another number of leases gets over whatever happens meanwhile, and leaves nothing."""
 
-        def make(client: ZooKeeperClient, reactor: Any) -> LockBase:
+        def make(client: ZooKeeperClient, reactor: Any) -> Acquirable:
             return Semaphore(client, PATH, leases=3, reactor=reactor)
 
         def begin(world: _World) -> None:
@@ -278,7 +278,7 @@ class AnywhereTests(SynchronousTestCase):
     def test_readers(self) -> None:
         """A reader is found again by its own name too."""
 
-        def make(client: ZooKeeperClient, reactor: Any) -> LockBase:
+        def make(client: ZooKeeperClient, reactor: Any) -> Acquirable:
             return ReadLock(client, PATH, reactor=reactor)
 
         self.everywhere(make, False, _World.drop, self.check_held)

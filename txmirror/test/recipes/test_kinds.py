@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from txmirror.errors import LockMismatchError, NoAuthException
 from txmirror.recipes import Election, Lock, ReadLock, Semaphore, WriteLock
-from txmirror.recipes.lock_base import LockBase
+from txmirror.recipes.acquirable import Acquirable
 from txmirror.test.models import take_turns
 from txmirror.test.recipes.case import RecipeCase
 from txmirror.types import ACL, Permission
@@ -25,7 +25,7 @@ class KindsTests(RecipeCase):
         assert isinstance(made, Semaphore)
         return made
 
-    def refused(self, claim: LockBase, **options: Any) -> str:
+    def refused(self, claim: Acquirable, **options: Any) -> str:
         """See that something is refused for its kind, in time, and give the message."""
         before = self.all_nodes()
         error = self.assertRaises(LockMismatchError, self.done, claim.acquire(**options))
@@ -188,7 +188,7 @@ class KindsTests(RecipeCase):
         self.failureResultOf(acquired, LockMismatchError)
         self.assertEqual(self.all_nodes(), [node])
 
-    def at_the_same_time(self, make: Sequence[Callable[[], LockBase]]) -> None:
+    def at_the_same_time(self, make: Sequence[Callable[[], Acquirable]]) -> None:
         """Begin two things, one so many turns after the other; never are both held, and nothing is left."""
         outcomes = set()
         for late in range(40):
@@ -218,7 +218,7 @@ class KindsTests(RecipeCase):
         """Whoever is second is told, however short a time after the first; of two at the same time, one is, or both."""
         clients = [self.client(), self.client()]
 
-        def lock(client: int) -> LockBase:
+        def lock(client: int) -> Acquirable:
             made = self.lock(clients[client])
             assert isinstance(made, Lock)
             return made

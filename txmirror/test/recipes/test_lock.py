@@ -422,7 +422,7 @@ class WaitTests(RecipeCase):
         self.failureResultOf(acquired, ClosingException)
         self.done(second.release())
         lost = first.lost
-        self.done(first._client.close())
+        self.done(first._contender.client.close())
         self.successResultOf(lost)
         self.assertFalse(first.held)
         self.done(first.release())

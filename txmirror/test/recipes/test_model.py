@@ -20,7 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from txmirror.client import ZooKeeperClient
 from txmirror.errors import ClosingException, LockMismatchError, ZooKeeperException
 from txmirror.recipes import Lock, ReadLock, Semaphore
-from txmirror.recipes.lock_base import LockBase
+from txmirror.recipes.acquirable import Acquirable
 from txmirror.test.models import take_turns
 from txmirror.testing import World
 
@@ -40,7 +40,7 @@ class Program:
     """
 
     def __init__(
-        self, model: Model, name: str, claim: LockBase, client: ZooKeeperClient, hosts: tuple[str, int]
+        self, model: Model, name: str, claim: Acquirable, client: ZooKeeperClient, hosts: tuple[str, int]
     ) -> None:
         self.model = model
         self.name = name
@@ -91,7 +91,9 @@ class Model:
     :param make: makes the thing that a program contends for.
     """
 
-    def __init__(self, random: Random, make: Callable[[ZooKeeperClient, Any, Random], LockBase], capacity: int) -> None:
+    def __init__(
+        self, random: Random, make: Callable[[ZooKeeperClient, Any, Random], Acquirable], capacity: int
+    ) -> None:
         self.random = random
         self.capacity = capacity
         self.world = World()
@@ -283,24 +285,24 @@ class Model:
             self.faults.append(f"left behind: {left}")
 
 
-def _lock(client: ZooKeeperClient, reactor: Any, random: Random) -> LockBase:
+def _lock(client: ZooKeeperClient, reactor: Any, random: Random) -> Acquirable:
     return Lock(client, _PATH, reactor=reactor)
 
 
-def _reader_or_writer(client: ZooKeeperClient, reactor: Any, random: Random) -> LockBase:
+def _reader_or_writer(client: ZooKeeperClient, reactor: Any, random: Random) -> Acquirable:
     return random.choice((Lock, ReadLock, ReadLock))(client, _PATH, reactor=reactor)
 
 
-def _either(client: ZooKeeperClient, reactor: Any, random: Random) -> LockBase:
+def _either(client: ZooKeeperClient, reactor: Any, random: Random) -> Acquirable:
     return random.choice((Lock, ReadLock, Semaphore))(client, _PATH, reactor=reactor)
 
 
-def _semaphore(client: ZooKeeperClient, reactor: Any, random: Random) -> LockBase:
+def _semaphore(client: ZooKeeperClient, reactor: Any, random: Random) -> Acquirable:
     return Semaphore(client, _PATH, leases=2, reactor=reactor)
 
 
 class ModelTests(SynchronousTestCase):
-    def runs(self, make: Callable[[ZooKeeperClient, Any, Random], LockBase], capacity: int = 1) -> None:
+    def runs(self, make: Callable[[ZooKeeperClient, Any, Random], Acquirable], capacity: int = 1) -> None:
         times = 0
         for seed in range(int(os.environ.get(RUNS, _RUNS))):
             model = Model(Random(seed), make, capacity)

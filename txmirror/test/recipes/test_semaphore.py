@@ -311,7 +311,7 @@ class SemaphoreTests(RecipeCase):
         self.done(first.acquire())
         acquired = self.begin(second)
         (node,) = self.nodes()
-        session = second._client.session_id
+        session = second._contender.client.session_id
         self.server.delay_next("get_children", 1.0, path=self.path, session_id=session)
         self.done(self.observer.delete(f"{self.path}/{node}"))
         self.done(self.observer.delete(self.path))

@@ -1,78 +1,79 @@
-"""The base of locks and semaphores, with their states: being acquired, held, lost, released."""
+"""The public methods of locks and semaphores, with their states: being acquired, held, lost, released."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txmirror import paths
 from txmirror.deferreds import Waiters
 from txmirror.durations import check_seconds
-from txmirror.errors import NoNodeException, PathError, SessionExpiredException, ZooKeeperException
-from txmirror.interfaces import ISessionLease, IZooKeeperClient
-from txmirror.mirror import Mirror
-from txmirror.recipes.clients import checked_acl, client_of, connecting
+from txmirror.errors import SessionExpiredException, ZooKeeperException
+from txmirror.recipes.clients import connecting
+from txmirror.recipes.contender import Contender, Held, LockNodeGone
 from txmirror.recipes.lock_node import LockNode
-from txmirror.recipes.retry_policy import RetryPolicy, discard
-from txmirror.types import ACL, EventType, WatchedEvent
+from txmirror.recipes.retry_policy import discard
+from txmirror.types import ACL
 
-_LockT = TypeVar("_LockT", bound="LockBase")
-
-
-class LockNodeGone(Exception):
-    """Our node does not exist any more, or is not ours: begin again."""
+_AcquirableT = TypeVar("_AcquirableT", bound="Acquirable")
 
 
-class LockBase:
-    """A lock that is held by means of an ephemeral node. A subclass defines how it is acquired.
+class Way(Protocol):
+    """A way to acquire a lock."""
 
-    :param client: its session holds the lock.
-    :param path: the lock's node.
-    :param name: our name, which others see.
-    :param acl: the access control list of the nodes that are created, but for those above ``path``; None opens them to
-        everybody.
-    :param reactor: the reactor; the global one if None.
-    :ivar acl: the access control list of the nodes that are created from now on.
+    def obtain(self, blocking: bool) -> Coroutine[Deferred[Any], Any, Held | None]:
+        """Create the contender's node, and hold the lock when it is its turn.
+
+        :returns: None if it is not its turn, and ``blocking`` is False.
+        :raises LockMismatchError: the path is used in another way.
+        :raises SessionExpiredException: the session has expired.
+        :raises LockNodeGone: the node is gone.
+        """
+
+    async def leave(self) -> None:
+        """Delete what is left after the contender's node is deleted."""
+
+
+class Acquirable:
+    """A lock that is held by means of an ephemeral node.
+
+    :param contender: the contender.
+    :param way: acquires the lock.
     """
 
     _log = Logger()
 
-    def __init__(
-        self,
-        client: IZooKeeperClient | Mirror,
-        path: str,
-        name: str,
-        acl: Sequence[ACL] | None,
-        reactor: IReactorTime | None,
-    ) -> None:
-        self.path = paths.validate(path)
-        if path == "/":
-            raise PathError("'/' cannot be a lock: use a node of its own")
-        if not isinstance(name, str):
-            raise TypeError(f"a name is a str, not {name!r:.60}")
-        if reactor is None:
-            from twisted.internet import reactor as global_reactor
-
-            reactor = IReactorTime(global_reactor)
-        self.name = name
-        self._data = name.encode()
-        self.acl: Sequence[ACL] = checked_acl(acl)
-        self._client = client = client_of(client)
-        self._reactor = reactor
-        self._retry_policy = RetryPolicy(client, reactor)
-        self._lease: ISessionLease | None = ISessionLease(client, None)
-        self._node: LockNode | None = None
+    def __init__(self, contender: Contender, way: Way) -> None:
+        self._contender = contender
+        self._way = way
         self._work: Deferred[bool] | None = None
         self._held: Held | None = None
         self._clearing: Deferred[None] | None = None
         self._cleared_waiters: Waiters[Any] = Waiters()
+
+    @property
+    def path(self) -> str:
+        """The node of the lock."""
+        return self._contender.path
+
+    @property
+    def name(self) -> str:
+        """Our name, which others see."""
+        return self._contender.name
+
+    @property
+    def acl(self) -> Sequence[ACL]:
+        """The access control list of the nodes that are created from now on. It may be set."""
+        return self._contender.acl
+
+    @acl.setter
+    def acl(self, acl: Sequence[ACL]) -> None:
+        self._contender.acl = acl
 
     def __repr__(self) -> str:
         if self._held is None:
@@ -86,10 +87,11 @@ class LockBase:
         """True if it is held at this moment, and that is safe to rely on."""
         if self._held is None or self._held.over:
             return False
-        if self._lease is None:
+        lease = self._contender.lease
+        if lease is None:
             return True
         # The reactor may be late to run the timer of the lease.
-        lease_expired = self._lease.when_lease_expires()
+        lease_expired = lease.when_lease_expires()
         reliable = not lease_expired.called
         discard(lease_expired)
         return reliable
@@ -139,7 +141,7 @@ class LockBase:
         check_seconds("the time to wait", wait, optional=True)
         if self._work is not None or self._held is not None:
             raise RuntimeError(f"{self!r} is not re-entrant: release it before it is acquired again")
-        limit = self._client.session_timeout if wait == 0 else wait
+        limit = self._contender.client.session_timeout if wait == 0 else wait
         expired = False
 
         def expire() -> None:
@@ -154,13 +156,15 @@ class LockBase:
             # If a former node is still being deleted, then no new one was created.
             if self._held is None and self._clearing is None:
                 self._clear()
-            if expired and isinstance(outcome, Failure) and outcome.check(CancelledError):
+            if expired and isinstance(outcome, Failure) and isinstance(outcome.value, CancelledError):
                 outcome = False
             acquired.callback(outcome)
 
         acquired: Deferred[Any] = Deferred(lambda _: work.cancel())
-        timer = None if limit is None else self._reactor.callLater(limit, expire)
-        self._work = work = connecting(self._client, lambda: Deferred.fromCoroutine(self._acquire(blocking=wait != 0)))
+        timer = None if limit is None else self._contender.reactor.callLater(limit, expire)
+        self._work = work = connecting(
+            self._contender.client, lambda: Deferred.fromCoroutine(self._acquire(blocking=wait != 0))
+        )
         work.addBoth(ended)
         return acquired
 
@@ -179,7 +183,7 @@ class LockBase:
             self._clear()
         return self._when_clear()
 
-    def __aenter__(self: _LockT) -> Deferred[_LockT]:
+    def __aenter__(self: _AcquirableT) -> Deferred[_AcquirableT]:
         return self.acquire().addCallback(lambda _: self)
 
     def __aexit__(
@@ -197,74 +201,27 @@ class LockBase:
         sessions = 0
         while True:
             try:
-                return await self._obtain(blocking)
+                self._held = await self._way.obtain(blocking)
+                return self._held is not None
             except SessionExpiredException:
                 sessions += 1
-                await self._retry_policy.pause(sessions)
+                await self._contender.retry_policy.pause(sessions)
             except LockNodeGone:
                 pass
 
-    async def _obtain(self, blocking: bool) -> bool:
-        """Create a node of our own, keep it in ``_node``, and :meth:`_hold` it when it is its turn.
-
-        :returns: False if it is not its turn, and ``blocking`` is False.
-        :raises LockMismatchError: the path is used in another way.
-        :raises SessionExpiredException: the session has expired.
-        :raises LockNodeGone: the node is gone.
-        """
-        raise NotImplementedError
-
-    async def _hold(self, node: LockNode) -> None:
-        """Hold the lock that our node stands for, if the node exists and is ours.
-
-        :raises LockNodeGone: it does not exist, or is not ours.
-        """
-        while True:
-            try:
-                (_, stat), watch = await self._retry_policy.send_and_watch(
-                    lambda: self._client.get_and_watch(node.path)
-                )
-            except NoNodeException:
-                raise LockNodeGone from None
-            if stat.ephemeralOwner != self._client.session_id:
-                # It is of a former session of ours, which may live on.
-                discard(watch)
-                await node.remove()
-                raise LockNodeGone
-            lease_expired: Deferred[None] = Deferred() if self._lease is None else self._lease.when_lease_expires()
-            if not lease_expired.called:
-                break
-            # The reply took so long that it is out of date.
-            discard(watch)
-        self._held = Held(stat.czxid, lease_expired, Deferred.fromCoroutine(self._until_deleted(node.path, watch)))
-
-    async def _until_deleted(self, path: str, watch: Deferred[WatchedEvent]) -> None:
-        """Wait until our node is deleted. Failing means that this cannot be known."""
-        while (await watch).type is not EventType.DELETED:
-            try:
-                _, watch = await self._retry_policy.send_and_watch(lambda: self._client.get_and_watch(path))
-            except NoNodeException:
-                return
-
     # Deleting our node.
 
-    async def _delete_node(self) -> None:
-        """Delete our node while the lock is still being acquired. If a server refuses, the end of that tries again, and logs
-        it.
-        """
-        if self._node is not None:
-            with contextlib.suppress(ZooKeeperException):
-                await self._node.remove()
-                self._node = None
-
     def _clear(self) -> None:
-        node, self._node = self._node, None
+        node, self._contender.node = self._contender.node, None
         self._clearing = clearing = Deferred.fromCoroutine(self._remove(node))
         clearing.addBoth(self._cleared)
 
     async def _remove(self, node: LockNode | None) -> None:
-        if node is not None:
-            await node.remove()
+        try:
+            if node is not None:
+                await node.remove()
+        finally:
+            await self._way.leave()
 
     def _cleared(self, outcome: Failure | None) -> None:
         self._clearing = None
@@ -276,47 +233,3 @@ class LockBase:
         if self._clearing is None:
             return succeed(None)
         return self._cleared_waiters.wait()
-
-
-class Held:
-    """One period of holding a lock.
-
-    :param token: the fencing token.
-    :param lease_expired: fires when holding is no longer safe to rely on.
-    :param deleted: fires when our node is deleted; fails when that cannot be known.
-    :ivar over: whether the lock was lost or released.
-    """
-
-    _log = Logger()
-
-    def __init__(self, token: int, lease_expired: Deferred[None], deleted: Deferred[None]) -> None:
-        self.token = token
-        self.over = False
-        self._lost = False
-        self._waiters: Waiters[None] = Waiters()
-        self._ends = (lease_expired, deleted)
-        for end in self._ends:
-            end.addErrback(self._failed)
-            end.addCallback(self._lose)
-
-    def when_lost(self) -> Deferred[None]:
-        """Wait until the lock is lost."""
-        if self._lost:
-            return succeed(None)
-        return self._waiters.wait()
-
-    def end(self) -> None:
-        """End the period without notifying anybody."""
-        self.over = True
-        for end in self._ends:
-            end.cancel()
-
-    def _failed(self, failure: Failure) -> None:
-        if not failure.check(ZooKeeperException, CancelledError):
-            self._log.failure("Watching a held lock failed.", failure)
-
-    def _lose(self, _: object) -> None:
-        if not self.over:
-            self.end()
-            self._lost = True
-            self._waiters.fire(None)

@@ -1,0 +1,163 @@
+"""One contender for a lock: its name and client, the node that stands for it, and a period of holding the lock."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txmirror import paths
+from txmirror.deferreds import Waiters
+from txmirror.errors import NoNodeException, PathError, ZooKeeperException
+from txmirror.interfaces import ISessionLease, IZooKeeperClient
+from txmirror.mirror import Mirror
+from txmirror.recipes.clients import checked_acl, client_of
+from txmirror.recipes.lock_node import LockNode
+from txmirror.recipes.retry_policy import RetryPolicy, discard
+from txmirror.types import ACL, EventType, WatchedEvent
+
+
+class LockNodeGone(Exception):
+    """Our node does not exist any more, or is not ours: begin again."""
+
+
+class Contender:
+    """A contender for a lock, and the requests about its node.
+
+    :param client: its session holds the lock.
+    :param path: the lock's node.
+    :param name: our name, which others see.
+    :param acl: the access control list of the nodes that are created, but for those above ``path``; None opens them to
+        everybody.
+    :param reactor: the reactor; the global one if None.
+    :ivar acl: the access control list of the nodes that are created from now on.
+    :ivar node: the node that stands for us; None if there is none.
+    """
+
+    def __init__(
+        self,
+        client: IZooKeeperClient | Mirror,
+        path: str,
+        name: str,
+        acl: Sequence[ACL] | None,
+        reactor: IReactorTime | None,
+    ) -> None:
+        self.path = paths.validate(path)
+        if path == "/":
+            raise PathError("'/' cannot be a lock: use a node of its own")
+        if not isinstance(name, str):
+            raise TypeError(f"a name is a str, not {name!r:.60}")
+        if reactor is None:
+            from twisted.internet import reactor as global_reactor
+
+            reactor = IReactorTime(global_reactor)
+        self.name = name
+        self.acl: Sequence[ACL] = checked_acl(acl)
+        self.reactor = reactor
+        self.client = client_of(client)
+        self.retry_policy = RetryPolicy(self.client, reactor)
+        self.lease: ISessionLease | None = ISessionLease(self.client, None)
+        self.node: LockNode | None = None
+
+    async def make_node(self, kind: str | None = None) -> LockNode:
+        """Create a node that stands for us.
+
+        :param kind: as for :class:`LockNode`.
+        """
+        node = self.node = LockNode(self.client, self.retry_policy, self.path, self.name.encode(), self.acl, kind)
+        await node.make()
+        return node
+
+    async def children(self, path: str) -> list[str]:
+        """Return the names of a node's children.
+
+        :raises NoNodeException: the node does not exist.
+        """
+        return await self.retry_policy.send(lambda: self.client.get_children(path))
+
+    async def hold(self, node: LockNode) -> Held:
+        """Hold the lock that a node of ours stands for, if the node exists and is ours.
+
+        :raises LockNodeGone: it does not exist, or is not ours.
+        """
+        while True:
+            try:
+                (_, stat), watch = await self.retry_policy.send_and_watch(lambda: self.client.get_and_watch(node.path))
+            except NoNodeException:
+                raise LockNodeGone from None
+            if stat.ephemeralOwner != self.client.session_id:
+                # It is of a former session of ours, which may live on.
+                discard(watch)
+                await node.remove()
+                raise LockNodeGone
+            lease_expired: Deferred[None] = Deferred() if self.lease is None else self.lease.when_lease_expires()
+            if not lease_expired.called:
+                break
+            # The reply took so long that it is out of date.
+            discard(watch)
+        return Held(stat.czxid, lease_expired, Deferred.fromCoroutine(self._until_deleted(node.path, watch)))
+
+    async def _until_deleted(self, path: str, watch: Deferred[WatchedEvent]) -> None:
+        """Wait until our node is deleted. Failing means that this cannot be known."""
+        while (await watch).type is not EventType.DELETED:
+            try:
+                _, watch = await self.retry_policy.send_and_watch(lambda: self.client.get_and_watch(path))
+            except NoNodeException:
+                return
+
+    async def delete_node(self) -> None:
+        """Delete our node while the lock is still being acquired. If a server refuses, the end of that tries again, and logs
+        it.
+        """
+        if self.node is not None:
+            with contextlib.suppress(ZooKeeperException):
+                await self.node.remove()
+                self.node = None
+
+
+class Held:
+    """One period of holding a lock.
+
+    :param token: the fencing token.
+    :param lease_expired: fires when holding is no longer safe to rely on.
+    :param deleted: fires when our node is deleted; fails when that cannot be known.
+    :ivar over: whether the lock was lost or released.
+    """
+
+    _log = Logger()
+
+    def __init__(self, token: int, lease_expired: Deferred[None], deleted: Deferred[None]) -> None:
+        self.token = token
+        self.over = False
+        self._lost = False
+        self._waiters: Waiters[None] = Waiters()
+        self._ends = (lease_expired, deleted)
+        for end in self._ends:
+            end.addErrback(self._failed)
+            end.addCallback(self._lose)
+
+    def when_lost(self) -> Deferred[None]:
+        """Wait until the lock is lost."""
+        if self._lost:
+            return succeed(None)
+        return self._waiters.wait()
+
+    def end(self) -> None:
+        """End the period without notifying anybody."""
+        self.over = True
+        for end in self._ends:
+            end.cancel()
+
+    def _failed(self, failure: Failure) -> None:
+        if not isinstance(failure.value, (ZooKeeperException, CancelledError)):
+            self._log.failure("Watching a held lock failed.", failure)
+
+    def _lose(self, _: object) -> None:
+        if not self.over:
+            self.end()
+            self._lost = True
+            self._waiters.fire(None)
