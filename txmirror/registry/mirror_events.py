@@ -6,20 +6,33 @@ node for its own, and overwrite its data. Paths are compared as the server has t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 from weakref import ReferenceType, WeakKeyDictionary, WeakValueDictionary, ref
 
 from txmirror.errors import NodeExistsException
 from txmirror.interfaces import IChroot, IZooKeeperClient
 from txmirror.mirror import Mirror, MirrorState
 from txmirror.mirror.admission import AdmissionQueue
-from txmirror.types import News, WatchedEvent
-
-if TYPE_CHECKING:
-    from txmirror.registry.registration import Registration
+from txmirror.types import EventType, News, WatchedEvent
 
 #: How many registrations take a step at a time, at most.
 _STEPS = 500
+
+
+class Member(Protocol):
+    """The keeper of a path."""
+
+    def yield_path(self) -> bool:
+        """Leave the path to another keeper of this session, unless the node is to be kept; return whether that was done."""
+
+    def node_changed(self, kind: EventType) -> None:
+        """Note an event of the node."""
+
+    def mirror_changed(self, state: MirrorState) -> None:
+        """Note a new state of the mirror."""
+
+    def mirror_recovered(self) -> None:
+        """Note that all missed events were dispatched."""
 
 
 class MirrorEvents:
@@ -37,20 +50,20 @@ class MirrorEvents:
         self.sessions: set[int] = set()
         self._mirror = mirror
         self._feed = mirror.feed
-        self._registrations: dict[str, Registration] = {}
+        self._members: dict[str, Member] = {}
         self._owners = _owners.setdefault(_session_key(mirror.client), WeakValueDictionary())
         _, slash, chroot = mirror.client.connect_string.partition("/")
         self._prefix = slash + chroot
 
     # At most one registration of a session keeps a path.
 
-    def take(self, path: str, registration: Registration) -> None:
+    def take(self, path: str, keeper: Member) -> None:
         """Record that a registration keeps a path from now on. Another one that is withdrawing from it yields.
 
         :raises NodeExistsException: another registration of this session keeps it.
         """
         former = self._owners.get(self._prefix + path)
-        if former is registration:
+        if former is keeper:
             return
         if former is not None and not former.yield_path():
             raise NodeExistsException(
@@ -58,54 +71,54 @@ class MirrorEvents:
                 path=path,
                 applied=False,
             )
-        self._owners[self._prefix + path] = registration
+        self._owners[self._prefix + path] = keeper
 
-    def release(self, path: str, registration: Registration) -> None:
+    def release(self, path: str, keeper: Member) -> None:
         """Record that a registration no longer keeps a path; do nothing if it does not keep it."""
-        if self._owners.get(self._prefix + path) is registration:
+        if self._owners.get(self._prefix + path) is keeper:
             del self._owners[self._prefix + path]
 
     # Dispatching.
 
-    def add(self, path: str, registration: Registration) -> None:
+    def add(self, path: str, keeper: Member) -> None:
         """Dispatch events to a registration from now on."""
-        if not self._registrations:
+        if not self._members:
             # The client logs a failure, and retries.
             self._mirror.connect().addErrback(lambda _: None)
             self._mirror.addStateWatcher(self, self._state_changed)
             self._mirror.watch_recovery(self, self._recovered)
-            self._feed.add_listener(self._dispatch, self._registrations.__contains__)
-        self._registrations[path] = registration
+            self._feed.add_listener(self._dispatch, self._members.__contains__)
+        self._members[path] = keeper
 
-    def remove(self, path: str, registration: Registration) -> None:
-        """Dispatch no more events to a registration."""
-        if self._registrations.get(path) is registration:
-            del self._registrations[path]
-            if not self._registrations:
+    def remove(self, path: str, keeper: Member) -> None:
+        """Dispatch no more events to a keeper."""
+        if self._members.get(path) is keeper:
+            del self._members[path]
+            if not self._members:
                 self._mirror.delStateWatcher(self)
                 self._mirror.unwatch_recovery(self)
                 self._feed.remove_listener(self._dispatch)
 
     def _dispatch(self, event: News) -> None:
         if isinstance(event, WatchedEvent):
-            registration = self._registrations.get(event.path)
-            if registration is not None:
-                registration.node_changed(event.type)
+            keeper = self._members.get(event.path)
+            if keeper is not None:
+                keeper.node_changed(event.type)
 
     def _state_changed(self, state: MirrorState) -> None:
-        for path, registration in list(self._registrations.items()):
+        for path, keeper in list(self._members.items()):
             # An earlier one may have removed it.
-            if self._registrations.get(path) is registration:
-                registration.mirror_changed(state)
+            if self._members.get(path) is keeper:
+                keeper.mirror_changed(state)
 
     def _recovered(self) -> None:
-        for path, registration in list(self._registrations.items()):
-            if self._registrations.get(path) is registration:
-                registration.mirror_recovered()
+        for path, keeper in list(self._members.items()):
+            if self._members.get(path) is keeper:
+                keeper.mirror_recovered()
 
 
 #: The key is an object that the clients of one session share. A mirror holds its active registrations.
-_owners: WeakKeyDictionary[object, WeakValueDictionary[str, Registration]] = WeakKeyDictionary()
+_owners: WeakKeyDictionary[object, WeakValueDictionary[str, Member]] = WeakKeyDictionary()
 _of_mirrors: WeakKeyDictionary[Mirror, ReferenceType[MirrorEvents]] = WeakKeyDictionary()
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import enum
 
-from twisted.internet.defer import Deferred
-
 from txmirror.deferreds import Waiters
 from txmirror.errors import ClosingException
 
@@ -30,6 +28,7 @@ class Outcomes:
     :ivar first: those that wait for the next state, or for a refusal.
     :ivar registered: those that wait until the node is in place.
     :ivar withdrawn: those that wait until the node is gone.
+    :ivar withdrawing: those that wait for that, or for a refusal.
     """
 
     def __init__(self, path: str) -> None:
@@ -37,7 +36,7 @@ class Outcomes:
         self.first: Waiters[RegistrationState] = Waiters()
         self.registered: Waiters[None] = Waiters()
         self.withdrawn: Waiters[None] = Waiters()
-        self._withdrawing: dict[Deferred[None], None] | None = None
+        self.withdrawing: Waiters[None] = Waiters()
 
     def in_place(self) -> None:
         """Fire all that wait for the node."""
@@ -51,27 +50,16 @@ class Outcomes:
             self.first.fail(lambda: error)
         return waiting > 0
 
-    def withdraw(self, stopped: Deferred[None]) -> Deferred[None]:
-        """Return a Deferred that fires with ``stopped``, but fails when :meth:`refuse_withdrawal` is called before."""
-        withdrawing = self._withdrawing = {} if self._withdrawing is None else self._withdrawing
-
-        def done(_: None) -> None:
-            # The waiter may have failed with a refusal, or was cancelled.
-            if withdrawing.pop(waiter, self) is None:
-                waiter.callback(None)
-
-        waiter: Deferred[None] = Deferred(lambda cancelled: withdrawing.pop(cancelled, None))
-        withdrawing[waiter] = None
-        stopped.addCallback(done)
-        return waiter
-
     def refuse_withdrawal(self, error: BaseException) -> bool:
-        """Fail those that wait for the withdrawal; return whether there were any."""
-        refused = False
-        while self._withdrawing:
-            refused = True
-            self._withdrawing.popitem()[0].errback(error)
-        return refused
+        """Fail those that wait for the withdrawal, unless they wait for its end; return whether there were any."""
+        waiting = len(self.withdrawing)
+        self.withdrawing.fail(lambda: error)
+        return waiting > 0
+
+    def end_withdrawal(self) -> None:
+        """Fire all that wait for the withdrawal: it is done, or revoked."""
+        self.withdrawn.fire(None)
+        self.withdrawing.fire(None)
 
     def fail_closed(self) -> None:
         """Fail all that wait for the node: it is withdrawn, or the mirror is closed."""

@@ -70,6 +70,11 @@ class OwnNode:
         """True if there is a node of this session that may not be read: its changes may cause no events."""
         return self.knowledge is Knowledge.PRESENT and self.data is None
 
+    @property
+    def persistent(self) -> bool:
+        """True if a persistent node was there when it was looked at last."""
+        return self.stat is not None and self.stat.ephemeralOwner == 0
+
     def enter_session(self) -> None:
         """Forget what was known in a former session, whose watches are gone."""
         self._sessions.add(self._mirror.client.session_id)

@@ -463,8 +463,8 @@ class LogTests(RegistrationTestCase):
             self.server.expire_session(self.mirror.client.session_id)
             self.reactor.pass_time(2)
             self.assert_in_place(registration)
-        self.assertIn(first, registration._events.sessions)
-        self.assertIn(self.stat().ephemeralOwner, registration._events.sessions)
+        self.assertIn(first, registration._keeper._events.sessions)
+        self.assertIn(self.stat().ephemeralOwner, registration._keeper._events.sessions)
 
     def test_missing_chroot(self) -> None:
         """A chroot that does not exist is said, and not made; once somebody has made it, it is registered there."""
@@ -493,7 +493,7 @@ class LogTests(RegistrationTestCase):
         (line,) = self.log.texts(LogLevel.warn, PATH)
         self.assertIn("over the limit", line)
         self.assertNotIn("Retrying", line)
-        self.assertFalse(registration._loop.pausing)
+        self.assertFalse(registration._keeper._loop.pausing)
 
 
 class GivenClientTests(RegistrationTestCase):

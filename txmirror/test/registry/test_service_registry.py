@@ -567,7 +567,7 @@ class FormerSessionTests(RegistryTestCase):
         assert desired is not None
         assert desired.registration is not None
         # As if the other client's session were one that it had before.
-        desired.registration._events.sessions.add(self.other.session_id)
+        desired.registration._keeper._events.sessions.add(self.other.session_id)
 
     def linger(self, data: bytes) -> None:
         """Let the node be that session's, with some data."""
