@@ -3,54 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from random import Random
 from typing import Any, Literal
 
-import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from txmirror import paths
-from txmirror.durations import check_seconds
 from txmirror.errors import ZooKeeperException
-from txmirror.interfaces import IPayloadCodec
 from txmirror.mirror import Mirror
 from txmirror.registry.cache_file import CacheFile
 from txmirror.registry.connections import Connections
 from txmirror.registry.discovery import Discovery
+from txmirror.registry.following import FollowingOptions
 from txmirror.types import Answer
-
-
-@attrs.frozen
-class FindingOptions:
-    """How a registry follows paths."""
-
-    hold_for: float
-    """The number of seconds after a reconnection during which a list that has collapsed is held back."""
-    audit: float | None
-    """The interval between audits, in seconds; None for no audits."""
-    random: Random
-    """Varies the interval."""
-    cachefile: str | None
-    """The file with the latest answers; None for none."""
-
-    def __attrs_post_init__(self) -> None:
-        check_seconds("hold_for", self.hold_for)
-        check_seconds("audit", self.audit, positive=True, optional=True)
 
 
 class Finder:
     """Follows the paths that a registry was asked for.
 
     :param connections: the connections of the registry.
-    :param options: the options.
-    :param codec: decodes the data of nodes.
+    :param options: how paths are followed.
+    :param cachefile: the file with the latest answers; None for none.
     """
 
-    def __init__(self, connections: Connections[Any], options: FindingOptions, codec: IPayloadCodec) -> None:
+    def __init__(self, connections: Connections[Any], options: FollowingOptions, cachefile: str | None) -> None:
         self._connections = connections
         self._options = options
-        self._codec = codec
+        self._cachefile = cachefile
         self._cache: CacheFile | None = None
         self._discoveries: dict[str, Discovery] = {}
         self.change_reactor(connections.reactor)
@@ -92,8 +71,8 @@ class Finder:
 
     def change_reactor(self, reactor: IReactorTime) -> None:
         """Use the cache file with a reactor from now on."""
-        if self._options.cachefile is not None:
-            self._cache = CacheFile(self._options.cachefile, reactor)
+        if self._cachefile is not None:
+            self._cache = CacheFile(self._cachefile, reactor)
 
     # Finding.
 
@@ -126,15 +105,7 @@ class Finder:
     def _discover(self, path: str) -> Discovery:
         discovery = self._discoveries.get(path)
         if discovery is None:
-            options = self._options
-            discovery = self._discoveries[path] = Discovery(
-                path,
-                self._codec,
-                options.hold_for,
-                self._answer_changed,
-                audit=options.audit,
-                random=options.random,
-            )
+            discovery = self._discoveries[path] = Discovery(path, self._options, self._answer_changed)
             if self._connections.current is not None:
                 discovery.follow(self._connections.current.mirror)
         return discovery

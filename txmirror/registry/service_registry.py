@@ -24,7 +24,7 @@ from txmirror.registry.codecs import NDCodec
 from txmirror.registry.connection import RegistryConnection
 from txmirror.registry.connections import ConnectionOptions, Connections, shield
 from txmirror.registry.credentials import Credentials
-from txmirror.registry.finding import FindingOptions
+from txmirror.registry.following import FollowingOptions
 from txmirror.registry.work import Work
 from txmirror.types import ACL, Answer, NodeType
 
@@ -125,15 +125,21 @@ class ServiceRegistry(Service, Generic[_LazyT_co]):
             limits,
         )
         reactor = options.check(reactor)
-        finding = FindingOptions(hold_for, audit, Random() if random is None else random, cachefile)
+        following = FollowingOptions(
+            NDCodec() if codec is None else codec, hold_for, audit, Random() if random is None else random
+        )
         self.readonly = readonly
         self._credentials = credentials = Credentials(username, password, acl)
-        used_codec: IPayloadCodec = NDCodec() if codec is None else codec
         self._connections = Connections(
             options,
             reactor,
             lambda connections: Work(
-                connections, used_codec, credentials, finding, adopt_persistent=adopt_persistent, rate=rate
+                connections,
+                credentials,
+                following,
+                cachefile=cachefile,
+                adopt_persistent=adopt_persistent,
+                rate=rate,
             ),
         )
         self._registrar = self._connections.user.registrar

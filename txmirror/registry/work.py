@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from txmirror.interfaces import IPayloadCodec
 from txmirror.mirror import Mirror
 from txmirror.registry.connection import NodeOptions, RegistryConnection
 from txmirror.registry.connections import Connections
 from txmirror.registry.credentials import Credentials
-from txmirror.registry.finding import Finder, FindingOptions
+from txmirror.registry.finding import Finder
+from txmirror.registry.following import FollowingOptions
 from txmirror.registry.rates import TokenBucket
 from txmirror.registry.registering import Registrar
 from txmirror.registry.registration import Registration
@@ -22,9 +22,9 @@ class Work:
     """Registers and finds services on the connections of a registry.
 
     :param connections: the connections.
-    :param codec: encodes and decodes the data of nodes.
     :param credentials: the user.
-    :param finding: how paths are followed.
+    :param following: how paths are followed; its codec encodes the data of nodes too.
+    :param cachefile: as for :class:`Finder`.
     :param adopt_persistent: as for :class:`Registration`.
     :param rate: the number of writes in a number of seconds; None sets no limit.
     :ivar finder: finds services.
@@ -34,17 +34,17 @@ class Work:
     def __init__(
         self,
         connections: Connections[Work],
-        codec: IPayloadCodec,
         credentials: Credentials,
-        finding: FindingOptions,
+        following: FollowingOptions,
         *,
+        cachefile: str | None,
         adopt_persistent: bool,
         rate: tuple[int, float] | None,
     ) -> None:
-        self.finder = Finder(connections, finding, codec)
-        self.registrar = Registrar(connections, self.finder, codec)
+        self.finder = Finder(connections, following, cachefile)
+        self.registrar = Registrar(connections, self.finder, following.codec)
         self._connections = connections
-        self._codec = codec
+        self._codec = following.codec
         self._credentials = credentials
         self._adopt_persistent = adopt_persistent
         self._rate = rate

@@ -95,9 +95,9 @@ class AclTests(RecipeCase):
         """An ACL may speak of whoever makes the node."""
         lock = self.lock(self.ours(), acl=CREATOR_ALL_ACL)
         self.assertTrue(self.done(lock.acquire()))
-        (node,) = self.done(lock._client.get_children(self.path))
+        (node,) = self.done(lock._contender.client.get_children(self.path))
         for path in (self.path, f"{self.path}/{node}"):
-            entries, _ = self.done(lock._client.get_acl(path))
+            entries, _ = self.done(lock._contender.client.get_acl(path))
             self.assertEqual(entries, [digest_acl("app", "secret")])
             self.assertRaises(NoAuthException, self.done, self.observer.get(path))
 

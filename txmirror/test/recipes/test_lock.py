@@ -418,7 +418,7 @@ class WaitTests(RecipeCase):
         first, second, third = self.lock(), self.lock(), self.lock()
         self.done(first.acquire())
         acquired = self.waiting(second.acquire(wait=100.0))
-        self.done(second._client.close())
+        self.done(second._contender.client.close())
         self.failureResultOf(acquired, ClosingException)
         self.done(second.release())
         lost = first.lost

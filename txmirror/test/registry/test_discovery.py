@@ -12,6 +12,7 @@ from txmirror.embedded.tree import Node as ServersNode
 from txmirror.errors import NoAuthException, ReplyTooLargeException
 from txmirror.mirror import Mirror
 from txmirror.registry import PlainCodec, ServiceRegistry
+from txmirror.registry.following import Following
 from txmirror.test.models import take_turns
 from txmirror.test.registry.case import NODE, PATH, RegistryTestCase
 from txmirror.types import ACL, READ_ACL, Answer, Payload, Permission, Undecodable, digest_acl
@@ -117,6 +118,13 @@ class CountingTests(RegistryTestCase):
 class AuditTests(RegistryTestCase):
     """What servers send no event of."""
 
+    def following(self, registry: ServiceRegistry) -> Following:
+        """Give what follows the path."""
+        discovery = registry._finder.get(PATH)
+        assert discovery is not None
+        assert discovery._following is not None
+        return discovery._following
+
     def protect(self, path: str) -> None:
         self.world.result(self.other.add_auth("digest", b"bob:secret"))
         self.world.result(self.other.set_acl(path, (digest_acl("bob", "secret"),)))
@@ -185,8 +193,7 @@ class AuditTests(RegistryTestCase):
         registry = self.started(audit=10)
         self.answer(registry)
         for turns in range(12):
-            assert registry._connections.current is not None
-            registry._finder._discoveries[PATH]._audit_now()
+            self.following(registry)._audit.run()
             take_turns(self.reactor, turns)
             self.go_away()
             self.come_back()
@@ -224,7 +231,7 @@ class AuditTests(RegistryTestCase):
             take_turns(self.reactor, turns)
             self.go_away()
             self.world.pass_time(1)
-            known = registry._finder._discoveries[PATH]._payloads
+            known = self.following(registry)._payloads
             self.assertEqual(sorted(told[-1]["children"]), sorted(known))
             self.come_back()
             self.world.pass_time(3)

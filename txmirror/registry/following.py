@@ -1,0 +1,217 @@
+"""Follow one path on one mirror: its data, and its children with theirs."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Protocol
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from txmirror import paths
+from txmirror.durations import check_seconds
+from txmirror.errors import ZooKeeperException
+from txmirror.interfaces import IPayloadCodec
+from txmirror.mirror import Change, ChangeKind, Mirror
+from txmirror.printable import on_one_line
+from txmirror.registry.audit import Audit
+from txmirror.registry.codecs import decode
+from txmirror.timers import Timer
+from txmirror.types import Answer, Payload, Undecodable, ZnodeStat
+
+#: The timeout of a change of the children that waits for its stat, in seconds. The stat takes a round trip.
+_STAT_TIMEOUT = 1.0
+#: A node with more data than this many bytes is not read again for its stat when a child comes or goes.
+_LARGE = 16 * 1024
+#: A list has collapsed when it has fewer than this part of its former length.
+_COLLAPSED = 0.5
+
+
+@attrs.frozen
+class FollowingOptions:
+    """How paths are followed."""
+
+    codec: IPayloadCodec
+    """Decodes the data of nodes."""
+    hold_for: float
+    """The number of seconds after a reconnection during which a list that has collapsed is held back."""
+    audit: float | None
+    """The interval between audits, in seconds; None for no audits."""
+    random: Random
+    """Varies the interval."""
+
+    def __attrs_post_init__(self) -> None:
+        check_seconds("hold_for", self.hold_for)
+        check_seconds("audit", self.audit, positive=True, optional=True)
+
+
+class Reader(Protocol):
+    """The receiver of the answers."""
+
+    answer: Answer | None
+    """The latest answer."""
+
+    def publish(self, answer: Answer) -> None:
+        """Take an answer, which may equal the latest."""
+
+    def read(self, refusal: ZooKeeperException | None) -> None:
+        """Note that the path was read for the first time, or cannot be read."""
+
+
+class Following:
+    """Follows a path on a mirror.
+
+    :param mirror: the mirror.
+    :param path: the path.
+    :param options: how it is followed.
+    :param reader: receives the answers.
+    :ivar tree: the tree of depth one.
+    :ivar live: whether the path was read.
+    :ivar held: whether an answer is held back.
+    """
+
+    _log = Logger()
+
+    def __init__(self, mirror: Mirror, path: str, options: FollowingOptions, reader: Reader) -> None:
+        self.live = self.held = False
+        self._path = path
+        self._options = options
+        self._reader = reader
+        self._data: Payload = None
+        self._payloads: dict[str, Payload] = {}
+        self._before_outage: Answer | None = None
+        self._publish_timer = Timer(mirror.reactor, self._publish)
+        self._hold_timer = Timer(mirror.reactor, self._publish)
+        self.tree = tree = mirror.tree(path, depth=1)
+        self._audit = Audit(tree, mirror.reactor, options.audit, options.random)
+        tree.watch_stats(self._stat_changed)
+        tree.ready().addCallbacks(lambda _: self._begin(), lambda _: None)
+
+    @property
+    def stale(self) -> bool:
+        """True if the latest answer may be old or incomplete."""
+        return not self.live or self.held or self.tree.stale_since is not None or bool(self.tree.unreadable)
+
+    def caught_up(self) -> Deferred[None]:
+        """Wait until known changes are published; without a connection do not wait. Cancelling ends the wait."""
+        return self.tree.caught_up().addCallback(lambda _: self.publish_now())
+
+    def publish_now(self) -> None:
+        """Publish what is known, if that is scheduled."""
+        if self._publish_timer.running:
+            self._publish()
+
+    def stop(self) -> None:
+        """Stop following."""
+        for timer in (self._publish_timer, self._hold_timer, self._audit):
+            timer.stop()
+        self.live = self.held = False
+        self.tree.unwatch(self._changed)
+        self.tree.close()
+
+    def _begin(self) -> None:
+        """Publish the first answer, and follow later changes."""
+        for path, (data, _) in self.tree.items():
+            self._store(path, data)
+        self.tree.watch(self._changed)
+        self._read()
+
+    def _read(self) -> None:
+        """Publish the first answer, unless the path itself cannot be read."""
+        if self.live or not self.tree.settled:
+            return
+        refusal = self.tree.unreadable.get(self._path)
+        if refusal is None:
+            self._recovered()
+        self._reader.read(refusal)
+
+    def _recovered(self) -> None:
+        """Publish an answer after a connection or reconnection: everything was read."""
+        self.live = True
+        if self._options.hold_for and self._reader.answer is not None:
+            self._before_outage = self._reader.answer
+            self._hold_timer.start(self._options.hold_for)
+        self._publish()
+
+    def _changed(self, change: Change) -> None:
+        if change.kind is ChangeKind.SETTLED:
+            if self.live:
+                self._recovered()
+            else:
+                self._read()
+        elif change.kind is ChangeKind.READABLE:
+            if change.path == self._path and not self.live:
+                # The nodes below it are read first.
+                self.tree.caught_up().addCallback(lambda _: self._read())
+            elif change.path != self._path and change.new is None:
+                # A child that was not in the answer was deleted.
+                self._read_stat()
+        elif change.kind in (ChangeKind.ADDED, ChangeKind.CHANGED, ChangeKind.REMOVED):
+            self._store(change.path, None if change.new is None else change.new[0])
+            if change.kind is not ChangeKind.CHANGED and change.path != self._path:
+                # A recursive watch sends no event for the parent's new stat.
+                self._read_stat()
+            elif self.live:
+                self._publish_soon()
+        elif self._publish_timer.running:
+            # HIDDEN or STALE: the new stat does not come.
+            self._publish_soon()
+
+    def _read_stat(self) -> None:
+        if not self.live:
+            return
+        path, tree = self._path, self.tree
+        if path not in tree or tree.stale_since is not None or tree[path][1].dataLength > _LARGE:
+            self._publish_soon()
+            return
+        tree.look_again(path)
+        if path in tree.unreadable:
+            self._publish_soon()
+        elif not self._publish_timer.running:
+            self._publish_timer.start(_STAT_TIMEOUT)
+
+    def _stat_changed(self, path: str) -> None:
+        if path == self._path and self.live:
+            self._publish_soon()
+
+    def _publish_soon(self) -> None:
+        # Other changes of this reactor turn are published together with this one.
+        self._publish_timer.start(0)
+
+    def _store(self, path: str, data: bytes | None) -> None:
+        payload = None if data is None else decode(self._options.codec, data)
+        known = data is not None
+        if isinstance(payload, Undecodable):
+            self._log.warn(
+                "{path} cannot be decoded, and is left out: {reason}.",
+                path=on_one_line(path),
+                reason=on_one_line(payload.reason),
+            )
+            payload, known = None, False
+        if path == self._path:
+            self._data = payload
+        elif known:
+            self._payloads[paths.name_of(path)] = payload
+        else:
+            self._payloads.pop(paths.name_of(path), None)
+
+    def _publish(self) -> None:
+        self._publish_timer.stop()
+        answer = self._make_answer()
+        self.held = (
+            self._hold_timer.running and self._before_outage is not None and _collapsed(self._before_outage, answer)
+        )
+        if not self.held:
+            self._reader.publish(answer)
+
+    def _make_answer(self) -> Answer:
+        stat: ZnodeStat | None = None
+        if self._path in self.tree:
+            _, stat = self.tree[self._path]
+        children = {name: self._payloads[name] for name in sorted(self._payloads)}
+        return {"children": children, "data": self._data, "path": self._path, "stat": stat}
+
+
+def _collapsed(before: Answer, now: Answer) -> bool:
+    return len(now["children"]) < _COLLAPSED * len(before["children"])
