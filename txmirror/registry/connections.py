@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txmirror.client import Limits, parse_servers
+from txmirror.deferreds import Waiters
 from txmirror.durations import check_seconds
 from txmirror.errors import ClosingException, InvalidStateException, NoConnection
 from txmirror.mirror import Mirror, MirrorState
@@ -20,7 +21,6 @@ from txmirror.observers import Observers
 from txmirror.registry.connection import RegistryConnection
 from txmirror.registry.reachability import when_connected
 from txmirror.registry.registration import Registration
-from txmirror.registry.turns import Turn
 from txmirror.types import SessionTicket
 
 _T = TypeVar("_T")
@@ -58,9 +58,6 @@ class ConnectionUser(Protocol):
         """Make the objects that run on the reactor anew."""
 
 
-_UserT = TypeVar("_UserT", bound=ConnectionUser)
-
-
 @attrs.define
 class ConnectionOptions:
     """The servers, and when they are out of reach."""
@@ -90,13 +87,12 @@ class ConnectionOptions:
         return reactor
 
 
-class Connections(Generic[_UserT]):
+class Connections:
     """Opens and closes the connections of a registry; there is one between a start and a stop.
 
     :param options: the servers.
     :param reactor: the reactor.
-    :param make_user: makes the user of the connections.
-    :ivar user: the user of the connections.
+    :ivar user: the user of the connections, to be set before any is opened.
     :ivar options: the servers.
     :ivar reactor: the reactor.
     :ivar current: the connection; None if there is none.
@@ -105,25 +101,22 @@ class Connections(Generic[_UserT]):
 
     _log = Logger()
 
-    def __init__(
-        self,
-        options: ConnectionOptions,
-        reactor: IReactorTime,
-        make_user: Callable[[Connections[_UserT]], _UserT],
-    ) -> None:
+    user: ConnectionUser
+
+    def __init__(self, options: ConnectionOptions, reactor: IReactorTime) -> None:
         self.reactor = reactor
         self.current: RegistryConnection | None = None
         self.stopped = False
         self.options = options
         self._pid = os.getpid()
-        self._turn = Turn()
+        self._closing = False
+        self._close_waiters: Waiters[None] = Waiters()
         self._former_session: SessionTicket | None = None
         self._inherited: list[object] = []
         self._connected = False
         self._state_callbacks: Observers[bool] = Observers(
             lambda callback, _: self._log.failure("The state callback {callback} failed.", callback=callback)
         )
-        self.user = make_user(self)
 
     def start(self) -> Deferred[bool]:
         """Connect to ZooKeeper. See :meth:`~txmirror.interfaces.IServiceRegistry.start`."""
@@ -183,15 +176,17 @@ class Connections(Generic[_UserT]):
         return succeed(self.current) if self.current is not None else self.shielded(self._establish())
 
     async def _establish(self) -> RegistryConnection:
-        # The former connection may still be closing.
-        async with self._turn:
-            if not self.stopped and self.current is None:
-                self._open()
-            # A state callback may have stopped the registry.
-            connection = self.current
-        if connection is None or connection is not self.current:
+        await self._wait_while_closing()
+        if not self.stopped and self.current is None:
+            self._open()
+        # A state callback may have stopped the registry.
+        if self.current is None:
             raise NoConnection("the registry was stopped: it is not connected to ZooKeeper")
-        return connection
+        return self.current
+
+    async def _wait_while_closing(self) -> None:
+        while self._closing:
+            await self._close_waiters.wait()
 
     def shielded(self, work: Coroutine[Deferred[Any], Any, _T]) -> Deferred[_T]:
         """Run a coroutine that continues when the wait for it is cancelled."""
@@ -237,10 +232,15 @@ class Connections(Generic[_UserT]):
     async def _close_connection(
         self, connection: RegistryConnection | None, registrations: Sequence[Registration]
     ) -> None:
-        async with self._turn:
-            if connection is not None:
+        await self._wait_while_closing()
+        if connection is not None:
+            self._closing = True
+            try:
                 self._former_session = await connection.close(registrations)
                 await self.user.closed()
+            finally:
+                self._closing = False
+                self._close_waiters.fire(None)
 
     def do(self, work: Coroutine[Deferred[Any], Any, _T]) -> Deferred[_T]:
         """Run a coroutine. If it fails with NoConnection, and nothing needs a connection, stop reconnecting."""
@@ -301,7 +301,8 @@ class Connections(Generic[_UserT]):
             self.options.servers, self.options.mirror = self.options.mirror.connstr(), None
         self.current = None
         self._former_session = None
-        self._turn = Turn()
+        self._closing = False
+        self._close_waiters = Waiters()
         self._pid = os.getpid()
         self._state_changed(connected=False)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -26,13 +26,12 @@ class Finder:
     :param cachefile: the file with the latest answers; None for none.
     """
 
-    def __init__(self, connections: Connections[Any], options: FollowingOptions, cachefile: str | None) -> None:
+    def __init__(self, connections: Connections, options: FollowingOptions, cachefile: str | None) -> None:
         self._connections = connections
         self._options = options
         self._cachefile = cachefile
         self._cache: CacheFile | None = None
         self._discoveries: dict[str, Discovery] = {}
-        self.change_reactor(connections.reactor)
 
     # For the connections.
 

@@ -4,48 +4,79 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txmirror.errors import ClosingException, NoConnection, NodeExistsException, ZooKeeperException
 from txmirror.interfaces import IPayloadCodec
+from txmirror.mirror import Mirror
 from txmirror.registry.codecs import own_copy
-from txmirror.registry.connection import RegistryConnection
+from txmirror.registry.connection import NodeOptions, RegistryConnection
 from txmirror.registry.connections import Connections, shield
+from txmirror.registry.credentials import Credentials
 from txmirror.registry.desired import Call, Data, Desired, DesiredState, Write
 from txmirror.registry.finding import Finder
 from txmirror.registry.outcomes import RegistrationState
+from txmirror.registry.rates import TokenBucket
 from txmirror.registry.registration import Registration
 
 
 class Registrar:
-    """Registers, withdraws and writes the nodes of a registry.
+    """Registers, withdraws and writes the nodes of a registry, and resumes all work of the registry on a new connection.
 
     :param connections: the connections of the registry.
-    :param finder: shows writes to those that follow the same paths.
+    :param finder: follows paths.
+    :param credentials: the user.
     :param codec: encodes the data of nodes.
+    :param adopt_persistent: as for :class:`Registration`.
+    :param rate: the number of writes in a number of seconds; None sets no limit.
     """
 
     _log = Logger()
 
-    def __init__(self, connections: Connections[Any], finder: Finder, codec: IPayloadCodec) -> None:
+    def __init__(
+        self,
+        connections: Connections,
+        finder: Finder,
+        credentials: Credentials,
+        codec: IPayloadCodec,
+        *,
+        adopt_persistent: bool,
+        rate: tuple[int, float] | None,
+    ) -> None:
         self._connections = connections
         self._finder = finder
+        self._credentials = credentials
         self._codec = codec
+        self._adopt_persistent = adopt_persistent
+        self._rate = rate
         self._desired = DesiredState()
+        self._writes: TokenBucket | None = None
+        self.change_reactor(connections.reactor)
+        connections.user = self
 
-    # For the connections.
+    # The connections call these: see :class:`.ConnectionUser`.
 
     @property
     def busy(self) -> bool:
         """True if a connection is needed."""
-        return self._desired.busy
+        connection = self._connections.current
+        return self._desired.busy or self._finder.busy or (connection is not None and connection.locking)
+
+    def connect(self, mirror: Mirror, *, owned: bool) -> RegistryConnection:
+        """Return a new connection."""
+        options = NodeOptions(self._codec, self._credentials.acl, self._adopt_persistent, self._writes)
+        return RegistryConnection(mirror, owned=owned, timeout=self._connections.options.timeout, options=options)
 
     def opened(self, connection: RegistryConnection) -> None:
-        """Register and write on a new connection as before."""
+        """Authenticate, follow paths, register and write on a new connection as before."""
+        self._finder.load_cache()
+        if self._credentials.complete:
+            self._credentials.authenticate(connection.mirror).addErrback(lambda _: None)
+        self._finder.follow(connection.mirror)
         for path, desired in self._desired:
             if desired.kept and desired.call is None:
                 self._restore(connection, path, desired)
@@ -53,14 +84,29 @@ class Registrar:
             if desired.write is not None:
                 self._begin(connection, path, desired.write).addErrback(self._not_written, path)
 
+    def state_changed(self, connected: bool) -> None:
+        """Note that a session was established, or that there is none any more."""
+        if connected:
+            self._finder.connected()
+
     def leave(self) -> Sequence[Registration]:
-        """Return the registrations on the connection, which is about to be closed."""
+        """Stop using the connection, and return the registrations on it."""
+        self._finder.leave()
         return self._desired.leave()
 
+    def closed(self) -> Deferred[None]:
+        """Write the cache file."""
+        return self._finder.closed()
+
     def abandon(self) -> object:
-        """Forget all that the parent process is to keep, and return it."""
+        """Forget the objects of the parent process, and what it is to keep, and return them."""
         former, self._desired = self._desired, DesiredState()
-        return former
+        return former, self._finder.abandon()
+
+    def change_reactor(self, reactor: IReactorTime) -> None:
+        """Run on another reactor."""
+        self._writes = None if self._rate is None else TokenBucket(reactor, *self._rate)
+        self._finder.change_reactor(reactor)
 
     def _restore(self, connection: RegistryConnection, path: str, desired: Desired) -> None:
         registration = connection.new_registration(path, desired.data)
@@ -180,6 +226,23 @@ class Registrar:
         # its own.
         registration.stop(timeout=None).addCallback(forget)
         return registration.withdraw()
+
+    # Credentials.
+
+    def send_credentials(self) -> Deferred[bool]:
+        """Authenticate with changed credentials, if they are complete and there is a connection."""
+        connection = self._connections.current
+        if connection is None or not self._credentials.complete:
+            # The next connection, or the other setter, sends them.
+            return succeed(True)
+        return self._connections.do(self._authenticate(connection))
+
+    async def _authenticate(self, connection: RegistryConnection) -> bool:
+        taken = shield(
+            self._credentials.authenticate(connection.mirror),
+            lambda failure: self._not_written(failure, "the credentials"),
+        )
+        return await self._connections.while_reachable(connection, taken, "the authentication") is not False
 
     # Persistent nodes.
 

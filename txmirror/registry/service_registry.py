@@ -1,4 +1,4 @@
-"""The service registry for applications: its public methods. ``work.py`` does the work, on the connections of ``connections.py``."""
+"""The service registry for applications: its public methods. ``registering.py`` and ``finding.py`` do the work, on the connections of ``connections.py``."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Generic, Literal, overload
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txmirror import paths
@@ -21,11 +20,11 @@ from txmirror.interfaces import IPayloadCodec, IRegistryLock, IServiceRegistry
 from txmirror.mirror import Mirror
 from txmirror.printable import process_name
 from txmirror.registry.codecs import NDCodec
-from txmirror.registry.connection import RegistryConnection
-from txmirror.registry.connections import ConnectionOptions, Connections, shield
+from txmirror.registry.connections import ConnectionOptions, Connections
 from txmirror.registry.credentials import Credentials
+from txmirror.registry.finding import Finder
 from txmirror.registry.following import FollowingOptions
-from txmirror.registry.work import Work
+from txmirror.registry.registering import Registrar
 from txmirror.types import ACL, Answer, NodeType
 
 _Data = Mapping[str, object] | str | None
@@ -86,6 +85,8 @@ class ServiceRegistry(Service, Generic[_LazyT_co]):
     :raises TypeError: an argument is passed by both of its names.
     """
 
+    # It has more than 25 methods: they are those of the ancestor, which its users know.
+
     _log = Logger()
 
     def __init__(
@@ -125,25 +126,15 @@ class ServiceRegistry(Service, Generic[_LazyT_co]):
             limits,
         )
         reactor = options.check(reactor)
-        following = FollowingOptions(
-            NDCodec() if codec is None else codec, hold_for, audit, Random() if random is None else random
-        )
+        codec = NDCodec() if codec is None else codec
+        following = FollowingOptions(codec, hold_for, audit, Random() if random is None else random)
         self.readonly = readonly
-        self._credentials = credentials = Credentials(username, password, acl)
-        self._connections = Connections(
-            options,
-            reactor,
-            lambda connections: Work(
-                connections,
-                credentials,
-                following,
-                cachefile=cachefile,
-                adopt_persistent=adopt_persistent,
-                rate=rate,
-            ),
+        self._credentials = Credentials(username, password, acl)
+        self._connections = Connections(options, reactor)
+        self._finder = Finder(self._connections, following, cachefile)
+        self._registrar = Registrar(
+            self._connections, self._finder, self._credentials, codec, adopt_persistent=adopt_persistent, rate=rate
         )
-        self._registrar = self._connections.user.registrar
-        self._finder = self._connections.user.finder
 
     @property
     def reactor(self) -> IReactorTime:
@@ -324,7 +315,7 @@ class ServiceRegistry(Service, Generic[_LazyT_co]):
     def set_username(self, username: str | None) -> Deferred[bool]:
         """Change the user's name. See :meth:`~txmirror.interfaces.IServiceRegistry.set_username`."""
         self._connections.check_process()
-        return self._send_credentials(changed=self._credentials.set_username(username))
+        return self._registrar.send_credentials() if self._credentials.set_username(username) else succeed(True)
 
     def password(self) -> Deferred[str | None]:
         """Return the password. See :meth:`~txmirror.interfaces.IServiceRegistry.password`."""
@@ -334,22 +325,7 @@ class ServiceRegistry(Service, Generic[_LazyT_co]):
     def set_password(self, password: str | None) -> Deferred[bool]:
         """Change the password. See :meth:`~txmirror.interfaces.IServiceRegistry.set_password`."""
         self._connections.check_process()
-        return self._send_credentials(changed=self._credentials.set_password(password))
-
-    def _send_credentials(self, *, changed: bool) -> Deferred[bool]:
-        connection = self._connections.current
-        if not changed or connection is None or not self._credentials.complete:
-            # The next connection, or the other setter, sends them.
-            return succeed(True)
-        return self._connections.do(self._authenticate(connection))
-
-    async def _authenticate(self, connection: RegistryConnection) -> bool:
-        taken = shield(self._credentials.authenticate(connection.mirror), self._not_authenticated)
-        return await self._connections.while_reachable(connection, taken, "the authentication") is not False
-
-    def _not_authenticated(self, failure: Failure) -> None:
-        if not isinstance(failure.value, CancelledError):
-            self._log.warn("The credentials could not be sent: {reason}.", reason=failure.getErrorMessage())
+        return self._registrar.send_credentials() if self._credentials.set_password(password) else succeed(True)
 
 
 def _either(name: str, value: _T | None, other_name: str, other: _T | None, default: _T) -> _T:

@@ -1,56 +1,22 @@
-"""A lock and a queue of writes without nested calls, for any number of waiters that end at once.
+"""A queue of writes without nested calls, for any number of writes that end at once.
 
-Twisted's locks and semaphores release the next waiter from within the call that ends the last one. If a few hundred waiters end
-at once, that exceeds the depth of Python's stack, and the lock is never released.
+Twisted's semaphores release the next waiter from within the call that ends the last one. If a few hundred waiters end at once,
+that exceeds the depth of Python's stack, and the semaphore is never released.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
-from types import TracebackType
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from txmirror.deferreds import Pump
 from txmirror.mirror import Mirror
 from txmirror.mirror.admission import AdmissionQueue
 from txmirror.registry.reachability import when_connected
 
 #: Starts a write.
 Write = Callable[[], Deferred[None]]
-
-
-class Turn:
-    """A fair lock for ``async with``: waiters acquire it in order."""
-
-    def __init__(self) -> None:
-        self._taken = False
-        self._waiting: OrderedDict[Deferred[None], None] = OrderedDict()
-        self._release = Pump(self._release_next)
-
-    def __aenter__(self) -> Deferred[None]:
-        if not self._taken:
-            self._taken = True
-            return succeed(None)
-        waiter: Deferred[None] = Deferred(lambda cancelled: self._waiting.pop(cancelled, None))
-        self._waiting[waiter] = None
-        return waiter
-
-    def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> Deferred[None]:
-        self._taken = False
-        self._release()
-        return succeed(None)
-
-    def _release_next(self) -> None:
-        if self._waiting and not self._taken:
-            waiter, _ = self._waiting.popitem(last=False)
-            self._taken = True
-            # A waiter that releases the lock at once calls the Pump again, which does not nest.
-            waiter.callback(None)
 
 
 class Turns:
