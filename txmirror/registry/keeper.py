@@ -219,9 +219,7 @@ class Keeper:
 
     async def _create(self) -> None:
         if self._may_write():
-            payload = self._payload()
-            session_id = self._mirror.client.session_id
-            created = await self._node.create(payload, lambda: self._confirm(session_id, payload))
+            created = await self._node.create(self._payload(), self._written)
             if self._node.knowledge is Knowledge.PRESENT or created:
                 await self._compare(looked=True)
             else:
@@ -229,21 +227,18 @@ class Keeper:
                 self._loop.retry()
 
     async def _compare(self, *, looked: bool) -> None:
-        """Compare the node that is there with the desired one, and take the next step.
-
-        :param looked: whether it was read in this step.
-        """
-        node, session_id = self._node, self._mirror.client.session_id
+        """Compare the node that is there, and that was read in this step or not, with the desired one, and take the next step."""
+        node = self._node
         if not self.wanted:
             # The registration was stopped meanwhile, and the node may have been handed over.
             return
         if node.knowledge is not Knowledge.PRESENT:
             self._loop.wake()
             return
-        if node.owned_by(session_id):
+        if node.owned:
             if self._identity.written_last if node.data is None else self._identity.stated_by(node.data):
                 node.written = True
-                self._confirm(session_id, self._identity.payload)
+                self._confirm()
                 if node.unreadable:
                     self.manners.warn_once(
                         "{path} is registered, but its ACL does not permit us to read it: it is checked every {interval} s.",
@@ -251,16 +246,14 @@ class Keeper:
                     )
                     self._loop.pause(_UNREADABLE)
             elif self._may_write():
-                payload = self._payload()
-                await node.write(payload, lambda: self._confirm(session_id, payload))
+                await node.write(self._payload(), self._written)
                 self._loop.wake()
         elif not self._is_ours():
             self._blocked()
         elif not looked:
             await self._look()
         elif self._permitted():
-            payload = self._payload()
-            await node.replace(payload, lambda: self._confirm(session_id, payload))
+            await node.replace(self._payload(), self._written)
             self._loop.wake()
 
     async def _delete(self) -> None:
@@ -310,18 +303,18 @@ class Keeper:
         self.manners.written()
         return self._identity.write()
 
-    def _confirm(self, session_id: int, payload: bytes) -> None:
-        if payload is not self._identity.payload:
-            # The data was changed meanwhile.
-            return
+    def _written(self) -> None:
+        """Note that the node was written; but the data may have been changed meanwhile."""
+        if self._identity.written_last:
+            self._confirm()
+
+    def _confirm(self) -> None:
         if self.state in (RegistrationState.REGISTERED, RegistrationState.WITHDRAWN):
             # Withdrawn: the node was handed over meanwhile.
             return
-        if session_id != self._mirror.client.session_id:
-            return
         self.state = RegistrationState.REGISTERED
         self._loop.succeeded()
-        self.manners.in_place(session_id, self._mirror.reactor.seconds())
+        self.manners.in_place(self._mirror.client.session_id, self._mirror.reactor.seconds())
         self.outcomes.in_place()
 
     def _blocked(self) -> None:

@@ -95,10 +95,11 @@ class OwnNode:
         if self.knowledge is not Knowledge.UNKNOWN:
             self.knowledge = Knowledge.CHANGED
 
-    def owned_by(self, session_id: int) -> bool:
-        """Return whether the node that is there is one of a session, or a persistent one that counts as that."""
+    @property
+    def owned(self) -> bool:
+        """True if the node that is there is of this session, or is a persistent one that counts as that."""
         owner = 0 if self.stat is None else self.stat.ephemeralOwner
-        return owner == session_id or (owner == 0 and self._adopt_persistent)
+        return owner == self._mirror.client.session_id or (owner == 0 and self._adopt_persistent)
 
     def is_former(self, stat: ZnodeStat) -> bool:
         """Return whether a former session of ours owns a node."""
