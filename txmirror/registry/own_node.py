@@ -17,6 +17,9 @@ from txmirror.mirror import Mirror
 from txmirror.types import ACL, DataReply, EventType, ZnodeStat
 from txmirror.wire import CreateFlag
 
+#: Operations on a plain number are faster than on an enum's.
+_EPHEMERAL = int(CreateFlag.EPHEMERAL)
+
 
 class Knowledge(enum.Enum):
     """The latest that is known of a node."""
@@ -137,7 +140,7 @@ class OwnNode:
             return await self._create(payload, created)
 
     async def _create(self, payload: bytes, created: Callable[[], object]) -> bool:
-        creating = self._feed.write_create(self.path, payload, self._acl, CreateFlag.EPHEMERAL)
+        creating = self._feed.write_create(self.path, payload, self._acl, _EPHEMERAL)
         try:
             return await self._followed_by_look(creating, created)
         except NodeExistsException:
@@ -179,9 +182,10 @@ class OwnNode:
                 raise
             done()
             await self._looked(reading)
-        finally:
+        except BaseException:
             reading.addErrback(lambda _: None)
             reading.cancel()
+            raise
         return True
 
     def _read(self) -> Deferred[None]:
