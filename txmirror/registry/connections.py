@@ -67,7 +67,7 @@ class ConnectionOptions:
     timeout: float
     """The number of seconds without a session after which ZooKeeper is out of reach."""
     lazy: bool
-    """Whether calls succeed while ZooKeeper is out of reach, and are done later."""
+    """True if calls succeed while ZooKeeper is out of reach, and are done later."""
     mirror: Mirror | None
     """The mirror to use; None makes one for each connection."""
     limits: Limits | None
