@@ -30,7 +30,8 @@ class Registration:
 
     If our session owns an existing node, the registration adopts it. If a former session of this registration owns it, and
     the node has the data that we wrote then, the registration replaces it in one transaction. If another session owns it, the
-    registration waits until the node is gone. A persistent node is an error, and stays untouched.
+    registration waits until the node is gone. A persistent node is an error, and stays untouched. If the ACL does not permit us to
+    read our own node, it is checked every 60 seconds, because its changes may cause no events.
 
     :param mirror: the mirror. It is neither started nor closed here.
     :param path: the full path, its last part the server, as in ``/services/ssh/server1:22``. Missing nodes above it are
