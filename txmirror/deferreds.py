@@ -20,14 +20,17 @@ class Waiters(Generic[_T]):
     __slots__ = ("_waiting",)
 
     def __init__(self) -> None:
-        self._waiting: dict[Deferred[_T], None] = {}
+        # There are many of these, and most have no waiters.
+        self._waiting: dict[Deferred[_T], None] | None = None
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._waiting or ())
 
     def wait(self) -> Deferred[_T]:
         """Return a Deferred that fires or fails with the next :meth:`fire` or :meth:`fail`. Cancelling it ends the wait."""
         waiter: Deferred[_T] = Deferred(self._forget)
+        if self._waiting is None:
+            self._waiting = {}
         self._waiting[waiter] = None
         return waiter
 
@@ -42,14 +45,15 @@ class Waiters(Generic[_T]):
             waiter.errback(make_error())
 
     def _take(self) -> Iterator[Deferred[_T]]:
-        waiting, self._waiting = self._waiting, {}
-        for waiter in waiting:
+        waiting, self._waiting = self._waiting, None
+        for waiter in waiting or ():
             # An earlier callback may have cancelled it.
             if not waiter.called:
                 yield waiter
 
     def _forget(self, waiter: Deferred[_T]) -> None:
-        self._waiting.pop(waiter, None)
+        if self._waiting is not None:
+            self._waiting.pop(waiter, None)
 
 
 def follow(awaited: Deferred[_T]) -> Deferred[_T]:
