@@ -162,9 +162,9 @@ class ZooKeeperClient:
             metrics=None if metrics is None else GuardedMetrics(metrics),
         )
         servers = ",".join(map(str, parsed.servers))
-        self._use(Session(reactor, settings), servers, parsed.chroot, Priority.BOUNDED, random)
+        self._set_up(Session(reactor, settings), servers, parsed.chroot, Priority.BOUNDED, random)
 
-    def _use(self, session: Session, servers: str, chroot: str, priority: Priority, random: Random) -> None:
+    def _set_up(self, session: Session, servers: str, chroot: str, priority: Priority, random: Random) -> None:
         """Set up a client on a session.
 
         :param servers: the connection string without the chroot.
@@ -500,7 +500,7 @@ class _SharingClient(ZooKeeperClient):
     """A client on the session of another one, with a chroot and a priority of its own."""
 
     def __init__(self, session: Session, servers: str, chroot: str, priority: Priority, random: Random) -> None:
-        self._use(session, servers, chroot, priority, random)
+        self._set_up(session, servers, chroot, priority, random)
 
 
 def _names(value: tuple[list[str], ZnodeStat]) -> list[str]:
