@@ -12,7 +12,6 @@ from txmirror.client.session.closing import Closing
 from txmirror.client.session.connection_log import stable_after
 from txmirror.client.session.core import SessionCore
 from txmirror.client.session.machine import CONNECTS, Action, Event, Generation, State
-from txmirror.client.session.waiting import fire_all
 from txmirror.errors import AuthFailedException, ConnectionLossException, SessionExpiredException, ZooKeeperException
 from txmirror.printable import session_name
 from txmirror.types import SessionState
@@ -80,10 +79,10 @@ class SessionActions:
         )
         core.outbox.connected(connection)
         self._closing.send_waiting()
-        waiters = core.waiters.take_all()
         core.notify(SessionState.CONNECTED, session_number=session_number, read_only=read_only)
         core.end_persistent(ended)
-        fire_all(waiters, None)
+        core.connecting.fire(None)
+        core.waiting.fire(None)
 
     def _retry(self, connection: Connection, reason: Exception) -> None:
         connection.fail_pending()

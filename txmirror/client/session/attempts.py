@@ -226,9 +226,7 @@ class Attempts:
 
     def unresolved(self) -> None:
         """Fail the Deferreds of ``connect()``: no server's name can be resolved."""
-        self._core.waiters.fail(
-            lambda: ConnectionLossException("no server's name can be resolved", applied=False), connecting=True
-        )
+        self._core.connecting.fail(lambda: ConnectionLossException("no server's name can be resolved", applied=False))
 
     def attempt_failed(self) -> None:
         """Fail queued requests, if ``limits.queued_attempts`` attempts have failed in succession."""

@@ -17,9 +17,10 @@ from txmirror.client.session.connection_log import ConnectionLog
 from txmirror.client.session.credentials import Identities, SessionCredentials
 from txmirror.client.session.machine import SessionMachine
 from txmirror.client.session.pending import Outbox
-from txmirror.client.session.waiting import Pauses, SessionLease, SessionWaiters, fail_all
+from txmirror.client.session.waiting import Pauses, SessionLease, fail_all
 from txmirror.client.session.watch_tables import PersistentWatch
 from txmirror.client.session.watches import EventDispatcher, SessionWatches
+from txmirror.deferreds import Waiters
 from txmirror.errors import ConnectionLossException, ZooKeeperException
 from txmirror.interfaces import IMetrics
 from txmirror.types import SessionState, SessionTicket
@@ -64,7 +65,8 @@ class SessionCore:
     :ivar watches: the session's watches.
     :ivar dispatcher: notifies listeners, observers and waiters.
     :ivar identities: the identities of ``add_auth``.
-    :ivar waiters: the Deferreds that wait for a session.
+    :ivar connecting: the Deferreds of ``connect()``, which wait for a session.
+    :ivar waiting: the other Deferreds that wait for a session.
     :ivar pauses: pauses that fail when the client is closed.
     :ivar lease: the client-side lease of locks.
     :ivar log: logs connections.
@@ -82,7 +84,8 @@ class SessionCore:
         self.watches = self._no_watches()
         self.dispatcher = EventDispatcher(settings.metrics)
         self.identities = Identities()
-        self.waiters = SessionWaiters()
+        self.connecting: Waiters[None] = Waiters()
+        self.waiting: Waiters[None] = Waiters()
         self.pauses = Pauses(reactor)
         self.lease = SessionLease(reactor, self._safe_until)
         self.log = ConnectionLog(reactor)
@@ -124,7 +127,8 @@ class SessionCore:
         self.credentials.drop_session()
         self.release(state, make_error)
         self.identities.close(lambda: make_error(None))
-        self.waiters.fail(lambda: make_error(None))
+        self.connecting.fail(lambda: make_error(None))
+        self.waiting.fail(lambda: make_error(None))
 
     def fail_queued(self, reason: str) -> None:
         """Fail all queued requests, which were not sent."""

@@ -18,6 +18,7 @@ from txmirror.client.session.machine import Event, State
 from txmirror.client.session.pending import Priority
 from txmirror.client.session.watch_tables import WatchSet
 from txmirror.client.session.watches import SessionWatches
+from txmirror.deferreds import Waiters
 from txmirror.errors import (
     SessionExpiredException,
     UnimplementedException,
@@ -87,19 +88,19 @@ class Session:
     def connect(self) -> Deferred[None]:
         """Start to connect, if that was not done yet, and wait for a session."""
         self._machine.handle(Event.RESUME if self.session_id else Event.CONNECT)
-        return self._wait_for_session(connecting=True)
+        return self._wait_for_session(self._core.connecting)
 
     def when_connected(self) -> Deferred[None]:
         """Wait for a session, without starting to connect."""
-        return self._wait_for_session(connecting=False)
+        return self._wait_for_session(self._core.waiting)
 
-    def _wait_for_session(self, connecting: bool) -> Deferred[None]:
+    def _wait_for_session(self, waiters: Waiters[None]) -> Deferred[None]:
         closed_reason = self._machine.closed_reason()
         if closed_reason is not None:
             return fail(closed_reason)
         if self.event.state is SessionState.CONNECTED and self._core.live_connection() is not None:
             return succeed(None)
-        return self._core.waiters.wait(connecting)
+        return waiters.wait()
 
     def add_auth(self, scheme: str, credentials: bytes) -> Deferred[None]:
         """Add an identity, and send it on this connection and on each later one."""

@@ -1,4 +1,4 @@
-"""Deferreds that wait: for a session, for a pause, or for the end of the client-side lease."""
+"""Deferreds that wait: for a pause, or for the end of the client-side lease; and how to fire and fail many of them."""
 
 from __future__ import annotations
 
@@ -25,37 +25,6 @@ def fail_all(waiters: Iterable[Deferred[_T]], make_error: Callable[[], Exception
     for waiter in waiters:
         if not waiter.called:
             waiter.errback(make_error())
-
-
-class SessionWaiters:
-    """The Deferreds that wait for a session."""
-
-    def __init__(self) -> None:
-        self._waiters: dict[Deferred[None], bool] = {}
-
-    def wait(self, connecting: bool) -> Deferred[None]:
-        """Return a Deferred that waits for a session. Cancelling ends the wait.
-
-        :param connecting: whether it is one of ``connect()``.
-        """
-        waiter: Deferred[None] = Deferred(self._forget)
-        self._waiters[waiter] = connecting
-        return waiter
-
-    def take_all(self) -> Iterable[Deferred[None]]:
-        """Remove and return all Deferreds."""
-        waiters, self._waiters = self._waiters, {}
-        return waiters
-
-    def fail(self, make_error: Callable[[], Exception], *, connecting: bool = False) -> None:
-        """Fail all Deferreds; only those of ``connect()``, if ``connecting``."""
-        failed = [waiter for waiter, connects in self._waiters.items() if connects or not connecting]
-        for waiter in failed:
-            del self._waiters[waiter]
-        fail_all(failed, make_error)
-
-    def _forget(self, waiter: Deferred[None]) -> None:
-        self._waiters.pop(waiter, None)
 
 
 class Pauses:

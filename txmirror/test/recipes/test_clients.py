@@ -141,4 +141,4 @@ class ClientsTests(RecipeCase):
             acquired = lock.acquire()
             acquired.cancel()
             self.failureResultOf(acquired, CancelledError)
-        self.assertEqual(len(client._session._core.waiters._waiters), 0)
+        self.assertEqual((len(client._session._core.connecting), len(client._session._core.waiting)), (0, 0))
