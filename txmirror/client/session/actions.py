@@ -53,10 +53,10 @@ class SessionActions:
     def _connect(self) -> None:
         # A client that is made before a daemon forks, and connects after that, belongs to the child.
         self._machine.generation = Generation.number
-        self._attempts.connect()
+        self._attempts.reconnector.connect()
 
     def _establish(self, connection: Connection, response: ConnectResponse) -> None:
-        core, credentials, server = self._core, self._credentials, self._attempts.server
+        core, credentials, server = self._core, self._credentials, self._attempts.reconnector.server
         read_only = bool(response.readOnly)
         resumed = response.sessionId == credentials.session_id
         session_number = self._machine.event.session_number + (not resumed)
@@ -87,14 +87,18 @@ class SessionActions:
     def _retry(self, connection: Connection, reason: Exception) -> None:
         connection.fail_pending()
         if self._machine.state in (*CONNECTS, State.CLOSING_OFFLINE):
-            self._attempts.retry(connection, reason)
+            self._attempts.reconnector.note_ended(connection, reason)
 
     def _suspend(self, connection: Connection, reason: Exception) -> None:
         core, timeout = self._core, self._credentials.session_timeout
         assert connection.handshaken_at is not None
         stable = core.reactor.seconds() - connection.handshaken_at >= stable_after(timeout)
         core.log.disconnected(
-            self._attempts.server, reason, session_name(self._credentials.session_id), timeout, stable=stable
+            self._attempts.reconnector.server,
+            reason,
+            session_name(self._credentials.session_id),
+            timeout,
+            stable=stable,
         )
         self._attempts.lost(connection, stable)
         core.outbox.disconnected()
@@ -131,7 +135,7 @@ class SessionActions:
         self._expire()
         # An observer may have closed the client.
         if self._machine.state is State.EXPIRED:
-            self._attempts.connect_soon()
+            self._attempts.reconnector.connect_soon()
 
     def _expire_and_close(self, data_generation: int | None = None) -> None:
         self._expire(data_generation)

@@ -111,6 +111,7 @@ class Attempts:
     :param core: the session's data.
     :param settings: the settings.
     :param owner: the owner of the connections.
+    :ivar reconnector: connects to one server after another.
     """
 
     def __init__(self, core: SessionCore, settings: SessionSettings, owner: Owner) -> None:
@@ -119,7 +120,7 @@ class Attempts:
         self._metrics = settings.metrics
         self._server_list = ServerList(settings.servers, settings.random, settings.limits.longest_pause)
         self._probing = Probing(self._server_list, core.credentials)
-        self._reconnector = Reconnector(core.reactor, self._server_list, settings.wrap, self)
+        self.reconnector = Reconnector(core.reactor, self._server_list, settings.wrap, self)
         self._search = WritableSearch(
             core.reactor, self._server_list, settings.wrap, self.attempt_limit, self._found_writable
         )
@@ -129,42 +130,17 @@ class Attempts:
 
     # Called by the actions.
 
-    @property
-    def server(self) -> Server:
-        """The server of the latest attempt."""
-        return self._reconnector.server
-
-    def connect(self) -> None:
-        """Connect to the first server."""
-        self._reconnector.connect()
-
-    def connect_soon(self) -> None:
-        """Connect to the next server in the reactor's next iteration."""
-        self._reconnector.connect_soon()
-
-    def skip_backoff(self) -> None:
-        """Cut the backoff short, if it is running."""
-        self._reconnector.skip_backoff()
-
     def established(self, read_only: bool) -> None:
         """Note that a session is established.
 
         :param read_only: whether the server is read-only: then search for another one.
         """
-        self._reconnector.done()
+        self.reconnector.done()
         self._failed_in_succession = 0
         self._contact_timer.stop()
-        self._server_list.accepted(self.server)
+        self._server_list.accepted(self.reconnector.server)
         if read_only:
             self._search.start()
-
-    def over(self) -> None:
-        """Note that the connection of the latest attempt is gone."""
-        self._reconnector.done()
-
-    def retry(self, connection: Connection, reason: Exception) -> None:
-        """Note why a connection was lost before a session was established, and connect to the next server."""
-        self._reconnector.note_ended(connection, reason)
 
     def lost(self, connection: Connection, stable: bool) -> None:
         """Note that the connection that served the session is lost.
@@ -182,7 +158,7 @@ class Attempts:
         self._contact_timer.start(max(heard + timeout * 4 / 3 - now, self.attempt_limit()))
         # The backoff of a closing client stays short.
         suspended = self._core.machine.state is State.SUSPENDED
-        self._reconnector.connect_later(in_contact=not stable and suspended)
+        self.reconnector.connect_later(in_contact=not stable and suspended)
 
     def expired(self) -> None:
         """Note that the session has expired."""
@@ -190,7 +166,7 @@ class Attempts:
 
     def stop(self) -> None:
         """Stop for good."""
-        self._reconnector.stop()
+        self.reconnector.stop()
         self._search.stop()
         self._contact_timer.stop()
 
@@ -258,12 +234,12 @@ class Attempts:
         elif response.timeOut <= 0 or response.sessionId == 0:
             if asked:
                 self._server_list.same_again()
-                self._server_list.accepted(self.server)
+                self._server_list.accepted(self.reconnector.server)
                 connection.end(SessionExpiredException())
             else:
                 connection.end(ConnectionLossException("a new session was refused"))
         elif self._probing.under_way:
-            self._probing.evaluate(connection, self.server, lambda: self._wiped(connection, response))
+            self._probing.evaluate(connection, self.reconnector.server, lambda: self._wiped(connection, response))
         elif other and self._core.machine.state is State.CLOSING_OFFLINE:
             # Close the session that ClickHouse Keeper has opened in place of ours.
             closing = Call(CLOSE_SESSION, CloseSessionRequest())

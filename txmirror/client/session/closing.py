@@ -89,7 +89,7 @@ class Closing:
         self._fail(self._core.outbox.take_unbounded())
         self._timer.start(limit)
         self._drain_timer.start(limit / 2)
-        self._attempts.skip_backoff()
+        self._attempts.reconnector.skip_backoff()
         self.send_waiting()
 
     def _drop_queue(self) -> None:

@@ -171,7 +171,7 @@ class Session:
         if self._machine.state is State.CLOSING and self._was_closed_by_keeper(connection):
             self._machine.handle(Event.ANSWERED)
         core.connection = None
-        self._attempts.over()
+        self._attempts.reconnector.done()
         if isinstance(reason, SessionExpiredException):
             connection.fail_pending()
             self._machine.handle(Event.REFUSED)
