@@ -8,8 +8,10 @@ root, and to which only its owner may write.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +20,9 @@ LARGEST: Final = 64 * 2**20
 
 #: The most symbolic links to follow, one to the next; as many as Linux follows.
 _MOST_LINKS = 40
+
+#: The number of attempts to open a lock file, which other processes may create or set aside at the same time.
+_LOCK_OPENINGS = 10
 
 _WAY = os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -162,6 +167,61 @@ def set_aside(path: Path, seen: os.stat_result) -> Path | None:
         return None
     path.replace(aside)
     return aside
+
+
+def set_aside_for(error: UnsafeFileError) -> str | None:
+    """Rename an unsafe or damaged file, and say so.
+
+    :param error: the reason, with the file's path and status.
+    :returns: a clause for a log: the file's old and new path, and the reason. None if another process has replaced or removed the
+        file.
+    :raises UnsafeFileError: it may not be moved: it is a directory or a device.
+    :raises OSError: it cannot be renamed.
+    """
+    if not error.movable:
+        raise error
+    aside = set_aside(error.path, error.status)
+    return None if aside is None else f"{str(error.path)!r} was set aside as {str(aside)!r}: {error}"
+
+
+def open_lock(path: Path) -> tuple[int, list[str]]:
+    """Open a lock file for ``flock``, and create it if it is missing. One that others may write to is set aside.
+
+    :returns: its descriptor, and a text for each file that was set aside, as from :func:`set_aside_for`.
+    :raises OSError: it cannot be opened, or others keep replacing it.
+    """
+    notes: list[str] = []
+    for _ in range(_LOCK_OPENINGS):
+        try:
+            return open_file(path, os.O_RDWR), notes
+        except FileNotFoundError:
+            with contextlib.suppress(FileExistsError):
+                return create_file(path), notes
+        except UnsafeFileError as error:
+            note = set_aside_for(error)
+            notes += [] if note is None else [note]
+    raise BlockingIOError(f"others keep replacing its lock, {path.name!r}")
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Replace a file atomically by one that only this user may read or write. It is on the disk when this returns.
+
+    :param text: its content, in ASCII.
+    :raises UnsafeFileError: the file system reports another owner or mode, so that the file would be refused when it is read.
+    :raises OSError: it cannot be written; then the old file is untouched.
+    """
+    # Created with mode 0600 in the same folder, so that it can replace the file atomically.
+    handle, temporary = tempfile.mkstemp(prefix=path.name + ".", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            check_owner(temporary, os.fstat(handle))
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink()
+        raise
 
 
 def _check(path: str | Path, status: os.stat_result) -> None:

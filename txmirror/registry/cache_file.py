@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IReactorThreads, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -20,11 +18,9 @@ from txmirror.deferreds import Waiters
 from txmirror.printable import on_one_line
 from txmirror.registry import stored_answers
 from txmirror.registry.stored_answers import Entry, LockHeldError, Outcome
+from txmirror.threads import run_in_thread
 from txmirror.timers import Timer
 from txmirror.types import Answer
-
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
 
 #: The pause between the latest change and the write, in seconds, as more may change.
 _PAUSE = 1.0
@@ -170,7 +166,7 @@ class CacheFile:
     async def _load(self) -> None:
         answers: dict[str, Entry] = {}
         try:
-            answers, set_aside = await self._in_thread(stored_answers.read, self._path)
+            answers, set_aside = await run_in_thread(self._reactor, stored_answers.read, self._path)
         except OSError as error:
             self._log.warn(
                 "The cache file {path} cannot be read: {reason}.", path=str(self._path), reason=_text_of(error)
@@ -234,17 +230,13 @@ class CacheFile:
     async def _merge(self, entries: dict[str, Entry]) -> Outcome:
         for _ in range(_LOCK_TRIES):
             try:
-                return await self._in_thread(stored_answers.merge, self._path, entries, self._reactor.seconds())
+                return await run_in_thread(
+                    self._reactor, stored_answers.merge, self._path, entries, self._reactor.seconds()
+                )
             except LockHeldError:
                 # The reactor waits, not a thread: so the process can exit meanwhile.
                 await deferLater(self._reactor, _LOCK_PAUSE)
-        return await self._in_thread(stored_answers.merge, self._path, entries, self._reactor.seconds())
-
-    def _in_thread(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Deferred[_T]:
-        threads: Any = IReactorThreads(self._reactor, None)
-        if threads is None:
-            return succeed(function(*args, **kwargs))
-        return deferToThreadPool(threads, threads.getThreadPool(), function, *args, **kwargs)
+        return await run_in_thread(self._reactor, stored_answers.merge, self._path, entries, self._reactor.seconds())
 
     def _failed_unexpectedly(self, failure: Failure) -> None:
         self._log.failure("The cache file {path} failed.", failure=failure, path=str(self._path))

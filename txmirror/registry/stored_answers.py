@@ -6,7 +6,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,12 @@ from txmirror.files import (
     LARGEST,
     UnsafeFileError,
     check_file,
-    check_owner,
-    create_file,
     follow_links,
     open_file,
+    open_lock,
     read_all,
-    set_aside,
+    replace_file,
+    set_aside_for,
 )
 from txmirror.json_text import DEEPEST, JSONReader, JSONWriter
 from txmirror.types import Answer, Payload, ZnodeStat
@@ -30,9 +29,6 @@ from txmirror.types import Answer, Payload, ZnodeStat
 #: The file's type, stored in it, so that a file of another program is not mistaken for a cache file.
 _KIND = "txmirror answers"
 _VERSION = 1
-
-#: The number of attempts to open the lock file, which other processes may create or set aside at the same time.
-_LOCK_OPENINGS = 10
 
 _READER = JSONReader(deepest=DEEPEST + 10, in_thread=True)
 _WRITER = JSONWriter()
@@ -133,16 +129,18 @@ def _read(path: Path, notes: list[str]) -> dict[str, Entry]:
 
 
 def _set_aside(error: UnsafeFileError, notes: list[str]) -> None:
-    if not error.movable:
-        raise error
-    aside = set_aside(error.path, error.status)
-    if aside is not None:
-        notes.append(f"{str(error.path)!r} was set aside as {str(aside)!r}: {error}")
+    note = set_aside_for(error)
+    notes += [] if note is None else [note]
 
 
 @contextlib.contextmanager
 def _locked(path: Path, notes: list[str]) -> Iterator[None]:
-    descriptor = _open_lock(path.with_name(path.name + ".lock"), notes)
+    lock = path.with_name(path.name + ".lock")
+    try:
+        descriptor, moved = open_lock(lock)
+    except BlockingIOError as error:
+        raise LockHeldError(str(error)) from None
+    notes += moved
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -155,18 +153,6 @@ def _locked(path: Path, notes: list[str]) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:
         os.close(descriptor)
-
-
-def _open_lock(path: Path, notes: list[str]) -> int:
-    for _ in range(_LOCK_OPENINGS):
-        try:
-            return open_file(path, os.O_RDWR)
-        except FileNotFoundError:
-            with contextlib.suppress(FileExistsError):
-                return create_file(path)
-        except UnsafeFileError as error:
-            _set_aside(error, notes)
-    raise LockHeldError(f"others keep replacing its lock, {path.name!r}")
 
 
 def _parse(content: bytes) -> dict[str, Entry]:
@@ -214,17 +200,4 @@ def _to_json(entry: Entry) -> str:
 def _replace(path: Path, text: str) -> None:
     if len(text) > LARGEST:
         raise OSError(errno.EFBIG, f"it would have {len(text)} bytes, which is more than {LARGEST}")
-    # Created with mode 0600 in the same folder, so that it can replace the file atomically.
-    handle, temporary = tempfile.mkstemp(prefix=path.name + ".", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            # Some network and foreign file systems report an owner or a mode of their own: then the file would be refused when
-            # it is read.
-            check_owner(temporary, os.fstat(handle))
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink()
-        raise
+    replace_file(path, text)

@@ -23,7 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
 from txmirror.errors import NoConnection
-from txmirror.registry import NDCodec, stored_answers
+from txmirror.registry import NDCodec, cache_file, stored_answers
 from txmirror.registry.cache_file import CacheFile
 from txmirror.test.ownership import give_away
 from txmirror.test.registry.case import NODE, PATH, RegistryTestCase, Warnings
@@ -866,11 +866,11 @@ class LazyTests(RegistryTestCase):
         """To make a registry reads nothing; the first answer waits for the reading, and is there."""
         reading: list[tuple[Deferred[Any], Callable[[], object]]] = []
 
-        def in_thread(cache: CacheFile, function: Callable[..., object], *arguments: Any) -> Deferred[Any]:
+        def in_thread(reactor: object, function: Callable[..., object], *arguments: Any) -> Deferred[Any]:
             reading.append((Deferred(), lambda: function(*arguments)))
             return reading[-1][0]
 
-        self.patch(CacheFile, "_in_thread", in_thread)
+        self.patch(cache_file, "run_in_thread", in_thread)
         registry = self.registry(lazy=True, cachefile=self.cachefile)
         self.assertEqual(reading, [])
         asking = registry.get(PATH)
@@ -880,7 +880,6 @@ class LazyTests(RegistryTestCase):
         cancelled.cancel()
         self.failureResultOf(cancelled, CancelledError)
         ((done, read),) = reading
-        self.patch(CacheFile, "_in_thread", CacheFile._in_thread)
         done.callback(read())
         self.assertEqual(self.successResultOf(asking), self.known)
 
