@@ -22,12 +22,14 @@ class StopSignals:
 
     :param reactor: a provider of ``IReactorCore`` and ``IReactorFromThreads``. Call :meth:`install` while it runs, in the main
         thread. The handlers stay until the process ends.
+    :param again: called on each signal after the first.
     """
 
     _log = Logger()
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, *, again: Callable[[], object] | None = None) -> None:
         self._reactor = reactor
+        self._again = again
         self._stopping = False
         self._reactors_own: dict[int, _Handler] = {}
 
@@ -50,6 +52,8 @@ class StopSignals:
         name = signal.Signals(number).name
         if self._stopping:
             self._log.info("Received {signal} while stopping; still stopping.", signal=name)
+            if self._again is not None:
+                self._again()
             return
         self._stopping = True
         if number in self._reactors_own:

@@ -261,7 +261,7 @@ class ServiceHealth:
             self._log.warn(
                 "Service {service} goes down too often: it is held down until its checks have passed for {hold:g} s.",
                 service=self.name,
-                hold=self.held_for,
+                hold=self._flap_hold.hold,
             )
 
     def _change(self, state: State, check: CheckHealth | None) -> None:
@@ -274,13 +274,15 @@ class ServiceHealth:
         output = check.last.output if check is not None and check.last is not None else ""
         transition = Transition(self.since, before, state, reason, output)
         self._transitions.append(transition)
-        self._log.info(
-            "Service {service} is {state}: {reason}.",
-            service=self.name,
-            state=state.value,
-            reason=reason,
-            transition=transition,
-        )
+        if self.checks:
+            # That a service without checks is up is no news.
+            self._log.info(
+                "Service {service} is {state}: {reason}.",
+                service=self.name,
+                state=state.value,
+                reason=reason,
+                transition=transition,
+            )
         self._observers.notify(transition)
 
     def _observer_failed(self, key: Hashable, transition: Transition) -> None:

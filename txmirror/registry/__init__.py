@@ -2,7 +2,17 @@
 
 from txmirror.registry.codecs import CODECS, NDCodec, PlainCodec, ZcZkCodec
 from txmirror.registry.outcomes import RegistrationState
+from txmirror.registry.rates import TokenBucket
 from txmirror.registry.registration import Registration
 from txmirror.registry.service_registry import ServiceRegistry
 
-__all__ = ["CODECS", "NDCodec", "PlainCodec", "Registration", "RegistrationState", "ServiceRegistry", "ZcZkCodec"]
+__all__ = [
+    "CODECS",
+    "NDCodec",
+    "PlainCodec",
+    "Registration",
+    "RegistrationState",
+    "ServiceRegistry",
+    "TokenBucket",
+    "ZcZkCodec",
+]

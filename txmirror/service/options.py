@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NoReturn
 
 from twisted.python import usage
 
-from txmirror import paths
 from txmirror.access import OPTIONS as ACCESS_OPTIONS
 from txmirror.access import REFUSAL, Access, read_access
 from txmirror.client import parse_servers
 from txmirror.compat import install
+from txmirror.configuration import Configuration, ConfigurationError, describe, from_options, load
 from txmirror.durations import parse_seconds
 from txmirror.embedded import EmbeddedOptions
-from txmirror.facts import add_fact
 from txmirror.printable import on_one_line
-from txmirror.registry import NDCodec
 
-#: The exit status for an invalid command line (``EX_USAGE`` of BSD's sysexits).
-EX_USAGE = 64
-
-#: The most data, in bytes: the server's limit for a request, less room for a path.
-_MOST_DATA = 1_000_000
+#: The exit statuses for an invalid command line and for an invalid configuration, as in BSD's sysexits.
+EX_USAGE, EX_CONFIG = 64, 78
 
 _SESSION_TIMEOUT = "10"
+
+#: The path that is registered as an example where none is named.
+SAMPLE = "/services/sample/localhost:8080"
+
+_ACCESS = tuple(each.name for each in ACCESS_OPTIONS)
 
 #: The names of the clients to choose from.
 CLIENTS = ("native", "txzookeeper")
@@ -38,12 +39,17 @@ class Options(usage.Options):
     """Register services in ZooKeeper, and keep them registered until stopped."""
 
     # twistd puts "Usage: twistd [options] txmirror" before it.
-    synopsis = "--servers HOSTS --register PATH [--data KEY=VALUE]..."
+    synopsis = (
+        "--config PATH [--check] | --servers HOSTS --register PATH [--data KEY=VALUE]... [--check-tcp HOST:PORT]..."
+    )
     longdesc = (
-        "Registers each PATH as an ephemeral node with the data given, and keeps it registered through outages of ZooKeeper"
-        " and the network. On SIGTERM it withdraws the registrations before it exits."
+        "Registers services as ephemeral nodes while their health checks pass, and keeps them registered through outages of"
+        " ZooKeeper and the network. The services are in a TOML file (or a folder of them), or each is named by --register;"
+        " options after a --register are for that service, and those before the first one for all. On SIGTERM it withdraws"
+        " the registrations before it exits; on SIGHUP it reads the files again."
     )
     optParameters = [  # noqa: RUF012 - usage.Options wants it so
+        ["config", "c", None, "The configuration: a TOML file, or a folder of them"],
         ["servers", "s", None, "ZooKeeper's servers, as host:port,host:port/chroot [default: localhost:2181]"],
         [
             "session-timeout",
@@ -51,10 +57,21 @@ class Options(usage.Options):
             None,
             f"Seconds without contact after which ZooKeeper may drop the registrations [default: {_SESSION_TIMEOUT}]",
         ],
+        [
+            "state-file",
+            None,
+            None,
+            "The file that keeps the session, so that a restarted daemon takes it over with its registrations",
+        ],
         ["client", None, None, f"The client to use, {' or '.join(CLIENTS)} [default: {CLIENTS[0]}]"],
         *([each.name, each.short, None, each.help] for each in ACCESS_OPTIONS if each.metavar is not None),
     ]
     optFlags = [  # noqa: RUF012 - usage.Options wants it so
+        [
+            "check",
+            None,
+            "Check the configuration, print what would be done, and exit with 0, or with 78 if it is invalid",
+        ],
         [
             "embedded",
             "e",
@@ -68,9 +85,9 @@ class Options(usage.Options):
 
     def __init__(self) -> None:
         super().__init__()
-        self["register"] = []
-        self["data"] = {}
         self.access = Access()
+        self.given: list[tuple[str, str]] = []
+        self.configuration: Configuration | None = None
 
     def opt_password(self, _: str) -> None:
         """Refused, because other users of the machine could read it: use --password-file."""
@@ -80,26 +97,27 @@ class Options(usage.Options):
 
     def opt_register(self, path: str) -> None:
         """The full path of a service to register, as in /services/ssh/server1:22; may be repeated for further services."""
-        try:
-            paths.validate(path)
-        except ValueError as error:
-            raise usage.UsageError(f"--register: {error}") from None
-        if path == "/":
-            raise usage.UsageError("--register: '/' cannot be registered: it always exists")
-        if path in self["register"]:
-            raise usage.UsageError(f"--register: {path!r} is given twice")
-        self["register"].append(path)
+        self.given.append(("register", path))
 
     opt_r = opt_register
 
     def opt_data(self, item: str) -> None:
-        """A fact about the services, as KEY=VALUE; may be repeated for further keys."""
-        try:
-            add_fact(self["data"], item, NDCodec())
-        except ValueError as error:
-            raise usage.UsageError(f"--data: {error}") from None
+        """A fact about a service, as KEY=VALUE; may be repeated. VALUE is as in TOML (3, true, "3"), or plain text."""
+        self.given.append(("data", item))
 
     opt_d = opt_data
+
+    def opt_check_tcp(self, address: str) -> None:
+        """Register the service only while this HOST:PORT, or port of this machine, accepts connections; may be repeated."""
+        self.given.append(("check-tcp", address))
+
+    def opt_check_http(self, url: str) -> None:
+        """Register the service only while this URL answers with a status 2xx; may be repeated."""
+        self.given.append(("check-http", url))
+
+    def opt_check_command(self, command: str) -> None:
+        """Register the service only while this command, quoted as in a shell, exits with 0 or 1; may be repeated."""
+        self.given.append(("check-command", command))
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Read the command line; if it is invalid, print the error in one line, and exit with status 64."""
@@ -109,15 +127,50 @@ class Options(usage.Options):
             text = str(error)
             if text.startswith(_UNKNOWN_COMMAND):
                 text = f"unexpected argument {text.removeprefix(_UNKNOWN_COMMAND)!r}"
-            sys.stderr.write(f"txmirror: {on_one_line(text)}\n")
-            # Some versions of twistd would exit with 0 here.
-            raise SystemExit(EX_USAGE) from None
+            exit_with(EX_USAGE, [text])
 
     def postOptions(self) -> None:
-        """Check the combination of all options."""
+        """Check the combination of all options, and read the configuration."""
         if self.subCommand is not None:
             self._refuse_beside_command()
             return
+        if self["config"] is not None:
+            self._refuse_beside("config", ("servers", "session-timeout", "state-file", "embedded", *_ACCESS))
+            # twistd changes the folder before it starts the service.
+            self["config"] = os.path.abspath(self["config"])  # noqa: PTH100 - it may be "~"
+            self._check_client()
+            self.configuration = self.load()
+        else:
+            self._check_connection()
+            self.configuration = self._from_options()
+        if self["check"]:
+            sys.stdout.write("".join(f"{line}\n" for line in describe(self.configuration)))
+            raise SystemExit(0)
+
+    def load(self) -> Configuration:
+        """Read the configuration's files. If they are invalid, print all errors, and exit with status 78."""
+        try:
+            return load(self["config"])
+        except ConfigurationError as error:
+            exit_with(EX_CONFIG, error.lines)
+
+    def _from_options(self) -> Configuration:
+        items = self.given
+        if self["embedded"] and not any(option == "register" for option, _ in items):
+            items = [*items, ("register", SAMPLE)]
+        state_file = self["state-file"]
+        try:
+            return from_options(
+                items,
+                servers="localhost:2181" if self["servers"] is None else self["servers"],
+                session_timeout=self["session-timeout"],
+                access=self.access,
+                state_file=None if state_file is None else os.path.abspath(state_file),  # noqa: PTH100 - see above
+            )
+        except ConfigurationError as error:
+            exit_with(EX_USAGE, error.lines)
+
+    def _check_connection(self) -> None:
         text = _SESSION_TIMEOUT if self["session-timeout"] is None else self["session-timeout"]
         try:
             self["session-timeout"] = parse_seconds(text, 0.001, 86400)
@@ -125,19 +178,23 @@ class Options(usage.Options):
             raise usage.UsageError(f"--session-timeout: {error}") from None
         if self["embedded"] and self["servers"] is not None:
             raise usage.UsageError(f"--embedded and --servers {self['servers']!r} exclude each other")
-        if self["servers"] is None and not self["embedded"]:
+        if not self["embedded"] and self["servers"] is None:
+            # As for the command, an empty variable counts as unset.
             self["servers"] = os.environ.get("TXMIRROR_SERVERS") or None
-        if not self["embedded"] and not self["register"]:
-            raise usage.UsageError("nothing to do: give --register PATH, or --embedded for a demonstration")
+        if not self["embedded"] and not any(option == "register" for option, _ in self.given):
+            raise usage.UsageError(
+                "nothing to do: give --config PATH, --register PATH, or --embedded for a demonstration"
+            )
+        if self["embedded"] and self["state-file"] is not None:
+            raise usage.UsageError("--embedded and --state-file exclude each other: that server keeps nothing")
+        if self["state-file"] == "":
+            raise usage.UsageError("--state-file: '' is no file")
         try:
             parse_servers("localhost:2181" if self["servers"] is None else self["servers"])
         except ValueError as error:
             raise usage.UsageError(f"--servers: {error}") from None
         self._read_access()
         self._check_client()
-        size = len(NDCodec().encode(self["data"], pid=0, created=0.0))
-        if size > _MOST_DATA:
-            raise usage.UsageError(f"--data: {size} bytes in all are more than the {_MOST_DATA} that a znode can hold")
 
     def _read_access(self) -> None:
         # A flag that was not given is 0 here.
@@ -165,11 +222,33 @@ class Options(usage.Options):
             except ImportError as error:
                 raise usage.UsageError(f"--client: {error}") from None
 
+    def _refuse_beside(self, chosen: str, options: Sequence[str]) -> None:
+        given = [
+            *(option for option in options if self[option] not in (None, 0)),
+            *(option for option, _ in self.given),
+        ]
+        if given:
+            raise usage.UsageError(f"--{given[0]} and --{chosen} exclude each other: the file has it")
+
     def _refuse_beside_command(self) -> None:
-        access = (each.name for each in ACCESS_OPTIONS)
-        for option in ("servers", "session-timeout", "client", "embedded", "register", "data", *access):
-            # An empty text counts as an option that was given.
-            if self[option] not in (None, 0, [], {}):
-                raise usage.UsageError(
-                    f"--{option} is for registering, and {self.subCommand!r} registers nothing: give one or the other"
-                )
+        # An empty text counts as an option that was given.
+        options = ("config", "check", "servers", "session-timeout", "state-file", "client", "embedded", *_ACCESS)
+        given = [
+            *(option for option in options if self[option] not in (None, 0)),
+            *(option for option, _ in self.given),
+        ]
+        if given:
+            raise usage.UsageError(
+                f"--{given[0]} is for registering, and {self.subCommand!r} registers nothing: give one or the other"
+            )
+
+
+def exit_with(status: int, lines: Iterable[str]) -> NoReturn:
+    """Print errors, one line each, and end the program.
+
+    Some versions of twistd would exit with 0 after a ``UsageError``.
+
+    :raises SystemExit: always.
+    """
+    sys.stderr.write("".join(f"txmirror: {on_one_line(line)}\n" for line in lines))
+    raise SystemExit(status) from None

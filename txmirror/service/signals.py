@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,29 @@ from txmirror.signals import StopSignals, handle
 class SignalService(Service):
     """Handles signals from the start of the reactor until the process ends.
 
-    SIGTERM, SIGINT and SIGQUIT stop the reactor once. SIGHUP and SIGUSR2 are logged, and do nothing else. On SIGUSR1 twistd
-    rotates its log file; a failure of that is logged. A signal that is ignored at the start, or has another handler, keeps
-    its handler.
+    SIGTERM, SIGINT and SIGQUIT stop the reactor once; another one hurries the stop. SIGHUP reloads. SIGUSR2 is logged, and does
+    nothing else. On SIGUSR1 twistd rotates its log file; a failure of that is logged. A signal that is ignored at the start, or has
+    another handler, keeps its handler.
 
+    :param reload: called on SIGHUP.
+    :param hurry: called on a signal to stop, while the reactor is stopping.
     :param reactor: a provider of ``IReactorCore`` and ``IReactorFromThreads``, which runs in the main thread.
     :param log_file: the file that twistd logs to; None if twistd does not rotate it.
     """
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, log_file: str | None) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        log_file: str | None,
+        *,
+        reload: Callable[[], object] | None = None,
+        hurry: Callable[[], object] | None = None,
+    ) -> None:
         self._reactor = reactor
+        self._reload = reload
+        self._hurry = hurry
         self._log_file = None if log_file is None else Path(log_file).absolute()
         self._inode: int | None = None
 
@@ -37,8 +49,8 @@ class SignalService(Service):
         IReactorCore(self._reactor).callWhenRunning(self._install)
 
     def _install(self) -> None:
-        StopSignals(self._reactor).install()
-        for number, function in ((signal.SIGHUP, self._nothing_to_reload), (signal.SIGUSR2, self._ignored)):
+        StopSignals(self._reactor, again=self._hurry).install()
+        for number, function in ((signal.SIGHUP, self._hung_up), (signal.SIGUSR2, self._ignored)):
             if signal.getsignal(number) is signal.SIG_DFL:
                 handle(self._reactor, number, function)
         rotate = signal.getsignal(signal.SIGUSR1)
@@ -48,8 +60,12 @@ class SignalService(Service):
             self._rotate = rotate
             handle(self._reactor, signal.SIGUSR1, self._rotates)
 
-    def _nothing_to_reload(self, _: int) -> None:
-        self._log.info("Received SIGHUP: there is no file to read again.")
+    def _hung_up(self, _: int) -> None:
+        if self._reload is None:
+            self._log.info("Received SIGHUP: there is no file to read again.")
+        else:
+            self._log.info("Received SIGHUP: reading the configuration again.")
+            self._reload()
 
     def _ignored(self, _: int) -> None:
         self._log.info("Received SIGUSR2, which does nothing.")

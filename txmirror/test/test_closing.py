@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.client import Limits, ZooKeeperClient
+from txmirror.configuration import Configuration, from_options
 from txmirror.errors import ZooKeeperException
 from txmirror.interfaces import IChroot
 from txmirror.mirror import Mirror
@@ -625,6 +626,11 @@ class _ServerLife(_Life):
         return self.its_mirror.close()
 
 
+def _configuration(servers: str) -> Configuration:
+    items = [("register", "/services/web/a"), ("data", "port=80")]
+    return from_options(items, servers=servers, session_timeout=S)
+
+
 class _DaemonLife(_Life):
     """What twistd runs: a registration, with the server of another process."""
 
@@ -632,9 +638,7 @@ class _DaemonLife(_Life):
     at_most = _AT_MOST - _CLOSE_TIME + Limits().close_time
 
     def begin(self) -> None:
-        self.service = RegistrationService(
-            self.address, ["/services/web/a"], {"port": "80"}, session_timeout=S, reactor=self.reactor
-        )
+        self.service = RegistrationService(_configuration(self.address), reactor=self.reactor)
         self.service.startService()
 
     def shut(self) -> Deferred[Any]:
@@ -645,9 +649,7 @@ class _DemonstrationLife(_Life):
     """What twistd runs with ``--embedded``, with a server of its own."""
 
     def begin(self) -> None:
-        self.service = RegistrationService(
-            None, ["/services/web/a"], {"port": "80"}, session_timeout=S, reactor=self.reactor
-        )
+        self.service = RegistrationService(_configuration("localhost"), embedded=True, reactor=self.reactor)
         self.service.startService()
 
     def shut(self) -> Deferred[Any]:

@@ -52,14 +52,19 @@ class Twistd:
     """A child process, and its log.
 
     :param command: what the arguments are given to.
+    :param cwd: its working directory; a new folder if None.
     """
 
-    def __init__(self, *arguments: str, command: Sequence[str] = _TWISTD) -> None:
+    def __init__(self, *arguments: str, command: Sequence[str] = _TWISTD, cwd: Path | None = None) -> None:
         self._home = Path(tempfile.mkdtemp(prefix="txmirror-twistd-"))
         self._log = self._home / "log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*command, *arguments], cwd=self._home, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                [*command, *arguments],
+                cwd=cwd or self._home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
             )
 
     @property
@@ -170,7 +175,7 @@ class MainJobTests(TwistdTestCase):
         server = shared_server()
         paths = [f"/test_two_services/{name}" for name in ("one:1", "two:2")]
         client = self.kazoo(server.address)
-        twistd = self.twistd("--servers", server.address, "-r", paths[0], "-r", paths[1], "--data", "foo=bar")
+        twistd = self.twistd("--servers", server.address, "--data", "foo=bar", "-r", paths[0], "-r", paths[1])
         owners = {self.wait_registered(client, path).ephemeralOwner for path in paths}
         self.assertEqual(len(owners), 1)
         self.end(twistd)

@@ -19,12 +19,14 @@ from zope.interface.verify import verifyObject
 from txmirror.access import OPTIONS, Access
 from txmirror.cli.command import txmirror as txmirror_command
 from txmirror.client import TLS, DigestMD5
+from txmirror.configuration import HTTP, TCP, Command, Configuration
 from txmirror.embedded import EmbeddedService
 from txmirror.service import Options, makeService
 from txmirror.test.compat.available import install_or_skip
 from txmirror.test.wire.strategies import characters
 from txmirror.types import CREATOR_ALL_ACL
 
+SERVICE = '[[service]]\nname = "web"\npath = "/services/{name}"\nnode = "10.0.0.1:80"\n'
 REGISTER = ["--register", "/services/ssh/server1:22"]
 
 
@@ -38,6 +40,15 @@ class OptionsTestCase(SynchronousTestCase):
         options = Options()
         options.parseOptions(list(arguments))
         return options
+
+    def configuration(self, *arguments: str) -> Configuration:
+        configuration = self.parse(*arguments).configuration
+        assert configuration is not None
+        return configuration
+
+    def services(self, *arguments: str) -> dict[str, object]:
+        """Return the data of the services, by their paths."""
+        return {service.znode_path: service.data for service in self.configuration(*arguments).services}
 
     def refuse(self, *arguments: str) -> str:
         """Return the one line of the error for a command line."""
@@ -56,31 +67,52 @@ class OptionsTestCase(SynchronousTestCase):
 
 class GoodTests(OptionsTestCase):
     def test_all(self) -> None:
-        """Servers, paths, data and the session timeout are taken as given."""
-        options = self.parse(
-            *("--servers", "zk1:2181,zk2/prod", "--session-timeout", "2.5"),
-            *("--register", "/a/b:1", "--register", "/c/d:2", "--data", "x=1", "--data", "y=2"),
+        """Servers, paths, data and the session timeout are taken as given; data belongs to the service before it."""
+        arguments = (
+            *("--servers", "zk1:2181,zk2/prod", "--session-timeout", "2.5", "--data", "z=0"),
+            *("--register", "/a/b:1", "--data", "x=1", "--register", "/c/d:2", "--data", "y=2"),
         )
-        self.assertEqual(options["servers"], "zk1:2181,zk2/prod")
-        self.assertEqual(options["session-timeout"], 2.5)
-        self.assertEqual(options["register"], ["/a/b:1", "/c/d:2"])
-        self.assertEqual(options["data"], {"x": "1", "y": "2"})
+        zookeeper = self.configuration(*arguments).zookeeper
+        self.assertEqual(zookeeper.servers, "zk1:2181,zk2/prod")
+        self.assertEqual(zookeeper.session_timeout, 2.5)
+        self.assertEqual(self.services(*arguments), {"/a/b:1": {"z": 0, "x": 1}, "/c/d:2": {"z": 0, "y": 2}})
 
     def test_short(self) -> None:
         """Each option has a short form."""
-        options = self.parse("-s", "zk1", "-t", "3", "-r", "/a", "-d", "x=1")
-        self.assertEqual((options["servers"], options["session-timeout"]), ("zk1", 3.0))
-        self.assertEqual((options["register"], options["data"]), (["/a"], {"x": "1"}))
+        arguments = ("-s", "zk1", "-t", "3", "-r", "/a", "-d", "x=1")
+        zookeeper = self.configuration(*arguments).zookeeper
+        self.assertEqual((zookeeper.servers, zookeeper.session_timeout), ("zk1", 3.0))
+        self.assertEqual(self.services(*arguments), {"/a": {"x": 1}})
 
     def test_defaults(self) -> None:
-        """Without more than a path there is a session timeout of ten seconds, and no data."""
-        options = self.parse(*REGISTER)
-        self.assertEqual((options["session-timeout"], options["data"]), (10.0, {}))
+        """Without more than a path there is a session timeout of ten seconds, and no data, check or state file."""
+        configuration = self.configuration(*REGISTER)
+        self.assertEqual(configuration.zookeeper.session_timeout, 10.0)
+        self.assertIsNone(configuration.zookeeper.state_file)
+        self.assertEqual(configuration.services[0].data, {})
+        self.assertEqual(configuration.services[0].checks, ())
 
     def test_values(self) -> None:
-        """A value may hold anything, equals signs too, or nothing; a key keeps its spaces."""
-        options = self.parse(*REGISTER, "--data", "a=b=c", "--data", "e=", "--data", "k k= v ")
-        self.assertEqual(options["data"], {"a": "b=c", "e": "", "k k": " v "})
+        """A value may be anything, with equals signs too, or nothing; a key keeps its spaces; numbers and the like have a type."""
+        items = ("a=b=c", "e=", "k k= v ", "n=3", "f=1.5", "t=true", 's="3"')
+        found = self.services(*REGISTER, *(word for item in items for word in ("--data", item)))
+        facts = {"a": "b=c", "e": "", "k k": " v ", "n": 3, "f": 1.5, "t": True, "s": "3"}
+        self.assertEqual(found, {REGISTER[1]: facts})
+
+    def test_checks(self) -> None:
+        """Checks belong to the service before them."""
+        services = self.configuration(
+            *("-r", "/a", "--check-tcp", "127.0.0.1:22", "--check-command", "true 'a b'"),
+            *("-r", "/b", "--check-http", "http://127.0.0.1:80/"),
+        ).services
+        probes = [[check.probe for check in service.checks] for service in services]
+        expected = [[TCP(port=22), Command(argv=("true", "a b"))], [HTTP(url="http://127.0.0.1:80/")]]
+        self.assertEqual(probes, expected)
+
+    def test_state_file(self) -> None:
+        """The path of a state file is made absolute, because twistd changes the folder."""
+        zookeeper = self.configuration(*REGISTER, "--state-file", "state").zookeeper
+        self.assertEqual(zookeeper.state_file, str(Path("state").absolute()))
 
     def test_embedded(self) -> None:
         """With the embedded server nothing else is needed."""
@@ -89,8 +121,7 @@ class GoodTests(OptionsTestCase):
     def test_apart(self) -> None:
         """Two command lines in one program have nothing in common."""
         self.parse(*REGISTER, "--data", "x=1")
-        options = self.parse("-r", "/other")
-        self.assertEqual((options["register"], options["data"]), (["/other"], {}))
+        self.assertEqual(self.services("-r", "/other"), {"/other": {}})
 
     def test_client(self) -> None:
         """The client is the native one, if no other is asked for."""
@@ -111,8 +142,8 @@ class GoodTests(OptionsTestCase):
         )
         options = self.parse(*REGISTER)
         self.assertEqual(options.access, Access("bob", "pw", DigestMD5("bob", "pw")))
-        self.assertEqual(options["servers"], "zk9:2181")
-        self.assertEqual(self.parse(*REGISTER, "-s", "zk1")["servers"], "zk1")
+        self.assertEqual(self.configuration(*REGISTER).zookeeper.servers, "zk9:2181")
+        self.assertEqual(self.configuration(*REGISTER, "-s", "zk1").zookeeper.servers, "zk1")
 
     def test_same_options(self) -> None:
         """The command and the daemon have the same options for that, with the same help."""
@@ -135,6 +166,12 @@ class GoodTests(OptionsTestCase):
             "--data",
             "--session-timeout",
             "--embedded",
+            "--config",
+            "--check",
+            "--check-tcp",
+            "--check-http",
+            "--check-command",
+            "--state-file",
             "Commands:\n    embedded ",
         ):
             self.assertIn(text, stdout.getvalue())
@@ -184,12 +221,30 @@ class BadTests(OptionsTestCase):
     def test_data_twice(self) -> None:
         """A key that is given twice is quoted."""
         line = self.refuse(*REGISTER, "--data", "x=1", "--data", "x=2")
-        self.assertIn("'x=2'", line)
+        self.assertIn("the key 'x' is given twice", line)
 
     def test_data_not_text(self) -> None:
-        """A fact that UTF-8 cannot hold, as of an argument in another encoding, is quoted."""
-        line = self.refuse(*REGISTER, "--data", "x=caf\udce9")
-        self.assertIn(r"caf\udce9", line)
+        """A fact that UTF-8 cannot hold, as of an argument in another encoding, is refused."""
+        self.assertIn("--data", self.refuse(*REGISTER, "--data", "x=caf\udce9"))
+
+    def test_checks(self) -> None:
+        """A check of another form is quoted."""
+        self.assert_refused("--check-tcp", "host", "host:port", "host:-1")
+        self.assertIn("--check-http", self.refuse(*REGISTER, "--check-http", "ftp://host"))
+        self.assert_refused("--check-command", "'")
+
+    def test_all_at_once(self) -> None:
+        """All errors of services are shown."""
+        stderr = io.StringIO()
+        self.patch(sys, "stderr", stderr)
+        arguments = ("-r", "x", "--data", "y", "--check-tcp", "z")
+        self.assertEqual(self.assertRaises(SystemExit, self.parse, *arguments).code, 64)
+        self.assertEqual(stderr.getvalue().count("\n"), 3)
+
+    def test_state_file(self) -> None:
+        """A state file has a name, and there is none for the server in memory."""
+        self.assertIn("''", self.refuse(*REGISTER, "--state-file", ""))
+        self.assertIn("--embedded", self.refuse("--embedded", "--state-file", "state"))
 
     def test_session_timeout(self) -> None:
         """A session timeout that is no sensible number of seconds is quoted."""
@@ -294,6 +349,66 @@ class BadTests(OptionsTestCase):
             else:
                 # Help, or the version; or the command's line, which Python prints.
                 self.assertTrue(exited.code in {0, None} or str(exited.code).isprintable(), exited.code)
+
+
+class ConfigTests(OptionsTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.file = Path(self.mktemp())
+
+    def exit(self, *arguments: str) -> tuple[object, str, str]:
+        """Return the exit status of a command line, and what it prints to stdout and stderr."""
+        stdout, stderr = io.StringIO(), io.StringIO()
+        self.patch(sys, "stderr", stderr)
+        self.patch(sys, "stdout", stdout)
+        exited = self.assertRaises(SystemExit, self.parse, *arguments)
+        return exited.code, stdout.getvalue(), stderr.getvalue()
+
+    def test_file(self) -> None:
+        """A file has everything; its path is made absolute."""
+        self.file.write_text(SERVICE)
+        options = self.parse("-c", str(self.file))
+        assert options.configuration is not None
+        self.assertEqual([service.id for service in options.configuration.services], ["web"])
+        self.assertEqual(options["config"], str(self.file.absolute()))
+
+    def test_check(self) -> None:
+        """--check prints what would be done, and exits with 0."""
+        self.file.write_text(SERVICE)
+        status, stdout, stderr = self.exit("-c", str(self.file), "--check")
+        self.assertEqual((status, stderr), (0, ""))
+        self.assertIn("/services/web/10.0.0.1:80", stdout)
+        status, stdout, _ = self.exit(*REGISTER, "--check")
+        self.assertEqual(status, 0)
+        self.assertIn(REGISTER[1], stdout)
+
+    def test_invalid(self) -> None:
+        """Without --check too: all errors, one line each, and status 78."""
+        self.file.write_text(SERVICE + "prot = 80\ncodec = 3\n")
+        for check in ((), ("--check",)):
+            status, stdout, stderr = self.exit("-c", str(self.file), *check)
+            self.assertEqual((status, stdout), (78, ""))
+            self.assertEqual(stderr.count("\n"), 2, stderr)
+            self.assertIn("did you mean 'port'", stderr)
+            self.assertNotIn("Traceback", stderr)
+
+    def test_missing(self) -> None:
+        """A file that cannot be read is named."""
+        status, _, stderr = self.exit("-c", "missing.toml")
+        self.assertEqual(status, 78)
+        self.assertIn("missing.toml", stderr)
+
+    def test_beside(self) -> None:
+        """An option that the file has is refused."""
+        self.file.write_text(SERVICE)
+        for arguments in (REGISTER, ["--servers", "zk1"], ["--embedded"], ["-t", "3"], ["--tls"], ["--check-tcp", "1"]):
+            self.assertIn("exclude each other", self.refuse("-c", str(self.file), *arguments))
+
+    def test_environment(self) -> None:
+        """Environment variables for options do not count beside a file."""
+        os.environ["TXMIRROR_SERVERS"] = "host:0"
+        self.file.write_text(SERVICE)
+        self.assertEqual(self.configuration("-c", str(self.file)).zookeeper.servers, "localhost:2181")
 
 
 class MakeServiceTests(OptionsTestCase):

@@ -13,6 +13,7 @@ from zope.interface.verify import verifyObject
 
 from txmirror.access import Access, parse_acl
 from txmirror.client import DigestMD5, ZooKeeperClient
+from txmirror.configuration import from_options
 from txmirror.embedded import EmbeddedServer
 from txmirror.errors import NoNodeException
 from txmirror.service import RegistrationService
@@ -53,9 +54,13 @@ class ServiceTestCase(SynchronousTestCase):
         self.reactor.pass_time(6)
 
     def service(self, servers: str | None = "127.0.0.1:2181", access: Access | None = None) -> RegistrationService:
-        service = RegistrationService(
-            servers, PATHS, {"foo": "bar"}, session_timeout=4.0, access=access, reactor=self.reactor
+        configuration = from_options(
+            [("data", "foo=bar"), *(("register", path) for path in PATHS)],
+            servers="localhost:2181" if servers is None else servers,
+            session_timeout=4.0,
+            access=access,
         )
+        service = RegistrationService(configuration, embedded=servers is None, reactor=self.reactor)
         self.assertTrue(verifyObject(IService, service))
         return service
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from twisted.internet.interfaces import IReactorCore
@@ -11,7 +12,7 @@ from twisted.python.logfile import LogFile
 from zope.interface import alsoProvides
 
 from txmirror.service import Options
-from txmirror.service.registering import log_file
+from txmirror.service.launching import log_file
 from txmirror.service.signals import SignalService
 from txmirror.test.test_signals import SignalsTestCase
 
@@ -21,9 +22,9 @@ class SignalServiceTests(SignalsTestCase):
         super().setUp()
         alsoProvides(self.reactor, IReactorCore)
 
-    def begin(self, log_file: str | None = None) -> None:
+    def begin(self, log_file: str | None = None, **functions: Callable[[], object]) -> None:
         """Start the service, and the reactor."""
-        service = SignalService(self.reactor, log_file)
+        service = SignalService(self.reactor, log_file, **functions)
         service.startService()
         self.assertIs(signal.getsignal(signal.SIGHUP), signal.SIG_DFL)
         (install,) = self.reactor.when_running
@@ -46,6 +47,23 @@ class SignalServiceTests(SignalsTestCase):
         hang_up = "Received SIGHUP: there is no file to read again."
         self.assertEqual(self.log_lines(), [hang_up, "Received SIGUSR2, which does nothing.", hang_up])
         self.assertFalse(self.reactor.stopped)
+
+    def test_reload(self) -> None:
+        """SIGHUP reloads, where there is something to reload."""
+        reloads: list[None] = []
+        self.begin(reload=lambda: reloads.append(None))
+        self.send(signal.SIGHUP)
+        self.assertEqual(self.log_lines(), ["Received SIGHUP: reading the configuration again."])
+        self.assertEqual(len(reloads), 1)
+
+    def test_hurry(self) -> None:
+        """A second signal to stop hurries the stop, of whatever kind it is."""
+        hurries: list[None] = []
+        self.begin(hurry=lambda: hurries.append(None))
+        self.send(signal.SIGTERM)
+        self.assertEqual(hurries, [])
+        self.send(signal.SIGINT)
+        self.assertEqual(len(hurries), 1)
 
     def test_stops(self) -> None:
         """SIGQUIT stops it as SIGTERM does, once."""

@@ -1,0 +1,42 @@
+"""Make the client of the daemon: the native one, or txzookeeper's."""
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IReactorTime
+
+from txmirror.client import Limits, ZooKeeperClient
+from txmirror.compat import TxZooKeeperClient, install
+from txmirror.configuration import ZooKeeper
+from txmirror.interfaces import IZooKeeperClient
+from txmirror.service.session_settings import MakeClient
+from txmirror.types import SessionTicket
+
+
+def client_maker(settings: ZooKeeper, reactor: IReactorTime, *, servers: str | None = None) -> MakeClient:
+    """Return a function that makes the native client.
+
+    :param settings: the settings of the ensemble and the session.
+    :param servers: the connection string; that of the settings if None.
+    :param reactor: the reactor.
+    """
+
+    def make(session: SessionTicket | None) -> IZooKeeperClient:
+        return ZooKeeperClient(
+            settings.servers if servers is None else servers,
+            session_timeout=settings.session_timeout,
+            session=session,
+            tls=settings.access.tls,
+            sasl=settings.access.sasl,
+            limits=Limits(attempt_time=settings.connect_timeout),
+            reactor=reactor,
+        )
+
+    return make
+
+
+def make_txzookeeper_client(servers: str, session_timeout: float) -> IZooKeeperClient:
+    """Return txzookeeper's client. It takes over no session."""
+    install()
+    from txzookeeper.client import ZookeeperClient  # noqa: PLC0415 - it can be imported from now on
+
+    return TxZooKeeperClient(ZookeeperClient(servers, round(session_timeout * 1000)))

@@ -1,0 +1,205 @@
+"""The daemon: the parts that twistd runs for a configuration, and the order of their start, their reload and their stop."""
+
+from __future__ import annotations
+
+import random as _random
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import attrs
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from txmirror.checks import ChecksService
+from txmirror.configuration import Configuration, ConfigurationError, Difference, Machine, difference
+from txmirror.configuration import Service as ServiceSettings
+from txmirror.registry import TokenBucket
+from txmirror.service.bounded_steps import BoundedSteps
+from txmirror.service.clients import client_maker
+from txmirror.service.heartbeat import Heartbeat
+from txmirror.service.registrations import RegistrationsService
+from txmirror.service.session_settings import MakeClient, SessionSettings
+from txmirror.service.state import StateService
+from txmirror.service.state_file import Origin
+from txmirror.service.supervision import Supervision
+from txmirror.service.supervisor import Supervisor, longest_drain
+from txmirror.threads import run_in_thread
+
+
+@implementer(IService)
+class Daemon(Service):
+    """Registers services while their checks pass.
+
+    It starts its parts: the state file, the registrations and the checks. An outage of ZooKeeper stops neither the checks nor the
+    start. Its stop takes ``stop_timeout`` at the most: it withdraws the services, waits for their ``drain``, and ends the session,
+    or leaves it to the next process.
+
+    :param configuration: the configuration.
+    :param load: returns the configuration anew, for a reload; it is called in a thread. None if there are no files to read.
+    :param make_client: makes the client; None makes one by the configuration.
+    :param machine: the facts about this machine; found out if None.
+    :param random: returns random numbers from 0 to 1, for jitter and splay.
+    :param clock: the clock of the checks; see :class:`~txmirror.checks.ChecksService`.
+    :param reactor: the reactor.
+    :ivar configuration: the configuration that is in effect.
+    :ivar checks: the checks, a service.
+    :ivar registrations: the registrations, a service.
+    :ivar supervisor: the services, and what is in maintenance.
+    :ivar started_at: the time of the start in seconds since the Unix epoch.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        load: Callable[[], Configuration] | None = None,
+        make_client: MakeClient | None = None,
+        machine: Machine | None = None,
+        random: Callable[[], float] = _random.random,
+        clock: IReactorTime | None = None,
+        reactor: Any,
+    ) -> None:
+        self.configuration = configuration
+        self.started_at = 0.0
+        self._load = load
+        self._reactor = reactor
+        self._stopping: BoundedSteps | None = None
+        zookeeper, settings = configuration.zookeeper, configuration.daemon
+        rate = zookeeper.write_rate
+        self._state = None if zookeeper.state_file is None else StateService(zookeeper.state_file, reactor)
+        session = SessionSettings(
+            client_maker(zookeeper, reactor) if make_client is None else make_client,
+            servers=zookeeper.servers,
+            access=zookeeper.access,
+            state=self._state,
+            origin=Origin.of(Machine.this() if machine is None else machine),
+            bucket=None if rate is None else TokenBucket(reactor, rate.burst, rate.burst / rate.per_second),
+        )
+        self.registrations = RegistrationsService(session, splay=settings.splay, random=random, reactor=reactor)
+        self.checks = ChecksService(reactor=reactor, clock=clock, random=random)
+        self.supervisor = Supervisor(self.checks, self.registrations, settings.maintenance_file, reactor)
+        self._heartbeat = (
+            None if settings.heartbeat_file is None else Heartbeat(settings.heartbeat_file, self.checks.stuck, reactor)
+        )
+
+    @property
+    def stopping(self) -> bool:
+        """True from the beginning of the stop."""
+        return self._stopping is not None
+
+    def startService(self) -> None:
+        """Start the parts.
+
+        :raises StateFileHeldError: another live process holds the state file. Nothing was started.
+        """
+        if self._state is not None:
+            self._state.startService()
+        super().startService()
+        self.started_at = self._reactor.seconds()
+        self.supervisor.start(self.configuration.services)
+        self.registrations.startService()
+        self.checks.startService()
+        self.supervisor.update()
+        if self._heartbeat is not None:
+            self._heartbeat.start()
+
+    def stopService(self) -> Deferred[None]:
+        """Stop. See the class.
+
+        :returns: fires when all is stopped, after ``stop_timeout`` at the latest; it never fails.
+        """
+        super().stopService()
+        self._stopping = steps = BoundedSteps(self.configuration.daemon.stop_timeout, self._reactor)
+        return Deferred.fromCoroutine(self._stop(steps))
+
+    def hurry(self) -> None:
+        """Do not wait for the drain, and hardly for ZooKeeper: an operator has asked for the stop again."""
+        if self._stopping is not None:
+            self._stopping.hurry()
+
+    async def _stop(self, steps: BoundedSteps) -> None:
+        services = self.supervisor.freeze()
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
+        checks_ended = self.checks.stopService()
+        leave = self._state is not None and any(_is_left(each) for each in services)
+        going = [each for each in services if not (leave and _is_left(each))]
+        drain, count = longest_drain(going), sum(each.registered for each in going)
+        if count:
+            self._log.info("Stopping: withdrawing {count} {services}.", count=count, services=_services(count))
+        withdrawn = self.registrations.withdraw_all([each.service.id for each in going])
+        await steps.wait(withdrawn, "the services to be withdrawn")
+        if drain and not steps.hurried:
+            self._log.info("Waiting {drain:g} s for other programs to stop using the services.", drain=drain)
+            await steps.wait(deferLater(self._reactor, drain), "the drain")
+        await steps.wait(self.registrations.finish(leave=leave), "the session to be closed")
+        await steps.wait(checks_ended, "the checks to end")
+        if self._state is not None:
+            await steps.wait(self._state.stopService(), "the state file")
+        self._log.info("Stopped.")
+
+    def reload(self) -> Deferred[Difference]:
+        """Read the configuration again, and apply the difference: new services first, unchanged ones untouched.
+
+        :returns: fires with the difference when it is applied; new services are being registered then, and old ones withdrawn.
+            Fails with :exc:`~txmirror.configuration.ConfigurationError` if the configuration is invalid, or there are no files
+            to read: then nothing has changed.
+        """
+        return Deferred.fromCoroutine(self._reload())
+
+    async def _reload(self) -> Difference:
+        if self._load is None:
+            self._log.warn("There is no file to read again: the services were named on the command line.")
+            raise ConfigurationError(["There is no file to read again."])
+        try:
+            new = await run_in_thread(self._reactor, self._load)
+        except ConfigurationError as error:
+            for line in error.lines:
+                self._log.error("Not reloaded: {line}", line=line)
+            raise
+        if self.stopping:
+            raise ConfigurationError(["The daemon is stopping."])
+        old = self.configuration
+        change = difference(old, new)
+        self.configuration = _keep_what_needs_a_restart(old, new)
+        self.registrations.splay = new.daemon.splay
+        self.supervisor.apply(change, new.services)
+        self._log.info(
+            "Reloaded the configuration: added {added}; removed {removed}; changed {changed}; {unchanged} unchanged.",
+            added=_names(change.added),
+            removed=_names(change.removed),
+            changed=_names(each.new for each in change.changed),
+            unchanged=len(change.unchanged),
+        )
+        if change.restart:
+            self._log.warn("These changes need a restart: {keys}.", keys=", ".join(change.restart))
+        return change
+
+
+def _is_left(supervision: Supervision) -> bool:
+    """Return whether a service stays registered, for the next process."""
+    return supervision.registered and supervision.service.on_stop == "keep-session"
+
+
+def _services(count: int) -> str:
+    return "service" if count == 1 else "services"
+
+
+def _names(services: Iterable[ServiceSettings]) -> str:
+    return ", ".join(service.id for service in services) or "none"
+
+
+def _keep_what_needs_a_restart(old: Configuration, new: Configuration) -> Configuration:
+    """Return the configuration that is in effect after a reload."""
+    kept = {
+        field.name: getattr(old.daemon, field.name)
+        for field in attrs.fields(type(old.daemon))
+        if field.metadata.get("restart")
+    }
+    return attrs.evolve(new, zookeeper=old.zookeeper, daemon=attrs.evolve(new.daemon, **kept))

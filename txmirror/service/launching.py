@@ -1,0 +1,167 @@
+"""The service that twistd runs: it makes the daemon when it starts, after twistd has forked and changed its user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import attrs
+from twisted.application.service import IService, MultiService, Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from txmirror.configuration import Configuration, ConfigurationError, load
+from txmirror.embedded import EmbeddedServer, EmbeddedService
+from txmirror.service.clients import client_maker, make_txzookeeper_client
+from txmirror.service.daemon import Daemon
+from txmirror.service.display import Display
+from txmirror.service.options import EX_CONFIG, Options, exit_with
+from txmirror.service.session_settings import MakeClient
+from txmirror.service.signals import SignalService
+from txmirror.service.state_file import StateFileHeldError
+
+#: The exit status if another process holds the state file (``EX_TEMPFAIL`` of BSD's sysexits).
+EX_TEMPFAIL = 75
+
+
+@implementer(IService)
+class RegistrationService(Service):
+    """Runs a daemon, and an in-memory server for demonstrations if there is to be one.
+
+    An outage of ZooKeeper never prevents it from starting or stopping.
+
+    :param configuration: the configuration.
+    :param reload: reads it again, at the start and for a reload; None if it has no files.
+    :param embedded: whether to start an in-memory server in this process, and to log what is registered there.
+    :param client: the client to use, ``native`` or ``txzookeeper``.
+    :param reactor: the reactor.
+    :ivar daemon: the daemon; None before the start.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        reload: Callable[[], Configuration] | None = None,
+        embedded: bool = False,
+        client: str = "native",
+        reactor: IReactorTime,
+    ) -> None:
+        self.daemon: Daemon | None = None
+        self._configuration = configuration
+        self._reload = reload
+        self._with_server = embedded
+        self._client = client
+        self._reactor = reactor
+        self._embedded: EmbeddedServer | None = None
+
+    def startService(self) -> None:
+        """Start the embedded server, if there is to be one; then the daemon.
+
+        :raises SystemExit: the configuration has become invalid, or another process holds the state file. The reason is printed.
+        """
+        configuration = self._configuration
+        if self._reload is not None:
+            # The pid has changed by a fork, and the user by --uid.
+            try:
+                configuration = self._reload()
+            except ConfigurationError as error:
+                exit_with(EX_CONFIG, error.lines)
+        if self._with_server:
+            zookeeper = attrs.evolve(configuration.zookeeper, servers=self._start_embedded())
+            configuration = attrs.evolve(configuration, zookeeper=zookeeper)
+        self.daemon = Daemon(
+            configuration, load=self._reload, make_client=self._client_maker(configuration), reactor=self._reactor
+        )
+        try:
+            self.daemon.startService()
+        except StateFileHeldError as error:
+            exit_with(EX_TEMPFAIL, [f"The state file {error}: only one daemon can use it."])
+        super().startService()
+        session = self.daemon.registrations.session
+        if self._embedded is not None and session is not None:
+            Display(session.mirror)
+
+    def stopService(self) -> Deferred[None]:
+        """Stop the daemon, and then the embedded server.
+
+        :returns: fires when all is stopped, in a bounded time; it never fails.
+        """
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        if self.daemon is not None:
+            await self.daemon.stopService()
+        if self._embedded is not None:
+            await self._embedded.stop()
+
+    def reload(self) -> None:
+        """Reload the configuration. Errors are logged."""
+        if self.daemon is not None:
+            self.daemon.reload().addErrback(self._not_reloaded)
+
+    def _not_reloaded(self, failure: Any) -> None:
+        if not failure.check(ConfigurationError):
+            self._log.failure("The configuration could not be reloaded.", failure=failure)
+
+    def hurry(self) -> None:
+        """Stop without waiting for anything."""
+        if self.daemon is not None:
+            self.daemon.hurry()
+
+    def _client_maker(self, configuration: Configuration) -> MakeClient:
+        zookeeper = configuration.zookeeper
+        if self._client == "txzookeeper":
+            return lambda _: make_txzookeeper_client(zookeeper.servers, zookeeper.session_timeout)
+        return client_maker(zookeeper, self._reactor)
+
+    def _start_embedded(self) -> str:
+        self._embedded = EmbeddedServer(cast(Any, self._reactor))
+        self._embedded.listen()
+        address = self._embedded.address
+        self._log.info(
+            "An in-memory ZooKeeper, for demonstrations and tests (it keeps nothing), listens on {address}."
+            " Any ZooKeeper client can connect to it there.",
+            address=address,
+        )
+        return address
+
+
+def makeService(options: Options) -> IService:
+    """Make the service for a command line. It opens nothing before it starts."""
+    from twisted.internet import reactor
+
+    services = MultiService()
+    if options.subCommand is not None:
+        SignalService(reactor, log_file(options)).setServiceParent(services)
+        EmbeddedService(options.subOptions, cast(Any, reactor)).setServiceParent(services)
+        return services
+    assert options.configuration is not None
+    path = options["config"]
+    service = RegistrationService(
+        options.configuration,
+        reload=None if path is None else lambda: load(path),
+        embedded=bool(options["embedded"]),
+        client=options["client"],
+        reactor=IReactorTime(reactor),
+    )
+    signals = SignalService(
+        reactor, log_file(options), reload=None if path is None else service.reload, hurry=service.hurry
+    )
+    signals.setServiceParent(services)
+    service.setServiceParent(services)
+    return services
+
+
+def log_file(options: Options) -> str | None:
+    """Return the name of the file that twistd logs to; None if twistd does not rotate it."""
+    twistd = getattr(options, "parent", None)
+    if twistd is None or twistd.get("syslog") or twistd.get("logger"):
+        return None
+    name = twistd.get("logfile") or ("-" if twistd.get("nodaemon") else "twistd.log")
+    return None if name == "-" else str(name)

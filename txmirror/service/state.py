@@ -1,0 +1,145 @@
+"""The session file of the daemon, as a service: it is locked while the service runs, and read and written in a thread."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from txmirror.printable import on_one_line
+from txmirror.service import state_file
+from txmirror.service.state_file import SavedSession
+from txmirror.threads import run_in_thread
+
+
+@implementer(IService)
+class StateService(Service):
+    """Keeps a session in a file, so that the next process can take it over with its nodes.
+
+    The file is JSON, mode 0600, and replaced atomically. A damaged file, one of another version or another owner, and one that
+    others may read, is renamed to ``.damaged``, with a warning. If the file cannot be written, that is logged once, and the
+    session is not handed over.
+
+    :param path: the file. Its folder must exist.
+    :param reactor: the reactor. If it has a thread pool, the file is read and written in one of its threads.
+    """
+
+    _log = Logger()
+
+    def __init__(self, path: str, reactor: IReactorTime) -> None:
+        self._path = Path(path).absolute()
+        self._reactor = reactor
+        self._lock: int | None = None
+        self._turn = DeferredLock()
+        self._wanted: SavedSession | None = None
+        self._written: SavedSession | None = None
+        self._failed = False
+
+    def startService(self) -> None:
+        """Lock the file until the stop.
+
+        :raises StateFileHeldError: another live process holds it; the message names its pid.
+        """
+        try:
+            self._lock = state_file.lock(self._path)
+        except state_file.StateFileHeldError:
+            raise
+        except OSError as error:
+            self._note_failure(error)
+        super().startService()
+
+    def stopService(self) -> Deferred[None]:
+        """Unlock the file, when it is written.
+
+        :returns: fires then; it never fails.
+        """
+        super().stopService()
+        return self._turn.run(self._unlock)
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            state_file.unlock(self._lock)
+            self._lock = None
+
+    def load(self) -> Deferred[SavedSession | None]:
+        """Read the file.
+
+        :returns: fires with the session of the last process; with None if there is none, or it cannot be read. It never fails.
+        """
+        return Deferred.fromCoroutine(self._load())
+
+    async def _load(self) -> SavedSession | None:
+        if self._lock is None:
+            return None
+        try:
+            saved, aside = await self._turn.run(run_in_thread, self._reactor, state_file.read, self._path)
+        except OSError as error:
+            self._log.warn(
+                "The state file {path} cannot be read: {reason}. A new session is opened.",
+                path=str(self._path),
+                reason=on_one_line(str(error)),
+            )
+            return None
+        if aside is not None:
+            self._log.warn("State file: {reason}. A new session is opened.", reason=on_one_line(aside))
+        self._written = saved
+        return saved
+
+    def save(self, saved: SavedSession) -> Deferred[bool]:
+        """Write a session to the file, unless it is written already. Of several that wait, only the latest is written.
+
+        :returns: fires with True when it is on the disk; with False if it cannot be written, or another one was written in its
+            place. It never fails.
+        """
+        self._wanted = saved
+        return Deferred.fromCoroutine(self._save(saved))
+
+    async def _save(self, saved: SavedSession) -> bool:
+        await self._turn.acquire()
+        try:
+            if self._lock is None or saved is not self._wanted:
+                return False
+            if saved != self._written:
+                await run_in_thread(self._reactor, state_file.write, self._path, saved)
+            self._written, self._failed = saved, False
+            return True
+        except OSError as error:
+            self._note_failure(error)
+            return False
+        finally:
+            self._turn.release()
+
+    def forget(self) -> Deferred[None]:
+        """Delete the file: its session has ended.
+
+        :returns: fires when it is deleted, or cannot be, which is logged. It never fails.
+        """
+        self._wanted = None
+        return Deferred.fromCoroutine(self._forget())
+
+    async def _forget(self) -> None:
+        if self._lock is None:
+            return
+        try:
+            await self._turn.run(run_in_thread, self._reactor, state_file.remove, self._path)
+        except OSError as error:
+            self._log.warn(
+                "The state file {path} cannot be deleted: {reason}. Its session has ended.",
+                path=str(self._path),
+                reason=on_one_line(str(error)),
+            )
+        self._written = None
+
+    def _note_failure(self, error: OSError) -> None:
+        if not self._failed:
+            self._failed = True
+            self._log.warn(
+                "The state file {path} cannot be written: {reason}. Services are registered all the same, but a restart is seen by"
+                " others.",
+                path=str(self._path),
+                reason=on_one_line(str(error)),
+            )

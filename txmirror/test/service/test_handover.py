@@ -1,0 +1,427 @@
+"""A daemon takes over the session of the one before, with its registrations."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+from twisted.internet.defer import Deferred
+from twisted.logger import LogLevel
+
+from txmirror.checks import Status
+from txmirror.service import Daemon, StateService, state, state_file
+from txmirror.service.state_file import StateFileHeldError
+from txmirror.service.supervision import Condition
+from txmirror.test.ownership import give_away
+from txmirror.test.service.case import DaemonTestCase, S, service
+from txmirror.types import SessionTicket
+
+
+class HandoverTestCase(DaemonTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.server.listen(2181)
+        self.client()
+
+    def saved(self) -> dict[str, object]:
+        content: dict[str, object] = json.loads(self.state_file.read_text())
+        return content
+
+    def session(self, daemon: Daemon) -> int:
+        session = daemon.registrations.session
+        assert session is not None
+        return session.client.session_id
+
+
+class KilledTests(HandoverTestCase):
+    def test_no_blink(self) -> None:
+        """After SIGKILL, the next daemon has the session and the znodes, and writes nothing."""
+        parts = (service("a"), service("b", checks=0))
+        daemon = self.daemon(*parts, state=True)
+        self.push(daemon, "a")
+        before = {name: self.stat(name) for name in "ab"}
+        session, zxid = self.session(daemon), self.server.zxid
+        self.kill(daemon)
+        self.reactor.pass_time(S / 2)
+        daemon = self.daemon(*parts, state=True)
+        self.assertEqual(self.session(daemon), session)
+        self.reactor.pass_time(S * 3)
+        self.assertEqual({name: self.stat(name) for name in "ab"}, before)
+        # Its checks have not decided, and it stays.
+        a = daemon.supervisor.services["a"]
+        self.assertIs(a.condition, Condition.REGISTERED)
+        self.assertIn("since before the restart", a.why())
+        self.push(daemon, "a")
+        self.assertEqual({name: self.stat(name) for name in "ab"}, before)
+        self.assertEqual(self.server.zxid, zxid)
+        self.assertEqual(len(self.log.about("with 2 of its registrations")), 1)
+        self.assertIs(self.log.worst, LogLevel.warn if self.log.about("Disconnected") else LogLevel.info)
+
+    def test_decided_down(self) -> None:
+        """A service whose checks fail after the restart goes then."""
+        daemon = self.daemon(service("a"), state=True)
+        self.push(daemon, "a")
+        self.kill(daemon)
+        daemon = self.daemon(service("a"), state=True)
+        self.assertEqual(list(self.registered()), ["a"])
+        self.push(daemon, "a", Status.FAIL)
+        self.assertEqual(self.registered(), {})
+
+    def test_was_down(self) -> None:
+        """A service that was not registered is not, until its checks have passed."""
+        self.kill(self.daemon(service("a"), state=True))
+        daemon = self.daemon(service("a"), state=True)
+        self.reactor.pass_time(5)
+        self.assertEqual(self.registered(), {})
+        self.push(daemon, "a")
+        self.assertEqual(list(self.registered()), ["a"])
+
+    def test_unwanted_first(self) -> None:
+        """What is no longer wanted goes before anything is created."""
+        daemon = self.daemon(service("a", checks=0), service("b", checks=0), state=True)
+        self.kill(daemon)
+        zxid = self.server.zxid
+        self.daemon(service("b", checks=0), service("c", checks=0), state=True)
+        self.assertEqual(list(self.registered()), ["b", "c"])
+        # The session's own transaction is not one of them: a deletion, and then the creation.
+        self.assertEqual(self.server.zxid, zxid + 2)
+        self.assertEqual(self.stat("c").czxid, zxid + 2)
+        self.assertEqual(len(self.log.about("Withdrew /services/a:1, which the last process had registered.")), 1)
+
+    def test_in_maintenance(self) -> None:
+        """What is in maintenance after the restart goes."""
+        file = self.folder.absolute() / "maintenance"
+        daemon = self.daemon(service("a", checks=0), state=True, daemon=f'maintenance_file = "{file}"')
+        content = {"*": {"reason": "kernel", "since": 0, "until": None}}
+        self.kill(daemon)
+        file.write_text(json.dumps({"kind": "txmirror maintenance", "version": 1, "maintenance": content}))
+        self.daemon(service("a", checks=0), state=True, daemon=f'maintenance_file = "{file}"')
+        self.assertEqual(self.registered(), {})
+
+    def test_down_before_the_session(self) -> None:
+        """A service that its checks find down before ZooKeeper can be reached goes when it can."""
+        daemon = self.daemon(service("a"), service("b"), state=True)
+        self.push(daemon, "a")
+        self.push(daemon, "b")
+        self.kill(daemon)
+        self.server.stop_listening()
+        daemon = self.daemon(service("a"), service("b"), state=True)
+        self.push(daemon, "a", Status.FAIL)
+        self.server.listen(2181)
+        self.reactor.pass_time(3)
+        self.assertEqual(list(self.registered()), ["b"])
+
+    def test_moved(self) -> None:
+        """A service that has another znode after the restart leaves the old one."""
+        daemon = self.daemon(service("a", checks=0), state=True)
+        self.kill(daemon)
+        self.daemon(service("a", checks=0).replace("a:1", "z:1"), state=True)
+        self.assertEqual(list(self.registered()), ["z"])
+
+    def test_data_changed(self) -> None:
+        """Other data is written to the znode that is there."""
+        daemon = self.daemon(service("a", checks=0, data__n=1), state=True)
+        before = self.stat("a")
+        self.kill(daemon)
+        self.daemon(service("a", checks=0, data__n=2), state=True)
+        self.assertEqual(self.registered()["a"]["n"], 2)
+        self.assertEqual(self.stat("a").czxid, before.czxid)
+
+    def test_too_late(self) -> None:
+        """After the session timeout there is a new session, and services are out until proven."""
+        daemon = self.daemon(service("a"), service("b", checks=0), state=True)
+        self.push(daemon, "a")
+        session = self.session(daemon)
+        self.kill(daemon)
+        self.reactor.pass_time(S * 2)
+        daemon = self.daemon(service("a"), service("b", checks=0), state=True)
+        self.reactor.pass_time(1)
+        self.assertNotEqual(self.session(daemon), session)
+        self.assertEqual(list(self.registered()), ["b"])
+        self.assertEqual(len(self.log.about("was not resumed: services are registered anew")), 1)
+
+    def test_expires_undecided(self) -> None:
+        """If the session expires before the checks have decided, a service is not registered in the next one."""
+        daemon = self.daemon(service("a"), state=True)
+        self.push(daemon, "a")
+        self.kill(daemon)
+        daemon = self.daemon(service("a"), state=True)
+        self.server.expire_session(self.session(daemon))
+        self.reactor.pass_time(5)
+        self.assertEqual(self.registered(), {})
+        self.assertIs(daemon.supervisor.services["a"].condition, Condition.UNDECIDED)
+        self.push(daemon, "a")
+        self.assertEqual(list(self.registered()), ["a"])
+
+    def test_connection_lost_meanwhile(self) -> None:
+        """The take-over goes on after a lost connection, wherever it happens."""
+        for kind in ("exists", "delete"):
+            daemon = self.daemon(service("a", checks=0), service("b", checks=0), state=True)
+            self.kill(daemon)
+            self.server.lose_reply(kind)
+            daemon = self.daemon(service("b", checks=0), service("c"), state=True)
+            self.push(daemon, "c")
+            self.reactor.pass_time(10)
+            self.assertEqual(list(self.registered()), ["b", "c"], kind)
+            self.end(daemon)
+
+
+class StopTests(HandoverTestCase):
+    def test_clean(self) -> None:
+        """After a clean stop there is no file, and no session."""
+        self.end(self.daemon(service("a", checks=0), state=True))
+        self.assertFalse(self.state_file.exists())
+        self.assertEqual(len(self.server.sessions), 1)
+
+    def test_keep_session(self) -> None:
+        """With keep-session the session stays, with that service and without the others."""
+        parts = (service("a", checks=0, on_stop="keep-session"), service("b", checks=0))
+        daemon = self.daemon(*parts, state=True)
+        before = self.stat("a")
+        self.end(daemon, 0.1)
+        self.assertEqual(list(self.registered()), ["a"])
+        self.assertEqual(len(self.log.about("stays for 4 s with its registrations")), 1)
+        self.reactor.pass_time(S / 2)
+        self.daemon(*parts, state=True)
+        self.assertEqual(list(self.registered()), ["a", "b"])
+        self.assertEqual(self.stat("a"), before)
+
+    def test_keep_session_of_nothing(self) -> None:
+        """With keep-session and nothing registered, the session ends."""
+        self.end(self.daemon(service("a", on_stop="keep-session"), state=True))
+        self.assertEqual(len(self.server.sessions), 1)
+
+    def test_out_of_reach(self) -> None:
+        """Stopped while ZooKeeper is out of reach, the next daemon has the session, and removes what it does not want."""
+        daemon = self.daemon(service("a", checks=0), state=True)
+        self.server.stop_listening()
+        self.reactor.pass_time(0.5)
+        self.end(daemon, 8)
+        self.assertTrue(self.state_file.exists())
+
+
+class OriginTests(HandoverTestCase):
+    def test_another_machine(self) -> None:
+        """Another machine's session is left alone: copied images would take it from one another."""
+        daemon = self.daemon(service("a", checks=0), state=True)
+        session = self.session(daemon)
+        self.kill(daemon)
+        self.host = "host2"
+        daemon = self.daemon(service("b", checks=0), state=True)
+        self.assertNotEqual(self.session(daemon), session)
+        self.assertIn(session, self.server.sessions)
+        self.assertEqual(list(self.registered()), ["a", "b"])
+        (line,) = self.log.about("is not resumed")
+        self.assertIn("another machine", line)
+
+    def test_another_boot(self) -> None:
+        """A session of an earlier boot is closed, and not taken over."""
+        daemon = self.daemon(service("a"), service("b", checks=0), state=True)
+        self.push(daemon, "a")
+        session = self.session(daemon)
+        self.kill(daemon)
+        content = self.saved()
+        self.state_file.write_text(json.dumps({**content, "boot": "an earlier one"}))
+        daemon = self.daemon(service("a"), service("b", checks=0), state=True)
+        self.reactor.pass_time(1)
+        self.assertNotEqual(self.session(daemon), session)
+        self.assertNotIn(session, self.server.sessions)
+        self.assertEqual(list(self.registered()), ["b"])
+        self.assertEqual(len(self.log.about("this machine was booted since, so it is closed")), 1)
+
+    def test_other_servers(self) -> None:
+        """A session of other servers, or of another chroot, is not taken over."""
+        daemon = self.daemon(service("a", checks=0), state=True)
+        session = self.session(daemon)
+        self.kill(daemon)
+        content = self.saved()
+        self.state_file.write_text(json.dumps({**content, "servers": "127.0.0.1:2181/other"}))
+        daemon = self.daemon(service("b", checks=0), state=True)
+        self.assertNotEqual(self.session(daemon), session)
+        self.assertEqual(len(self.log.about("its servers are 127.0.0.1:2181/other")), 1)
+
+
+class KeeperTests(HandoverTestCase):
+    imitate = "keeper"
+
+    def test_said_once(self) -> None:
+        """On servers that resume no session, that is said once; the last process's znodes make way at once."""
+        daemon = self.daemon(service("a"), service("b", checks=0), service("c", checks=0), state=True)
+        self.push(daemon, "a")
+        self.assertEqual(len(self.log.about("These servers never resume a session")), 1)
+        before = self.stat("b")
+        self.kill(daemon)
+        self.log.lines.clear()
+        daemon = self.daemon(service("a"), service("b", checks=0), state=True)
+        self.reactor.pass_time(0.5)
+        self.assertEqual(len(self.log.about("These servers never resume a session")), 1)
+        # "c" is no longer wanted, "b" is registered anew, and "a" has not been decided.
+        self.assertEqual(list(self.registered()), ["a", "b"])
+        self.assertNotEqual(self.stat("b").czxid, before.czxid)
+        session = self.session(daemon)
+        self.assertEqual(self.stat("b").ephemeralOwner, session)
+        self.assertNotEqual(self.stat("a").ephemeralOwner, session)
+        self.push(daemon, "a")
+        self.reactor.pass_time(0.5)
+        self.assertEqual(self.stat("a").ephemeralOwner, session)
+
+    def test_wait(self) -> None:
+        """With takeover = "wait" the former session's znode is waited for."""
+        parts = (service("b", checks=0, takeover="wait"),)
+        self.kill(self.daemon(*parts, state=True))
+        before = self.stat("b")
+        daemon = self.daemon(*parts, state=True)
+        self.reactor.pass_time(1)
+        self.assertEqual(self.stat("b"), before)
+        self.assertIs(daemon.supervisor.services["b"].condition, Condition.BLOCKED)
+        self.reactor.pass_time(S * 2)
+        self.assertEqual(self.stat("b").ephemeralOwner, self.session(daemon))
+
+
+class FileTests(HandoverTestCase):
+    def test_content(self) -> None:
+        """The file is there before the first znode, private, and names what may be registered."""
+        writes: list[int] = []
+        write = state_file.write
+
+        def noting(path: Path, saved: state_file.SavedSession) -> None:
+            writes.append(len(self.registered()))
+            write(path, saved)
+
+        self.patch(state_file, "write", noting)
+        daemon = self.daemon(service("a", checks=0), service("b"), state=True)
+        self.assertEqual(writes, [0])
+        self.assertEqual(stat.S_IMODE(self.state_file.stat().st_mode), 0o600)
+        content = self.saved()
+        self.assertEqual(content["services"], {"a": "/services/a:1", "b": "/services/b:1"})
+        ticket = SessionTicket.from_text(str(content["session"]))
+        self.assertEqual(ticket.session_id, self.session(daemon))
+        self.assertNotIn(ticket.password.hex(), "".join(self.log.lines))
+
+    def test_written_before(self) -> None:
+        """Nothing is created before the file is on the disk, in a session after the first too."""
+        pending: list[Deferred[object]] = []
+
+        def in_thread(_: object, function: object, *arguments: object) -> Deferred[object]:
+            pending.append(Deferred())
+            return pending[-1]
+
+        def finish() -> None:
+            while pending:
+                pending.pop().callback(None)
+            self.reactor.settle()
+
+        daemon = self.daemon(service("a", checks=0), state=True)
+        self.patch(state, "run_in_thread", in_thread)
+        self.server.expire_session(self.session(daemon))
+        self.reactor.pass_time(5)
+        self.assertEqual(self.registered(), {})
+        finish()
+        self.assertEqual(list(self.registered()), ["a"])
+        self.write(service("a", checks=0), service("b", checks=0), state=True)
+        daemon.reload()
+        self.reactor.pass_time(1)
+        self.assertEqual(list(self.registered()), ["a"])
+        finish()
+        self.assertEqual(list(self.registered()), ["a", "b"])
+        stopped = daemon.stopService()
+        self.running.clear()
+        self.reactor.settle()
+        finish()
+        self.reactor.settle()
+        self.successResultOf(stopped)
+
+    def test_unusable(self) -> None:
+        """A damaged file, one of another version and one that others may read are set aside: one line, and a new session."""
+        good = None
+        for number, (content, mode) in enumerate(
+            ((b"{", 0o600), (b"[]", 0o600), (None, 0o644), (b"\xff", 0o600), (b"2", 0o600))
+        ):
+            daemon = self.daemon(service("a", checks=0), state=True)
+            good = self.state_file.read_bytes()
+            session = self.session(daemon)
+            self.kill(daemon)
+            self.state_file.write_bytes(
+                good
+                if content is None
+                else good.replace(b'"version": 1', b'"version": 2')
+                if content == b"2"
+                else content
+            )
+            self.state_file.chmod(mode)
+            self.log.lines.clear()
+            daemon = self.daemon(service("a", checks=0), state=True)
+            self.assertNotEqual(self.session(daemon), session, number)
+            (line,) = self.log.about("State file: ")
+            self.assertIn(".damaged", line)
+            self.assertNotIn("\n", line)
+            self.end(daemon)
+            self.reactor.pass_time(2 * S)
+
+    def test_of_another_user(self) -> None:
+        """One of another user is set aside."""
+        daemon = self.daemon(service("a", checks=0), state=True)
+        self.kill(daemon)
+        give_away(self.state_file)
+        self.daemon(service("a", checks=0), state=True)
+        self.assertEqual(len(self.log.about("it belongs to user")), 1)
+
+    def test_cannot_be_written(self) -> None:
+        """If the file cannot be written, services are registered all the same, and one line says so."""
+
+        def full(path: Path, saved: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        self.patch(state_file, "write", full)
+        daemon = self.daemon(service("a", checks=0), state=True)
+        self.assertEqual(list(self.registered()), ["a"])
+        self.server.expire_session(self.session(daemon))
+        self.reactor.pass_time(5)
+        self.assertEqual(list(self.registered()), ["a"])
+        (line,) = self.log.about("cannot be written")
+        self.assertIn("No space left", line)
+
+    def test_no_folder(self) -> None:
+        """If its folder is missing, services are registered all the same, and one line says so."""
+        self.state_file = Path("/nonexistent/state")
+        self.daemon(service("a", checks=0), state=True)
+        self.assertEqual(list(self.registered()), ["a"])
+        self.assertEqual(len(self.log.about("cannot be written")), 1)
+
+    def test_held(self) -> None:
+        """A file that another live process holds is refused, with its pid; a dead process holds none."""
+        code = (
+            "import fcntl, os, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX);"
+            "f.write(f'{os.getpid()}\\n'); f.flush(); print('locked', flush=True); sys.stdin.read()"
+        )
+        lock = self.folder / "state.lock"
+        lock.touch(0o600)
+        child = subprocess.Popen([sys.executable, "-c", code, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(child.wait)
+        assert child.stdin is not None
+        assert child.stdout is not None
+        self.addCleanup(child.stdout.close)
+        self.assertEqual(child.stdout.readline(), b"locked\n")
+        self.write(service("a", checks=0), state=True)
+        daemon = Daemon(self.load(), machine=self.this_machine(), reactor=self.reactor)
+        error = self.assertRaises(StateFileHeldError, daemon.startService)
+        self.assertIn(f"process {child.pid}", str(error))
+        self.assertFalse(daemon.running)
+        child.stdin.close()
+        child.wait()
+        self.daemon(service("a", checks=0), state=True)
+        self.assertEqual(lock.read_text(), f"{os.getpid()}\n")
+
+    def test_free_after_stop(self) -> None:
+        """After the stop the lock is free."""
+        service_ = StateService(str(self.state_file), self.reactor)
+        service_.startService()
+        with (self.folder / "state.lock").open() as file:
+            self.assertRaises(BlockingIOError, fcntl.flock, file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.successResultOf(service_.stopService())
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
