@@ -30,6 +30,11 @@ nitpick_ignore_regex = [
     ),
     ("py:class", r"IDelayedCall|ServerState|EnsembleState|Version|Session|Tree|Address|_LazyT_co|(.*\.)?_T"),
     ("py:class", r"LinkReactor"),
+    # The classes of the daemon's file: its keys are on a page of their own.
+    (
+        "py:class",
+        r"(txmirror\.configuration\.(model|machine|difference)\.)?(Configuration|ZooKeeper|Host|Daemon|Service|Change|Machine|MakeClient)",
+    ),
     ("py:class", r"txmirror\.embedded\.faults\.Effect|txmirror\.wire\.operations\.Operation"),
 ]
 

@@ -12,7 +12,7 @@ import click
 from twisted.internet.defer import Deferred
 
 from txmirror import __version__
-from txmirror.cli import locking, reading, registering, watching, writing
+from txmirror.cli import locking, operating, reading, registering, watching, writing
 from txmirror.cli.child import Child, find_program
 from txmirror.cli.launch import abandon_output, launch
 from txmirror.cli.options import (
@@ -41,7 +41,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 @common_options(environment=True)
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def txmirror() -> None:
-    """Read and change ZooKeeper's nodes, and hold locks and registrations there."""
+    """Read and change ZooKeeper's nodes, hold locks and registrations there, and operate the daemon of this machine."""
 
 
 def _command(name: str) -> Callable[[_F], click.Command]:
@@ -219,6 +219,10 @@ def _register(invocation: Invocation, path: str, data: dict[str, str], command: 
         return registering.register(run, path, data, child)
 
     return invocation.run(register)
+
+
+for _each in operating.COMMANDS:
+    txmirror.add_command(_each)
 
 
 def _content(stdin: BinaryIO, data: str) -> bytes:

@@ -1,19 +1,26 @@
 """The registration daemon: its command line, its parts, and the service that twistd runs."""
 
+from txmirror.service.control import ControlService, make_root
 from txmirror.service.daemon import Daemon
 from txmirror.service.launching import RegistrationService, makeService
 from txmirror.service.options import Options
 from txmirror.service.registrations import Offer, RegistrationsService
 from txmirror.service.session_settings import SessionSettings
 from txmirror.service.state import StateService
+from txmirror.service.state_file import Origin, SavedSession, StateFileHeldError
 
 __all__ = [
+    "ControlService",
     "Daemon",
     "Offer",
     "Options",
+    "Origin",
     "RegistrationService",
     "RegistrationsService",
+    "SavedSession",
     "SessionSettings",
+    "StateFileHeldError",
     "StateService",
     "makeService",
+    "make_root",
 ]

@@ -15,6 +15,7 @@ from zope.interface import implementer
 from txmirror.configuration import Configuration, ConfigurationError, load
 from txmirror.embedded import EmbeddedServer, EmbeddedService
 from txmirror.service.clients import client_maker, make_txzookeeper_client
+from txmirror.service.control import ControlService
 from txmirror.service.daemon import Daemon
 from txmirror.service.display import Display
 from txmirror.service.options import EX_CONFIG, Options, exit_with
@@ -58,6 +59,7 @@ class RegistrationService(Service):
         self._client = client
         self._reactor = reactor
         self._embedded: EmbeddedServer | None = None
+        self._control: ControlService | None = None
 
     def startService(self) -> None:
         """Start the embedded server, if there is to be one; then the daemon.
@@ -82,6 +84,10 @@ class RegistrationService(Service):
         except StateFileHeldError as error:
             exit_with(EX_TEMPFAIL, [f"The state file {error}: only one daemon can use it."])
         super().startService()
+        settings = configuration.daemon
+        if settings.control is not None:
+            self._control = ControlService(self.daemon, settings.control, settings.control_group, self._reactor)
+            self._control.startService()
         session = self.daemon.registrations.session
         if self._embedded is not None and session is not None:
             Display(session.mirror)
@@ -97,6 +103,9 @@ class RegistrationService(Service):
     async def _stop(self) -> None:
         if self.daemon is not None:
             await self.daemon.stopService()
+        if self._control is not None:
+            # Until now an operator could see the stop.
+            await self._control.stopService()
         if self._embedded is not None:
             await self._embedded.stop()
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from txmirror.mirror import MirrorState
+from txmirror.mirror import Mirror, MirrorState
 from txmirror.retrying import RetryTimer
 from txmirror.timers import Timer
 
@@ -16,27 +13,32 @@ _FIRST, _LONGEST = 60.0, 3600.0
 
 
 class OutageLog:
-    """Logs the outages of a mirror's ensemble.
+    """Logs each outage. After a short connection, the next one ends an outage only if it lasts.
 
-    :param session_timeout: returns the session timeout in seconds.
-    :param reactor: runs the timers.
+    :param mirror: the mirror to watch.
     """
 
     _log = Logger()
 
-    def __init__(self, session_timeout: Callable[[], float], reactor: IReactorTime) -> None:
-        self._session_timeout = session_timeout
-        self._reactor = reactor
+    def __init__(self, mirror: Mirror) -> None:
+        self._mirror = mirror
+        #: The beginning of the outage; None while ZooKeeper is in reach.
         self._since: float | None = None
         self._settled_at = float("-inf")
         self._short = False
-        self._stable = Timer(reactor, self._log_end)
-        self._again = RetryTimer(reactor, self._log_again, first=_FIRST, longest=_LONGEST)
+        self._stable = Timer(mirror.reactor, self._log_end)
+        self._again = RetryTimer(mirror.reactor, self._log_again, first=_FIRST, longest=_LONGEST)
+        mirror.addStateWatcher(self, self._state_changed)
 
-    def state_changed(self, state: MirrorState) -> None:
-        """Note a new state of the mirror."""
-        now = self._reactor.seconds()
-        lasts = self._session_timeout() / 3
+    def stop(self) -> None:
+        """Log nothing more."""
+        self._mirror.delStateWatcher(self)
+        self._stable.stop()
+        self._again.stop()
+
+    def _state_changed(self, state: MirrorState) -> None:
+        now = self._mirror.reactor.seconds()
+        lasts = self._mirror.client.session_timeout / 3
         if state is MirrorState.DISCONNECTED:
             self._stable.stop()
             self._short = now - self._settled_at < lasts
@@ -48,19 +50,14 @@ class OutageLog:
             self._settled_at = now
             self._again.stop()
             if self._since is not None:
-                # After a short connection, the next one is logged only if it lasts.
                 self._stable.start(lasts if self._short else 0)
-
-    def stop(self) -> None:
-        """Log nothing more."""
-        self._stable.stop()
-        self._again.stop()
 
     def _log_again(self) -> None:
         assert self._since is not None
+        minutes = round((self._mirror.reactor.seconds() - self._since) / 60)
         self._log.warn(
             "ZooKeeper has been out of reach for {minutes} min. Checks go on; the registrations are restored as soon as it is back.",
-            minutes=round((self._reactor.seconds() - self._since) / 60),
+            minutes=minutes,
         )
         self._again.start()
 

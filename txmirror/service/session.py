@@ -61,8 +61,7 @@ class Session:
         # Ahead of the mirror, so that the session is being prepared before a registration takes its first step.
         IWatchFeed(client).add_listener(self._changed)
         self.mirror = Mirror(client=client, reactor=reactor)
-        self._outages = OutageLog(lambda: client.session_timeout, reactor)
-        self.mirror.addStateWatcher(self, self._outages.state_changed)
+        self._outages = OutageLog(self.mirror)
 
     def start(self, paths: Mapping[str, str]) -> None:
         """Begin to connect.
@@ -77,7 +76,6 @@ class Session:
 
     async def finish(self, *, leave: bool) -> None:
         """Close the session; or leave it, with its znodes, to the next process. It takes a bounded time."""
-        self.mirror.delStateWatcher(self)
         self._outages.stop()
         self.handover.stop()
         state, in_contact = self._settings.state, self.mirror.is_connected()

@@ -1,0 +1,198 @@
+"""The commands for the daemon on this machine: status, why, maint, drain and reload."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timezone
+from itertools import chain
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from txmirror.cli.control import ask
+from txmirror.cli.formats import json_lines, table_lines, yaml_lines
+from txmirror.cli.options import output_option
+from txmirror.cli.statuses import Status
+from txmirror.printable import on_one_line
+
+#: The control socket, unless an option or a variable names another one.
+_DEFAULT = "/run/txmirror/control.sock"
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]+)?)([smhd]?)")
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+#: The condition of a service that is well.
+_REGISTERED = "registered"
+
+_output = output_option("table", ("table", "json", "yaml"))
+_control = click.option(
+    "--control",
+    metavar="SOCKET",
+    envvar="TXMIRROR_CONTROL",
+    default=_DEFAULT,
+    help=f"The daemon's control socket. [TXMIRROR_CONTROL; default: {_DEFAULT}]",
+)
+
+
+def _duration(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
+    if value is None:
+        return None
+    match = _DURATION.fullmatch(value)
+    if match is None:
+        raise click.BadParameter(f"{value!r} is no duration, such as 90s, 30m or 2h")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+@click.command("status")
+@click.argument("service", required=False)
+@_output
+@_control
+def status(service: str | None, output: str, control: str) -> int:
+    """Show the services of the daemon on this machine, or one SERVICE.
+
+    The exit status is 0 if all are registered, 1 if one is not, and 69 if the daemon does not answer.
+    """
+    if service is None:
+        services = ask(control, "GET", "/v1/services")["services"]
+        found: Any = {**ask(control, "GET", "/v1/daemon"), "services": services}
+    else:
+        services = [found := ask(control, "GET", f"/v1/services/{quote(service, safe='')}")]
+    rows = [(each["id"], each["condition"], _checks(each), _time(each["since"]), each["why"]) for each in services]
+    lines: Iterable[str] = table_lines(("service", "condition", "checks", "since", "why"), rows)
+    if service is None:
+        lines = chain([_headline(found)], lines)
+    _print(found, output, lines)
+    return _status_of(services)
+
+
+@click.command("why")
+@click.argument("service")
+@_output
+@_control
+def why(service: str, output: str, control: str) -> int:
+    """Explain the condition of SERVICE: why it is registered or not, what happens next, and what happened before.
+
+    The exit status is that of "status".
+    """
+    found = ask(control, "GET", f"/v1/services/{quote(service, safe='')}")
+    _print(found, output, _explain(found))
+    return _status_of([found])
+
+
+@click.command("maint")
+@click.argument("service", required=False)
+@click.option("--host", is_flag=True, help="All services of this machine, in place of one.")
+@click.option("-m", "--reason", metavar="TEXT", help="The reason, which others see. It begins the maintenance.")
+@click.option("--for", "duration", metavar="TIME", callback=_duration, help="How long, as in 30m or 2h.")
+@click.option("--end", is_flag=True, help="End the maintenance.")
+@_output
+@_control
+def maint(
+    service: str | None,
+    host: bool,
+    reason: str | None,
+    duration: float | None,
+    end: bool,
+    output: str,
+    control: str,
+) -> int:
+    """Keep SERVICE, or with --host all services, out of the registry for a while. Without options, show what is kept out.
+
+    It survives a restart of the daemon, if the configuration names a maintenance_file.
+    """
+    if service is not None and host:
+        raise click.UsageError("SERVICE and --host exclude each other")
+    if (reason is not None) + end + (service is None and not host) != 1 or (duration is not None and reason is None):
+        raise click.UsageError("SERVICE or --host goes with either --reason or --end; --for goes with --reason")
+    if reason is None and not end:
+        found = {"maintenance": ask(control, "GET", "/v1/daemon")["maintenance"]}
+    else:
+        resource = "/v1/maintenance" + ("" if service is None else f"/{quote(service, safe='')}")
+        body = None if end else {"reason": reason, "for": duration}
+        found = ask(control, "DELETE" if end else "PUT", resource, body)
+        if not found["kept"] and not end:
+            click.echo("txmirror: the configuration has no maintenance_file: a restart ends this", err=True)
+    rows = [
+        ("(all)" if name == "*" else name, _time(flag["since"]), _time(flag["until"]), flag["reason"])
+        for name, flag in found["maintenance"].items()
+    ]
+    _print(found["maintenance"], output, table_lines(("service", "since", "until", "reason"), rows))
+    return Status.DONE
+
+
+@click.command("drain")
+@click.option("--undo", is_flag=True, help="Register the services again.")
+@_control
+def drain(undo: bool, control: str) -> int:
+    """Withdraw all services of the daemon, and wait until they are gone and their drain is over. Their checks go on."""
+    ask(control, "DELETE" if undo else "PUT", "/v1/drain", timeout=None)
+    return Status.DONE
+
+
+@click.command("reload")
+@_output
+@_control
+def reload(output: str, control: str) -> int:
+    """Make the daemon read its configuration again. If that is invalid, nothing changes: the errors are shown."""
+    found = ask(control, "PUT", "/v1/reload")
+    rows = [
+        (kind, name)
+        for kind, names in (
+            ("added", found["added"]),
+            ("removed", found["removed"]),
+            ("changed", [f"{name} ({', '.join(keys)})" for name, keys in found["changed"].items()]),
+            ("unchanged", found["unchanged"]),
+            ("needs a restart", found["restart"]),
+        )
+        for name in names
+    ]
+    _print(found, output, table_lines(("change", "service"), rows))
+    return Status.DONE
+
+
+COMMANDS = (status, why, maint, drain, reload)
+
+
+def _status_of(services: Iterable[Any]) -> int:
+    return Status.DONE if all(each["condition"] == _REGISTERED for each in services) else Status.REFUSED
+
+
+def _print(value: object, output: str, lines: Iterable[str]) -> None:
+    if output == "json":
+        lines = json_lines(value)
+    elif output == "yaml":
+        lines = yaml_lines(value)
+    for line in lines:
+        click.echo(line)
+
+
+def _headline(daemon: Any) -> str:
+    session = f"session {daemon['session']} with" if daemon["session"] else "no session with"
+    reach = "" if daemon["connected"] else ", which is out of reach"
+    state = ", stopping" if daemon["stopping"] else ", drained" if daemon["drained"] else ""
+    return f"txmirror {daemon['version']}, process {daemon['pid']}{state}: {session} {daemon['servers']}{reach}"
+
+
+def _explain(service: Any) -> Iterator[str]:
+    yield f"{service['id']} is {service['condition']} since {_time(service['since'])}."
+    yield service["why"]
+    owner = f" Its owner is session {service['owner']}." if service.get("owner") else ""
+    yield f"Znode: {service['path']}.{owner}"
+    yield f"Next: {service['next']}."
+    for check in service["checks"]:
+        output = "" if check["output"] is None else f": {on_one_line(check['output'])}"
+        yield f"Check {check['name']} ({check['type']}) is {check['state']}, last at {_time(check['time'])}{output}"
+    for change in service["transitions"]:
+        yield f"{_time(change['time'])}  {change['after']}: {change['reason']}"
+
+
+def _checks(service: Any) -> str:
+    checks = service["checks"]
+    passing = sum(check["state"] in ("up", "warn") for check in checks)
+    return f"{passing}/{len(checks)}"
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%dT%H:%M:%SZ}"

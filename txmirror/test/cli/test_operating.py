@@ -1,0 +1,183 @@
+"""The commands for the daemon: they ask it at its control socket, and their exit statuses are for monitors."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import tempfile
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from txmirror.checks import Status
+from txmirror.cli.command import main
+from txmirror.cli.control import ask
+from txmirror.cli.statuses import CommandError
+from txmirror.configuration import Machine, load
+from txmirror.embedded import EmbeddedServer
+from txmirror.service import ControlService, Daemon
+
+_CONFIGURATION = """
+[zookeeper]
+servers = "{servers}"
+[defaults]
+path = "/services"
+node = "{{name}}:1"
+[[service]]
+name = "web"
+[[service]]
+name = "db"
+[[service.check]]
+type = "ttl"
+ttl = "1h"
+"""
+
+
+class CommandsTests(TestCase):
+    def setUp(self) -> Deferred[object]:  # type: ignore[override]
+        from twisted.internet import reactor
+
+        self.reactor: Any = reactor
+        self.server = EmbeddedServer(self.reactor)
+        self.server.listen()
+        self.addCleanup(self.server.stop)
+        folder = tempfile.TemporaryDirectory(prefix="txmirror-")
+        self.addCleanup(folder.cleanup)
+        self.socket = str(Path(folder.name) / "control")
+        self.file = Path(folder.name) / "txmirror.toml"
+        self.file.write_text(_CONFIGURATION.format(servers=self.server.address))
+        machine = Machine("host1", "machine1", 4711, {})
+        self.daemon = Daemon(
+            load(self.file, machine), load=lambda: load(self.file, machine), machine=machine, reactor=self.reactor
+        )
+        self.control = ControlService(self.daemon, self.socket, None, self.reactor)
+        self.daemon.startService()
+        self.addCleanup(self.daemon.stopService)
+        self.control.startService()
+        self.addCleanup(self.control.stopService)
+        registration: Any = self.daemon.registrations._registrations["web"]
+        registered: Deferred[object] = registration.when_registered()
+        return registered
+
+    async def run_command(self, *arguments: str) -> tuple[int, str, str]:
+        """Run a command line in a thread, and return its status and output."""
+
+        def run() -> tuple[int, str, str]:
+            stdout, stderr = io.StringIO(), io.StringIO()
+            with redirect_stdout(stdout), redirect_stderr(stderr):
+                status = main([*arguments, "--control", self.socket])
+            return status, stdout.getvalue(), stderr.getvalue()
+
+        return await deferToThread(run)
+
+    async def test_status(self) -> None:
+        """The status is a table, and not 0 while a service is out."""
+        status, output, _ = await self.run_command("status")
+        self.assertEqual(status, 1)
+        first, heads, web, db = output.splitlines()
+        self.assertIn(f"session {self.daemon.registrations.session.client.session_id:#x}", first)  # type: ignore[union-attr]
+        self.assertEqual(heads.split(), ["service", "condition", "checks", "since", "why"])
+        self.assertEqual(web.split()[:3], ["web", "registered", "0/0"])
+        self.assertEqual(db.split()[:3], ["db", "undecided", "0/1"])
+        self.assertEqual((await self.run_command("status", "web"))[0], 0)
+        self.assertEqual((await self.run_command("status", "db"))[0], 1)
+
+    async def test_json(self) -> None:
+        """With -o json it is JSON."""
+        status, output, _ = await self.run_command("status", "-o", "json")
+        self.assertEqual(status, 1)
+        self.assertEqual([each["id"] for each in json.loads(output)["services"]], ["web", "db"])
+        _, output, _ = await self.run_command("why", "db", "-o", "json")
+        self.assertEqual(json.loads(output)["condition"], "undecided")
+
+    async def test_why(self) -> None:
+        """The condition is explained, with the checks and the history."""
+        self.daemon.supervisor.push("db", "ttl", Status.FAIL, "no disk")
+        status, output, _ = await self.run_command("why", "db")
+        self.assertEqual(status, 1)
+        self.assertIn("db is down since ", output)
+        self.assertIn("Check ttl failed once (no disk).", output)
+        self.assertIn("Znode: /services/db:1.", output)
+        self.assertIn("Next: register it when its checks pass again.", output)
+        self.assertIn("  undecided: ", output)
+        status, _, error = await self.run_command("why", "mail")
+        self.assertEqual((status, error), (1, "txmirror: there is no service 'mail'\n"))
+
+    async def test_maintenance(self) -> None:
+        """Maintenance begins, is shown, and ends."""
+        status, output, error = await self.run_command("maint", "web", "-m", "new disk", "--for", "2h")
+        self.assertEqual(status, 0, error)
+        self.assertIn("no maintenance_file", error)
+        self.assertIn("new disk", output)
+        self.assertIn("new disk", (await self.run_command("maint"))[1])
+        self.assertEqual((await self.run_command("status", "web"))[0], 1)
+        self.assertEqual((await self.run_command("maint", "web", "--end"))[0], 0)
+        self.assertEqual((await self.run_command("maint", "--host", "-m", "kernel"))[0], 0)
+        self.assertEqual(list(self.daemon.supervisor.maintenance.flags), ["*"])
+        self.assertEqual((await self.run_command("maint", "--host", "--end"))[0], 0)
+
+    async def test_usage(self) -> None:
+        """What does not fit together is a usage error."""
+        for arguments in (
+            ("maint", "web"),
+            ("maint", "web", "--host", "-m", "x"),
+            ("maint", "-m", "x"),
+            ("maint", "web", "-m", "x", "--end"),
+            ("maint", "web", "--end", "--for", "1h"),
+            ("maint", "web", "-m", "x", "--for", "soon"),
+        ):
+            self.assertEqual((await self.run_command(*arguments))[0], 64, arguments)
+
+    async def test_drain(self) -> None:
+        """A drain returns when all is gone, and can be undone."""
+        self.assertEqual((await self.run_command("drain"))[0], 0)
+        self.assertEqual((await self.run_command("status", "web"))[0], 1)
+        self.assertTrue(self.daemon.supervisor.drained)
+        self.assertEqual((await self.run_command("drain", "--undo"))[0], 0)
+        self.assertFalse(self.daemon.supervisor.drained)
+
+    async def test_reload(self) -> None:
+        """A reload shows the difference, or all errors."""
+        self.file.write_text(self.file.read_text().replace("db", "mail"))
+        status, output, _ = await self.run_command("reload")
+        self.assertEqual(status, 0)
+        rows = [line.split() for line in output.splitlines()]
+        self.assertEqual(rows, [["change", "service"], ["added", "mail"], ["removed", "db"], ["unchanged", "web"]])
+        self.file.write_text("[daemon]\nsplai = 3\n[[service]]\n")
+        status, _, error = await self.run_command("reload")
+        self.assertEqual(status, 1)
+        self.assertIn("did you mean 'splay'", error)
+
+
+class AskTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory(prefix="txmirror-")
+        self.addCleanup(folder.cleanup)
+        self.path = str(Path(folder.name) / "control")
+
+    def refuse(self) -> CommandError:
+        return self.assertRaises(CommandError, ask, self.path, "GET", "/v1/daemon", timeout=0.1)  # type: ignore[no-any-return]
+
+    def test_no_daemon(self) -> None:
+        """Without a daemon the status is 69, and the message says what is missing."""
+        error = self.refuse()
+        self.assertEqual(error.status, 69)
+        self.assertIn("is the daemon running?", str(error))
+        with socket.socket(socket.AF_UNIX) as stale:
+            stale.bind(self.path)
+        error = self.refuse()
+        self.assertEqual((error.status, str(error)), (69, f"no daemon listens at {self.path!r}"))
+
+    def test_no_answer(self) -> None:
+        """A daemon that does not answer in time is not waited for."""
+        with socket.socket(socket.AF_UNIX) as silent:
+            silent.bind(self.path)
+            silent.listen()
+            error = self.refuse()
+        self.assertEqual(error.status, 69)
+        self.assertIn("did not answer in time", str(error))
