@@ -67,21 +67,44 @@ def lock(path: Path) -> int:
     :raises StateFileHeldError: another process holds the lock.
     :raises OSError: the lock file cannot be opened.
     """
-    name = _lock_of(path)
+    name = path.with_name(path.name + ".lock")
+    # Another user's lock file would be set aside; but if it is held, that user's daemon runs.
+    _check_free(path, name)
     descriptor, _ = open_lock(name)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _take(path, descriptor)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
-    except BlockingIOError:
-        os.close(descriptor)
-        pid = _read_line(name)
-        holder = f"process {pid}" if pid.isdigit() else "another process"
-        raise StateFileHeldError(f"{str(path)!r} is in use by {holder}") from None
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _check_free(path: Path, name: Path) -> None:
+    """Check that no process holds a lock file, whoever owns it.
+
+    :raises StateFileHeldError: one does.
+    """
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        # There is none, or it cannot be used.
+        return
+    try:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            _take(path, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _take(path: Path, descriptor: int) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+        holder = f"process {pid}" if pid.isdigit() else "another process"
+        raise StateFileHeldError(f"{str(path)!r} is in use by {holder}") from None
 
 
 def unlock(descriptor: int) -> None:
@@ -140,10 +163,6 @@ def remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def _lock_of(path: Path) -> Path:
-    return path.with_name(path.name + ".lock")
-
-
 def _check_private(path: Path, descriptor: int) -> None:
     status = os.fstat(descriptor)
     if status.st_uid != os.geteuid():
@@ -183,7 +202,7 @@ def _parse(content: bytes) -> SavedSession:
     return SavedSession(ticket, timeout, servers, Origin(machine, boot), paths)
 
 
-def _read_line(path: str | Path) -> str:
+def _read_line(path: str) -> str:
     try:
         return read_file(path, largest=1024).decode("ascii").strip()
     except (OSError, ValueError):

@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from twisted.internet.defer import Deferred
@@ -393,7 +394,11 @@ class FileTests(HandoverTestCase):
         self.assertEqual(list(self.registered()), ["a"])
         self.assertEqual(len(self.log.about("cannot be written")), 1)
 
-    def test_held(self) -> None:
+    def test_held_by_another_user(self) -> None:
+        """A file that another user's daemon holds is refused too."""
+        self.test_held(give_away)
+
+    def test_held(self, prepare: Callable[[Path], object] = lambda _: None) -> None:
         """A file that another live process holds is refused, with its pid; a dead process holds none."""
         code = (
             "import fcntl, os, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX);"
@@ -401,6 +406,7 @@ class FileTests(HandoverTestCase):
         )
         lock = self.folder / "state.lock"
         lock.touch(0o600)
+        prepare(lock)
         child = subprocess.Popen([sys.executable, "-c", code, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.addCleanup(child.wait)
         assert child.stdin is not None
