@@ -29,7 +29,7 @@ from txmirror.registry.manners import Manners
 from txmirror.registry.mirror_events import MirrorEvents
 from txmirror.registry.outcomes import Outcomes, RegistrationState
 from txmirror.registry.own_node import Knowledge, OwnNode
-from txmirror.registry.rates import Permit, TokenBucket
+from txmirror.registry.rates import IWriteLimit, Permit
 from txmirror.registry.reconcile import ReconcileLoop
 from txmirror.types import EventType
 
@@ -44,7 +44,7 @@ class Keeper:
     :param events: dispatches its events.
     :param node: the node.
     :param identity: the data that it is to have.
-    :param writes: limits the rate of writes; None sets no limit.
+    :param writes: limits writes; None sets no limit.
     :ivar state: the state.
     :ivar wanted: whether the node is to exist.
     :ivar outcomes: the Deferreds that wait.
@@ -54,7 +54,7 @@ class Keeper:
     _log = Logger()
 
     def __init__(
-        self, mirror: Mirror, events: MirrorEvents, node: OwnNode, identity: Identity, writes: TokenBucket | None
+        self, mirror: Mirror, events: MirrorEvents, node: OwnNode, identity: Identity, writes: IWriteLimit | None
     ) -> None:
         self.state = RegistrationState.WITHDRAWN
         self.wanted = False

@@ -44,21 +44,30 @@ class OwnNode:
     :param acl: the access control list of the node, and of its parent if that is made here.
     :param sessions: the ids of our sessions so far. A session that is entered is added.
     :param adopt_persistent: whether a persistent node counts as our own.
+    :param inherited: whether it may exist in the first session already, written by another process.
     :ivar knowledge: what is known now.
     :ivar data: the data of a node that is there; None if it may not be read.
     :ivar stat: its stat.
-    :ivar written: whether it may exist because it was written here.
+    :ivar written: whether it may exist because it was written here, or inherited.
     :ivar deletion_sent: whether its deletion was sent: the answer may be lost.
     """
 
     def __init__(
-        self, mirror: Mirror, path: str, acl: Sequence[ACL], sessions: set[int], *, adopt_persistent: bool
+        self,
+        mirror: Mirror,
+        path: str,
+        acl: Sequence[ACL],
+        sessions: set[int],
+        *,
+        adopt_persistent: bool,
+        inherited: bool = False,
     ) -> None:
         self.path = path
         self.knowledge = Knowledge.UNKNOWN
         self.data: bytes | None = None
         self.stat: ZnodeStat | None = None
-        self.written = self.deletion_sent = False
+        self.written = self._inherited = inherited
+        self.deletion_sent = False
         self._mirror = mirror
         self._feed = mirror.feed
         self._acl = acl
@@ -84,7 +93,8 @@ class OwnNode:
         number = self._feed.session.session_number
         if number != self._session_number:
             self._session_number = number
-            self.knowledge = Knowledge.UNKNOWN
+            self.knowledge = Knowledge.CHANGED if self._inherited else Knowledge.UNKNOWN
+            self._inherited = False
 
     def note(self, event: EventType) -> None:
         """Note an event of the node."""

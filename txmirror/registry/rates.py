@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from txmirror.durations import check_seconds
 from txmirror.timers import Timer
+
+
+class IWriteLimit(Protocol):
+    """Decides when a registration may write."""
+
+    def take(self) -> Deferred[None]:
+        """Wait for the permission for one write. Cancelling ends the wait."""
 
 
 class TokenBucket:
@@ -73,21 +81,21 @@ class TokenBucket:
 
 
 class Permit:
-    """Permits one write at a time, as far as a bucket has tokens.
+    """Permits one write at a time, when a limit allows it.
 
-    :param bucket: limits the rate.
-    :param granted: called when a token is there that :meth:`take` had to wait for.
+    :param limit: the limit.
+    :param granted: called when a write is allowed that :meth:`take` had to wait for.
     """
 
-    def __init__(self, bucket: TokenBucket, granted: Callable[[], object]) -> None:
-        self._bucket = bucket
+    def __init__(self, limit: IWriteLimit, granted: Callable[[], object]) -> None:
+        self._limit = limit
         self._granted = granted
         self._token: Deferred[None] | None = None
 
     def take(self) -> bool:
-        """Return whether the rate limit allows a write now."""
+        """Return whether the limit allows a write now."""
         if self._token is None:
-            self._token = self._bucket.take()
+            self._token = self._limit.take()
             if not self._token.called:
                 self._token.addCallbacks(lambda _: self._granted(), lambda _: None)
         if not self._token.called:

@@ -18,7 +18,7 @@ from txmirror.registry.keeper import Keeper
 from txmirror.registry.mirror_events import events_of
 from txmirror.registry.outcomes import RegistrationState
 from txmirror.registry.own_node import OwnNode
-from txmirror.registry.rates import TokenBucket
+from txmirror.registry.rates import IWriteLimit
 from txmirror.types import ACL, OPEN_ACL
 
 #: The default timeout of :meth:`Registration.stop`, in seconds.
@@ -42,6 +42,8 @@ class Registration:
     :param adopt_persistent: whether to use a persistent node that exists at the path, and write its data. It is never
         deleted.
     :param writes: limits the rate of writes; None sets no limit. Withdrawals are not limited.
+    :param inherited: whether the node may exist in our session already, because another process has left the session to us. Then it
+        is read before anything is written.
     :ivar path: the path.
     :raises PathError: ``path`` is no znode path, or the root.
     :raises TypeError: ``data`` cannot be stored.
@@ -57,7 +59,8 @@ class Registration:
         codec: IPayloadCodec | None = None,
         acl: Sequence[ACL] | None = None,
         adopt_persistent: bool = False,
-        writes: TokenBucket | None = None,
+        writes: IWriteLimit | None = None,
+        inherited: bool = False,
     ) -> None:
         self.path = paths.validate(path)
         if path == "/":
@@ -66,7 +69,7 @@ class Registration:
         self._identity = Identity(NDCodec() if codec is None else codec, data, mirror.reactor.seconds())
         events = events_of(mirror)
         acl = OPEN_ACL if acl is None else tuple(acl)
-        node = OwnNode(mirror, path, acl, events.sessions, adopt_persistent=adopt_persistent)
+        node = OwnNode(mirror, path, acl, events.sessions, adopt_persistent=adopt_persistent, inherited=inherited)
         self._keeper = Keeper(mirror, events, node, self._identity, writes)
 
     def __repr__(self) -> str:

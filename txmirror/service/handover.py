@@ -115,6 +115,10 @@ class Handover:
 
     # Called by the owner.
 
+    def may_have(self, path: str) -> bool:
+        """Return whether a znode of the last process may exist in the session."""
+        return self._former is not None and path in self._former.paths.values()
+
     def declare(self, paths: Mapping[str, str]) -> None:
         """Set the znodes that may be created, by their services' ids. Writes wait until the state file has them."""
         if dict(paths) != self._paths:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random as _random
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol, cast
+from typing import Protocol
 
 import attrs
 from twisted.application.service import IService, Service
@@ -157,7 +157,8 @@ class RegistrationsService(Service):
             offer.data,
             codec=offer.codec,
             acl=self._settings.access.acl,
-            writes=cast(Any, session.handover),
+            writes=session.handover,
+            inherited=session.handover.may_have(offer.path),
         )
         for other in (*self._registrations.values(), *self._leaving):
             if other.path == offer.path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from random import Random
 from typing import Any, ClassVar, TypeVar
@@ -171,6 +171,56 @@ class RegistrationTestCase(ServerTestCase):
         """Make the nodes above the one that is registered."""
         for path in ("/services", "/services/ssh"):
             self.ask(self.other.create(path))
+
+
+class InheritedTests(RegistrationTestCase):
+    """A node that another process has left in our session."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.make_services()
+        self.ask(self.mirror.connect())
+
+    def inherit(self, data: Mapping[str, object]) -> None:
+        payload = NDCodec().encode(data, pid=1, created=0.0)
+        self.ask(self.mirror.client.create(PATH, payload, ephemeral=True))
+
+    def start(self) -> Registration:
+        registration = Registration(self.mirror, PATH, DATA, inherited=True)
+        registration.start()
+        return registration
+
+    def test_right(self) -> None:
+        """If it has our data, nothing is sent that writes."""
+        self.inherit(DATA)
+        zxid, before = self.server.zxid, self.stat()
+        registration = self.start()
+        self.reactor.pass_time(5)
+        self.assertIs(registration.state, RegistrationState.REGISTERED)
+        self.assertEqual((self.server.zxid, self.stat()), (zxid, before))
+
+    def test_other_data(self) -> None:
+        """If it has other data, that is replaced."""
+        self.inherit({"foo": "other"})
+        before = self.stat()
+        registration = self.start()
+        self.reactor.settle()
+        self.assert_in_place(registration)
+        self.assertEqual(self.stat().czxid, before.czxid)
+
+    def test_missing(self) -> None:
+        """If there is none, it is created."""
+        registration = self.start()
+        self.reactor.settle()
+        self.assert_in_place(registration)
+
+    def test_stopped_at_once(self) -> None:
+        """Stopped before it was read, it is deleted all the same."""
+        self.inherit(DATA)
+        stopped = self.start().stop()
+        self.reactor.settle()
+        self.successResultOf(stopped)
+        self.assert_absent()
 
 
 class StartTests(RegistrationTestCase):

@@ -95,7 +95,7 @@ class DaemonTestCase(SynchronousTestCase):
     def this_machine(self) -> Machine:
         return Machine(self.host, self.machine, 4711, {})
 
-    def daemon(self, *parts: str, **keys: Any) -> Daemon:
+    def daemon(self, *parts: str, settle: bool = True, **keys: Any) -> Daemon:
         """Start a daemon with these services."""
         self.write(*parts, **keys)
         daemon = Daemon(
@@ -108,7 +108,8 @@ class DaemonTestCase(SynchronousTestCase):
         )
         daemon.startService()
         self.running.append(daemon)
-        self.reactor.settle()
+        if settle:
+            self.reactor.settle()
         return daemon
 
     def push(self, daemon: Daemon, name: str, status: Status = Status.OK, check: str = "c0") -> None:

@@ -73,6 +73,23 @@ class KilledTests(HandoverTestCase):
         self.push(daemon, "a", Status.FAIL)
         self.assertEqual(self.registered(), {})
 
+    def test_decided_before_the_session(self) -> None:
+        """A service that is decided before the session is resumed is right at once: not one write, or a deletion."""
+        for status, names in ((Status.OK, ["a"]), (Status.FAIL, [])):
+            for steps in range(8):
+                daemon = self.daemon(service("a"), state=True)
+                self.push(daemon, "a")
+                zxid = self.server.zxid
+                self.kill(daemon)
+                daemon = self.daemon(service("a"), state=True, settle=False)
+                for _ in range(steps):
+                    self.reactor.advance(0)
+                daemon.supervisor.push("a", "c0", status, "")
+                self.reactor.settle()
+                self.assertEqual(list(self.registered()), names, (status, steps))
+                self.assertEqual(self.server.zxid, zxid + (not names), (status, steps))
+                self.end(daemon)
+
     def test_was_down(self) -> None:
         """A service that was not registered is not, until its checks have passed."""
         self.kill(self.daemon(service("a"), state=True))
