@@ -9,8 +9,14 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred
 
 from txmirror import paths
-from txmirror.errors import NoAuthException, NoChrootException, NodeExistsException, NoNodeException
-from txmirror.interfaces import IZooKeeperClient
+from txmirror.errors import (
+    NoAuthException,
+    NoChrootException,
+    NodeExistsException,
+    NoNodeException,
+    UnimplementedException,
+)
+from txmirror.interfaces import ICreateModes, IZooKeeperClient
 from txmirror.types import ACL, OPEN_ACL
 
 _T = TypeVar("_T")
@@ -28,6 +34,7 @@ async def create_path(
     acl: Sequence[ACL] = OPEN_ACL,
     data: bytes = b"",
     *,
+    container: bool = False,
     send: Send = _send_once,
 ) -> None:
     """Create a persistent node, and the missing ones above it, unless it exists.
@@ -37,6 +44,8 @@ async def create_path(
     :param client: creates the nodes.
     :param acl: the node's own access control list. The nodes above it are empty, and open to everybody.
     :param data: the node's data, if it is created.
+    :param container: whether the node is created as a container, which the server deletes some time after its last child. Servers
+        and clients that do not support that create a persistent one.
     :param send: sends each request; may retry it.
     :raises NoChrootException: the client's chroot does not exist. It is never created unasked.
     :raises NoAuthException: we may not create a node that is missing.
@@ -44,14 +53,21 @@ async def create_path(
     """
     # A path may have more levels than Python can nest calls.
     missing = [(path, acl, data)]
+    modes: ICreateModes | None = ICreateModes(client, None) if container else None
     while missing:
         path, acl, data = missing[-1]
         if path == "/":
             raise NoChrootException(client.connect_string)
         try:
-            await send(partial(client.create, path, data, acl))
+            if modes is not None and len(missing) == 1:
+                await send(partial(modes.create_container, path, data, acl))
+            else:
+                await send(partial(client.create, path, data, acl))
         except NodeExistsException:
             pass
+        except UnimplementedException:
+            modes = None
+            continue
         except NoAuthException:
             if not await exists_although_refused(client, path, send=send):
                 raise

@@ -45,6 +45,7 @@ class OwnNode:
     :param sessions: the ids of our sessions so far. A session that is entered is added.
     :param adopt_persistent: whether a persistent node counts as our own.
     :param inherited: whether it may exist in the first session already, written by another process.
+    :param container: whether its parent is a container, if that is made here.
     :ivar knowledge: what is known now.
     :ivar data: the data of a node that is there; None if it may not be read.
     :ivar stat: its stat.
@@ -61,6 +62,7 @@ class OwnNode:
         *,
         adopt_persistent: bool,
         inherited: bool = False,
+        container: bool = False,
     ) -> None:
         self.path = path
         self.knowledge = Knowledge.UNKNOWN
@@ -73,6 +75,7 @@ class OwnNode:
         self._acl = acl
         self._sessions = sessions
         self._adopt_persistent = adopt_persistent
+        self._container = container
         self._session_number = 0
 
     # Knowledge.
@@ -146,7 +149,8 @@ class OwnNode:
         try:
             return await self._create(payload, created)
         except NoNodeException:
-            await create_path(self._mirror.client, paths.parent_of(self.path) or "/", self._acl)
+            parent = paths.parent_of(self.path) or "/"
+            await create_path(self._mirror.client, parent, self._acl, container=self._container)
             return await self._create(payload, created)
 
     async def _create(self, payload: bytes, created: Callable[[], object]) -> bool:

@@ -44,6 +44,7 @@ class Registration:
     :param writes: limits the rate of writes; None sets no limit. Withdrawals are not limited.
     :param inherited: whether the node may exist in our session already, because another process has left the session to us. Then it
         is read before anything is written.
+    :param container: whether the parent, if it is made here, is a container: the server deletes it some time after its last child.
     :ivar path: the path.
     :raises PathError: ``path`` is no znode path, or the root.
     :raises TypeError: ``data`` cannot be stored.
@@ -61,6 +62,7 @@ class Registration:
         adopt_persistent: bool = False,
         writes: IWriteLimit | None = None,
         inherited: bool = False,
+        container: bool = False,
     ) -> None:
         self.path = paths.validate(path)
         if path == "/":
@@ -69,7 +71,15 @@ class Registration:
         self._identity = Identity(NDCodec() if codec is None else codec, data, mirror.reactor.seconds())
         events = events_of(mirror)
         acl = OPEN_ACL if acl is None else tuple(acl)
-        node = OwnNode(mirror, path, acl, events.sessions, adopt_persistent=adopt_persistent, inherited=inherited)
+        node = OwnNode(
+            mirror,
+            path,
+            acl,
+            events.sessions,
+            adopt_persistent=adopt_persistent,
+            inherited=inherited,
+            container=container,
+        )
         self._keeper = Keeper(mirror, events, node, self._identity, writes)
 
     def __repr__(self) -> str:

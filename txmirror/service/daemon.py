@@ -77,6 +77,7 @@ class Daemon(Service):
             client_maker(zookeeper, reactor) if make_client is None else make_client,
             servers=zookeeper.servers,
             access=zookeeper.access,
+            container=zookeeper.parent == "container",
             state=self._state,
             origin=Origin.of(Machine.this() if machine is None else machine),
             bucket=None if rate is None else TokenBucket(reactor, rate.burst, rate.burst / rate.per_second),

@@ -159,6 +159,7 @@ class RegistrationsService(Service):
             acl=self._settings.access.acl,
             writes=session.handover,
             inherited=session.handover.may_have(offer.path),
+            container=self._settings.container,
         )
         for other in (*self._registrations.values(), *self._leaving):
             if other.path == offer.path:

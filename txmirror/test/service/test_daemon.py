@@ -55,6 +55,16 @@ class ChecksTests(DaemonTestCase):
         self.assertEqual(found["b"]["x"], "3")
         self.assertNotIn("x", found["a"])
 
+    def test_container(self) -> None:
+        """The node above a service's is a container if that is configured: it goes some time after its last child."""
+        daemon = self.daemon(service("web", checks=0), zookeeper='parent = "container"')
+        self.assertEqual(list(self.registered()), ["web"])
+        self.end(daemon)
+        self.reactor.pass_time(130)
+        reading = self.clients[0].exists("/services")
+        self.reactor.settle()
+        self.assertIsNone(self.successResultOf(reading))
+
     def test_depends(self) -> None:
         """A service that depends on another is in only while that one is."""
         daemon = self.daemon(service("web", checks=0, depends=["db"]), service("db"))
@@ -141,6 +151,18 @@ class ChecksTests(DaemonTestCase):
         self.reactor.settle()
         self.assertEqual(self.registered()["web"]["n"], 3)
         self.failureResultOf(daemon.reload(), ConfigurationError)
+
+
+class OldServerTests(DaemonTestCase):
+    imitate = "3.4"
+
+    def test_container(self) -> None:
+        """On a server without containers the node above a service's is persistent."""
+        self.server.listen(2181)
+        self.daemon(service("web", checks=0), zookeeper='parent = "container"')
+        # Such a server closes the connection on a request that it does not know.
+        self.reactor.pass_time(5)
+        self.assertEqual(list(self.registered()), ["web"])
 
 
 class StopTests(DaemonTestCase):
