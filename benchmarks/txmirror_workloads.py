@@ -100,7 +100,6 @@ async def w5(client: ZooKeeperClient, clock: Clock) -> None:
     mirror = Mirror(client.connect_string)
     nodes = [mirror.get(path) for path in paths]
     for node in nodes:
-        await node.children(timeout=None)
         await node.value(timeout=None)
     left = set(paths)
     told: Deferred[None] = Deferred()

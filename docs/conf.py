@@ -26,7 +26,7 @@ nitpick_ignore_regex = [
     # mirror's and the embedded server's own.
     (
         "py:class",
-        r"IReactorTime|IReactorTCP|Random|IZooKeeperClient|ITransaction|IMetrics|IPayloadCodec|IRegistryLock|TokenBucket|IWriteLimit|CachedValue|CachedNode|txmirror\.mirror\.stream\.Values",
+        r"IReactorTime|IReactorTCP|Random|IZooKeeperClient|ITransaction|IMetrics|IPayloadCodec|IRegistryLock|TokenBucket|IWriteLimit|NodeFamily|Record|ViewedCache|Branch|Notifier|txmirror\.mirror\.stream\.Values",
     ),
     ("py:class", r"IDelayedCall|ServerState|EnsembleState|Version|Session|Tree|Address|_LazyT_co|(.*\.)?_T"),
     ("py:class", r"LinkReactor"),

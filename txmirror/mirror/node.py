@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import Protocol, TypeVar
 
-from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
-from txmirror import paths
-from txmirror.creating_paths import create_path
-from txmirror.errors import NoNodeException, NotEmptyException, UnimplementedException
-from txmirror.interfaces import ICreateModes
-from txmirror.mirror.cached_node import CachedNode
+from txmirror.errors import NoNodeException
+from txmirror.mirror import reading
 from txmirror.mirror.cached_value import CachedValue
+from txmirror.mirror.changes import Value
+from txmirror.mirror.record import Record
 from txmirror.mirror.state import NodeState
+from txmirror.mirror.store import DATA, NAMES
 from txmirror.mirror.stream import Values
+from txmirror.mirror.writer import Created, Writer
 from txmirror.types import ACL, OPEN_ACL, CreateReply, StatReply, ZnodeStat
-from txmirror.wire import CreateFlag
-
-if TYPE_CHECKING:
-    from txmirror.mirror.mirror import Mirror
 
 _T = TypeVar("_T")
-#: The path of the node that was made, and its stat.
-_Created: TypeAlias = "tuple[str, ZnodeStat] | CreateReply"
+
+
+class NodeFamily(Protocol):
+    """All nodes of a mirror, as each of them needs it.
+
+    :ivar writer: writes nodes.
+    """
+
+    writer: Writer
+
+    def get(self, path: str) -> Node:
+        """Return the node at a path."""
+
+    def parent_shows(self, path: str) -> Deferred[None] | None:
+        """Wait until the parent of a node that was written shows it; None if there is nothing to wait for."""
+
+    def when_closed(self) -> Deferred[None]:
+        """Wait until the mirror is closed. Cancelling ends the wait."""
 
 
 class Node:
@@ -39,13 +51,13 @@ class Node:
     :ivar state: a snapshot of the node, a :class:`~txmirror.mirror.NodeState`. Reading it costs no round trip.
     """
 
-    __slots__ = ("__weakref__", "_cached", "_mirror", "path", "state")
+    __slots__ = ("__weakref__", "_family", "_record", "path", "state")
 
-    def __init__(self, mirror: Mirror, cached: CachedNode) -> None:
-        self.path = cached.path
-        self.state: NodeState = cached.state
-        self._mirror = mirror
-        self._cached = cached
+    def __init__(self, family: NodeFamily, record: Record) -> None:
+        self.path = record.path
+        self.state: NodeState = record.state
+        self._family = family
+        self._record = record
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.path!r} {self.state.existence.value}>"
@@ -65,18 +77,22 @@ class Node:
             (:exc:`~txmirror.errors.NoAuthException`) if it may not be read (any more), or with
             :exc:`~txmirror.errors.ClosingException`; a fresh read also as any request does. Cancelling ends the wait.
         """
-        part = self._cached.values
-        if not fresh and part.current and part.value is not None:
-            return succeed(part.value)
-        return Deferred.fromCoroutine(self._read(part, timeout, fresh))
+        record = self._record
+        cached = record.value
+        if not fresh and cached.value is not None and self.path not in record.marked_data:
+            return succeed(cached.value)
+        return self._read(DATA, cached, timeout, fresh)
 
     def children(self, timeout: float | None = 5.0, *, fresh: bool = False) -> Deferred[list[str]]:
-        """Read the names of the node's children, sorted; otherwise as :meth:`value`."""
-        return Deferred.fromCoroutine(self._read_names(timeout, fresh))
+        """Read the names of the node's children, sorted; otherwise as :meth:`value`.
+
+        They are read, and followed from then on, when this or :meth:`addChildWatcher` is called for the first time.
+        """
+        return self._read(NAMES, self._record.want_names(), timeout, fresh).addCallback(list)
 
     def exists(self, timeout: float | None = 5.0, *, fresh: bool = False) -> Deferred[ZnodeStat | None]:
         """Read the node's stat, or None if there is no such node; otherwise as :meth:`value`."""
-        return Deferred.fromCoroutine(self._read_existence(timeout, fresh))
+        return self._read(DATA, self._record.value, timeout, fresh).addCallbacks(_stat_of, _none_if_missing)
 
     def values(self) -> Values:
         """Return an asynchronous iterator for ``async for`` over the node's value: the current one, and then each new one.
@@ -85,7 +101,7 @@ class Node:
         change gets the latest value, and misses those between. The first step waits until a value is known. The iterator ends
         when the mirror is closed. A loop that ends early leaves nothing behind.
         """
-        return Values(self, self._mirror.when_closed)
+        return Values(self, self._family.when_closed)
 
     # Writing.
 
@@ -117,11 +133,18 @@ class Node:
             the write as soon as it is known. Cancelling abandons the wait, not a write that was sent.
         :raises ValueError: these modes cannot be combined.
         """
-        send = self._creation(value, OPEN_ACL if acl is None else acl, ephemeral, sequence, container, ttl, protect)
-        created = maybeDeferred(send)
-        if makepath:
-            created.addErrback(self._make_parents, send)
-        return created.addCallback(self._created, value)
+        writer = self._family.writer
+        send = writer.creation(
+            self.path,
+            value,
+            OPEN_ACL if acl is None else acl,
+            ephemeral=ephemeral,
+            sequence=sequence,
+            container=container,
+            ttl=ttl,
+            protect=protect,
+        )
+        return writer.create(send, self.path, makepath=makepath).addCallback(self._created, value)
 
     def set(self, value: bytes, version: int) -> Deferred[ZnodeStat]:
         """Replace the znode's data, and wait until this object shows it.
@@ -133,8 +156,7 @@ class Node:
             None, this object shows the result of the write as soon as it is known. Cancelling abandons the wait, not a write
             that was sent.
         """
-        written = maybeDeferred(self._mirror.feed.write_data, self.path, value, version)
-        return written.addCallback(self._written, value)
+        return self._family.writer.set(self.path, value, version).addCallback(self._written, value)
 
     def delete(self, version: int = -1, *, recursive: bool = False) -> Deferred[None]:
         """Delete the znode, and wait until this object, and its parent's if there is one, shows it.
@@ -145,10 +167,7 @@ class Node:
             None, this object shows the result of the write as soon as it is known. Cancelling abandons the wait, not a write
             that was sent.
         """
-        deleted = maybeDeferred(self._mirror.feed.write_delete, self.path, version)
-        if recursive:
-            deleted.addErrback(self._delete_below, version)
-        return deleted.addCallback(self._deleted)
+        return self._family.writer.delete(self.path, version, recursive=recursive).addCallback(self._deleted)
 
     # Watching.
 
@@ -160,111 +179,53 @@ class Node:
 
         :param key: removes the watcher again; a watcher with the same key is replaced.
         """
-        self._watch(self._cached.values, key, function)
+        self._record.value.watch(key, function)
+        self._record.watchers_changed()
 
     def delValueWatcher(self, key: Hashable) -> None:
         """Remove the value watcher with this key; silent if there is none."""
-        self._unwatch(self._cached.values, key)
+        self._record.value.unwatch(key)
+        self._record.watchers_changed()
 
     def addChildWatcher(self, key: Hashable, function: Callable[[list[str] | None], object]) -> None:
         """Call ``function`` with each new list of children, sorted, or None; otherwise as :meth:`addValueWatcher`."""
-        self._watch(self._cached.names, key, function)
+        names = self._record.want_names()
+        names.watch(key, lambda value: function(None if value is None else list(value)))
+        self._record.watchers_changed()
 
     def delChildWatcher(self, key: Hashable) -> None:
         """Remove the child watcher with this key; silent if there is none."""
-        self._unwatch(self._cached.names, key)
-
-    def _watch(self, part: CachedValue[_T], key: Hashable, function: Callable[..., object]) -> None:
-        part.watch(key, function)
-        self._cached.watchers_changed()
-
-    def _unwatch(self, part: CachedValue[_T], key: Hashable) -> None:
-        part.unwatch(key)
-        self._cached.watchers_changed()
+        if self._record.names is not None:
+            self._record.names.unwatch(key)
+            self._record.watchers_changed()
 
     # Implementation.
 
-    async def _read(self, part: CachedValue[_T], timeout: float | None, fresh: bool) -> _T:
+    def _read(self, part: int, cached: CachedValue[_T], timeout: float | None, fresh: bool) -> Deferred[_T]:
         if fresh:
-            await self._cached.freshen(timeout)
-        return await self._cached.read(part, timeout)
+            return Deferred.fromCoroutine(reading.read_fresh(self._record, part, cached, timeout))
+        return reading.read(self._record, part, cached, timeout)
 
-    async def _read_names(self, timeout: float | None, fresh: bool) -> list[str]:
-        names = await self._read(self._cached.names, timeout, fresh)
-        return list(names)
-
-    async def _read_existence(self, timeout: float | None, fresh: bool) -> ZnodeStat | None:
-        try:
-            _, stat = await self._read(self._cached.values, timeout, fresh)
-        except NoNodeException:
-            return None
-        return stat
-
-    def _creation(
-        self,
-        value: bytes,
-        acl: Sequence[ACL],
-        ephemeral: bool,
-        sequence: bool,
-        container: bool,
-        ttl: float | None,
-        protect: bool,
-    ) -> Callable[[], Deferred[Any]]:
-        """Return a function that sends the create, and whose Deferred fires with the node's path and stat."""
-        if container and (ephemeral or sequence or ttl is not None or protect):
-            raise ValueError("a container is neither ephemeral nor in a sequence, has no time to live, and no GUID")
-        if ttl is not None and (ephemeral or protect):
-            raise ValueError("a node with a time to live is not ephemeral, and has no GUID")
-        path = self.path
-        if container or ttl is not None or protect:
-            modes: ICreateModes | None = ICreateModes(self._mirror.client, None)
-            if modes is None:
-                why = "this client makes neither containers, nor nodes with a time to live or a GUID"
-                return lambda: fail(UnimplementedException(why, path=path))
-            if container:
-                return partial(modes.create_container, path, value, acl)
-            if ttl is not None:
-                return partial(modes.create_with_ttl, path, value, acl, ttl=ttl, sequence=sequence)
-            return partial(
-                modes.create_and_stat, path, value, acl, ephemeral=ephemeral, sequence=sequence, protect=True
-            )
-        return partial(
-            self._mirror.feed.write_create, path, value, acl, CreateFlag.of(ephemeral=ephemeral, sequence=sequence)
-        )
-
-    async def _make_path(self, send: Callable[[], Deferred[Any]]) -> _Created:
-        await create_path(self._mirror.client, paths.parent_of(self.path) or "/")
-        created: _Created = await send()
-        return created
-
-    def _make_parents(self, failure: Failure, send: Callable[[], Deferred[Any]]) -> Deferred[_Created]:
-        failure.trap(NoNodeException)
-        return Deferred.fromCoroutine(self._make_path(send))
-
-    def _created(self, created: _Created, value: bytes) -> Node | Deferred[Node]:
+    def _created(self, created: Created, value: bytes) -> Node | Deferred[Node]:
         path, stat = (created.path, created.stat) if isinstance(created, CreateReply) else created
-        node = self if path == self.path else self._mirror.get(path)
-        node._cached.was_written(value, stat)
-        on_change = self._mirror.parent_shows(path)
-        return node if on_change is None else on_change.addCallback(lambda _: node)
+        node = self if path == self.path else self._family.get(path)
+        node._record.was_written(value, stat)
+        shown = self._family.parent_shows(path)
+        return node if shown is None else shown.addCallback(lambda _: node)
 
     def _written(self, reply: StatReply, value: bytes) -> ZnodeStat:
         assert reply.stat is not None
-        self._cached.was_written(value, reply.stat)
+        self._record.was_written(value, reply.stat)
         return reply.stat
 
     def _deleted(self, zxid: int) -> Deferred[None] | None:
-        self._cached.was_deleted(zxid)
-        return self._mirror.parent_shows(self.path)
+        self._record.was_deleted(zxid)
+        return self._family.parent_shows(self.path)
 
-    def _delete_below(self, failure: Failure, version: int) -> Deferred[int]:
-        failure.trap(NotEmptyException)
-        return Deferred.fromCoroutine(self._delete_all(version))
 
-    async def _delete_all(self, version: int) -> int:
-        while True:
-            await self._mirror.delete_below(self.path)
-            try:
-                return await self._mirror.feed.write_delete(self.path, version)
-            except NotEmptyException:
-                pass
+def _stat_of(value: Value) -> ZnodeStat:
+    return value[1]
+
+
+def _none_if_missing(failure: Failure) -> None:
+    failure.trap(NoNodeException)

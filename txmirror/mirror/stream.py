@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
-from txmirror.mirror.state import Existence
+from txmirror.mirror.state import Existence, NodeState
 from txmirror.types import ZnodeStat
 
-if TYPE_CHECKING:
-    from txmirror.mirror.node import Node
-
 _Value = tuple[bytes, ZnodeStat] | None
+
+
+class WatchableNode(Protocol):
+    """A node with watchers.
+
+    :ivar state: a snapshot.
+    """
+
+    state: NodeState
+
+    def addValueWatcher(self, key: Hashable, function: Callable[[_Value], object]) -> None:
+        """Call a function with each new value."""
+
+    def delValueWatcher(self, key: Hashable) -> None:
+        """Remove it."""
 
 
 class Values:
@@ -25,7 +37,7 @@ class Values:
     :param when_closed: returns a Deferred that fires when the mirror is closed.
     """
 
-    def __init__(self, node: Node, when_closed: Callable[[], Deferred[None]]) -> None:
+    def __init__(self, node: WatchableNode, when_closed: Callable[[], Deferred[None]]) -> None:
         self._node = node
         self._when_closed = when_closed
         self._latest: tuple[_Value] | None = None

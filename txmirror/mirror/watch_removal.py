@@ -16,8 +16,8 @@ from twisted.python.failure import Failure
 
 from txmirror.errors import ConnectionLossException, ZooKeeperException
 
-#: How many requests are pending at most.
-_IN_FLIGHT = 100
+#: How many requests are pending at most. More are hardly faster, and other requests of the session would wait longer.
+_IN_FLIGHT = 64
 
 
 class WatchRemoval:

@@ -260,7 +260,7 @@ class _MirrorLife(_Life):
         for tree in self.trees:
             tree.watch(lambda change: None)
             self.ask(tree.ready())
-        self.ask(self.it.when_closed())
+        self.ask(self.it._engine.when_closed())
         self.use()
 
     def use(self) -> None:
@@ -347,7 +347,7 @@ class _ViewLife(_MirrorLife):
     def _fill(self) -> None:
         self.view = self.it.chroot("/services")
         self.view.get("/web").addValueWatcher(self, lambda value: None)
-        self.ask(self.view.tree("/").ready(), self.view.tree("/web").ready(), self.view.when_closed())
+        self.ask(self.view.tree("/").ready(), self.view.tree("/web").ready(), self.view._engine.when_closed())
         self.it.tree("/services/web")
         self.use()
 

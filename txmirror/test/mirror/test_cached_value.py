@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
@@ -16,93 +15,59 @@ from txmirror.test.mirror.world import record_log
 class CachedValueTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.log_lines = record_log(self)
-        self.unsettled: set[CachedValue[Any]] = set()
-        self.cached: CachedValue[str] = CachedValue("/a", lambda value: value, self.unsettled)
+        self.cached: CachedValue[str] = CachedValue("/a")
         self.told: list[str | None] = []
+
+    def take(self, identity: object, value: str | None, zxid: int) -> None:
+        """Take a value, whether or not it was read."""
+        self.cached.show(identity, value, zxid, lambda: None)
 
     def show(self, value: str | None, zxid: int) -> None:
         """Take a value that was read, with a watch."""
-        self.cached.begin_read()
-        self.cached.show(value, value, zxid)
-        self.cached.settle()
+        self.take(value, value, zxid)
+        self.cached.settled()
 
 
 class KnowingTests(CachedValueTestCase):
     def test_unknown(self) -> None:
-        """M2: at first nothing is known, there is nothing to read, and it has to be asked for."""
+        """M2: at first nothing is known."""
         self.assertFalse(self.cached.known)
-        self.assertFalse(self.cached.current)
-        self.assertFalse(self.cached.settled)
-        self.assertFalse(self.cached.readable(True))
-        self.assertFalse(self.cached.readable(False))
-        self.assertEqual(self.unsettled, {self.cached})
 
     def test_known(self) -> None:
-        """M2: what was read can be read, connected or not."""
+        """M2: what was read is known."""
         self.show("one", 1)
-        self.assertTrue(self.cached.current)
-        self.assertTrue(self.cached.settled)
-        self.assertTrue(self.cached.readable(True))
-        self.assertTrue(self.cached.readable(False))
-        self.assertEqual(self.unsettled, set())
+        self.assertEqual((self.cached.known, self.cached.value, self.cached.zxid), (True, "one", 1))
 
     def test_absent_is_known(self) -> None:
         """M2: that a node is absent is knowledge too."""
         self.show(None, 1)
         self.assertTrue(self.cached.known)
-        self.assertTrue(self.cached.current)
         self.assertIsNone(self.cached.value)
 
-    def test_changed(self) -> None:
-        """M2: what has changed is not for reading while connected; disconnected, it is the best there is."""
-        self.show("one", 1)
-        self.cached.invalidate()
-        self.assertFalse(self.cached.readable(True))
-        self.assertTrue(self.cached.readable(False))
-        self.assertEqual(self.unsettled, {self.cached})
-
-    def test_being_read(self) -> None:
-        """M2: while it is read again it is not for reading either."""
-        self.show("one", 1)
-        self.cached.invalidate()
-        self.cached.begin_read()
-        self.assertFalse(self.cached.readable(True))
-        self.assertFalse(self.cached.settled)
-
-    def test_changed_while_read(self) -> None:
-        """M2: a change during a read is another change: it stays to be read."""
-        self.cached.begin_read()
-        self.cached.invalidate()
-        self.cached.show("one", "one", 1)
-        self.cached.settle()
-        self.assertFalse(self.cached.current)
-        self.assertEqual(self.unsettled, {self.cached})
-
-    def test_interrupted(self) -> None:
-        """M7: a lost read leaves it to be read."""
-        self.cached.begin_read()
-        self.cached.interrupt()
-        self.assertTrue(self.cached.stale)
-        self.assertFalse(self.cached.reading)
-        self.assertEqual(self.unsettled, {self.cached})
+    def test_stored_before_watchers(self) -> None:
+        """Whoever makes snapshots is called when the value is stored, and before any watcher."""
+        order: list[str] = []
+        self.cached.watch("key", lambda value: order.append("watcher"))
+        self.cached.show("one", "one", 1, lambda: order.append(f"stored {self.cached.value}"))
+        self.assertEqual(order, ["stored one", "watcher"])
 
     def test_never_backwards(self) -> None:
         """M3: what is older than what is known is not taken."""
         self.show("two", 2)
-        self.cached.show("one", "one", 1)
+        self.take("one", "one", 1)
         self.assertEqual((self.cached.value, self.cached.zxid), ("two", 2))
 
     def test_absence_never_backwards(self) -> None:
         """M3: older absence is not taken either."""
         self.show("two", 2)
-        self.cached.show(None, None, 1)
+        self.take(None, None, 1)
         self.assertEqual(self.cached.value, "two")
 
     def test_as_of_later(self) -> None:
         """M3: what is unchanged is known as of the later transaction."""
         self.show("one", 1)
         self.show("one", 3)
-        self.cached.show("two", "two", 2)
+        self.take("two", "two", 2)
         self.assertEqual(self.cached.value, "one")
 
     def test_forgotten(self) -> None:
@@ -110,71 +75,37 @@ class KnowingTests(CachedValueTestCase):
         self.show("nine", 9)
         self.cached.forget()
         self.assertFalse(self.cached.known)
-        self.assertEqual(self.unsettled, {self.cached})
         self.show("one", 1)
         self.assertEqual(self.cached.value, "one")
 
-    def test_problem(self) -> None:
-        """M5: what cannot be read is to be tried again, and holds nobody up."""
-        self.cached.begin_read()
-        self.cached.fail(NoAuthException())
-        self.assertTrue(self.cached.stale)
-        self.assertTrue(self.cached.settled)
-        self.assertTrue(self.cached.readable(True))
-        self.assertEqual(self.unsettled, set())
-
-    def test_problem_being_tried_again(self) -> None:
-        """M7: while what could not be read is tried again, not everything is settled."""
-        self.cached.begin_read()
-        self.cached.fail(NoAuthException())
-        self.cached.begin_read()
-        self.assertFalse(self.cached.settled)
-        self.assertEqual(self.unsettled, {self.cached})
-
     def test_problem_over(self) -> None:
         """M5: what can be read again has no problem any more."""
-        self.cached.begin_read()
         self.cached.fail(NoAuthException())
+        self.assertIsInstance(self.cached.problem, NoAuthException)
         self.show("one", 1)
         self.assertIsNone(self.cached.problem)
-        self.assertTrue(self.cached.current)
 
 
 class WaitingTests(CachedValueTestCase):
     def test_readers(self) -> None:
         """M2: who waits to read waits until it is known."""
         reader = self.cached.when_readable()
-        self.cached.begin_read()
+        self.take("one", "one", 1)
         self.assertNoResult(reader)
-        self.cached.show("one", "one", 1)
-        self.cached.settle()
+        self.cached.settled()
         self.successResultOf(reader)
-
-    def test_changed_meanwhile(self) -> None:
-        """M2: a change during the read is waited for too."""
-        reader, settler = self.cached.when_readable(), self.cached.when_settled()
-        self.cached.begin_read()
-        self.cached.invalidate()
-        self.cached.show("one", "one", 1)
-        self.cached.settle()
-        self.assertNoResult(reader)
-        self.assertNoResult(settler)
-        self.show("two", 2)
-        self.successResultOf(reader)
-        self.successResultOf(settler)
 
     def test_release_unknown(self) -> None:
         """M2: with nothing known there is nothing to give: readers go on waiting."""
         reader = self.cached.when_readable()
         self.cached.answer_readers()
         self.assertNoResult(reader)
-        self.cached.close(NoAuthException())
+        self.cached.fail(NoAuthException())
         self.successResultOf(reader)
 
     def test_release_known(self) -> None:
         """M7: disconnected, readers get what is known; who waits for more goes on waiting."""
         self.show("one", 1)
-        self.cached.invalidate()
         reader, settler = self.cached.when_readable(), self.cached.when_settled()
         self.cached.answer_readers()
         self.successResultOf(reader)
@@ -183,15 +114,7 @@ class WaitingTests(CachedValueTestCase):
     def test_problem(self) -> None:
         """M5: a problem is an answer to everybody."""
         reader, settler = self.cached.when_readable(), self.cached.when_settled()
-        self.cached.begin_read()
         self.cached.fail(NoAuthException())
-        self.successResultOf(reader)
-        self.successResultOf(settler)
-
-    def test_close(self) -> None:
-        """Nobody waits for a cached value that is closed."""
-        reader, settler = self.cached.when_readable(), self.cached.when_settled()
-        self.cached.close(NoAuthException())
         self.successResultOf(reader)
         self.successResultOf(settler)
 
@@ -241,15 +164,15 @@ class TellingTests(CachedValueTestCase):
     def test_identity(self) -> None:
         """M6: what is equal and yet another is a change."""
         self.watch()
-        self.cached.show((1, 1), "one", 1)
-        self.cached.show((2, 2), "one", 2)
+        self.take((1, 1), "one", 1)
+        self.take((2, 2), "one", 2)
         self.assertEqual(self.told, ["one", "one"])
 
     def test_not_told(self) -> None:
         """M6: what is no change to a watcher is known all the same."""
         self.watch()
-        self.cached.show("same", "one", 1)
-        self.cached.show("same", "two", 2)
+        self.take("same", "one", 1)
+        self.take("same", "two", 2)
         self.assertEqual(self.told, ["one"])
         self.assertEqual(self.cached.value, "two")
 
@@ -269,7 +192,7 @@ class TellingTests(CachedValueTestCase):
         def first(value: str | None) -> None:
             order.append(("first", value))
             if value == "one":
-                self.cached.show("two", "two", 2)
+                self.take("two", "two", 2)
 
         self.cached.watch("first", first)
         self.cached.watch("second", lambda value: order.append(("second", value)))

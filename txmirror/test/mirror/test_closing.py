@@ -19,6 +19,7 @@ from txmirror.errors import (
 )
 from txmirror.mirror import Mirror
 from txmirror.mirror.refresher import Refresher
+from txmirror.mirror.store import DATA, NAMES, Store, TreeIndex
 from txmirror.test.mirror.world import S
 from txmirror.test.models import record_complaints, run_next
 from txmirror.testing import World
@@ -199,14 +200,14 @@ class FromWithinTests(SynchronousTestCase):
 
 @attrs.define(eq=False)
 class _Refusing:
-    """A feed and a taker: every request fails at once, with one error."""
+    """A feed and a sink: every request fails at once, with one error."""
 
     error: ZooKeeperException
+    covered: bool
+    store: Store
     requests: int = 0
-    unread: dict[str, ZooKeeperException] = attrs.field(factory=dict)
-    unnamed: dict[str, ZooKeeperException] = attrs.field(factory=dict)
-    troubled: list[str] = attrs.field(factory=list)
-    idle: list[bool] = attrs.field(factory=list)
+    unread: dict[tuple[int, str], ZooKeeperException] = attrs.field(factory=dict)
+    troubled: list[tuple[int, str]] = attrs.field(factory=list)
 
     def read_data(self, path: str) -> Deferred[Any]:
         self.requests += 1
@@ -217,62 +218,68 @@ class _Refusing:
     def read_many(self, data: object, names: object) -> Deferred[Any]:
         return self.read_data("")
 
-    def data_refused(self, path: str, error: ZooKeeperException) -> None:
-        self.unread[path] = error
+    def covers(self, path: str) -> bool:
+        return self.covered
 
-    def names_refused(self, path: str, error: ZooKeeperException) -> None:
-        self.unnamed[path] = error
+    def wants(self, path: str) -> bool:
+        return True
 
-    def failed(self, path: str, error: ZooKeeperException) -> None:
-        self.troubled.append(path)
+    def refused(self, part: int, path: str, error: ZooKeeperException) -> None:
+        self.unread[part, path] = error
+        self.store.refuse(part, path)
+
+    def failed(self, part: int, path: str, error: ZooKeeperException) -> None:
+        self.troubled.append((part, path))
+        self.store.postpone(part, path)
 
     def read_finished(self) -> None:
         pass
 
 
 class FailingAtOnceTests(SynchronousTestCase):
-    """A reader whose requests fail before the methods that send them have returned."""
+    """A refresher whose requests fail before the methods that send them have returned."""
 
-    def make(self, error: ZooKeeperException, watching: bool) -> tuple[Refresher, _Refusing, Clock]:
-        """Make a reader that wants hundreds of nodes, and let it begin."""
-        server, clock = _Refusing(error), Clock()
-        refresher = Refresher(server, server, clock, server)  # type: ignore[arg-type]
-        refresher.watching = watching
-        refresher.data_of(str(number) for number in range(_NODES))
-        refresher.names("a")
-        refresher.existence("b")
+    def make(self, error: ZooKeeperException, covered: bool) -> tuple[Store, _Refusing, Clock]:
+        """Make a refresher that is to read hundreds of nodes, and let it begin."""
+        store, clock = Store(TreeIndex()), Clock()
+        server = _Refusing(error, covered, store)
+        refresher = Refresher(server, server, clock, store, server)  # type: ignore[arg-type]
+        self.wanted = [(DATA, str(number)) for number in range(_NODES)] + [(NAMES, "a"), (DATA, "b")]
+        store.maybe_absent.add("b")
+        for part, path in self.wanted:
+            store.invalidate(part, path)
         refresher.start()
         clock.advance(0)
-        return refresher, server, clock
+        return store, server, clock
 
     def test_refused(self) -> None:
-        """What the server refuses is reported, each node once."""
-        for watching in (False, True):
-            refresher, server, clock = self.make(NoAuthException(), watching)
-            self.assertEqual((len(server.unread), list(server.unnamed)), (_NODES + 1, ["a"]))
-            self.assertTrue(refresher.idle)
+        """What the server refuses is reported, each part of a node once."""
+        for covered in (True, False):
+            store, server, clock = self.make(NoAuthException(), covered)
+            self.assertEqual(sorted(server.unread), sorted(self.wanted))
+            self.assertEqual(store.unsettled, 0)
             self.assertEqual(clock.getDelayedCalls(), [])
 
     def test_unknown_request(self) -> None:
         """Where reads of several nodes are unknown, each node is asked for once by itself."""
-        refresher, server, _ = self.make(UnimplementedException(), False)
+        store, server, _ = self.make(UnimplementedException(), True)
         self.assertLessEqual(server.requests, _NODES + 3)
-        self.assertTrue(refresher.idle)
+        self.assertEqual(store.unsettled, 0)
 
     def test_closing(self) -> None:
         """Once the client is closing, nothing more is asked for, but what was wanted still is."""
-        for watching in (False, True):
-            refresher, server, clock = self.make(ClosingException(), watching)
+        for covered in (True, False):
+            store, server, clock = self.make(ClosingException(), covered)
             self.assertEqual(server.requests, 1)
-            self.assertFalse(refresher.idle)
+            self.assertEqual(store.unsettled, len(self.wanted))
             self.assertEqual(clock.getDelayedCalls(), [])
 
     def test_lost(self) -> None:
         """Where requests are lost although the connection stands, each node is reported once, and nothing is asked again."""
-        for watching in (False, True):
-            refresher, server, clock = self.make(ConnectionLossException(applied=False), watching)
+        for covered in (True, False):
+            store, server, clock = self.make(ConnectionLossException(applied=False), covered)
             self.assertLessEqual(server.requests, _NODES + 2)
-            self.assertEqual(sorted(server.troubled), sorted([*(str(number) for number in range(_NODES)), "a", "b"]))
-            self.assertEqual((server.unread, server.unnamed), ({}, {}))
-            self.assertTrue(refresher.idle)
+            self.assertEqual(sorted(server.troubled), sorted(self.wanted))
+            self.assertEqual(server.unread, {})
+            self.assertEqual(store.unsettled, len(self.wanted))
             self.assertEqual(clock.getDelayedCalls(), [])

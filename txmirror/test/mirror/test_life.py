@@ -7,7 +7,7 @@ import gc
 from twisted.internet.defer import Deferred
 
 from txmirror.mirror import Existence, Mirror, Node
-from txmirror.test.mirror.world import MirrorTestCase, World, ignore, watch_value
+from txmirror.test.mirror.world import MirrorTestCase, World, follow_children, ignore, watch_value
 
 #: The default, and what it may be longer.
 LINGER = 60.0
@@ -22,7 +22,7 @@ class LifeTestCase(MirrorTestCase):
 
     def kept(self, path: str = "/a") -> bool:
         """Tell whether the mirror still has something for a path; the question keeps nothing."""
-        return path in self.mirror._cached_nodes
+        return path in self.mirror._engine._cache.records
 
 
 class LingeringTests(LifeTestCase):
@@ -125,12 +125,12 @@ class LingeringTests(LifeTestCase):
         """M8: what goes without a connection leaves no watch when there is one again, in the same session."""
         mirror = Mirror(client=self.world.mirror_client, linger=2.0, reactor=self.world.reactor)
         self.done(mirror.connect())
-        mirror.get("/a")
+        follow_children(mirror.get("/a"))
         self.pass_time(1.0)
         self.assertEqual(self.watches.count(), 2)
         self.world.leave()
         self.pass_time(1.5)
-        self.assertEqual(len(mirror._cached_nodes), 0)
+        self.assertEqual(len(mirror._engine._cache.records), 0)
         self.world.come_back()
         self.assertEqual(self.world.mirror_client.session.session_number, 1)
         self.assertEqual(self.watches.count(), 0)
@@ -141,7 +141,7 @@ class LingeringTests(LifeTestCase):
         self.world.stop_server()
         self.mirror.get("/a")
         self.pass_time(LONGEST + 1.0)
-        self.assertEqual(self.mirror._unsettled, set())
+        self.assertEqual(self.mirror._engine._cache.store.unsettled, 0)
 
     def test_neighbours(self) -> None:
         """M8: others stay, and their watches."""
@@ -216,7 +216,7 @@ class LingeringTests(LifeTestCase):
             if not number % 500:
                 self.pass_time(LONGEST)
         self.pass_time(LONGEST)
-        self.assertEqual(len(self.mirror._cached_nodes), 0)
+        self.assertEqual(len(self.mirror._engine._cache.records), 0)
         self.assertEqual(self.watches.count(), 0)
 
     def test_short(self) -> None:
@@ -225,7 +225,7 @@ class LingeringTests(LifeTestCase):
         self.settle()
         mirror.get("/a")
         self.pass_time(2.5)
-        self.assertEqual(len(mirror._cached_nodes), 0)
+        self.assertEqual(len(mirror._engine._cache.records), 0)
         self.done(mirror.close())
 
     def test_no_time(self) -> None:
@@ -242,7 +242,7 @@ class GivenClientTests(LifeTestCase):
         super().setUp()
         self.world.make("/a/x")
         self.other_mirror = Mirror(client=self.other, reactor=self.world.reactor)
-        self.nodes = [self.other_mirror.get(path) for path in ("/", "/a", "/missing")]
+        self.nodes = [follow_children(self.other_mirror.get(path)) for path in ("/", "/a", "/missing")]
         self.tree = self.other_mirror.tree("/a")
         self.settle()
 
@@ -290,7 +290,7 @@ class GivenClientTests(LifeTestCase):
     def test_view(self) -> None:
         """M8: a view that is closed leaves none, and takes none of the mirror's."""
         view = self.mirror.chroot("/a")
-        node, above = view.get("/x"), self.mirror.get("/a/x")
+        node, above = follow_children(view.get("/x")), follow_children(self.mirror.get("/a/x"))
         self.settle()
         self.done(self.other_mirror.close())
         self.done(view.close())
@@ -315,7 +315,7 @@ class OldServerTests(LifeTestCase):
             self.live(f"/a{number}")
             self.pass_time(LONGEST + 5.0)
         self.assertEqual(self.world.reactor.links, links)
-        self.assertEqual(len(self.mirror._cached_nodes), 0)
+        self.assertEqual(len(self.mirror._engine._cache.records), 0)
 
 
 class ValuesTests(LifeTestCase):
@@ -396,7 +396,7 @@ class ValuesTests(LifeTestCase):
         self.pass_time(LONGEST)
         self.assertFalse(self.kept())
         self.assertEqual(self.watches.count(), 0)
-        self.assertEqual(len(self.mirror._close_waiters), 0)
+        self.assertEqual(len(self.mirror._engine._close_waiters), 0)
 
     def test_cancelled(self) -> None:
         """M8: nor does one that is cancelled."""
@@ -407,7 +407,7 @@ class ValuesTests(LifeTestCase):
         gc.collect()
         self.pass_time(LONGEST)
         self.assertFalse(self.kept())
-        self.assertEqual(len(self.mirror._close_waiters), 0)
+        self.assertEqual(len(self.mirror._engine._close_waiters), 0)
 
     def test_closed(self) -> None:
         """It ends with the mirror."""

@@ -25,14 +25,13 @@ from txmirror.test.mirror.world import (
     MirrorTestCase,
     S,
     ScriptedTestCase,
+    follow_children,
     ignore,
     watch_children,
     watch_value,
 )
 from txmirror.types import CREATOR_ALL_ACL, EventType, SessionState
 from txmirror.wire import (
-    GetChildren2Request,
-    GetChildren2Response,
     GetDataRequest,
     GetDataResponse,
     RemoveWatchesRequest,
@@ -179,7 +178,7 @@ class BeginningTests(OwnerTestCase):
         self.world.make("/c")
         self.world.make("/c/a", b"one")
         mirror = self.make(f"{MIRROR_HOST}:{PORT}/c")
-        node, root = mirror.get("/a"), mirror.get("/")
+        node, root = mirror.get("/a"), follow_children(mirror.get("/"))
         values = watch_value(node)
         self.settle()
         self.world.change("/c/a", b"two")
@@ -397,7 +396,7 @@ class ClosingTests(OwnerTestCase):
 
     def test_writers_who_wait_for_the_parent(self) -> None:
         """A write that was done, and waits for the parent to show it, is let go."""
-        root, node = self.own.get("/"), self.own.get("/a")
+        root, node = follow_children(self.own.get("/")), self.own.get("/a")
         self.settle()
         write = node.create(b"one")
         while node.state.value is None:
@@ -410,7 +409,7 @@ class ClosingTests(OwnerTestCase):
     def test_readable_afterwards(self) -> None:
         """What was last known stays readable, and says that it may be old."""
         self.world.make("/a", b"one")
-        node = self.own.get("/a")
+        node = follow_children(self.own.get("/a"))
         self.settle()
         self.close_now(self.own)
         self.assertEqual(self.successResultOf(node.value())[0], b"one")
@@ -691,7 +690,6 @@ class LateLagTests(ScriptedTestCase):
         idle = len(self.reactor.getDelayedCalls())
         mirror.get("/a")
         peer.answer(GetDataRequest, GetDataResponse(b"one", STAT), zxid=100)
-        peer.answer(GetChildren2Request, GetChildren2Response([], STAT), zxid=100)
         peer.event(EventType.CHANGED, "/a")
         self.assertEqual(len(peer.packets), 1)
         self.successResultOf(mirror.close())

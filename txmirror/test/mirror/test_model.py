@@ -567,7 +567,7 @@ class MirrorModel(RuleBasedStateMachine):
     def check_trees(self) -> None:
         """See that trees which say that they have settled are equal to the server, if that has not gone further."""
         for witness in self.trees:
-            if witness.tree.settled and witness.tree._zxid == self.there.zxid:
+            if witness.tree.settled and self.mirror._engine._cache.store.zxid == self.there.zxid:
                 complaint = witness.difference(self.there)
                 self.check(complaint is None, f"settled, and {complaint}")
 

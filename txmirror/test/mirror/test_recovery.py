@@ -15,6 +15,7 @@ from txmirror.test.mirror.world import (
     S,
     ScriptedTestCase,
     Value,
+    follow_children,
     ignore,
     watch_children,
     watch_value,
@@ -741,8 +742,8 @@ class FloorTests(ScriptedTestCase):
         """M7: a new session sets watches as they stood at the last reply that was seen, not at an event."""
         mirror, peer = self.make_mirror()
         peer.answer(SetWatchesRequest, zxid=90)
-        mirror.get("/a")
-        mirror.get("/b")
+        follow_children(mirror.get("/a"))
+        follow_children(mirror.get("/b"))
         peer.answer(GetDataRequest, GetDataResponse(b"one", STAT), zxid=100)
         peer.answer(GetChildren2Request, GetChildren2Response([], STAT), zxid=100)
         peer.answer(GetDataRequest, err=-101, zxid=101)
@@ -763,7 +764,7 @@ class FloorTests(ScriptedTestCase):
         """M7: through sessions that end before they have set them, watches stay relative to where they stood."""
         mirror, peer = self.make_mirror()
         peer.answer(SetWatchesRequest, zxid=90)
-        node = mirror.get("/a")
+        node = follow_children(mirror.get("/a"))
         peer.answer(GetDataRequest, GetDataResponse(b"one", STAT), zxid=100)
         peer.answer(GetChildren2Request, GetChildren2Response([], STAT), zxid=100)
         for session in (SESSION + 1, SESSION + 2, SESSION + 3):
@@ -782,7 +783,7 @@ class FloorTests(ScriptedTestCase):
         """M7: a server that has no setWatches has everything read again (C13)."""
         mirror, peer = self.make_mirror()
         peer.answer(SetWatchesRequest, zxid=90)
-        node, missing = mirror.get("/a"), mirror.get("/b")
+        node, missing = follow_children(mirror.get("/a")), follow_children(mirror.get("/b"))
         values, absent = watch_value(node), watch_value(missing)
         peer.answer(GetDataRequest, GetDataResponse(b"one", STAT), zxid=100)
         peer.answer(GetChildren2Request, GetChildren2Response([], STAT), zxid=100)
@@ -814,7 +815,7 @@ class FloorTests(ScriptedTestCase):
         """M7: the same where the session goes on (C13)."""
         mirror, peer = self.make_mirror()
         peer.answer(SetWatchesRequest, zxid=90)
-        node = mirror.get("/a")
+        node = follow_children(mirror.get("/a"))
         peer.answer(GetDataRequest, GetDataResponse(b"one", STAT), zxid=100)
         peer.answer(GetChildren2Request, GetChildren2Response([], STAT), zxid=100)
         peer = self.reconnect(peer)
@@ -829,7 +830,7 @@ class FloorTests(ScriptedTestCase):
         """M7: the same where a server refuses to set the client's own watches again, though it sets others."""
         mirror, peer = self.make_mirror()
         peer.answer(SetWatchesRequest, zxid=90)
-        node = mirror.get("/a")
+        node = follow_children(mirror.get("/a"))
         peer.answer(GetDataRequest, GetDataResponse(b"one", STAT), zxid=100)
         peer.answer(GetChildren2Request, GetChildren2Response([], STAT), zxid=100)
         peer = self.reconnect(peer)
@@ -847,7 +848,7 @@ class FloorTests(ScriptedTestCase):
         """
         mirror, peer = self.make_mirror()
         peer.answer(SetWatchesRequest, zxid=90)
-        node = mirror.get("/a")
+        node = follow_children(mirror.get("/a"))
         peer.answer(GetDataRequest, err=-101, zxid=100)
         peer.answer(GetChildren2Request, err=-101, zxid=100)
         peer.answer(ExistsRequest, err=-101, zxid=100)
@@ -919,7 +920,7 @@ class UnauthorisedTests(ScriptedTestCase):
         """Whoever reads what is not known is told why; what is known stays readable; and nothing is tried any more."""
         mirror, peer = self.make_mirror()
         peer.answer(SetWatchesRequest, zxid=90)
-        known = mirror.get("/a")
+        known = follow_children(mirror.get("/a"))
         peer.answer(GetDataRequest, GetDataResponse(b"one", STAT), zxid=100)
         peer.answer(GetChildren2Request, GetChildren2Response([], STAT), zxid=100)
         unknown = mirror.get("/b")

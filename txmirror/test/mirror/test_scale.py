@@ -8,7 +8,7 @@ from txmirror.embedded.reads import Reads
 from txmirror.embedded.requests import Caller
 from txmirror.embedded.tree import Node as ServersNode
 from txmirror.mirror import Change, MirrorState, Tree
-from txmirror.test.mirror.world import MirrorTestCase, watch_value
+from txmirror.test.mirror.world import MirrorTestCase, follow_children, watch_value
 
 #: As many bytes as a socket gives at once, at most.
 _CHUNK = 65536
@@ -89,7 +89,7 @@ class ReturnTests(ManyTestCase):
         self.plant(1_000)
         paths = [path for path in self.world.server._state.database.tree.nodes if path.startswith("/s/")]
         for path in paths:
-            self.mirror.get(path)
+            follow_children(self.mirror.get(path))
         self.settle()
         for number, leave in enumerate((self.world.leave, self.world.expire_away)):
             self.lose_a_read(f"/s/99/{number}")
@@ -119,6 +119,22 @@ class ReturnTests(ManyTestCase):
                     (state.value, state.stat.czxid, state.stat.mzxid, state.children),
                     (node.data, node.czxid, node.mzxid, tuple(sorted(node.children))),
                 )
+
+
+class ClosedTests(ManyTestCase):
+    def test_closed(self) -> None:
+        """Nothing more is read for a tree that is closed while it is being read."""
+        self.plant(10_000)
+        tree = self.mirror.tree("/s")
+        while not len(tree):
+            self.world.step(1)
+        self.world.step(12)
+        tree.close()
+        self.reads = 0
+        self.settle()
+        self.assertLess(self.reads, 10 * 128)
+        self.assertLess(len(tree), 10_000)
+        self.assertIs(self.mirror.state, MirrorState.SETTLED)
 
 
 class FairnessTests(ManyTestCase):

@@ -309,15 +309,13 @@ class LaggingTests(ScriptedTestCase):
     def test_absence(self) -> None:
         """A lagging server's NoNode after a newer value is not believed: it is asked again, and until then nothing is settled."""
         mirror, peer, tree = self.follow()
-        peer.answer(SetWatchesRequest, zxid=100)
-        peer.answer(MultiReadRequest, MultiResponse([GetDataResponse(b"one", STAT)]), zxid=100)
+        both = MultiResponse([GetDataResponse(b"one", STAT), GetChildrenResponse([])])
+        peer.answer(MultiReadRequest, both, zxid=100)
         self.assertEqual((tree["/a"][0], tree.settled), (b"one", True))
         peer.event(EventType.CHANGED, "/a")
         peer.answer(MultiReadRequest, MultiResponse([ErrorResult(-101)]), zxid=90)
         self.assertEqual((tree["/a"][0], tree.settled), (b"one", False))
         self.pass_time(1.0)
-        stat = STAT._replace(mzxid=101)
-        both = MultiResponse([GetDataResponse(b"two", stat), GetChildrenResponse([])])
-        peer.answer(MultiReadRequest, both, zxid=101)
+        peer.answer(MultiReadRequest, MultiResponse([GetDataResponse(b"two", STAT._replace(mzxid=101))]), zxid=101)
         self.assertEqual((tree["/a"][0], tree.settled), (b"two", True))
         self.successResultOf(mirror.close())

@@ -18,7 +18,7 @@ from txmirror.errors import (
     OperationTimeoutException,
 )
 from txmirror.mirror import ChangeKind, Existence, Mirror, MirrorState, Node
-from txmirror.test.mirror.world import MirrorTestCase, S, record_log, watch_children, watch_value
+from txmirror.test.mirror.world import MirrorTestCase, S, follow_children, record_log, watch_children, watch_value
 from txmirror.types import ACL, CREATOR_ALL_ACL, Permission, digest_acl
 
 
@@ -42,7 +42,7 @@ class ViewTests(MirrorTestCase):
 
     def test_nodes(self) -> None:
         """Its nodes are what is below, by paths of its own."""
-        node, root = self.view.get("/a"), self.view.get("/")
+        node, root = follow_children(self.view.get("/a")), follow_children(self.view.get("/"))
         self.settle()
         self.assertEqual((node.path, node.state.value, node.state.children), ("/a", b"/v/a", ("x",)))
         self.assertEqual((root.path, root.state.value), ("/", b"/v"))

@@ -27,13 +27,13 @@ class RemovalsTests(SynchronousTestCase):
             self.removals.add(f"/{number}")
 
     def test_in_flight(self) -> None:
-        """There are never more than a hundred in flight, and in the end all were asked for once."""
+        """There are never more than 64 in flight, and in the end all were asked for once."""
         self.removals.start()
         self.add(350)
-        self.assertEqual(len(self.asked), 100)
+        self.assertEqual(len(self.asked), 64)
         while self.answers:
             self.answers.pop(0).callback(None)
-            self.assertLessEqual(len(self.answers), 100)
+            self.assertLessEqual(len(self.answers), 64)
         self.assertEqual(sorted(self.asked), sorted(f"/{number}" for number in range(350)))
 
     def test_one_until_known(self) -> None:

@@ -238,8 +238,8 @@ class MirrorTestCase(SynchronousTestCase):
         self.done = self.world.result
 
     def live(self, path: str) -> Node:
-        """Give a node of the mirror, known and up to date."""
-        node = self.mirror.get(path)
+        """Give a node of the mirror, known and up to date, with its children."""
+        node = follow_children(self.mirror.get(path))
         self.settle()
         self.assertIsNot(node.state.existence, Existence.UNKNOWN)
         return node
@@ -304,6 +304,14 @@ def read(client: ZooKeeperClient, path: str) -> Deferred[Shown | None]:
 
 def _promised(data: bytes, stat: ZnodeStat, children: list[str]) -> Shown:
     return data, stat.czxid, stat.mzxid, stat.version, stat.ephemeralOwner, sorted(children)
+
+
+def follow_children(node: Node) -> Node:
+    """Ask for a node's children, which nobody reads unasked; they are followed from now on."""
+    key = object()
+    node.addChildWatcher(key, lambda names: None)
+    node.delChildWatcher(key)
+    return node
 
 
 def watch_value(node: Node, key: object = "value") -> list[bytes | None]:
