@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 TREE = Path(__file__).resolve().parent.parent
 TESTS = TREE / "txmirror" / "test"
 #: These compare files of the tree with each other; the result is the same with every Python.
-ONCE = {"test_examples", "test_rules"}
+ONCE = {"test_architecture", "test_examples", "test_rules"}
 
 
 def read_named() -> list[str]:

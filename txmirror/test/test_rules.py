@@ -1,4 +1,4 @@
-"""Every rule in docs/rules.rst has a test that names it, and no test names a rule that there is not.
+"""Every rule in docs/rules.rst has a test that names it, and tests cite only rules that exist.
 
 The document is found beside the examples (see ``test_examples``); where it is not there these tests are skipped.
 """
@@ -22,7 +22,7 @@ _CITED = re.compile(r"^(Rule \d+|M\d+)\b|\(([A-I]\d+(?:,\s+[A-I]\d+)*)\)")
 
 
 def cited_in(docstring: str) -> set[str]:
-    """Give the rules that a docstring names."""
+    """Return the rules that a docstring cites."""
     rules = set()
     for match in _CITED.finditer(docstring):
         rules |= {match[1]} if match[1] else set(re.split(r",\s+", match[2]))
@@ -31,7 +31,7 @@ def cited_in(docstring: str) -> set[str]:
 
 @functools.cache
 def docstrings() -> list[tuple[str, str]]:
-    """Give the place and the docstring of every test of this package."""
+    """Return the place and the docstring of every test of this package."""
     return [
         (f"{path.name}:{node.lineno}", ast.get_docstring(node) or "")
         for path in sorted(Path(txmirror.test.__file__).parent.rglob("*.py"))
