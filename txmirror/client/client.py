@@ -326,7 +326,7 @@ class ZooKeeperClient:
         )
         call = self._requests.call(MULTI_READ, MULTI_READ.record(reads), (*data, *children)[0])
         count = len(data)
-        answer = call.waited_for_as(lambda zxid, values: BatchReply(zxid, values[:count], values[count:]))
+        answer = call.result_as(lambda zxid, values: BatchReply(zxid, values[:count], values[count:]))
         self._requests.submit(call)
         return answer
 
@@ -436,7 +436,7 @@ class ZooKeeperClient:
         """Create a node. See :meth:`~txmirror.interfaces.IWatchFeed.write_create`."""
         if not 0 <= flags < 4:
             raise ValueError(
-                f"a node is made persistent or ephemeral here, with or without a sequence, not by the flags {flags!r}"
+                f"write_create makes persistent and ephemeral nodes, with or without a sequence: the flags are 0 to 3, not {flags!r}"
             )
         return self._creates.create_for_reply(path, check_bytes(data), check_acl(acl), flags)
 

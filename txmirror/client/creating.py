@@ -40,7 +40,7 @@ _T = TypeVar("_T")
 
 #: The pause before the client searches for the node again, if the server has failed, in seconds.
 _UNDO_PAUSE = 1.0
-#: As numbers, which are much faster than members of an enumeration.
+#: The flags as numbers, which are much faster than members of an enumeration.
 _EPHEMERAL, _SEQUENCE = CreateFlag.EPHEMERAL.value, CreateFlag.SEQUENCE.value
 
 
@@ -94,7 +94,7 @@ class Creates:
 
         requests = self._requests
         call = requests.call(CREATE2, CREATE2.record(self._full(path, flags), data, acl, flags), path)
-        answer = call.waited_for_as(lambda zxid, value: CreateReply(zxid, *value))
+        answer = call.result_as(lambda zxid, value: CreateReply(zxid, *value))
         requests.submit(call)
         answer.addErrback(failed)
         return answer
@@ -110,7 +110,7 @@ class Creates:
             if session.event.session_number != session_number:
                 raise SessionExpiredException(path=path)
         call = requests.call(CREATE, CREATE.record(self._full(path, flags), data, acl, flags), path)
-        answer = call.waited_for_as(Reply)
+        answer = call.result_as(Reply)
         requests.submit(call)
         created = await answer
         try:

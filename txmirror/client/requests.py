@@ -46,7 +46,7 @@ class Requests:
 
     def send_as(
         self,
-        form: Callable[[int, _T], _ResultT],
+        make_result: Callable[[int, _T], _ResultT],
         kind: RequestKind[Concatenate[str, _P], _T],
         path: str,
         *fields: _P.args,
@@ -54,10 +54,10 @@ class Requests:
     ) -> Deferred[_ResultT]:
         """Send a request about a node, likewise, for its whole reply.
 
-        :param form: makes the result from the reply's zxid and value, as ``Reply`` does.
+        :param make_result: makes the result from the reply's zxid and value, as ``Reply`` does.
         """
         call = self.call(kind, kind.record(self.chroot.full(path), *fields, **named), path)
-        answer = call.waited_for_as(form)
+        answer = call.result_as(make_result)
         self.submit(call)
         return answer
 
@@ -68,7 +68,7 @@ class Requests:
         :param path: the path as the caller spelt it, for errors.
         """
         call = self.call(kind, record, path)
-        answer = call.waited_for()
+        answer = call.result()
         self.submit(call)
         return answer
 

@@ -82,17 +82,19 @@ class Watching:
         if self._chroot.path and self._chroot.contains(place):
             waiter.addCallback(self._chroot.event_below)
         call = self._reading(kind, place, path, waiter)
-        answer = call.waited_for()
+        answer = call.result()
         self._requests.submit(call)
         return answer, waiter
 
-    def read_for_feed(self, form: Callable[[int, _T], _ResultT], kind: _Read[_T], path: str) -> Deferred[_ResultT]:
+    def read_for_feed(
+        self, make_result: Callable[[int, _T], _ResultT], kind: _Read[_T], path: str
+    ) -> Deferred[_ResultT]:
         """Read, and leave a watch on the feed.
 
-        :param form: makes the result from the reply's zxid and value.
+        :param make_result: makes the result from the reply's zxid and value.
         """
         call = self._reading(kind, self._chroot.full(path), path, None)
-        answer = call.waited_for_as(form)
+        answer = call.result_as(make_result)
         self._requests.submit(call)
         return answer
 
@@ -125,14 +127,14 @@ class Watching:
                         watch.forget_observers()
 
         call = self._requests.call(REMOVE_WATCHES, REMOVE_WATCHES.record(full, kind), path, answered)
-        answer = call.waited_for()
+        answer = call.result()
         self._requests.submit(call)
         return answer
 
     def release(self, path: str) -> Deferred[None]:
         """Remove all watches on a path that nothing needs. See :meth:`~txmirror.interfaces.IWatchFeed.release`."""
         full = self._chroot.full(path)
-        if self._session.dispatcher.needed(full) or self._session.watches.waited_for(full):
+        if self._session.dispatcher.needed(full) or self._session.watches.has_waiters(full):
             return succeed(None)
         return self.remove_watches(path, WatchKind.ANY)
 
@@ -165,7 +167,7 @@ class Watching:
             return result
 
         call = self._requests.call(ADD_WATCH, ADD_WATCH.record(full, recursive), path, answered)
-        answer = call.waited_for()
+        answer = call.result()
         answer.addBoth(done)
         self._requests.submit(call)
         return answer

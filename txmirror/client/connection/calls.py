@@ -148,8 +148,8 @@ class Chroot:
 _ROOT = Chroot()
 
 
-class Place(Protocol):
-    """A place in a queue, which a cancelled request leaves."""
+class CallQueue(Protocol):
+    """A queue that a cancelled request leaves."""
 
     def discard(self, call: Call[Any]) -> None:
         """Remove a request."""
@@ -164,7 +164,7 @@ class Call(Generic[_T]):
     :param chroot: the chroot of the record's paths.
     :param on_reply: called with the error code and zxid of the reply, before the Deferred fires: keeps the table of watches.
     :ivar deferred: the Deferred that the caller waits for; None after it has fired or was cancelled.
-    :ivar form: makes the Deferred's result from the reply's zxid and value; None if it is the value alone.
+    :ivar make_result: makes the Deferred's result from the reply's zxid and value; None if it is the value alone.
     :ivar sent: the time at which it was written to the transport.
     :ivar zxid: the zxid of its reply.
     :ivar queue: the queue that it waits in, if it was not sent yet.
@@ -176,8 +176,8 @@ class Call(Generic[_T]):
         "bounded",
         "chroot",
         "deferred",
-        "form",
         "kind",
+        "make_result",
         "on_reply",
         "operation",
         "path",
@@ -204,32 +204,35 @@ class Call(Generic[_T]):
         self.chroot = chroot
         self.on_reply = on_reply
         self.deferred: Deferred[Any] | None = Deferred(self._abandon)
-        self.form: Callable[[int, Any], Any] | None = None
+        self.make_result: Callable[[int, Any], Any] | None = None
         self.bounded = False
-        self.queue: Place | None = None
+        self.queue: CallQueue | None = None
         self.sent = 0.0
         self.xid = 0
         self.zxid = 0
 
-    def waited_for(self) -> Deferred[_T]:
-        """Return a Deferred of the reply's value. Call this before the request is submitted."""
+    def result(self) -> Deferred[_T]:
+        """Return the Deferred of the reply's value. Call this before the request is submitted.
+
+        Cancelling it abandons the reply. A request that was not sent leaves its queue.
+        """
         assert self.deferred is not None
         return self.deferred
 
-    def waited_for_as(self, form: Callable[[int, _T], _ResultT]) -> Deferred[_ResultT]:
-        """Return a Deferred of the whole reply, likewise.
+    def result_as(self, make_result: Callable[[int, _T], _ResultT]) -> Deferred[_ResultT]:
+        """Return the Deferred, likewise, for a result from the whole reply.
 
-        :param form: makes the result from the zxid and the value, as :class:`Reply` does.
+        :param make_result: makes the result from the zxid and the value, as :class:`Reply` does.
         """
         assert self.deferred is not None
-        self.form = form
+        self.make_result = make_result
         return self.deferred
 
     def succeed(self, value: _T | None) -> None:
         """Fire the Deferred with the reply, unless it was cancelled."""
         deferred, self.deferred = self.deferred, None
         if deferred is not None:
-            deferred.callback(value if self.form is None else self.form(self.zxid, value))
+            deferred.callback(value if self.make_result is None else self.make_result(self.zxid, value))
 
     def fail(self, error: ZooKeeperException) -> None:
         """Fail the Deferred, unless it was cancelled."""

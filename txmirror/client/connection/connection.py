@@ -50,7 +50,7 @@ from txmirror.wire import (
 _NOT_SERVED = frozenset({SessionExpiredException.code, SessionMovedException.code})
 
 
-class Owner(Protocol):
+class ConnectionOwner(Protocol):
     """The callbacks of a connection."""
 
     def has_room(self) -> None:
@@ -92,7 +92,7 @@ class Connection(TwistedProtocol):
     def __init__(
         self,
         clock: IReactorTime,
-        owner: Owner,
+        owner: ConnectionOwner,
         connect_request: ConnectRequest,
         limits: Limits,
         metrics: IMetrics | None = None,
@@ -121,8 +121,8 @@ class Connection(TwistedProtocol):
         frame = self.protocol.send(call)
         self.transport.write(frame)
         if self._writer is not None and len(self.protocol.in_flight) == 1:
-            # Twisted writes in the reactor's next iteration. A request that is alone in flight is one that somebody waits for: for
-            # it that iteration is an eighth of the CPU time. In a burst only the first request goes alone.
+            # Twisted writes in the reactor's next iteration. The caller of a request that is alone in flight waits for it,
+            # and that iteration is an eighth of the CPU time. In a burst only the first request goes alone.
             self._writer.doWrite()
         if self._metrics is not None:
             self._metrics.sent(call.operation.name, len(frame))
@@ -144,22 +144,22 @@ class Connection(TwistedProtocol):
         self._on_ping = answer
         self.liveness.ping()
 
-    def end(self, reason: Exception) -> None:
+    def abort(self, reason: Exception) -> None:
         """Abort the connection at once, and drop unsent bytes."""
         if self._reason is None:
             self._reason = reason
             self.liveness.stop()
-            self.abort()
+            self.transport.abortConnection()
 
-    def leave(self, reason: Exception) -> None:
+    def close(self, reason: Exception) -> None:
         """Close the connection once all bytes are sent, and ignore further replies."""
         if self._reason is None:
             self._reason = reason
             self.liveness.stop()
             self.transport.loseConnection()
 
-    def abort(self) -> None:
-        """Abort a connection after :meth:`leave` has taken too long."""
+    def abort_close(self) -> None:
+        """Abort the connection if :meth:`close` has taken too long."""
         self.transport.abortConnection()
 
     @property
@@ -204,7 +204,7 @@ class Connection(TwistedProtocol):
         except ProtocolError as error:
             # In the handshake the first bytes show which program the peer is. Later bytes may be secret.
             broken = protocol.broken and self.handshaken_at is None
-            self.end(ProtocolError(f"{error}, after {data[:16]!r}") if broken else error)
+            self.abort(ProtocolError(f"{error}, after {data[:16]!r}") if broken else error)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """Notify the owner, which calls :meth:`fail_pending`."""
@@ -298,7 +298,7 @@ class Connection(TwistedProtocol):
                 f"the server refused a request: {exception_for(err)}", path=call.path, applied=False
             )
             self._not_served.append((call, exception_for(err, path=call.path, zxid=zxid) if moved else reason))
-            self.end(reason)
+            self.abort(reason)
         else:
             call.refuse(err, zxid)
 
@@ -333,7 +333,7 @@ class Connection(TwistedProtocol):
         self.transport.write(self.protocol.ping())
 
     def _silent(self, seconds: float) -> None:
-        self.end(ConnectionLossException(f"the server was silent for {seconds:.1f} s"))
+        self.abort(ConnectionLossException(f"the server was silent for {seconds:.1f} s"))
 
 
 def _read(call: Call[Any], reply: ReceivedReply[Call[Any]]) -> tuple[Any, ZooKeeperException | None]:

@@ -133,7 +133,7 @@ class TLS:
     key: str | Path | None = None
     """The unencrypted key of the certificate; None if it is in the same file."""
     check_names: bool = True
-    """Whether a server's certificate must contain the name (or the address) with which the client connects."""
+    """True if a server's certificate must contain the name (or the address) with which the client connects."""
 
     def prepare(self) -> TLSWrapper:
         """Read the files, and return a function that wraps endpoints in TLS.

@@ -1,7 +1,7 @@
-"""Liveness: when to send a ping, and when to give a connection up.
+"""Liveness: send pings, and detect that the server is silent.
 
-A ping is sent after a third of the session timeout without sending. The connection is given up after two thirds without an
-answer to a request, after a third without an answer to a ping, or after two thirds without any bytes.
+The client sends a ping when it has sent nothing for a third of the session timeout. The server is silent if it has not answered
+a request for two thirds of the session timeout, or a ping for a third, or has sent no bytes for two thirds.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ class SaslAuthenticator:
         self._unauthorised = unauthorised
 
     def authenticate(self, connection: Connection, authenticated: Callable[[], None]) -> None:
-        """Authenticate on one connection. If the exchange fails otherwise than by a refusal, end the connection.
+        """Authenticate on one connection. If the exchange fails otherwise than by a refusal, abort the connection.
 
         :param authenticated: called when the server has accepted the credentials; at once if there are none.
         """
@@ -124,7 +124,7 @@ class SaslAuthenticator:
             if isinstance(failure.value, AuthFailedException):
                 self._unauthorised(failure.value)
                 return
-            connection.end(ConnectionLossException(f"SASL was interrupted: {failure.getErrorMessage()}"))
+            connection.abort(ConnectionLossException(f"SASL was interrupted: {failure.getErrorMessage()}"))
             if not isinstance(failure.value, ZooKeeperException):
                 self._log.failure("SASL failed.", failure=failure)
 
@@ -142,7 +142,7 @@ async def _authenticate(exchange: SaslExchange, send: Callable[[Call[Any]], None
     response: bytes | None = exchange.initial_response()
     while response is not None:
         call = Call(SASL, SaslRequest(response))
-        challenge = call.waited_for()
+        challenge = call.result()
         send(call)
         try:
             response = exchange.respond(await challenge)

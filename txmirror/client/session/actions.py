@@ -120,8 +120,8 @@ class SessionActions:
         calls = core.outbox.take_all()
         core.notify(SessionState.LOST)
         for call in calls:
-            why = "no connection while the session may live"
-            call.fail(ConnectionLossException(why, path=call.path, applied=False))
+            reason = "no connection while the session may live"
+            call.fail(ConnectionLossException(reason, path=call.path, applied=False))
 
     def _expire(self, data_generation: int | None = None) -> None:
         """Fail everything that belonged to the session."""
@@ -151,7 +151,7 @@ class SessionActions:
         core.release_for_good(SessionState.AUTH_FAILED, lambda path: AuthFailedException(reason, path=path))
         core.pauses.end(lambda: AuthFailedException(reason))
         if connection is not None:
-            connection.end(AuthFailedException(reason))
+            connection.abort(AuthFailedException(reason))
 
     def _refuse_and_close(self, error: ZooKeeperException) -> None:
         self._refuse(error)

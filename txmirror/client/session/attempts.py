@@ -14,7 +14,7 @@ from collections.abc import Callable
 from twisted.logger import Logger
 
 from txmirror.client.connection.calls import Call, RequestKind, decode_nothing
-from txmirror.client.connection.connection import Connection, Owner
+from txmirror.client.connection.connection import Connection, ConnectionOwner
 from txmirror.client.connection.sasl import SaslAuthenticator
 from txmirror.client.connection.settings import Server
 from txmirror.client.session.core import SessionCore, SessionSettings
@@ -80,7 +80,7 @@ class Probing:
             self._server_list.accepted(server)
             self._server_list.same_again()
             closing = Call(CLOSE_SESSION, CloseSessionRequest())
-            closing.waited_for().addBoth(lambda _: connection.leave(ServesAgain()))
+            closing.result().addBoth(lambda _: connection.close(ServesAgain()))
             connection.send(closing)
 
         connection.ask_zxid(reached)
@@ -114,7 +114,7 @@ class Attempts:
     :ivar reconnector: connects to one server after another.
     """
 
-    def __init__(self, core: SessionCore, settings: SessionSettings, owner: Owner) -> None:
+    def __init__(self, core: SessionCore, settings: SessionSettings, owner: ConnectionOwner) -> None:
         self._core = core
         self._owner = owner
         self._metrics = settings.metrics
@@ -210,15 +210,15 @@ class Attempts:
         if self._failed_in_succession >= self._core.limits.queued_attempts:
             self._core.fail_queued("no server can be reached")
 
-    def silent(self) -> None:
+    def handshake_timed_out(self) -> None:
         """Abort the connection: its handshake takes too long."""
         if self._core.connection is not None:
-            self._core.connection.end(ConnectionLossException("no answer to the handshake in time"))
+            self._core.connection.abort(ConnectionLossException("no answer to the handshake in time"))
 
     def _found_writable(self, server: Server) -> None:
         self._server_list.prefer(server)
         if self._core.connection is not None:
-            self._core.connection.end(ConnectionLossException(f"{server} can be written to"))
+            self._core.connection.abort(ConnectionLossException(f"{server} can be written to"))
 
     # The answer to the handshake.
 
@@ -230,20 +230,20 @@ class Attempts:
         if response.protocolVersion:
             # ClickHouse Keeper without a leader answers with 42, and -1 for the session. Ours may not have expired.
             refusal = f"it refuses sessions at present, with the protocol version {response.protocolVersion}"
-            connection.end(ConnectionLossException(refusal))
+            connection.abort(ConnectionLossException(refusal))
         elif response.timeOut <= 0 or response.sessionId == 0:
             if asked:
                 self._server_list.same_again()
                 self._server_list.accepted(self.reconnector.server)
-                connection.end(SessionExpiredException())
+                connection.abort(SessionExpiredException())
             else:
-                connection.end(ConnectionLossException("a new session was refused"))
+                connection.abort(ConnectionLossException("a new session was refused"))
         elif self._probing.under_way:
             self._probing.evaluate(connection, self.reconnector.server, lambda: self._wiped(connection, response))
         elif other and self._core.machine.state is State.CLOSING_OFFLINE:
             # Close the session that ClickHouse Keeper has opened in place of ours.
             closing = Call(CLOSE_SESSION, CloseSessionRequest())
-            closing.waited_for().addErrback(lambda _: None)
+            closing.result().addErrback(lambda _: None)
             connection.send(closing)
             self._core.machine.handle(Event.EXPIRED)
         elif credentials.is_keeper(response) and response.sessionId != asked and credentials.seen_zxid:
@@ -268,7 +268,7 @@ class Attempts:
         if self._core.credentials.session_id:
             machine.handle(Event.EXPIRED, data_generation)
         else:
-            machine.step(machine.event.state, 0, data_generation=data_generation)
+            machine.make_event(machine.event.state, 0, data_generation=data_generation)
         self._authenticate(connection, response)
 
     def _authenticate(self, connection: Connection, response: ConnectResponse) -> None:

@@ -106,13 +106,13 @@ class Closing:
 
     def _send_close(self) -> None:
         call = Call(CLOSE_SESSION, CloseSessionRequest())
-        call.waited_for().addCallbacks(self._answered, lambda _: None)
+        call.result().addCallbacks(self._answered, lambda _: None)
         self._send(call)
 
     def _send_last_read(self) -> None:
         # Any answer will do: it shows that every request before it was answered.
         call = Call(_LAST_READ, ExistsRequest("/", False))
-        call.waited_for().addCallbacks(self._answered, self._last_read_failed)
+        call.result().addCallbacks(self._answered, self._last_read_failed)
         self._send(call)
 
     def _send(self, call: Call[Any]) -> None:
@@ -137,7 +137,7 @@ class Closing:
         if connection is None:
             self._handle(Event.DISCONNECTED)
         else:
-            connection.leave(ClosingException())
+            connection.close(ClosingException())
 
     def abort(self) -> None:
         """Abort the connection."""
@@ -146,9 +146,9 @@ class Closing:
         if connection is None:
             self._handle(Event.DISCONNECTED)
         elif connection.closing:
-            connection.abort()
+            connection.abort_close()
         else:
-            connection.end(ClosingException())
+            connection.abort(ClosingException())
 
     def keep_ticket(self) -> None:
         """Keep the ticket, for the Deferreds of ``leave()``."""

@@ -1,4 +1,4 @@
-"""The data of a client's session, and what all actions of its machine share: to notify, and to fail everything."""
+"""The data of a client's session, and the actions that share it: notify observers, fail pending requests and watches."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class SessionSettings:
     ticket: SessionTicket | None = None
     """A session to take over."""
     read_only: bool = False
-    """Whether the client may use a read-only server."""
+    """True if the client may use a read-only server."""
     wrap: TLSWrapper | None = None
     """Wraps connections in TLS; None connects without TLS."""
     sasl: DigestMD5 | None = None
@@ -101,9 +101,9 @@ class SessionCore:
         self._served_by = connection
 
     def notify(self, state: SessionState, *, session_number: int | None = None, read_only: bool = False) -> None:
-        """Notify all observers of a step of the session."""
+        """Notify all observers of the next session event."""
         zxid = self.credentials.watch_zxid
-        event = self.machine.step(state, zxid, session_number=session_number, read_only=read_only)
+        event = self.machine.make_event(state, zxid, session_number=session_number, read_only=read_only)
         self.dispatcher.dispatch_session_event(event, self.watches)
 
     def release(
@@ -112,10 +112,10 @@ class SessionCore:
         make_error: Callable[[str | None], ZooKeeperException],
         data_generation: int | None = None,
     ) -> None:
-        """Notify of a step to a state without a session, and then fail all pending requests and watches."""
+        """Notify all observers that there is no session, and then fail all pending requests and watches."""
         calls = self.outbox.take_all()
         watches, self.watches = self.watches, self._no_watches()
-        event = self.machine.step(state, self.credentials.watch_zxid, data_generation=data_generation)
+        event = self.machine.make_event(state, self.credentials.watch_zxid, data_generation=data_generation)
         self.dispatcher.dispatch_session_event(event, watches)
         self.lease.end()
         for call in calls:

@@ -2,7 +2,7 @@
 
 :data:`TRANSITIONS` has the next state and the action of each event that a state expects. Every other pair of a state and an
 event is in :data:`IGNORED` or in :data:`IMPOSSIBLE`. The actions themselves are in ``actions`` and ``closing``. An action
-runs in the next state. What an action calls may cause further events.
+runs in the next state, and may itself cause further events.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ IGNORED: frozenset[tuple[State, Event]] = frozenset(
     # An observer of the session's end has closed the client.
     | _pairs(_E.ESTABLISHED, _S.AUTH_FAILED, _S.DISCONNECTING, _S.CLOSED)
     | _pairs(_E.EXPIRED, _S.AUTH_FAILED, _S.DISCONNECTING, _S.CLOSED)
-    # The session was given up already.
+    # The client has given the session up already.
     | _pairs(_E.REFUSED, _S.AUTH_FAILED)
     # The servers' second refusal.
     | _pairs(_E.UNAUTHORISED, _S.AUTH_FAILED, _S.DISCONNECTING, _S.CLOSED)
@@ -291,7 +291,7 @@ class SessionMachine:
         self.served = self.state in SERVED
         self._actions[action](*arguments)
 
-    def step(
+    def make_event(
         self,
         public: SessionState,
         zxid: int,

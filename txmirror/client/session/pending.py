@@ -27,7 +27,7 @@ class Priority(enum.Enum):
     BOUNDED = "bounded"
     """At the end of the queue. If the queue holds the most that it may of this priority, the request fails."""
     WAITING = "waiting"
-    """At the end of the queue, whatever its length."""
+    """At the end of the queue, which may have any length."""
     URGENT = "urgent"
     """Ahead of the queue. It is sent even if the window of requests in flight is full."""
 
@@ -140,8 +140,8 @@ class RequestQueue:
         if not self:
             self._timer.stop()
 
-    def _too_many(self, call: Call[Any], why: str) -> TooManyRequestsException:
-        return TooManyRequestsException(f"not sent: {why}", path=call.path)
+    def _too_many(self, call: Call[Any], reason: str) -> TooManyRequestsException:
+        return TooManyRequestsException(f"not sent: {reason}", path=call.path)
 
     def _expire(self) -> None:
         now, limit = self._clock.seconds(), self._limits.queued_time
@@ -162,8 +162,8 @@ class RequestQueue:
         if self:
             self._timer.start(oldest + limit - now)
         for call in late:
-            why = f"not sent: it has waited for {limit:g} s without a connection"
-            call.fail(ConnectionLossException(why, path=call.path, applied=False))
+            reason = f"not sent: it has waited for {limit:g} s without a connection"
+            call.fail(ConnectionLossException(reason, path=call.path, applied=False))
 
 
 class Outbox:

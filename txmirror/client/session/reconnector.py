@@ -146,7 +146,7 @@ class ServesAgain(Exception):
     """The reason of a connection's end: the server was only not serving for a while. It is tried again at once."""
 
 
-class Owner(Protocol):
+class ReconnectorOwner(Protocol):
     """The callbacks of a reconnector."""
 
     @property
@@ -171,7 +171,7 @@ class Owner(Protocol):
     def attempt_failed(self) -> None:
         """Handle an attempt that failed."""
 
-    def silent(self) -> None:
+    def handshake_timed_out(self) -> None:
         """Handle a handshake that took too long."""
 
 
@@ -187,13 +187,15 @@ class Reconnector:
 
     _log = Logger()
 
-    def __init__(self, reactor: IReactorTime, server_list: ServerList, wrap: TLSWrapper | None, owner: Owner) -> None:
+    def __init__(
+        self, reactor: IReactorTime, server_list: ServerList, wrap: TLSWrapper | None, owner: ReconnectorOwner
+    ) -> None:
         self._reactor = reactor
         self._server_list = server_list
         self._wrap = wrap
         self._owner = owner
         self._connecting: Deferred[Any] | None = None
-        self._attempt_timer = Timer(reactor, self._over)
+        self._attempt_timer = Timer(reactor, self._attempt_timed_out)
         self._pause_timer = Timer(reactor, self.connect)
         self.server: Server = server_list.servers[0]
 
@@ -285,7 +287,7 @@ class Reconnector:
             self.connect_later()
         self._owner.attempt_failed()
 
-    def _over(self) -> None:
+    def _attempt_timed_out(self) -> None:
         limit = self._owner.attempt_limit()
         if self._attempt_timer.late > limit / 4:
             # The reactor has stalled. The answer may be in the socket's buffer: allow some time to read it.
@@ -293,4 +295,4 @@ class Reconnector:
         elif self._connecting is not None:
             self._connecting.cancel()
         else:
-            self._owner.silent()
+            self._owner.handshake_timed_out()

@@ -1,4 +1,4 @@
-"""A client's sessions, one after another: what the client's modules use, and the events of the connection.
+"""A client's sessions, one after another: the methods for the client's modules, and the callbacks of the connection.
 
 ``machine`` has the states and the table, ``actions`` and ``closing`` the actions, and ``attempts`` establishes sessions.
 """

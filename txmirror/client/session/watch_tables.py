@@ -104,7 +104,7 @@ class PersistentWatches:
     def subset(self, *tables: Mapping[str, object]) -> PersistentWatches:
         """Return the watches on some paths only, pending or established, for setting them again."""
         some = PersistentWatches()
-        # Either may be very many, and then the other is few.
+        # There may be very many of either kind. The intersection takes the time of the smaller one.
         for path in sorted({path for each in tables for path in self._watches.keys() & each.keys()}):
             some.request(path, self._watches[path].recursive).established = True
         return some

@@ -88,7 +88,7 @@ class SessionWatches:
         """Note that a watch of the feed was lost: the next ``set_watches`` fails with ``error``."""
         self._refused = error
 
-    def waited_for(self, path: str) -> bool:
+    def has_waiters(self, path: str) -> bool:
         """Return whether a Deferred waits for a watch on a path, or a persistent watch on it has observers."""
         tables = [table for watches in (self.established, *self._arming.values()) for table in watches.tables()]
         return any(table.get(path) for table in tables) or self.persistent.has_observers(path)
@@ -116,7 +116,7 @@ class SessionWatches:
         for packet in packets(zxid, self.established, self.persistent, self._limit):
             self.rearming += 1
             call = Call(kind_of(packet), packet, on_reply=self._rearmed_by(packet))
-            call.waited_for().addErrback(self._log_rearming)
+            call.result().addErrback(self._log_rearming)
             send(call)
         self._rearmed = zxid if self.rearming else None
         return ended
@@ -165,7 +165,7 @@ class SessionWatches:
                     done.callback(None)
 
         for call in calls:
-            call.waited_for().addBoth(answered, call)
+            call.result().addBoth(answered, call)
             submit(call)
         return done
 
@@ -183,7 +183,7 @@ class SessionWatches:
 
         call = Call(kind_of(packet), packet, on_reply=answered)
         self._arming[call] = arming
-        call.waited_for().addBoth(done)
+        call.result().addBoth(done)
         return call
 
     def _answered_next(self) -> WatchSet | None:
@@ -249,14 +249,14 @@ class EventDispatcher:
         """Return whether a listener relies on watches on a path."""
         return any(needs(path) for needs in self._needs.values())
 
-    def dispatch_session_event(self, step: SessionEvent, watches: SessionWatches) -> None:
+    def dispatch_session_event(self, event: SessionEvent, watches: SessionWatches) -> None:
         """Dispatch an event of the session that owns, or owned, these watches."""
-        if self._metrics is not None and step.state is SessionState.CONNECTED:
-            self._metrics.connected(step)
-        elif self._metrics is not None and step.state is SessionState.SUSPENDED:
-            self._metrics.disconnected(step)
-        self._listeners.notify(step)
-        watches.persistent.notify(step)
+        if self._metrics is not None and event.state is SessionState.CONNECTED:
+            self._metrics.connected(event)
+        elif self._metrics is not None and event.state is SessionState.SUSPENDED:
+            self._metrics.disconnected(event)
+        self._listeners.notify(event)
+        watches.persistent.notify(event)
 
     def dispatch_watch_event(self, event: WatchedEvent, watches: SessionWatches) -> None:
         """Dispatch an event of one of these watches, or one that they imply."""
@@ -270,7 +270,7 @@ class EventDispatcher:
         """Remove persistent watches that the server does not support, and dispatch their removal."""
         for watch in ended:
             self._log.warn(
-                "The server does not support persistent watches: that on {path} is removed.", path=watch.path
+                "The server does not support persistent watches: the one on {path} is removed.", path=watch.path
             )
             watches.persistent.remove(watch.path)
             event = WatchedEvent(EventType.PERSISTENT_WATCH_REMOVED, watch.path)

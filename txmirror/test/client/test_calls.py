@@ -31,14 +31,14 @@ class CallTests(SynchronousTestCase):
     def test_succeed(self) -> None:
         """A call that succeeds gives its caller the result."""
         call = make_call()
-        answer = call.waited_for()
+        answer = call.result()
         call.succeed(None)
         self.assertIsNone(self.successResultOf(answer))
 
     def test_only_once(self) -> None:
         """What comes after the first result or failure is nobody's."""
         call = make_call()
-        answer = call.waited_for()
+        answer = call.result()
         call.succeed(None)
         call.fail(ConnectionLossException())
         call.succeed(None)
@@ -47,7 +47,7 @@ class CallTests(SynchronousTestCase):
     def test_refuse(self) -> None:
         """A code becomes an exception with the caller's own path."""
         call = make_call("/mine")
-        answer = call.waited_for()
+        answer = call.result()
         call.refuse(-111, 7)
         error = self.failureResultOf(answer, NotEmptyException).value
         self.assertEqual((error.path, error.zxid), ("/mine", 7))
@@ -55,14 +55,14 @@ class CallTests(SynchronousTestCase):
     def test_refuse_with_an_unknown_code(self) -> None:
         """A code that nobody knows becomes an exception with its number."""
         call = make_call()
-        answer = call.waited_for()
+        answer = call.result()
         call.refuse(-5000, 7)
         self.assertEqual(self.failureResultOf(answer, UnknownServerException).value.number, -5000)
 
     def test_missing_as_an_answer(self) -> None:
         """Where a missing node is an answer, it is None, with the reply's zxid."""
         call = Call(RequestKind(DeleteRequest, decode_nothing, or_none=True), DeleteRequest("/a", -1), "/a")
-        answer = call.waited_for_as(Reply)
+        answer = call.result_as(Reply)
         call.refuse(-101, 7)
         reply = self.successResultOf(answer)
         self.assertEqual((reply.zxid, reply.value), (7, None))
@@ -70,7 +70,7 @@ class CallTests(SynchronousTestCase):
     def test_missing_as_a_failure(self) -> None:
         """Where nothing else is said, a missing node is a failure."""
         call = make_call()
-        answer = call.waited_for()
+        answer = call.result()
         call.refuse(-101, 7)
         self.failureResultOf(answer, NoNodeException)
 
@@ -82,7 +82,7 @@ class CallTests(SynchronousTestCase):
             lambda call: call.refuse(-101, 1),
         ):
             call = make_call()
-            answer = call.waited_for()
+            answer = call.result()
             answer.cancel()
             self.failureResultOf(answer, CancelledError)
             end(call)
@@ -95,7 +95,7 @@ class RequestQueueTests(SynchronousTestCase):
 
     def add(self, path: str = "/a") -> tuple[Call[None], Deferred[None]]:
         call = make_call(path)
-        answer = call.waited_for()
+        answer = call.result()
         self.queue.add(call, Priority.BOUNDED)
         return call, answer
 

@@ -130,14 +130,14 @@ class MachineTests(SynchronousTestCase):
             else:
                 self.assertIsInstance(reason, ClosingException)
 
-    def test_step(self) -> None:
+    def test_make_event(self) -> None:
         """A session event keeps what does not change, and has a state for listeners that belongs to the machine's."""
         self.machine.handle(Event.CONNECT)
         self.machine.handle(Event.ESTABLISHED)
-        step = self.machine.step(SessionState.CONNECTED, 9, session_number=1)
+        step = self.machine.make_event(SessionState.CONNECTED, 9, session_number=1)
         self.assertEqual((step.session_number, step.data_generation, step.zxid, step.read_only), (1, 0, 9, False))
         self.assertIs(self.machine.event, step)
-        error = self.assertRaises(AssertionError, self.machine.step, SessionState.LOST, 9)
+        error = self.assertRaises(AssertionError, self.machine.make_event, SessionState.LOST, 9)
         self.assertIn("'probably expired' does not belong to 'connected'", str(error))
 
 
