@@ -13,7 +13,7 @@ class Timer:
     :param reactor: runs the timer.
     :param timed_out: called when the time is over.
     :ivar late: the seconds by which the latest call was late. The reactor was busy or stopped for so long, and has not read
-        yet what arrived meanwhile.
+        yet the data that arrived meanwhile.
     """
 
     __slots__ = ("_call", "_due", "_reactor", "_timed_out", "late")

@@ -47,7 +47,7 @@ class Connection(Protocol):
     like that of any silent client. If it leaves more than 16 MiB of events unread, the server closes the connection. A client
     that sends many requests at once is served in turns with the others.
 
-    :ivar leaving: whether the connection is closed, or about to be.
+    :ivar closing: whether the connection is closed, or is being closed.
     """
 
     _log = Logger()
@@ -70,7 +70,7 @@ class Connection(Protocol):
         self._first_bytes: bytes | None = b""
         self._held_input: bytearray | None = None
         self._reading = True
-        self.leaving = False
+        self.closing = False
 
     @property
     def identities(self) -> Sequence[Identity]:
@@ -88,7 +88,7 @@ class Connection(Protocol):
         return self.client.session_id
 
     def __repr__(self) -> str:
-        state = "closed" if self.leaving else f"session {self.session_id:#x}"
+        state = "closed" if self.closing else f"session {self.session_id:#x}"
         return f"<Connection from {self.peer or 'nowhere'}, {state}>"
 
     # Called by the transport.
@@ -105,7 +105,7 @@ class Connection(Protocol):
         self._closed(self)
 
     def dataReceived(self, data: bytes) -> None:
-        if self.leaving:
+        if self.closing:
             return
         if self._held_input is not None:
             self._held_input += data
@@ -153,7 +153,7 @@ class Connection(Protocol):
         :param outgoing: whether to hold replies and events.
         :raises ValueError: the connection is closed, or both arguments are false.
         """
-        if self.leaving:
+        if self.closing:
             raise ValueError(f"{self!r} is closed")
         if not (incoming or outgoing):
             raise ValueError(f"stall() with incoming={incoming!r} and outgoing={outgoing!r} holds nothing")
@@ -167,7 +167,7 @@ class Connection(Protocol):
         if self._output.release():
             self._serve()
         unread, self._held_input = self._held_input, None
-        if unread and not self.leaving:
+        if unread and not self.closing:
             self.dataReceived(bytes(unread))
             self._update_reading()
 
@@ -185,7 +185,7 @@ class Connection(Protocol):
 
     def send(self, data: bytes) -> None:
         """Send a frame, or the answer to a four-letter word. Do nothing if the connection is closing."""
-        if self.leaving:
+        if self.closing:
             return
         self.client.stats.sent += 1
         self._server.sent += 1
@@ -195,7 +195,7 @@ class Connection(Protocol):
 
     def send_event(self, frame: bytes) -> None:
         """Send a frame with a watch event, and abort the connection if the client reads no events."""
-        if self.leaving:
+        if self.closing:
             return
         self.send(frame)
         unread = self._output.count_event(len(frame))
@@ -227,7 +227,7 @@ class Connection(Protocol):
 
     def time_out(self) -> None:
         # When the server closes a connection, it has logged the reason before.
-        if not self.leaving:
+        if not self.closing:
             self._log.warn(
                 "Closing the connection from {peer}: it has no session, and was silent for {timeout} s",
                 peer=self.peer,
@@ -238,9 +238,9 @@ class Connection(Protocol):
     def _serve(self) -> None:
         self._queue.serve()
         self._update_reading()
-        fault = self._protocol.frames.fault
-        if fault is not None and self._queue.empty and not self.leaving:
-            self.close(str(fault))
+        error = self._protocol.frames.error
+        if error is not None and self._queue.empty and not self.closing:
+            self.close(str(error))
 
     def _serve_next(self) -> None:
         self._count_received()
@@ -259,7 +259,7 @@ class Connection(Protocol):
         """Pause or resume reading: pause while too many requests wait or replies are unread."""
         held = self._held_input
         reading = not (self._queue.full or (held is not None and len(held) > MAX_UNREAD))
-        if reading is not self._reading and not self.leaving:
+        if reading is not self._reading and not self.closing:
             self._reading = reading
             transport = cast(IPushProducer, self.transport)
             if reading:
@@ -272,6 +272,6 @@ class Connection(Protocol):
         self._server.received += 1
 
     def _detach(self) -> None:
-        self.leaving = True
+        self.closing = True
         self._queue.clear()
         self.client.disconnected()

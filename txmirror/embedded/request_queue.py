@@ -42,14 +42,14 @@ class RequestQueue:
         self._proceed = proceed
         self._next_turn = next_turn
         self._turn: IDelayedCall | None = None
-        self._step: Callable[[], None] | None = None
+        self._rest: Callable[[], None] | None = None
         """The rest of the delayed request."""
         self.delayed = False
 
     @property
     def empty(self) -> bool:
         """True if no request waits."""
-        return not self._frames.size and self._step is None
+        return not self._frames.size and self._rest is None
 
     @property
     def full(self) -> bool:
@@ -68,9 +68,9 @@ class RequestQueue:
         while not (self.empty or self.delayed or output.throttled or self._turn is not None):
             if served >= _REQUESTS_PER_TURN or output.written >= _BYTES_PER_TURN:
                 self._turn = self._next_turn(self._start_turn)
-            elif self._step is not None:
-                step, self._step = self._step, None
-                step()
+            elif self._rest is not None:
+                rest, self._rest = self._rest, None
+                rest()
             else:
                 self._serve_next()
             served += 1
@@ -79,15 +79,15 @@ class RequestQueue:
         """End the client's turn after the present request."""
         self._output.written = _BYTES_PER_TURN
 
-    def delay(self, step: Callable[[], None]) -> Callable[[], None]:
+    def delay(self, rest: Callable[[], None]) -> Callable[[], None]:
         """Delay the rest of the present request, and all requests after it. Return the function that ends the delay."""
-        self._step = step
+        self._rest = rest
         self.delayed = True
         return self._end_delay
 
     def clear(self) -> None:
         """Drop all requests: the connection closes."""
-        self._step = None
+        self._rest = None
         self._frames.clear()
         if self._turn is not None:
             self._turn.cancel()

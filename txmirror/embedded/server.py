@@ -83,7 +83,7 @@ class Server:
     @property
     def connections(self) -> tuple[Connection, ...]:
         """The open connections, the oldest first. Tests can drop, stall and resume them."""
-        return tuple(connection for connection in self._connections.live if not connection.leaving)
+        return tuple(connection for connection in self._connections.live if not connection.closing)
 
     def connection_of(self, session_id: int) -> Connection:
         """Return the connection of a session at this server.

@@ -1,6 +1,6 @@
 """The znodes, their stats, and the undoing of a transaction, without checks, watches, sessions and Twisted.
 
-Stats are stored as ``org.apache.zookeeper.server.DataTree`` stores them, which differs a little from what clients see.
+Stats are stored as ``org.apache.zookeeper.server.DataTree`` stores them, which differs a little from the stats that clients see.
 """
 
 from __future__ import annotations

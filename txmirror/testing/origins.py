@@ -1,6 +1,6 @@
 """Find the objects that a program has left open in a world, and the places in its code that made them.
 
-From the first world of a process on, clients, mirrors, trees, registries and recipes note who makes them, and when they are opened
+From the first world of a process on, clients, mirrors, trees, registries and recipes note their origin, and when they are opened
 and closed. Programs in production have no world, and no such cost.
 """
 
@@ -71,7 +71,7 @@ def _note_origin(made: object) -> None:
     # Beyond this function and the constructor.
     caller: FrameType | None = sys._getframe(2)
     while caller is not None and isinstance(made, Tree) and _module_of(caller).startswith("txmirror.mirror."):
-        # A mirror has made it, at somebody's request.
+        # A program has called Mirror.tree.
         caller = caller.f_back
     if caller is None or not _is_ours(_module_of(caller)) or _module_of(caller) == "txmirror.testing.world":
         _origins.setdefault(made, _outside(caller))
@@ -100,27 +100,27 @@ def describe(opened: object) -> str:
     return f"{name}, made at {_origins[opened]}"
 
 
-def find_open(left: Iterable[object], but: tuple[type, ...]) -> list[object]:
+def find_open(left: Iterable[object], ignored: tuple[type, ...]) -> list[object]:
     """Return the open objects of programs that use a client to which the reactor still refers, the earliest first.
 
     :param left: the delayed calls and the connections of the reactor.
-    :param but: the classes of objects to ignore, with all to which they refer.
+    :param ignored: the classes of objects to ignore, with all to which they refer.
     """
-    alive = _reached_from(left, but)
+    alive = _reached_from(left, ignored)
 
     def uses_live_client(opened: object) -> bool:
-        reached = _reached_from([opened], but).values()
+        reached = _reached_from([opened], ignored).values()
         return any(id(each.session_key) in alive for each in reached if isinstance(each, ZooKeeperClient))
 
     return [each for each in list(_origins) if each in _open and uses_live_client(each)]
 
 
-def _reached_from(roots: Iterable[object], but: tuple[type, ...]) -> dict[int, object]:
-    """Return all objects to which some lead, by their ids."""
+def _reached_from(roots: Iterable[object], ignored: tuple[type, ...]) -> dict[int, object]:
+    """Return all objects to which the roots refer, also indirectly, by their ids."""
     left, reached = list(roots), dict[int, object]()
     while left:
         each = left.pop()
-        if id(each) not in reached and not isinstance(each, but):
+        if id(each) not in reached and not isinstance(each, ignored):
             reached[id(each)] = each
             left += _referents(each)
     return reached

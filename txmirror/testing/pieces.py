@@ -28,7 +28,7 @@ class FrameSplitter:
             whole = encode_frame(frame)
             del self._tail[: len(whole)]
             yield whole, True
-        if self._decoder.fault is not None:
+        if self._decoder.error is not None:
             self._decoder = None
             yield from self.finish()
 

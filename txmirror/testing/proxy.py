@@ -1,4 +1,4 @@
-"""A TCP proxy between clients and a ZooKeeper server, which injects the faults that a test calls for.
+"""A TCP proxy between clients and a ZooKeeper server, which injects faults.
 
 :mod:`txmirror.testing.relay` forwards the connections, and :mod:`txmirror.testing.faults` has the faults of the data.
 """
@@ -157,7 +157,7 @@ class FaultProxy:
         :raises ValueError: ``size`` is not above 0.
         """
         if size is not None and size < 1:
-            raise ValueError(f"a piece has a byte at least, not {size!r}")
+            raise ValueError(f"a piece has 1 byte or more, not {size!r}; None does not split")
         self._faults.piece = size
 
     # Faults that happen once. The connection is then closed, after all forwarded data has arrived.
@@ -171,10 +171,10 @@ class FaultProxy:
         :param to_client: the number of bytes for clients.
         :param to_server: the number of bytes for the server.
         :returns: fires when the connection is closed. Cancelling disarms the fault.
-        :raises ValueError: not exactly one of both is given, or it is negative.
+        :raises ValueError: not exactly one of them has a value, or it is negative.
         """
         if (to_client is None) == (to_server is None):
-            raise ValueError("one direction has a number of bytes, and not both")
+            raise ValueError("set the number of bytes of exactly one direction")
         direction = to_client is not None
         count = (to_client if direction else to_server) or 0
         if count < 0:

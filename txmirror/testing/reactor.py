@@ -78,7 +78,7 @@ class MemoryReactor(Clock):
     @piece.setter
     def piece(self, size: int | None) -> None:
         if size is not None and size < 1:
-            raise ValueError(f"a piece of {size!r} bytes never ends: give 1 or more, or None")
+            raise ValueError(f"a piece has 1 byte or more, not {size!r}; None sets no limit")
         self._piece = size
 
     def settle(self) -> None:
@@ -93,7 +93,7 @@ class MemoryReactor(Clock):
             call.called = 1
             call.func(*call.args, **call.kw)
         raise RuntimeError(
-            f"something spins: {self.patience} calls at the instant {self.seconds()}, and the next is {self.calls[0]}"
+            f"an endless loop: {self.patience} calls at the instant {self.seconds()}, and the next is {self.calls[0]}"
         )
 
     def pass_time(self, seconds: float) -> None:
@@ -106,7 +106,7 @@ class MemoryReactor(Clock):
         :raises RuntimeError: see :meth:`settle`.
         """
         if seconds < 0:
-            raise ValueError(f"time does not pass backwards, as {seconds!r} has it")
+            raise ValueError(f"the time to pass is negative: {seconds!r}")
         end = self.seconds() + seconds
         self.settle()
         while self.calls and self.calls[0].getTime() <= end:

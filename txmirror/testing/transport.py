@@ -1,4 +1,4 @@
-"""One side of a connection in memory: how written data is delivered, and how the connection ends."""
+"""One side of a connection in memory: it delivers written data, and ends the connection."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ class _Socket:
 
 
 class _Writing(enum.Enum):
-    OPEN = "what is written is delivered"
-    HALF_CLOSING = "what was written is delivered, and then the connection is half-closed"
-    HALF_CLOSED = "nothing can be written"
-    DISCARDING = "nothing is written or received: the connection is about to be lost, or is lost"
+    OPEN = "data can be written"
+    HALF_CLOSING = "no more data can be written; when all is delivered, the connection is half-closed"
+    HALF_CLOSED = "the connection is half-closed"
+    DISCARDING = "all data is dropped: the connection is about to be lost, or is lost"
 
 
 class _Undelivered:

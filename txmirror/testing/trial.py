@@ -13,7 +13,7 @@ from txmirror.embedded import EmbeddedServer
 if TYPE_CHECKING:
     from twisted.trial.unittest import TestCase as _TestCase
 else:
-    # The class that uses the mixin brings the test case; importing it here would load trial for everybody.
+    # The class that uses the mixin brings the test case; importing it here would load trial for every user of this package.
     _TestCase = object
 
 #: The timeout for closing a client, in seconds. It can be short: answers on loopback take no time, and a server that is away

@@ -18,7 +18,7 @@ from txmirror.registry import ServiceRegistry
 from txmirror.testing.origins import describe, find_open, note_origins
 from txmirror.testing.reactor import MemoryReactor
 
-#: How long the objects of a world may take to close, in seconds, beyond the longest ``close_time`` of its clients.
+#: The timeout for closing the objects of a world, in seconds, in addition to the longest ``close_time`` of its clients.
 _CLOSE_TIME = 30.0
 #: The address of all servers. A mirror or a registry of a world reaches them at an address of its own, which the test can cut off.
 _HOST = "127.0.0.1"
@@ -170,7 +170,7 @@ class World:
 
         The servers go on, and sessions expire there after their timeout.
 
-        :param which: a mirror or a registry of this world, made without ``servers``; None is everybody.
+        :param which: a mirror or a registry of this world, made without ``servers``; None means all objects.
         :raises ValueError: it has no address of its own.
         """
         hosts = self._addresses(which)
@@ -277,7 +277,7 @@ class World:
     def _check_nothing_left(self) -> None:
         calls, links = self.reactor.getDelayedCalls(), self.reactor.links
         left = [
-            *map(describe, find_open([*calls, *links], but=(World, MemoryReactor, Server))),
+            *map(describe, find_open([*calls, *links], ignored=(World, MemoryReactor, Server))),
             *(f"a delayed call {_describe(call, self.reactor.seconds())}" for call in calls),
             *(f"a connection {link!r}" for link in links),
             *(f"a port {host or 'any'}:{port}" for host, port in self.reactor.listeners()),
@@ -291,7 +291,7 @@ class World:
         """Check that an object has its session at this instant."""
         self.settle()
         if not begun.called:
-            # It fails when the object is closed; there is nobody to handle that.
+            # It fails when the object is closed, and nothing else handles that.
             begun.addErrback(lambda _: None)
             raise AssertionError(f"no session at this instant: {which!r}; with {option}=False it need not have one")
         self.result(begun)
@@ -300,7 +300,7 @@ class World:
         self._close_time = max(self._close_time, (options.get("limits") or Limits()).close_time)
 
     def _own_address(self, servers: _Servers) -> tuple[str, str | Sequence[str | tuple[str, int]]]:
-        """Return a host by which one object reaches the servers, and their addresses; an empty host if the servers are given."""
+        """Return a host by which one object reaches the servers, and their addresses; an empty host if the caller has chosen the servers."""
         if servers is not None:
             return "", servers
         number = len(self._hosts)

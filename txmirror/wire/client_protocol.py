@@ -123,7 +123,7 @@ class ClientProtocol(Generic[_RequestT]):
     @property
     def broken(self) -> bool:
         """True if the stream is broken, and every frame before that was returned."""
-        return self._frames.fault is not None
+        return self._frames.error is not None
 
     # Sending.
 

@@ -34,7 +34,7 @@ class FrameDecoder:
 
     :param limit: the longest frame in bytes that is kept, from 16 to :data:`HARD_FRAME_LIMIT`. A longer frame becomes an
         :class:`OversizedFrame`.
-    :ivar fault: the error that broke the stream, once an invalid length was read. The decoder still returned the frames
+    :ivar error: the error that broke the stream, once an invalid length was read. The decoder still returned the frames
         before it; it returns none after it.
     """
 
@@ -42,7 +42,7 @@ class FrameDecoder:
         self._limit = min(max(limit, _HEAD), HARD_FRAME_LIMIT)
         self._buffer = bytearray()
         self._discarding = 0
-        self.fault: ProtocolError | None = None
+        self.error: ProtocolError | None = None
 
     @property
     def buffered(self) -> int:
@@ -55,7 +55,7 @@ class FrameDecoder:
         :returns: the frames that this piece completes, without their lengths, in order.
         """
         frames: list[bytes | OversizedFrame] = []
-        if self.fault is not None:
+        if self.error is not None:
             return frames
         if self._discarding:
             gone = min(self._discarding, len(data))
@@ -84,7 +84,7 @@ class FrameDecoder:
                 self._discarding = max(0, stop - end)
                 offset = min(stop, end)
             else:
-                self.fault = ProtocolError(f"a frame announces a length of {length} bytes")
+                self.error = ProtocolError(f"a frame announces a length of {length} bytes")
                 offset = end
         if source is buffer:
             del buffer[:offset]
@@ -114,9 +114,9 @@ class FrameQueue:
         return self._decoder.buffered
 
     @property
-    def fault(self) -> ProtocolError | None:
+    def error(self) -> ProtocolError | None:
         """The error that broke the stream, once every frame before it was taken; else None."""
-        return None if self._frames else self._decoder.fault
+        return None if self._frames else self._decoder.error
 
     def feed(self, data: bytes) -> None:
         """Add the next piece of the stream."""
@@ -130,8 +130,8 @@ class FrameQueue:
         :raises ProtocolError: the stream is broken here.
         """
         if not self._frames:
-            if self._decoder.fault is not None:
-                raise self._decoder.fault
+            if self._decoder.error is not None:
+                raise self._decoder.error
             return None
         frame = self._frames.popleft()
         self.size -= 4 + len(frame)

@@ -70,7 +70,7 @@ def encode_stat(stat: ZnodeStat) -> bytes:
 
 
 def unpack_stat(frame: bytes, offset: int) -> ZnodeStat:
-    """Read the eleven numbers of a stat. Hot.
+    """Read the eleven numbers of a stat. Called for each reply, so it must be fast.
 
     In an unchanged node several of them are equal. They share one object, which saves memory when there are many nodes.
 
@@ -233,5 +233,5 @@ class Cursor:
     def _acl(self) -> ACL:
         return ACL(self.int32(), self.acl_text(), self.acl_text())
 
-    def _truncated(self, what: str) -> ProtocolError:
-        return ProtocolError(f"a frame of {len(self.frame)} bytes ends within {what} at byte {self.offset}")
+    def _truncated(self, item: str) -> ProtocolError:
+        return ProtocolError(f"a frame of {len(self.frame)} bytes ends within {item} at byte {self.offset}")

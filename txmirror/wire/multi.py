@@ -70,12 +70,14 @@ _DECODERS: dict[int, Callable[[Cursor], Write | Read]] = {
 
 
 def _decode_header(cursor: Cursor) -> tuple[int, bool]:
-    """Read the header of one record: its type, and whether the list ends. Its error repeats the record's. Hot.
+    """Read the header of one record: its type, and whether the list ends. Called for each operation, so it must be fast.
+
+    The header's third field, an error code, repeats that of the record.
 
     :raises ProtocolError: the frame ends first, or the flag for the end is no boolean.
     """
     frame, offset = cursor.frame, cursor.offset
-    # The cursor finds and reports whatever is wrong.
+    # The cursor raises the error.
     if offset + _HEADER.size > len(frame) or frame[offset + 4] > 1:
         kind, done = cursor.int32(), cursor.boolean()
         cursor.int32()

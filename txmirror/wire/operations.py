@@ -66,7 +66,7 @@ AUTH_XID: Final = -4
 #: The highest xid of a request; the next one is 1 again.
 LAST_XID: Final = 2**31 - 1
 
-#: No frame is longer than this, whatever limit either side has configured.
+#: No frame is longer than this, even if a side has configured a higher limit.
 HARD_FRAME_LIMIT: Final = 256 * 1024 * 1024
 #: A server's own default for the longest request, its length field not counted (``jute.maxbuffer``).
 DEFAULT_MAX_REQUEST: Final = 0xFFFFF

@@ -122,7 +122,7 @@ class GetDataResponse(NamedTuple):
 
     @classmethod
     def decode(cls, cursor: Cursor) -> GetDataResponse:
-        # Hot: the usual shape is read in one go.
+        # The usual shape is read in one go, for speed.
         frame = cursor.frame
         start = cursor.offset + 4
         if start + STAT.size <= len(frame):

@@ -94,7 +94,7 @@ class ServerProtocol:
         return reply_frame(PING_XID if header.type == Operation.PING else header.xid, zxid, err, record)
 
     def skip(self, header: RequestHeader) -> None:
-        """Leave a request without a reply.
+        """Skip the reply to a request.
 
         :raises ValueError: another request is to be answered before.
         """

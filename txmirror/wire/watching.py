@@ -41,7 +41,7 @@ class SetWatchesRequest:
 
 @attrs.frozen
 class SetWatches2Request(SetWatchesRequest):
-    """Set watches again, persistent ones too, which report nothing of what they have missed. Since 3.6."""
+    """Set watches again, also persistent ones, which do not report the changes that they have missed. Since 3.6."""
 
     operation: ClassVar[Operation] = Operation.SET_WATCHES2
 

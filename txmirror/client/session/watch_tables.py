@@ -301,7 +301,7 @@ class _Packer:
         self.packets: list[SetWatchesPacket] = []
 
     def add(self, kind: int, paths: Iterable[str]) -> None:
-        """Add paths of a kind. Hot."""
+        """Add paths of a kind: in a large mirror, hundreds of thousands."""
         append, size, room = self._groups[kind].append, self._size, self._room
         for path in paths:
             length = 4 + (len(path) if path.isascii() else len(path.encode()))

@@ -44,7 +44,7 @@ class WrongNameTests(MirrorTestCase):
                 connection = self.world.server.connection_of(self.world.mirror_client.session_id)
                 connection.client.notify(kind, path)
                 self.world.change("/s/a", b"changed")
-                self.assertTrue(connection.leaving, path)
+                self.assertTrue(connection.closing, path)
                 self.assertIn(repr(path), "\n".join(self.log_lines()))
                 self.assert_goes_on()
 

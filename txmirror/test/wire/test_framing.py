@@ -72,7 +72,7 @@ class SplitTests(SynchronousTestCase):
             decoder = FrameDecoder(LIMIT)
             self.assertEqual(feed(decoder, pieces), expected(BODIES))
             self.assertEqual(decoder.buffered, 0)
-            self.assertIsNone(decoder.fault)
+            self.assertIsNone(decoder.error)
 
     def test_in_three_pieces(self) -> None:
         """A stream that is cut in three, anywhere, gives the same frames."""
@@ -171,7 +171,7 @@ class OversizedTests(SynchronousTestCase):
         decoder = FrameDecoder(LIMIT)
         frames = decoder.feed(encode_int(HARD_FRAME_LIMIT) + b"x" * 100)
         self.assertEqual(frames, [OversizedFrame(b"x" * 16, HARD_FRAME_LIMIT)])
-        self.assertIsNone(decoder.fault)
+        self.assertIsNone(decoder.error)
 
 
 class AnnouncedLengthTests(SynchronousTestCase):
@@ -193,7 +193,7 @@ class AnnouncedLengthTests(SynchronousTestCase):
         decoder = FrameDecoder(LIMIT)
         self.assertEqual(decoder.feed(b"\xff\xff\xff"), [])
         self.assertEqual(decoder.buffered, 3)
-        self.assertIsNone(decoder.fault)
+        self.assertIsNone(decoder.error)
 
 
 class FaultTests(SynchronousTestCase):
@@ -202,14 +202,14 @@ class FaultTests(SynchronousTestCase):
         for length in FAULTY:
             decoder = FrameDecoder(LIMIT)
             self.assertEqual(decoder.feed(encode_int(length)), [])
-            self.assertIsInstance(decoder.fault, ProtocolError)
-            self.assertIn(str(length), str(decoder.fault))
+            self.assertIsInstance(decoder.error, ProtocolError)
+            self.assertIn(str(length), str(decoder.error))
 
     def test_hard_limit_holds_under_any_limit(self) -> None:
         """No frame is over the hard limit, even if the decoder's limit is higher."""
         decoder = FrameDecoder(2 * HARD_FRAME_LIMIT)
         decoder.feed(encode_int(HARD_FRAME_LIMIT + 1))
-        self.assertIsInstance(decoder.fault, ProtocolError)
+        self.assertIsInstance(decoder.error, ProtocolError)
 
     def test_earlier_frames_are_given(self) -> None:
         """The decoder returns the frames before the invalid length, wherever the stream is cut."""
@@ -217,25 +217,25 @@ class FaultTests(SynchronousTestCase):
             for pieces in two_pieces(stream(BODIES) + encode_int(length) + b"rest"):
                 decoder = FrameDecoder(LIMIT)
                 self.assertEqual(feed(decoder, pieces), expected(BODIES))
-                self.assertIsInstance(decoder.fault, ProtocolError)
+                self.assertIsInstance(decoder.error, ProtocolError)
 
     def test_nothing_follows(self) -> None:
         """After a faulty length the decoder returns no frame, and keeps nothing."""
         decoder = FrameDecoder(LIMIT)
         decoder.feed(encode_int(-1) + encode_frame(b"in the same piece"))
-        fault = decoder.fault
+        fault = decoder.error
         self.assertEqual(decoder.feed(encode_frame(b"in a later piece")), [])
         self.assertEqual(decoder.buffered, 0)
-        self.assertIs(decoder.fault, fault)
+        self.assertIs(decoder.error, fault)
 
     def test_no_fault_at_first(self) -> None:
         """A stream that is in order has no fault."""
         decoder = FrameDecoder(LIMIT)
         decoder.feed(stream(BODIES))
-        self.assertIsNone(decoder.fault)
+        self.assertIsNone(decoder.error)
 
     def test_http_server(self) -> None:
         """The answer of an HTTP server is a fault, not a wait for a frame of a gigabyte."""
         decoder = FrameDecoder(4 * 1024 * 1024)
         self.assertEqual(decoder.feed(b"HTTP/1.1 400 Bad Request\r\n\r\n"), [])
-        self.assertIsInstance(decoder.fault, ProtocolError)
+        self.assertIsInstance(decoder.error, ProtocolError)

@@ -179,9 +179,9 @@ class FaultTests(SynchronousTestCase):
         """A length that no frame has breaks the stream, after the requests before it."""
         protocol = connected()
         protocol.receive_data(framed(ExistsRequest("/", False), 1) + encode_int(-1))
-        self.assertIsNone(protocol.frames.fault)
+        self.assertIsNone(protocol.frames.error)
         protocol.next_event()
-        self.assertIsInstance(protocol.frames.fault, ProtocolError)
+        self.assertIsInstance(protocol.frames.error, ProtocolError)
         for _ in range(2):
             self.assertRaises(ProtocolError, protocol.next_event)
 
