@@ -68,7 +68,7 @@ class TxZooKeeperClient:  # The three interfaces require 32 methods and attribut
 
     @property
     def session(self) -> SessionEvent:
-        """The latest step of the session. Its data generation and its zxid are unknown, and always 0."""
+        """The latest event of the session. Its data generation and its zxid are unknown, and always 0."""
         return self._reconnecting.session
 
     @property

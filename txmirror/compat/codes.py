@@ -84,9 +84,9 @@ def zerror(code: int) -> str:
     return _FAILURES[code][2] if code in _FAILURES else "unknown error"
 
 
-def refusal(code: int, why: str = "") -> ZooKeeperException:
+def refusal(code: int, reason: str = "") -> ZooKeeperException:
     """Return the binding's exception for an error number."""
-    return EXCEPTIONS.get(code, ZooKeeperException)(why or zerror(code))
+    return EXCEPTIONS.get(code, ZooKeeperException)(reason or zerror(code))
 
 
 def code_of(error: BaseException | None) -> int:

@@ -54,15 +54,15 @@ _Key = tuple[WatchKind, str]
 _UNANSWERED = (ConnectionLossException, SessionExpiredException, ClosingException)
 
 
-class SessionSteps(Protocol):
-    """Notifies of each step of a session."""
+class SessionEvents(Protocol):
+    """Notifies listeners of each event of a session."""
 
     @property
     def session(self) -> SessionEvent:
-        """The latest step."""
+        """The latest event."""
 
     def add_listener(self, listener: Listener) -> None:
-        """Call a listener with each step from now on."""
+        """Call a listener with each event from now on."""
 
     def remove_listener(self, listener: Listener) -> None:
         """Stop calling a listener."""
@@ -73,14 +73,14 @@ class SingleWatchFeed:
     """A feed on the other methods of a client.
 
     :param client: sends the requests.
-    :param steps: notifies of the steps of the client's session.
+    :param session_events: notifies of the events of the client's session.
     """
 
     _log = Logger()
 
-    def __init__(self, client: IZooKeeperClient, steps: SessionSteps) -> None:
+    def __init__(self, client: IZooKeeperClient, session_events: SessionEvents) -> None:
         self._client = client
-        self._steps = steps
+        self._session_events = session_events
         self._listeners: Observers[News] = Observers(
             lambda listener, news: self._log.failure("The listener {listener} failed.", listener=listener)
         )
@@ -89,20 +89,20 @@ class SingleWatchFeed:
 
     @property
     def session(self) -> SessionEvent:
-        """The latest step of the session."""
-        return self._steps.session
+        """The latest event of the session."""
+        return self._session_events.session
 
     def add_listener(self, listener: Listener, needs: Callable[[str], bool] | None = None) -> None:
         """Call a function with each event. See :meth:`~txmirror.interfaces.IWatchFeed.add_listener`."""
         if not self._listeners:
-            self._steps.add_listener(self._session_changed)
+            self._session_events.add_listener(self._session_changed)
         self._listeners.add(listener, listener)
 
     def remove_listener(self, listener: Listener) -> None:
         """Remove a listener. See :meth:`~txmirror.interfaces.IWatchFeed.remove_listener`."""
         self._listeners.remove(listener)
         if not self._listeners:
-            self._steps.remove_listener(self._session_changed)
+            self._session_events.remove_listener(self._session_changed)
 
     # Reads.
 
@@ -180,7 +180,7 @@ class SingleWatchFeed:
         """Create a node, and read it back. See :meth:`~txmirror.interfaces.IWatchFeed.write_create`."""
         if not 0 <= flags < 4:
             raise ValueError(
-                f"a node is created persistent or ephemeral here, with or without a sequence, not with the flags {flags!r}"
+                f"write_create makes persistent and ephemeral nodes, with or without a sequence: the flags are 0 to 3, not {flags!r}"
             )
         ephemeral, sequence = bool(flags & CreateFlag.EPHEMERAL), bool(flags & CreateFlag.SEQUENCE)
         created = self._client.create(path, data, acl, ephemeral=ephemeral, sequence=sequence)
@@ -213,13 +213,12 @@ class SingleWatchFeed:
     def set_watches(
         self, zxid: int, data: Iterable[str] = (), exist: Iterable[str] = (), children: Iterable[str] = ()
     ) -> Deferred[None]:
-        """Restore watches, which always fails. See :meth:`~txmirror.interfaces.IWatchFeed.set_watches`.
+        """Fail, because this client cannot restore watches. See :meth:`~txmirror.interfaces.IWatchFeed.set_watches`.
 
-        With no watch to restore, it waits for a reply of the server; else it fails with
-        :exc:`~txmirror.errors.UnimplementedException`.
+        The exception is :exc:`~txmirror.errors.UnimplementedException`. Without paths it waits for a reply of the server.
         """
         if any(map(list, (data, exist, children))):
-            return fail(UnimplementedException("this client cannot set watches as they stood"))
+            return fail(UnimplementedException("this client cannot set watches again"))
         return self._client.exists("/").addCallback(lambda _: None)
 
     def remove_watches(self, path: str, kind: WatchKind) -> Deferred[None]:
@@ -244,7 +243,7 @@ class SingleWatchFeed:
         if self._watches.get(key) is watch:
             del self._watches[key]
 
-    # Transactions and session steps.
+    # Transactions and session events.
 
     def _note_stat(self, stat: ZnodeStat | None) -> int:
         """Return the transaction as of which the latest reply is true."""
@@ -261,5 +260,5 @@ class SingleWatchFeed:
             error.zxid = self._zxid = max(self._zxid, error.zxid or 0)
         return failure
 
-    def _session_changed(self, step: News) -> None:
-        self._listeners.notify(step)
+    def _session_changed(self, event: News) -> None:
+        self._listeners.notify(event)

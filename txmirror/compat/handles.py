@@ -1,7 +1,7 @@
 """One connection of the binding: a native client, with the watchers of the C library.
 
-The C library sends each step of the session to the connection's own watcher and to the watcher of every pending watch. Only an
-event of its own ends a watch. The library never opens a new session after one has expired.
+The C library sends each session event to the connection's own watcher and to the watcher of every pending watch. Only a
+watch event ends a watch. The library never opens a new session after one has expired.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Handle:
 
     :param number: the handle's number.
     :param hosts: the servers and the chroot.
-    :param watcher: called with each step of the session; None for no watcher.
+    :param watcher: called with each session event; None for no watcher.
     :param timeout: the session timeout, in milliseconds.
     :param client_id: id and password of a session to take over.
     :param in_order: whether to try the servers in the order of ``hosts``.
@@ -233,7 +233,7 @@ class Handle:
 
         def refused(failure: Failure) -> Failure:
             if failure.check(AuthFailedException):
-                self._step(_AUTH_FAILED)
+                self._enter(_AUTH_FAILED)
             return failure
 
         credentials = bytes_of(cert)
@@ -306,14 +306,14 @@ class Handle:
             self._call(watcher, int(event.type), self.state, event.path)
 
     def _ended(self, _: Failure, watch: Deferred[WatchedEvent]) -> None:
-        # The watcher was called with the step that ended the session.
+        # The watcher was called with the event that ended the session.
         self._watchers.pop(watch, None)
 
     def _on_event(self, news: News) -> None:
         if not isinstance(news, WatchedEvent) and news.state in _STATES:
-            self._step(_STATES[news.state])
+            self._enter(_STATES[news.state])
 
-    def _step(self, state: int) -> None:
+    def _enter(self, state: int) -> None:
         self._note_session()
         self.state = state
         watchers = [self.watcher, *self._watchers.values()]

@@ -1,8 +1,8 @@
 """Reconnecting for txzookeeper's clients: connect, retry, and open a new session when one has expired.
 
 txzookeeper's plain client does neither; its managed client opens new sessions by itself. Both refuse requests without a
-session; here such requests are pending. Both send session events once for the connection and once more for every watch, so
-only a change of state is a step here.
+session; here such requests are pending. Both send session events once for the connection and once more for every watch;
+listeners here get each change of state once.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class ReconnectingClient:
 
     :param client: txzookeeper's client: plain, managed or retrying.
     :ivar client: txzookeeper's client.
-    :ivar session: the latest step.
+    :ivar session: the latest session event.
     :ivar session_id: the session's id; 0 while there is none.
     :ivar watches: the watches that are pending. They fail when the session is over.
     """
@@ -95,7 +95,7 @@ class ReconnectingClient:
         return float(negotiated or self._inner._session_timeout or 10_000) / 1000
 
     def add_listener(self, listener: Listener) -> None:
-        """Call a listener with each step."""
+        """Call a listener with each session event."""
         self._listeners.add(listener, listener)
 
     def remove_listener(self, listener: Listener) -> None:
@@ -125,8 +125,8 @@ class ReconnectingClient:
         if self.session.state in _ESTABLISHED and not self._pending:
             return None
         if len(self._pending) >= _MOST_PENDING:
-            why = f"not sent: {_MOST_PENDING} requests wait for a session already"
-            return fail(ConnectionLossException(why, path=path, applied=False))
+            reason = f"not sent: {_MOST_PENDING} requests wait for a session already"
+            return fail(ConnectionLossException(reason, path=path, applied=False))
         return self._pending.wait()
 
     def keep_identity(self, scheme: str, identity: str) -> None:

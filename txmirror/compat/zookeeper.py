@@ -55,7 +55,7 @@ __all__ = [  # noqa: F822, PLE0604 - the rest of the names are in tables
 globals().update(CONSTANTS)
 globals().update({exception.__name__: exception for exception in EXCEPTIONS.values()})
 
-#: The binding's other calls, and why this module does not have them.
+#: The binding's other calls, each with the reason why this module does not have it.
 _BLOCKING = ("create", "delete", "exists", "get", "get_acl", "get_children", "set", "set_acl")
 _MISSING = {
     **{name: f"it would block the reactor's thread; use a{name}" for name in _BLOCKING},
@@ -68,15 +68,15 @@ _numbers = count()
 _settings: dict[str, Any] = {"reactor": None, "in_order": False, "level": CONSTANTS["LOG_LEVEL_INFO"], "observer": None}
 
 
-def _missing(name: str, why: str) -> Callable[..., Any]:
+def _missing(name: str, reason: str) -> Callable[..., Any]:
     def missing(*_: object, **__: object) -> Any:
-        raise NotImplementedError(f"zookeeper.{name} is not available without the C library: {why}")
+        raise NotImplementedError(f"zookeeper.{name} is not available without the C library: {reason}")
 
     missing.__name__ = name
     return missing
 
 
-globals().update({name: _missing(name, why) for name, why in _MISSING.items()})
+globals().update({name: _missing(name, reason) for name, reason in _MISSING.items()})
 
 
 def use(reactor: IReactorTime | None) -> None:
@@ -119,7 +119,7 @@ def init(
     """Start to connect.
 
     :param host: the servers and the chroot, as in ``host:port,host:port/chroot``.
-    :param watcher: called with each step of the session.
+    :param watcher: called with each session event.
     :param recv_timeout: the session timeout to request, in milliseconds.
     :param clientid: the :func:`client_id` of a session to take over.
     :returns: a handle.
