@@ -24,7 +24,7 @@ _INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ")
 
 @implementer(ICheck)
 class CommandCheck:
-    """A check that runs a command: exit status 0 is ok, 1 is a warning, and all else a failure.
+    """A check that runs a command: exit status 0 is ok, 1 is a warning, and any other a failure.
 
     The command runs in a session and process group of its own, with no standard input. It counts as failed if it writes more than
     1 MiB, or leaves children that do not end within ``grace``; these are killed.
@@ -34,8 +34,8 @@ class CommandCheck:
         ``LANG``, ``LC_ALL``, ``LC_CTYPE`` and ``TZ``.
     :param cwd: its working directory; None is that of this process.
     :param grace: the seconds between SIGTERM and SIGKILL, when the command is ended.
-    :param reactor: runs it.
-    :param clock: measures ``grace``; None is the reactor.
+    :param reactor: runs the command.
+    :param clock: measures ``grace``; the reactor if None.
     :param description: the description of the check, where ``argv`` has a secret.
     :raises ValueError: ``argv`` is empty or contains a null character, ``environment`` has an invalid name or value, or ``grace`` is
         out of range.
@@ -76,8 +76,9 @@ class CommandCheck:
     def run(self) -> Deferred[Result]:
         """Run the command.
 
-        :returns: fires when no process of it is left; after a cancellation, with a ``CancelledError`` of its output. Cancelling sends SIGTERM to all its processes, and SIGKILL after the grace;
-            cancelling once more sends SIGKILL at once.
+        :returns: fires with the result when no process of the command is left. Cancelling sends SIGTERM to all its processes, and
+            SIGKILL after the grace; cancelling once more sends SIGKILL at once. After that it fails with a ``CancelledError``
+            that has the output.
         """
         return Deferred.fromCoroutine(self._run())
 

@@ -1,4 +1,4 @@
-"""Checks that look at files: the process of a pid file, and the age of a file."""
+"""Checks of files: the process of a pid file, and the age of a file."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from txmirror.durations import check_seconds
 
 #: A pid file is read up to this size in bytes.
 _PID_FILE_SIZE: Final = 64
-#: A process may begin so many seconds after its pid file: the clocks of /proc and of file systems are coarse.
+#: The seconds by which a process may begin after its pid file: the clocks of /proc and of file systems are coarse.
 _SLACK: Final = 2.0
 
 
 class FileReader:
-    """Looks at a file in a thread, because a file system may hang. A look that hangs is not repeated: it fails.
+    """Examines a file in a thread, because a file system may hang. While one call hangs, further ones fail at once.
 
     :param reactor: runs the thread.
     """
@@ -32,25 +32,25 @@ class FileReader:
         self._reactor = reactor
         self._busy = False
 
-    def look(self, path: str, function: Callable[[], Result]) -> Deferred[Result]:
-        """Return the result of a function that is called in a thread.
+    def examine(self, path: str, function: Callable[[], Result]) -> Deferred[Result]:
+        """Call a function in a thread, and return its result.
 
         :param path: the file's path, for messages.
-        :param function: looks at the file. An ``OSError`` makes a failed result.
+        :param function: examines the file. An ``OSError`` makes a failed result.
         :returns: fires with the result. Cancelling ends the wait; the thread cannot be ended.
         """
         if self._busy:
             return succeed(Result(Status.FAIL, f"{path}: the file system has not answered an earlier request"))
         self._busy = True
         result: Deferred[Result] = Deferred()
-        looking = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), function)
-        looking.addErrback(_to_result, path)
-        looking.addBoth(self._looked)
+        examined = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), function)
+        examined.addErrback(_to_result, path)
+        examined.addBoth(self._examined)
         # After a cancellation, a Deferred without a canceller ignores its result.
-        looking.addCallbacks(result.callback, result.errback)
+        examined.addCallbacks(result.callback, result.errback)
         return result
 
-    def _looked(self, value: Any) -> Any:
+    def _examined(self, value: Any) -> Any:
         self._busy = False
         return value
 
@@ -78,10 +78,10 @@ class FileAgeCheck:
         self._reader = FileReader(reactor)
 
     def run(self) -> Deferred[Result]:
-        """Look at the file's time of modification; a time in the future is a warning."""
-        return self._reader.look(self._path, self._look)
+        """Examine the file's time of modification. A time in the future is a warning. Cancelling ends the wait."""
+        return self._reader.examine(self._path, self._examine)
 
-    def _look(self) -> Result:
+    def _examine(self) -> Result:
         age = self._wall_time() - Path(self._path).stat().st_mtime
         if age < -_SLACK:
             return Result(Status.WARN, f"{self._path} was modified {-age:.0f} s in the future")
@@ -110,10 +110,10 @@ class ProcessCheck:
         self._reader = FileReader(reactor)
 
     def run(self) -> Deferred[Result]:
-        """Look for the process."""
-        return self._reader.look(self._path, self._look)
+        """Look for the process. Cancelling ends the wait."""
+        return self._reader.examine(self._path, self._examine)
 
-    def _look(self) -> Result:
+    def _examine(self) -> Result:
         with Path(self._path).open("rb") as file:
             written = os.fstat(file.fileno()).st_mtime
             lines = file.read(_PID_FILE_SIZE).splitlines()

@@ -22,11 +22,11 @@ def _check_seconds(hold: object, attribute: attrs.Attribute[float], value: objec
 
 @attrs.frozen
 class FlapHold:
-    """When to hold a service down.
+    """The settings for holding down a service that flaps.
 
-    :ivar downs: a service that went down so many times within ``window`` flaps; 0 never holds it.
-    :ivar window: in seconds.
-    :ivar hold: a service that flaps comes up again only when its checks have passed for so many seconds without a break.
+    :ivar downs: a service flaps if it went down this number of times within ``window``; 0 never holds it.
+    :ivar window: the time in which they count, in seconds.
+    :ivar hold: the time in seconds for which the checks of a service that flaps must pass before it comes up again.
     :raises TypeError: a value has a wrong type.
     :raises ValueError: a value is out of range. Both messages name it.
     """
@@ -39,8 +39,8 @@ class FlapHold:
 class FlapWatch:
     """Counts how often one service goes down, and holds it.
 
-    :param settings: when to hold it.
-    :param clock: measures the seconds.
+    :param settings: the settings.
+    :param clock: measures the time.
     :param released: called when a hold is over.
     """
 
@@ -59,7 +59,7 @@ class FlapWatch:
         return max(0.0, self._ends - self._clock.seconds()) if self._timer.running else None
 
     def filter(self, current: State, combined: State) -> State:
-        """Return the state to take.
+        """Return the state that the service takes: the combined one, or down while it is held.
 
         :param current: the state of the service.
         :param combined: its state by the checks alone.
@@ -78,7 +78,7 @@ class FlapWatch:
         return combined
 
     def stop(self) -> None:
-        """End the hold without a call."""
+        """End the hold, and do not call ``released``."""
         self._timer.stop()
 
     def _flaps(self) -> bool:

@@ -108,7 +108,7 @@ class CheckHealth:
         self._loop.start()
 
     def stop(self) -> Deferred[None]:
-        """Stop probing; see :meth:`CheckLoop.stop`. The state and the latest result stay."""
+        """Stop probing. The state and the latest result stay. See :meth:`CheckLoop.stop`."""
         assert self._loop is not None
         return self._loop.stop()
 
@@ -130,7 +130,7 @@ class ServiceHealth:
     :param name: the service's name.
     :param checks: its checks; their names differ.
     :param require: ``"all"`` or ``"any"``: the checks that must be up.
-    :param flap_hold: when to hold the service down.
+    :param flap_hold: the settings for holding the service down; the defaults if None.
     :param resumed: whether the service is registered already, from before a restart. Then it stays so until its checks decide.
     :raises ValueError: two checks have the same name, or ``require`` is invalid.
 

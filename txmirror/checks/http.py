@@ -53,8 +53,8 @@ _CERTIFICATE: Final = re.compile(b"-----BEGIN CERTIFICATE-----.+?-----END CERTIF
 class HTTPCheck:
     """A check that sends an HTTP request. It needs ``pip install 'txmirror[daemon]'``.
 
-    A status that is expected is ok; otherwise 429 (too many requests) is a warning, and all else a failure. Each probe makes a connection of
-    its own.
+    An expected status is ok, 429 (too many requests) is a warning unless it is expected, and any other is a failure. Each probe
+    makes a connection of its own.
 
     :param url: an ``http`` or ``https`` URL.
     :param method: the method.

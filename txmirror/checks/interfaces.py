@@ -9,7 +9,7 @@ from txmirror.checks.results import Result
 
 
 class ICheck(Interface):
-    """A health check: it probes a service, as often as somebody asks.
+    """A health check: it probes a service once for each call of :meth:`run`.
 
     A provider opens nothing before :meth:`run`, and keeps nothing open after it.
     """
@@ -17,8 +17,8 @@ class ICheck(Interface):
     kind: str = Attribute('The type of check in configurations, as in "tcp".')
     description: str = Attribute('The kind and the target, on one line, as in "tcp 127.0.0.1:80".')
     pushed: bool = Attribute(
-        "Whether results come by themselves. :meth:`run` of such a check waits for the next one, however long that takes, so it is "
-        "called again at once, and has no timeout."
+        "True if the service pushes the results. :meth:`run` of such a check waits for the next push, without a timeout, and is called "
+        "again at once."
     )
 
     def run() -> Deferred[Result]:

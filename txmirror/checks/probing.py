@@ -62,8 +62,10 @@ class Prober:
     async def probe(self) -> None:
         """Probe once, and report the result. When the time is over, the probe is cancelled, and counts as failed.
 
-        It returns when nothing of the probe is left. It raises ``CancelledError`` after :meth:`stop`, and whatever
-        ``report`` raises.
+        It returns when nothing of the probe is left.
+
+        :raises CancelledError: :meth:`stop` was called.
+        :raises Exception: ``report`` has raised it.
         """
         self._began = self._clock.seconds()
         self._late = 0

@@ -22,9 +22,9 @@ from txmirror.timers import Timer
 
 #: A program that writes more bytes than this is killed.
 MOST_OUTPUT: Final = 2**20
-#: The pause between two looks at a group that is ending, in seconds.
-_LOOK: Final = 0.05
-#: The time limit for a killed group to end, in seconds. A process that the kernel does not let go is left behind then.
+#: The interval for polling a group that is ending, in seconds.
+_POLL_INTERVAL: Final = 0.05
+#: The time limit for a killed group to end, in seconds. After it, processes that are still alive are left behind.
 _KILL_TIME: Final = 5.0
 
 
@@ -36,9 +36,10 @@ class ProcessGroup(ProcessProtocol):
 
     :param grace: the seconds between SIGTERM and SIGKILL.
     :param clock: measures them.
-    :ivar output: what the processes wrote to standard output and standard error.
+    :ivar output: the text on standard output and standard error.
     :ivar status: the exit status of the command; negative for the signal that ended it; None while it runs.
     :ivar left: whether it left children that had to be killed.
+    :ivar gone: whether no process is left, or the rest cannot be killed.
     """
 
     _log = Logger()
@@ -49,7 +50,7 @@ class ProcessGroup(ProcessProtocol):
         self.left = False
         self._grace = grace
         self._clock = clock
-        self._timer = Timer(clock, self._look)
+        self._timer = Timer(clock, self._poll)
         self._pid = 0
         self._deadline: float | None = None
         self._killing = False
@@ -85,7 +86,7 @@ class ProcessGroup(ProcessProtocol):
             self._killing = True
             self._signal(signal.SIGTERM)
             self._begin_to_end()
-        self._look()
+        self._poll()
 
     # Called by the reactor.
 
@@ -112,16 +113,16 @@ class ProcessGroup(ProcessProtocol):
 
     def processEnded(self, reason: Failure) -> None:
         self._closed = True
-        self._look()
+        self._poll()
 
     # Until nothing is left.
 
     def _begin_to_end(self) -> None:
         if self._deadline is None:
             self._deadline = self._clock.seconds() + self._grace
-            self._timer.start(_LOOK)
+            self._timer.start(_POLL_INTERVAL)
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         """Look for processes that are left; kill them when their time is over."""
         if self.gone or self._deadline is None:
             return
@@ -141,7 +142,7 @@ class ProcessGroup(ProcessProtocol):
             self._log.error("Process group {pid} of a check cannot be killed; it is left behind.", pid=self._pid)
             self._finish()
         else:
-            self._timer.start(_LOOK)
+            self._timer.start(_POLL_INTERVAL)
 
     def _is_alive(self) -> bool:
         """Return whether a process is left. Once there is none, the number of the group may belong to others."""

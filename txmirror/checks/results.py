@@ -28,7 +28,7 @@ class Status(enum.Enum):
 
 
 def _to_printable(text: str) -> str:
-    """Escape what could move a cursor; newlines stay. The result is at most :data:`OUTPUT_SIZE` bytes in UTF-8."""
+    """Escape characters that could move a cursor, except newlines. The result is at most :data:`OUTPUT_SIZE` bytes in UTF-8."""
     lines = (on_one_line(line.expandtabs()) for line in text.rstrip().splitlines())
     printable = "\n".join(lines).encode("utf-8", "backslashreplace")
     return printable[:OUTPUT_SIZE].decode("utf-8", "ignore")
@@ -39,7 +39,7 @@ class Result:
     """The result of one probe.
 
     :ivar status: the verdict.
-    :ivar output: what the probe found, for people: printable lines, at most 4 KiB in UTF-8. Other text is escaped and cut.
+    :ivar output: the findings of the probe, for people: printable lines of at most 4 KiB in UTF-8. Other text is escaped and cut.
     :ivar seconds: the duration of the probe in seconds.
     """
 
@@ -54,7 +54,7 @@ class Result:
 
 
 class Output:
-    """The beginning and the end of what a program writes: at most 4 KiB, however much it is.
+    """The beginning and the end of a program's output: at most 4 KiB of any amount.
 
     :ivar total: the number of bytes that were added.
     """

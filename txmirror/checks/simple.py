@@ -56,7 +56,7 @@ class AliasCheck:
 class FunctionCheck:
     """A check by a function of the program.
 
-    :param function: returns, also by a Deferred, a :class:`Result`, or False for a failure, or True or None for success.
+    :param function: returns a :class:`Result`, or False for a failure, or True or None for success; or a Deferred of one of these.
     :param description: the check's description.
     """
 

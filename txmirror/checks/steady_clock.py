@@ -1,7 +1,7 @@
 """A clock that jumps of the wall clock do not affect.
 
-A reactor measures time by the wall clock. If somebody sets it forward, all timers fire at once; if somebody sets it back, they
-fire as much later, and the reactor itself sleeps for so long unless a file descriptor wakes it.
+A reactor measures time by the wall clock. When the wall clock is set forward, all timers fire at once. When it is set back, they
+fire later by the same time, and the reactor itself sleeps for that time unless a file descriptor wakes it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from zope.interface import implementer
 
 from txmirror.timers import Timer
 
-#: A difference of more seconds between the wall clock and this clock is a jump.
+#: The wall clock has jumped if its difference to this clock has changed by more seconds than this.
 _JUMP: Final = 1.0
-#: The pause between two looks at the clocks, in seconds.
+#: The interval for comparing the clocks, in seconds.
 _PERIOD: Final = 1.0
 
 
@@ -100,7 +100,7 @@ class SteadyClock:
         self._schedule()
 
     def _moved(self, call: DelayedCall) -> None:
-        """Take note that a call is due earlier than before; its former place is skipped by then."""
+        """Add a call again that is due earlier than before. Its former entry is skipped."""
         self._push(call)
 
     def _cancelled(self, call: DelayedCall) -> None:

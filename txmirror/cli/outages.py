@@ -1,4 +1,4 @@
-"""How long a command waits while ZooKeeper is out of reach."""
+"""Limit the time for which a command waits while ZooKeeper is out of reach."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from txmirror.configuration.errors import ConfigurationError
 from txmirror.configuration.loading import load
 from txmirror.configuration.machine import Machine
 from txmirror.configuration.model import Configuration, Daemon, Host, Service, WriteRate, ZooKeeper
+from txmirror.configuration.options import from_options
 from txmirror.configuration.placeholders import shown
 from txmirror.configuration.probes import (
     HTTP,
@@ -22,7 +23,6 @@ from txmirror.configuration.probes import (
     Probe,
     Process,
 )
-from txmirror.configuration.simple import from_options
 
 __all__ = [
     "HTTP",

@@ -1,4 +1,4 @@
-"""Describes a configuration in plain text, without secrets: the output of ``twistd txmirror --config FILE --check``."""
+"""Describe a configuration in plain text, without secrets: the output of ``twistd txmirror --config FILE --check``."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _address(host: str) -> str:
 
 
 def _describe_exchange(probe: TCP | UNIX) -> str:
-    # What it sends may be a password.
+    # The text may be a password.
     sent = "" if probe.send is None else f", sends {len(probe.send)} characters"
     return sent + ("" if probe.expect is None else f", expects {shown(probe.expect)!r}")
 

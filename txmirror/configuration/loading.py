@@ -1,4 +1,4 @@
-"""Loads a configuration: reads the files, fills in the defaults and placeholders, and checks everything."""
+"""Load a configuration: read the files, fill in the defaults and placeholders, and check everything."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class _Loader:
             return None
 
     def _load_services(self, found: _Table, values: Values, outlines: list[Outline]) -> Iterator[Placed]:
-        """Yield the services without errors, and add what others need to know of each service to ``outlines``."""
+        """Yield the services without errors, and add the outline of each service to ``outlines``."""
         defaults = Defaults(found.table)
         self._problems.add_faults(found.place, InvalidValue(*defaults.faults))
         for source in self._sources:

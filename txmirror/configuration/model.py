@@ -119,7 +119,7 @@ class Daemon:
     control_group: Annotated[str | None, Text(kind="name of a group")] = attrs.field(default=None, metadata=_RESTART)
     """The group whose members may use that socket. Default: only this user."""
     maintenance_file: Annotated[str | None, FileName()] = attrs.field(default=None, metadata=_RESTART)
-    """The file that keeps what is in maintenance. Default: a restart ends all maintenance."""
+    """The file that keeps the maintenance over a restart. Default: a restart ends all maintenance."""
     heartbeat_file: Annotated[str | None, FileName()] = attrs.field(default=None, metadata=_RESTART)
     """The file to touch while all checks and the session make progress, for a supervisor. Default: none."""
 

@@ -20,7 +20,7 @@ _ENVIRONMENT = "env:"
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 #: Functions that return the value of each placeholder, or raise ValueError if it has none.
-Values = Mapping[str, Callable[[], str]]
+ValueFunctions = Mapping[str, Callable[[], str]]
 
 
 class EnvironmentText(str):
@@ -48,7 +48,7 @@ def shown(text: str) -> str:
 
 
 def transform(function: Callable[..., str], *texts: str) -> str:
-    """Apply a function to texts, and to what is shown of them."""
+    """Apply a function to texts, and also to their shown forms."""
     value = function(*texts)
     if any(isinstance(text, EnvironmentText) for text in texts):
         return EnvironmentText(value, function(*map(shown, texts)))
@@ -75,7 +75,7 @@ class Placeholders:
     :param environment: the environment variables.
     """
 
-    def __init__(self, values: Values, environment: Mapping[str, str]) -> None:
+    def __init__(self, values: ValueFunctions, environment: Mapping[str, str]) -> None:
         self._values = values
         self._environment = environment
 
@@ -130,7 +130,7 @@ class Placeholders:
         return expanded if expanded == visible else EnvironmentText(expanded, visible)
 
     def _expand_token(self, token: str, name: str | None) -> tuple[str, str]:
-        """Return the value of a token, and what to show of it."""
+        """Return the value of a token, and its shown form."""
         if name is None:
             if len(token) == 1:
                 raise ValueError(f"{token!r} alone is no placeholder: write {token * 2!r} for the character itself")

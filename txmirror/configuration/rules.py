@@ -34,7 +34,7 @@ class Rule(Protocol):
         """The name for the documentation, in reStructuredText."""
 
     def read(self, value: object, folder: Path) -> Any:
-        """Return what a value of TOML stands for.
+        """Convert a value of TOML to one of the configuration.
 
         :param folder: the absolute path of the folder that relative file names start from.
         :raises ValueError: the value is invalid; the message quotes it. For several errors: :exc:`InvalidValue`.
@@ -47,7 +47,7 @@ class Text:
 
     kind: str = "string"
     empty: bool = False
-    """Whether it may be empty."""
+    """True if it may be empty."""
     form: str = r"[^\x00]*"
     """A regular expression that it matches."""
     form_text: str = "a text without null characters"
@@ -55,7 +55,7 @@ class Text:
     check: Callable[[str], object] | None = None
     """Raises ValueError if the string is invalid."""
     secret: bool = False
-    """Whether no message quotes it."""
+    """True if no message may quote it."""
 
     def read(self, value: object, folder: Path) -> str:
         """Return the string. See :class:`Rule`."""

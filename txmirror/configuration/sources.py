@@ -1,4 +1,4 @@
-"""Finds and reads the files of a configuration."""
+"""Find and read the files of a configuration."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Source:
     """The absolute path of the folder that relative names in it start from."""
     table: dict[str, Any]
     included: bool = False
-    """Whether another file includes it."""
+    """True if another file includes it."""
 
     def place(self, path: str = "") -> Place:
         """Return a place in this file."""

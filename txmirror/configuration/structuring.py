@@ -1,4 +1,4 @@
-"""Builds the classes of the configuration from tables of TOML, with cattrs."""
+"""Build the classes of the configuration from tables of TOML, with cattrs."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from cattrs import (
 from cattrs.gen import make_dict_structure_fn, override
 
 from txmirror.access import Access
+from txmirror.configuration.access_keys import AccessKeys
 from txmirror.configuration.errors import InvalidValue, plain_key, quote, suggest, unknown_keys
 from txmirror.configuration.placeholders import Placeholders
 from txmirror.configuration.probes import AT_ONCE, PROBES, Check, CheckName, CheckSettings
 from txmirror.configuration.rules import Rule
-from txmirror.configuration.secured import AccessKeys
 from txmirror.json_text import DEEPEST
 
 _T = TypeVar("_T")

@@ -36,7 +36,7 @@ class IServerAbilities(Interface):
 
 
 class IBackpressure(Interface):
-    """A client that limits its pending requests, and has other forms for callers that must not be refused.
+    """A client that limits its pending requests, and has two other forms for callers that must not be refused.
 
     Beyond the limit the client's own methods fail with :exc:`~txmirror.errors.TooManyRequestsException`, and nothing is sent.
     The other forms are clients of the same session, with the same chroot and watches. They provide this interface too.
@@ -231,7 +231,7 @@ class IEnsemble(Interface):
     """A client that can read and change the ensemble's configuration, as servers since 3.5 allow."""
 
     def get_config() -> Deferred[tuple[EnsembleConfig, ZnodeStat]]:
-        """Read the configuration, whatever the client's chroot is.
+        """Read the configuration, which is outside every chroot.
 
         :returns: fires with the configuration and its node's stat. Fails as :meth:`IZooKeeperClient.get` does.
         """

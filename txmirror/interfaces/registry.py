@@ -36,7 +36,7 @@ class IPayloadCodec(Interface):
         """
 
     def says(stored: bytes, data: Mapping[str, object] | str | None) -> bool:
-        """Return whether stored data has the same contents as ``data``, apart from what :meth:`encode` adds by itself."""
+        """Return whether stored data has the same contents as ``data``, apart from the additions of :meth:`encode`."""
 
 
 class IRegistryLock(Interface):

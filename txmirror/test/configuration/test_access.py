@@ -9,7 +9,7 @@ import attrs
 
 from txmirror.access import Access
 from txmirror.client import TLS, DigestMD5
-from txmirror.configuration.secured import AccessKeys
+from txmirror.configuration.access_keys import AccessKeys
 from txmirror.test.configuration.case import SECRET, ConfigurationCase
 from txmirror.types import ACL
 

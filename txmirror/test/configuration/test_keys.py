@@ -10,10 +10,10 @@ from typing import Any
 import attrs
 
 from txmirror.access import Access
-from txmirror.configuration import Configuration, Service, model, probes, secured
+from txmirror.configuration import Configuration, Service, access_keys, model, probes
+from txmirror.configuration.access_keys import AccessKeys
 from txmirror.configuration.model import Daemon, Host, WriteRate, ZooKeeper
 from txmirror.configuration.probes import PROBES, CheckName, CheckSettings, FlapHold
-from txmirror.configuration.secured import AccessKeys
 from txmirror.configuration.structuring import key_of
 from txmirror.test.configuration.case import WEB, ConfigurationCase
 
@@ -404,7 +404,7 @@ class KeyTests(ConfigurationCase):
     def test_documented(self) -> None:
         """Every key has a docstring, of which the documentation is made, and a type in words."""
         documented = set()
-        for module in (model, probes, secured):
+        for module in (model, probes, access_keys):
             for cls in ast.parse(inspect.getsource(module)).body:
                 if isinstance(cls, ast.ClassDef):
                     documented |= {(cls.name, name) for name in names_with_docstrings(cls)}

@@ -1,4 +1,4 @@
-"""The simple form of a configuration: options of a command line."""
+"""Builds a configuration from options of a command line: the simple form."""
 
 from __future__ import annotations
 

@@ -93,13 +93,13 @@ class AccessKeys:
 
     def _tls(self, faults: list[tuple[str, str]]) -> TLS | None:
         files = {"tls_ca": self.tls_ca, "tls_cert": self.tls_cert, "tls_key": self.tls_key}
-        given = {key: file for key, file in files.items() if file is not None}
+        named = {key: file for key, file in files.items() if file is not None}
         if self.tls is False:
-            faults += [(f".{key}", "it is not used, because tls is false") for key in given]
-        if not (given if self.tls is None else self.tls):
+            faults += [(f".{key}", "it is not used, because tls is false") for key in named]
+        if not (named if self.tls is None else self.tls):
             return None
         unusable = False
-        for key, file in given.items():
+        for key, file in named.items():
             try:
                 _check(file, private=key == "tls_key")
             except ValueError as error:
@@ -112,10 +112,10 @@ class AccessKeys:
             tls.prepare()
         except (ValueError, ImportError) as error:
             message = str(error)
-            for file in given.values():
+            for file in named.values():
                 # Hides the values of environment variables.
                 message = message.replace(repr(str(file)), repr(file))
-            key = next((key for key, file in given.items() if repr(file) in message), "tls")
+            key = next((key for key, file in named.items() if repr(file) in message), "tls")
             faults.append((f".{key}", message))
         return tls
 
