@@ -9,15 +9,10 @@ from typing import Final
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
-from txmirror.checks.judgement import State
-from txmirror.durations import check_seconds
+from txmirror.checks.judgement import State, check_positive
 from txmirror.timers import Timer
 
 _UP: Final = (State.UP, State.WARN)
-
-
-def _check_seconds(hold: object, attribute: attrs.Attribute[float], value: object) -> None:
-    check_seconds(attribute.name, value, positive=True)
 
 
 @attrs.frozen
@@ -32,8 +27,8 @@ class FlapHold:
     """
 
     downs: int = attrs.field(default=3, validator=[attrs.validators.instance_of(int), attrs.validators.ge(0)])
-    window: float = attrs.field(default=300.0, validator=_check_seconds)
-    hold: float = attrs.field(default=60.0, validator=_check_seconds)
+    window: float = attrs.field(default=300.0, validator=check_positive)
+    hold: float = attrs.field(default=60.0, validator=check_positive)
 
 
 class FlapWatch:

@@ -234,7 +234,7 @@ class ServiceHealth:
     def stop(self) -> Deferred[None]:
         """Stop the checks. The state stays as it is. Calling it again hurries.
 
-        :returns: fires when nothing of the probes is left. It never fails.
+        :returns: fires when nothing of the probes is left. It never fails. Cancelling ends only the wait.
         """
         if self._flaps is not None:
             self._flaps.stop()

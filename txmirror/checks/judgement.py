@@ -22,7 +22,8 @@ class State(enum.Enum):
     DOWN = "down"
 
 
-def _check_positive(settings: object, attribute: attrs.Attribute[float], value: object) -> None:
+def check_positive(settings: object, attribute: attrs.Attribute[float], value: object) -> None:
+    """Check a number of seconds above 0: a validator of attrs."""
     check_seconds(attribute.name, value, positive=True)
 
 
@@ -59,8 +60,8 @@ class CheckSettings:
     :raises ValueError: a value is out of range. Both messages name the setting.
     """
 
-    interval: float = attrs.field(default=10.0, validator=_check_positive)
-    timeout: float = attrs.field(default=2.0, validator=_check_positive)
+    interval: float = attrs.field(default=10.0, validator=check_positive)
+    timeout: float = attrs.field(default=2.0, validator=check_positive)
     fast_interval: float | None = attrs.field(default=None, validator=_check_optional)
     jitter: float = attrs.field(default=0.1, validator=_check_fraction)
     rise: int = attrs.field(default=2, validator=_check_count)

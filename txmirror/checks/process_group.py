@@ -31,6 +31,8 @@ _KILL_TIME: Final = 5.0
 class ProcessGroup(ProcessProtocol):
     """The processes of one command.
 
+    It has more than 12 attributes because the command, its pipes and its children may end in any order.
+
     When the command exits, and its children go on, they get the grace to end too. Then they are killed. Only a child that makes
     a session of its own escapes.
 

@@ -93,7 +93,7 @@ class ChecksService(Service):
     def remove(self, name: str) -> Deferred[None]:
         """Remove a service and stop its checks.
 
-        :returns: fires when its probes have ended, or after ``stop_timeout``; it never fails.
+        :returns: fires when its probes have ended, or after ``stop_timeout``. It never fails. Cancelling ends only the wait.
         :raises KeyError: there is none with this name.
         """
         return self._stop([self._services.pop(name)])
@@ -113,7 +113,7 @@ class ChecksService(Service):
     def stopService(self) -> Deferred[None]:
         """Stop the checks: cancel all probes, and wait until nothing of them is left. Calling it again hurries.
 
-        :returns: fires when all probes have ended, or after ``stop_timeout``; it never fails.
+        :returns: fires when all probes have ended, or after ``stop_timeout``. It never fails. Cancelling ends only the wait.
         """
         super().stopService()
         # The end of one probe must not begin another.

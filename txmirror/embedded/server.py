@@ -124,7 +124,8 @@ class Server:
 
         While none of the servers that share them listens, neither sessions nor containers nor TTL nodes expire.
 
-        :returns: fires when the port and the connections are closed. Does nothing if the server does not listen.
+        :returns: fires when the port and the connections are closed; at once if the server does not listen. Cancelling ends the
+            wait.
         """
         port, self._port = self._port, None
         gone = [self._connections.drop_all("the server stops")]
@@ -140,7 +141,7 @@ class Server:
 
         If other servers of the ensemble still serve, the sessions live on there.
 
-        :returns: fires when the port and the connections are closed. Does nothing if the server does not listen.
+        :returns: as :meth:`stop_listening`.
         """
         stopped = self.stop_listening()
         if not self._state.serving:

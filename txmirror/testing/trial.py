@@ -57,7 +57,8 @@ class EmbeddedServerMixin(_TestCase):
         :param servers: the servers, as for :class:`txmirror.client.ZooKeeperClient`; None is the test's server.
         :param options: other arguments of the client. Without ``limits``, closing it takes at most 0.2 seconds if the server
             is away, in place of five.
-        :returns: fires with the client when it has a session. Fails if the servers refuse it.
+        :returns: fires with the client when it has a session. Fails if the servers refuse it. Cancelling ends the wait; the client
+            goes on connecting until the end of the test.
         """
         options.setdefault("limits", Limits(close_time=_CLOSE_TIME))
         client = ZooKeeperClient(self.zookeeper.address if servers is None else servers, **options)

@@ -86,7 +86,8 @@ class AuthAnswer(NamedTuple):
 class ClientProtocol(Generic[_RequestT]):
     """The state of one connection: the stream of bytes, the handshake, and the requests that wait for their replies.
 
-    The methods that send return the bytes to write. Nothing may be sent between the handshake and its answer.
+    The methods that send return the bytes to write. Nothing may be sent between the handshake and its answer. It has more than 12
+    attributes because the caller reads many of them for each frame, without a call.
 
     :param connect_request: the handshake.
     :param max_reply: the longest reply in bytes. The record of a longer one is discarded as it arrives.

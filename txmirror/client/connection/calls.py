@@ -158,6 +158,8 @@ class CallQueue(Protocol):
 class Call(Generic[_T]):
     """One pending request.
 
+    It has more than 12 attributes, in slots, because a call is the one object that each request allocates.
+
     :param kind: the kind of request.
     :param record: its record, made by ``kind.record``.
     :param path: the path as the caller spelt it, for errors.

@@ -75,6 +75,8 @@ class ConnectionOwner(Protocol):
 class Connection(TwistedProtocol):
     """A connection to one server, from the first byte to the last. All times are in the reactor's seconds.
 
+    It has more than 12 attributes because frames of four kinds arrive in any order, and each kind has its own waiters.
+
     :param clock: the reactor.
     :param owner: the callbacks.
     :param connect_request: the handshake.
