@@ -1,4 +1,4 @@
-"""What every client must do on every server: one suite, run by each pair of them.
+"""The contract of every client on every server: one suite, run by each pair of them.
 
 It knows a client by its interfaces alone. It runs on a real reactor, over loopback, with session timeouts of a second or
 two; each test works below a node of its own, and in the end no session of its may be left at the server.
@@ -148,7 +148,7 @@ class ContractServer(Protocol):
 
     @property
     def address(self) -> str:
-        """Where clients find it, as ``host:port``; this way can be broken."""
+        """The address for clients, as ``host:port``; a test can break the connection to it."""
 
     @property
     def direct_address(self) -> str:
@@ -168,7 +168,7 @@ class ContractServer(Protocol):
 
 
 class ContractCase(_Base):
-    """What the parts of the suite stand on. A subclass is a ``TestCase`` too, and says which client and which server."""
+    """The base of the parts of the suite. A subclass is a ``TestCase`` too, and chooses the client and the server."""
 
     timeout = 30
     #: The session timeout that is asked for, in seconds.
@@ -180,7 +180,7 @@ class ContractCase(_Base):
     children_changed = EventType.CHILD
 
     def start_server(self) -> Awaitable[ContractServer]:
-        """Give the server for one test; it is the subclass's to stop it."""
+        """Return the server for one test; the subclass stops it."""
         raise NotImplementedError
 
     def make_client(self, servers: str, session_timeout: float) -> Any:
@@ -220,7 +220,7 @@ class ContractCase(_Base):
         return client
 
     def note_sessions(self, client: Any) -> None:
-        """See in the end that the sessions of a client are gone; where they are not resumed, that its latest one is."""
+        """Check at the end that the sessions of a client are gone; if the server does not resume sessions, check only the latest."""
         former: list[int] = []
 
         def note(step: object) -> None:
@@ -285,7 +285,7 @@ class ContractCase(_Base):
 
 
 class ClientContract(ContractCase):
-    """What a client does while its connection stands."""
+    """The methods of a client with a connection."""
 
     # Connecting.
 
@@ -876,7 +876,7 @@ class ClientContract(ContractCase):
 
     @run
     async def test_digest(self) -> None:
-        """Who proves to be the creator may do what others may not."""
+        """The creator may do more than others, once it has authenticated."""
         path = f"{self.root}/secret"
         owner, _ = await self.connect()
         await self.within(owner.add_auth("digest", b"user:s3cr3t"))
@@ -893,14 +893,14 @@ class ClientContract(ContractCase):
 
     @run
     async def test_identity_before_requests(self) -> None:
-        """What is asked right after ``add_auth`` is done with the identity already."""
+        """The server executes a request that follows ``add_auth`` with the new identity."""
         taken = self.client.add_auth("digest", b"user:s3cr3t")
         created = self.client.create(f"{self.root}/a", b"", CREATOR_ALL_ACL)
         await self.within(gatherResults([taken, created]))
 
     @run
     async def test_identity_before_connecting(self) -> None:
-        """What is added before ``connect`` holds from the first request on."""
+        """An identity that is added before ``connect`` counts for the first request."""
         client = self.client_of(self.server.address)
         taken = client.add_auth("digest", b"user:s3cr3t")
         created = client.create(f"{self.root}/a", b"", CREATOR_ALL_ACL)
@@ -1006,7 +1006,7 @@ class ClientContract(ContractCase):
 
     @run
     async def test_close_behind_requests(self) -> None:
-        """What was asked before ``close`` is done and answered."""
+        """Requests before ``close`` are executed and answered."""
         client, _ = await self.connect()
         created = client.create(f"{self.root}/a")
         await self.within(client.close())
@@ -1038,7 +1038,7 @@ class ClientContract(ContractCase):
 
 
 class ReconnectionContract(ContractCase):
-    """What a client does when its connection goes."""
+    """A client whose connection is lost."""
 
     @run
     @where_sessions_resume
@@ -1075,7 +1075,7 @@ class ReconnectionContract(ContractCase):
     @run
     @where_sessions_resume
     async def test_queued(self) -> None:
-        """What is asked without a connection is done when there is one, in order."""
+        """Requests without a connection are sent in order when there is one."""
         path = f"{self.root}/a"
         await self.client.create(path)
         answers: list[Deferred[Any]] = []
@@ -1116,12 +1116,12 @@ class ReconnectionContract(ContractCase):
 
 
 class AbsenceContract(ContractCase):
-    """What a client makes of what happened while it was away. The server has a way around what breaks."""
+    """Changes while a client was disconnected. The test reaches the server on another way."""
 
     @run
     @where_sessions_resume
     async def test_changed_while_away(self) -> None:
-        """What changed while the connection was away is told when it is back, before the next reply."""
+        """Changes without a connection cause events after the reconnection, before the next reply."""
         for name in ("changed", "deleted", "recreated", "same", "parent"):
             await self.client.create(f"{self.root}/{name}")
             await self.client.read_data(f"{self.root}/{name}")
@@ -1153,7 +1153,7 @@ class AbsenceContract(ContractCase):
 
     @run
     async def test_own_reads_move_on(self) -> None:
-        """What was changed before the last reply that was read is not told again."""
+        """Changes before the last reply cause no further events."""
         await self.client.create(f"{self.root}/a")
         await self.client.set(f"{self.root}/a", b"x")
         await self.client.read_data(f"{self.root}/a")

@@ -1,4 +1,4 @@
-"""What clients must do that can more than the oldest servers: one suite more, run by each client on each server.
+"""The contract of clients for operations that the oldest servers lack: one more suite, run by each client on each server.
 
 It stands on what :mod:`txmirror.test.client.contract` stands on. ``self.client`` is the one that is looked at.
 """
@@ -66,7 +66,7 @@ def needing(*methods: str) -> Callable[[Test], Test]:
 
 
 class AbilityCase(ContractCase):
-    """What the parts of this suite stand on."""
+    """The base of the parts of this suite."""
 
     # Declared deviations of the server.
     #: The methods that it does not know, on which it hangs up.
@@ -102,7 +102,7 @@ class AbilityCase(ContractCase):
         return [watch for _, watch in reads]
 
     def assert_silent(self, watches: list[Deferred[Any]]) -> None:
-        """See that nobody has been told anything."""
+        """Check that no listener was called."""
         self.assertEqual([watch for watch in watches if watch.called], [])
 
 
@@ -171,7 +171,7 @@ class PersistentWatchContract(AbilityCase):
 
     @run
     async def test_anothers_changes(self) -> None:
-        """What another client does is told before a read could show it."""
+        """The event of another client's change arrives before a reply that shows the change."""
         other, _ = await self.connect()
         news = await self.watch(self.root, recursive=True)
         for number in range(20):
@@ -404,7 +404,7 @@ class PersistentWatchContract(AbilityCase):
 
     @run
     async def test_remove_one_kind(self) -> None:
-        """Where a watch lasts, only those who wait once are let go when one kind is removed."""
+        """If a path has a persistent watch, removing one kind of watch ends only the one-shot watches of that kind."""
         news = await self.watch(self.root)
         await self.fails(NoWatcherException, self.client.remove_watches(self.root, WatchKind.DATA))
         data, existence, children = await self.read_all(self.root)
@@ -417,7 +417,7 @@ class PersistentWatchContract(AbilityCase):
 
     @run
     async def test_cancel(self) -> None:
-        """Who has cancelled the wait for a watch is told nothing; the watch stands, and others are."""
+        """A listener whose wait for a watch was cancelled is not called; the watch stays, and others are called."""
         news = Recorder()
         asked = self.client.add_watch(self.root, news)
         asked.cancel()
@@ -460,7 +460,7 @@ class PersistentWatchContract(AbilityCase):
 
 
 class PersistentWatchAbsenceContract(AbilityCase):
-    """What becomes of persistent watches while the connection is away. The server has a way around what breaks."""
+    """Persistent watches over a reconnection. The test reaches the server on another way."""
 
     @run
     @where_sessions_resume
@@ -520,7 +520,7 @@ class PersistentWatchAbsenceContract(AbilityCase):
     @run
     @where_sessions_resume
     async def test_read_on_return(self) -> None:
-        """What is read when the connection is told of is read after the watch was set again: nothing falls in between (C4)."""
+        """A read from a listener of the new connection is sent after the watch was set again: no change is missed (C4)."""
         path = f"{self.root}/a"
         await self.client.create(path, b"0")
         other, _ = await self.connect(direct=True)
@@ -712,7 +712,7 @@ class AbilityContract(AbilityCase):
 
     @run
     async def test_server_can(self) -> None:
-        """What the server can do is known once it has done it; what all servers can, from the start."""
+        """The client knows an ability once the server has shown it, and those of all servers from the start."""
         path = f"{self.root}/a"
         news = Recorder()
         for method, ask in (
@@ -881,7 +881,7 @@ class AbilityContract(AbilityCase):
 
     @run
     async def test_leave_without_a_session(self) -> None:
-        """Who has no session has none to hand over."""
+        """A client without a session has no ticket."""
         client = self.client_of(self.server.address)
         self.assertIsNone(await self.within(client.leave()))
         self.assertIsNone(await self.within(client.leave()))

@@ -1,4 +1,4 @@
-"""What an embedded server really did: each change with its transaction, so that what a client was told can be judged."""
+"""The changes of an embedded server, each with its transaction, to compare a client's events with them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Change(NamedTuple):
     type: EventType
     path: str
     data: bytes
-    """What the node then had."""
+    """The node's data after the change."""
     session: int
     """Whose request it was; 0 for the server's own doing."""
 
 
 class State(NamedTuple):
-    """What there was at a path, if anything was, from a transaction on."""
+    """The state of a path from a transaction on."""
 
     zxid: int
     node: tuple[bytes, int, int, int] | None
@@ -97,36 +97,36 @@ class History:
     # What is asked of it.
 
     def node(self, path: str, zxid: int) -> tuple[bytes, int, int, int] | None:
-        """Give what there was at a path as of a transaction."""
+        """Return the state of a path as of a transaction."""
         return next((state.node for state in reversed(self._states.get(path, [])) if state.zxid <= zxid), None)
 
     def children(self, path: str, zxid: int) -> frozenset[str] | None:
-        """Give the children's names as of a transaction; None if there was no node."""
+        """Return the children's names as of a transaction; None if there was no node."""
         first = frozenset({"zookeeper"}) if path == "/" else None
         found = self._children.get(path, [])
         return next((names for at, names in reversed(found) if at <= zxid), first)
 
     def moments(self, path: str, since: int, until: int) -> list[int]:
-        """Give the transactions as of which a path may have been read, one for each state of it."""
+        """Return the transactions as of which a path may have been read, one for each state of it."""
         changed = {change.zxid for change in self.changes if change.path == path and since < change.zxid <= until}
         return [since, *sorted(changed)]
 
     def of_node(self, path: str, since: int, until: int) -> bool:
-        """Tell whether a node has come, gone, or changed."""
+        """Return whether a node was created, deleted or changed."""
         return any(
             change.path == path and change.type in _TOLD_OF_NODE and since < change.zxid <= until
             for change in reversed(self.changes)
         )
 
     def of_children(self, path: str, since: int, until: int) -> bool:
-        """Tell whether a node's children have come or gone, or it has gone itself."""
+        """Return whether a node's list of children has changed, or the node was deleted."""
         return any(
             change.path == path and change.type in {EventType.CHILD, EventType.DELETED} and since < change.zxid <= until
             for change in reversed(self.changes)
         )
 
     def for_persistent(self, path: str, recursive: bool, since: int) -> list[WatchedEvent]:
-        """Give all that a persistent watch is owed since a transaction."""
+        """Return all events that a persistent watch must get since a transaction."""
         return [
             WatchedEvent(change.type, change.path, change.zxid)
             for change in self.changes
@@ -134,7 +134,7 @@ class History:
         ]
 
     def with_data(self, data: bytes) -> list[Change]:
-        """Give the changes that wrote this, which is unlike all else that is written."""
+        """Return the changes that wrote this data, which is unique."""
         return [
             change
             for change in self.changes
@@ -143,7 +143,7 @@ class History:
 
 
 def concerns(path: str, recursive: bool, kind: EventType, where: str) -> bool:
-    """Tell whether a persistent watch tells of an event."""
+    """Return whether a persistent watch reports an event."""
     if not recursive:
         return where == path
     return kind is not EventType.CHILD and (where == path or where.startswith(path.rstrip("/") + "/"))

@@ -59,7 +59,7 @@ class Asked:
 
 
 def _answer(pair: tuple[Deferred[Any], Deferred[WatchedEvent]]) -> Deferred[Any]:
-    """Give the answer, and let the watch fail without a word."""
+    """Return the reply, and ignore the watch's failure."""
     answer, watch = pair
     ignore(watch)
     return answer

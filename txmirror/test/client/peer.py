@@ -73,7 +73,7 @@ class RecordType(Protocol[_RecordT_co]):
 
 
 class Packet(NamedTuple):
-    """What a client has sent after the handshake."""
+    """The requests that a client has sent after the handshake."""
 
     xid: int
     operation: int
@@ -141,13 +141,13 @@ class Peer(TwistedProtocol):
 
     @property
     def greeted(self) -> bool:
-        """Whether the client has begun its handshake."""
+        """True if the client has begun its handshake."""
         self._reactor.settle()
         return self._hello is not None
 
     @property
     def packets(self) -> list[Packet]:
-        """What came after the handshake and was not taken yet, without pings that were answered."""
+        """The requests after the handshake that were not taken yet, without pings that were answered."""
         self._reactor.settle()
         return self._packets
 
@@ -299,7 +299,7 @@ class Server(ServerFactory):
 
     @property
     def count(self) -> int:
-        """How many connections there were."""
+        """The number of connections so far."""
         self.reactor.settle()
         return len(self.peers)
 
@@ -439,11 +439,11 @@ class ClientTestCase(SynchronousTestCase):
         return [step for step in self.feed if isinstance(step, WatchedEvent)]
 
     def log_lines(self, *levels: LogLevel) -> list[str]:
-        """What was logged so far; of these levels only, if any are given."""
+        """The messages logged so far, of these levels; of all levels if there is none."""
         return [formatEvent(logged) for logged in self._log_events if not levels or logged.get("log_level") in levels]
 
     def result_of(self, deferred: Deferred[_T]) -> _T:
-        """Give what a Deferred has fired with, after all that is due."""
+        """Run all calls that are due, and return the result of a Deferred."""
         self.settle()
         return self.successResultOf(deferred)
 

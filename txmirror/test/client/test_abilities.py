@@ -1,4 +1,4 @@
-"""What a server can do: as it has shown, by what it answers and by what it hangs up on."""
+"""The operations that a server supports, as its answers and closed connections show them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ DATA = GetDataResponse(b"", STAT)
 
 
 class ToldTests(ClientTestCase):
-    """What a server says."""
+    """The answers of a server."""
 
     def test_not_asked(self) -> None:
         """Of what a server was not asked nothing is known."""
@@ -56,7 +56,7 @@ class ToldTests(ClientTestCase):
         self.assertIsNone(self.make_client().server_can("add_watch"))
 
     def test_done(self) -> None:
-        """What it has done it can do."""
+        """An operation that the server has executed is supported."""
         client, peer = self.make_connected()
         ignore(client.add_watch("/a"))
         peer.answer(AddWatchRequest, AddWatchResponse())
@@ -64,14 +64,14 @@ class ToldTests(ClientTestCase):
         self.assertIsNone(client.server_can("who_am_i"))
 
     def test_failed(self) -> None:
-        """What has failed for another reason it can do too."""
+        """An operation that has failed for another reason is supported too."""
         client, peer = self.make_connected()
         ignore(client.count_below("/a"))
         peer.answer(GetAllChildrenNumberRequest, err=-101)
         self.assertIs(client.server_can("count_below"), True)
 
     def test_unimplemented(self) -> None:
-        """What it says that it does not implement it cannot; it is asked again all the same, and may have learnt it."""
+        """An operation that is refused as unimplemented is not supported; the client still sends it again, and the answer may change."""
         client, peer = self.make_connected()
         made = client.create_with_ttl("/a", ttl=1.0)
         peer.answer(CreateTTLRequest, err=-6)
@@ -82,7 +82,7 @@ class ToldTests(ClientTestCase):
         self.assertIs(client.server_can("create_with_ttl"), True)
 
     def test_remembered(self) -> None:
-        """What is known stays known without a connection, and on the next one to the same server."""
+        """The client remembers the abilities without a connection, and on the next one to the same server."""
         client, peer = self.make_connected()
         ignore(client.who_am_i())
         peer.answer(WhoAmIRequest, err=-6)
@@ -118,7 +118,7 @@ class ToldTests(ClientTestCase):
                 self.assertIs(client.server_can(method), True, method)
 
     def test_unknown_method(self) -> None:
-        """What is no method of the client's that asks a server is a mistake."""
+        """A name that is no method with a request is a ValueError."""
         client, _ = self.make_connected()
         for name in ("", "addWatch", "ADD_WATCH", "close", "__init__", "session_id"):
             error = self.assertRaises(ValueError, client.server_can, name)
@@ -164,7 +164,7 @@ class RefusingTests(ClientTestCase):
         self.assertEqual(len(self.said()), 1)
 
     def test_two_operations(self) -> None:
-        """What is learnt of one operation does not put what is known of another in doubt."""
+        """The answer to one operation does not change the knowledge of another."""
         client, peer = self.make_connected()
         ignore(self.refuse(client, peer))
         peer = self.reconnect(peer)
@@ -268,7 +268,7 @@ class CreatingTests(ClientTestCase):
         self.assertEqual(self.successResultOf(made), CreateReply(50, "/a-0000000007", stat))
 
     def test_refusals(self) -> None:
-        """What is refused fails as ever, and nothing is read."""
+        """A refused create fails as usual, and no read follows."""
         client, peer = self.refused()
         made = client.create_and_stat("/a")
         peer.answer(CreateRequest, err=-110)
@@ -298,7 +298,7 @@ class CreatingTests(ClientTestCase):
         self.assertEqual(self.successResultOf(made), ("/a", ZnodeStat(0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0)))
 
     def test_cut_off_before_the_answer(self) -> None:
-        """Where the create itself is cut off nobody knows, as ever, and it is not sent again."""
+        """If the connection is lost during the create itself, its result is unknown as usual, and it is not sent again."""
         client, peer = self.refused()
         made = client.create_and_stat("/a")
         peer.take(CreateRequest)
@@ -307,7 +307,7 @@ class CreatingTests(ClientTestCase):
         self.assertEqual(self.reconnect(peer).packets, [])
 
     def test_session_over(self) -> None:
-        """What was refused in one session is not done again in the next."""
+        """A create that was refused in one session is not sent in the next."""
         client, peer = self.make_connected()
         made = client.write_create("/a", b"", OPEN_ACL, CreateFlag.EPHEMERAL)
         self.refuse(peer)
@@ -366,7 +366,7 @@ class HangingUpTests(ClientTestCase):
         self.assertIs(client.server_can("who_am_i"), False)
 
     def refused(self) -> tuple[ZooKeeperClient, Peer]:
-        """Give a client that knows that its server hangs up on an operation."""
+        """Return a client that knows that its server closes the connection on an operation."""
         client, peer = self.connect()
         for _ in range(2):
             ignore(self.ask_and_cut(client.who_am_i, peer, cut=peer.close))
@@ -407,7 +407,7 @@ class HangingUpTests(ClientTestCase):
         self.assertEqual(last.packets, [])
 
     def test_others_fail_as_ever(self) -> None:
-        """What was asked behind it fails as with any lost connection."""
+        """The requests behind it fail as with any lost connection."""
         client, peer = self.connect()
         for error in (ConnectionLossException, UnimplementedException):
             asked, behind = client.who_am_i(), client.delete("/a")
@@ -515,7 +515,7 @@ class HangingUpTests(ClientTestCase):
         self.failureResultOf(asked, ConnectionLossException)
 
     def test_ordinary_operation(self) -> None:
-        """What every server knows is never taken for unknown, however often a server dies on it."""
+        """An operation that every server knows never counts as unknown, even if many connections end on it."""
         client, peer = self.connect()
         for _ in range(4):
             asked = client.delete("/a")
@@ -536,7 +536,7 @@ class KeeperTests(ClientTestCase):
         return client, self.server.peer
 
     def reconnected(self, old: Peer) -> Peer:
-        """Give the next connection, with another session."""
+        """Return the next connection, with another session."""
         peer = self.reconnect(old, accept=False)
         peer.accept(SESSION + self.server.count, password=bytes(16))
         return peer
@@ -594,7 +594,7 @@ class KeeperTests(ClientTestCase):
         self.assertEqual(peer.packets, [])
 
     def test_others_are_believed(self) -> None:
-        """What answers by a password of its own is taken as ever."""
+        """A server whose session has a password of its own is no Keeper."""
         client, peer = self.make_connected()
         self.assertIs(client.server_can("set_watches"), True)
         asked = client.who_am_i()

@@ -153,7 +153,7 @@ class SuccessTests(SaslTestCase):
         again.answer(DeleteRequest)
 
     def test_asked_meanwhile(self) -> None:
-        """What is asked for while it is being proved waits."""
+        """Requests during the authentication wait."""
         client = self.make_sasl()
         ignore(client.connect())
         peer = self.server.peer
@@ -252,7 +252,7 @@ class RefusedTests(SaslTestCase):
     """The servers do not let the client in."""
 
     def refuse(self, **options: Any) -> tuple[ZooKeeperClient, list[Deferred[Any]]]:
-        """Give a client whose password was wrong, and what it was asked for before."""
+        """Return a client with a wrong password, and the Deferreds of its earlier requests."""
         client = self.make_sasl("wrong", **options)
         pending: list[Deferred[Any]] = [
             client.connect(),
@@ -286,7 +286,7 @@ class RefusedTests(SaslTestCase):
         self.assertTrue(self.server.peer.lost)
 
     def test_nothing_was_sent(self) -> None:
-        """What was asked was never sent, and the failures say so."""
+        """Earlier requests were never sent, and their failures say so."""
         _, pending = self.refuse()
         for each in pending[2:4]:
             self.assertIs(self.failureResultOf(each, AuthFailedException).value.applied, False)
@@ -294,7 +294,7 @@ class RefusedTests(SaslTestCase):
         self.assertEqual(self.server.peer.packets, [])
 
     def test_what_is_asked_later(self) -> None:
-        """What is asked afterwards fails at once."""
+        """Later requests fail at once."""
         client, pending = self.refuse()
         self.assert_refused(*pending)
         self.assert_refused(

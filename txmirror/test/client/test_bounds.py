@@ -34,7 +34,7 @@ DATA = GetDataResponse(b"", STAT)
 
 
 def sent_paths(peer: Peer) -> list[str]:
-    """What was asked of the server and not answered, by its paths."""
+    """The paths of the requests that were sent and not answered."""
     return [DeleteRequest.decode(Cursor(packet.body)).path for packet in peer.packets]
 
 
@@ -414,7 +414,7 @@ class WaitingTests(BoundsTestCase):
             self.successResultOf(each)
 
     def test_bounds_count_the_clients_own(self) -> None:
-        """What waits so does not count against the client's own bounds."""
+        """Requests that wait in this way do not count against the client's own bounds."""
         client, peer = self.make_connected(Limits(in_flight_requests=1, queued_requests=1))
         first = client.waiting().delete("/0")
         others = self.ask(client.waiting(), 10)
@@ -519,7 +519,7 @@ class UrgentTests(BoundsTestCase):
             self.successResultOf(each)
 
     def test_session_ended(self) -> None:
-        """What was meant for one session is not done in the next."""
+        """Requests of one session are not sent in the next."""
         client, peer = self.make_connected()
         peer.drop()
         urgent = client.urgent().delete("/a")

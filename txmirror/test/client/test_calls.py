@@ -36,7 +36,7 @@ class CallTests(SynchronousTestCase):
         self.assertIsNone(self.successResultOf(answer))
 
     def test_only_once(self) -> None:
-        """What comes after the first result or failure is nobody's."""
+        """Only the first result or failure counts."""
         call = make_call()
         answer = call.result()
         call.succeed(None)
@@ -60,7 +60,7 @@ class CallTests(SynchronousTestCase):
         self.assertEqual(self.failureResultOf(answer, UnknownServerException).value.number, -5000)
 
     def test_missing_as_an_answer(self) -> None:
-        """Where a missing node is an answer, it is None, with the reply's zxid."""
+        """If a missing node is a valid result, the value is None, with the reply's zxid."""
         call = Call(RequestKind(DeleteRequest, decode_nothing, or_none=True), DeleteRequest("/a", -1), "/a")
         answer = call.result_as(Reply)
         call.refuse(-101, 7)
@@ -68,7 +68,7 @@ class CallTests(SynchronousTestCase):
         self.assertEqual((reply.zxid, reply.value), (7, None))
 
     def test_missing_as_a_failure(self) -> None:
-        """Where nothing else is said, a missing node is a failure."""
+        """By default, a missing node is a failure."""
         call = make_call()
         answer = call.result()
         call.refuse(-101, 7)
@@ -199,7 +199,7 @@ class RequestQueueTests(SynchronousTestCase):
 
 
 class LossTests(ClientTestCase):
-    """What becomes of requests when there is no connection."""
+    """Requests without a connection."""
 
     def test_in_flight(self) -> None:
         """Rule 7: a request on the wire when the connection goes fails, and nobody knows whether it was done (E1)."""

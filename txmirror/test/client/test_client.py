@@ -1,4 +1,4 @@
-"""What the client's methods send and give, chroots, listeners, and what must never be seen."""
+"""The requests and results of the client's methods, chroots, listeners, and secrets in messages."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ class OperationTests(ClientTestCase):
         self.assertEqual(self.successResultOf(deleted), 53)
 
     def test_bad_paths(self) -> None:
-        """What is no path is a PathError at the call, and nothing is sent."""
+        """An invalid path is a PathError at the call, and nothing is sent."""
         client = self.client
         asked: list[Callable[[], object]] = [
             lambda: client.create("a"),
@@ -595,7 +595,7 @@ class SecretTests(ClientTestCase):
         self.assert_not_in(repr(peer.hello))
 
     def test_broken_stream(self) -> None:
-        """What a violation leaves in the log are not the bytes of a password that came with it."""
+        """The log message of a violation does not contain the bytes of a password that arrived with it."""
         client = self.make_client()
         ignore(client.connect())
         peer = self.server.peer

@@ -188,7 +188,7 @@ class StateTests(ClosingTestCase):
 
 
 class CallbackTests(ClosingTestCase):
-    """Those callbacks that ``test_closing`` does not call it from."""
+    """The callbacks from which ``test_closing`` does not close the client."""
 
     def setUp(self) -> None:
         super().setUp()

@@ -74,7 +74,7 @@ class EmbeddedServerTests(ClientContract, ReconnectionContract, AbsenceContract,
 
 @if_asked_for("3.8")
 class EmbeddedServerAbilityTests(PersistentWatchContract, PersistentWatchAbsenceContract, AbilityContract, TestCase):
-    """What is more than the oldest servers can."""
+    """Operations that the oldest servers lack."""
 
     def start_server(self) -> Deferred[ContractServer]:
         server = Embedded(self.reactor, ttl_nodes=True, container_check_interval=0.2)

@@ -28,7 +28,7 @@ from txmirror.types import EventType, SessionState
 
 
 class KeeperSide:
-    """What ClickHouse Keeper does otherwise than ZooKeeper, declared to the contract."""
+    """The differences of ClickHouse Keeper from ZooKeeper, for the contract."""
 
     resumes_sessions = False
     children_changed = EventType.CHANGED
@@ -52,7 +52,7 @@ class KeeperTests(KeeperSide, ClientContract, ReconnectionContract, AbsenceContr
 class KeeperAbilityTests(
     KeeperSide, PersistentWatchContract, PersistentWatchAbsenceContract, AbilityContract, TestCase
 ):
-    """What is more than the oldest servers can."""
+    """Operations that the oldest servers lack."""
 
     def start_server(self) -> Deferred[ContractServer]:
         server = Embedded(self.reactor, version="keeper", ttl_nodes=True, container_check_interval=0.2)
@@ -65,7 +65,7 @@ class KeeperAbilityTests(
 
 @if_asked_for("keeper")
 class KeeperDeviationTests(KeeperSide, AbilityCase, TestCase):
-    """What takes the place of what the contract says of resumed sessions, and of what the server lacks."""
+    """The tests that replace those of the contract about resumed sessions, and about operations that the server lacks."""
 
     def start_server(self) -> Deferred[ContractServer]:
         self.embedded = Embedded(self.reactor, version="keeper")

@@ -55,7 +55,7 @@ class CreateModeTests(ClientTestCase):
         self.assertFalse(peer.lost)
 
     def test_arguments(self) -> None:
-        """What no server takes is refused at the call."""
+        """Values that every server refuses raise at the call."""
         client, peer = self.make_connected()
         for ttl in (0.0, -1.0, 0.0001, 2.0**40):
             error = self.assertRaises(ValueError, client.create_with_ttl, "/a", ttl=ttl)
@@ -77,7 +77,7 @@ class QueryTests(ClientTestCase):
         self.assertEqual(self.successResultOf(found), ["/x"])
 
     def test_ephemerals_below_a_chroot(self) -> None:
-        """Those outside of the chroot are not shown, and the others without it."""
+        """Nodes outside the chroot are left out, and the others are shown without it."""
         client = self.make_client(self.server.address + "/app")
         client.connect()
         peer = self.server.peer
@@ -88,7 +88,7 @@ class QueryTests(ClientTestCase):
         self.assertEqual(self.successResultOf(found), ["/a"])
 
     def test_count(self) -> None:
-        """How many nodes there are below one is asked of the server."""
+        """The server counts the nodes below a node."""
         client, peer = self.make_connected()
         count = client.count_below("/a")
         self.assertEqual(peer.answer(GetAllChildrenNumberRequest, GetAllChildrenNumberResponse(7)).path, "/a")

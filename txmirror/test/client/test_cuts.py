@@ -36,7 +36,7 @@ DATA = GetDataResponse(b"data", STAT)
 
 class CutTestCase(ClientTestCase):
     def cuts(self, length: int) -> Iterator[tuple[int, bool]]:
-        """Give every number of bytes that may come, each for a connection that breaks and one that is closed."""
+        """Return every possible number of bytes, each for a connection that breaks and one that is closed."""
         for count in range(length + 1):
             for orderly in (False, True):
                 yield count, orderly

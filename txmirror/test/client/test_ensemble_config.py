@@ -46,12 +46,12 @@ class ParsingTests(SynchronousTestCase):
         self.assertEqual(EnsembleConfig.parse(b"").connect_string, "")
 
     def test_other_lines(self) -> None:
-        """What other servers may put there besides is no concern."""
+        """Unknown keys of other servers are ignored."""
         text = b"# a comment\n\nweight.1=2\ngroup.1=1:2\n" + TEXT
         self.assertEqual(EnsembleConfig.parse(text), CONFIG)
 
     def test_garbage(self) -> None:
-        """What cannot be understood is refused, and quoted."""
+        """Invalid text is refused, and quoted."""
         for line in (b"version=xyz", b"version=", b"server.x=a", b"server.=a", b"server.1.2=a"):
             error = self.assertRaises(ValueError, EnsembleConfig.parse, TEXT + b"\n" + line)
             self.assertIn(repr(line.decode()), str(error))
@@ -138,7 +138,7 @@ class ReadingTests(ClientTestCase):
         self.assertEqual(self.successResultOf(read), (EnsembleConfig(0, {}), STAT))
 
     def test_garbage_at_the_server(self) -> None:
-        """What is no configuration fails its request alone, and is quoted."""
+        """An invalid configuration fails only its request, and is quoted."""
         client, peer = self.make_connected()
         read, other = client.get_config(), client.get("/a")
         peer.answer(GetDataRequest, GetDataResponse(b"server.x=1", STAT))
@@ -149,7 +149,7 @@ class ReadingTests(ClientTestCase):
 
 class ChangingTests(ClientTestCase):
     def test_wire(self) -> None:
-        """What joins and what leaves goes out in the forms of the protocol; what was not given is null."""
+        """Joining and leaving servers are sent in the protocol's form; missing arguments are null."""
         client, peer = self.make_connected(chroot="/app")
         new = "server.3=10.0.0.3:2888:3888;2181"
         other = "server.4=10.0.0.4:2888:3888;2181"

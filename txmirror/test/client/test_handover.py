@@ -77,14 +77,14 @@ class TicketTests(SynchronousTestCase):
         self.assertRaises(AttributeError, setattr, TICKET, "zxid", 1)
 
     def test_numbers_that_are_none(self) -> None:
-        """What Python takes for a number is not yet one of a ticket's; and no session has the number 0."""
+        """A ticket accepts only ints in range, and no session has the number 0."""
         for text in ("", ".00.1", "0.00.1", "1.00.-1", "1.00.1_0", "1.0 0.1", "1.00.+1", "1.00.1.1", "g.00.1"):
             error = self.assertRaises(ValueError, SessionTicket.from_text, text)
             self.assertNotIn("00", str(error))
 
 
 class HoldingTests(ClientTestCase):
-    """What a client says of its session."""
+    """The properties of a client's session."""
 
     def test_ticket(self) -> None:
         """The ticket is that of the session as it is now; there is none without a session."""
@@ -140,7 +140,7 @@ class TakenOverTests(ClientTestCase):
         self.assertEqual((hello.sessionId, hello.passwd, hello.lastZxidSeen), (SESSION, PASSWORD, 77))
 
     def test_resumed(self) -> None:
-        """Where the session lives it goes on: it is the client's first."""
+        """A live session is resumed, and is the client's first."""
         client, peer = self.begin()
         connected = client.connect()
         self.assertEqual(client.session.state, SessionState.CONNECTING)
@@ -152,7 +152,7 @@ class TakenOverTests(ClientTestCase):
         self.assertEqual(peer.packets, [])
 
     def test_refused(self) -> None:
-        """Where it has ended the client says so, and opens a new one unasked."""
+        """If it has expired, the client reports this, and opens a new one by itself."""
         client, peer = self.begin()
         connected = client.connect()
         queued = client.delete("/a")
@@ -179,7 +179,7 @@ class TakenOverTests(ClientTestCase):
         self.assertEqual(client.session_id, 2)
 
     def test_queued(self) -> None:
-        """What is asked before it is resumed is done in it."""
+        """Requests before the resumption are sent in the resumed session."""
         client, peer = self.begin()
         deleted = client.delete("/a")
         peer.accept()
@@ -281,7 +281,7 @@ class LeavingTests(ClientTestCase):
         self.assertEqual(self.states(), [CONNECTED, SessionState.CLOSED])
 
     def test_taken_over(self) -> None:
-        """What it gives is what the next client goes on with."""
+        """The next client continues with the ticket that it returns."""
         self.show_zxid(self.client, self.peer, 120)
         left = self.client.leave()
         self.answer_barrier()
@@ -299,7 +299,7 @@ class LeavingTests(ClientTestCase):
         self.successResultOf(next_client_left)
 
     def test_in_flight(self) -> None:
-        """What was asked before is answered first."""
+        """Earlier requests are answered first."""
         written = self.client.set("/a", b"x")
         left = self.client.leave()
         self.assertNoResult(left)
@@ -342,7 +342,7 @@ class LeavingTests(ClientTestCase):
         self.assertEqual(self.server.count, 1)
 
     def test_expired_meanwhile(self) -> None:
-        """Where the connection goes and the session with it, nothing is told that is not so: the next client finds out."""
+        """If the connection is lost and the session expires, the client reports no expiry: the next client finds it out."""
         left = self.client.leave()
         self.peer.close()
         self.assert_left(left)
@@ -475,7 +475,7 @@ class LeavingElsewhereTests(ClientTestCase):
         self.assertEqual(self.result_of(client.leave()), TICKET)
 
     def test_queued(self) -> None:
-        """What waits for others to be answered is sent and answered first, in order."""
+        """Queued requests are sent and answered first, in order."""
         client, peer = self.make_connected(Limits(in_flight_requests=2))
         written = [client.set(f"/{number}", b"") for number in range(7)]
         left = client.leave()

@@ -1,4 +1,4 @@
-"""How a connection begins: what goes first, what must not, and what the server's answer may look like."""
+"""The handshake: its contents, its order, and the possible answers of the server."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class RequestTests(ClientTestCase):
         self.assertEqual(self.server.peer.hello.passwd, bytes(16))
 
     def test_timeout_asked_for_again(self) -> None:
-        """What is asked for is the configured timeout, whatever a server has negotiated before (A9)."""
+        """The client requests the configured timeout, even after a server has negotiated another (A9)."""
         client = self.make_client(session_timeout=30.0)
         ignore(client.connect())
         self.server.peer.accept(timeout=4.0)
@@ -267,7 +267,7 @@ class RefusalTests(ClientTestCase):
         self.assertIn("10.0.0.2:2181", line)
 
     def test_first_session(self) -> None:
-        """Where every server refuses there is no session, and one as soon as one of them has its leader."""
+        """While every server refuses there is no session; there is one as soon as a server has its leader."""
         client = self.make_client()
         connected = client.connect()
         self.server.on_handshake = lambda refusing: write(refusing, self.REFUSAL)

@@ -147,7 +147,7 @@ class HostileTestCase(ClientTestCase):
         self.reactor.patience = 20_000
 
     def assert_pauses(self, longest: float) -> None:
-        """Those between connections grow from a tenth of a second to the longest, and stay there."""
+        """The pauses between connections grow from a tenth of a second to the longest, and stay there."""
         times = self.server.times
         gaps = [round(later - earlier, 6) for earlier, later in itertools.pairwise(times)]
         self.assertEqual(gaps, sorted(gaps))
@@ -276,7 +276,7 @@ class NameTests(HostileTestCase):
             self.assert_refused(ask, answer(f"/root{wrong}x/"), f"/root{wrong}x/", chroot="/root")
 
     def test_good(self) -> None:
-        """What servers allow passes."""
+        """Names that servers allow are accepted."""
         client, peer = self.make_connected()
         names = ["...", "..a", "a..", ".a", " ", "\x7e", "\xa0", "\ud7ff", "\uf900", "\uffef", "日本", "a%00", "\\"]
         asked = client.get_children("/")

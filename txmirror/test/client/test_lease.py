@@ -40,7 +40,7 @@ class SessionLeaseTests(SynchronousTestCase):
         self.successResultOf(self.lease.when_lease_expires())
 
     def test_late_reactor(self) -> None:
-        """Who asks when it is unsafe already, but the timer is late, is told at once; the others by the timer."""
+        """If the lease has expired and the timer is late, a new Deferred fires at once; the timer fires the others."""
         told = self.lease.when_lease_expires()
         self.clock.rightNow += 4
         self.successResultOf(self.lease.when_lease_expires())
@@ -79,7 +79,7 @@ class SessionLeaseTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_asking_again_when_told(self) -> None:
-        """Who asks again from within the callback, when it is safe again, waits anew."""
+        """A new Deferred from within the callback waits, if the lease is valid again."""
 
         def hold_again(_: None) -> None:
             self.safe_until = self.clock.seconds() + 4

@@ -134,7 +134,7 @@ class LeavingTests(ClientTestCase):
 
 
 class DoubtTests(ClientTestCase):
-    """What was lost twice is not known to be unknown to the server."""
+    """Two lost connections do not prove that the server lacks the operation."""
 
     def cut_twice(self, protect: bool) -> tuple[Deferred[Any], Peer]:
         client, peer = self.make_connected()

@@ -1,4 +1,4 @@
-"""Whether the server is still there: pings, silence, a reactor that stalls, and attempts that take too long."""
+"""Liveness: pings, silent servers, a reactor that stalls, and attempts that take too long."""
 
 from __future__ import annotations
 

@@ -54,11 +54,11 @@ class Notes:
         self.told.append(("disconnected", event))
 
     def of(self, kind: str) -> list[tuple[Any, ...]]:
-        """Give what it was told of one kind."""
+        """Return the calls of one kind."""
         return [each[1:] for each in self.told if each[0] == kind]
 
     def counts(self, operation: str) -> tuple[int, int, int]:
-        """Give how many requests of one kind were sent, answered and lost."""
+        """Return the numbers of requests of one kind that were sent, answered and lost."""
         kinds = [each[0] for each in self.told if each[1] == operation]
         return kinds.count("sent"), kinds.count("answered"), kinds.count("lost")
 
@@ -92,7 +92,7 @@ class MetricsTests(ClientTestCase):
         self.notes = Notes()
 
     def test_interface(self) -> None:
-        """What these tests count with is what the interface asks for, and so is what keeps its mistakes to itself."""
+        """The metrics of these tests, and the guarded ones, provide the interface."""
         for metrics in (self.notes, Broken(), GuardedMetrics(self.notes)):
             verifyObject(IMetrics, metrics)
 
@@ -137,7 +137,7 @@ class MetricsTests(ClientTestCase):
         self.assertEqual(self.notes.counts("CREATE"), (5, 5, 0))
 
     def test_lost(self) -> None:
-        """What was sent and cannot be answered any more is counted as lost, with the time since."""
+        """Requests whose connection is lost before the reply count as lost, with the time since they were sent."""
         client, peer = self.make_connected(metrics=self.notes)
         asked: list[Deferred[Any]] = [client.get("/a"), client.delete("/a")]
         self.pass_time(2)
@@ -148,7 +148,7 @@ class MetricsTests(ClientTestCase):
         self.assertEqual(self.notes.counts("GET_DATA"), (1, 0, 1))
 
     def test_never_sent(self) -> None:
-        """What was never sent is not counted at all."""
+        """Requests that were never sent are not counted."""
         client, peer = self.make_connected(Limits(in_flight_requests=1, queued_requests=1), metrics=self.notes)
         asked = [client.delete("/a"), client.delete("/b"), client.delete("/c")]
         self.settle()
@@ -230,7 +230,7 @@ class MetricsTests(ClientTestCase):
         self.assertEqual(self.notes.of("connected") + self.notes.of("disconnected"), [])
 
     def test_watches_set_again(self) -> None:
-        """What the client sends by itself is counted too."""
+        """Requests that the client sends by itself are counted too."""
         client, peer = self.make_connected(metrics=self.notes)
         ignore(client.get_and_watch("/a")[1])
         peer.answer(GetDataRequest, DATA)

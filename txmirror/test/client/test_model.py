@@ -74,7 +74,7 @@ _REFUSED = (
 
 
 class Deed(enum.Enum):
-    """What the writer may do."""
+    """The actions of the writer."""
 
     CREATE = enum.auto()
     CREATE_EPHEMERAL = enum.auto()
@@ -85,7 +85,7 @@ class Deed(enum.Enum):
 
 
 class Kind(enum.Enum):
-    """What a watch that fires once is for."""
+    """The kinds of one-shot watches."""
 
     DATA = enum.auto()
     EXIST = enum.auto()
@@ -93,7 +93,7 @@ class Kind(enum.Enum):
 
 
 class Asking(enum.Enum):
-    """What is asked of the client under test."""
+    """The requests to the client under test."""
 
     CREATE = enum.auto()
     SET = enum.auto()
@@ -171,7 +171,7 @@ class Request:
 
     @property
     def error(self) -> BaseException | None:
-        """What it failed with."""
+        """The exception that it failed with."""
         return self.result.value if isinstance(self.result, Failure) else None
 
     @property
@@ -256,7 +256,7 @@ class Watch:
         self.possible, self.certain = min(moments[0], self.summed_up), moments[-1]
 
     def changed(self, since: int, until: int | None = None) -> bool:
-        """Tell whether what it is for has happened."""
+        """Return whether the change that it waits for has happened."""
         history = self.model.history
         until = self.model.server.zxid if until is None else until
         if self.kind is Kind.CHILD:
@@ -264,7 +264,7 @@ class Watch:
         return history.of_node(self.path, since, until)
 
     def owed(self, until: int | None = None) -> bool:
-        """Tell whether it should have been told something by now."""
+        """Return whether it should have fired by now."""
         if self.certain is None or self.excused or self.told or not self.changed(self.certain, until):
             return False
         # What came and went while the client was away is told to nobody who waits for it to come.
@@ -272,7 +272,7 @@ class Watch:
         return self.kind is not Kind.EXIST or self.model.history.node(self.path, at) is not None
 
     def takes(self, event: WatchedEvent) -> bool:
-        """Tell whether an event of the feed is its own."""
+        """Return whether an event of the feed is its own."""
         kinds = {
             Kind.DATA: {EventType.CREATED, EventType.CHANGED, EventType.DELETED},
             Kind.EXIST: {EventType.CREATED, EventType.CHANGED, EventType.DELETED},
@@ -347,7 +347,7 @@ class Persistent:
                 self.over = True
 
     def without_gaps(self) -> None:
-        """What was told on a connection is all that happened from one moment to another."""
+        """The events of a connection are all changes from one moment to another."""
         if self.span:
             owed = self.model.history.for_persistent(self.path, self.recursive, 0)
             first = owed.index(self.span[0]) if self.span[0] in owed else 0
@@ -953,7 +953,7 @@ class ClientModel(RuleBasedStateMachine):
             persistent.complete()
 
     def compare_writes(self) -> None:
-        """What was done, and how often, is what requests have said."""
+        """The writes and their numbers are those that the replies report."""
         history, tree = self.history, self.history.tree
         for request in self.requests:
             request.effects()

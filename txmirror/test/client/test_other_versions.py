@@ -58,12 +58,12 @@ class VersionTestCase(SynchronousTestCase):
         return client, feed
 
     def done(self, deferred: Deferred[_T]) -> _T:
-        """Give what a Deferred has fired with, after all that is due."""
+        """Run all calls that are due, and return the result of a Deferred."""
         self.reactor.settle()
         return self.successResultOf(deferred)
 
     def fails(self, exception: type[Exception], deferred: Deferred[Any], seconds: float = 0.0) -> Any:
-        """Give the exception that a Deferred has failed with, after so much time."""
+        """Let time pass, and return the exception that a Deferred has failed with."""
         self.reactor.pass_time(seconds)
         return self.failureResultOf(deferred, exception).value
 
@@ -176,7 +176,7 @@ class OldServerTests(VersionTestCase):
         self.assertEqual(self.feed.states.count(SessionState.SUSPENDED), 1)
 
     def test_protected(self) -> None:
-        """What needs nothing newer works: a protected create, a transaction, the children with the stat."""
+        """Operations of older servers work: a protected create, a transaction, the children with the stat."""
         path = self.done(self.client.create("/a", protect=True))
         transaction = self.client.transaction()
         transaction.set(path, b"x", 0)

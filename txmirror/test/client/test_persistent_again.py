@@ -33,7 +33,7 @@ CONNECTED, SUSPENDED = SessionState.CONNECTED, SessionState.SUSPENDED
 
 
 class AgainTests(PersistentWatchTestCase):
-    """How persistent watches are set again on a new connection."""
+    """Persistent watches, set again on a new connection."""
 
     def test_packet(self) -> None:
         """They are set again by setWatches2, relative to the last reply (C4)."""
@@ -153,7 +153,7 @@ class AgainTests(PersistentWatchTestCase):
         self.assertEqual(seen, exact | recursive)
 
     def test_before_what_was_queued(self) -> None:
-        """What was asked meanwhile goes out behind it, and is read after the watch was set (C4)."""
+        """Queued requests are sent behind it, and executed after the watch was set (C4)."""
         client, peer = self.make_connected()
         self.add(client, peer, "/a", recursive=True)
         peer.drop()
@@ -162,7 +162,7 @@ class AgainTests(PersistentWatchTestCase):
         self.assertEqual(again.operations, [Operation.SET_WATCHES2, Operation.GET_DATA])
 
     def test_asked_when_told(self) -> None:
-        """What a listener reads when it is told that the session is connected goes out behind it too."""
+        """Reads of a listener that is notified of the connected session are sent behind it too."""
         client, peer = self.make_connected()
 
         def listener(step: SessionEvent | WatchedEvent) -> None:

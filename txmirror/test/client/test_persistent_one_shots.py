@@ -152,7 +152,7 @@ class OneShotTests(PersistentWatchTestCase):
         self.assertEqual(self.successResultOf(watch), WatchedEvent(CHANGED, "/a"))
 
     def test_event_between_the_answers(self) -> None:
-        """What happens between the two answers is before the read, and tells its watch nothing."""
+        """Changes between the two replies precede the read, and do not fire its watch."""
         client, peer = self.make_connected()
         ignore(client.add_watch("/a"))
         _, watch = client.get_and_watch("/a")

@@ -126,7 +126,7 @@ class SettingTests(PersistentWatchTestCase):
         self.assertRaises(ValueError, client.add_watch, "/a")
 
     def test_check(self) -> None:
-        """Whether there is a watch is asked of the server."""
+        """``check_watches`` sends a request to the server."""
         client, peer = self.make_connected()
         for err, expected in ((0, True), (-121, False)):
             checked = client.check_watches("/a", WatchKind.DATA)
@@ -138,7 +138,7 @@ class SettingTests(PersistentWatchTestCase):
 
 
 class ToldTests(PersistentWatchTestCase):
-    """Who is told of which events."""
+    """The events that each listener gets."""
 
     def test_exact(self) -> None:
         """An exact watch tells of all that happens to its node, again and again, and of nothing else."""
@@ -267,7 +267,7 @@ class ToldTests(PersistentWatchTestCase):
         self.assertEqual((request.persistentWatches, request.persistentRecursiveWatches), (("/app/a",), ("/app",)))
 
     def test_chroot_boundary(self) -> None:
-        """What lies beside the chroot is nobody's, though its name begins alike."""
+        """Nodes beside the chroot cause no events, even if their names begin in the same way."""
         client, peer = self.make_connected(chroot="/app")
         listener = Listener()
         ignore(client.add_watch("/", listener, recursive=True))
@@ -566,7 +566,7 @@ class RemovingTests(PersistentWatchTestCase):
         self.assertEqual(self.reconnect(peer).take(SetWatches2Request)[1].persistentWatches, ("/a",))
 
     def test_refused(self) -> None:
-        """Where the server refuses, the watch is still there."""
+        """If the server refuses, the watch stays."""
         client, peer = self.make_connected()
         listener = self.add(client, peer, "/a")
         removed = client.remove_watches("/a", WatchKind.ANY)
@@ -576,7 +576,7 @@ class RemovingTests(PersistentWatchTestCase):
         self.assertEqual(listener.told, [(CHANGED, "/a")])
 
     def test_server_takes_it(self) -> None:
-        """Where the server takes a watch away by itself, the listener is told."""
+        """If the server removes a watch by itself, the listener is notified."""
         client, peer = self.make_connected()
         listener = self.add(client, peer, "/a")
         peer.event(EventType.PERSISTENT_WATCH_REMOVED, "/a")

@@ -136,7 +136,7 @@ class NameTests(ProtectedTestCase):
         self.assertEqual(peer.packets, [])
 
     def test_refused(self) -> None:
-        """What the server refuses fails as without protection, and nothing is looked for."""
+        """A create that the server refuses fails as without protection, and no search follows."""
         client, peer = self.make_connected()
         for code, error in ((-110, NodeExistsException), (-101, NoNodeException), (-102, NoAuthException)):
             made = client.create("/p/n", protect=True)
@@ -211,7 +211,7 @@ class LostTests(ProtectedTestCase):
         self.assertEqual(self.successResultOf(made), path + "-2147483648")
 
     def test_with_a_stat(self) -> None:
-        """Where the stat is asked for, it is that of the node that was found."""
+        """``create_and_stat`` returns the stat of the node that was found."""
         client, peer = self.make_connected()
         made = client.create_and_stat("/p/n", protect=True)
         path = peer.take(Create2Request)[1].path
@@ -264,7 +264,7 @@ class LostTests(ProtectedTestCase):
             self.close_fast(client, again)
 
     def test_parent_gone(self) -> None:
-        """Where the parent is gone, there is no node: the create is tried again, and its failure told."""
+        """If the parent is gone, there is no node: the client sends the create again, and the caller gets its failure."""
         _, peer, made, path = self.begin()
         again = self.reconnect(peer)
         again.answer(SyncRequest, PathResponse("/p"))
@@ -274,7 +274,7 @@ class LostTests(ProtectedTestCase):
         self.assert_quiet(again)
 
     def test_deleted_meanwhile(self) -> None:
-        """Where somebody has deleted the node between two looks, the Deferred ends, and nothing is left behind."""
+        """If another client deletes the node between two requests of the search, the Deferred fails, and no node is left behind."""
         _, peer, made, path = self.begin()
         again = self.reconnect(peer)
         self.answer_look(again, path)
@@ -296,7 +296,7 @@ class LostTests(ProtectedTestCase):
         self.assert_quiet(again)
 
     def test_may_never_look(self) -> None:
-        """Where that is so for good, the log says what may have been left behind, and it does not go on for ever."""
+        """If the ACL never allows it, the log names the node that may be left behind, and the search ends."""
         _, peer, made, _ = self.begin()
         again = self.reconnect(peer)
         again.answer(SyncRequest, PathResponse("/p"))
@@ -513,7 +513,7 @@ class CancellingTests(ProtectedTestCase):
             self.close_fast(client, peer)
 
     def test_deleted_already(self) -> None:
-        """Where the deletion has happened and its answer was lost, the next look finds nothing, and it is over."""
+        """If the reply to the delete was lost, the next search finds no node, and the undoing ends."""
         _, peer, made, path = self.begin()
         self.cancel(made)
         peer.reply(self.xid, PathResponse(path))
@@ -524,7 +524,7 @@ class CancellingTests(ProtectedTestCase):
         self.assert_quiet(again)
 
     def test_deleted_by_another(self) -> None:
-        """Where somebody else deletes it, it is over too."""
+        """If another client deletes the node, the undoing ends too."""
         _, peer, made, path = self.begin()
         self.cancel(made)
         peer.reply(self.xid, PathResponse(path))
@@ -542,7 +542,7 @@ class CancellingTests(ProtectedTestCase):
         self.assert_quiet(peer)
 
     def test_may_not_be_deleted(self) -> None:
-        """Where the deletion is refused, the log says what was left behind."""
+        """If the server refuses the delete, the log names the node that was left behind."""
         for code in (-102, -111):
             client, peer, made, path = self.begin()
             self.cancel(made)
@@ -660,7 +660,7 @@ class ClosingTests(ProtectedTestCase):
             self.assert_ended(made)
 
     def test_looking_goes_on_to_the_end(self) -> None:
-        """What was found out while closing is told truthfully: no result that the node does not have."""
+        """A result that is found while the client closes is reported as it is."""
         client, peer, made, path = self.begin()
         again = self.reconnect(peer)
         xid, _ = again.take(SyncRequest)

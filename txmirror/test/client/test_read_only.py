@@ -83,7 +83,7 @@ class ReadOnlyTestCase(ClientTestCase):
         self.server, self.servers = self.first, [self.first, self.second]
 
     def connect(self, *, read_only: bool = True) -> tuple[ZooKeeperClient, Peer]:
-        """Give a client with the first server, which can only be read."""
+        """Return a client with the first server, which is read-only."""
         client = self.make_client(read_only=read_only)
         connected = client.connect()
         peer = self.first.peer
@@ -183,7 +183,7 @@ class SessionTests(ReadOnlyTestCase):
         self.assertEqual(new.packets, [])
 
     def test_floor(self) -> None:
-        """What was seen there is a floor for those that follow (A2)."""
+        """The zxid that was seen there is the least for later servers (A2)."""
         client, peer = self.connect()
         self.show_zxid(client, peer, 70)
         peer.drop()

@@ -281,7 +281,7 @@ class NameTests(ClientTestCase):
         self.assertIn("cannot be resolved", line)
 
     def test_requests_wait_while_unresolvable(self) -> None:
-        """What is asked meanwhile waits, and is sent once the name can be resolved."""
+        """Requests wait, and are sent once the name can be resolved."""
         client = self.make_client("zoo:2181")
         ignore(client.connect())
         answer = client.get("/a")
@@ -294,7 +294,7 @@ class NameTests(ClientTestCase):
 
 
 class ForeignServerTests(ClientTestCase):
-    """What is no ZooKeeper server: a line in the log that says so, a pause, and no traceback."""
+    """A peer that is no ZooKeeper server: a line in the log that says so, a pause, and no traceback."""
 
     def assert_refused(self, *reasons: str, most: int = 12) -> None:
         """The client says why, once, and tries again with growing pauses for half a minute."""

@@ -185,7 +185,7 @@ class XidTests(ClientTestCase):
 
 
 class ViolationTests(ClientTestCase):
-    """What a server does that breaks the protocol ends its connection, and nothing else."""
+    """A server's violation of the protocol ends its connection, and nothing else."""
 
     def assert_ends(self, *frames: bytes, log: str, act: Callable[[Peer], None] | None = None) -> None:
         """These bytes end the connection, with this in the log; what was asked fails, and the session goes on."""
@@ -284,14 +284,14 @@ class ViolationTests(ClientTestCase):
         self.assertEqual(self.watch_events(), [WatchedEvent(EventType.CHILD, "/a", 55)])
 
     def test_nothing_after_a_violation(self) -> None:
-        """What stands behind a violation in the same bytes is not looked at."""
+        """Frames behind a violation in the same bytes are ignored."""
         client, peer = self.make_connected()
         ignore(client.get("/a"))
         peer.send(reply(9, DATA), event(EventType.CHANGED, "/a"))
         self.assertEqual(self.watch_events(), [])
 
     def test_all_before_a_violation(self) -> None:
-        """What stands before a violation in the same bytes is delivered."""
+        """Frames before a violation in the same bytes are delivered."""
         client, peer = self.make_connected()
         read = client.get("/a")
         peer.send(reply(1, DATA), encode_int(-1))
@@ -394,7 +394,7 @@ class ErrorCodeTests(ClientTestCase):
         self.assertEqual(self.states(), [SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.CONNECTED])
 
     def test_session_expired_indeed(self) -> None:
-        """Where the next server says the same at the handshake, the session has ended, and with it everything of it."""
+        """If the next server reports the same at the handshake, the session has expired, with everything that belongs to it."""
         client, peer = self.make_connected()
         watch = client.get_and_watch("/a")[1]
         peer.answer(GetDataRequest, DATA)
@@ -497,7 +497,7 @@ class AuthTests(ClientTestCase):
 
 class RequestSizeTests(ClientTestCase):
     def size_of(self, data: bytes, path: str = "/a") -> int:
-        """How long the frame is, its length not counted, that creates a node with this data."""
+        """The size of the frame, without its length, that creates a node with this data."""
         return 8 + len(CreateRequest(path, data, (), 0).encode())
 
     def assert_edge(self, limit: int, limits: Limits | None) -> None:

@@ -46,7 +46,7 @@ class AcceptedTests(SynchronousTestCase):
         self.assert_servers(" a:1 , b ", ("a", 1), ("b", 2181))
 
     def test_chroot(self) -> None:
-        """What follows the first slash is the node that all paths are below."""
+        """The text from the first slash on is the chroot."""
         self.assertEqual(parse_servers("a:1,b:2/app/x").chroot, "/app/x")
 
     def test_chroot_behind_every_server(self) -> None:
@@ -175,7 +175,7 @@ class RefusedTests(SynchronousTestCase):
         self.assert_refused("a:²")
 
     def test_port_with_a_sign_or_an_underscore(self) -> None:
-        """What else Python reads as a number is no port."""
+        """Other forms of numbers in Python are no ports."""
         for port in ("+2181", "2_181", "0x885"):
             self.assert_refused(f"a:{port}")
 
@@ -191,7 +191,7 @@ class RefusedTests(SynchronousTestCase):
             self.assert_refused(address)
 
     def test_brackets_around_something_else(self) -> None:
-        """What stands in brackets is an IPv6 address."""
+        """Brackets contain an IPv6 address."""
         for address in ("[]:1", "[host]:1", "[127.0.0.1]:1", "[::g]:1"):
             self.assert_refused(address)
 
@@ -247,7 +247,7 @@ class RefusedTests(SynchronousTestCase):
         self.assert_refused(("a/app", 1), [("a/app", 1)])
 
     def test_other_types(self) -> None:
-        """What is neither a string nor a list of servers is a TypeError that shows it."""
+        """An argument that is neither a string nor a list is a TypeError that quotes it."""
         for wrong in (None, 5, b"a:1", {"a": 1}, ["a:1", 5], [("a", "1")], [("a",)], [("a", 1, 2)], [b"a:1"]):
             error = self.assertRaises((TypeError, ValueError), parse_servers, wrong)
             self.assertNotEqual(str(error), "")

@@ -65,7 +65,7 @@ class TimerTests(SynchronousTestCase):
         self.assertEqual(self.fired, [0])
 
     def test_start_from_within(self) -> None:
-        """What the timer calls may start it again."""
+        """The callback may start the timer again."""
 
         def fire() -> None:
             self.fired.append(self.clock.seconds())

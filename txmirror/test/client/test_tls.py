@@ -1,4 +1,4 @@
-"""What a client makes of the files that it is to speak TLS with. How it speaks with ZooKeeper is tested on a real server."""
+"""The files for TLS. Connections by TLS are tested with a real server."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class FileTests(SynchronousTestCase):
         return ZooKeeperClient("zoo.example", tls=tls, reactor=MemoryReactor())
 
     def refused(self, tls: TLS, *said: str) -> None:
-        """See that a client is not made, and that the reason is one line with all of this."""
+        """Check that making a client fails, with one line that contains all of these texts."""
         error = self.assertRaises(ValueError, self.make, tls)
         self.assertNotIn("\n", str(error))
         for part in said:
@@ -107,7 +107,7 @@ class NameCheckTests(TestCase):
         return port.getHost().port, heard, gone
 
     async def greeted(self, certificate: Path, host: str) -> bool:
-        """Tell whether a client says anything to such a server."""
+        """Return whether a client sends anything to such a server."""
         port, heard, gone = self.serve(certificate)
         tls = TLS(self.authority.file)
         client = ZooKeeperClient(f"{host}:{port}", session_timeout=3.0, tls=tls, limits=Limits(close_time=0.2))

@@ -101,7 +101,7 @@ class TransactionTests(ClientTestCase):
         self.assertIn("'/b'", str(error))
 
     def test_refused_for_an_inconsistency(self) -> None:
-        """Where nothing but inconsistencies is answered, the first is to blame."""
+        """If all errors are inconsistencies, the first one is the cause."""
         _, peer, transaction = self.begin()
         results = transaction.commit()
         peer.answer(MultiRequest, MultiResponse([ErrorResult(-2)] * 4))
@@ -157,7 +157,7 @@ class TransactionTests(ClientTestCase):
         self.assertEqual(peer.packets, [])
 
     def test_arguments(self) -> None:
-        """What is no path or no bytes is refused at the call, and the rest can be committed."""
+        """Invalid paths and data raise at the call, and the rest can be committed."""
         _, peer, transaction = self.begin()
         self.assertRaises(PathError, transaction.create, "a")
         self.assertRaises(PathError, transaction.check, "/a/", 0)
@@ -238,7 +238,7 @@ class BatchedReadTests(ClientTestCase):
         self.assertFalse(peer.lost)
 
     def test_arguments(self) -> None:
-        """What is no path is refused at the call."""
+        """An invalid path raises at the call."""
         client, peer = self.make_connected()
         self.assertRaises(PathError, client.get_many, ["/a", "b"])
         self.assertRaises(PathError, client.get_children_many, ["/a/"])

@@ -240,7 +240,7 @@ class BringingOverTests(SynchronousTestCase):
         self.assertEqual(len(self.watches.established), 0)
 
     def test_event_before_the_reply(self) -> None:
-        """What the server fires at once, before it replies, is used up and does not stand afterwards."""
+        """A watch that fires before the reply is removed, and does not exist afterwards."""
         self.watches.fire(WatchedEvent(EventType.CHANGED, "/d"))
         self.watches.fire(WatchedEvent(EventType.CREATED, "/x"))
         self.watches.fire(WatchedEvent(EventType.CHILD, "/c"))
@@ -263,7 +263,7 @@ class BringingOverTests(SynchronousTestCase):
         return self.watches.fire(WatchedEvent(EventType.CHANGED, "/d"))
 
     def test_event_for_the_one_before(self) -> None:
-        """What the server owes for one packet is nothing to those who asked later, as of a later transaction."""
+        """The events of one packet do not fire watches that were requested later, as of a later transaction."""
         call, waiter = self.bring_over(2)
         self.assertEqual(self.fire(), [])
         self.assertNoResult(waiter)
@@ -323,7 +323,7 @@ class BringingOverTests(SynchronousTestCase):
         self.assertEqual(self.fire(), [later])
 
     def test_cut_off_and_cancelled(self) -> None:
-        """What was cancelled and on its way when the connection went is forgotten with the next connection."""
+        """Requests that were cancelled in flight when the connection was lost are forgotten on the next connection."""
         self.done.cancel()
         self.failureResultOf(self.done, CancelledError)
         self.watches.rearm(self.fail, 7, True)
@@ -562,7 +562,7 @@ class RelativeZxidTests(ClientTestCase):
         self.assertEqual(self.relative_zxid(), 50)
 
     def test_asked_for_too(self) -> None:
-        """What is set again is not sent once more for a listener who asks for it as of what the feed says."""
+        """A watch that is being set again is not sent twice if a listener requests it as of the feed's zxid."""
 
         def listen(news: SessionEvent | WatchedEvent) -> None:
             if isinstance(news, SessionEvent) and news.state is SessionState.CONNECTED:
@@ -699,7 +699,7 @@ class RearmingTests(ClientTestCase):
         self.assertEqual(self.reconnect(again, accept=False).hello.lastZxidSeen, 90)
 
     def test_refused(self) -> None:
-        """Where a server refuses to set watches again, whoever waited for them is told, and the log (C13)."""
+        """If a server refuses to set watches again, their Deferreds fail, and the log has a warning (C13)."""
         client, peer = self.make_connected()
         _, watch = client.get_and_watch("/a")
         peer.answer(GetDataRequest, DATA)
@@ -732,7 +732,7 @@ class SetWatchesTests(ClientTestCase):
         self.successResultOf(done)
 
     def test_set_again(self) -> None:
-        """What it has set is the session's, and is set again on the next connection."""
+        """Its watches belong to the session, and are set again on the next connection."""
         client, peer = self.make_connected()
         ignore(client.set_watches(33, data=["/d"], exist=["/x"], children=["/c"]))
         peer.answer(SetWatchesRequest, zxid=70)
@@ -765,7 +765,7 @@ class SetWatchesTests(ClientTestCase):
         self.successResultOf(done)
 
     def test_many(self) -> None:
-        """Where it takes several packets it fires with the answer to the last."""
+        """With several packets it fires with the reply to the last."""
         client, peer = self.make_connected()
         done = client.set_watches(33, data=[f"/{number:04d}{'x' * 1000}" for number in range(300)])
         self.assertEqual(peer.operations, [Operation.SET_WATCHES] * 3)
@@ -775,7 +775,7 @@ class SetWatchesTests(ClientTestCase):
         self.successResultOf(done)
 
     def test_refused(self) -> None:
-        """Where a server has no such operation it fails, and nothing is set again later (C13)."""
+        """If the server lacks the operation it fails, and nothing is set again later (C13)."""
         client, peer = self.make_connected()
         done = client.set_watches(33, data=["/d"])
         peer.answer(SetWatchesRequest, err=-6)
@@ -783,7 +783,7 @@ class SetWatchesTests(ClientTestCase):
         self.assertEqual(self.reconnect(peer).packets, [])
 
     def test_one_of_many_refused(self) -> None:
-        """Where one packet is refused it fails, once, when the last is answered."""
+        """If one packet is refused it fails, once, when the last is answered."""
         client, peer = self.make_connected()
         done = client.set_watches(33, data=[f"/{number:04d}{'x' * 1000}" for number in range(300)])
         peer.answer(SetWatchesRequest, err=-5)
@@ -871,7 +871,7 @@ class RefusedTests(ClientTestCase):
         self.assertEqual(self.reconnect(again).packets, [])
 
     def test_refused_on_a_former_connection(self) -> None:
-        """What was refused on one connection is no matter of the next."""
+        """A refusal on one connection has no effect on the next."""
         client, peer = self.make_connected()
         ignore(client.read_data("/a"))
         peer.answer(GetDataRequest, GetDataResponse(b"", STAT))
@@ -925,7 +925,7 @@ class RefusedTests(ClientTestCase):
 
 
 class SetAgainOnceTests(SynchronousTestCase):
-    """What is just being set again on a connection, and is asked for once more: it is not sent twice."""
+    """Watches that are being set again on a connection, and are requested once more: they are not sent twice."""
 
     def setUp(self) -> None:
         self.watches = SessionWatches(lambda ended: None)
@@ -946,7 +946,7 @@ class SetAgainOnceTests(SynchronousTestCase):
         call.on_reply(err, 9)
 
     def test_only_others(self) -> None:
-        """Those that are not being set again are sent, of each kind for itself."""
+        """Watches that are not being set again are sent, each kind by itself."""
         sent, _ = self.bring_over(7, make_watches(["/d", "/c"], ["/x", "/d"], ["/c", "/x"]))
         self.assertEqual(sent, SetWatchesRequest(7, ("/c",), ("/d",), ("/x",)))
 
@@ -976,7 +976,7 @@ class SetAgainOnceTests(SynchronousTestCase):
         self.assertEqual(sent.dataWatches, ("/d",))
 
     def test_nothing_was_set_again(self) -> None:
-        """What has come to stand on a connection that had nothing to set again is sent."""
+        """Watches of a connection that had nothing to set again are sent."""
         self.watches.established = WatchSet()
         self.watches.rearm(self.fail, 7, True)
         self.watches.established = make_watches(["/d"], [], [])
@@ -984,7 +984,7 @@ class SetAgainOnceTests(SynchronousTestCase):
         self.assertEqual(sent.dataWatches, ("/d",))
 
     def test_refused(self) -> None:
-        """Where the server refuses to set them again, whoever asked for them as well learns of it."""
+        """If the server refuses to set them again, the request for them fails too."""
         calls: list[Call[None]] = []
         done = self.watches.bring_over(7, make_watches(["/d"], ["/x"], ["/c"]), calls.append)
         [call] = calls

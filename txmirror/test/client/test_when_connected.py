@@ -108,7 +108,7 @@ class WhenConnectedTests(ClientTestCase):
         client.remove_listener(listener)
 
     def test_asked_when_it_fires(self) -> None:
-        """What is asked when it fires goes out on that connection."""
+        """Requests from its callback are sent on that connection."""
         client = self.make_client()
         asked: list[Deferred[None]] = []
         client.when_connected().addCallback(lambda _: asked.append(client.delete("/a")))

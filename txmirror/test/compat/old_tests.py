@@ -273,7 +273,7 @@ class _PlainBase64:
 
 
 class Table(reporter.TestResult):
-    """How each test ended.
+    """The results of the tests.
 
     :ivar rows: by its name, ``passed``, ``failed`` or ``skipped``, and why.
     """

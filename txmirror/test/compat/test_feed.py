@@ -191,7 +191,7 @@ class FeedTests(SynchronousTestCase):
         self.assertEqual(self.happens(lambda: self.other.create("/a")), [])
 
     def test_watch_is_asked_for_once(self) -> None:
-        """Where a watch stands, none is asked for; it is, once it was used up."""
+        """A read requests no second watch while there is one, but does once it has fired."""
         for expected in (["get_and_watch"], ["get"], ["get"]):
             self.client.asked.clear()
             self.world.result(self.feed.read_data("/a"))

@@ -1,4 +1,4 @@
-"""How txzookeeper is found, and what is said where it is not."""
+"""The import of txzookeeper, and the errors if it is missing."""
 
 from __future__ import annotations
 

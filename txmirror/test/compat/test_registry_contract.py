@@ -68,7 +68,7 @@ class TxZooKeeperPlace(LoopbackPlace):
 
 
 class OverTxZooKeeper(OnLoopback):
-    """Where the tests take place."""
+    """The parts of a test's world."""
 
     place_class = TxZooKeeperPlace
 

@@ -126,7 +126,7 @@ class CacheTests(TranslationCase):
             self.assertEqual(file.read_bytes(), whole)
 
     def test_cannot_be_kept(self) -> None:
-        """Where nothing can be kept, it is made each time."""
+        """If the cache cannot be written, the translation is made each time."""
         self.cache.write_text("a file where the folder should be")
         for number in (1, 2):
             self.assertIn("except ValueError as error", self.translated())
@@ -184,7 +184,7 @@ class CacheTests(TranslationCase):
         self.assert_in_memory("a symbolic link")
 
     def test_place_of_another_user(self) -> None:
-        """Where another user's folder is, none is made."""
+        """No folder is created in the folder of another user."""
         self.cache = self.folder / "theirs" / "txmirror" / "txzookeeper"
         (self.folder / "theirs").mkdir()
         give_away(self.folder / "theirs")

@@ -212,7 +212,7 @@ class ServiceTests(SynchronousTestCase):
         self.reactor.settle()
 
     def test_port_taken(self) -> None:
-        """Where it cannot listen it ends the program with one line that names the address."""
+        """If it cannot listen, it ends the program with one line that names the address."""
         first, second = self.service("--listen", "[::1]:7"), self.service("--listen", "[::1]:7")
         first.startService()
         error = self.assertRaises(CannotDoError, second.startService)

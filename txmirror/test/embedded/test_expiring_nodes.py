@@ -106,7 +106,7 @@ class ContainerTests(ExpiringNodeTestCase):
         self.assertFalse(self.client.exists("/k"))
 
     def test_idle(self) -> None:
-        """Where nothing can go there is no timer but that of the session."""
+        """Without nodes that can expire, the only timer is that of the session."""
         self.client.create("/a")
         self.assertEqual(len(self.reactor.getDelayedCalls()), 1)
         self.container("/k")

@@ -86,7 +86,7 @@ class ResumptionTests(SessionTestCase):
         self.assertEqual(self.server.zxid, 2)
 
     def test_taken_over(self) -> None:
-        """Where the old connection is still open, it is closed."""
+        """If the old connection is still open, the server closes it."""
         first = self.peer()
         second = self.peer(resume=first)
         self.assertIsNotNone(first.lost)

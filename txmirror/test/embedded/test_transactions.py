@@ -195,7 +195,7 @@ class DisabledTests(TransactionTestCase):
     options: ClassVar[dict[str, Any]] = {}
 
     def test_ttl(self) -> None:
-        """Where nodes have no time to live, one among several is refused."""
+        """Without TTL nodes, a TTL node among several creates is refused."""
         self.assert_refused(
             [create("/a"), CreateTTLRequest("/b", b"", OPEN_ACL, 5, 1000)], 0, UnimplementedException.code
         )

@@ -179,7 +179,7 @@ class SetWatchesTests(WatchTestCase):
         return [event for event in events if isinstance(event, Event)]
 
     def test_nothing_changed(self) -> None:
-        """Where nothing has changed, the watches stand as they stood."""
+        """Without changes, the watches are set and do not fire."""
         self.assertEqual(self.rearm(("/a",), ("/c",), ("/b",)), [])
         self.writer.set("/a")
         self.writer.create("/c")

@@ -163,7 +163,7 @@ class ConnectingTests(NetworkTestCase):
         self.assertIn(":2181>", repr(link))
 
     def test_refused(self) -> None:
-        """Where nobody listens, the connection is refused."""
+        """Without a listening port, the connection is refused."""
         self.assert_fails(self.dial(port=2182), error.ConnectionRefusedError)
 
     def test_names(self) -> None:

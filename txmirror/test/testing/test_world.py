@@ -130,14 +130,14 @@ class ClientTests(WorldTestCase):
         self.assertEqual(world.result(client.get_children("/")), ["a"])
 
     def test_cannot_connect(self) -> None:
-        """Where it cannot have its session there is an error at once, and it is closed all the same."""
+        """If it cannot get its session there is an error at once, and it is still closed at the end."""
         world = self.world()
         world.result(world.server.stop_listening())
         error = self.assertRaises(AssertionError, world.client)
         self.assertIn("no session at this instant: <ZooKeeperClient 127.0.0.1:", str(error))
 
     def test_refused(self) -> None:
-        """Where it is refused it is told so."""
+        """If the servers refuse it, the failure is raised."""
         self.assertRaises(ValueError, self.world().client, session_timeout=-1)
 
     def test_no_chance(self) -> None:
