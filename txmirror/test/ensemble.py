@@ -97,7 +97,7 @@ class ZooKeeperEnsemble:
 
     @property
     def address(self) -> str:
-        """What a client connects to: every server, as ``127.0.0.1:port,127.0.0.1:port,127.0.0.1:port``."""
+        """The addresses of all servers, as ``127.0.0.1:port,127.0.0.1:port,127.0.0.1:port``."""
         return ",".join(member.address for member in self.members)
 
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""How hypothesis runs in these tests: the same in CI at every run, and with new examples at a developer's desk.
+"""The profiles of hypothesis for these tests: in CI the same examples in each run, elsewhere new ones.
 
 Importing this module chooses the profile that the environment variable ``HYPOTHESIS_PROFILE`` names, ``dev`` without
 one. ``txmirror.test`` imports it, so that it holds for every test of the package.
@@ -35,5 +35,5 @@ warnings.filterwarnings("ignore", category=BytesWarning, module=r"(.*[/\\])?hypo
 
 
 def at_most(count: int) -> settings:
-    """Give settings for a test that takes so many examples, or as many as the profile says, if these are fewer."""
+    """Return settings for a test with a number of examples, or with that of the profile, if it is smaller."""
     return settings(max_examples=min(count, settings().max_examples))

@@ -1,4 +1,4 @@
-"""What the models share: turns of the reactor that are taken one by one, and what was logged meanwhile."""
+"""The common part of the models: turns of the reactor that are taken one by one, and the messages logged meanwhile."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class AccessCase(SynchronousTestCase):
         return read_access(options, self.environment)
 
     def refused(self, says: str, **given: Any) -> None:
-        """See that the options are refused in one line that says this, and holds no password."""
+        """Check that the options are refused in one line with this text, and without a password."""
         text = str(self.assertRaises(ValueError, self.read, **given))
         self.assertIn(says, text)
         self.assertNotIn("hush", text)
@@ -65,7 +65,7 @@ class CredentialsTests(AccessCase):
         self.refused("exclude each other")
 
     def test_process(self) -> None:
-        """Where none is given it is the environment of the process."""
+        """The default is the environment of the process."""
         self.patch(os, "environ", {"TXMIRROR_ACL": "read-only"})
         self.assertEqual(read_access({}).acl, READ_ACL)
 
@@ -90,7 +90,7 @@ class CredentialsTests(AccessCase):
         self.refused("null byte", username="app", password_file="a\x00")
 
     def test_content(self) -> None:
-        """What ends the line is no part of a password; all else is."""
+        """Line ends are no part of a password; all other characters are."""
         for content, password in ((b"a b \r\n", "a b "), ("\u00e9\n\n".encode(), "\u00e9"), (b"\tx", "\tx")):
             Path(self.file).write_bytes(content)
             self.assertEqual(self.read(username="app", password_file=self.file).password, password)
@@ -157,7 +157,7 @@ class ACLTests(SynchronousTestCase):
         self.assertEqual(parse_acl("creator,read-only"), (*CREATOR_ALL_ACL, *READ_ACL))
 
     def test_bad(self) -> None:
-        """What is invalid is quoted, but for what may be a password."""
+        """Messages quote an invalid value, unless it may be a password."""
         for text, says in {
             "": "''",
             "closed": "'closed' is neither",

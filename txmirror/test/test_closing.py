@@ -67,13 +67,13 @@ class _Life(World):
 
     limits = Limits(close_time=_CLOSE_TIME)
     at_most = _AT_MOST
-    """How long it may take to close where no server can be reached, in seconds."""
+    """The longest time that closing may take without a server, in seconds."""
     version = "3.8"
     """The server's."""
     every = 1
-    """How many moments apart it is closed: 1 for each, 5 in a long life."""
+    """The steps between the moments at which it is closed: 1 for each moment, 5 in a long life."""
     client_lives_on = False
-    """Whether what was asked for may still be done by a client that is not closed."""
+    """True if a client that is not closed may still send the requests."""
 
     def __init__(self) -> None:
         super().__init__(version=self.version)
@@ -632,7 +632,7 @@ def _configuration(servers: str) -> Configuration:
 
 
 class _DaemonLife(_Life):
-    """What twistd runs: a registration, with the server of another process."""
+    """The program that twistd runs: a registration, with the server of another process."""
 
     # With the time that its client has by default.
     at_most = _AT_MOST - _CLOSE_TIME + Limits().close_time
@@ -646,7 +646,7 @@ class _DaemonLife(_Life):
 
 
 class _DemonstrationLife(_Life):
-    """What twistd runs with ``--embedded``, with a server of its own."""
+    """The program that twistd runs with ``--embedded``, with a server of its own."""
 
     def begin(self) -> None:
         self.service = RegistrationService(_configuration("localhost"), embedded=True, reactor=self.reactor)
@@ -807,9 +807,9 @@ class ClosingTests(SynchronousTestCase):
         self.close_everywhere(_ServerLife)
 
     def test_daemon(self) -> None:
-        """What twistd runs: a registration, with the server of another process."""
+        """The program that twistd runs: a registration, with the server of another process."""
         self.close_everywhere(_DaemonLife)
 
     def test_demonstration(self) -> None:
-        """What twistd runs with ``--embedded``, with a server of its own."""
+        """The program that twistd runs with ``--embedded``, with a server of its own."""
         self.close_everywhere(_DemonstrationLife)

@@ -35,7 +35,7 @@ class CreatePathTests(RecipeCase):
         self.assertIsNotNone(self.done(self.observer.exists(path)))
 
     def test_below_a_protected_node(self) -> None:
-        """What exists below a node that may be neither written nor read need not be made; what does not is refused."""
+        """Below a node that may be neither written nor read, an existing node is left as it is, and a missing one is refused."""
         self.done(self.observer.add_auth("digest", b"bob:secret"))
         for path, acl in (("/p", CREATOR_ALL_ACL), ("/p/a", None), ("/p/b", CREATOR_ALL_ACL)):
             self.done(self.observer.create(path, b"", acl) if acl else self.observer.create(path))

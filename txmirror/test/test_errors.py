@@ -87,7 +87,7 @@ class TableTests(SynchronousTestCase):
             self.assertIs(getattr(errors, name), type(exception_for(code)))
 
     def test_hierarchy(self) -> None:
-        """What speaks of the server or the connection is a ZooServerProblem; what speaks of the request is none."""
+        """Errors of the server or the connection are ZooServerProblems; errors of the request are not."""
         problems = {code for code in (*TABLE, THROTTLED) if isinstance(exception_for(code), ZooServerProblem)}
         self.assertEqual(problems, PROBLEMS)
 
@@ -103,7 +103,7 @@ class TableTests(SynchronousTestCase):
         self.assertEqual((error.path, error.zxid), (None, None))
 
     def test_own_exceptions_have_no_code(self) -> None:
-        """What no server says has no code."""
+        """Exceptions that no server sends have no code."""
         for kind in (ZooKeeperException, ProtocolError, RequestTooLargeException, ReplyTooLargeException):
             self.assertIsNone(kind.code)
 
@@ -122,7 +122,7 @@ class UnknownCodeTests(SynchronousTestCase):
         self.assertIsNone(exception_for(-999).code)
 
     def test_nobody_knows(self) -> None:
-        """Whether a write happened cannot be told from a code that nobody knows."""
+        """With an unknown code, ``applied`` is None."""
         self.assertIsNone(exception_for(-999).applied)
 
     @given(st.integers(-(2**31), 2**31 - 1))
@@ -137,11 +137,11 @@ class UnknownCodeTests(SynchronousTestCase):
 
 class AppliedTests(SynchronousTestCase):
     def test_refused(self) -> None:
-        """What the server refused has certainly had no effect."""
+        """A write that the server has refused has certainly had no effect."""
         self.assertEqual({exception_for(code).applied for code in REFUSALS}, {False})
 
     def test_uncertain(self) -> None:
-        """Where a server or a connection failed on the way, nobody can know."""
+        """If a server or a connection failed meanwhile, the effect is unknown."""
         self.assertEqual({code for code in (*TABLE, THROTTLED) if exception_for(code).applied is None}, UNCERTAIN)
 
     def test_never_true(self) -> None:
@@ -162,7 +162,7 @@ class AppliedTests(SynchronousTestCase):
         self.assertIsNone(ReplyTooLargeException().applied)
 
     def test_protocol_error(self) -> None:
-        """Who breaks the protocol leaves open what became of a write."""
+        """After a violation of the protocol the effect of a write is unknown."""
         self.assertIsNone(ProtocolError("nonsense").applied)
 
 
@@ -199,6 +199,6 @@ class MessageTests(SynchronousTestCase):
 
 class PathErrorTests(SynchronousTestCase):
     def test_is_a_value_error(self) -> None:
-        """What is no path is a ValueError, and has nothing to do with a server."""
+        """An invalid path is a ValueError, and no error of a server."""
         self.assertTrue(issubclass(PathError, ValueError))
         self.assertFalse(issubclass(PathError, ZooKeeperException))

@@ -100,7 +100,7 @@ class ValidateTests(SynchronousTestCase):
             self.assertEqual(validate(path), path)
 
     def test_invalid(self) -> None:
-        """What is no path is refused in one line that quotes it."""
+        """An invalid path is refused in one line that quotes it."""
         for path in INVALID:
             error = self.assertRaises(PathError, validate, path)
             self.assertIn(repr(path), str(error))
@@ -129,7 +129,7 @@ class ValidateTests(SynchronousTestCase):
 
     @given(near_paths)
     def test_sequence_as_path_utils(self, text: str) -> None:
-        """What the server will append digits to is a path if it is one with digits."""
+        """The path of a sequence node is valid if it is valid with digits."""
         self.assertEqual(accepts(text, sequence=True), is_valid(text + "1"))
 
     @given(st.text(st.characters(exclude_categories=())))
@@ -143,7 +143,7 @@ class ValidateTests(SynchronousTestCase):
             self.assertEqual(validate(path, sequence=True), path)
 
     def test_sequence_is_no_excuse(self) -> None:
-        """What no digits can mend is refused for a sequence node too, quoted without digits."""
+        """A path that is invalid also with digits is refused for a sequence node too, quoted without digits."""
         for path in ("", "a", "//", "/a//", "/./", "/../a", "/a\x00"):
             error = self.assertRaises(PathError, validate, path, sequence=True)
             self.assertIn(repr(path) + " ", str(error))
@@ -175,7 +175,7 @@ class ValidateTests(SynchronousTestCase):
 
 
 class JudgeTests(SynchronousTestCase):
-    """What is asked of paths and names that a server sends."""
+    """The checks of paths and names that a server sends."""
 
     @given(near_paths)
     def test_is_path(self, text: str) -> None:
@@ -230,12 +230,12 @@ class NormaliseTests(SynchronousTestCase):
 
     @given(paths)
     def test_paths_stay(self, path: str) -> None:
-        """What is a path already stays as it is."""
+        """A valid path stays as it is."""
         self.assertEqual(normalise(path), path)
 
     @given(near_paths)
     def test_gives_a_path(self, text: str) -> None:
-        """What comes out is a path, of the names that went in; only a faulty name is refused."""
+        """The result is a path of the given names; only an invalid name is refused."""
         parts = [name for name in text.split("/") if name]
         try:
             path = normalise(text)
@@ -269,7 +269,7 @@ class PartsTests(SynchronousTestCase):
 
     @given(paths, names)
     def test_apart_again(self, parent: str, name: str) -> None:
-        """What was put together is a path, and comes apart into the same parts."""
+        """A joined path is valid, and splits into the same parts."""
         path = join(parent, name)
         self.assertTrue(is_valid(path))
         self.assertEqual((parent_of(path), name_of(path)), (parent, name))

@@ -35,7 +35,7 @@ print("stopped")
 
 
 class FakeReactor:
-    """What is used of a reactor: it is stopped once, and handles signals as Twisted's do."""
+    """A part of a reactor: it is stopped once, and handles signals as Twisted's do."""
 
     def __init__(self) -> None:
         self.stopped = False
@@ -135,7 +135,7 @@ class StopSignalsTests(SignalsTestCase):
         self.assertEqual(self.log_lines(), said)
 
     def test_others(self) -> None:
-        """What is ignored, or is somebody else's, stays as it is."""
+        """A signal that is ignored, or has another handler, stays as it is."""
         heard: list[int] = []
 
         def debug(number: int, _: object) -> None:

@@ -140,17 +140,17 @@ class ZooKeeperProcess:
 
     @property
     def address(self) -> str:
-        """What a client connects to, as ``127.0.0.1:port``; the same over restarts."""
+        """The address for clients, as ``127.0.0.1:port``; the same after restarts."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def running(self) -> bool:
-        """Whether the process is alive, paused or not."""
+        """True if the process is alive, paused or not."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def paused(self) -> bool:
-        """Whether the process is alive, and was paused."""
+        """True if the process is alive, and was paused."""
         return self.running and self._paused
 
     def start(self) -> None:

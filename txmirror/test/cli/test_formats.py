@@ -116,7 +116,7 @@ class FormatTests(SynchronousTestCase):
         self.assertEqual(lines, ["a", "null", "3", "a b", "{}"])
 
     def test_other_encoding(self) -> None:
-        """Where a stream's encoding has no place for a character, its escape is read as that character."""
+        """If a stream's encoding lacks a character, its escape is read as that character."""
         line = "\n".join(yaml_lines({"é": "日😀"})).encode("ascii", "backslashreplace").decode()
         self.assertEqual(yaml.safe_load(line), {"é": "日😀"})
 

@@ -19,7 +19,7 @@ class LockTestCase(CommandTestCase):
 
     @property
     def holder(self) -> str:
-        """How the command describes who has the lock."""
+        """The command's description of the lock's holder."""
         return f"session {self.other.session_id:#x} (them)"
 
     def lock(self, *options: str, terminal: bool = False) -> Command:

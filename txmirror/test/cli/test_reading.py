@@ -374,7 +374,7 @@ class TreeTests(ReadingTestCase):
         self.assertEqual(self.done("tree", "/services", "--depth", "1").lines, ["/services", "└── ssh"])
 
     def test_ascii(self) -> None:
-        """Where the output has no such characters, plainer ones do."""
+        """If the output's encoding lacks the characters of the drawing, plainer ones are used."""
         expected = ["/services", "`-- ssh", "    |-- server1:22", "    `-- server2:22"]
         self.assertEqual(self.done("tree", "/services", encoding="ascii").lines, expected)
 
@@ -464,7 +464,7 @@ class TooLargeTests(CommandTestCase):
         self.assertIsNone(self.world.result(self.other.exists("/many")))
 
     def test_several_reasons(self) -> None:
-        """Where nodes cannot be read for several reasons each is said, and the status is that of what an option helps against."""
+        """If nodes cannot be read for several reasons, each is printed, and the status is that of a reason that an option removes."""
         self.world.result(self.other.set_acl("/services/small", [digest_acl("somebody", "else")]))
         command = self.start("--max-reply", "2k", "get", "-r", "/services")
         self.assertEqual((command.status, command.err.count("\n")), (65, 2))

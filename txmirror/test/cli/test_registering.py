@@ -52,7 +52,7 @@ class AloneTests(RegisterTestCase):
         self.assertIsNone(self.registered)
 
     def test_blocked_by(self) -> None:
-        """Where another session's node is in the way, that session and what its node says are named."""
+        """If another session owns the node, the message names that session and the node's data."""
         self.make("/services")
         self.make("/services/ssh")
         self.make(PATH, b'{"host":"other"}', ephemeral=True)

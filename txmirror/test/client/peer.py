@@ -253,11 +253,11 @@ class Peer(TwistedProtocol):
 
 
 class Server(ServerFactory):
-    """Where one server of an ensemble listens, and who has connected to it.
+    """The port of one server of an ensemble, and the connections to it.
 
     :ivar peers: every connection that there was, the oldest first.
-    :ivar times: when each of them was made.
-    :ivar on_connection: what to do with each new connection, before anything has come.
+    :ivar times: the time of each connection.
+    :ivar on_connection: called with each new connection, before any data has arrived.
     :ivar on_handshake: what to do when a client's handshake has come.
     """
 

@@ -104,8 +104,8 @@ class KeeperDeviationTests(KeeperSide, AbilityCase, TestCase):
 
     @run
     async def test_changed_while_away(self) -> None:
-        """What changed while the connection was away is told to whom sets watches again before these fire, though the server
-        answers first."""
+        """Changes without a connection cause events before ``set_watches`` fires, although the server replies before it sends
+        the events."""
         for name in ("changed", "parent"):
             await self.client.create(f"{self.root}/{name}")
         zxid = (await self.client.read_existence("/")).zxid

@@ -191,8 +191,8 @@ class EventTests(CutTestCase):
 
 class SetWatchesTests(CutTestCase):
     def test_reply(self) -> None:
-        """What a server says to setWatches, an event that it owes and the reply, cut anywhere: what has not fired is set
-        again, relative to the same zxid (C5, C6)."""
+        """The connection is cut anywhere in the answer to setWatches, an event and the reply: the watches that have not fired
+        are set again, relative to the same zxid (C5, C6)."""
         owed = event(EventType.DELETED, "/a", zxid=80)
         said = owed + reply(1, zxid=90)
         for count, orderly in self.cuts(len(said)):

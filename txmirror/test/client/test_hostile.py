@@ -200,8 +200,8 @@ class ReplyTests(HostileTestCase):
             self.assert_recovers(client)
 
     def test_over_and_over(self) -> None:
-        """Where each connection brings the same garbage, behind a handshake that keeps the session alive, the pauses grow to a
-        third of its timeout. The session is not given up for it, and there are few lines in the log (G1)."""
+        """If each connection brings the same garbage, behind a handshake that keeps the session alive, the pauses grow to a third
+        of the session timeout. The client keeps the session, and the log has few lines (G1)."""
         for said, _, _ in GARBAGE.values():
             self.forget()
             client = self.make_client(limits=Limits(max_reply=2000))

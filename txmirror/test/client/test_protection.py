@@ -284,8 +284,8 @@ class LostTests(ProtectedTestCase):
         self.assert_quiet(again)
 
     def test_may_not_look(self) -> None:
-        """Where the parent's children may not be listed, nobody can know: so the caller is told, and the node deleted as soon
-        as it can be (H3)."""
+        """If an ACL forbids to list the parent's children, the result is unknown: the create fails, and the client deletes the
+        node as soon as possible (H3)."""
         _, peer, made, path = self.begin()
         again = self.reconnect(peer)
         again.answer(SyncRequest, PathResponse("/p"))

@@ -855,8 +855,8 @@ class RefusedTests(ClientTestCase):
     """Watches that a server does not set again, and such as nobody waits for any more."""
 
     def test_refused_for_a_while(self) -> None:
-        """Where a server refuses to set watches again, for whatever reason, whoever follows the feed is told at the next
-        ``set_watches``, and only then: nothing is lost in silence."""
+        """If a server refuses to set watches again, the next ``set_watches`` of a listener fails, and only that one: no watch is
+        lost unnoticed."""
         client, peer = self.make_connected()
         ignore(client.read_data("/a"))
         peer.answer(GetDataRequest, GetDataResponse(b"", STAT))
