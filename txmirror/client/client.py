@@ -77,7 +77,7 @@ from txmirror.types import (
 )
 from txmirror.wire import CreateFlag, GetChildrenRequest, GetDataRequest
 
-#: The longest session timeout that can be asked for, in seconds: milliseconds of 31 bits.
+#: The longest session timeout that a client can request, in seconds: milliseconds of 31 bits.
 _LONGEST_TIMEOUT = (2**31 - 1) / 1000
 #: The longest time to live that a server accepts, in seconds (``EphemeralType.TTL`` has 40 bits of milliseconds).
 _LONGEST_TTL = 0xFFFFFFFFFF / 1000

@@ -77,11 +77,11 @@ class Watching:
         :returns: the reply's value; and a Deferred that fires with the next event of the node. Cancelling the latter ends the
             wait; the watch stays.
         """
-        place = self._chroot.full(path) if full is None else full
-        waiter: Deferred[WatchedEvent] = Deferred(lambda cancelled: self._session.watches.forget(place, cancelled))
-        if self._chroot.path and self._chroot.contains(place):
+        target = self._chroot.full(path) if full is None else full
+        waiter: Deferred[WatchedEvent] = Deferred(lambda cancelled: self._session.watches.forget(target, cancelled))
+        if self._chroot.path and self._chroot.contains(target):
             waiter.addCallback(self._chroot.event_below)
-        call = self._reading(kind, place, path, waiter)
+        call = self._reading(kind, target, path, waiter)
         answer = call.result()
         self._requests.submit(call)
         return answer, waiter

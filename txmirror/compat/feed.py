@@ -138,16 +138,16 @@ class SingleWatchFeed:
             return names
 
         def read_and_watch(path: str) -> tuple[Deferred[list[str]], Deferred[WatchedEvent]]:
-            asked = self._client.get_children_and_watch(path)
+            reading = self._client.get_children_and_watch(path)
             stats.append(self._client.exists(path))
-            return asked
+            return reading
 
         try:
             names = await self._read((WatchKind.CHILDREN, path), read, read_and_watch)
             stat = await stats[-1]
         finally:
-            for asked in stats:
-                asked.addErrback(lambda _: None)
+            for reading in stats:
+                reading.addErrback(lambda _: None)
         if stat is None:
             raise NoNodeException(path=path)
         return ChildrenReply(self._note_stat(stat), names, stat)
@@ -163,10 +163,10 @@ class SingleWatchFeed:
             answer = await read(key[1])
             if self._watches.get(key) is present:
                 return answer
-        asked, watch = read_and_watch(key[1])
+        reading, watch = read_and_watch(key[1])
         watch.addCallbacks(self._fired, self._ended, callbackArgs=(key, watch), errbackArgs=(key, watch))
         try:
-            answer = await asked
+            answer = await reading
         except ReplyTooLargeException:
             # The server has set the watch all the same.
             self._watches.setdefault(key, watch)

@@ -112,6 +112,6 @@ def unknown_keys(keys: Iterable[str], known: Iterable[str]) -> Iterator[tuple[st
 
 
 def plain_key(key: str) -> str:
-    """Return a key as it stands in a dotted path: quoted, unless it is a bare key of TOML."""
+    """Return a key for a dotted path: quoted, unless it is a bare key of TOML."""
     bare = key.replace("-", "").replace("_", "")
     return key if bare.isascii() and bare.isalnum() else quote(key)

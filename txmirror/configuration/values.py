@@ -34,7 +34,7 @@ class Values:
 
         :param table: its table, in which nothing is expanded yet.
         """
-        # The keys that other placeholders stand for must not refer to them.
+        # The keys ``name``, ``id`` and ``advertise`` may contain only these placeholders, so that none refers to itself.
         basic = self._placeholders(self._common())
 
         def text(key: str, default: str = _UNKNOWN) -> str:

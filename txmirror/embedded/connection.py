@@ -127,7 +127,7 @@ class Connection(Protocol):
                 return
         self._protocol.receive_data(data)
         if self._queue.delayed:
-            # The client has sent something, so its session lives on while its requests wait.
+            # The client has sent something, so its session stays alive while its requests wait.
             self.client.touch()
         self._serve()
 
@@ -172,7 +172,7 @@ class Connection(Protocol):
             self._update_reading()
 
     def drop(self, reason: str = "drop() was called") -> None:
-        """Abort the connection. Unsent data is lost. The session lives on until its timeout.
+        """Abort the connection. Unsent data is lost. The session stays alive until its timeout.
 
         Does nothing if the connection is closed.
 

@@ -134,7 +134,7 @@ class Sessions:
     def end(self, session: Session, reason: str, closing: SessionConnection | None = None) -> None:
         """End a session by a transaction: delete its ephemeral nodes, and close its connections.
 
-        :param closing: the connection that has asked for the end, and that stays open for the reply.
+        :param closing: the connection that has requested the end, and that stays open for the reply.
         """
         del self._alive[session.id]
         self._log.info("Session {session:#x}: ended, {reason}", session=session.id, reason=reason)

@@ -141,7 +141,7 @@ class Connection(TwistedProtocol):
         self.transport.write(self.protocol.authenticate(request))
         return answered
 
-    def ask_zxid(self, answer: Callable[[int], None]) -> None:
+    def request_zxid(self, answer: Callable[[int], None]) -> None:
         """Send a ping, and call ``answer`` with the zxid in the reply: the last one that the server knows."""
         self._on_ping = answer
         self.liveness.ping()

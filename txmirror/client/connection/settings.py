@@ -52,11 +52,11 @@ class ConnectString:
 def parse_servers(servers: str | Sequence[str | tuple[str, int]]) -> ConnectString:
     """Parse a connection string, or a list of servers.
 
-    The chroot stands once, after the last server, or after every server. So a comma always separates two servers: a
+    The chroot follows the last server, or every server. So a comma always separates two servers: a
     connection string has no place for a chroot with a comma in it (:meth:`txmirror.mirror.Mirror.chroot` has).
 
     :param servers: ``host:port,host:port/chroot``, where the ports (2181) and the chroot may be missing and IPv6 addresses
-        stand in brackets; or a list of ``host:port`` strings, each with the same chroot or all without one, or
+        are in brackets; or a list of ``host:port`` strings, each with the same chroot or all without one, or
         (host, port) pairs.
     :raises ValueError: the servers are malformed, or have different chroots; the message quotes the offending part.
     :raises TypeError: an argument or an entry of the list has another type.

@@ -2,7 +2,7 @@
 
 A server answers an operation that it has disabled with the error Unimplemented. An operation that it does not know it answers
 in the same way, and then it closes the connection: the client does not send that operation again on the next one. Some servers
-only close the connection. So does a server that goes away. The client therefore concludes that an operation is not supported
+only close the connection. So does a server that stops. The client therefore concludes that an operation is not supported
 only if the server closes two connections in succession with that operation as the oldest one unanswered. (The network may have
 broken a connection that was not closed in order: that counts for half.)
 

@@ -83,7 +83,7 @@ class Probing:
             closing.result().addBoth(lambda _: connection.close(ServesAgain()))
             connection.send(closing)
 
-        connection.ask_zxid(reached)
+        connection.request_zxid(reached)
 
     def compare(self, connection: Connection, as_before: Callable[[], None], wiped: Callable[[], None]) -> None:
         """Compare the data of a server that does not check the client's last zxid when it opens a session.
@@ -92,7 +92,7 @@ class Probing:
         :param wiped: called if the data is older; the last zxid seen is then forgotten.
         """
         # A pong without a zxid shows nothing.
-        connection.ask_zxid(lambda zxid: wiped() if zxid > 0 and self._is_older(zxid) else as_before())
+        connection.request_zxid(lambda zxid: wiped() if zxid > 0 and self._is_older(zxid) else as_before())
 
     def _is_older(self, zxid: int) -> bool:
         """Return whether a server's zxid is lower than the last one seen; if so, forget the latter."""
@@ -182,7 +182,7 @@ class Attempts:
         credentials = self._core.credentials
         # A session that has probably expired is no reason to hurry.
         lost = self._core.machine.event.state is SessionState.LOST
-        return self._core.limits.attempt(credentials.asked_timeout if lost else credentials.session_timeout)
+        return self._core.limits.attempt(credentials.requested_timeout if lost else credentials.session_timeout)
 
     def may_live(self) -> bool:
         """Return whether the session may not have expired yet, or the client is closing: the backoff must be short."""
@@ -225,14 +225,14 @@ class Attempts:
     def evaluate(self, connection: Connection, response: ConnectResponse) -> None:
         """Decide whether the server has resumed the session, has opened a new one, or reports that it has expired."""
         credentials = self._core.credentials
-        asked = connection.protocol.connect_request.sessionId
-        other = asked not in (0, response.sessionId)
+        offered_id = connection.protocol.connect_request.sessionId
+        other = offered_id not in (0, response.sessionId)
         if response.protocolVersion:
             # ClickHouse Keeper without a leader answers with 42, and -1 for the session. Ours may not have expired.
             refusal = f"it refuses sessions at present, with the protocol version {response.protocolVersion}"
             connection.abort(ConnectionLossException(refusal))
         elif response.timeOut <= 0 or response.sessionId == 0:
-            if asked:
+            if offered_id:
                 self._server_list.same_again()
                 self._server_list.accepted(self.reconnector.server)
                 connection.abort(SessionExpiredException())
@@ -246,7 +246,7 @@ class Attempts:
             closing.result().addErrback(lambda _: None)
             connection.send(closing)
             self._core.machine.handle(Event.EXPIRED)
-        elif credentials.is_keeper(response) and response.sessionId != asked and credentials.seen_zxid:
+        elif credentials.is_keeper(response) and response.sessionId != offered_id and credentials.seen_zxid:
             self._probing.compare(
                 connection,
                 lambda: self._go_on(connection, response),

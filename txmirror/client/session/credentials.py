@@ -19,18 +19,18 @@ _NO_PASSWORD = bytes(16)
 class SessionCredentials:
     """The session's id and password, and the last zxid seen.
 
-    :param asked_timeout: the session timeout to request, in seconds.
+    :param requested_timeout: the session timeout to request, in seconds.
     :param read_only: whether a new session may be with a read-only server.
     :param ticket: a session to take over.
-    :ivar asked_timeout: the same.
+    :ivar requested_timeout: the same.
     :ivar session_timeout: the timeout in seconds: as negotiated, or as requested before that.
     :ivar session_id: the id of the session; 0 while there is none.
     :ivar seen_zxid: the last zxid seen: a server with older data refuses the handshake.
     :ivar watch_zxid: the last zxid seen while all watches were established.
     """
 
-    def __init__(self, asked_timeout: float, read_only: bool, ticket: SessionTicket | None) -> None:
-        self.asked_timeout = self.session_timeout = asked_timeout
+    def __init__(self, requested_timeout: float, read_only: bool, ticket: SessionTicket | None) -> None:
+        self.requested_timeout = self.session_timeout = requested_timeout
         self._read_only = read_only
         self.session_id = ticket.session_id if ticket else 0
         self._password = ticket.password if ticket else _NO_PASSWORD
@@ -56,12 +56,12 @@ class SessionCredentials:
         A session that can write is not offered to a read-only server.
         """
         read_only = self._read_only and not self.session_id
-        timeout = round(self.asked_timeout * 1000)
+        timeout = round(self.requested_timeout * 1000)
         return ConnectRequest(self.seen_zxid, timeout, self.session_id, self._password, read_only)
 
     def blank_connect_request(self) -> ConnectRequest:
         """Return a ConnectRequest for a new session, with zxid 0."""
-        return ConnectRequest(0, round(self.asked_timeout * 1000), 0, _NO_PASSWORD)
+        return ConnectRequest(0, round(self.requested_timeout * 1000), 0, _NO_PASSWORD)
 
     def accept(self, response: ConnectResponse) -> None:
         """Store the credentials of the session that a server has opened or resumed."""
@@ -70,14 +70,14 @@ class SessionCredentials:
         self.session_timeout = response.timeOut / 1000
 
     def drop_session(self) -> None:
-        """Forget the session, so that the next ConnectRequest asks for a new one."""
+        """Forget the session, so that the next ConnectRequest is for a new one."""
         self.session_id = 0
         self._password = _NO_PASSWORD
 
     def expire(self) -> None:
         """Forget the session and its timeout."""
         self.drop_session()
-        self.session_timeout = self.asked_timeout
+        self.session_timeout = self.requested_timeout
 
     def drop_seen_zxid(self) -> None:
         """Forget the last zxid seen."""

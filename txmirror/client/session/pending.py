@@ -58,7 +58,7 @@ class RequestQueue:
         return len(self._urgent) + len(self._others)
 
     def __bool__(self) -> bool:
-        # Each request asks for it.
+        # Each request evaluates this.
         return bool(self._others or self._urgent)
 
     @property

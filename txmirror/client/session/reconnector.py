@@ -27,11 +27,11 @@ from txmirror.errors import ProtocolError
 from txmirror.timers import Timer
 
 #: The first backoff, in seconds.
-_FIRST_PAUSE = 0.1
+_FIRST_BACKOFF = 0.1
 #: The longest backoff while the session may not have expired, in seconds; it is at most a twentieth of the session timeout.
-_LIVING_PAUSE = 0.5
+_SESSION_BACKOFF = 0.5
 #: The least value of that maximum, in seconds, however short the session timeout.
-_LEAST_PAUSE = 0.02
+_LEAST_SESSION_BACKOFF = 0.02
 
 
 class ConnectFailure(enum.Enum):
@@ -92,7 +92,7 @@ class ServerList:
         """
         longest = self._longest_pause
         if may_live:
-            longest = max(min(session_timeout / 20, _LIVING_PAUSE), _LEAST_PAUSE)
+            longest = max(min(session_timeout / 20, _SESSION_BACKOFF), _LEAST_SESSION_BACKOFF)
         pause = self._grown_backoff(self._attempts, longest)
         if in_contact:
             # Nearly all of the session timeout is left.
@@ -102,7 +102,7 @@ class ServerList:
     def _grown_backoff(self, count: int, longest: float) -> float:
         """Return the backoff without jitter after ``count`` attempts: 0 in the first round, then doubled with each round."""
         rounds = count // len(self._order)
-        return min(longest, _FIRST_PAUSE * 2.0 ** min(rounds - 1, 16)) if rounds else 0.0
+        return min(longest, _FIRST_BACKOFF * 2.0 ** min(rounds - 1, 16)) if rounds else 0.0
 
     def note_stable(self) -> None:
         """Reset the backoff: there was a stable connection."""
@@ -196,7 +196,7 @@ class Reconnector:
         self._owner = owner
         self._connecting: Deferred[Any] | None = None
         self._attempt_timer = Timer(reactor, self._attempt_timed_out)
-        self._pause_timer = Timer(reactor, self.connect)
+        self._backoff_timer = Timer(reactor, self.connect)
         self.server: Server = server_list.servers[0]
 
     def connect(self) -> None:
@@ -213,7 +213,7 @@ class Reconnector:
 
     def connect_soon(self) -> None:
         """Connect to the next server in the reactor's next iteration."""
-        self._pause_timer.start(0)
+        self._backoff_timer.start(0)
 
     def connect_later(self, *, in_contact: bool = False) -> None:
         """Connect to the next server after the backoff.
@@ -221,11 +221,11 @@ class Reconnector:
         :param in_contact: whether the session had an established connection until just now.
         """
         owner = self._owner
-        self._pause_timer.start(self._server_list.backoff(owner.session_timeout, owner.may_live(), in_contact))
+        self._backoff_timer.start(self._server_list.backoff(owner.session_timeout, owner.may_live(), in_contact))
 
     def skip_backoff(self) -> None:
         """Cut the backoff short, if it is running."""
-        if self._pause_timer.running:
+        if self._backoff_timer.running:
             self.connect_soon()
 
     def done(self) -> None:
@@ -246,7 +246,7 @@ class Reconnector:
     def stop(self) -> None:
         """Stop for good, and cancel the attempt that is under way."""
         self._attempt_timer.stop()
-        self._pause_timer.stop()
+        self._backoff_timer.stop()
         connecting, self._connecting = self._connecting, None
         if connecting is not None:
             connecting.cancel()

@@ -20,13 +20,13 @@ from txmirror.client.session.reconnector import ServerList
 from txmirror.retrying import RetryTimer
 from txmirror.timers import Timer
 
-#: The first and the longest backoff between two questions, in seconds.
+#: The first and the longest backoff between two queries, in seconds.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 60.0
 #: The longest answer that is accepted, in bytes: the right one has two.
 _LONGEST_ANSWER = 64
 
 
-class _Question(Protocol):
+class _IsroQuery(Protocol):
     """Sends ``isro`` to one server, and collects its answer.
 
     :ivar answered: fires with the answer when the server has closed the connection.
@@ -56,12 +56,12 @@ class _Question(Protocol):
 
 
 class WritableSearch:
-    """Asks one server after another whether it can write.
+    """Queries one server after another, until one can write.
 
     :param reactor: connects, resolves names, and runs the timers.
-    :param server_list: the servers to ask.
+    :param server_list: the servers.
     :param wrap: wraps a connection in TLS; None connects without TLS.
-    :param limit: returns the timeout of one question, in seconds.
+    :param limit: returns the timeout of one query, in seconds.
     :param found: called with the first server that can write; the search is over then.
     """
 
@@ -79,9 +79,9 @@ class WritableSearch:
         self._limit = limit
         self._found = found
         self._next = 0
-        self._asking: Deferred[None] | None = None
-        self._question: object = None
-        self._retry_timer = RetryTimer(reactor, self._ask, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
+        self._querying: Deferred[None] | None = None
+        self._query: object = None
+        self._retry_timer = RetryTimer(reactor, self._query_next, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
         self._limit_timer = Timer(reactor, self._give_up)
 
     def start(self) -> None:
@@ -96,28 +96,30 @@ class WritableSearch:
         self._limit_timer.stop()
         self._abandon()
 
-    def _ask(self) -> None:
+    def _query_next(self) -> None:
         server = self._server_list.servers[self._next % len(self._server_list.servers)]
         self._next += 1
         self._limit_timer.start(self._limit())
-        self._question = question = object()
-        self._asking = Deferred.fromCoroutine(self._ask_one(server, question))
-        self._asking.addErrback(_cancelled)
+        self._query = query = object()
+        self._querying = Deferred.fromCoroutine(self._query_server(server, query))
+        self._querying.addErrback(_cancelled)
 
-    async def _ask_one(self, server: Server, question: object) -> None:
-        factory = Factory.forProtocol(_Question)
+    async def _query_server(self, server: Server, query: object) -> None:
+        factory = Factory.forProtocol(_IsroQuery)
         factory.noisy = False
         try:
-            asked = cast(_Question, await connect_to_server(self._reactor, server, factory, self._limit(), self._wrap))
-            answer = await asked.answered
+            protocol = cast(
+                _IsroQuery, await connect_to_server(self._reactor, server, factory, self._limit(), self._wrap)
+            )
+            answer = await protocol.answered
         except CancelledError:
             raise
         except Exception:  # an unreachable server counts as one that cannot write
             answer = b""
-        if question is not self._question:
-            # The search was stopped, or the question has timed out.
+        if query is not self._query:
+            # The search was stopped, or the query has timed out.
             return
-        self._asking = None
+        self._querying = None
         self._limit_timer.stop()
         if answer.strip() == b"rw":
             self._found(server)
@@ -129,10 +131,10 @@ class WritableSearch:
         self._retry_timer.start()
 
     def _abandon(self) -> None:
-        self._question = None
-        asking, self._asking = self._asking, None
-        if asking is not None:
-            asking.cancel()
+        self._query = None
+        querying, self._querying = self._querying, None
+        if querying is not None:
+            querying.cancel()
 
 
 def _cancelled(failure: Failure) -> None:
