@@ -17,12 +17,12 @@ else:
 
 
 class Connected(_Base):
-    """What a contract's tests stand on. Whoever runs them adds one of the servers below, and trial's own test case."""
+    """The base of a contract's tests. A subclass adds one of the servers below, and trial's test case."""
 
     timeout = 20
 
     def start_server(self) -> str:
-        """Give the address of a server that somebody stops in the end."""
+        """Return the address of a server, which is stopped after the test."""
         raise NotImplementedError
 
     def setUp(self) -> None:

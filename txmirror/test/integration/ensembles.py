@@ -1,4 +1,4 @@
-"""What the tests on a real ensemble stand on."""
+"""The base of the tests on a real ensemble."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class EnsembleCase(HurtCase):
         return Members(self.ensemble, [self.leader, *self.followers])
 
     def start_ensemble(self) -> ZooKeeperEnsemble:
-        """Give an ensemble that runs."""
+        """Return a running ensemble."""
         return shared_ensemble()
 
     async def _set_up(self) -> None:

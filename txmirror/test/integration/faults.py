@@ -1,4 +1,4 @@
-"""What the tests of faults on real servers stand on: a client whose way to the server can be hurt, and one that watches.
+"""The base of the tests of faults on real servers: a client behind a proxy, and one that observes.
 
 ``self.client`` is hurt, ``self.other`` is not. S is the session's timeout.
 """
@@ -82,7 +82,7 @@ class Closer(Protocol):
 
 
 class HurtCase(ContractCase, TestCase):
-    """What tests of faults have in common: a client that is hurt, and how to see that it bears it."""
+    """The common part of tests of faults: a client that suffers faults, and the checks of its recovery."""
 
     timeout = 30
     random: type[Random] = InOrder
@@ -96,7 +96,7 @@ class HurtCase(ContractCase, TestCase):
         return seconds
 
     def assert_within(self, seconds: float, since: float) -> None:
-        """See that no more time has gone by than a rule allows, and the slack."""
+        """Check that no more time has passed than a rule allows, and the slack."""
         self.assertLess(self.now - since, seconds + SLACK)
 
     async def connected(self, times: int) -> None:
@@ -121,11 +121,11 @@ class HurtCase(ContractCase, TestCase):
         self.assertEqual(await self.within(closer.done), 2)
 
     def assert_told(self, *events: WatchedEvent) -> None:
-        """See that the feed has had these watch events, in any order, and each once."""
+        """Check that the feed has had these watch events, in any order, and each once."""
         self.assertEqual(sorted(self.feed.events), sorted(events))
 
     def assert_same_session(self, session_id: int) -> None:
-        """See that the client has had one session only."""
+        """Check that the client has had only one session."""
         self.assertEqual((self.client.session_id, self.client.session.session_number), (session_id, 1))
         self.assertNotIn(SessionState.EXPIRED, self.feed.states)
 

@@ -31,7 +31,7 @@ async def names(registry: ServiceRegistry[bool]) -> list[str]:
 
 
 async def live_as_child(registry: ServiceRegistry) -> None:
-    """See that everything but rebuild is refused; then use a connection of our own."""
+    """Check that all methods but ``rebuild`` are refused; then use a connection of our own."""
     for call in (lambda: registry.get(PATH), lambda: registry.set_node(PATH + "/child"), registry.start, registry.stop):
         try:
             call()

@@ -1,4 +1,4 @@
-"""What all tests with kazoo's clients have in common."""
+"""The common part of all tests with kazoo's clients."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ class ServerChoice(Protocol):
     """Which server a test case is for."""
 
     def server_address(self) -> str:
-        """Give the address of a server that runs, as ``host:port``.
+        """Return the address of a running server, as ``host:port``.
 
         :raises SkipTest: there is none such.
         """

@@ -80,10 +80,10 @@ class Line(Protocol):
         """Send bytes."""
 
     def read_frame(self) -> bytes:
-        """Give the next frame, which must come by itself."""
+        """Return the next frame, which must arrive by itself."""
 
     def read_all(self) -> bytes:
-        """Give all that comes until the server closes the connection."""
+        """Return all data until the server closes the connection."""
 
     def close(self) -> None:
         """Close it."""
@@ -124,7 +124,7 @@ class Session:
         return self.flush()
 
     def flush(self) -> list[Reply | Event]:
-        """Give all that came until now."""
+        """Return all data until now."""
         self._send(PingRequest(), PING_XID)
         items: list[Reply | Event] = []
         while True:
@@ -159,7 +159,7 @@ class Session:
 
 
 def ask_word(side: Side, word: bytes) -> str:
-    """Give a server's answer to a four-letter word."""
+    """Return a server's answer to a four-letter word."""
     line = side.connect()
     line.write(word)
     text = line.read_all().decode()

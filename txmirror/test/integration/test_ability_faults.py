@@ -1,4 +1,4 @@
-"""What the client can that others cannot, through faults that a proxy brings between it and a real server.
+"""Abilities of the client that others lack, with faults that a proxy injects between it and a real server.
 
 The rules are those of ``docs/rules.rst``.
 """
@@ -38,14 +38,14 @@ class ProtectedCreateTests(FaultCase):
             await deferLater(self.reactor, 0.01)
 
     async def assert_one(self, made: Deferred[str]) -> None:
-        """See that there is one node, the one that was told of."""
+        """Check that there is one node, the reported one."""
         path = await self.within(made)
         self.assertEqual([f"{self.root}/{name}" for name in await self.other.get_children(self.root)], [path])
         self.assertEqual((await self.other.exists(path)).ephemeralOwner, self.client.session_id)
 
     @run
     async def test_made(self) -> None:
-        """What was made and not told of is found: there is one node, and its path is given (H1, H3)."""
+        """A node whose reply was lost is found: there is one node, and the create returns its path (H1, H3)."""
         session = self.client.session_id
         struck = self.proxy.swallow_reply_to(Operation.CREATE)
         made = self.create()
@@ -65,7 +65,7 @@ class ProtectedCreateTests(FaultCase):
 
     @run
     async def test_not_made(self) -> None:
-        """What never reached the server is made after all, once (H1)."""
+        """A create that never reached the server is sent again, and makes one node (H1)."""
         sent = self.proxy.requests[Operation.CREATE]
         struck = self.proxy.cut_after(to_server=30)
         made = self.create()
@@ -75,7 +75,7 @@ class ProtectedCreateTests(FaultCase):
 
     @run
     async def test_with_its_stat(self) -> None:
-        """What is found comes with its stat where that was asked for (H3)."""
+        """``create_and_stat`` returns the stat of a node that was found (H3)."""
         struck = self.proxy.swallow_reply_to(Operation.CREATE2)
         path, stat = await self.within(self.client.create_and_stat(f"{self.root}/a", b"x", protect=True))
         await self.within(struck)
@@ -100,7 +100,7 @@ class ProtectedCreateTests(FaultCase):
 
     @run
     async def test_cancelled_before_the_loss(self) -> None:
-        """Who gives up a create at once leaves no node, although the answer is lost (H3)."""
+        """A create that is cancelled at once leaves no node, although the reply is lost (H3)."""
 
         async def at_once(struck: Deferred[None]) -> None:
             pass
@@ -109,7 +109,7 @@ class ProtectedCreateTests(FaultCase):
 
     @run
     async def test_cancelled_while_away(self) -> None:
-        """Who gives it up while there is no connection leaves no node (H3)."""
+        """A create that is cancelled without a connection leaves no node (H3)."""
 
         async def away(struck: Deferred[None]) -> None:
             struck.addCallback(lambda _: self.proxy.shut())
@@ -119,7 +119,7 @@ class ProtectedCreateTests(FaultCase):
 
     @run
     async def test_cancelled_while_it_is_looked_for(self) -> None:
-        """Who gives it up while it is looked for leaves no node, though the connection goes again (H3)."""
+        """A create that is cancelled during the search leaves no node, even if the connection is lost again (H3)."""
 
         async def looked_for(struck: Deferred[None]) -> None:
             await self.within(struck)
@@ -140,7 +140,7 @@ class ProtectedCreateTests(FaultCase):
 
     @run
     async def test_cancelled_with_the_answer_on_its_way(self) -> None:
-        """Who gives it up leaves no node where nothing is lost either (H3)."""
+        """A create that is cancelled leaves no node without faults either (H3)."""
         made = self.create()
         made.cancel()
         await self.assertFailure(made, CancelledError)

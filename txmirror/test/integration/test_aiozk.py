@@ -1,4 +1,4 @@
-"""What aiozk finds at the embedded server is what it finds at the real one, its recipes among it."""
+"""aiozk finds the same at the embedded server as at the real one, also with its recipes."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def run(test: Callable[[Any], Coroutine[Any, Any, None]]) -> Callable[[Any], Non
 
 
 async def bounded(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Give up on what takes too long, and on what it leaves behind."""
+    """Run a test, and cancel it after some time, with the tasks that it leaves behind."""
     task = asyncio.ensure_future(coroutine)
     await asyncio.wait({task}, timeout=3 * PATIENCE)
     left = asyncio.all_tasks() - {asyncio.current_task()}
@@ -406,7 +406,7 @@ class RecipeContract(AiozkCase):
 
     @run
     async def test_counter(self) -> None:
-        """What is added by one or another at the same time adds up."""
+        """Concurrent additions of several clients add up."""
         counters = [self.recipe(client, "Counter", "/counter") for client in await self.make_clients(2)]
         for counter in counters:
             await counter.start()

@@ -101,7 +101,7 @@ class ZooKeeperTests(ClientContract, ReconnectionContract, AbsenceContract, Test
 
 
 class ZooKeeperAbilityTests(PersistentWatchContract, PersistentWatchAbsenceContract, AbilityContract, TestCase):
-    """What is more than the oldest servers can."""
+    """Operations that the oldest servers lack."""
 
     async def start_server(self) -> ContractServer:
         server = Shared(self.reactor, await deferToThread(shared_server))

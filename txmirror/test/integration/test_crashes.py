@@ -32,7 +32,7 @@ class CrashCase(HurtCase):
         return Own(self.process)
 
     async def prepare(self) -> tuple[int, Deferred[WatchedEvent]]:
-        """Give the session something to lose: an ephemeral, and a watch on it."""
+        """Create an ephemeral node, and set a watch on it."""
         await self.client.create(f"{self.root}/e", b"0", ephemeral=True)
         answer, watch = self.client.get_and_watch(f"{self.root}/e")
         await answer
@@ -51,7 +51,7 @@ class CrashCase(HurtCase):
     async def assert_kept(
         self, session: int, watch: Deferred[WatchedEvent], queued: list[Deferred[Any]], since: float
     ) -> None:
-        """See that the session lives, with what was queued done in it, and the watch fired once for that as rules 5 to 8 have it.
+        """Check that the session is alive, that queued requests were sent in it, and that the watch has fired once: rules 5 to 8.
 
         :param since: when there was a server that could be reached.
         """

@@ -290,7 +290,7 @@ class Player:
         return [sorted(items, key=repr) for items in seen] if isinstance(step, Replace) else seen
 
     def survey(self) -> list[Any]:
-        """Give all that there is, as far as the first session may see it, and who both sessions are."""
+        """Return the whole tree, as the first session may see it, and the identities of both sessions."""
         session = self._sessions[0]
         seen = []
         below = [ROOT]
@@ -305,7 +305,7 @@ class Player:
         return [*seen, *(self._show(item, whose) for each in self._sessions for item in each.ask(whose))]
 
     def watches(self) -> tuple[str, dict[str, list[int]]]:
-        """Give how many watch how much, and who has a watch on the data of which path."""
+        """Return the numbers of watches, and the sessions with a watch on the data of each path."""
         paths: dict[str, list[int]] = {}
         here: list[int] = []
         for line in ask_word(self._side, b"wchp").splitlines():

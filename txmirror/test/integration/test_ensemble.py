@@ -21,7 +21,7 @@ class EnsembleTests(EnsembleCase):
     session_timeout = 6.0
 
     async def prepare(self, client: Any, name: str) -> tuple[str, Deferred[WatchedEvent]]:
-        """Give a session something to lose: an ephemeral, and a watch on it."""
+        """Create an ephemeral node, and set a watch on it."""
         path = f"{self.root}/{name}"
         await client.create(path, b"0", ephemeral=True)
         answer, watch = client.get_and_watch(path)
@@ -35,7 +35,7 @@ class EnsembleTests(EnsembleCase):
     async def assert_kept(
         self, client: Any, session: int, watch: Deferred[WatchedEvent], queued: list[Deferred[Any]]
     ) -> None:
-        """See that a session lives, with what was queued done in it, and the watch fired for that as rules 5 to 8 have it."""
+        """Check that a session is alive, that queued requests were sent in it, and that the watch has fired: rules 5 to 8."""
         data, stat = (await self.within(gatherResults(queued)))[-1]
         self.assertEqual((data, stat.version, stat.ephemeralOwner), (b"2", 2, session))
         self.assertEqual((client.session_id, client.session.session_number), (session, 1))
@@ -127,7 +127,7 @@ class EnsembleTests(EnsembleCase):
 
     @run
     async def test_no_server_at_all(self) -> None:
-        """What is asked while every server is away is done when they are back, as long as the session lives (E2)."""
+        """Requests without any server are sent when they are back, as long as the session is alive (E2)."""
         session = self.client.session_id
         path, watch = await self.prepare(self.client, "mine")
         suspended = self.feed.when_state(SessionState.SUSPENDED)

@@ -247,7 +247,7 @@ class ReadOnlyTests(ChangingCase):
 
     @run
     async def test_lagging(self) -> None:
-        """Who has seen more than a server has is not served by it what is old, though it be the only one (A2, D6)."""
+        """A client never gets older data from a server that lags, even if it is the only one (A2, D6)."""
         path = f"{self.root}/a"
         ahead, behind = self.followers
         await self.client.create(path, b"old")

@@ -222,7 +222,7 @@ class LostReplyTests(FaultCase):
 
     @run
     async def test_cut_between_replies(self) -> None:
-        """What was answered has succeeded, what was sent is unknown, and what was asked since is done in order (E1, E2)."""
+        """Answered requests have succeeded, sent ones are unknown, and later ones are sent in order (E1, E2)."""
         session = self.client.session_id
         self.proxy.drop()
         await self.connected(2)
@@ -271,7 +271,7 @@ class SilenceTests(FaultCase):
 
     @run
     async def test_outbound_stalled(self) -> None:
-        """Where nothing reaches the server, events that keep coming hide nothing (B1), and none is lost or doubled."""
+        """If requests do not reach the server, the client notices it in spite of events (B1), and no event is lost or doubled."""
         session = self.client.session_id
         paths = [f"{self.root}/{number}" for number in range(40)]
         watches = []
@@ -304,7 +304,7 @@ class SilenceTests(FaultCase):
 
     @run
     async def test_half_open(self) -> None:
-        """Where nothing arrives any more, in whichever direction, the session goes on elsewhere (B1, B2)."""
+        """If no data arrives in one direction or both, the session continues at another server (B1, B2)."""
         for to_client, to_server, busy in ((True, True, True), (True, True, False), (True, False, True)):
             dead, alive = self.make_proxy(), self.make_proxy()
             client = self.client_of(f"{dead.address},{alive.address}")
@@ -397,14 +397,14 @@ class EndedTests(FaultCase):
     """The session ends at the server."""
 
     async def prepare(self) -> tuple[int, Deferred[WatchedEvent]]:
-        """Give the session something to lose: an ephemeral and a watch."""
+        """Create an ephemeral node, and set a watch."""
         await self.client.create(f"{self.root}/e", ephemeral=True)
         answer, watch = self.client.get_and_watch(self.root)
         await answer
         return self.client.session_id, watch
 
     async def assert_ended(self, session: int, watch: Deferred[WatchedEvent]) -> None:
-        """See that nothing is left of the session, and that another has begun: rule 8."""
+        """Check that nothing is left of the session, and that another one has begun: rule 8."""
         error = await self.fails(SessionExpiredException, watch)
         self.assertIs(error.applied, False)
         await self.connected(2)
@@ -418,7 +418,7 @@ class EndedTests(FaultCase):
 
     @run
     async def test_ended_while_away(self) -> None:
-        """What was queued fails without effect, and is not done in the next session (A4, E4)."""
+        """Queued requests fail without effect, and are not sent in the next session (A4, E4)."""
         session, watch = await self.prepare()
         suspended = self.feed.when_state(SessionState.SUSPENDED)
         self.proxy.cut()
@@ -435,7 +435,7 @@ class EndedTests(FaultCase):
 
     @run
     async def test_ended_while_connected(self) -> None:
-        """What was sent is unknown (E1); the rest as ever."""
+        """Sent requests are unknown (E1); the others behave as usual."""
         session, watch = await self.prepare()
         self.proxy.stall()
         pending = self.client.create(f"{self.root}/p")

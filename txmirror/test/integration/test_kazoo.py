@@ -1,4 +1,4 @@
-"""What kazoo finds at the embedded server is what it finds at the real one: operations, permissions, transactions.
+"""kazoo finds the same at the embedded server as at the real one: operations, permissions, transactions.
 
 Its watches and sessions are in ``test_kazoo_watches``, and its recipes in ``test_kazoo_recipes``.
 """
@@ -161,7 +161,7 @@ class CallContract(KazooCase):
         self.assertEqual(sorted(self.client.get_children("/")), ["dots...", "with space", "zookeeper", "ünï"])
 
     def test_sync(self) -> None:
-        """What is synchronised is answered with its path, be there a node or not."""
+        """The reply to a sync is its path, with or without a node."""
         self.assertEqual([self.client.sync("/"), self.client.sync("/missing")], ["/", "/missing"])
 
     def test_chroot(self) -> None:
@@ -194,7 +194,7 @@ class CallContract(KazooCase):
 
 
 class AclContract(KazooCase):
-    """Who may do what."""
+    """Permissions."""
 
     def test_default(self) -> None:
         """A node is open to all, unless it is said otherwise; changes are counted."""
@@ -224,7 +224,7 @@ class AclContract(KazooCase):
                 call()
 
     def test_digest(self) -> None:
-        """What a user's password protects is open to who has it, whenever they gave it."""
+        """A node that a password protects is open to a session with that password, added at any time."""
         self.client.create("/node", b"secret", acl=[USER])
         self.assertIsNotNone(self.client.exists("/node"))
         for call in self.each_call("/node"):
@@ -272,7 +272,7 @@ class AclContract(KazooCase):
                         call(path)
 
     def test_creator(self) -> None:
-        """What is only its creator's has the creator's digest in its list."""
+        """A node of the creator alone has the creator's digest in its ACL."""
         self.client.add_auth("digest", CREDENTIALS)
         self.client.create("/node", acl=CREATOR_ALL_ACL)
         self.assertEqual(self.client.get_acls("/node")[0], [USER])

@@ -105,7 +105,7 @@ class LockContract(KazooCase):
         self.wait_for_contenders("first")
 
     def test_connection_lost(self) -> None:
-        """Who waits for a lock, and comes back after its connection broke, stands where it stood, and gets it."""
+        """A contender for a lock keeps its place over a reconnection, and acquires the lock."""
         first = self.client.Lock("/lock", "first")
         first.acquire()
         back = threading.Event()
@@ -249,14 +249,14 @@ class QueueContract(KazooCase):
         self.assertEqual(len(entries), 0)
 
     def test_locking_waits(self) -> None:
-        """Who waits for an entry gets it when it is put."""
+        """A client that waits for an entry gets it when it is put."""
         waiting = Thread(self.other.LockingQueue("/queue").get, PATIENCE)
         wait_for(lambda: self.client.exists("/queue/entries"), "it waits")
         self.client.LockingQueue("/queue").put(b"entry")
         self.assertEqual(waiting.result(), b"entry")
 
     def test_locking_session_ended(self) -> None:
-        """What was taken by one whose session has ended is given to another."""
+        """An entry that was taken in an expired session is available again."""
         entries, other = self.client.LockingQueue("/queue"), self.other.LockingQueue("/queue")
         entries.put(b"entry")
         self.assertEqual(other.get(PATIENCE), b"entry")
@@ -300,7 +300,7 @@ class GroupContract(KazooCase):
         self.assertTrue(led.empty())
 
     def test_leader_lost(self) -> None:
-        """Where the leader's session ends, the next one leads."""
+        """When the leader's session ends, the next one leads."""
         leading, done = threading.Event(), threading.Event()
         self.addCleanup(done.set)
 
@@ -366,7 +366,7 @@ class GroupContract(KazooCase):
             self.assertEqual([list(parties[0]), len(parties[0])], [["first"], 1])
 
     def test_counter(self) -> None:
-        """What is added by one or another at the same time adds up."""
+        """Concurrent additions of several clients add up."""
         counters = [self.client.Counter("/counter"), self.other.Counter("/counter")]
 
         def count(counter: Any) -> None:
@@ -427,7 +427,7 @@ class TreeCacheContract(KazooCase):
         self.cache.start()
 
     def collect(self, count: int) -> list[tuple[int, str | None, bytes | None]]:
-        """Give what the next events say, in any order: each node's come in order, but not those of one and another."""
+        """Return the next events, in any order: only those of one node are ordered."""
         events = [self.events.get(timeout=PATIENCE) for _ in range(count)]
         told = [(kind, node and node.path, node and node.data) for kind, node in events]
         return sorted(told, key=str)
@@ -441,7 +441,7 @@ class TreeCacheContract(KazooCase):
         self.assertEqual(self.collect(3), expected)
 
     def test_changes(self) -> None:
-        """What is there is told first, then each change; reads are answered from memory."""
+        """Existing nodes are reported first, then each change; reads are answered from memory."""
         self.begin()
         self.writer.create("/tree/one/two/three", b"3", makepath=True)
         self.assertEqual(
@@ -466,7 +466,7 @@ class TreeCacheContract(KazooCase):
         self.assertEqual(self.cache.get_children("/tree"), set())
 
     def test_connection_lost(self) -> None:
-        """What changed while the connection was broken is told on return."""
+        """Changes without a connection are reported after the reconnection."""
         self.begin()
         break_connection(self.address, self.client.client_id)
         transaction = self.writer.transaction()

@@ -107,7 +107,7 @@ class WatchContract(KazooCase):
         self.check_silence()
 
     def test_session_end(self) -> None:
-        """What goes with another's session is told."""
+        """The deletion of another session's ephemeral nodes is reported."""
         self.other.create("/mortal", ephemeral=True)
         self.client.exists("/mortal", self.events.put)
         self.client.get_children("/", self.events.put)
@@ -186,7 +186,7 @@ class SessionContract(KazooCase):
         self.assertEqual(created.ephemeralOwner, session[0])
 
     def test_watches_after_loss(self) -> None:
-        """What changed while a client was away is seen by its DataWatch and its ChildrenWatch on return."""
+        """DataWatch and ChildrenWatch report the changes without a connection after the reconnection."""
         self.client.create("/node", b"one")
         seen: queue.Queue[Any] = queue.Queue()
         self.victim.DataWatch("/node", lambda data, stat: seen.put(data))

@@ -100,7 +100,7 @@ class KazooContract(_Base):
 
     @run
     async def test_session_ended(self) -> None:
-        """Where kazoo's session ends, what it held is ours, and the other way round."""
+        """When kazoo's session ends, we acquire its lock, and vice versa."""
         ours, theirs = Lock(self.ours, self.path), self.kazoo.Lock(self.path)
         await deferToThread(theirs.acquire)
         acquired = ours.acquire()
@@ -169,7 +169,7 @@ class KazooContract(_Base):
 
     @run
     async def test_kinds(self) -> None:
-        """Where kazoo holds a lock we refuse a semaphore, and the other way round, and say who holds it."""
+        """While kazoo holds a lock, our semaphore fails and names the holder, and vice versa."""
         theirs = self.kazoo.Lock(self.path, "kazoo")
         await deferToThread(theirs.acquire)
         for leases in (1, 2):

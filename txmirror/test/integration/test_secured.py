@@ -46,7 +46,7 @@ class Secured:
     stranger_authority: Path
 
     def tls(self, **changes: Any) -> TLS:
-        """Give what gets a client in, or something that does not."""
+        """Return TLS settings that the servers accept, or changed ones."""
         return attrs.evolve(TLS(self.authority, self.client), **changes)
 
 
@@ -105,7 +105,7 @@ class SecuredCase(ContractCase):
 
 
 class TLSTests(SecuredCase, TestCase):
-    """Who gets in by TLS, and to whom a client goes."""
+    """The clients and servers that TLS accepts."""
 
     # Longer than the server is away.
     session_timeout = 8.0
@@ -115,7 +115,7 @@ class TLSTests(SecuredCase, TestCase):
         return f"localhost:{self.secured.port}"
 
     async def turned_away(self, client: ZooKeeperClient) -> str:
-        """See that a client gets no session in the time of several attempts, and give what it says of that."""
+        """Check that a client gets no session in the time of several attempts, and return its messages."""
         waiting = client.connect()
         await self.pause(0.7)
         self.assertNoResult(waiting)
@@ -126,7 +126,7 @@ class TLSTests(SecuredCase, TestCase):
 
     @run
     async def test_much(self) -> None:
-        """What is long, what is many, and events come through as without TLS."""
+        """Long and numerous requests, and events, pass as without TLS."""
         client = self.new_client(self.address, tls=self.secured.tls())
         await self.within(client.connect())
         long = bytes(range(256)) * 4000
@@ -180,7 +180,7 @@ class TLSTests(SecuredCase, TestCase):
 
     @run
     async def test_unchecked_names_of_a_stranger(self) -> None:
-        """Where names are not checked, who has vouched for them still is."""
+        """Without the check of names, the authorities are still checked."""
         tls = self.secured.tls(authority=self.secured.stranger_authority, check_names=False)
         self.assertIn("certificate verify failed", await self.turned_away(self.new_client(self.address, tls=tls)))
 
@@ -193,14 +193,14 @@ class TLSTests(SecuredCase, TestCase):
 
     @run
     async def test_identity(self) -> None:
-        """Who shows a certificate is known by it."""
+        """A client with a certificate is identified by it."""
         client = self.new_client(self.address, tls=self.secured.tls())
         await self.within(client.connect())
         self.assertIn(("x509", "CN=client"), await client.who_am_i())
 
 
 class SaslTests(SecuredCase, TestCase):
-    """Who gets in by SASL."""
+    """Authentication by SASL."""
 
     session_timeout = 8.0
 
@@ -209,7 +209,7 @@ class SaslTests(SecuredCase, TestCase):
 
     @run
     async def test_identity(self) -> None:
-        """Who has proved it may do what an ACL allows them; nobody else may. So it is after a reconnection."""
+        """An ACL applies to a client that has authenticated, also after a reconnection; others are refused."""
         bob = self.sasl_client("builder")
         await self.within(bob.connect())
         self.assertIn(("sasl", "bob"), await bob.who_am_i())
@@ -226,7 +226,7 @@ class SaslTests(SecuredCase, TestCase):
 
     @run
     async def test_wrong_password(self) -> None:
-        """Who cannot prove it is told so, once, and it is not tried again; no word of the password is logged."""
+        """A client with a wrong password fails once, and does not retry; the password is not logged."""
         bob = self.sasl_client("hush-hush")
         states: list[SessionState] = []
         bob.add_listener(lambda event: states.append(bob.session.state))

@@ -1,4 +1,4 @@
-"""What the embedded server answers to strange requests is what the real one answers."""
+"""The embedded server answers strange requests as the real one does."""
 
 from __future__ import annotations
 

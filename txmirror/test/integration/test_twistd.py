@@ -128,7 +128,7 @@ class TwistdTestCase(SynchronousTestCase):
         return client
 
     def look(self, client: KazooClient, path: str = PATH) -> tuple[bytes, ZnodeStat] | None:
-        """Give what is at a path; None if nothing is, or nobody can tell at this moment."""
+        """Return the data at a path; None if there is no node, or no connection at this moment."""
         try:
             return client.get(path)  # type: ignore[no-any-return]
         except (NoNodeError, ConnectionLoss, SessionExpiredError, OperationTimeoutError):
@@ -141,7 +141,7 @@ class TwistdTestCase(SynchronousTestCase):
         return stat
 
     def assert_quiet(self, twistd: Twistd) -> None:
-        """See that the log has nothing worse than warnings."""
+        """Check that the log has nothing worse than warnings."""
         for bad in ("Traceback", "Unhandled", "#error]", "#critical]"):
             self.assertNotIn(bad, twistd.log)
 
@@ -182,7 +182,7 @@ class MainJobTests(TwistdTestCase):
         self.assertEqual(client.get_children("/test_two_services"), [])
 
     def test_deleted_and_overwritten(self) -> None:
-        """What kazoo deletes is put back, and what kazoo overwrites, too."""
+        """A node that kazoo deletes or overwrites is restored."""
         server = shared_server()
         path = "/test_deleted_and_overwritten/server1:22"
         client = self.kazoo(server.address)
@@ -299,7 +299,7 @@ class EmbeddedTests(TwistdTestCase):
         self.end(twistd, 5)
 
     def test_own_service(self) -> None:
-        """What it is asked to register is registered in place of the sample."""
+        """With ``--register``, that node is registered in place of the sample."""
         twistd = self.twistd("--embedded", "--register", PATH, "--data", "foo=bar")
         client = self.kazoo(self.address(twistd))
         self.wait_registered(client)
@@ -388,7 +388,7 @@ class NotZooKeeperTests(TwistdTestCase):
         return server, self.register(server.address, 1.5)
 
     def assert_no_spin(self, server: NotZooKeeper, twistd: Twistd) -> None:
-        """See that the pauses grow, as random as they are, and that not each attempt is talked about."""
+        """Check that the random pauses grow, and that not every attempt is logged."""
         times = server.wait_for(7)
         self.assertGreater(times[-1] - times[0], 0.2)
         self.assertLessEqual(twistd.log.count("Could not connect to"), 2)

@@ -37,7 +37,7 @@ class WordTests(SynchronousTestCase):
             session.ask(ExistsRequest("/a", True))
 
     def shapes(self, word: bytes) -> list[list[str]]:
-        """Give the lines of both answers, with 0 for each number, and without what only the first line can tell."""
+        """Return the lines of both answers, with 0 for each number, and without releases and dates."""
         texts = [ask_word(side, word) for side in self.sides]
         without_release = [re.sub(r"(Zookeeper version: 3\.8\.0-).*", r"\1", text) for text in texts]
         without_dates = [re.sub(r"(expire at) .*:", r"\1", text) for text in without_release]
@@ -50,7 +50,7 @@ class WordTests(SynchronousTestCase):
             self.assertEqual(embedded, real, word)
 
     def test_connections(self) -> None:
-        """Those that tell of connections are the same, in whatever order the connections are."""
+        """The answers about connections are the same, in any order of the connections."""
         for word in (b"cons", b"stat"):
             embedded, real = self.shapes(word)
             self.assertEqual(sorted(embedded), sorted(real), word)
@@ -65,7 +65,7 @@ class WordTests(SynchronousTestCase):
             self.assertIn("\tip: /0:0 sessionId: 0", lines)
 
     def test_names(self) -> None:
-        """What is told of all that the real server tells has its names."""
+        """The embedded server's answers have only names of the real server's."""
         for word, separator in ((b"conf", "="), (b"envi", "="), (b"mntr", "\t")):
             embedded, real = ({line.partition(separator)[0] for line in lines} for lines in self.shapes(word))
             self.assertEqual(embedded - real, set(), word)
