@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def memory(what: str) -> float:
-    """Give one of the kernel's figures about this process, in MiB: ``VmRSS`` is now, ``VmHWM`` is the peak."""
+    """Return one of the kernel's figures about this process, in MiB: ``VmRSS`` is the present memory, ``VmHWM`` the peak."""
     for line in Path("/proc/self/status").read_text().splitlines():
         name, _, value = line.partition(":")
         if name == what:

@@ -1,4 +1,4 @@
-"""What ``embedded.py`` has done by our client, in a process of its own: it prints its figures as JSON.
+"""The workloads of ``embedded.py``, run with our client in a process of its own: it prints its figures as JSON.
 
 ``embedded_workloads.py requests 127.0.0.1:2181 PID`` asks a server, whose CPU time is read from ``/proc``;
 ``embedded_workloads.py requests memory`` has server and client on one ``MemoryReactor``; ``start`` measures how long that
@@ -33,7 +33,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def cpu_of(pid: int) -> float:
-    """Give the CPU time in seconds that a process has used; 0 for none."""
+    """Return the CPU time that a process has used, in seconds; 0 without a process."""
     if not pid:
         return 0.0
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -41,12 +41,12 @@ def cpu_of(pid: int) -> float:
 
 
 def memory_of(pid: int) -> float:
-    """Give a process' resident memory in MiB."""
+    """Return a process's resident memory in MiB."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def operations(client: ZooKeeperClient) -> dict[str, Callable[[str], Deferred[Any]]]:
-    """Give what is asked for, each for a path."""
+    """Return the functions that send one request for a path, by name."""
     return {
         "create": lambda path: client.create(path, DATA),
         "exists": client.exists,
@@ -117,7 +117,7 @@ class World:
 
 
 def starts() -> dict[str, float]:
-    """Give how long a world takes to stand, its client connected, in seconds."""
+    """Return the time to make a world with a connected client, in seconds."""
     taken = []
     for _ in range(200):
         start = time.perf_counter()

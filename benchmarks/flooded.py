@@ -1,4 +1,4 @@
-"""What both sides of ``flood.py`` do alike: measure one flood, and speak with the process that started them.
+"""The common part of both sides of ``flood.py``: measure one flood, and communicate with the parent process.
 
 A process prints one line of JSON for each of its phases. Before the second phase, if there is one, it waits until its input
 ends.

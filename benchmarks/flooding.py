@@ -1,4 +1,4 @@
-"""What both sides of ``memory.py`` do alike: count answers and refusals, take their time, and measure the peak of memory."""
+"""The common part of both sides of ``memory.py``: count replies and refusals, and measure their time and the peak of memory."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Flood:
         self._go_on()
 
     def figures(self) -> str:
-        """Give the figures as JSON: memory in MiB above what was there before, times in seconds."""
+        """Return the figures as JSON: the growth of memory in MiB, times in seconds."""
         return json.dumps(
             {
                 "peak": memory("VmHWM") - self._before,

@@ -1,4 +1,4 @@
-"""What W6, W7h and W7r are about: the nodes, and what all peers do alike when they mirror them.
+"""The nodes of W6, W7h and W7r, and the common part of all peers that mirror them.
 
 The process that is measured prints what its mirror took to become warm. For W7h and W7r it then waits for a signal, which starts
 the clock again, and stops it when the mirror shows all that was changed; then it prints that, and all that its mirror shows.
@@ -25,17 +25,17 @@ CHANGED = 100
 
 
 def leaves(count: int) -> list[str]:
-    """Give the paths of so many leaves."""
+    """Return the paths of a number of leaves."""
     return [f"{ROOT}/p{number // FAMILY}/n{number % FAMILY}" for number in range(count)]
 
 
 def parents(count: int) -> list[str]:
-    """Give the paths of their parents."""
+    """Return the paths of their parents."""
     return [f"{ROOT}/p{number}" for number in range(-(-count // FAMILY))]
 
 
 def changed(count: int) -> list[str]:
-    """Give the paths of those leaves that are changed, spread over all."""
+    """Return the paths of the leaves that are changed, spread over all."""
     return leaves(count)[:: count // CHANGED]
 
 
@@ -57,7 +57,7 @@ class Nodes:
         self._ask([encoded(SetDataRequest(path, NEW, -1)) for path in changed(self._count)])
 
     def read(self) -> dict[str, str]:
-        """Give what each leaf holds."""
+        """Return the data of each leaf."""
         paths = leaves(self._count)
         replies = self._ask([encoded(GetDataRequest(path, False)) for path in paths])
         held = [(GetDataResponse.decode(Cursor(reply, 16)).data or b"").decode() for reply in replies]

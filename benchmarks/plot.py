@@ -19,11 +19,11 @@ class Panel:
     """One drawing: lines through points, by name."""
 
     title: str
-    """What grows to the right."""
+    """The quantity of the horizontal axis."""
     lines: Mapping[str, Sequence[tuple[float, float]]]
 
     def elements(self, left: float) -> Iterator[str]:
-        """Give what is to be drawn, from ``left`` on to the right."""
+        """Return the elements to draw, from ``left`` on to the right."""
         across = _Axis([x for points in self.lines.values() for x, _ in points], left + _LEFT, left + _WIDTH - _RIGHT)
         up = _Axis([y for points in self.lines.values() for _, y in points], _HEIGHT - _BOTTOM, _TOP)
         for decade in across.decades():
@@ -51,7 +51,7 @@ class Plot:
         self._panels = panels
 
     def svg(self) -> str:
-        """Give the whole file."""
+        """Return the whole file."""
         width = _WIDTH * len(self._panels)
         drawn = [each for number, panel in enumerate(self._panels) for each in panel.elements(_WIDTH * number)]
         head = (
@@ -62,18 +62,18 @@ class Plot:
 
 
 class _Axis:
-    """Where numbers are between two places, each ten times the one before at the same distance."""
+    """A logarithmic scale: the places of numbers between two places."""
 
     def __init__(self, numbers: Sequence[float], first: float, last: float) -> None:
         self.first, self.last = first, last
         self._low, self._high = math.floor(math.log10(min(numbers))), math.ceil(math.log10(max(numbers)))
 
     def decades(self) -> list[float]:
-        """Give the powers of ten on it."""
+        """Return the powers of ten on it."""
         return [10.0**power for power in range(self._low, self._high + 1)]
 
     def at(self, number: float) -> float:
-        """Give the place of a number."""
+        """Return the place of a number."""
         share = (math.log10(number) - self._low) / (self._high - self._low)
         return self.first + share * (self.last - self.first)
 

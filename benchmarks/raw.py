@@ -25,7 +25,7 @@ _EVENT = -1
 
 
 def encoded(request: Request) -> bytes:
-    """Give a request's frame. The server does not look at the xid."""
+    """Return a request's frame. The server ignores the xid."""
     return encode_frame(_CALL.pack(1, request.operation) + request.encode())
 
 
@@ -97,7 +97,7 @@ class Server:
         self._socket.sendall(requests)
 
     def frames(self) -> Iterator[tuple[int, bytes]]:
-        """Give whatever comes, for ever: the xid of each, and its frame. It ends with the connection."""
+        """Yield the xid and the frame of each packet, until the connection ends."""
         decoder = FrameDecoder(1 << 24)
         while data := self._socket.recv(65536):
             for frame in decoder.feed(data):

@@ -62,7 +62,7 @@ class Child:
         return cpu_of(self._process.pid)
 
     def read(self) -> Any:
-        """Give its next answer."""
+        """Return its next answer."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -91,14 +91,14 @@ def until(look: Callable[[], bool]) -> float:
 
 
 def ephemerals(server: ZooKeeperProcess) -> int:
-    """Give how many ephemeral nodes there are."""
+    """Return the number of ephemeral nodes."""
     found = re.search(r"^zk_ephemerals_count\s+(\d+)$", server.four_letter("mntr"), re.MULTILINE)
     assert found is not None
     return int(found[1])
 
 
 def owners(server: ZooKeeperProcess) -> dict[int, int]:
-    """Give how many ephemeral nodes each session owns."""
+    """Return the number of ephemeral nodes of each session."""
     _, _, listed = server.four_letter("dump").partition("ephemeral nodes dump:")
     if not listed:
         _, _, listed = server.four_letter("dump").partition("Sessions with Ephemerals")
@@ -113,14 +113,14 @@ def owners(server: ZooKeeperProcess) -> dict[int, int]:
 
 
 def zxid(server: ZooKeeperProcess) -> str:
-    """Give the last transaction."""
+    """Return the last transaction."""
     found = re.search(r"^Zxid: (\S+)$", server.four_letter("srvr"), re.MULTILINE)
     assert found is not None
     return found[1]
 
 
 def asked(server: ZooKeeperProcess, session: int) -> int:
-    """Give how many requests a session's connection has brought."""
+    """Return the number of requests on a session's connection."""
     for line in server.four_letter("cons").splitlines():
         if f"sid={session & 0xFFFFFFFFFFFFFFFF:#x}," in line:
             return int(line.partition("recved=")[2].partition(",")[0])
