@@ -175,7 +175,7 @@ class Daemon(Service):
             "Reloaded the configuration: added {added}; removed {removed}; changed {changed}; {unchanged} unchanged.",
             added=_names(change.added),
             removed=_names(change.removed),
-            changed=_names(each.new for each in change.changed),
+            changed=", ".join(f"{each.new.id} ({', '.join(each.keys)})" for each in change.changed) or "none",
             unchanged=len(change.unchanged),
         )
         if change.restart:

@@ -12,12 +12,13 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from txmirror.configuration import Configuration, ConfigurationError, load
+from txmirror.configuration import Configuration, ConfigurationError
 from txmirror.embedded import EmbeddedServer, EmbeddedService
 from txmirror.service.clients import client_maker, make_txzookeeper_client
 from txmirror.service.control import ControlService
 from txmirror.service.daemon import Daemon
 from txmirror.service.display import Display
+from txmirror.service.loading import load_usable
 from txmirror.service.options import EX_CONFIG, Options, exit_with
 from txmirror.service.session_settings import MakeClient
 from txmirror.service.signals import SignalService
@@ -154,7 +155,7 @@ def makeService(options: Options) -> IService:
     path = options["config"]
     service = RegistrationService(
         options.configuration,
-        reload=None if path is None else lambda: load(path),
+        reload=None if path is None else lambda: load_usable(path),
         embedded=bool(options["embedded"]),
         client=options["client"],
         reactor=IReactorTime(reactor),

@@ -13,10 +13,11 @@ from txmirror.access import OPTIONS as ACCESS_OPTIONS
 from txmirror.access import REFUSAL, Access, read_access
 from txmirror.client import parse_servers
 from txmirror.compat import install
-from txmirror.configuration import Configuration, ConfigurationError, describe, from_options, load
+from txmirror.configuration import Configuration, ConfigurationError, describe, from_options
 from txmirror.durations import parse_seconds
 from txmirror.embedded import EmbeddedOptions
 from txmirror.printable import on_one_line
+from txmirror.service.loading import check_usable, load_usable
 
 #: The exit statuses for an invalid command line and for an invalid configuration, as in BSD's sysexits.
 EX_USAGE, EX_CONFIG = 64, 78
@@ -150,7 +151,7 @@ class Options(usage.Options):
     def load(self) -> Configuration:
         """Read the configuration's files. If they are invalid, print all errors, and exit with status 78."""
         try:
-            return load(self["config"])
+            return load_usable(self["config"])
         except ConfigurationError as error:
             exit_with(EX_CONFIG, error.lines)
 
@@ -160,15 +161,17 @@ class Options(usage.Options):
             items = [*items, ("register", SAMPLE)]
         state_file = self["state-file"]
         try:
-            return from_options(
+            configuration = from_options(
                 items,
                 servers="localhost:2181" if self["servers"] is None else self["servers"],
                 session_timeout=self["session-timeout"],
                 access=self.access,
                 state_file=None if state_file is None else os.path.abspath(state_file),  # noqa: PTH100 - see above
             )
+            check_usable(configuration)
         except ConfigurationError as error:
             exit_with(EX_USAGE, error.lines)
+        return configuration
 
     def _check_connection(self) -> None:
         text = _SESSION_TIMEOUT if self["session-timeout"] is None else self["session-timeout"]

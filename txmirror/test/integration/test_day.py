@@ -194,7 +194,7 @@ class DayTests(TwistdTestCase):
         # Stopped with keep-session, and started again.
         self.configure(_WEB, _DB, _MAIL, on_stop="keep-session")
         daemon.process.send_signal(signal.SIGHUP)
-        daemon.wait_for("added none; removed none; changed web, db, mail; 0 unchanged")
+        daemon.wait_for("added none; removed none; changed web (on_stop), db (on_stop), mail (on_stop); 0 unchanged")
         self.end(daemon)
         daemon = self.start()
         daemon.wait_for("with 3 of its registrations")

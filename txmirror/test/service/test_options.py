@@ -392,6 +392,14 @@ class ConfigTests(OptionsTestCase):
             self.assertIn("did you mean 'port'", stderr)
             self.assertNotIn("Traceback", stderr)
 
+    def test_no_certificates(self) -> None:
+        """A check that cannot be made on this machine is an error of the configuration."""
+        check = '[[service.check]]\ntype = "http"\nurl = "https://127.0.0.1/"\nca_file = "missing.pem"\n'
+        self.file.write_text(SERVICE + check)
+        status, _, stderr = self.exit("-c", str(self.file), "--check")
+        self.assertEqual(status, 78)
+        self.assertIn("missing.pem", stderr)
+
     def test_missing(self) -> None:
         """A file that cannot be read is named."""
         status, _, stderr = self.exit("-c", "missing.toml")

@@ -1,0 +1,40 @@
+"""Load a configuration whose checks can all be made on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from twisted.internet.task import Clock
+
+from txmirror.configuration import Configuration, ConfigurationError, load
+from txmirror.service.making_checks import CheckMaker
+
+
+def load_usable(path: str) -> Configuration:
+    """Load a configuration, and check it as :func:`check_usable` does.
+
+    :raises ConfigurationError: it is invalid.
+    """
+    configuration = load(path)
+    check_usable(configuration)
+    return configuration
+
+
+def check_usable(configuration: Configuration) -> None:
+    """Make the checks of a configuration, and throw them away. Nothing is opened but the files of certificates.
+
+    :raises ConfigurationError: some cannot be made: a package is missing, or a file of certificates cannot be read.
+    """
+    problems = list(_find_problems(configuration))
+    if problems:
+        raise ConfigurationError(problems)
+
+
+def _find_problems(configuration: Configuration) -> Iterator[str]:
+    # They do not start, so they need no time and no sockets.
+    maker = CheckMaker(lambda _: None, Clock(), Clock())
+    for service in configuration.services:
+        try:
+            maker.health(service)
+        except (ImportError, ValueError) as error:
+            yield f"service {service.id}: {error}"
