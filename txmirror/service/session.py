@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txmirror.client import parse_servers
 from txmirror.errors import AuthFailedException, ZooKeeperException
 from txmirror.interfaces import ISessionHolder, IWatchFeed
 from txmirror.mirror import Mirror
@@ -106,7 +107,7 @@ class Session:
         session, origin = session_name(saved.ticket.session_id), self._settings.origin
         if saved.origin.machine != origin.machine:
             reason = f"it belongs to another machine, {saved.origin.machine}"
-        elif saved.servers != self._settings.servers:
+        elif not _same_ensemble(saved.servers, self._settings.servers):
             reason = f"its servers are {saved.servers}"
         elif saved.origin.boot != origin.boot:
             reason = "this machine was booted since, so it is closed"
@@ -147,3 +148,12 @@ class Session:
                 " program is restarted.",
                 username=self._settings.access.username,
             )
+
+
+def _same_ensemble(one: str, other: str) -> bool:
+    """Return whether two connection strings have a server in common, and the same chroot."""
+    try:
+        first, second = parse_servers(one), parse_servers(other)
+    except ValueError:
+        return False
+    return first.chroot == second.chroot and not set(first.servers).isdisjoint(second.servers)

@@ -253,15 +253,23 @@ class OriginTests(HandoverTestCase):
         self.assertEqual(len(self.log.about("this machine was booted since, so it is closed")), 1)
 
     def test_other_servers(self) -> None:
-        """A session of other servers, or of another chroot, is not taken over."""
-        daemon = self.daemon(service("a", checks=0), state=True)
-        session = self.session(daemon)
-        self.kill(daemon)
-        content = self.saved()
-        self.state_file.write_text(json.dumps({**content, "servers": "127.0.0.1:2181/other"}))
-        daemon = self.daemon(service("b", checks=0), state=True)
-        self.assertNotEqual(self.session(daemon), session)
-        self.assertEqual(len(self.log.about("its servers are 127.0.0.1:2181/other")), 1)
+        """A session of other servers, or of another chroot, is not taken over; one is if the list has a server more."""
+        cases = (
+            ("127.0.0.1:2181/other", False),
+            ("other:2181", False),
+            (":", False),
+            ("other:2181,127.0.0.1:2181", True),
+        )
+        for servers, same in cases:
+            daemon = self.daemon(service("a", checks=0), state=True)
+            session = self.session(daemon)
+            self.kill(daemon)
+            self.state_file.write_text(json.dumps({**self.saved(), "servers": servers}))
+            daemon = self.daemon(service("b", checks=0), state=True)
+            self.assertEqual(self.session(daemon) == session, same, servers)
+            self.assertEqual(len(self.log.about(f"its servers are {servers}")), not same)
+            self.end(daemon)
+            self.reactor.pass_time(2 * S)
 
 
 class KeeperTests(HandoverTestCase):
