@@ -82,6 +82,7 @@ class Handover:
         self._paths: Mapping[str, str] = {}
         self._session_id = 0
         self._ready = False
+        self._stopped = False
         self._paused_in = 0
         self._said_keeper = False
         self._lingering: dict[str, int] = {}
@@ -121,7 +122,7 @@ class Handover:
 
     def declare(self, paths: Mapping[str, str]) -> None:
         """Set the znodes that may be created, by their services' ids. Writes wait until the state file has them."""
-        if dict(paths) != self._paths:
+        if not self._stopped and dict(paths) != self._paths:
             self._paths = dict(paths)
             if self._settings.state is not None and self._ready:
                 self._ready = False
@@ -136,7 +137,8 @@ class Handover:
             self._prepare()
 
     def stop(self) -> None:
-        """Stop preparing."""
+        """Stop preparing. The znodes stay as they were declared: when the mirror closes, all withdrawals seem to be complete."""
+        self._stopped = True
         if self._preparing is not None:
             self._preparing.cancel()
 

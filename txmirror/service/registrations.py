@@ -92,16 +92,28 @@ class RegistrationsService(Service):
         self._declared: Mapping[str, str] = {}
         self._offers: dict[str, Offer] = {}
         self._registrations: dict[str, Registration] = {}
+        #: Registrations whose znodes may exist.
+        self._live: set[Registration] = set()
+        #: The paths that were registered before: an earlier registration may have left its znode to the next one.
+        self._paths: set[str] = set()
         #: Registrations that are withdrawn when their services are registered elsewhere.
         self._leaving: set[Registration] = set()
 
     # The services.
 
     def declare(self, paths: Mapping[str, str]) -> None:
-        """Set the znodes that may be registered from now on, by their services' ids: the state file has them."""
+        """Set the znodes that may be registered from now on, by their services' ids.
+
+        The state file has them, and also those that are still being withdrawn.
+        """
         self._declared = dict(paths)
+        self._declare_all()
+
+    def _declare_all(self) -> None:
         if self.session is not None:
-            self.session.handover.declare(self._declared)
+            known = set(self._declared.values())
+            former = {f"{each.path} (former)": each.path for each in self._live if each.path not in known}
+            self.session.handover.declare({**former, **self._declared})
 
     def keep(self, service_id: str, offer: Offer) -> None:
         """Keep a service registered from now on. If it is registered otherwise, the new znode comes before the old one goes."""
@@ -121,7 +133,15 @@ class RegistrationsService(Service):
         if offer is not None:
             self.release(offer.path)
         registration = self._registrations.pop(service_id, None)
-        return succeed(None) if registration is None else registration.stop(timeout)
+        return succeed(None) if registration is None else self._stop(registration, timeout)
+
+    def _stop(self, registration: Registration, timeout: float | None) -> Deferred[None]:
+        registration.stop(timeout=None).addCallback(lambda _: self._withdrawn(registration))
+        return registration.stop(timeout)
+
+    def _withdrawn(self, registration: Registration) -> None:
+        self._live.discard(registration)
+        self._declare_all()
 
     def withdraw_all(self, service_ids: Iterable[str]) -> Deferred[None]:
         """Withdraw services because of a stop.
@@ -158,14 +178,16 @@ class RegistrationsService(Service):
             codec=offer.codec,
             acl=self._settings.access.acl,
             writes=session.handover,
-            inherited=session.handover.may_have(offer.path),
+            inherited=offer.path in self._paths or session.handover.may_have(offer.path),
             container=self._settings.container,
         )
+        self._paths.add(offer.path)
         for other in (*self._registrations.values(), *self._leaving):
             if other.path == offer.path:
                 # The new registration takes over its znode.
-                other.stop(timeout=None)
+                self._stop(other, None)
         self._registrations[service_id] = registration
+        self._live.add(registration)
         outcome = registration.keep(offer.data)
         outcome.addCallback(self._decided, service_id, registration)
         outcome.addErrback(self._not_registered, service_id, registration)
@@ -180,7 +202,7 @@ class RegistrationsService(Service):
     def _leave_old(self, registration: Registration) -> None:
         self._leaving.discard(registration)
         # It may have been stopped, because another service has its place.
-        registration.stop(timeout=None)
+        self._stop(registration, None)
 
     def _is_current(self, service_id: str, registration: Registration) -> bool:
         return self._registrations.get(service_id) is registration

@@ -223,14 +223,11 @@ class Supervision:
             health.add_observer(self, lambda _: self.update())
         self.update()
 
-    def retire(self) -> Deferred[None]:
-        """Withdraw the service for good.
-
-        :returns: fires when its znode is gone, or after a timeout; it never fails.
-        """
+    def retire(self) -> None:
+        """Withdraw the service for good."""
         self.freeze()
         self.registered = False
-        return self._around.registrations.withdraw(self.service.id)
+        self._around.registrations.withdraw(self.service.id, timeout=None)
 
     def freeze(self) -> None:
         """Decide nothing more: the service stays as it is."""

@@ -88,18 +88,14 @@ class Supervisor:
         :param services: all services from now on.
         """
         services = tuple(services)
-        former = {f"{each.id} (former)": each.znode_path for each in change.removed}
-        former |= {f"{each.old.id} (former)": each.old.znode_path for each in change.changed}
-        self._declare(services, former)
+        self._declare(services)
         for service in change.added:
             self._supervise(service).update()
         for each in change.changed:
             self._replace(each.old, each.new)
-        withdrawals = []
         for service in change.removed:
-            withdrawals.append(self._services.pop(service.id).retire())
-            withdrawals.append(self._checks.remove(service.id))
-        gatherResults(withdrawals).addCallback(lambda _: self._declare(services))
+            self._services.pop(service.id).retire()
+            self._checks.remove(service.id)
         # A service may depend on one that was removed, or added.
         self.update()
 
@@ -148,9 +144,8 @@ class Supervisor:
         self._checks.add(health)
         return supervision
 
-    def _declare(self, services: Iterable[Service], former: Mapping[str, str] | None = None) -> None:
-        paths = {service.id: service.znode_path for service in services}
-        self._registrations.declare({**(former or {}), **paths})
+    def _declare(self, services: Iterable[Service]) -> None:
+        self._registrations.declare({service.id: service.znode_path for service in services})
 
     def _is_registered(self, service_id: str) -> bool:
         supervision = self._services.get(service_id)
