@@ -62,7 +62,8 @@ class Closing:
         :returns: fires with the session's ticket, if it was left.
         """
         machine = self._core.machine
-        if machine.state is State.CLOSED or machine.in_other_process:
+        # The last requests fail before listeners are notified: the end is not over yet.
+        if machine.event.state is SessionState.CLOSED or machine.in_other_process:
             return succeed(None)
         done = self._waiters.wait()
         self._handle(event)
