@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IReactorTime, ISSLTransport, ITCPTransport, IWriteDescriptor
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.logger import Logger, LogLevel
@@ -122,10 +123,11 @@ class Connection(TwistedProtocol):
         call.sent = self.liveness.last_sent = self._clock.seconds()
         frame = self.protocol.send(call)
         self.transport.write(frame)
-        if self._writer is not None and len(self.protocol.in_flight) == 1:
-            # Twisted writes in the reactor's next iteration. The caller of a request that is alone in flight waits for it,
-            # and that iteration is an eighth of the CPU time. In a burst only the first request goes alone.
-            self._writer.doWrite()
+        # Twisted writes in the reactor's next iteration. The caller of a request that is alone in flight waits for it, and that
+        # iteration is an eighth of the CPU time. In a burst only the first request goes alone.
+        if self._writer is not None and len(self.protocol.in_flight) == 1 and self._writer.doWrite() is not None:
+            # That took the error from the socket, which now looks as if the server had closed the connection in order.
+            self.loss = Loss.BROKEN
         if self._metrics is not None:
             self._metrics.sent(call.operation.name, len(frame))
 
@@ -212,7 +214,7 @@ class Connection(TwistedProtocol):
         """Notify the owner, which calls :meth:`fail_pending`."""
         self.liveness.stop()
         if self._reason is None:
-            self.loss, explanation = explain_loss(reason)
+            self.loss, explanation = explain_loss(reason.value if self.loss is None else ConnectionLost())
             self._reason = ConnectionLossException(explanation)
         self._owner.disconnected(self, self._reason)
 

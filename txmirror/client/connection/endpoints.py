@@ -26,7 +26,6 @@ from twisted.internet.interfaces import (
     IResolutionReceiver,
     IStreamClientEndpoint,
 )
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txmirror.client.connection.settings import Server
@@ -157,16 +156,16 @@ class Loss(enum.Enum):
     """The server or the network broke it."""
 
 
-def explain_loss(reason: Failure) -> tuple[Loss | None, str]:
+def explain_loss(reason: BaseException | None) -> tuple[Loss | None, str]:
     """Return the way in which the other side ended a connection, and an explanation.
 
     :param reason: as the transport reports it.
     :returns: an error of TLS has no :class:`Loss`.
     """
-    if isinstance(reason.value, ConnectionDone):
+    if isinstance(reason, ConnectionDone):
         return Loss.CLOSED, "the server closed the connection"
-    text = _describe(reason.value).rstrip(".")
-    loss = Loss.BROKEN if isinstance(reason.value, ConnectionLost) else None
+    text = _describe(reason).rstrip(".")
+    loss = Loss.BROKEN if isinstance(reason, ConnectionLost) else None
     return loss, f"the connection broke: {text:.200}"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.interfaces import ISSLTransport, IWriteDescriptor
+from twisted.internet.main import CONNECTION_LOST
+from twisted.internet.protocol import connectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
@@ -13,6 +15,7 @@ from zope.interface import directlyProvides, providedBy
 from txmirror.client import Limits
 from txmirror.client.connection.calls import Call
 from txmirror.client.connection.connection import Connection
+from txmirror.client.connection.endpoints import Loss
 from txmirror.client.operations import GET_DATA
 from txmirror.test.client.peer import STAT, reply
 from txmirror.types import WatchedEvent
@@ -23,6 +26,7 @@ class Transport(StringTransport):
     """A transport with a buffer, like Twisted's: it writes when the reactor says so, or when it is asked.
 
     :ivar written: the number of times that it was asked.
+    :ivar failure: the result of a write.
     """
 
     disconnecting = False
@@ -30,13 +34,15 @@ class Transport(StringTransport):
     def __init__(self, *interfaces: Any) -> None:
         super().__init__()
         self.written = 0
+        self.failure: Exception | None = None
         directlyProvides(self, providedBy(self), *interfaces)
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         pass
 
-    def doWrite(self) -> None:
+    def doWrite(self) -> Exception | None:
         self.written += 1
+        return self.failure
 
     def abortConnection(self) -> None:
         pass
@@ -106,3 +112,20 @@ class WritingTests(SynchronousTestCase):
         connection, transport = self.connect()
         self.send(connection)
         self.assertEqual(transport.written, 0)
+
+    def test_broken(self) -> None:
+        """A connection on which a write fails counts as broken. The write takes the error from the socket, which then looks as
+        if the server had closed it."""
+        connection, transport = self.connect(IWriteDescriptor)
+        transport.failure = CONNECTION_LOST
+        self.send(connection)
+        self.assertFalse(connection.closing)
+        connection.connectionLost(connectionDone)
+        self.assertIs(connection.loss, Loss.BROKEN)
+
+    def test_closed(self) -> None:
+        """A connection that the server has closed does not."""
+        connection, _ = self.connect(IWriteDescriptor)
+        self.send(connection)
+        connection.connectionLost(connectionDone)
+        self.assertIs(connection.loss, Loss.CLOSED)
