@@ -166,9 +166,9 @@ def _results_of_reads(cursor: Cursor, call: Call[Any]) -> list[Any]:
     ]
 
 
-GET_EPHEMERALS = RequestKind(GetEphemeralsRequest, _ephemerals)
-MULTI = RequestKind(MultiRequest, _results_of_writes)
-MULTI_READ = RequestKind(MultiReadRequest, _results_of_reads)
+GET_EPHEMERALS = RequestKind(GetEphemeralsRequest, _ephemerals, keeps_record=True)
+MULTI = RequestKind(MultiRequest, _results_of_writes, keeps_record=True)
+MULTI_READ = RequestKind(MultiReadRequest, _results_of_reads, keeps_record=True)
 
 
 #: The operation of each method of a client. ``create_and_stat`` and the like are separate operations, which not every server

@@ -47,17 +47,24 @@ class RequestKind(Generic[_P, _T]):
     :param decode: reads the value from the reply's record. It may raise a ``ZooKeeperException``, which is the request's
         failure. A ``ProtocolError`` ends the connection too.
     :param or_none: whether a node that does not exist is a valid result, with the value None.
+    :param keeps_record: whether ``decode`` reads the request's record. Others are not kept: a record may hold much data.
     """
 
-    __slots__ = ("decode", "operation", "or_none", "record")
+    __slots__ = ("decode", "keeps_record", "operation", "or_none", "record")
 
     def __init__(
-        self, record: RecordClass[_P], decode: Callable[[Cursor, Call[Any]], _T], *, or_none: bool = False
+        self,
+        record: RecordClass[_P],
+        decode: Callable[[Cursor, Call[Any]], _T],
+        *,
+        or_none: bool = False,
+        keeps_record: bool = False,
     ) -> None:
         self.record = record
         self.operation = record.operation
         self.decode = decode
         self.or_none = or_none
+        self.keeps_record = keeps_record
 
 
 def decode_nothing(cursor: Cursor, call: Call[Any]) -> None:
@@ -165,6 +172,7 @@ class Call(Generic[_T]):
     :param path: the path as the caller spelt it, for errors.
     :param chroot: the chroot of the record's paths.
     :param on_reply: called with the error code and zxid of the reply, before the Deferred fires: keeps the table of watches.
+    :ivar record: the record, if its kind keeps it.
     :ivar deferred: the Deferred that the caller waits for; None after it has fired or was cancelled.
     :ivar make_result: makes the Deferred's result from the reply's zxid and value; None if it is the value alone.
     :ivar sent: the time at which it was written to the transport.
@@ -200,7 +208,7 @@ class Call(Generic[_T]):
     ) -> None:
         self.kind = kind
         self.operation = kind.operation
-        self.record: Any = record
+        self.record: Any = record if kind.keeps_record else None
         self.body = record.encode()
         self.path = path
         self.chroot = chroot

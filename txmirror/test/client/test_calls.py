@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import weakref
+
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.client import Limits
 from txmirror.client.connection.calls import Call, Reply, RequestKind, decode_nothing
+from txmirror.client.operations import SET_DATA
 from txmirror.client.session.pending import Priority, RequestQueue
 from txmirror.errors import (
     ConnectionLossException,
@@ -18,7 +21,7 @@ from txmirror.errors import (
 )
 from txmirror.test.client.peer import STAT, ClientTestCase, S, hang_up, ignore, reply, write
 from txmirror.types import SessionState
-from txmirror.wire import DeleteRequest, GetDataRequest, GetDataResponse, Operation
+from txmirror.wire import DeleteRequest, GetDataRequest, GetDataResponse, Operation, SetDataRequest
 
 DELETE = RequestKind(DeleteRequest, decode_nothing)
 
@@ -43,6 +46,15 @@ class CallTests(SynchronousTestCase):
         call.fail(ConnectionLossException())
         call.succeed(None)
         self.successResultOf(answer)
+
+    def test_data_kept_once(self) -> None:
+        """A write that waits holds its data once: encoded, as the bounds of the queue count it."""
+        record = SetDataRequest("/a", bytes(1000), -1)
+        kept = weakref.ref(record)
+        call = Call(SET_DATA, record, "/a")
+        del record
+        self.assertIsNone(kept())
+        self.assertGreater(len(call.body), 1000)
 
     def test_refuse(self) -> None:
         """A code becomes an exception with the caller's own path."""
