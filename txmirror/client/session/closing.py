@@ -42,6 +42,8 @@ class Closing:
         self._drain_timer = Timer(core.reactor, lambda: self._handle(Event.DRAIN_TIMEOUT))
         self._waiters: Waiters[SessionTicket | None] = Waiters()
         self._ticket: SessionTicket | None = None
+        # The action END calls back much, and is over after that.
+        self._over = False
         self.table: dict[Action, Callable[..., None]] = {
             Action.DRAIN: self._drain,
             Action.DROP_QUEUE: self._drop_queue,
@@ -61,9 +63,7 @@ class Closing:
         :param event: ``CLOSE`` or ``LEAVE``.
         :returns: fires with the session's ticket, if it was left.
         """
-        machine = self._core.machine
-        # The last requests fail before listeners are notified: the end is not over yet.
-        if machine.event.state is SessionState.CLOSED or machine.in_other_process:
+        if self._over or self._core.machine.in_other_process:
             return succeed(None)
         done = self._waiters.wait()
         self._handle(event)
@@ -185,4 +185,5 @@ class Closing:
         self._timer.stop()
         core.pauses.end(lambda: ClosingException(applied=False))
         core.release_for_good(SessionState.CLOSED, lambda path: ClosingException(path=path, applied=False))
+        self._over = True
         self._waiters.fire(self._ticket)

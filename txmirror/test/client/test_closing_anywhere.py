@@ -352,31 +352,34 @@ class CallbackTests(ClosingTestCase):
         self.assert_closed()
 
     def test_request_that_fails_at_the_end(self) -> None:
-        """Rule 13: it may be called again by a request that fails as the client ends, and waits until all the others have
-        failed too; so does ``leave()`` (I2, I3)."""
+        """Rule 13: it may be called again by a request that fails as the client ends, or by a listener, and waits until all
+        that is pending has failed; so does ``leave()`` (I2, I3)."""
         self.assert_waits(ZooKeeperClient.close)
         self.assert_waits(ZooKeeperClient.leave)
 
     def assert_waits(self, end: Callable[[ZooKeeperClient], Deferred[Any]]) -> None:
         """It waits for the end if it is called again before that."""
-        self.connect().answers_pings = False
+        peer = self.connect()
+        peer.answers_pings = False
         client = self.client
         told: list[str] = []
         results: list[object] = []
 
-        def end_again(_: Failure) -> None:
+        def end_again(_: object) -> None:
             end(client).addCallback(results.append).addBoth(lambda _: told.append("over"))
 
         def failed(_: Failure) -> None:
             told.append("failed")
 
+        client.get_and_watch("/watched")[1].addErrback(failed)
+        peer.answer(GetDataRequest, DATA)
         client.get("/a").addErrback(end_again)
         client.get("/b").addErrback(failed)
-        client.add_listener(lambda _: told.append("notified"))
+        client.add_listener(end_again)
         first = end(client)
         self.pass_time(CLOSE_TIME)
-        self.assertEqual(told, ["failed", "notified", "over"])
-        self.assertEqual(results, [self.successResultOf(first)])
+        self.assertEqual(told, ["failed", "failed", "over", "over"])
+        self.assertEqual(results, [self.successResultOf(first)] * 2)
 
     def test_probably_expired(self) -> None:
         """Rule 13: it may be called by a request that fails when the session has probably expired (I2)."""
