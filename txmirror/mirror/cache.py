@@ -114,9 +114,7 @@ class Cache:
         if not covered:
             for path in branch.restorable()[0]:
                 self._release(path)
-        # What has waited for this root's watch.
-        self.refresher.resume()
-        self.check_settled()
+        self.sessions.root_left()
 
     def _release(self, path: str, *, watched: bool = True) -> None:
         """Forget the marks of a node that nobody wants any more, and remove its watches."""

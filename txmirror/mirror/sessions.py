@@ -141,6 +141,15 @@ class Sessions:
             return
         for branch in self._interests.rooted_at(path):
             self._begin(branch)
+        self._go_on()
+
+    def root_left(self) -> None:
+        """Note that a root has no tree any more, and so nothing waits for its watch."""
+        if self._status.may_read:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Recover, if that was waiting for a persistent watch; read what was."""
         if not self._recovering:
             if self.coverage.decided:
                 self._recover()

@@ -10,6 +10,7 @@ from txmirror.errors import ClosingException, NoAuthException, ReplyTooLargeExce
 from txmirror.mirror import Change, ChangeKind, Existence, Mirror, MirrorState, Tree
 from txmirror.test.mirror.witnesses import TreeWitness, read_below, shown_below
 from txmirror.test.mirror.world import PORT, MirrorTestCase, S, World, watch_children, watch_value
+from txmirror.test.models import run_next
 from txmirror.types import CREATOR_ALL_ACL, OPEN_ACL
 from txmirror.wire import Operation
 
@@ -517,6 +518,30 @@ class NewSessionTests(RecoveryTests):
         self.world.come_back()
         self.assertNotIn("/s/e", tree)
         self.assert_equal(tree)
+
+    def test_closed_before_its_watch_stands(self) -> None:
+        """The mirror settles again although the only tree is closed while the new session's watch on its root is requested."""
+        for turns in range(20):
+            self.world.make(f"/s/{turns}")
+            tree = self.mirror.tree(f"/s/{turns}")
+            node = self.mirror.get("/s")
+            self.world.settle()
+            self.leave()
+            self.world.unpart()
+            calls = 0
+            while not self.mirror.is_connected():
+                calls += 1
+                self.assertLess(calls, 1000)
+                run_next(self.world.reactor)
+            for _ in range(turns):
+                run_next(self.world.reactor)
+            tree.close()
+            self.pass_time(1.0)
+            self.assertIs(self.mirror.state, MirrorState.SETTLED, turns)
+            self.assertTrue(self.mirror.recovered)
+            self.world.change("/s", b"%d" % turns)
+            self.world.settle()
+            self.assertEqual(node.state.value, b"%d" % turns)
 
 
 class KeeperTests(NewSessionTests):
