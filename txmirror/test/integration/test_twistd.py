@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import shutil
 import signal
@@ -22,6 +23,7 @@ from kazoo.exceptions import ConnectionLoss, NoNodeError, OperationTimeoutError,
 from kazoo.protocol.states import ZnodeStat
 from twisted.trial.unittest import SynchronousTestCase
 
+from txmirror.service import state_file
 from txmirror.test.zookeeper import ZooKeeperProcess, shared_server
 
 # Its complaints about the servers that are killed are no news.
@@ -321,6 +323,22 @@ class CommandLineTests(TwistdTestCase):
             lines = twistd.log.splitlines()
             self.assertEqual(len(lines), 1, twistd.log)
             self.assertIn(offender, lines[0])
+
+    def test_background(self) -> None:
+        """A start in the background that fails ends at once, with the reason in the log, and leaves no pid file."""
+        folder = Path(tempfile.mkdtemp(prefix="txmirror-twistd-"))
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        lock = state_file.lock(folder / "session")
+        self.addCleanup(state_file.unlock, lock)
+        command = [*_TWISTD[:3], f"--pidfile={folder / 'pid'}", f"--logfile={folder / 'log'}", "txmirror"]
+        service = ["--servers", "127.0.0.1:1", "--state-file", str(folder / "session"), "--register", PATH]
+        ended = subprocess.run([*command, *service], check=False, capture_output=True, text=True, timeout=_PATIENCE)
+        self.assertEqual(ended.returncode, 1)
+        self.assertIn("The state file", ended.stderr)
+        log = (folder / "log").read_text()
+        self.assertIn(f"is in use by process {os.getpid()}", log)
+        self.assertNotIn("Traceback", log)
+        self.assertFalse((folder / "pid").exists())
 
     def test_help(self) -> None:
         """The help of twistd names the plugin, and the plugin's own help its options."""
