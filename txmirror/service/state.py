@@ -11,9 +11,13 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from txmirror.printable import on_one_line
+from txmirror.retrying import RetryTimer
 from txmirror.service import state_file
 from txmirror.service.state_file import SavedSession
 from txmirror.threads import run_in_thread
+
+#: The first and the longest pause before a file is written again that could not be, in seconds.
+_FIRST, _LONGEST = 10.0, 600.0
 
 
 @implementer(IService)
@@ -21,8 +25,8 @@ class StateService(Service):
     """Keeps a session in a file, so that the next process can take it over with its nodes.
 
     The file is JSON, mode 0600, and replaced atomically. A damaged file, one of another version or another owner, and one that
-    others may read, is renamed to ``.damaged``, with a warning. If the file cannot be written, that is logged once, and the
-    session is not handed over.
+    others may read, is renamed to ``.damaged``, with a warning. If the file cannot be written, that is logged once, and it is tried
+    again at growing intervals; until it succeeds, the session is not handed over.
 
     :param path: the file. Its folder must exist.
     :param reactor: the reactor. If it has a thread pool, the file is read and written in one of its threads.
@@ -38,6 +42,7 @@ class StateService(Service):
         self._wanted: SavedSession | None = None
         self._written: SavedSession | None = None
         self._failed = False
+        self._again = RetryTimer(reactor, self._save_again, first=_FIRST, longest=_LONGEST)
 
     def startService(self) -> None:
         """Lock the file until the stop.
@@ -58,6 +63,7 @@ class StateService(Service):
         :returns: fires then; it never fails.
         """
         super().stopService()
+        self._again.stop()
         return self._turn.run(self._unlock)
 
     def _unlock(self) -> None:
@@ -105,13 +111,20 @@ class StateService(Service):
                 return False
             if saved != self._written:
                 await run_in_thread(self._reactor, state_file.write, self._path, saved)
-            self._written, self._failed = saved, False
+            self._written = saved
+            self._note_success()
             return True
         except OSError as error:
             self._note_failure(error)
+            if self.running:
+                self._again.start()
             return False
         finally:
             self._turn.release()
+
+    def _save_again(self) -> None:
+        if self._wanted is not None:
+            self.save(self._wanted)
 
     def forget(self) -> Deferred[None]:
         """Delete the file: its session has ended.
@@ -119,6 +132,7 @@ class StateService(Service):
         :returns: fires when it is deleted, or cannot be, which is logged. It never fails.
         """
         self._wanted = None
+        self._again.stop()
         return Deferred.fromCoroutine(self._forget())
 
     async def _forget(self) -> None:
@@ -133,6 +147,13 @@ class StateService(Service):
                 reason=on_one_line(str(error)),
             )
         self._written = None
+
+    def _note_success(self) -> None:
+        self._again.stop()
+        self._again.reset()
+        if self._failed:
+            self._failed = False
+            self._log.info("The state file {path} is written again.", path=str(self._path))
 
     def _note_failure(self, error: OSError) -> None:
         if not self._failed:

@@ -412,6 +412,36 @@ class FileTests(HandoverTestCase):
         (line,) = self.log.about("cannot be written")
         self.assertIn("No space left", line)
 
+    def test_written_later(self) -> None:
+        """A file that could not be written, because the disk was full, is written when there is space again."""
+        write = state_file.write
+
+        def full(path: Path, saved: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        self.patch(state_file, "write", full)
+        self.daemon(service("a", checks=0), state=True)
+        self.reactor.pass_time(60)
+        self.assertFalse(self.state_file.exists())
+        self.patch(state_file, "write", write)
+        self.reactor.pass_time(60)
+        self.assertIn("a", self.saved()["services"])
+        self.assertEqual(len(self.log.about("cannot be written")), 1)
+        self.assertEqual(len(self.log.about("is written again")), 1)
+
+    def test_lock_without_space(self) -> None:
+        """On a full disk the file is locked all the same."""
+
+        def full(descriptor: int, data: bytes, offset: int) -> int:
+            raise OSError(28, "No space left on device")
+
+        self.patch(os, "pwrite", full)
+        daemon = self.daemon(service("a", checks=0), state=True)
+        with (self.folder / "state.lock").open() as file:
+            self.assertRaises(BlockingIOError, fcntl.flock, file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self.assertTrue(daemon.running)
+        self.assertTrue(self.state_file.exists())
+
     def test_no_folder(self) -> None:
         """If its folder is missing, services are registered all the same, and one line says so."""
         self.state_file = Path("/nonexistent/state")
