@@ -96,6 +96,8 @@ class RegistrationsService(Service):
         self._live: set[Registration] = set()
         #: The paths that were registered before: an earlier registration may have left its znode to the next one.
         self._paths: set[str] = set()
+        #: ZooKeeper's refusals, by services' ids, until they are registered.
+        self._refusals: dict[str, str] = {}
         #: Registrations that are withdrawn when their services are registered elsewhere.
         self._leaving: set[Registration] = set()
 
@@ -129,6 +131,7 @@ class RegistrationsService(Service):
         :param timeout: the number of seconds to wait; None waits without limit.
         :returns: fires when its znode is gone, or after the timeout, which is logged. It never fails.
         """
+        self._refusals.pop(service_id, None)
         offer = self._offers.pop(service_id, None)
         if offer is not None:
             self.release(offer.path)
@@ -168,7 +171,12 @@ class RegistrationsService(Service):
             return RegistrationState.PENDING if service_id in self._offers else RegistrationState.WITHDRAWN
         return registration.state
 
+    def refusal(self, service_id: str) -> str | None:
+        """Return the reason why ZooKeeper has refused a service; None if it has not, or the service is registered now."""
+        return self._refusals.get(service_id)
+
     def _register(self, service_id: str, offer: Offer, session: Session) -> None:
+        self._refusals.pop(service_id, None)
         session.handover.release(offer.path)
         former = self._registrations.get(service_id)
         registration = Registration(
@@ -215,6 +223,7 @@ class RegistrationsService(Service):
         if failure.check(ClosingException) or not self._is_current(service_id, registration):
             return
         if failure.check(ZooKeeperException):
+            self._refusals[service_id] = failure.getErrorMessage()
             self._log.error(
                 "Service {service} cannot be registered at {path}: {reason}. Retrying.",
                 service=service_id,
@@ -225,8 +234,10 @@ class RegistrationsService(Service):
             self._log.failure("Service {service} cannot be registered.", failure=failure, service=service_id)
 
     def _note_registered(self, service_id: str, registration: Registration) -> None:
-        if self._is_current(service_id, registration) and self.user is not None:
-            self.user.registered(service_id)
+        if self._is_current(service_id, registration):
+            self._refusals.pop(service_id, None)
+            if self.user is not None:
+                self.user.registered(service_id)
 
     # Start and stop.
 

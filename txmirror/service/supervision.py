@@ -152,6 +152,9 @@ class Supervision:
             return "Its checks pass, and ZooKeeper is out of reach: it is registered when ZooKeeper is back."
         if self.registered:
             return f"{path} was registered, and ZooKeeper is out of reach: the znode stays until the session expires."
+        refusal = self._around.registrations.refusal(self.service.id)
+        if refusal is not None:
+            return f"Its checks pass, but ZooKeeper refuses {path}: {refusal}."
         return f"Its checks pass: {path} is being registered."
 
     def next_action(self) -> str:

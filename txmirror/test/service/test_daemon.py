@@ -13,6 +13,7 @@ from txmirror.configuration import ConfigurationError, from_options
 from txmirror.service import Daemon
 from txmirror.service.supervision import Condition
 from txmirror.test.service.case import DaemonTestCase, S, service
+from txmirror.types import OPEN_ACL, digest_acl
 
 
 class ChecksTests(DaemonTestCase):
@@ -102,6 +103,20 @@ class ChecksTests(DaemonTestCase):
         client.delete("/services/web:1")
         self.reactor.pass_time(1)
         self.assertIs(web.condition, Condition.REGISTERED)
+
+    def test_why_refused(self) -> None:
+        """A service that ZooKeeper refuses says why, until it is registered."""
+        client = self.client()
+        client.add_auth("digest", b"other:secret")
+        client.create("/services", acl=[digest_acl("other", "secret")])
+        daemon = self.daemon(service("web", checks=0))
+        web = daemon.supervisor.services["web"]
+        self.assertIs(web.condition, Condition.REGISTERING)
+        self.assertIn("ZooKeeper refuses /services/web:1: ", web.why())
+        client.set_acl("/services", OPEN_ACL)
+        self.reactor.pass_time(120)
+        self.assertIs(web.condition, Condition.REGISTERED)
+        self.assertNotIn("refuses", web.why())
 
     def test_zookeeper_down(self) -> None:
         """With ZooKeeper down the checks go on, and what they have found is registered when it comes."""
