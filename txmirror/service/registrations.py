@@ -16,10 +16,12 @@ from zope.interface import implementer
 
 from txmirror.errors import ClosingException, ZooKeeperException
 from txmirror.interfaces import IPayloadCodec
+from txmirror.mirror import MirrorState
 from txmirror.registry import CODECS, Registration, RegistrationState
 from txmirror.service.handover import Claim
 from txmirror.service.session import Session
 from txmirror.service.session_settings import SessionSettings
+from txmirror.timers import Timer
 from txmirror.withdrawal import wait_for_withdrawals
 
 #: The time that a changed registration's new znode has to be registered, before the old one is withdrawn all the same, in seconds.
@@ -55,13 +57,15 @@ class IRegistrationsUser(Protocol):
     def registered(self, service_id: str) -> None:
         """Note that a service is registered."""
 
-    def blocked(self, service_id: str) -> None:
-        """Note that another session's znode is in a service's place."""
+    def changed(self, service_id: str) -> None:
+        """Note that another session's znode is in a service's place, or that ZooKeeper is out of reach."""
 
 
 @implementer(IService)
 class RegistrationsService(Service):
     """Registers services in one session. An outage of ZooKeeper never prevents it from starting or stopping.
+
+    It has more than 12 attributes because a service may be offered, awaited, refused and left at its former place, each by itself.
 
     :param settings: the settings of the session.
     :param splay: the longest random pause before the first write in a new session, in seconds.
@@ -98,6 +102,9 @@ class RegistrationsService(Service):
         self._paths: set[str] = set()
         #: ZooKeeper's refusals, by services' ids, until they are registered.
         self._refusals: dict[str, str] = {}
+        #: Registrations that are waited for, until they are registered.
+        self._awaited: set[Registration] = set()
+        self._lost = Timer(reactor, self._note_lost)
         #: Registrations that are withdrawn when their services are registered elsewhere.
         self._leaving: set[Registration] = set()
 
@@ -199,9 +206,7 @@ class RegistrationsService(Service):
         outcome = registration.keep(offer.data)
         outcome.addCallback(self._decided, service_id, registration)
         outcome.addErrback(self._not_registered, service_id, registration)
-        registered = registration.when_registered()
-        registered.addCallback(lambda _: self._note_registered(service_id, registration))
-        registered.addErrback(lambda failure: failure.trap(ClosingException) and None)
+        self._await_registered(service_id, registration)
         if former is not None and former.path != offer.path:
             self._leaving.add(former)
             overlap = registration.when_registered().addTimeout(_OVERLAP, self.reactor)
@@ -217,7 +222,7 @@ class RegistrationsService(Service):
 
     def _decided(self, state: RegistrationState, service_id: str, registration: Registration) -> None:
         if state is RegistrationState.BLOCKED and self._is_current(service_id, registration) and self.user is not None:
-            self.user.blocked(service_id)
+            self.user.changed(service_id)
 
     def _not_registered(self, failure: Failure, service_id: str, registration: Registration) -> None:
         if failure.check(ClosingException) or not self._is_current(service_id, registration):
@@ -232,6 +237,30 @@ class RegistrationsService(Service):
             )
         else:
             self._log.failure("Service {service} cannot be registered.", failure=failure, service=service_id)
+
+    def _await_registered(self, service_id: str, registration: Registration) -> None:
+        if registration in self._awaited:
+            return
+        self._awaited.add(registration)
+
+        def end(result: object) -> object:
+            self._awaited.discard(registration)
+            return result
+
+        registered = registration.when_registered().addBoth(end)
+        registered.addCallback(lambda _: self._note_registered(service_id, registration))
+        registered.addErrback(lambda failure: failure.trap(ClosingException) and None)
+
+    def _reach_changed(self, state: MirrorState) -> None:
+        if state is MirrorState.DISCONNECTED:
+            # When the registrations know it, too.
+            self._lost.start(0)
+
+    def _note_lost(self) -> None:
+        for service_id, registration in list(self._registrations.items()):
+            if self.user is not None:
+                self.user.changed(service_id)
+            self._await_registered(service_id, registration)
 
     def _note_registered(self, service_id: str, registration: Registration) -> None:
         if self._is_current(service_id, registration):
@@ -256,6 +285,7 @@ class RegistrationsService(Service):
         self.session = session = Session(
             self._settings, self, former, pause=lambda: self.splay * self._random(), reactor=self.reactor
         )
+        session.mirror.addStateWatcher(self, self._reach_changed)
         session.start(self._declared)
         for service_id, offer in self._offers.items():
             self._register(service_id, offer, session)
@@ -279,6 +309,8 @@ class RegistrationsService(Service):
     async def _finish(self, leave: bool) -> None:
         if self.session is None:
             return
+        self.session.mirror.delStateWatcher(self)
+        self._lost.stop()
         if not leave:
             await self.withdraw_all(list(self._registrations))
         await self.session.finish(leave=leave)

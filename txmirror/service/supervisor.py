@@ -179,8 +179,8 @@ class Supervisor:
         if service_id in self._services:
             self._services[service_id].confirmed()
 
-    def blocked(self, service_id: str) -> None:
-        """Note that another session's znode is in a service's place."""
+    def changed(self, service_id: str) -> None:
+        """Note that another session's znode is in a service's place, or that ZooKeeper is out of reach."""
         if service_id in self._services:
             self._services[service_id].note()
 

@@ -104,6 +104,24 @@ class ChecksTests(DaemonTestCase):
         self.reactor.pass_time(1)
         self.assertIs(web.condition, Condition.REGISTERED)
 
+    def test_outage_in_the_history(self) -> None:
+        """An outage, and the end of it, are transitions, in the same session and in a new one."""
+        daemon = self.daemon(service("web", checks=0))
+        web = daemon.supervisor.services["web"]
+        for seconds in (1, 4 * S):
+            before = len(web.transitions)
+            self.server.stop_listening()
+            self.server.drop_connections()
+            self.reactor.pass_time(seconds)
+            self.assertIs(web.condition, Condition.REGISTERING)
+            (lost,) = web.transitions[before:]
+            self.assertIn("ZooKeeper is out of reach", lost.reason)
+            self.server.listen(2181)
+            self.reactor.pass_time(8)
+            back = web.transitions[-1]
+            self.assertEqual((len(web.transitions), back.after), (before + 2, Condition.REGISTERED))
+            self.assertGreater(back.time, lost.time)
+
     def test_why_refused(self) -> None:
         """A service that ZooKeeper refuses says why, until it is registered."""
         client = self.client()
