@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IListeningPort, IReactorUNIX
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import Request as HTTPRequest
-from twisted.web.resource import NoResource, Resource
+from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 from zope.interface import implementer
 
@@ -147,7 +147,7 @@ def make_root(daemon: Daemon) -> Resource:
 
     Ids are percent-encoded. Errors have the status 400, 404, 405, 413 or 422, and a JSON object with ``errors``, a list of lines.
     """
-    root, version = Resource(), Resource()
+    root, version = _Missing(), _Missing()
     root.putChild(b"v1", version)
     version.putChild(b"daemon", _Leaf(GET=lambda _: describe_daemon(daemon)))
     version.putChild(b"services", _Services(daemon))
@@ -168,6 +168,10 @@ class _Leaf(Resource):
     def __init__(self, **methods: Callable[[Any], Any]) -> None:
         super().__init__()
         self._methods = methods
+
+    def getChild(self, path: bytes, request: HTTPRequest) -> Resource:
+        """Return the resource of a path that there is not."""
+        return _Missing()
 
     def render(self, request: Request) -> int:
         """Answer a request."""
@@ -206,6 +210,13 @@ class _Leaf(Resource):
         request.finish()
 
 
+class _Missing(_Leaf):
+    """Answers that there is no such resource."""
+
+    def _answer(self, request: Request) -> Any:
+        raise InvalidRequest("there is no such resource", 404)
+
+
 class _Services(_Leaf):
     """All services."""
 
@@ -228,7 +239,7 @@ class _Service(_Leaf):
         self.putChild(b"checks", _Checks(daemon, name))
 
 
-class _Checks(Resource):
+class _Checks(_Missing):
     """The checks of a service."""
 
     def __init__(self, daemon: Daemon, name: str) -> None:
@@ -253,7 +264,7 @@ class _MaintenanceOf(_Leaf):
 
     def getChild(self, path: bytes, request: HTTPRequest) -> Resource:
         """Return the resource of a service's maintenance."""
-        return NoResource() if self._name != HOST else _MaintenanceOf(self._daemon, _segment(path))
+        return _Missing() if self._name != HOST else _MaintenanceOf(self._daemon, _segment(path))
 
 
 def _segment(path: bytes) -> str:

@@ -188,6 +188,17 @@ class RefusalTests(ControlTestCase):
         """Other resources and other methods are refused."""
         daemon = self.daemon(service("web", checks=0))
         self.assertEqual(self.request(daemon, "GET", "/v1/services/db")[0], 404)
+        for path in (
+            "/",
+            "/v1",
+            "/v2/daemon",
+            "/v1/nope",
+            "/v1/services/web/",
+            "/v1/services/web/checks",
+            "/v1/maintenance/a/b",
+        ):
+            status, answer = self.request(daemon, "GET", path)
+            self.assertEqual((path, status, list(answer)), (path, 404, ["errors"]))
         self.assertEqual(self.request(daemon, "POST", "/v1/reload")[0], 405)
         self.assertEqual(self.request(daemon, "PUT", "/v1/services")[0], 405)
 
