@@ -13,7 +13,8 @@ PYTEST = ["pytest>=7.0"]
 TEST = ["kazoo>=2.9", "aiozk>=0.32", "hypothesis>=6.100", *TLS, *SASL, *DAEMON, *TXZOOKEEPER, *PYTEST]
 # The rules of ruff and mypy change with each release, so we pin them.
 LINT = ["ruff==0.17.*", "import-linter==2.*"]
-TYPES = ["mypy==2.4.*", "mypy-zope==1.0.*"]
+# mypy checks for Python 3.10, where tomli takes the place of tomllib.
+TYPES = ["mypy==2.4.*", "mypy-zope==1.0.*", "tomli>=2.0"]
 DOCS = ["sphinx>=7", "sphinxcontrib-zopeext>=0.4", *DAEMON]
 
 setup(

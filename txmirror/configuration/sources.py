@@ -85,7 +85,10 @@ class SourceReader:
             line = error.object.count(b"\n", 0, error.start) + 1
             self._problems.add(Place(f"{path}:{line}", ""), f"it is not UTF-8: byte {error.object[error.start]:#04x}")
         except (OSError, ValueError) as error:
-            self._problems.add(Place(str(path), ""), f"it cannot be read: {getattr(error, 'strerror', None) or error}")
+            # Python's own words for a null character depend on its version.
+            null = "\0" in str(path)
+            reason = "its path has a null character" if null else getattr(error, "strerror", None) or error
+            self._problems.add(Place(str(path), ""), f"it cannot be read: {reason}")
         else:
             self._parse(path, text, included)
 

@@ -103,7 +103,7 @@ class FileTests(ConfigurationCase):
         """A file that does not exist, or whose name is impossible, is one error."""
         self.assertEqual(self.errors_of(self.folder / "x"), ["x: it cannot be read: No such file or directory"])
         error = self.assertRaises(ConfigurationError, load, "a\0b", self.machine)
-        self.assertEqual(error.lines, ("a\\x00b: it cannot be read: embedded null byte",))
+        self.assertEqual(error.lines, ("a\\x00b: it cannot be read: its path has a null character",))
 
     def test_relative(self) -> None:
         """A file may be named relative to the current folder; the names in it become absolute."""
