@@ -51,8 +51,10 @@ class StopSignals:
     def _received(self, number: int) -> None:
         name = signal.Signals(number).name
         if self._stopping:
-            self._log.info("Received {signal} while stopping; still stopping.", signal=name)
-            if self._again is not None:
+            if self._again is None:
+                self._log.info("Received {signal} while stopping; still stopping.", signal=name)
+            else:
+                self._log.info("Received {signal} while stopping.", signal=name)
                 self._again()
             return
         self._stopping = True

@@ -111,7 +111,8 @@ def maint(
         body = None if end else {"reason": reason, "for": duration}
         found = ask(control, "DELETE" if end else "PUT", resource, body)
         if not found["kept"] and not end:
-            click.echo("txmirror: the configuration has no maintenance_file: a restart ends this", err=True)
+            why = "a restart ends this: there is no maintenance_file, or it cannot be written"
+            click.echo(f"txmirror: {why}", err=True)
     rows = [
         ("(all)" if name == "*" else name, _time(flag["since"]), _time(flag["until"]), flag["reason"])
         for name, flag in found["maintenance"].items()

@@ -346,6 +346,9 @@ def _set_maintenance(daemon: Daemon, name: str, body: dict[str, Any]) -> Any:
 
 
 def _end_maintenance(daemon: Daemon, name: str) -> Any:
+    # A service that a reload has removed may still have a flag.
+    if name != HOST and name not in daemon.supervisor.maintenance.flags:
+        _known(daemon, name)
     return daemon.supervisor.maintenance.end(name).addCallback(lambda _: _maintenance_answer(daemon))
 
 

@@ -57,6 +57,7 @@ class Maintenance:
         self._flags: dict[str, Flag] = {}
         self._timer = Timer(reactor, self._expire)
         self._turn = DeferredLock()
+        self._failed = False
 
     @property
     def flags(self) -> Mapping[str, Flag]:
@@ -65,8 +66,8 @@ class Maintenance:
 
     @property
     def kept(self) -> bool:
-        """True if there is a file, so that the flags survive a restart."""
-        return self._path is not None
+        """True if there is a file, and it was written the last time: the flags survive a restart."""
+        return self._path is not None and not self._failed
 
     def of(self, service_id: str) -> Flag | None:
         """Return the flag that keeps a service out; None if there is none."""
@@ -141,7 +142,9 @@ class Maintenance:
             flags = {name: attrs.asdict(flag) for name, flag in self._flags.items()}
             text = _WRITER.write({"kind": _KIND, "version": _VERSION, "maintenance": flags}) + "\n"
             await run_in_thread(self._reactor, replace_file, self._path, text)
+            self._failed = False
         except OSError as error:
+            self._failed = True
             self._warn("written", error)
         finally:
             self._turn.release()

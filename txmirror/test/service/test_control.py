@@ -142,6 +142,9 @@ class ChangeTests(ControlTestCase):
         self.assertEqual(list(self.registered()), ["db"])
         self.request(daemon, "DELETE", "/v1/maintenance/web")
         self.assertEqual(list(self.registered()), ["db", "web"])
+        # It has ended already.
+        self.assertEqual(self.request(daemon, "DELETE", "/v1/maintenance/web")[0], 200)
+        self.assertEqual(self.request(daemon, "DELETE", "/v1/maintenance/wbe")[0], 404)
 
     def test_invalid_maintenance(self) -> None:
         """Without a reason, or for no service, nothing changes."""

@@ -441,6 +441,11 @@ class MaintenanceTests(DaemonTestCase):
         self.reactor.settle()
         self.assertEqual(list(self.registered()), ["b"])
         self.assertEqual(len(self.log.about("cannot be written")), 1)
+        self.assertFalse(daemon.supervisor.maintenance.kept)
+        self.file.rmdir()
+        daemon.supervisor.maintenance.set("b", "new disk", None)
+        self.reactor.settle()
+        self.assertTrue(daemon.supervisor.maintenance.kept)
 
     def test_drain(self) -> None:
         """A drain withdraws everything, and can be undone."""

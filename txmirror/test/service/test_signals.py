@@ -64,6 +64,7 @@ class SignalServiceTests(SignalsTestCase):
         self.assertEqual(hurries, [])
         self.send(signal.SIGINT)
         self.assertEqual(len(hurries), 1)
+        self.assertEqual(self.log_lines(), ["Received SIGINT while stopping."])
 
     def test_stops(self) -> None:
         """SIGQUIT stops it as SIGTERM does, once."""
