@@ -1,4 +1,4 @@
-"""What the replies to reads mean for those who are interested in the nodes."""
+"""Hand the replies to reads to the records and branches of their nodes."""
 
 from __future__ import annotations
 

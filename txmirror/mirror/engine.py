@@ -1,4 +1,4 @@
-"""What a mirror runs: a client's feed, the cache behind it, and the nodes and trees that programs hold."""
+"""The parts of a mirror that run: a client's feed, the cache behind it, and the nodes and trees that programs hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What programs are interested in: records of single nodes, and branches."""
+"""The interests of programs: records of single nodes, and branches."""
 
 from __future__ import annotations
 

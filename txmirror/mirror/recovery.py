@@ -25,7 +25,7 @@ _JITTER = 2.0
 
 
 class RecoverySource(Protocol):
-    """What is to be recovered, and who is notified.
+    """The nodes that are to be recovered; it is notified of the recovery.
 
     :ivar zxid: the zxid of the latest reply of the connection before this one.
     :ivar all_watches_decided: whether no persistent watch is still to be set.

@@ -16,7 +16,7 @@ LOST = (ConnectionLossException, SessionExpiredException, ClosingException)
 
 
 class Status:
-    """Whether there is a connection, and whether all changes before it are known.
+    """The state of the connection, and of the knowledge of what changed before it.
 
     :param session: the latest step of the session.
     :param now: the time in the reactor's seconds.

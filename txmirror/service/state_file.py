@@ -111,7 +111,7 @@ def _take(path: Path, descriptor: int) -> None:
 
 
 def unlock(descriptor: int) -> None:
-    """Give a lock back."""
+    """Release a lock."""
     # Closing is not enough: a child process that was forked meanwhile has the open file, too.
     fcntl.flock(descriptor, fcntl.LOCK_UN)
     os.close(descriptor)
