@@ -7,19 +7,14 @@ when a service stops listening until the callback says that it is down. The serv
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import selectors
-import socket
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import closing
 from typing import Any
 
 from clock import Clock, memory
+from listeners import Listeners
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater, react
 
@@ -36,38 +31,6 @@ from txmirror.checks import (
 
 #: How many services stop listening, to measure the time until they are down.
 _FAILING = 20
-
-
-def serve(count: int) -> None:
-    """Accept connections on ``count`` ports, and close them; close a port for each line on standard input."""
-    selector = selectors.DefaultSelector()
-    listening = [socket.create_server(("127.0.0.1", 0), backlog=100) for _ in range(count)]
-    for each in listening:
-        each.setblocking(False)
-        selector.register(each, selectors.EVENT_READ)
-    selector.register(sys.stdin, selectors.EVENT_READ)
-    print(json.dumps([each.getsockname()[1] for each in listening]), flush=True)
-    while True:
-        for key, _ in selector.select():
-            if key.fileobj is not sys.stdin:
-                accept(key.fileobj)
-                continue
-            lines = os.read(sys.stdin.fileno(), 65536).split()
-            if not lines:
-                return
-            for line in lines:
-                closing = listening[int(line)]
-                selector.unregister(closing)
-                closing.close()
-
-
-def accept(listening: Any) -> None:
-    """Accept all connections that wait, and close them."""
-    try:
-        while True:
-            listening.accept()[0].close()
-    except BlockingIOError:
-        pass
 
 
 async def measure(reactor: Any, options: argparse.Namespace, ports: list[int], close: Callable[[int], None]) -> None:
@@ -94,9 +57,10 @@ async def measure(reactor: Any, options: argparse.Namespace, ports: list[int], c
     print(f"{len(ports)} services, {count} tcp checks each {options.interval:g} s, for {options.seconds:g} s")
     print(f"CPU: {used:.2%} of a core, {used * options.interval / count * 1e6:.0f} us a probe")
     print(f"memory: {memory('VmRSS') - before:.1f} MiB above {before:.1f} MiB")
-    delays = await measure_delays(healths[:_FAILING], close)
+    failing = healths[:_FAILING]
+    delays = await measure_delays(failing, close)
     text = ", ".join(f"{name} {value:.1f} s" for name, value in delays.items())
-    print(f"from a failure to the callback, {_FAILING} services: {text}")
+    print(f"from a failure to the callback, {len(failing)} services: {text}")
     await service.stopService()
 
 
@@ -126,26 +90,11 @@ def main() -> None:
     parser.add_argument("--checks", type=int, default=2, help="the number of checks of each service")
     parser.add_argument("--interval", type=float, default=10.0, help="the seconds between two probes")
     parser.add_argument("--seconds", type=float, default=60.0, help="the time to measure in steady state")
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.serve:
-        serve(options.services)
-        return
-    command = [sys.executable, str(Path(__file__)), "--serve", f"--services={options.services}"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        stdin = process.stdin
-        ports = json.loads(process.stdout.readline())
-
-        def close(number: int) -> None:
-            stdin.write(f"{number}\n")
-            stdin.flush()
-
-        try:
-            react(lambda reactor: Deferred.fromCoroutine(measure(reactor, options, ports, close)))
-        finally:
-            stdin.close()
+    with closing(Listeners(options.services)) as listeners:
+        react(
+            lambda reactor: Deferred.fromCoroutine(measure(reactor, options, listeners.ports, listeners.stop_listening))
+        )
 
 
 if __name__ == "__main__":

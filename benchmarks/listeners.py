@@ -1,0 +1,72 @@
+"""A process that listens on ports of loopback and stops to listen on single ones: the services whose checks are measured."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+
+class Listeners:
+    """A child process that accepts connections on ``count`` ports, and closes them.
+
+    :ivar ports: the ports.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__)), str(count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self._process.stdout is not None
+        self.ports: list[int] = json.loads(self._process.stdout.readline())
+
+    def close(self) -> None:
+        """End the child."""
+        self._process.communicate(timeout=10.0)
+
+    def stop_listening(self, number: int) -> None:
+        """Stop listening on the port with this index."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{number}\n")
+        self._process.stdin.flush()
+
+
+def serve(count: int) -> None:
+    """Accept connections on ``count`` ports, and close them; close a port for each line on standard input."""
+    selector = selectors.DefaultSelector()
+    listening = [socket.create_server(("127.0.0.1", 0), backlog=100) for _ in range(count)]
+    for each in listening:
+        each.setblocking(False)
+        selector.register(each, selectors.EVENT_READ)
+    selector.register(sys.stdin, selectors.EVENT_READ)
+    print(json.dumps([each.getsockname()[1] for each in listening]), flush=True)
+    while True:
+        for key, _ in selector.select():
+            if key.fileobj is not sys.stdin:
+                _accept(key.fileobj)
+                continue
+            lines = os.read(sys.stdin.fileno(), 65536).split()
+            if not lines:
+                return
+            for line in lines:
+                closing = listening[int(line)]
+                selector.unregister(closing)
+                closing.close()
+
+
+def _accept(listening: Any) -> None:
+    """Accept all connections that wait, and close them."""
+    try:
+        while True:
+            listening.accept()[0].close()
+    except BlockingIOError:
+        pass
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))
