@@ -27,7 +27,9 @@ class CommandCheck:
     """A check that runs a command: exit status 0 is ok, 1 is a warning, and any other a failure.
 
     The command runs in a session and process group of its own, with no standard input. It counts as failed if it writes more than
-    1 MiB, or leaves children that do not end within ``grace``; these are killed.
+    1 MiB, or leaves children that do not end within ``grace``, or by the timeout; these are killed. All processes that it started are
+    killed with it. These are the processes of its group and, on Linux, all that have the variable ``TXMIRROR_CHECK`` in
+    their environment with the value of this run. A command that exits in time may leave children in sessions of their own.
 
     :param argv: the program and its arguments. No shell is involved.
     :param environment: further variables of its environment. Of this process's variables it inherits only ``PATH``, ``HOME``,
@@ -78,7 +80,7 @@ class CommandCheck:
 
         :returns: fires with the result when no process of the command is left. Cancelling sends SIGTERM to all its processes, and
             SIGKILL after the grace; cancelling once more sends SIGKILL at once. After that it fails with a ``CancelledError``
-            that has the output.
+            that has the output. Where the command itself had exited and its children went on, the error says so.
         """
         return Deferred.fromCoroutine(self._run())
 
@@ -88,15 +90,19 @@ class CommandCheck:
             group.spawn(self._reactor, self._resolve(), self._environment, self._cwd)
         except OSError as error:
             return Result(Status.FAIL, f"cannot run {self._argv[0]}: {error.strerror or error}")
-        cancelled = False
+        cancelled = exited = False
         while not group.gone:
             try:
                 await group.wait()
             except CancelledError:
+                if not cancelled:
+                    exited = group.status is not None
                 cancelled = True
                 group.kill()
         if cancelled:
-            raise CancelledError(group.output.text())
+            raise CancelledError(
+                ("the command had exited, but its children went on\n" if exited else "") + group.output.text()
+            )
         return _judge(group)
 
     def _resolve(self) -> Sequence[str]:

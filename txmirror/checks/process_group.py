@@ -1,4 +1,4 @@
-"""A child process with a process group of its own, which ends as a whole."""
+"""A command with a process group of its own, which ends as a whole."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txmirror.checks.descendants import Descendants
 from txmirror.checks.results import Output
 from txmirror.deferreds import Waiters
 from txmirror.timers import Timer
@@ -33,8 +34,8 @@ class ProcessGroup(ProcessProtocol):
 
     It has more than 12 attributes because the command, its pipes and its children may end in any order.
 
-    When the command exits, and its children go on, they get the grace to end too. Then they are killed. Only a child that makes
-    a session of its own escapes.
+    When the command exits, and its children go on, they get the grace to end too. Then they are killed. A child that makes a
+    session of its own may go on when the command has exited in time. When the command is killed, these children are killed as well.
 
     :param grace: the seconds between SIGTERM and SIGKILL.
     :param clock: measures them.
@@ -54,6 +55,7 @@ class ProcessGroup(ProcessProtocol):
         self._clock = clock
         self._timer = Timer(clock, self._poll)
         self._pid = 0
+        self._descendants = Descendants()
         self._deadline: float | None = None
         self._killing = False
         self._closed = False
@@ -69,7 +71,7 @@ class ProcessGroup(ProcessProtocol):
         setsid = shutil.which("setsid")
         if setsid is None:
             raise FileNotFoundError("the program setsid is not installed")
-        reactor.spawnProcess(self, setsid, [setsid, *argv], env=env, path=cwd)
+        reactor.spawnProcess(self, setsid, [setsid, *argv], env={**env, **self._descendants.environment}, path=cwd)
 
     def wait(self) -> Deferred[None]:
         """Return a Deferred that fires when no process is left. Cancelling it ends only the wait."""
@@ -86,8 +88,8 @@ class ProcessGroup(ProcessProtocol):
             self._deadline = self._clock.seconds()
         else:
             self._killing = True
-            self._signal(signal.SIGTERM)
             self._begin_to_end()
+            self._signal(signal.SIGTERM)
         self._poll()
 
     # Called by the reactor.
@@ -134,8 +136,9 @@ class ProcessGroup(ProcessProtocol):
             return
         late = self._clock.seconds() - self._deadline
         if late >= 0:
-            self.left = self.left or (alive and self.status is not None and not self._killing)
             if alive:
+                self.left = self.left or (self.status is not None and not self._killing)
+                self._killing = True
                 self._signal(signal.SIGKILL)
             assert self.transport is not None
             # A process that has left the group may hold the pipes open.
@@ -147,10 +150,10 @@ class ProcessGroup(ProcessProtocol):
             self._timer.start(_POLL_INTERVAL)
 
     def _is_alive(self) -> bool:
-        """Return whether a process is left. Once there is none, the number of the group may belong to others."""
+        """Return whether a process is left. Once the group is empty, its number may belong to others."""
         if self.status is not None and not self._empty:
             self._empty = not (self._send(os.killpg, 0) and _has_living(self._pid))
-        return not self._empty
+        return not self._empty or (self._killing and self._descendants.are_alive())
 
     def _finish(self) -> None:
         self.gone = True
@@ -158,6 +161,7 @@ class ProcessGroup(ProcessProtocol):
         self._ended.fire(None)
 
     def _signal(self, number: int) -> None:
+        self._descendants.signal(number)
         if self._empty:
             return
         if not self._send(os.killpg, number) and self.status is None:

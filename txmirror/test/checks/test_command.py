@@ -54,6 +54,16 @@ class CommandTests(TestCase):
                 continue
         return [pid for pid in found if pid != os.getpid()]
 
+    def commands(self) -> list[str]:
+        """Return the command lines of the processes of this test."""
+        found = []
+        for pid in self.left():
+            try:
+                found.append(Path(f"/proc/{pid}/cmdline").read_text())
+            except OSError:
+                continue
+        return found
+
     def check_nothing_left(self) -> None:
         left = self.left()
         for pid in left:
@@ -124,7 +134,7 @@ class CommandTests(TestCase):
             result = await self.shell("env").run()
             names = {line.partition("=")[0] for line in result.output.splitlines()}
             self.assertIn("PATH", names)
-            self.assertEqual(names - {"PWD", "OLDPWD", "SHLVL", "_"} - set(os.environ), set())
+            self.assertEqual(names - {"PWD", "OLDPWD", "SHLVL", "TXMIRROR_CHECK", "_"} - set(os.environ), set())
             self.assertNotIn("SECRET", names)
             own = self.shell("echo $PATH $A; pwd; cat; ps -o sid= $$ || true", environment={"A": "é"}, cwd="/")
             result = await own.run()
@@ -234,8 +244,57 @@ class CommandTests(TestCase):
 
         return Deferred.fromCoroutine(test())
 
+    def test_cancelled_after_the_exit(self) -> Deferred[None]:
+        """If the time is over while children of a command go on that has exited, the error says so, and they are killed."""
+
+        async def test() -> None:
+            running = self.shell(f"{self.sleeper()} & echo done", grace=1000.0).run()
+            while len(self.left()) != 1 or any("echo" in line for line in self.commands()):
+                await self.sleep(0.01)
+            await self.sleep(0.1)
+            running.cancel()
+            error: Any = await self.assertFailure(running, CancelledError)
+            self.assertEqual(error.args, ("the command had exited, but its children went on\ndone\n",))
+            self.assertEqual(self.left(), [])
+
+        return Deferred.fromCoroutine(test())
+
+    def test_sessions_of_their_own(self) -> Deferred[None]:
+        """A command that is killed takes all its descendants with it, also those that have left its group and ignore SIGTERM."""
+
+        async def test() -> None:
+            sleeper = self.sleeper()
+            for script, count in (
+                (f"setsid {sleeper} & {sleeper}; :", 3),
+                (f"(setsid sh -c '(setsid {sleeper.replace(chr(39), chr(34))} &) &' &) ; {sleeper}; :", 3),
+                (f"{_STUBBORN}setsid {sleeper} & trap - TERM; {sleeper}; :", 3),
+                (f"{_STUBBORN}(setsid {sleeper} >/dev/null 2>&1 &) ; {sleeper}; {sleeper}; :", 3),
+            ):
+                running = self.shell(script).run()
+                await self.until(count)
+                running.cancel()
+                await self.assertFailure(running, CancelledError)
+                self.assertEqual(self.left(), [], script)
+
+        return Deferred.fromCoroutine(test())
+
+    def test_others_go_on(self) -> Deferred[None]:
+        """A run that is killed touches neither another run of the same check nor a process with another mark."""
+
+        async def test() -> None:
+            check = self.shell(f"setsid {self.sleeper()} & {self.sleeper()}; :")
+            first, second = check.run(), check.run()
+            await self.until(6)
+            first.cancel()
+            await self.assertFailure(first, CancelledError)
+            self.assertEqual(len(self.left()), 3)
+            second.cancel()
+            await self.assertFailure(second, CancelledError)
+
+        return Deferred.fromCoroutine(test())
+
     def test_leaves_the_group(self) -> Deferred[None]:
-        """A child with a session of its own goes on, and does not hold up the check."""
+        """If the command exits in time, a child with a session of its own goes on, and does not hold up the check."""
 
         async def test() -> None:
             result = await self.shell(f"setsid {self.sleeper()} & echo done").run()
