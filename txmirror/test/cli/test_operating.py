@@ -122,7 +122,7 @@ class CommandsTests(TestCase):
         self.assertEqual((await self.run_command("maint", "--host", "--end"))[0], 0)
 
     async def test_usage(self) -> None:
-        """What does not fit together is a usage error."""
+        """Options that do not fit together are a usage error."""
         for arguments in (
             ("maint", "web"),
             ("maint", "web", "--host", "-m", "x"),

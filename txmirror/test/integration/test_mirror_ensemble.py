@@ -104,19 +104,19 @@ class Follower:
 
     @property
     def settled(self) -> bool:
-        """Whether everything has been read that was to be read, as far as is known."""
+        """Return whether the mirror has read all that was wanted, as far as the test knows."""
         return self.mirror.state is MirrorState.SETTLED and all(tree.settled for tree, _, _ in self.trees)
 
     def shows(self) -> tuple[list[dict[str, Shown]], list[Shown | None]]:
-        """Give all that it shows."""
+        """Return everything that the mirror shows."""
         return [shown_below(tree) for tree, _, _ in self.trees], [shown(node) for node in self.nodes]
 
     def whole(self, path: str) -> str:
-        """Give a path without the chroot."""
+        """Return a path without the chroot."""
         return (self.chroot + path).rstrip("/")
 
     def complaints(self) -> list[str]:
-        """Give what was wrong so far, with what the witnesses were told among it."""
+        """Return the errors so far, among them those in the notifications of the witnesses."""
         return self.faults + [complaint for witness in self.witnesses for complaint in witness.complaints()]
 
 
@@ -133,14 +133,14 @@ class Writer:
         self._count = 0
 
     def draw(self) -> tuple[str, str, bytes, bool]:
-        """Give what to do (``set``, ``create``, ``delete``, ``recreate``), where, with what, and if it is ephemeral."""
+        """Return the next step: operation, path, data, and whether the node is ephemeral."""
         self._count += 1
         path = ROOT + self.random.choice(_NAMES)
         deed = self.random.choice(("set", "set", "create", "create", "create", "delete", "recreate"))
         return deed, path, f"{self._name} {self._count}".encode(), self.random.random() < 0.2
 
     def pause(self) -> float:
-        """Give how long to wait now, in seconds."""
+        """Return the next pause, in seconds."""
         return self.random.uniform(0.0, _PAUSE)
 
 

@@ -1,4 +1,4 @@
-"""What another project's client does at a real ZooKeeper shows in the mirror, whatever happens to the connection."""
+"""The mirror shows the writes of another project's client on a real ZooKeeper, whatever happens to the connection."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class MirrorTestCase(TestCase):
         await self.until(lambda: self.mirror.state is MirrorState.SETTLED, "the mirror settles again")
 
     def test_while_connected(self) -> Deferred[None]:
-        """What kazoo creates, changes and deletes shows, and the watchers are called with each."""
+        """The mirror shows nodes that kazoo creates, changes and deletes, and calls the watchers for each."""
 
         async def test() -> None:
             await self.begin(shared_server())
@@ -111,7 +111,7 @@ class MirrorTestCase(TestCase):
         return Deferred.fromCoroutine(test())
 
     def test_changed_while_away(self) -> Deferred[None]:
-        """What kazoo changed while the connection was cut is seen on return, once, and what it changes after that too."""
+        """After a cut the mirror shows kazoo's changes once, those during the cut and those after it."""
 
         async def test() -> None:
             await self.begin(shared_server())
@@ -184,7 +184,7 @@ class MirrorTestCase(TestCase):
         return Deferred.fromCoroutine(test())
 
     def test_new_session(self) -> Deferred[None]:
-        """What happened while away for so long that the session has ended is seen on return, and what is new, too."""
+        """After an outage in which the session expired the mirror shows the changes that were missed, and later ones."""
 
         async def test() -> None:
             await self.begin(shared_server(), session_timeout=1.0)

@@ -155,7 +155,7 @@ class OnLoopback(RegistryCase):
     place_class = LoopbackPlace
 
     def start_server(self) -> Awaitable[int]:
-        """Give the port of a server, which somebody stops in the end."""
+        """Return the port of a server that the test stops at its end."""
         raise NotImplementedError
 
     async def make_place(self) -> Place:

@@ -69,7 +69,7 @@ class Asked:
             self.wrong.append(answers)
 
     def shows(self, expected: Mapping[str, object]) -> bool:
-        """Tell whether it shows these, each with what its ``n`` is, and that this is how it is."""
+        """Return whether it shows these nodes, each with its ``n``, and is up to date."""
         children = self.told[-1]["children"]
         return (
             not self.registry.stale(SERVICE)
@@ -110,7 +110,7 @@ class Watcher:
         seen.add(None if stat is None else stat.czxid)
 
     def look(self) -> dict[str, int]:
-        """Give when the nodes were made that are there."""
+        """Return the creation times of the nodes that exist."""
         stats = {path: self.client.retry(self.client.exists, path) for path in self.seen}
         return {path: stat.czxid for path, stat in stats.items() if stat is not None}
 
@@ -208,7 +208,7 @@ class RegistryOutageTests(TestCase):
     async def restarted(
         self, server: ZooKeeperProcess, everybody: Sequence[Asked], expected: Mapping[str, object]
     ) -> None:
-        """See that all is right soon after a server serves that was launched."""
+        """Check that everything is right soon after a server serves that was launched."""
         await deferToThread(server.wait_until_serving)
         # A server that is just listening may never answer a handshake: then that attempt is in vain.
         await self.when(

@@ -1,4 +1,4 @@
-"""What trees must do on every server over a real connection: a short form of what ``test_tree`` asks in memory.
+"""The contract of trees on every server over a real connection: a short form of the tests in memory in ``test_tree``.
 
 As in the client's own contract, each test works below a node of its own. The mirror's way to the server can be broken;
 somebody else's cannot.
@@ -97,7 +97,7 @@ class TreeCase(ContractCase):
         return tree, witness
 
     async def live(self, path: str = "") -> Node:
-        """Give a node below the test's, watched, known and up to date."""
+        """Return a node below the test's, watched, known and up to date."""
         node = self.mirror.get(self.root + path)
         self.witnesses.append(NodeWitness(node, lambda: self.client.session.data_generation))
         await self.caught_up()
@@ -182,7 +182,7 @@ class TreeCase(ContractCase):
 
 
 class TreeContract(TreeCase):
-    """What a tree shows and tells, and how it comes back."""
+    """A tree's content, its notifications, and its recovery."""
 
     @run
     async def test_warm(self) -> None:
@@ -228,7 +228,7 @@ class TreeContract(TreeCase):
 
     @run
     async def test_depth(self) -> None:
-        """What is further below than wanted is left out."""
+        """A tree leaves out nodes below its depth."""
         tree, witness = await self.follow(depth=1)
         none, _ = await self.follow("/a", depth=0)
         self.assertCountEqual(tree, [self.root, f"{self.root}/a", f"{self.root}/b"])
@@ -243,7 +243,7 @@ class TreeContract(TreeCase):
 
     @run
     async def test_filter(self) -> None:
-        """What is not wanted is left out, and all below it."""
+        """A tree leaves out nodes that its filter refuses, and all nodes below them."""
 
         def keep(path: str) -> bool:
             return not path.endswith("/a")
@@ -260,7 +260,7 @@ class TreeContract(TreeCase):
 
     @run
     async def test_holes(self) -> None:
-        """What an ACL hides is a hole, which is told of; with the right identity, or opened, it is filled."""
+        """A node hidden by an ACL is unreadable and reported; with the right identity, or a new ACL, it is read."""
         await self.other.add_auth("digest", b"bob:secret")
         await self.other.create(f"{self.root}/h", b"hidden", CREATOR_ALL_ACL)
         await self.other.create(f"{self.root}/h/below", b"", CREATOR_ALL_ACL)
@@ -282,7 +282,7 @@ class TreeContract(TreeCase):
 
     @run
     async def test_ensure_exists(self) -> None:
-        """What exists below a node that may be neither written nor read need not be made; what does not is refused."""
+        """A parent that may be neither written nor read need not be created; a missing one makes the call fail."""
         await self.other.add_auth("digest", b"bob:secret")
         await self.other.create(f"{self.root}/p", b"", CREATOR_ALL_ACL)
         await self.other.create(f"{self.root}/p/a")

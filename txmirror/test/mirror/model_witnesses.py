@@ -1,4 +1,4 @@
-"""Those who listen to a node or to a tree for the model, check what they hear, and compare it with what the server has."""
+"""Witnesses: listeners of a node or a tree that check their notifications and compare them with the server."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ Promised = tuple[bytes, int, int, int, int]
 
 
 class Model(Protocol):
-    """What a witness needs of the model."""
+    """The part of the model that a witness needs."""
 
     @property
     def history(self) -> int:
         """Which data generation the mirror has seen last."""
 
     def likely(self, path: str, repetitions: int) -> bool:
-        """Tell whether a node was made so often that its children may have been told as they were so many times."""
+        """Return whether a node was created so often that its children may have been reported as often."""
 
     def check(self, holds: bool, complaint: str) -> None:
         """Note what does not hold."""
 
 
 def hidden(node: ServersNode) -> bool:
-    """Tell whether the mirror may not read a node."""
+    """Return whether the mirror may not read a node."""
     return all(acl.scheme != "world" for acl in node.acl)
 
 
@@ -68,7 +68,7 @@ class Obscured:
         self._found.discard(path)
 
     def covers(self, path: str) -> bool:
-        """Tell whether a node is one of them, or below one."""
+        """Return whether a node is one of them, or below one."""
         return any(_is_below(path, each) for each in self.paths)
 
     def look(self, there: ServersTree, refused: Callable[[str], bool], known: Callable[[str], bool]) -> None:
@@ -131,7 +131,7 @@ class NodeWitness:
         self.children.append((self.model.history, names))
 
     def newest(self) -> int:
-        """Give the highest mzxid that was told in this data generation; -1 if there was none."""
+        """Return the highest mzxid of a notification in this data generation; -1 if there was none."""
         told = [value[1].mzxid for history, value in self.values if history == self.model.history and value]
         return max(told, default=-1)
 
@@ -149,7 +149,7 @@ class NodeWitness:
             assert result[1].mzxid >= newest, f"{self.node} was read as {result}, with {newest} known"
 
     def difference(self, there: ServersTree) -> str | None:
-        """Tell what the node shows that the server does not have."""
+        """Return the differences between the node and the server."""
         path, state = self.node.path, self.node.state
         node = there.nodes.get(path)
         if self.obscured.covers(path) or (node is not None and hidden(node)):
@@ -178,7 +178,7 @@ class NodeWitness:
         self.obscured.look(there, lambda _: refused == [True], lambda _: present)
 
     def replay(self) -> None:
-        """What was told, replayed, is what there is."""
+        """The notifications, replayed, lead to the present state."""
         state = self.node.state
         if state.existence is Existence.UNKNOWN:
             return
@@ -249,7 +249,7 @@ class TreeWitness:
         return None if known is not None and new is None and not below else f"it was not known, or {below} are below"
 
     def expected(self, there: ServersTree) -> tuple[dict[str, Promised], set[str], dict[str, list[str]]]:
-        """Give what the tree should have of what the server has: nodes, holes, and the names of their children."""
+        """Return the expected content of the tree, from the server: nodes, unreadable ones, and the names of their children."""
         values: dict[str, Promised] = {}
         holes: set[str] = set()
         names: dict[str, list[str]] = {}
@@ -276,7 +276,7 @@ class TreeWitness:
                 waiting += [(child, level + 1) for child in below if self._keep is None or self._keep(child)]
 
     def difference(self, there: ServersTree) -> str | None:
-        """Tell what the tree shows that the server does not have."""
+        """Return the differences between the tree and the server."""
         values, holes, names = self.expected(there)
         tree, covered = self.tree, self.obscured.covers
         shown = {path: _promised(value) for path, value in tree.items() if not covered(path)}
@@ -298,7 +298,7 @@ class TreeWitness:
         self.obscured.look(there, self.tree.unreadable.__contains__, self.tree.__contains__)
 
     def replay(self) -> None:
-        """What was told, replayed, is what there is."""
+        """The notifications, replayed, lead to the present state."""
         told = {path: _identity(value) for path, value in self._replayed.items()}
         shown = {path: _identity(value) for path, value in self.tree.items()}
         assert told == shown, f"{self.tree} told {told}, and shows {shown}"

@@ -119,7 +119,7 @@ class WaitingTests(CachedValueTestCase):
         self.successResultOf(settler)
 
     def test_cancel(self) -> None:
-        """Who has cancelled waits no more, and the others do."""
+        """A cancelled reader waits no more, and the others do."""
         first, second = self.cached.when_readable(), self.cached.when_readable()
         first.cancel()
         self.failureResultOf(first, CancelledError)

@@ -253,7 +253,7 @@ class FailingAtOnceTests(SynchronousTestCase):
         return store, server, clock
 
     def test_refused(self) -> None:
-        """What the server refuses is reported, each part of a node once."""
+        """Refusals of the server are reported, once for each part of a node."""
         for covered in (True, False):
             store, server, clock = self.make(NoAuthException(), covered)
             self.assertEqual(sorted(server.unread), sorted(self.wanted))

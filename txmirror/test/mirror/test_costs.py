@@ -1,4 +1,4 @@
-"""What is read and watched at the server: only what somebody wants, and no more after a recovery than before it."""
+"""Reads and watches at the server: only for data that is wanted, and no more after a recovery than before it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class WantedTests(MirrorTestCase):
         self.assertIs(self.mirror.state, MirrorState.SETTLED)
 
     def test_new_children(self) -> None:
-        """What happens to children that nobody has asked for is not asked for either."""
+        """Events of children that nobody has asked for cause no read."""
         self.mirror.get("/a")
         self.settle()
         self.world.make("/a/y")
@@ -66,7 +66,7 @@ class WantedTests(MirrorTestCase):
         self.assert_cost(2, 2)
 
     def test_interest_stays(self) -> None:
-        """Who has asked once is shown the children as long as the node is kept."""
+        """A reader that has asked once sees the children as long as the node is kept."""
         node = follow_children(self.mirror.get("/a"))
         self.settle()
         self.pass_time(100.0)
@@ -284,7 +284,7 @@ class LeftoverTests(ManyTestCase):
         self.assertEqual(self.node.state.value, b"seen by its own watch")
 
     def test_others(self) -> None:
-        """What somebody else waits for in the same session is left."""
+        """A watch that another client code waits for in the same session stays."""
         self.world.leave()
         self.come_back()
         _, watch = self.world.mirror_client.get_and_watch("/s/5/2")

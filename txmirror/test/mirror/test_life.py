@@ -21,7 +21,7 @@ class LifeTestCase(MirrorTestCase):
         self.watches = self.world.server._replica.watches
 
     def kept(self, path: str = "/a") -> bool:
-        """Tell whether the mirror still has something for a path; the question keeps nothing."""
+        """Return whether the mirror still keeps something for a path; the question keeps nothing."""
         return path in self.mirror._engine._cache.records
 
 

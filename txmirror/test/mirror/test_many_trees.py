@@ -13,7 +13,7 @@ from txmirror.testing import World
 
 class ManyTreesTests(SynchronousTestCase):
     def calls_for_a_change(self, count: int) -> int:
-        """Give how many calls of functions it takes to take in one change, with so many trees beside its own."""
+        """Return the number of function calls for one change, with so many trees beside its own."""
         with World() as world:
             client = world.client()
             for number in range(count + 1):
@@ -48,7 +48,7 @@ class ManyTreesTests(SynchronousTestCase):
         self.assertLess(self.calls_for_a_change(100) - self.calls_for_a_change(1), 50)
 
     def calls_for_a_return(self, count: int) -> int:
-        """Give how many calls of functions it takes to settle so many trees after a reconnection."""
+        """Return the number of function calls until so many trees are settled after a reconnection."""
         with World() as world:
             client = world.client()
             mirror = Mirror(client=client, reactor=world.reactor)

@@ -29,7 +29,7 @@ class MemoryTests(SynchronousTestCase):
             self.world.make(path, path.encode())
 
     def assert_no_growth(self, step: Callable[[], object], times: int, traced: int) -> None:
-        """See that something which is done so many times leaves nothing.
+        """Check that repeating an action leaves nothing behind.
 
         :param times: how often.
         :param traced: how many of them, the last, are measured, which makes them slow. A tenth as many go before.

@@ -59,7 +59,7 @@ class OwnerTestCase(MirrorTestCase):
         self.successResultOf(closed)
 
     def server_sessions(self) -> int:
-        """Tell how many sessions there are besides somebody else's."""
+        """Return the number of sessions besides that of the other client."""
         return len(self.world.server.sessions - {self.other.session_id})
 
 
@@ -407,7 +407,7 @@ class ClosingTests(OwnerTestCase):
         self.assertIsNotNone(root.state.children)
 
     def test_readable_afterwards(self) -> None:
-        """What was last known stays readable, and says that it may be old."""
+        """The last known state stays readable, and is marked as stale."""
         self.world.make("/a", b"one")
         node = follow_children(self.own.get("/a"))
         self.settle()
@@ -417,7 +417,7 @@ class ClosingTests(OwnerTestCase):
         self.assertEqual(node.state.stale_since, 1000.0)
 
     def test_unknown_afterwards(self) -> None:
-        """What was never known fails at once, and so does what is asked for only then."""
+        """Readers of unknown nodes fail at once, and so do new readers."""
         self.close_now(self.own)
         for node in (self.own.get("/a"), self.own.get("/b")):
             self.failureResultOf(node.value(), ClosingException)
@@ -426,7 +426,7 @@ class ClosingTests(OwnerTestCase):
         self.assertIs(self.own.get("/a"), self.own.get("/a"))
 
     def test_writes_afterwards(self) -> None:
-        """What is written afterwards fails at once, and certainly is not done."""
+        """A write after the close fails at once, and certainly has no effect."""
         node = self.own.get("/a")
         self.settle()
         self.close_now(self.own)
@@ -611,7 +611,7 @@ class GivenClientTests(MirrorTestCase):
         self.assertEqual(told, [MirrorState.DISCONNECTED, MirrorState.CLOSED])
 
     def test_late_answers(self) -> None:
-        """What a read brings that was on its way when the mirror was closed is told to nobody."""
+        """Nobody is notified of a reply that arrives after the close."""
         self.world.make("/a", b"one")
         self.live("/")
         node = self.mirror.get("/a")
@@ -649,7 +649,7 @@ class GivenClientTests(MirrorTestCase):
         self.failureResultOf(self.mirror.connect(), ClosingException)
 
     def test_get_afterwards(self) -> None:
-        """What is asked for afterwards asks the client for nothing."""
+        """A request after the close sends nothing to the client."""
         self.live("/")
         self.successResultOf(self.mirror.close())
         before = self.world.requests()

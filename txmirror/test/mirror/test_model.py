@@ -65,7 +65,7 @@ _TREES: Sequence[tuple[str, int | None, Callable[[str], bool] | None]] = (
 
 
 class Deed(enum.Enum):
-    """What somebody else may do."""
+    """The possible steps of the other client."""
 
     CREATE = enum.auto()
     CREATE_EPHEMERAL = enum.auto()
@@ -80,7 +80,7 @@ class Deed(enum.Enum):
 
 
 class Mischief(Exception):
-    """What a watcher raises."""
+    """The exception that a watcher raises."""
 
 
 a_path = st.sampled_from(_PATHS)
@@ -112,7 +112,7 @@ class _Record:
         self.data |= {nodes[change.path].data for change in changes if change.path in nodes}
 
     def replaced(self) -> None:
-        """What was written was written."""
+        """The data of a write is stored."""
 
 
 class MirrorModel(RuleBasedStateMachine):
@@ -155,7 +155,7 @@ class MirrorModel(RuleBasedStateMachine):
 
     @property
     def there(self) -> ServersTree:
-        """What the servers have."""
+        """The state of the servers."""
         return self.world.server._state.database.tree
 
     @initialize(
@@ -326,13 +326,13 @@ class MirrorModel(RuleBasedStateMachine):
             write.cancel()
 
     def is_obscured(self, node: Node) -> bool:
-        """Tell whether a node, or its parent, may be one that the mirror cannot read."""
+        """Return whether the mirror may be unable to read a node or its parent."""
         return self.witnesses[node.path].obscured.covers(node.path)
 
     # What is read.
 
     def node(self, path: str) -> Node:
-        """Give a node of the mirror, which from then on has a witness."""
+        """Return a node of the mirror, and add a witness to it."""
         node = self.mirror.get(path)
         if path not in self.witnesses:
             self.witnesses[path] = witness = NodeWitness(self, node)
@@ -543,7 +543,7 @@ class MirrorModel(RuleBasedStateMachine):
             obscured.forget()
 
     def obscured(self) -> list[Obscured]:
-        """Give what each witness cannot be sure of."""
+        """Return the paths of which each witness cannot be sure."""
         return [node.obscured for node in self.witnesses.values()] + [tree.obscured for tree in self.trees]
 
     # What must hold.
@@ -565,7 +565,7 @@ class MirrorModel(RuleBasedStateMachine):
             self.check_trees()
 
     def check_trees(self) -> None:
-        """See that trees which say that they have settled are equal to the server, if that has not gone further."""
+        """Check that each settled tree is equal to the server, if the server has not changed since."""
         for witness in self.trees:
             if witness.tree.settled and self.mirror._engine._cache.store.zxid == self.there.zxid:
                 complaint = witness.difference(self.there)
@@ -577,7 +577,7 @@ class MirrorModel(RuleBasedStateMachine):
             self.faults.append(complaint)
 
     def likely(self, path: str, repetitions: int) -> bool:
-        """Tell whether a node was made so often that its children may have been told as they were so many times."""
+        """Return whether a node was created so often that its children may have been reported as often."""
         return repetitions < self.creations[path]
 
     def nothing_went_wrong(self) -> None:

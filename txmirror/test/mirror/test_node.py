@@ -52,7 +52,7 @@ class IdentityTests(MirrorTestCase):
             self.assertIs(self.mirror.get(path), root)
 
     def test_no_path(self) -> None:
-        """What is no path is refused at once, and quoted."""
+        """An invalid path is refused at once, and quoted."""
         for path in ("/a/../b", "/a/./b", "/a\0b"):
             self.assertIn(repr(path), str(self.assertRaises(PathError, self.mirror.get, path)))
         self.assertTrue(issubclass(PathError, ValueError))
@@ -109,14 +109,14 @@ class ReadingTests(MirrorTestCase):
         self.assertEqual(self.world.requests(), before)
 
     def test_answer_is_a_copy(self) -> None:
-        """What a reader does to its list of children is its own affair."""
+        """A reader may change its list of children; no other reader sees that."""
         self.world.make("/a")
         node = self.live("/")
         self.successResultOf(node.children()).clear()
         self.assertIn("a", self.successResultOf(node.children()))
 
     def test_watchers_list_is_a_copy(self) -> None:
-        """What a watcher does to its list of children is its own affair too."""
+        """A watcher may change its list of children; no other watcher sees that."""
         node = self.live("/")
         node.addChildWatcher("bad", lambda names: names.clear() if names is not None else None)
         told = watch_children(node)
@@ -274,7 +274,7 @@ class FreshTests(MirrorTestCase):
         self.assertEqual(self.done(node.value(fresh=True))[0], b"")
 
     def test_missing(self) -> None:
-        """What is not there is not there."""
+        """A missing node is absent."""
         self.assert_fails(self.mirror.get("/missing").value(fresh=True), NoNodeException)
 
 
@@ -673,7 +673,7 @@ class TooLargeTests(MirrorTestCase):
 
 
 class OrderTests(ScriptedTestCase):
-    """What a server may do that the embedded one does not."""
+    """Behaviour of servers that the embedded one does not show."""
 
     def test_event_while_reading(self) -> None:
         """M5: an event for a node whose read is still on its way makes for another read."""

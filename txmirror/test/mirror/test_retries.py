@@ -1,4 +1,4 @@
-"""What could not be read is retried after growing pauses, each node after its own."""
+"""Failed reads are retried after growing pauses, each node after its own."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class RetriesTests(SynchronousTestCase):
         self.assertEqual(self.tried, [(71.0, "/b")])
 
     def test_together(self) -> None:
-        """Those that are due at nearly the same time are retried at once, so that few requests read them."""
+        """Retries that are due at nearly the same time are sent together, so that few requests read them."""
         for path in ("/a", "/b", "/c"):
             self.retries.later(path)
             self.clock.advance(0.03)

@@ -57,7 +57,7 @@ class MarkTests(StoreTestCase):
         self.assertFalse(self.store.marked("/a"))
 
     def test_stale_twice(self) -> None:
-        """What is to be read is read once, however often it has changed."""
+        """A stale value is read once, however often it has changed."""
         self.store.invalidate(DATA, "/a")
         self.store.invalidate(DATA, "/a")
         self.assert_state(PartState.STALE, 1)

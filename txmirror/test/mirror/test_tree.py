@@ -136,7 +136,7 @@ class ShowingTests(TreeTestCase):
         self.assert_equal(tree)
 
     def test_depth(self) -> None:
-        """What is further below than wanted is left out."""
+        """A tree leaves out nodes below its depth."""
         tree, witness = self.follow(depth=1)
         self.assertCountEqual(tree, ["/s", "/s/a", "/s/b"])
         witness.take()
@@ -148,7 +148,7 @@ class ShowingTests(TreeTestCase):
         self.assertCountEqual(self.follow("/", depth=1)[0], ["/", "/s", "/o", "/zookeeper"])
 
     def test_keep(self) -> None:
-        """What is not wanted is left out, and all below it."""
+        """A tree leaves out nodes that its filter refuses, and all nodes below them."""
         tree, witness = self.follow(keep=lambda path: not path.endswith("a"))
         self.assertCountEqual(tree, ["/s", "/s/b"])
         witness.take()
@@ -159,7 +159,7 @@ class ShowingTests(TreeTestCase):
         self.assertEqual(witness.take(), [(ADDED, "/s/b/c")])
 
     def test_keep_raises(self) -> None:
-        """What decides may fail: that is logged, and the node is kept."""
+        """The filter may raise: this is logged, and the node is kept."""
 
         def keep(path: str) -> bool:
             raise ValueError("unwell")
@@ -274,7 +274,7 @@ class WatchingTests(TreeTestCase):
         self.assertEqual(len(tree), 3)
 
     def test_waiting_to_be_told(self) -> None:
-        """What waits to be told when a tree's end comes is told to nobody."""
+        """Notifications that wait when a tree is closed are dropped."""
         tree = self.mirror.tree("/s")
         self.settle()
         told: list[Change] = []
@@ -509,7 +509,7 @@ class NewSessionTests(RecoveryTests):
         self.world.expire_away()
 
     def test_ephemerals(self) -> None:
-        """What went with the session is gone."""
+        """Ephemeral nodes of an expired session are gone."""
         self.done(self.mirror.connect())
         self.done(self.world.mirror_client.create("/s/e", b"x", ephemeral=True))
         tree, _ = self.follow()
@@ -580,7 +580,7 @@ class HoleTests(TreeTestCase):
         self.done(self.other.create("/s/h/below", b"", CREATOR_ALL_ACL))
 
     def test_reported(self) -> None:
-        """What may not be read is a hole that is told of; the tree settles all the same."""
+        """A node that may not be read is reported as unreadable; the tree settles all the same."""
         tree, witness = self.follow()
         self.successResultOf(tree.ready())
         self.assertNotIn("/s/h", tree)
@@ -618,7 +618,7 @@ class HoleTests(TreeTestCase):
         self.assertLess(self.world.requests() - before, pings + 12)
 
     def test_hidden_later(self) -> None:
-        """What was read before, and may no longer be, stays as it was, and is told of once it is looked at."""
+        """A node that may no longer be read stays as it was, and is reported when it is read again."""
         tree, witness = self.follow()
         witness.take()
         self.done(self.other.set_acl("/s/b", CREATOR_ALL_ACL))
@@ -854,7 +854,7 @@ class ServedTooLargeTests(MirrorTestCase):
     limits = Limits(max_reply=2_000)
 
     def test_names_alone(self) -> None:
-        """What is too large for one answer is asked for in two: children that are too many do not hide the value."""
+        """A node too large for one reply is read in two requests: too many children do not hide the value."""
         self.world.make("/s", b"x")
         for number in range(40):
             self.world.make(f"/s/{'n' * 60}{number}")

@@ -21,7 +21,7 @@ from txmirror.wire import (
 
 
 class AwayTests(TreeTestCase):
-    """What happens while the mirror is away. Here the session goes on."""
+    """Changes while the mirror is disconnected. Here the session goes on."""
 
     def leave(self) -> None:
         self.world.leave()
@@ -138,7 +138,7 @@ class AwayTests(TreeTestCase):
         self.assert_equal(tree)
 
     def test_left_out_below_what_is_new(self) -> None:
-        """What is left out stays out where its parent is made anew."""
+        """A filtered node stays out when its parent is created anew."""
         kept, _ = self.follow(keep=lambda path: not path.endswith("/x"))
         deep, _ = self.follow(depth=1)
         deeper, _ = self.follow(depth=2)

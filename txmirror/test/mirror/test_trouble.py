@@ -179,7 +179,7 @@ class TreeTests(TroubleCase):
         self.done(self.mirror.connect())
 
     def test_reads(self) -> None:
-        """What a tree reads is retried with growing pauses; it is not settled meanwhile, and has no hole."""
+        """The reads of a tree are retried with growing pauses; it is not settled meanwhile, and nothing is unreadable."""
         for error in TROUBLES:
             faults = [self.server.fail_next("get_many", error) for _ in range(3)]
             tree = self.mirror.tree("/t")

@@ -62,7 +62,7 @@ class ViewTests(MirrorTestCase):
         self.assertNotIn("/v/", str(error))
 
     def test_writes(self) -> None:
-        """What is written through it is below, and answers with its own paths."""
+        """A write through a chroot goes below it, and the reply has the view's own paths."""
         made = self.done(self.view.create_r("/b/c", b"1"))
         self.assertEqual(made.path, "/b/c")
         self.assertEqual(self.done(self.other.get("/v/b/c"))[0], b"1")
@@ -179,7 +179,7 @@ class ViewTests(MirrorTestCase):
         self.assertIn("/h", tree)
 
     def test_no_path(self) -> None:
-        """What is no path is refused."""
+        """An invalid path is refused."""
         self.assertRaises(ValueError, self.mirror.chroot, "/a\0")
 
     def test_given_client(self) -> None:
@@ -254,7 +254,7 @@ class ProtectedTests(MirrorTestCase):
         self.assertEqual(self.done(self.mirror.ensure_exists(path)).path, path)
 
     def test_exists(self) -> None:
-        """What is there need not be made: its parent may be one that we may not write, nor even read, and it may be unreadable
+        """An existing node need not be created: its parent may be one that we may not write, nor even read, and it may be unreadable
         itself. What is missing there is refused, and nothing is made."""
         for number, allowed in enumerate(((Permission.READ,), ())):
             parent = f"/{number}"
@@ -329,7 +329,7 @@ class JsonTests(MirrorTestCase):
         return json.loads(self.done(self.other.get(path))[0])
 
     def test_read(self) -> None:
-        """What a node's data says is read, each time as an object of its own."""
+        """The data of a node is decoded, each time into a new object."""
         self.world.make("/a", b'{"x": [1]}')
         node = self.mirror.get_json("/a")
         value, stat = self.done(node.value())
@@ -339,7 +339,7 @@ class JsonTests(MirrorTestCase):
         self.assertEqual((node.path, node.node), ("/a", self.mirror.get("/a")))
 
     def test_not_json(self) -> None:
-        """What is not JSON fails that reader alone, by its path."""
+        """Data that is not JSON fails that reader alone, and the error has the path."""
         self.world.make("/a", b"{nonsense")
         node = self.mirror.get_json("/a")
         self.assertIn("'/a' is not JSON", str(self.assert_fails(node.value(), ValueError)))
@@ -383,7 +383,7 @@ class JsonTests(MirrorTestCase):
             self.assertNotIn("\n", text)
 
     def test_watched_on_error(self) -> None:
-        """Who gives ``on_error`` is called with the error, and nothing is logged; one that raises is logged as a watcher is."""
+        """``on_error`` is called with the error, and nothing is logged; if it raises, this is logged as for a watcher."""
         log = record_log(self)
         self.world.make("/a", b"nonsense")
         node = self.mirror.get_json("/a")
@@ -417,7 +417,7 @@ class JsonTests(MirrorTestCase):
             self.assertEqual((value, stat.version, self.value(path)), ({"debug": True}, 1, {"debug": True}))
 
     def test_strict(self) -> None:
-        """What is read can be written again: no NaN, nothing too deep, UTF-8 and with a byte order mark too."""
+        """All data that can be read can be written again: no NaN, nothing too deep."""
         self.world.make("/a")
         node = self.mirror.get_json("/a")
         deep, deepest = [b"[" * depth + b"]" * depth for depth in (101, 100)]
@@ -452,7 +452,7 @@ class JsonTests(MirrorTestCase):
         self.assertEqual(self.value("/e"), {})
 
     def test_what_json_cannot_say(self) -> None:
-        """What JSON cannot say is refused at the call, by the path, and nothing is written."""
+        """Data that JSON cannot represent is refused at the call, with the path, and nothing is written."""
         deep: list[Any] = []
         for _ in range(50_000):
             deep = [deep]
@@ -524,7 +524,7 @@ class JsonTests(MirrorTestCase):
         self.assertEqual(self.value("/a"), [1, 1, 1, 1])
 
     def test_raises(self) -> None:
-        """What the function raises is the answer, and nothing is written."""
+        """An exception of the function is the result, and nothing is written."""
         self.world.make("/a", b"0")
         self.assert_fails(self.mirror.get_json("/a").update(lambda old: old / 0), ZeroDivisionError)
         self.assertEqual(self.value("/a"), 0)

@@ -62,7 +62,7 @@ class RemovalsTests(SynchronousTestCase):
             self.assertEqual(len(asked), 5000)
 
     def test_lost(self) -> None:
-        """What a lost connection came between is asked for on return; after the end of a session nothing is."""
+        """A removal that a lost connection interrupted is sent again on return; after the session's end nothing is sent."""
         self.removals.start()
         self.add(3)
         self.removals.stop()

@@ -46,7 +46,7 @@ _T = TypeVar("_T")
 
 class WriteTestCase(MirrorTestCase):
     def at_once(self, write: Deferred[Any], look: Callable[[], _T]) -> _T:
-        """Give what can be seen in the very moment in which a write's Deferred fires."""
+        """Return the state that is visible at the moment in which a write's Deferred fires."""
         seen: list[_T] = []
         write.addCallback(lambda _: seen.append(look()))
         self.settle()
@@ -740,7 +740,7 @@ class RecursiveDeleteTests(WriteTestCase):
         self.assertIs(self.mirror.get("/t").state.existence, Existence.ABSENT)
 
     def test_not_permitted(self) -> None:
-        """What may not be deleted is said, and what was asked for beside it is done."""
+        """A node that may not be deleted is reported, and the other deletions are done."""
         for path in ("/t", "/t/a", "/t/b", "/t/b/c", "/t/d"):
             self.world.make(path, b"")
         self.done(self.other.set_acl("/t/b", READ_ACL))

@@ -27,7 +27,7 @@ class WrongNameTests(MirrorTestCase):
         self.assertTrue(self.tree.settled)
 
     def assert_goes_on(self) -> None:
-        """What comes later is shown, in the same session."""
+        """Later changes are shown, in the same session."""
         self.pass_time(3)
         self.world.change("/s/b", b"new")
         self.settle()

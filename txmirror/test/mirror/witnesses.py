@@ -1,4 +1,4 @@
-"""Those who watch a tree or a node, and see that each step they are told of is a legal one; and what to compare."""
+"""Witnesses of a tree or a node that check each notification, and the state to compare with."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class TreeWitness:
             self.replayed[path] = new
 
     def take(self) -> list[tuple[ChangeKind, str]]:
-        """Give what was told since this was last called."""
+        """Return the notifications since the last call."""
         told, self.told = self.told, []
         return told
 
     def complaints(self) -> list[str]:
-        """Give what was wrong so far: with a step, or with where all of them led."""
+        """Return the errors so far: of a step, or of the state that all steps lead to."""
         replayed = {path: value[1].mzxid for path, value in self.replayed.items()}
         shown = {path: value[1].mzxid for path, value in self.tree.items()}
         return self.faults + ([] if replayed == shown else [f"{self.tree} was told as {replayed}, and shows {shown}"])
@@ -98,7 +98,7 @@ class NodeWitness:
         self._names = names
 
     def complaints(self) -> list[str]:
-        """Give what was wrong so far: with a step, or with where all of them led."""
+        """Return the errors so far: of a step, or of the state that all steps lead to."""
         state = self.node.state
         told = (
             None if self._value is None else (self._value[0], self._value[1].czxid, self._value[1].mzxid),
@@ -112,7 +112,7 @@ class NodeWitness:
 
 
 def shown_below(tree: Tree) -> dict[str, Shown]:
-    """Give what a tree shows, as far as it promises that it is the server's."""
+    """Return the content of a tree, as far as it claims to agree with the server."""
     return {
         path: (data, stat.czxid, stat.mzxid, stat.version, stat.ephemeralOwner, tree.children(path))
         for path, (data, stat) in tree.items()

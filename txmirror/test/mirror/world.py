@@ -175,7 +175,7 @@ class World(testing.World):
         self.result(self.mirror_client.sync())
 
     def requests(self) -> int:
-        """Tell how many packets the server has got so far, not counting how this is found out: by asking it."""
+        """Return the number of packets that the server has received, without those of this question."""
         asker = self.result(HostnameEndpoint(self.reactor, _ASKER_HOST, PORT).connect(_ASKERS))
         assert isinstance(asker, _Asker)
         self.settle()
@@ -238,14 +238,14 @@ class MirrorTestCase(SynchronousTestCase):
         self.done = self.world.result
 
     def live(self, path: str) -> Node:
-        """Give a node of the mirror, known and up to date, with its children."""
+        """Return a node of the mirror, known and up to date, with its children."""
         node = follow_children(self.mirror.get(path))
         self.settle()
         self.assertIsNot(node.state.existence, Existence.UNKNOWN)
         return node
 
     def assert_fails(self, deferred: Deferred[Any], *expected: type[Exception]) -> Exception:
-        """Give what a Deferred fails with at this instant."""
+        """Return the exception with which a Deferred has failed."""
         self.settle()
         error = self.failureResultOf(deferred, *expected).value
         assert isinstance(error, Exception)
@@ -257,7 +257,7 @@ class MirrorTestCase(SynchronousTestCase):
             self.assertEqual(shown(self.live(path)), self.done(read(self.other, path)), path)
 
     def states(self) -> list[MirrorState]:
-        """Give a list that fills with what a state watcher is told from now on."""
+        """Return a list to which a state watcher adds the states from now on."""
         told: list[MirrorState] = []
         self.mirror.addStateWatcher(object(), told.append)
         return told
@@ -278,7 +278,7 @@ Shown = tuple[bytes, int, int, int, int, list[str]]
 
 
 def shown(node: Node) -> Shown | None:
-    """Give what a node shows, as far as the mirror promises that it is the server's; None if it is absent."""
+    """Return the content of a node, as far as the mirror claims to agree with the server; None if the node is absent."""
     state = node.state
     assert state.existence is not Existence.UNKNOWN, f"{node} is unknown"
     if state.existence is Existence.ABSENT:
@@ -315,21 +315,21 @@ def follow_children(node: Node) -> Node:
 
 
 def watch_value(node: Node, key: object = "value") -> list[bytes | None]:
-    """Give a list that fills with the data that a value watcher is told from now on."""
+    """Return a list to which a value watcher adds the data from now on."""
     told: list[bytes | None] = []
     node.addValueWatcher(key, lambda value: told.append(None if value is None else value[0]))
     return told
 
 
 def watch_children(node: Node, key: object = "children") -> list[list[str] | None]:
-    """Give a list that fills with what a watcher of the children is told from now on."""
+    """Return a list to which a child watcher adds the children from now on."""
     told: list[list[str] | None] = []
     node.addChildWatcher(key, told.append)
     return told
 
 
 def record_log(case: SynchronousTestCase) -> Callable[[], list[str]]:
-    """Give what tells, line by line, what was logged since."""
+    """Return a function that returns the lines that were logged since."""
     events: list[LogEvent] = []
 
     @implementer(ILogObserver)

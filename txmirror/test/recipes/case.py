@@ -1,4 +1,4 @@
-"""What the tests of recipes have in common: a world in memory, and several clients in it."""
+"""The base of the tests of recipes: a world in memory with several clients."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Counts:
     def disconnected(self, event: Any) -> None: ...
 
     def take(self) -> list[str]:
-        """Give what was sent since this was last asked, pings apart."""
+        """Return the requests since the last call, without pings."""
         taken, self.sent_operations = self.sent_operations, []
         return [operation for operation in taken if operation != Operation.PING.name]
 
@@ -68,7 +68,7 @@ class RecipeCase(SynchronousTestCase):
         return made(client or self.client(), self.path, **{"reactor": self.world.reactor, **options})
 
     def nodes(self, path: str | None = None) -> list[str]:
-        """Give the names of what is below the lock's node."""
+        """Return the names of the children of the lock's node."""
         names: list[str] = self.done(self.observer.get_children(path or self.path))
         return sorted(names)
 
@@ -134,5 +134,5 @@ class RecipeCase(SynchronousTestCase):
         return host, int(port)
 
     def watches(self) -> int:
-        """Tell how many watches there are at the server."""
+        """Return the number of watches at the server."""
         return self.server._replica.watches.count()

@@ -1,4 +1,4 @@
-"""What locks, semaphores and elections must do on every server."""
+"""The contract of locks, semaphores and elections on every server."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ class RecipesContract(ContractCase):
     @run
     @where_sessions_resume
     async def test_disconnected(self) -> None:
-        """Who holds it and is disconnected for a moment holds it all the while; who waits gets it when it is back."""
+        """A holder that is disconnected for a moment keeps the lock; a contender that waits gets it after the reconnection."""
         await self.begin()
         held, mine, theirs = (
             Lock(self.client, f"{self.path}-held"),

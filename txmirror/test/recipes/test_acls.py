@@ -35,7 +35,7 @@ class AclTests(RecipeCase):
         return list(entries)
 
     def assert_ours(self, *paths: str) -> None:
-        """See that nodes, and all that is below them, have our ACL, and that nodes above are open."""
+        """Check that nodes, and all nodes below them, have our ACL, and that nodes above are open."""
         for path in paths:
             self.assertEqual(self.acl(path), _OURS, path)
             for name in self.nodes(path):
@@ -124,7 +124,7 @@ class AclTests(RecipeCase):
         self.assertEqual((self.acl(self.path), self.acl(f"{self.path}/{node}")), (list(OPEN_ACL), _OURS))
 
     def test_wrong_acl(self) -> None:
-        """What is no ACL is a TypeError at once, and quoted."""
+        """An invalid ACL is a TypeError at once, and quoted."""
         wrong: list[Any] = ["world", [("world", "anyone")], digest_acl("app", "secret"), 31]
         makers: list[type[Acquirable | Election]] = [Lock, ReadLock, WriteLock, Semaphore, Election]
         for maker in makers:

@@ -58,7 +58,7 @@ class _World(World):
             self.server.expire_session(self.second.session_id)
 
     def nodes(self) -> dict[str, int]:
-        """Give the owner of each node of somebody's."""
+        """Return the owner of each node of a contender."""
         return {
             path: node.stat().ephemeralOwner
             for path, node in self.server._state.database.tree.nodes.items()
@@ -164,7 +164,7 @@ class AnywhereTests(SynchronousTestCase):
         self.everywhere(_semaphore, True, _World.expire, check)
 
     def test_cancelled(self) -> None:
-        """Who gives up is told at once, and leaves nothing (H3)."""
+        """A contender that gives up learns it at once, and leaves nothing (H3)."""
 
         def cancel(world: _World) -> None:
             world.acquired.cancel()
@@ -243,7 +243,7 @@ class AnywhereTests(SynchronousTestCase):
             self.assertEqual(world.nodes(), {}, (operation, fault, which))
 
     def test_other_kind(self) -> None:
-        """Who is refused because somebody holds the other kind leaves nothing, whatever happens meanwhile."""
+        """A contender refused because of the other kind leaves nothing, whatever happens meanwhile."""
 
         def check(world: _World) -> None:
             self.check_over(world, LockMismatchError, CancelledError)
@@ -256,7 +256,7 @@ class AnywhereTests(SynchronousTestCase):
                 self.everywhere(_in_turn(*kinds), True, deed, check)
 
     def test_number_of_leases(self) -> None:
-        """Who writes another number of leases gets over whatever happens meanwhile, and leaves nothing."""
+        """Writing another number of leases survives whatever happens meanwhile, and leaves nothing."""
 
         def make(client: ZooKeeperClient, reactor: Any) -> Acquirable:
             return Semaphore(client, PATH, leases=3, reactor=reactor)

@@ -126,7 +126,7 @@ class ClientsTests(RecipeCase):
         self.failureResultOf(leading, ClosingException)
 
     def limited(self, acquired: Deferred[bool], seconds: float) -> bool:
-        """Give what comes of an attempt just when a time is over."""
+        """Return the result of an attempt at the very end of its time."""
         self.pass_time(seconds - 0.1)
         self.assertNoResult(acquired)
         self.pass_time(0.1)

@@ -13,7 +13,7 @@ from txmirror.test.recipes.case import RecipeCase, S
 
 
 class Term:
-    """What a leader does, as a test wants it.
+    """The job of a leader, controlled by the test.
 
     :ivar running: what it has returned, for each time that it was elected.
     :ivar slow: whether it takes its time to end when it is cancelled.
@@ -70,7 +70,7 @@ class ElectionTests(RecipeCase):
         self.assertNoResult(leading[1])
 
     def test_functions(self) -> None:
-        """What leads may be a coroutine, or done at once, or fail; in each case others follow."""
+        """The job may be a coroutine, or be done at once, or fail; in each case others follow."""
 
         async def lead() -> str:
             await succeed(None)
@@ -144,7 +144,7 @@ class ElectionTests(RecipeCase):
         self.failureResultOf(leading, CancelledError)
 
     def test_stop(self) -> None:
-        """Who stops leading is told when what ran has ended and the node is gone; in whichever state it is."""
+        """``stop`` fires when the job has ended and the node is gone, in each state."""
         first, second = self.election(), self.election()
         terms = [Term(), Term()]
         terms[0].slow = True
@@ -181,7 +181,7 @@ class ElectionTests(RecipeCase):
         self.assert_clear()
 
     def test_stop_when_lost(self) -> None:
-        """Who stops while a lost term winds down does not stand again."""
+        """A contender that stops while a lost term ends does not stand again."""
         client = self.client()
         election, term = self.election(client), Term()
         term.slow = True

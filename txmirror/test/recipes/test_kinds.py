@@ -26,7 +26,7 @@ class KindsTests(RecipeCase):
         return made
 
     def refused(self, claim: Acquirable, **options: Any) -> str:
-        """See that something is refused for its kind, in time, and give the message."""
+        """Check that an attempt is refused for its kind, in time, and return the message."""
         before = self.all_nodes()
         error = self.assertRaises(LockMismatchError, self.done, claim.acquire(**options))
         self.assertEqual((claim.held, error.path, self.all_nodes()), (False, self.path, before))
@@ -90,7 +90,7 @@ class KindsTests(RecipeCase):
         return deferred
 
     def test_next_in_line(self) -> None:
-        """Who waits in line is not thrown out by one of the other kind who comes, is refused, and goes."""
+        """A waiting contender stays when one of the other kind comes, is refused, and goes."""
         lock, semaphore = self.lock(), self.semaphore()
         self.done(lock.acquire())
         second = self.lock()
@@ -121,7 +121,7 @@ class KindsTests(RecipeCase):
         self.assertIn(f"held by persistent node '{kept}',", self.refused(self.semaphore(2)))
 
     def test_unreadable(self) -> None:
-        """Who holds it may not let others read that."""
+        """A holder may forbid others to read its node."""
         self.done(self.observer.create("/jobs"))
         self.done(self.observer.create(self.path))
         node = f"{self.path}/{_LEASE}"

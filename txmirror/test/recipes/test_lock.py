@@ -97,7 +97,7 @@ class LockTests(RecipeCase):
         self.assertEqual(len({node for (node,) in nodes}), 3)
 
     def test_not_waiting_for_itself(self) -> None:
-        """Who acquires it again at once after releasing it waits until that is done, without a limit or with none."""
+        """Acquiring again at once after a release waits until the release is done, without a limit or with none."""
         lock = self.lock()
         for wait in (None, 0, 1.0):
             self.done(lock.acquire())
@@ -150,7 +150,7 @@ class LockTests(RecipeCase):
         self.assertEqual(entered, [True])
 
     def test_bad_arguments(self) -> None:
-        """What will not do raises at the call, and quotes the offender."""
+        """Invalid arguments raise at the call, and are quoted."""
         client = self.client()
         for path in ("locks", "/locks/", "/"):
             error = self.assertRaises(PathError, Lock, client, path, reactor=self.world.reactor)
@@ -268,7 +268,7 @@ class LineTests(RecipeCase):
         self.assertEqual(self.done(self.lock().contenders()), ["first", "", "third"])
 
     def test_contenders_that_go(self) -> None:
-        """Who goes while they are asked for is left out; what cannot be read fails; bytes that are no text do not."""
+        """A contender that leaves while they are read is left out; an unreadable one fails; bytes that are no text do not."""
         client = self.client()
         self.done(self.observer.create("/locks"))
         self.done(self.observer.create(self.path))
@@ -297,7 +297,7 @@ class LineTests(RecipeCase):
         self.assertTrue(second.held, node)
 
     def test_unreadable_predecessor(self) -> None:
-        """Who may not read the node of the one before sees from above when it goes, also if that is at once."""
+        """A contender that may not read its predecessor's node learns from the parent when it goes, also if that is at once."""
         self.done(self.observer.create("/locks"))
         self.done(self.observer.create(self.path))
         secret = [ACL(Permission.ALL, "digest", "x:y")]
@@ -385,7 +385,7 @@ class WaitTests(RecipeCase):
         self.assertTrue(lock.held)
 
     def test_cancel(self) -> None:
-        """Who stops waiting is told at once, and leaves the line."""
+        """A contender that stops waiting learns it at once, and leaves the line."""
         first, second = self.lock(), self.lock()
         self.done(first.acquire())
         acquired = self.waiting(second.acquire())
@@ -431,7 +431,7 @@ class WaitTests(RecipeCase):
         self.assertTrue(self.done(third.acquire(wait=0)))
 
     def test_refused(self) -> None:
-        """What a server refuses fails, and leaves nothing behind; the lock may be tried again."""
+        """A refusal of the server fails the attempt, and leaves nothing behind; the lock may be tried again."""
         lock = self.lock()
         self.done(self.observer.create("/locks"))
         for kind, error in (("create", NoAuthException), ("get_children", NoAuthException), ("get", NoAuthException)):
@@ -503,7 +503,7 @@ class ReadersAndWritersTests(RecipeCase):
         self.assertRegex(node, r"\A[0-9a-f]{32}__lock__\d{10}\Z")
 
     def test_readers_wait_for_the_last_writer_only(self) -> None:
-        """Who reads has one watch, on the last writer before, and does not stir when other readers go."""
+        """A reader has one watch, on the last writer before it, and does not react when other readers go."""
         writer, reader = self.lock(), self.lock(kind=ReadLock)
         self.done(writer.acquire())
         waiting = self.waiting(reader.acquire())

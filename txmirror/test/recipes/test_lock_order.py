@@ -27,7 +27,7 @@ class OrderTests(SynchronousTestCase):
         self.assertEqual(in_order(names), [names[1], names[2], names[0]])
 
     def test_strangers(self) -> None:
-        """What is not named as a contender is none."""
+        """A node without a contender's name is none."""
         strangers = [
             "lease",
             "__lock__",
@@ -60,12 +60,12 @@ class OrderTests(SynchronousTestCase):
 
 class PredecessorTests(SynchronousTestCase):
     def test_alone(self) -> None:
-        """Who wants to be alone waits for the one before, whatever that one wants."""
+        """An exclusive contender waits for its predecessor of either kind."""
         self.assertEqual(predecessor([alone(1), reading(2), alone(3)], alone(3)), reading(2))
         self.assertEqual(predecessor([reading(2), alone(1), alone(3), alone(4)], alone(3)), reading(2))
 
     def test_reading(self) -> None:
-        """Who reads waits for the last before who wants to be alone, and for nobody else."""
+        """A shared contender waits for the last exclusive one before it, and for nobody else."""
         names = [alone(1), alone(2), reading(3), reading(4), alone(5)]
         self.assertEqual(predecessor(names, reading(4)), alone(2))
         self.assertIsNone(predecessor(names[2:], reading(4)))

@@ -24,7 +24,7 @@ from txmirror.testing import World
 
 class LostTests(RecipeCase):
     def when(self, fired: Deferred[None]) -> list[float]:
-        """Give a list that gets the time when a Deferred fires."""
+        """Return a list that gets the time when a Deferred fires."""
         times: list[float] = []
         fired.addCallback(lambda _: times.append(self.world.reactor.seconds()))
         return times
@@ -72,7 +72,7 @@ class LostTests(RecipeCase):
         self.assertEqual((lock.held, lock.token, self.nodes()), (True, token, nodes))
 
     def test_long_absence(self) -> None:
-        """What was lost stays so if the session lives on, and keeps others out until it is released."""
+        """A lost lock stays lost if the session lives on, and keeps others out until it is released."""
         client = self.client()
         first, second = self.lock(client), self.lock()
         self.done(first.acquire())
@@ -153,7 +153,7 @@ class LostTests(RecipeCase):
         self.assertTrue(self.done(acquired))
 
     def test_deleted_behind_others(self) -> None:
-        """Who finds that its node was deleted stands in line anew at once, not only when it would have been its turn."""
+        """A contender whose node was deleted joins the line again at once, not only when it would have been its turn."""
         locks = [self.lock(name=str(number)) for number in range(3)]
         acquired = [self.begin(lock) for lock in locks]
         node = max(self.nodes(), key=lambda node: node[-10:])
@@ -165,7 +165,7 @@ class LostTests(RecipeCase):
         self.assertTrue(self.done(acquired[2]))
 
     def test_lock_deleted(self) -> None:
-        """Who waits where everything is deleted by somebody makes it anew."""
+        """A contender creates its node again after another client has deleted everything."""
         first, second = self.lock(), self.lock()
         self.done(first.acquire())
         acquired = self.begin(second)
@@ -199,7 +199,7 @@ class LostTests(RecipeCase):
         self.done(lock.release())
 
     def test_released_by_who_is_told(self) -> None:
-        """Who is told may release it at once, and acquire it again."""
+        """A listener of the loss may release the lock at once, and acquire it again."""
         client = self.client()
         lock = self.lock(client)
         again: list[Deferred[bool]] = []
@@ -281,7 +281,7 @@ class ThroughTroubleTests(RecipeCase):
         self.assertEqual(len(self.nodes()), 1)
 
     def test_goes_while_we_are_away(self) -> None:
-        """Who waits and is away when the lock is released gets it when it is back (C16)."""
+        """A contender that is disconnected when the lock is released gets it after the reconnection (C16)."""
         client = self.client()
         first, second = self.lock(), self.lock(client)
         self.done(first.acquire())
@@ -331,7 +331,7 @@ class ThroughTroubleTests(RecipeCase):
         self.assertTrue(self.done(acquired))
 
     def test_not_in_its_own_way(self) -> None:
-        """Who acquires it again before a release is done, which a server in trouble holds up, waits for that first."""
+        """Acquiring again before a release is done, which a server in trouble delays, waits for the release."""
         client = self.client()
         lock = self.lock(client)
         self.done(lock.acquire())
@@ -360,7 +360,7 @@ class ThroughTroubleTests(RecipeCase):
         self.successResultOf(released)
 
     def test_begun_before_there_is_a_session(self) -> None:
-        """What is acquired before the client has its first session waits for that."""
+        """An attempt before the client's first session waits for the session."""
         self.world.reactor.black_hole(*self._address)
         client = self.world.client(connect=False, session_timeout=S)
         lock = self.lock(client)
@@ -373,7 +373,7 @@ class ThroughTroubleTests(RecipeCase):
         self.assertEqual(len(self.nodes()), 1)
 
     def test_server_that_lags(self) -> None:
-        """What a server does not know yet that we come back to is not taken for undone, nor made twice (H1)."""
+        """A node that the server of a reconnection does not know yet is neither taken for missing nor created twice (H1)."""
         for given_up in (False, True):
             with World(servers=3) as world:
                 client = world.client(session_timeout=S, random=Random(0))
@@ -428,7 +428,7 @@ class ThroughTroubleTests(RecipeCase):
             self.done(lock.release())
 
     def test_servers_in_trouble(self) -> None:
-        """What a server in trouble does not do is asked for again, after a pause, and never without one."""
+        """A request that a server in trouble refuses is sent again, after a pause, and never without one."""
         counts = Counts()
         client = self.client(metrics=counts)
         session = client.session_id

@@ -259,7 +259,7 @@ class Model:
         self.world.pass_time(30.0)
 
     def end(self) -> None:
-        """See that everybody gets their turn, and that nothing is left."""
+        """Check that every contender gets its turn, and that nothing is left."""
         self.heal()
         # Whoever is inside lets others in; whoever waits comes in then.
         for _ in self.programs:
@@ -326,7 +326,7 @@ class ModelTests(SynchronousTestCase):
         self.runs(_lock)
 
     def test_readers_and_writers(self) -> None:
-        """Who writes is alone."""
+        """A writer is alone."""
         self.runs(_reader_or_writer)
 
     def test_locks_and_a_semaphore(self) -> None:

@@ -54,7 +54,7 @@ class SemaphoreTests(RecipeCase):
         self.assertEqual(self.nodes("/pools/one-__lock__"), [])
 
     def test_other_number(self) -> None:
-        """Who means another number of leases than those who use it is told so, each time, and is in nobody's way."""
+        """A contender with another number of leases than the users is refused each time, and blocks nobody."""
         client = self.client()
         holder, second = self.semaphore(1, name="holder", client=client), self.semaphore(1, name="second")
         self.done(holder.acquire())
@@ -75,7 +75,7 @@ class SemaphoreTests(RecipeCase):
         self.assertTrue(self.done(other.acquire(wait=0)))
 
     def test_others_in_line(self) -> None:
-        """Who stands in line uses it too, though nobody holds a lease."""
+        """A contender in the line uses it too, though nobody holds a lease."""
         lock = Lock(self.client(), f"{self.path}-__lock__", name="first", reactor=self.world.reactor)
         self.done(self.semaphore().acquire())
         self.done(self.observer.delete(f"{self.path}/{self.nodes()[0]}"))
@@ -126,7 +126,7 @@ class SemaphoreTests(RecipeCase):
             self.done(claims[1].release())
 
     def over(self, *acquired: Deferred[bool]) -> None:
-        """See that attempts are over, and were not refused for anything but the number."""
+        """Check that attempts are over, and were refused only for the number."""
         for each in acquired:
             each.addErrback(lambda failure: failure.trap(LockMismatchError))
             self.assertTrue(each.called)
@@ -169,7 +169,7 @@ class SemaphoreTests(RecipeCase):
         self.assertEqual(self.held(first, second), [True, True])
 
     def test_refused_is_gone(self) -> None:
-        """Who does not wait has no place in line any more when that is told, nor where the lease was not to be had."""
+        """A contender that does not wait has left the line when it learns that, also where the lease was not available."""
         clients = [self.client() for _ in range(3)]
         first, second, third = (self.semaphore(1, client=client) for client in clients)
         self.done(first.acquire())
@@ -248,7 +248,7 @@ class SemaphoreTests(RecipeCase):
         self.assertTrue(self.done(second.acquire(wait=0)))
 
     def test_release_waits_for_the_place_in_line(self) -> None:
-        """Who gives up is told that nothing is left when the place in line is given up too."""
+        """A contender that gives up learns that nothing is left when its place in the line is given up too."""
         first, client = self.semaphore(1), self.client()
         second = self.semaphore(1, client=client)
         self.done(first.acquire())

@@ -68,7 +68,7 @@ class RegistryTestCase(SynchronousTestCase):
         return registry
 
     def session_of(self, registry: ServiceRegistry) -> int:
-        """Give the id of a registry's session."""
+        """Return the id of a registry's session."""
         assert registry._connections.current is not None
         return registry._connections.current.mirror.client.session_id
 
@@ -100,11 +100,11 @@ class RegistryTestCase(SynchronousTestCase):
         self.world.result(self.other.create(path, data, ephemeral=ephemeral))
 
     def stat(self, path: str = NODE) -> ZnodeStat | None:
-        """Give the stat of a node as the server has it."""
+        """Return the stat of a node from the server."""
         return self.world.result(self.other.exists(path))
 
     def says(self, path: str = NODE) -> object:
-        """Give what a node says, without what every node of a registry does."""
+        """Return the data of a node without the keys that every node of a registry has."""
         data, _ = self.world.result(self.other.get(path))
         facts = NDCodec().decode(data)
         if isinstance(facts, dict):
@@ -112,16 +112,16 @@ class RegistryTestCase(SynchronousTestCase):
         return facts
 
     def answer(self, registry: ServiceRegistry[bool], path: str = PATH) -> Answer:
-        """Give the answer of a registry at this instant."""
+        """Return the answer of a registry at this instant."""
         answer = self.world.result(registry.get(path))
         assert answer is not False
         return answer
 
     def names(self, registry: ServiceRegistry[bool], path: str = PATH) -> list[str]:
-        """Give the names of those that a registry finds."""
+        """Return the names that a registry finds."""
         return list(self.answer(registry, path)["children"])
 
     def failure(self, deferred: Deferred[Any], kind: type[Exception]) -> str:
-        """Give what a Deferred fails with, in words."""
+        """Return the message of the exception with which a Deferred has failed."""
         self.world.settle()
         return str(self.failureResultOf(deferred, kind).value)

@@ -1,4 +1,4 @@
-"""What every service registry must do: one suite, run by each provider and, for what needs a server, on each server.
+"""The contract of every service registry: one suite for each provider and, where a server is needed, for each server.
 
 A test knows registries by their interface, and all else by a :class:`Place`: what goes between them and ZooKeeper, what
 somebody else does there, and how time goes by. Nothing here says whether that is real.
@@ -39,12 +39,12 @@ else:
 
 
 class Stranger(Protocol):
-    """Somebody else, who has a session of their own, and always reaches ZooKeeper."""
+    """Another client, with a session of its own, that always reaches ZooKeeper."""
 
     async def create(
         self, path: str, data: bytes = b"", *, ephemeral: bool = False, acl: Sequence[ACL] | None = None
     ) -> None:
-        """Create a node, and what is missing above it."""
+        """Create a node, and its missing parents."""
 
     async def set(self, path: str, data: bytes) -> None:
         """Write a node's data."""
@@ -56,7 +56,7 @@ class Stranger(Protocol):
         """Replace a node's ACL, where ``bob:secret`` may do that."""
 
     async def get(self, path: str) -> tuple[bytes, ZnodeStat]:
-        """Give a node's data and stat, as they are now.
+        """Return a node's present data and stat.
 
         :raises NoNodeException: there is none.
         """
@@ -111,7 +111,7 @@ class Place(Protocol):
 
 
 class ClientStranger:
-    """Somebody else, who has a client.
+    """Another client, by our own.
 
     :param done: waits for what needs no time but that of messages.
     """
@@ -131,20 +131,20 @@ class ClientStranger:
             await self.create(path, data, ephemeral=ephemeral, acl=acl)
 
     async def set(self, path: str, data: bytes) -> None:
-        """See :class:`Stranger`."""
+        """Write a node's data."""
         await self._done(self._client.set(path, data))
 
     async def delete(self, path: str) -> None:
-        """See :class:`Stranger`."""
+        """Delete a node."""
         await self._done(self._client.delete(path))
 
     async def set_acl(self, path: str, acl: Sequence[ACL]) -> None:
-        """See :class:`Stranger`."""
+        """Replace a node's ACL, where ``bob:secret`` may do that."""
         await self._done(self._client.add_auth("digest", b"bob:secret"))
         await self._done(self._client.set_acl(path, acl))
 
     async def get(self, path: str) -> tuple[bytes, ZnodeStat]:
-        """See :class:`Stranger`."""
+        """Return a node's present data and stat."""
         self._client.sync(path).addErrback(lambda _: None)
         found: tuple[bytes, ZnodeStat] = await self._done(self._client.get(path))
         return found
@@ -163,7 +163,7 @@ class _Warnings:
 
 
 class RegistryCase(_Base):
-    """What the parts of the suite stand on. A subclass is a ``TestCase`` too, and says where.
+    """The base of the parts of the suite. A subclass is a ``TestCase`` too, and names the provider.
 
     :ivar persistent: whether outages that are shorter than ``timeout`` are told from longer ones.
     """
@@ -200,7 +200,7 @@ class RegistryCase(_Base):
         return registry
 
     async def out_of_reach(self, deferred: Deferred[Any], seconds: float = TIMEOUT + 1) -> None:
-        """See that a call fails because ZooKeeper is out of reach, which may take ``timeout`` to find out."""
+        """Check that a call fails because ZooKeeper is out of reach, within ``timeout``."""
         try:
             result = await self.place.in_time(deferred, seconds)
         except NoConnection as error:
@@ -209,7 +209,7 @@ class RegistryCase(_Base):
         self.fail(f"NoConnection expected, not {result!r}")
 
     async def put_off(self, deferred: Deferred[Any], seconds: float = TIMEOUT + 1) -> None:
-        """See that a call is put off until ZooKeeper can be reached, which may take ``timeout`` to find out, and said once.
+        """Check that a call is deferred until ZooKeeper is in reach, within ``timeout``, with one warning.
 
         There were no warnings before.
         """
@@ -217,7 +217,7 @@ class RegistryCase(_Base):
         self.assertEqual(len(warnings := self.warnings()), 1, warnings)
 
     async def fails(self, expected: type[Exception], deferred: Deferred[Any]) -> Any:
-        """Give what a call fails with."""
+        """Return the exception with which a call fails."""
         try:
             result = await self.done(deferred)
         except expected as error:
@@ -236,19 +236,19 @@ class RegistryCase(_Base):
             waited += self.place.step
 
     def warnings(self) -> list[str]:
-        """Give what registries have warned of since this was last called."""
+        """Return the warnings of registries since the last call."""
         lines, self._observed.lines = self._observed.lines, []
         return lines
 
     async def stat(self, path: str) -> ZnodeStat | None:
-        """Give a node's stat, as somebody else sees it; None if there is no node."""
+        """Return a node's stat, as another client sees it; None if there is no node."""
         try:
             return (await self.stranger.get(path))[1]
         except NoNodeException:
             return None
 
     async def facts(self, path: str) -> Any:
-        """Give what a node says without ``pid`` and ``created``, as somebody else sees it; None if there is no node."""
+        """Return a node's data without ``pid`` and ``created``, as another client sees it; None if there is no node."""
         try:
             data, _ = await self.stranger.get(path)
         except NoNodeException:
@@ -305,7 +305,7 @@ class Listener:
 
     @property
     def children(self) -> list[dict[str, Any]]:
-        """What was told of the children, apart from repetitions, ``pid`` and ``created``."""
+        """The notifications of the children, without repetitions, ``pid`` and ``created``."""
         steps: list[dict[str, Any]] = []
         for answer in self.told:
             step = {name: _without_origin(data) for name, data in answer["children"].items()}
@@ -315,7 +315,7 @@ class Listener:
 
 
 def fired(deferred: Deferred[Any]) -> bool:
-    """Tell whether a Deferred has its result: not only the first of several in a chain, as its ``called`` does."""
+    """Return whether a Deferred has its result: not only the first of several in a chain, as its ``called`` does."""
     results: list[object] = []
 
     def look(result: object) -> object:

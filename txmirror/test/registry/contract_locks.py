@@ -20,7 +20,7 @@ LOCK = "/locks/one"
 
 
 class LockCase(RegistryCase):
-    """What the tests of locks have in common."""
+    """The base of the tests of locks."""
 
     async def two(self, **options: Any) -> tuple[IServiceRegistry, IServiceRegistry]:
         """Make two registries."""
@@ -33,14 +33,14 @@ class LockCase(RegistryCase):
 
 
 class LockContract(LockCase):
-    """Who may hold a path."""
+    """The holders of a path."""
 
     async def lock(self, registry: IServiceRegistry, **options: Any) -> IRegistryLock:
-        """Give a lock."""
+        """Return a lock."""
         return await self.done(registry.get_lock(LOCK, **options))
 
     async def holding(self, registry: IServiceRegistry) -> IRegistryLock:
-        """Give a lock that is held."""
+        """Return a lock that is held."""
         lock = await self.lock(registry)
         self.assertIs(await self.done(lock.acquire()), True)
         return lock
@@ -247,7 +247,7 @@ class LockContract(LockCase):
 
 
 class LockWaitContract(LockCase):
-    """Who waits for how long, and for whom."""
+    """Waiting: its time limit, and its predecessor."""
 
     @run
     async def test_wait(self) -> None:
@@ -301,7 +301,7 @@ class LockWaitContract(LockCase):
 
     @run
     async def test_fair(self) -> None:
-        """Who came first gets it first."""
+        """Contenders get the lock in the order in which they came."""
         registries = [await self.started() for _ in range(4)]
         await self.done(registries[0].acquire_lock(LOCK))
         order: list[int] = []
@@ -319,7 +319,7 @@ class LockSessionContract(LockCase):
 
     @run
     async def test_waits_through(self) -> None:
-        """Who still waits when ZooKeeper is back gets it."""
+        """A contender that still waits after an outage gets the lock."""
         registry = await self.started()
         await self.place.leave(registry, session_ends=True)
         waiting = registry.acquire_lock(LOCK, wait=1000)
@@ -357,7 +357,7 @@ class LockSessionContract(LockCase):
 
     @run
     async def test_waiting_in_a_blink(self) -> None:
-        """Who waits keeps waiting, and whoever holds it keeps it, when the connection blinks."""
+        """A contender keeps waiting, and the holder keeps the lock, through a short disconnection."""
         registry = await self.started()
         other = await self.started()
         lock = await self.done(registry.get_lock(LOCK))

@@ -58,7 +58,7 @@ class RegisteringContract(RegistryCase):
 
     @run
     async def test_as_documented(self) -> None:
-        """What the documents show: a server is registered, and found. The first call connects."""
+        """The documents' example: a server is registered, and found. The first call connects."""
         registry = self.place.make()
         self.assertIs(await self.done(registry.set_node(NODE, data={"foo": "bar"})), True)
         answer = await self.answer(registry, SERVICE)
@@ -111,7 +111,7 @@ class RegisteringContract(RegistryCase):
 
     @run
     async def test_data_is_copied(self) -> None:
-        """What becomes of the caller's data afterwards is no matter."""
+        """Later changes of the caller's data have no effect."""
         registry = await self.started()
         data = {"foo": ["bar"]}
         await self.done(registry.set_node(NODE, data))
@@ -155,7 +155,7 @@ class RegisteringContract(RegistryCase):
 
     @run
     async def test_deleted(self) -> None:
-        """What somebody else deletes is put back, in the same session."""
+        """A node that another client deletes is created again, in the same session."""
         await self.registered()
         before = await self.stat(NODE)
         await self.stranger.delete(NODE)
@@ -166,7 +166,7 @@ class RegisteringContract(RegistryCase):
 
     @run
     async def test_overwritten(self) -> None:
-        """What somebody else writes over is put right, in the same node; the latest data are what counts."""
+        """A node that another client overwrites is corrected in place; the latest data counts."""
         registry = await self.registered()
         await self.done(registry.set_node(NODE, {"foo": "new"}))
         before = await self.stat(NODE)
@@ -222,7 +222,7 @@ class RegisteringContract(RegistryCase):
 
     @run
     async def test_strangers_given_up(self) -> None:
-        """Who does not want it any more does not register when it has gone, and takes nothing away."""
+        """A registration that is withdrawn while it waits does not register later, and deletes nothing."""
         registry = await self.started()
         await self.stranger.create(NODE, b"theirs", ephemeral=True)
         await self.done(registry.set_node(NODE, {"foo": "bar"}))
@@ -244,7 +244,7 @@ class RegisteringContract(RegistryCase):
 
     @run
     async def test_refused(self) -> None:
-        """What ZooKeeper refuses fails as that says, and nothing is kept of it."""
+        """A refusal of ZooKeeper fails with its exception, and nothing is kept of it."""
         registry = await self.registered()
         await self.fails(NoChildrenForEphemeralsException, registry.set_node(f"{NODE}/below"))
         await self.fails(self.too_large, registry.set_node(f"{SERVICE}/b", "x" * 0x100000))
@@ -350,7 +350,7 @@ class StoringContract(RegistryCase):
 
     @run
     async def test_not_kept(self) -> None:
-        """What others make of it stands, and a stop leaves it."""
+        """Other clients' changes to a persistent node stand, and a stop leaves it."""
         registry = await self.started()
         for name in ("a", "b"):
             await self.done(registry.set_data(f"/app/{name}", "ours"))
@@ -459,7 +459,7 @@ class FindingContract(RegistryCase):
 
     @run
     async def test_not_told(self) -> None:
-        """What changes nothing in the answer is not told of: the same data written again, or what is below the children."""
+        """A change that does not change the answer is not notified: the same data again, or nodes below the children."""
         await self.stranger.create(f"{SERVICE}/a", b"{}")
         registry, listener = await self.listening()
         await self.stranger.set(f"{SERVICE}/a", b"{}")
@@ -537,7 +537,7 @@ class FindingContract(RegistryCase):
 
     @run
     async def test_foreign(self) -> None:
-        """What others wrote is read as far as it goes: a text, nothing, JSON that is no object, or that is none."""
+        """Other programs' data is read as far as possible: text, nothing, JSON that is no object, or invalid JSON."""
         texts = {
             "a": b"text",
             "b": b"",

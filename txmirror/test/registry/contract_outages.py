@@ -108,7 +108,7 @@ class OutageContract(RegistryCase):
 
     @run
     async def test_known(self) -> None:
-        """What is known is answered at once, and is stale until ZooKeeper is back; then changes are told."""
+        """Known answers are returned at once, and are stale until ZooKeeper is back; then changes are notified."""
         await self.known(lazy=False)
 
     @run
@@ -184,7 +184,7 @@ class OutageContract(RegistryCase):
 
     @run
     async def test_unset_meanwhile(self) -> None:
-        """What is unregistered meanwhile is taken away when that can be, though the call has failed."""
+        """A withdrawal in an outage is done when ZooKeeper is back, though the call has failed."""
         registry = await self.registered()
         await self.unregister(registry, lambda: registry.unset(NODE), session_ends=False)
 
@@ -208,7 +208,7 @@ class OutageContract(RegistryCase):
 
     @run
     async def test_credentials(self) -> None:
-        """Who one is can be said meanwhile, and counts later."""
+        """Credentials may be added in an outage, and count later."""
         for lazy in (False, True):
             registry = await self.started(lazy=lazy, username="bob", password="secret")
             await self.place.leave(registry)
@@ -271,7 +271,7 @@ class OutageContract(RegistryCase):
 
 
 class SessionContract(RegistryCase):
-    """What comes in between: the connection blinks, the session ends, the registry is stopped, started, or built anew."""
+    """Interruptions: the connection blinks, the session ends, the registry is stopped, started, or built anew."""
 
     @run
     async def test_blink(self) -> None:
@@ -299,7 +299,7 @@ class SessionContract(RegistryCase):
 
     @run
     async def test_changed_in_a_blink(self) -> None:
-        """What has changed meanwhile is put right, and told."""
+        """Changes during an outage are corrected, and notified."""
         registry = await self.registered()
         await self.done(registry.set_node(OTHER, {"foo": "b"}))
         listener = Listener()
@@ -373,7 +373,7 @@ class SessionContract(RegistryCase):
 
     @run
     async def test_unset_while_stopped(self) -> None:
-        """What is unregistered while it is stopped is not registered when it is started."""
+        """A service that is unregistered while the registry is stopped is not registered at its start."""
         registry = await self.registered()
         await self.done(registry.set_node(OTHER, {"foo": "b"}))
         await self.done(registry.stop())
@@ -439,7 +439,7 @@ class SessionContract(RegistryCase):
 
     @run
     async def test_registered(self) -> None:
-        """What is registered is looked after, lazy or not, without another word: it is there afterwards, in a living session."""
+        """A registered service is kept, lazy or not, without another call: it is there afterwards, in a living session."""
         for lazy in (False, True):
             registry = await self.registered(lazy=lazy)
             await self.place.leave(registry, session_ends=True)
@@ -533,7 +533,7 @@ class BriefOutageContract(RegistryCase):
 
     @run
     async def test_taken_back(self) -> None:
-        """What is unregistered in an outage does not come back in the next session, not even for a moment."""
+        """A service that is unregistered in an outage does not come back in the next session, not even for a moment."""
         registry = await self.registered()
         await self.stranger.create(f"{SERVICE}/theirs")
         before = await self.stat(SERVICE)

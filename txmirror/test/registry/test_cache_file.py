@@ -71,7 +71,7 @@ class CacheFileCase(SynchronousTestCase):
 
 class CacheFileTests(CacheFileCase):
     def test_round_trip(self) -> None:
-        """What is kept is there after a restart, with all its kinds of data."""
+        """The stored answers are there after a restart, with all kinds of data."""
         cache = self.cache()
         cache.put(answer(one={"foo": "bar"}, two="text", three=None))
         cache.put({"children": {}, "data": None, "path": "/missing", "stat": None})
@@ -174,7 +174,7 @@ class CacheFileTests(CacheFileCase):
         self.assertEqual(sorted(self.written()), ["/a", "/b"])
 
     def test_not_json(self) -> None:
-        """What a codec of somebody's own has read may not fit; the rest is written all the same, and goes on being."""
+        """A user's codec may return data that cannot be stored; the rest is written all the same, then and later."""
         cache = self.cache()
         cache.put(answer("/odd", one={"set": {1, 2}}))
         cache.put(answer("/a"))
@@ -851,7 +851,7 @@ class LazyTests(RegistryTestCase):
         self.assertEqual(len(self.warnings.texts), 1)
 
     def test_unknown(self) -> None:
-        """What is not in the file is False; the callback is called when it is known."""
+        """A path that is not in the file is False; the callback is called when it is known."""
         registry = self.registry(lazy=True, cachefile=self.cachefile)
         told: list[Answer] = []
         asking = registry.get("/services", callback=told.append)

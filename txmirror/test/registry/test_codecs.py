@@ -1,4 +1,4 @@
-"""What stands in a registered node: written byte for byte as its other readers expect it, and read whatever it is."""
+"""The data of registered nodes: written byte for byte as other readers expect it, and any data is read."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ class DecodeTests(SynchronousTestCase):
             self.assertEqual(NDCodec().decode(text.encode()), {"string_value": text})
 
     def test_broken_json(self) -> None:
-        """What only looks like JSON is text."""
+        """Text that only looks like JSON is text."""
         for text in ("{}}", "{'a':1}", "{a}", '{"a":1'):
             self.assertEqual(NDCodec().decode(text.encode()), {"string_value": text})
 
@@ -161,7 +161,7 @@ class DecodeTests(SynchronousTestCase):
         self.assertEqual(NDCodec().decode(text.encode()), json.loads(text))
 
     def test_no_numbers(self) -> None:
-        """What Python takes for a number, and JSON does not, is text: nobody could write it again."""
+        """A number that Python accepts, and JSON does not, is text: nobody could write it again."""
         for text in ('{"a":NaN}', '{"a":-Infinity}', '{"a":1e999}'):
             self.assertEqual(NDCodec().decode(text.encode()), {"string_value": text})
 
@@ -211,7 +211,7 @@ class SaysTests(SynchronousTestCase):
         return (codec or NDCodec()).says(stored, data)  # type: ignore[arg-type]  # what is in it varies
 
     def test_apart_from_additions(self) -> None:
-        """Who wrote it and when makes no difference, nor does the order."""
+        """The writer and the time make no difference, nor does the order."""
         stored = b'{"b":2,"pid":1,"a":1,"created":"long ago"}'
         self.assertTrue(self.says(stored, {"a": 1, "b": 2}))
         self.assertFalse(self.says(stored, {"a": 1}))
@@ -224,7 +224,7 @@ class SaysTests(SynchronousTestCase):
         self.assertTrue(self.says(b'{"pid":2,"created":"long ago"}', {"pid": 2}))
 
     def test_as_json(self) -> None:
-        """What JSON makes the same is the same."""
+        """Values with the same JSON form are equal."""
         self.assertTrue(self.says(b'{"v":[1,2],"3":null}', {"v": (1, 2), 3: None}))
 
     def test_string(self) -> None:
@@ -234,14 +234,14 @@ class SaysTests(SynchronousTestCase):
         self.assertTrue(self.says(b'{"pid":1}', None))
 
     def test_foreign(self) -> None:
-        """What others left says nothing of ours."""
+        """Other programs' data never equals ours."""
         for stored in (b"", b"\xff", b"[1]"):
             self.assertFalse(self.says(stored, {"a": 1}))
         self.assertFalse(self.says(b"", None))
 
     @given(st.dictionaries(st.text("abc", min_size=1), VALUES))
     def test_own(self, data: dict[str, object]) -> None:
-        """What was written says what was to be written, in each form of JSON."""
+        """Written data equals the data to write, in each form of JSON."""
         for codec in (NDCodec(), ZcZkCodec()):
             self.assertTrue(codec.says(codec.encode(data, pid=1, created=CREATED), data))
 
@@ -294,7 +294,7 @@ class ProvidedTests(SynchronousTestCase):
 
 
 def decoded(data: bytes) -> dict[str, object]:
-    """Give what JSON data is read as."""
+    """Return the decoded form of JSON data."""
     payload: Payload | Undecodable = NDCodec().decode(data)
     assert isinstance(payload, dict)
     return payload

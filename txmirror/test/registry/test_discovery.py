@@ -1,4 +1,4 @@
-"""What is found: read once, kept true by reading what has changed, believed with care, and remembered."""
+"""Discovery: nodes are read once, kept true by reading changes, believed with care, and remembered."""
 
 from __future__ import annotations
 
@@ -116,10 +116,10 @@ class CountingTests(RegistryTestCase):
 
 
 class AuditTests(RegistryTestCase):
-    """What servers send no event of."""
+    """Changes for which servers send no event."""
 
     def following(self, registry: ServiceRegistry) -> Following:
-        """Give what follows the path."""
+        """Return an object that follows the path."""
         discovery = registry._finder.get(PATH)
         assert discovery is not None
         assert discovery._following is not None
@@ -159,7 +159,7 @@ class AuditTests(RegistryTestCase):
         self.assertEqual(len(self.names(registry)), 22)
 
     def test_never(self) -> None:
-        """Who does not want that gets none of it."""
+        """A caller that does not want them gets none of it."""
         self.make(NODE, b"{}")
         registry = self.started(audit=None)
         self.answer(registry)
@@ -241,7 +241,7 @@ class AuditTests(RegistryTestCase):
 
 class AnswerTests(RegistryTestCase):
     def test_own_copy(self) -> None:
-        """What a caller or a callback does to an answer is nobody else's concern."""
+        """A caller or a callback may change its answer; nobody else sees that."""
         self.make(NODE, b'{"deep":{"list":[1,{"a":1}]}}')
         registry = self.started()
         told: list[Answer] = []
@@ -505,7 +505,7 @@ class HoldTests(RegistryTestCase):
             self.make(f"{PATH}/host{number}:22", b"{}")
 
     def subject(self, hold_for: float = 10.0) -> tuple[ServiceRegistry, list[int]]:
-        """Give a registry that has the list, and what it will tell of that: how many there are."""
+        """Return a registry that has the list, and the numbers of children that it will notify."""
         registry = self.started(hold_for=hold_for)
         told: list[int] = []
         self.world.result(registry.get(PATH, callback=lambda answer: told.append(len(answer["children"]))))
@@ -598,7 +598,7 @@ class HoldTests(RegistryTestCase):
 
 class StaleTests(RegistryTestCase):
     def test_stale(self) -> None:
-        """What may be old says so: before it is read, while ZooKeeper is away, after the end; not in between."""
+        """A stale answer says so: before it is read, while ZooKeeper is away, after the close; not in between."""
         self.make(NODE)
         registry = self.registry(acl=READ_ACL)
         self.assertTrue(registry.stale(PATH))

@@ -1,4 +1,4 @@
-"""What happens to a registry when things come at an awkward moment, in an awkward order, or with awkward arguments."""
+"""A registry when things come at an awkward moment, in an awkward order, or with awkward arguments."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class CancelledTests(RegistryTestCase):
         self.assertEqual([call for call in self.reactor.getDelayedCalls() if call.getTime() > 30], [])
 
     def test_rebuild(self) -> None:
-        """What was to be begun anew is, and has what it had before."""
+        """A registration that was begun anew has the data that it had before."""
         registry = self.started()
         self.world.result(registry.set_node(NODE))
         self.cancel(registry.rebuild())
@@ -99,7 +99,7 @@ class CancelledTests(RegistryTestCase):
 
 
 class PromisedTests(RegistryTestCase):
-    """What a lazy registry is still to write."""
+    """The writes that a lazy registry has still to do."""
 
     def promised(self) -> ServiceRegistry:
         """Make a registry that has promised to write a node, and to delete another, with ZooKeeper away."""
@@ -113,7 +113,7 @@ class PromisedTests(RegistryTestCase):
         return registry
 
     def check(self) -> None:
-        """See that it is done when ZooKeeper is back, and not again after that."""
+        """Check that it is done when ZooKeeper is back, and not again after that."""
         self.come_back()
         self.world.pass_time(10)
         self.assertEqual((self.says("/a"), self.stat("/old")), ({"a": 1}, None))
@@ -152,7 +152,7 @@ class PromisedTests(RegistryTestCase):
         self.check()
 
     def test_last_wish(self) -> None:
-        """What was asked for last counts."""
+        """The last call counts."""
         registry = self.promised()
         registry.rebuild()
         written = registry.set_data("/a", {"a": 2})
@@ -162,7 +162,7 @@ class PromisedTests(RegistryTestCase):
         self.assertEqual(self.says("/a"), {"a": 2})
 
     def test_refused(self) -> None:
-        """What is refused is not tried again, and said once."""
+        """A refused write is not tried again, and logged once."""
         registry = self.started(lazy=True)
         self.make("/a", ephemeral=True)
         self.go_away()
@@ -234,7 +234,7 @@ class RefusedTests(RegistryTestCase):
     """Paths that may not be read."""
 
     def test_asked_again(self) -> None:
-        """Who asks again on being refused is not forgotten when another is refused too."""
+        """A call made again on its refusal is not forgotten when another is refused too."""
         self.world.result(self.other.create("/secret", acl=[ACL(Permission.WRITE, "world", "anyone")]))
         registry = self.started()
         told: list[Answer] = []
@@ -271,7 +271,7 @@ class RegistrationTests(RegistryTestCase):
         self.assertEqual((told, self.says()), ([("first", True), ("second", True)], {"a": 2}))
 
     def test_unreadable(self) -> None:
-        """Who may not read the node any more, and is not told of it, can take it away all the same."""
+        """A client that may no longer read the node, and gets no event of it, can delete it all the same."""
         registry = self.started()
         self.world.result(registry.set_node(NODE))
         self.world.result(self.other.set_acl(NODE, [ACL(Permission.WRITE, "world", "anyone")]))
@@ -281,7 +281,7 @@ class RegistrationTests(RegistryTestCase):
         self.assertIsNone(self.stat())
 
     def test_session_ends_and_unset(self) -> None:
-        """What is withdrawn just after a new session has begun is gone, whichever session the node was made in."""
+        """A service withdrawn just after a new session has begun is gone, whichever session created the node."""
         for first in (0, 2, 4, 6):
             for then in range(8):
                 registry = self.started()
@@ -354,7 +354,7 @@ class ArgumentTests(RegistryTestCase):
     """Arguments that will not do."""
 
     def wrong(self, **options: Any) -> str:
-        """Give what a registry says to wrong arguments."""
+        """Return the message of a registry for wrong arguments."""
         with self.assertRaises((TypeError, ValueError)) as caught:
             ServiceRegistry(self.world.connection_string, **{"reactor": self.reactor, **options})
         return str(caught.exception)

@@ -73,7 +73,7 @@ class Follower:
             del told[:-1]
 
     def children(self, path: str) -> list[dict[str, object]]:
-        """Give what the children were said to be, each time; without what every node of a registry says."""
+        """Return the children of each notification, without the keys that every node of a registry has."""
         return [
             {
                 name: {key: data[key] for key in data.keys() - {"pid", "created"}} if isinstance(data, dict) else data
@@ -125,7 +125,7 @@ class OutageTests(RegistryTestCase):
         self.wanted[path] = (registry, data)
 
     def stats(self) -> dict[str, ZnodeStat | None]:
-        """Give the stats of all nodes that are wanted."""
+        """Return the stats of all nodes that are wanted."""
         return {path: self.stat(path) for path in self.wanted}
 
     # What happens meanwhile.
@@ -170,7 +170,7 @@ class OutageTests(RegistryTestCase):
         self.world.pass_time(soon)
 
     def assert_right(self) -> None:
-        """See that all is as it is wanted, and that those know it who follow it; and that nothing was wrong meanwhile."""
+        """Check that all nodes are as wanted, that all followers know it, and that nothing was wrong meanwhile."""
         for path in PATHS[:-1]:
             there = {f"{path}/{name}" for name in self.world.result(self.other.get_children(path))}
             self.assertEqual(there, {wanted for wanted in self.wanted if wanted.startswith(path + "/")})
@@ -191,7 +191,7 @@ class OutageTests(RegistryTestCase):
         self.assertEqual((self.errors.texts, self.warnings.texts), ([], []))
 
     def known(self, path: str) -> dict[str, object]:
-        """Give what is to be known of a path."""
+        """Return the expected answer for a path."""
         return {name: self.says(f"{path}/{name}") for name in self.world.result(self.other.get_children(path))}
 
     # The tests.

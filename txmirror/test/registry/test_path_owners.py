@@ -35,7 +35,7 @@ class PathOwnersTestCase(RegistryTestCase):
         return registration
 
     def assert_refused(self, registration: Registration) -> None:
-        """See that it cannot be started, and that nothing is written by the attempt."""
+        """Check that it cannot be started, and that the attempt writes nothing."""
         before = self.stat()
         error = self.assertRaises(NodeExistsException, registration.start)
         self.assertIn(f"{registration.path!r} is kept by another registration of this session", str(error))
@@ -218,7 +218,7 @@ class RegistryTests(PathOwnersTestCase):
         self.assertEqual(stat.ephemeralOwner, self.client.session_id)
 
     def test_taken_meanwhile(self) -> None:
-        """What another has registered while a registry was stopped is not registered again when it starts; that is logged."""
+        """A service that another has registered while a registry was stopped is not registered at its start; that is logged."""
         first, second = self.on_mirror(), self.on_mirror()
         self.world.result(first.set_node(NODE, {"a": 1}))
         self.world.result(first.stop())

@@ -51,7 +51,7 @@ class TokenBucketTests(SynchronousTestCase):
         self.assertEqual([number for _, number in self.let_through][-2:], [3, 99])
 
     def test_cancel(self) -> None:
-        """Who gives up leaves the turn to the next, and no timer when there is none."""
+        """A waiter that gives up leaves the turn to the next, and no timer when there is none."""
         self.take(3)
         first, second = self.bucket.take(), self.bucket.take()
         first.cancel()
@@ -75,7 +75,7 @@ class TokenBucketTests(SynchronousTestCase):
         self.successResultOf(waiting)
 
     def test_from_within(self) -> None:
-        """Who is let through may ask again at once, and waits behind the others."""
+        """A waiter whose turn has come may ask again at once, and waits behind the others."""
         order: list[str] = []
         self.take(3)
 

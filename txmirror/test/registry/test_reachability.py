@@ -95,7 +95,7 @@ class ReachabilityTests(ReachabilityTestCase):
         self.successResultOf(waiting)
 
     def test_result(self) -> None:
-        """What comes in time is given, and so is a failure."""
+        """A result in time is passed on, and so is a failure."""
         self.begin()
         first, second = Deferred[int](), Deferred[int]()
         self.reachability.fail_when_unreachable(first)
@@ -106,14 +106,14 @@ class ReachabilityTests(ReachabilityTestCase):
         self.failureResultOf(second, ZeroDivisionError)
 
     def test_cancelled_by_others(self) -> None:
-        """Who cancels gets a cancellation, not an excuse."""
+        """A cancelled call fails with its cancellation."""
         self.begin()
         waiting: Deferred[None] = self.reachability.fail_when_unreachable(Deferred())
         waiting.cancel()
         self.failureResultOf(waiting, CancelledError)
 
     def test_finishes_instead(self) -> None:
-        """What fires when it is cancelled has fired."""
+        """A Deferred that fires when it is cancelled has fired."""
         self.begin()
         waiting: Deferred[str] = self.reachability.fail_when_unreachable(
             Deferred(lambda cancelled: cancelled.callback("half"))
@@ -173,7 +173,7 @@ class WhenConnectedTests(ReachabilityTestCase):
         self.failureResultOf(when_connected(self.mirror), ClosingException)
 
     def test_cancel(self) -> None:
-        """Who gives up is not told."""
+        """A caller that gives up is not called."""
         self.begin()
         waiting = when_connected(self.mirror)
         waiting.cancel()

@@ -45,7 +45,7 @@ class Log:
             self.lines.append((event["log_level"], formatEvent(event)))
 
     def texts(self, level: object = None, about: str = "") -> list[str]:
-        """Give the lines of one level, or of all, that speak of something."""
+        """Return the lines of one level, or of all, that contain something."""
         return [text for its_level, text in self.lines if level in (None, its_level) and about in text]
 
 
@@ -86,7 +86,7 @@ class RegistrationTestCase(ServerTestCase):
     # The world.
 
     def ask(self, deferred: Deferred[_T]) -> _T:
-        """Give what a Deferred fires with, within this instant."""
+        """Return the result of a Deferred that fires within this instant."""
         self.reactor.settle()
         return self.successResultOf(deferred)
 
@@ -98,7 +98,7 @@ class RegistrationTestCase(ServerTestCase):
         return client
 
     def link(self) -> Link:
-        """Give the connection of the mirror: the one that was made last."""
+        """Return the connection of the mirror that was made last."""
         assert self.mirror.is_connected()
         return self.reactor.links[-1]
 
@@ -151,7 +151,7 @@ class RegistrationTestCase(ServerTestCase):
         self.assertIs(registration.state, RegistrationState.REGISTERED)
 
     def history(self, path: str = PATH) -> list[EventType]:
-        """Give a list to which is added what happens to a node from now on."""
+        """Return a list to which the events of a node are added from now on."""
         happened: list[EventType] = []
 
         def watch() -> None:
@@ -268,7 +268,7 @@ class StartTests(RegistrationTestCase):
         self.assertEqual(self.at("/services"), before)
 
     def test_data_copied(self) -> None:
-        """What becomes of the caller's data afterwards does not matter."""
+        """Later changes of the caller's data do not matter."""
         data: dict[str, object] = {"foo": "bar"}
         registration = Registration(self.mirror, PATH, data)
         data["foo"] = "other"
@@ -284,7 +284,7 @@ class StartTests(RegistrationTestCase):
         self.assertEqual(sorted(left), [f"server{number}:22" for number in (0, 1, 3, 4)])
 
     def test_wrong_path(self) -> None:
-        """What is no znode path is refused at once, with a message that quotes it, and so is the root."""
+        """An invalid path is refused at once, with a message that quotes it, and so is the root."""
         for path in ("services/x", "/services//x", "/services/", "/services/../x", "", "/"):
             error = self.assertRaises(PathError, Registration, self.mirror, path)
             self.assertIn(repr(path), str(error))
@@ -591,7 +591,7 @@ class DisconnectionTests(RegistrationTestCase):
         self.assertEqual(self.log.texts(about="Registered"), [f"Registered {PATH}."])
 
     def test_reported_again(self) -> None:
-        """What was deleted, written over, or gone with its session, is reported as registered again, once each."""
+        """A node that was deleted, overwritten, or lost with its session, is reported as registered again, once each."""
         registration = self.register()
         self.disconnect()
         self.ask(self.other.delete(PATH))
@@ -779,7 +779,7 @@ class MeddlingTests(RegistrationTestCase):
         self.assert_in_place(registration)
 
     def test_now_and_then(self) -> None:
-        """What is undone only now and then is put back at once each time, and not talked about."""
+        """A rare deletion is corrected at once each time, without a warning."""
         registration = self.register()
         for _ in range(5):
             self.reactor.pass_time(61)
@@ -946,7 +946,7 @@ class ForeignNodeTests(RegistrationTestCase):
         self.assert_in_place(registration)
 
     def test_not_known_in_an_outage(self) -> None:
-        """What was in the way may be so no longer: in an outage nobody is told that it is, and on return it is asked for."""
+        """Another session's node may be gone after an outage: nobody is notified in the outage, and on return it is read again."""
         stranger = self.occupy()
         registration = self.start()
         self.disconnect()
@@ -1361,7 +1361,7 @@ class StopTests(RegistrationTestCase):
         self.assertEqual(self.at(PATH)[0], b"others")
 
     def test_wrong_timeout(self) -> None:
-        """What is no number of seconds is refused, with a message that quotes it, and the node stays."""
+        """A number of seconds that is none is refused, with a message that quotes it, and the node stays."""
         registration = self.register()
         wrong: tuple[tuple[Any, type[Exception]], ...]
         wrong = (
@@ -1527,7 +1527,7 @@ class StopTests(RegistrationTestCase):
         self.assertIs(registration.state, RegistrationState.WITHDRAWN)
 
     def test_started_again(self) -> None:
-        """What was stopped can be started again."""
+        """A stopped registration can be started again."""
         registration = self.register()
         for _ in range(3):
             self.ask(registration.stop())

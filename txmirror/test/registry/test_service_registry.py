@@ -1,4 +1,4 @@
-"""What ServiceRegistry does beyond the contract that its interface makes with all providers."""
+"""ServiceRegistry beyond the contract that its interface makes with all providers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from txmirror.types import ACL, OPEN_ACL, READ_ACL, Answer, Permission, digest_a
 
 class ArgumentTests(RegistryTestCase):
     def test_wrong(self) -> None:
-        """What makes no sense is refused at once, in a line that quotes it."""
+        """Nonsense is refused at once, in a line that quotes it."""
         for options, quoted in (
             ({"timeout": 0}, "0"),
             ({"timeout": float("inf")}, "inf"),
@@ -119,7 +119,7 @@ class NothingKeptTests(RegistryTestCase):
         self.assertTrue(registry.stale(PATH))
 
     def test_others_kept(self) -> None:
-        """What was there before goes on all the same."""
+        """Existing registrations go on all the same."""
         self.come_back()
         registry = self.started()
         self.world.result(registry.set_node(NODE, {"a": 1}))
@@ -154,7 +154,7 @@ class NothingKeptTests(RegistryTestCase):
 
 
 class RefusedTests(RegistryTestCase):
-    """What ZooKeeper refuses is one clear error, and nothing is left of it."""
+    """A refusal of ZooKeeper is one clear error, and nothing is left of it."""
 
     def refused(self, deferred: Deferred[bool], kind: type[Exception]) -> str:
         text = self.failure(deferred, kind)
@@ -258,7 +258,7 @@ class WritingTests(RegistryTestCase):
         self.assertEqual(stat.version, 0)
 
     def test_lazy_refused(self) -> None:
-        """What is refused when nobody waits any more is said in the log."""
+        """A refusal that nobody waits for any more is logged."""
         registry = self.started(lazy=True)
         self.go_away()
         writing = registry.set_data("/services/x")
@@ -299,7 +299,7 @@ class WritingTests(RegistryTestCase):
                 fault.cancel()
 
     def test_shown(self) -> None:
-        """What was written is found when the Deferred fires, by the same registry."""
+        """When the Deferred fires, the same registry finds the written data."""
         registry = self.started()
         self.assertEqual(self.answer(registry)["stat"], None)
         for number in range(3):
@@ -321,7 +321,7 @@ class WritingTests(RegistryTestCase):
             self.assertEqual(answer["children"], {})
 
     def test_cancel(self) -> None:
-        """Who gives up waiting takes nothing back."""
+        """A caller that gives up waiting takes nothing back."""
         registry = self.started()
         for set_it, path in ((registry.set_node, NODE), (registry.set_data, PATH + "/d")):
             call = set_it(path, {"a": 1})
@@ -350,7 +350,7 @@ class ThrottleTests(RegistryTestCase):
         self.assertEqual(self.names(registry), ["data"])
 
     def test_taken_back(self) -> None:
-        """What is taken back before its turn is never written, and makes no one wait."""
+        """A write that is taken back before its turn is never sent, and delays no other."""
         registry = self.started(rate_limit_calls=1, rate_limit_time=10.0)
         self.world.result(registry.set_node(NODE))
         second = registry.set_node(PATH + "/second")
@@ -420,7 +420,7 @@ class AccessTests(RegistryTestCase):
 
 class StopTests(RegistryTestCase):
     def test_again(self) -> None:
-        """What was registered and followed goes on after a stop and a start; the session is another."""
+        """Registrations and discoveries go on after a stop and a start; the session is another."""
         registry = self.started()
         told: list[list[str]] = []
         self.world.result(registry.set_node(NODE, {"a": 1}))
@@ -452,7 +452,7 @@ class StopTests(RegistryTestCase):
             self.assertIs(self.world.result(registry.set_node(NODE, state=False)), True)
 
     def test_while_waiting(self) -> None:
-        """What waits when it is stopped fails, and is not kept."""
+        """A call that waits when the registry is stopped fails, and is not kept."""
         self.go_away()
         registry = self.registry(lazy=True)
         calls: list[Deferred[Any]] = [registry.set_node(NODE), registry.set_data(PATH), registry.get(PATH)]
@@ -625,7 +625,7 @@ class LockTests(RegistryTestCase):
         self.assertIs(self.world.result(self.rival.acquire_lock("/lock")), True)
 
     def test_together(self) -> None:
-        """Those of one registry who wait for a lock at the same time get it together."""
+        """Callers of one registry that wait for a lock at the same time get it together."""
         calls = [self.subject.acquire_lock("/lock") for _ in range(3)]
         self.world.settle()
         for call in calls:
@@ -637,7 +637,7 @@ class LockTests(RegistryTestCase):
         self.assertIs(self.world.result(self.subject.acquire_lock("/lock")), True)
 
     def test_some_give_up(self) -> None:
-        """Who gives up does not give up for the others; when all have, nothing is left of the wait."""
+        """A caller that gives up does not give up for the others; when all have, nothing is left of the wait."""
         calls = [self.subject.acquire_lock("/lock") for _ in range(3)]
         calls[0].cancel()
         self.failureResultOf(calls[0], CancelledError)

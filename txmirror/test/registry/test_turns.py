@@ -47,7 +47,7 @@ class ManyWritesTests(SynchronousTestCase):
         self.assertLessEqual(stat.version, 1)
 
     def test_cancelled(self) -> None:
-        """Those that are cancelled are not in the way of the others."""
+        """Cancelled waiters do not delay the others."""
         written = self.write(self.registry, "/settings") + self.write(self.registry)
         for each in written[1::2]:
             each.cancel()

@@ -100,7 +100,7 @@ class KilledTests(HandoverTestCase):
         self.assertEqual(list(self.registered()), ["a"])
 
     def test_unwanted_first(self) -> None:
-        """What is no longer wanted goes before anything is created."""
+        """A service that is no longer wanted goes before anything is created."""
         daemon = self.daemon(service("a", checks=0), service("b", checks=0), state=True)
         self.kill(daemon)
         zxid = self.server.zxid
@@ -112,7 +112,7 @@ class KilledTests(HandoverTestCase):
         self.assertEqual(len(self.log.about("Withdrew /services/a:1, which the last process had registered.")), 1)
 
     def test_in_maintenance(self) -> None:
-        """What is in maintenance after the restart goes."""
+        """A service that is in maintenance after the restart goes."""
         file = self.folder.absolute() / "maintenance"
         daemon = self.daemon(service("a", checks=0), state=True, daemon=f'maintenance_file = "{file}"')
         content = {"*": {"reason": "kernel", "since": 0, "until": None}}
