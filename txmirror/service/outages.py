@@ -15,6 +15,8 @@ _FIRST, _LONGEST = 60.0, 3600.0
 class OutageLog:
     """Logs each outage. After a short connection, the next one ends an outage only if it lasts.
 
+    At the beginning, ZooKeeper is out of reach when there is no session within a third of the session timeout.
+
     :param mirror: the mirror to watch.
     """
 
@@ -28,17 +30,29 @@ class OutageLog:
         self._short = False
         self._stable = Timer(mirror.reactor, self._log_end)
         self._again = RetryTimer(mirror.reactor, self._log_again, first=_FIRST, longest=_LONGEST)
+        self._first = Timer(mirror.reactor, lambda: self._state_changed(MirrorState.DISCONNECTED))
         mirror.addStateWatcher(self, self._state_changed)
+
+    def start(self) -> None:
+        """Begin to measure the time until the first session."""
+        self._first.start(self._mirror.client.session_timeout / 3)
+
+    @property
+    def ongoing(self) -> bool:
+        """True from the beginning of an outage to its end."""
+        return self._since is not None
 
     def stop(self) -> None:
         """Log nothing more."""
         self._mirror.delStateWatcher(self)
+        self._first.stop()
         self._stable.stop()
         self._again.stop()
 
     def _state_changed(self, state: MirrorState) -> None:
         now = self._mirror.reactor.seconds()
         lasts = self._mirror.client.session_timeout / 3
+        self._first.stop()
         if state is MirrorState.DISCONNECTED:
             self._stable.stop()
             self._short = now - self._settled_at < lasts

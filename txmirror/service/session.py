@@ -38,6 +38,7 @@ class Session:
     :param reactor: the reactor.
     :ivar client: the client.
     :ivar mirror: a mirror on it.
+    :ivar outages: logs the outages of ZooKeeper.
     :ivar handover: prepares each session: writes wait for it.
     """
 
@@ -62,13 +63,14 @@ class Session:
         # Ahead of the mirror, so that the session is being prepared before a registration takes its first step.
         IWatchFeed(client).add_listener(self._changed)
         self.mirror = Mirror(client=client, reactor=reactor)
-        self._outages = OutageLog(self.mirror)
+        self.outages = OutageLog(self.mirror)
 
     def start(self, paths: Mapping[str, str]) -> None:
         """Begin to connect.
 
         :param paths: as for :meth:`Handover.declare`.
         """
+        self.outages.start()
         self.handover.declare(paths)
         self._log.info("Registering with ZooKeeper at {servers}.", servers=self.client.connect_string)
         self.mirror.startService()
@@ -77,7 +79,7 @@ class Session:
 
     async def finish(self, *, leave: bool) -> None:
         """Close the session; or leave it, with its znodes, to the next process. It takes a bounded time."""
-        self._outages.stop()
+        self.outages.stop()
         self.handover.stop()
         state, in_contact = self._settings.state, self.mirror.is_connected()
         await self.mirror.close()

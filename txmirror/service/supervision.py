@@ -147,15 +147,18 @@ class Supervision:
             if not self.health.decided:
                 return f"{path} is in place since before the restart, and the checks have not decided yet."
             return f"{path} is in place: {_lower(self.health.why())}"
+        ready = "Its checks pass" if self.service.checks else "It has no checks"
         session = self._around.registrations.session
         if session is None or session.client.session_id == 0:
-            return "Its checks pass, and ZooKeeper is out of reach: it is registered when ZooKeeper is back."
+            if session is None or not session.outages.ongoing:
+                return f"{ready}: it is registered when the daemon has a session with ZooKeeper."
+            return f"{ready}, and ZooKeeper is out of reach: it is registered when ZooKeeper is back."
         if self.registered:
             return f"{path} was registered, and ZooKeeper is out of reach: the znode stays until the session expires."
         refusal = self._around.registrations.refusal(self.service.id)
         if refusal is not None:
-            return f"Its checks pass, but ZooKeeper refuses {path}: {refusal}."
-        return f"Its checks pass: {path} is being registered."
+            return f"{ready}, but ZooKeeper refuses {path}: {refusal}."
+        return f"{ready}: {path} is being registered."
 
     def next_action(self) -> str:
         """Return a clause about the next thing that happens by itself."""

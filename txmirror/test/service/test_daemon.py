@@ -122,6 +122,16 @@ class ChecksTests(DaemonTestCase):
             self.assertEqual((len(web.transitions), back.after), (before + 2, Condition.REGISTERED))
             self.assertGreater(back.time, lost.time)
 
+    def test_first_transition(self) -> None:
+        """Before the first session a service says that it awaits it, not that ZooKeeper is out of reach."""
+        self.server.stop_listening()
+        daemon = self.daemon(service("web"), service("db", checks=0))
+        self.push(daemon, "web")
+        for name, ready in (("web", "Its checks pass"), ("db", "It has no checks")):
+            reasons = [each.reason for each in daemon.supervisor.services[name].transitions]
+            self.assertIn(f"{ready}: it is registered when the daemon has a session with ZooKeeper.", reasons)
+            self.assertNotIn("out of reach", " ".join(reasons))
+
     def test_why_refused(self) -> None:
         """A service that ZooKeeper refuses says why, until it is registered."""
         client = self.client()
@@ -145,6 +155,8 @@ class ChecksTests(DaemonTestCase):
         self.push(daemon, "db", Status.FAIL)
         self.reactor.pass_time(100)
         self.assertIn("ZooKeeper is out of reach", daemon.supervisor.services["web"].why())
+        self.assertEqual(len(self.log.about("ZooKeeper is out of reach")), 1)
+        self.assertIn("for 1 min", self.log.about("ZooKeeper has been out of reach")[0])
         self.server.listen(2181)
         self.reactor.pass_time(8)
         self.assertEqual(list(self.registered()), ["web"])
