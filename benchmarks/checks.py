@@ -14,7 +14,7 @@ from contextlib import closing
 from typing import Any
 
 from clock import Clock, memory
-from listeners import Listeners
+from listeners import Listeners, make_parser
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater, react
 
@@ -28,9 +28,6 @@ from txmirror.checks import (
     TCPCheck,
     Transition,
 )
-
-#: How many services stop listening, to measure the time until they are down.
-_FAILING = 20
 
 
 async def measure(reactor: Any, options: argparse.Namespace, ports: list[int], close: Callable[[int], None]) -> None:
@@ -57,7 +54,7 @@ async def measure(reactor: Any, options: argparse.Namespace, ports: list[int], c
     print(f"{len(ports)} services, {count} tcp checks each {options.interval:g} s, for {options.seconds:g} s")
     print(f"CPU: {used:.2%} of a core, {used * options.interval / count * 1e6:.0f} us a probe")
     print(f"memory: {memory('VmRSS') - before:.1f} MiB above {before:.1f} MiB")
-    failing = healths[:_FAILING]
+    failing = healths[: options.failing]
     delays = await measure_delays(failing, close)
     text = ", ".join(f"{name} {value:.1f} s" for name, value in delays.items())
     print(f"from a failure to the callback, {len(failing)} services: {text}")
@@ -85,12 +82,7 @@ async def measure_delays(healths: list[ServiceHealth], close: Callable[[int], No
 
 def main() -> None:
     """Read the command line, start the services, and measure."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--services", type=int, default=200)
-    parser.add_argument("--checks", type=int, default=2, help="the number of checks of each service")
-    parser.add_argument("--interval", type=float, default=10.0, help="the seconds between two probes")
-    parser.add_argument("--seconds", type=float, default=60.0, help="the time to measure in steady state")
-    options = parser.parse_args()
+    options = make_parser(__doc__).parse_args()
     with closing(Listeners(options.services)) as listeners:
         react(
             lambda reactor: Deferred.fromCoroutine(measure(reactor, options, listeners.ports, listeners.stop_listening))

@@ -18,9 +18,9 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from embedded_workloads import cpu_of
+from embedded_workloads import cpu_of, memory_of
 from kazoo.client import KazooClient
-from listeners import Listeners
+from listeners import Listeners, make_parser
 from registry import until, zxid
 from run import JVM_OPTIONS
 
@@ -53,14 +53,6 @@ port = {port}
 _CHECK = """[[service.check]]
 type = "tcp"
 """
-
-
-def memory_of(pid: int) -> float:
-    """Return the memory of a process, in MiB."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    raise KeyError(pid)
 
 
 def measure(options: argparse.Namespace, server: ZooKeeperProcess, folder: Path, listeners: Listeners) -> None:
@@ -123,13 +115,7 @@ def measure(options: argparse.Namespace, server: ZooKeeperProcess, folder: Path,
 
 def main() -> None:
     """Read the command line, start ZooKeeper and the services, and measure."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--services", type=int, default=200)
-    parser.add_argument("--checks", type=int, default=2, help="the number of checks of each service")
-    parser.add_argument("--interval", type=float, default=10.0, help="the seconds between two probes")
-    parser.add_argument("--seconds", type=float, default=60.0, help="the time to measure in steady state")
-    parser.add_argument("--failing", type=int, default=20, help="the number of services that stop listening")
-    options = parser.parse_args()
+    options = make_parser(__doc__).parse_args()
     server = ZooKeeperProcess(JVM_OPTIONS)
     try:
         server.start()

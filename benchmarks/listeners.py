@@ -1,7 +1,8 @@
-"""A process that listens on ports of loopback and stops to listen on single ones: the services whose checks are measured."""
+"""The services whose checks are measured: a process that listens on ports of loopback, and stops listening on single ones."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import selectors
@@ -34,6 +35,17 @@ class Listeners:
         assert self._process.stdin is not None
         self._process.stdin.write(f"{number}\n")
         self._process.stdin.flush()
+
+
+def make_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser for the options of a benchmark of checks."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--services", type=int, default=200)
+    parser.add_argument("--checks", type=int, default=2, help="the number of checks of each service")
+    parser.add_argument("--interval", type=float, default=10.0, help="the seconds between two probes")
+    parser.add_argument("--seconds", type=float, default=60.0, help="the time to measure in steady state")
+    parser.add_argument("--failing", type=int, default=20, help="the number of services that stop listening")
+    return parser
 
 
 def serve(count: int) -> None:

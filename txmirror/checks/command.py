@@ -27,9 +27,11 @@ class CommandCheck:
     """A check that runs a command: exit status 0 is ok, 1 is a warning, and any other a failure.
 
     The command runs in a session and process group of its own, with no standard input. It counts as failed if it writes more than
-    1 MiB, or leaves children that do not end within ``grace``, or by the timeout; these are killed. All processes that it started are
-    killed with it. These are the processes of its group and, on Linux, all that have the variable ``TXMIRROR_CHECK`` in
-    their environment with the value of this run. A command that exits in time may leave children in sessions of their own.
+    1 MiB, or leaves children in its group that do not end within ``grace``; these are killed. A child in another session may go on
+    when the command has exited.
+
+    When the command is killed, its children in other sessions are killed, too. On Linux they are found by the variable
+    ``TXMIRROR_CHECK``, which has another value in the environment of each run.
 
     :param argv: the program and its arguments. No shell is involved.
     :param environment: further variables of its environment. Of this process's variables it inherits only ``PATH``, ``HOME``,

@@ -10,13 +10,16 @@ from typing import Final
 
 #: The variable that marks the processes of one run of a command. Children inherit it.
 VARIABLE: Final = "TXMIRROR_CHECK"
+#: The most passes over all processes for one signal.
+_MOST_PASSES: Final = 10
 
 
 class Descendants:
     """The processes that one run of a command has started, and their children.
 
-    A process without the variable is not found: one that cleared its environment, or one of another user. Reading ``/proc`` costs
-    some milliseconds; without ``/proc`` no process is found.
+    A process without the variable is not found: one that has cleared its environment, or that runs as another user. Without
+    ``/proc`` no process is found. One pass over ``/proc`` costs some milliseconds. It may miss the child of a process that ends
+    during the pass; therefore no result depends on one pass alone.
 
     :ivar environment: the variable, for the command's environment.
     """
@@ -28,24 +31,31 @@ class Descendants:
 
     def are_alive(self) -> bool:
         """Return whether one is left. Zombies do not count."""
-        return next(self._find(), None) is not None
+        return any(next(self._find(), None) is not None for _ in range(2))
 
     def signal(self, number: int) -> None:
-        """Send a signal to all of them."""
-        for pid in self._find():
-            # The pid cannot belong to another process yet: all other pids are used before.
-            try:
-                os.kill(pid, number)
-            except (ProcessLookupError, PermissionError):
-                continue
+        """Send a signal to all of them, also to those that start meanwhile."""
+        signalled: set[int] = set()
+        for _ in range(_MOST_PASSES):
+            new = set(self._find()) - signalled
+            if not new:
+                return
+            for pid in new:
+                # The system uses a pid again only after all others.
+                try:
+                    os.kill(pid, number)
+                except (ProcessLookupError, PermissionError):
+                    continue
+            signalled |= new
 
     def _find(self) -> Iterator[int]:
-        for path in Path("/proc").glob("[0-9]*/environ"):
+        # The latest first: a chain of short processes is overtaken.
+        for pid in sorted((int(path.name) for path in Path("/proc").glob("[0-9]*")), reverse=True):
             try:
                 # A zombie's is empty.
-                variables = path.read_bytes().split(b"\0")
+                variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
             except OSError:
                 # It has ended meanwhile, or is another user's.
                 continue
             if self._entry in variables:
-                yield int(path.parent.name)
+                yield pid

@@ -88,8 +88,8 @@ class ProcessGroup(ProcessProtocol):
             self._deadline = self._clock.seconds()
         else:
             self._killing = True
-            self._begin_to_end()
             self._signal(signal.SIGTERM)
+            self._begin_to_end()
         self._poll()
 
     # Called by the reactor.

@@ -54,16 +54,6 @@ class CommandTests(TestCase):
                 continue
         return [pid for pid in found if pid != os.getpid()]
 
-    def commands(self) -> list[str]:
-        """Return the command lines of the processes of this test."""
-        found = []
-        for pid in self.left():
-            try:
-                found.append(Path(f"/proc/{pid}/cmdline").read_text())
-            except OSError:
-                continue
-        return found
-
     def check_nothing_left(self) -> None:
         left = self.left()
         for pid in left:
@@ -248,10 +238,13 @@ class CommandTests(TestCase):
         """If the time is over while children of a command go on that has exited, the error says so, and they are killed."""
 
         async def test() -> None:
-            running = self.shell(f"{self.sleeper()} & echo done", grace=1000.0).run()
-            while len(self.left()) != 1 or any("echo" in line for line in self.commands()):
+            file = Path(self.mktemp()).resolve()
+            running = self.shell(
+                f"{self.sleeper()} & echo done; echo $$ >{file}.new; mv {file}.new {file}", grace=1000.0
+            ).run()
+            # The reactor has reaped the shell, and the child has begun.
+            while not file.exists() or Path(f"/proc/{file.read_text().strip()}").exists() or len(self.left()) != 1:
                 await self.sleep(0.01)
-            await self.sleep(0.1)
             running.cancel()
             error: Any = await self.assertFailure(running, CancelledError)
             self.assertEqual(error.args, ("the command had exited, but its children went on\ndone\n",))
@@ -275,6 +268,24 @@ class CommandTests(TestCase):
                 running.cancel()
                 await self.assertFailure(running, CancelledError)
                 self.assertEqual(self.left(), [], script)
+
+        return Deferred.fromCoroutine(test())
+
+    def test_on_the_run(self) -> Deferred[None]:
+        """A chain of processes is killed of which each starts the next in another session, and ends soon."""
+
+        async def test() -> None:
+            script = Path(self.mktemp()).resolve()
+            # Should it escape, the chain ends by itself.
+            script.write_text('#!/bin/sh\n[ "$1" = 1000 ] && exit\nsetsid "$0" $(($1 + 1)) "$2" &\n')
+            script.chmod(0o700)
+            running = self.shell(f"{_STUBBORN}{script} 1 {self.marker}; {self.sleeper()}; :", grace=0.0).run()
+            while len(self.left()) < 2:
+                await self.sleep(0.01)
+            running.cancel()
+            await self.assertFailure(running, CancelledError)
+            # One look can miss a process that is just being started.
+            self.assertEqual([self.left() for _ in range(20)], [[]] * 20)
 
         return Deferred.fromCoroutine(test())
 

@@ -110,7 +110,7 @@ class Watcher:
         seen.add(None if stat is None else stat.czxid)
 
     def look(self) -> dict[str, int]:
-        """Return the creation times of the nodes that exist."""
+        """Return the czxid of each node that exists."""
         stats = {path: self.client.retry(self.client.exists, path) for path in self.seen}
         return {path: stat.czxid for path, stat in stats.items() if stat is not None}
 
@@ -208,7 +208,7 @@ class RegistryOutageTests(TestCase):
     async def restarted(
         self, server: ZooKeeperProcess, everybody: Sequence[Asked], expected: Mapping[str, object]
     ) -> None:
-        """Check that everything is right soon after a server serves that was launched."""
+        """Check that everything is right soon after a launched server serves."""
         await deferToThread(server.wait_until_serving)
         # A server that is just listening may never answer a handshake: then that attempt is in vain.
         await self.when(

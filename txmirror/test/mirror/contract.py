@@ -282,7 +282,7 @@ class TreeContract(TreeCase):
 
     @run
     async def test_ensure_exists(self) -> None:
-        """A parent that may be neither written nor read need not be created; a missing one makes the call fail."""
+        """An existing node passes, also below one that may be neither written nor read; a missing node there is refused."""
         await self.other.add_auth("digest", b"bob:secret")
         await self.other.create(f"{self.root}/p", b"", CREATOR_ALL_ACL)
         await self.other.create(f"{self.root}/p/a")

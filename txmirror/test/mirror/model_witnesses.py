@@ -25,7 +25,7 @@ class Model(Protocol):
         """Which data generation the mirror has seen last."""
 
     def likely(self, path: str, repetitions: int) -> bool:
-        """Return whether a node was created so often that its children may have been reported as often."""
+        """Return whether a node was created so often that equal children may have been reported so many times."""
 
     def check(self, holds: bool, complaint: str) -> None:
         """Note what does not hold."""

@@ -38,7 +38,7 @@ class WantedTests(MirrorTestCase):
         self.assertIs(self.mirror.state, MirrorState.SETTLED)
 
     def test_new_children(self) -> None:
-        """Events of children that nobody has asked for cause no read."""
+        """New children that nobody has asked for cause no read."""
         self.mirror.get("/a")
         self.settle()
         self.world.make("/a/y")
@@ -284,7 +284,7 @@ class LeftoverTests(ManyTestCase):
         self.assertEqual(self.node.state.value, b"seen by its own watch")
 
     def test_others(self) -> None:
-        """A watch that another client code waits for in the same session stays."""
+        """A watch that other code waits for in the same session stays."""
         self.world.leave()
         self.come_back()
         _, watch = self.world.mirror_client.get_and_watch("/s/5/2")

@@ -417,7 +417,7 @@ class ClosingTests(OwnerTestCase):
         self.assertEqual(node.state.stale_since, 1000.0)
 
     def test_unknown_afterwards(self) -> None:
-        """Readers of unknown nodes fail at once, and so do new readers."""
+        """After the close, reads of nodes that were never read fail at once."""
         self.close_now(self.own)
         for node in (self.own.get("/a"), self.own.get("/b")):
             self.failureResultOf(node.value(), ClosingException)
@@ -649,7 +649,7 @@ class GivenClientTests(MirrorTestCase):
         self.failureResultOf(self.mirror.connect(), ClosingException)
 
     def test_get_afterwards(self) -> None:
-        """A request after the close sends nothing to the client."""
+        """Reading a node after the close sends nothing to the server."""
         self.live("/")
         self.successResultOf(self.mirror.close())
         before = self.world.requests()

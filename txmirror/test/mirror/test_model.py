@@ -577,7 +577,7 @@ class MirrorModel(RuleBasedStateMachine):
             self.faults.append(complaint)
 
     def likely(self, path: str, repetitions: int) -> bool:
-        """Return whether a node was created so often that its children may have been reported as often."""
+        """Return whether a node was created so often that equal children may have been reported so many times."""
         return repetitions < self.creations[path]
 
     def nothing_went_wrong(self) -> None:

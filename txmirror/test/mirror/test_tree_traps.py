@@ -138,7 +138,7 @@ class AwayTests(TreeTestCase):
         self.assert_equal(tree)
 
     def test_left_out_below_what_is_new(self) -> None:
-        """A filtered node stays out when its parent is created anew."""
+        """A node left out by the filter or the depth stays out when its parent is created anew."""
         kept, _ = self.follow(keep=lambda path: not path.endswith("/x"))
         deep, _ = self.follow(depth=1)
         deeper, _ = self.follow(depth=2)

@@ -417,7 +417,7 @@ class JsonTests(MirrorTestCase):
             self.assertEqual((value, stat.version, self.value(path)), ({"debug": True}, 1, {"debug": True}))
 
     def test_strict(self) -> None:
-        """All data that can be read can be written again: no NaN, nothing too deep."""
+        """Data that could not be written again is refused, such as NaN; a byte order mark is accepted."""
         self.world.make("/a")
         node = self.mirror.get_json("/a")
         deep, deepest = [b"[" * depth + b"]" * depth for depth in (101, 100)]

@@ -175,7 +175,7 @@ class World(testing.World):
         self.result(self.mirror_client.sync())
 
     def requests(self) -> int:
-        """Return the number of packets that the server has received, without those of this question."""
+        """Return the number of packets that the server has received, without those of this method."""
         asker = self.result(HostnameEndpoint(self.reactor, _ASKER_HOST, PORT).connect(_ASKERS))
         assert isinstance(asker, _Asker)
         self.settle()
@@ -245,7 +245,7 @@ class MirrorTestCase(SynchronousTestCase):
         return node
 
     def assert_fails(self, deferred: Deferred[Any], *expected: type[Exception]) -> Exception:
-        """Return the exception with which a Deferred has failed."""
+        """Check that a Deferred has failed, and return the exception."""
         self.settle()
         error = self.failureResultOf(deferred, *expected).value
         assert isinstance(error, Exception)
@@ -329,7 +329,7 @@ def watch_children(node: Node, key: object = "children") -> list[list[str] | Non
 
 
 def record_log(case: SynchronousTestCase) -> Callable[[], list[str]]:
-    """Return a function that returns the lines that were logged since."""
+    """Return a function that returns all lines logged since this call."""
     events: list[LogEvent] = []
 
     @implementer(ILogObserver)

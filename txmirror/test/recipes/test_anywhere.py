@@ -58,7 +58,7 @@ class _World(World):
             self.server.expire_session(self.second.session_id)
 
     def nodes(self) -> dict[str, int]:
-        """Return the owner of each node of a contender."""
+        """Return the owner of each ephemeral node."""
         return {
             path: node.stat().ephemeralOwner
             for path, node in self.server._state.database.tree.nodes.items()

@@ -126,7 +126,7 @@ class ClientsTests(RecipeCase):
         self.failureResultOf(leading, ClosingException)
 
     def limited(self, acquired: Deferred[bool], seconds: float) -> bool:
-        """Return the result of an attempt at the very end of its time."""
+        """Check that an attempt ends exactly when its time is over, and return its result."""
         self.pass_time(seconds - 0.1)
         self.assertNoResult(acquired)
         self.pass_time(0.1)

@@ -121,7 +121,7 @@ class KindsTests(RecipeCase):
         self.assertIn(f"held by persistent node '{kept}',", self.refused(self.semaphore(2)))
 
     def test_unreadable(self) -> None:
-        """A holder may forbid others to read its node."""
+        """A holder whose node cannot be read is named by its session, or as somebody."""
         self.done(self.observer.create("/jobs"))
         self.done(self.observer.create(self.path))
         node = f"{self.path}/{_LEASE}"

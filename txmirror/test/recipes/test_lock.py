@@ -268,7 +268,7 @@ class LineTests(RecipeCase):
         self.assertEqual(self.done(self.lock().contenders()), ["first", "", "third"])
 
     def test_contenders_that_go(self) -> None:
-        """A contender that leaves while they are read is left out; an unreadable one fails; bytes that are no text do not."""
+        """Contenders that go meanwhile are left out; an unreadable node is an error; bytes that are no text are not."""
         client = self.client()
         self.done(self.observer.create("/locks"))
         self.done(self.observer.create(self.path))
@@ -297,7 +297,7 @@ class LineTests(RecipeCase):
         self.assertTrue(second.held, node)
 
     def test_unreadable_predecessor(self) -> None:
-        """A contender that may not read its predecessor's node learns from the parent when it goes, also if that is at once."""
+        """A contender that may not read its predecessor's node notices its deletion all the same, also an immediate one."""
         self.done(self.observer.create("/locks"))
         self.done(self.observer.create(self.path))
         secret = [ACL(Permission.ALL, "digest", "x:y")]

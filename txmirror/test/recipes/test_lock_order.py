@@ -27,7 +27,7 @@ class OrderTests(SynchronousTestCase):
         self.assertEqual(in_order(names), [names[1], names[2], names[0]])
 
     def test_strangers(self) -> None:
-        """A node without a contender's name is none."""
+        """Names that are not those of contenders are ignored."""
         strangers = [
             "lease",
             "__lock__",

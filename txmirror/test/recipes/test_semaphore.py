@@ -75,7 +75,7 @@ class SemaphoreTests(RecipeCase):
         self.assertTrue(self.done(other.acquire(wait=0)))
 
     def test_others_in_line(self) -> None:
-        """A contender in the line uses it too, though nobody holds a lease."""
+        """A contender in the line counts as a user, though nobody holds a lease."""
         lock = Lock(self.client(), f"{self.path}-__lock__", name="first", reactor=self.world.reactor)
         self.done(self.semaphore().acquire())
         self.done(self.observer.delete(f"{self.path}/{self.nodes()[0]}"))
@@ -169,7 +169,7 @@ class SemaphoreTests(RecipeCase):
         self.assertEqual(self.held(first, second), [True, True])
 
     def test_refused_is_gone(self) -> None:
-        """A contender that does not wait has left the line when it learns that, also where the lease was not available."""
+        """An attempt that does not wait has left the line when it fires, also where no lease was available."""
         clients = [self.client() for _ in range(3)]
         first, second, third = (self.semaphore(1, client=client) for client in clients)
         self.done(first.acquire())
@@ -248,7 +248,7 @@ class SemaphoreTests(RecipeCase):
         self.assertTrue(self.done(second.acquire(wait=0)))
 
     def test_release_waits_for_the_place_in_line(self) -> None:
-        """A contender that gives up learns that nothing is left when its place in the line is given up too."""
+        """``release`` fires only when the place in the line is given up, too."""
         first, client = self.semaphore(1), self.client()
         second = self.semaphore(1, client=client)
         self.done(first.acquire())

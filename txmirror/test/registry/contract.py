@@ -200,7 +200,7 @@ class RegistryCase(_Base):
         return registry
 
     async def out_of_reach(self, deferred: Deferred[Any], seconds: float = TIMEOUT + 1) -> None:
-        """Check that a call fails because ZooKeeper is out of reach, within ``timeout``."""
+        """Check that a call fails with NoConnection within some seconds."""
         try:
             result = await self.place.in_time(deferred, seconds)
         except NoConnection as error:
@@ -209,7 +209,7 @@ class RegistryCase(_Base):
         self.fail(f"NoConnection expected, not {result!r}")
 
     async def put_off(self, deferred: Deferred[Any], seconds: float = TIMEOUT + 1) -> None:
-        """Check that a call is deferred until ZooKeeper is in reach, within ``timeout``, with one warning.
+        """Check that a call fires with False within some seconds, with one warning.
 
         There were no warnings before.
         """

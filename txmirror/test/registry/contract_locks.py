@@ -247,7 +247,7 @@ class LockContract(LockCase):
 
 
 class LockWaitContract(LockCase):
-    """Waiting: its time limit, and its predecessor."""
+    """Waiting for a lock."""
 
     @run
     async def test_wait(self) -> None:

@@ -222,7 +222,7 @@ class RegisteringContract(RegistryCase):
 
     @run
     async def test_strangers_given_up(self) -> None:
-        """A registration that is withdrawn while it waits does not register later, and deletes nothing."""
+        """A node withdrawn while another session's is in its place is not created later; the other stays."""
         registry = await self.started()
         await self.stranger.create(NODE, b"theirs", ephemeral=True)
         await self.done(registry.set_node(NODE, {"foo": "bar"}))

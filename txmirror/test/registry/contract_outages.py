@@ -299,7 +299,7 @@ class SessionContract(RegistryCase):
 
     @run
     async def test_changed_in_a_blink(self) -> None:
-        """Changes during an outage are corrected, and notified."""
+        """Changes during a short disconnection are corrected, and notified."""
         registry = await self.registered()
         await self.done(registry.set_node(OTHER, {"foo": "b"}))
         listener = Listener()

@@ -234,7 +234,7 @@ class SaysTests(SynchronousTestCase):
         self.assertTrue(self.says(b'{"pid":1}', None))
 
     def test_foreign(self) -> None:
-        """Other programs' data never equals ours."""
+        """Data that is empty, no text or no object never equals ours."""
         for stored in (b"", b"\xff", b"[1]"):
             self.assertFalse(self.says(stored, {"a": 1}))
         self.assertFalse(self.says(b"", None))

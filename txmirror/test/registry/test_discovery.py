@@ -116,10 +116,10 @@ class CountingTests(RegistryTestCase):
 
 
 class AuditTests(RegistryTestCase):
-    """Changes for which servers send no event."""
+    """Changes for which servers send no event: the audit finds them."""
 
     def following(self, registry: ServiceRegistry) -> Following:
-        """Return an object that follows the path."""
+        """Return the part of the registry that follows the path."""
         discovery = registry._finder.get(PATH)
         assert discovery is not None
         assert discovery._following is not None
@@ -159,7 +159,7 @@ class AuditTests(RegistryTestCase):
         self.assertEqual(len(self.names(registry)), 22)
 
     def test_never(self) -> None:
-        """A caller that does not want them gets none of it."""
+        """Without an audit such a change is never noticed."""
         self.make(NODE, b"{}")
         registry = self.started(audit=None)
         self.answer(registry)
@@ -505,7 +505,7 @@ class HoldTests(RegistryTestCase):
             self.make(f"{PATH}/host{number}:22", b"{}")
 
     def subject(self, hold_for: float = 10.0) -> tuple[ServiceRegistry, list[int]]:
-        """Return a registry that has the list, and the numbers of children that it will notify."""
+        """Return a registry that has the list, and a list to which it adds the number of children at each notification."""
         registry = self.started(hold_for=hold_for)
         told: list[int] = []
         self.world.result(registry.get(PATH, callback=lambda answer: told.append(len(answer["children"]))))

@@ -83,7 +83,7 @@ class CancelledTests(RegistryTestCase):
         self.assertEqual([call for call in self.reactor.getDelayedCalls() if call.getTime() > 30], [])
 
     def test_rebuild(self) -> None:
-        """A registration that was begun anew has the data that it had before."""
+        """A cancelled ``rebuild`` leaves the node registered."""
         registry = self.started()
         self.world.result(registry.set_node(NODE))
         self.cancel(registry.rebuild())
@@ -113,7 +113,7 @@ class PromisedTests(RegistryTestCase):
         return registry
 
     def check(self) -> None:
-        """Check that it is done when ZooKeeper is back, and not again after that."""
+        """Check that both writes are done when ZooKeeper is back, and not again after that."""
         self.come_back()
         self.world.pass_time(10)
         self.assertEqual((self.says("/a"), self.stat("/old")), ({"a": 1}, None))
@@ -234,7 +234,7 @@ class RefusedTests(RegistryTestCase):
     """Paths that may not be read."""
 
     def test_asked_again(self) -> None:
-        """A call made again on its refusal is not forgotten when another is refused too."""
+        """A path that an errback asks for again stays followed when the next caller is refused, too."""
         self.world.result(self.other.create("/secret", acl=[ACL(Permission.WRITE, "world", "anyone")]))
         registry = self.started()
         told: list[Answer] = []

@@ -113,7 +113,7 @@ class ReachabilityTests(ReachabilityTestCase):
         self.failureResultOf(waiting, CancelledError)
 
     def test_finishes_instead(self) -> None:
-        """A Deferred that fires when it is cancelled has fired."""
+        """A Deferred that fires with a result when it is cancelled passes that on."""
         self.begin()
         waiting: Deferred[str] = self.reachability.fail_when_unreachable(
             Deferred(lambda cancelled: cancelled.callback("half"))
@@ -173,7 +173,7 @@ class WhenConnectedTests(ReachabilityTestCase):
         self.failureResultOf(when_connected(self.mirror), ClosingException)
 
     def test_cancel(self) -> None:
-        """A caller that gives up is not called."""
+        """A cancelled ``when_connected`` is not fired by a later connection."""
         self.begin()
         waiting = when_connected(self.mirror)
         waiting.cancel()

@@ -779,7 +779,7 @@ class MeddlingTests(RegistrationTestCase):
         self.assert_in_place(registration)
 
     def test_now_and_then(self) -> None:
-        """A rare deletion is corrected at once each time, without a warning."""
+        """Deletions a minute apart are corrected at once each time, without a warning."""
         registration = self.register()
         for _ in range(5):
             self.reactor.pass_time(61)
@@ -946,7 +946,7 @@ class ForeignNodeTests(RegistrationTestCase):
         self.assert_in_place(registration)
 
     def test_not_known_in_an_outage(self) -> None:
-        """Another session's node may be gone after an outage: nobody is notified in the outage, and on return it is read again."""
+        """In an outage a registration does not report another session's node; after it, it looks again."""
         stranger = self.occupy()
         registration = self.start()
         self.disconnect()
@@ -1361,7 +1361,7 @@ class StopTests(RegistrationTestCase):
         self.assertEqual(self.at(PATH)[0], b"others")
 
     def test_wrong_timeout(self) -> None:
-        """A number of seconds that is none is refused, with a message that quotes it, and the node stays."""
+        """An invalid number of seconds is refused, with a message that quotes it, and the node stays."""
         registration = self.register()
         wrong: tuple[tuple[Any, type[Exception]], ...]
         wrong = (

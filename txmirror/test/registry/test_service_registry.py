@@ -22,7 +22,7 @@ from txmirror.types import ACL, OPEN_ACL, READ_ACL, Answer, Permission, digest_a
 
 class ArgumentTests(RegistryTestCase):
     def test_wrong(self) -> None:
-        """Nonsense is refused at once, in a line that quotes it."""
+        """Invalid options are refused at once, in a line that quotes them."""
         for options, quoted in (
             ({"timeout": 0}, "0"),
             ({"timeout": float("inf")}, "inf"),
@@ -119,7 +119,7 @@ class NothingKeptTests(RegistryTestCase):
         self.assertTrue(registry.stale(PATH))
 
     def test_others_kept(self) -> None:
-        """Existing registrations go on all the same."""
+        """Calls that have failed in an outage change nothing: the former registration stays, and no new one is made."""
         self.come_back()
         registry = self.started()
         self.world.result(registry.set_node(NODE, {"a": 1}))
@@ -321,7 +321,7 @@ class WritingTests(RegistryTestCase):
             self.assertEqual(answer["children"], {})
 
     def test_cancel(self) -> None:
-        """A caller that gives up waiting takes nothing back."""
+        """Cancelling a call ends the wait, and not the write."""
         registry = self.started()
         for set_it, path in ((registry.set_node, NODE), (registry.set_data, PATH + "/d")):
             call = set_it(path, {"a": 1})
