@@ -6,12 +6,18 @@ import enum
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from txmirror import paths
 from txmirror.creating_paths import create_path
-from txmirror.errors import NoAuthException, NodeExistsException, NoNodeException, ReplyTooLargeException
+from txmirror.errors import (
+    ConnectionLossException,
+    NoAuthException,
+    NodeExistsException,
+    NoNodeException,
+    ReplyTooLargeException,
+)
 from txmirror.interfaces import IQueries, ITransactions
 from txmirror.mirror import Mirror
 from txmirror.types import ACL, DataReply, EventType, ZnodeStat
@@ -25,11 +31,11 @@ class Knowledge(enum.Enum):
     """The latest that is known of a node."""
 
     UNKNOWN = "unknown"
-    """Nothing in this session, or a reply was lost. Most probably there is no node."""
+    """Nothing in this session. Most probably there is no node."""
     ABSENT = "absent"
     """There is no node."""
     CHANGED = "changed"
-    """There is a node, which has changed since it was read."""
+    """There is a node that has changed since it was read, or the reply to a write was lost or not awaited."""
     PRESENT = "present"
     """There is a node. A watch reports its changes."""
 
@@ -196,7 +202,10 @@ class OwnNode:
                 raise
             done()
             await self._looked(reading)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, (CancelledError, ConnectionLossException)):
+                # The write may be done.
+                self.knowledge = Knowledge.CHANGED
             reading.addErrback(lambda _: None)
             reading.cancel()
             raise

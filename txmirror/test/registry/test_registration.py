@@ -1223,6 +1223,27 @@ class StopTests(RegistrationTestCase):
         self.assertIsNone(self.ask(stopped))
         self.assert_withdrawn(registration)
 
+    def test_during_the_create_and_refused(self) -> None:
+        """A node whose creation was not awaited, and which may be neither deleted nor created, is found by the next start."""
+        self.make_services()
+        self.mirror.get(PATH)
+        self.reactor.pass_time(1)
+        link = self.link()
+        link.stall(to_server=False)
+        registration = Registration(self.mirror, PATH, DATA)
+        registration.start()
+        before = self.stat()
+        stopped = registration.stop()
+        self.ask(self.other.set_acl("/services/ssh", [ACL(Permission.READ | Permission.ADMIN, "world", "anyone")]))
+        link.resume()
+        self.reactor.settle()
+        self.assertNoResult(stopped)
+        registration.start()
+        self.reactor.settle()
+        self.assertIs(registration.state, RegistrationState.REGISTERED)
+        self.assertEqual(self.stat(), before)
+        self.ask(self.other.set_acl("/services/ssh", OPEN_ACL))
+
     def test_during_a_create_that_is_lost(self) -> None:
         """When the reply to that create is lost, it finds out on return what became of it, and fires after that."""
         self.make_services()
