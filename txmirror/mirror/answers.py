@@ -25,8 +25,8 @@ class AnsweredCache(Protocol):
 
     :ivar store: the marks of parts that are not up to date.
     :ivar records: the records of single nodes, by path.
-    :ivar refresher: reads what is stale.
-    :ivar retries: what is read again later.
+    :ivar refresher: reads the stale parts.
+    :ivar retries: the parts to read again later.
     """
 
     store: Store
@@ -56,7 +56,7 @@ class AnsweredCache(Protocol):
         """Note that a read has failed for a reason that has nothing to do with the node."""
 
     def check_settled(self) -> None:
-        """Notify those who have nothing unsettled any more."""
+        """Notify the trees and the waiters that are settled now."""
 
 
 class Answers:
@@ -186,7 +186,7 @@ class Answers:
             self._cache.refresher.add(part, path)
 
     def _is_late(self, part: int, path: str, zxid: int) -> bool:
-        """Return whether a server lagged behind what is shown. If so, the node is read again later."""
+        """Return whether a server lagged behind the data that is shown. If so, the node is read again later."""
         if self._store.is_late(zxid):
             self._store.postpone(part, path)
             self._retries.later(path)

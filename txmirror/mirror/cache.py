@@ -1,7 +1,7 @@
-"""One cache of znodes: what is wanted, what of it is stale, and who is shown what is read.
+"""One cache of znodes: the nodes that programs want, the parts of them that are stale, and the views that show them.
 
 It holds *interest*: a record for each single node, and a branch for each subtree. Whatever makes a part of a node stale (a watch
-event, a recovery, a retry) marks it in the store; the refresher reads it; the reply goes to all who are interested.
+event, a recovery, a retry) marks it in the store; the refresher reads it; the reply goes to each record and branch of that node.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from txmirror.types import EventType, WatchedEvent
 
 
 class Cache:
-    """Keeps what is wanted equal to the server's state.
+    """Keeps the wanted nodes equal to the server's state.
 
     :param client: sends all requests that are no reads with watches.
     :param feed: the client's feed.
@@ -150,7 +150,7 @@ class Cache:
             self.refresher.add_children(parent, DATA, self.store.invalidate_siblings(DATA, children))
 
     def retry_all(self) -> None:
-        """Read at once what could not be read the last time."""
+        """Read the parts at once that could not be read the last time."""
         self.retries.retry_now()
 
     def _retry(self, path: str) -> None:
@@ -192,7 +192,7 @@ class Cache:
             )
 
     def check_settled(self) -> None:
-        """Notify those who have nothing unsettled any more."""
+        """Notify the trees and the waiters that are settled now."""
         if not self.status.recovered:
             return
         for branch in self.store.take_finished():

@@ -98,7 +98,7 @@ class Engine:
         return None if parent is None else parent.children_shown()
 
     def retry(self) -> None:
-        """Read also what could not be read the last time."""
+        """Read the parts, too, that could not be read the last time."""
         self._cache.retry_all()
 
     def when_closed(self) -> Deferred[None]:

@@ -1,4 +1,4 @@
-"""The observers of a tree, and those who wait until it shows the server's state."""
+"""The observers of a tree, and the waiters for the moment at which it shows the server's state."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Notifier:
             self.on_stat_changed(path)
 
     def check_settled(self) -> None:
-        """Notify those who wait, if the branch shows the server's state."""
+        """Fire the waiters, if the branch shows the server's state."""
         if not self.settled:
             return
         if not self._notified_settled:
@@ -114,7 +114,7 @@ class Notifier:
         self._catching_up.fire(None)
 
     def end(self) -> None:
-        """Fail those who wait for the branch, and notify of nothing more."""
+        """Fail the waiters for the branch, and call no observer any more."""
         self.closed = True
         self._ready.fail(lambda: ClosingException(path=self._path))
         self._catching_up.fire(None)

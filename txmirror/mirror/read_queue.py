@@ -21,11 +21,11 @@ _BATCH_BYTES = 64 * 1024
 
 @attrs.define(eq=False)
 class PendingRead:
-    """A pending request, with the nodes whose data it reads and those whose names."""
+    """A pending request, with the nodes whose data it reads, and the nodes whose names of children it reads."""
 
     paths: tuple[Sequence[str], Sequence[str]]
     batch: bool
-    """Whether it is a batched read, even if it has one node only."""
+    """True for a batched read, even of one node."""
 
     @property
     def count(self) -> int:

@@ -1,4 +1,4 @@
-"""How a cache goes from one connection to the next: it stops reading, restores its watches, and reads what is stale."""
+"""How a cache goes from one connection to the next: it stops reading, restores its watches, and reads the stale parts."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class ReconnectedCache(Protocol):
     :ivar status: the state of the connection.
     :ivar interests: the records and branches.
     :ivar store: the marks of parts that are not up to date.
-    :ivar refresher: reads what is stale.
-    :ivar retries: what is read again later.
+    :ivar refresher: reads the stale parts.
+    :ivar retries: the parts to read again later.
     :ivar removal: removes watches.
     """
 
@@ -43,7 +43,7 @@ class ReconnectedCache(Protocol):
         """Note that a request has failed for a reason that has nothing to do with the node."""
 
     def check_settled(self) -> None:
-        """Notify those who have nothing unsettled any more."""
+        """Notify the trees and the waiters that are settled now."""
 
 
 class Sessions:
@@ -75,7 +75,7 @@ class Sessions:
         self._recovering = False
 
     def connected(self, event: SessionEvent, before: SessionEvent) -> None:
-        """Note what the connected session means for what is known, and for watches."""
+        """Decide what must be read and watched again in the connected session."""
         new_session = event.session_number != before.session_number
         new_data = event.data_generation != before.data_generation
         self._interests.connected(new_session=new_session, new_data=new_data)

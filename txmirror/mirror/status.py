@@ -1,4 +1,4 @@
-"""The state of a mirror's connection, and those who are notified of it."""
+"""The state of a mirror's connection, and its watchers."""
 
 from __future__ import annotations
 

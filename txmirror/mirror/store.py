@@ -1,7 +1,7 @@
-"""The parts of nodes that are not up to date: what is to be read, is being read, or cannot be read.
+"""The parts of nodes that are not up to date: they are to be read, are being read, or cannot be read.
 
 Each node has two parts, its data (with the stat) and the names of its children. A part that is up to date has no mark here, so
-that a large subtree at rest takes no memory but for what it shows. The values themselves are held by those who show them: the
+that a large subtree at rest takes no memory but for what it shows. The values themselves are in the views that show them: the
 records of nodes, and trees.
 """
 

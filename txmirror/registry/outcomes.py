@@ -22,7 +22,7 @@ class RegistrationState(enum.Enum):
 
 
 class Outcomes:
-    """The Deferreds that wait for what becomes of a registration.
+    """The Deferreds that wait for the result of a registration.
 
     :param path: the path.
     :ivar first: those that wait for the next state, or for a refusal.

@@ -39,7 +39,7 @@ class Offer:
     codec: IPayloadCodec = CODECS["nd"]
     """Encodes them."""
     wait: bool = False
-    """Whether to wait for another session's znode even if it is known to be one of a former process of this machine."""
+    """True waits for another session's znode even if it is known to be one of a former process of this machine."""
 
 
 class IRegistrationsUser(Protocol):

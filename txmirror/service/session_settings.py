@@ -28,7 +28,7 @@ class SessionSettings:
     access: Access = attrs.field(factory=Access)
     """The credentials, and the ACL of new znodes."""
     container: bool = False
-    """Whether the nodes above those of services are containers: the server deletes one some time after its last child."""
+    """True makes the nodes above those of services containers: the server deletes one some time after its last child."""
     state: StateService | None = None
     """The state file; None hands no session over. It starts before the session, and stops after it."""
     origin: Origin = attrs.field(factory=lambda: Origin("", ""))
