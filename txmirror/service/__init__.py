@@ -1,6 +1,7 @@
 """The registration daemon: its command line, its parts, and the service that twistd runs."""
 
-from txmirror.service.control import ControlService, make_root
+from txmirror.service.control import ControlService
+from txmirror.service.control_resources import make_root
 from txmirror.service.daemon import Daemon
 from txmirror.service.launching import RegistrationService, makeService
 from txmirror.service.options import Options
