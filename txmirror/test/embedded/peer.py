@@ -198,9 +198,9 @@ class Factory(ClientFactory):  # type: ignore[misc,type-arg,unused-ignore]  # it
 
 
 class ServerTestCase(SynchronousTestCase):
-    """A server with a tick of half a second, and any number of peers. No timer of theirs is left in the end.
+    """A server with a tick of half a second, and any number of peers. At the end no timer of theirs is pending.
 
-    :cvar options: what the server is made with.
+    :cvar options: the server's arguments.
     """
 
     options: ClassVar[dict[str, Any]] = {}

@@ -168,7 +168,7 @@ class ServiceTests(SynchronousTestCase):
         self.assertEqual((self.reactor.listeners(), self.reactor.links, self.reactor.getDelayedCalls()), ({}, [], []))
 
     def test_settings(self) -> None:
-        """The server is as the command line says."""
+        """The options of the command line are the server's settings."""
         for arguments, timeout, creatable in (((), 1.0, False), (("--tick-time", "1.5", "--ttl-nodes"), 3.0, True)):
             service = self.service("--listen", "2181", *arguments)
             service.startService()
@@ -199,7 +199,7 @@ class ServiceTests(SynchronousTestCase):
         self.reactor.settle()
 
     def test_keeper(self) -> None:
-        """That it imitates ClickHouse Keeper it says too."""
+        """The log says, too, that the server imitates ClickHouse Keeper."""
         service = self.service("--listen", "2181", "--imitate", "keeper")
         service.startService()
         self.assertIn("An imitation of ClickHouse Keeper,", self.lines[1])

@@ -88,7 +88,7 @@ class SharingTests(EnsembleTestCase):
         self.assertEqual(self.ensemble.sessions, frozenset())
 
     def test_expire(self) -> None:
-        """A session can be made to expire, wherever its client is."""
+        """A session can be made to expire, whichever server its client is connected to."""
         peer = self.peer(host=_THIRD)
         self.ensemble.expire_session(peer.session)
         self.reactor.settle()

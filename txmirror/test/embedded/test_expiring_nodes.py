@@ -74,7 +74,7 @@ class ContainerTests(ExpiringNodeTestCase):
         self.assertFalse(self.client.exists("/k"))
 
     def test_flags(self) -> None:
-        """The operation makes a container whatever the other flags say, numbered if they say so."""
+        """The operation makes a container whatever the other flags are; the sequence flag adds a number to its name."""
         self.assertEqual(self.container("/k", 0).path, "/k")
         path = self.container("/k-", 3).path
         self.assertEqual(path, "/k-0000000001")
@@ -164,7 +164,7 @@ class DisabledTests(ExpiringNodeTestCase):
     options: ClassVar[dict[str, Any]] = {}
 
     def test_ttl(self) -> None:
-        """As ZooKeeper comes, no node has a time to live; containers need no telling."""
+        """With ZooKeeper's default settings a node with a TTL is refused, and containers work."""
         for flags in (5, 6):
             request = CreateTTLRequest("/t", b"", OPEN_ACL, flags, 1000)
             self.assertEqual(self.client.ask(request).err, UnimplementedException.code)

@@ -1,4 +1,6 @@
-"""Clients that say every kind of garbage: the log says why they are turned away, and nobody else notices."""
+"""Clients that send invalid data of every kind: the log has the reason why they are closed, and other clients are not
+affected.
+"""
 
 from __future__ import annotations
 
@@ -186,7 +188,7 @@ class LoggedTestCase(SynchronousTestCase):
     """Collects the log.
 
     :ivar lines: the warnings.
-    :ivar bugs: whatever was logged with a traceback, or as worse than a warning.
+    :ivar bugs: the lines that were logged with a traceback, or with a level above a warning.
     """
 
     def setUp(self) -> None:
@@ -348,7 +350,7 @@ class WorldTestCase(HostileTestCase):
         self.assertEqual([formatEvent(bug) for bug in self.bugs], [])
 
     def assert_turned_away(self, peer: Peer, why: str, name: str) -> None:
-        """The peer lost its connection, and one line says why."""
+        """Assert that the peer lost its connection, and that one line of the log has the reason."""
         self.assertIsNotNone(peer.lost, name)
         (line,) = self.lines
         self.assertTrue(line.startswith("Closing the connection from 127.0.0.1:"), line)
@@ -388,7 +390,7 @@ class NonsenseTests(WorldTestCase):
         self.assertEqual(len(self.world.hostile(encode_frame(body[:-1])).text), 4 + 36)
 
     def test_cut_short(self) -> None:
-        """A request that ends early, wherever, is refused or costs the connection."""
+        """A request that ends early, at any byte, is refused, or the server closes the connection."""
         for request in REQUESTS:
             body = request.encode()
             peer = self.world.case.peer()
@@ -562,7 +564,8 @@ class SilenceTests(WorldTestCase):
         self.assertEqual(self.waiting(link), 0)
 
     def test_events_for_ever(self) -> None:
-        """Events are made by others, however little is heard of a client: when too many wait, its connection is closed."""
+        """The events for a client that does not read are bounded: when too many wait, the server closes the connection.
+        """
         peer = self.world.hostile(HANDSHAKE + framed(AddWatchRequest("/", 1)))
         link = self.stop_reading(peer)
         path = "/" + "x" * 500_000

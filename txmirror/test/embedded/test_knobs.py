@@ -85,7 +85,7 @@ class MakingTests(KnobTestCase):
         self.assertEqual(repr(connection), f"<Connection from {connection.peer}, closed>")
 
     def test_before_it_listens(self) -> None:
-        """A server that has not listened yet can be made ready; knobs that need somebody say that there is nobody."""
+        """A server can be prepared before it listens; calls that need a session raise an error that has its id."""
         server = EmbeddedServer(self.reactor)
         fault = server.fail_next("get", NoAuthException())
         server.drop_connections()
@@ -264,7 +264,7 @@ class StallTests(KnobTestCase):
         self.assertEqual(self.victim.events(), [Event(EventType.CREATED, "/a")])
 
     def test_session_ends(self) -> None:
-        """A client that is not heard loses its session, and learns of that when the connection is resumed."""
+        """A client whose data does not arrive loses its session, and its connection ends when the stall is over."""
         self.connection.stall()
         for _ in range(6):
             self.reactor.pass_time(1.0)
@@ -330,7 +330,7 @@ class StallTests(KnobTestCase):
         self.assertEqual((reply[0], event), (2, Event(EventType.CREATED, "/b")))
 
     def test_session_lives(self) -> None:
-        """A client that is heard, and hears nothing, keeps its session."""
+        """A client whose data arrives keeps its session, even if it receives nothing."""
         self.connection.stall(incoming=False)
         for _ in range(8):
             self.reactor.pass_time(1.0)

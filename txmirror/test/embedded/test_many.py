@@ -169,8 +169,8 @@ class MemoryTests(ServerTestCase):
 class Caller(Protocol):
     """One of many on a real reactor.
 
-    :ivar answered: fires when it was told so many things.
-    :ivar gone: fires when its connection is.
+    :ivar answered: fires when it has received the expected number of frames.
+    :ivar gone: fires when the connection is lost.
     """
 
     def __init__(self, said: bytes, expected: int) -> None:

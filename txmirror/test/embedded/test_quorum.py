@@ -81,7 +81,7 @@ class NoQuorumTests(QuorumTestCase):
         self.assertEqual(self.server.sessions, frozenset())
 
     def test_words(self) -> None:
-        """To nearly all words it says that it does not serve."""
+        """The answer to nearly all four-letter words is that the server does not serve requests."""
         self.server.lose_quorum()
         self.assertEqual((self.word(b"isro"), self.word(b"ruok")), ("null", "imok"))
         self.assertIn("not currently serving requests", self.word(b"srvr"))
@@ -117,7 +117,7 @@ class ReadOnlyTests(QuorumTestCase):
         self.server.lose_quorum(read_only=True)
 
     def test_handshake(self) -> None:
-        """A client that allows a read-only server gets a session without a transaction, and the reply says so; others are rejected."""
+        """A client that accepts a read-only server gets a session without a transaction; others are rejected."""
         zxid = self.server.zxid
         reader = self.peer(read_only=True)
         assert reader.welcome is not None

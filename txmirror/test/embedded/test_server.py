@@ -143,7 +143,9 @@ class NonsenseTests(ServerTestCase):
         self.witness = self.peer()
 
     def assert_closed(self, peer: Peer, why: str) -> None:
-        """The peer lost its connection, one line said why, and nobody else noticed."""
+        """Assert that the peer lost its connection, that one line has the reason, and that another client is not
+        affected.
+        """
         self.reactor.settle()
         self.assertIsNotNone(peer.lost)
         (line,) = self.lines

@@ -206,7 +206,7 @@ class CursorTests(SynchronousTestCase):
             self.assertRaises(ProtocolError, read, TolerantCursor(b""))
 
     def test_matches(self) -> None:
-        """An address with signs and zeros lets in whom it names."""
+        """An ACL with signs and zeros in its address permits the clients at that address."""
         here = [Identity("ip", "1.2.3.4")]
         for text, inside in (("01.+2.3.4", True), ("1.2.0.0/016", True), ("1.3.0.0/16", False), ("1.2.3", False)):
             self.assertIs(permits([ACL(31, "ip", text)], 1, here), inside, text)

@@ -80,7 +80,7 @@ class OldTests(ServerTestCase):
         self.assertEqual(peer.ask(request).err, MarshallingErrorException.code)
 
     def test_srvr(self) -> None:
-        """It says that it is a 3.4."""
+        """The answer to srvr has a version 3.4."""
         peer = self.connect()
         peer.raw(b"srvr")
         self.assertTrue(peer.text.startswith(b"Zookeeper version: 3.4.14-"), peer.text)
@@ -90,7 +90,7 @@ class NewTests(ServerTestCase):
     options: ClassVar[dict[str, Any]] = {"version": "3.9"}
 
     def test_zxid(self) -> None:
-        """Each event says which transaction it is about."""
+        """Each event has the zxid of its transaction."""
         watcher, writer = self.peer(), self.peer()
         watcher.ask(AddWatchRequest("/", 1))
         first = writer.create("/a").stat.czxid
@@ -100,8 +100,9 @@ class NewTests(ServerTestCase):
         self.assertEqual(watcher.event_zxids, [first, second, second + 1])
 
     def test_exists(self) -> None:
-        """A node's stat is only for those who may read it; whoever may not leaves no watch either. Of a node that is missing
-        anybody may ask."""
+        """A node's stat needs the permission to read it, and without it no watch is set. A missing node needs no
+        permission.
+        """
         owner, other = self.peer(), self.peer()
         owner.ask(AuthRequest("digest", b"user:secret"))
         owner.create("/a", acl=CREATOR_ALL_ACL)
@@ -124,7 +125,7 @@ class NewTests(ServerTestCase):
         self.assertIsNotNone(peer.lost)
 
     def test_create2_among_several(self) -> None:
-        """Among several operations too a create is the one that it says: ``create2`` is answered with the stat."""
+        """In a multi, too, each create is of its own kind: only ``create2`` is answered with the stat."""
         peer = self.peer()
         creates = (
             CreateRequest("/a", b"", OPEN_ACL, 0),
@@ -144,8 +145,9 @@ class NewTests(ServerTestCase):
         return {kind: peer.ask(CheckWatchesRequest("/a", kind)).err for kind in range(7)}
 
     def test_check_watches(self) -> None:
-        """Each kind of watch is asked for by itself, and a persistent watch is none of data or children; what others have is
-        theirs."""
+        """Each kind of watch is checked by itself: a persistent watch counts as none of data or children, and watches
+        of other clients do not count.
+        """
         peer, other = self.peer(), self.peer()
         peer.create("/a")
         none, no_kind = NoWatcherException.code, MarshallingErrorException.code
