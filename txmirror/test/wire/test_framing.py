@@ -67,7 +67,7 @@ class SplitTests(SynchronousTestCase):
         self.assertEqual(FrameDecoder(LIMIT).feed(stream(BODIES)), expected(BODIES))
 
     def test_in_two_pieces(self) -> None:
-        """A stream that is cut in two, anywhere, gives the same frames."""
+        """A stream that is cut in two, at any byte, contains the same frames."""
         for pieces in two_pieces(stream(BODIES)):
             decoder = FrameDecoder(LIMIT)
             self.assertEqual(feed(decoder, pieces), expected(BODIES))
@@ -75,14 +75,14 @@ class SplitTests(SynchronousTestCase):
             self.assertIsNone(decoder.error)
 
     def test_in_three_pieces(self) -> None:
-        """A stream that is cut in three, anywhere, gives the same frames."""
+        """A stream that is cut in three, at any bytes, contains the same frames."""
         data = stream(BODIES)
         for first in range(len(data) + 1):
             for second in range(first, len(data) + 1):
                 self.assertEqual(feed(FrameDecoder(LIMIT), split(data, [first, second])), expected(BODIES))
 
     def test_byte_by_byte(self) -> None:
-        """A stream that comes byte by byte gives the same frames."""
+        """A stream that arrives byte by byte contains the same frames."""
         decoder = FrameDecoder(LIMIT)
         self.assertEqual(feed(decoder, (bytes([byte]) for byte in stream(BODIES))), expected(BODIES))
         self.assertEqual(decoder.buffered, 0)
@@ -118,7 +118,7 @@ class SplitTests(SynchronousTestCase):
         self.assertEqual(feed(decoder, [b"", b"\x00\x00", b"", b"\x00\x01", b"", b"a", b""]), [b"a"])
 
     def test_frames_are_bytes(self) -> None:
-        """Frames are bytes objects, in whatever pieces they came: nothing that comes later changes them."""
+        """Frames are bytes objects, however the stream is cut: later data does not change them."""
         for pieces in two_pieces(stream(BODIES)):
             for frame in feed(FrameDecoder(LIMIT), pieces):
                 body = frame.head if isinstance(frame, OversizedFrame) else frame
@@ -160,7 +160,7 @@ class OversizedTests(SynchronousTestCase):
         self.assertEqual(decoder.feed(encode_frame(b"after")), [b"after"])
 
     def test_neighbours_are_intact(self) -> None:
-        """The frames around oversized ones are whole, wherever the stream is cut."""
+        """The frames around oversized ones are whole, at whichever byte the stream is cut."""
         bodies = (b"before", b"o" * 30, b"between", b"o" * 17, b"o" * 21, b"", b"after")
         for limit in (16, LIMIT):
             for pieces in two_pieces(stream(bodies)):
@@ -212,7 +212,7 @@ class FaultTests(SynchronousTestCase):
         self.assertIsInstance(decoder.error, ProtocolError)
 
     def test_earlier_frames_are_given(self) -> None:
-        """The decoder returns the frames before the invalid length, wherever the stream is cut."""
+        """The decoder returns the frames before the invalid length, at whichever byte the stream is cut."""
         for length in FAULTY:
             for pieces in two_pieces(stream(BODIES) + encode_int(length) + b"rest"):
                 decoder = FrameDecoder(LIMIT)

@@ -234,7 +234,7 @@ class CursorTests(SynchronousTestCase):
                     self.assertIn(str(length), str(error))
 
     def test_null_string(self) -> None:
-        """A null string is a protocol error that says so."""
+        """A null string is a protocol error, and its message names null."""
         error = self.assertRaises(ProtocolError, Cursor(NULL).string)
         self.assertIn("null", str(error))
 
@@ -243,7 +243,7 @@ class CursorTests(SynchronousTestCase):
         self.assertEqual([Cursor(NULL).strings(), Cursor(NULL).acls()], [[], []])
 
     def test_not_utf8(self) -> None:
-        """Bytes that are not UTF-8 are a protocol error that says so."""
+        """Bytes that are not UTF-8 are a protocol error, and its message names UTF-8."""
         for faulty in (b"\xff", b"\x80", b"a\xc3", b"\xc0\xaf", b"\xf5\x80\x80\x80", b"\xe2\x82"):
             error = self.assertRaises(ProtocolError, Cursor(encode_buffer(faulty)).string)
             self.assertIn("UTF-8", str(error))
@@ -299,7 +299,9 @@ class CursorTests(SynchronousTestCase):
         self.assertIsNone(cursor.finish())  # type: ignore[func-returns-value]
 
     def test_finish_too_early(self) -> None:
-        """Finishing a frame of which something is left is a protocol error that says how much."""
+        """finish() before the end of a frame is a protocol error, and its message has the number of bytes that are
+        left.
+        """
         cursor = Cursor(encode_int(1) + b"abc")
         cursor.int32()
         error = self.assertRaises(ProtocolError, cursor.finish)

@@ -126,7 +126,7 @@ class MultiResponseTests(RecordContract, SynchronousTestCase):
         self.assertIn("99", str(error))
 
     def test_read_by_kazoo(self) -> None:
-        """kazoo reads what we write."""
+        """kazoo decodes our encoding."""
         stat = ZnodeStat(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
         frame = MultiResponse(
             [PathResponse("/a"), DoneResult(Operation.DELETE), StatResponse(stat), DoneResult(Operation.CHECK)]

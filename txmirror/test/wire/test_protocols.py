@@ -1,4 +1,4 @@
-"""Both sides of the protocol against each other: what one sends the other receives, in any pieces."""
+"""Both sides of the protocol against each other: each receives the records that the other has sent, in any pieces."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ class Pair:
         self.sent_events.append((kind, path, zxid))
 
     def move_down(self, size: int) -> None:
-        """Deliver bytes to the client, and check what they contain."""
+        """Deliver bytes to the client, and check the records in them."""
         self.client.receive_data(bytes(self.down[:size]))
         del self.down[:size]
         while (event := self.client.next_event()) is not None:

@@ -249,7 +249,7 @@ class ReplyTests(SynchronousTestCase):
         self.assertEqual(reply_header(protocol.reply(first, 1)).xid, 1)
 
     def test_ping(self) -> None:
-        """The reply to a ping has the xid of pings, whatever the client wrote."""
+        """The reply to a ping has the xid of pings, whichever xid the client wrote."""
         protocol = connected()
         (header,) = received(protocol, framed(PingRequest(), 5))
         self.assertEqual(body(protocol.reply(header, 3)), ReplyHeader(PING_XID, 3, 0).encode())
