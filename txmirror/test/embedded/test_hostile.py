@@ -564,8 +564,7 @@ class SilenceTests(WorldTestCase):
         self.assertEqual(self.waiting(link), 0)
 
     def test_events_for_ever(self) -> None:
-        """The events for a client that does not read are bounded: when too many wait, the server closes the connection.
-        """
+        """The events for a client that does not read are bounded: when too many wait, the server closes the connection."""
         peer = self.world.hostile(HANDSHAKE + framed(AddWatchRequest("/", 1)))
         link = self.stop_reading(peer)
         path = "/" + "x" * 500_000
