@@ -42,7 +42,7 @@ from txmirror.testing.transport import MemoryTransport
 
 
 class Recorder(Protocol):
-    """Keeps what it is told."""
+    """Keeps the data and the events that it receives."""
 
     raises: Exception | None = None
 
@@ -116,7 +116,7 @@ class NetworkTestCase(SynchronousTestCase):
 
 class InterfaceTests(NetworkTestCase):
     def test_interfaces(self) -> None:
-        """Everything provides what Twisted expects of it."""
+        """Each object provides the interfaces that Twisted expects of it."""
         for interface in (IReactorTime, IReactorTCP, IReactorPluggableNameResolver):
             verifyObject(interface, self.reactor)
         verifyObject(IHostnameResolver, self.reactor.nameResolver)
@@ -167,7 +167,7 @@ class ConnectingTests(NetworkTestCase):
         self.assert_fails(self.dial(port=2182), error.ConnectionRefusedError)
 
     def test_names(self) -> None:
-        """A name stands for the addresses that the test gives it."""
+        """A name resolves to the addresses that the test sets."""
         resolver = self.reactor.nameResolver
         assert isinstance(resolver, MemoryResolver)
         self.assert_fails(self.dial("zk.example"), DNSLookupError)
@@ -227,7 +227,9 @@ class ConnectingTests(NetworkTestCase):
         self.pair()
 
     def test_black_hole(self) -> None:
-        """A black hole answers nothing until the timeout, and for nobody but those who wait already once it is closed."""
+        """A black hole answers nothing until the timeout. Once it is undone, only connections that were pending already
+        wait for it.
+        """
         self.reactor.black_hole("127.0.0.1", 2181)
         dialled = self.dial(timeout=3)
         self.reactor.pass_time(2.9)
@@ -345,7 +347,7 @@ class DeliveryTests(NetworkTestCase):
         self.assertEqual((client.end, len(server.data)), (ConnectionDone, 100_000))
 
     def test_pull_producer(self) -> None:
-        """A pull producer is asked whenever all that it gave is delivered, and stopped with the connection."""
+        """A pull producer is asked for data whenever all its data is delivered, and is stopped with the connection."""
         client, server, link = self.pair()
         producer = Producer(client.tcp, [b"a", b"b", b"c"])
         client.tcp.registerProducer(producer, False)
@@ -381,7 +383,7 @@ class Producer:
 
 class EndTests(NetworkTestCase):
     def test_lose_connection(self) -> None:
-        """A connection that is closed first delivers what was written; then both sides are told, later."""
+        """A connection that is closed delivers the written data first; both sides are notified later."""
         client, server, _ = self.pair()
         client.tcp.write(b"last words")
         client.tcp.loseConnection()
@@ -403,7 +405,7 @@ class EndTests(NetworkTestCase):
         self.assertIs(client.end, ConnectionDone)
 
     def test_abort(self) -> None:
-        """An aborted connection drops what was not delivered, in both directions."""
+        """An aborted connection drops the undelivered data in both directions."""
         client, server, _ = self.pair()
         client.tcp.write(b"x")
         server.tcp.write(b"y")
@@ -435,7 +437,7 @@ class EndTests(NetworkTestCase):
         self.assertEqual((client.end, server.end), (ConnectionDone, ZeroDivisionError))
 
     def test_half_closed(self) -> None:
-        """Without half-closing protocols, the end of what one side writes is the end of all."""
+        """Without half-closing protocols, the end of one direction closes the connection."""
         client, server, _ = self.pair()
         client.tcp.write(b"x")
         client.tcp.loseWriteConnection()
@@ -480,7 +482,7 @@ class HalfClosingTests(NetworkTestCase):
 
 class FaultTests(NetworkTestCase):
     def test_cut(self) -> None:
-        """A cut link loses what was under way; both sides are told, later."""
+        """A cut link loses the data in flight; both sides are notified later."""
         client, server, link = self.pair()
         client.tcp.write(b"x")
         server.tcp.write(b"y")
@@ -571,7 +573,7 @@ class TimeTests(SynchronousTestCase):
         self.reactor = MemoryReactor()
 
     def test_settle(self) -> None:
-        """All that is due now is done, with what follows from it, and nothing later is."""
+        """settle() makes all calls that are due now, and those that they schedule for now, and no later ones."""
         seen: list[str] = []
         self.reactor.callLater(0, lambda: self.reactor.callLater(0, seen.append, "now"))
         later = self.reactor.callLater(0.1, seen.append, "later")

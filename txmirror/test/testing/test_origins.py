@@ -1,4 +1,6 @@
-"""The complaint of a world names what a program has left open in it, and the places that made it."""
+"""The error of a world that is not closed properly: it names the objects that a program has left open, and the places
+that made them.
+"""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class TestSettings:
 
 class ServerProcessTests(SynchronousTestCase):
     def test_life(self) -> None:
-        """It listens where it says, has an exit status of 0 when it is stopped, and may be stopped again."""
+        """The server listens at its address, exits with status 0 when it is stopped, and may be stopped again."""
         with ServerProcess(tick_time=1.5, ttl_nodes=True) as server:
             self.assertEqual(server.connection_string, f"{server.host}:{server.port}")
             with socket.create_connection((server.host, server.port), 5.0) as asker:
@@ -59,7 +59,7 @@ class ServerProcessTests(SynchronousTestCase):
         self.assertRaises(ConnectionRefusedError, socket.create_connection, (server.host, server.port))
 
     def test_does_not_start(self) -> None:
-        """A server that does not start is an error that shows what it said, and how it ended."""
+        """A server that does not start raises an error with its output and its exit status."""
         program = Path(self.mktemp()).absolute()
         program.write_text("#!/bin/sh\necho not today\nexec false\n")
         program.chmod(0o700)
@@ -72,7 +72,9 @@ class ServerProcessTests(SynchronousTestCase):
 
 class FixtureTests(SynchronousTestCase):
     def test_fixtures(self) -> None:
-        """They are found, and that of a world does what it promises and says what is left. (The other has its example.)"""
+        """pytest finds the fixtures, and the world's fixture reports open objects. (The other fixture has an example in
+        the docs.)
+        """
         folder = Path(self.mktemp())
         folder.mkdir()
         (folder / "test_fixtures.py").write_text(_TESTS)

@@ -1,4 +1,4 @@
-"""The fault proxy passes on, counts and breaks connections as it is told, on a real reactor."""
+"""The fault proxy forwards, counts and breaks connections, on a real reactor."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def reply(xid: int, body: bytes = b"an answer") -> bytes:
 
 
 class End(Protocol):
-    """One end of a connection: keeps what comes, and lets a test wait for it."""
+    """One end of a connection: keeps the received data, and lets a test wait for it."""
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
@@ -60,14 +60,14 @@ class End(Protocol):
         self.tcp.write(b"".join(data))
 
     def when(self, condition: Callable[[], bool]) -> Deferred[None]:
-        """Be told when something is so."""
+        """Return a Deferred that fires when a condition is true."""
         told: Deferred[None] = Deferred()
         self._waiting.append((condition, told))
         self._look()
         return told
 
     def when_has(self, data: bytes) -> Deferred[None]:
-        """Be told when all of this, and nothing else, has come."""
+        """Return a Deferred that fires when exactly this data has arrived."""
         return self.when(lambda: self.data == data)
 
     def when_lost(self) -> Deferred[None]:
@@ -163,12 +163,12 @@ class ProxyTestCase(TestCase):
         return await expected
 
     async def pair(self) -> tuple[End, End]:
-        """Connect through the proxy, and give both ends."""
+        """Connect through the proxy, and return both ends."""
         client = await self.connect()
         return client, await self.server()
 
     async def session(self) -> tuple[End, End]:
-        """Connect, with handshakes said that the proxy knows for what they are; the ends do not keep them."""
+        """Connect, with handshakes that the proxy recognises; the ends do not keep them."""
         client, server = await self.pair()
         client.send(HELLO)
         await server.when_has(HELLO)
@@ -204,7 +204,9 @@ class PassingTests(ProxyTestCase):
         self.assertEqual((self.proxy.accepted, self.proxy.connections), (1, 1))
 
     async def test_a_frame_in_pieces(self) -> None:
-        """A frame that comes in pieces is passed on whole; what is cut off at the end of the stream, as it is."""
+        """A frame that arrives in pieces is forwarded whole; a partial frame at the end of the stream is forwarded as
+        it is.
+        """
         client, server = await self.session()
         client.send(request(1)[:7])
         client.send(request(1)[7:], b"\x00\x00")
@@ -256,7 +258,7 @@ class PassingTests(ProxyTestCase):
         self.proxy = before
 
     async def test_close(self) -> None:
-        """Closing ends what is there, whatever state it is in, and fires when the sockets are gone."""
+        """close() ends all connections, in any state, and fires when the sockets are closed."""
         client, server = await self.pair()
         self.proxy.stall()
         client.send(b"kept")
@@ -287,7 +289,7 @@ class HalfCloseTests(ProxyTestCase):
             await mine.when_finished()
 
     async def test_half_close(self) -> None:
-        """The side that is told that there is no more can still say something; the other's words are thrown away."""
+        """The side that receives a half-close can still send; the proxy discards the data of the other side."""
         for to_client in (True, False):
             ends = await self.pair()
             told, other = ends if to_client else reversed(ends)
@@ -321,7 +323,7 @@ class DoorTests(ProxyTestCase):
         self.assertEqual(self.proxy.accepted, 2)
 
     async def test_shut(self) -> None:
-        """Comers are turned away, and who is there stays."""
+        """New connections are refused, and established ones continue."""
         client, server = await self.pair()
         self.proxy.shut()
         away = await self.connect()
@@ -338,7 +340,7 @@ class DoorTests(ProxyTestCase):
         await self.pair()
 
     async def test_hold(self) -> None:
-        """Whoever is held hears nothing, and what they said arrives when they are let through; others go on."""
+        """A held connection receives nothing, and its data arrives when the hold is over; other connections continue."""
         before, server = await self.session()
         self.proxy.hold()
         held = await self.connect()
@@ -404,7 +406,7 @@ class StallTests(ProxyTestCase):
         self.assertEqual((server.data, server.lost), (request(1), ConnectionDone))
 
     async def test_a_break_is_kept(self) -> None:
-        """The other side of a stall learns of a break when it is over; what was kept is gone."""
+        """The server is notified of a break during a stall when the stall is over; the kept data is discarded."""
         client, server = await self.session()
         self.proxy.stall(to_client=False)
         client.send(request(1))
@@ -432,7 +434,7 @@ class SplitTests(ProxyTestCase):
             self.assertEqual([len(piece) for piece in end.pieces], [3] * (size // 3) + [size % 3] * bool(size % 3))
 
     async def test_no_longer(self) -> None:
-        """Told to, it passes on what comes as it comes, behind what is still on its way."""
+        """After split(None) the proxy forwards data as it arrives, behind the data that is still in pieces."""
         client, server = await self.session()
         self.proxy.split(1)
         client.send(request(1))
@@ -575,7 +577,7 @@ class CutTests(ProxyTestCase):
         await client.when_has(reply(2))
 
     async def test_the_reply_to_an_operation_swallowed(self) -> None:
-        """The reply is told by what it answers."""
+        """The reply to swallow is found by the operation of its request."""
         client, server = await self.session()
         struck = self.proxy.swallow_reply_to(Operation.CREATE)
         client.send(request(1), request(2, Operation.CREATE))
@@ -586,7 +588,7 @@ class CutTests(ProxyTestCase):
         self.assertEqual(client.data, reply(1))
 
     async def test_struck_within(self) -> None:
-        """Whoever waits for a fault may shut the door before anybody comes back."""
+        """A callback of a fault may shut the proxy before any client reconnects."""
         client, server = await self.session()
         self.proxy.cut_after_event().addCallback(lambda _: self.proxy.shut())
         server.send(reply(EVENT_XID))

@@ -22,7 +22,7 @@ class MixinTests(EmbeddedServerMixin, TestCase):
         super().setUp()
 
     def check_gone(self) -> None:
-        """All clients are closed, and nobody listens; what is left in the reactor is for trial to find."""
+        """Assert that all clients are closed, and that no server listens. trial itself finds the rest in the reactor."""
         self.assertEqual([client.session_id for client in self.clients], [0] * len(self.clients))
         host, port = self.zookeeper.address.split(":")
         with socket.socket() as asker:

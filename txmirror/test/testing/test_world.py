@@ -1,4 +1,4 @@
-"""A world in memory: what is in it, how it is driven, and what it says of what is left in it."""
+"""A world in memory: its objects, its time, and its errors about objects that are left open."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class WorldTestCase(SynchronousTestCase):
 
 class MakingTests(WorldTestCase):
     def test_listens(self) -> None:
-        """The server listens where the connection string says, and any client can go there."""
+        """The server listens at the connection string, and any client can connect to it."""
         world = self.world()
         self.assertEqual(world.servers, (world.server,))
         self.assertEqual(world.connection_string, world.server.address)
@@ -32,7 +32,7 @@ class MakingTests(WorldTestCase):
         world.result(client.close())
 
     def test_settings(self) -> None:
-        """Settings are the server's, and what is none is refused."""
+        """Settings are passed to the server; an unknown one is refused."""
         client = self.world(tick_time=2.0).client(session_timeout=0.1)
         self.assertEqual(client.session_timeout, 4.0)
         self.assertRaises(ValueError, World, version="2.0")
@@ -85,7 +85,7 @@ class SeveralServersTests(WorldTestCase):
         self.assertRaises(TypeError, World, servers=2, no_such_setting=1)
 
     def test_wrong_number(self) -> None:
-        """There are one to nine, and a number that is none is refused with what was given."""
+        """A world has one to nine servers; the error for any other number contains it."""
         for number in (0, -1, 10):
             self.assertIn(repr(number), str(self.assertRaises(ValueError, World, servers=number)))
         for value in ("2", 2.0, None, True):
@@ -113,7 +113,7 @@ class ClientTests(WorldTestCase):
         self.assertEqual(world.reactor.seconds(), 0.0)
 
     def test_not_connected(self) -> None:
-        """Told so, a client is returned as it is made."""
+        """With connect=False the client is returned before it connects."""
         world = self.world()
         client = world.client(connect=False)
         world.settle()
@@ -212,7 +212,9 @@ class TimeTests(WorldTestCase):
 
 class ClosingTests(SynchronousTestCase):
     def test_all_gone(self) -> None:
-        """Sessions, connections, timers and ports are gone, whatever the clients were doing; twice is harmless."""
+        """close() removes sessions, connections, timers and ports, in any state of the clients; a second call is
+        harmless.
+        """
         world = World()
         idle, away, busy = world.client(), world.client(connect=False), world.client()
         cut_off = busy.create("/a")
@@ -274,7 +276,9 @@ class ClosingTests(SynchronousTestCase):
         self.assertEqual(str(error), "left in the world: a port any:80")
 
     def test_context(self) -> None:
-        """As a context it closes itself, and says what is left; but what the test failed with goes first."""
+        """As a context manager a world closes itself, and raises for open objects; the exception of the test's own
+        takes precedence.
+        """
         with World() as world:
             world.client()
         self.assertEqual(world.reactor.getDelayedCalls(), [])
