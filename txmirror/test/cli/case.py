@@ -141,7 +141,7 @@ class CommandTestCase(SynchronousTestCase):
         return self.world.result(self.other.get(path))[0]
 
     def start(self, *arguments: str, stdin: bytes = b"", terminal: bool = False, encoding: str = "utf-8") -> Command:
-        """Begin what a command line says, and let all happen that happens at this instant."""
+        """Start a command line, and let everything happen that is due now."""
         return Command(self.world, *arguments, stdin=stdin, terminal=terminal, encoding=encoding)
 
     def perform(self, program: Program) -> Command:
@@ -152,7 +152,7 @@ class CommandTestCase(SynchronousTestCase):
         return command
 
     def done(self, *arguments: str, stdin: bytes = b"", encoding: str = "utf-8", err: str = "") -> Command:
-        """Do what a command line says, which works, and leaves no session."""
+        """Run a command line that succeeds, and leaves no session."""
         command = self.start(*arguments, stdin=stdin, encoding=encoding)
         self.assertEqual((command.status, command.err), (0, err))
         self.assertEqual(self.world.server.sessions, {self.other.session_id})
@@ -165,7 +165,7 @@ class CommandTestCase(SynchronousTestCase):
         self.assertEqual(self.world.server.sessions, {self.other.session_id})
 
     def refused(self, status: int, *arguments: str, out: str = "") -> str:
-        """Do what a command line says, which does not work; give the one line that says why."""
+        """Run a command line that fails; return the one line with the reason."""
         command = self.start(*arguments)
         self.assertEqual((command.status, command.out), (status, out))
         self.assertEqual(self.world.server.sessions, {self.other.session_id})

@@ -1,4 +1,4 @@
-"""A reactor in memory that starts programs: what is asked of it is noted, and they end when the test says so."""
+"""A reactor in memory that starts programs: it records each request, and a program ends when the test ends it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from txmirror.testing import MemoryReactor
 
 
 class Process:
-    """A program that runs: of what a transport of Twisted's has, what is used."""
+    """A program that runs: the part of Twisted's process transport that is used here."""
 
     def __init__(self, protocol: Any, arguments: Sequence[bytes], environment: Mapping[bytes, bytes]) -> None:
         self.pid: int | None = 4711
@@ -43,8 +43,8 @@ class Process:
 class ProcessReactor(MemoryReactor):
     """Starts them.
 
-    :ivar processes: all that were started.
-    :ivar refuses: what it fails with in place of starting one.
+    :ivar processes: all processes that were started.
+    :ivar refuses: the exception to raise in place of starting one.
     """
 
     def __init__(self) -> None:

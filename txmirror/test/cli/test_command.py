@@ -139,7 +139,7 @@ class UsageTests(CommandLineTestCase):
         self.assertEqual(self.launched, [])
 
     def test_delete_below(self) -> None:
-        """All that is below goes only where it is said twice, or somebody can be asked; and no version is given."""
+        """A recursive delete needs --yes, or a terminal for the question; it excludes --version."""
         self.assert_refused("delete", "-r", "/a", says="--yes")
         self.assert_refused("delete", "-r", "/a", "--yes", "--version", "1", says="exclude each other")
 
@@ -151,7 +151,7 @@ class Broken(io.BytesIO):
 
 class StreamTests(CommandLineTestCase):
     def test_input(self) -> None:
-        """An input that cannot be read is said."""
+        """An error of the input is the message, with its status."""
         self.assertEqual(self.main("set", "/a", "-", stdin=Broken()), 74)
         self.assertEqual((self.err.getvalue(), self.launched), ("txmirror: Input/output error\n", []))
 
@@ -225,7 +225,7 @@ class AskingTests(CommandLineTestCase):
         self.assertIn("Delete /a and all nodes below it?", self.err.getvalue())
 
     def test_no(self) -> None:
-        """Whoever says no, or only presses a key, deletes nothing."""
+        """The answer no, or an empty line, deletes nothing."""
         for text in ("n\n", "\n"):
             self.assertEqual((self.answer(text), self.launched), (1, []))
 
@@ -235,7 +235,7 @@ class AskingTests(CommandLineTestCase):
 
 class HelpTests(CommandLineTestCase):
     def test_help(self) -> None:
-        """Every command says what it does, and what it takes."""
+        """The help of every command explains the command and its options."""
         for name in ((), *((each,) for each in command.commands)):
             self.assertEqual(self.main(*name, "--help"), 0)
             self.assertEqual(self.main(*name, "-h"), 0)
@@ -257,7 +257,7 @@ class CompletionTests(CommandLineTestCase):
         self.assertEqual(self.complete("get", "-o", ""), ["yaml", "json", "dir", "table"])
 
     def test_script(self) -> None:
-        """A shell is told how to complete a line."""
+        """The completion script for a shell is printed."""
         os.environ["_TXMIRROR_COMPLETE"] = "zsh_source"
         out = io.BytesIO()
         self.patch(sys, "stdout", io.TextIOWrapper(out))

@@ -1,4 +1,4 @@
-"""Values in YAML and JSON come back as they were, by another project's reader, whatever is in them."""
+"""Values in YAML and JSON, of any content, are the same when another project's parser reads them."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ class FormatTests(SynchronousTestCase):
             self.assertIn("table", str(error))
 
     def test_tables(self) -> None:
-        """Columns are as wide as what is in them, and nothing trails."""
+        """Columns are as wide as their widest cell, and no line has trailing spaces."""
         lines = list(table_lines(("NAME", "DATA"), [("a-long-name", "x"), ("b", "")]))
         self.assertEqual(lines, ["NAME         DATA", "a-long-name  x", "b"])
         self.assertEqual(list(table_lines(("NAME", "DATA"), [])), ["NAME  DATA"])

@@ -25,7 +25,7 @@ class InterruptingTests(CommandTestCase):
         self.complaints = record_complaints(self)
 
     def begin(self, *arguments: str) -> Command:
-        """Begin what a command line says, and let nothing happen yet."""
+        """Start a command line, before anything happens."""
         command = Command(self.world)
         main(["--servers", self.world.connection_string, *arguments], launch=command.launch)
         return command

@@ -26,7 +26,7 @@ class LockTestCase(CommandTestCase):
         return self.start("lock", PATH, *options, "--", "sh", "-c", "work", terminal=terminal)
 
     def take(self) -> None:
-        """Let somebody else have the lock."""
+        """Let another client acquire the lock."""
         self.assertTrue(self.world.result(self.theirs.acquire(wait=0)))
 
     def nodes(self, path: str = PATH) -> list[str]:
@@ -41,7 +41,7 @@ class LockTestCase(CommandTestCase):
 
 class LockTests(LockTestCase):
     def test_held(self) -> None:
-        """The program runs while the lock is held, and its status is what there is; it has the fencing token."""
+        """The program runs while the lock is held, has the fencing token, and its exit status is the command's."""
         for status in (0, 7):
             self.reactor.processes.clear()
             command = self.lock()
@@ -131,7 +131,7 @@ class LockTests(LockTestCase):
         self.assert_free()
 
     def test_cannot_start(self) -> None:
-        """A program that cannot be started gives the lock back."""
+        """If a program cannot be started, the lock is released."""
         self.reactor.refuses = OSError(8, "Exec format error")
         command = self.lock()
         self.assert_ended(command, 126)
@@ -163,7 +163,7 @@ class LostTests(LockTestCase):
         self.assertEqual(self.process.signals, ["TERM"])
 
     def test_killed(self) -> None:
-        """A program that does not end is killed: after a third of the session timeout, or as long as was said."""
+        """A program that does not end is killed after the grace period: by default a third of the session timeout."""
         for options, grace in (((), 10.0 / 3), (("--session-timeout", "6"), 2.0), (("--grace", "60"), 60.0)):
             self.reactor.processes.clear()
             command = self.lock(*options)
@@ -256,7 +256,7 @@ class SemaphoreTests(LockTestCase):
         self.assertEqual((self.nodes(f"{PATH}-__lock__"), self.reactor.processes), ([], []))
 
     def test_other_kind(self) -> None:
-        """A lock and a semaphore do not go together: whoever comes second is told so."""
+        """A lock and a semaphore at one path exclude each other: the later one fails, and its message names the other."""
         semaphore = Semaphore(self.other, PATH, leases=2, name="them", reactor=self.reactor)
         self.world.result(semaphore.acquire())
         command = self.lock()

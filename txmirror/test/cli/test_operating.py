@@ -164,7 +164,7 @@ class AskTests(SynchronousTestCase):
         return self.assertRaises(CommandError, ask, self.path, "GET", "/v1/daemon", timeout=0.1)  # type: ignore[no-any-return]
 
     def test_no_daemon(self) -> None:
-        """Without a daemon the status is 69, and the message says what is missing."""
+        """Without a daemon the status is 69, and the message names the missing daemon."""
         error = self.refuse()
         self.assertEqual(error.status, 69)
         self.assertIn("is the daemon running?", str(error))

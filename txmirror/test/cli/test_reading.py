@@ -1,4 +1,4 @@
-"""``get``, ``ls``, ``tree`` and ``services`` show what is there, in every format."""
+"""``get``, ``ls``, ``tree`` and ``services`` show the nodes in every format."""
 
 from __future__ import annotations
 
@@ -247,7 +247,7 @@ class GetTests(ReadingTestCase):
         self.assertEqual(yaml.safe_load(self.get_all("yaml")), self.done("get", "/services", "-rd", "-o", "json").json)
 
     def test_hostile(self) -> None:
-        """Data that are binary, deep, or no JSON after all, disturb no format; the terminal gets what prints."""
+        """Binary data, deep JSON and invalid JSON break no format; the terminal gets printable characters only."""
         for number, data in enumerate(
             (
                 b"\x00\xff\x1b[2J",
@@ -276,7 +276,7 @@ class GetTests(ReadingTestCase):
             self.assertIn(r"\u202eevil", out.replace(r"\u202E", r"\u202e"))
 
     def test_deep_paths(self) -> None:
-        """Nodes that are nested too deeply for a format are shown by others, and that is said in one line."""
+        """Nodes that are nested too deeply for one format are shown in others; the error is one line."""
         path = "/services"
         for _ in range(520):
             path += "/a"
@@ -288,7 +288,7 @@ class GetTests(ReadingTestCase):
         self.assertIn("nested too deeply for 'yaml'", message)
 
     def test_holes(self) -> None:
-        """Unreadable nodes are named, the rest is shown, and the status says so."""
+        """The error names the unreadable nodes, the others are shown, and the status is 77."""
         self.hide("/services/ssh")
         self.make("/services/web")
         out = "/services\n/services/web\n"
@@ -307,12 +307,12 @@ class CredentialsTests(ReadingTestCase):
         Path(self.wrong).write_text("wrong")
 
     def test_right(self) -> None:
-        """Whoever has the name and the password may look."""
+        """With the right name and password the node is readable."""
         self.done("get", "/services/ssh", "-u", "somebody", "--password-file", self.right)
         self.done("-u", "somebody", "--password-file", self.right, "get", "/services/ssh")
 
     def test_wrong(self) -> None:
-        """Whoever has not gets one line; what the world may read is read."""
+        """With a wrong password the error is one line; nodes that everybody may read are shown."""
         message = self.refused(77, "get", "/services/ssh", "-u", "somebody", "--password-file", self.wrong)
         self.assertEqual(message, "not permitted by the ACL: '/services/ssh'")
         self.done("get", "/services", "-u", "somebody", "--password-file", self.wrong)
@@ -428,7 +428,9 @@ class TooLargeTests(CommandTestCase):
             self.make(f"/many/{name}")
 
     def limited(self, *arguments: str) -> Command:
-        """Do what a command line says, with a limit of 2,048 bytes; it fails with the status for that, and says what would help."""
+        """Run a command line with a limit of 2,048 bytes. It fails with status 65, and the message suggests
+        ``--max-reply``.
+        """
         command = self.start("--max-reply", "2k", *arguments)
         self.assertEqual(command.status, 65)
         self.assertIn("is over the limit of 2048: --max-reply 1M lets it in", command.err)
@@ -472,7 +474,7 @@ class TooLargeTests(CommandTestCase):
 
 class ChrootTests(CommandTestCase):
     def test_missing(self) -> None:
-        """A chroot that does not exist is said to be what is missing, by everything."""
+        """If the chroot does not exist, each command names it in its error."""
         servers = self.world.connection_string + "/missing"
         says = f"{servers!r} has a chroot that does not exist"
         for line in (

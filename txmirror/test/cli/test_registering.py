@@ -26,7 +26,7 @@ class RegisterTestCase(CommandTestCase):
 
 class AloneTests(RegisterTestCase):
     def test_until_interrupted(self) -> None:
-        """It says when it is registered, and withdraws it at the end, which is no failure."""
+        """The command logs the registration, withdraws it at the end, and exits with 0."""
         for number in (signal.SIGINT, signal.SIGTERM):
             command = self.start("register", PATH, "-d", "foo=bar", "--data", "n=1=2")
             assert self.registered is not None
@@ -37,7 +37,7 @@ class AloneTests(RegisterTestCase):
             self.assertIsNone(self.registered)
 
     def test_username(self) -> None:
-        """With a user only that user may write what is registered."""
+        """With a user, only that user may write the registered node."""
         password = self.mktemp()
         Path(password).write_text("pw\n")
         command = self.start("register", PATH, "-u", "app", "--password-file", password)
@@ -63,7 +63,7 @@ class AloneTests(RegisterTestCase):
         self.assert_ended(command, 0)
 
     def test_missing_chroot(self) -> None:
-        """That the chroot is missing is said, and it is registered once somebody has made it."""
+        """The command logs that the chroot is missing, and registers once another client has created it."""
         servers = self.world.connection_string + "/missing"
         command = self.start("register", PATH, "-s", servers)
         self.assertIn(f"{servers!r} has a chroot that does not exist", command.err)
@@ -89,7 +89,7 @@ class AloneTests(RegisterTestCase):
         command.interrupt()
 
     def test_outage(self) -> None:
-        """An outage does not end it; it is said, and the registration is put right after it."""
+        """The command continues in an outage and logs it; the registration is restored after it."""
         command = self.start("register", PATH)
         self.stop_server()
         self.world.pass_time(60.0)
@@ -120,7 +120,7 @@ class AloneTests(RegisterTestCase):
         self.assertEqual(command.status, 0)
 
     def test_blocked(self) -> None:
-        """Another's node in its place is said, and waited for."""
+        """The command logs that another node is in place, and registers once it is deleted."""
         for path in ("/services", "/services/ssh"):
             self.make(path)
         self.make(PATH, b"{}")
@@ -169,7 +169,7 @@ class ProgramTests(RegisterTestCase):
         self.assert_ended(command, 143)
 
     def test_signals_at_a_terminal(self) -> None:
-        """At a terminal the program has had what its keys send, and its end, already."""
+        """At a terminal the keys signal the program directly: it gets one SIGTERM only."""
         command = self.start("register", PATH, *PROGRAM, terminal=True)
         for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
             command.interrupt(number)
@@ -187,7 +187,7 @@ class ProgramTests(RegisterTestCase):
         self.assert_ended(command, 0)
 
     def test_no_server(self) -> None:
-        """The program is run whatever ZooKeeper does."""
+        """The program runs even while ZooKeeper is unreachable."""
         self.stop_server()
         command = self.start("register", PATH, "--timeout", "1", *PROGRAM)
         self.world.pass_time(60.0)
@@ -199,7 +199,7 @@ class ProgramTests(RegisterTestCase):
         self.assert_ended(command, 0)
 
     def test_unknown_server(self) -> None:
-        """Even where a name cannot be resolved, which is said."""
+        """The program runs even if the server's name cannot be resolved, and the command logs that."""
         command = self.start("register", PATH, "-s", "nowhere:1", *PROGRAM)
         self.assertIn("no session with nowhere:1", command.err)
         self.process.end(2)

@@ -1,4 +1,4 @@
-"""A command ends in bounded time, with one line where it has failed, and with a status that says how."""
+"""A command ends in bounded time; if it fails, with one line and a status for the reason."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class OutageTests(CommandTestCase):
         self.assertEqual((command.status, command.out, command.err), (69, "", f"txmirror: {line}\n"))
 
     def test_refused(self) -> None:
-        """With no server there, it says so after the time that was given, and why."""
+        """Without a server, the command fails after the timeout, with the reason."""
         for arguments in (("get", "/"), ("ls", "/", "-r"), ("create", "/a"), ("delete", "/a"), ("watch", "/a")):
             command = self.start(*arguments, "-s", NOWHERE, "--timeout", "2")
             reason = "it cannot be reached (Connection was refused by other side)."
@@ -36,7 +36,7 @@ class OutageTests(CommandTestCase):
         self.assert_ends(command, 2.0, f"no session with {NOWHERE} within 2 s")
 
     def test_unknown_name(self) -> None:
-        """A name that there is not is said at once."""
+        """If no name can be resolved, the command fails at once."""
         command = self.start("get", "/", "-s", "nowhere:2181")
         line = "no session with nowhere:2181: no server's name can be resolved"
         self.assertEqual((command.status, command.err), (69, f"txmirror: {line}\n"))
@@ -67,7 +67,7 @@ class OutageTests(CommandTestCase):
         self.assertEqual((command.status, command.err), (69, f"txmirror: {line}\n"))
 
     def test_lost_write(self) -> None:
-        """For a write it says that nobody knows what became of it."""
+        """After a lost reply to a write, the message says that the write may have been applied."""
         self.make("/a")
         self.world.server.lose_reply("set", path="/a")
         command = self.start("set", "/a", "1")
@@ -98,7 +98,7 @@ class OutageTests(CommandTestCase):
 
 class EndTests(CommandTestCase):
     def test_interrupted(self) -> None:
-        """Ctrl-C ends it, and the session, and is no failure to be told of."""
+        """Ctrl-C ends the command and its session, without a message."""
         for number in (signal.SIGINT, signal.SIGTERM):
             self.world.server.delay_next("get", 1.0)
             command = self.start("get", "/")

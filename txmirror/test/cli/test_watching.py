@@ -33,7 +33,7 @@ class WatchTests(CommandTestCase):
         self.world.result(self.other.delete(path))
 
     def test_one(self) -> None:
-        """Without -r it is the node's own changes; what is there at the beginning is none."""
+        """Without -r only changes of the node itself are printed; its initial state is none."""
         command = self.watch("/a")
         self.assertEqual(command.lines, ["settled  /a"])
         self.set("/a", b"1")
@@ -77,7 +77,7 @@ class WatchTests(CommandTestCase):
         self.end(command)
 
     def test_outage(self) -> None:
-        """An outage is told, however long it takes; what changed meanwhile is told after it, once."""
+        """An outage is printed, however long it takes; the changes during it are printed after it, once."""
         command = self.watch("/a", "-r", "-d", "-q")
         self.stop_server()
         self.assertEqual(command.lines[1:], ["stale    /a"])
@@ -101,7 +101,7 @@ class WatchTests(CommandTestCase):
         self.end(command)
 
     def test_hidden(self) -> None:
-        """A node that may not be read any more is told of; what it holds is not."""
+        """A node that becomes unreadable is printed, without its data."""
         command = self.watch("/a", "-r", "-d")
         self.world.result(self.other.set_acl("/a/b", [digest_acl("somebody", "else")]))
         self.world.result(self.other.add_auth("digest", b"somebody:else"))
@@ -112,7 +112,7 @@ class WatchTests(CommandTestCase):
         self.end(command)
 
     def test_too_large(self) -> None:
-        """A node that cannot be read is told of before the line that says that all else is known, and how to read it is said."""
+        """A node that cannot be read is printed before the settled line, and the message suggests ``--max-reply``."""
         self.make("/a/large", b"x" * 3_000)
         command = self.start("--max-reply", "2k", "watch", "/a", "-r")
         self.assertEqual(command.lines[-2:], ["hidden   /a/large", "settled  /a"])
@@ -124,11 +124,11 @@ class WatchTests(CommandTestCase):
         self.assertEqual(command.status, 0)
 
     def test_terminated(self) -> None:
-        """It has done what it should when it is ended, however that is said."""
+        """The command exits with 0 on either signal."""
         self.end(self.watch("/a"), signal.SIGTERM)
 
     def test_nobody_reads(self) -> None:
-        """When a pipe's other end closes, it ends, and says nothing of it."""
+        """When the reader of the pipe is gone, the command ends without a message."""
         command = self.watch("/a")
         command.break_output(BrokenPipeError())
         self.set("/a", b"1")

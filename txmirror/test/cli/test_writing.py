@@ -1,4 +1,4 @@
-"""``set``, ``create`` and ``delete`` do what they are told once, or say why not."""
+"""``set``, ``create`` and ``delete`` write once, or print the reason why they do not."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class SetTests(CommandTestCase):
         self.assertEqual(self.data("/a"), b"\x00\xff\n")
 
     def test_version(self) -> None:
-        """With a version, only what was read is replaced."""
+        """With a version, only that version is replaced."""
         self.make("/a", b"0")
         self.done("set", "/a", "1", "--version", "0")
         message = self.refused(1, "set", "/a", "2", "--version", "0")
