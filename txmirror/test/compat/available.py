@@ -1,7 +1,7 @@
 """Skip the tests that need the extra ``txzookeeper`` if it is missing.
 
-The environment variable ``TXMIRROR_TXZOOKEEPER`` says whether they are: ``auto`` (or nothing), where it is installed; ``require``,
-always, and without it they fail; ``off``, never.
+The environment variable ``TXMIRROR_TXZOOKEEPER`` decides: ``auto`` (or nothing) runs them where it is installed; with
+``require`` they fail without it; ``off`` skips them.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """txzookeeper's own tests, as its source distribution has them, through the loader, at a real server: a program.
 
-``python -m txmirror.test.compat.old_tests PORT [slow]`` prints JSON: by each test's name how it ended and, if it did not pass, why.
-``slow`` runs those too that wait for long. What the tests take for granted is put in place first:
+``python -m txmirror.test.compat.old_tests PORT [slow]`` prints JSON: the outcome of each test by name and, if it did
+not pass, the reason. ``slow`` runs the slow ones, too. The program first provides the environment that the tests
+expect:
 
 - their server's port, the folder that has the server's Java archives, and that an ensemble of theirs serves when it was started;
 - the binding's calls that wait for an answer, which no program can make in the reactor's thread: here each handle has a second
   connection for them, that blocks;
 - that a closed handle leaves nothing behind in the reactor, as with the C library, whose threads trial does not see;
-- Python 2's ``hashlib`` and ``base64``, and what the mocker that they bring along wants of ``types`` and ``inspect``.
+- Python 2's ``hashlib`` and ``base64``, and the parts of ``types`` and ``inspect`` that their bundled mocker uses.
 """
 
 from __future__ import annotations
@@ -265,7 +266,7 @@ class _PlainHashlib:
 
 
 class _PlainBase64:
-    """Python 2's, which gives a str."""
+    """The base64 module of Python 2, which returns a str."""
 
     @staticmethod
     def b64encode(data: bytes) -> str:
@@ -339,7 +340,7 @@ def wait_until_serving(port: int) -> None:
 
 
 def run(port: int, slow: bool) -> dict[str, tuple[str, str]]:
-    """Run the tests, and give how they ended."""
+    """Run the tests, and return their outcomes."""
     install()
     stage = Stage(port)
     stage.prepare()

@@ -1,4 +1,4 @@
-"""The adapter over a plain client of txzookeeper's, in memory: what goes wrong at each turn."""
+"""The adapter over a plain client of txzookeeper, in memory: failures at each step."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class LifeTests(AdapterCase):
         self.assertRaises(TypeError, TxZooKeeperClient, object())
 
     def test_chroot_behind_every_server(self) -> None:
-        """A chroot behind every server is the chroot of all: it stands once in what the client prints, at the end."""
+        """A chroot that each server repeats is the chroot of all: the connection string shows it once, at the end."""
         self.connect()
         self.world.result(self.client.create("/app"))
         hosts = f"127.0.0.1:{PORT}/app,127.0.0.1:{PORT}/app"
@@ -119,7 +119,7 @@ class LifeTests(AdapterCase):
         self.assertEqual(self.states(), [(SessionState.CONNECTED, 1)])
 
     def test_close_before(self) -> None:
-        """A client that was never told to connect can be closed; what waits fails."""
+        """A client that has never connected can be closed; pending calls fail."""
         waiting = self.client.get("/")
         answer, watch = self.client.get_and_watch("/")
         self.world.result(self.client.close())
@@ -173,7 +173,7 @@ class LifeTests(AdapterCase):
             self.assert_fails(ClosingException, watch)
 
     def test_lost_answer(self) -> None:
-        """An answer that is lost fails, and nobody knows what it would have said."""
+        """A write whose reply is lost fails, and its outcome is unknown."""
         self.connect()
         self.world.server.lose_reply("create")
         error = self.assert_fails(ConnectionLossException, self.client.create("/a"))
@@ -234,7 +234,7 @@ class LifeTests(AdapterCase):
         self.assertEqual(self.world.server.sessions, frozenset())
 
     def test_closed_by_a_listener(self) -> None:
-        """It may be closed at any step, by whoever is told."""
+        """A listener may close the client at any step."""
         for state in (SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.EXPIRED):
             client = TxZooKeeperClient(self.make(f"127.0.0.1:{PORT}", 10_000))
             told: list[SessionState] = []
@@ -301,7 +301,7 @@ class RequestTests(AdapterCase):
         self.assertEqual((watch.called, self.client._reconnecting.watches), (False, {}))
 
     def test_set_acl(self) -> None:
-        """The stat that ``set_acl`` gives is read behind it."""
+        """``set_acl`` returns a stat that is read after the write."""
         self.world.result(self.client.create("/a"))
         self.assertEqual(self.world.result(self.client.set_acl("/a", OPEN_ACL, 0)).aversion, 1)
         self.assert_fails(BadVersionException, self.client.set_acl("/a", OPEN_ACL, 0))

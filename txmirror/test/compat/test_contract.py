@@ -1,4 +1,6 @@
-"""The client's contract over txzookeeper, and what is weaker there than in the native client: each such test by its name."""
+"""The client's contract over txzookeeper. Tests of weaker guarantees than the native client's override those of the
+same name.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +82,7 @@ class WeakerClientContract(ClientContract):
 
     @run
     async def test_data_watch(self) -> None:
-        """Weaker: the feed tells of its own watches alone."""
+        """Weaker: the feed has the events of its own watches only."""
         path = f"{self.root}/a"
         await self.client.create(path)
         answer, watch = self.client.get_and_watch(path)
@@ -97,7 +99,7 @@ class WeakerClientContract(ClientContract):
 
     @run
     async def test_child_watch(self) -> None:
-        """Weaker: the feed tells of its own watches alone."""
+        """Weaker: the feed has the events of its own watches only."""
         path = f"{self.root}/p"
         await self.client.create(path)
         answer, watch = self.client.get_children_and_watch(path)
@@ -147,7 +149,9 @@ class WeakerClientContract(ClientContract):
 
     @run
     async def test_chroot(self) -> None:
-        """Weaker: the feed tells of its own watches alone. All paths are relative to the chroot, those of events too."""
+        """Weaker: the feed has the events of its own watches only. All paths are relative to the chroot, those of
+        events too.
+        """
         client, feed = await self.connect(self.root)
         self.assertEqual(await client.create("/a", b"x"), "/a")
         self.assertEqual(await client.get_children("/"), ["a"])
@@ -223,7 +227,7 @@ class WeakerAbsenceContract(AbsenceContract):
 
     @run
     async def test_ended_session(self) -> None:
-        """Weaker: what was asked without a connection fails, and may say no more than that; a managed client asks again."""
+        """Weaker: a request without a connection fails, perhaps without a reason; a managed client sends it again."""
         await self.client.create(f"{self.root}/e", ephemeral=True)
         answer, watch = self.client.get_and_watch(self.root)
         await answer
@@ -274,7 +278,7 @@ class EmbeddedServerTests(
 
 
 class ManagedEmbeddedServerTests(ManagedClients, WeakerReconnectionContract, WeakerAbsenceContract, TestCase):
-    """With the managed client, what is done when the connection goes."""
+    """The managed client, on loss of the connection."""
 
     start_server = EmbeddedServerTests.start_server
 

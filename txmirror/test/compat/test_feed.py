@@ -121,7 +121,7 @@ class SameSessionTests(OverBare, test_recovery.SameSessionTests):
 
 class NewSessionTests(OverBare, test_recovery.NewSessionTests):
     def test_cost(self) -> None:
-        """Weaker: what has not changed is read again too."""
+        """Weaker: unchanged nodes are read again, too."""
         self.assertRaises(self.failureException, super().test_cost)
 
     def test_cost_of_the_next(self) -> None:
@@ -167,7 +167,7 @@ class FeedTests(SynchronousTestCase):
         self.world.result(self.other.create("/a", b"1"))
 
     def happens(self, *changes: Callable[[], Deferred[Any]]) -> list[WatchedEvent]:
-        """Let somebody else do something, and give the events that follow."""
+        """Let another client make changes, and return the events that follow."""
         for change in changes:
             self.world.result(change())
         events = [news for news in self.told if isinstance(news, WatchedEvent)]
@@ -181,7 +181,7 @@ class FeedTests(SynchronousTestCase):
         self.assertRaises(TypeError, Mirror, client=object(), reactor=self.world.reactor)
 
     def test_one_event(self) -> None:
-        """A node that is deleted brings one event, whatever watches it, and no more than that."""
+        """The deletion of a node is one event, whichever watches it has, and a later creation is none."""
         reads: list[Callable[[str], Deferred[Any]]]
         reads = [self.feed.read_data, self.feed.read_existence, self.feed.read_children]
         for _ in range(2):
@@ -212,7 +212,9 @@ class FeedTests(SynchronousTestCase):
         self.assertEqual(self.happens(lambda: self.other.set("/a", b"3")), [WatchedEvent(EventType.CHANGED, "/a")])
 
     def test_made_anew_between_names_and_stat(self) -> None:
-        """A node that is made anew between the two halves of an answer is told of, and a later read leaves a watch."""
+        """A node that is recreated between the two requests of one read is reported as deleted, and a later read sets a
+        watch.
+        """
         self.world.server.delay_next("exists", 1.0, session_id=self.native.session_id)
         reading = self.feed.read_children("/a")
         self.world.settle()
@@ -248,7 +250,7 @@ class FeedTests(SynchronousTestCase):
         self.assertGreater(seen[1], seen[0])
 
     def test_lost(self) -> None:
-        """A failure that no server has answered says nothing of a transaction."""
+        """A failure that no server has answered has no zxid."""
         self.world.server.lose_reply("get")
         error = self.assertRaises(ConnectionLossException, self.world.result, self.feed.read_data("/a"))
         self.assertIsNone(error.zxid)
@@ -280,7 +282,7 @@ class FeedTests(SynchronousTestCase):
         self.world.pass_time(1.0)
 
     def test_set_watches(self) -> None:
-        """Watches are not set as they stood; with none it waits for what the server owes."""
+        """Watches cannot be set as of a zxid; with none to set, it waits for the server's earlier replies."""
         self.assertRaises(UnimplementedException, self.world.result, self.feed.set_watches(1, ["/a"]))
         order: list[object] = []
         self.world.result(self.feed.read_data("/a"))
@@ -298,7 +300,7 @@ class FeedTests(SynchronousTestCase):
         self.assertEqual(self.happens(lambda: self.other.set("/a", b"2")), [WatchedEvent(EventType.CHANGED, "/a")])
 
     def test_session(self) -> None:
-        """Steps are told on; with a session its watches end, and reads leave others."""
+        """Session events are forwarded; the watches end with the session, and later reads set new ones."""
         self.world.result(self.feed.read_data("/a"))
         self.world.server.expire_session(self.native.session_id)
         self.world.pass_time(1.0)
@@ -325,7 +327,7 @@ class FeedTests(SynchronousTestCase):
             self.assertEqual(self.world.result(other).data, b"1")
 
     def test_mirror_closed(self) -> None:
-        """A mirror that is closed leaves the client open, and nothing is told of it any more."""
+        """A mirror that is closed leaves the client open, and gets no more events."""
         mirror = Mirror(client=self.client, reactor=self.world.reactor)
         node = mirror.get("/a")
         self.assertEqual(self.world.result(node.value())[0], b"1")
@@ -340,7 +342,7 @@ class RegistrationTests(SynchronousTestCase):
     """A registration on a mirror whose feed is built from single watches."""
 
     def test_deleted_at_once(self) -> None:
-        """A node that somebody deletes right after it was created, before it was read back, is created again."""
+        """A node that another client deletes right after its creation, before it was read back, is created again."""
         with World() as world:
             client, other = world.client(), world.client()
             mirror = Mirror(client=cast(Any, Bare(client)), reactor=world.reactor)

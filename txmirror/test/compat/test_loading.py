@@ -32,12 +32,12 @@ class InstallTests(SynchronousTestCase):
         return message
 
     def test_without_txzookeeper(self) -> None:
-        """Without the package, one line says what to install."""
+        """Without txzookeeper the error is one line with the pip command."""
         self.set_versions(fissix="24.4.24")
         self.assertEqual(self.refused(), "txzookeeper is not installed: pip install 'txmirror[txzookeeper]'")
 
     def test_without_fissix(self) -> None:
-        """So it does without what translates it."""
+        """Without fissix, which translates it, the error is one line with the pip command."""
         self.set_versions(txzookeeper="0.9.8")
         self.assertEqual(self.refused(), "fissix is not installed: pip install 'txmirror[txzookeeper]'")
 
@@ -69,7 +69,7 @@ class FindTests(SynchronousTestCase):
         install_or_skip()
 
     def test_found(self) -> None:
-        """All modules of the package are there; what they import is ours."""
+        """All modules of the package can be imported; their zookeeper module is ours."""
         import txzookeeper
         import txzookeeper.lock
         import txzookeeper.managed

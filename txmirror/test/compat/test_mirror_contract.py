@@ -1,4 +1,6 @@
-"""The contract of trees over txzookeeper, and what is weaker there than over the native client: each such test by its name."""
+"""The contract of trees over txzookeeper. Tests of weaker guarantees than the native client's override those of the
+same name.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ class OverTxZooKeeper(TreeContract, WatchesLeftContract):
 
     @run
     async def test_watches_stay(self) -> None:
-        """Weaker: a closed tree leaves its watches at the server, and each is used up by what it tells of."""
+        """Weaker: a closed tree leaves its watches at the server, and each is removed by its event."""
         tree, _ = await self.follow()
         self.witnesses.clear()
         tree.close()
@@ -44,7 +46,7 @@ class OverTxZooKeeper(TreeContract, WatchesLeftContract):
 
     @run
     async def test_everything_read_again(self) -> None:
-        """Weaker: in a new session all is read again, and what has not changed is not told."""
+        """Weaker: in a new session all nodes are read again, and unchanged ones are not reported."""
         tree, witness = await self.follow()
         node = await self.live("/b")
         await self.told(witness)
@@ -56,7 +58,7 @@ class OverTxZooKeeper(TreeContract, WatchesLeftContract):
 
     @run
     async def test_created_is_read_back(self) -> None:
-        """Weaker: what was created is read back, and shown as it was made, or as what came after it."""
+        """Weaker: a new node is read back, and is shown as it was created or as it was changed later."""
         node = await (await self.live("/n")).create(b"mine")
         self.assertEqual((node.state.value, node.state.children), (b"mine", ()))
         stat = await self.other.exists(node.path)
@@ -84,7 +86,7 @@ class OverTxZooKeeper(TreeContract, WatchesLeftContract):
 
     @run
     async def test_chroot(self) -> None:
-        """A mirror of what is below a node is in the same session."""
+        """A mirror with a chroot uses the same session."""
         view = self.mirror.chroot(f"{self.root}/a")
         self.assertEqual((await self.within(view.get("/x").value()))[0], b"a/x")
         node = await self.within(view.create("/y", b"1"))

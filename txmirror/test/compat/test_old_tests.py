@@ -1,7 +1,7 @@
-"""txzookeeper's own tests pass as the documents say: the tables in docs/txzookeeper are compared with a run.
+"""txzookeeper's own tests pass as documented: the tables in docs/txzookeeper are compared with a run.
 
-The tests are those that pip installs with the package. They run in a process of their own, for they patch what is everybody's.
-With ``TXMIRROR_OLD_TESTS=all`` the slow ones are run too.
+The tests are those that pip installs with the package. They run in a process of their own, because they patch global
+objects. With ``TXMIRROR_OLD_TESTS=all`` the slow ones are run too.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def read_table(name: str) -> list[list[str]]:
 
 class OldTestsTests(SynchronousTestCase):
     def test_run(self) -> None:
-        """As many pass as the table says, and those that fail are those that it gives reasons for."""
+        """The number of passed tests is that of the table, and the failed ones are those that it explains."""
         install_or_skip()
         slow = os.environ.get("TXMIRROR_OLD_TESTS") == "all"
         # They know what sessions such a server grants.

@@ -100,7 +100,9 @@ class OnGivenMirror(SessionContract):
 class WithoutHolding(LockSessionContract):
     @run
     async def test_session_ends(self) -> None:
-        """Weaker: that the lock is lost is known when the session is known to have ended, and somebody else may have it."""
+        """Weaker: the loss of the lock is known only when the session is known to have expired, and another client may
+        have it before.
+        """
         registry = await self.started()
         other = await self.started()
         lock = await self.done(registry.get_lock(LOCK))

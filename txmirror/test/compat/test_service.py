@@ -17,7 +17,7 @@ class ServiceContract(ServerChoice, SynchronousTestCase):
     """The service on any server."""
 
     def test_registered(self) -> None:
-        """It is registered, put back when somebody deletes it, and gone at once after SIGTERM."""
+        """The service is registered, restored when another client deletes it, and gone at once after SIGTERM."""
         install_or_skip()
         address = self.server_address()
         looker = janitor(address)

@@ -108,7 +108,7 @@ class CacheTests(TranslationCase):
         self.assertEqual(len(list(self.cache.iterdir())), 2)
 
     def test_versions(self) -> None:
-        """Another version of what translates makes its own."""
+        """Another version of the translator makes its own translation."""
         text = self.translated()
         self.patch(translation, "_EDITION", -1)
         self.assertEqual((self.translated(), self.made), (text, 2))
@@ -133,7 +133,7 @@ class CacheTests(TranslationCase):
             self.assertEqual(self.made, number)
 
     def assert_in_memory(self, reason: str) -> None:
-        """Nothing in the cache is used or changed, and one warning says why."""
+        """Assert that the cache is neither read nor changed, and that one warning has the reason."""
         self.patch(translation, "_warned", set())
         warnings: list[str] = []
 
@@ -154,7 +154,7 @@ class CacheTests(TranslationCase):
         self.assertIn(reason, warning)
 
     def put_hostile(self) -> Path:
-        """Put into the cache what another could have: it is whole."""
+        """Put a file of another user's into the cache, with a valid checksum."""
         self.translated()
         (file,) = self.cache.iterdir()
         hostile = b"hostile = True\n"
@@ -192,7 +192,7 @@ class CacheTests(TranslationCase):
         self.assertEqual(list((self.folder / "theirs").iterdir()), [])
 
     def test_made_private(self) -> None:
-        """The folder that is made is only this user's, whatever the umask says, and so are the files in it."""
+        """A new cache folder and its files are private to this user, whatever the umask is."""
         mask = os.umask(0)
         self.addCleanup(os.umask, mask)
         self.translated()

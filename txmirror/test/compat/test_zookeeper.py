@@ -1,4 +1,6 @@
-"""The module ``zookeeper``, against a server in memory: what callbacks and watchers get, and when."""
+"""The module ``zookeeper``, against a server in memory: the arguments of callbacks and watchers, and the time of the
+calls.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,7 @@ class ZooKeeperCase(SynchronousTestCase):
         return handle
 
     def teller(self, name: str) -> Any:
-        """Make a watcher or callback; what it is called with is noted under its name."""
+        """Return a watcher or callback that records its arguments under a name."""
 
         def tell(handle: int, *arguments: object) -> None:
             self.told.append((name, *arguments))
@@ -58,7 +60,7 @@ class ZooKeeperCase(SynchronousTestCase):
         return tell
 
     def ask(self, call: str, *arguments: Any) -> tuple[Any, ...]:
-        """Make a call, and give what its callback gets."""
+        """Make a call, and return the arguments of its callback."""
         answers: list[Any] = []
 
         def answer(*answer: object) -> None:
@@ -93,7 +95,7 @@ class CallTests(ZooKeeperCase):
         self.assertEqual(zookeeper.NoNodeException.__module__, "zookeeper")
 
     def test_waiting_calls(self) -> None:
-        """Calls that wait for the answer say that they are not there, and what is."""
+        """Synchronous calls raise, and the message names the asynchronous one."""
         for name in (
             "create",
             "delete",
@@ -118,7 +120,7 @@ class CallTests(ZooKeeperCase):
         self.assertEqual(zookeeper.zerror(-1234), "unknown error")
 
     def test_nodes(self) -> None:
-        """Each call gives its callback what the binding gives."""
+        """Each call passes the same arguments to its callback as the binding does."""
         self.assertEqual(self.ask("acreate", "/a", "größe", OPEN, 0), (0, "/a"))
         self.assertEqual(
             self.ask("acreate", "/a/s-", None, OPEN, zookeeper.EPHEMERAL | zookeeper.SEQUENCE), (0, "/a/s-0000000000")
@@ -187,7 +189,7 @@ class CallTests(ZooKeeperCase):
 
 class SessionTests(ZooKeeperCase):
     def test_connected(self) -> None:
-        """The connection's own watcher is told when there is a session; there is none before."""
+        """The connection's own watcher is called when the session is established, and not before."""
         handle = zookeeper.init(self.world.connection_string, self.teller("own"), 4_000)
         self.assertEqual((zookeeper.state(handle), zookeeper.client_id(handle)), (CONNECTING, (0, "")))
         self.world.settle()
@@ -197,7 +199,7 @@ class SessionTests(ZooKeeperCase):
         self.assertIs(zookeeper.is_unrecoverable(handle), False)
 
     def test_session_events(self) -> None:
-        """Each step is told to the connection's watcher, and to everybody whose watch stands; it uses up none."""
+        """Each state is reported to the connection's watcher and to all pending watches, and removes none of them."""
         self.ask("acreate", "/a", "", OPEN, 0)
         self.ask("aget", "/a", self.teller("data"))
         self.ask("aexists", "/b", self.teller("existence"))
@@ -230,7 +232,7 @@ class SessionTests(ZooKeeperCase):
         self.assertEqual([name for name, *_ in self.take()], ["another", "another"])
 
     def test_expired(self) -> None:
-        """An ended session is told to everybody, is the end of the handle, and is followed by none."""
+        """The expiry of the session is reported to all watchers, ends the handle, and no event follows it."""
         self.ask("aget", "/", self.teller("data"))
         session = zookeeper.client_id(self.handle)
         answers: list[Any] = []
@@ -293,7 +295,7 @@ class SessionTests(ZooKeeperCase):
         self.assertEqual(self.take(), [])
 
     def test_close(self) -> None:
-        """A closed handle has ended its session, and tells nothing more; what was asked before is answered."""
+        """close() ends the session, and no watcher is called afterwards; earlier requests are answered."""
         self.ask("aget", "/", self.teller("data"))
         zookeeper.aget_children(self.handle, "/", None, self.teller("asked"))
         self.assertEqual(zookeeper.close(self.handle), 0)
@@ -319,7 +321,7 @@ class SessionTests(ZooKeeperCase):
         self.assertEqual((zookeeper.client_id(handle), zookeeper.state(handle)), (session, CONNECTED))
 
     def test_takes_over_an_ended_session(self) -> None:
-        """A session to take over that has ended is told as such."""
+        """If the session to take over has expired, the watcher gets EXPIRED."""
         session = zookeeper.client_id(self.handle)
         zookeeper.close(self.handle)
         self.world.settle()
@@ -328,7 +330,7 @@ class SessionTests(ZooKeeperCase):
         self.assertTrue(zookeeper.is_unrecoverable(handle))
 
     def test_close_in_a_watcher(self) -> None:
-        """A handle may be closed by whoever it tells; the others are told nothing more."""
+        """A watcher may close its handle; the other watchers are not called any more."""
         zookeeper.set_watcher(self.handle, lambda *_: zookeeper.close(self.handle))
         self.ask("aget", "/", self.teller("data"))
         self.drop()
@@ -378,7 +380,7 @@ class LogTests(SynchronousTestCase):
 
 
 class StoppingReactor(MemoryReactor):
-    """A reactor that can be told to stop."""
+    """A reactor that can be asked to stop."""
 
     def __init__(self) -> None:
         super().__init__()
