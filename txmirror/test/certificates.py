@@ -1,4 +1,4 @@
-"""Certificates for the tests of TLS: an authority, and what it vouches for. They live for a day."""
+"""Certificates for the tests of TLS: an authority and the certificates that it signs. They are valid for a day."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from cryptography.x509.oid import NameOID
 
 
 class Authority:
-    """Somebody who vouches for others, and their folder.
+    """A certificate authority, and its folder.
 
-    :param folder: where all files are put.
-    :param name: what its own certificate's file is called, without the suffix.
+    :param folder: the folder of all files.
+    :param name: the name of its own certificate's file, without the suffix.
     """
 
     def __init__(self, folder: Path, name: str) -> None:

@@ -54,7 +54,7 @@ class ZooKeeperMember(ZooKeeperProcess):
     """One server of an ensemble. It serves once it leads or follows, and so :meth:`start` needs a quorum.
 
     :param number: its number in the ensemble.
-    :ivar server: what the others know it by, as the value of ``server.<number>`` in ``zoo.cfg``.
+    :ivar server: its address for the others, as the value of ``server.<number>`` in ``zoo.cfg``.
     """
 
     _serving_modes: ClassVar[frozenset[str]] = frozenset({"leader", "follower"})
@@ -77,8 +77,7 @@ class ZooKeeperMember(ZooKeeperProcess):
 class ZooKeeperEnsemble:
     """Servers on loopback that elect a leader, each with a port and a data folder of its own that outlast its restarts.
 
-    They can be reconfigured (by :data:`SUPERUSER`), and can be made to serve readers without a quorum. Whoever makes one calls
-    :meth:`cleanup` in the end.
+    They can be reconfigured (by :data:`SUPERUSER`), and can be made to serve readers without a quorum. The caller must call :meth:`cleanup` at the end.
 
     :param size: how many servers.
     :param configuration: lines for ``zoo.cfg``, after those that every ensemble here has. Readers are served without a

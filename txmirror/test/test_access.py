@@ -1,4 +1,4 @@
-"""The options for secured ensembles: what is taken, from where, and the line for what is not."""
+"""The options for secured ensembles: the accepted values, their sources, and the error lines for invalid ones."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class CredentialsTests(AccessCase):
 
 class TLSTests(AccessCase):
     def test_files(self) -> None:
-        """Files are read at once, so that one that is invalid is said in one line."""
+        """Files are read at once, so that an invalid one is reported in one line."""
         authority = Authority(Path(self.mktemp()).parent, "authority")
         certificate = str(authority.vouch("client"))
         tls = self.read(tls_ca=str(authority.file), tls_cert=certificate).tls
@@ -176,7 +176,7 @@ class ACLTests(SynchronousTestCase):
 
     @given(st.text(characters | st.sampled_from(",:r"), max_size=20))
     def test_anything(self, text: str) -> None:
-        """Whatever is given is an ACL, or refused."""
+        """Any text is an ACL, or a ValueError."""
         try:
             self.assertTrue(parse_acl(text))
         except ValueError as error:

@@ -62,7 +62,7 @@ _OLD_SERVER = " does not support "
 class _Life(World):
     """A world in which something lives, and can be closed.
 
-    :ivar asked: what the script has asked for, and must be told of once that is closed.
+    :ivar asked: what the script has asked for, and must have a result once the thing is closed.
     """
 
     limits = Limits(close_time=_CLOSE_TIME)
@@ -90,7 +90,7 @@ class _Life(World):
     # What a subclass says.
 
     def begin(self) -> None:
-        """Make what is to be closed, and use it."""
+        """Make the thing to close, and use it."""
         raise NotImplementedError
 
     def use(self) -> None:
@@ -101,17 +101,17 @@ class _Life(World):
         raise NotImplementedError
 
     def shut_rest(self) -> Deferred[Any]:
-        """Close what that does not close, in the end."""
+        """Close the rest at the end."""
         return succeed(None)
 
     # What is done with it.
 
     def step(self) -> bool:
-        """Let the script go on, by one call of the reactor or one deed; tell whether there was anything left to do."""
+        """Advance the script by one call of the reactor or one action; return whether anything was left to do."""
         return next(self._script, self) is None
 
     def ask(self, *asked: Deferred[Any]) -> None:
-        """Note that the outcome of something must be told."""
+        """Note that these Deferreds must have a result."""
         for each in asked:
             self.asked.append(each)
             each.addBoth(self.outcomes.append)

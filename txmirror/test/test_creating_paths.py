@@ -61,7 +61,7 @@ class CreatePathTests(RecipeCase):
         self.assertIsNone(self.done(self.observer.exists("/absent")))
 
     def test_cancelled_and_cut(self) -> None:
-        """Cancelled or cut off at any step, it ends, and what it has created so far is valid."""
+        """Cancelled or cut off at any step, the creation ends, and the nodes that it has created are valid."""
         for cut in (False, True):
             for turns in range(12):
                 client = self.client()

@@ -1,4 +1,4 @@
-"""The exceptions, and what each says about a write."""
+"""The exceptions, and whether each means that a write was applied."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class TableTests(SynchronousTestCase):
             self.assertEqual((error.path, error.zxid), ("/a", 7))
 
     def test_neither_path_nor_zxid(self) -> None:
-        """An exception that has no path and no zxid says None."""
+        """Without a path and a zxid, both attributes are None."""
         error = exception_for(-112)
         self.assertEqual((error.path, error.zxid), (None, None))
 
@@ -145,7 +145,7 @@ class AppliedTests(SynchronousTestCase):
         self.assertEqual({code for code in (*TABLE, THROTTLED) if exception_for(code).applied is None}, UNCERTAIN)
 
     def test_never_true(self) -> None:
-        """No exception says that the write happened."""
+        """No exception means that the write was applied."""
         self.assertEqual({exception_for(code).applied for code in (*TABLE, THROTTLED)}, {False, None})
 
     def test_never_sent(self) -> None:
@@ -158,7 +158,7 @@ class AppliedTests(SynchronousTestCase):
         self.assertIs(RequestTooLargeException().applied, False)
 
     def test_reply_too_large(self) -> None:
-        """A reply that is too large was thrown away, and with it what it said of its request."""
+        """A reply that is too large was discarded, so nothing is known about its request."""
         self.assertIsNone(ReplyTooLargeException().applied)
 
     def test_protocol_error(self) -> None:
@@ -175,7 +175,7 @@ class MessageTests(SynchronousTestCase):
             self.assertEqual(len(message.splitlines()), 1)
 
     def test_without_path(self) -> None:
-        """The message of every code says something without a path too, and does not say None."""
+        """The message for every code is not empty without a path, and does not contain None."""
         for code in (*TABLE, THROTTLED, -999):
             message = str(exception_for(code))
             self.assertNotEqual(message, "")

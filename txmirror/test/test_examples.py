@@ -1,7 +1,7 @@
-"""The programs in docs/examples run as they are written, and print what they promise.
+"""The programs in docs/examples run as they are written, and print the documented output.
 
 They are found in the folder that the environment variable ``TXMIRROR_EXAMPLES`` names, and without it beside the
-package, as in a checkout; where they are not there, as beside an installed package, they are skipped.
+package, as in a checkout; if there are none, as beside an installed package, the tests are skipped.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class ExampleTests(TestCase):
     suppress = [util.suppress(category=BytesWarning, message=r"str\(\) on a bytes instance")]  # noqa: RUF012 - trial's way
 
     def run_example(self, name: str) -> Deferred[list[str]]:
-        """Run an example on a server of its own, and give the lines that it prints."""
+        """Run an example on a server of its own, and return the lines that it prints."""
         from twisted.internet import reactor
 
         path = find_examples() / name
@@ -104,7 +104,7 @@ class ExampleTests(TestCase):
         return self.run_example("mirrored_node.py").addCallback(self.assertEqual, expected)
 
     def test_service_registry(self) -> Deferred[None]:
-        """The tour of the service registry sees what its ancestor's documentation promises."""
+        """The tour of the service registry prints the results that its ancestor's documentation describes."""
         expected = [
             "found: ['children', 'data', 'path', 'stat']",
             "path: /services/ssh",
@@ -136,7 +136,7 @@ class ExampleTests(TestCase):
         return self.run_example("client.py").addCallback(check)
 
     def test_registration(self) -> Deferred[None]:
-        """A program that registers itself is found, and gone when it says so."""
+        """A program that registers itself is found, and is gone after its withdrawal."""
         expected = [
             "servers: ['server1:22']",
             "foo is bar",
@@ -168,7 +168,7 @@ class ExampleTests(TestCase):
         return self.run_example("locks.py").addCallback(self.assertEqual, expected)
 
     def test_counter(self) -> Deferred[None]:
-        """The program that the examples of tests are about does what it says."""
+        """The program for the examples of tests prints the sum."""
         return self.run_example("counter.py").addCallback(self.assertEqual, ["the sum: 42"])
 
     def run_tests(self, name: str, case: str, number: int) -> None:
@@ -199,11 +199,11 @@ class ExampleTests(TestCase):
         self.run_tests("test_with_registry.py", "FrontendTests", 9)
 
     def run_runner(self, *command: str) -> str:
-        """Run a test runner in the folder of the examples, where it leaves nothing, and give what it says."""
+        """Run a test runner in the folder of the examples, where it leaves no files, and return its output."""
         return self.run_python("-m", *command)
 
     def run_python(self, *arguments: str) -> str:
-        """Run Python in the folder of the examples, and give what it says."""
+        """Run Python in the folder of the examples, and return its output."""
         done = subprocess.run(
             [sys.executable, "-B", *arguments],
             cwd=find_examples(),
@@ -240,7 +240,7 @@ class ExampleTests(TestCase):
         self.assertRegex(said, r"(?m)^2 passed in ")
 
     def run_old_and_new(self, name: str, *before: str) -> list[str]:
-        """Run one of the two programs that do the same, on a server of its own, and give the lines that it prints."""
+        """Run one of the two equivalent programs, on a server of its own, and return the lines that it prints."""
         server = ServerProcess()
         self.addCleanup(server.stop)
         return self.run_python(*before, name, server.connection_string).splitlines()

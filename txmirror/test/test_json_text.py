@@ -1,4 +1,4 @@
-"""JSON is what the standard says, and what is wrong with it is a ValueError."""
+"""JSON is parsed by the standard, and invalid text is a ValueError."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ReadTests(SynchronousTestCase):
         self.refused("1" + "0" * 5000)
 
     def test_depth(self) -> None:
-        """The limit is the same wherever the call comes from, and brackets within texts do not count."""
+        """The limit is the same at any depth of the call stack, and brackets within strings do not count."""
         for depth in (101, 500, 5000, 50_000, 1_000_000):
             self.assertRaises(NestedTooDeeply, read_json, nested(depth))
         for depth in (0, 1, DEEPEST):
@@ -74,7 +74,7 @@ class ReadTests(SynchronousTestCase):
 
     @given(st.binary() | st.text())
     def test_anything(self, data: bytes | str) -> None:
-        """Whatever it is, it is read or a ValueError."""
+        """Any data is parsed, or is a ValueError."""
         try:
             read_json(data)
         except ValueError as error:
@@ -95,7 +95,7 @@ class WriteTests(SynchronousTestCase):
             self.assertRaises(TypeError, JSONWriter().write, value)
 
     def test_depth(self) -> None:
-        """Tuples and mappings count as what they become."""
+        """Tuples count as arrays, and mappings as objects."""
         value: Any = ()
         for _ in range(DEEPEST):
             value = ({"a": value[0]},) if value else ({},)

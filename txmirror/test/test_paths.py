@@ -124,7 +124,7 @@ class ValidateTests(SynchronousTestCase):
 
     @given(near_paths)
     def test_as_path_utils(self, text: str) -> None:
-        """Whatever nearly is a path is accepted or refused by the rules of PathUtils."""
+        """Texts that resemble paths are accepted or refused by the rules of PathUtils."""
         self.assertEqual(accepts(text), is_valid(text))
 
     @given(near_paths)
@@ -149,7 +149,7 @@ class ValidateTests(SynchronousTestCase):
             self.assertIn(repr(path) + " ", str(error))
 
     def test_says_why(self) -> None:
-        """The message says what is wrong."""
+        """The message has the reason."""
         for path, reason in (
             ("a", "start with a slash"),
             ("", "start with a slash"),

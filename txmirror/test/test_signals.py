@@ -73,7 +73,7 @@ class FakeReactor:
 
 
 class SignalsTestCase(SynchronousTestCase):
-    """Tests that set this process' handlers; what was there comes back."""
+    """Tests that set this process' signal handlers; the former handlers are restored."""
 
     def setUp(self) -> None:
         self.log_lines = record_log(self)
@@ -111,14 +111,14 @@ class StopSignalsTests(SignalsTestCase):
         self.assertEqual((self.reactor.stopped, self.reactor.exit_signal), (True, signal.SIGINT))
 
     def test_quit(self) -> None:
-        """SIGQUIT stops it too, and is said."""
+        """SIGQUIT stops it too, and is logged."""
         self.signals.install()
         self.send(signal.SIGQUIT)
         self.assertTrue(self.reactor.stopped)
         self.assertEqual(self.log_lines(), ["Received SIGQUIT, shutting down."])
 
     def test_again(self) -> None:
-        """Further ones are said, at once or later."""
+        """Further signals are logged, at once or later."""
         self.signals.install()
         self.send(signal.SIGTERM, signal.SIGTERM)
         self.send(signal.SIGINT)
@@ -149,7 +149,7 @@ class StopSignalsTests(SignalsTestCase):
         self.assertEqual(heard, [signal.SIGINT])
 
     def test_process(self) -> None:
-        """Twisted's own reactor is stopped once, whatever comes while it stops."""
+        """Twisted's own reactor is stopped once, whichever signals arrive while it stops."""
         done = subprocess.run(
             [sys.executable, "-c", _PROGRAM, "SIGTERM", "SIGINT", "SIGTERM", "SIGQUIT"],
             capture_output=True,

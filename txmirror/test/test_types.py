@@ -51,7 +51,7 @@ class ZnodeStatTests(SynchronousTestCase):
         )
 
     def test_repr(self) -> None:
-        """The repr is what a user of a registry sees: every field, by name."""
+        """The repr shows every field by name."""
         self.assertEqual(
             repr(STAT),
             "ZnodeStat(czxid=1, mzxid=2, ctime=3, mtime=4, version=5, cversion=6, aversion=7, ephemeralOwner=8, "
@@ -108,13 +108,13 @@ class ACLTests(SynchronousTestCase):
         self.assertEqual(READ_ACL, (ACL(1, "world", "anyone"),))
 
     def test_creator(self) -> None:
-        """The creator's list names nobody: the server puts in who the session has proved to be."""
+        """CREATOR_ALL_ACL has no names: the server replaces it by the identities of the session."""
         self.assertEqual(CREATOR_ALL_ACL, (ACL(31, "auth", ""),))
 
 
 class DigestTests(SynchronousTestCase):
     def test_superuser(self) -> None:
-        """The identity is that which ZooKeeper's own generator gives, and its manual shows."""
+        """The identity equals that of ZooKeeper's own generator, as in its manual."""
         self.assertEqual(digest_identity("super", "admin"), "super:xQJmxLMiHGwaqBvst5y6rkB6HQs=")
 
     def test_password(self) -> None:
@@ -132,7 +132,7 @@ class DigestTests(SynchronousTestCase):
             self.assertNotIn("secret", str(error))
 
     def test_entry(self) -> None:
-        """An entry of a list is for all that may be done, unless told otherwise."""
+        """An entry has all permissions by default."""
         identity = "super:xQJmxLMiHGwaqBvst5y6rkB6HQs="
         self.assertEqual(digest_acl("super", "admin"), ACL(31, "digest", identity))
         self.assertEqual(digest_acl("super", "admin", Permission.READ | Permission.WRITE), ACL(3, "digest", identity))
@@ -141,12 +141,12 @@ class DigestTests(SynchronousTestCase):
 
 class EventTests(SynchronousTestCase):
     def test_watched_event(self) -> None:
-        """A watched event has a type and a path, and no zxid where the server tells none."""
+        """A watched event has a type and a path; its zxid is None if the server sends none."""
         event = WatchedEvent(EventType.CHILD, "/a")
         self.assertEqual((event.type, event.path, event.zxid), (EventType.CHILD, "/a", None))
 
     def test_session_event_is_immutable(self) -> None:
-        """A session event cannot be changed by one of those who are told."""
+        """A session event is immutable, so that no listener can change it for others."""
         event = SessionEvent(SessionState.CONNECTED, 1, 1, 7)
         self.assertRaises(AttributeError, setattr, event, "session_number", 2)
 

@@ -1,12 +1,12 @@
 """Debian's real ZooKeeper, run as a child process for the integration tests.
 
-This module knows how to find the server, start it, wound it and ask it questions. It knows nothing of txmirror. Its
-calls block, for seconds where a server starts: a test that has a reactor to keep turning uses ``deferToThread``.
+This module knows how to find the server, start it, stop or pause it, and query it. It knows nothing of txmirror. Its
+calls block, for seconds where a server starts: a test with a running reactor uses ``deferToThread``.
 
-The environment variable ``TXMIRROR_ZOOKEEPER`` says whether the real server is used:
+The environment variable ``TXMIRROR_ZOOKEEPER`` decides whether the real server is used:
 
 ``auto`` (or nothing)
-    where it is installed; without it, the tests that need it are skipped.
+    where it is installed; else the tests that need it are skipped.
 ``require``
     always; without it, they fail.
 ``off``
@@ -105,7 +105,7 @@ def shared_server() -> ZooKeeperProcess:
 class ZooKeeperProcess:
     """One standalone server on loopback, with a data folder and a port of its own that outlast its restarts.
 
-    It grants sessions of 1 to 10 seconds. Whoever makes one calls :meth:`cleanup` in the end.
+    It grants sessions of 1 to 10 seconds. The caller must call :meth:`cleanup` at the end.
 
     :param jvm_options: Java's options; ``(*JVM_OPTIONS, "-Dmore=of them")`` adds to those for a quick start.
     :param configuration: lines for ``zoo.cfg``, after those that every server here has.
@@ -259,7 +259,8 @@ class ZooKeeperProcess:
         return found[1]
 
     def mode(self, timeout: float = 5.0) -> str | None:
-        """Ask the server what it is: ``standalone``, ``leader``, ``follower`` or ``read-only``; None while it does not serve.
+        """Return the server's mode: ``standalone``, ``leader``, ``follower`` or ``read-only``; None while it does not
+        serve.
 
         :param timeout: how long to wait for an answer, in seconds.
         """
