@@ -19,7 +19,7 @@ from txmirror.types import Payload, Undecodable, ZnodeStat
 FORMATS = ("yaml", "json", "dir", "table")
 
 #: The codec for the data of nodes.
-_CODEC = CODECS["nd"]
+_CODEC = CODECS["ndsr"]
 
 Value = tuple[bytes, ZnodeStat]
 

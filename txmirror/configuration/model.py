@@ -151,7 +151,7 @@ class Service:
     # Compared as JSON: there 1 differs from true and from 1.0.
     data: Mapping[str, object] | str = attrs.field(factory=dict, eq=_to_json, metadata=_DEFAULTABLE)
     """Facts for programs that find the service: a table, or a string. A table in ``[defaults]`` has more facts, for all services."""
-    codec: Annotated[str, Choice(tuple(CODECS))] = attrs.field(default="nd", metadata=_DEFAULTABLE)
+    codec: Annotated[str, Choice(tuple(CODECS))] = attrs.field(default="ndsr", metadata=_DEFAULTABLE)
     """The format of the znode's data."""
     checks: tuple[Check, ...] = attrs.field(default=(), metadata={"key": "check"})
     """The health checks: see below. Without any, the service is always registered."""

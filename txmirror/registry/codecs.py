@@ -88,7 +88,7 @@ class NDCodec(_Json):
     No data decodes to None, blank data to ``{}``, other text is stripped.
     """
 
-    name = "nd"
+    name = "ndsr"
 
     def _added(self, pid: int, created: float) -> dict[str, object]:
         return {"pid": pid, "created": datetime.fromtimestamp(created).strftime(_CREATED)}  # noqa: DTZ006 - without zone
@@ -107,7 +107,7 @@ class ZcZkCodec(_Json):
     No data, and blank data, decodes to ``{}``.
     """
 
-    name = "zc.zk"
+    name = "zczk"
 
     def _added(self, pid: int, created: float) -> dict[str, object]:
         return {"pid": pid}

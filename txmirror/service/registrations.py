@@ -36,7 +36,7 @@ class Offer:
     """The full path of its znode."""
     data: Mapping[str, object] | str | None = None
     """Facts for programs that find it."""
-    codec: IPayloadCodec = CODECS["nd"]
+    codec: IPayloadCodec = CODECS["ndsr"]
     """Encodes them."""
     wait: bool = False
     """True waits for another session's znode even if it is known to be one of a former process of this machine."""

@@ -20,7 +20,7 @@ class DifferenceTests(ConfigurationCase):
         )
         new = self.load(
             '[[service]]\nname = "b"\npath = "/{name}"\nnode = "b"\n'.replace("/{name}", "/s")
-            + _HEAD.replace("[defaults]", "[defaults]\ncodec = 'nd'")
+            + _HEAD.replace("[defaults]", "[defaults]\ncodec = 'ndsr'")
             + '[[service]]\nname = "a"\ndrain = "1000ms"\n'
         )
         found = difference(old, new)

@@ -192,11 +192,11 @@ KEYS: dict[type[Any], dict[str, tuple[_Good, _Bad]]] = {
                 ("{ a = { b = [2026-11-29] } }", "data.a.b[0]: a date or time cannot be stored"),
                 ("{ a = 10:30:00 }", "data.a: a date or time"),
                 ('{ "a b" = nan }', "data.'a b': the number nan"),
-                (f"{{ a = 0x{'f' * 4000} }}", "data: the codec 'nd' cannot store it"),
+                (f"{{ a = 0x{'f' * 4000} }}", "data: the codec 'ndsr' cannot store it"),
                 (f'{{ a = "{"x" * 1_000_001}" }}', "are more than the 1000000 that a znode can hold"),
             ],
         ),
-        "codec": choice("nd", "zc.zk"),
+        "codec": choice("ndsr", "zczk"),
         "check": ([("[]", ())], [("5", "5 is no array of tables"), ("[5]", "check[0]: it is no table")]),
         "require": choice("all", "any"),
         "flap_hold": (

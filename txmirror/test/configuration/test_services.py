@@ -19,7 +19,7 @@ class DefaultsTests(ConfigurationCase):
             path = "/services/{name}"
             node = "{name}:{port}"
             data = { a = 1, b = { c = 1 } }
-            codec = "zc.zk"
+            codec = "zczk"
             drain = "5s"
             takeover = "wait"
             require = "any"
@@ -29,9 +29,7 @@ class DefaultsTests(ConfigurationCase):
             f'{head}\n[[service]]\nname = "a"\nport = 1\n[[service]]\nname = "b"\nnode = "x"\ndrain = 0\ndata = {{ b = 2 }}'
         ).services
         self.assertEqual(one.znode_path, "/services/a/a:1")
-        self.assertEqual(
-            (one.data, one.codec, one.drain, one.takeover), ({"a": 1, "b": {"c": 1}}, "zc.zk", 5.0, "wait")
-        )
+        self.assertEqual((one.data, one.codec, one.drain, one.takeover), ({"a": 1, "b": {"c": 1}}, "zczk", 5.0, "wait"))
         self.assertEqual((one.require, one.flap_hold), ("any", FlapHold(downs=0)))
         self.assertEqual((two.znode_path, two.drain, two.data), ("/services/b/x", 0.0, {"a": 1, "b": 2}))
 

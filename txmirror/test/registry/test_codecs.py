@@ -287,7 +287,7 @@ class PlainTests(SynchronousTestCase):
 class ProvidedTests(SynchronousTestCase):
     def test_all(self) -> None:
         """Each codec keeps the promise, and is found by its name."""
-        self.assertEqual(sorted(CODECS), ["nd", "plain", "zc.zk"])
+        self.assertEqual(sorted(CODECS), ["ndsr", "plain", "zczk"])
         for name, codec in CODECS.items():
             self.assertTrue(verifyObject(IPayloadCodec, codec))
             self.assertEqual(codec.name, name)

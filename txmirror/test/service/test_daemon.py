@@ -318,7 +318,7 @@ class ReloadTests(DaemonTestCase):
         """Another codec, too."""
         daemon = self.daemon(service("a", checks=0, data__x=1))
         before = self.stat("a")
-        self.reload(daemon, service("a", checks=0, data__x=2, codec="zc.zk"))
+        self.reload(daemon, service("a", checks=0, data__x=2, codec="zczk"))
         after = self.stat("a")
         self.assertEqual((after.czxid, after.version), (before.czxid, before.version + 1))
         self.assertEqual(set(self.registered()["a"]), {"pid", "x"})
