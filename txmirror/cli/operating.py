@@ -170,6 +170,8 @@ def _print(value: object, output: str, lines: Iterable[str]) -> None:
 def _headline(daemon: Any) -> str:
     session = f"session {daemon['session']} with" if daemon["session"] else "no session with"
     reach = "" if daemon["connected"] else ", which is out of reach"
+    if daemon["refused"]:
+        reach = ", which refuses the credentials"
     state = ", stopping" if daemon["stopping"] else ", drained" if daemon["drained"] else ""
     return f"txmirror {daemon['version']}, process {daemon['pid']}{state}: {session} {daemon['servers']}{reach}"
 

@@ -27,6 +27,8 @@ class OutageLog:
         #: The beginning of the outage; None while ZooKeeper is in reach.
         self._since: float | None = None
         self._settled_at = float("-inf")
+        #: Whether there was a session in this process.
+        self._had_session = False
         self._short = False
         self._stable = Timer(mirror.reactor, self._log_end)
         self._again = RetryTimer(mirror.reactor, self._log_again, first=_FIRST, longest=_LONGEST)
@@ -53,12 +55,13 @@ class OutageLog:
         now = self._mirror.reactor.seconds()
         lasts = self._mirror.client.session_timeout / 3
         self._first.stop()
+        self._had_session = self._had_session or state in (MirrorState.CONNECTED, MirrorState.SETTLED)
         if state is MirrorState.DISCONNECTED:
             self._stable.stop()
             self._short = now - self._settled_at < lasts
             if self._since is None:
                 self._since = now
-                self._log.warn("ZooKeeper is out of reach. The registrations are restored as soon as it is back.")
+                self._log_beginning()
             self._again.start()
         elif state is MirrorState.SETTLED:
             self._settled_at = now
@@ -66,11 +69,20 @@ class OutageLog:
             if self._since is not None:
                 self._stable.start(lasts if self._short else 0)
 
+    def _log_beginning(self) -> None:
+        if self._had_session:
+            self._log.warn(
+                "ZooKeeper is out of reach. Registrations stay until the session expires; if it does, they are restored as soon as"
+                " ZooKeeper is back."
+            )
+        else:
+            self._log.warn("ZooKeeper is out of reach. Services are registered as soon as it can be reached.")
+
     def _log_again(self) -> None:
         assert self._since is not None
         minutes = round((self._mirror.reactor.seconds() - self._since) / 60)
         self._log.warn(
-            "ZooKeeper has been out of reach for {minutes} min. Checks go on; the registrations are restored as soon as it is back.",
+            "ZooKeeper has been out of reach for {minutes} min. Checks go on; services are registered as soon as it can be reached.",
             minutes=minutes,
         )
         self._again.start()

@@ -23,6 +23,7 @@ def describe_daemon(daemon: Daemon) -> dict[str, Any]:
         "started": daemon.started_at,
         "servers": daemon.configuration.zookeeper.servers,
         "connected": session is not None and session.mirror.is_connected(),
+        "refused": session is not None and session.refused,
         "session": _name(session),
         "session_timeout": None if session is None else session.client.session_timeout,
         "stopping": daemon.stopping,

@@ -40,6 +40,7 @@ class Session:
     :ivar mirror: a mirror on it.
     :ivar outages: logs the outages of ZooKeeper.
     :ivar handover: prepares each session: writes wait for it.
+    :ivar refused: whether ZooKeeper has refused the credentials, so that there is no session until the program is restarted.
     """
 
     _log = Logger()
@@ -56,7 +57,7 @@ class Session:
         self._settings = settings
         self._user = user
         self._reactor = reactor
-        self._refused = False
+        self.refused = False
         former = self._usable(former)
         self.client = client = settings.make_client(None if former is None else former.ticket)
         self.handover = Handover(client, user, settings, former, pause=pause, reactor=reactor)
@@ -134,22 +135,24 @@ class Session:
         elif event.state is SessionState.EXPIRED:
             self._user.session_ended()
         elif event.state is SessionState.AUTH_FAILED:
-            self._log_refused()
+            self.refused = True
+            # It is not an outage: the client does not try again. It has logged the reason.
+            self.outages.stop()
+            self._log.error(
+                "Nothing is registered until this program is restarted with credentials that ZooKeeper accepts."
+            )
 
     def _not_authenticated(self, failure: Failure) -> None:
         if failure.check(AuthFailedException):
-            self._log_refused()
-        elif not failure.check(ZooKeeperException):
-            self._log.failure("The credentials could not be sent.", failure=failure)
-
-    def _log_refused(self) -> None:
-        if not self._refused:
-            self._refused = True
+            if self.refused:
+                return
+            # The client has logged the refusal, and the session goes on without this identity.
             self._log.error(
-                "Authentication failed: ZooKeeper refuses the credentials of {username!r}; nothing is registered until this"
-                " program is restarted.",
+                "Services are registered without the identity {username!r}, where the ACLs permit it.",
                 username=self._settings.access.username,
             )
+        elif not failure.check(ZooKeeperException):
+            self._log.failure("The credentials could not be sent.", failure=failure)
 
 
 def _same_ensemble(one: str, other: str) -> bool:

@@ -147,8 +147,14 @@ class Supervision:
             if not self.health.decided:
                 return f"{path} is in place since before the restart, and the checks have not decided yet."
             return f"{path} is in place: {_lower(self.health.why())}"
+        return self._why_registering()
+
+    def _why_registering(self) -> str:
+        path = self.service.znode_path
         ready = "Its checks pass" if self.service.checks else "It has no checks"
         session = self._around.registrations.session
+        if session is not None and session.refused:
+            return f"{ready}, but ZooKeeper refuses the daemon's credentials."
         if session is None or session.client.session_id == 0:
             if session is None or not session.outages.ongoing:
                 return f"{ready}: it is registered when the daemon has a session with ZooKeeper."
@@ -173,10 +179,16 @@ class Supervision:
             Condition.DOWN: "register it when its checks pass again",
             Condition.UNDECIDED: "wait for its checks",
             Condition.WAITING: "register it when those services are registered",
-            Condition.REGISTERING: "retry until ZooKeeper confirms it",
+            Condition.REGISTERING: self._registering(),
             Condition.BLOCKED: "register it when the other znode is gone",
             Condition.REGISTERED: "withdraw it if its checks fail",
         }[condition]
+
+    def _registering(self) -> str:
+        session = self._around.registrations.session
+        if session is not None and session.refused:
+            return "none until the daemon is restarted with other credentials"
+        return "retry until ZooKeeper confirms it"
 
     # Events.
 

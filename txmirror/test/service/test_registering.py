@@ -17,6 +17,7 @@ from txmirror.configuration import from_options
 from txmirror.embedded import EmbeddedServer
 from txmirror.errors import NoNodeException
 from txmirror.service import RegistrationService
+from txmirror.service.report import describe_daemon
 from txmirror.testing import MemoryReactor
 from txmirror.types import READ_ACL, digest_acl
 
@@ -156,17 +157,39 @@ class RegistrationServiceTests(ServiceTestCase):
         self.assertNotIn("hush", "".join(self.log.lines))
 
     def test_not_let_in(self) -> None:
-        """Where the servers refuse who it is, that is logged, with no word of the password, and it can be stopped."""
+        """If the servers refuse the credentials, the log has the reason and its result, no password, and no outage."""
         self.server.listen(2181)
         service = self.service(access=Access("bob", "hush-hush", DigestMD5("bob", "hush-hush")))
         service.startService()
-        self.reactor.pass_time(60)
+        self.reactor.pass_time(300)
         self.assertEqual(self.log.worst, LogLevel.error)
         self.assertEqual(len(self.log.about("SASL")), 1)
-        (line,) = self.log.about("bob")
-        self.assertIn("nothing is registered until this program is restarted", line)
+        self.assertEqual(len(self.log.about("Nothing is registered until this program is restarted")), 1)
+        self.assertEqual(self.log.about("out of reach"), [])
         self.assertNotIn("hush", "".join(self.log.lines))
+        assert service.daemon is not None
+        for each in service.daemon.supervisor.services.values():
+            self.assertEqual(each.why(), "It has no checks, but ZooKeeper refuses the daemon's credentials.")
+            self.assertEqual(each.next_action(), "none until the daemon is restarted with other credentials")
+        self.assertTrue(describe_daemon(service.daemon)["refused"])
         self.stop(service, 3)
+
+    def test_down_from_the_start(self) -> None:
+        """An outage from the start says what becomes of the services; a later one, what becomes of the registrations."""
+        service = self.service()
+        service.startService()
+        self.reactor.pass_time(10)
+        (line,) = self.log.about("ZooKeeper is out of reach")
+        self.assertIn("Services are registered as soon as it can be reached.", line)
+        self.server.listen(2181)
+        self.reactor.pass_time(10)
+        self.assertEqual(len(self.log.about("Registered ")), len(PATHS))
+        self.server.stop_listening()
+        self.reactor.pass_time(1)
+        self.assertIn("Registrations stay until the session expires", self.log.about("ZooKeeper is out of reach")[-1])
+        assert service.daemon is not None
+        self.assertFalse(describe_daemon(service.daemon)["refused"])
+        self.stop(service, 8)
 
     def test_acl(self) -> None:
         """An ACL that is given stands on the nodes."""
