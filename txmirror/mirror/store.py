@@ -76,10 +76,10 @@ class TreeIndex:
             ((_, trees),) = self._at.items()
             self._only = tuple(trees)
 
-    @property
-    def same_for_siblings(self) -> bool:
-        """True if all children of a node belong to the same trees."""
-        return self._only is not None
+    def same_for_siblings(self, siblings: Sequence[str]) -> bool:
+        """Return whether several children of one node belong to the same trees, which have the node too."""
+        # Only the trees with their roots at one of them differ.
+        return self._only is not None or self._at.keys().isdisjoint(siblings)
 
     def at(self, path: str) -> list[CountsUnsettled]:
         """Return the trees with their roots at a path."""
@@ -213,7 +213,7 @@ class Store:
         :returns: those that are to be read now.
         """
         marks = self._marks[part]
-        if not self._trees.same_for_siblings or any(map(marks.__contains__, siblings)):
+        if not (marks.keys().isdisjoint(siblings) and self._trees.same_for_siblings(siblings)):
             return [path for path in siblings if self.invalidate(part, path)]
         group = self._group(self._trees.covering(siblings[0]))
         for path in siblings:

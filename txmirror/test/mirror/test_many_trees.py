@@ -12,6 +12,43 @@ from txmirror.testing import World
 
 
 class ManyTreesTests(SynchronousTestCase):
+    def calls_for_a_tree(self, count: int) -> int:
+        """Return the number of function calls for another tree of 100 nodes, with so many trees beside it."""
+        with World() as world:
+            client = world.client()
+            world.result(client.create("/new"))
+            for number in range(100):
+                world.result(client.create(f"/new/{number}"))
+            mirror = Mirror(world.connection_string, reactor=world.reactor)
+            connected = mirror.connect()
+            for number in range(count):
+                mirror.tree(f"/{number}", depth=1)
+            world.settle()
+            calls = 0
+
+            def called(frame: FrameType, event: str, argument: object) -> None:
+                nonlocal calls
+                calls += event == "call" and "mirror/mirror" in frame.f_code.co_filename
+
+            sys.setprofile(called)
+            try:
+                tree = mirror.tree("/new", depth=1)
+                world.settle()
+            finally:
+                sys.setprofile(None)
+            self.successResultOf(connected)
+            self.assertEqual(len(tree), 101)
+            closed = mirror.close()
+            world.pass_time(10)
+            self.successResultOf(closed)
+            return calls
+
+    def test_tree(self) -> None:
+        """A node of a new tree takes as many calls with a hundred other trees as alone."""
+        self.calls_for_a_tree(0)
+        alone, many = self.calls_for_a_tree(0), self.calls_for_a_tree(100)
+        self.assertLess(many - alone, 300)
+
     def calls_for_a_change(self, count: int) -> int:
         """Return the number of function calls for one change, with so many trees beside its own."""
         with World() as world:

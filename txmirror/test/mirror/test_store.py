@@ -105,6 +105,58 @@ class MarkTests(StoreTestCase):
         self.assertEqual([self.store.is_late(zxid) for zxid in (5, 5, 4, 6, 5)], [False, False, True, False, True])
 
 
+class SiblingTests(StoreTestCase):
+    """The children of one node, which become stale together."""
+
+    def check(self, marked: list[str]) -> None:
+        """Check that each tree counts as many as it counts if they become stale one after the other."""
+        siblings = ["/p/a", "/p/b", "/p/c"]
+        alone = Store(self.trees)
+        counts = []
+        for store in (alone, self.store):
+            trees = self.trees.covering("/p/b")
+            for tree in trees:
+                tree.unsettled = 0
+            for path in marked:
+                store.invalidate(DATA, path)
+                store.begin_read(DATA, path)
+            if store is alone:
+                stale = [path for path in siblings if store.invalidate(DATA, path)]
+            else:
+                stale = list(store.invalidate_siblings(DATA, siblings))
+            self.assertEqual(stale, [path for path in siblings if path not in marked])
+            self.assertEqual(
+                [store.state(DATA, path) is PartState.OUTDATED for path in siblings].count(True), len(marked)
+            )
+            counts.append((store.unsettled, [tree.unsettled for tree in trees]))
+        self.assertEqual(*counts)
+
+    def test_one_root(self) -> None:
+        """The trees with the same root count all of them."""
+        self.add("/")
+        self.add("/", depth=1)
+        self.check([])
+
+    def test_roots(self) -> None:
+        """With trees elsewhere, those above count all of them."""
+        self.add("/")
+        self.add("/p", depth=1)
+        self.add("/elsewhere")
+        self.check([])
+
+    def test_root_among_them(self) -> None:
+        """A tree with its root at one of them counts that one only."""
+        self.add("/p")
+        self.add("/p/b")
+        self.check([])
+
+    def test_marked(self) -> None:
+        """One that was being read is read once more, and counted once."""
+        self.add("/p")
+        self.add("/elsewhere")
+        self.check(["/p/b"])
+
+
 class CountTests(StoreTestCase):
     def test_trees(self) -> None:
         """Each tree counts what belongs to it."""
