@@ -97,6 +97,11 @@ class CheckHealth:
         return self._loop is not None and self._loop.stuck
 
     @property
+    def dead(self) -> bool:
+        """True if the check's loop is dead. It is not, if only a probe does not end."""
+        return self._loop is not None and self._loop.dead
+
+    @property
     def probing(self) -> bool:
         """True from the start until the stop is complete."""
         return self._loop is not None and self._loop.running

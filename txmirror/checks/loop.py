@@ -81,6 +81,16 @@ class CheckLoop:
         due = min(self._due, self._prober.due)
         return self._task is not None and self._context.clock.seconds() > due + _SLACK
 
+    @property
+    def dead(self) -> bool:
+        """True if the loop has ended by itself, or does nothing although something is due: a bug.
+
+        A loop whose probe does not end in spite of its cancellation is only stuck: the probe counts as failed again and again.
+        """
+        if self._stopping or self._task is None:
+            return not self._stopping
+        return self._context.clock.seconds() > min(self._due, self._prober.result_due) + _SLACK
+
     def start(self) -> None:
         """Start the loop, once. The first probe begins after a random part of the interval, so that many checks are spread."""
         self._task = task = Deferred.fromCoroutine(self._supervise())
@@ -131,9 +141,9 @@ class CheckLoop:
 
     async def _probe_in_slot(self) -> None:
         slots = self._context.slots(self._check)
-        self._due = self._context.clock.seconds() + self._settings.interval
-        await self._wait(slots.acquire())
+        # A wait for a slot may take long. The loops that hold the slots are watched themselves.
         self._due = math.inf
+        await self._wait(slots.acquire())
         try:
             await self._prober.probe()
         finally:

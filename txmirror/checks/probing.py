@@ -33,6 +33,8 @@ class Prober:
     :param clock: measures the time.
     :ivar raised: whether the latest probe raised an exception.
     :ivar due: the time of the clock by which the probe should end; infinite without a probe or a timeout.
+    :ivar result_due: the time of the clock by which there is a result: also while the probe does not end in spite of its
+        cancellation. Infinite as above.
     """
 
     _log = Logger()
@@ -46,7 +48,7 @@ class Prober:
         clock: IReactorTime,
     ) -> None:
         self.raised = False
-        self.due = math.inf
+        self.due = self.result_due = math.inf
         self._name = name
         self._check = check
         self._settings = settings
@@ -71,7 +73,7 @@ class Prober:
         self._late = 0
         if not self._check.pushed:
             self.due = self._began + self._settings.timeout
-            self._timer.start(self._settings.timeout)
+            self._start_timer(self._settings.timeout)
         try:
             self._running = self._check.run()
             if self._stopped:
@@ -87,7 +89,7 @@ class Prober:
         finally:
             self._timer.stop()
             self._running = None
-            self.due = math.inf
+            self.due = self.result_due = math.inf
         if self._late < 2:
             self._report_with_time(result)
 
@@ -123,15 +125,19 @@ class Prober:
         self.raised = True
         return Result(Status.FAIL, f"the probe failed: {failure.getErrorMessage()}")
 
+    def _start_timer(self, seconds: float) -> None:
+        self.result_due = self._clock.seconds() + seconds
+        self._timer.start(seconds)
+
     def _time_out(self) -> None:
         """Cancel the probe. If it does not end, report that, and again whenever a further result would be due."""
         self._late += 1
         if self._late == 1:
-            self._timer.start(_END_TIME)
+            self._start_timer(_END_TIME)
             if self._running is not None:
                 self._running.cancel()
             return
-        self._timer.start(self._settings.interval + self._settings.timeout)
+        self._start_timer(self._settings.interval + self._settings.timeout)
         passed = self._clock.seconds() - self._began
         self._report_with_time(self._late_result(f"; {passed:.0f} s after its beginning the probe has not ended"))
 

@@ -76,8 +76,17 @@ class ChecksService(Service):
         return None if service is None else service.state
 
     def stuck(self) -> Sequence[str]:
-        """Return the names of the checks whose loops make no progress, each with its service's, for a watchdog."""
+        """Return the names of the checks whose loops make no progress, each with its service's, for a monitor."""
         return [f"{service.name}/{check}" for service in self._services.values() for check in service.stuck]
+
+    def dead(self) -> Sequence[str]:
+        """Return the names of the checks whose loops are dead, each with its service's: only a restart helps."""
+        return [
+            f"{service.name}/{check.name}"
+            for service in self._services.values()
+            for check in service.checks
+            if check.dead
+        ]
 
     def add(self, service: ServiceHealth) -> None:
         """Add a service. If this service runs, its checks start.

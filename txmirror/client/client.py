@@ -50,6 +50,7 @@ from txmirror.interfaces import (
     IEnsemble,
     IMetrics,
     IPersistentWatches,
+    IProgress,
     IQueries,
     IServerAbilities,
     ISessionHolder,
@@ -99,6 +100,7 @@ _CONFIG = "/zookeeper/config"
     ITransactions,
     IBatchedReads,
     ISessionLease,
+    IProgress,
 )
 class ZooKeeperClient:
     """A ZooKeeper client in pure Twisted: it connects, reconnects, and opens a new session when one has expired.
@@ -232,6 +234,11 @@ class ZooKeeperClient:
     def session_ticket(self) -> SessionTicket | None:
         """The ticket with which another client can take over the session now; None while there is no session. A secret."""
         return self._session.ticket()
+
+    @property
+    def stuck(self) -> bool:
+        """True if the client does nothing for its session, because of a bug. See :class:`~txmirror.interfaces.IProgress`."""
+        return self._session.stuck
 
     def connect(self) -> Deferred[None]:
         """Start connecting, and wait for a session. See :meth:`~txmirror.interfaces.IZooKeeperClient.connect`."""

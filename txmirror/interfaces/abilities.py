@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from twisted.internet.defer import Deferred
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 from txmirror.errors import ZooKeeperException
 from txmirror.interfaces.client import IZooKeeperClient
@@ -225,6 +225,15 @@ class ISessionLease(Interface):
 
         :returns: fires once; at once if there is no session. Cancelling ends the wait.
         """
+
+
+class IProgress(Interface):
+    """A client that notices when it makes no progress, for the watchdog of a supervisor."""
+
+    stuck = Attribute(
+        """True if the client neither has a connection that it watches, nor tries to connect, although it should. It is a bug: only
+        a restart helps. An outage of ZooKeeper does not make it true."""
+    )
 
 
 class IEnsemble(Interface):

@@ -42,6 +42,11 @@ class Liveness:
         self.heard = self.last_sent = 0.0
         self.acknowledged = 0.0
 
+    @property
+    def running(self) -> bool:
+        """True while the next ping, or the next check of the server's silence, is scheduled."""
+        return self._timer.running
+
     def start(self, timeout: float) -> None:
         """Start to send pings, and to check that the server answers.
 

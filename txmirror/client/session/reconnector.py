@@ -199,6 +199,11 @@ class Reconnector:
         self._backoff_timer = Timer(reactor, self.connect)
         self.server: Server = server_list.servers[0]
 
+    @property
+    def idle(self) -> bool:
+        """True if no attempt is under way, and none is scheduled."""
+        return self._connecting is None and not (self._attempt_timer.running or self._backoff_timer.running)
+
     def connect(self) -> None:
         """Connect to the next server now."""
         self.server = self._server_list.next_server()

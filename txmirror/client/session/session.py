@@ -14,7 +14,7 @@ from txmirror.client.session.actions import SessionActions
 from txmirror.client.session.attempts import Attempts
 from txmirror.client.session.closing import Closing
 from txmirror.client.session.core import SessionCore, SessionSettings
-from txmirror.client.session.machine import Event, State
+from txmirror.client.session.machine import CONNECTS, Event, State
 from txmirror.client.session.pending import Priority
 from txmirror.client.session.watch_tables import WatchSet
 from txmirror.client.session.watches import SessionWatches
@@ -80,6 +80,16 @@ class Session:
     def leaving(self) -> bool:
         """True if the client is leaving, or has left, the session to another client."""
         return self._closing.leaving
+
+    @property
+    def stuck(self) -> bool:
+        """True if nothing is scheduled that would lead to a connection, or notice its loss: a bug."""
+        connection = self._core.connection
+        if connection is not None and connection.closing:
+            return False
+        if self._machine.state in CONNECTS:
+            return self._attempts.reconnector.idle
+        return connection is not None and self._machine.served and not connection.liveness.running
 
     def ticket(self) -> SessionTicket | None:
         """Return a ticket for another client; None without a session, and for a session with a read-only server."""

@@ -133,6 +133,62 @@ class FaultTests(ChecksTestCase):
         check.end(Status.OK)
         self.assertEqual(self.service.stuck(), [])
 
+    def test_not_dead(self) -> None:
+        """A loop whose probe never ends is not dead: it goes on counting failures."""
+        check = ControlledCheck(self.reactor)
+        check.stubborn = True
+        health = self.started(check)
+        for _ in range(100):
+            self.reactor.pass_time(1)
+            self.assertEqual(self.service.dead(), [])
+        self.assertGreater(health.checks[0].failed, 5)
+        check.end(Status.OK)
+
+    def test_lost_timer(self) -> None:
+        """A loop is dead if the end of a pause, or the timeout of a probe, does not come in time."""
+        for pause in (0, 5):
+            check = ControlledCheck(self.reactor)
+            health = self.started(check)
+            self.reactor.pass_time(pause)
+            (timer,) = self.reactor.getDelayedCalls()
+            due = timer.getTime() - self.reactor.seconds()
+            timer.delay(1000)
+            self.reactor.pass_time(due + 10)
+            self.assertEqual(self.service.dead(), [])
+            self.reactor.pass_time(0.5)
+            self.assertEqual(self.service.dead(), ["web/a"])
+            self.service.remove(health.name)
+            self.assertEqual(self.service.dead(), [])
+
+    def test_ended_by_itself(self) -> None:
+        """A loop that has ended by itself is dead."""
+        check = ControlledCheck(self.reactor)
+        self.patch(check, "run", self.end_of_the_world)
+        self.started(check)
+        self.reactor.pass_time(4)
+        self.assertEqual(self.service.dead(), [])
+        self.reactor.pass_time(1)
+        self.assertEqual(len(self.flushLoggedErrors(GeneratorExit)), 1)
+        self.assertEqual(self.service.dead(), ["web/a"])
+
+    def end_of_the_world(self) -> Deferred[Result]:
+        raise GeneratorExit
+
+    def test_waits_for_slot(self) -> None:
+        """A loop that waits for a slot is neither stuck nor dead, however long it takes."""
+        self.service._others = Slots(1)
+        checks = [ControlledCheck(self.reactor, pushed=False) for _ in range(2)]
+        for each in checks:
+            each.stubborn = True
+        self.started(*checks)
+        self.reactor.pass_time(60)
+        self.assertEqual([len(each.begun) for each in checks], [1, 0])
+        self.assertEqual(self.service.stuck(), ["web/a"])
+        self.assertEqual(self.service.dead(), [])
+        for each in checks:
+            each.stubborn = False
+        checks[0].end(Status.OK)
+
     def test_raises(self) -> None:
         """A probe that raises counts as failed; the first of several is logged, and again after a success."""
         check = ControlledCheck(self.reactor)
