@@ -45,7 +45,7 @@ class RecipeCase(SynchronousTestCase):
 
     path = "/locks/one"
     limits: Limits | None = None
-    """What the clients allow themselves."""
+    """The limits of the clients."""
 
     def setUp(self) -> None:
         self.world = World()
@@ -107,7 +107,7 @@ class RecipeCase(SynchronousTestCase):
         self.server.connection_of(client.session_id).drop()
 
     def expire(self, client: ZooKeeperClient) -> None:
-        """End a client's session, and give it the time to have the next."""
+        """Expire a client's session, and give it the time to open the next."""
         session = client.session_id
         self.server.expire_session(session)
         self.pass_time(1.0)
@@ -124,7 +124,7 @@ class RecipeCase(SynchronousTestCase):
         self.settle()
 
     def let_in(self) -> None:
-        """Let clients connect again, and give them the time to do so: less than a session lives."""
+        """Let clients connect again, and give them the time to do so: less than a session's timeout."""
         self.world.reactor.undo_black_hole(*self._address)
         self.pass_time(2.5)
 

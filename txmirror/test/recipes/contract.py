@@ -89,7 +89,9 @@ class RecipesContract(ContractCase):
 
     @run
     async def test_kinds(self) -> None:
-        """Whoever comes second with the other kind is told so, and leaves nothing behind; then the first is in nobody's way."""
+        """A contender of the other kind that comes second is refused, and leaves nothing behind; then the first is
+        undisturbed.
+        """
         await self.begin()
         semaphore, lock = (
             Semaphore(self.client, self.path, leases=2, name="pool"),
@@ -111,7 +113,7 @@ class RecipesContract(ContractCase):
 
     @run
     async def test_number_of_leases(self) -> None:
-        """Another number of leases is refused while somebody uses the semaphore, and counts when nobody does."""
+        """Another number of leases is refused while the semaphore is used, and is written when it is free."""
         await self.begin()
         two, three = Semaphore(self.client, self.path, leases=2, name="two"), Semaphore(self.other, self.path, leases=3)
         await self.within(two.acquire())
@@ -129,7 +131,7 @@ class RecipesContract(ContractCase):
 
     @run
     async def test_lease_and_the_next(self) -> None:
-        """Whoever asks just when a lease is held gets one that is free, without waiting."""
+        """A contender that comes just when a lease is held gets a free one, without waiting."""
         await self.begin()
         for _ in range(10):
             semaphores = [Semaphore(client, self.path, leases=2) for client in (self.client, self.other)]
@@ -140,7 +142,7 @@ class RecipesContract(ContractCase):
 
     @run
     async def test_acl(self) -> None:
-        """All nodes but those above have the ACL; whoever has the identity contends, and others are refused."""
+        """All nodes but the parents have the ACL; contenders with the identity work, and others are refused."""
         await self.begin()
         acl = [digest_acl("app", "secret"), *READ_ACL]
         makers: list[Any] = [Lock, ReadLock, WriteLock, Semaphore]
@@ -160,7 +162,7 @@ class RecipesContract(ContractCase):
         return make(self.insider, path, acl=acl)
 
     async def acl_held(self, make: Any, path: str, acl: Any) -> str:
-        """Hold something with an ACL, which stands on its nodes, and give its path."""
+        """Acquire something with an ACL, check the ACL of its nodes, and return its path."""
         self.insider, _ = await self.connect(direct=True)
         await self.within(self.insider.add_auth("digest", b"app:secret"))
         self.addCleanup(self.insider.close)
@@ -215,7 +217,9 @@ class RecipesContract(ContractCase):
 
     @run
     async def test_session_ended(self) -> None:
-        """Whose session ends has lost what it held, and others get it; what it waits for it gets in the next session."""
+        """The end of a session loses what was held in it, and another client gets it; a contender that waits gets its
+        turn in the next session.
+        """
         await self.begin()
         held, theirs = Lock(self.client, f"{self.path}-held"), Lock(self.other, f"{self.path}-held")
         kept, mine = Lock(self.other, self.path), Lock(self.client, self.path)

@@ -14,9 +14,9 @@ from txmirror.types import ACL, OPEN_ACL, WatchedEvent, ZnodeStat
 
 @implementer(IZooKeeperClient)
 class PlainClient:
-    """Passes everything on.
+    """Passes all calls to another client.
 
-    :ivar client: to whom; a test may put another in its place.
+    :ivar client: that client; a test may replace it.
     """
 
     def __init__(self, client: ZooKeeperClient) -> None:

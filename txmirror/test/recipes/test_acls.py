@@ -25,7 +25,7 @@ class AclTests(RecipeCase):
         self.insider = self.ours()
 
     def ours(self) -> ZooKeeperClient:
-        """Make a client that may use what is ours."""
+        """Return a client with the identity of our ACL."""
         client = self.client()
         self.done(client.add_auth("digest", b"app:secret"))
         return client
@@ -44,7 +44,7 @@ class AclTests(RecipeCase):
             self.assertEqual(self.acl(path), list(OPEN_ACL))
 
     def test_locks(self) -> None:
-        """A lock's node and its contenders' have the ACL; who has the identity contends, and others are refused."""
+        """A lock's node and its contenders' have the ACL; clients with the identity contend, and others are refused."""
         for kind in (Lock, ReadLock, WriteLock):
             first, second = (self.lock(self.ours(), kind, acl=_OURS) for _ in range(2))
             self.assertTrue(self.done(first.acquire()))
@@ -92,7 +92,7 @@ class AclTests(RecipeCase):
             self.failureResultOf(each)
 
     def test_creator(self) -> None:
-        """An ACL may speak of whoever makes the node."""
+        """An ACL may name the creator of the node."""
         lock = self.lock(self.ours(), acl=CREATOR_ALL_ACL)
         self.assertTrue(self.done(lock.acquire()))
         (node,) = self.done(lock._contender.client.get_children(self.path))

@@ -1,6 +1,7 @@
-"""Whatever happens, and at whichever turn while something is acquired or released: it is got over, and nothing is left behind.
+"""Any fault, at any turn of the reactor while something is acquired or released: the recipe recovers, and leaves
+nothing behind.
 
-Each test does one deed in as many worlds as there are turns, each time a turn later.
+Each test applies one fault in as many worlds as there are turns, each time a turn later.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ PATH = "/locks/one"
 
 
 class _World(World):
-    """Somebody who holds a thing, and somebody who begins to acquire it."""
+    """A world with a holder, and a contender that begins to acquire the same."""
 
     def __init__(self, make: Callable[[ZooKeeperClient, Any], Acquirable], contended: bool) -> None:
         super().__init__()
@@ -42,7 +43,7 @@ class _World(World):
         self.acquired.addBoth(self.outcomes.append)
 
     def step(self) -> bool:
-        """Take one turn, and tell whether there was one."""
+        """Take one turn, and return whether there was one."""
         calls = self.reactor.calls
         due = bool(calls) and calls[0].getTime() <= self.reactor.seconds()
         take_turns(self.reactor, 1)
@@ -144,7 +145,7 @@ class AnywhereTests(SynchronousTestCase):
             world.result(world.claim.release())
 
     def test_disconnected(self) -> None:
-        """A connection that is lost is got over: what was made is found again, and nothing is made twice (H1)."""
+        """After a lost connection the recipe finds the node again that it created, and creates none twice (H1)."""
         self.each(_World.drop, self.check_held)
         self.everywhere(_semaphore, True, _World.drop, self.check_held)
 
@@ -164,7 +165,7 @@ class AnywhereTests(SynchronousTestCase):
         self.everywhere(_semaphore, True, _World.expire, check)
 
     def test_cancelled(self) -> None:
-        """A contender that gives up learns it at once, and leaves nothing (H3)."""
+        """A cancelled contender fails at once, and leaves nothing (H3)."""
 
         def cancel(world: _World) -> None:
             world.acquired.cancel()
@@ -173,7 +174,7 @@ class AnywhereTests(SynchronousTestCase):
         self.each(cancel, lambda world: self.check_over(world, CancelledError))
 
     def test_cancelled_and_disconnected(self) -> None:
-        """Nor does who gives up when the connection is lost in the same moment, in either order (H3)."""
+        """Nor does a contender that is cancelled when the connection is lost, in either order (H3)."""
 
         def cancel_and_drop(world: _World) -> None:
             world.acquired.cancel()
@@ -187,7 +188,7 @@ class AnywhereTests(SynchronousTestCase):
             self.each(deed, lambda world: self.check_over(world, CancelledError))
 
     def test_released(self) -> None:
-        """To release what is just being acquired leaves nothing, and is told when that is so."""
+        """The release of something that is being acquired leaves nothing, and fires when that is so."""
 
         def release(world: _World) -> None:
             released = world.claim.release()
@@ -202,7 +203,7 @@ class AnywhereTests(SynchronousTestCase):
         self.each(lambda world: world.second.close(), lambda world: self.check_over(world, ClosingException))
 
     def test_released_and_disconnected(self) -> None:
-        """A release is done however often the connection is lost, and told when it is."""
+        """A release is completed however often the connection is lost, and fires then."""
 
         def begin(world: _World) -> None:
             world.result(world.before.release())
@@ -243,7 +244,7 @@ class AnywhereTests(SynchronousTestCase):
             self.assertEqual(world.nodes(), {}, (operation, fault, which))
 
     def test_other_kind(self) -> None:
-        """A contender refused because of the other kind leaves nothing, whatever happens meanwhile."""
+        """A contender that is refused because of the other kind leaves nothing, whichever fault happens meanwhile."""
 
         def check(world: _World) -> None:
             self.check_over(world, LockMismatchError, CancelledError)
@@ -256,7 +257,7 @@ class AnywhereTests(SynchronousTestCase):
                 self.everywhere(_in_turn(*kinds), True, deed, check)
 
     def test_number_of_leases(self) -> None:
-        """Writing another number of leases survives whatever happens meanwhile, and leaves nothing."""
+        """A new number of leases is written whichever fault happens meanwhile, and nothing is left."""
 
         def make(client: ZooKeeperClient, reactor: Any) -> Acquirable:
             return Semaphore(client, PATH, leases=3, reactor=reactor)

@@ -32,7 +32,7 @@ class ClientsTests(RecipeCase):
         self.settle()
 
     def test_not_connected(self) -> None:
-        """A client that nobody has connected is connected, whatever interface it provides."""
+        """A client that is not connected yet is connected, whichever interface it provides."""
         for kind in _KINDS:
             for wait in (None, 0, 4.0):
                 for client in (self.unconnected(), PlainClient(self.unconnected())):
@@ -42,7 +42,7 @@ class ClientsTests(RecipeCase):
             self.done(self.observer.set(self.path, b""))
 
     def test_questions(self) -> None:
-        """It is also connected to ask who contends for something."""
+        """It is connected, too, to list the contenders."""
         held = self.lock(name="me")
         self.done(held.acquire())
         for kind in (Lock, Election):
@@ -91,7 +91,7 @@ class ClientsTests(RecipeCase):
             self.done(self.observer.set(self.path, b""))
 
     def test_mirror_closed(self) -> None:
-        """With a closed mirror's client, that is said at once."""
+        """With a closed mirror's client, the acquisition fails at once."""
         mirror = self.mirror(servers=self.world.connection_string, session_timeout=S)
         mirror.close()
         self.settle()

@@ -1,4 +1,4 @@
-"""Elections: who leads, what runs meanwhile, and how it ends."""
+"""Elections: the leader, its job, and the end of its term."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from txmirror.test.recipes.case import RecipeCase, S
 class Term:
     """The job of a leader, controlled by the test.
 
-    :ivar running: what it has returned, for each time that it was elected.
+    :ivar running: the Deferred of its job, for each time that it was elected.
     :ivar slow: whether it takes its time to end when it is cancelled.
     """
 
@@ -196,7 +196,7 @@ class ElectionTests(RecipeCase):
         self.assert_clear()
 
     def test_stop_between_terms(self) -> None:
-        """Nor who stops while the node of a lost term is still to be deleted."""
+        """Nor does one that stops while the node of a lost term is still to be deleted."""
         client = self.client()
         election, term = self.election(client), Term()
         leading = self.lead(election, term)
@@ -215,7 +215,7 @@ class ElectionTests(RecipeCase):
         self.assert_clear()
 
     def test_cancel(self) -> None:
-        """To cancel it is to stop, without waiting; what fails afterwards is logged."""
+        """cancel() stops, without waiting; later failures are logged."""
         election, term = self.election(), Term()
         term.slow = True
         leading = election.lead(term)

@@ -1,4 +1,4 @@
-"""Locks and semaphores on one path: whoever comes second is told so, and never are both held."""
+"""Locks and semaphores on one path: the second contender is refused, and both are never held at once."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class KindsTests(RecipeCase):
         return [path for path, node in self.server._state.database.tree.nodes.items() if node.stat().ephemeralOwner]
 
     def test_semaphore_then_lock(self) -> None:
-        """A lock of each kind is refused where a semaphore is held, however many leases are free, and says by whom."""
+        """A lock of each kind is refused where a semaphore is held, even with free leases; the error names the holder."""
         client = self.client()
         holder = self.semaphore(2, client=client, name="host1:17")
         self.done(holder.acquire())
@@ -53,7 +53,7 @@ class KindsTests(RecipeCase):
         self.assertTrue(self.done(self.lock().acquire(wait=0)))
 
     def test_lock_then_semaphore(self) -> None:
-        """A semaphore is refused where a lock of any kind is held, with one lease or more, and says by whom."""
+        """A semaphore is refused where a lock of any kind is held, with one lease or more; the error names the holder."""
         client = self.client()
         for kind in (Lock, ReadLock, WriteLock):
             holder = self.lock(client, kind, name="host1:17")
@@ -148,7 +148,7 @@ class KindsTests(RecipeCase):
                 self.done(second.release())
 
     def test_cut_off(self) -> None:
-        """Connections that are lost while somebody is refused change nothing."""
+        """Lost connections do not change the refusal."""
         holder = self.semaphore()
         self.done(holder.acquire())
         for operation in ("get_children", "get", "delete"):
@@ -215,7 +215,9 @@ class KindsTests(RecipeCase):
         return outcome
 
     def test_at_the_same_time(self) -> None:
-        """Whoever is second is told, however short a time after the first; of two at the same time, one is, or both."""
+        """The second contender is refused, however shortly it comes after the first; of two at the same time, one or
+        both are.
+        """
         clients = [self.client(), self.client()]
 
         def lock(client: int) -> Acquirable:

@@ -1,4 +1,4 @@
-"""Locks where nothing goes wrong: who holds them, who waits, and what is at the server meanwhile."""
+"""Locks without faults: holders, contenders, and the nodes and watches at the server."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class LockTests(RecipeCase):
         self.assertEqual(lock.token, stat.czxid)
 
     def test_release(self) -> None:
-        """Released, it is nobody's, and its node is gone when that is told. ``lost`` never fires."""
+        """After a release the lock is free, and its node is gone when the Deferred fires. ``lost`` never fires."""
         lock = self.lock()
         self.done(lock.acquire())
         lost = lock.lost
@@ -51,7 +51,7 @@ class LockTests(RecipeCase):
         self.successResultOf(lock.lost)
 
     def test_nothing_kept(self) -> None:
-        """A lock that was released, or lost, has left nothing with the client: no timer, nobody to be told."""
+        """A lock that was released, or lost, leaves no timer and no callback with the client."""
         client = self.client()
         timers = len(self.world.reactor.getDelayedCalls())
         lock = self.lock(client)
@@ -66,7 +66,7 @@ class LockTests(RecipeCase):
         self.assertEqual(len(self.world.reactor.getDelayedCalls()), timers)
 
     def test_release_of_nothing(self) -> None:
-        """To release what is not held does nothing, and is asked of no server."""
+        """The release of a lock that is not held does nothing, and sends no request."""
         lock = self.lock()
         self.successResultOf(lock.release())
         self.done(lock.acquire())
@@ -74,7 +74,7 @@ class LockTests(RecipeCase):
         self.successResultOf(lock.release())
 
     def test_released_twice(self) -> None:
-        """Two who release it are both told when that is done; one of them may stop waiting."""
+        """Two calls of release both fire when it is done; one of them may be cancelled."""
         lock = self.lock()
         self.done(lock.acquire())
         first, second, third = lock.release(), lock.release(), lock.release()
@@ -117,7 +117,7 @@ class LockTests(RecipeCase):
         self.assertEqual(len(self.nodes()), 1)
 
     def test_context(self) -> None:
-        """``async with`` holds it meanwhile, and has let go of it afterwards, whatever happened."""
+        """``async with`` holds it meanwhile, and has released it afterwards, with or without an exception."""
         lock = self.lock()
 
         async def hold(error: Exception | None = None) -> None:
@@ -165,7 +165,7 @@ class LockTests(RecipeCase):
         self.assertEqual(repr(lock), "<Lock '/locks/one' free>")
 
     def test_repr(self) -> None:
-        """Its representation says how it stands; one that is lost is not held, and has to be released all the same."""
+        """The repr shows the state; a lost lock is not held, and must still be released."""
         client = self.client()
         lock = self.lock(client)
         acquired = lock.acquire()
@@ -204,7 +204,9 @@ class LineTests(RecipeCase):
         self.assertTrue(self.done(acquired))
 
     def test_one_in_the_middle_gives_up(self) -> None:
-        """Where one goes from the middle of the line, nobody gets it, and whoever was behind goes on waiting."""
+        """When a contender in the middle of the queue is cancelled, nobody gets the lock, and the ones behind it
+        continue to wait.
+        """
         locks = [self.lock() for _ in range(3)]
         self.done(locks[0].acquire())
         second, third = self.waiting(locks[1].acquire()), self.waiting(locks[2].acquire())
@@ -216,7 +218,7 @@ class LineTests(RecipeCase):
         self.assertTrue(self.done(third))
 
     def test_no_herd(self) -> None:
-        """Each who waits has one watch and asks nothing; when the lock goes on, only the next one asks."""
+        """A waiting contender has one watch and sends no requests; when the lock is released, only the next one does."""
         counts = [Counts() for _ in range(6)]
         locks = [self.lock(self.client(metrics=count)) for count in counts]
         acquired = [self.begin(lock) for lock in locks]
@@ -259,7 +261,7 @@ class LineTests(RecipeCase):
         self.assertEqual(self.watches(), 1)
 
     def test_contenders(self) -> None:
-        """Contenders are told by name in their order; where there is no lock, there are none."""
+        """contenders() returns the names in order; without a lock it is empty."""
         self.assertEqual(self.done(self.lock().contenders()), [])
         locks = [self.lock(name="first"), self.lock(), self.lock(kind=ReadLock, name="third")]
         for lock in locks:
@@ -282,7 +284,7 @@ class LineTests(RecipeCase):
         self.assertRaises(NoAuthException, self.done, lock.contenders())
 
     def test_touched(self) -> None:
-        """To write over the node of who holds it, or of who is before us, changes nothing."""
+        """A write to the node of the holder, or of a predecessor, changes nothing."""
         first, second = self.lock(), self.lock()
         self.done(first.acquire())
         acquired = self.waiting(second.acquire())
@@ -322,7 +324,7 @@ class LineTests(RecipeCase):
 
 class WaitTests(RecipeCase):
     def test_no_wait(self) -> None:
-        """An attempt that does not wait takes what is free, and leaves nothing where it is not."""
+        """An attempt that does not wait takes a free lock, and leaves nothing if it is held."""
         first, second = self.lock(), self.lock()
         self.assertTrue(self.done(first.acquire(wait=0)))
         self.assertIs(self.done(second.acquire(wait=0)), False)
@@ -397,7 +399,7 @@ class WaitTests(RecipeCase):
         self.assertTrue(self.done(second.acquire()))
 
     def test_release_while_acquiring(self) -> None:
-        """To release what is being acquired is to give it up."""
+        """release() during the acquisition cancels it."""
         first, second = self.lock(), self.lock()
         self.done(first.acquire())
         acquired = self.waiting(second.acquire())
@@ -408,13 +410,13 @@ class WaitTests(RecipeCase):
         self.assertEqual(len(self.nodes()), 1)
 
     def test_from_within(self) -> None:
-        """Whoever is told that it is held may release it at once, and acquire it anew."""
+        """A callback of acquire() may release the lock at once, and acquire it again."""
         lock = self.lock()
         acquired = lock.acquire().addCallback(lambda _: lock.release()).addCallback(lambda _: lock.acquire(wait=0))
         self.assertTrue(self.done(acquired))
 
     def test_closed(self) -> None:
-        """With the client closed, what waits fails, what is held is lost, and both are over."""
+        """When the client is closed, waiting contenders fail, and held locks are lost."""
         first, second, third = self.lock(), self.lock(), self.lock()
         self.done(first.acquire())
         acquired = self.waiting(second.acquire(wait=100.0))
@@ -444,7 +446,7 @@ class WaitTests(RecipeCase):
         self.assertTrue(self.done(lock.acquire()))
 
     def test_no_chroot(self) -> None:
-        """Where the client's chroot is missing, that is told."""
+        """If the client's chroot is missing, the acquisition fails with NoChrootException."""
         client = self.client().chroot("/missing")
         lock = self.lock(client)
         error = self.assertRaises(NoChrootException, self.done, lock.acquire())
@@ -465,7 +467,7 @@ class WaitTests(RecipeCase):
 
 class ReadersAndWritersTests(RecipeCase):
     def test_readers_share(self) -> None:
-        """Many read together; a writer waits for all of them, and who comes after the writer waits for that."""
+        """Readers share the lock; a writer waits for all of them, and later readers wait for the writer."""
         readers = [self.lock(kind=ReadLock) for _ in range(3)]
         for reader in readers:
             self.assertTrue(self.done(reader.acquire(wait=0)))

@@ -22,7 +22,7 @@ def reading(number: int) -> str:
 
 class OrderTests(SynchronousTestCase):
     def test_numbers(self) -> None:
-        """Numbers decide, and what stands before them does not."""
+        """The numbers decide the order, whatever the prefixes are."""
         names = [name("__lock__", 2, "a"), name("__rlock__", 0, "c"), name("__lock__", 1, "b")]
         self.assertEqual(in_order(names), [names[1], names[2], names[0]])
 

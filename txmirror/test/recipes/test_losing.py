@@ -1,4 +1,6 @@
-"""When what is held is lost, and who is told of it when; and what is waited for through lost connections and sessions."""
+"""When a holder loses something, and when it is notified; and contenders that wait during lost connections and
+sessions.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ class LostTests(RecipeCase):
         return times
 
     def test_told_in_time(self) -> None:
-        """Rule 9: who is cut off is told two thirds of the timeout after it was last heard; only then others get in."""
+        """Rule 9: a holder without a connection is notified two thirds of the timeout after the last contact; others
+        get it only later.
+        """
         for kind in (Lock, Semaphore):
             self.path = f"/{kind.__name__}"
             client = self.client()
@@ -106,7 +110,7 @@ class LostTests(RecipeCase):
         self.assertEqual(len(self.nodes()), 1)
 
     def test_deleted(self) -> None:
-        """Whose node is deleted by somebody is told, also if it was written over before; the next one gets it."""
+        """A holder is notified when its node is deleted, even after it was overwritten; the next contender gets it."""
         for kind in (Lock, Semaphore):
             self.path = f"/{kind.__name__}"
             first, second = self.lock(kind=kind), self.lock(kind=kind)
@@ -139,7 +143,7 @@ class LostTests(RecipeCase):
         self.successResultOf(lock.lost)
 
     def test_deleted_in_line(self) -> None:
-        """Whose node is deleted while it waits stands in line anew, and is never let in for nothing."""
+        """A contender whose node is deleted while it waits joins the queue again, and never acquires without a node."""
         first, second, third = self.lock(name="1"), self.lock(name="2"), self.lock(name="3")
         self.done(first.acquire())
         acquired = self.begin(second)
@@ -182,7 +186,7 @@ class LostTests(RecipeCase):
         self.assertTrue(self.done(first.acquire(wait=0)))
 
     def test_many_who_are_told(self) -> None:
-        """Each who asks is told on their own: what one does or cancels is nothing to the others."""
+        """Each ``lost`` is a Deferred of its own: the callbacks and the cancelling of one do not affect the others."""
         client = self.client()
         lock = self.lock(client)
         self.done(lock.acquire())
@@ -210,7 +214,7 @@ class LostTests(RecipeCase):
         self.assertTrue(lock.held)
 
     def test_late_reactor(self) -> None:
-        """While the reactor is late to tell, ``held`` says the truth."""
+        """While the reactor is late, ``held`` is right already."""
         lock = self.lock()
         self.done(lock.acquire())
         self.world.reactor.rightNow += S
@@ -241,7 +245,7 @@ class LostTests(RecipeCase):
             self.assertGreater(turns, 5)
 
     def test_weaker_client(self) -> None:
-        """With a client that tells nothing of safety, it is lost when the session has ended, or the node is deleted."""
+        """With a client without a lease, something is lost when the session has expired, or the node is deleted."""
         client = self.client()
         lock = self.lock(PlainClient(client))
         self.done(lock.acquire())
@@ -263,7 +267,9 @@ class LostTests(RecipeCase):
 
 class ThroughTroubleTests(RecipeCase):
     def test_session_ends_in_line(self) -> None:
-        """Whose session ends while it waits stands in line anew, in the same time; nothing of before is left."""
+        """A contender whose session expires while it waits joins the queue again, within the same time; no former node
+        is left.
+        """
         client = self.client()
         first, second, third = self.lock(), self.lock(client, name="second"), self.lock(name="third")
         self.done(first.acquire())
@@ -316,7 +322,7 @@ class ThroughTroubleTests(RecipeCase):
         self.assertEqual(len(self.nodes()), 1)
 
     def test_release_while_away(self) -> None:
-        """A release without a connection is done when there is one; until then it says nothing."""
+        """A release without a connection is completed on the next one, and fires only then."""
         client = self.client()
         first, second = self.lock(client), self.lock()
         self.done(first.acquire())
@@ -479,7 +485,7 @@ class ThroughTroubleTests(RecipeCase):
         self.assertTrue(self.done(acquired))
 
     def test_deleting_is_refused(self) -> None:
-        """Where our node may not be deleted, release says so, and so does the log, once; it is free to be tried again."""
+        """If the deletion of our node is refused, release fails, and one line is logged; it can be called again."""
         client = self.client()
         lock = self.lock(client)
         self.done(lock.acquire())

@@ -1,9 +1,9 @@
-"""Many programs, under random faults: those that stop when they are told never hold a thing at the same time.
+"""Many programs, under random faults: if they stop at ``lost``, two never hold the same at the same time.
 
-Each program takes a thing, holds it for a while, and gives it back, over and over; of what it holds it lets go in the moment
-in which ``lost`` fires. Meanwhile connections break and stall, sessions end, nodes are deleted, the server goes and comes back,
-and programs give up or are closed. Who enters where others are is found out at once; and when all that is over, everybody
-still gets their turn, and nothing is left.
+Each program acquires, holds for a while, and releases, again and again; when ``lost`` fires, it stops at once.
+Meanwhile connections break and stall, sessions expire, nodes are deleted, the server stops and starts, and programs are
+cancelled or closed. Two holders at once are detected immediately; and when all faults are over, each program still gets
+its turn, and nothing is left.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _TIMEOUTS = (2.0, 4.0, 6.0)
 
 
 class Program:
-    """One contender, which stops when it is told.
+    """One contender, which stops when ``lost`` fires.
 
-    :ivar inside: whether it does now what may be done under the lock.
+    :ivar inside: whether it is in its critical section.
     """
 
     def __init__(
@@ -85,10 +85,10 @@ class Program:
 
 
 class Model:
-    """The world, its programs, and what is known of who holds what.
+    """The world, its programs, and the present holders.
 
-    :param random: draws everything.
-    :param make: makes the thing that a program contends for.
+    :param random: makes all random choices.
+    :param make: makes the lock or semaphore of a program.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class Model:
         self.programs.append(Program(self, str(self.added), claim, client, address))
 
     def entered(self, program: Program) -> None:
-        """Judge somebody who has just entered."""
+        """Check that a program was allowed to enter."""
         others = [other for other in self.programs if other.inside and other is not program]
         if self.capacity > 1:
             if len(others) >= self.capacity:
@@ -165,7 +165,7 @@ class Model:
             self.world.pass_time(self.random.choice((0.0, 0.1, 0.5, 1.0, 3.0, 8.0)))
 
     def go_on(self) -> None:
-        """Let programs do what they are there for."""
+        """Let programs acquire and release."""
         for program in self.random.sample(self.programs, 3):
             if program.idle:
                 try:
@@ -208,7 +208,7 @@ class Model:
             self.server.expire_session(program.client.session_id)
 
     def delete(self) -> None:
-        """Delete the node of somebody who does not hold anything."""
+        """Delete the node of a program that holds nothing."""
         owners = {other.client.session_id for other in self.programs if other.inside}
         nodes = self.server._state.database.tree.nodes
         paths = [path for path, node in nodes.items() if node.stat().ephemeralOwner not in (0, *owners)]
@@ -220,7 +220,7 @@ class Model:
         getattr(self.server, self.random.choice(("lose_request", "lose_reply")))(kind)
 
     def slow(self) -> None:
-        """Let a request take its time, and what its client asks for after it."""
+        """Delay a request, and the later ones of its client."""
         kind = self.random.choice(("create", "get_children", "get", "delete", "set"))
         session = self.random.choice(self.programs).client.session_id
         if session in self.server.sessions:
@@ -330,7 +330,7 @@ class ModelTests(SynchronousTestCase):
         self.runs(_reader_or_writer)
 
     def test_locks_and_a_semaphore(self) -> None:
-        """Where both kinds are on one path, some are told so, and never are both held."""
+        """With both kinds on one path, some are refused, and both are never held at once."""
         self.runs(_either)
 
     def test_semaphore(self) -> None:

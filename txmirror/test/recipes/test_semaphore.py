@@ -1,4 +1,4 @@
-"""Semaphores where nothing goes wrong, and where somebody else uses their nodes."""
+"""Semaphores without faults, and with other users of their nodes."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class SemaphoreTests(RecipeCase):
         self.assertRaises(LockMismatchError, self.done, self.semaphore(2).acquire())
 
     def test_new_number_at_any_turn(self) -> None:
-        """Of two who come with different numbers at the same time, at most one holds it, and that one's number stands."""
+        """Of two contenders with different numbers at the same time, at most one holds it, and its number is written."""
         self.done(self.observer.create("/pools"))
         for late in range(40):
             path = f"/pools/{late}"
@@ -132,7 +132,7 @@ class SemaphoreTests(RecipeCase):
             self.assertTrue(each.called)
 
     def test_new_number_cut_off(self) -> None:
-        """The number is written once, whatever becomes of the request and its answer."""
+        """The number is written once, even if the request or its reply is lost."""
         for number, fault in enumerate(("lose_request", "lose_reply"), 3):
             for leases in (number, 2):
                 semaphore = self.semaphore(leases)
@@ -144,7 +144,7 @@ class SemaphoreTests(RecipeCase):
                 self.done(semaphore.release())
 
     def test_new_number_that_may_not_be_written(self) -> None:
-        """Where the node may not be written, the message says so, and nothing is left."""
+        """If the node may not be written, the error names the reason, and nothing is left."""
         self.done(self.observer.create("/pools"))
         self.done(self.observer.create(self.path, b"2"))
         self.done(self.observer.set_acl(self.path, [ACL(Permission.ALL & ~Permission.WRITE, "world", "anyone")]))
@@ -157,7 +157,7 @@ class SemaphoreTests(RecipeCase):
         self.assert_clear()
 
     def test_place_given_up_first(self) -> None:
-        """A lease is held when the place in line is given up: whoever asks just then gets a lease that is free."""
+        """A lease counts as held when its node in the queue is deleted: a contender that comes then gets a free lease."""
         client = self.client()
         first, second = self.semaphore(client=client), self.semaphore()
         self.server.delay_next("delete", 1.0, session_id=client.session_id)
@@ -187,7 +187,7 @@ class SemaphoreTests(RecipeCase):
         self.assertEqual(self.nodes("/pools/one-__lock__"), [])
 
     def test_lease_that_may_not_be_deleted(self) -> None:
-        """Where a server refuses to delete the lease of whoever gives up, the place in line is given up all the same."""
+        """If the lease of a cancelled contender may not be deleted, its node in the queue is deleted all the same."""
         client = self.client()
         self.done(self.semaphore().acquire())
         semaphore = self.semaphore(client=client)
@@ -225,7 +225,7 @@ class SemaphoreTests(RecipeCase):
             self.assertEqual(self.done(self.observer.get(self.path))[0], data)
 
     def test_no_wait(self) -> None:
-        """An attempt that does not wait takes what is free, and leaves nothing where nothing is, or somebody waits."""
+        """An attempt that does not wait takes a free lease, and leaves nothing if there is none, or if others wait."""
         first, second, third = (self.semaphore(1) for _ in range(3))
         self.assertTrue(self.done(first.acquire(wait=0)))
         self.assertIs(self.done(second.acquire(wait=0)), False)
@@ -236,7 +236,7 @@ class SemaphoreTests(RecipeCase):
         self.assertTrue(self.done(acquired))
 
     def test_wait(self) -> None:
-        """When the time is over nothing is left, of who is the first in line nor of who is behind."""
+        """After the time limit nothing is left, neither of the first in the queue nor of a later one."""
         first, second, third = (self.semaphore(1) for _ in range(3))
         self.done(first.acquire())
         acquired = [self.waiting(each.acquire(wait=5.0)) for each in (second, third)]
@@ -280,7 +280,7 @@ class SemaphoreTests(RecipeCase):
         self.assertEqual([taken[1], taken[4]], [[], []])
 
     def test_one_lease_less_than_wanted(self) -> None:
-        """Any child of the semaphore's node takes a lease, whoever made it."""
+        """Any child of the semaphore's node counts as a lease, whichever program created it."""
         semaphore = self.semaphore(1)
         self.done(self.observer.create("/pools"))
         self.done(self.observer.create(self.path, b"1"))
@@ -290,7 +290,7 @@ class SemaphoreTests(RecipeCase):
         self.assertTrue(self.done(acquired))
 
     def test_line_deleted(self) -> None:
-        """Whose place in line is deleted by somebody, though it is the first, does not take a lease on it."""
+        """A contender whose node in the queue is deleted, even as the first, does not take a lease on its strength."""
         first, second, third = (self.semaphore(1, name=str(number)) for number in range(3))
         self.done(first.acquire())
         acquired = self.begin(second)
@@ -306,7 +306,7 @@ class SemaphoreTests(RecipeCase):
         self.assertTrue(self.done(acquired))
 
     def test_deleted_while_waiting(self) -> None:
-        """Where the semaphore's node is deleted under who waits, it is made anew."""
+        """If the semaphore's node is deleted while a contender waits, the recipe creates it again."""
         first, second = self.semaphore(1), self.semaphore(1)
         self.done(first.acquire())
         acquired = self.begin(second)
@@ -320,7 +320,7 @@ class SemaphoreTests(RecipeCase):
         self.assertEqual(self.done(self.observer.get(self.path))[0], b"1")
 
     def test_holders(self) -> None:
-        """Where there is no semaphore, nobody holds it; and what may not be read fails."""
+        """Without a semaphore there are no holders; a node that may not be read is an error."""
         semaphore = self.semaphore()
         self.assertEqual(self.done(semaphore.holders()), [])
         self.assertEqual(self.done(semaphore.contenders()), [])
@@ -343,7 +343,7 @@ class SemaphoreTests(RecipeCase):
             self.assertIn(repr(leases), str(self.assertRaises(ValueError, self.semaphore, leases)))
 
     def test_beside_a_lock(self) -> None:
-        """The line beside it is a lock like others: who holds it keeps everybody from the leases."""
+        """The queue is a lock at a path of its own: a holder of that lock keeps all contenders from the leases."""
         lock = Lock(self.client(), f"{self.path}-__lock__", reactor=self.world.reactor)
         self.done(lock.acquire())
         acquired = self.waiting(self.semaphore().acquire())

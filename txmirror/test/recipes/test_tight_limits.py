@@ -1,4 +1,4 @@
-"""Locks keep their promises whatever their clients allow themselves: one request in flight, and one that waits."""
+"""Locks work with the tightest limits of a client: one request in flight, and one in the queue."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LostTests(test_losing.LostTests):
 
 
 class ReleaseTests(RecipeCase):
-    """Whoever releases a lock does not wait behind a flood."""
+    """A release does not wait behind a flood of requests."""
 
     limits = Limits(in_flight_requests=2)
 
