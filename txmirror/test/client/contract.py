@@ -59,7 +59,7 @@ async def _awaited(awaitable: Awaitable[_T]) -> _T:
 
 
 class Recorder:
-    """Keeps what a feed tells, and lets a test wait for a thing."""
+    """Records the events of a feed, and lets a test wait for one."""
 
     def __init__(self) -> None:
         self.told: list[SessionEvent | WatchedEvent] = []
@@ -73,17 +73,17 @@ class Recorder:
                 waiting[1].callback(None)
 
     def when(self, wanted: Callable[[SessionEvent | WatchedEvent], bool]) -> Deferred[None]:
-        """Be told when something is told that is wanted, from now on."""
+        """Return a Deferred that fires at the next event for which ``wanted`` returns true."""
         told: Deferred[None] = Deferred()
         self._waiting.append((wanted, told))
         return told
 
     def when_state(self, state: SessionState) -> Deferred[None]:
-        """Be told of the next step to a state."""
+        """Return a Deferred that fires at the next session event with a state."""
         return self.when(lambda step: isinstance(step, SessionEvent) and step.state is state)
 
     def when_session_number(self, session_number: int) -> Deferred[None]:
-        """Be told when a session of the client's stands, counted from 1."""
+        """Return a Deferred that fires when the session with a number, counted from 1, is established."""
         return self.when(
             lambda step: (
                 isinstance(step, SessionEvent)
@@ -98,7 +98,7 @@ class Recorder:
 
     @property
     def events(self) -> list[WatchedEvent]:
-        """The watch events, without the zxid that only some servers tell."""
+        """The watch events, without the zxid that only some servers send."""
         return [WatchedEvent(step.type, step.path) for step in self.told if isinstance(step, WatchedEvent)]
 
 
@@ -265,7 +265,7 @@ class ContractCase(_Base):
         await deferLater(self.reactor, seconds)
 
     async def fails(self, exception: type[ZooKeeperException], awaitable: Awaitable[Any]) -> Any:
-        """Wait for a failure, and give its exception."""
+        """Wait for a failure, and return its exception."""
         try:
             result = await self.within(awaitable)
         except exception as error:
@@ -330,7 +330,7 @@ class ClientContract(ContractCase):
 
     @run
     async def test_create(self) -> None:
-        """``create`` gives the path, and the node has the data."""
+        """``create`` returns the path, and the node has the data."""
         path = f"{self.root}/a"
         self.assertEqual(await self.client.create(path, b"data"), path)
         data, stat = await self.client.get(path)
@@ -431,7 +431,7 @@ class ClientContract(ContractCase):
 
     @run
     async def test_exists(self) -> None:
-        """``exists`` gives the same stat as ``get``, and None for a missing node."""
+        """``exists`` returns the same stat as ``get``, and None for a missing node."""
         await self.client.create(f"{self.root}/a")
         stat = await self.client.exists(f"{self.root}/a")
         self.assertIsInstance(stat, ZnodeStat)
@@ -440,7 +440,7 @@ class ClientContract(ContractCase):
 
     @run
     async def test_get_children(self) -> None:
-        """``get_children`` gives the names of the children alone."""
+        """``get_children`` returns only the names of the children."""
         for name in ("b", "a", "a/x"):
             await self.client.create(f"{self.root}/{name}")
         self.assertEqual(sorted(await self.client.get_children(self.root)), ["a", "b"])
@@ -454,7 +454,7 @@ class ClientContract(ContractCase):
 
     @run
     async def test_sync(self) -> None:
-        """``sync`` gives the path, also of a missing node (D6)."""
+        """``sync`` returns the path, also of a missing node (D6)."""
         for path in ("/", self.root, f"{self.root}/no"):
             self.assertEqual(await self.client.sync(path), path)
 
@@ -472,7 +472,7 @@ class ClientContract(ContractCase):
 
     @run
     async def test_set(self) -> None:
-        """``set`` replaces the data, counts the version up, and gives the new stat."""
+        """``set`` replaces the data, increments the version, and returns the new stat."""
         await self.client.create(f"{self.root}/a", b"old")
         before = await self.client.exists(f"{self.root}/a")
         stat = await self.client.set(f"{self.root}/a", b"newer")
@@ -584,7 +584,7 @@ class ClientContract(ContractCase):
 
     @run
     async def test_data_watch(self) -> None:
-        """A data watch tells of a change, once."""
+        """A data watch fires at a change, once."""
         path = f"{self.root}/a"
         await self.client.create(path)
         answer, watch = self.client.get_and_watch(path)
@@ -597,7 +597,7 @@ class ClientContract(ContractCase):
 
     @run
     async def test_data_watch_and_deletion(self) -> None:
-        """A data watch tells of the node's deletion, and not of its children."""
+        """A data watch fires at the node's deletion, and not at changes of its children."""
         path = f"{self.root}/a"
         await self.client.create(path)
         await self.client.read_data(path)
@@ -618,7 +618,7 @@ class ClientContract(ContractCase):
 
     @run
     async def test_child_watch(self) -> None:
-        """A child watch tells of a child that comes or goes, and not of data."""
+        """A child watch fires when a child is created or deleted, and not at changes of data."""
         path = f"{self.root}/p"
         await self.client.create(path)
         answer, watch = self.client.get_children_and_watch(path)
@@ -635,7 +635,7 @@ class ClientContract(ContractCase):
 
     @run
     async def test_child_watch_and_deletion(self) -> None:
-        """A child watch tells of the node's own deletion."""
+        """A child watch fires at the node's own deletion."""
         path = f"{self.root}/p"
         await self.client.create(path)
         await self.client.read_children(path)
@@ -644,7 +644,7 @@ class ClientContract(ContractCase):
 
     @run
     async def test_existence_watch(self) -> None:
-        """An ``exists`` on a missing node tells of its creation."""
+        """An ``exists`` on a missing node fires at its creation."""
         path = f"{self.root}/a"
         answer, watch = self.client.exists_and_watch(path)
         self.assertIsNone(await answer)
@@ -654,7 +654,7 @@ class ClientContract(ContractCase):
 
     @run
     async def test_existence_watch_on_a_node(self) -> None:
-        """An ``exists`` on a node tells of its change or deletion."""
+        """An ``exists`` on a node fires at its change or deletion."""
         path = f"{self.root}/a"
         await self.client.create(path)
         self.assertIsNotNone((await self.client.read_existence(path)).stat)
@@ -689,7 +689,7 @@ class ClientContract(ContractCase):
 
     @run
     async def test_watches_of_all_kinds(self) -> None:
-        """A node's deletion is told to everybody who watches it in any way."""
+        """A node's deletion fires its watches of all kinds."""
         path = f"{self.root}/a"
         await self.client.create(path)
         watches = [
@@ -703,7 +703,7 @@ class ClientContract(ContractCase):
 
     @run
     async def test_anothers_write(self) -> None:
-        """A watch tells what others do, before any reply that shows it."""
+        """A watch fires at another client's change, before any reply that shows it."""
         path = f"{self.root}/a"
         other, _ = await self.connect()
         await self.client.create(path, b"0")
@@ -725,7 +725,7 @@ class ClientContract(ContractCase):
 
     @run
     async def test_own_write(self) -> None:
-        """A watch tells of one's own write before its reply."""
+        """A watch fires at one's own write before its reply."""
         path = f"{self.root}/a"
         order: list[object] = []
         await self.client.create(path)
@@ -741,7 +741,7 @@ class ClientContract(ContractCase):
 
     @run
     async def test_set_watches_on_what_changed(self) -> None:
-        """``set_watches`` tells at once of what changed since its zxid, before it fires."""
+        """``set_watches`` fires watches at once for the changes since its zxid, before its own Deferred fires."""
         names = ("same", "changed", "deleted", "parent")
         for name in names:
             await self.client.create(f"{self.root}/{name}")
@@ -770,7 +770,7 @@ class ClientContract(ContractCase):
 
     @run
     async def test_set_watches_on_what_did_not(self) -> None:
-        """``set_watches`` leaves watches on what did not change since its zxid."""
+        """``set_watches`` leaves watches on nodes that have not changed since its zxid."""
         await self.client.create(f"{self.root}/a")
         zxid = (await self.client.read_existence("/")).zxid
         await self.client.set_watches(
@@ -791,7 +791,7 @@ class ClientContract(ContractCase):
 
     @run
     async def test_set_watches_on_missing_nodes(self) -> None:
-        """``set_watches`` on nodes that are gone tells of their deletion."""
+        """``set_watches`` on deleted nodes fires with their deletion."""
         await self.client.set_watches(1, data=[f"{self.root}/a"], children=[f"{self.root}/b"])
         self.assertEqual(
             sorted(self.feed.events),
@@ -814,7 +814,7 @@ class ClientContract(ContractCase):
 
     @run
     async def test_remove_watches(self) -> None:
-        """``remove_watches`` takes watches of one kind away, and nobody is told."""
+        """``remove_watches`` removes watches of one kind, and none of them fires."""
         path = f"{self.root}/a"
         await self.client.create(path)
         await self.client.read_data(path)
@@ -933,7 +933,9 @@ class ClientContract(ContractCase):
 
     @run
     async def test_missing_chroot(self) -> None:
-        """A chroot that does not exist is a missing node, and named where that is known to be what is missing."""
+        """A chroot that does not exist is a missing node, and the error names the chroot if that is known to be
+        missing.
+        """
         client, _ = await self.connect(f"{self.root}/missing")
         for answer in (
             client.get("/"),
@@ -980,7 +982,7 @@ class ClientContract(ContractCase):
 
     @run
     async def test_cancel(self) -> None:
-        """Cancelling abandons the answer to what was sent, and no other's; what was sent happens all the same."""
+        """Cancelling abandons the reply to one sent request, and to no other; the request takes effect all the same."""
         path = f"{self.root}/a"
         await self.client.create(path, b"0")
         first, second, third = self.client.get(path), self.client.set(path, b"1"), self.client.get(path)
@@ -1029,7 +1031,7 @@ class ClientContract(ContractCase):
 
     @run
     async def test_close_with_a_watch(self) -> None:
-        """Whoever waits for a watch is told that the client was closed."""
+        """close() fails the Deferreds of pending watches."""
         client, _ = await self.connect()
         answer, watch = client.get_and_watch(self.root)
         await answer
@@ -1056,7 +1058,7 @@ class ReconnectionContract(ContractCase):
     @run
     @where_sessions_resume
     async def test_watches_kept(self) -> None:
-        """Watches of all kinds still stand after a connection that went, and have told nothing."""
+        """After a lost connection the watches of all kinds are still set, and have not fired."""
         await self.client.create(f"{self.root}/a")
         reads = [
             self.client.get_and_watch(f"{self.root}/a"),
@@ -1189,7 +1191,9 @@ class AbsenceContract(ContractCase):
 
     @run
     async def test_watches_brought_over(self) -> None:
-        """A new session takes watches over with ``set_watches``, and what changed between the two is told."""
+        """A new session takes watches over with ``set_watches``, and they fire for the changes between the two
+        sessions.
+        """
         await self.client.create(f"{self.root}/a")
         await self.client.create(f"{self.root}/b")
         await self.client.read_data(f"{self.root}/a")

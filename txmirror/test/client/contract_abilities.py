@@ -1,6 +1,7 @@
-"""The contract of clients for operations that the oldest servers lack: one more suite, run by each client on each server.
+"""The contract of clients for operations that the oldest servers lack: one more suite, run by each client on each
+server.
 
-It stands on what :mod:`txmirror.test.client.contract` stands on. ``self.client`` is the one that is looked at.
+It uses the servers and helpers of :mod:`txmirror.test.client.contract`. ``self.client`` is the client under test.
 """
 
 from __future__ import annotations
@@ -79,14 +80,14 @@ class AbilityCase(ContractCase):
         raise NotImplementedError
 
     def take_over(self, ticket: SessionTicket | None, chroot: str = "") -> Any:
-        """Make a client that goes on with somebody's session, once it is connected."""
+        """Make a client that continues a session, once it is connected."""
         client = self.make_client(self.server.direct_address + chroot, self.session_timeout, session=ticket)
         self._clients.append(client)
         self.note_sessions(client)
         return client
 
     async def watch(self, path: str, *, recursive: bool = False) -> Recorder:
-        """Let a persistent watch be set, and keep what it tells."""
+        """Set a persistent watch, and record its events."""
         news = Recorder()
         await self.within(self.client.add_watch(path, news, recursive=recursive))
         return news
@@ -110,7 +111,7 @@ class PersistentWatchContract(AbilityCase):
     """Watches that last, while the connection stands."""
 
     def test_interface(self) -> None:
-        """The client provides what all of this is about."""
+        """The client provides the interfaces of these operations."""
         for interface in (
             IPersistentWatches,
             ISessionHolder,
@@ -125,7 +126,7 @@ class PersistentWatchContract(AbilityCase):
 
     @run
     async def test_exact(self) -> None:
-        """A watch for the node alone tells of its life, its data and its children, each time, and of nothing below."""
+        """An exact watch reports each change of the node's existence, data and children, and none below."""
         path = f"{self.root}/a"
         news = await self.watch(path)
         for _ in range(2):
@@ -144,7 +145,7 @@ class PersistentWatchContract(AbilityCase):
 
     @run
     async def test_recursive(self) -> None:
-        """A watch for a subtree tells of every node's own changes in it, in order, and of no children as such."""
+        """A recursive watch reports each node's own changes in its subtree, in order, and no child events."""
         path = f"{self.root}/a"
         news = await self.watch(path, recursive=True)
         expected = []
@@ -199,7 +200,7 @@ class PersistentWatchContract(AbilityCase):
 
     @run
     async def test_several_listeners(self) -> None:
-        """Each who asks for the same watch is told, once, whatever becomes of the others."""
+        """Each listener of the same watch is called once, even if another raises, or is removed."""
 
         def fail(step: object) -> None:
             if isinstance(step, WatchedEvent):
@@ -230,7 +231,7 @@ class PersistentWatchContract(AbilityCase):
             self.assertEqual([event.type for event in news.events], [CREATED, CHANGED])
 
     async def _change_three_times(self, recursive: bool, news: Recorder, watches: list[Deferred[WatchedEvent]]) -> None:
-        """Let a node have watches of both kinds, and see that both tell of everything."""
+        """Set watches of both kinds on a node, and check that both report each change."""
         path = f"{self.root}/a"
         expected: list[WatchedEvent] = []
         for number in range(3):
@@ -309,7 +310,7 @@ class PersistentWatchContract(AbilityCase):
 
     @run
     async def test_existence_of_a_missing_node(self) -> None:
-        """Whoever waits for a node below which, or on which, there is a persistent watch is told of its creation (C10)."""
+        """A Deferred that waits for a node on or below a persistent watch fires at its creation (C10)."""
         for recursive in (False, True):
             path = f"{self.root}/missing-{recursive}"
             news = await self.watch(path, recursive=recursive)
@@ -322,8 +323,8 @@ class PersistentWatchContract(AbilityCase):
 
     @run
     async def test_all_who_wait(self) -> None:
-        """The server tells of a change once, and everybody here who watches for it is told once: who waits for the node,
-        those with persistent watches on it and above it, and the feed (C9).
+        """The server sends one event for a change, and all watchers of it here get it once: a one-shot watch, the
+        persistent watches on the node and above it, and the feed (C9).
         """
         path = f"{self.root}/a"
         await self.client.create(path)
@@ -345,7 +346,9 @@ class PersistentWatchContract(AbilityCase):
 
     @run
     async def test_one_shots_below(self) -> None:
-        """Below a recursive watch, one-shot ones fire as ever, and an event that serves both is told once (C9)."""
+        """Below a recursive watch, one-shot watches fire as usual, and an event that concerns both is reported once
+        (C9).
+        """
         path = f"{self.root}/a"
         await self.client.create(path)
         news = await self.watch(self.root, recursive=True)
@@ -360,7 +363,7 @@ class PersistentWatchContract(AbilityCase):
 
     @run
     async def test_check_watches(self) -> None:
-        """The server tells which watches there are, of each kind."""
+        """The server reports whether there are watches of each kind."""
         kinds = (WatchKind.DATA, WatchKind.CHILDREN, WatchKind.ANY)
 
         async def check(path: str) -> list[bool]:
@@ -382,7 +385,9 @@ class PersistentWatchContract(AbilityCase):
 
     @run
     async def test_remove(self) -> None:
-        """A persistent watch that was removed tells nothing more, others go on, and one of the other kind may follow it."""
+        """A removed persistent watch reports nothing more, others continue, and one of the other kind can be set after
+        it.
+        """
         for recursive in (False, True):
             path = f"{self.root}/{recursive}"
             await self.client.create(path)
@@ -430,7 +435,7 @@ class PersistentWatchContract(AbilityCase):
 
     @run
     async def test_chroot(self) -> None:
-        """Below a chroot, paths are relative to it, and nothing is told of what is elsewhere."""
+        """With a chroot, paths are relative to it, and events outside it are not reported."""
         client, feed = await self.connect(self.root)
         news = Recorder()
         await client.add_watch("/", news, recursive=True)
@@ -450,7 +455,7 @@ class PersistentWatchContract(AbilityCase):
 
     @run
     async def test_close(self) -> None:
-        """The end of the client is told by its persistent watches too, once, and as the last (C16)."""
+        """Persistent watches get the end of the client, too, once, as their last event (C16)."""
         client, _ = await self.connect()
         news = Recorder()
         await client.add_watch(self.root, news)
@@ -465,8 +470,8 @@ class PersistentWatchAbsenceContract(AbilityCase):
     @run
     @where_sessions_resume
     async def test_reconnection(self) -> None:
-        """A persistent watch stands again on the next connection, and tells of that; what happened meanwhile it does not tell,
-        but those who wait once are told of it, on its own path too (C4, C10).
+        """A persistent watch is set again on the next connection, and its listener is notified of that; it does not
+        report the changes in between, but one-shot watches do, on its own path too (C4, C10).
         """
         for name in ("exact", "recursive", "recursive/once", "recursive/silent", "plain", "quiet"):
             await self.client.create(f"{self.root}/{name}")
@@ -548,7 +553,9 @@ class PersistentWatchAbsenceContract(AbilityCase):
 
     @run
     async def test_ended_session(self) -> None:
-        """A persistent watch ends with its session, and says so; in the next one there is none until it is asked for (C4, C16)."""
+        """A persistent watch ends with its session, and its listener is notified; in the next session there is none
+        until it is added again (C4, C16).
+        """
         news = await self.watch(self.root, recursive=True)
         ended, renewed = self.feed.when_state(SessionState.EXPIRED), self.feed.when_session_number(2)
         await self.server.expire(self.client.session_id)
@@ -566,7 +573,7 @@ class PersistentWatchAbsenceContract(AbilityCase):
     @run
     @where_sessions_resume
     async def test_asked_while_away(self) -> None:
-        """A watch that is asked for while there is no connection is set on the next, beside what was there (C10)."""
+        """A watch that is requested without a connection is set on the next one, beside the earlier watches (C10)."""
         asked: list[Deferred[None]] = []
         news = Recorder()
         data, _, children = await self.read_all(self.root)
@@ -646,7 +653,7 @@ class AbilityContract(AbilityCase):
 
     @run
     async def test_container_goes(self) -> None:
-        """A container goes some time after its last child, which is told to who watches it."""
+        """The server deletes a container some time after its last child, and watches report it."""
         news = await self.watch(f"{self.root}/c", recursive=True)
         await self.client.create_container(f"{self.root}/c")
         await self.client.create(f"{self.root}/c/a")
@@ -671,7 +678,7 @@ class AbilityContract(AbilityCase):
     @run
     @needing("get_ephemerals", "count_below")
     async def test_queries(self) -> None:
-        """A session's own ephemerals, and the nodes below one, are told as they are now, below a chroot too."""
+        """A session's own ephemerals, and the number of nodes below a path, are returned, with a chroot too."""
         below, _ = await self.connect(self.root)
         self.assertEqual((await below.get_ephemerals(), await below.count_below("/")), ([], 0))
         await below.create("/a", ephemeral=True)
@@ -688,7 +695,7 @@ class AbilityContract(AbilityCase):
     @run
     @needing("who_am_i")
     async def test_who_am_i(self) -> None:
-        """The server knows who we have said that we are, and no secrets."""
+        """The server returns our identities, without secrets."""
         before = await self.client.who_am_i()
         self.assertEqual(before, [("ip", "127.0.0.1")])
         await self.within(self.client.add_auth("digest", b"user:s3cr3t"))
@@ -758,7 +765,7 @@ class AbilityContract(AbilityCase):
 
     @run
     async def test_batches(self) -> None:
-        """Many nodes are read in one request, in the order that was asked for; what cannot be read fails alone."""
+        """Many nodes are read in one request, in the given order; one that cannot be read fails alone."""
         await self.within(self.client.add_auth("digest", b"user:s3cr3t"))
         await self.client.create(f"{self.root}/secret", b"s", CREATOR_ALL_ACL)
         for name in "ab":
@@ -861,7 +868,7 @@ class AbilityContract(AbilityCase):
     @run
     @where_sessions_resume
     async def test_leave_with_watches(self) -> None:
-        """Watches are not handed over: who waits is told that the client is closed; the taker sets its own (I4)."""
+        """Watches are not handed over: the Deferreds of pending ones fail, and the next client sets its own (I4)."""
         other, _ = await self.connect(direct=True)
         news = Recorder()
         await other.add_watch(self.root, news)

@@ -13,7 +13,7 @@ _TOLD_OF_NODE = (EventType.CREATED, EventType.CHANGED, EventType.DELETED)
 
 
 class Change(NamedTuple):
-    """One thing that a watch may tell of."""
+    """One change that a watch may report."""
 
     zxid: int
     type: EventType
@@ -21,7 +21,7 @@ class Change(NamedTuple):
     data: bytes
     """The node's data after the change."""
     session: int
-    """Whose request it was; 0 for the server's own doing."""
+    """The session of its request; 0 for a change by the server itself."""
 
 
 class State(NamedTuple):
@@ -33,11 +33,11 @@ class State(NamedTuple):
 
 
 class History:
-    """Listens inside a server. It is made before anything is asked of that.
+    """Listens inside a server. It is made before the server gets any request.
 
-    :ivar changes: all changes, in the order in which the server tells of them.
-    :ivar ended: the sessions that have ended, and why.
-    :ivar persistent: the persistent watches that were set: for whom, on which path, as of which transaction.
+    :ivar changes: all changes, in the order in which the server reports them.
+    :ivar ended: the sessions that have ended, with the reasons.
+    :ivar persistent: the persistent watches that were set: the session, the path, and the transaction.
     """
 
     def __init__(self, server: EmbeddedServer) -> None:

@@ -1,4 +1,4 @@
-"""All that can be asked of a client, with an answer to each: for tests of what holds for every operation."""
+"""All operations of a client, each with a reply: for tests that hold for every operation."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _MADE = Create2Response("/a", STAT)
 
 @attrs.frozen
 class Asked:
-    """One thing to ask, and what comes of it."""
+    """One operation, and its result."""
 
     ask: Callable[[ZooKeeperClient], Deferred[Any]]
     answer: Encodable | bytes

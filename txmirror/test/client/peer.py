@@ -1,7 +1,7 @@
-"""A server that does only what a test tells it, step by step, and the world in which a real client meets it.
+"""A server that a test controls step by step, and the world in which a real client meets it.
 
-Nothing here decides anything: that is what the embedded server is for. A test reads what the client sent, and answers it
-with whatever header, record or bytes it likes, or not at all.
+Nothing here decides anything: the embedded server is for that. A test reads the client's requests, and answers them
+with any header, record or bytes, or not at all.
 """
 
 from __future__ import annotations
@@ -105,13 +105,13 @@ def event(kind: int, path: str, *, zxid: int = -1) -> bytes:
 class Peer(TwistedProtocol):
     """The server's side of one connection.
 
-    What a method sends has arrived at the client, with all that follows from it, when the method returns.
+    When a method returns, the client has received the sent data, and has done everything that follows from it.
 
-    :ivar answers_pings: whether pings are answered unasked, which they are.
-    :ivar ping_zxid: the zxid that they are answered with.
-    :ivar pings: when pings came, in the reactor's seconds.
-    :ivar hello: the client's handshake, once it has come.
-    :ivar lost: whether the connection is gone.
+    :ivar answers_pings: whether pings are answered automatically; true at first.
+    :ivar ping_zxid: the zxid in the answers to pings.
+    :ivar pings: the times of the pings, in the reactor's seconds.
+    :ivar hello: the client's handshake, once it has arrived.
+    :ivar lost: whether the connection is lost.
     """
 
     def __init__(self, server: Server) -> None:
@@ -255,10 +255,10 @@ class Peer(TwistedProtocol):
 class Server(ServerFactory):
     """The port of one server of an ensemble, and the connections to it.
 
-    :ivar peers: every connection that there was, the oldest first.
+    :ivar peers: all connections so far, the oldest first.
     :ivar times: the time of each connection.
     :ivar on_connection: called with each new connection, before any data has arrived.
-    :ivar on_handshake: what to do when a client's handshake has come.
+    :ivar on_handshake: called with the connection when a client's handshake has arrived.
     """
 
     noisy = False
@@ -350,7 +350,7 @@ class ClientTestCase(SynchronousTestCase):
         self.reactor.pass_time(seconds)
 
     def stall_reactor(self, seconds: float) -> None:
-        """Let the reactor do nothing for so long: what is due then is called late, and before anything is read."""
+        """Stall the reactor for a time: overdue calls are made late, and before any data is read."""
         self.reactor.rightNow += seconds
 
     def add_server(self) -> Server:
@@ -371,7 +371,7 @@ class ClientTestCase(SynchronousTestCase):
     ) -> ZooKeeperClient:
         """Make a client of all servers, which tries them in their order, with the longest pauses that there may be.
 
-        :param options: what else it is made with.
+        :param options: further arguments.
         """
         if servers is None:
             servers = ",".join(server.address for server in self.servers)
@@ -400,7 +400,7 @@ class ClientTestCase(SynchronousTestCase):
         return client, peer
 
     def reconnect(self, old: Peer, server: Server | None = None, *, accept: bool = True) -> Peer:
-        """Drop a connection, and give the next one, its handshake accepted."""
+        """Drop a connection, and return the next one, its handshake accepted."""
         server = server or self.server
         count = server.count
         if not old.lost:
@@ -415,7 +415,7 @@ class ClientTestCase(SynchronousTestCase):
         return server.peer
 
     def next_peer(self, server: Server, within: float = 6.0) -> Peer:
-        """Let time go by until a client connects to a server again, and give that connection."""
+        """Let time pass until a client connects to a server again, and return that connection."""
         count = server.count
         for _ in range(round(within / 0.1)):
             if server.count > count:
@@ -431,11 +431,11 @@ class ClientTestCase(SynchronousTestCase):
         self.successResultOf(answer)
 
     def states(self) -> list[SessionState]:
-        """The states that the feed has told, in order."""
+        """The states in the feed, in order."""
         return [step.state for step in self.feed if isinstance(step, SessionEvent)]
 
     def watch_events(self) -> list[WatchedEvent]:
-        """The watch events that the feed has told, in order."""
+        """The watch events in the feed, in order."""
         return [step for step in self.feed if isinstance(step, WatchedEvent)]
 
     def log_lines(self, *levels: LogLevel) -> list[str]:

@@ -46,7 +46,7 @@ class ToldTests(ClientTestCase):
     """The answers of a server."""
 
     def test_not_asked(self) -> None:
-        """Of what a server was not asked nothing is known."""
+        """Nothing is known about an operation that was never sent."""
         client, _ = self.make_connected()
         for method in ("add_watch", "create_with_ttl", "who_am_i", "get_many", "count_below", "reconfig"):
             self.assertIsNone(client.server_can(method))
@@ -111,7 +111,7 @@ class ToldTests(ClientTestCase):
         self.assertIs(client.server_can("who_am_i"), False)
 
     def test_always(self) -> None:
-        """Every method of the basic client can be asked about, and what every server can do is known at once."""
+        """``server_can`` accepts every method of the basic client, and is true for those at once."""
         client = self.make_client()
         for method in IZooKeeperClient.names():
             if method not in ("connect", "close") and callable(getattr(client, method, None)):
@@ -139,7 +139,7 @@ class RefusingTests(ClientTestCase):
         return [line for line in self.log_lines(LogLevel.warn) if "does not support" in line]
 
     def test_not_asked_again(self) -> None:
-        """One connection is enough to know it: on the next the operation is refused without asking. The log says so once."""
+        """One connection is enough: on the next the operation is refused without a request. The log has one line."""
         client, peer = self.make_connected()
         error = self.failureResultOf(self.refuse(client, peer), UnimplementedException).value
         self.assertIs(error.applied, False)
@@ -152,8 +152,9 @@ class RefusingTests(ClientTestCase):
         self.assertIn("10.0.0.1:2181 does not support WHO_AM_I, which ZooKeeper has had since 3.7", line)
 
     def test_asked_again(self) -> None:
-        """After a reconnection for another reason the server may be a newer one: it is asked once more, and the log says nothing
-        new where it is not."""
+        """After a reconnection for another reason the server may be a newer one: the request is sent once more. If it
+        is refused again, nothing new is logged.
+        """
         client, peer = self.make_connected()
         for _ in range(3):
             self.failureResultOf(self.refuse(client, peer), UnimplementedException)
@@ -193,8 +194,9 @@ class RefusingTests(ClientTestCase):
         self.assertIsNone(self.failureResultOf(lost, ConnectionLossException).value.applied)
 
     def test_refused_in_order(self) -> None:
-        """An operation that is disabled is refused with a zxid, and in order; the connection stays. That it is lost later, for
-        another reason, says nothing."""
+        """An operation that is disabled is refused with a zxid, and in order; the connection continues. Its later loss,
+        for another reason, proves nothing.
+        """
         client, peer = self.make_connected()
         made = client.create_with_ttl("/a", ttl=1.0)
         peer.answer(CreateTTLRequest, err=-6, zxid=7)
@@ -276,7 +278,7 @@ class CreatingTests(ClientTestCase):
         self.assertEqual(peer.packets, [])
 
     def test_changed_meanwhile(self) -> None:
-        """A node that has changed, was made anew, or has gone by the time that it is read, gives no stat that was not its."""
+        """A node that has changed, was recreated or was deleted before it was read does not yield another node's stat."""
         client, peer = self.refused()
         for stat in (STAT._replace(czxid=50, version=1), STAT._replace(czxid=51, version=0), None):
             made = client.write_create("/a", b"data", OPEN_ACL, CreateFlag.EPHEMERAL)
@@ -342,7 +344,7 @@ class CreatingTests(ClientTestCase):
 
 
 class HangingUpTests(ClientTestCase):
-    """Servers before 3.5 hang up on what they do not know."""
+    """Servers before 3.5 close the connection at an unknown operation."""
 
     def ask_and_cut(self, ask: Callable[[], Deferred[Any]], peer: Peer, *, cut: Callable[[], None]) -> Deferred[Any]:
         asked = ask()
@@ -355,7 +357,7 @@ class HangingUpTests(ClientTestCase):
         return self.make_connected()
 
     def test_twice(self) -> None:
-        """At the first time nobody can know what the server meant; at the second the caller is told."""
+        """After the first loss the reason is unknown; after the second the operation fails as not supported."""
         client, peer = self.connect()
         first = self.ask_and_cut(client.who_am_i, peer, cut=peer.close)
         self.failureResultOf(first, ConnectionLossException)
@@ -397,7 +399,7 @@ class HangingUpTests(ClientTestCase):
         self.assertIs(client.server_can("who_am_i"), True)
 
     def test_asked_again_in_vain(self) -> None:
-        """If it hangs up then once more, that is told at once."""
+        """If the server closes the connection once more, the operation fails at once."""
         client, peer = self.refused()
         again = self.reconnect(peer)
         asked = self.ask_and_cut(client.who_am_i, again, cut=again.close)
@@ -527,7 +529,9 @@ class HangingUpTests(ClientTestCase):
 
 
 class KeeperTests(ClientTestCase):
-    """ClickHouse Keeper, whose password is all zeros, hangs up on what it does not know, and each time ends the session."""
+    """ClickHouse Keeper, whose password is all zeros, closes the connection at an unknown operation, and ends the
+    session each time.
+    """
 
     def connect(self) -> tuple[ZooKeeperClient, Peer]:
         client = self.make_client()
@@ -581,7 +585,9 @@ class KeeperTests(ClientTestCase):
         ignore(asked)
 
     def test_set_watches(self) -> None:
-        """Old ones do not know ``setWatches``: that is found out at the first time, and told without asking from then on."""
+        """Old servers do not know ``setWatches``: the first request finds that out, and later ones fail without being
+        sent.
+        """
         client, peer = self.connect()
         self.assertIsNone(client.server_can("set_watches"))
         brought = client.set_watches(1, data=["/a"])

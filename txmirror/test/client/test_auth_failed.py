@@ -1,4 +1,4 @@
-"""Proving who the client is at the start of each connection, against a server that speaks DIGEST-MD5 (RFC 2831)."""
+"""SASL authentication at the start of each connection, against a server that uses DIGEST-MD5 (RFC 2831)."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class SaslTestCase(ClientTestCase):
         self.assertEqual(peer.answer(SaslRequest, SaslResponse(CHALLENGE), zxid=0).token, b"")
 
     def prove(self, peer: Peer, *, rightly: bool = True) -> None:
-        """Go through the whole exchange, as a server that checks what it is told."""
+        """Complete the whole exchange, as a server that verifies the proof."""
         self.begin(peer)
         self.assertEqual(peer.operations, [Operation.SASL])
         xid, request = peer.take(SaslRequest)
@@ -112,7 +112,9 @@ class SaslTestCase(ClientTestCase):
 
 class SuccessTests(SaslTestCase):
     def test_before_anything_else(self) -> None:
-        """Nothing is sent, and nobody is told, before it is proved (A7); then come the identities, and what was asked."""
+        """Before the authentication no request is sent, and no Deferred fires (A7); then the identities are sent, and
+        the queue.
+        """
         client = self.make_sasl()
         connected, read = client.connect(), client.get("/a")
         added = client.add_auth("digest", b"u:p")
@@ -137,7 +139,7 @@ class SuccessTests(SaslTestCase):
         self.assertEqual(self.states(), [SessionState.CONNECTED])
 
     def test_on_every_connection(self) -> None:
-        """It is proved anew on every connection; then come the identities, then the watches, then what waited."""
+        """The client authenticates on every connection; then it sends the identities, the watches, and the queue."""
         client, peer = self.make_proved()
         ignore(client.add_auth("digest", b"u:p"))
         peer.answer_auth()
@@ -172,7 +174,7 @@ class SuccessTests(SaslTestCase):
         self.assertEqual(len(seen), 3)
 
     def test_nothing_in_the_log(self) -> None:
-        """Neither the password nor what is said in the exchange is logged."""
+        """Neither the password nor any token of the exchange is logged."""
         client, peer = self.make_proved()
         self.close_fast(client, peer)
         said = "\n".join(self.log_lines())
@@ -266,7 +268,7 @@ class RefusedTests(SaslTestCase):
         return client, pending
 
     def test_told_once(self) -> None:
-        """The feed says so, once, and nothing after it; so does the log."""
+        """The feed has the failure once, as its last event; so does the log."""
         client, pending = self.refuse()
         self.assert_refused(*pending)
         self.pass_time(60)
@@ -330,7 +332,7 @@ class RefusedTests(SaslTestCase):
         self.assertIsNone(self.result_of(client.leave()))
 
     def test_close_from_the_listener(self) -> None:
-        """It can be closed from within the listener that is told."""
+        """A listener may close the client at the failure."""
         client = self.make_sasl("wrong")
         closed: list[Deferred[None]] = []
 
@@ -347,7 +349,9 @@ class RefusedTests(SaslTestCase):
         self.assert_nothing_left()
 
     def test_password_changed(self) -> None:
-        """A session that stood ends so too, where the password is not taken any more: watches fail, persistent ones are told."""
+        """An established session ends so too, when the password is no longer accepted: watches fail, and persistent
+        ones are notified.
+        """
         client, peer = self.make_proved()
         _, watch = client.get_and_watch("/a")
         peer.answer(GetDataRequest, DATA)
@@ -441,7 +445,7 @@ class RefusedTests(SaslTestCase):
             self.assertEqual(peer.packets, [])
 
     def test_another_word(self) -> None:
-        """Nor is one that says something else: it is told nothing but words of the exchange, for the time of an attempt."""
+        """Nor is a server with an invalid last token: it gets only tokens of the exchange, for the time of an attempt."""
         for last in (b"", b"nonsense"):
             client = self.make_sasl()
             connected, read = client.connect(), client.get("/a")
@@ -466,10 +470,10 @@ class RefusedTests(SaslTestCase):
 
 
 class DemandedTests(ClientTestCase):
-    """A server that demands SASL closes the session of those who do without (-124)."""
+    """A server that requires SASL closes the session of a client without it (-124)."""
 
     def test_request(self) -> None:
-        """Its answer to a request is the end: nothing more is tried, and everybody is told."""
+        """Its answer to a request is the end: the client stops, and every Deferred fails."""
         client, peer = self.make_connected()
         _, watch = client.get_and_watch("/w")
         peer.answer(GetDataRequest, DATA)

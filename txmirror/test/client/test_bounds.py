@@ -1,4 +1,4 @@
-"""The bounds of what is under way: nothing is lost by them, nothing overtakes, and a flood stays small."""
+"""The limits of pending requests: none is lost, none overtakes another, and a flood takes little memory."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def sent_paths(peer: Peer) -> list[str]:
 
 
 def answer_all(peer: Peer) -> list[str]:
-    """Answer what has come, in order.
+    """Answer the received requests, in order.
 
     :returns: the paths.
     """
@@ -54,7 +54,9 @@ class BoundsTestCase(ClientTestCase):
         return [client.delete(f"/{number:06d}") for number in range(begin, begin + count)]
 
     def assert_refused(self, deferred: Deferred[Any]) -> None:
-        """It was refused for the number of requests, certainly without effect, and is told apart from a lost connection."""
+        """Assert that a request was refused for the number of requests, without effect, and that this differs from a
+        lost connection.
+        """
         error = self.failureResultOf(deferred, TooManyRequestsException).value
         self.assertIs(error.applied, False)
         self.assertNotIsInstance(error, ZooServerProblem)
@@ -170,7 +172,7 @@ class QueueTests(BoundsTestCase):
             self.successResultOf(each)
 
     def test_names_itself(self) -> None:
-        """Which one was refused, and why, is told."""
+        """The error names the refused request, and the reason."""
         client, _ = self.make_connected(Limits(in_flight_requests=1, queued_requests=1))
         ignore(client.delete("/a"))
         ignore(client.delete("/b"))
@@ -291,8 +293,9 @@ class QueueTests(BoundsTestCase):
             self.successResultOf(each)
 
     def test_cut_off(self) -> None:
-        """When the connection goes, what was in flight fails with ``applied`` None; what waited goes out on the next, in
-        order, once (H1)."""
+        """When the connection is lost, requests in flight fail with ``applied`` None; queued ones are sent on the next
+        connection, in order, once (H1).
+        """
         client, peer = self.make_connected(Limits(in_flight_requests=2))
         asked = self.ask(client, 5)
         again = self.reconnect(peer)
@@ -325,7 +328,7 @@ class QueueTests(BoundsTestCase):
             self.successResultOf(each)
 
     def test_too_large(self) -> None:
-        """A request over the limit is refused for that, whatever waits."""
+        """A request over the size limit is refused for that, whether or not others wait."""
         client, _ = self.make_connected(Limits(in_flight_requests=1, queued_requests=1))
         ignore(client.delete("/a"))
         ignore(client.delete("/b"))
@@ -557,7 +560,7 @@ class ClosingTests(BoundsTestCase):
         self.assertIs(self.failureResultOf(deferred, ClosingException).value.applied, False)
 
     def test_close_with_a_silent_server(self) -> None:
-        """If that takes too long, all fail: what was sent with ``applied`` None, what waited with False."""
+        """If that takes too long, all fail: sent requests with ``applied`` None, queued ones with False."""
         client, peer = self.make_connected(Limits(in_flight_requests=2))
         asked = self.ask(client, 5)
         closed = client.close()

@@ -32,7 +32,7 @@ def make_call(path: str = "/a") -> Call[None]:
 
 class CallTests(SynchronousTestCase):
     def test_succeed(self) -> None:
-        """A call that succeeds gives its caller the result."""
+        """The result of a successful call is that of its Deferred."""
         call = make_call()
         answer = call.result()
         call.succeed(None)
@@ -225,8 +225,9 @@ class LossTests(ClientTestCase):
             self.assertEqual(error.path, path)
 
     def test_closed_within_a_frame(self) -> None:
-        """Rule 7: a connection that the server closes in an orderly way, within a reply, is over at once: what waits for
-        an answer fails, and the client connects again (B3)."""
+        """Rule 7: a connection that the server closes in an orderly way, within a reply, ends at once: requests in
+        flight fail, and the client connects again (B3).
+        """
         client, peer = self.make_connected()
         first, second = client.get("/a"), client.get("/b")
         whole = reply(1, GetDataResponse(b"data", STAT))
@@ -239,13 +240,13 @@ class LossTests(ClientTestCase):
         self.assertIs(client.session.state, SessionState.CONNECTED)
 
     def test_never_retried(self) -> None:
-        """Rule 7: what was on the wire is not sent again (H1)."""
+        """Rule 7: a request that was written to the connection is not sent again (H1)."""
         client, peer = self.make_connected()
         ignore(client.set("/a", b""))
         self.assertEqual(self.reconnect(peer).packets, [])
 
     def test_queued(self) -> None:
-        """Rule 7: what was asked without a connection is sent in order when there is one, in the same session."""
+        """Rule 7: requests without a connection are sent in order on the next one, in the same session."""
         client, peer = self.make_connected()
         peer.drop()
         answers = [client.get(f"/{number}") for number in range(3)]
@@ -256,7 +257,7 @@ class LossTests(ClientTestCase):
             self.successResultOf(answer)
 
     def test_asked_while_the_connection_is_dying(self) -> None:
-        """Rule 7: what is asked when the connection was given up, but is not gone yet, is queued and not lost."""
+        """Rule 7: a request to a connection that is being aborted is queued, and not lost."""
         client, peer = self.make_connected()
         asked: list[Deferred[None]] = []
         client.get("/a").addErrback(lambda _: asked.append(client.delete("/b")))
@@ -336,7 +337,7 @@ class LossTests(ClientTestCase):
             self.failureResultOf(answer, ConnectionLossException)
 
     def test_cancelled_in_the_queue(self) -> None:
-        """Rule 12: what is cancelled before it was sent never is (E2)."""
+        """Rule 12: a request that is cancelled before it was sent is never sent (E2)."""
         client = self.make_client()
         first, second, third = client.get("/1"), client.get("/2"), client.get("/3")
         second.cancel()
@@ -350,7 +351,9 @@ class LossTests(ClientTestCase):
         self.successResultOf(third)
 
     def test_cancelled_on_the_wire(self) -> None:
-        """Rule 12: the answer to what is cancelled after it was sent is swallowed, and shifts no other's (E7)."""
+        """Rule 12: the reply to a request that was cancelled after it was sent is discarded, and no other request gets
+        it (E7).
+        """
         client, peer = self.make_connected()
         first, second, third = client.get("/1"), client.get("/2"), client.get("/3")
         self.settle()
@@ -363,7 +366,7 @@ class LossTests(ClientTestCase):
         self.assertFalse(peer.lost)
 
     def test_cancelled_and_refused(self) -> None:
-        """Rule 12: an error that answers what was cancelled is swallowed too."""
+        """Rule 12: an error reply to a cancelled request is discarded, too."""
         client, peer = self.make_connected()
         first, second = client.get("/1"), client.get("/2")
         first.cancel()
@@ -373,7 +376,7 @@ class LossTests(ClientTestCase):
         self.assertEqual(self.successResultOf(second)[0], b"2")
 
     def test_cancelled_and_cut(self) -> None:
-        """Rule 12: what was cancelled on the wire stays cancelled when the connection goes."""
+        """Rule 12: a sent request that was cancelled stays cancelled when the connection is lost."""
         client, peer = self.make_connected()
         answer = client.get("/1")
         answer.cancel()

@@ -28,7 +28,7 @@ class TableTests(ClientTestCase):
         self.assertEqual(methods, OPERATIONS.keys() | OTHERS)
 
     def test_true(self) -> None:
-        """Each operation that is not cancelled gives what the table says, of one request."""
+        """Each operation that is not cancelled returns the result of the table, with one request."""
         client, peer = self.make_connected()
         for name, asked in OPERATIONS.items():
             answer = asked.ask(client)
@@ -54,7 +54,7 @@ class CancellingTests(ClientTestCase):
         return result
 
     def test_before_it_is_sent(self) -> None:
-        """Rule 12: what is cancelled while it waits for a connection is never sent; its neighbours are (E2)."""
+        """Rule 12: a request that is cancelled while it waits for a connection is never sent; its neighbours are (E2)."""
         for asked in OPERATIONS.values():
             client = self.make_client()
             before, cancelled, after = self.ask_between(client, asked)
@@ -69,8 +69,9 @@ class CancellingTests(ClientTestCase):
             self.close_fast(client, peer)
 
     def test_after_it_was_sent(self) -> None:
-        """Rule 12: the answer to what is cancelled on its way is its own all the same, success or failure, of a known code
-        or an unknown one (D2, E7)."""
+        """Rule 12: the reply to a cancelled request in flight is still its own, whether a success or a failure, of a
+        known code or an unknown one (D2, E7).
+        """
         for name, asked in OPERATIONS.items():
             for err in (0, -101, -4242):
                 client, peer = self.make_connected()
@@ -99,7 +100,9 @@ class CancellingTests(ClientTestCase):
             self.close_fast(client, peer)
 
     def test_when_the_connection_goes(self) -> None:
-        """Rule 12: what was cancelled on its way is told nothing more when the connection goes, and is not sent again."""
+        """Rule 12: the Deferred of a cancelled request does not fire again when the connection is lost, and it is not
+        sent again.
+        """
         for asked in OPERATIONS.values():
             client, peer = self.make_connected()
             before, cancelled, after = self.ask_between(client, asked)
@@ -114,7 +117,7 @@ class CancellingTests(ClientTestCase):
             self.close_fast(client, again)
 
     def test_when_it_was_answered(self) -> None:
-        """Rule 12: to cancel what has been answered does nothing."""
+        """Rule 12: cancelling an answered request does nothing."""
         for name, asked in OPERATIONS.items():
             client, peer = self.make_connected()
             answer = asked.ask(client)
@@ -156,7 +159,7 @@ class CancellingTests(ClientTestCase):
         self.assertFalse(peer.lost)
 
     def test_connect_among_others(self) -> None:
-        """Rule 12: of several who wait to be connected, one may cancel; the others are told."""
+        """Rule 12: of several waits for the connection, one may be cancelled; the others fire."""
         client = self.make_client()
         first, cancelled, last = client.connect(), client.connect(), client.connect()
         cancelled.cancel()

@@ -80,7 +80,7 @@ class OperationTests(ClientTestCase):
         self.client, self.peer = self.make_connected()
 
     def test_interfaces(self) -> None:
-        """The client says all that it can be asked for, and each of it is as the interface promises."""
+        """The client provides all its interfaces, with the signatures of each."""
         provided = set(providedBy(self.client))
         self.assertEqual(
             provided,
@@ -105,7 +105,7 @@ class OperationTests(ClientTestCase):
             verifyObject(interface, self.client)
 
     def test_create(self) -> None:
-        """``create`` gives the path that was made."""
+        """``create`` returns the created path."""
         made = self.client.create("/a", b"x")
         request = self.peer.answer(CreateRequest, PathResponse("/a"))
         self.assertEqual(request, CreateRequest("/a", b"x", OPEN_ACL, 0))
@@ -130,26 +130,26 @@ class OperationTests(ClientTestCase):
         self.assertIsNone(self.successResultOf(done))
 
     def test_exists(self) -> None:
-        """``exists`` gives the stat."""
+        """``exists`` returns the stat."""
         answer = self.client.exists("/a")
         self.assertEqual(self.peer.answer(ExistsRequest, StatResponse(STAT)), ExistsRequest("/a", False))
         self.assertEqual(self.successResultOf(answer), STAT)
 
     def test_get(self) -> None:
-        """``get`` gives data and stat."""
+        """``get`` returns data and stat."""
         answer = self.client.get("/a")
         self.assertEqual(self.peer.answer(GetDataRequest, DATA), GetDataRequest("/a", False))
         self.assertEqual(self.successResultOf(answer), (b"data", STAT))
 
     def test_get_children(self) -> None:
-        """``get_children`` gives the names."""
+        """``get_children`` returns the names."""
         answer = self.client.get_children("/a")
         self.peer.answer(GetChildren2Request, GetChildren2Response(["b", "a"], STAT))
         names = self.successResultOf(answer)
         self.assertEqual(sorted(names), ["a", "b"])
 
     def test_set(self) -> None:
-        """``set`` names the version, any by default, and gives the new stat."""
+        """``set`` sends the version, any by default, and returns the new stat."""
         ignore(self.client.set("/a", b"x", 7))
         answer = self.client.set("/a", b"y")
         self.assertEqual(self.peer.answer(SetDataRequest, StatResponse(STAT)), SetDataRequest("/a", b"x", 7))
@@ -157,19 +157,19 @@ class OperationTests(ClientTestCase):
         self.assertEqual(self.successResultOf(answer), STAT)
 
     def test_get_acl(self) -> None:
-        """``get_acl`` gives the list and the stat."""
+        """``get_acl`` returns the list and the stat."""
         answer = self.client.get_acl("/a")
         self.peer.answer(GetACLRequest, GetACLResponse(list(READERS), STAT))
         self.assertEqual(self.successResultOf(answer), (list(READERS), STAT))
 
     def test_set_acl(self) -> None:
-        """``set_acl`` names the ACL's version, any by default, and gives the new stat."""
+        """``set_acl`` sends the ACL's version, any by default, and returns the new stat."""
         answer = self.client.set_acl("/a", READERS)
         self.assertEqual(self.peer.answer(SetACLRequest, StatResponse(STAT)), SetACLRequest("/a", READERS, -1))
         self.assertEqual(self.successResultOf(answer), STAT)
 
     def test_sync(self) -> None:
-        """``sync`` gives the path, the root by default."""
+        """``sync`` returns the path, the root by default."""
         answer = self.client.sync()
         self.assertEqual(self.peer.answer(SyncRequest, PathResponse("/")), SyncRequest("/"))
         self.assertEqual(self.successResultOf(answer), "/")
@@ -276,7 +276,7 @@ class ChrootTests(ClientTestCase):
             self.assertEqual(self.peer.answer(SyncRequest, PathResponse(whole)).path, whole)
 
     def test_created(self) -> None:
-        """Paths that the server gives are seen without the chroot."""
+        """Paths in the server's replies are returned without the chroot."""
         made = self.client.create("/s-", sequence=True)
         self.peer.answer(CreateRequest, PathResponse("/app/s-0000000001"))
         self.assertEqual(self.successResultOf(made), "/s-0000000001")
@@ -304,7 +304,7 @@ class ChrootTests(ClientTestCase):
         )
 
     def test_watches(self) -> None:
-        """Whoever waits for a watch gets the event with the path as it was asked for."""
+        """The event of a watch has the path of its request."""
         _, data = self.client.get_and_watch("/a")
         self.peer.answer(GetDataRequest, DATA)
         _, exist = self.client.exists_and_watch("/b")
@@ -366,7 +366,7 @@ class ListenerTests(ClientTestCase):
         self.assertEqual(told, [(1, child), (2, child)])
 
     def test_consistent(self) -> None:
-        """A listener finds the client in the state that it is told of."""
+        """When a listener is called, the client is in the state of the event."""
         client = self.make_client()
         seen: list[bool] = []
         client.add_listener(lambda step: seen.append(not isinstance(step, SessionEvent) or client.session == step))
@@ -379,7 +379,7 @@ class ListenerTests(ClientTestCase):
         self.assertEqual(seen, [True] * 5)
 
     def test_raising(self) -> None:
-        """Rule 12: a listener that raises is logged with what it was told; the others are told all the same."""
+        """Rule 12: an exception in a listener is logged with the event; the other listeners are called all the same."""
         client, peer = self.make_connected()
         told: list[object] = []
 
@@ -425,7 +425,7 @@ class ListenerTests(ClientTestCase):
         self.assertEqual(told, [])
 
     def test_removed_by_another(self) -> None:
-        """A listener that another removes is not called any more, not even with what both were to be told."""
+        """A listener that another listener removes is not called any more, not even with the same event."""
         client, peer = self.make_connected()
         told: list[object] = []
         second = told.append
@@ -435,7 +435,7 @@ class ListenerTests(ClientTestCase):
         self.assertEqual(told, [])
 
     def test_added_by_another(self) -> None:
-        """A listener that another adds is told what comes after."""
+        """A listener that another listener adds is called from the next event on."""
         client, peer = self.make_connected()
         told: list[object] = []
         client.add_listener(lambda step: None if told else client.add_listener(told.append))
@@ -445,8 +445,9 @@ class ListenerTests(ClientTestCase):
         self.assertEqual(told, [WatchedEvent(EventType.CHILD, "/b")])
 
     def test_step_within_a_step(self) -> None:
-        """Every listener is told the steps in the order in which they happened, also where one of them causes the
-        next (F6)."""
+        """Every listener gets the events in the order in which they happened, also where one of them causes the next
+        (F6).
+        """
         client = self.make_client()
         orders: list[list[SessionState]] = [[], []]
 
@@ -514,7 +515,7 @@ class CallbackTests(ClientTestCase):
         self.assertEqual(len(self.watch_events()), 1)
 
     def test_raising_errback(self) -> None:
-        """Rule 12: an exception in an errback does not keep others from being told that the connection went."""
+        """Rule 12: an exception in an errback does not keep others from failing when the connection is lost."""
         client, peer = self.make_connected()
 
         def broken(_: object) -> None:
@@ -589,7 +590,7 @@ class SecretTests(ClientTestCase):
         self.assert_nothing_logged()
 
     def test_repr(self) -> None:
-        """The client's repr tells its servers and its state, and none of them."""
+        """The client's repr has its servers and its state, and the reprs here have no secrets."""
         client, peer = self.make_connected(chroot="/app")
         ignore(client.add_auth("digest", b"user:s3cr3t"))
         self.assertEqual(repr(client), "<ZooKeeperClient 10.0.0.1:2181/app connected>")
@@ -674,7 +675,7 @@ class OutsideTests(ClientTestCase):
         self.assertEqual([event.path for event in self.watch_events()], ["/le", "/"])
 
     def test_path(self) -> None:
-        """A path in a reply that is outside is not what a server of ours says."""
+        """A path in a reply that is outside the chroot is a protocol error."""
         client, peer = self.make_connected(chroot="/app")
         created = client.create("/le")
         peer.answer(CreateRequest, PathResponse("/apple"))

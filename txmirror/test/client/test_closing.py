@@ -50,7 +50,7 @@ class ClosingTestCase(ClientTestCase):
         self.assertEqual(self.states()[-1], SessionState.CLOSED)
 
     def note_when_gone(self, closed: Deferred[None]) -> list[tuple[int, int]]:
-        """Note what is left at the moment when it fires: timers, and links of the client's."""
+        """Note the timers and the client's links that are left when a Deferred fires."""
         left: list[tuple[int, int]] = []
 
         def fired(_: None) -> None:
@@ -82,7 +82,7 @@ class ConnectedTests(ClosingTestCase):
         self.assertEqual(at_once[1], 0)
 
     def test_after_what_was_asked(self) -> None:
-        """Rule 13: what was asked before is answered before (I1)."""
+        """Rule 13: earlier requests are answered before (I1)."""
         client, peer = self.make_connected()
         written = client.set("/a", b"x")
         closed = client.close()
@@ -93,7 +93,7 @@ class ConnectedTests(ClosingTestCase):
         self.assert_gone(client, closed)
 
     def test_nothing_is_taken_after(self) -> None:
-        """Rule 13: whatever is asked after ``close`` fails at once, certainly without effect."""
+        """Rule 13: any request after ``close`` fails at once, without effect."""
         client, peer = self.make_connected()
         closed = client.close()
         asked: list[Callable[[], Deferred[Any]]] = [
@@ -112,8 +112,7 @@ class ConnectedTests(ClosingTestCase):
         self.assert_nothing_left()
 
     def test_silent_server(self) -> None:
-        """Rule 13: with a server that does not answer it takes five seconds; what was on the wire may have happened
-        (I1)."""
+        """Rule 13: with a server that does not answer it takes five seconds; sent requests may have been applied (I1)."""
         client, peer = self.make_connected()
         peer.answers_pings = False
         written = client.set("/a", b"x")
@@ -204,7 +203,7 @@ class ConnectedTests(ClosingTestCase):
         self.assert_gone(client, closed)
 
     def test_watches_fail(self) -> None:
-        """Rule 13: whoever waits for a watch is told that the client was closed (C16)."""
+        """Rule 13: the Deferreds of pending watches fail (C16)."""
         client, peer = self.make_connected()
         _, watch = client.get_and_watch("/a")
         peer.answer(GetDataRequest, DATA)
@@ -233,7 +232,7 @@ class ConnectedTests(ClosingTestCase):
         self.successResultOf(unsafe)
 
     def test_told_last(self) -> None:
-        """Rule 13: the feed's last word is that the client is closed, told when everything is consistent (I3)."""
+        """Rule 13: the last event of the feed is CLOSED, and the client is consistent then (I3)."""
         client, peer = self.make_connected()
         seen: list[tuple[SessionState, int]] = []
         client.add_listener(lambda step: seen.append((client.session.state, client.session_id)))
@@ -327,7 +326,7 @@ class UnconnectedTests(ClosingTestCase):
 
 class SuspendedTests(ClosingTestCase):
     def come_back(self, *, accept: bool = True) -> Peer:
-        """Let the client connect that has been told to close: it does so at once."""
+        """Let the closing client connect, which it does at once."""
         peer = self.server.peer
         if accept:
             peer.accept()
@@ -344,7 +343,7 @@ class SuspendedTests(ClosingTestCase):
         self.assert_gone(client, closed)
 
     def test_queue_goes_first(self) -> None:
-        """Rule 13: what was queued before is still sent, before the session is ended (I1)."""
+        """Rule 13: queued requests are still sent, before the session is closed (I1)."""
         client, peer = self.make_connected()
         peer.drop()
         queued = client.delete("/a")
@@ -371,7 +370,7 @@ class SuspendedTests(ClosingTestCase):
         self.assert_gone(client, closed)
 
     def test_no_server(self) -> None:
-        """Rule 13: when no server can be had it takes five seconds, and what was queued fails."""
+        """Rule 13: without a reachable server it takes five seconds, and queued requests fail."""
         client, _ = self.make_connected()
         self.server.stop()
         queued = client.delete("/a")
@@ -530,7 +529,7 @@ class AnyMomentTests(ClosingTestCase):
         self.assert_gone(client, closed[0])
 
     def close_when(self, client: ZooKeeperClient, state: SessionState) -> list[Deferred[None]]:
-        """Let a listener close the client when the feed tells this state."""
+        """Let a listener close the client when the feed has this state."""
         closed: list[Deferred[None]] = []
         client.add_listener(
             lambda step: (
@@ -540,7 +539,7 @@ class AnyMomentTests(ClosingTestCase):
         return closed
 
     def test_from_a_listener_when_connected(self) -> None:
-        """Rule 13: it may be called from a listener that is told of the connection."""
+        """Rule 13: a listener may call it when the session is connected."""
         client = self.make_client()
         closed = self.close_when(client, SessionState.CONNECTED)
         connected = client.connect()
@@ -551,14 +550,14 @@ class AnyMomentTests(ClosingTestCase):
         ignore(connected)
 
     def test_from_a_listener_when_suspended(self) -> None:
-        """Rule 13: it may be called from a listener that is told of the disconnection."""
+        """Rule 13: a listener may call it when the connection is lost."""
         client, peer = self.make_connected()
         closed = self.close_when(client, SessionState.SUSPENDED)
         self.reconnect(peer).answer(CloseSessionRequest)
         self.assert_gone(client, closed[0])
 
     def test_from_a_listener_when_lost(self) -> None:
-        """Rule 13: it may be called from a listener that is told that the session has probably expired."""
+        """Rule 13: a listener may call it when the session has probably expired."""
         client, _ = self.make_connected()
         closed = self.close_when(client, SessionState.LOST)
         self.server.stop()
@@ -566,7 +565,7 @@ class AnyMomentTests(ClosingTestCase):
         self.assert_gone(client, closed[0])
 
     def test_from_a_listener_when_ended(self) -> None:
-        """Rule 13: it may be called from a listener that is told of the session's end."""
+        """Rule 13: a listener may call it when the session has expired."""
         client, peer = self.make_connected()
         closed = self.close_when(client, SessionState.EXPIRED)
         self.reconnect(peer, accept=False).expire()
@@ -581,14 +580,14 @@ class AnyMomentTests(ClosingTestCase):
         self.assert_gone(client, closed[0])
 
     def test_from_a_listener_when_closed(self) -> None:
-        """Rule 13: it may be called from a listener that is told of the closing itself."""
+        """Rule 13: a listener may call it when the client is closed."""
         client, peer = self.make_connected()
         closed = self.close_when(client, SessionState.CLOSED)
         self.close_fast(client, peer)
         self.assert_gone(client, closed[0])
 
     def test_from_a_failing_request(self) -> None:
-        """Rule 13: it may be called from the errback of what was on the wire when the connection went."""
+        """Rule 13: the errback of a request in flight may call it when the connection is lost."""
         client, peer = self.make_connected()
         closed: list[Deferred[None]] = []
         client.get("/a").addErrback(lambda _: closed.append(client.close()))
@@ -596,7 +595,7 @@ class AnyMomentTests(ClosingTestCase):
         self.assert_gone(client, closed[0])
 
     def test_from_a_queued_request(self) -> None:
-        """Rule 13: it may be called from the errback of what was queued for a session that has ended."""
+        """Rule 13: the errback of a request that was queued for an expired session may call it."""
         client, peer = self.make_connected()
         peer.drop()
         closed: list[Deferred[None]] = []
@@ -624,7 +623,7 @@ class AnyMomentTests(ClosingTestCase):
         self.assert_gone(client, closed[0])
 
     def test_from_an_unsafe_holder(self) -> None:
-        """Rule 13: it may be called by a holder that is told to let go."""
+        """Rule 13: a callback of the lease's end may call it."""
         client, peer = self.make_connected()
         closed: list[Deferred[None]] = []
         client.when_lease_expires().addCallback(lambda _: closed.append(client.close()))
@@ -633,7 +632,7 @@ class AnyMomentTests(ClosingTestCase):
         self.assert_gone(client, closed[0])
 
     def test_cancelled(self) -> None:
-        """Rule 13: cancelling what it gave changes nothing about the closing."""
+        """Rule 13: cancelling its Deferred does not affect the closing."""
         client, peer = self.make_connected()
         cancelled, other = client.close(), client.close()
         cancelled.addErrback(lambda failure: failure.trap(CancelledError))
@@ -642,7 +641,7 @@ class AnyMomentTests(ClosingTestCase):
         self.assert_gone(client, other)
 
     def test_asked_for_more_when_told(self) -> None:
-        """Rule 13: what a caller asks when their request fails by the closing fails as well, and nothing is left."""
+        """Rule 13: a new request in the errback of one that fails by the closing fails as well, and nothing is left."""
         client, peer = self.make_connected()
         peer.answers_pings = False
         again: list[Deferred[Any]] = []

@@ -85,7 +85,7 @@ class StateTests(ClosingTestCase):
         return client
 
     def refuse(self, client: ZooKeeperClient, peer: Peer) -> None:
-        """Have the server say that it wants to know who the client is."""
+        """Let the server answer that it requires SASL."""
         ignore(client.get("/a"))
         peer.answer(GetDataRequest, err=SessionClosedRequireSaslAuthException.code)
 
@@ -118,8 +118,9 @@ class StateTests(ClosingTestCase):
                 result.trap(ClosingException, AuthFailedException)
 
     def test_nobody_there(self) -> None:
-        """Rule 13: with no server that answers it is over within its time, and all are told, once, in every state
-        (I2, I3)."""
+        """Rule 13: with a server that does not answer it ends within its time, and each Deferred fires once, in every
+        state (I2, I3).
+        """
         for state, reach in self.each_state():
             client = reach()
             for peer in self.server.peers:
@@ -160,7 +161,7 @@ class StateTests(ClosingTestCase):
             self.server.on_handshake = lambda peer: None
 
     def test_twice(self) -> None:
-        """Rule 13: it may be called twice in every state, and both calls are told (I2)."""
+        """Rule 13: it may be called twice in every state, and both Deferreds fire (I2)."""
         for _, reach in self.each_state():
             client = reach()
             first, second = client.close(), client.close()
@@ -169,7 +170,7 @@ class StateTests(ClosingTestCase):
             self.assert_gone(client, second)
 
     def test_from_a_request_that_fails(self) -> None:
-        """Rule 13: it may be called again, and more be asked, by whoever is told of it, in every state (I2, I3)."""
+        """Rule 13: an errback may call it again, and send a request, in every state (I2, I3)."""
         for _, reach in self.each_state():
             client = reach()
             again: list[Deferred[Any]] = []
@@ -208,7 +209,7 @@ class CallbackTests(ClosingTestCase):
         self.assert_gone(self.client, self.closed[0])
 
     def test_listener_of_an_event(self) -> None:
-        """Rule 13: it may be called by a listener that is told of an event; what came with the event is delivered (I2)."""
+        """Rule 13: a listener may call it at a watch event; the data that arrived with the event is delivered (I2)."""
         peer = self.connect()
         self.client.add_listener(lambda step: self.close() if isinstance(step, WatchedEvent) else None)
         read = self.client.get("/a")
@@ -217,7 +218,7 @@ class CallbackTests(ClosingTestCase):
         self.assert_closed()
 
     def test_listener_of_each_state(self) -> None:
-        """Rule 13: it may be called by a listener that is told of a state, of each that there is (I2)."""
+        """Rule 13: a listener may call it at a session event of each state (I2)."""
         for state in set(SessionState) - {SessionState.CONNECTING}:
             self.closed = []
             self.server.on_connection = lambda peer: None
@@ -276,8 +277,9 @@ class CallbackTests(ClosingTestCase):
         self.assert_closed()
 
     def test_unsafe_in_time(self) -> None:
-        """Rule 13: it may be called by a holder that is told to let go while the server is silent, and while there is no
-        connection (I2)."""
+        """Rule 13: a callback of the lease's end may call it while the server is silent, and while there is no
+        connection (I2).
+        """
         for drop in (False, True):
             self.closed = []
             self.server.on_connection = lambda peer: None
@@ -291,7 +293,7 @@ class CallbackTests(ClosingTestCase):
             self.assert_closed()
 
     def test_request_too_old(self) -> None:
-        """Rule 13: it may be called by a request that has waited too long; others of its age are told too (I2)."""
+        """Rule 13: the errback of a request that has waited too long may call it; others of the same age fail too (I2)."""
         self.client = self.make_client(limits=Limits(queued_time=1.0))
         self.client.get("/a").addErrback(self.close)
         others = [self.client.get("/b"), self.client.get("/c")]
@@ -301,7 +303,9 @@ class CallbackTests(ClosingTestCase):
             self.failureResultOf(other)
 
     def test_request_too_many(self) -> None:
-        """Rule 13: it may be called by a request that finds no room, which is told within its own call (I2)."""
+        """Rule 13: the errback of a request that the full queue refuses may call it, within the call of the request
+        (I2).
+        """
         self.client = self.make_client(limits=Limits(queued_requests=1))
         ignore(self.client.connect())
         first = self.client.get("/a")
@@ -310,7 +314,9 @@ class CallbackTests(ClosingTestCase):
         self.failureResultOf(first, ClosingException)
 
     def test_reply_too_large(self) -> None:
-        """Rule 13: it may be called while a reply that is too long still comes in; what is behind it is delivered (I2)."""
+        """Rule 13: it may be called while a reply over the limit is still being received; later replies are delivered
+        (I2).
+        """
         peer = self.connect(Limits(max_reply=100))
         self.client.get("/a").addErrback(lambda failure: self.close(failure.trap(ReplyTooLargeException)))
         behind = self.client.get("/b")
@@ -329,8 +335,7 @@ class CallbackTests(ClosingTestCase):
         self.assert_closed()
 
     def test_cancelled(self) -> None:
-        """Rule 13: it may be called by whoever is told that they have cancelled, of a request that waits or is under way
-        (I2)."""
+        """Rule 13: the errback of a cancelled request may call it, whether it was queued or sent (I2)."""
         self.client = self.make_client()
         waiting = self.client.get("/a")
         waiting.addErrback(lambda failure: self.close(failure.trap(CancelledError)))
@@ -345,7 +350,7 @@ class CallbackTests(ClosingTestCase):
         self.assert_closed()
 
     def test_its_own(self) -> None:
-        """Rule 13: it may be called by whoever is told that it is over (I2)."""
+        """Rule 13: a callback of its own Deferred may call it (I2)."""
         self.connect()
         ignore(self.client.close().addCallback(self.close))
         self.pass_time(CLOSE_TIME)

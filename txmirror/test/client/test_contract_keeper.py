@@ -123,7 +123,7 @@ class KeeperDeviationTests(KeeperSide, AbilityCase, TestCase):
 
     @run
     async def test_close(self) -> None:
-        """The session ends, though the server says so by closing only: no other is opened in its place."""
+        """The session ends, although the server only closes the connection: the client opens no other."""
         before = await self.server.sessions()
         other, feed = await self.connect()
         await other.create(f"{self.root}/e", ephemeral=True)

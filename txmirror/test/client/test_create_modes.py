@@ -1,4 +1,4 @@
-"""Every kind of node, and what newer servers can tell, against a server that the test plays."""
+"""Every kind of node, and the operations of newer servers, against a server that the test controls."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from txmirror.wire import (
 
 class CreateModeTests(ClientTestCase):
     def test_stat(self) -> None:
-        """A create gives the path that was made and its stat, where asked for."""
+        """A create returns the created path, and its stat on request."""
         client, peer = self.make_connected()
         made = client.create_and_stat("/a-", b"x", ephemeral=True, sequence=True)
         request = peer.answer(Create2Request, Create2Response("/a-0000000001", STAT))
@@ -47,7 +47,7 @@ class CreateModeTests(ClientTestCase):
             self.assertEqual(self.successResultOf(made), ("/a", STAT))
 
     def test_unimplemented(self) -> None:
-        """A server that does not know a kind of node, or has it disabled, says so, and nothing else ends."""
+        """A server without a kind of node, or with it disabled, refuses the create; the connection continues."""
         client, peer = self.make_connected()
         made = client.create_with_ttl("/a", ttl=1.0)
         peer.answer(CreateTTLRequest, err=-6)
@@ -67,7 +67,9 @@ class CreateModeTests(ClientTestCase):
 
 class QueryTests(ClientTestCase):
     def test_ephemerals(self) -> None:
-        """Of what the server finds, only what is at or below the node is given: it compares letters, not names."""
+        """Of the server's results, only those at or below the node are returned: the server compares prefixes, not
+        names.
+        """
         client, peer = self.make_connected()
         found = client.get_ephemerals("/a")
         peer.answer(GetEphemeralsRequest, GetEphemeralsResponse(["/a", "/a/b", "/ab"]))

@@ -1,4 +1,4 @@
-"""A connection that is cut at every byte of what a server says: what has come whole counts, and nothing else."""
+"""A connection that is cut at every byte of the server's data: only whole frames count."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class CutTestCase(ClientTestCase):
                 yield count, orderly
 
     def deliver(self, peer: Peer, said: bytes, count: int, orderly: bool) -> None:
-        """Let so many bytes come of what the server says, and then nothing any more."""
+        """Deliver the first bytes of the server's data, and then nothing any more."""
         if orderly:
             write(peer, said[:count])
             peer.close()
@@ -61,8 +61,9 @@ class CutTestCase(ClientTestCase):
 
 class HandshakeTests(CutTestCase):
     def test_first(self) -> None:
-        """A first handshake that is cut anywhere has made no session: the next one asks for a new one, and what was queued
-        is sent there. One that has come whole has made one, which is resumed (A8, B3)."""
+        """A first handshake that is cut before its end has opened no session: the next one requests a new one, and the
+        queue is sent there. A whole one has opened a session, which is resumed (A8, B3).
+        """
         for read_only in (False, None):
             answer = encode_frame(ConnectResponse(round(S * 1000), SESSION, PASSWORD, read_only).encode())
             for count, orderly in self.cuts(len(answer)):
@@ -171,8 +172,9 @@ class EventTests(CutTestCase):
             self.close_fast(client, again)
 
     def test_events_of_one_transaction(self) -> None:
-        """Events of one transaction, and the reply that shows it, cut anywhere: what has not come is owed, because watches
-        are set again relative to the last whole reply, whatever zxid the events have (D5)."""
+        """Events of one transaction, and the reply that shows it, cut at any byte: the lost ones come again, because
+        watches are set again relative to the last whole reply, whatever zxid the events have (D5).
+        """
         first, second = event(EventType.CHANGED, "/a", zxid=90), event(EventType.CHANGED, "/b", zxid=90)
         said = first + second + reply(4, DATA, zxid=90)
         for count, orderly in self.cuts(len(said)):

@@ -57,7 +57,7 @@ class ParsingTests(SynchronousTestCase):
             self.assertIn(repr(line.decode()), str(error))
 
     def test_bytes(self) -> None:
-        """Bytes that are no text do no harm beside what is."""
+        """Bytes that are no text do not affect the valid lines."""
         self.assertEqual(EnsembleConfig.parse(b"\xff\xfe\n" + TEXT), CONFIG)
 
 
@@ -89,7 +89,7 @@ class ConnectStringTests(SynchronousTestCase):
         self.assertEqual(self.connect_string("[fd00::1]:2888:3888|[fd00::2]:2888:3888;2181"), "[fd00::1]:2181")
 
     def test_silent(self) -> None:
-        """One that says nothing of clients is left out."""
+        """A server without a client address is left out."""
         self.assertEqual(self.connect_string("10.0.0.1:2888:3888", "10.0.0.2:2888:3888;2181"), "10.0.0.2:2181")
         self.assertEqual(self.connect_string("10.0.0.1:2888:3888;", "10.0.0.1:2888:3888;x"), "")
 
@@ -100,7 +100,7 @@ class ConnectStringTests(SynchronousTestCase):
 
 class ReadingTests(ClientTestCase):
     def test_read(self) -> None:
-        """The configuration is read wherever the chroot is."""
+        """The configuration is read with any chroot."""
         for chroot in ("", "/app"):
             client, peer = self.make_connected(chroot=chroot)
             read = client.get_config()
@@ -109,14 +109,14 @@ class ReadingTests(ClientTestCase):
             self.close_fast(client, peer)
 
     def test_refused(self) -> None:
-        """It fails as any read does, and says of what."""
+        """It fails as any read does, and the error has the path."""
         client, peer = self.make_connected(chroot="/app")
         read = client.get_config()
         peer.answer(GetDataRequest, err=-102)
         self.assertEqual(self.failureResultOf(read, NoAuthException).value.path, PATH)
 
     def test_watched(self) -> None:
-        """That it has changed is told once, with its path as it is."""
+        """The watch on the configuration fires once, with its own path."""
         for chroot in ("", "/app", "/zookeeper"):
             client, peer = self.make_connected(chroot=chroot)
             read, watch = client.get_config_and_watch()
@@ -131,7 +131,7 @@ class ReadingTests(ClientTestCase):
             self.close_fast(client, peer)
 
     def test_no_configuration(self) -> None:
-        """A server that stands alone has none, and says so by its version."""
+        """A standalone server has no configuration: its version is 0."""
         client, peer = self.make_connected()
         read = client.get_config()
         peer.answer(GetDataRequest, GetDataResponse(None, STAT))

@@ -12,7 +12,7 @@ from txmirror.test.client.peer import ClientTestCase
 
 class ForkTests(ClientTestCase):
     def in_child(self, test: Callable[[], object]) -> None:
-        """Run a test in a child, and fail with what it fails with."""
+        """Run a test in a child, and fail with its exception."""
         reading, writing = os.pipe()
         child = os.fork()
         if not child:
@@ -31,7 +31,7 @@ class ForkTests(ClientTestCase):
         self.assertEqual(said, "")
 
     def test_child(self) -> None:
-        """Rule 14: whatever is asked for in a child fails with a clear word, and leaves the parent's connection alone (I5)."""
+        """Rule 14: any request in a child fails with a clear error, and does not affect the parent's connection (I5)."""
         client, peer = self.make_connected()
 
         def child() -> None:

@@ -53,10 +53,10 @@ chunks = st.lists(st.integers(0, 3000), max_size=12)
 
 
 class Conversation:
-    """A client with a request of every kind on its way, and the server that is to answer.
+    """A client with a request of every kind in flight, and the server that answers.
 
-    :ivar frames: what a server would say: a reply to each, the answers to a ping and to an identity, and events in between.
-    :ivar told: what each Deferred has fired with.
+    :ivar frames: the frames of a real server: a reply to each, the answers to a ping and to an identity, and events in between.
+    :ivar told: the results of the Deferreds.
     """
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class Conversation:
         deferred.addBoth(self.told.append)
 
     def begin(self) -> list[bytes]:
-        """Shake hands, ask for everything, and give the frames that answer it."""
+        """Complete the handshake, send all requests, and return the frames that answer them."""
         self.peer.send(GRANT)
         self.reactor.pass_time(S / 3)
         frames = [reply(PING_XID)]
@@ -141,7 +141,9 @@ class FuzzTests(SynchronousTestCase):
             self.failures.append(logged)
 
     def assert_sound(self, conversation: Conversation) -> None:
-        """All have been told, once, and of nothing but what is documented; nothing is left, and nothing was a bug."""
+        """Assert that each Deferred has fired once, with a documented result, that nothing is left, and that no bug was
+        logged.
+        """
         self.assertEqual(len(conversation.told), conversation.asked)
         for result in conversation.told:
             if isinstance(result, Failure):
@@ -178,7 +180,7 @@ class FuzzTests(SynchronousTestCase):
 
     @given(st.lists(st.tuples(st.integers(0, 100), damages), min_size=1, max_size=4), chunks)
     def test_records(self, changes: list[tuple[int, Damage]], cuts: list[int]) -> None:
-        """Frames whose records were changed, and whose lengths are true: what is wrong is deeper."""
+        """Frames with changed records and correct lengths: the error is inside the frame."""
         conversation = self.converse()
         frames = conversation.begin()
         for which, damage in changes:
@@ -211,7 +213,7 @@ class FuzzTests(SynchronousTestCase):
         self.assert_sound(conversation)
 
     def test_numbers(self) -> None:
-        """The first numbers of each record, types and lengths most of them, changed to what should not be believed."""
+        """The first numbers of each record, mostly types and lengths, replaced by dangerous values."""
         for which in range(len(self.converse().begin())):
             for place in (16, 20):
                 for claim in CLAIMS:
@@ -226,7 +228,7 @@ class FuzzTests(SynchronousTestCase):
 
     @given(st.lists(damages, max_size=3), st.binary(max_size=60), chunks)
     def test_handshake(self, changes: list[Damage], behind: bytes, cuts: list[int]) -> None:
-        """An answer to the handshake that was changed, with whatever behind it."""
+        """A changed answer to the handshake, followed by any data."""
         conversation = self.converse()
         stream = GRANT + behind
         for damage in changes:
@@ -247,7 +249,7 @@ class FuzzTests(SynchronousTestCase):
 
 class MemoryTests(ClientTestCase):
     def assert_little(self, *pieces: bytes) -> Peer:
-        """Nothing near to what is claimed is allocated for what comes."""
+        """Assert that much less memory is allocated for these frames than their lengths claim."""
         client, peer = self.make_connected()
         for deferred in (client.get("/a"), client.get_children("/b"), client.get_acl("/c"), client.who_am_i()):
             deferred.addErrback(lambda _: None)
@@ -291,7 +293,7 @@ class MemoryTests(ClientTestCase):
         self.assertLess(peak, 1_000_000)
 
     def test_records(self) -> None:
-        """Nor is a length within a record, whatever it is the length of (A1)."""
+        """Nor for a length within a record, of any field (A1)."""
         for claim in CLAIMS:
             for xid in (1, 2, 3, 4):
                 frames = [reply(before, asked) for before, asked in zip(range(1, xid), ANSWERS, strict=False)]

@@ -134,7 +134,7 @@ class TakenOverTests(ClientTestCase):
         return client, self.server.peer
 
     def test_handshake(self) -> None:
-        """The session's id and password are offered, with what was seen as a floor (A2, A11)."""
+        """The handshake has the session's id and password, and the last zxid seen as a floor (A2, A11)."""
         _, peer = self.begin()
         hello = peer.hello
         self.assertEqual((hello.sessionId, hello.passwd, hello.lastZxidSeen), (SESSION, PASSWORD, 77))
@@ -187,7 +187,7 @@ class TakenOverTests(ClientTestCase):
         self.successResultOf(deleted)
 
     def test_floor_holds(self) -> None:
-        """A server that is behind what the former client saw refuses, and the next one is asked, with the same claims."""
+        """A server that is behind the zxid of the former client refuses, and the next one gets the same credentials."""
         other = self.add_server()
         self.server.on_handshake = hang_up
         client = self.make_client(session=TICKET)
@@ -199,7 +199,7 @@ class TakenOverTests(ClientTestCase):
         self.assertEqual(client.session_id, SESSION)
 
     def test_watches_relative_to_the_floor(self) -> None:
-        """The first step that is told says how far the data was seen: what ``set_watches`` may be relative to."""
+        """The first session event has the last zxid seen: ``set_watches`` may be relative to it."""
         client, peer = self.begin()
         peer.accept()
         self.assertEqual(client.session.zxid, 77)
@@ -238,7 +238,7 @@ class TakenOverTests(ClientTestCase):
         self.assert_nothing_left()
 
     def test_closed_before_it_began(self) -> None:
-        """A client that was never told to connect leaves the session alone when it is closed."""
+        """A client that has never connected does not end the session when it is closed."""
         client = self.make_client(session=SessionTicket(SESSION, PASSWORD, 7))
         self.successResultOf(client.close())
         self.assertEqual(self.server.count, 0)
@@ -252,12 +252,12 @@ class LeavingTests(ClientTestCase):
         self.client, self.peer = self.make_connected()
 
     def tearDown(self) -> None:
-        """Nobody who leaves says that the session is over."""
+        """Assert that no client that leaves has closed the session."""
         for peer in self.server.peers:
             self.assertNotIn(Operation.CLOSE_SESSION, peer.operations)
 
     def answer_barrier(self, peer: Peer | None = None) -> None:
-        """Answer what is asked last."""
+        """Answer the last request."""
         (peer or self.peer).answer(ExistsRequest, StatResponse(STAT), zxid=130)
 
     def assert_left(self, left: Deferred[SessionTicket | None], zxid: int | None = None) -> None:
@@ -331,7 +331,7 @@ class LeavingTests(ClientTestCase):
         self.peer.packets.clear()
 
     def test_cut_off(self) -> None:
-        """When the connection goes meanwhile, the client has left; who waited is told."""
+        """When the connection is lost meanwhile, the client has left; pending requests fail."""
         pending = self.client.set("/a", b"x")
         left = self.client.leave()
         self.peer.take(SetDataRequest)
@@ -348,7 +348,7 @@ class LeavingTests(ClientTestCase):
         self.assert_left(left)
 
     def test_suspended(self) -> None:
-        """Without a connection it fires at once: nobody can answer what waits, and that fails."""
+        """Without a connection it fires at once: pending requests cannot be answered, and fail."""
         self.peer.drop()
         pending = self.client.set("/a", b"x")
         left = self.client.leave()
@@ -382,7 +382,7 @@ class LeavingTests(ClientTestCase):
         self.assertIsNone(self.successResultOf(left))
 
     def test_twice(self) -> None:
-        """It may be called twice; the second gives the ticket too, or None, and never fails."""
+        """It may be called twice; the second call returns the ticket too, or None, and never fails."""
         first, second = self.client.leave(), self.client.leave()
         self.answer_barrier()
         self.assert_left(second)
@@ -413,7 +413,7 @@ class LeavingTests(ClientTestCase):
         self.assertIs(self.client.session.state, SessionState.CLOSED)
 
     def test_watches(self) -> None:
-        """Whoever waits for a watch is told that the client is closed; and what lasts hears of it, once."""
+        """The Deferreds of pending watches fail; persistent watches and the lease are notified once."""
         _, watch = self.client.get_and_watch("/a")
         self.peer.answer(GetDataRequest, DATA)
         unsafe = self.client.when_lease_expires()
@@ -424,7 +424,7 @@ class LeavingTests(ClientTestCase):
         self.successResultOf(unsafe)
 
     def test_told_last(self) -> None:
-        """When listeners are told, the client is closed, and the Deferred comes last."""
+        """When listeners are called, the client is closed, and the Deferred fires last."""
         order: list[Any] = []
         self.client.add_listener(lambda step: order.append(step.state if isinstance(step, SessionEvent) else step))
         left = self.client.leave()
@@ -434,13 +434,15 @@ class LeavingTests(ClientTestCase):
         self.assertIs(order[0], SessionState.CLOSED)
 
     def test_refused(self) -> None:
-        """A server that refuses to answer the last request has answered all before it, and that is what counts."""
+        """A server that refuses the last request has answered all earlier ones, and that suffices."""
         left = self.client.leave()
         self.peer.answer(ExistsRequest, err=-127)
         self.assertEqual(self.successResultOf(left), SessionTicket(SESSION, PASSWORD, 100))
 
     def test_cancelled_create(self) -> None:
-        """A protected create that was cancelled just before may leave its node to whoever has the session next; it says so."""
+        """A protected create that was cancelled just before may leave its node to the next owner of the session; the
+        log has a warning.
+        """
         made = self.client.create("/p/n", protect=True, ephemeral=True)
         self.peer.take(CreateRequest)
         ignore(made)

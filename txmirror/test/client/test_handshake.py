@@ -38,14 +38,14 @@ class RequestTests(ClientTestCase):
         self.assertEqual(resumed.hello, ConnectRequest(77, round(S * 1000), SESSION, PASSWORD, False))
 
     def test_highest_zxid(self) -> None:
-        """A handshake tells the highest zxid that was ever seen, not the latest (D6)."""
+        """A handshake has the highest zxid seen, not the latest (D6)."""
         client, peer = self.make_connected()
         self.show_zxid(client, peer, 77)
         self.show_zxid(client, peer, 60)
         self.assertEqual(self.reconnect(peer, accept=False).hello.lastZxidSeen, 77)
 
     def test_zxid_in_a_new_session(self) -> None:
-        """A handshake for a new session tells the highest zxid too, so that no server that lags behind answers (D6)."""
+        """A handshake for a new session, too, has the highest zxid seen, so that no lagging server accepts it (D6)."""
         client, peer = self.make_connected()
         self.show_zxid(client, peer, 77)
         self.reconnect(peer, accept=False).expire()
@@ -90,8 +90,9 @@ class OrderTests(ClientTestCase):
         self.assertIs(client.session.state, SessionState.CONNECTING)
 
     def test_what_follows_the_answer(self) -> None:
-        """Rule 1: after the answer come the identities, then the watches, then what was queued, each in its order
-        (A7)."""
+        """Rule 1: after the answer the client sends the identities, then the watches, then the queue, each in its order
+        (A7).
+        """
         client, peer = self.make_connected()
         ignore(client.add_auth("digest", b"first:1"))
         peer.answer_auth()
@@ -111,7 +112,7 @@ class OrderTests(ClientTestCase):
         self.assertEqual(self.server.peer.answer_auth().auth, b"second:2")
 
     def test_queued_before_what_is_asked_on_connection(self) -> None:
-        """Rule 1: what a listener asks for when the session stands comes after what was queued before (A7)."""
+        """Rule 1: a listener's requests at the connection are sent after the queued ones (A7)."""
         client = self.make_client()
         ignore(client.get("/queued"))
         client.add_listener(lambda step: ignore(client.get("/listener")))
@@ -142,7 +143,7 @@ class AnswerTests(ClientTestCase):
         self.successResultOf(connected)
 
     def test_split_anywhere(self) -> None:
-        """An answer that comes in two pieces is the same, wherever it is cut (A8)."""
+        """An answer that arrives in two pieces is the same, at whichever byte it is cut (A8)."""
         for answer in (ACCEPTANCE, ConnectResponse(round(S * 1000), SESSION, PASSWORD, None)):
             frame = encode_frame(answer.encode())
             for cut in range(1, len(frame)):
@@ -164,7 +165,7 @@ class AnswerTests(ClientTestCase):
         self.close_fast(client, self.server.peer)
 
     def test_with_what_follows(self) -> None:
-        """An answer that arrives together with the first replies is told apart from them."""
+        """An answer that arrives together with the first replies is separated from them."""
         client = self.make_client()
         answer = client.get("/a")
         ignore(client.connect())
@@ -185,7 +186,7 @@ class AnswerTests(ClientTestCase):
         self.assertEqual(self.server.count, 1)
 
     def test_one_connection_for_an_attempt(self) -> None:
-        """An attempt is one connection, and what is said on it first is the handshake, in one frame (G9)."""
+        """An attempt is one connection, and its first data is the handshake, in one frame (G9)."""
         said: list[list[bytes]] = []
 
         class Listener(TwistedProtocol):
@@ -240,12 +241,16 @@ class ConstructionTests(ClientTestCase):
 
 
 class RefusalTests(ClientTestCase):
-    """Answers whose protocol version is not 0 are refusals, whatever else they say: as of a ClickHouse Keeper without a leader."""
+    """Answers whose protocol version is not 0 are refusals, whatever their other fields: as of a ClickHouse Keeper
+    without a leader.
+    """
 
     REFUSAL = encode_frame(ConnectResponse(round(S * 1000), -1, bytes(16), None, 42).encode())
 
     def test_session_is_kept(self) -> None:
-        """A refusal says nothing of our session, which goes on at the next server; nor does anything run in another."""
+        """A refusal does not end our session, which continues at the next server; nor does any request run in another
+        session.
+        """
         second = self.add_server()
         client, peer = self.make_connected()
         second.on_handshake = lambda refusing: write(refusing, self.REFUSAL)
@@ -280,7 +285,7 @@ class RefusalTests(ClientTestCase):
 
 
 class KeeperTests(ClientTestCase):
-    """Sessions of ClickHouse Keeper, which asks nobody what they have seen."""
+    """Sessions of ClickHouse Keeper, which does not check the last zxid seen."""
 
     def reconnected(self, seen: int, reached: int) -> tuple[ZooKeeperClient, Peer]:
         """Let a client see a transaction, and get another session from a server that has reached one."""
@@ -294,8 +299,9 @@ class KeeperTests(ClientTestCase):
         return client, peer
 
     def test_wiped(self) -> None:
-        """Before a new session is used, a ping tells how far the server has come: if that is less than what was seen, its data
-        was wiped, and a new data generation begins."""
+        """Before a new session is used, a ping finds the server's zxid: if that is below the last zxid seen, its data
+        was wiped, and a new data generation begins.
+        """
         for reached, history in ((49, 1), (50, 0), (51, 0), (0, 0)):
             client, peer = self.reconnected(50, reached)
             self.assertEqual(len(peer.pings), 1)
@@ -323,7 +329,7 @@ class KeeperTests(ClientTestCase):
         self.assertEqual((client.session.state, client.session.session_number), (SessionState.CONNECTED, 2))
 
     def test_first_session(self) -> None:
-        """Whoever has seen nothing need not ask."""
+        """A client that has seen no zxid sends no such ping."""
         client = self.make_client()
         ignore(client.connect())
         self.server.peer.accept(password=bytes(16))

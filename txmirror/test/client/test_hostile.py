@@ -1,4 +1,6 @@
-"""Servers that say every kind of garbage: it is said what was wrong, nothing waits for ever, and nothing spins."""
+"""Servers that send invalid data of every kind: the error has the reason, no request waits for ever, and the client
+does not spin.
+"""
 
 from __future__ import annotations
 
@@ -178,8 +180,9 @@ class HostileTestCase(ClientTestCase):
 
 class ReplyTests(HostileTestCase):
     def test_what_was_wrong(self) -> None:
-        """Garbage in place of a reply ends the connection, and the log has what was wrong; the request that it answers fails
-        with that, the others with the connection; and the session goes on at the next (A1, D2)."""
+        """Invalid data in place of a reply ends the connection, and the log has the reason; the request that it answers
+        fails with that, the others with the connection; and the session continues at the next one (A1, D2).
+        """
         for name, (said, wrong, own) in GARBAGE.items():
             self.forget()
             self.answer_with(b"")
@@ -216,12 +219,12 @@ class ReplyTests(HostileTestCase):
 
 
 class NameTests(HostileTestCase):
-    """Names and paths in replies that no znode can have: somebody would ask for them."""
+    """Names and paths in replies that no znode can have: a program would use them in requests."""
 
     def assert_refused(
         self, ask: Callable[[ZooKeeperClient], Deferred[Any]], answer: bytes, wrong: str, chroot: str = ""
     ) -> None:
-        """A reply ends the connection, its request fails, and the log says why."""
+        """Assert that a reply ends the connection, that its request fails, and that the log has the reason."""
         self.forget()
         self.answer_with(b"")
         client, peer = self.make_connected(chroot=chroot)
@@ -236,7 +239,7 @@ class NameTests(HostileTestCase):
         self.assert_recovers(client)
 
     def test_children(self) -> None:
-        """Among the names of children, wherever in the list."""
+        """Among the names of children, at any index of the list."""
         asks: tuple[Callable[[ZooKeeperClient], Deferred[Any]], ...] = (
             lambda client: client.get_children("/"),
             lambda client: client.get_children_and_stat("/"),
@@ -258,7 +261,7 @@ class NameTests(HostileTestCase):
             )
 
     def test_paths(self) -> None:
-        """The paths of what was created, of the session's ephemerals, and of a sync."""
+        """The paths of created nodes, of the session's ephemerals, and of a sync."""
         asks: tuple[tuple[Callable[[ZooKeeperClient], Deferred[Any]], Callable[[str], bytes]], ...] = (
             (lambda client: client.create("/t"), lambda path: PathResponse(path).encode()),
             (lambda client: client.create_and_stat("/t"), lambda path: Create2Response(path, STAT).encode()),
@@ -291,7 +294,7 @@ class NameTests(HostileTestCase):
         self.close_fast(client, self.forget_packets(peer))
 
     def forget_packets(self, peer: Peer) -> Peer:
-        """Take what was answered already."""
+        """Remove the packets that were answered already."""
         peer.packets.clear()
         return peer
 
@@ -304,8 +307,9 @@ def _create_in_transaction(client: ZooKeeperClient) -> Deferred[Any]:
 
 class HandshakeTests(HostileTestCase):
     def test_over_and_over(self) -> None:
-        """Garbage in place of the answer to the handshake ends each attempt, with pauses that grow to five seconds, and one
-        line in the log; no session is said to begin, and what waits goes on waiting (A1, G1)."""
+        """Invalid data in place of the answer to the handshake ends each attempt, with pauses that grow to five
+        seconds, and one line in the log; no session begins, and waiting requests continue to wait (A1, G1).
+        """
         for name, said in FOREIGN.items():
             self.forget()
             client = self.make_client()

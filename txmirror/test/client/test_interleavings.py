@@ -43,9 +43,9 @@ CODES = [*[0] * 30, -4, -6, -101, -102, -112, -115, -118, -122, -124, -127, -999
 
 
 class Program:
-    """A program with one client, and the servers that it meets, all by the same chance.
+    """A program with one client, and its servers, with the same random choices.
 
-    :ivar pending: what it waits for. Watches are not in it: one whose request has failed never fires.
+    :ivar pending: the Deferreds that it waits for. Watches are not in it: one whose request has failed never fires.
     :ivar faults: results that no caller expects.
     """
 
@@ -165,7 +165,9 @@ class Program:
 
 class InterleavingTests(ClientTestCase):
     def test_anything(self) -> None:
-        """Rules 12 and 13: whatever happens, in whatever order, nothing raises, and ``close()`` ends everything (I2, I3)."""
+        """Rules 12 and 13: in any sequence of faults and calls nothing raises, and ``close()`` ends everything (I2,
+        I3).
+        """
         self.add_server()
         for seed in range(COUNT):
             self.run_program(seed)

@@ -1,4 +1,4 @@
-"""Until when what a session holds may be relied upon."""
+"""The lease of a session: how long locks held by it are safe."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SessionLeaseTests(SynchronousTestCase):
         self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
 
     def test_told_in_time(self) -> None:
-        """A holder is told at the moment when safety ends, and not before."""
+        """The Deferred fires at the moment when the lease ends, and not before."""
         told = self.lease.when_lease_expires()
         self.clock.pump([3.9])
         self.assertNoResult(told)
@@ -25,7 +25,7 @@ class SessionLeaseTests(SynchronousTestCase):
         self.assertIsNone(self.successResultOf(told))
 
     def test_safety_extended(self) -> None:
-        """A holder is not told while the moment moves on."""
+        """The Deferred does not fire while the end moves on."""
         told = self.lease.when_lease_expires()
         for _ in range(5):
             self.clock.advance(3)
@@ -35,7 +35,7 @@ class SessionLeaseTests(SynchronousTestCase):
         self.successResultOf(told)
 
     def test_unsafe_already(self) -> None:
-        """Whoever asks when it is unsafe already is told at once."""
+        """After the end of the lease, the Deferred fires at once."""
         self.clock.advance(4)
         self.successResultOf(self.lease.when_lease_expires())
 
@@ -49,14 +49,14 @@ class SessionLeaseTests(SynchronousTestCase):
         self.successResultOf(told)
 
     def test_end(self) -> None:
-        """The session's end tells every holder at once."""
+        """The session's end fires all Deferreds at once."""
         holders = [self.lease.when_lease_expires() for _ in range(3)]
         self.lease.end()
         for told in holders:
             self.successResultOf(told)
 
     def test_many_holders_one_timer(self) -> None:
-        """Any number of holders costs one timer, and all are told."""
+        """Any number of holders needs one timer, and all are notified."""
         holders = [self.lease.when_lease_expires() for _ in range(10)]
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         self.clock.advance(4)
@@ -64,7 +64,7 @@ class SessionLeaseTests(SynchronousTestCase):
             self.successResultOf(told)
 
     def test_cancelling_one(self) -> None:
-        """A holder that cancels is unhooked; the others are still told."""
+        """A cancelled Deferred is removed; the others still fire."""
         gone, stays = self.lease.when_lease_expires(), self.lease.when_lease_expires()
         gone.cancel()
         self.failureResultOf(gone, CancelledError)

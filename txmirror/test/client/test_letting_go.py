@@ -1,4 +1,4 @@
-"""Callbacks that let others go, or end it all, in the midst of what is being told."""
+"""Callbacks that cancel other Deferreds, or close the client, while those are being fired."""
 
 from __future__ import annotations
 
@@ -28,10 +28,12 @@ DATA = GetDataResponse(b"", STAT)
 
 
 class RaceTests(ClientTestCase):
-    """Of several who wait for one thing, the first to be told cancels the next; the others are told all the same."""
+    """Of several Deferreds that wait for one thing, the first cancels the next when it fires; the others fire all the
+    same.
+    """
 
     def waiting(self, three: list[Deferred[Any]]) -> list[object]:
-        """Let the first cancel the second; give what the third is told."""
+        """Let the first cancel the second; return the results of the third."""
         told: list[object] = []
         three[0].addBoth(lambda _: three[1].cancel())
         ignore(three[1])
@@ -67,7 +69,7 @@ class RaceTests(ClientTestCase):
         self.assertIs(client.session.state, SessionState.CONNECTED)
 
     def test_connecting(self) -> None:
-        """Rule 12: and those who wait for a session."""
+        """Rule 12: and the Deferreds that wait for a session."""
         client = self.make_client()
         ignore(client.connect())
         told = self.waiting([client.when_connected() for _ in range(3)])
@@ -76,7 +78,7 @@ class RaceTests(ClientTestCase):
         self.assertFalse(self.server.peer.lost)
 
     def test_holders(self) -> None:
-        """Rule 9: and those who hold something: nobody is left to believe that they still do."""
+        """Rule 9: and those of the lease: no holder remains without notice."""
         client, peer = self.make_connected()
         told = self.waiting([client.when_lease_expires() for _ in range(3)])
         closed = client.close()
@@ -95,7 +97,7 @@ class LeavingTests(ClientTestCase):
         self.assertEqual(len(pending), 1)
 
     def test_from_a_listener(self) -> None:
-        """Rule 13: it may be called by a listener that is told of the disconnection."""
+        """Rule 13: a listener may call it when the connection is lost."""
         client, peer = self.make_connected()
         tickets: list[object] = []
         pending: list[object] = []
@@ -114,7 +116,7 @@ class LeavingTests(ClientTestCase):
         client.leave().addCallback(tickets.append)
 
     def test_from_a_request_that_fails(self) -> None:
-        """Rule 13: and by whoever is told that a request is lost, also where the server does not know it."""
+        """Rule 13: and the errback of a lost request, also where the server does not know the operation."""
         for answers in (1, 2):
             client, peer = self.make_connected()
             for _ in range(answers - 1):

@@ -45,7 +45,7 @@ class PingTests(ClientTestCase):
         self.assertEqual(self.since_start(peer), [2.0, 4.0, 6.0])
 
     def test_after_a_request(self) -> None:
-        """Rule 6: a request does what a ping does, so that the next ping is a third of the timeout after it (B1)."""
+        """Rule 6: a request replaces a ping, so that the next ping is a third of the timeout after it (B1)."""
         client, peer = self.make_connected()
         self.pass_time(3)
         self.show_zxid(client, peer, 5)
@@ -63,7 +63,9 @@ class PingTests(ClientTestCase):
         self.assertEqual(self.since_start(peer), [])
 
     def test_while_events_come(self) -> None:
-        """Rule 6: what comes in does not put pings off: the server counts what it hears, not what it says (B5)."""
+        """Rule 6: received events do not delay pings: the server counts the data that it receives, not the data that it
+        sends (B5).
+        """
         _, peer = self.make_connected()
         for _ in range(36):
             self.pass_time(1)
@@ -71,7 +73,7 @@ class PingTests(ClientTestCase):
         self.assertEqual(self.since_start(peer), [4.0 * number for number in range(1, 10)])
 
     def test_while_a_long_reply_comes(self) -> None:
-        """Rule 6: nor does a reply put pings off that takes its time to come in, nor what goes with it (B5)."""
+        """Rule 6: nor does a reply delay pings that takes long to arrive, nor the data with it (B5)."""
         client, peer = self.make_connected()
         # Its answer stands behind the reply.
         peer.answers_pings = False
@@ -87,7 +89,7 @@ class PingTests(ClientTestCase):
         self.assertFalse(peer.lost)
 
     def test_while_requests_wait(self) -> None:
-        """Rule 6: nor do requests that wait for their answers: the server counts what it hears (B5)."""
+        """Rule 6: nor do requests that wait for their replies: the server counts the data that it receives (B5)."""
         client, peer = self.make_connected()
         ignore(client.get("/slow"))
         self.pass_time(4.1)
@@ -253,7 +255,7 @@ class StallTests(ClientTestCase):
         self.assertEqual(self.states(), [SessionState.CONNECTED])
 
     def run_timers_before_reading(self, peer: Peer, *frames: bytes) -> None:
-        """Run what is overdue, and only then let these bytes arrive."""
+        """Run overdue timers, and only then let these bytes arrive."""
         link = self.reactor.links[-1]
         link.stall()
         write(peer, *frames)
@@ -284,7 +286,7 @@ class StallTests(ClientTestCase):
         self.assertFalse(peer.lost)
 
     def test_silent_all_the_same(self) -> None:
-        """Rule 6: a server that says nothing after the sleep either is dead a twelfth of the timeout later."""
+        """Rule 6: a server that is silent after the sleep too is dead a twelfth of the timeout later."""
         client, peer = self.make_connected()
         peer.answers_pings = False
         self.stall_reactor(1.5 * S)
@@ -310,7 +312,9 @@ class StallTests(ClientTestCase):
         self.assertEqual(self.states(), [SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.CONNECTED])
 
     def test_ended_meanwhile(self) -> None:
-        """Rule 6: a server that has closed meanwhile is gone, and the next handshake tells what became of the session."""
+        """Rule 6: a server that has closed the connection meanwhile is gone, and the next handshake shows the session's
+        state.
+        """
         client, peer = self.make_connected()
         self.stall_reactor(1.5 * S)
         peer.close()
@@ -366,7 +370,7 @@ class AttemptTests(ClientTestCase):
         self.assertEqual(other.times, [1004.0])
 
     def test_black_hole_in_the_log(self) -> None:
-        """Rule 6: the log says that the host could not be reached in time."""
+        """Rule 6: the log has the host that could not be reached in time."""
         self.reactor.black_hole(self.server.host, 2181)
         ignore(self.make_client().connect())
         self.pass_time(30)
@@ -376,8 +380,9 @@ class AttemptTests(ClientTestCase):
         self.assertIn("no connection in time", lines[0])
 
     def test_silent_host(self) -> None:
-        """Rule 6: the time for the handshake is in the same limit: a host that accepts and says nothing costs no
-        more (B4)."""
+        """Rule 6: the time for the handshake is within the same limit: a host that accepts and sends nothing takes no
+        longer (B4).
+        """
         other = self.add_server()
         ignore(self.make_client().connect())
         self.pass_time(3.9)
@@ -406,8 +411,9 @@ class AttemptTests(ClientTestCase):
 
 class OutboundTests(ClientTestCase):
     def test_idle_while_events_come(self) -> None:
-        """Rule 6: where nothing that we say arrives, and events go on coming, an idle client notices 2/3 S after the sending of
-        what was last answered: there is time left for another server (B2, B4)."""
+        """Rule 6: where our data does not arrive, but events do, an idle client notices 2/3 S after it sent the last
+        request that was answered: there is time left for another server (B2, B4).
+        """
         _, peer = self.make_connected()
         self.pass_time(3 * S)
         heard_us = peer.pings[-1]

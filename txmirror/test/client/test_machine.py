@@ -131,7 +131,7 @@ class MachineTests(SynchronousTestCase):
                 self.assertIsInstance(reason, ClosingException)
 
     def test_make_event(self) -> None:
-        """A session event keeps what does not change, and has a state for listeners that belongs to the machine's."""
+        """A session event keeps the unchanged fields, and the state for listeners that belongs to the machine's."""
         self.machine.handle(Event.CONNECT)
         self.machine.handle(Event.ESTABLISHED)
         step = self.machine.make_event(SessionState.CONNECTED, 9, session_number=1)

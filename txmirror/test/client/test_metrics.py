@@ -1,4 +1,4 @@
-"""A program's own counters: told of what is done, and harmless when they fail."""
+"""A program's own counters: they are called for each step, and do no harm when they raise."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DATA = GetDataResponse(b"x", STAT)
 
 @implementer(IMetrics)
 class Notes:
-    """Notes all that it is told."""
+    """Records all calls."""
 
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
@@ -171,7 +171,7 @@ class MetricsTests(ClientTestCase):
         self.assertEqual(self.notes.counts("DELETE"), (1, 1, 0))
 
     def test_too_large(self) -> None:
-        """Of a reply over the limit the size is what was announced."""
+        """For a reply over the limit the size is the announced one."""
         client, peer = self.make_connected(Limits(max_reply=1000), metrics=self.notes)
         answer = client.get("/a")
         xid, _ = peer.take(GetDataRequest)
@@ -199,8 +199,9 @@ class MetricsTests(ClientTestCase):
         self.assertEqual(sum(size for (size,) in self.notes.of("received")), len(hello) + event_length + len(frame))
 
     def test_session(self) -> None:
-        """That a session stands, and that its connection is gone, is told as the feed tells it; resumed, the session_number is the
-        former one's."""
+        """An established session, and a lost connection, are reported as in the feed; a resumed session has the same
+        session_number.
+        """
         _, peer = self.make_connected(metrics=self.notes)
         again = self.reconnect(peer)
         self.reconnect(again, accept=False).expire()
@@ -239,7 +240,7 @@ class MetricsTests(ClientTestCase):
         self.assertEqual(self.notes.counts("SET_WATCHES"), (1, 1, 0))
 
     def test_close(self) -> None:
-        """When the client is closed, what was sent and not answered is lost, and everything adds up."""
+        """When the client is closed, unanswered requests are counted as lost, and the counts add up."""
         client, peer = self.make_connected(metrics=self.notes)
         pending = client.get("/a")
         closed = client.close()
@@ -253,9 +254,9 @@ class MetricsTests(ClientTestCase):
 
 class BrokenTests(ClientTestCase):
     def exercise(self, metrics: IMetrics | None) -> list[Any]:
-        """Go through a bit of everything.
+        """Use each feature once.
 
-        :returns: what was seen of it.
+        :returns: the results.
         """
         client, peer = self.make_connected(metrics=metrics)
         seen: list[Any] = [self.get(client.get("/a"), peer)]

@@ -1,7 +1,7 @@
-"""Under random requests and random faults, a client tells what really happened, all of it, and nothing else.
+"""Under random requests and random faults, a client reports all real changes, and nothing else.
 
-Besides the client under test there is one that writes, and is not disturbed; and what the server really did is written
-down in the server itself (``history``). All that is written is different, so that no answer can be taken for another's.
+Besides the client under test there is one that writes, without faults; and the server itself records its real changes
+(``history``). All written data is different, so that no reply can be mistaken for another.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ rarely = st.sampled_from([False, False, False, True])
 
 
 class CountingReactor(MemoryReactor):
-    """Counts what it is asked to call, and has little patience."""
+    """Counts the calls that it schedules, and raises after too many."""
 
     patience = 50_000
 
@@ -144,11 +144,11 @@ class CountingReactor(MemoryReactor):
 
 
 class Request:
-    """One thing that was asked of the client under test.
+    """One request of the client under test.
 
-    :param marks: what it writes, each unlike all else.
-    :ivar since: the server's last transaction when it was asked.
-    :ivar result: what it fired with; a Failure too.
+    :param marks: the data that it writes, each unique.
+    :ivar since: the server's last transaction when it was called.
+    :ivar result: its result; a Failure too.
     """
 
     def __init__(self, model: ClientModel, name: str, marks: tuple[bytes, ...] = ()) -> None:
@@ -179,7 +179,7 @@ class Request:
         return self.fired and self.error is None
 
     def wait(self, deferred: Deferred[Any], check: Callable[[Any], None] | None) -> None:
-        """Keep what it fires with, and look at it."""
+        """Keep its result, and check it."""
         self.deferred = deferred
         deferred.addBoth(self._done, check)
         deferred.addErrback(lambda failure: self.model.faults.append(failure.getTraceback()))
@@ -205,7 +205,7 @@ class Request:
         self.effects()
 
     def effects(self) -> None:
-        """Compare what it says with what it did."""
+        """Compare its result with its effects at the server."""
         model = self.model
         counts = [len(model.history.with_data(mark)) for mark in self.marks]
         if not counts:
@@ -221,12 +221,12 @@ class Request:
 
 
 class Watch:
-    """Something that is to be told of once: to who waits for it, or (of the feed's) on the feed.
+    """A one-shot watch: its event goes to a Deferred or, for a read of the feed, to the feed.
 
-    :ivar certain: the transaction after which a change is owed; None while nothing is.
-    :ivar possible: the transaction after which a change may be told.
-    :ivar summed_up: one after which all changes may be told in a summary, whenever it came to stand.
-    :ivar excused: whether nothing is owed any more.
+    :ivar certain: the transaction after which a change must be reported; None while there is none.
+    :ivar possible: the transaction after which a change may be reported.
+    :ivar summed_up: one after which all changes may be reported as one, at whichever time it was set.
+    :ivar excused: whether no report is due any more.
     """
 
     def __init__(self, model: ClientModel, kind: Kind, path: str, waiter: Deferred[WatchedEvent] | None) -> None:
@@ -301,9 +301,9 @@ class Watch:
 class Persistent:
     """Listens to a persistent watch.
 
-    :ivar span: what was told on this connection.
-    :ivar over: whether nothing may be told any more.
-    :ivar doubtful: whether it may be over, for all that we know.
+    :ivar span: the events on this connection.
+    :ivar over: whether no event may follow.
+    :ivar doubtful: whether it may have ended.
     """
 
     def __init__(self, model: ClientModel, path: str, recursive: bool) -> None:
@@ -355,7 +355,7 @@ class Persistent:
             self.model.check(told == self.span, f"{self} was owed {told}")
 
     def complete(self) -> None:
-        """On a connection that stands, all that happened since it was set is told."""
+        """Check that on an established connection all changes since the watch was set were reported."""
         if not self.stands or self.over or self.doubtful or not self.model.exact:
             return
         model = self.model
@@ -369,7 +369,7 @@ class Persistent:
 
 
 class ClientModel(RuleBasedStateMachine):
-    """The writer, the client, the network and the server, each doing whatever comes to mind."""
+    """The writer, the client, the network and the server, each with random actions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -904,7 +904,7 @@ class ClientModel(RuleBasedStateMachine):
     # What must hold.
 
     def check(self, holds: bool, complaint: str) -> None:
-        """Note what does not hold. Within a callback, to raise would only be logged."""
+        """Record a violation. Within a callback, an exception would only be logged."""
         if not holds:
             self.faults.append(complaint)
 
@@ -918,7 +918,7 @@ class ClientModel(RuleBasedStateMachine):
             self.poke()
 
     def be_quiet(self) -> None:
-        """End all faults, give everybody the time to recover, and compare."""
+        """End all faults, give all clients the time to recover, and compare."""
         self.reactor.piece = None
         self.reactor.undo_black_hole(_HOST, PORT)
         for link in list(self.reactor.links):
@@ -990,7 +990,7 @@ class ClientModel(RuleBasedStateMachine):
             self.check(not found, f"{request} has left {found}")
 
     def poke(self) -> None:
-        """Change what is watched: it is told."""
+        """Change each watched node: the watch must fire."""
         for watch in list(self.watches):
             if not watch.told and not watch.excused and watch.certain is not None:
                 if watch.kind is Kind.CHILD:
@@ -1042,7 +1042,9 @@ def _ignore(deferred: Deferred[Any]) -> None:
 
 class ModelTests(SynchronousTestCase):
     def test_model(self) -> None:
-        """Rules 2 to 7, 12 and 13, C1 to C16, E1 to E7, H1 and H3: whatever happens, what is told is what was done."""
+        """Rules 2 to 7, 12 and 13, C1 to C16, E1 to E7, H1 and H3: whatever happens, the reports equal the real
+        changes.
+        """
         examples = int(os.environ.get(EXAMPLES) or min(60, settings.default.max_examples))  # type: ignore[union-attr]
         try:
             # New examples are looked for where somebody asks for a number of them.

@@ -83,7 +83,7 @@ class VersionTestCase(SynchronousTestCase):
 
 
 class OldServerTests(VersionTestCase):
-    """A 3.4, which ends connections on what it does not know."""
+    """A 3.4, which closes connections at unknown operations."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -123,7 +123,7 @@ class OldServerTests(VersionTestCase):
         self.assertEqual((self.done(before)[:2], self.done(watch)[:2]), ((CHANGED, "/a"), (EventType.CHILD, "/a")))
 
     def test_everything_newer(self) -> None:
-        """Each method that needs a newer server says so, and the session lives on."""
+        """Each method that needs a newer server raises UnimplementedException, and the session continues."""
         self.done(self.client.create("/a"))
         session = self.client.session_id
         for method, ask in (
@@ -145,8 +145,7 @@ class OldServerTests(VersionTestCase):
             self.done(self.client.set("/a", method.encode()))
 
     def test_create_with_stat(self) -> None:
-        """A create that is to be answered with the stat works too, at the cost of one connection, and the log says once what
-        the server lacks."""
+        """A create with a stat works too, at the cost of one connection, and the log has the missing operation once."""
         events = self.log()
         session = self.client.session_id
         for number in range(3):
@@ -205,7 +204,7 @@ class DowngradeTests(VersionTestCase):
         self.done(self.client.add_watch("/b", self.recursive, recursive=True))
 
     def lose(self, host: str) -> None:
-        """Let a server be gone, and give the client the time to try the other."""
+        """Cut a server off, and give the client the time to try the other."""
         self.reactor.black_hole(host, PORT)
         for link in list(self.reactor.links):
             if link.server_address.host == host:
@@ -232,7 +231,7 @@ class DowngradeTests(VersionTestCase):
         self.assertEqual((len(self.exact.events), len(self.recursive.events)), (1, 1))
 
     def test_who_waited_once(self) -> None:
-        """Whoever waits once on the path of a persistent watch that ends still learns of a change, or that nobody will say."""
+        """A one-shot watch on the path of a persistent watch that ends still fires at a change, or fails."""
         answer, watch = self.client.get_and_watch("/a")
         self.done(answer)
         self.lose("10.0.0.1")
@@ -263,7 +262,7 @@ class NewServerTests(VersionTestCase):
     """A 3.9, whose events say which transaction they are about."""
 
     def test_zxids(self) -> None:
-        """Events have the zxid of what they tell of, whoever is told; those that were missed have none (D5)."""
+        """Events have the zxid of their transaction, for each listener; missed ones have none (D5)."""
         self.start("3.9")
         client, feed = self.connect()
         other, _ = self.connect()

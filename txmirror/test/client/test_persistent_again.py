@@ -1,4 +1,4 @@
-"""Watches that last are set again on each connection, wherever the one before was cut."""
+"""Persistent watches are set again on each connection, wherever the one before was cut."""
 
 from __future__ import annotations
 
@@ -189,8 +189,9 @@ class AgainTests(PersistentWatchTestCase):
         self.add(client, again, "/a", recursive=True)
 
     def test_cut_while_being_removed(self) -> None:
-        """When the connection goes while a watch is being taken away, the Deferred fails, and either is consistent: the
-        watch is set again and tells, or neither."""
+        """When the connection is lost while a watch is being removed, the Deferred fails, and the result is consistent:
+        the watch is set again and reports events, or neither.
+        """
         client, peer = self.make_connected()
         listener = self.add(client, peer, "/a")
         removed = client.remove_watches("/a", WatchKind.ANY)
@@ -203,8 +204,9 @@ class AgainTests(PersistentWatchTestCase):
         self.assertEqual((CHANGED, "/a") in listener.told, is_set)
 
     def test_refused(self) -> None:
-        """A server that does not know setWatches2: the listener is told that the watch is removed, and it is not tried
-        on every connection."""
+        """With a server that does not know setWatches2 the listener is notified that the watch is removed, and it is
+        not tried on every connection.
+        """
         client, peer = self.make_connected()
         listener = self.add(client, peer, "/a")
         above = self.add(client, peer, "/b", recursive=True)
@@ -246,8 +248,9 @@ class AgainTests(PersistentWatchTestCase):
         return True
 
     def test_hangs_up(self) -> None:
-        """A server that hangs up on setWatches2 does not make the client reconnect for ever: it gives the watches up, and
-        tells so."""
+        """A server that closes the connection at setWatches2 does not make the client reconnect for ever: the client
+        removes the watches, and notifies their listeners.
+        """
         client, peer = self.make_connected()
         listener = self.add(client, peer, "/a")
         peer.drop()
@@ -267,8 +270,9 @@ class AgainTests(PersistentWatchTestCase):
 
 class CutTests(PersistentWatchTestCase):
     def test_everywhere(self) -> None:
-        """Wherever the connection is cut while a watch is set again, the next connection has it, and each step is told
-        in order."""
+        """Wherever the connection is cut while a watch is set again, the next connection has it, and each event is
+        reported in order.
+        """
         for allowed in range(47):  # the length of the one packet
             client, peer = self.make_connected()
             listener = self.add(client, peer, "/a", recursive=True)

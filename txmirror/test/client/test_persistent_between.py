@@ -1,4 +1,4 @@
-"""Watches that last, and what happens between two requests: one is taken away, refused or cancelled while another comes."""
+"""Persistent watches between two requests: one is removed, refused or cancelled while another is added."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CHANGED, REMOVED = EventType.CHANGED, EventType.PERSISTENT_WATCH_REMOVED
 
 class CancelledTests(PersistentWatchTestCase):
     def test_after_it_was_sent(self) -> None:
-        """Rule 12: after it was sent the watch is left in place, and set again; the listener is told nothing."""
+        """Rule 12: after the request was sent the watch stays, and is set again; the listener is not called."""
         client, peer = self.make_connected()
         listener = Listener()
         added = client.add_watch("/a", listener)
@@ -91,7 +91,7 @@ class ServedTests(PersistentWatchTestCase):
         peer.take(SetWatchesRequest)
 
     def test_of_the_feed(self) -> None:
-        """So it is for a read of the feed, whom nobody would tell of the loss."""
+        """So is a read of the feed, since no Deferred would report the loss."""
         client, peer = self.make_connected()
         ignore(client.add_watch("/a"))
         ignore(client.read_data("/a"))
@@ -104,7 +104,7 @@ class ServedTests(PersistentWatchTestCase):
         self.assertEqual(third.take(SetWatchesRequest)[1].dataWatches, ("/a",))
 
     def test_queue_is_full(self) -> None:
-        """It is set whatever else waits to be sent."""
+        """It is set even if the queue is full."""
         client, peer = self.make_connected(limits=Limits(in_flight_requests=2, queued_requests=1))
         self.ask(client)
         ignore(client.get("/b"))
@@ -132,7 +132,7 @@ class ServedTests(PersistentWatchTestCase):
 
 class RemovedTests(PersistentWatchTestCase):
     def test_added_again_at_once(self) -> None:
-        """One that is taken away and added again in one breath is there, for those who asked last."""
+        """A watch that is removed and added again at once is set, for the later listener."""
         client, peer = self.make_connected()
         first = self.add(client, peer, "/a")
         removed = client.remove_watches("/a", WatchKind.ANY)
@@ -174,7 +174,7 @@ class EndedTests(PersistentWatchTestCase):
         self.assertEqual(listener.events, [])
 
     def test_feed_is_told_of_a_refusal(self) -> None:
-        """The feed is told too that a watch has ended that the server refuses to set again."""
+        """The feed, too, has the end of a watch that the server refuses to set again."""
         client, peer = self.make_connected()
         self.add(client, peer, "/a", recursive=True)
         self.reconnect(peer).answer(SetWatches2Request, err=-6)
@@ -188,7 +188,9 @@ class EndedTests(PersistentWatchTestCase):
         self.assertEqual(self.watch_events(), [WatchedEvent(REMOVED, "/a")])
 
     def test_told_when_all_is_consistent(self) -> None:
-        """Rule 1: they are told once the client is connected; what they ask for comes behind the watches that are set again."""
+        """Rule 1: they are notified once the client is connected; their requests are sent behind the watches that are
+        set again.
+        """
         client, peer = self.make_connected()
         ignore(client.get_and_watch("/other")[1])
         peer.answer(GetDataRequest, DATA)

@@ -54,7 +54,7 @@ class OneShotTests(PersistentWatchTestCase):
         return watching
 
     def test_exact(self) -> None:
-        """On a path with an exact watch they go out without the flag, and are told by what that one is told."""
+        """On a path with an exact watch the reads are sent without the flag, and fire with the events of that watch."""
         for kind, happened in (("data", CHANGED), ("child", CHILD), ("exist", DELETED), ("missing", CREATED)):
             client, peer = self.make_connected()
             self.add(client, peer, "/a")
@@ -105,7 +105,7 @@ class OneShotTests(PersistentWatchTestCase):
         self.assertEqual(self.successResultOf(watch), WatchedEvent(CHILD, "/"))
 
     def test_children_deleted_with_the_node(self) -> None:
-        """The node's own deletion tells of the end of its children too."""
+        """The node's own deletion fires its child watches too."""
         client, peer = self.make_connected()
         self.add(client, peer, "/a", recursive=True)
         watch = self.read("child", client, peer, "/a", watch=False)
@@ -113,7 +113,7 @@ class OneShotTests(PersistentWatchTestCase):
         self.assertEqual(self.successResultOf(watch), WatchedEvent(DELETED, "/a"))
 
     def test_read_below_a_recursive_watch(self) -> None:
-        """Below a recursive watch, on other paths than its own, they are told once for each event."""
+        """Below a recursive watch, on other paths than its own, each event fires them once."""
         client, peer = self.make_connected()
         listener = self.add(client, peer, "/a", recursive=True)
         _, data = client.get_and_watch("/a/b")
@@ -141,7 +141,7 @@ class OneShotTests(PersistentWatchTestCase):
         ignore(watch)
 
     def test_while_being_set(self) -> None:
-        """A read behind an add_watch that is not answered yet goes out without the flag, and is told all the same."""
+        """A read behind an add_watch that is not answered yet is sent without the flag, and fires all the same."""
         client, peer = self.make_connected()
         added = client.add_watch("/a")
         _, watch = client.get_and_watch("/a")
@@ -234,7 +234,7 @@ class OneShotTests(PersistentWatchTestCase):
         self.assertEqual(self.watch_events(), [WatchedEvent(CHANGED, "/a")])
 
     def test_survives_the_connection(self) -> None:
-        """Such a watch is told of what the server owes after a reconnection."""
+        """Such a watch fires with the events that the server sends after a reconnection."""
         client, peer = self.make_connected()
         self.add(client, peer, "/a")
         watch = self.read("data", client, peer, "/a", watch=False)

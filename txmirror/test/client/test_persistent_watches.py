@@ -1,4 +1,4 @@
-"""Watches that last: who is told of what, how they are set again, and how they end."""
+"""Persistent watches: their events, how they are set again, and how they end."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ENDED, CLOSED = SessionState.EXPIRED, SessionState.CLOSED
 
 
 class Listener:
-    """Notes what it is told: events as (type, path), steps of the session as their states."""
+    """Records its events as (type, path), and session events as their states."""
 
     def __init__(self) -> None:
         self.told: list[object] = []
@@ -59,7 +59,7 @@ class PersistentWatchTestCase(ClientTestCase):
 
 class SettingTests(PersistentWatchTestCase):
     def test_request(self) -> None:
-        """The watch stands when the server has said so."""
+        """The watch is set when the server has answered."""
         client, peer = self.make_connected()
         for path, recursive, mode in (("/a", False, 0), ("/b", True, 1)):
             added = client.add_watch(path, recursive=recursive)
@@ -77,7 +77,7 @@ class SettingTests(PersistentWatchTestCase):
         self.assertEqual(peer.packets, [])
 
     def test_refused(self) -> None:
-        """A server that does not know persistent watches says so; the listener is told nothing then or later."""
+        """A server without persistent watches refuses; the listener is not called then or later."""
         client, peer = self.make_connected()
         listener = Listener()
         added = client.add_watch("/a", listener)
@@ -141,7 +141,7 @@ class ToldTests(PersistentWatchTestCase):
     """The events that each listener gets."""
 
     def test_exact(self) -> None:
-        """An exact watch tells of all that happens to its node, again and again, and of nothing else."""
+        """An exact watch reports all changes of its node, again and again, and nothing else."""
         client, peer = self.make_connected()
         listener = self.add(client, peer, "/a")
         kinds = [CREATED, CHANGED, CHANGED, CHILD, CHILD, DELETED, CREATED]
@@ -152,7 +152,7 @@ class ToldTests(PersistentWatchTestCase):
         self.assertEqual(listener.told, [(kind, "/a") for kind in kinds])
 
     def test_recursive(self) -> None:
-        """A recursive watch tells of its node and all below it, and of nothing beside it."""
+        """A recursive watch reports changes of its node and all nodes below, and of none beside it."""
         client, peer = self.make_connected()
         listener = self.add(client, peer, "/a", recursive=True)
         paths = ["/a", "/a/b", "/a/b/c/d"]
@@ -164,7 +164,7 @@ class ToldTests(PersistentWatchTestCase):
         self.assertEqual(listener.told, [(kind, path) for path in paths for kind in (CREATED, CHANGED, DELETED)])
 
     def test_no_child_events_for_the_recursive(self) -> None:
-        """A recursive watch is not told of another's CHILD event, at its own node or below (C8)."""
+        """A recursive watch does not get another watch's CHILD event, at its own node or below (C8)."""
         client, peer = self.make_connected()
         above = self.add(client, peer, "/a", recursive=True)
         exact = self.add(client, peer, "/a/b")
@@ -174,7 +174,7 @@ class ToldTests(PersistentWatchTestCase):
         self.assertEqual(exact.events, [(CHILD, "/a/b")])
 
     def test_root(self) -> None:
-        """A recursive watch on the root is told of everything."""
+        """A recursive watch on the root gets all events."""
         client, peer = self.make_connected()
         listener = self.add(client, peer, "/", recursive=True)
         peer.event(CHANGED, "/")
@@ -182,7 +182,7 @@ class ToldTests(PersistentWatchTestCase):
         self.assertEqual(listener.events, [(CHANGED, "/"), (CREATED, "/a/b")])
 
     def test_all_who_match(self) -> None:
-        """The server tells once; the exact watch and every recursive one above are told (C9)."""
+        """The server sends one event; the exact watch and every recursive one above get it (C9)."""
         client, peer = self.make_connected()
         root = self.add(client, peer, "/", recursive=True)
         above = self.add(client, peer, "/a", recursive=True)
@@ -198,7 +198,7 @@ class ToldTests(PersistentWatchTestCase):
         self.assertEqual(self.successResultOf(one_shot), WatchedEvent(CHANGED, "/a/b/c"))
 
     def test_several_listeners(self) -> None:
-        """Several listeners on one path are all told, each once."""
+        """All listeners on one path are called, each once."""
         client, peer = self.make_connected()
         first, second = Listener(), Listener()
         added = [client.add_watch("/a", first), client.add_watch("/a", second)]
@@ -212,7 +212,7 @@ class ToldTests(PersistentWatchTestCase):
         self.assertEqual(second.told, [(CHANGED, "/a")])
 
     def test_another_listener_later(self) -> None:
-        """A listener that comes to a watch that stands already is told of what follows."""
+        """A listener that is added to an established watch gets the later events."""
         client, peer = self.make_connected()
         first = self.add(client, peer, "/a")
         peer.event(CHANGED, "/a")
@@ -251,7 +251,7 @@ class ToldTests(PersistentWatchTestCase):
         self.assertEqual(self.watch_events(), [WatchedEvent(CHANGED, "/a"), WatchedEvent(CREATED, "/b/c")])
 
     def test_chroot(self) -> None:
-        """With a chroot the watch is set below it, and the events are told without it."""
+        """With a chroot the watch is set below it, and the events have paths without it."""
         client, peer = self.make_connected(chroot="/app")
         top, exact = Listener(), Listener()
         for path, listener, recursive, sent in (("/", top, True, "/app"), ("/a", exact, False, "/app/a")):
@@ -291,7 +291,7 @@ class ToldTests(PersistentWatchTestCase):
         return list(self.flushLoggedErrors())
 
     def test_from_when_it_was_set(self) -> None:
-        """The listener is told of nothing that comes before the server's answer, and of the first thing after it."""
+        """The listener gets no event from before the server's answer, and the first one after it."""
         client, peer = self.make_connected()
         listener = Listener()
         added = client.add_watch("/a", listener)
@@ -352,8 +352,9 @@ class ToldTests(PersistentWatchTestCase):
         self.assertEqual(second.told, [(CHANGED, "/b")])
 
     def test_before_the_reply(self) -> None:
-        """Rule 3: the listener is told before the reply that would show the change is delivered, and after those
-        that came before the event."""
+        """Rule 3: the listener is called before the reply that would show the change is delivered, and after earlier
+        replies.
+        """
         client, peer = self.make_connected()
         order: list[object] = []
         ignore(client.add_watch("/a", order.append))
@@ -367,10 +368,10 @@ class ToldTests(PersistentWatchTestCase):
 
 
 class SessionTests(PersistentWatchTestCase):
-    """A listener is told each step of the session, up to the end of its watch."""
+    """A listener gets each session event, up to the end of its watch."""
 
     def test_suspended_and_back(self) -> None:
-        """A listener hears that the connection is gone and that there is one again."""
+        """A listener is notified of a lost connection and of the next one."""
         client, peer = self.make_connected()
         listener = self.add(client, peer, "/a")
         again = self.reconnect(peer)
@@ -379,7 +380,7 @@ class SessionTests(PersistentWatchTestCase):
         self.assertEqual(listener.told, [SUSPENDED, CONNECTED, (CHANGED, "/a")])
 
     def test_lost(self) -> None:
-        """It hears that the session has probably expired, and that it had not."""
+        """It is notified that the session has probably expired, and that it had not."""
         client, peer = self.make_connected()
         listener = self.add(client, peer, "/a", recursive=True)
         self.server.on_connection = hang_up
@@ -393,7 +394,7 @@ class SessionTests(PersistentWatchTestCase):
         self.assertEqual(listener.told, [SUSPENDED, LOST, CONNECTED])
 
     def test_ended(self) -> None:
-        """The session's end is the last that it hears; in the new session there is no such watch (F5, E4)."""
+        """The session's expiry is its last event; the new session has no such watch (F5, E4)."""
         client, peer = self.make_connected()
         exact = self.add(client, peer, "/a")
         recursive = self.add(client, peer, "/b", recursive=True)
@@ -441,7 +442,7 @@ class SessionTests(PersistentWatchTestCase):
         self.assertEqual(listener.told, [SUSPENDED, ENDED])
 
     def test_closed(self) -> None:
-        """With ``close`` the last that it hears is that the client is closed; once."""
+        """At ``close`` its last event is CLOSED; once."""
         client, peer = self.make_connected()
         listener = self.add(client, peer, "/a")
         self.close_fast(client, peer)
@@ -449,7 +450,7 @@ class SessionTests(PersistentWatchTestCase):
         self.assertEqual(listener.told, [CLOSED])
 
     def test_closed_after_the_end(self) -> None:
-        """A watch that ended with its session does not hear of a later close."""
+        """A watch that ended with its session is not notified of a later close."""
         client, peer = self.make_connected()
         listener = self.add(client, peer, "/a")
         self.reconnect(peer, accept=False).expire()
@@ -500,7 +501,7 @@ class SessionTests(PersistentWatchTestCase):
 
 class RemovingTests(PersistentWatchTestCase):
     def test_removed(self) -> None:
-        """A watch that was taken away tells nothing more, nor is it set again."""
+        """A removed watch reports nothing more, nor is it set again."""
         client, peer = self.make_connected()
         exact = self.add(client, peer, "/a")
         recursive = self.add(client, peer, "/b", recursive=True)
@@ -514,7 +515,7 @@ class RemovingTests(PersistentWatchTestCase):
         self.assertEqual((exact.told, recursive.told), ([], []))
 
     def test_takes_one_shots_along(self) -> None:
-        """One-shot watches of the path go too; nobody is told, and nothing is set again."""
+        """One-shot watches of the path are removed too; none fires, and none is set again."""
         client, peer = self.make_connected()
         self.add(client, peer, "/a")
         _, watch = client.get_and_watch("/a")
@@ -610,7 +611,7 @@ class CancellingTests(PersistentWatchTestCase):
         self.successResultOf(other)
 
     def test_among_others(self) -> None:
-        """Another listener of the same watch is told all the same."""
+        """Another listener of the same watch is called all the same."""
         client, peer = self.make_connected()
         listeners = [Listener(), Listener()]
         added = [client.add_watch("/a", listener) for listener in listeners]

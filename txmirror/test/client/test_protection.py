@@ -59,7 +59,7 @@ class ProtectedTestCase(ClientTestCase):
         return ["stranger", "_c_0-n", *(path.rpartition("/")[2] for path in paths)]
 
     def answer_look(self, peer: Peer, *paths: str, parent: str = "/p") -> None:
-        """Answer what a client asks for that looks for its node."""
+        """Answer the requests of a client that searches for its node."""
         self.assertEqual(peer.answer(SyncRequest, PathResponse(parent)).path, parent)
         request = peer.answer(GetChildren2Request, GetChildren2Response(self.names(*paths), STAT))
         self.assertEqual(request, GetChildren2Request(parent, False))
@@ -152,7 +152,7 @@ class NameTests(ProtectedTestCase):
         self.assert_quiet(peer)
 
     def test_chroot(self) -> None:
-        """With a chroot everything happens below it, and is told without it."""
+        """With a chroot everything happens below it, and paths are returned without it."""
         client, peer = self.make_connected(chroot="/app")
         for found in (True, False):
             made = client.create("/n", protect=True)
@@ -168,7 +168,7 @@ class NameTests(ProtectedTestCase):
             peer = again
 
     def test_deletion_with_a_chroot(self) -> None:
-        """So is what is deleted."""
+        """So is the path of the deletion."""
         client, peer = self.make_connected(chroot="/app")
         made = client.create("/p/n", protect=True)
         xid, request = peer.take(CreateRequest)
@@ -496,7 +496,7 @@ class CancellingTests(ProtectedTestCase):
         self.answer_deletion(again, path)
 
     def test_retried(self) -> None:
-        """It is tried again on the next connection, at whatever step the last one went, until it has worked."""
+        """It is tried again on the next connection, whichever step was cut, until it has worked."""
         for steps in range(3):
             client, peer, made, path = self.begin(ephemeral=True)
             self.cancel(made)
@@ -632,7 +632,7 @@ class ClosingTests(ProtectedTestCase):
         self.assert_ended(made)
 
     def assert_ended(self, made: Deferred[str]) -> None:
-        """It has failed, and says that nobody can know."""
+        """Assert that it has failed, and that its outcome is unknown."""
         failure = self.failureResultOf(made)
         failure.trap(ClosingException, ConnectionLossException)
         self.assertIs(failure.value.applied, None)

@@ -28,7 +28,7 @@ CONNECTED, SUSPENDED, ENDED = SessionState.CONNECTED, SessionState.SUSPENDED, Se
 
 
 class Question(Protocol):
-    """The server's side of a connection on which a word may be said; what is no word is a peer's."""
+    """The server's side of a connection that may begin with a four-letter word; other data goes to a peer."""
 
     def __init__(self, server: AskedServer) -> None:
         self.server = server
@@ -58,9 +58,9 @@ class Question(Protocol):
 class AskedServer(Server):
     """A server that answers ``isro`` too.
 
-    :ivar mode: what it answers; None for silence.
+    :ivar mode: its answer; None for silence.
     :ivar hangs_up: whether it closes the connection after its answer, as it should.
-    :ivar asked: when it was asked.
+    :ivar asked: the times of the queries.
     """
 
     def __init__(self, reactor: MemoryReactor, host: str) -> None:
@@ -103,7 +103,7 @@ class ReadOnlyTestCase(ClientTestCase):
 
 class HandshakeTests(ReadOnlyTestCase):
     def test_flag(self) -> None:
-        """A client that was told to says that such a server will do."""
+        """The handshake has the flag of a client that accepts read-only servers."""
         for read_only in (True, False):
             client = self.make_client(read_only=read_only)
             ignore(client.connect())
@@ -142,13 +142,13 @@ class HandshakeTests(ReadOnlyTestCase):
 
 class SessionTests(ReadOnlyTestCase):
     def test_told(self) -> None:
-        """That the session can only be read is told with each step."""
+        """Each session event has the flag that the session is read-only."""
         client, _ = self.connect()
         self.assertEqual(self.steps(), [(CONNECTED, 1, True)])
         self.assertIs(client.session.read_only, True)
 
     def test_writable(self) -> None:
-        """One that can write says so too."""
+        """So it has with a writable server: the flag is false."""
         client, _ = self.make_connected(read_only=True)
         self.assertIs(client.session.read_only, False)
         self.pass_time(60)
@@ -222,7 +222,7 @@ class SearchTests(ReadOnlyTestCase):
         self.assertEqual(self.asked(), [])
 
     def test_found(self) -> None:
-        """One that can be written to is what is connected to next, with a new session (G8)."""
+        """The client connects to a writable server that it has found, with a new session (G8)."""
         client, peer = self.connect()
         third = AskedServer(self.reactor, "10.0.0.3")
         self.assertEqual(third.count, 0)
@@ -251,7 +251,7 @@ class SearchTests(ReadOnlyTestCase):
         self.assertEqual(self.second.count, 0)
 
     def test_other_answers(self) -> None:
-        """Whatever else a server says is no answer: garbage, silence, refusal, an endless speech."""
+        """Other answers do not count: invalid data, silence, refusal, endless data."""
         _, peer = self.connect()
         for mode in (
             b"",
@@ -353,7 +353,7 @@ class SearchTests(ReadOnlyTestCase):
         self.assert_nothing_left()
 
     def test_watches_by_set_watches(self) -> None:
-        """The next session gets only those watches that somebody sets in it, relative to what was seen."""
+        """The next session has only the watches that ``set_watches`` sets in it, relative to the last zxid seen."""
         client, peer = self.connect()
         self.show_zxid(client, peer, 70)
         self.second.mode = b"rw"

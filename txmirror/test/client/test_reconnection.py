@@ -294,10 +294,10 @@ class NameTests(ClientTestCase):
 
 
 class ForeignServerTests(ClientTestCase):
-    """A peer that is no ZooKeeper server: a line in the log that says so, a pause, and no traceback."""
+    """A peer that is no ZooKeeper server: one line in the log about that, a pause, and no traceback."""
 
     def assert_refused(self, *reasons: str, most: int = 12) -> None:
-        """The client says why, once, and tries again with growing pauses for half a minute."""
+        """Assert that the client logs the reason once, and retries with growing pauses for half a minute."""
         client = self.make_client()
         connected = client.connect()
         self.pass_time(30)
@@ -340,7 +340,7 @@ class ForeignServerTests(ClientTestCase):
         self.assert_refused("no answer to the handshake in time")
 
     def test_http(self) -> None:
-        """The log shows what an HTTP server has answered."""
+        """The log shows the answer of an HTTP server."""
         self.answer_with(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
         self.assert_refused("does not speak ZooKeeper's protocol", "HTTP/1.1 400")
 
@@ -351,7 +351,7 @@ class ForeignServerTests(ClientTestCase):
         self.assert_refused("does not speak ZooKeeper's protocol", "1213486160 bytes")
 
     def test_ssh(self) -> None:
-        """A server that speaks first is found out by what it says."""
+        """A server that sends data first is recognised by it."""
         self.server.on_connection = lambda peer: write(peer, b"SSH-2.0-OpenSSH_9.2\r\n")
         self.assert_refused("does not speak ZooKeeper's protocol", "SSH-2.0")
 
@@ -411,7 +411,7 @@ class ForeignServerTests(ClientTestCase):
         self.successResultOf(connected)
 
     def test_in_place_of_the_real_one(self) -> None:
-        """When something foreign takes the place of a server, the session is kept and said to be lost in the end."""
+        """When another service takes the place of a server, the session is kept, and is reported as lost in the end."""
         client, peer = self.make_connected()
         self.pass_time(S)
         self.answer_with(b"HTTP/1.1 400 Bad Request\r\n\r\n")

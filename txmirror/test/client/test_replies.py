@@ -1,4 +1,4 @@
-"""Replies, events and other packets: what belongs to what, in which order, and what breaks the protocol."""
+"""Replies, events and other packets: their requests, their order, and violations of the protocol."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class OrderTests(ClientTestCase):
         self.assertEqual(order, ["watch", "feed", "reply"])
 
     def test_reply_before_event(self) -> None:
-        """Rule 3: an event that arrives after a reply is told after it (D1)."""
+        """Rule 3: an event that arrives after a reply is reported after it (D1)."""
         client, peer = self.make_connected()
         order: list[str] = []
         client.add_listener(lambda step: order.append("feed"))
@@ -188,7 +188,9 @@ class ViolationTests(ClientTestCase):
     """A server's violation of the protocol ends its connection, and nothing else."""
 
     def assert_ends(self, *frames: bytes, log: str, act: Callable[[Peer], None] | None = None) -> None:
-        """These bytes end the connection, with this in the log; what was asked fails, and the session goes on."""
+        """Assert that these bytes end the connection, with this in the log; pending requests fail, and the session
+        continues.
+        """
         client, peer = self.make_connected()
         if act is not None:
             act(peer)
@@ -239,7 +241,7 @@ class ViolationTests(ClientTestCase):
         self.assert_ends(encode_frame(b""), log="too short")
 
     def test_truncated_reply(self) -> None:
-        """A reply whose record is cut short ends the connection, and its request says why."""
+        """A reply with a truncated record ends the connection, and its request fails with the reason."""
         client, peer = self.make_connected()
         first, second = client.get("/a"), client.get("/b")
         peer.send(reply(1, DATA.encode()[:-1]))
@@ -271,14 +273,14 @@ class ViolationTests(ClientTestCase):
         self.show_zxid(client, peer, 7)
 
     def test_event_that_nobody_waits_for(self) -> None:
-        """An event without a watch is told on the feed, and hurts nobody (C11)."""
+        """An event without a watch is reported on the feed, and does no harm (C11)."""
         client, peer = self.make_connected()
         peer.event(EventType.CHILD, "/stray")
         self.assertEqual(self.watch_events(), [WatchedEvent(EventType.CHILD, "/stray")])
         self.show_zxid(client, peer, 7)
 
     def test_zxid_of_an_event(self) -> None:
-        """The zxid that newer servers give with an event is told with it."""
+        """An event has the zxid that newer servers send with it."""
         _, peer = self.make_connected()
         peer.event(EventType.CHILD, "/a", zxid=55)
         self.assertEqual(self.watch_events(), [WatchedEvent(EventType.CHILD, "/a", 55)])
@@ -460,8 +462,9 @@ class AuthTests(ClientTestCase):
         self.assertEqual(len(self.log_lines(LogLevel.error)), 1)
 
     def test_refused_in_mid_session(self) -> None:
-        """A refusal in mid-session ends that server's connection and no more: what was asked is told the truth, the session
-        goes on with its watches and its other identities, and the refused one is not offered again (F7)."""
+        """A refusal in mid-session ends that server's connection and no more: pending requests fail, the session
+        continues with its watches and its other identities, and the refused one is not sent again (F7).
+        """
         client, peer = self.make_connected()
         ignore(client.add_auth("digest", b"good:1"))
         peer.answer_auth()
@@ -528,7 +531,7 @@ class RequestSizeTests(ClientTestCase):
         self.failureResultOf(client.set("/a", bytes(100)), RequestTooLargeException)
 
     def test_others_go_on(self) -> None:
-        """Rule 11: what was asked before and after a request over the limit is not disturbed."""
+        """Rule 11: requests before and after one over the limit are not affected."""
         client, peer = self.make_connected(limits=Limits(max_request=100))
         before = client.get("/a")
         self.failureResultOf(client.set("/a", bytes(100)), RequestTooLargeException)
@@ -567,7 +570,7 @@ class ReplySizeTests(ClientTestCase):
         self.failureResultOf(large, ReplyTooLargeException)
 
     def test_in_pieces(self) -> None:
-        """A reply over the limit is thrown away as it comes in, and what follows it is found."""
+        """A reply over the limit is discarded while it arrives, and the one behind it is found."""
         self.reactor.piece = 7
         client, peer = self.make_connected(limits=Limits(max_reply=100))
         large, after = client.get("/large"), client.get("/b")

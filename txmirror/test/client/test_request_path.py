@@ -97,7 +97,7 @@ class RequestPathTests(ClientTestCase):
                 self.assertGreaterEqual(layer(caller), layer(callee), f"{caller} calls {callee}")
 
     def test_one_direction(self) -> None:
-        """The layers are told apart."""
+        """The layers are distinguished."""
         self.assertEqual(
             [layer(f"{_CLIENT}{name}") for name in ("client", "session.session", "connection.calls")], [0, 1, 2]
         )

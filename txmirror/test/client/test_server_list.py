@@ -83,7 +83,7 @@ class PauseTests(SynchronousTestCase):
         self.assertEqual(pauses[-1], (1.5, 0.5))
 
     def test_many_rounds(self) -> None:
-        """After any number of attempts a pause can still be told."""
+        """After any number of attempts the pause can still be computed."""
         self.assertEqual(self.pauses(5000, 10, False)[-1], 5.0)
 
     def test_full_jitter(self) -> None:
@@ -113,7 +113,7 @@ class PauseTests(SynchronousTestCase):
             self.assertEqual(server_list.backoff(session_timeout, True), min(session_timeout / 20, 0.5))
 
     def test_in_contact_after_attempts_in_vain(self) -> None:
-        """Attempts that gave no connection do not make the pause longer behind one that did."""
+        """Failed attempts do not lengthen the pause after a connection that worked."""
         server_list = ServerList([A, B], LongestPauses())
         for _ in range(50):
             server_list.next_server()
@@ -161,7 +161,7 @@ class OutcomeTests(SynchronousTestCase):
         self.assertIsNone(self.server_list.refused_since())
 
     def test_all_unresolved(self) -> None:
-        """All names are unresolvable only when each server's latest attempt says so."""
+        """All names are unresolvable only when each server's latest attempt has failed so."""
         self.assertFalse(self.server_list.all_unresolved())
         self.server_list.note_failure(A, ConnectFailure.UNRESOLVED, 0)
         self.assertFalse(self.server_list.all_unresolved())

@@ -68,7 +68,7 @@ class AcceptedTests(SynchronousTestCase):
 
     @given(connect_strings)
     def test_chroot_once_or_behind_every_server(self, connect_string: ConnectString) -> None:
-        """A chroot behind every server says the same as one behind the last, in a string and in a list."""
+        """A chroot behind every server is the same as one behind the last, in a string and in a list."""
         each = [f"{server}{connect_string.chroot}" for server in connect_string.servers]
         self.assertEqual(parse_servers(",".join(each)), connect_string)
         self.assertEqual(parse_servers(each), connect_string)
@@ -103,7 +103,7 @@ class AcceptedTests(SynchronousTestCase):
 
     @given(connect_strings)
     def test_round_trip(self, connect_string: ConnectString) -> None:
-        """Reading what a connection string prints gives an equal one."""
+        """Parsing the text of a connection string gives an equal one."""
         self.assertEqual(parse_servers(str(connect_string)), connect_string)
 
     @given(st.lists(servers, min_size=1, max_size=4))
@@ -226,7 +226,7 @@ class RefusedTests(SynchronousTestCase):
             self.assert_refused((host, 1), [(host, 1)])
 
     def test_different_chroots(self) -> None:
-        """Servers have one chroot among them: the message quotes them, and says which server has which."""
+        """All servers have the same chroot: the message quotes those that differ, each with its server."""
         for text in ("a:1/app,b:2/web", "a:1/app,b:2", "a:1/,b:2/app", "a:1/app,b:2/", "a/app,b,c/app", "a/x,y"):
             self.assert_refused(text)
         error = self.assertRaises(ValueError, parse_servers, "a:1/app,[::1]:2/web,c:3")

@@ -1,4 +1,4 @@
-"""When a session ends, when it has probably expired, and what becomes of what was its own."""
+"""When a session expires, when it has probably expired, and the effect on its requests and watches."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class EndTests(ClientTestCase):
         self.assertEqual((client.session_id, client.session.session_number, client.session.data_generation), (2, 2, 0))
 
     def test_session_numbers_in_the_feed(self) -> None:
-        """Rule 8: every step of the feed says which session it is about (F6)."""
+        """Rule 8: every session event in the feed has the number of its session (F6)."""
         _, peer = self.make_connected()
         self.reconnect(peer, accept=False).expire()
         self.pass_time(0.5)
@@ -62,7 +62,7 @@ class EndTests(ClientTestCase):
         self.assertEqual(epochs, [1, 1, 1, 2])
 
     def test_negative_timeout(self) -> None:
-        """Rule 8: a timeout below 0 says the same (A4)."""
+        """Rule 8: a timeout below 0 means the same (A4)."""
         client, peer = self.make_connected()
         self.reconnect(peer, accept=False).accept(0, -1.0)
         self.assertIn(SessionState.EXPIRED, self.states())
@@ -98,7 +98,7 @@ class EndTests(ClientTestCase):
         return client.delete("/queued")
 
     def test_queue(self) -> None:
-        """Rule 7: what was queued for a session that has ended fails, certainly without effect, and never runs (E4)."""
+        """Rule 7: queued requests of an expired session fail, without effect, and never run (E4)."""
         client, peer = self.make_connected()
         queued = self.ask_when_dropped(client, peer)
         ephemeral = client.create("/mine", b"", ephemeral=True)
@@ -111,8 +111,9 @@ class EndTests(ClientTestCase):
         self.assertEqual(self.server.peer.packets, [])
 
     def test_told_before_it_fails(self) -> None:
-        """Rule 7: listeners are told of a step before what fails because of it fails, and find the client in that step
-        (E3)."""
+        """Rule 7: listeners get a session event before the requests fail because of it, and find the client in that
+        state (E3).
+        """
         order: list[object] = []
         client, peer = self.make_connected()
 
@@ -139,7 +140,7 @@ class EndTests(ClientTestCase):
         self.assertEqual(order, [ended, ("again", ended), ("watch", ended)])
 
     def test_asked_again(self) -> None:
-        """Rule 7: what is asked when the session's end is known belongs to the next session, and runs there."""
+        """Rule 7: a request after the session's expiry is known belongs to the next session, and runs there."""
         client, peer = self.make_connected()
         queued = self.ask_when_dropped(client, peer)
         queued.addErrback(lambda _: client.delete("/again"))
@@ -209,7 +210,7 @@ class EndTests(ClientTestCase):
         self.assertLess(self.server.count, 280)
 
     def test_in_the_log(self) -> None:
-        """Rule 8: the end of a session is said in the log, with its id as ZooKeeper's own logs write it."""
+        """Rule 8: the expiry of a session is logged, with its id as in ZooKeeper's own logs."""
         client = self.make_client()
         ignore(client.connect())
         self.server.peer.accept(session_id=-2)
@@ -237,8 +238,9 @@ class LostTests(ClientTestCase):
         self.assertEqual(client.session_id, SESSION)
 
     def test_counts_from_the_last_word(self) -> None:
-        """Rule 8: the time counts from when the server was last heard, not from when the connection was given up
-        (F3)."""
+        """Rule 8: the time counts from the server's last data, not from the moment when the connection was given up
+        (F3).
+        """
         client, peer = self.make_connected()
         self.pass_time(S)
         heard = peer.pings[-1]
@@ -265,7 +267,7 @@ class LostTests(ClientTestCase):
         self.assertEqual(len([line for line in self.log_lines() if "probably expired" in line]), 1)
 
     def test_pending(self) -> None:
-        """Rule 8: what waits for a connection fails when the session has probably expired, certainly without effect."""
+        """Rule 8: requests that wait for a connection fail when the session has probably expired, without effect."""
         client, _ = self.lose()
         queued = client.delete("/a")
         self.pass_time(10)
@@ -303,7 +305,7 @@ class LostTests(ClientTestCase):
         self.successResultOf(watch)
 
     def test_ended(self) -> None:
-        """Rule 8: a session that has ended meanwhile ends when a server says so, with what was asked meanwhile."""
+        """Rule 8: a session that has expired meanwhile ends when a server reports it, and its queued requests fail."""
         client, _ = self.lose()
         self.pass_time(3 * S)
         asked_meanwhile = client.delete("/a")
@@ -317,7 +319,7 @@ class LostTests(ClientTestCase):
         self.assertEqual(self.server.peer.packets, [])
 
     def test_never_had(self) -> None:
-        """Rule 8: what was never had is not lost (F4)."""
+        """Rule 8: a session that was never established is not lost (F4)."""
         self.server.on_connection = hang_up
         client = self.make_client()
         ignore(client.connect())
@@ -335,7 +337,7 @@ class LostTests(ClientTestCase):
 
 
 class WipedTests(ClientTestCase):
-    """All servers close handshakes without a reply: their data may be behind what was seen."""
+    """All servers close handshakes without a reply: their data may be behind the last zxid seen."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -374,7 +376,7 @@ class WipedTests(ClientTestCase):
         server.on_handshake = answer
 
     def refuse_all(self) -> None:
-        """Let the servers close every handshake, whatever it claims."""
+        """Let the servers close every handshake, with any zxid."""
         for server in self.servers:
             self.refuse(server)
 
@@ -403,7 +405,7 @@ class WipedTests(ClientTestCase):
         self.assertIn("wiped or restored", "\n".join(self.log_lines(LogLevel.warn)))
 
     def test_told_in_order(self) -> None:
-        """Rule 8: the old session's end is told with the new data generation, and then the new session."""
+        """Rule 8: the old session's expiry is reported with the new data generation, and then the new session."""
         self.begin()
         self.serve(self.server, 3)
         self.peer.drop()
@@ -517,7 +519,7 @@ class WipedTests(ClientTestCase):
         self.assertNoResult(self.watch)
 
     def find_probe(self) -> Peer:
-        """Let the server serve again just for a handshake without claims, and give that connection."""
+        """Let the server serve again for one handshake without a zxid only, and return that connection."""
         probes: list[Peer] = []
 
         def answer(peer: Peer) -> None:
@@ -546,7 +548,7 @@ class WipedTests(ClientTestCase):
         self.assertIs(self.client.session.session_number, 1)
 
     def test_probe_does_not_move_the_watches(self) -> None:
-        """Rule 5: what a server says in the session that was opened to ask moves no zxid: what changed is still owed."""
+        """Rule 5: replies in the session of the probe move no zxid: the events since then still come."""
         self.begin(seen=500)
         probe = self.find_probe()
         probe.packets.clear()
@@ -560,7 +562,7 @@ class WipedTests(ClientTestCase):
         self.assertEqual(again.take(SetWatchesRequest)[1].relativeZxid, 500)
 
     def test_probe_that_is_cut(self) -> None:
-        """Rule 8: a server that goes away before it has said how far it is has decided nothing."""
+        """Rule 8: a server that is lost before its zxid is known has decided nothing."""
         self.begin()
         probe = self.find_probe()
         probe.drop()
@@ -569,7 +571,7 @@ class WipedTests(ClientTestCase):
         self.assertEqual(self.client.session_id, SESSION)
 
     def test_probe_that_is_silent(self) -> None:
-        """Rule 8: a server that never says how far it is takes no longer than any attempt."""
+        """Rule 8: a server that never sends its zxid takes no longer than any attempt."""
         self.begin()
         probe = self.find_probe()
         self.pass_time(S / 3 + 0.1)
@@ -604,7 +606,7 @@ class WipedTests(ClientTestCase):
             self.assertEqual(claims, {(SESSION, 500), (0, 0)})
 
     def test_nothing_seen(self) -> None:
-        """Rule 8: who has seen nothing has no floor to give up: refusals then go on as refusals."""
+        """Rule 8: without a last zxid seen there is no floor to give up: refusals remain refusals."""
         self.server.on_connection = hang_up
         client = self.make_client()
         ignore(client.connect())
@@ -635,14 +637,14 @@ class HoldingTests(ClientTestCase):
         self.successResultOf(self.make_client().when_lease_expires())
 
     def test_idle(self) -> None:
-        """Rule 9: while pings are answered nobody is told."""
+        """Rule 9: while pings are answered the lease does not end."""
         client, _ = self.make_connected()
         told = client.when_lease_expires()
         self.pass_time(10 * S)
         self.assertNoResult(told)
 
     def test_busy_with_events(self) -> None:
-        """Rule 9: nobody is told while events come all the time and pings take their time but are answered."""
+        """Rule 9: the lease does not end while events arrive all the time and pings are answered slowly."""
         client, peer = self.make_connected()
         peer.answers_pings = False
         told = client.when_lease_expires()
@@ -686,7 +688,7 @@ class HoldingTests(ClientTestCase):
         self.successResultOf(told)
 
     def test_events_do_not_count(self) -> None:
-        """Rule 9: events say nothing about what the server has heard from us."""
+        """Rule 9: events do not show that the server has received our data."""
         client, peer = self.make_connected()
         peer.answers_pings = False
         told = client.when_lease_expires()
@@ -723,7 +725,7 @@ class HoldingTests(ClientTestCase):
         self.successResultOf(told)
 
     def test_back_in_time(self) -> None:
-        """Rule 9: a connection that is back in time, in the same session, tells nobody."""
+        """Rule 9: after a reconnection in time, in the same session, the lease does not end."""
         client, peer = self.make_connected()
         told = client.when_lease_expires()
         self.pass_time(7)
@@ -732,7 +734,7 @@ class HoldingTests(ClientTestCase):
         self.assertNoResult(told)
 
     def test_before_any_server_gives_up(self) -> None:
-        """Rule 9: whoever holds is told before a server could have given the session up (F2)."""
+        """Rule 9: the lease ends before a server could have expired the session (F2)."""
         client, peer = self.make_connected()
         moments: list[float] = []
         client.when_lease_expires().addCallback(lambda _: moments.append(self.reactor.seconds()))
@@ -744,14 +746,14 @@ class HoldingTests(ClientTestCase):
         self.assertLess(moments[0], last_heard_by_server + S)
 
     def test_end(self) -> None:
-        """Rule 9: the session's end tells everybody at once."""
+        """Rule 9: the session's end fires all Deferreds at once."""
         client, peer = self.make_connected()
         told = client.when_lease_expires()
         self.reconnect(peer, accept=False).accept(session_id=2)
         self.successResultOf(told)
 
     def test_holds_the_next_session_anew(self) -> None:
-        """Rule 9: what is held in the next session is safe again."""
+        """Rule 9: the next session has a lease of its own."""
         client, peer = self.make_connected()
         self.reconnect(peer, accept=False).accept(session_id=2)
         told = client.when_lease_expires()
@@ -759,8 +761,9 @@ class HoldingTests(ClientTestCase):
         self.assertNoResult(told)
 
     def test_stalled_reactor(self) -> None:
-        """Rule 9: when the reactor was stuck for too long, whoever holds is told at once, though the session may
-        live (B6)."""
+        """Rule 9: when the reactor was stuck for too long, the lease ends at once, though the session may be alive
+        (B6).
+        """
         client, peer = self.make_connected()
         told = client.when_lease_expires()
         self.stall_reactor(0.9 * S)
@@ -781,7 +784,7 @@ class HoldingTests(ClientTestCase):
 
 class ProbeTests(ClientTestCase):
     def test_event(self) -> None:
-        """Rule 8: those who are asked without claims are not believed yet: their events are nobody's."""
+        """Rule 8: a server that is probed without a zxid is not trusted yet: its events are discarded."""
         client, peer = self.make_connected()
         self.show_zxid(client, peer, 500)
         _, watch = client.get_and_watch("/a")
@@ -806,7 +809,7 @@ class ProbeTests(ClientTestCase):
         ignore(watch)
 
     def test_without_a_pause(self) -> None:
-        """Rule 8: who has refused us for S is asked without claims at once."""
+        """Rule 8: servers that have refused for S are probed without a zxid at once."""
         client, peer = self.make_connected()
         self.show_zxid(client, peer, 500)
         claims: list[tuple[float, int]] = []

@@ -73,7 +73,7 @@ class ShortConnectionTests(ClientTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def assert_recovers(self, client: ZooKeeperClient, server: Server) -> None:
-        """When a server serves again it is found soon, and the log says so once it has lived."""
+        """Assert that a server that serves again is found soon, and that the log has it once the connection has lasted."""
         server.on_handshake = lambda peer: write(peer, GRANT)
         self.pass_time(5)
         self.assertIs(client.session.state, SessionState.CONNECTED)

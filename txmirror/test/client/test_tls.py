@@ -83,7 +83,9 @@ class NameCheckTests(TestCase):
     timeout = 20
 
     def serve(self, certificate: Path) -> tuple[int, list[bytes], Deferred[None]]:
-        """Listen with a certificate. Give the port, what clients say, and a Deferred for the end of the first connection."""
+        """Listen with a certificate. Return the port, the data of the clients, and a Deferred for the end of the first
+        connection.
+        """
         from twisted.internet import reactor
 
         heard: list[bytes] = []
@@ -123,7 +125,9 @@ class NameCheckTests(TestCase):
         self.authority = Authority(self.folder, "authority")
 
     def test_names(self) -> Deferred[None]:
-        """Only who is named is spoken to: not one that names nobody, nor everybody, nor another."""
+        """Only a server whose certificate has its name is accepted: not one without a name, with a wildcard, or with
+        another name.
+        """
 
         async def test() -> None:
             self.assertTrue(await self.greeted(self.authority.vouch("good", "localhost"), "localhost"))
@@ -135,7 +139,7 @@ class NameCheckTests(TestCase):
         return Deferred.fromCoroutine(test())
 
     def test_reasons(self) -> Deferred[None]:
-        """The log says in plain words why the certificate of a server is not accepted."""
+        """The log has the reason why a server's certificate is not accepted, in plain words."""
         other = Authority(self.folder, "other")
 
         async def test() -> None:

@@ -56,7 +56,7 @@ class TransactionTests(ClientTestCase):
         return client, peer, transaction
 
     def test_interface(self) -> None:
-        """A transaction provides what the interface promises."""
+        """A transaction provides its interface."""
         client, _ = self.make_connected()
         verifyObject(ITransaction, client.transaction())
 
@@ -90,7 +90,7 @@ class TransactionTests(ClientTestCase):
         self.assertEqual(self.successResultOf(results), ["/a0000000001", None, STAT, None])
 
     def test_refused(self) -> None:
-        """It fails as a whole, and says which operation was refused, and why; nothing was done."""
+        """It fails as a whole, and the error names the refused operation and the reason; nothing was applied."""
         _, peer, transaction = self.begin()
         results = transaction.commit()
         errors = [ErrorResult(0), ErrorResult(-103), ErrorResult(-2), ErrorResult(-2)]
@@ -230,7 +230,7 @@ class BatchedReadTests(ClientTestCase):
         self.assertEqual(peer.packets, [])
 
     def test_unimplemented(self) -> None:
-        """A server that does not know it says so, and the connection goes on."""
+        """A server without the operation refuses it, and the connection continues."""
         client, peer = self.make_connected()
         answer = client.get_many(["/a"])
         peer.answer(MultiReadRequest, err=-6)

@@ -1,4 +1,4 @@
-"""Watches: when one stands, what an event uses up, and how they are set again."""
+"""Watches: when one is set, which watches an event removes, and how they are set again."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class UsedUpTests(SynchronousTestCase):
         self.assertEqual(self.left_by(EventType.CHILD_WATCH_REMOVED), (True, True, True))
 
     def test_waiters(self) -> None:
-        """Whoever waits for what is used up is given back, each once."""
+        """The Deferreds of the removed watches are returned, each once."""
         watches = WatchSet()
         waiters: list[Deferred[WatchedEvent]] = [Deferred() for _ in range(4)]
         watches.data["/a"] = waiters[:2]
@@ -156,13 +156,13 @@ class PacketTests(SynchronousTestCase):
 
     @given(watch_tables, watch_tables, watch_tables, st.integers(1, 200))
     def test_any(self, data: list[str], exist: list[str], child: list[str], copies: int) -> None:
-        """Rule 5: whatever the watches, all are said, once each, in packets in bounds."""
+        """Rule 5: for any watches, all are sent, once each, in packets within the limit."""
         longer = [path * copies * 5 for path in data]
         self.assert_packets(make_watches(longer, exist, child))
 
     @given(watch_tables, watch_tables, watch_tables)
     def test_round_trip(self, data: list[str], exist: list[str], child: list[str]) -> None:
-        """A packet gives the watches back that it was made of."""
+        """A packet contains the watches from which it was made."""
         watches = make_watches(data, exist, child)
         for packet in packets(1, watches, PersistentWatches()):
             self.assertEqual(tables(watches.part(packet)), (data, exist, child))
@@ -170,7 +170,7 @@ class PacketTests(SynchronousTestCase):
 
 class TableTests(SynchronousTestCase):
     def test_merge(self) -> None:
-        """Watches that are taken over keep who waits for each."""
+        """Watches that are taken over keep their Deferreds."""
         mine, theirs = WatchSet(), WatchSet()
         first: Deferred[WatchedEvent] = Deferred()
         second: Deferred[WatchedEvent] = Deferred()
@@ -249,7 +249,7 @@ class BringingOverTests(SynchronousTestCase):
         self.assertEqual(tables(self.watches.established), (["/e"], [], []))
 
     def bring_over(self, xid: int) -> tuple[Call[None], Deferred[WatchedEvent]]:
-        """Ask for one more watch on ``/d`` in a packet of its own, and give who waits for it."""
+        """Request one more watch on ``/d`` in a packet of its own, and return its Deferred."""
         waiter: Deferred[WatchedEvent] = Deferred()
         watches = WatchSet()
         watches.data["/d"] = [waiter]
@@ -332,7 +332,7 @@ class BringingOverTests(SynchronousTestCase):
 
 
 class RecordingTests(ClientTestCase):
-    """Which watches stand is seen by what is set again after a reconnection."""
+    """The established watches are those that are set again after a reconnection."""
 
     def assert_set_again(
         self, peer: Peer, data: tuple[str, ...] = (), exist: tuple[str, ...] = (), child: tuple[str, ...] = ()
@@ -391,7 +391,7 @@ class RecordingTests(ClientTestCase):
         self.assert_set_again(peer, data=("/there", "/there2"), exist=("/missing", "/missing2"))
 
     def test_refused(self) -> None:
-        """Rule 4: what was refused leaves no watch (C2)."""
+        """Rule 4: a refused read leaves no watch (C2)."""
         client, peer = self.make_connected()
         for deferred in (*client.get_and_watch("/a"), *client.exists_and_watch("/b")):
             ignore(deferred)
@@ -400,7 +400,7 @@ class RecordingTests(ClientTestCase):
         self.assert_set_again(peer)
 
     def test_cut_off(self) -> None:
-        """Rule 4: what was cut off leaves no watch."""
+        """Rule 4: a read whose reply is lost leaves no watch."""
         client, peer = self.make_connected()
         ignore(client.read_data("/a"))
         self.assertEqual(len(peer.packets), 1)
@@ -436,7 +436,7 @@ class RecordingTests(ClientTestCase):
         self.assert_set_again(peer)
 
     def test_fires_once(self) -> None:
-        """All who watch the same node are told by one event, and once."""
+        """One event fires all watches on the same node, each once."""
         client, peer = self.make_connected()
         watches = [
             client.get_and_watch("/a")[1],
@@ -455,8 +455,9 @@ class RecordingTests(ClientTestCase):
         self.assertEqual(len(self.watch_events()), 2)
 
     def test_several_events_of_one_transaction(self) -> None:
-        """Events with the same zxid, and even the same path and type, are each told, and use up what they do; nobody who
-        waits is told twice (C3, C14)."""
+        """Events with the same zxid, and even the same path and type, are each reported, and remove their watches; no
+        Deferred fires twice (C3, C14).
+        """
         client, peer = self.make_connected()
         _, data = client.get_and_watch("/a")
         _, children = client.get_children_and_watch("/a")
@@ -487,7 +488,7 @@ class RecordingTests(ClientTestCase):
         self.assertNoResult(watch)
 
     def test_cancelled_watch(self) -> None:
-        """Cancelling a watch tells nobody, and its event hurts nobody."""
+        """A cancelled watch does not fire, and its event does no harm."""
         client, peer = self.make_connected()
         _, cancelled = client.get_and_watch("/a")
         _, other = client.get_and_watch("/a")
@@ -499,7 +500,7 @@ class RecordingTests(ClientTestCase):
         self.successResultOf(other)
 
     def test_watch_again_from_a_watcher(self) -> None:
-        """A watcher that reads again, and watches again, when it is told keeps its new watch."""
+        """A callback that reads again with a watch, when its watch fires, keeps the new watch."""
         client, peer = self.make_connected()
         _, watch = client.get_and_watch("/a")
         peer.answer(GetDataRequest, DATA)
@@ -509,7 +510,7 @@ class RecordingTests(ClientTestCase):
         self.assert_set_again(peer, data=("/a",))
 
     def test_survives_the_connection(self) -> None:
-        """Rule 5: a watch that was set again on a new connection fires for whoever waited on the old one (C1, C5)."""
+        """Rule 5: a watch that was set again on a new connection fires the Deferred from the old one (C1, C5)."""
         client, peer = self.make_connected()
         _, watch = client.get_and_watch("/a")
         peer.answer(GetDataRequest, DATA)
@@ -532,7 +533,7 @@ class RecordingTests(ClientTestCase):
 
 
 class RelativeZxidTests(ClientTestCase):
-    """Rule 5: what setWatches is relative to."""
+    """Rule 5: the zxid of setWatches."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -602,7 +603,7 @@ class RelativeZxidTests(ClientTestCase):
         self.assertEqual(self.reconnect(self.peer, accept=False).hello.lastZxidSeen, 50)
 
     def test_in_the_feed(self) -> None:
-        """The steps of the session tell the zxid up to which the client has seen everything."""
+        """Session events have the zxid up to which the client has seen everything."""
         self.show_zxid(self.client, self.peer, 60)
         self.peer.drop()
         self.assertEqual(self.feed[-1], SessionEvent(SessionState.SUSPENDED, 1, 0, 60))
@@ -634,7 +635,9 @@ class RearmingTests(ClientTestCase):
         self.assertLess(max(lengths), PACKET_LIMIT)
 
     def test_cut_between_packets(self) -> None:
-        """Rule 5: when the connection goes between two packets, the zxid has not moved, and what was due comes again."""
+        """Rule 5: when the connection is lost between two packets, the zxid has not moved, and the missed events come
+        again.
+        """
         peer, _ = self.watch_many(300, zxid=50)
         again = self.reconnect(peer)
         again.answer(SetWatchesRequest, zxid=90)
@@ -651,7 +654,7 @@ class RearmingTests(ClientTestCase):
         self.assertEqual(first, second)
 
     def test_events_between_packets(self) -> None:
-        """Rule 5: what an event has used up between two packets is not set again after a cut; the rest is."""
+        """Rule 5: a watch that an event has removed between two packets is not set again after a cut; the others are."""
         peer, paths = self.watch_many(300)
         again = self.reconnect(peer)
         again.event(EventType.CHANGED, paths[0])
@@ -710,7 +713,7 @@ class RearmingTests(ClientTestCase):
         self.assertEqual(self.reconnect(again).packets, [])
 
     def test_feed_order(self) -> None:
-        """Rule 5: the events that the server owes come on the feed after the step that says it is connected again."""
+        """Rule 5: the missed events come on the feed after the session event of the reconnection."""
         client, peer = self.make_connected()
         ignore(client.read_data("/a"))
         peer.answer(GetDataRequest, DATA)
@@ -724,7 +727,7 @@ class SetWatchesTests(ClientTestCase):
     """``set_watches``: watches of a former session."""
 
     def test_request(self) -> None:
-        """It sends what it is given, relative to the zxid that it is given."""
+        """It sends the given paths, relative to the given zxid."""
         client, peer = self.make_connected()
         done = client.set_watches(33, data=["/d"], exist=["/x"], children=["/c", "/d"])
         request = peer.answer(SetWatchesRequest)
@@ -753,7 +756,7 @@ class SetWatchesTests(ClientTestCase):
         self.assertEqual((request.dataWatches, request.childWatches), ((), ("/c",)))
 
     def test_barrier(self) -> None:
-        """With nothing to set it still waits for the server, behind what is set again by itself."""
+        """Without paths it still waits for the server, behind the watches that the client sets again by itself."""
         client, peer = self.make_connected()
         ignore(client.read_data("/a"))
         peer.answer(GetDataRequest, DATA)
@@ -839,7 +842,7 @@ class RemoveWatchesTests(ClientTestCase):
         self.failureResultOf(done, NoWatcherException)
 
     def test_nobody_is_told(self) -> None:
-        """The server's own note that a watch was removed is told to no watcher."""
+        """The server's own event for a removed watch is reported to no watcher."""
         client, peer = self.make_connected()
         _, watch = client.get_and_watch("/a")
         peer.answer(GetDataRequest, DATA)
@@ -883,7 +886,7 @@ class RefusedTests(ClientTestCase):
         self.successResultOf(barrier)
 
     def test_cancelled_on_its_way(self) -> None:
-        """Rule 12: what is set by a request that was cancelled, and used up before its reply, does not stand (E7)."""
+        """Rule 12: a watch of a cancelled request that fires before its reply is not entered (E7)."""
         client, peer = self.make_connected()
         done = client.set_watches(33, data=["/used", "/kept"])
         self.settle()
@@ -934,7 +937,7 @@ class SetAgainOnceTests(SynchronousTestCase):
         self.watches.rearm(self.again.append, 7, True)
 
     def bring_over(self, zxid: int, watches: WatchSet) -> tuple[SetWatchesRequest, Deferred[None]]:
-        """Ask for watches as of a transaction; give what is sent."""
+        """Request watches as of a transaction; return the sent record."""
         calls: list[Call[None]] = []
         done = self.watches.bring_over(zxid, watches, calls.append)
         [call] = calls
@@ -951,7 +954,7 @@ class SetAgainOnceTests(SynchronousTestCase):
         self.assertEqual(sent, SetWatchesRequest(7, ("/c",), ("/d",), ("/x",)))
 
     def test_as_of_another_transaction(self) -> None:
-        """Watches as of another transaction are others: what happened between fires them."""
+        """Watches as of another transaction are different ones: the changes in between fire them."""
         for zxid in (6, 8):
             sent, _ = self.bring_over(zxid, make_watches(["/d"], [], []))
             self.assertEqual(sent.dataWatches, ("/d",))
@@ -963,14 +966,14 @@ class SetAgainOnceTests(SynchronousTestCase):
         self.assertEqual(sent.dataWatches, ("/d",))
 
     def test_somebody_waits(self) -> None:
-        """One that somebody waits for is sent, so that its event finds them."""
+        """A watch with a Deferred is sent, so that its event fires it."""
         watches = WatchSet()
         watches.data["/d"] = [Deferred()]
         sent, _ = self.bring_over(7, watches)
         self.assertEqual(sent.dataWatches, ("/d",))
 
     def test_after_a_reply(self) -> None:
-        """Once the server has answered, what stands may do so as of a later transaction, and is sent."""
+        """After the server's answer, established watches may be as of a later transaction, and are sent."""
         self.answer(0)
         sent, _ = self.bring_over(7, make_watches(["/d"], [], []))
         self.assertEqual(sent.dataWatches, ("/d",))

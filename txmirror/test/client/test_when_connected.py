@@ -11,7 +11,7 @@ from txmirror.types import SessionEvent, SessionState, WatchedEvent
 
 class WhenConnectedTests(ClientTestCase):
     def test_begins_nothing(self) -> None:
-        """It begins nothing; it fires once somebody else has begun, and a session stands."""
+        """It does not connect; it fires once another call has connected, and a session is established."""
         client = self.make_client()
         waiting = client.when_connected()
         self.pass_time(60)
@@ -88,8 +88,7 @@ class WhenConnectedTests(ClientTestCase):
             self.failureResultOf(client.when_connected(), ClosingException)
 
     def test_in_the_listener(self) -> None:
-        """In the listener that is told that the session is served, it fires at once; in one that is told that it is not, it
-        waits."""
+        """In a listener of the connected state, it fires at once; in one of the suspended state, it waits."""
         client, peer = self.make_connected()
         waiting: list[tuple[SessionState, Deferred[None]]] = []
 
@@ -119,7 +118,9 @@ class WhenConnectedTests(ClientTestCase):
             each.addErrback(lambda failure: failure.trap(ClosingException))
 
     def test_unresolved_names(self) -> None:
-        """Names that cannot be resolved fail those who asked to connect; who waits for the next session goes on waiting."""
+        """Names that cannot be resolved fail the calls of connect; those that wait for the next session continue to
+        wait.
+        """
         client = self.make_client("nowhere.example:2181")
         waiting = client.when_connected()
         self.keep(waiting)

@@ -23,9 +23,9 @@ from txmirror.wire import ConnectRequest, ConnectResponse, GetDataRequest, GetDa
 
 
 class Transport(StringTransport):
-    """A transport with a buffer, like Twisted's: it writes when the reactor says so, or when it is asked.
+    """A transport with a buffer, like Twisted's: it writes when the reactor calls it, or on request.
 
-    :ivar written: the number of times that it was asked.
+    :ivar written: the number of requests to write.
     :ivar failure: the result of a write.
     """
 
