@@ -1,1 +1,1 @@
-"""Tests of the mirror: what it promises about nodes, under everything that ZooKeeper and the network do."""
+"""Tests of the mirror: its guarantees about nodes, under all faults of ZooKeeper and the network."""

@@ -1,7 +1,7 @@
 """The contract of trees on every server over a real connection: a short form of the tests in memory in ``test_tree``.
 
-As in the client's own contract, each test works below a node of its own. The mirror's way to the server can be broken;
-somebody else's cannot.
+As in the client's own contract, each test works below a node of its own. The mirror's connection can be broken; the
+other client's cannot.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ HIDDEN, SETTLED, STALE = ChangeKind.HIDDEN, ChangeKind.SETTLED, ChangeKind.STALE
 
 
 class _Asker(Protocol):
-    """Asks a four-letter word.
+    """Sends a four-letter word.
 
-    :ivar answer: fires with what came, when the server has closed the connection.
+    :ivar answer: fires with the received text, when the server has closed the connection.
     """
 
     def __init__(self, word: bytes) -> None:
@@ -69,7 +69,7 @@ async def watched_paths(reactor: Any, address: str, session_id: int) -> set[str]
 
 
 class TreeCase(ContractCase):
-    """A mirror on the client that can be cut off, and somebody else on one that cannot."""
+    """A mirror on a client that can be cut off, and another client that cannot."""
 
     timeout = 30
 
@@ -111,9 +111,9 @@ class TreeCase(ContractCase):
             await deferLater(self.reactor, 0.005)
 
     async def caught_up(self) -> None:
-        """Wait until the mirror shows all that was done before this is called.
+        """Wait until the mirror shows all changes from before the call.
 
-        What the server has told by the answer to a sync, it is to be read again: then nothing is settled until it was.
+        After the reply to a sync, all changed parts are marked stale: nothing is settled until they were read.
         """
         await self.until(lambda: self.mirror.state is MirrorState.SETTLED, "the mirror settles")
         await self.within(self.client.sync(self.root))
@@ -138,7 +138,7 @@ class TreeCase(ContractCase):
         self.assertEqual(shown_below(tree), await read_below(self.other, tree.path))
 
     async def told(self, witness: TreeWitness) -> list[tuple[ChangeKind, str]]:
-        """Wait until all was told, and give what was since this was last called, with paths below the test's node."""
+        """Wait until all changes were reported, and return those since the last call, with paths below the test's node."""
         await self.caught_up()
         return [(kind, path.removeprefix(self.root)) for kind, path in witness.take()]
 
@@ -186,7 +186,7 @@ class TreeContract(TreeCase):
 
     @run
     async def test_warm(self) -> None:
-        """A tree has all that is there, told from above, and then settles."""
+        """A tree reports all its nodes, parents first, and then settles."""
         tree, witness = await self.follow()
         told = await self.told(witness)
         self.assertEqual((told[0], told[-1]), ((ADDED, ""), (SETTLED, "")))
@@ -195,7 +195,7 @@ class TreeContract(TreeCase):
 
     @run
     async def test_changes(self) -> None:
-        """Each change is told once, in order, and a node made anew has changed."""
+        """Each change is reported once, in order, and a recreated node has changed."""
         tree, witness = await self.follow()
         await self.told(witness)
         await self.other.set(f"{self.root}/b", b"new")
@@ -212,7 +212,7 @@ class TreeContract(TreeCase):
 
     @run
     async def test_storm(self) -> None:
-        """Of many changes at once, the last is shown, whatever was told before."""
+        """After many changes at once, the last state is shown, whatever was reported in between."""
         tree, _ = await self.follow()
         for number in range(20):
             for path in ("a/x", "b", "c"):
@@ -316,7 +316,7 @@ class TreeContract(TreeCase):
 
     @run
     async def test_recovery(self) -> None:
-        """M7: on return to the session, what has changed is told, and nothing else; and it goes on, time after time."""
+        """M7: on return to the session, the changes are reported, and nothing else; and so each time."""
         await self.recover(self.cut_off, 3)
 
     @run
@@ -369,7 +369,7 @@ class TreeContract(TreeCase):
 
     @run
     async def test_node_and_tree(self) -> None:
-        """Nodes and trees on one path do not disturb one another, whichever comes first and whichever stays.
+        """Nodes and trees on one path do not disturb one another, in any order of their beginnings and ends.
 
         Servers up to 3.8 keep one kind of watch for a path and connection.
         """
@@ -469,7 +469,7 @@ class WatchesLeftContract(TreeCase):
 
     @run
     async def test_one_of_two(self) -> None:
-        """M8: what others need stays: another tree's watches go with that, and a node's stay."""
+        """M8: watches that others need stay: those of another tree are closed with it, and those of a node stay."""
         tree, _ = await self.follow()
         inner, _ = await self.follow("/a")
         await self.live("/b")

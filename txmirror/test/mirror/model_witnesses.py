@@ -28,7 +28,7 @@ class Model(Protocol):
         """Return whether a node was created so often that equal children may have been reported so many times."""
 
     def check(self, holds: bool, complaint: str) -> None:
-        """Note what does not hold."""
+        """Record a violation."""
 
 
 def hidden(node: ServersNode) -> bool:
@@ -50,10 +50,9 @@ def _promised(value: Value) -> Promised:
 
 
 class Obscured:
-    """The nodes of which somebody may know something old for ever, because the server announces nothing of them.
+    """The nodes that may be shown in an old state for ever, because the server sends no events about them.
 
-    It filters events by ACL. So whatever was made unreadable may be shown as it was before; until it was found to be
-    unreadable, and was then tried again.
+    It filters events by ACL. So a node that was made unreadable may be shown as it was before, until a read finds that, and a later read succeeds.
 
     :ivar paths: these nodes.
     """
@@ -63,7 +62,7 @@ class Obscured:
         self._found: set[str] = set()
 
     def add(self, path: str) -> None:
-        """Somebody tries to hide a node."""
+        """Note that a client may have made a node unreadable."""
         self.paths.add(path)
         self._found.discard(path)
 
@@ -72,10 +71,10 @@ class Obscured:
         return any(_is_below(path, each) for each in self.paths)
 
     def look(self, there: ServersTree, refused: Callable[[str], bool], known: Callable[[str], bool]) -> None:
-        """Note at a quiet moment which of them were found out about.
+        """Note, while nothing changes, which of them were found to be unreadable.
 
-        :param refused: tells whether a node is known to be unreadable.
-        :param known: tells whether it is known at all.
+        :param refused: returns whether a node is known to be unreadable.
+        :param known: returns whether it is known at all.
         """
         for path in sorted(self.paths):
             node = there.nodes.get(path)
@@ -95,10 +94,10 @@ class Obscured:
 
 
 class NodeWitness:
-    """Listens to one node, and checks what it hears.
+    """Watches one node, and checks each value.
 
-    :ivar values: what the value watcher was told: the data generation, and the value.
-    :ivar children: what the watcher of the children was told, likewise.
+    :ivar values: the calls of the value watcher: the data generation, and the value.
+    :ivar children: the calls of the watcher of the children, likewise.
     """
 
     def __init__(self, model: Model, node: Node) -> None:
@@ -136,7 +135,7 @@ class NodeWitness:
         return max(told, default=-1)
 
     def was_read(self, result: Value | Failure) -> None:
-        """Check what a read has given."""
+        """Check the result of a read."""
         if isinstance(result, Failure):
             kind = result.check(NoNodeException, OperationTimeoutException)
             if kind is None:
@@ -191,10 +190,10 @@ class NodeWitness:
 
 
 class TreeWitness:
-    """Listens to one tree, replays what it hears, and checks each step.
+    """Watches one tree, replays its changes, and checks each step.
 
-    :param depth: how deep the tree goes; None for all.
-    :param keep: what the tree asks which nodes to keep.
+    :param depth: the depth of the tree; None for all.
+    :param keep: the tree's filter of nodes.
     """
 
     def __init__(self, model: Model, tree: Tree, depth: int | None, keep: Callable[[str], bool] | None) -> None:
@@ -211,7 +210,7 @@ class TreeWitness:
         tree.watch(self.told)
 
     def told(self, change: Change) -> None:
-        """Take in what the tree tells."""
+        """Record and check a change."""
         complaint = self._complaint(change)
         self.model.check(complaint is None, f"{self.tree} told {change}: {complaint}")
         kind, path, _, new = change
@@ -294,7 +293,7 @@ class TreeWitness:
         return None
 
     def look(self, there: ServersTree) -> None:
-        """Note at a quiet moment what was found out about nodes that are hidden."""
+        """Note, while nothing changes, which hidden nodes were found to be unreadable."""
         self.obscured.look(there, self.tree.unreadable.__contains__, self.tree.__contains__)
 
     def replay(self) -> None:

@@ -34,7 +34,7 @@ class KnowingTests(CachedValueTestCase):
         self.assertFalse(self.cached.known)
 
     def test_known(self) -> None:
-        """M2: what was read is known."""
+        """M2: a value that was read is known."""
         self.show("one", 1)
         self.assertEqual((self.cached.known, self.cached.value, self.cached.zxid), (True, "one", 1))
 
@@ -45,14 +45,14 @@ class KnowingTests(CachedValueTestCase):
         self.assertIsNone(self.cached.value)
 
     def test_stored_before_watchers(self) -> None:
-        """Whoever makes snapshots is called when the value is stored, and before any watcher."""
+        """The function for snapshots is called when the value is stored, and before any watcher."""
         order: list[str] = []
         self.cached.watch("key", lambda value: order.append("watcher"))
         self.cached.show("one", "one", 1, lambda: order.append(f"stored {self.cached.value}"))
         self.assertEqual(order, ["stored one", "watcher"])
 
     def test_never_backwards(self) -> None:
-        """M3: what is older than what is known is not taken."""
+        """M3: an older value than the known one is ignored."""
         self.show("two", 2)
         self.take("one", "one", 1)
         self.assertEqual((self.cached.value, self.cached.zxid), ("two", 2))
@@ -64,7 +64,7 @@ class KnowingTests(CachedValueTestCase):
         self.assertEqual(self.cached.value, "two")
 
     def test_as_of_later(self) -> None:
-        """M3: what is unchanged is known as of the later transaction."""
+        """M3: an unchanged value is known as of the later transaction."""
         self.show("one", 1)
         self.show("one", 3)
         self.take("two", "two", 2)
@@ -79,7 +79,7 @@ class KnowingTests(CachedValueTestCase):
         self.assertEqual(self.cached.value, "one")
 
     def test_problem_over(self) -> None:
-        """M5: what can be read again has no problem any more."""
+        """M5: a value that can be read again has no problem any more."""
         self.cached.fail(NoAuthException())
         self.assertIsInstance(self.cached.problem, NoAuthException)
         self.show("one", 1)
@@ -88,7 +88,7 @@ class KnowingTests(CachedValueTestCase):
 
 class WaitingTests(CachedValueTestCase):
     def test_readers(self) -> None:
-        """M2: who waits to read waits until it is known."""
+        """M2: a reader waits until the value is known."""
         reader = self.cached.when_readable()
         self.take("one", "one", 1)
         self.assertNoResult(reader)
@@ -96,7 +96,7 @@ class WaitingTests(CachedValueTestCase):
         self.successResultOf(reader)
 
     def test_release_unknown(self) -> None:
-        """M2: with nothing known there is nothing to give: readers go on waiting."""
+        """M2: without a value there is no answer: readers continue to wait."""
         reader = self.cached.when_readable()
         self.cached.answer_readers()
         self.assertNoResult(reader)
@@ -104,7 +104,7 @@ class WaitingTests(CachedValueTestCase):
         self.successResultOf(reader)
 
     def test_release_known(self) -> None:
-        """M7: disconnected, readers get what is known; who waits for more goes on waiting."""
+        """M7: without a connection, readers get the known value; waits for the settled one continue."""
         self.show("one", 1)
         reader, settler = self.cached.when_readable(), self.cached.when_settled()
         self.cached.answer_readers()
@@ -129,7 +129,7 @@ class WaitingTests(CachedValueTestCase):
 
 class TellingTests(CachedValueTestCase):
     def watch(self, key: object = "key", also: Callable[[str | None], object] = lambda value: None) -> None:
-        """Record what a watcher is told, and then do something else in it."""
+        """Record the calls of a watcher, and then call another function in it."""
 
         def function(value: str | None) -> None:
             self.told.append(value)
@@ -153,7 +153,7 @@ class TellingTests(CachedValueTestCase):
         self.assertEqual(self.told, ["one", None])
 
     def test_each_once(self) -> None:
-        """M6: the same state is told once."""
+        """M6: the same state is reported once."""
         self.watch()
         self.show("one", 1)
         self.show("one", 2)
@@ -162,14 +162,14 @@ class TellingTests(CachedValueTestCase):
         self.assertEqual(self.told, ["one", None])
 
     def test_identity(self) -> None:
-        """M6: what is equal and yet another is a change."""
+        """M6: an equal value with another identity is a change."""
         self.watch()
         self.take((1, 1), "one", 1)
         self.take((2, 2), "one", 2)
         self.assertEqual(self.told, ["one", "one"])
 
     def test_not_told(self) -> None:
-        """M6: what is no change to a watcher is known all the same."""
+        """M6: a value that is no change for a watcher is known all the same."""
         self.watch()
         self.take("same", "one", 1)
         self.take("same", "two", 2)
@@ -177,7 +177,7 @@ class TellingTests(CachedValueTestCase):
         self.assertEqual(self.cached.value, "two")
 
     def test_forgetting(self) -> None:
-        """M3: to forget tells nothing; what is read then is told, though it is the same."""
+        """M3: forget() reports nothing; the next value is reported, even if it is the same."""
         self.watch()
         self.show("one", 9)
         self.cached.forget()
@@ -223,7 +223,7 @@ class TellingTests(CachedValueTestCase):
         self.assertEqual(self.told, ["one"])
 
     def test_removed(self) -> None:
-        """A watcher that was removed is told nothing; to remove it again is silent."""
+        """A removed watcher is not called; a second removal does nothing."""
         self.watch("key")
         self.cached.unwatch("key")
         self.cached.unwatch("key")
@@ -256,7 +256,7 @@ class TellingTests(CachedValueTestCase):
         self.assertEqual(second, ["two"])
 
     def test_told_before_readers(self) -> None:
-        """M4: watchers have been called before whoever waits goes on."""
+        """M4: watchers are called before readers continue."""
         order: list[str] = []
         self.cached.when_readable().addCallback(lambda _: order.append("reader"))
         self.cached.watch("key", lambda value: order.append("watcher"))

@@ -100,7 +100,7 @@ class ClosingTests(SynchronousTestCase):
                     self.assertEqual(self.flushLoggedErrors(), [])
 
     def unexpected(self) -> list[str]:
-        """Return the complaints, but for those of what a server before 3.5 does to a request that it does not know."""
+        """Return the warnings, without those about operations that a server before 3.5 does not know."""
         expected = ("Closing the connection from", "Disconnected from")
         return [line for line in self.complaints if not line.startswith(expected) and "does not support" not in line]
 
@@ -113,7 +113,7 @@ class ClosingTests(SynchronousTestCase):
         self.close_at_each_moment(lambda world: world.its_mirror.close(), own=False)
 
     def test_client_closed(self) -> None:
-        """The client is closed by the program that gave it to the mirror, while trees are being read."""
+        """The program closes the client that it has passed to the mirror, while trees are being read."""
 
         def close(world: _World) -> Deferred[Any]:
             assert world.given is not None
@@ -144,13 +144,13 @@ class ClosingTests(SynchronousTestCase):
 
 
 class FromWithinTests(SynchronousTestCase):
-    """A mirror that is closed by somebody whom it tells of something."""
+    """A mirror that one of its callbacks closes."""
 
     def setUp(self) -> None:
         self.complaints = record_complaints(self)
 
     def close_at(self, number: int, *, own: bool) -> bool:
-        """Close the mirror when it tells of something for the time of this number; return whether it came to that."""
+        """Close the mirror in its Nth callback; return whether there were so many."""
         told = 0
         closed: list[Deferred[None]] = []
 
@@ -190,7 +190,9 @@ class FromWithinTests(SynchronousTestCase):
         return told >= number
 
     def test_each(self) -> None:
-        """By a state watcher, by watchers of nodes and trees, and by who waited for a read, a write or a tree, each time."""
+        """By a state watcher, by watchers of nodes and trees, and by a callback of a read, a write or a tree, each
+        time.
+        """
         for own in (True, False):
             number = 1
             while self.close_at(number, own=own):
@@ -267,7 +269,7 @@ class FailingAtOnceTests(SynchronousTestCase):
         self.assertEqual(store.unsettled, 0)
 
     def test_closing(self) -> None:
-        """Once the client is closing, nothing more is asked for, but what was wanted still is."""
+        """Once the client is closing, no request is sent, but the parts that are wanted remain so."""
         for covered in (True, False):
             store, server, clock = self.make(ClosingException(), covered)
             self.assertEqual(server.requests, 1)

@@ -106,7 +106,7 @@ class WantedTests(MirrorTestCase):
         self.assertEqual(self.successResultOf(names), ["x"])
 
     def test_parent(self) -> None:
-        """A write waits for the parent's children only where somebody wants them."""
+        """A write waits for the parent's children only if a program wants them."""
         self.mirror.get("/a")
         node = self.mirror.get("/a/y")
         self.settle()
@@ -233,7 +233,9 @@ class LeftoverTests(ManyTestCase):
             self.assert_followed()
 
     def test_what_is_sent(self) -> None:
-        """A recovery costs a handshake, a setWatches, what has changed, and a small request for each node some time later."""
+        """A recovery takes a handshake, a setWatches, a read for each change, and a small request for each node some
+        time later.
+        """
         self.world.leave()
         self.world.change("/s/5/2", b"new")
         before, self.reads = self.world.requests(), 0

@@ -33,7 +33,7 @@ class DeadlineTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_many(self) -> None:
-        """A thousand waiters have one delayed call; each is cancelled at its own time, whatever the order in which they came."""
+        """A thousand waiters have one delayed call; each is cancelled at its own time, in any order of their deadlines."""
         waiters = [self.limited(seconds) for seconds in (5.0, 1.0, 3.0, 1.0) for _ in range(250)]
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         left = []

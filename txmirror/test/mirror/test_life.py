@@ -1,4 +1,4 @@
-"""How long a node stays, and what is left of it at the server (M8)."""
+"""How long a node stays in memory, and that its watches at the server are removed (M8)."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class LingeringTests(LifeTestCase):
         self.assertIs(self.mirror.get("/a"), node)
 
     def test_watched(self) -> None:
-        """M8: one that is watched stays, whoever holds it, until it is no longer watched."""
+        """M8: a watched node stays until it is no longer watched, even if no program holds it."""
         values = watch_value(self.live("/a"))
         gc.collect()
         self.pass_time(10 * LINGER)
@@ -122,7 +122,7 @@ class LingeringTests(LifeTestCase):
         self.assertEqual(self.watches.count(), 0)
 
     def test_gone_while_away(self) -> None:
-        """M8: what goes without a connection leaves no watch when there is one again, in the same session."""
+        """M8: a node that is evicted without a connection leaves no watch on the next one, in the same session."""
         mirror = Mirror(client=self.world.mirror_client, linger=2.0, reactor=self.world.reactor)
         self.done(mirror.connect())
         follow_children(mirror.get("/a"))
@@ -137,7 +137,7 @@ class LingeringTests(LifeTestCase):
         self.done(mirror.close())
 
     def test_settled(self) -> None:
-        """M8: a mirror does not wait for what has gone."""
+        """M8: a mirror does not wait for evicted nodes."""
         self.world.stop_server()
         self.mirror.get("/a")
         self.pass_time(LONGEST + 1.0)
@@ -153,7 +153,7 @@ class LingeringTests(LifeTestCase):
         self.assertEqual(child.state.children, ("a", "b", "zookeeper"))
 
     def test_somebody_else_watches(self) -> None:
-        """M8: a watch for which somebody else waits on the same client is left."""
+        """M8: a watch that another program needs on the same client is left."""
         self.live("/a")
         answer, watch = self.world.mirror_client.get_and_watch("/a")
         self.done(answer)
@@ -163,7 +163,7 @@ class LingeringTests(LifeTestCase):
         self.successResultOf(watch)
 
     def test_somebody_else_listens(self) -> None:
-        """M8: so is a persistent one to which somebody listens."""
+        """M8: so is a persistent one that has another listener."""
         told: list[object] = []
         self.live("/a")
         self.done(self.world.mirror_client.add_watch("/a", told.append))
@@ -183,7 +183,7 @@ class LingeringTests(LifeTestCase):
         self.done(other.close())
 
     def test_tree(self) -> None:
-        """M8: what a tree needs is left to it."""
+        """M8: a watch that a tree needs is left."""
         tree = self.mirror.tree("/a")
         self.live("/a")
         self.pass_time(LONGEST)
@@ -196,7 +196,7 @@ class LingeringTests(LifeTestCase):
         self.assertEqual(tree["/a"][0], b"three")
 
     def test_tree_in_a_tree(self) -> None:
-        """M8: what is let go of while a tree needs it goes with that tree."""
+        """M8: a node that is evicted while a tree needs its watch loses it with that tree."""
         self.world.make("/a/x")
         outer, inner = self.mirror.tree("/a"), self.mirror.tree("/a/x")
         self.live("/a/x")
@@ -274,7 +274,7 @@ class GivenClientTests(LifeTestCase):
         self.assertEqual(self.watches.count(), 0)
 
     def test_others(self) -> None:
-        """M8: what another mirror on the client needs is left."""
+        """M8: a watch that another mirror on the client needs is left."""
         other = Mirror(client=self.other, reactor=self.world.reactor)
         node, tree = other.get("/a"), other.tree("/a")
         self.settle()
@@ -322,7 +322,7 @@ class ValuesTests(LifeTestCase):
     """``async for value in node.values()``."""
 
     def follow(self, node: Node, count: int | None = None) -> tuple[list[bytes | None], Deferred[None]]:
-        """Run a loop; give what it fills, and its end."""
+        """Run a loop; return the list of its values, and its Deferred."""
         seen: list[bytes | None] = []
 
         async def loop() -> None:
@@ -334,7 +334,7 @@ class ValuesTests(LifeTestCase):
         return seen, Deferred.fromCoroutine(loop())
 
     def test_changes(self) -> None:
-        """It begins with what is, and goes on with each change; absence is one."""
+        """The loop begins with the current value, and continues with each change; absence is one."""
         seen, ended = self.follow(self.live("/a"))
         self.assertEqual(seen, [b"one"])
         self.world.change("/a", b"two")
@@ -364,7 +364,7 @@ class ValuesTests(LifeTestCase):
         self.successResultOf(ended)
 
     def test_slow(self) -> None:
-        """Whoever is slow gets the latest, once."""
+        """A slow loop gets the latest value, once."""
         node = self.live("/a")
         seen: list[bytes | None] = []
         pauses: list[Deferred[None]] = []
@@ -386,7 +386,7 @@ class ValuesTests(LifeTestCase):
         ignore(running)
 
     def test_left(self) -> None:
-        """M8: whoever leaves the loop leaves nothing behind."""
+        """M8: a loop that ends early leaves nothing behind."""
         seen, ended = self.follow(self.live("/a"), 2)
         self.world.change("/a", b"two")
         self.successResultOf(ended)

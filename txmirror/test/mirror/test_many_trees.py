@@ -1,4 +1,4 @@
-"""Many trees on one mirror: what happens in one costs the others nothing."""
+"""Many trees on one mirror: changes in one take no work in the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A mirror takes as much memory as what it shows, however long it has been living."""
+"""The memory of a mirror is proportional to the nodes that it shows, however long it has been running."""
 
 from __future__ import annotations
 

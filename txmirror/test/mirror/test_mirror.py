@@ -1,4 +1,4 @@
-"""A mirror as a whole: how it begins, what it says of its connection, and that nothing is left of it when it is closed."""
+"""A mirror as a whole: its start, the state of its connection, and that nothing is left of it when it is closed."""
 
 from __future__ import annotations
 
@@ -163,14 +163,14 @@ class BeginningTests(OwnerTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_connstr(self) -> None:
-        """``connstr`` gives the servers, and the chroot."""
+        """``connstr`` returns the servers, and the chroot."""
         self.assertEqual(self.own.connstr(), f"{MIRROR_HOST}:{PORT}")
         mirror = self.make([("10.0.0.7", 2182), "[::1]:2183"])
         self.assertEqual(mirror.connstr(), "10.0.0.7:2182,[::1]:2183")
         self.assertEqual(self.make("a,b:1/c/d").connstr(), "a:2181,b:1/c/d")
 
     def test_repr(self) -> None:
-        """Its representation says where it is, and how it stands."""
+        """The repr has the servers and the state."""
         self.assertEqual(repr(self.own), f"<Mirror {MIRROR_HOST}:{PORT} disconnected>")
 
     def test_chroot(self) -> None:
@@ -232,13 +232,13 @@ class ConnectionTests(MirrorTestCase):
         self.assertIs(self.mirror.state, MirrorState.DISCONNECTED)
 
     def test_connected(self) -> None:
-        """M7: connected, it says so, and that no time has gone by without."""
+        """M7: when connected, its state is so, and the time without a connection is 0."""
         self.live("/")
         self.pass_time(3.0)
         self.assertEqual((self.mirror.is_connected(), self.mirror.time_disconnected()), (True, 0.0))
 
     def test_disconnected(self) -> None:
-        """M7: disconnected, it says for how long."""
+        """M7: without a connection, it returns the time since then."""
         self.live("/")
         self.world.leave()
         self.pass_time(2.0)
@@ -247,7 +247,7 @@ class ConnectionTests(MirrorTestCase):
         self.assertEqual(self.mirror.time_disconnected(), 22.0)
 
     def test_told_once(self) -> None:
-        """M7: however a disconnection goes on, state watchers are told of it once."""
+        """M7: a disconnection is reported to state watchers once, however it continues."""
         self.live("/")
         told = self.states()
         self.world.leave()
@@ -255,7 +255,7 @@ class ConnectionTests(MirrorTestCase):
         self.assertEqual(told, [MirrorState.DISCONNECTED])
 
     def test_silent_server(self) -> None:
-        """M7: a server that has fallen silent is left, and the state says so."""
+        """M7: the mirror leaves a silent server, and its state is disconnected."""
         node = self.live("/")
         self.world.link.stall()
         self.world.reactor.black_hole(MIRROR_HOST, PORT)
@@ -264,7 +264,7 @@ class ConnectionTests(MirrorTestCase):
         self.assertIsNotNone(node.state.stale_since)
 
     def test_watcher_sees_it(self) -> None:
-        """M7: what a state watcher asks the mirror is what it is told."""
+        """M7: within a state watcher the mirror has the state that it reports."""
         seen: list[tuple[MirrorState, bool, MirrorState]] = []
         self.mirror.addStateWatcher(
             "key", lambda state: seen.append((state, self.mirror.is_connected(), self.mirror.state))
@@ -375,7 +375,7 @@ class ClosingTests(OwnerTestCase):
         self.successResultOf(self.own.close())
 
     def test_readers(self) -> None:
-        """Readers who wait are told that the mirror is closed."""
+        """Pending reads fail when the mirror is closed."""
         self.world.stop_server()
         node = self.own.get("/a")
         reads: list[Deferred[Any]] = [node.value(), node.children(), node.value(timeout=None)]
@@ -384,7 +384,7 @@ class ClosingTests(OwnerTestCase):
             self.failureResultOf(read, ClosingException)
 
     def test_writers(self) -> None:
-        """Writers who wait are told so too, and that nothing was written."""
+        """Pending writes fail too, and their errors are certain that nothing was written."""
         self.world.stop_server()
         node = self.own.get("/a")
         writes: list[Deferred[Any]] = [node.set(b"x", -1), node.create(), node.delete()]
@@ -457,7 +457,7 @@ class ClosingTests(OwnerTestCase):
         self.successResultOf(closed)
 
     def test_silent_server(self) -> None:
-        """So it does where the server says nothing any more."""
+        """So it does when the server is silent."""
         self.own.get("/a")
         self.settle()
         self.world.link.stall()
@@ -546,7 +546,7 @@ class ClosingTests(OwnerTestCase):
         self.assertTrue(node.value().addErrback(lambda _: None).called)
 
     def test_from_a_readers_callback(self) -> None:
-        """``close`` may be called by who waited for a read."""
+        """A callback of a read may call ``close``."""
         closed: list[Deferred[None]] = []
         for read in (self.own.get("/").value(), self.own.get("/").children()):
             ignore(read.addCallback(lambda _: closed.append(self.own.close())))
@@ -556,7 +556,7 @@ class ClosingTests(OwnerTestCase):
         self.assertEqual(len(closed), 2)
 
     def test_cancelled(self) -> None:
-        """To cancel ``close`` does not stop it, and does not disturb who else waits for it."""
+        """Cancelling ``close`` does not stop it, and does not affect others that wait for it."""
         self.own.get("/")
         self.settle()
         first, second = self.own.close(), self.own.close()
@@ -567,7 +567,7 @@ class ClosingTests(OwnerTestCase):
         self.assertEqual(self.server_sessions(), 0)
 
     def test_nothing_follows(self) -> None:
-        """Nobody is told anything after "closed"."""
+        """Nothing is reported after "closed"."""
         self.world.make("/a", b"one")
         node = self.own.get("/a")
         self.settle()
@@ -598,7 +598,7 @@ class GivenClientTests(MirrorTestCase):
         self.assertEqual(self.done(self.world.mirror_client.get_children("/")), ["zookeeper"])
 
     def test_no_news(self) -> None:
-        """A closed mirror hears no more of what its client hears."""
+        """A closed mirror gets no more events of its client."""
         self.world.make("/a", b"one")
         node = self.live("/a")
         values, children, told = watch_value(node), watch_children(node), self.states()
@@ -635,7 +635,7 @@ class GivenClientTests(MirrorTestCase):
         self.assertEqual(self.world.reactor.getDelayedCalls(), [])
 
     def test_readers(self) -> None:
-        """Readers who wait are told that the mirror is closed, with the client open or not."""
+        """Pending reads fail when the mirror is closed, with the client open or not."""
         self.world.make("/a")
         self.live("/")
         read = self.mirror.get("/a").value()
@@ -658,7 +658,7 @@ class GivenClientTests(MirrorTestCase):
         self.assertEqual(self.world.requests(), before)
 
     def test_closed_client(self) -> None:
-        """A client that is closed by who gave it leaves the mirror disconnected, and closable."""
+        """If the program closes its client, the mirror is disconnected, and can be closed."""
         node = self.live("/")
         self.done(self.world.mirror_client.close())
         self.assertFalse(self.mirror.is_connected())

@@ -1,8 +1,8 @@
-"""Under random writes and random faults, a mirror that has settled is equal to the server, and its watchers were told so.
+"""Under random writes and random faults, a settled mirror is equal to the server, and its watchers have reported that
+state.
 
-What the server has is the only model: nodes and trees are compared with it. Besides, each thing that is told is checked when
-it is told: that nothing is told twice, that nothing goes backwards, that a write which has fired shows, and that "settled"
-is true.
+The server's data is the only model: nodes and trees are compared with it. Besides, each report is checked at once: that
+nothing is reported twice, that nothing goes backwards, that a write which has fired shows, and that "settled" is true.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class _Log(FailureLog):
 
 
 class _Record:
-    """Remembers what was ever written."""
+    """Remembers all data that was ever written."""
 
     def __init__(self, world: World) -> None:
         self.data: set[bytes | None] = set()
@@ -116,10 +116,10 @@ class _Record:
 
 
 class MirrorModel(RuleBasedStateMachine):
-    """Somebody else, the mirror itself, the network and the server, each doing whatever comes to mind.
+    """Another client, the mirror itself, the network and the server, each with random actions.
 
-    :cvar version: the servers'.
-    :cvar size: how many servers there are.
+    :cvar version: the version of the servers.
+    :cvar size: the number of servers.
     """
 
     version = "3.8"
@@ -191,14 +191,14 @@ class MirrorModel(RuleBasedStateMachine):
 
     @rule(deeds=some_deeds, turns=some_turns)
     def somebody_does(self, deeds: list[tuple[Deed, str]], turns: int = 0) -> None:
-        """Let somebody else do things, with so many turns of the reactor between them."""
+        """Let the other client make changes, with some turns of the reactor between them."""
         for deed, path in deeds:
             self.does(deed, path)
             self.world.step(turns)
 
     @rule(deeds=some_deeds)
     def somebody_does_at_once(self, deeds: list[tuple[Deed, str]]) -> None:
-        """Let somebody else do things in one transaction, if that can be done."""
+        """Let the other client make changes in one transaction, if that is possible."""
         transaction = self.world.other.transaction()
         for deed, path in deeds:
             if deed in {Deed.DELETE, Deed.RECREATE, Deed.RECREATE_AT_ONCE}:
@@ -212,7 +212,7 @@ class MirrorModel(RuleBasedStateMachine):
         ignore(transaction.commit())
 
     def does(self, deed: Deed, path: str) -> None:
-        """Let somebody else do one thing, or try to."""
+        """Let the other client make one change, or try to."""
         other = self.world.other
         if deed in {Deed.DELETE, Deed.RECREATE}:
             self.deletions += 1
@@ -291,8 +291,8 @@ class MirrorModel(RuleBasedStateMachine):
         created: bool = False,
         shown: bool = True,
     ) -> None:
-        """Check, in the moment in which a write has fired, that the node and its parent show it; and, failed, that it is
-        true what it says of whether it was done.
+        """Check, at the moment when a write has fired, that the node and its parent show it; and if it has failed, that
+        its ``applied`` is true.
         """
 
         def fired(result: object) -> None:
@@ -346,7 +346,7 @@ class MirrorModel(RuleBasedStateMachine):
         self.expect(self.node(path).value(timeout).addBoth(self.witnesses[path].was_read))
 
     def expect(self, deferred: Deferred[Any]) -> None:
-        """Raise what a Deferred fails with, when there is time to."""
+        """Record the failure of a Deferred, to raise it later."""
         deferred.addErrback(lambda failure: self.faults.append(failure.getTraceback()))
         self.pending.append(deferred)
 
@@ -375,7 +375,7 @@ class MirrorModel(RuleBasedStateMachine):
     # What watchers do.
 
     def unruly(self, _: object) -> None:
-        """Do what a watcher has in mind."""
+        """Run the next action of a watcher."""
         if self.mischief:
             self.mischief.pop()()
 
@@ -441,7 +441,7 @@ class MirrorModel(RuleBasedStateMachine):
 
     @rule(deeds=some_deeds, expired=rarely, seconds=some_seconds)
     def goes_away(self, deeds: list[tuple[Deed, str]], expired: bool, seconds: float) -> None:
-        """Part the mirror from the servers, and let somebody else do things meanwhile."""
+        """Disconnect the mirror from the servers, and let the other client make changes meanwhile."""
         self.world.part()
         self.cut(MIRROR_HOST)
         self.world.settle()
@@ -572,7 +572,7 @@ class MirrorModel(RuleBasedStateMachine):
                 self.check(complaint is None, f"settled, and {complaint}")
 
     def check(self, holds: bool, complaint: str) -> None:
-        """Note what does not hold. Within a callback, to raise would only be logged."""
+        """Record a violation. Within a callback, an exception would only be logged."""
         if not holds:
             self.faults.append(complaint)
 
@@ -581,7 +581,7 @@ class MirrorModel(RuleBasedStateMachine):
         return repetitions < self.creations[path]
 
     def nothing_went_wrong(self) -> None:
-        """Raise what was found within callbacks."""
+        """Raise the violations that were recorded."""
         assert not self.faults, "\n".join(self.faults)
 
     @rule()
@@ -589,7 +589,7 @@ class MirrorModel(RuleBasedStateMachine):
         self.be_quiet()
 
     def be_quiet(self) -> None:
-        """End all faults, give everybody the time to recover, and compare."""
+        """End all faults, give all clients the time to recover, and compare."""
         self.mischief.clear()
         self.world.heal()
         self.world.pass_time(40.0)
@@ -635,7 +635,7 @@ class MirrorModel(RuleBasedStateMachine):
             assert not server._replica.watches.count(), "watches are left at a server"
 
     def close_trees(self) -> None:
-        """Close all trees, and see what is left of them."""
+        """Close all trees, and check that nothing is left of them."""
         while self.trees:
             self.closes_tree(0)
         self.world.settle()
@@ -674,7 +674,7 @@ class KeeperModel(MirrorModel):
 
 class ModelTests(SynchronousTestCase):
     def run_model(self, model: type[MirrorModel], share: int) -> None:
-        """Run as many examples as are asked for, or, if nobody asks, a share of what the profile says."""
+        """Run the number of examples of the environment variable, or a share of the profile's."""
         asked = os.environ.get(EXAMPLES)
         examples = int(asked) if asked else max(1, settings().max_examples // share)
         try:
@@ -686,7 +686,7 @@ class ModelTests(SynchronousTestCase):
             self.flushLoggedErrors(Mischief)
 
     def test_one_server(self) -> None:
-        """M1 to M7, M9: whatever happens, in the end the mirror is what the server is."""
+        """M1 to M7, M9: whatever happens, in the end the mirror equals the server."""
         self.run_model(MirrorModel, 2)
 
     def test_ensemble(self) -> None:

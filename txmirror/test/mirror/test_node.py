@@ -66,7 +66,7 @@ class IdentityTests(MirrorTestCase):
         self.assertEqual(self.world.requests(), before)
 
     def test_repr(self) -> None:
-        """Its representation says where it is, and whether it is there."""
+        """The repr has the path, and whether the node exists."""
         self.assertEqual(repr(self.mirror.get("/a")), "<Node '/a' unknown>")
         self.assertEqual(repr(self.live("/a")), "<Node '/a' absent>")
 
@@ -90,14 +90,14 @@ class ReadingTests(MirrorTestCase):
         self.assertEqual(self.done(read), ["b", "c", "d"])
 
     def test_missing(self) -> None:
-        """M2: what is not there fails a read, and names its path."""
+        """M2: a read of a missing node fails, and the error has its path."""
         node = self.mirror.get("/a")
         for reading in (node.value(), node.children()):
             error = self.assert_fails(reading, NoNodeException)
             self.assertIn("'/a'", str(error))
 
     def test_from_memory(self) -> None:
-        """M2: what is known is read without a round trip, and without a turn of the reactor."""
+        """M2: a known value is read without a request, and without a turn of the reactor."""
         self.world.make("/a", b"one")
         node, missing = self.live("/a"), self.live("/missing")
         before = self.world.requests()
@@ -125,7 +125,7 @@ class ReadingTests(MirrorTestCase):
         self.assertIn("a", self.successResultOf(node.children()))
 
     def test_changed(self) -> None:
-        """M2: a read of what is known to have changed waits for the re-read."""
+        """M2: a read of a node that is known to have changed waits for the new read."""
         self.world.make("/a", b"one")
         node = self.live("/a")
         self.world.change("/a", b"two")
@@ -137,7 +137,7 @@ class ReadingTests(MirrorTestCase):
         self.assertEqual(self.done(read)[0], b"three")
 
     def test_changed_away(self) -> None:
-        """M2: while disconnected, what was last known is the answer, changed or not."""
+        """M2: without a connection, the last known value is the answer, changed or not."""
         self.world.make("/a", b"one")
         node = self.live("/a")
         self.world.link.stall(to_client=False)
@@ -151,7 +151,7 @@ class ReadingTests(MirrorTestCase):
         self.assertEqual(self.successResultOf(node.children()), [])
 
     def test_unknown_away(self) -> None:
-        """M2: what was never known is waited for while disconnected, too."""
+        """M2: a read of an unknown node waits without a connection, too."""
         self.world.make("/a", b"one")
         self.live("/")
         self.world.leave()
@@ -171,7 +171,7 @@ class ReadingTests(MirrorTestCase):
         self.assertEqual(self.done(second)[0], b"one")
 
     def test_many_readers(self) -> None:
-        """M2: all who wait for a node share one read of it."""
+        """M2: all readers of a node share one request."""
         self.live("/")
         before = self.world.requests()
         node = self.mirror.get("/zookeeper")
@@ -184,7 +184,7 @@ class ReadingTests(MirrorTestCase):
 
 class ExistsTests(MirrorTestCase):
     def test_exists(self) -> None:
-        """It gives the stat of what is there, and None for what is not."""
+        """exists() returns the stat of an existing node, and None for a missing one."""
         self.world.make("/a", b"one")
         stat = self.done(self.mirror.get("/a").exists())
         assert stat is not None
@@ -203,7 +203,7 @@ class ExistsTests(MirrorTestCase):
 
 
 class FreshTests(MirrorTestCase):
-    """``fresh=True``: what the servers had at the call, behind a ``sync``."""
+    """``fresh=True``: the servers' data at the time of the call, behind a ``sync``."""
 
     def test_each(self) -> None:
         """Each kind of read may be fresh."""
@@ -253,7 +253,7 @@ class FreshTests(MirrorTestCase):
         self.done(ensemble.stop())
 
     def test_away(self) -> None:
-        """Without a connection it waits, up to its timeout; a plain read answers with what was."""
+        """Without a connection it waits, up to its timeout; a plain read returns the known value."""
         self.world.make("/a", b"one")
         node = self.live("/a")
         self.world.leave()
@@ -339,7 +339,7 @@ class TimeoutTests(MirrorTestCase):
 
 class StateTests(MirrorTestCase):
     def test_unknown(self) -> None:
-        """M2: before anything is known, the state says so."""
+        """M2: before anything is known, the state is unknown."""
         state = self.mirror.get("/a").state
         self.assertIs(state.existence, Existence.UNKNOWN)
         self.assertEqual((state.value, state.stat, state.children), (None, None, None))
@@ -352,7 +352,7 @@ class StateTests(MirrorTestCase):
         self.assertEqual((state.value, state.stat, state.children, state.stale_since), (None, None, None, None))
 
     def test_present(self) -> None:
-        """M2: the state of what is there has all that is known of it."""
+        """M2: the state of an existing node has all its known parts."""
         self.world.make("/a", b"one")
         self.world.make("/a/b")
         state = self.live("/a").state
@@ -362,7 +362,7 @@ class StateTests(MirrorTestCase):
         self.assertEqual(state.stat, self.done(self.other.exists("/a")))
 
     def test_stale(self) -> None:
-        """M7: while disconnected the state says since when; on return it says that it is not."""
+        """M7: without a connection the state has the time since when; afterwards it is not stale."""
         self.world.make("/a", b"one")
         node = self.live("/a")
         self.pass_time(1.5)
@@ -383,10 +383,10 @@ class StateTests(MirrorTestCase):
 
 
 class FollowingTests(MirrorTestCase):
-    """M5: what somebody else does is shown as soon as it can be, which here is at the same instant."""
+    """M5: changes by another client are shown as soon as possible, which here is at the same instant."""
 
     def test_set(self) -> None:
-        """M5: a node shows what others write to it, each time."""
+        """M5: a node shows the writes of others, each time."""
         self.world.make("/a", b"0")
         node = self.live("/a")
         for number in range(1, 4):
@@ -450,7 +450,7 @@ class FollowingTests(MirrorTestCase):
         self.assertEqual(node.state.children, ("b",))
 
     def test_ephemeral(self) -> None:
-        """M5: who owns an ephemeral node is shown, and it goes with its owner."""
+        """M5: the owner of an ephemeral node is shown, and the node is gone with its owner's session."""
         self.world.make("/a", ephemeral=True)
         node = self.live("/a")
         assert node.state.stat is not None
@@ -460,7 +460,7 @@ class FollowingTests(MirrorTestCase):
         self.assertIs(node.state.existence, Existence.ABSENT)
 
     def test_quiet(self) -> None:
-        """M5: what does not change costs nothing."""
+        """M5: an unchanged node causes no requests."""
         self.world.make("/a", b"one")
         self.live("/a")
         self.live("/missing")
@@ -487,7 +487,7 @@ class RefusedTests(MirrorTestCase):
         self.done(self.other.create("/secret", b"one", CREATOR_ALL_ACL))
 
     def test_refused(self) -> None:
-        """M5: what may not be read fails its readers, at once once that is known, and the log says so."""
+        """M5: an unreadable node fails its readers, at once when that is known, and it is logged."""
         node = self.mirror.get("/secret")
         for read in (node.value(), node.children()):
             self.assertIn("'/secret'", str(self.assert_fails(read, NoAuthException)))
@@ -514,7 +514,7 @@ class RefusedTests(MirrorTestCase):
         self.assertEqual(self.done(node.children()), [])
 
     def test_revoked_and_changed(self) -> None:
-        """M2: a node that has changed, and may not be read any more, fails its readers; offline they get what was known."""
+        """M2: a node that has changed, and has become unreadable, fails its readers; offline they get the known value."""
         self.world.make("/a", b"one")
         node = self.live("/a")
         self.world.leave()
@@ -562,7 +562,7 @@ class RefusedTests(MirrorTestCase):
         self.assertEqual(node.state.value, b"one")
 
     def test_away(self) -> None:
-        """M5: while disconnected, what could not be read fails its readers at once, however long that is."""
+        """M5: without a connection, an unreadable node fails its readers at once, however long that takes."""
         node = self.mirror.get("/secret")
         self.assert_fails(node.value(), NoAuthException)
         self.world.leave()
@@ -587,8 +587,9 @@ class RefusedTests(MirrorTestCase):
         self.assert_fails(node.value(), NoAuthException)
 
     def test_revoked(self) -> None:
-        """M5: after the right to read was revoked, the last that was known is shown: the server says nothing more
-        (C12)."""
+        """M5: after the right to read was revoked, the last known value is shown: the server sends no more events
+        (C12).
+        """
         self.done(self.other.set_acl("/secret", READABLE))
         node = self.live("/secret")
         self.done(self.other.set_acl("/secret", CREATOR_ALL_ACL))
@@ -596,7 +597,7 @@ class RefusedTests(MirrorTestCase):
         self.assertEqual(node.state.value, b"one")
 
     def test_revoked_and_reread(self) -> None:
-        """M5: what may not be read any more, and is known to have changed, stays to be seen as it was (C12)."""
+        """M5: a node that has become unreadable, and is known to have changed, keeps its former value (C12)."""
         self.done(self.other.set_acl("/secret", READABLE))
         node = self.live("/secret")
         self.world.leave()
@@ -705,7 +706,7 @@ class OrderTests(ScriptedTestCase):
         self.failureResultOf(node.children(), NoNodeException)
 
     def test_lagging_absence(self) -> None:
-        """M3: a server that lags behind what was shown, and knows no such node, is not believed, but asked again."""
+        """M3: the answer of a lagging server that the node is missing is ignored, and the node is read again."""
         mirror, peer = self.make_mirror()
         peer.answer(SetWatchesRequest)
         node = follow_children(mirror.get("/a"))
@@ -800,7 +801,7 @@ class OrderTests(ScriptedTestCase):
         self.assertEqual(peer.packets, [])
 
     def test_recreated_after_our_delete(self) -> None:
-        """M5: where somebody else creates a node anew between our delete and our first read, its children are followed."""
+        """M5: if another client recreates a node between our delete and our first read, its children are followed."""
         mirror, peer = self.make_mirror()
         peer.answer(SetWatchesRequest)
         peer.drop()
@@ -819,7 +820,7 @@ class OrderTests(ScriptedTestCase):
         self.assertEqual(self.successResultOf(node.children()), ["b"])
 
     def test_existence_refused(self) -> None:
-        """M5: where the server does not even tell whether a node exists, that is an answer to those who read it."""
+        """M5: if the server refuses even to return whether a node exists, its readers fail."""
         mirror, peer = self.make_mirror()
         peer.answer(SetWatchesRequest)
         node = follow_children(mirror.get("/a"))

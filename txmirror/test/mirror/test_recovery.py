@@ -1,4 +1,4 @@
-"""After a disconnection, in the same session or in a new one, what has changed is read again, and nothing else."""
+"""After a disconnection, in the same session or in a new one, changed nodes are read again, and nothing else."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class SameSessionTests(RecoveryTestCase):
         self.assert_equal_to_server("/a", "/")
 
     def test_deleted(self) -> None:
-        """M7: a node that was deleted while away is absent on return, and its readers are told so."""
+        """M7: a node that was deleted without a connection is absent afterwards, and its watchers are notified."""
         self.world.make("/a", b"one")
         node = self.live("/a")
         values, children = watch_value(node), watch_children(node)
@@ -145,7 +145,7 @@ class SameSessionTests(RecoveryTestCase):
         self.assert_equal_to_server("/a")
 
     def test_children_reordered(self) -> None:
-        """M7: children that are the same again are no change, in whatever order the server has them now."""
+        """M7: the same children are no change, in whichever order the server lists them."""
         for path in ("/a", "/a/b", "/a/c"):
             self.world.make(path)
         node = self.live("/a")
@@ -158,7 +158,7 @@ class SameSessionTests(RecoveryTestCase):
         self.assert_equal_to_server("/a")
 
     def test_nothing_changed(self) -> None:
-        """M7: where nothing has changed nobody is told anything, and everything is followed."""
+        """M7: without changes nothing is reported, and everything is followed."""
         self.world.make("/a", b"one")
         node, missing = self.live("/a"), self.live("/missing")
         values, children, absent = watch_value(node), watch_children(node), watch_value(missing)
@@ -171,7 +171,7 @@ class SameSessionTests(RecoveryTestCase):
         self.assertEqual((values, children, absent), ([b"two"], [["b"]], [b""]))
 
     def test_again_and_again(self) -> None:
-        """M7: what holds once holds each time."""
+        """M7: so it is each time."""
         self.world.make("/a", b"one")
         self.live("/")
         self.live("/a")
@@ -212,7 +212,7 @@ class SameSessionTests(RecoveryTestCase):
         self.assert_equal_to_server(*paths, *missing)
 
     def test_cost_of_the_next(self) -> None:
-        """M7: what a recovery has read is not read by the next one, for which nothing has changed."""
+        """M7: a node that one recovery has read is not read by the next one, if it has not changed."""
         names = [f"/n{number}" for number in range(50)]
         for name in names:
             self.other.create(name)
@@ -252,8 +252,8 @@ class SameSessionTests(RecoveryTestCase):
         self.assert_equal_to_server(*names[::100], *names[5::100], *names[7::100])
 
     def test_consumed_watch(self) -> None:
-        """M7: a node whose watch was used up, and whose re-read was lost, is read again on return, though its change is
-        older than what was seen since (C7).
+        """M7: a node whose watch has fired, and whose next read was lost, is read again on return, though its change is
+        older than the last zxid seen (C7).
         """
         self.world.make("/a", b"one")
         self.world.make("/b")
@@ -327,7 +327,7 @@ class SameSessionTests(RecoveryTestCase):
         self.assertEqual(node.state.value, b"two")
 
     def test_first_read_lost(self) -> None:
-        """M7: a node whose first read was lost is read on return, and who waits for it waits until then."""
+        """M7: a node whose first read was lost is read on return, and its readers wait until then."""
         self.world.make("/a", b"one")
         self.live("/")
         self.world.link.stall()
@@ -348,7 +348,9 @@ class SameSessionTests(RecoveryTestCase):
         self.assertEqual(node.state.value, b"one")
 
     def test_read_on_return(self) -> None:
-        """M7: a read that begins on return, before what changed is known, may give the old or the new, and no failure."""
+        """M7: a read that begins on return, before the changes are known, may return the old value or the new, and no
+        failure.
+        """
         self.world.make("/a", b"one")
         node = self.live("/a")
         reads: list[Deferred[Value]] = []
@@ -360,7 +362,7 @@ class SameSessionTests(RecoveryTestCase):
         self.assertEqual((answers[0], answers[-1]), (b"one", b"two"))
 
     def test_settled_is_true(self) -> None:
-        """M7: at "settled" every node shows what the server has, those that could not be read before among them."""
+        """M7: at "settled" every node shows the server's data, even those that were unreadable before."""
         self.done(self.other.add_auth("digest", b"joe:secret"))
         self.done(self.other.create("/secret", b"one", CREATOR_ALL_ACL))
         self.world.make("/a", b"one")
@@ -380,7 +382,7 @@ class SameSessionTests(RecoveryTestCase):
         self.assertEqual(seen, [(b"one", b"two", b"three")])
 
     def test_settled_with_nothing_but_what_was_refused(self) -> None:
-        """M7: before "settled", what could not be read before has been tried again."""
+        """M7: before "settled", unreadable nodes were tried again."""
         self.done(self.other.add_auth("digest", b"joe:secret"))
         self.done(self.other.create("/secret", b"one", CREATOR_ALL_ACL))
         secret = self.mirror.get("/secret")
@@ -393,7 +395,7 @@ class SameSessionTests(RecoveryTestCase):
         self.assertEqual(seen[-1], (MirrorState.SETTLED, b"one"))
 
     def test_states(self) -> None:
-        """M7: the state watchers are told of each step: disconnected, connected, settled."""
+        """M7: the state watchers get each step: disconnected, connected, settled."""
         told = self.states()
         self.live("/")
         for _ in range(2):
@@ -412,7 +414,7 @@ class SameSessionTests(RecoveryTestCase):
         self.assertEqual(told[-2:], [MirrorState.CONNECTED, MirrorState.SETTLED])
 
     def test_not_settled_before(self) -> None:
-        """M7: while a change is still to be read, nothing is said to be settled."""
+        """M7: before a change was read, the mirror is not settled."""
         self.world.make("/a", b"one")
         node = self.live("/a")
         told = self.states()
@@ -485,7 +487,7 @@ class SameSessionTests(RecoveryTestCase):
             self.assert_equal_to_server(*paths)
 
     def toggle(self, path: str) -> None:
-        """Let somebody else create or delete a node."""
+        """Let the other client create or delete a node."""
         if self.done(self.other.exists(path)) is None:
             self.world.make(path, b"toggled")
         else:
@@ -532,7 +534,7 @@ class NewSessionTests(SameSessionTests):
         self.assert_equal_to_server("/a")
 
     def test_away_for_long(self) -> None:
-        """M7: however long the mirror was away, what it knew stays readable, and what changed is shown on return."""
+        """M7: however long the mirror was disconnected, its values stay readable, and the changes are shown on return."""
         self.world.make("/a", b"one")
         node = self.live("/a")
         self.world.leave()
@@ -589,7 +591,9 @@ class OldKeeperTests(MirrorTestCase):
             self.world.make(path)
 
     def test_recovery(self) -> None:
-        """M7: everything is read again on return. What the server lacks is found out once, and costs no session later."""
+        """M7: everything is read again on return. An operation that the server lacks is found out once, and costs no
+        session later.
+        """
         for path in ("/a", "/b", "/missing"):
             self.mirror.get(path).addValueWatcher(self, lambda value: None)
         tree = self.mirror.tree("/a")
@@ -616,12 +620,12 @@ class OldKeeperTests(MirrorTestCase):
 
 
 class KeeperHistoryTests(MirrorTestCase):
-    """At a server that lets in whoever has seen more than it has."""
+    """At a server that accepts clients with a later last zxid than its own."""
 
     version = "keeper"
 
     def test_wiped(self) -> None:
-        """M3: data that is older than what was seen is a new data generation, at the first session."""
+        """M3: data older than the last zxid seen is a new data generation, at the first session."""
         self.world.make("/a", b"one")
         node = self.live("/a")
         values = watch_value(node)
@@ -666,7 +670,9 @@ class HistoryTests(MirrorTestCase):
         )
 
     def test_wiped(self) -> None:
-        """M3: once the server's data was wiped a new data generation begins: what is there now is shown, though it is older."""
+        """M3: after the server's data was wiped a new data generation begins: the present data is shown, though it is
+        older.
+        """
         node, root = self.live("/a"), self.live("/")
         values, children = watch_value(node), watch_children(node)
         self.world.wipe()
@@ -676,7 +682,7 @@ class HistoryTests(MirrorTestCase):
         self.assert_equal_to_server("/", "/a")
 
     def test_told_again(self) -> None:
-        """M3: in a new data generation all is told anew, what is the same too."""
+        """M3: in a new data generation everything is reported again, even unchanged nodes."""
         missing, root = self.live("/missing"), self.live("/zookeeper")
         absent, values, children = watch_value(missing), watch_value(root), watch_children(root)
         self.world.wipe()
@@ -723,7 +729,7 @@ class HistoryTests(MirrorTestCase):
 
 
 class FloorTests(ScriptedTestCase):
-    """Every handshake says how far the mirror has seen, so that no server that lags behind that ever serves it."""
+    """Every handshake has the last zxid of the mirror, so that no lagging server accepts it."""
 
     def test_floor(self) -> None:
         """M3: a handshake names the highest zxid seen, in the same session and in a new one."""
@@ -843,8 +849,8 @@ class FloorTests(ScriptedTestCase):
         self.assertEqual(mirror.state, MirrorState.SETTLED)
 
     def test_created_before_the_watches(self) -> None:
-        """M5: a node that we create in a new session before its watches are set is looked at again: if somebody else has
-        deleted it since, before they were, nothing else would tell.
+        """M5: a node that we create in a new session before its watches are set is read again: if another client has
+        deleted it before they were, no event would report that.
         """
         mirror, peer = self.make_mirror()
         peer.answer(SetWatchesRequest, zxid=90)
@@ -874,7 +880,9 @@ class FloorTests(ScriptedTestCase):
 
 class RefusedRecoveryTests(MirrorTestCase):
     def test_refused_after_the_session(self) -> None:
-        """M5: what may not be read in the new session, because an identity was refused, does not hold up the rest."""
+        """M5: a node that is unreadable in the new session, because an identity was refused, does not hold up the
+        others.
+        """
         self.done(self.other.add_auth("digest", b"joe:secret"))
         self.done(self.other.create("/secret", b"one", CREATOR_ALL_ACL))
         self.world.make("/a", b"one")
@@ -917,7 +925,7 @@ class UnauthorisedTests(ScriptedTestCase):
     """Servers that do not let us in any more."""
 
     def test_told(self) -> None:
-        """Whoever reads what is not known is told why; what is known stays readable; and nothing is tried any more."""
+        """A read of an unknown node fails with the reason; known values stay readable; and nothing is tried any more."""
         mirror, peer = self.make_mirror()
         peer.answer(SetWatchesRequest, zxid=90)
         known = follow_children(mirror.get("/a"))

@@ -1,4 +1,4 @@
-"""Many nodes: what a return costs, and who gets a turn meanwhile."""
+"""Many nodes: the cost of a recovery, and the turns of others meanwhile."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ManyTestCase(MirrorTestCase):
             self.assertEqual(tree.children(path), sorted(nodes[path].children))
 
     def lose_a_read(self, path: str) -> None:
-        """Change a node in such a way that the mirror hears of it, and of what happens later, but cannot read it."""
+        """Change a node in such a way that the mirror gets its event, and later replies, but cannot read it."""
         self.world.link.stall(to_client=True, to_server=False)
         self.world.change(path, b"unread")
         later = self.world.mirror_client.exists("/s")
@@ -58,7 +58,7 @@ class ManyTestCase(MirrorTestCase):
         self.successResultOf(later)
 
     def change_some(self, number: int) -> None:
-        """Let somebody else change 99 nodes: set 96, delete one, make one anew, and make one."""
+        """Let the other client change 99 nodes: set 96, delete one, recreate one, and create one."""
         for group in range(96):
             self.other.set(f"/s/{group}/{number}", b"new")
         self.other.delete(f"/s/96/{number}")
@@ -145,8 +145,9 @@ class FairnessTests(ManyTestCase):
     most = 6_000
 
     def test_warm_up_and_storm(self) -> None:
-        """While 20,000 nodes are read for the first time, and while 20,000 events come in, others get their turns, and a
-        request of somebody else's on the same connection is answered among the first."""
+        """While 20,000 nodes are read for the first time, and while 20,000 events arrive, others get their turns, and a
+        request of another program on the same connection is answered among the first.
+        """
         self.plant(self.count)
         # An old server ends the connection of who asks for a persistent watch; then it is known, and time has passed.
         first = self.mirror.tree("/zookeeper")
@@ -168,7 +169,7 @@ class FairnessTests(ManyTestCase):
         self.told += 1
 
     def go_on(self, tree: Tree, count: int) -> None:
-        """Take turn by turn, with somebody who wants each, until so much was told."""
+        """Run turn by turn, with another program that wants each, until so many changes were reported."""
         most = asked_at = answered_at = 0
         answer: Deferred[object] | None = None
         self.turns = 0

@@ -81,7 +81,7 @@ class MarkTests(StoreTestCase):
         self.assertFalse(self.store.interrupt(DATA, "/nowhere"))
 
     def test_refused(self) -> None:
-        """M5: what cannot be read holds nobody up; being tried again, it does."""
+        """M5: an unreadable part does not count as unsettled; while it is read again, it does."""
         self.store.invalidate(DATA, "/a")
         self.store.begin_read(DATA, "/a")
         self.store.refuse(DATA, "/a")
@@ -93,7 +93,7 @@ class MarkTests(StoreTestCase):
         self.assert_state(PartState.CURRENT, 0)
 
     def test_postponed(self) -> None:
-        """M3: what a lagging server has answered stays unsettled, and is not read before its time."""
+        """M3: a part that a lagging server has answered stays unsettled, and is not read before its time."""
         self.store.invalidate(DATA, "/a")
         self.store.begin_read(DATA, "/a")
         self.store.postpone(DATA, "/a")
@@ -159,7 +159,7 @@ class SiblingTests(StoreTestCase):
 
 class CountTests(StoreTestCase):
     def test_trees(self) -> None:
-        """Each tree counts what belongs to it."""
+        """Each tree counts its own parts."""
         everything, below, flat = self.add("/"), self.add("/a"), self.add("/", depth=1)
         self.store.invalidate(DATA, "/a/x")
         self.store.invalidate(DATA, "/b")

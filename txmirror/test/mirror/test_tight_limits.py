@@ -1,4 +1,4 @@
-"""The mirror keeps its promises whatever its client allows itself: one request in flight, and one that waits."""
+"""The mirror works with the tightest limits of its client: one request in flight, and one in the queue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trees: what they show, what they tell, and how they come back."""
+"""Trees: their nodes, their changes, and their recovery."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class TreeTestCase(MirrorTestCase):
 
 class ShowingTests(TreeTestCase):
     def test_warm(self) -> None:
-        """A tree has all that is there, told from above, and then settles."""
+        """A tree reports all its nodes, parents first, and then settles."""
         tree, witness = self.follow()
         self.successResultOf(tree.ready())
         told = witness.take()
@@ -80,7 +80,7 @@ class ShowingTests(TreeTestCase):
         self.assertRaises(KeyError, tree.children, "/s/c")
 
     def test_changes(self) -> None:
-        """Each change is told once, in order, with what was before and what is now."""
+        """Each change is reported once, in order, with the old and the new value."""
         tree, _ = self.follow()
         changes: list[Change] = []
         tree.watch(changes.append)
@@ -201,7 +201,7 @@ class ShowingTests(TreeTestCase):
 
 class WatchingTests(TreeTestCase):
     def test_raising(self) -> None:
-        """One that raises is logged with the path, and the others are told all the same."""
+        """An observer that raises is logged with the path, and the others are called all the same."""
 
         def bad(change: Change) -> None:
             raise KeyError("unwell")
@@ -215,7 +215,7 @@ class WatchingTests(TreeTestCase):
         tree.unwatch(bad)
 
     def test_unwatch(self) -> None:
-        """Whoever watches no more is told nothing; to remove a stranger is silent."""
+        """A removed observer is not called; removing one that was never added does nothing."""
         tree, _ = self.follow()
         told: list[Change] = []
         tree.watch(told.append)
@@ -225,7 +225,7 @@ class WatchingTests(TreeTestCase):
         self.assertEqual(told, [])
 
     def test_calling_back(self) -> None:
-        """M6: who is told may write, close, and make trees; all see each change before anybody sees the next."""
+        """M6: an observer may write, close, and make trees; all observers get each change before any gets the next."""
         tree = self.mirror.tree("/s")
         order: list[tuple[str, str]] = []
 
@@ -243,7 +243,7 @@ class WatchingTests(TreeTestCase):
         self.assertEqual(order[::2], [("one", path) for _, path in order[1::2]])
 
     def test_closing_when_told(self) -> None:
-        """A tree that is closed by one who is told takes nothing more."""
+        """A tree that its observer closes reads nothing more."""
         tree = self.mirror.tree("/s")
         tree.watch(lambda change: tree.close() if change.path == "/s/a" else None)
         self.settle()
@@ -253,7 +253,7 @@ class WatchingTests(TreeTestCase):
         self.failureResultOf(ready, ClosingException)
 
     def test_closed_by_another(self) -> None:
-        """A tree that is closed by one whom another tree tells of a connection's end tells nothing of that."""
+        """A tree that an observer of another tree closes at a lost connection does not report that."""
         other = self.mirror.tree("/o")
         tree, witness = self.follow()
         witness.take()
@@ -262,7 +262,7 @@ class WatchingTests(TreeTestCase):
         self.assertEqual(witness.take(), [])
 
     def test_closed_while_removing(self) -> None:
-        """Closed by one who is told that a node is gone, it stays as it was then, with what else is gone too."""
+        """If an observer closes it at a deletion, the tree stays as it was then, with the other deletions done."""
         tree, witness = self.follow()
         self.world.leave()
         for path in ("/s/a/x", "/s/a", "/s/b", "/s"):
@@ -286,7 +286,7 @@ class WatchingTests(TreeTestCase):
 
 class ClosingTests(TreeTestCase):
     def test_closed(self) -> None:
-        """A closed tree stays as it was, tells nothing, and leaves no watch at the server."""
+        """A closed tree stays as it was, reports nothing, and leaves no watch at the server."""
         before = self.world.server._replica.watches.count()
         tree, witness = self.follow()
         self.assertGreater(self.world.server._replica.watches.count(), before)
@@ -326,7 +326,7 @@ class ClosingTests(TreeTestCase):
             self.assertEqual(self.world.server._replica.watches.count(), before)
 
     def test_before_it_is_ready(self) -> None:
-        """Closed before it was settled, whoever waits for that is told so."""
+        """If it is closed before it was settled, the waits for that fail."""
         tree = self.mirror.tree("/s")
         ready, gone = tree.ready(), tree.ready()
         gone.addErrback(lambda _: None)
@@ -373,7 +373,7 @@ class RecoveryTests(TreeTestCase):
         self.world.leave()
 
     def test_difference(self) -> None:
-        """M7: what has changed while away is read again, and nothing else; stale and settled are told."""
+        """M7: nodes that changed without a connection are read again, and nothing else; stale and settled are reported."""
         for number in range(50):
             self.world.make(f"/s/b/{number}")
         tree, witness = self.follow()
@@ -484,7 +484,7 @@ class RecoveryTests(TreeTestCase):
         self.assert_equal(tree)
 
     def test_unread(self) -> None:
-        """M7: what had changed and could not be read before the connection went is read on return."""
+        """M7: a node that had changed and could not be read before the connection was lost is read on return."""
         tree, _ = self.follow()
         self.world.hear_only()
         self.world.change("/s/b", b"new")
@@ -563,7 +563,7 @@ class KeeperTests(NewSessionTests):
 
 class HistoryTests(TreeTestCase):
     def test_wiped(self) -> None:
-        """In a new data generation all is read again, and compared with what was."""
+        """In a new data generation everything is read again, and compared with the former data."""
         tree, witness = self.follow()
         witness.take()
         self.world.wipe()
@@ -663,7 +663,7 @@ class ManyChildrenTests(TreeTestCase):
     limits = Limits(max_reply=2_000)
 
     def test_unlisted(self) -> None:
-        """A node with more children than can be listed is shown, and is a hole that is told of once."""
+        """A node with too many children to be listed is shown, and is reported as hidden once."""
         for number in range(40):
             self.world.make(f"/s/b/{'n' * 60}{number}")
         tree, witness = self.follow()
@@ -757,7 +757,7 @@ class ServedNodeTests(MirrorTestCase):
         self.assert_equal_to_server("/s/missing")
 
     def test_left_out(self) -> None:
-        """M7: so it is with those that the tree leaves out: its watch tells of them too."""
+        """M7: so it is with nodes that the tree leaves out: its watch reports them too."""
         shallow = self.mirror.tree("/s", depth=0)
         self.tree.close()
         self.settle()
@@ -811,7 +811,7 @@ class ServedNodeTests(MirrorTestCase):
         self.assertEqual(nodes[1].state.value, b"2")
 
     def test_same_session(self) -> None:
-        """M7: what they missed while away is read on return, what did not exist among it."""
+        """M7: changes without a connection are read on return, creations included."""
         self.check_recovery(new_session=False)
 
     def test_new_session(self) -> None:
@@ -819,7 +819,7 @@ class ServedNodeTests(MirrorTestCase):
         self.check_recovery(new_session=True)
 
     def test_recovery_is_cut_off(self) -> None:
-        """M7: and where the first return is cut off before anything was told."""
+        """M7: and if the first recovery is cut off before anything was reported."""
         for turns in range(12):
             self.live("/s/a")
             node, missing = self.live("/s/a"), self.live("/s/missing")
@@ -840,7 +840,7 @@ class ServedNodeTests(MirrorTestCase):
             self.world.remove("/s/missing")
 
     def test_hidden(self) -> None:
-        """M5: one that may not be read says so, and is tried again."""
+        """M5: a node below a tree that is unreadable fails its readers, and is tried again."""
         self.done(self.other.add_auth("digest", b"bob:secret"))
         self.done(self.other.create("/s/h", b"hidden", CREATOR_ALL_ACL))
         node = self.mirror.get("/s/h")

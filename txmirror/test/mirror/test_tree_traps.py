@@ -27,7 +27,7 @@ class AwayTests(TreeTestCase):
         self.world.leave()
 
     def recreate(self, *paths: str) -> None:
-        """Let somebody delete nodes, from below, and make them anew with what they had."""
+        """Let the other client delete nodes, from below, and recreate them with their data."""
         old = {path: self.done(self.other.get(path)) for path in paths}
         for path in reversed(paths):
             self.world.remove(path)
@@ -36,8 +36,8 @@ class AwayTests(TreeTestCase):
             self.assertEqual(self.done(self.other.get(path))[1].version, old[path][1].version)
 
     def test_consumed_watch(self) -> None:
-        """The consumed watch: it has fired, the read that was to set it anew was lost with the connection, and what was seen
-        since is later than the change. It is read on return, though no server names it.
+        """The consumed watch: it has fired, the read that was to set it again was lost with the connection, and the
+        last zxid seen is later than the change. The node is read on return, though no event of the server names it.
         """
         tree, witness = self.follow()
         self.world.link.stall(to_client=True, to_server=False)
@@ -55,7 +55,7 @@ class AwayTests(TreeTestCase):
         self.assert_equal(tree)
 
     def test_same_bytes_and_version(self) -> None:
-        """Deleted and made anew with the same bytes and version: a version cannot tell, a czxid does."""
+        """Deleted and recreated with the same bytes and version: the version does not show that, the czxid does."""
         tree, witness = self.follow()
         witness.take()
         self.leave()
@@ -93,8 +93,9 @@ class AwayTests(TreeTestCase):
         self.assert_equal(tree)
 
     def test_no_catch_up(self) -> None:
-        """A persistent watch that was set again tells nothing of what it missed: also where the node that has changed is far
-        below, and nothing above it has."""
+        """A persistent watch that was set again does not report missed changes: also where the changed node is far
+        below, and nothing above it has changed.
+        """
         self.world.make("/s/a/x/y")
         self.world.make("/s/a/x/y/z", b"old")
         tree, witness = self.follow()
@@ -198,7 +199,7 @@ class KeeperAwayTests(AwayInNewSessionTests):
 
 class ConnectedTests(TreeTestCase):
     def test_event_before_the_reply(self) -> None:
-        """An event comes while the node's reply is on its way: it is read once more, and told once."""
+        """An event arrives while the node's reply is on its way: the node is read once more, and reported once."""
         tree, witness = self.follow()
         witness.take()
         self.world.link.stall(to_client=False, to_server=True)
@@ -222,7 +223,7 @@ class ConnectedTests(TreeTestCase):
         self.assertEqual(witness.take(), [(ADDED, "/s/c"), (ADDED, "/s/c/d")])
 
     def test_hidden_once(self) -> None:
-        """That a node cannot be read is told once, however often it is tried."""
+        """An unreadable node is reported once, however often it is tried."""
         self.done(self.other.add_auth("digest", b"bob:secret"))
         self.done(self.other.create("/s/h", b"", CREATOR_ALL_ACL))
         _, witness = self.follow()
@@ -297,7 +298,7 @@ class OldTooManyNamesTests(TooManyNamesTests):
 
 
 class LaggingTests(ScriptedTestCase):
-    """A server that lags behind what was shown. Real ones refuse to serve such a client; this one does not."""
+    """A server that lags behind the shown data. Real ones refuse such a client; this one does not."""
 
     def follow(self) -> tuple[Mirror, Peer, Tree]:
         mirror, peer = self.make_mirror()

@@ -1,4 +1,4 @@
-"""Reads that a server answers with a code that says nothing of the node, while the connection stands."""
+"""Reads that a server answers with a code that is not about the node, while the connection is established."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class NodeTests(TroubleCase):
         self.assertEqual(told, [b"2", b"3", b"4", b"5", b"6"])
 
     def test_settled_no_more(self) -> None:
-        """While a change cannot be read, nothing is settled; a state watcher is told so, and when it is settled again."""
+        """While a change cannot be read, nothing is settled; a state watcher gets that, and the next "settled"."""
         self.world.make("/a", b"1")
         node = self.live("/a")
         tree = self.mirror.tree("/t")
@@ -139,7 +139,7 @@ class NodeTests(TroubleCase):
         self.assertIs(self.mirror.state, MirrorState.SETTLED)
 
     def test_session_not_served(self) -> None:
-        """Where a server says that it does not serve the session, the mirror reconnects at once, in the same session."""
+        """If a server answers that it does not serve the session, the mirror reconnects at once, in the same session."""
         self.world.make("/a", b"1")
         node = self.live("/a")
         session_id = self.mirror.client.session_id
@@ -153,7 +153,7 @@ class NodeTests(TroubleCase):
         self.assertEqual(states, [MirrorState.DISCONNECTED, MirrorState.CONNECTED, MirrorState.SETTLED] * 2)
 
     def test_watches_not_set(self) -> None:
-        """Where the recovery is answered so, everything is read again, and what has changed meanwhile is seen."""
+        """If the recovery is answered so, everything is read again, and the changes in between are seen."""
         self.world.make("/a", b"1")
         for error in TROUBLES:
             node = self.live("/a")
@@ -225,7 +225,7 @@ class TreeTests(TroubleCase):
             self.assertEqual(kinds, [ChangeKind.CHANGED])
 
     def test_watch(self) -> None:
-        """A persistent watch whose answer says nothing is asked for again; until it stands, nothing is settled."""
+        """A persistent watch that is answered so is requested again; until it is set, nothing is settled."""
         for error in TROUBLES:
             faults = [self.server.fail_next("add_watch", error) for _ in range(2)]
             tree = self.mirror.tree("/t")
@@ -313,7 +313,9 @@ class BoundsTests(TroubleCase):
         self.assert_equal_to_server("/last")
 
     def test_cut_off(self) -> None:
-        """Reads and writes of a mirror that is cut off in the middle are done on return, or say what became of them."""
+        """Reads and writes of a mirror that is cut off in the middle are completed on return, or fail with their
+        outcome.
+        """
         nodes: list[Node] = [self.mirror.get(f"/{number}") for number in range(1000)]
         self.world.step(20)
         self.world.leave()

@@ -1,4 +1,4 @@
-"""Mirrors of what is below a node, and the shorter ways to make nodes."""
+"""Mirrors with a chroot, and the shorter ways to make nodes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ViewTests(MirrorTestCase):
         self.assertEqual(node.state.value, b"/v/a")
 
     def test_nodes(self) -> None:
-        """Its nodes are what is below, by paths of its own."""
+        """Its nodes are those below the chroot, by relative paths."""
         node, root = follow_children(self.view.get("/a")), follow_children(self.view.get("/"))
         self.settle()
         self.assertEqual((node.path, node.state.value, node.state.children), ("/a", b"/v/a", ("x",)))
@@ -112,13 +112,13 @@ class ViewTests(MirrorTestCase):
         self.assertIs(self.view.chroot("/a"), inner)
 
     def test_names(self) -> None:
-        """It says where it looks."""
+        """Its connection string and repr have the chroot."""
         self.assertEqual(self.view.connstr(), self.mirror.connstr() + "/v")
         self.assertEqual(self.mirror.chroot("/").connstr(), self.mirror.connstr())
         self.assertIn("/v", repr(self.view))
 
     def test_state(self) -> None:
-        """It is connected when the mirror is, and tells so."""
+        """It has the state of the mirror, and reports it."""
         states: list[MirrorState] = []
         self.done(self.view.connect())
         self.view.addStateWatcher("me", states.append)
@@ -151,7 +151,9 @@ class ViewTests(MirrorTestCase):
         self.assertIs(self.mirror.chroot("/late").state, MirrorState.CLOSED)
 
     def test_let_go(self) -> None:
-        """M8: what a view lets go of is left where the mirror needs it, and the other way round."""
+        """M8: a node that the chrooted mirror evicts keeps its watches if the mirror needs them, and the other way
+        round.
+        """
         above = self.mirror.get("/v/a")
         self.view.get("/a")
         below = self.view.get("/a/x")
@@ -233,7 +235,7 @@ class CreationTests(MirrorTestCase):
             self.assertIn(str(flags), str(self.assertRaises(ValueError, self.mirror.create, "/a", b"", flags)))
 
     def test_ensure_exists(self) -> None:
-        """``ensure_exists`` makes what is missing, and leaves what is there."""
+        """``ensure_exists`` creates missing nodes, and leaves existing ones."""
         node = self.done(self.mirror.ensure_exists("/b/c"))
         self.assertIs(node.state.existence, Existence.PRESENT)
         self.world.change("/b/c", b"x")
@@ -254,8 +256,9 @@ class ProtectedTests(MirrorTestCase):
         self.assertEqual(self.done(self.mirror.ensure_exists(path)).path, path)
 
     def test_exists(self) -> None:
-        """An existing node need not be created: its parent may be one that we may not write, nor even read, and it may be unreadable
-        itself. What is missing there is refused, and nothing is made."""
+        """An existing node need not be created: its parent may be one that we may not write, nor even read, and it may
+        be unreadable itself. A missing node there is refused, and nothing is created.
+        """
         for number, allowed in enumerate(((Permission.READ,), ())):
             parent = f"/{number}"
             for path in (parent, f"{parent}/a", f"{parent}/a/b", f"{parent}/secret"):
@@ -278,7 +281,7 @@ class ProtectedTests(MirrorTestCase):
         self.assert_ensured("/a/b")
 
     def test_made_meanwhile(self) -> None:
-        """A parent that somebody else has made just before we were refused is enough."""
+        """A parent that another client has created just before we were refused is enough."""
         self.world.make("/r")
         self.protect("/r", Permission.READ)
         self.done(self.mirror.connect())
@@ -314,7 +317,7 @@ class ProtectedTests(MirrorTestCase):
         return names
 
     def outcome(self, deferred: Deferred[Any]) -> object:
-        """Return what a Deferred has fired with, a failure's error too."""
+        """Return the result of a Deferred, or its exception."""
         return self.done(deferred.addErrback(lambda failure: failure.value))
 
 
@@ -350,7 +353,7 @@ class JsonTests(MirrorTestCase):
         self.assertEqual(self.done(node.value())[0], 1)
 
     def test_watched(self) -> None:
-        """Watchers get what it says, and None where the node is absent; what is not JSON is left out."""
+        """Watchers get the value, and None if the node is absent; invalid JSON is left out."""
         self.world.make("/a", b"1")
         node = self.mirror.get_json("/a")
         told: list[Any] = []
@@ -365,7 +368,7 @@ class JsonTests(MirrorTestCase):
         self.assertEqual(told, [1, "x", None])
 
     def test_watched_malformed(self) -> None:
-        """A value that is not JSON is one warning of one line, whatever the number of watchers."""
+        """A value of invalid JSON is one warning of one line, for any number of watchers."""
         log = record_log(self)
         self.world.make("/a", b"1")
         node = self.mirror.get_json("/a")
@@ -480,7 +483,7 @@ class JsonTests(MirrorTestCase):
         self.assertEqual(self.value("/c/n"), 2)
 
     def test_update_times_out(self) -> None:
-        """Where what is there cannot be read in time, nothing is written, and the failure says so."""
+        """If the value cannot be read in time, nothing is written, and the update fails with a timeout."""
         self.done(self.mirror.connect())
         self.world.leave()
         updated = self.mirror.get_json("/never/read").update(lambda _: 1, makepath=True)
@@ -490,7 +493,7 @@ class JsonTests(MirrorTestCase):
         self.assertIs(error.applied, False)
 
     def test_update_of_nothing(self) -> None:
-        """Where the new is the old, nothing is written; what is changed in place is new."""
+        """If the new value is the old one, nothing is written; a value that was changed in place is new."""
         self.world.make("/a", b'{"x": 1}')
         node = self.mirror.get_json("/a")
         _, stat = self.done(node.update(lambda old: old))
@@ -504,7 +507,7 @@ class JsonTests(MirrorTestCase):
         self.assertEqual((stat.version, self.value("/a")), (1, {"x": 2}))
 
     def test_race(self) -> None:
-        """Whoever else writes meanwhile: each update is made of what was there."""
+        """With other writers at the same time, each update is made from the latest value."""
         self.world.make("/a", b"0")
         nodes = [self.mirror.get_json("/a"), Mirror(client=self.other, reactor=self.world.reactor).get_json("/a")]
         self.settle()

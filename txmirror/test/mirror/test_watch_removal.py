@@ -1,4 +1,4 @@
-"""Watches that nobody needs are taken away a few at a time, however many there are and whatever becomes of it."""
+"""Unneeded watches are removed a few at a time, however many there are and whichever replies come."""
 
 from __future__ import annotations
 

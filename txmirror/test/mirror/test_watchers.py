@@ -1,4 +1,6 @@
-"""Watchers are told each change once, in order, all of them the first before any of them the second, whatever they do."""
+"""Watchers get each change once, in order, and all of them the first before any of them the second, whatever their code
+does.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,7 @@ class TellingTests(MirrorTestCase):
         self.assertEqual((values, children), ([None], [None]))
 
     def test_arguments(self) -> None:
-        """M6: a value watcher gets the data and the stat, as ``value()`` gives them."""
+        """M6: a value watcher gets the data and the stat, as ``value()`` returns them."""
         self.world.make("/a", b"one")
         node = self.mirror.get("/a")
         told: list[Value | None] = []
@@ -47,7 +49,7 @@ class TellingTests(MirrorTestCase):
         self.assertEqual(told, [self.successResultOf(node.value())])
 
     def test_every_change(self) -> None:
-        """M6: changes are told in order, each once."""
+        """M6: changes are reported in order, each once."""
         node = self.live("/a")
         values, children = watch_value(node), watch_children(node)
         self.world.make("/a", b"one")
@@ -113,7 +115,7 @@ class TellingTests(MirrorTestCase):
         self.assertNotEqual(node.state.stat, before)
 
     def test_reread_without_change(self) -> None:
-        """M6: what is read again and found unchanged is told to nobody."""
+        """M6: a new read without a change is not reported."""
         self.world.make("/a", b"one")
         node = self.live("/a")
         values, children = watch_value(node), watch_children(node)
@@ -125,7 +127,7 @@ class TellingTests(MirrorTestCase):
         self.assertEqual((values, children), ([], []))
 
     def test_settled_before_told(self) -> None:
-        """M6: what a watcher sees of the node is what it is told, or later."""
+        """M6: within a watcher the node has the reported state, or a later one."""
         self.world.make("/a", b"one")
         node = self.live("/a")
         seen: list[tuple[bytes, bytes | None]] = []
@@ -169,7 +171,7 @@ class KeyTests(MirrorTestCase):
         self.assertEqual((mine, theirs), ([b"two"], [b"three"]))
 
     def test_removed(self) -> None:
-        """A watcher that was removed is told nothing more."""
+        """A removed watcher is not called any more."""
         values, children = watch_value(self.node, "key"), watch_children(self.node, "key")
         self.node.delValueWatcher("key")
         self.node.delChildWatcher("key")
@@ -204,7 +206,7 @@ class UnrulyTests(MirrorTestCase):
         self.node = self.live("/a")
 
     def on_value(self, function: Callable[[], object]) -> list[bytes | None]:
-        """Add a watcher that calls ``function``, and another after it; give what the second is told."""
+        """Add a watcher that calls ``function``, and another after it; return the values of the second."""
         self.node.addValueWatcher("unruly", lambda value: function())
         return watch_value(self.node)
 
@@ -264,13 +266,13 @@ class UnrulyTests(MirrorTestCase):
         self.assertEqual({self.node.state.value, other.state.value}, {b"%d" % rounds, b"%d" % (rounds - 1)})
 
     def test_deletes(self) -> None:
-        """M6: a watcher may delete the node, and is told of that too."""
+        """M6: a watcher may delete the node, and gets that change too."""
         values = self.on_value(lambda: ignore(self.node.delete()))
         self.world.change("/a", b"two")
         self.assertEqual(values, [b"two", None])
 
     def test_reads(self) -> None:
-        """M6: a watcher may read the node, and gets what it was told or later."""
+        """M6: a watcher may read the node, and gets the reported value or a later one."""
         reads: list[Deferred[Value]] = []
         self.on_value(lambda: reads.append(self.node.value()))
         self.world.change("/a", b"two")
@@ -283,7 +285,7 @@ class UnrulyTests(MirrorTestCase):
         self.assertIs(self.mirror.get("/b").state.existence, Existence.ABSENT)
 
     def test_adds(self) -> None:
-        """M6: a watcher that another adds is told of what comes next."""
+        """M6: a watcher that another one adds gets the next change."""
         added: list[bytes | None] = []
 
         def add() -> None:
@@ -319,7 +321,7 @@ class UnrulyTests(MirrorTestCase):
         self.assertEqual((calls, values), (["once"], [b"two", b"three"]))
 
     def test_closes(self) -> None:
-        """M6: a watcher may close the mirror; the others are told of that change all the same."""
+        """M6: a watcher may close the mirror; the others get that change all the same."""
         values = self.on_value(lambda: ignore(self.mirror.close()))
         self.world.change("/a", b"two")
         self.assertEqual(values, [b"two"])
@@ -366,7 +368,7 @@ class StateWatcherTests(MirrorTestCase):
         self.assertEqual((former, len(latter)), ([], 2))
 
     def test_removed(self) -> None:
-        """A state watcher that was removed is told nothing more."""
+        """A removed state watcher is not called any more."""
         told: list[object] = []
         self.mirror.addStateWatcher("key", told.append)
         self.mirror.delStateWatcher("key")
@@ -374,7 +376,7 @@ class StateWatcherTests(MirrorTestCase):
         self.assertEqual(told, [])
 
     def test_gets_nodes(self) -> None:
-        """M6: a state watcher may get nodes, and "settled" is told when they are."""
+        """M6: a state watcher may get nodes, and "settled" is reported when they are."""
         unknown: list[bool] = []
 
         def look(state: object) -> None:
@@ -385,7 +387,7 @@ class StateWatcherTests(MirrorTestCase):
         self.assertEqual(unknown, [True, False])
 
     def test_closes(self) -> None:
-        """M6: a state watcher may close the mirror, and what follows is that it is closed."""
+        """M6: a state watcher may close the mirror, and the next state is closed."""
         told = self.states()
         self.mirror.addStateWatcher("key", lambda state: ignore(self.mirror.close()))
         self.mirror.get("/a")

@@ -1,4 +1,4 @@
-"""A write's Deferred fires when the node, its watchers and its parent show it; where it fails, it says what is known."""
+"""A write's Deferred fires when the node, its watchers and its parent show it; a failed one has all that is known."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class SetTests(WriteTestCase):
         self.assertEqual(self.at_once(node.set(b"two", -1), lambda: node.state.value), b"two")
 
     def test_readable(self) -> None:
-        """M4: a read that begins when a set has fired gives what was set, or what came later."""
+        """M4: a read that begins when a set has fired returns that value, or a later one."""
         node = self.live("/a")
         read = self.at_once(node.set(b"two", -1), node.value)
         self.assertEqual(self.successResultOf(read)[0], b"two")
@@ -143,13 +143,13 @@ class SetTests(WriteTestCase):
         self.assertEqual(values, [b"two"])
 
     def test_unknown_node(self) -> None:
-        """M4: a node that was never read shows what was written to it, too."""
+        """M4: a node that was never read shows a written value, too."""
         node = self.mirror.get("/a")
         values = watch_value(node)
         self.assertEqual(self.at_once(node.set(b"two", -1), lambda: (node.state.value, values[-1])), (b"two", b"two"))
 
     def test_in_order(self) -> None:
-        """M4: writes are done in the order in which they were called; each is told unless a later one is already known."""
+        """M4: writes are done in the order of the calls; each is reported unless a later one is already known."""
         node = self.live("/a")
         values = watch_value(node)
         seen: list[tuple[bytes, bytes | None]] = []
@@ -166,7 +166,9 @@ class SetTests(WriteTestCase):
         self.assertEqual(values[-1], b"9")
 
     def test_overwritten(self) -> None:
-        """M4: where somebody else has written since, what fires is the first, and what is shown in the end the second."""
+        """M4: if another client has written since, the write fires with its own stat, and the node shows the later
+        value in the end.
+        """
         node = self.live("/a")
         values = watch_value(node)
         write = node.set(b"mine", -1)
@@ -176,7 +178,7 @@ class SetTests(WriteTestCase):
         self.assertEqual(values, sorted(set(values), key=lambda value: value or b""))
 
     def test_bad_version(self) -> None:
-        """M9: at another version nothing is written, and that is certain; the node shows what is there."""
+        """M9: at another version nothing is written, and that is certain; the node shows its present value."""
         node = self.live("/a")
         error = self.assert_fails(node.set(b"two", 7), BadVersionException)
         assert isinstance(error, ZooKeeperException)
@@ -201,7 +203,7 @@ class SetTests(WriteTestCase):
         self.assertEqual(node.state.value, b"one")
 
     def test_too_large(self) -> None:
-        """M9: what is too large for a request is never sent, and the connection stays."""
+        """M9: a request over the limit is never sent, and the connection continues."""
         node = self.live("/a")
         before = self.world.requests()
         error = self.assert_fails(node.set(b"x" * 0xFFFFF, -1), RequestTooLargeException)
@@ -299,7 +301,7 @@ class SetTests(WriteTestCase):
         self.assertEqual(node.state.value, b"three")
 
     def test_then_deleted(self) -> None:
-        """M3: what was set before the node was deleted never shows after that."""
+        """M3: a value that was set before the node was deleted never shows afterwards."""
         node = self.live("/a")
         values = watch_value(node)
         ignore(node.set(b"two", -1))
@@ -453,7 +455,7 @@ class CreateTests(WriteTestCase):
         self.assertIs(error.applied, False)
 
     def test_sequence(self) -> None:
-        """M4: a sequence create fires with the node that was made, under the name that the server gave."""
+        """M4: a sequence create fires with the created node, under the name that the server has made."""
         parent = self.live("/")
         prefix = self.live("/a-")
         nodes = [self.done(prefix.create(b"%d" % number, sequence=True)) for number in range(2)]
@@ -602,7 +604,7 @@ class DeleteTests(WriteTestCase):
         self.assert_equal_to_server("/", "/a")
 
     def test_created_again_by_somebody_else(self) -> None:
-        """M4: a node that somebody else creates at once after it was deleted is shown in the end."""
+        """M4: a node that another client creates at once after its deletion is shown in the end."""
         node = self.live("/a")
         write = node.delete()
         ignore(self.other.create("/a", b"theirs"))
@@ -628,7 +630,7 @@ class DeleteTests(WriteTestCase):
         self.assertEqual(node.state.value, b"one")
 
     def test_missing(self) -> None:
-        """M9: what is not there cannot be deleted."""
+        """M9: a missing node cannot be deleted."""
         self.assert_fails(self.live("/missing").delete(), NoNodeException)
 
     def test_not_empty(self) -> None:
@@ -657,7 +659,7 @@ class DeleteTests(WriteTestCase):
         self.assert_equal_to_server("/", "/a")
 
     def test_recursive_missing(self) -> None:
-        """M9: a recursive delete of what is not there says so."""
+        """M9: a recursive delete of a missing node fails with NoNodeException."""
         self.assert_fails(self.live("/missing").delete(recursive=True), NoNodeException)
 
     def test_recursive_version(self) -> None:
@@ -668,7 +670,7 @@ class DeleteTests(WriteTestCase):
         self.assertEqual(node.state.children, ("b",))
 
     def test_recursive_while_others_create(self) -> None:
-        """M4: what comes below while a recursive delete runs goes too."""
+        """M4: nodes that are created below while a recursive delete runs are deleted too."""
         self.world.make("/a/b")
         node = self.live("/a")
         write = node.delete(recursive=True)
@@ -681,7 +683,7 @@ class DeleteTests(WriteTestCase):
         self.assert_equal_to_server("/", "/a", "/a/b")
 
     def test_recursive_while_others_delete(self) -> None:
-        """M4: what goes below while a recursive delete runs is none of its concern."""
+        """M4: nodes that are deleted below while a recursive delete runs are no failure."""
         for steps in range(0, 40, 2):
             for path in ("/r", "/r/b", "/r/b/c", "/r/d"):
                 self.world.make(path)
@@ -765,7 +767,7 @@ class VanishingChildTests(ScriptedTestCase):
         ignore(deleted)
 
     def test_child_vanishes(self) -> None:
-        """A child that somebody else deletes between being named and being looked into is none of our business."""
+        """A child that another client deletes after it was listed is no failure."""
         mirror, peer = self.make_mirror()
         peer.answer(SetWatchesRequest)
         node = mirror.get("/t")

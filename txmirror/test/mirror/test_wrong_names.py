@@ -1,4 +1,4 @@
-"""A server that names what no znode can be called: nothing is shown of it, nothing is lost by it, and nothing is logged as a bug."""
+"""A server that sends names that no znode can have: they are not shown, nothing is lost by them, and no bug is logged."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ class WrongNameTests(MirrorTestCase):
         self.assertEqual((self.bugs, self.world.mirror_client.session.session_number), ([], 1))
 
     def test_events(self) -> None:
-        """An event for no path is not ZooKeeper's protocol, and ends the connection. What was changed is read all the same."""
+        """An event without a valid path violates ZooKeeper's protocol, and ends the connection. The changes are read
+        all the same.
+        """
         for path in WRONG_PATHS[:-1]:
             for kind in (EventType.CREATED, EventType.CHILD, EventType.DELETED, EventType.CHANGED):
                 connection = self.world.server.connection_of(self.world.mirror_client.session_id)
@@ -56,8 +58,9 @@ class WrongNameTests(MirrorTestCase):
         self.assert_goes_on()
 
     def test_children(self) -> None:
-        """A name that is none is not ZooKeeper's protocol either. While it is there the rest stays as it was, and is not said to
-        be up to date; once it is gone all is."""
+        """An invalid name violates the protocol, too. While it exists the node stays as it was, and is not settled;
+        once it is gone everything is.
+        """
         children = self.world.server._replica.tree.nodes["/s"].children
         for name in ("", "..", "a/b", "a\0"):
             children[name] = None

@@ -13,10 +13,10 @@ from txmirror.test.mirror.world import Shown, Value, read
 
 
 class TreeWitness:
-    """Watches a tree, replays what it is told, and sees that each step is a legal one.
+    """Watches a tree, replays its changes, and checks each step.
 
-    :ivar told: the kinds and paths of what was told since :meth:`take`.
-    :ivar faults: what was wrong.
+    :ivar told: the kinds and paths of the changes since :meth:`take`.
+    :ivar faults: the violations.
     """
 
     def __init__(self, tree: Tree) -> None:
@@ -27,7 +27,7 @@ class TreeWitness:
         tree.watch(self.take_in)
 
     def take_in(self, change: Change) -> None:
-        """Be told of a change."""
+        """Record and check a change."""
         kind, path, old, new = change
         self.told.append((kind, path))
         known = self.replayed.get(path)
@@ -60,10 +60,10 @@ class TreeWitness:
 
 
 class NodeWitness:
-    """Watches a node, and sees that what it is told never goes backwards and is never told twice.
+    """Watches a node, and checks that its values never go backwards and are never reported twice.
 
-    :param history: tells in which data generation of the server's data the node is.
-    :ivar faults: what was wrong.
+    :param history: returns the data generation of the node.
+    :ivar faults: the violations.
     """
 
     def __init__(self, node: Node, history: Callable[[], int]) -> None:
@@ -79,7 +79,7 @@ class NodeWitness:
         node.addChildWatcher(self, self.children_told)
 
     def value_told(self, value: Value | None) -> None:
-        """Be told of a value."""
+        """Record and check a value."""
         history = self._history()
         told = (history, None if value is None else (value[0], value[1].czxid, value[1].mzxid))
         if told == self._told:
@@ -92,7 +92,7 @@ class NodeWitness:
         self._told, self._value = told, value
 
     def children_told(self, names: list[str] | None) -> None:
-        """Be told of the children."""
+        """Record and check the children."""
         if names is not None and names != sorted(names):
             self.faults.append(f"{self.node} has unsorted children: {names}")
         self._names = names
@@ -122,7 +122,7 @@ def shown_below(tree: Tree) -> dict[str, Shown]:
 async def read_below(
     client: ZooKeeperClient, path: str, depth: int | None = None, keep: Callable[[str], bool] | None = None
 ) -> dict[str, Shown]:
-    """Ask the server for the same as :func:`shown_below` gives for a tree of this path, depth and filter."""
+    """Read the same data from the server that :func:`shown_below` has for a tree of this path, depth and filter."""
     found: dict[str, Shown] = {}
     level, wanted = 0, [path]
     while wanted:

@@ -1,7 +1,7 @@
-"""The world in which the mirror's tests take place: a server, a mirror, and somebody else who uses the same server.
+"""The world in which the mirror's tests take place: a server, a mirror, and another client of the same server.
 
-Nothing in it takes real time, and nothing is left of it at the end. The mirror reaches the server by one address and
-somebody else by another, so that a test can part one of them from the server and not the other.
+Nothing in it takes real time, and nothing is left of it at the end. The mirror connects to one address of the server
+and the other client to another, so that a test can disconnect either of them.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ Value = tuple[bytes, ZnodeStat]
 
 
 class World(testing.World):
-    """A server, a mirror on a client of its own, and a plain client, all on one reactor in memory. Time begins at 1000 s.
+    """A server, a mirror on a client of its own, and a plain client, all on one reactor in memory. Time begins at 1000
+    s.
 
-    Methods that do something return when all that follows from it at this instant has happened, if they do not say
-    otherwise.
+    Methods return when everything has happened that follows at this instant, if not documented otherwise.
 
-    :param limits: what the mirror's client allows itself.
-    :param version: the server's.
-    :param size: how many servers there are, over the same data, each at a port of its own; ``server`` is the first.
+    :param limits: the limits of the mirror's client.
+    :param version: the version of the servers.
+    :param size: the number of servers, over the same data, each at a port of its own; ``server`` is the first.
     :ivar mirror: the mirror of this world, which makes no others.
     :ivar mirror_client: the mirror's client.
-    :ivar other: somebody else's.
+    :ivar other: the other client.
     """
 
     mirror: Mirror  # type: ignore[assignment]
@@ -102,14 +102,14 @@ class World(testing.World):
         return [link for link in self.reactor.links if link.server_address.host == MIRROR_HOST][-1]
 
     def leave(self) -> None:
-        """Part the mirror from the server. Its session lives on there, for as long as its timeout says."""
+        """Disconnect the mirror from the server. Its session lives on there, for its timeout."""
         self.part()
         self.link.cut()
         self.settle()
         assert not self.mirror.is_connected()
 
     def come_back(self) -> None:
-        """Let the mirror reach the server again, and give it the time to do so: less than its session lives."""
+        """Let the mirror reach the server again, and give it the time to do so: less than its session's timeout."""
         self.unpart()
         self.pass_time(2.5)
         assert self.mirror.is_connected()
@@ -125,7 +125,7 @@ class World(testing.World):
             self.reactor.undo_black_hole(MIRROR_HOST, port)
 
     def hear_only(self) -> None:
-        """From now on let the mirror hear what was and is said to it, while nothing that it says is heard."""
+        """Deliver the server's data to the mirror from now on, and stall the mirror's."""
         self.link.stall(to_client=False, to_server=True)
         self.link.server.hold(False)
         self.settle()
@@ -153,21 +153,21 @@ class World(testing.World):
         self.settle()
 
     def wipe(self) -> None:
-        """Lose the server's data, and give everybody the time to notice."""
+        """Wipe the server's data, and give all clients the time to notice."""
         self._go_far()
         self.server.wipe()
         self.pass_time(5 * S)
 
     def roll_back(self, snapshot: Snapshot) -> None:
-        """Put the server's data back to what they were, and give everybody the time to notice."""
+        """Restore the server's data from a snapshot, and give all clients the time to notice."""
         self._go_far()
         self.server.roll_back(snapshot)
         self.pass_time(5 * S)
 
     def _go_far(self) -> None:
-        """Let everybody see transactions of which the data that come next know nothing.
+        """Let all clients see transactions that the next data does not have.
 
-        What opens a session is one too. Had the new data caught up with the old, nobody could tell.
+        The opening of a session is a transaction, too: if the new data caught up with the old zxid, no client could notice.
         """
         for _ in range(300):
             self.other.delete("/nothing").addErrback(lambda failure: failure.trap(NoNodeException))
@@ -223,7 +223,7 @@ class MirrorTestCase(SynchronousTestCase):
     """Tests in a :class:`World`, of which nothing may be left after each."""
 
     limits: Limits | None = None
-    """What the mirror's client allows itself."""
+    """The limits of the mirror's client."""
     version = "3.8"
     """The server's."""
 
@@ -264,10 +264,10 @@ class MirrorTestCase(SynchronousTestCase):
 
 
 class ScriptedTestCase(ClientTestCase):
-    """Tests of a mirror whose server does only what the test tells it."""
+    """Tests of a mirror with a server that the test controls."""
 
     def make_mirror(self) -> tuple[Mirror, Peer]:
-        """Make a mirror with a session; what it asks for to begin with is answered."""
+        """Make a mirror with a session, and answer its first requests."""
         client, peer = self.make_connected()
         mirror = Mirror(client=client, reactor=self.reactor)
         self.addCleanup(mirror.close)
@@ -298,7 +298,7 @@ async def _read(client: ZooKeeperClient, path: str) -> Shown | None:
 
 
 def read(client: ZooKeeperClient, path: str) -> Deferred[Shown | None]:
-    """Ask the server for the same as :func:`shown` gives."""
+    """Read the same data from the server that :func:`shown` has."""
     return Deferred.fromCoroutine(_read(client, path))
 
 
