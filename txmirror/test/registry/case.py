@@ -1,4 +1,4 @@
-"""A world in memory with a registry in it, and somebody beside it who looks and meddles."""
+"""A world in memory with a registry in it, and another client that looks at its nodes and changes them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NODE = PATH + "/server1:22"
 
 @implementer(ILogObserver)
 class Warnings:
-    """Keeps the warnings of this package's registry, and what is worse."""
+    """Keeps the warnings and errors of this package's registry."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []

@@ -1,7 +1,7 @@
 """The contract of every service registry: one suite for each provider and, where a server is needed, for each server.
 
-A test knows registries by their interface, and all else by a :class:`Place`: what goes between them and ZooKeeper, what
-somebody else does there, and how time goes by. Nothing here says whether that is real.
+A test uses registries by their interface, and everything else by a :class:`Place`: the connections to ZooKeeper,
+another client, and the time. Nothing here depends on whether these are real.
 """
 
 from __future__ import annotations
@@ -74,16 +74,16 @@ class Place(Protocol):
 
     @property
     def stranger(self) -> Stranger:
-        """Somebody else."""
+        """The other client."""
 
     def make(self, **options: Any) -> IServiceRegistry:
         """Make a registry, which is stopped in the end."""
 
     async def done(self, awaited: Awaitable[_T]) -> _T:
-        """Wait for what needs no time but that of messages."""
+        """Wait for a Deferred that takes only messages, and no time."""
 
     async def in_time(self, awaited: Deferred[_T], seconds: float) -> _T:
-        """Wait for what may need so many seconds."""
+        """Wait for a Deferred that may take some seconds."""
 
     async def pass_time(self, seconds: float) -> None:
         """Let time go by."""
@@ -111,9 +111,9 @@ class Place(Protocol):
 
 
 class ClientStranger:
-    """Another client, by our own.
+    """Another client, made with our own.
 
-    :param done: waits for what needs no time but that of messages.
+    :param done: waits for a Deferred that takes only messages, and no time.
     """
 
     def __init__(self, client: ZooKeeperClient, done: Callable[[Awaitable[Any]], Awaitable[Any]]) -> None:
@@ -123,7 +123,7 @@ class ClientStranger:
     async def create(
         self, path: str, data: bytes = b"", *, ephemeral: bool = False, acl: Sequence[ACL] | None = None
     ) -> None:
-        """See :class:`Stranger`."""
+        """Create a node, and the missing ones above it; see :class:`Stranger`."""
         try:
             await self._done(self._client.create(path, data, acl or OPEN_ACL, ephemeral=ephemeral))
         except NoNodeException:
@@ -152,7 +152,7 @@ class ClientStranger:
 
 @implementer(ILogObserver)
 class _Warnings:
-    """Collects what registries warn of, and worse."""
+    """Collects the warnings and errors of registries."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -165,7 +165,7 @@ class _Warnings:
 class RegistryCase(_Base):
     """The base of the parts of the suite. A subclass is a ``TestCase`` too, and names the provider.
 
-    :ivar persistent: whether outages that are shorter than ``timeout`` are told from longer ones.
+    :ivar persistent: whether outages that are shorter than ``timeout`` are distinguished from longer ones.
     """
 
     timeout = 60
@@ -256,7 +256,7 @@ class RegistryCase(_Base):
         return _without_origin(json.loads(data))
 
     async def until_facts(self, path: str, expected: object) -> ZnodeStat:
-        """Wait until a node says something; then give its stat."""
+        """Wait until a node has these facts; then return its stat."""
 
         async def so() -> bool:
             return bool(await self.facts(path) == expected)
@@ -293,7 +293,7 @@ def _without_origin(data: Any) -> Any:
 
 
 class Listener:
-    """A callback that keeps what it was told, and sees that it is never told the same twice."""
+    """A callback that records its calls, and checks that it is never called twice with the same."""
 
     def __init__(self) -> None:
         self.told: list[Any] = []

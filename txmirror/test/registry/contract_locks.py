@@ -47,7 +47,7 @@ class LockContract(LockCase):
 
     @run
     async def test_exclusion(self) -> None:
-        """One holds it; who waits gets it when it is released."""
+        """One client holds it; a waiting one gets it when it is released."""
         first, second = await self.two()
         self.assertIs(await self.done(first.acquire_lock(LOCK)), True)
         waiting = second.acquire_lock(LOCK, wait=1000)
@@ -85,7 +85,7 @@ class LockContract(LockCase):
 
     @run
     async def test_release(self) -> None:
-        """To release what is not held is done at once, and can be repeated."""
+        """The release of a lock that is not held fires at once, and can be repeated."""
         registry = await self.started()
         self.assertIs(await self.done(registry.release_lock("/never/heard/of")), True)
         lock = await self.lock(registry)
@@ -97,7 +97,7 @@ class LockContract(LockCase):
 
     @run
     async def test_acquired_again(self) -> None:
-        """Released, it can be acquired again, with a greater token each time, whoever it is."""
+        """After a release any client can acquire it again, with a greater token each time."""
         registry, other = await self.two()
         lock = await self.holding(registry)
         tokens = [lock.token]
@@ -145,7 +145,7 @@ class LockContract(LockCase):
 
     @run
     async def test_other_number(self) -> None:
-        """Another number of holders is refused while somebody uses the lock, and counts when nobody does."""
+        """Another number of holders is refused while the lock is used, and is accepted when it is free."""
         first, second = await self.two()
         self.assertIs(await self.done(first.acquire_lock(LOCK, "host1:17", 2)), True)
         for wait in (300, 0):
@@ -171,7 +171,9 @@ class LockContract(LockCase):
 
     @run
     async def test_other_kind(self) -> None:
-        """Where somebody holds a lock of another kind, with as many holders as it may be, that is said, and nothing is left."""
+        """Where another client holds a lock of another kind, with any number of holders, the error names it, and
+        nothing is left.
+        """
         registry = await self.started()
         node = f"{LOCK}/0123456789abcdef0123456789abcdef__lock__0000000000"
         await self.stranger.create(node, b"host1:17", ephemeral=True)
@@ -183,7 +185,7 @@ class LockContract(LockCase):
 
     @run
     async def test_acl(self) -> None:
-        """A lock's nodes have the registry's ACL, and so has the node that they are below; what is above is open."""
+        """A lock's nodes and their parent have the registry's ACL; the nodes above are open."""
         options = {"username": "bob", "password": "secret"}
         plain = await self.started()
         await self.fails(NoAuthException, self.in_turn(await self.started(**options), plain))
@@ -227,7 +229,7 @@ class LockContract(LockCase):
 
     @run
     async def test_stop(self) -> None:
-        """A stop lets go of what is held, and ends what waits."""
+        """stop() releases held locks, and fails waiting calls."""
         first, second = await self.two()
         held = await self.holding(first)
         waiting = second.acquire_lock(LOCK, wait=1000)
@@ -328,7 +330,9 @@ class LockSessionContract(LockCase):
 
     @run
     async def test_session_ends(self) -> None:
-        """When the session ends the lock is lost, and somebody else gets it; its holder is told, and wants it again."""
+        """When the session ends the lock is lost, and another client gets it; its holder is notified, and acquires it
+        again.
+        """
         registry = await self.started()
         other = await self.started()
         lock = await self.done(registry.get_lock(LOCK))
@@ -394,7 +398,9 @@ class LockOutageContract(LockCase):
 
     @run
     async def test_lost(self) -> None:
-        """Whoever is away for too long holds nothing, and is told while nobody else can have it; to release it works."""
+        """A holder without a connection for too long has lost the lock, and is notified before another client can have
+        it; release() works.
+        """
         registry = await self.started()
         other = await self.started()
         lock = await self.done(registry.get_lock(LOCK))

@@ -74,7 +74,7 @@ class RegisteringContract(RegistryCase):
 
     @run
     async def test_node(self) -> None:
-        """The node is ephemeral, what is above it is not, and it says first who wrote it."""
+        """The node is ephemeral, its parents are not, and its data begins with pid and time."""
         await self.registered()
         data, stat = await self.stranger.get(NODE)
         self.assertNotEqual(stat.ephemeralOwner, 0)
@@ -95,7 +95,7 @@ class RegisteringContract(RegistryCase):
 
     @run
     async def test_own_origin(self) -> None:
-        """``pid`` and ``created`` may be said otherwise."""
+        """``pid`` and ``created`` may be set by the caller."""
         registry = await self.started()
         await self.done(registry.set_node(NODE, {"pid": 7, "created": "long ago"}))
         answer = await self.answer(registry, NODE)
@@ -146,7 +146,7 @@ class RegisteringContract(RegistryCase):
 
     @run
     async def test_never_there(self) -> None:
-        """To take away what is not there is done, and makes nothing."""
+        """The withdrawal of a missing node succeeds, and creates nothing."""
         registry = await self.started()
         self.assertIs(await self.done(registry.set_node(NODE, state=False)), True)
         self.assertIs(await self.done(registry.set_data(NODE, state=False)), True)
@@ -209,7 +209,7 @@ class RegisteringContract(RegistryCase):
 
     @run
     async def test_strangers(self) -> None:
-        """Another session's node is waited for, and said so once; it is not touched."""
+        """The registry waits while another session owns the node, and logs that once; the node is not touched."""
         registry = await self.started()
         await self.stranger.create(NODE, b"theirs", ephemeral=True)
         self.assertIs(await self.done(registry.set_node(NODE, {"foo": "bar"})), False)
@@ -234,7 +234,7 @@ class RegisteringContract(RegistryCase):
 
     @run
     async def test_two_registries(self) -> None:
-        """Of two who want a path, the second has it when the first has stopped."""
+        """If two registries want a path, the second gets it when the first has stopped."""
         first = await self.registered()
         second = await self.started()
         self.assertIs(await self.done(second.set_node(NODE, {"foo": "second"})), False)
@@ -305,7 +305,7 @@ class RegisteringContract(RegistryCase):
 
     @run
     async def test_acl(self) -> None:
-        """An ACL stands on the node and on its parent, and what is above is open."""
+        """The node and its parent have the ACL, and the nodes above are open."""
         acl = [digest_acl("bob", "secret"), digest_acl("ann", "other", Permission.READ)]
         registry = await self.started(username="bob", password="secret", acl=acl)
         self.assertIs(await self.done(registry.set_node(NODE, {"foo": "bar"})), True)
@@ -324,7 +324,7 @@ class RegisteringContract(RegistryCase):
 
     @run
     async def test_names(self) -> None:
-        """Names and passwords are what was said, and a name has no colon."""
+        """Names and passwords are returned as they were set, and a name has no colon."""
         registry = await self.started()
         self.assertIsNone(await self.done(registry.username()))
         self.assertIsNone(await self.done(registry.password()))
@@ -338,7 +338,7 @@ class StoringContract(RegistryCase):
 
     @run
     async def test_stored(self) -> None:
-        """A persistent node is written, with what is missing above it, and read as any other."""
+        """A persistent node is written, with the missing ones above it, and is read as any other."""
         registry = await self.started()
         self.assertIs(await self.done(registry.set_data("/app/settings", {"debug": True})), True)
         data, stat = await self.stranger.get("/app/settings")
@@ -399,7 +399,7 @@ class StoringContract(RegistryCase):
 
     @run
     async def test_unset(self) -> None:
-        """``unset`` takes away what is registered here, or a persistent node; another session's stays."""
+        """``unset`` deletes a node that is registered here, or a persistent node; another session's stays."""
         registry = await self.registered()
         await self.done(registry.set_data("/app"))
         await self.stranger.create("/theirs", b"theirs", ephemeral=True)
@@ -412,7 +412,7 @@ class StoringContract(RegistryCase):
 
 
 class FindingContract(RegistryCase):
-    """Answers, and those who are told of them."""
+    """Answers, and the callbacks for their changes."""
 
     async def listening(self, path: str = SERVICE, **options: Any) -> tuple[IServiceRegistry, Listener]:
         """Make a registry that follows a path, and a callback that was called once."""
@@ -424,12 +424,12 @@ class FindingContract(RegistryCase):
         return registry, listener
 
     async def until_told(self, listener: Listener, last: dict[str, Any]) -> None:
-        """Wait until a listener was told of these children."""
+        """Wait until a listener got these children last."""
         await self.until(lambda: listener.children[-1:] == [last], f"{last!r} is told of")
 
     @run
     async def test_missing(self) -> None:
-        """A node that is not there has an answer too, and is told of when it comes, and when it goes."""
+        """A missing node has an answer too, and callbacks get its creation and its deletion."""
         registry, listener = await self.listening()
         self.assertEqual(listener.told, [{"children": {}, "data": None, "path": SERVICE, "stat": None}])
         await self.stranger.create(f"{SERVICE}/a", b"1")
@@ -442,7 +442,7 @@ class FindingContract(RegistryCase):
 
     @run
     async def test_told(self) -> None:
-        """Each change is told of: a child that comes, has other data, or goes, and the node's own data."""
+        """Each change is reported: a child that is created, changed or deleted, and the node's own data."""
         for name in ("a", "b"):
             await self.stranger.create(f"{SERVICE}/{name}", b"{}")
         registry, listener = await self.listening()
@@ -521,7 +521,7 @@ class FindingContract(RegistryCase):
 
     @run
     async def test_own_copy(self) -> None:
-        """An answer is the caller's own, and so is what a callback gets."""
+        """An answer is the caller's own copy, and so is the argument of a callback."""
         await self.stranger.create(f"{SERVICE}/a", b'{"list":[1]}')
         registry, listener = await self.listening()
         for mine in (await self.answer(registry, SERVICE), listener.told[0]):
@@ -648,7 +648,7 @@ class FindingContract(RegistryCase):
 
     @run
     async def test_path_hidden(self) -> None:
-        """A path that is protected is named after a while; what was known stays."""
+        """A path that becomes protected is listed as unreadable after a while; the known answer stays."""
         await self.stranger.create(f"{SERVICE}/a", b"{}")
         registry, listener = await self.listening(audit=_AUDIT)
         await self.stranger.set_acl(SERVICE, _BOBS)
@@ -661,7 +661,7 @@ class FindingContract(RegistryCase):
 
     @run
     async def test_stat(self) -> None:
-        """The stat is the server's own, whatever comes and goes below."""
+        """The stat is the server's own, whichever children come and go."""
         await self.stranger.create(f"{SERVICE}/a", b"{}")
         registry, listener = await self.listening()
         for number in range(3):
@@ -695,7 +695,7 @@ class FindingContract(RegistryCase):
 
     @run
     async def test_state(self) -> None:
-        """The state is told at once, and when it changes, each time once; a callback counts once."""
+        """The callback gets the state at once, and each change once; adding it twice counts once."""
         registry = self.place.make()
         listener = Listener()
         self.assertIs(await self.done(registry.get_state(listener)), False)

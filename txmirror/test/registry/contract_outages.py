@@ -37,7 +37,7 @@ class OutageContract(RegistryCase):
 
     @run
     async def test_start_lazily(self) -> None:
-        """A lazy registry says so, and connects when it can."""
+        """The start of a lazy registry fires with False, and it connects when it can."""
         registry = await self.away(lazy=True)
         await self.put_off(registry.start())
         await self.place.come_back(registry)
@@ -64,7 +64,7 @@ class OutageContract(RegistryCase):
 
     @run
     async def test_calls_lazily(self) -> None:
-        """A lazy registry puts them off, says so once for each, and does them when it can."""
+        """A lazy registry postpones calls, logs each of them once, and completes them when it can."""
         await self.stranger.create("/old", b"old")
         registry = await self.away(lazy=True)
         got, added = Listener(), Listener()
@@ -86,7 +86,7 @@ class OutageContract(RegistryCase):
 
     @run
     async def test_last_wish_counts(self) -> None:
-        """Of what was put off about one path, the last is done, and the rest is not done first."""
+        """Of postponed calls for one path, only the last is carried out."""
         registry = await self.away(lazy=True)
         await self.stranger.create(f"{SERVICE}/theirs")
         before = await self.stat(SERVICE)
@@ -158,7 +158,7 @@ class OutageContract(RegistryCase):
 
     @run
     async def test_changed_lazily(self) -> None:
-        """Of what a lazy registry was to change meanwhile, it registers the latest, at once."""
+        """Of changes during an outage, a lazy registry registers only the latest, at once."""
         registry = await self.registered(lazy=True)
         await self.place.leave(registry, session_ends=True)
         await self.put_off(registry.set_node(NODE, {"foo": "new"}))
@@ -275,7 +275,7 @@ class SessionContract(RegistryCase):
 
     @run
     async def test_blink(self) -> None:
-        """Nothing is written, and nobody told, where nothing has changed meanwhile: healthy nodes do not blink."""
+        """Without changes in between nothing is written, and no callback is called: healthy nodes do not blink."""
         registry = await self.registered()
         listener = Listener()
         answer = await self.done(registry.get(SERVICE, listener))
@@ -340,7 +340,7 @@ class SessionContract(RegistryCase):
 
     @run
     async def test_stop(self) -> None:
-        """Stopped, nothing is registered; what was known can be read, and is stale."""
+        """After a stop, nothing is registered; known answers can be read, and are stale."""
         registry = await self.registered()
         answer = await self.answer(registry, SERVICE)
         await self.place.in_time(registry.stop(), TIMEOUT)
@@ -386,7 +386,7 @@ class SessionContract(RegistryCase):
 
     @run
     async def test_started_again(self) -> None:
-        """Started again, all is registered and followed as before; what came in between is told."""
+        """After another start, everything is registered and followed as before; changes in between are reported."""
         registry = await self.registered()
         listener = Listener()
         await self.done(registry.get(SERVICE, listener))
@@ -405,7 +405,7 @@ class SessionContract(RegistryCase):
 
     @run
     async def test_start_again_and_again(self) -> None:
-        """To start what is started changes nothing."""
+        """The start of a started registry changes nothing."""
         registry = await self.registered()
         before = await self.stat(NODE)
         self.assertIs(await self.done(registry.start()), True)
@@ -452,7 +452,7 @@ class SessionContract(RegistryCase):
 
     @run
     async def test_taken_meanwhile(self) -> None:
-        """A path that somebody else took meanwhile is theirs, until they leave it."""
+        """A path that another client has taken in between stays that client's, until it is deleted."""
         registry = await self.registered()
         await self.place.leave(registry, session_ends=True)
         await self.stranger.create(NODE, b"theirs", ephemeral=True)
@@ -465,8 +465,9 @@ class SessionContract(RegistryCase):
 
     @run
     async def test_persistent_in_its_place(self) -> None:
-        """While a persistent node stands where something was registered, each call to register that fails and says so. It is
-        not touched; when it is gone, what was registered before is so again."""
+        """While a persistent node is in the place of a registered one, each call to register it fails with the reason.
+        The node is not touched; when it is deleted, the former data is registered again.
+        """
         registry = await self.registered()
 
         async def replace() -> None:
@@ -484,7 +485,9 @@ class SessionContract(RegistryCase):
 
 
 class BriefOutageContract(RegistryCase):
-    """ZooKeeper away for less than ``timeout``: calls wait, and are done when it is back. For those who wait at all."""
+    """ZooKeeper out of reach for less than ``timeout``: calls wait, and are completed when it is back. For registries
+    that wait.
+    """
 
     async def brief_outage(self, registry: IServiceRegistry, meanwhile: Any) -> None:
         """Be away for an instant, in which something is called that waits."""
@@ -496,7 +499,7 @@ class BriefOutageContract(RegistryCase):
 
     @run
     async def test_calls_wait(self) -> None:
-        """A write, a first ``get``, a start: each is done when ZooKeeper is back, and no word is said."""
+        """A write, a first ``get``, a start: each is completed when ZooKeeper is back, and nothing is logged."""
         for lazy in (False, True):
             registry = await self.started(lazy=lazy)
             calls: list[Deferred[Any]] = []
@@ -518,7 +521,7 @@ class BriefOutageContract(RegistryCase):
 
     @run
     async def test_cancelled(self) -> None:
-        """To cancel ends the wait; what was to be registered is."""
+        """Cancelling ends the wait; the registration is made all the same."""
         registry = await self.started()
         calls: list[Deferred[Any]] = []
 

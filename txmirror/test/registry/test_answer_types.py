@@ -17,14 +17,14 @@ from txmirror.types import Answer
 
 class AnswerTypeTests(SynchronousTestCase):
     def test_plain(self) -> None:
-        """A registry that is not lazy gives an answer, which can be used as it is."""
+        """A registry that is not lazy returns an answer, which can be used as it is."""
         with World() as world:
             found = world.result(world.registry().get("/services"))
             self.assertEqual(found["children"], {})
             assert_type(found, Answer)
 
     def test_lazy(self) -> None:
-        """A lazy registry gives an answer or False, and the checker asks for a look at which."""
+        """A lazy registry returns an answer or False, and the type checker requires a test for that."""
         with World() as world:
             registry = world.registry(lazy=True)
             world.disconnect()

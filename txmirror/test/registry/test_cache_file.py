@@ -1,4 +1,4 @@
-"""Answers are kept in a file that survives crashes, other processes and whatever somebody did to it."""
+"""Answers are kept in a file that survives crashes, other processes and any damage."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class CacheFileTests(CacheFileCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_private(self) -> None:
-        """Only its owner reads it, whatever the umask says; nothing else is left in the folder but what it is locked by."""
+        """Only its owner can read it, whatever the umask is; the folder has no other file but its lock."""
         mask = os.umask(0)
         self.addCleanup(os.umask, mask)
         cache = self.cache()
@@ -122,7 +122,7 @@ class CacheFileTests(CacheFileCase):
         self.assertEqual(self.written()["/both"]["children"], {"n": "second"})
 
     def test_damaged(self) -> None:
-        """A file that is no cache is set aside, said once, and never fatal; it is there to be looked at."""
+        """An invalid file is set aside and logged once, and never fatal; it stays for inspection."""
         deep = "[" * 100_000
         entry = {"time": 1, "children": {}, "data": None, "stat": None}
         for damaged in (
@@ -153,7 +153,7 @@ class CacheFileTests(CacheFileCase):
             self.assertEqual(list(self.written()), ["/a"])
 
     def test_damaged_meanwhile(self) -> None:
-        """So is one that somebody has damaged since it was read."""
+        """So is one that was damaged after it was read."""
         cache = self.cache()
         self.path.write_text("nonsense", "utf-8")
         cache.put(answer())
@@ -162,7 +162,7 @@ class CacheFileTests(CacheFileCase):
         self.assertEqual(self.aside().read_text("utf-8"), "nonsense")
 
     def test_unwritable(self) -> None:
-        """A file that cannot be written is no reason to fail; what was to be written is, as soon as it can be."""
+        """A file that cannot be written is no failure; it is written as soon as it can be."""
         folder, away = self.path.parent, self.path.parent.with_name("away")
         cache = self.cache()
         folder.rename(away)
@@ -270,7 +270,7 @@ class CacheFileTests(CacheFileCase):
         self.assertEqual(self.written()[PATH]["children"], {"one": "1"})
 
     def test_stop(self) -> None:
-        """At the end what is not written yet is, and no timer is left."""
+        """stop() writes the rest, and leaves no timer."""
         cache = self.cache()
         cache.put(answer())
         self.successResultOf(cache.stop())
@@ -295,7 +295,9 @@ class UnsafeTests(CacheFileCase):
         return content
 
     def assert_set_aside(self, reason: str) -> None:
-        """Check that the file is not used but set aside, that one warning says why, and that another can take its place."""
+        """Check that the file is set aside and not used, that one warning has the reason, and that a new one can take
+        its place.
+        """
         before = len(self.warnings.texts)
         cache = self.cache()
         self.assertIsNone(self.successResultOf(cache.get("/theirs")))
@@ -312,7 +314,7 @@ class UnsafeTests(CacheFileCase):
             path.unlink()
 
     def test_fifo(self) -> None:
-        """A FIFO does not hold anybody up, whether or not somebody writes to it."""
+        """A FIFO does not block, with or without a writer."""
         os.mkfifo(self.path)
         self.assert_set_aside("a FIFO")
         os.mkfifo(self.path)
@@ -391,7 +393,7 @@ class UnsafeTests(CacheFileCase):
         self.assertIn("a FIFO", self.warnings.texts[-1])
 
     def test_stays(self) -> None:
-        """A directory or a device is left where it is; nothing is read or written, and each is said once."""
+        """A directory or a device stays as it is; nothing is read or written, and one line is logged for each."""
         for target, kind in ((self.path.with_name("folder"), "a directory"), (Path(os.devnull), "a device")):
             if kind == "a directory":
                 target.mkdir()
@@ -427,7 +429,7 @@ class UnsafeTests(CacheFileCase):
         self.assertIn("cannot be written", text)
 
     def test_other_owner_by_itself(self) -> None:
-        """Where a file system shows an owner or a mode of its own, nothing is written, which is said once."""
+        """If a file system shows an owner or a mode of its own, nothing is written, and that is logged once."""
         cache = self.cache()
         real = tempfile.mkstemp
 
@@ -499,7 +501,9 @@ class LockTests(CacheFileCase):
         self.clock.pump([0.1] * round(seconds * 10))
 
     def test_held(self) -> None:
-        """Nothing is written for as long, with one warning; then everything is, also what was put meanwhile."""
+        """While it is locked nothing is written, with one warning; then everything is, with the answers from in
+        between.
+        """
         cache = self.cache()
         cache.put(answer("/a"))
         held = self.hold()
@@ -527,7 +531,7 @@ class LockTests(CacheFileCase):
         self.assertEqual((list(self.written()), self.warnings.texts), (["/a"], []))
 
     def test_stop_while_held(self) -> None:
-        """The end waits for it less than five seconds, wherever the writing is, and leaves no timer."""
+        """stop() waits for it less than five seconds, at any step of the writing, and leaves no timer."""
         for passed in (0, 0.95, 1.5, 4, 70):
             cache = self.cache()
             cache.put(answer("/a"))
@@ -598,7 +602,7 @@ class LockTests(CacheFileCase):
 
 @implementer(IReactorThreads)
 class ThreadedClock(Clock):
-    """A clock with a pool of threads that begin when the test says so."""
+    """A clock with a pool of threads that begin when the test starts them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -635,7 +639,7 @@ class ThreadedClock(Clock):
 
 
 class ReadingTests(CacheFileCase):
-    """The file is read in a thread, and nothing is lost of what happens meanwhile."""
+    """The file is read in a thread, and no change in between is lost."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -687,7 +691,7 @@ class ReadingTests(CacheFileCase):
         self.assertIn("/b", self.written())
 
     def test_unreadable_meanwhile(self) -> None:
-        """Of children that cannot be read now, what is then read in the file stays; others that are missing go."""
+        """The file's entries of children that cannot be read now stay; other missing ones are removed."""
         before = CacheFile(str(self.path), Clock())
         before.put(answer(one="1", two="2", three="3"))
         self.successResultOf(before.stop())
@@ -710,7 +714,7 @@ class ReadingTests(CacheFileCase):
         self.assertEqual(self.written()[PATH]["children"], {})
 
     def test_stop_meanwhile(self) -> None:
-        """The end waits for it, and writes what was put, but for what is in doubt."""
+        """stop() waits for it, and writes the answers, except for those in doubt."""
         self.subject.connected()
         self.subject.put(answer())
         self.subject.put(answer("/b"))
@@ -723,7 +727,7 @@ class ReadingTests(CacheFileCase):
         self.assertEqual(self.threads.getDelayedCalls(), [])
 
     def test_stop_for_too_long(self) -> None:
-        """But no longer than five seconds; whatever comes after, no timer is left."""
+        """But no longer than five seconds; whichever event comes after, no timer is left."""
         self.subject.put(answer("/b"))
         stopped = self.subject.stop()
         self.threads.advance(5.1)
@@ -752,10 +756,10 @@ class ReadingTests(CacheFileCase):
 
 
 class ExitTests(TestCase):
-    """A process can exit whatever stands where its cache file and lock should."""
+    """A process can exit whatever is in the place of its cache file and lock."""
 
     def test_exit(self) -> Deferred[None]:
-        """It has written what it could, and said what it could not, within a few seconds."""
+        """It has written as much as possible, and has logged the rest, within a few seconds."""
         return Deferred.fromCoroutine(self.exit())
 
     async def exit(self) -> None:
@@ -818,7 +822,7 @@ class ThreadTests(TestCase):
 
 
 class LazyTests(RegistryTestCase):
-    """A registry that starts while ZooKeeper is away has what it had last."""
+    """A registry that starts while ZooKeeper is out of reach has the last answers."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -830,8 +834,9 @@ class LazyTests(RegistryTestCase):
         self.go_away()
 
     def test_restart(self) -> None:
-        """The first answer comes from the file, and says that it may be old; it turns true by itself, and callbacks are told
-        of what has really changed."""
+        """The first answer comes from the file, and is stale; it becomes current by itself, and callbacks get the real
+        changes.
+        """
         registry = self.registry(lazy=True, cachefile=self.cachefile)
         told: list[Answer] = []
         asking = registry.get(PATH, callback=told.append)

@@ -42,7 +42,7 @@ class EncodeTests(SynchronousTestCase):
         return NDCodec().encode(data, pid=8364, created=CREATED)  # type: ignore[arg-type]  # wrong ones are tried too
 
     def test_mapping(self) -> None:
-        """Facts follow who wrote them and when, in compact JSON."""
+        """The facts follow pid and time, in compact JSON."""
         expected = b'{"pid":8364,"created":"2012-12-14 21:17:50","foo":"bar"}'
         self.assertEqual(self.encode({"foo": "bar"}), expected)
 
@@ -52,7 +52,7 @@ class EncodeTests(SynchronousTestCase):
         self.assertEqual(self.encode("my data"), expected)
 
     def test_nothing(self) -> None:
-        """Without facts there is who wrote it and when."""
+        """Without facts there are pid and time."""
         expected = b'{"pid":8364,"created":"2012-12-14 21:17:50"}'
         self.assertEqual(self.encode(None), expected)
         self.assertEqual(self.encode({}), expected)
@@ -62,7 +62,7 @@ class EncodeTests(SynchronousTestCase):
         self.assertTrue(self.encode("").endswith(b',"string_value":""}'))
 
     def test_own_keys_replaced(self) -> None:
-        """Facts may replace who wrote it and when, which stay in front."""
+        """Facts may replace pid and time, which stay in front."""
         encoded = self.encode({"a": 1, "created": "today", "pid": None})
         self.assertEqual(encoded, b'{"pid":null,"created":"today","a":1}')
 
@@ -71,7 +71,7 @@ class EncodeTests(SynchronousTestCase):
         self.assertTrue(self.encode({"z": 1, "a": 2, "m": 3}).endswith(b',"z":1,"a":2,"m":3}'))
 
     def test_local_time(self) -> None:
-        """The time is local, because that is what readers of the format expect."""
+        """The time is local, because readers of the format expect that."""
         self.set_zone("XXX+5")
         self.assertIn(b'"created":"2012-12-14 16:17:50"', self.encode(None))
 
@@ -84,7 +84,7 @@ class EncodeTests(SynchronousTestCase):
         self.assertTrue(self.encode({"città": "✓"}).endswith('"città":"✓"}'.encode()))
 
     def test_values(self) -> None:
-        """Whatever JSON knows is written as JSON, without spaces."""
+        """All values of JSON are encoded, without spaces."""
         encoded = self.encode({"v": [1, 2.5, None, True, {"k": "\n"}]})
         self.assertTrue(encoded.endswith(b'"v":[1,2.5,null,true,{"k":"\\n"}]}'))
 
@@ -166,7 +166,7 @@ class DecodeTests(SynchronousTestCase):
             self.assertEqual(NDCodec().decode(text.encode()), {"string_value": text})
 
     def test_byte_order_mark(self) -> None:
-        """A byte order mark is no part of what is read; within the text it is."""
+        """A byte order mark at the beginning is ignored; within the text it is not."""
         mark = "\ufeff".encode()
         for codec in (NDCodec(), ZcZkCodec()):
             for data in (b'{"a": 1}', b"hello", b" ", "a\ufeff".encode()):
@@ -183,7 +183,7 @@ class DecodeTests(SynchronousTestCase):
         self.assertIn(list(decoded(b'{"a":' + digits.encode() + b"}")), (["string_value"], ["a"]))
 
     def test_not_utf8(self) -> None:
-        """Bytes that are no text cannot be decoded; what is said of them is one short line."""
+        """Bytes that are no text cannot be decoded; the reason is one short line."""
         decoded = NDCodec().decode(b"ab\xff\x00\n\x80" + b"\xff" * 1_000_000)
         assert isinstance(decoded, Undecodable)
         self.assertEqual(decoded.reason, r"not UTF-8 at byte 2: b'\xff\x00\n\x80\xff\xff\xff\xff'")
@@ -303,7 +303,7 @@ def decoded(data: bytes) -> dict[str, object]:
 class RoundTripTests(SynchronousTestCase):
     @given(st.dictionaries(st.text("abc✓", min_size=1).filter(lambda key: key not in {"pid", "created"}), VALUES))
     def test_mapping(self, data: dict[str, object]) -> None:
-        """Facts are read as they were written, with who wrote them and when in front."""
+        """Facts are decoded as they were encoded, with pid and time in front."""
         read = decoded(NDCodec().encode(data, pid=8364, created=CREATED))
         self.assertEqual(list(read)[:2], ["pid", "created"])
         self.assertEqual(read.pop("pid"), 8364)

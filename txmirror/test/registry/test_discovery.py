@@ -71,7 +71,7 @@ class CountingTests(RegistryTestCase):
         self.assertLessEqual(self.reads, 2)
 
     def test_reconnection(self) -> None:
-        """After a reconnection, and in a new session, what has changed meanwhile is read."""
+        """After a reconnection, and in a new session, changed nodes are read."""
         for ends in (False, True):
             self.reads = 0
             session = self.session_of(self.subject)
@@ -188,7 +188,7 @@ class AuditTests(RegistryTestCase):
         self.assertEqual(self.names(registry), [])
 
     def test_cut_off(self) -> None:
-        """With the connection cut in the midst of a look, at whatever moment, it is looked at again after that."""
+        """If the connection is cut during an audit, at any turn, the audit is repeated afterwards."""
         self.make(NODE, b"{}")
         registry = self.started(audit=10)
         self.answer(registry)
@@ -220,7 +220,7 @@ class AuditTests(RegistryTestCase):
         self.assertEqual(told[-1]["stat"].numChildren, 1)
 
     def test_told_in_an_outage(self) -> None:
-        """A change that was known when the connection went is told, even though the stat that belongs to it did not come."""
+        """A change that was known when the connection was lost is reported, even though its stat has not arrived."""
         self.make(NODE, b"{}")
         registry = self.started()
         told: list[Answer] = []
@@ -260,7 +260,7 @@ class AnswerTests(RegistryTestCase):
         self.assertEqual(told[0]["children"], expected)
 
     def test_told_together(self) -> None:
-        """Many changes that come together are told at once."""
+        """Many changes that arrive together are reported in one call."""
         self.make(NODE, b"{}")
         registry = self.started()
         told: list[Answer] = []
@@ -284,7 +284,7 @@ class AnswerTests(RegistryTestCase):
             self.assertEqual(stat.numChildren, number + 2)
 
     def test_codec(self) -> None:
-        """Another codec reads and writes what stands in nodes."""
+        """Another codec encodes and decodes the data of nodes."""
         registry = self.started(codec=PlainCodec())
         self.world.result(registry.set_node(NODE, "10.0.0.1:22"))
         data, _ = self.world.result(self.other.get(NODE))
@@ -312,7 +312,7 @@ class AnswerTests(RegistryTestCase):
         self.assertEqual(self.names(registry), ["a", "b", "c"])
 
     def test_decodable_again(self) -> None:
-        """A node that could not be decoded is left out until it can be, and that is said once."""
+        """A node that cannot be decoded is left out until it can be, and that is logged once."""
         self.make(NODE, b"\xff\xfe")
         registry = self.started()
         self.assertEqual(self.names(registry), [])
@@ -343,7 +343,7 @@ class AnswerTests(RegistryTestCase):
         self.assertEqual(self.answer(registry, "/secret")["data"], {})
 
     def test_read_no_longer(self) -> None:
-        """Whose right to read is taken away keeps what was known."""
+        """A node that becomes unreadable keeps its known data."""
         self.make(NODE, b'{"a":1}')
         registry = self.started()
         self.answer(registry)
@@ -521,14 +521,14 @@ class HoldTests(RegistryTestCase):
         self.world.pass_time(3)
 
     def test_off(self) -> None:
-        """Nothing is held where nothing was said of it."""
+        """Without hold_for nothing is held."""
         registry, told = self.subject(hold_for=0.0)
         self.lose(4)
         self.assertEqual(told, [4, 0])
         self.assertFalse(registry.stale(PATH))
 
     def test_held(self) -> None:
-        """The last list is kept, and called stale, until the time is over; then the new one is told."""
+        """The last list is kept, and is stale, until the time is over; then the new one is reported."""
         registry, told = self.subject()
         self.lose(3)
         self.assertEqual((told, len(self.names(registry)), registry.stale(PATH)), ([4], 4, True))
@@ -575,7 +575,7 @@ class HoldTests(RegistryTestCase):
         self.assertFalse(registry.stale(PATH))
 
     def test_second_return(self) -> None:
-        """Another reconnection meanwhile begins the time anew, and what is believed is still the list of before."""
+        """Another reconnection in between restarts the time, and the list from before is still kept."""
         registry, told = self.subject()
         self.lose(4)
         self.world.pass_time(5)
@@ -598,7 +598,7 @@ class HoldTests(RegistryTestCase):
 
 class StaleTests(RegistryTestCase):
     def test_stale(self) -> None:
-        """A stale answer says so: before it is read, while ZooKeeper is away, after the close; not in between."""
+        """An answer is stale before it is read, while ZooKeeper is out of reach, and after the close; not in between."""
         self.make(NODE)
         registry = self.registry(acl=READ_ACL)
         self.assertTrue(registry.stale(PATH))

@@ -21,7 +21,7 @@ from txmirror.types import ACL, Answer, Permission
 
 
 class GivenMirrorCase(RegistryTestCase):
-    """Registries on a mirror that somebody else has."""
+    """Registries on a mirror of the program's own."""
 
     def given(self, session_timeout: float = 30.0, **options: Any) -> tuple[Mirror, ServiceRegistry]:
         """Make a mirror that is connected, and a registry on it."""
@@ -51,7 +51,7 @@ class StateCallbackTests(GivenMirrorCase):
     """State callbacks that start and stop the registry."""
 
     def test_stop(self) -> None:
-        """One that is told that there is a connection may stop the registry, which then has none, and follows nothing."""
+        """A callback of the connection may stop the registry, which is disconnected then, and follows nothing."""
         _, registry = self.given()
         stopped: list[Deferred[None]] = []
         registry.get_state(lambda up: stopped.append(registry.stop()) if up else None)
@@ -90,7 +90,7 @@ class CancelledTests(RegistryTestCase):
         self.assertIsNotNone(self.stat())
 
     def test_start(self) -> None:
-        """So is what was to be started, when the last connection is closed."""
+        """So does a start, when the last connection is closed."""
         registry = self.started()
         self.world.result(registry.set_node(NODE))
         registry.stop()
@@ -140,7 +140,7 @@ class PromisedTests(RegistryTestCase):
         self.check()
 
     def test_cut_off(self) -> None:
-        """So is what is asked for just before the registry begins anew."""
+        """So do calls just before the registry is rebuilt."""
         registry = self.started(lazy=True)
         self.make("/old")
         self.go_away()
@@ -219,7 +219,7 @@ class ClosedMirrorTests(GivenMirrorCase):
         self.failure(registry.set_data(NODE), NoConnection)
 
     def test_closed_meanwhile(self) -> None:
-        """So it is for what was asked for before it was closed."""
+        """So it is for calls from before the mirror was closed."""
         self.timeout = 1000.0
         mirror, registry = self.given()
         self.go_away()
@@ -254,10 +254,10 @@ class RefusedTests(RegistryTestCase):
 
 
 class RegistrationTests(RegistryTestCase):
-    """Registrations, and who waits for them."""
+    """Registrations, and the Deferreds that wait for them."""
 
     def test_told(self) -> None:
-        """All who wait are told how it stood, in order, whatever the first does on being told."""
+        """All waiting calls get the result as it was, in order, whatever the first callback does."""
         registry = self.started()
         told: list[object] = []
 
@@ -301,7 +301,7 @@ class RegistrationTests(RegistryTestCase):
             self.reactor.advance(0)
 
     def test_not_to_be_deleted(self) -> None:
-        """A node that may not be deleted is said not to be withdrawn: to the caller, and later once in the log."""
+        """A node that may not be deleted is reported as not withdrawn: to the caller, and later once in the log."""
         registry = self.started()
         self.world.result(registry.set_node(NODE))
         acl = [ACL(Permission.READ | Permission.CREATE, "world", "anyone")]
@@ -342,7 +342,7 @@ class DataTests(RegistryTestCase):
         self.assertEqual((self.says(), self.says("/a")), ({"a": [1]}, {"a": [1]}))
 
     def test_true(self) -> None:
-        """True is not 1, nor is 1.0: not all who read it are written in Python."""
+        """True is not 1, nor is 1.0: not all readers are written in Python."""
         registry = self.started()
         for value in (1, True, 1.0, [0], [False]):
             self.world.result(registry.set_node(NODE, {"a": value}))
@@ -406,7 +406,7 @@ class CacheFileTests(RegistryTestCase):
     """The cache file in bad times."""
 
     def test_clock_set_back(self) -> None:
-        """An answer of a time to come, written before the clock was set back, gives way to what is known now."""
+        """An answer with a time in the future, from before the clock was set back, is replaced by the present one."""
         path = Path(self.mktemp())
         registry = self.started(cachefile=str(path))
         self.world.result(registry.get("/"))

@@ -1,4 +1,4 @@
-"""Many registrations under random faults: whenever things are quiet again, there is what is wanted, and nothing else."""
+"""Many registrations under random faults: after the faults the nodes are the wanted ones, and no others."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _step = st.one_of(
 
 
 class Scene:
-    """A registry, somebody who meddles, and what is to be there.
+    """A registry, another client that changes its nodes, and the wanted nodes.
 
     :param lazy: whether the registry is.
     """

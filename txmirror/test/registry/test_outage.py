@@ -33,7 +33,7 @@ QUIET, GROWING, SHRINKING, CHANGING, BUSY, THEIRS = PATHS = [
 
 @implementer(ILogObserver)
 class Errors:
-    """Keeps what is logged as an error, whoever logs it."""
+    """Keeps all lines that are logged as errors."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -44,10 +44,10 @@ class Errors:
 
 
 class Follower:
-    """A registry that is asked for everything, all the time, and tells of it.
+    """A registry with calls for all paths, all the time, and callbacks.
 
-    :ivar wrong: what it did that it may not do.
-    :ivar told: of each path, what was told.
+    :ivar wrong: its violations.
+    :ivar told: the reported answers of each path.
     """
 
     def __init__(self, registry: ServiceRegistry) -> None:
@@ -59,7 +59,7 @@ class Follower:
             registry.add_callback(path, self.told[path].append)
 
     def ask(self) -> None:
-        """Ask for everything; each answer comes at once, and is what was told last."""
+        """Call ``get`` for all paths; each answer comes at once, and equals the last reported one."""
         for path in PATHS:
             answers: list[Any] = []
             self.registry.get(path).addBoth(answers.append)
@@ -68,7 +68,7 @@ class Follower:
                 self.wrong.append(f"{path} was {answers}, and not {self.told[path][-1:]}")
 
     def forget(self) -> None:
-        """Keep of what was told only the last."""
+        """Drop all reported answers but the last of each path."""
         for told in self.told.values():
             del told[:-1]
 
@@ -131,7 +131,7 @@ class OutageTests(RegistryTestCase):
     # What happens meanwhile.
 
     def while_away(self) -> None:
-        """Let a minute go by, in which the lazy registry is told of something new, and the other one refuses to be."""
+        """Let a minute pass, in which the lazy registry accepts new calls, and the other one refuses them."""
         self.world.pass_time(AWAY / 4)
         self.put_off(lambda: self.lazy.set_node(f"{GROWING}/new", {"n": 1}), f"{GROWING}/new", {"n": 1})
         self.put_off(lambda: self.lazy.set_node(f"{CHANGING}/lazy", {"n": 2}), f"{CHANGING}/lazy", {"n": 2})
@@ -143,7 +143,7 @@ class OutageTests(RegistryTestCase):
         self.world.pass_time(AWAY * 3 / 4 - (self.reactor.seconds() - self.began - AWAY / 4))
 
     def put_off(self, call: Callable[[], Deferred[bool]], path: str, data: dict[str, object] | None) -> None:
-        """Ask the lazy registry for something. It says that it is done later, in one warning."""
+        """Make a call to the lazy registry. It is postponed, with one warning."""
         self.assertIs(self.successResultOf(call()), False)
         self.assertEqual(len(self.warnings.texts), 1, self.warnings.texts)
         self.warnings.texts.clear()
@@ -197,7 +197,9 @@ class OutageTests(RegistryTestCase):
     # The tests.
 
     def test_session_survives(self) -> None:
-        """The servers are down, and sessions survive that: healthy nodes are what they were, and what has changed is told once."""
+        """The servers are down, and the sessions survive that: healthy nodes are unchanged, and changes are reported
+        once.
+        """
         before = self.stats()
         sessions = {registry: self.session_of(registry) for registry in (self.eager, self.lazy)}
         self.away(self.shut_down, self.start_up)
@@ -219,7 +221,9 @@ class OutageTests(RegistryTestCase):
             self.assertEqual({path: len(told) for path, told in follower.told.items()}, expected)
 
     def test_sessions_end(self) -> None:
-        """The servers are down, and the sessions end: all is registered anew, and nobody is told of what has not changed."""
+        """The servers are down, and the sessions end: everything is registered again, and unchanged answers are not
+        reported.
+        """
         self.sessions_end(self.shut_down, self.start_up_late)
 
     def test_silence(self) -> None:

@@ -48,7 +48,7 @@ class PathOwnersTestCase(RegistryTestCase):
 
 class RegistrationTests(PathOwnersTestCase):
     def test_same_mirror(self) -> None:
-        """A second registration on the same mirror is refused, whatever it is to say."""
+        """A second registration on the same mirror is refused, with any data."""
         self.register()
         self.assert_refused(Registration(self.mirror, NODE, OTHER))
         self.assert_refused(Registration(self.mirror, NODE, {"a": 1}))
@@ -143,7 +143,7 @@ class RegistrationTests(PathOwnersTestCase):
             self.assertIsNone(self.stat())
 
     def test_any_moment(self) -> None:
-        """At whatever moment of the first's life it is stopped, and the second started, the second is kept in the end."""
+        """At whichever moment the first is stopped, and the second started, the second is in place in the end."""
         for turns in range(24):
             first = Registration(self.mirror, NODE, {"a": 1})
             second = Registration(self.make_mirror(), NODE, OTHER)
@@ -201,7 +201,7 @@ class RegistryTests(PathOwnersTestCase):
         self.assertEqual(self.says(), OTHER)
 
     def test_rebuilt(self) -> None:
-        """A registry that is rebuilt on its mirror, in an outage too, registers again what it had."""
+        """A registry that is rebuilt on its mirror, in an outage too, registers its nodes again."""
         registry = self.on_mirror(lazy=True)
         self.assertIs(self.world.result(registry.set_node(NODE, {"a": 1})), True)
         self.assertIs(self.world.result(registry.rebuild()), True)

@@ -42,7 +42,7 @@ class TokenBucketTests(SynchronousTestCase):
         self.assertEqual(len(self.let_through), 6)
 
     def test_behind_others(self) -> None:
-        """Nobody overtakes those who wait, even where there is a token when they come."""
+        """No call overtakes waiting ones, even if there is a token."""
         self.take(4)
         self.clock.rightNow += 2.5
         self.bucket.take().addCallback(lambda _: self.let_through.append((self.clock.seconds(), 99)))
@@ -51,7 +51,7 @@ class TokenBucketTests(SynchronousTestCase):
         self.assertEqual([number for _, number in self.let_through][-2:], [3, 99])
 
     def test_cancel(self) -> None:
-        """A waiter that gives up leaves the turn to the next, and no timer when there is none."""
+        """A cancelled waiter leaves its turn to the next one, and no timer if there is none."""
         self.take(3)
         first, second = self.bucket.take(), self.bucket.take()
         first.cancel()
@@ -64,7 +64,7 @@ class TokenBucketTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_clock_set_back(self) -> None:
-        """A clock that is set back neither gives nor takes."""
+        """A clock that is set back neither adds nor removes tokens."""
         self.take(2)
         self.clock.rightNow -= 100
         self.take(1)

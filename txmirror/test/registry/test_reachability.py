@@ -64,7 +64,7 @@ class ReachabilityTests(ReachabilityTestCase):
         self.assertEqual(self.successResultOf(self.reachability.fail_when_unreachable(done)), 1)
 
     def test_connected(self) -> None:
-        """With a connection waits have no limit; without one they have what is left of the time since it went."""
+        """With a connection waits have no limit; without one they have the rest of the time since it was lost."""
         self.begin()
         self.connect()
         waiting: Deferred[None] = self.reachability.fail_when_unreachable(Deferred())
@@ -122,7 +122,7 @@ class ReachabilityTests(ReachabilityTestCase):
         self.assertEqual(self.successResultOf(waiting), "half")
 
     def test_one_ends_another(self) -> None:
-        """Whoever is told first may end the others."""
+        """The errback of one wait may end the others."""
         self.begin()
         first, second = Deferred[None](), Deferred[None]()
         self.reachability.fail_when_unreachable(first).addErrback(lambda _: second.callback(None))

@@ -59,7 +59,7 @@ class Refusing(ServerFactory):
 
 
 class RegistrationTestCase(ServerTestCase):
-    """A mirror on a server, and beside it another client, which looks at what is there and meddles with it."""
+    """A mirror on a server, and another client that looks at the nodes and changes them."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -91,7 +91,7 @@ class RegistrationTestCase(ServerTestCase):
         return self.successResultOf(deferred)
 
     def client(self) -> ZooKeeperClient:
-        """Connect another client, wherever the server is now."""
+        """Connect another client, to the present address of the server."""
         client = ZooKeeperClient(self.server.address, reactor=self.reactor)
         self.clients.append(client)
         self.ask(client.connect())
@@ -301,7 +301,7 @@ class OldServerTests(RegistrationTestCase):
     options: ClassVar[dict[str, Any]] = {"version": "3.4"}
 
     def test_registers(self) -> None:
-        """A registration is made there too, at the cost of one connection; the log says once what the server lacks."""
+        """A registration is made there too, at the cost of one connection; the log has the missing operation once."""
         registrations = [Registration(self.mirror, f"{PATH}{number}", DATA) for number in range(3)]
         states: list[MirrorState] = []
         self.mirror.addStateWatcher("test", states.append)
@@ -316,7 +316,7 @@ class OldServerTests(RegistrationTestCase):
         self.assertIn("CREATE2", line)
 
     def test_comes_back(self) -> None:
-        """After an outage it is registered again, and nothing is said again of what the server lacks."""
+        """After an outage it is registered again, and the missing operation is not logged again."""
         registration = Registration(self.mirror, PATH, DATA)
         registration.start()
         self.reactor.pass_time(TIMEOUT)
@@ -332,7 +332,7 @@ class OldServerTests(RegistrationTestCase):
 
 
 class UnreadableTests(RegistrationTestCase):
-    """A server that gives the stat of a node only to those who may read it."""
+    """A server that returns the stat of a node only with the permission to read it."""
 
     options: ClassVar[dict[str, Any]] = {"version": "3.9"}
 
@@ -355,8 +355,9 @@ class UnreadableTests(RegistrationTestCase):
         self.ask(self.other.set(PATH, b"there"))
 
     def test_own_node(self) -> None:
-        """A node that we create and may not read is registered, looked at from time to time, and withdrawn. That is said
-        once."""
+        """A node that we create and may not read is registered, looked at from time to time, and withdrawn. That is
+        logged once.
+        """
         self.make_services()
         hidden = [ACL(Permission.ALL & ~Permission.READ, "world", "anyone")]
         registration = Registration(self.mirror, PATH, DATA, acl=hidden)
@@ -398,7 +399,7 @@ class WhenRegisteredTests(RegistrationTestCase):
         self.assertIsNone(self.successResultOf(self.register().when_registered()))
 
     def test_node_seen(self) -> None:
-        """Whoever was waiting reads the node from the mirror when it fires, held before or not."""
+        """When the Deferred fires, the mirror has the node, cached before or not."""
         held = self.mirror.get(PATH)
         self.reactor.pass_time(1)
         for registration in (Registration(self.mirror, PATH, DATA), Registration(self.mirror, PATH + "1", DATA)):
@@ -419,7 +420,7 @@ class WhenRegisteredTests(RegistrationTestCase):
         self.assertIsNone(self.successResultOf(waiter))
 
     def test_cancel(self) -> None:
-        """Cancelling ends the wait of the one who cancels, and nothing else."""
+        """Cancelling ends one wait, and nothing else."""
         registration = Registration(self.mirror, PATH, DATA)
         cancelled, other = registration.when_registered(), registration.when_registered()
         cancelled.cancel()
@@ -450,7 +451,7 @@ class WhenRegisteredTests(RegistrationTestCase):
         self.failureResultOf(waiter, ClosingException)
 
     def test_one_cancels_another(self) -> None:
-        """Whoever is told first may cancel another's wait."""
+        """The callback of one wait may cancel another."""
         registration = Registration(self.mirror, PATH, DATA)
         waiters = [registration.when_registered() for _ in range(2)]
         waiters[1].addCallback(lambda _: waiters[0].cancel())
@@ -463,7 +464,7 @@ class WhenRegisteredTests(RegistrationTestCase):
         self.assertCountEqual(outcomes, [None, CancelledError])
 
     def test_stops_when_told(self) -> None:
-        """Whoever is told may stop the registration at once; one step is taken at a time all the same."""
+        """A callback may stop the registration at once; it still takes one step at a time."""
         registration = Registration(self.mirror, PATH, DATA)
         stopped = registration.when_registered().addCallback(lambda _: registration.stop())
         registration.start()
@@ -477,7 +478,7 @@ class WhenRegisteredTests(RegistrationTestCase):
 
 class LogTests(RegistrationTestCase):
     def test_not_withdrawn(self) -> None:
-        """Nobody is told that a node was withdrawn that is still there, or never was."""
+        """The withdrawal does not succeed for a node that still exists, or never was."""
         self.register()
         absent = Registration(self.mirror, "/never/there:1", DATA)
         self.successResultOf(absent.stop())
@@ -517,7 +518,9 @@ class LogTests(RegistrationTestCase):
         self.assertIn(self.stat().ephemeralOwner, registration._keeper._events.sessions)
 
     def test_missing_chroot(self) -> None:
-        """A chroot that does not exist is said, and not made; once somebody has made it, it is registered there."""
+        """A missing chroot is logged, and not created; once another client has created it, the node is registered
+        there.
+        """
         for chroot in ("/one", "/two/levels"):
             mirror = Mirror(self.server.address + chroot, session_timeout=TIMEOUT, reactor=self.reactor)
             registration = Registration(mirror, PATH, DATA)
@@ -536,7 +539,7 @@ class LogTests(RegistrationTestCase):
             self.successResultOf(closed)
 
     def test_never_fits(self) -> None:
-        """Data over the limit is said once, and not tried again."""
+        """Data over the limit is logged once, and not tried again."""
         registration = Registration(self.mirror, PATH, {"much": "x" * 1_100_000})
         registration.start()
         self.reactor.pass_time(300)
@@ -548,7 +551,7 @@ class LogTests(RegistrationTestCase):
 
 class GivenClientTests(RegistrationTestCase):
     def test_client_closed(self) -> None:
-        """A stop fires when somebody closes the client that the mirror was given."""
+        """stop() fires when the program closes the mirror's client."""
         client = self.client()
         mirror = Mirror(client=client, reactor=self.reactor)
         registration = Registration(mirror, PATH, DATA)
@@ -681,14 +684,14 @@ class DisconnectionTests(RegistrationTestCase):
         self.reactor.pass_time(10)
 
     def test_overwritten_while_refused(self) -> None:
-        """Our data is put back on return, whatever the client has tried out to find out why it was refused."""
+        """Our data is restored on return, whatever the client did to find out why it was refused."""
         registration = self.register()
         for number in range(12):
             self.refuse(TIMEOUT + 1 + number, lambda client: client.set(PATH, b"theirs").addCallback(lambda _: None))
             self.assert_in_place(registration)
 
     def test_session_ended_while_refused(self) -> None:
-        """The node is made again in the next session, whatever the client has tried out to find out why."""
+        """The node is created again in the next session, whatever the client did to find out why it was refused."""
         registration = self.register()
         for number in range(8):
             before = self.stat()
@@ -702,7 +705,7 @@ class DisconnectionTests(RegistrationTestCase):
             self.assertNotEqual(self.stat().ephemeralOwner, before.ephemeralOwner)
 
     def test_deleted_while_disconnected(self) -> None:
-        """When somebody has deleted it while we were away, it is made again on return."""
+        """If another client has deleted it during a disconnection, it is created again on return."""
         registration = self.register()
         session = self.mirror.client.session_id
         self.disconnect()
@@ -712,7 +715,7 @@ class DisconnectionTests(RegistrationTestCase):
         self.assertEqual(self.stat().ephemeralOwner, session)
 
     def test_parents_deleted_while_disconnected(self) -> None:
-        """When somebody has deleted the nodes above it too, they are made again on return."""
+        """If another client has deleted the nodes above it too, they are created again on return."""
         registration = self.register()
         self.disconnect()
         for path in (PATH, "/services/ssh", "/services"):
@@ -721,8 +724,9 @@ class DisconnectionTests(RegistrationTestCase):
         self.assert_in_place(registration)
 
     def test_overwritten_while_disconnected(self) -> None:
-        """When somebody has written over it while we were away, our data is put back on return, in the same node
-        (H6)."""
+        """If another client has overwritten it during a disconnection, our data is restored on return, in the same node
+        (H6).
+        """
         registration = self.register()
         before = self.stat()
         self.disconnect()
@@ -755,7 +759,7 @@ class DisconnectionTests(RegistrationTestCase):
 
 class MeddlingTests(RegistrationTestCase):
     def test_deleted(self) -> None:
-        """A node that somebody deletes is put back at once."""
+        """A node that another client deletes is restored at once."""
         registration = self.register()
         before = self.stat()
         self.ask(self.other.delete(PATH))
@@ -763,7 +767,7 @@ class MeddlingTests(RegistrationTestCase):
         self.assertNotEqual(self.stat().czxid, before.czxid)
 
     def test_overwritten(self) -> None:
-        """Data that somebody writes over is put back at once, in the same node."""
+        """Data that another client overwrites is restored at once, in the same node."""
         registration = self.register()
         before = self.stat()
         self.ask(self.other.set(PATH, b"theirs"))
@@ -788,7 +792,7 @@ class MeddlingTests(RegistrationTestCase):
         self.assertEqual(self.log.texts(LogLevel.warn, PATH), [])
 
     def fight(self, undo: Callable[[], Deferred[_T]], seconds: float) -> list[float]:
-        """Let somebody undo whatever is written, at once each time; give the moments at which it was put back."""
+        """Let another client undo each write, at once; return the times at which it was restored."""
         moments: list[float] = []
 
         def look() -> None:
@@ -814,19 +818,19 @@ class MeddlingTests(RegistrationTestCase):
         self.assertTrue(seconds / 60 < len(moments) < seconds / 60 + 15, pauses)
 
     def test_fight_over_existence(self) -> None:
-        """Against somebody who always deletes it, it is put back ever more slowly, but for ever."""
+        """Against a client that always deletes it, it is restored ever more slowly, but for ever."""
         self.register()
         moments = self.fight(lambda: self.other.delete(PATH), 600)
         self.assert_ever_slower(moments, 600)
 
     def test_fight_over_data(self) -> None:
-        """Against somebody who always writes over it, it is put back ever more slowly, but for ever."""
+        """Against a client that always overwrites it, it is restored ever more slowly, but for ever."""
         self.register()
         moments = self.fight(lambda: self.other.set(PATH, b"theirs"), 600)
         self.assert_ever_slower(moments, 600)
 
     def test_fight_said_once(self) -> None:
-        """A fight is said once in the log, at the level of a warning."""
+        """A fight is logged once, as a warning."""
         self.register()
         self.fight(lambda: self.other.delete(PATH), 600)
         self.assertEqual(len(self.log.texts(LogLevel.warn, PATH)), 1)
@@ -858,7 +862,7 @@ class ForeignNodeTests(RegistrationTestCase):
         return registration
 
     def test_waits(self) -> None:
-        """A stranger's node is left alone, and replaced at once when its session ends (F5, H2)."""
+        """The node of another session is left alone, and replaced at once when that session ends (F5, H2)."""
         stranger = self.occupy()
         before = self.at(PATH)
         registration = self.start()
@@ -869,7 +873,7 @@ class ForeignNodeTests(RegistrationTestCase):
         self.assert_in_place(registration)
 
     def test_said_once(self) -> None:
-        """That another's node is in the way is said once, with whose it is, however often that changes its data."""
+        """A node of another session is logged once, with its owner, however often its data changes."""
         stranger = self.occupy()
         self.start()
         for number in range(10):
@@ -879,7 +883,7 @@ class ForeignNodeTests(RegistrationTestCase):
         self.assertIn(f"{stranger.session_id & 0xFFFFFFFFFFFFFFFF:#x}", warning)
 
     def test_said_once_over_disconnections(self) -> None:
-        """It is not said again after each disconnection."""
+        """It is not logged again after each disconnection."""
         self.occupy()
         self.start()
         for _ in range(3):
@@ -888,7 +892,7 @@ class ForeignNodeTests(RegistrationTestCase):
         self.assertEqual(len(self.log.texts(LogLevel.warn, PATH)), 1)
 
     def test_another_stranger(self) -> None:
-        """When another stranger takes the place, that is said too."""
+        """When a node of another owner takes the place, that is logged too."""
         stranger = self.occupy()
         registration = self.start()
         self.disconnect()
@@ -914,7 +918,7 @@ class ForeignNodeTests(RegistrationTestCase):
         self.assertEqual(len(self.log.texts(LogLevel.warn, PATH)), 1)
 
     def test_persistent(self) -> None:
-        """A persistent node is left alone, and that it is in the way is said once."""
+        """A persistent node is left alone, and that it is in the way is logged once."""
         self.occupy(ephemeral=False)
         before = self.at(PATH)
         registration = self.start()
@@ -959,7 +963,7 @@ class ForeignNodeTests(RegistrationTestCase):
         self.assert_in_place(registration)
 
     def test_persistent_deleted(self) -> None:
-        """When somebody deletes the persistent node, it is registered at once."""
+        """When another client deletes the persistent node, ours is registered at once."""
         self.occupy(ephemeral=False)
         registration = self.start()
         self.ask(self.other.delete(PATH))
@@ -1006,7 +1010,7 @@ class RefusalTests(RegistrationTestCase):
         self.ask(self.other.set_acl("/services", OPEN_ACL))
 
     def test_said_once(self) -> None:
-        """That ZooKeeper does not allow it is said once, and not taken for a bug of ours."""
+        """A refusal by ZooKeeper is logged once, and not as a bug."""
         self.forbid()
         registration = self.start()
         self.reactor.pass_time(600)
@@ -1034,7 +1038,7 @@ class RefusalTests(RegistrationTestCase):
         self.assert_in_place(registration)
 
     def test_unreadable(self) -> None:
-        """A node that may not be read is said once, and it is registered some time after that has gone."""
+        """An unreadable node in the way is logged once, and ours is registered some time after it was deleted."""
         self.make_services()
         self.ask(self.other.create(PATH, b"", [ACL(Permission.WRITE, "world", "anyone")], ephemeral=True))
         registration = self.start()
@@ -1045,7 +1049,7 @@ class RefusalTests(RegistrationTestCase):
         self.assert_in_place(registration)
 
     def test_too_large(self) -> None:
-        """Data over the limit of a request is said once, and disturbs no other registration."""
+        """Data over the limit of a request is logged once, and does not affect other registrations."""
         large = self.start("x" * 2_000_000)
         self.reactor.pass_time(200)
         self.assertIs(large.state, RegistrationState.PENDING)
@@ -1053,7 +1057,7 @@ class RefusalTests(RegistrationTestCase):
         self.register("/services/ssh/server2:22")
 
     def test_below_an_ephemeral_node(self) -> None:
-        """Where the node above can have no children, that is said once."""
+        """If the parent can have no children, that is logged once."""
         self.ask(self.other.create("/services"))
         self.ask(self.other.create("/services/ssh", ephemeral=True))
         registration = self.start()
@@ -1112,7 +1116,7 @@ class LostReplyTests(RegistrationTestCase):
         self.assertNotEqual(self.stat().ephemeralOwner, made.ephemeralOwner)
 
     def test_lost_write(self) -> None:
-        """Wherever the connection breaks while our data is put back, it is written once."""
+        """Wherever the connection breaks while our data is restored, it is written once."""
         registration = self.register()
         for count in range(0, 300, 9):
             # Now and then is no fight.
@@ -1125,7 +1129,7 @@ class LostReplyTests(RegistrationTestCase):
             self.assertEqual(self.stat().version, before.version + 2, f"cut after {count} bytes")
 
     def test_any_cut(self) -> None:
-        """Wherever the connection breaks on the way back, one node is made, and it stays the same."""
+        """Wherever the connection breaks while replies arrive, one node is created, and it stays the same."""
         self.make_services()
         self.mirror.get("/")
         self.reactor.pass_time(5)
@@ -1140,7 +1144,7 @@ class LostReplyTests(RegistrationTestCase):
             self.assertEqual(happened, [EventType.CREATED], f"cut after {count} bytes")
 
     def test_any_cut_on_the_way_out(self) -> None:
-        """Wherever the connection breaks on the way out, one node is made, and it stays the same."""
+        """Wherever the connection breaks while requests are sent, one node is created, and it stays the same."""
         self.make_services()
         self.mirror.get("/")
         self.reactor.pass_time(5)
@@ -1188,7 +1192,7 @@ class StopTests(RegistrationTestCase):
             self.assertTrue(held is None or held.state.existence is Existence.ABSENT)
 
     def test_before_start(self) -> None:
-        """To stop what was never started fires at once, and connects to nothing."""
+        """stop() before a start fires at once, and does not connect."""
         registration = Registration(self.mirror, PATH, DATA)
         self.assertIsNone(self.successResultOf(registration.stop()))
         self.assertFalse(self.mirror.is_connected())
@@ -1245,7 +1249,9 @@ class StopTests(RegistrationTestCase):
         self.ask(self.other.set_acl("/services/ssh", OPEN_ACL))
 
     def test_during_a_create_that_is_lost(self) -> None:
-        """When the reply to that create is lost, it finds out on return what became of it, and fires after that."""
+        """When the reply to that create is lost, the registration finds out its outcome on return, and fires after
+        that.
+        """
         self.make_services()
         self.mirror.get(PATH)
         self.reactor.pass_time(1)
@@ -1261,7 +1267,7 @@ class StopTests(RegistrationTestCase):
         self.assert_withdrawn(registration)
 
     def test_at_any_turn(self) -> None:
-        """Stopped at whatever moment of its start, it leaves nothing behind."""
+        """Stopped at any turn of its start, it leaves nothing behind."""
         for turns in range(40):
             path = f"/services/{turns}/server1:22"
             registration = Registration(self.mirror, path, DATA)
@@ -1273,7 +1279,7 @@ class StopTests(RegistrationTestCase):
             self.assert_withdrawn(registration, path)
 
     def test_any_cut(self) -> None:
-        """Wherever the connection breaks during the withdrawal, the node goes, and does not come back."""
+        """Wherever the connection breaks during the withdrawal, the node is deleted, and is not created again."""
         for count in range(0, 300, 9):
             path = f"/services/ssh/server{count}:22"
             registration = self.register(path)
@@ -1300,8 +1306,9 @@ class StopTests(RegistrationTestCase):
         self.assertEqual(happened, [EventType.DELETED])
 
     def test_outage(self) -> None:
-        """It does not wait for longer than five seconds. A warning says what becomes of the node, which is deleted on return
-        if the session has lived so long."""
+        """It does not wait longer than five seconds. A warning explains that the node is deleted on return, if the
+        session lives so long.
+        """
         self.reactor.pass_time(1)
         registration = self.register()
         self.disconnect()
@@ -1333,7 +1340,7 @@ class StopTests(RegistrationTestCase):
         self.assertEqual(happened, [EventType.DELETED])
 
     def test_without_limit(self) -> None:
-        """Without a limit it waits out an outage, and says nothing of that."""
+        """Without a limit it waits until the outage is over, and logs nothing about it."""
         registration = self.register()
         self.disconnect()
         stopped = registration.stop(timeout=None)
@@ -1351,7 +1358,7 @@ class StopTests(RegistrationTestCase):
         self.assertEqual(self.log.texts(LogLevel.warn, PATH), [])
 
     def test_not_deleted(self) -> None:
-        """When a connected server does not delete it in time, the warning says that."""
+        """If a connected server does not delete it in time, the warning has that."""
         registration = self.register()
         self.link().stall(to_client=False)
         stopped = registration.stop(timeout=1)
@@ -1412,7 +1419,7 @@ class StopTests(RegistrationTestCase):
         self.assertEqual(happened, [EventType.DELETED])
 
     def test_disconnected_and_deleted(self) -> None:
-        """When somebody has deleted the node meanwhile, it stays away on return."""
+        """If another client has deleted the node meanwhile, it stays away on return."""
         registration = self.register()
         happened = self.history()
         self.disconnect()
@@ -1423,7 +1430,7 @@ class StopTests(RegistrationTestCase):
         self.assertEqual(happened, [EventType.DELETED])
 
     def test_at_any_turn_of_a_reconnection(self) -> None:
-        """Stopped at whatever moment of a reconnection, it is never resurrected, whether or not the session survived."""
+        """Stopped at any turn of a reconnection, it is never created again, whether or not the session survived."""
         for turns in range(0, 60, 2):
             path = f"/services/ssh/server{turns}:22"
             registration = self.register(path)
@@ -1471,7 +1478,7 @@ class StopTests(RegistrationTestCase):
         self.assertEqual(self.at(PATH)[0], b"theirs")
 
     def test_overwritten_node(self) -> None:
-        """Our node goes whatever others have written into it."""
+        """Our node is deleted even if others have overwritten it."""
         registration = self.register()
         self.disconnect()
         self.ask(self.other.set(PATH, b"theirs"))
@@ -1481,7 +1488,7 @@ class StopTests(RegistrationTestCase):
         self.assert_withdrawn(registration)
 
     def test_refused(self) -> None:
-        """Stopped between two attempts at what ZooKeeper refuses, it leaves no timer behind."""
+        """Stopped between two attempts that ZooKeeper refuses, it leaves no timer behind."""
         self.ask(self.other.create("/services", acl=READ_ACL))
         registration = Registration(self.mirror, PATH, DATA)
         registration.start()
@@ -1579,7 +1586,7 @@ class StopTests(RegistrationTestCase):
         self.assertEqual((self.stat(), happened), (before, []))
 
     def test_back_and_forth(self) -> None:
-        """Stopped and started at whatever moments, it ends as was said last."""
+        """Stopped and started at any turns, it ends as in the last call."""
         for turns in range(20):
             path = f"/services/ssh/server{turns}:22"
             registration = self.register(path)

@@ -56,7 +56,7 @@ class CountingTestCase(RegistryTestCase):
         self.world.settle()
 
     def count(self, act: Callable[[], object]) -> dict[str, int]:
-        """Do something, and give the requests that were sent until all is quiet."""
+        """Call a function, and return the requests that were sent until nothing happens any more."""
         before = Counter(self.counted.counts)
         act()
         self.world.pass_time(5)
@@ -163,7 +163,9 @@ class RegistrationTests(CountingTestCase):
         self.assertEqual(self.count(lambda: self.world.result(self.other.set(NODE, b"x"))), {})
 
     def test_unreadable(self) -> None:
-        """Our own node that we may not read is watched by its existence, and looked at from time to time. That is said once."""
+        """A node of ours that we may not read is watched by its existence, and looked at from time to time. That is
+        logged once.
+        """
         self.make(PATH)
         with_watch = {"CREATE2": 1, "GET_DATA": 1, "EXISTS": 1}
         registration: list[Registration] = []

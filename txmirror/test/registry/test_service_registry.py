@@ -52,7 +52,9 @@ class ArgumentTests(RegistryTestCase):
             self.assertIn(quoted, str(self.assertRaises(TypeError, ServiceRegistry, reactor=Clock(), **options)))
 
     def test_names(self) -> None:
-        """Servers and session timeout have the names that the mirror gives them, and nd_service_registry's; not both at once."""
+        """Servers and session timeout have the mirror's names, and those of nd_service_registry; both at once are an
+        error.
+        """
         names: tuple[dict[str, Any], ...]
         names = ({"servers": "zk1:1,zk2:2", "session_timeout": 7.5}, {"server": "zk1:1,zk2:2", "timeout": 7.5})
         for options in names:
@@ -73,7 +75,7 @@ class ArgumentTests(RegistryTestCase):
 
 
 class NothingKeptTests(RegistryTestCase):
-    """Without ZooKeeper, what has failed leaves nothing that goes on."""
+    """Without ZooKeeper, a failed call leaves nothing that continues."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -164,7 +166,7 @@ class RefusedTests(RegistryTestCase):
         return text
 
     def test_not_allowed(self) -> None:
-        """Whoever may not write is told so; reading goes on."""
+        """Without the permission to write the call fails; reading continues."""
         self.world.result(self.other.create("/services", b"", READ_ACL))
         registry = self.started(username="amy", password="pw")
         self.assertIn(repr(PATH), self.refused(registry.set_node(NODE), NoAuthException))
@@ -172,7 +174,7 @@ class RefusedTests(RegistryTestCase):
         self.assertEqual(self.answer(registry, "/services")["children"], {})
 
     def test_too_large(self) -> None:
-        """Data that no request can hold is refused; what was said before stays."""
+        """Data over the limit of a request is refused; the former data stays."""
         registry = self.started()
         huge = {"huge": "x" * 1_100_000}
         self.refused(registry.set_node(NODE, huge), RequestTooLargeException)
@@ -216,7 +218,7 @@ class RefusedTests(RegistryTestCase):
 
 class WrongCodecTests(RegistryTestCase):
     def test_says_raises(self) -> None:
-        """A codec that fails where it must not is logged, and who waits is told."""
+        """An exception in a codec is logged, and the waiting call fails."""
 
         class Wrong(PlainCodec):
             def says(self, stored: bytes, data: object) -> bool:
@@ -232,7 +234,7 @@ class WrongCodecTests(RegistryTestCase):
 
 class WritingTests(RegistryTestCase):
     def test_order(self) -> None:
-        """Of what is written to one path without waiting, the last one stays."""
+        """Of several writes to one path without waiting, the last one stays."""
         registry = self.started()
         calls = [registry.set_data(PATH, {"n": n}) for n in range(5)]
         for call in calls:
@@ -244,7 +246,7 @@ class WritingTests(RegistryTestCase):
         self.assertIsNone(self.stat(PATH))
 
     def test_lazy_last(self) -> None:
-        """Of what is written to one path while ZooKeeper is out of reach, the last one is written, once, on return."""
+        """Of several writes to one path while ZooKeeper is out of reach, only the last one is written, once, on return."""
         registry = self.started(lazy=True)
         self.go_away()
         calls = [registry.set_data(PATH, {"n": n}) for n in range(3)]
@@ -333,7 +335,7 @@ class WritingTests(RegistryTestCase):
 
 class ThrottleTests(RegistryTestCase):
     def test_throttled(self) -> None:
-        """Writes beyond the limit wait, and nothing blocks; what is taken away does not wait."""
+        """Writes beyond the rate wait, and nothing blocks; withdrawals do not wait."""
         registry = self.started(rate_limit_calls=2, rate_limit_time=10.0)
         calls = [registry.set_node(f"{PATH}/host{number}") for number in range(4)]
         self.world.settle()
@@ -396,7 +398,7 @@ class AccessTests(RegistryTestCase):
         self.assertEqual(self.acl(NODE), list(acl))
 
     def test_changed(self) -> None:
-        """Other credentials count for what is made from then on, and after each reconnection."""
+        """Changed credentials apply to nodes that are created later, and after each reconnection."""
         registry = self.started()
         self.assertIsNone(self.world.result(registry.username()))
         self.assertIs(self.world.result(registry.set_username("amy")), True)
@@ -410,7 +412,7 @@ class AccessTests(RegistryTestCase):
         self.assertEqual(self.acl(NODE)[0], digest_acl("amy", "pw"))
 
     def test_wrong_password(self) -> None:
-        """Whoever has the wrong password cannot change the node, is told so, and reads on."""
+        """With a wrong password the change of the node fails, and reading continues."""
         first = self.started(username="amy", password="pw")
         self.world.result(first.set_node(NODE))
         second = self.started(username="amy", password="wrong")
@@ -436,7 +438,7 @@ class StopTests(RegistryTestCase):
         self.assertEqual(self.names(registry), ["server1:22"])
 
     def test_calls_after(self) -> None:
-        """A registry that was stopped says so, lazy or not; what is known it tells."""
+        """Calls to a stopped registry fail, lazy or not; known answers can be read."""
         for lazy in (False, True):
             registry = self.started(lazy=lazy)
             self.answer(registry)
@@ -510,7 +512,7 @@ class StopTests(RegistryTestCase):
         self.assertNotIn(former.ephemeralOwner, self.world.server.sessions)
 
     def test_given_mirror(self) -> None:
-        """A mirror that was given stays open; what was registered on it goes, and locks are released."""
+        """A mirror of the program's own stays open; the registered nodes are withdrawn, and locks are released."""
         client = self.world.client()
         mirror = Mirror(client=client, reactor=self.reactor)
         self.addCleanup(mirror.close)
@@ -533,7 +535,7 @@ class StopTests(RegistryTestCase):
 
 class RebuildTests(RegistryTestCase):
     def test_rebuild(self) -> None:
-        """It begins anew with another session, and has there what it had."""
+        """rebuild() opens another session, with the former registrations."""
         registry = self.started()
         told: list[bool] = []
         self.world.result(registry.set_node(NODE, {"a": 1}))
@@ -582,7 +584,7 @@ class FormerSessionTests(RegistryTestCase):
         return stat.ephemeralOwner
 
     def test_replaced(self) -> None:
-        """If it says what we wrote it is replaced at once, and nobody ever sees it missing."""
+        """If it has our data it is replaced at once, and is never seen missing."""
         seen: list[bool] = []
         watcher = self.world.client()
 
@@ -599,7 +601,7 @@ class FormerSessionTests(RegistryTestCase):
         self.assertNotIn(False, seen)
 
     def test_other_data(self) -> None:
-        """If it says something else it is not taken for ours, and waited for."""
+        """If it has other data it counts as another's, and the registry waits for its end."""
         self.linger(b'{"someone":"else"}')
         self.world.pass_time(100)
         self.assertEqual(self.owner(), self.other.session_id)
@@ -637,7 +639,7 @@ class LockTests(RegistryTestCase):
         self.assertIs(self.world.result(self.subject.acquire_lock("/lock")), True)
 
     def test_some_give_up(self) -> None:
-        """A caller that gives up does not give up for the others; when all have, nothing is left of the wait."""
+        """A cancelled call does not cancel the others; when all are cancelled, nothing is left of the wait."""
         calls = [self.subject.acquire_lock("/lock") for _ in range(3)]
         calls[0].cancel()
         self.failureResultOf(calls[0], CancelledError)
@@ -651,7 +653,7 @@ class LockTests(RegistryTestCase):
         self.assertIs(self.world.result(self.subject.acquire_lock("/lock")), True)
 
     def test_in_time(self) -> None:
-        """All are told that the time is over, and one of them may try again at once."""
+        """All calls fire when the time is over, and one of them may try again at once."""
         again: list[object] = []
         calls = [self.subject.acquire_lock("/lock", wait=2) for _ in range(2)]
 
@@ -666,7 +668,7 @@ class LockTests(RegistryTestCase):
         self.assertEqual(again, [True])
 
     def test_released_meanwhile(self) -> None:
-        """A lock that is released while somebody waits for it is not had, and that is no error."""
+        """If a lock is released while another call waits for it, that call fires with False."""
         call = self.subject.acquire_lock("/lock")
         self.world.settle()
         self.assertIs(self.world.result(self.subject.release_lock("/lock")), True)

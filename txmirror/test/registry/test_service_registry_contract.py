@@ -127,7 +127,7 @@ class InWorld(RegistryCase):
     """Where the tests take place. Each part of the contract is a case of its own: their tests may have the same names."""
 
     limits: Limits | None = None
-    """What the registries' clients allow themselves."""
+    """The limits of the registries' clients."""
     version = "3.8"
     """The server's."""
 

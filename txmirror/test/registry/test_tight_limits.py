@@ -1,4 +1,6 @@
-"""Registries keep their contract whatever their clients allow themselves: one request in flight, and one that waits."""
+"""Registries keep their contract with the tightest limits of their clients: one request in flight, and one in the
+queue.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,7 @@ class LockTests(contract.LockTests):
 
 
 class WithdrawalTests(SynchronousTestCase):
-    """Whoever withdraws a service does not wait behind a flood."""
+    """A withdrawal does not wait behind a flood of requests."""
 
     def setUp(self) -> None:
         self.world = World()

@@ -71,7 +71,7 @@ class ManyWritesTests(SynchronousTestCase):
         self.world.result(self.registry.stop())
 
     def test_out_of_reach(self) -> None:
-        """Where ZooKeeper is out of reach, all of them fail, and what is asked of the registry later is done."""
+        """If ZooKeeper is out of reach, all of them fail, and later calls of the registry are completed."""
         registry = ServiceRegistry(self.world.connection_string, timeout=2.0, reactor=self.world.reactor)
         self.world.result(registry.start())
         host, _, port = self.world.server.address.rpartition(":")
