@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from txmirror.checks.command import CommandCheck
+from txmirror.checks.counts import Durations, ResultCounts
 from txmirror.checks.files import FileAgeCheck, ProcessCheck
 from txmirror.checks.flapping import FlapHold
 from txmirror.checks.health import CheckHealth, ServiceCheck, ServiceHealth, Transition
@@ -38,6 +39,7 @@ __all__ = [
     "CheckSettings",
     "ChecksService",
     "CommandCheck",
+    "Durations",
     "FileAgeCheck",
     "FlapHold",
     "FunctionCheck",
@@ -46,6 +48,7 @@ __all__ = [
     "NoopCheck",
     "ProcessCheck",
     "Result",
+    "ResultCounts",
     "ServiceCheck",
     "ServiceHealth",
     "State",

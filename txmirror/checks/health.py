@@ -10,6 +10,7 @@ import attrs
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 
+from txmirror.checks.counts import ResultCounts
 from txmirror.checks.flapping import FlapHold, FlapWatch
 from txmirror.checks.interfaces import ICheck
 from txmirror.checks.judgement import CheckSettings, Judgement, State
@@ -62,6 +63,7 @@ class CheckHealth:
     :ivar settings: its schedule and thresholds.
     :ivar last: the latest result, or None.
     :ivar last_time: the time of the latest result in seconds since the Unix epoch, or None.
+    :ivar counts: the number of results, and the durations of the probes.
     """
 
     def __init__(self, item: ServiceCheck, service: str, changed: Callable[[CheckHealth], None]) -> None:
@@ -70,6 +72,7 @@ class CheckHealth:
         self.settings = item.settings
         self.last: Result | None = None
         self.last_time: float | None = None
+        self.counts = ResultCounts()
         self._service = service
         self._changed = changed
         self._judgement = Judgement(item.settings)
@@ -120,6 +123,7 @@ class CheckHealth:
     def _report(self, result: Result) -> bool:
         assert self._context is not None
         self.last, self.last_time = result, self._context.wall_time()
+        self.counts.add(result, timed=not self.check.pushed)
         self._judgement.add(result)
         self._changed(self)
         return self._judgement.settled
@@ -144,6 +148,7 @@ class ServiceHealth:
     :ivar checks: the health of each check.
     :ivar state: the state.
     :ivar since: the time of the latest transition, or of the start, in seconds since the Unix epoch; None before the start.
+    :ivar holds: the number of times that the service was held down.
     """
 
     _log = Logger()
@@ -168,6 +173,7 @@ class ServiceHealth:
         self.checks = tuple(CheckHealth(item, name, self._update) for item in checks)
         self.state = State.UNKNOWN
         self.since: float | None = None
+        self.holds = 0
         self._any = require == "any"
         self._flap_hold = FlapHold() if flap_hold is None else flap_hold
         self._context: LoopContext | None = None
@@ -263,6 +269,7 @@ class ServiceHealth:
         if state is not self.state:
             self._change(state, check)
         elif self.held_for is not None and not was_held:
+            self.holds += 1
             self._log.warn(
                 "Service {service} goes down too often: it is held down until its checks have passed for {hold:g} s.",
                 service=self.name,

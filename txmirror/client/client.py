@@ -57,6 +57,7 @@ from txmirror.interfaces import (
     ISessionLease,
     ITransaction,
     ITransactions,
+    IWatchCount,
     IWatchFeed,
     IZooKeeperClient,
 )
@@ -101,6 +102,7 @@ _CONFIG = "/zookeeper/config"
     IBatchedReads,
     ISessionLease,
     IProgress,
+    IWatchCount,
 )
 class ZooKeeperClient:
     """A ZooKeeper client in pure Twisted: it connects, reconnects, and opens a new session when one has expired.
@@ -239,6 +241,11 @@ class ZooKeeperClient:
     def stuck(self) -> bool:
         """True if the client does nothing for its session, because of a bug. See :class:`~txmirror.interfaces.IProgress`."""
         return self._session.stuck
+
+    @property
+    def watch_count(self) -> int:
+        """The number of watches of the session. See :class:`~txmirror.interfaces.IWatchCount`."""
+        return self._session.watches.count
 
     def connect(self) -> Deferred[None]:
         """Start connecting, and wait for a session. See :meth:`~txmirror.interfaces.IZooKeeperClient.connect`."""

@@ -16,6 +16,7 @@ from txmirror.interfaces.abilities import (
     ISessionLease,
     ITransaction,
     ITransactions,
+    IWatchCount,
     urgent_form,
     waiting_form,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "ISessionLease",
     "ITransaction",
     "ITransactions",
+    "IWatchCount",
     "IWatchFeed",
     "IZooKeeperClient",
     "urgent_form",

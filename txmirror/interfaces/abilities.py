@@ -146,6 +146,15 @@ class IPersistentWatches(Interface):
         """
 
 
+class IWatchCount(Interface):
+    """A client that counts its session's watches."""
+
+    watch_count: int = Attribute(
+        "The number of watches that the server has for this session, one-shot and persistent ones. While the connection is lost: of "
+        "those that are set again on the next one."
+    )
+
+
 class ITransaction(Interface):
     """A transaction: writes that are collected here, sent by :meth:`commit`, and done all together or not at all.
 

@@ -7,16 +7,19 @@ from twisted.internet.interfaces import IReactorTime
 from txmirror.client import Limits, ZooKeeperClient
 from txmirror.compat import TxZooKeeperClient, install
 from txmirror.configuration import ZooKeeper
-from txmirror.interfaces import IZooKeeperClient
+from txmirror.interfaces import IMetrics, IZooKeeperClient
 from txmirror.service.session_settings import MakeClient
 from txmirror.types import SessionTicket
 
 
-def client_maker(settings: ZooKeeper, reactor: IReactorTime, *, servers: str | None = None) -> MakeClient:
+def client_maker(
+    settings: ZooKeeper, reactor: IReactorTime, *, servers: str | None = None, metrics: IMetrics | None = None
+) -> MakeClient:
     """Return a function that makes the native client.
 
     :param settings: the settings of the ensemble and the session.
     :param servers: the connection string; that of the settings if None.
+    :param metrics: counts the client's requests; may be None.
     :param reactor: the reactor.
     """
 
@@ -28,6 +31,7 @@ def client_maker(settings: ZooKeeper, reactor: IReactorTime, *, servers: str | N
             tls=settings.access.tls,
             sasl=settings.access.sasl,
             limits=Limits(attempt_time=settings.connect_timeout),
+            metrics=metrics,
             reactor=reactor,
         )
 

@@ -20,6 +20,7 @@ from txmirror.configuration import Service as ServiceSettings
 from txmirror.registry import TokenBucket
 from txmirror.service.bounded_steps import BoundedSteps
 from txmirror.service.clients import client_maker
+from txmirror.service.counts import DaemonCounts, RequestCounts
 from txmirror.service.heartbeat import Heartbeat
 from txmirror.service.registrations import RegistrationsService
 from txmirror.service.session_settings import MakeClient, SessionSettings
@@ -49,6 +50,7 @@ class Daemon(Service):
     :ivar checks: the checks, a service.
     :ivar registrations: the registrations, a service.
     :ivar supervisor: the services, and what is in maintenance.
+    :ivar counts: the counts of its work, for metrics.
     :ivar started_at: the time of the start in seconds since the Unix epoch.
     """
 
@@ -72,18 +74,21 @@ class Daemon(Service):
         self._stopping: BoundedSteps | None = None
         zookeeper, settings = configuration.zookeeper, configuration.daemon
         rate = zookeeper.write_rate
+        self.checks = ChecksService(reactor=reactor, clock=clock, random=random)
+        requests = RequestCounts() if make_client is None else None
+        self.counts = DaemonCounts(self.checks.clock, requests)
         self._state = None if zookeeper.state_file is None else StateService(zookeeper.state_file, reactor)
         session = SessionSettings(
-            client_maker(zookeeper, reactor) if make_client is None else make_client,
+            client_maker(zookeeper, reactor, metrics=requests) if make_client is None else make_client,
             servers=zookeeper.servers,
             access=zookeeper.access,
             container=zookeeper.parent == "container",
             state=self._state,
             origin=Origin.of(Machine.this() if machine is None else machine),
             bucket=None if rate is None else TokenBucket(reactor, rate.burst, rate.burst / rate.per_second),
+            counts=self.counts.sessions,
         )
         self.registrations = RegistrationsService(session, splay=settings.splay, random=random, reactor=reactor)
-        self.checks = ChecksService(reactor=reactor, clock=clock, random=random)
         self.supervisor = Supervisor(self.checks, self.registrations, settings.maintenance_file, reactor)
         self._heartbeat = (
             None if settings.heartbeat_file is None else Heartbeat(settings.heartbeat_file, self.checks.stuck, reactor)
@@ -94,6 +99,11 @@ class Daemon(Service):
         """True from the beginning of the stop."""
         return self._stopping is not None
 
+    @property
+    def state(self) -> StateService | None:
+        """The state file; None if there is none."""
+        return self._state
+
     def startService(self) -> None:
         """Start the parts.
 
@@ -103,6 +113,7 @@ class Daemon(Service):
             self._state.startService()
         super().startService()
         self.started_at = self._reactor.seconds()
+        self.counts.sessions.start()
         self.supervisor.start(self.configuration.services)
         self.registrations.startService()
         self.checks.startService()
@@ -152,7 +163,7 @@ class Daemon(Service):
             Fails with :exc:`~txmirror.configuration.ConfigurationError` if the configuration is invalid, or there are no files
             to read: then nothing has changed.
         """
-        return Deferred.fromCoroutine(self._reload())
+        return Deferred.fromCoroutine(self._reload()).addBoth(self.counts.note_reload)
 
     async def _reload(self) -> Difference:
         if self._load is None:

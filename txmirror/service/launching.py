@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from txmirror.configuration import Configuration, ConfigurationError
 from txmirror.embedded import EmbeddedServer, EmbeddedService
-from txmirror.service.clients import client_maker, make_txzookeeper_client
+from txmirror.service.clients import make_txzookeeper_client
 from txmirror.service.control import ControlService
 from txmirror.service.daemon import Daemon
 from txmirror.service.display import Display
@@ -124,11 +124,12 @@ class RegistrationService(Service):
         if self.daemon is not None:
             self.daemon.hurry()
 
-    def _client_maker(self, configuration: Configuration) -> MakeClient:
+    def _client_maker(self, configuration: Configuration) -> MakeClient | None:
+        """Return the maker of another client than the daemon makes by itself; None if there is to be none."""
         zookeeper = configuration.zookeeper
         if self._client == "txzookeeper":
             return lambda _: make_txzookeeper_client(zookeeper.servers, zookeeper.session_timeout)
-        return client_maker(zookeeper, self._reactor)
+        return None
 
     def _start_embedded(self) -> str:
         self._embedded = EmbeddedServer(cast(Any, self._reactor))

@@ -46,11 +46,13 @@ class Maintenance:
     :param path: the file; None forgets all maintenance with the process.
     :param changed: called when a flag is set, ended or over.
     :param reactor: the reactor; its ``seconds()`` is the time of day.
+    :ivar failures: the number of times that the file could not be read or written, or was set aside.
     """
 
     _log = Logger()
 
     def __init__(self, path: str | None, changed: Callable[[], object], reactor: IReactorTime) -> None:
+        self.failures = 0
         self._path = None if path is None else Path(path).absolute()
         self._changed = changed
         self._reactor = reactor
@@ -155,10 +157,12 @@ class Maintenance:
         except OSError as other:
             self._warn("read", other)
         else:
+            self.failures += 1
             if note is not None:
                 self._log.warn("Maintenance file: {note}. Nothing is in maintenance.", note=on_one_line(note))
 
     def _warn(self, what: str, error: Any) -> None:
+        self.failures += 1
         self._log.warn(
             "The maintenance file {path} cannot be {what}: {reason}.",
             path=str(self._path),

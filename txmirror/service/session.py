@@ -63,6 +63,8 @@ class Session:
         self.handover = Handover(client, user, settings, former, pause=pause, reactor=reactor)
         # Ahead of the mirror, so that the session is being prepared before a registration takes its first step.
         IWatchFeed(client).add_listener(self._changed)
+        if settings.counts is not None:
+            settings.counts.follow(client, takes_over=former is not None)
         self.mirror = Mirror(client=client, reactor=reactor)
         self.outages = OutageLog(self.mirror)
 

@@ -9,6 +9,7 @@ import attrs
 from txmirror.access import Access
 from txmirror.interfaces import IZooKeeperClient
 from txmirror.registry import TokenBucket
+from txmirror.service.counts import SessionCounts
 from txmirror.service.state import StateService
 from txmirror.service.state_file import Origin
 from txmirror.types import SessionTicket
@@ -35,3 +36,5 @@ class SessionSettings:
     """The machine and its boot, for the state file."""
     bucket: TokenBucket | None = None
     """Limits the rate of writes; None sets no limit. Withdrawals are not limited."""
+    counts: SessionCounts | None = None
+    """Counts the sessions; None counts none."""

@@ -30,11 +30,13 @@ class StateService(Service):
 
     :param path: the file. Its folder must exist.
     :param reactor: the reactor. If it has a thread pool, the file is read and written in one of its threads.
+    :ivar failures: the number of times that the file could not be locked, read, written or deleted, or was set aside.
     """
 
     _log = Logger()
 
     def __init__(self, path: str, reactor: IReactorTime) -> None:
+        self.failures = 0
         self._path = Path(path).absolute()
         self._reactor = reactor
         self._lock: int | None = None
@@ -84,6 +86,7 @@ class StateService(Service):
         try:
             saved, aside = await self._turn.run(run_in_thread, self._reactor, state_file.read, self._path)
         except OSError as error:
+            self.failures += 1
             self._log.warn(
                 "The state file {path} cannot be read: {reason}. A new session is opened.",
                 path=str(self._path),
@@ -91,6 +94,7 @@ class StateService(Service):
             )
             return None
         if aside is not None:
+            self.failures += 1
             self._log.warn("State file: {reason}. A new session is opened.", reason=on_one_line(aside))
         self._written = saved
         return saved
@@ -141,6 +145,7 @@ class StateService(Service):
         try:
             await self._turn.run(run_in_thread, self._reactor, state_file.remove, self._path)
         except OSError as error:
+            self.failures += 1
             self._log.warn(
                 "The state file {path} cannot be deleted: {reason}. Its session has ended.",
                 path=str(self._path),
@@ -156,6 +161,7 @@ class StateService(Service):
             self._log.info("The state file {path} is written again.", path=str(self._path))
 
     def _note_failure(self, error: OSError) -> None:
+        self.failures += 1
         if not self._failed:
             self._failed = True
             self._log.warn(

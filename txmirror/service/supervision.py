@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 
@@ -77,6 +77,7 @@ class Supervision:
     :ivar service: the configuration.
     :ivar health: the health.
     :ivar registered: whether it is registered, or is at most cut off from ZooKeeper.
+    :ivar entered: the number of changes to each condition.
     """
 
     _log = Logger()
@@ -85,6 +86,7 @@ class Supervision:
         self.service = service
         self.health = health
         self.registered = False
+        self.entered: Counter[Condition] = Counter()
         self._around = surroundings
         self._active = True
         self._blocked = False
@@ -271,6 +273,7 @@ class Supervision:
         before = self._changes[-1].after if self._changes else None
         if condition is before:
             return
+        self.entered[condition] += 1
         self._changes.append(ConditionChange(self._around.now(), before, condition, self.why()))
         if condition is Condition.WAITING:
             self._log.info("Service {service} waits: {reason}", service=self.service.id, reason=_lower(self.why()))

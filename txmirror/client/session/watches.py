@@ -62,6 +62,11 @@ class SessionWatches:
         self._rearmed: int | None = None
         self._refused: BaseException | None = None
 
+    @property
+    def count(self) -> int:
+        """The number of established watches."""
+        return len(self.established) + sum(1 for _ in self.persistent)
+
     def with_implied(self, event: WatchedEvent) -> list[WatchedEvent]:
         """Return an event, and the event that it implies and that the server does not send.
 

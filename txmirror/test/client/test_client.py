@@ -27,6 +27,7 @@ from txmirror.interfaces import (
     ISessionHolder,
     ISessionLease,
     ITransactions,
+    IWatchCount,
     IWatchFeed,
     IZooKeeperClient,
 )
@@ -97,6 +98,7 @@ class OperationTests(ClientTestCase):
                 IServerAbilities,
                 ISessionHolder,
                 ITransactions,
+                IWatchCount,
                 IWatchFeed,
                 IZooKeeperClient,
             },
