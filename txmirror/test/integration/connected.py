@@ -39,7 +39,7 @@ class OnRealServer(Connected):
 
 
 class OnEmbeddedServer(EmbeddedServerMixin, Connected):
-    """The server is an embedded one on loopback, with the settings that ``zookeeper_settings`` says."""
+    """The server is an embedded one on loopback, with the settings in ``zookeeper_settings``."""
 
     def start_server(self) -> str:
         return self.zookeeper.address

@@ -44,17 +44,17 @@ class Restless(InOrder):
 
 
 class Brisk(InOrder):
-    """Draws short pauses only: for tests of what comes after the session may have ended."""
+    """Draws short pauses only: for tests that continue after the session may have expired."""
 
     def uniform(self, a: float, b: float) -> float:
         return min(b, 0.05)
 
 
 class Closer(Protocol):
-    """Goes on with somebody's session, only to end it.
+    """Resumes another client's session, and closes it.
 
-    :ivar done: fires when the server has closed the connection, with how many frames came: the handshake's answer, and
-        the reply.
+    :ivar done: fires when the server has closed the connection, with the number of received frames: the handshake's
+        answer, and the reply.
     """
 
     def __init__(self, session_id: int, password: bytes) -> None:
@@ -130,7 +130,7 @@ class HurtCase(ContractCase, TestCase):
         self.assertNotIn(SessionState.EXPIRED, self.feed.states)
 
     def when_at(self, client: Any, state: SessionState) -> Deferred[None]:
-        """Be told of a client's next step to a state."""
+        """Return a Deferred that fires at a client's next session event with a state."""
         told: Deferred[None] = Deferred()
 
         def listen(step: Any) -> None:

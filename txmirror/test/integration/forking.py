@@ -1,6 +1,6 @@
 """A program that forks in the middle of its reactor's work: ``test_fork`` runs it, with a server's address.
 
-It prints what parent and child see, each line by itself, parent and child in turn.
+It prints the results of parent and child, each line by itself, parent and child in turn.
 """
 
 from __future__ import annotations

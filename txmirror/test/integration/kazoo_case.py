@@ -23,7 +23,7 @@ else:
 
 
 class Thread(threading.Thread):
-    """A thread that runs something from the start, and gives or raises what came of it."""
+    """A thread that runs a function from the start, and keeps its result or exception."""
 
     def __init__(self, function: Callable[..., Any], *args: Any, **kw: Any) -> None:
         super().__init__(daemon=True)
@@ -38,7 +38,7 @@ class Thread(threading.Thread):
             self._outcomes.put((None, error))
 
     def result(self) -> Any:
-        """Wait for what came of it.
+        """Wait for its result.
 
         :raises queue.Empty: it took too long.
         """

@@ -1,7 +1,7 @@
-"""Two servers for the clients of other projects, in processes of their own, and what a server does to sessions.
+"""Two servers for the clients of other projects, in processes of their own, and the faults of sessions at a server.
 
 Such a client blocks, or has an event loop of its own, so that an embedded server on this process's reactor would never
-answer it. Everything here works alike on both servers: it is done by another connection to them.
+answer it. Everything here works alike on both servers: it uses another connection to them.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ def embedded_server() -> ServerProcess:
 
 @functools.cache
 def janitor(address: str) -> KazooClient:
-    """A client that makes and removes what tests need at a server; nothing that lets :data:`CREDENTIALS` in is closed to it.
+    """A client that creates and deletes the nodes of tests at a server; it may use all nodes that :data:`CREDENTIALS`
+    may.
 
     All tests of one run share it; it ends with the interpreter.
     """
@@ -120,13 +121,13 @@ class OnReal:
 def visit(
     address: str, *requests: Request, session: tuple[int, bytes] = (0, bytes(16)), timeout: float = 10.0
 ) -> tuple[int, bytes]:
-    """Open a connection, have requests done, and close it. Its session lives on for as long as its timeout says.
+    """Open a connection, send requests, and close it. Its session lives on for its timeout.
 
-    :param session: the id and password of a session to go on with; the server closes the connection that it had. Without
+    :param session: the id and password of a session to resume; the server closes its former connection. Without
         them, a new session is begun.
     :param timeout: the session timeout that it asks for, in seconds.
     :returns: the id and password of the session.
-    :raises ConnectionError: the server closed the connection before all was done.
+    :raises ConnectionError: the server closed the connection before all requests were answered.
     :raises ValueError: the session has ended.
     """
     frames = [ConnectRequest(0, round(timeout * 1000), *session).encode()]

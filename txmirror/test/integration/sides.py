@@ -1,7 +1,8 @@
-"""The embedded server and the real one behind one face: connections that speak the wire's records, and see all that comes.
+"""The embedded server and the real one behind one interface: connections that use the wire's records, and record all
+received data.
 
-Each request is followed by a ping, so that what follows from it ends where the ping's answer comes: a server answers a
-connection in order, and sends the events of a transaction before it serves what comes later.
+Each request is followed by a ping, so that its effects end where the ping's answer comes: a server answers a connection
+in order, and sends the events of a transaction before it serves later requests.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ class Session:
         former.close()
 
     def ask(self, request: Request, *, last: bool = False) -> list[Reply | Event]:
-        """Send a request, and give all that comes for it, in order.
+        """Send a request, and return all frames that answer it, in order.
 
         :param last: the server closes the connection behind it.
         """

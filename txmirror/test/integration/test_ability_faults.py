@@ -25,7 +25,7 @@ class ProtectedCreateTests(FaultCase):
     """The answer to a create is lost, whose node can be recognised."""
 
     def create(self) -> Deferred[str]:
-        """Create what must be there once, or not at all."""
+        """Create a node that must exist exactly once, or not at all."""
         made: Deferred[str] = self.client.create(f"{self.root}/a-", b"x", protect=True, sequence=True, ephemeral=True)
         return made
 
@@ -157,8 +157,9 @@ class PersistentWatchTests(FaultCase):
 
     @run
     async def test_every_byte(self) -> None:
-        """Wherever the answer to the watches that are set again is cut off, the persistent one stands afterwards, and tells of
-        each change once (C4); so does a one-shot on its own path, and what changed meanwhile is told to that (C5, C10).
+        """Wherever the answer to the watches that are set again is cut off, the persistent one is set afterwards, and
+        reports each change once (C4); so does a one-shot watch on its own path, and that gets a change from in
+        between (C5, C10).
         """
         session, news = self.client.session_id, Recorder()
         path = f"{self.root}/a"

@@ -67,7 +67,7 @@ async def bounded(coroutine: Coroutine[Any, Any, None]) -> None:
 
 
 async def within(awaitable: Awaitable[_T]) -> _T:
-    """Wait for what is to come."""
+    """Wait for a result."""
     return await asyncio.wait_for(awaitable, PATIENCE)
 
 
@@ -121,7 +121,7 @@ class AiozkCase(_Base):
         return getattr(client.recipes, kind)(*arguments, **options)
 
     def watch(self, client: ZKClient, kind: str, path: str) -> asyncio.Queue[Any]:
-        """Let a watcher tell of a node, until the test ends."""
+        """Watch a node with a watcher, until the test ends."""
         told: asyncio.Queue[Any] = asyncio.Queue()
         watcher = self.recipe(client, kind)
         watcher.add_callback(path, told.put_nowait)
@@ -207,7 +207,7 @@ class ClientContract(AiozkCase):
 
     @run
     async def test_watches(self) -> None:
-        """Watches on data, existence and children are told once, of what they are for."""
+        """Watches on data, existence and children fire once, for the events of their kind."""
         other = await self.make_client()
         kinds = (WatchEvent.CREATED, WatchEvent.DATA_CHANGED, WatchEvent.CHILDREN_CHANGED, WatchEvent.DELETED)
 
@@ -277,8 +277,8 @@ class ClientContract(AiozkCase):
     async def test_connections(self) -> None:
         """A client whose connection breaks comes back to its session, and one whose session has ended has another.
 
-        A session whose client says nothing ends by itself. All this takes a second, so all is waited for together: aiozk
-        notices a loss only when a ping is not answered.
+        A session whose client is silent expires by itself. All this takes a second, so the test waits for everything
+        together: aiozk notices a loss only when a ping is not answered.
         """
         request = CreateRequest(f"{self.root}/silent", b"", OPEN_ACL, CreateFlag.EPHEMERAL)
         silent, _ = visit(self.address, request, timeout=1.0)
@@ -323,7 +323,7 @@ class RecipeContract(AiozkCase):
 
     @run
     async def test_lock(self) -> None:
-        """A lock goes from one to the next; whoever waits too long leaves the line."""
+        """A lock is acquired by one contender after another; a contender that waits too long leaves the queue."""
         locks = [self.recipe(client, "Lock", "/lock") for client in await self.make_clients(3)]
         await within(locks[0].acquire())
         with self.assertRaises(exc.TimeoutError):
@@ -349,7 +349,7 @@ class RecipeContract(AiozkCase):
 
     @run
     async def test_shared_lock(self) -> None:
-        """Readers share, a writer waits for all of them, and those who come later wait for the writer."""
+        """Readers share, a writer waits for all of them, and later readers wait for the writer."""
         locks = [self.recipe(client, "SharedLock", "/lock") for client in await self.make_clients(4)]
         for lock in locks[:2]:
             await within(lock.reader_lock.acquire())
@@ -382,7 +382,7 @@ class RecipeContract(AiozkCase):
 
     @run
     async def test_barriers(self) -> None:
-        """A barrier holds who waits at it until it is lifted; at a double one, all enter and leave together."""
+        """A barrier blocks its waiters until it is lifted; at a double one, all enter and leave together."""
         clients = await self.make_clients(2)
         barrier = self.recipe(self.client, "Barrier", "/barrier")
         await barrier.create()
@@ -421,7 +421,7 @@ class RecipeContract(AiozkCase):
 
     @run
     async def test_party(self) -> None:
-        """All see who is there, and who leaves."""
+        """All members see each other, and each departure."""
         first, second = await self.make_clients(2)
         party = self.recipe(first, "Party", "/party", "first")
         await party.join()
@@ -434,7 +434,7 @@ class RecipeContract(AiozkCase):
 
     @run
     async def test_watchers(self) -> None:
-        """Watchers of data and children are told of each change, and of the end."""
+        """Watchers of data and children get each change, and the deletion."""
         other = await self.make_client()
         await other.create("/node", b"one")
         data = self.watch(self.client, "DataWatcher", "/node")

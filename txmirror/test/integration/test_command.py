@@ -62,7 +62,7 @@ class ProcessTestCase(SynchronousTestCase):
         return process
 
     def done(self, *arguments: str, stdin: str | None = None) -> tuple[int, str, str]:
-        """Run it to its end, and give its status and what it has written."""
+        """Run it to its end, and return its status and its output."""
         process = self.begin(*arguments, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE)
         out, err = process.communicate(stdin, timeout=_PATIENCE)
         return process.returncode, out, err
@@ -109,7 +109,7 @@ class PipeTests(ProcessTestCase):
         self.assertEqual(done.returncode, 0)
 
     def test_library_alone(self) -> None:
-        """Whoever uses the library does not wait for what the command needs."""
+        """A program that imports the library does not load the packages of the command."""
         code = "import sys, txmirror.testing, txmirror.registry, txmirror.service; sys.exit('click' in sys.modules)"
         done = subprocess.run([sys.executable, "-c", code], check=False, timeout=_PATIENCE)
         self.assertEqual(done.returncode, 0)
@@ -157,7 +157,7 @@ class InterruptedTests(ProcessTestCase):
             self.assertEqual(self.ended(process), (128 + number, "", ""))
 
     def test_while_nobody_reads(self) -> None:
-        """A signal ends it also where it waits for somebody to read its output."""
+        """A signal ends it also while it waits for a reader of its output."""
         self.assertEqual(self.done("create", "/large", "-", stdin="x" * 500_000)[0], 0)
         process = self.begin("get", "/large", "-d")
         assert process.stdout is not None
@@ -230,7 +230,7 @@ class WatchTests(ProcessTestCase):
         self.assertEqual(watching.wait(_PATIENCE), 0)
 
     def begin_at_terminal(self, *arguments: str) -> tuple[int, subprocess.Popen[bytes]]:
-        """Begin it at a terminal of its own, and give that terminal's other side."""
+        """Start it at a terminal of its own, and return that terminal's other side."""
         terminal, end = pty.openpty()
         self.addCleanup(os.close, terminal)
         with os.fdopen(end, "w") as streams:

@@ -1,4 +1,4 @@
-"""The native client through what happens to a real server's process: paused, killed, wiped.
+"""The native client while a real server's process is paused, killed, or wiped.
 
 The rules are those of ``docs/rules.rst``.
 """
@@ -39,7 +39,7 @@ class CrashCase(HurtCase):
         return self.client.session_id, watch
 
     def queue(self) -> list[Deferred[Any]]:
-        """Ask for what only succeeds in this order, and in this session's life."""
+        """Send requests that succeed only in this order, and in this session."""
         path = f"{self.root}/e"
         return [
             self.client.set(path, b"1", 0),

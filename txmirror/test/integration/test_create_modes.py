@@ -1,4 +1,4 @@
-"""Every kind of node, and what newer servers can tell, on a real ZooKeeper server and on the embedded one."""
+"""Every kind of node, and the queries of newer servers, on a real ZooKeeper server and on the embedded one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class CreateModeContract(Connected):
         self.assertEqual(stat.ephemeralOwner, self.client.session_id)
 
     async def test_queries(self) -> None:
-        """The server tells our ephemerals, how many nodes there are, and who we are."""
+        """The server returns our ephemerals, the number of nodes, and our identities."""
         await self.client.add_auth("digest", b"user:password")
         await self.client.create(ROOT)
         await self.client.create(f"{ROOT}x", ephemeral=True)

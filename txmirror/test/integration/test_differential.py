@@ -1,19 +1,19 @@
-"""The embedded server does what the real one does, whatever two sessions ask of it.
+"""The embedded server behaves as the real one, for any requests of two sessions.
 
-Random requests go to both, and every reply, stat, error and event is compared. These alone are not:
+Random requests go to both, and every reply, stat, error and event is compared. The exceptions are:
 
-- Session ids, passwords and the absolute numbers of transactions are each server's own. Sessions are compared by the order
-  in which they were opened, and transactions by how many there were since the example began.
-- Times are the real server's. On each server they must not go backwards where transactions go forwards, and a
+- Session ids, passwords and the absolute numbers of transactions are each server's own. Sessions are compared by the
+  order in which they were opened, and transactions by their number since the example began.
+- Times are each server's own. On each server they must not go backwards where transactions go forwards, and a
   transaction must have one time only.
 - The names of children and of ephemerals come in no order, nor do the identities of a connection, nor the entries of an
   ACL that were made of them. When a session ends, its ephemerals go in no order, and so do the events.
-- An error has no record. The real server sends some of a refused multiRead all the same, which no client reads.
+- An error has no record. The real server sends some of a refused multiRead all the same, and no client reads that.
 - A createTTL whose flags are those of another kind of node has no negative time: it kills the real server.
-- The root of the tree has the statistics of all that was there before the example.
+- The root of the tree has the statistics of all changes before the example.
 
-Where ``TXMIRROR_ZOOKEEPER_JARS`` names the Java archives of another ZooKeeper than Debian's, the comparison is with that, and the
-embedded server imitates its version.
+Where ``TXMIRROR_ZOOKEEPER_JARS`` names the Java archives of another ZooKeeper than Debian's, the comparison is with
+that, and the embedded server imitates its version.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Replace:
 
 @st.composite
 def weighted(draw: st.DrawFn, *choices: tuple[int, st.SearchStrategy[Any]]) -> Any:
-    """Draw from one of these; the number says how often."""
+    """Draw from one of these strategies, with these weights."""
     bag = [strategy for number, strategy in choices for _ in range(number)]
     return draw(bag[draw(st.integers(0, len(bag) - 1))])
 
@@ -246,7 +246,7 @@ some_steps = st.integers(1, 50).flatmap(lambda number: st.lists(a_step, min_size
 
 
 class Player:
-    """One server on which the steps are taken, and what is seen there in terms that both servers share."""
+    """One server on which the steps are taken, and the observations there, in terms that both servers share."""
 
     def __init__(self, side: Side, version: str) -> None:
         self._side = side
@@ -264,7 +264,7 @@ class Player:
             self._base = reply.zxid
 
     def take(self, step: Ask | Resume | Replace) -> list[list[Any]]:
-        """Take a step, and give what each session sees of it."""
+        """Take a step, and return the observations of each session."""
         seen: list[list[Any]] = [[], []]
         session = self._sessions[step.who]
         if isinstance(step, Ask):
@@ -410,7 +410,7 @@ class DifferentialTests(SynchronousTestCase):
             self.clear()
 
     def clear(self) -> None:
-        """Remove what an example has left on the real server."""
+        """Delete the nodes that an example has left on the real server."""
         session = self.real.supersede()
         below = [ROOT]
         for path in below:

@@ -29,7 +29,7 @@ class EnsembleTests(EnsembleCase):
         return path, watch
 
     def queue(self, client: Any, path: str) -> list[Deferred[Any]]:
-        """Ask for what only succeeds in this order, and in this session's life."""
+        """Send requests that succeed only in this order, and in this session."""
         return [client.set(path, b"1", 0), client.set(path, b"2", 1), client.get(path)]
 
     async def assert_kept(
@@ -43,8 +43,8 @@ class EnsembleTests(EnsembleCase):
 
     @run
     async def test_leader_killed(self) -> None:
-        """The sessions go on at the new leader, whoever they were with; what was sent is unknown, and what was not
-        is done (E1, E2).
+        """The sessions continue at the new leader, whichever server they were connected to; the outcome of sent
+        requests is unknown, and queued ones are sent (E1, E2).
         """
         mine, theirs = self.client.session_id, self.other.session_id
         path, watch = await self.prepare(self.client, "mine")

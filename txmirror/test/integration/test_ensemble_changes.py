@@ -42,7 +42,7 @@ ALONE = 12.0
 
 
 class ChangingCase(EnsembleCase):
-    """The servers are not what they were; in the end the first client is connected again."""
+    """The set of servers changes; in the end the first client is connected again."""
 
     # The longest that the servers grant.
     session_timeout = 10.0
@@ -74,7 +74,7 @@ class ChangingCase(EnsembleCase):
 
 class ReconfigurationTests(ChangingCase):
     async def restore(self) -> None:
-        """Let everybody be a member again who was one, whatever became of the test."""
+        """Make all former servers members again, whatever the result of the test."""
         config, _ = await self.other.get_config()
         away = [member for member in self.ensemble.members if member.number not in config.servers]
         if away:
@@ -86,7 +86,9 @@ class ReconfigurationTests(ChangingCase):
 
     @run
     async def test_reconfiguration(self) -> None:
-        """The superuser takes a server out and lets it in again; who watches the configuration is told, and reads it."""
+        """The superuser removes a server and adds it again; a watch on the configuration fires, and its new content is
+        read.
+        """
         await self.within(self.other.add_auth("digest", SUPERUSER))
         leaver = self.followers[1]
         before, stat = await self.client.get_config()
@@ -122,7 +124,7 @@ class ReconfigurationTests(ChangingCase):
         self.assertEqual(self.feed.states, [SessionState.CONNECTED])
 
     async def connect_to(self, address: str) -> tuple[Any, Recorder]:
-        """Connect where a configuration says."""
+        """Connect to the address of a configuration."""
         client = self.client_of(address)
         await self.within(client.connect())
         return client, Recorder()
@@ -143,8 +145,8 @@ class ReadOnlyTests(ChangingCase):
 
     @run
     async def test_quorum_lost(self) -> None:
-        """Without a quorum, who may only read is served what there is, and gets a real session by itself when there can be one
-        again. Who did not ask for that gets nothing, and who has a real session keeps it for what comes (A10).
+        """Without a quorum, a client that accepts read-only servers is served, and gets a real session by itself when
+        there is a quorum again. Other clients get none, and a client with a real session keeps it (A10).
         """
         path = f"{self.root}/a"
         await self.client.create(path, b"x")
@@ -198,7 +200,7 @@ class ReadOnlyTests(ChangingCase):
 
     @run
     async def test_as_embedded(self) -> None:
-        """To whoever speaks the wire's records it is what the embedded server without a quorum is."""
+        """Its replies, record by record, are those of the embedded server without a quorum."""
         member = self.followers[0]
         holder = self.client_of(member.address)
         await self.within(holder.connect())
@@ -212,7 +214,7 @@ class ReadOnlyTests(ChangingCase):
         await deferToThread(self.look, RealSide(member), ticket.session_id, ticket.password)
 
     def look(self, side: RealSide, session: int, password: bytes) -> None:
-        """Ask what ``txmirror.test.embedded.test_quorum`` asks."""
+        """Send the requests of ``txmirror.test.embedded.test_quorum``."""
 
         def shake(read_only: bool | None, session: int = 0, password: bytes = bytes(16)) -> tuple[Line, bytes]:
             line = side.connect()

@@ -28,7 +28,7 @@ def event_length(path: str) -> int:
 
 
 class EveryByteTests(FaultCase):
-    """The connection is cut at every byte of what the server says."""
+    """The connection is cut at every byte of the server's data."""
 
     # A ping's answer would shift the count; so there is none.
     session_timeout = 6.0
@@ -36,7 +36,7 @@ class EveryByteTests(FaultCase):
 
     @run
     async def test_handshake_of_a_session_that_lives(self) -> None:
-        """Wherever the handshake's answer is cut off, the session goes on (F4)."""
+        """Wherever the handshake's answer is cut off, the session continues (F4)."""
         session = self.client.session_id
         await self.client.create(f"{self.root}/e", ephemeral=True)
         for count in range(HANDSHAKE):
@@ -61,7 +61,7 @@ class EveryByteTests(FaultCase):
 
     @run
     async def test_ordinary_reply(self) -> None:
-        """Wherever a reply is cut off, its request fails as one that nobody knows about (B3, E1); a whole one counts."""
+        """Wherever a reply is cut off, its request fails with an unknown outcome (B3, E1); a whole one counts."""
         session = self.client.session_id
         path = f"{self.root}/a"
         await self.client.create(path, b"data")
@@ -82,7 +82,9 @@ class EveryByteTests(FaultCase):
 
     @run
     async def test_request(self) -> None:
-        """Wherever a request is cut off, nobody is told that it failed for certain, and only a whole one is done (E1, H1)."""
+        """Wherever a request is cut off, no failure claims that it had no effect, and only a whole one is carried out
+        (E1, H1).
+        """
         session = self.client.session_id
         before = self.proxy.bytes_to_server
         await self.client.create(f"{self.root}/whole")
@@ -119,8 +121,8 @@ class EveryByteTests(FaultCase):
 
     @run
     async def test_watches_set_again(self) -> None:
-        """Wherever the answer to the watches that are set again is cut off, with the event before it, the watch on what
-        changed fires once, and the others stand (C5, C6).
+        """Wherever the answer to the watches that are set again is cut off, with the event before it, the watch on the
+        changed node fires once, and the others stay (C5, C6).
         """
         changed, kept, missing = (f"{self.root}/{name}" for name in ("changed", "kept", "missing"))
         for path in (changed, kept):
@@ -159,7 +161,7 @@ class EveryByteTests(FaultCase):
 
 
 class LostReplyTests(FaultCase):
-    """The server does what it is asked, and its answer is lost."""
+    """The server carries out the request, and its reply is lost."""
 
     async def swallow(self, operation: Operation, ask: Callable[[], Deferred[Any]]) -> None:
         """Ask for something whose answer is lost, and see that it was asked once: rule 7."""
@@ -246,7 +248,7 @@ class LostReplyTests(FaultCase):
 
     @run
     async def test_cut_between_events(self) -> None:
-        """Of a transaction's events each fires its watch once, on whichever connection it comes (C14, D5)."""
+        """Each event of a transaction fires its watch once, on whichever connection it arrives (C14, D5)."""
         paths = [f"{self.root}/{name}" for name in "abc"]
         watches = []
         for path in paths:
@@ -267,7 +269,7 @@ class LostReplyTests(FaultCase):
 
 
 class SilenceTests(FaultCase):
-    """Bytes do not arrive, and no connection says so."""
+    """Data does not arrive, and no connection is closed."""
 
     @run
     async def test_outbound_stalled(self) -> None:
@@ -332,7 +334,7 @@ class SilenceTests(FaultCase):
 
     @run
     async def test_black_hole(self) -> None:
-        """A first host that accepts and says nothing costs one attempt, at the start and later (B4)."""
+        """A first host that accepts and sends nothing takes one attempt, at the start and later (B4)."""
         hole, good = self.make_proxy(), self.make_proxy()
         hole.hold()
         client = self.client_of(f"{hole.address},{good.address}")
@@ -371,7 +373,7 @@ class SilenceTests(FaultCase):
 
     @run
     async def test_split(self) -> None:
-        """In pieces of any size, everything arrives as what it was (A8): handshakes, requests, replies and events."""
+        """In pieces of any size, all data arrives unchanged (A8): handshakes, requests, replies and events."""
         session = self.client.session_id
         for times, size in enumerate((1, 3, 16), 2):
             path = f"{self.root}/{size}"
@@ -449,7 +451,7 @@ class EndedTests(FaultCase):
 
     @run
     async def test_expired(self) -> None:
-        """Cut off for longer than S: whoever held something knows in time, and then all of it has ended (F1, F2)."""
+        """Cut off for longer than S: the lease ends in time, and then the session has expired (F1, F2)."""
         session, watch = await self.prepare()
         answer, gone = self.other.exists_and_watch(f"{self.root}/e")
         await answer

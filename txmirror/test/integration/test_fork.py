@@ -18,8 +18,9 @@ class ForkTests(TestCase):
     timeout = 60
 
     def test_fork(self) -> Deferred[None]:
-        """The child is told what to do, does it, and finds and registers by itself; the parent's session goes on, and its
-        registration stays, whatever the child does."""
+        """The child gets a clear error, rebuilds, and finds and registers by itself; the parent's session continues,
+        and its registration stays, whatever the child does.
+        """
         return Deferred.fromCoroutine(self.fork())
 
     async def fork(self) -> None:

@@ -53,7 +53,7 @@ class CallContract(KazooCase):
     """The operations, one by one."""
 
     def test_create(self) -> None:
-        """A node is created with its data, and its stat says so."""
+        """A node is created with its data, and has a stat that agrees."""
         path, stat = self.client.create("/node", b"data", include_data=True)
         self.assertEqual(path, "/node")
         self.assertEqual(self.client.get("/node"), (b"data", stat))
@@ -81,7 +81,7 @@ class CallContract(KazooCase):
         self.assertEqual(self.client.get("/one/four")[0], b"")
 
     def test_sequence(self) -> None:
-        """Sequential nodes are numbered by their parent's changes, whatever their names, and end in a slash too."""
+        """Sequential nodes are numbered by their parent's changes, whatever their names are, and after a slash too."""
         self.client.create("/parent")
         paths = [self.client.create(f"/parent/{name}", sequence=True) for name in ("a-", "b-", "")]
         self.assertEqual(paths, ["/parent/a-0000000000", "/parent/b-0000000001", "/parent/0000000002"])
@@ -140,7 +140,7 @@ class CallContract(KazooCase):
             self.client.get_children("/missing")
 
     def test_data(self) -> None:
-        """Data may be empty or none at all, and large; what is too large costs the connection."""
+        """Data may be null or empty, and large; too large data ends the connection."""
         self.client.create("/none", None)
         self.client.create("/empty", b"")
         self.client.create("/large", bytes(1_000_000))
@@ -173,7 +173,7 @@ class CallContract(KazooCase):
         self.assertEqual(self.client.get_children("/inner/node"), ["mine-0000000000"])
 
     def test_pipelined(self) -> None:
-        """Requests that are sent together are answered in their order, whatever comes of each."""
+        """Requests that are sent together are answered in their order, successes and failures alike."""
         self.client.create("/node")
         asked = [self.client.set_async("/node", b"%d" % number, version=number) for number in range(50)]
         asked.insert(20, self.client.get_async("/missing"))
@@ -187,7 +187,7 @@ class CallContract(KazooCase):
             self.client.reconfig(joining="server.100=0.0.0.0:1:2:observer;0.0.0.0:3", leaving=None, new_members=None)
 
     def test_words(self) -> None:
-        """It says that it is there, and which version it is."""
+        """The answers to four-letter words have the version."""
         self.assertEqual(self.client.command(b"ruok"), "imok")
         self.assertEqual(self.client.server_version(), (3, 8, 0))
         self.assertIn("Mode: standalone\n", self.client.command(b"srvr"))
@@ -197,7 +197,7 @@ class AclContract(KazooCase):
     """Permissions."""
 
     def test_default(self) -> None:
-        """A node is open to all, unless it is said otherwise; changes are counted."""
+        """A node is open to all by default; changes of its ACL are counted."""
         self.client.create("/node")
         acls, stat = self.client.get_acls("/node")
         self.assertEqual((acls, stat.aversion), (OPEN_ACL_UNSAFE, 0))
@@ -252,7 +252,7 @@ class AclContract(KazooCase):
         ]
 
     def test_each_permission(self) -> None:
-        """Each permission opens what it is for, and nothing else."""
+        """Each permission permits its own operations, and no others."""
         asked: dict[int, Callable[[str], Any]] = {
             Permissions.READ: self.client.get,
             Permissions.WRITE: lambda path: self.client.set(path, b""),
@@ -308,7 +308,7 @@ class TransactionContract(KazooCase):
     """Several operations that are done together, or not at all."""
 
     def test_all(self) -> None:
-        """Each kind of operation gives its result."""
+        """Each kind of operation returns its result."""
         self.client.create("/old")
         with self.client.transaction() as transaction:
             transaction.check("/old", version=0)
@@ -360,7 +360,7 @@ class TransactionContract(KazooCase):
             self.assertEqual(self.client.get_children("/"), ["old"])
 
     def test_watches(self) -> None:
-        """Watches are told of each operation."""
+        """Watches fire for each operation."""
         self.client.create("/old")
         events: queue.Queue[WatchedEvent] = queue.Queue()
         self.client.get("/old", events.put)

@@ -64,14 +64,14 @@ class LockContract(KazooCase):
         self.wait_for_contenders()
 
     def test_no_wait(self) -> None:
-        """Whoever does not want to wait is told at once, and leaves the line."""
+        """An attempt that does not wait returns at once, and leaves the queue."""
         with self.client.Lock("/lock", "first"):
             self.assertFalse(self.second.Lock("/lock", "second").acquire(blocking=False))
             self.wait_for_contenders("first")
         self.assertTrue(self.second.Lock("/lock", "second").acquire(blocking=False))
 
     def test_timeout(self) -> None:
-        """Whoever waits for so long only leaves the line then."""
+        """An attempt with a timeout leaves the queue when it is over."""
         with self.client.Lock("/lock", "first"):
             lock = self.second.Lock("/lock", "second")
             with self.assertRaises(LockTimeout):
@@ -80,7 +80,7 @@ class LockContract(KazooCase):
         self.assertTrue(lock.acquire(timeout=PATIENCE))
 
     def test_cancel(self) -> None:
-        """Whoever waits may give up, and whoever is behind gets the lock in the end."""
+        """A waiting attempt may be cancelled, and the one behind it gets the lock in the end."""
         first = self.client.Lock("/lock", "first")
         first.acquire()
         second, third = self.second.Lock("/lock", "second"), self.third.Lock("/lock", "third")
@@ -123,7 +123,7 @@ class LockContract(KazooCase):
         self.assertTrue(last.result())
 
     def test_readers_and_writers(self) -> None:
-        """Readers share, a writer waits for all of them, and those who come later wait for the writer."""
+        """Readers share, a writer waits for all of them, and later readers wait for the writer."""
         readers = [self.client.ReadLock("/lock", "reader"), self.second.ReadLock("/lock", "reader")]
         for reader in readers:
             self.assertTrue(reader.acquire(timeout=PATIENCE))
@@ -162,7 +162,7 @@ class LockContract(KazooCase):
             self.client.Semaphore("/pool", "four", 3).acquire()
 
     def test_semaphore_given_up(self) -> None:
-        """A lease goes with its holder's session, and whoever waits may give up."""
+        """A lease ends with its holder's session, and a waiting attempt may be cancelled."""
         self.second.Semaphore("/pool", "second").acquire()
         patient, impatient = self.client.Semaphore("/pool", "first"), self.third.Semaphore("/pool", "third")
         waiting = Thread(impatient.acquire)
@@ -273,7 +273,7 @@ class GroupContract(KazooCase):
         self.other = self.make_client()
 
     def test_election(self) -> None:
-        """One leads until it is done, then the next; whoever is not elected yet may step back."""
+        """One leads until it is done, then the next; a candidate that is not elected yet may be cancelled."""
         elections = [self.client.Election("/election", "first"), self.other.Election("/election", "second")]
         led: queue.Queue[str] = queue.Queue()
         done = threading.Event()
@@ -318,7 +318,7 @@ class GroupContract(KazooCase):
         self.assertTrue(elected.is_set())
 
     def test_barrier(self) -> None:
-        """A barrier holds who waits at it until it is removed."""
+        """A barrier blocks its waiters until it is removed."""
         barrier = self.client.Barrier("/barrier")
         self.assertTrue(barrier.wait(PATIENCE))
         barrier.create()
@@ -350,7 +350,7 @@ class GroupContract(KazooCase):
         return [("first", self.client), ("second", self.other)]
 
     def test_party(self) -> None:
-        """All see who is there; who leaves is gone, and so is one whose session has ended."""
+        """All members see each other; one that leaves is gone, and so is one whose session has expired."""
         for kind in ("Party", "ShallowParty"):
             third = self.make_client()
             members = [*self.named_clients(), ("third", third)]
@@ -380,7 +380,7 @@ class GroupContract(KazooCase):
         self.assertEqual(self.client.get("/counter")[0], b"20")
 
     def test_counter_kinds(self) -> None:
-        """Counters begin where they are told, with numbers of either kind, and in Curator's format too."""
+        """Counters begin at a given value, with numbers of either kind, and in Curator's format too."""
         real = self.client.Counter("/real", 1.5)
         real += 0.25
         self.assertEqual((real.value, real.pre_value, real.post_value), (1.75, 1.5, 1.75))
@@ -389,7 +389,7 @@ class GroupContract(KazooCase):
         self.assertEqual(self.client.get("/curator")[0], b"\xff\xff\xff\xfd")
 
     def test_partitioner(self) -> None:
-        """A set is shared out among those who are there, and again when one goes."""
+        """A set is partitioned among the members, and again when one leaves."""
         parts = [
             client.SetPartitioner("/set", "abcdef", identifier=name, time_boundary=_BRIEFLY, max_reaction_time=_BRIEFLY)
             for name, client in self.named_clients()

@@ -31,7 +31,7 @@ from txmirror.test.integration.servers import (
 
 
 class WatchContract(KazooCase):
-    """One-shot watches, and what kazoo makes of them."""
+    """One-shot watches, and kazoo's recipes on them."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -42,12 +42,12 @@ class WatchContract(KazooCase):
         return self.events.get(timeout=PATIENCE)
 
     def check_silence(self) -> None:
-        """Nothing was told that was not looked at: what the server sends, it sends before it answers what comes later."""
+        """Assert that there was no further event: the server sends earlier events before it answers a later request."""
         self.client.sync("/")
         self.assertTrue(self.events.empty())
 
     def test_data(self) -> None:
-        """A watch on data is told of a change or the deletion, once."""
+        """A watch on data fires at a change or the deletion, once."""
         self.client.create("/node")
         self.client.get("/node", self.events.put)
         self.other.set("/node", b"one")
@@ -60,7 +60,7 @@ class WatchContract(KazooCase):
         self.check_silence()
 
     def test_existence(self) -> None:
-        """A watch for a node that is missing is told of its creation, and one that is there of its change."""
+        """A watch on a missing node fires at its creation, and one on an existing node at its change."""
         self.assertIsNone(self.client.exists("/node", self.events.put))
         self.other.create("/node")
         self.assertEqual(self.next(), WatchedEvent(EventType.CREATED, KeeperState.CONNECTED, "/node"))
@@ -70,7 +70,9 @@ class WatchContract(KazooCase):
         self.check_silence()
 
     def test_children(self) -> None:
-        """A watch on children is told when one comes or goes, or their parent does, and of nothing below or beside."""
+        """A watch on children fires when one is created or deleted, or their parent is, and not for nodes below or
+        beside.
+        """
         self.client.create("/node/child", makepath=True)
         self.client.get_children("/node", self.events.put)
         self.other.set("/node", b"new")
@@ -98,7 +100,7 @@ class WatchContract(KazooCase):
         self.check_silence()
 
     def test_own_change(self) -> None:
-        """A client's watch is told before its own change is answered."""
+        """A client's watch fires before its own change is answered."""
         self.client.create("/node")
         self.client.get("/node", self.events.put)
         self.client.get_children("/node", self.events.put)
@@ -153,7 +155,7 @@ class WatchContract(KazooCase):
         self.check_silence()
 
     def test_patient_children_watch(self) -> None:
-        """A PatientChildrenWatch waits until the list is at rest, and tells of its next change."""
+        """A PatientChildrenWatch waits until the list is at rest, and reports its next change."""
         self.client.create("/node/child", makepath=True)
         children, changed = PatientChildrenWatch(self.client, "/node", time_boundary=0.05).start().get(timeout=PATIENCE)
         self.assertEqual(children, ["child"])
@@ -203,7 +205,7 @@ class SessionContract(KazooCase):
         self.assertIn(["child"], told)
 
     def test_auth_after_loss(self) -> None:
-        """A client that comes back proves again who it is."""
+        """A client sends its identities again when it reconnects."""
         self.victim.add_auth("digest", CREDENTIALS)
         self.victim.create("/node", acl=CREATOR_ALL_ACL)
         break_connection(self.address, self.victim.client_id)

@@ -1,11 +1,12 @@
-"""Mirrors of a real ensemble, while everything happens to it that can: in the end they are equal to it.
+"""Mirrors of a real ensemble, under all kinds of faults: in the end they are equal to it.
 
-Three mirrors reach three servers through a proxy each. Three others write straight at the servers, and one of the
-mirrors writes too. Round after round, servers are killed, paused and stopped, the leader among them, the proxies break
-connections in all their ways, and sessions are ended. After each round everything is healed; then what the mirrors show
-is compared with what a fresh client reads, and what those were told who watch, with what the mirrors show.
+Three mirrors connect to three servers through a proxy each. Three other clients write directly to the servers, and one
+of the mirrors writes too. Round after round, servers are killed, paused and stopped, the leader among them, the proxies
+break connections in all their ways, and sessions are ended. After each round all faults are ended; then the nodes of
+the mirrors are compared with the reads of a fresh client, and the reports of their watchers with the nodes of the
+mirrors.
 
-The faults are drawn from a seed. When they strike, and what is being written then, is chance.
+The faults are drawn from a seed. Their times, and the writes at those times, are random.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class Follower:
     :param servers: the addresses of the proxies, with a chroot.
     :param trees: of each tree, the path, depth and filter.
     :param nodes: the paths of the nodes.
-    :ivar faults: what was wrong with what it was seen to show.
+    :ivar faults: the violations.
     """
 
     def __init__(
@@ -226,7 +227,7 @@ class EnsembleMirrorTests(TestCase):
 
     @run
     async def test_equal(self) -> None:
-        """M5: whatever happens to the servers, the connections and the sessions, a mirror that has settled is equal."""
+        """M5: whatever happens to the servers, the connections and the sessions, a settled mirror equals them."""
         begun = self.reactor.seconds()
         rounds = 0
         try:
@@ -278,7 +279,7 @@ class EnsembleMirrorTests(TestCase):
         await self.compare()
 
     async def write(self, client: ZooKeeperClient, writer: Writer, stop: threading.Event) -> None:
-        """Write until told to stop, whether or not it works."""
+        """Write until the stop flag is set, whether or not the writes succeed."""
         while not stop.is_set():
             deed, path, data, ephemeral = writer.draw()
             try:
@@ -314,7 +315,7 @@ class EnsembleMirrorTests(TestCase):
             stop.wait(writer.pause())
 
     async def write_with_mirror(self, follower: Follower, writer: Writer, stop: threading.Event) -> None:
-        """Do as :meth:`write`, with a mirror's own nodes, and see that they show what was written."""
+        """Do as :meth:`write`, with a mirror's own nodes, and check that they show the written data."""
         while not stop.is_set():
             deed, _, data, ephemeral = writer.draw()
             node = writer.random.choice(follower.nodes[1:])
@@ -336,7 +337,7 @@ class EnsembleMirrorTests(TestCase):
     # What goes wrong.
 
     def draw(self) -> Fault:
-        """Choose what harm to do. Each kind has its turn before any comes again."""
+        """Choose a fault. Each kind is drawn once before any comes again."""
         if not self.deck:
             self.deck = [
                 self.leader_killed,
@@ -559,7 +560,7 @@ class EnsembleMirrorTests(TestCase):
                 return
 
     async def compare(self) -> None:
-        """Wait until nothing is written any more, and see that each mirror shows what a fresh client reads."""
+        """Wait until no client writes any more, and check that each mirror equals the reads of a fresh client."""
         reader = self.make_client(Random(self.random.random()))
         await self.within(reader.connect(), _RECOVERY, "the fresh client connects")
         deadline = self.reactor.seconds() + _RECOVERY
@@ -586,7 +587,7 @@ class EnsembleMirrorTests(TestCase):
         await self.within(reader.close(), _RECOVERY, "the fresh client is closed")
 
     async def read(self, client: ZooKeeperClient) -> list[tuple[list[dict[str, Shown]], list[Shown | None]]]:
-        """Read what each of the mirrors is to show."""
+        """Read the expected nodes of each mirror."""
         return [await self.read_for(client, follower) for follower in self.followers]
 
     async def read_for(

@@ -1,4 +1,4 @@
-"""The mirror shows the writes of another project's client on a real ZooKeeper, whatever happens to the connection."""
+"""The mirror shows the writes of another project's client on a real ZooKeeper, in spite of connection faults."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ class MirrorTestCase(TestCase):
         return Deferred.fromCoroutine(test())
 
     def test_server_killed(self) -> Deferred[None]:
-        """Through a crash and restart of the server, what kazoo does before and after it is seen."""
+        """With a crash and restart of the server, kazoo's writes before and after it are shown."""
 
         async def test() -> None:
             server = ZooKeeperProcess()

@@ -161,7 +161,7 @@ class KazooContract(_Base):
 
     @run
     async def test_semaphore_of_kazoo(self) -> None:
-        """We find what kazoo has written of a semaphore, and kazoo what we have."""
+        """We understand the nodes of kazoo's semaphore, and kazoo understands ours."""
         await deferToThread(self.kazoo.Semaphore(self.path, "kazoo", 2).acquire)
         await self.assertFailure(Semaphore(self.ours, self.path).acquire(), ValueError)
         self.assertTrue(await Semaphore(self.ours, f"{self.root}/two").acquire())

@@ -1,7 +1,8 @@
-"""The contract of registries, kept by :class:`ServiceRegistry` on a real ZooKeeper server, and on the embedded one over loopback.
+"""The contract of registries, kept by :class:`ServiceRegistry` on a real ZooKeeper server, and on the embedded one over
+loopback.
 
-What has to wait until ZooKeeper counts as out of reach is shown in memory only: no server has a part in that. On the embedded
-server there is, over loopback, what sockets and the real reactor have a part in; the rest is shown in memory too.
+Tests that wait until ZooKeeper counts as out of reach run in memory only: no server is involved in that. On the
+embedded server over loopback run the tests that involve sockets and the real reactor; the rest runs in memory, too.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class LoopbackPlace:
         self.stranger = ClientStranger(self._client.chroot(root), self.done)
 
     async def open(self) -> None:
-        """Connect whoever is the stranger, and make the node."""
+        """Connect the other client, and create the root node."""
         await self.done(self._client.connect())
         await _remove(self._client, self._root)
         await self._client.create(self._root)

@@ -49,10 +49,10 @@ class Complaints:
 
 
 class Asked:
-    """A registry that is asked all the time.
+    """A registry whose ``get`` is called all the time.
 
-    :ivar told: what its callback was told.
-    :ivar wrong: the answers that were none, or not what was told.
+    :ivar told: the arguments of its callback.
+    :ivar wrong: the missing answers, and those that differ from the callback's.
     """
 
     def __init__(self, server: ZooKeeperProcess, **options: Any) -> None:
@@ -129,8 +129,9 @@ class RegistryOutageTests(TestCase):
 
     @run
     async def test_ten_seconds(self) -> None:
-        """``get`` answers all the while, nothing raises, and two seconds after a server serves again all is right. Where the
-        session has survived, nodes are what they were."""
+        """``get`` answers all the time, nothing raises, and two seconds after a server serves again the answers are
+        right. If the session has survived, the nodes are unchanged.
+        """
         killed, paused = self.make_server(), self.make_server()
         await gatherResults([deferToThread(server.start) for server in (killed, paused)])
         complaints = Complaints()

@@ -1,4 +1,4 @@
-"""The native client, the command and the daemon at a real server that wants TLS, or to know by SASL who comes."""
+"""The native client, the command and the daemon at a real server that requires TLS, or SASL authentication."""
 
 from __future__ import annotations
 
@@ -153,24 +153,24 @@ class TLSTests(SecuredCase, TestCase):
 
     @run
     async def test_no_certificate(self) -> None:
-        """A server that wants to see a certificate does not let in who shows none."""
+        """A server that requires a certificate refuses a client without one."""
         await self.turned_away(self.new_client(self.address, tls=TLS(self.secured.authority)))
 
     @run
     async def test_certificate_of_a_stranger(self) -> None:
-        """Nor who shows one that somebody else has vouched for."""
+        """Nor does it accept one that another authority has signed."""
         await self.turned_away(self.new_client(self.address, tls=self.secured.tls(certificate=self.secured.stranger)))
 
     @run
     async def test_server_of_a_stranger(self) -> None:
-        """A client does not go to a server that nobody has vouched for whom it trusts, and says why."""
+        """A client refuses a server whose certificate no trusted authority has signed, and the error has the reason."""
         tls = self.secured.tls(authority=self.secured.stranger_authority)
         says = "(the connection broke: certificate verify failed)"
         self.assertIn(says, await self.turned_away(self.new_client(self.address, tls=tls)))
 
     @run
     async def test_other_name(self) -> None:
-        """Nor to one whose certificate does not bear its name; unless names are not to be checked."""
+        """Nor does it accept one whose certificate does not contain its name; unless names are not to be checked."""
         address = f"127.0.0.1:{self.secured.port}"
         says = "(the connection broke: the server's certificate does not name '127.0.0.1')"
         self.assertIn(says, await self.turned_away(self.new_client(address, tls=self.secured.tls())))
@@ -270,7 +270,7 @@ class ProgramTests(SynchronousTestCase):
         self.bob = ("-u", "bob", "--password-file", str(Path(self.password).absolute()))
 
     def command(self, *arguments: str, **environment: str) -> tuple[int, str, str]:
-        """Run the command, and give its status and what it has written."""
+        """Run the command, and return its status and its output."""
         done = subprocess.run(
             [sys.executable, "-m", "txmirror", *arguments],
             env={**os.environ, **environment},
@@ -290,7 +290,7 @@ class ProgramTests(SynchronousTestCase):
         return daemon
 
     def test_digest_and_tls(self) -> None:
-        """With TLS and the scheme digest, what one of them makes only that user may change, and everybody may read."""
+        """With TLS and the scheme digest, only that user may change the created nodes, and everybody may read them."""
         path, registered = "/secured-digest", "/secured-services/digest/one:1"
         self.assertEqual(self.command("create", path, "1", *self.tls, *self.bob), (0, f"{path}\n", ""))
         daemon = self.daemon(registered, *self.tls, *self.bob)
@@ -321,7 +321,7 @@ class ProgramTests(SynchronousTestCase):
         self.assertEqual(self.command("delete", path, **environment), (0, "", ""))
 
     def test_sasl_wrong(self) -> None:
-        """A password that the server refuses is said at once, with the status for that, and is not quoted."""
+        """A password that the server refuses is reported at once, with the status for that, and is not quoted."""
         status, out, err = self.command(
             "get", "/", *self.plain, "-u", "bob", "--sasl", "--timeout", "20", TXMIRROR_PASSWORD="hush-hush"
         )

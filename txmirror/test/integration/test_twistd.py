@@ -53,7 +53,7 @@ def wait_for(look: Callable[[], _T | None], what: str, patience: float = _PATIEN
 class Twistd:
     """A child process, and its log.
 
-    :param command: what the arguments are given to.
+    :param command: the command before the arguments.
     :param cwd: its working directory; a new folder if None.
     """
 
@@ -74,7 +74,7 @@ class Twistd:
         return self._log.read_text(errors="replace")
 
     def wait_for(self, text: str, patience: float = _PATIENCE) -> str:
-        """Wait for a line with some text in the log, and give it."""
+        """Wait for a line with some text in the log, and return it."""
 
         def look() -> str:
             return next((line for line in self.log.splitlines() if text in line), "")
@@ -85,7 +85,7 @@ class Twistd:
             raise AssertionError(f"{error}; the log:\n{self.log}") from None
 
     def terminate(self, patience: float = _PATIENCE) -> int:
-        """Ask it to end as an operator does, wait until it has, and give its exit status."""
+        """Send SIGTERM, wait for the end, and return the exit status."""
         self.process.terminate()
         return self.process.wait(patience)
 
@@ -243,7 +243,7 @@ class MainJobTests(TwistdTestCase):
         self.assertIsNone(client.exists(path))
 
     def test_server_down_at_start(self) -> None:
-        """Started before ZooKeeper, it says so, waits, and registers when ZooKeeper comes."""
+        """Started before ZooKeeper, it logs that, waits, and registers when ZooKeeper starts."""
         server = self.own_server(start=False)
         twistd = self.register(server.address, 4)
         twistd.wait_for("Could not connect to")
@@ -254,7 +254,7 @@ class MainJobTests(TwistdTestCase):
         self.end(twistd)
 
     def test_server_down_at_the_end(self) -> None:
-        """With ZooKeeper down it ends within a bounded time, and says what becomes of the registration."""
+        """With ZooKeeper down it ends within a bounded time, and logs the effect on the registration."""
         server = self.own_server()
         twistd = self.register(server.address, 4)
         twistd.wait_for(f"Registered {PATH}.")
@@ -264,7 +264,9 @@ class MainJobTests(TwistdTestCase):
         self.assertIn("the registrations go when the session ends", twistd.log)
 
     def test_another_s_node(self) -> None:
-        """A node of another's is waited for, the log says whose it is, and it is registered when that one goes."""
+        """While another session owns the node, it waits, the log has the owner, and it registers when that node is
+        gone.
+        """
         server = shared_server()
         path = "/test_another_s_node/server1:22"
         client = self.kazoo(server.address)
@@ -285,7 +287,7 @@ class EmbeddedTests(TwistdTestCase):
         return found[1]
 
     def test_sample(self) -> None:
-        """Alone, it registers a sample, shows it, and gives an address at which kazoo sees it."""
+        """Alone, it registers a sample, shows it, and logs an address at which kazoo sees it."""
         twistd = self.twistd("--embedded")
         client = self.kazoo(self.address(twistd))
         data, stat = wait_for(lambda: self.look(client, SAMPLE), "the sample is registered")
@@ -352,10 +354,10 @@ class CommandLineTests(TwistdTestCase):
 
 
 class NotZooKeeper:
-    """Something else that listens, in a thread of its own.
+    """Another service that listens, in a thread of its own.
 
-    :param answer: what it says to whoever has said anything, before it closes; None keeps the connection, in silence.
-        Empty closes as soon as somebody connects.
+    :param answer: its answer to any data, before it closes; None keeps the connection, in silence. Empty closes each
+        new connection at once.
     """
 
     def __init__(self, answer: bytes | None) -> None:
@@ -414,7 +416,7 @@ class NotZooKeeperTests(TwistdTestCase):
         self.assertIsNone(twistd.process.poll())
 
     def test_http(self) -> None:
-        """A web server is told apart, with what it said, and tried again with pauses."""
+        """A web server is recognised, its answer is logged, and it is tried again with pauses."""
         page = b"HTTP/1.1 400 Bad Request\r\nServer: nginx\r\nConnection: close\r\n\r\n<html>bad request</html>"
         server, twistd = self.start(page)
         line = twistd.wait_for("Could not connect to")
@@ -424,7 +426,7 @@ class NotZooKeeperTests(TwistdTestCase):
         self.end(twistd, 3)
 
     def test_closes(self) -> None:
-        """A server that closes at once is said to have done so, and tried again with pauses."""
+        """A server that closes each connection at once is logged as such, and tried again with pauses."""
         server, twistd = self.start(b"")
         line = twistd.wait_for("Could not connect to")
         self.assertIn(server.address, line)
@@ -433,7 +435,7 @@ class NotZooKeeperTests(TwistdTestCase):
         self.end(twistd, 3)
 
     def test_silent(self) -> None:
-        """A server that says nothing is given up after a while, said to be silent, and tried again."""
+        """A silent server is given up after a while, logged as silent, and tried again."""
         began = time.monotonic()
         server, twistd = self.start(None)
         line = twistd.wait_for("Could not connect to")
@@ -445,7 +447,7 @@ class NotZooKeeperTests(TwistdTestCase):
         self.end(twistd, 3)
 
     def test_nonsense(self) -> None:
-        """A server that answers with nonsense is told apart, and tried again with pauses."""
+        """A server that answers with invalid data is recognised, and tried again with pauses."""
         server, twistd = self.start(b"\x00\x00\x00\x25" + b"\xff" * 37)
         self.assertIn(server.address, twistd.wait_for("Could not connect to"))
         self.assert_no_spin(server, twistd)

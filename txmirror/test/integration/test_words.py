@@ -1,4 +1,4 @@
-"""The embedded server's answers to four-letter words look like the real one's: whoever can read these can read those."""
+"""The embedded server's answers to four-letter words have the real one's format, so that the same parsers read both."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from txmirror.wire import CloseSessionRequest, CreateRequest, ExistsRequest
 def without_empty_sets(lines: list[str]) -> list[str]:
     """Return the lines of a dump without sets of no sessions.
 
-    When the real server hears of a session, it moves it into the set of a later time, and keeps the former set, even if that is
-    empty, until its time has come (``ExpiryQueue.update``).
+    At each sign of life of a session, the real server moves it into the set of a later time, and keeps the former set,
+    even if that is empty, until its time has come (``ExpiryQueue.update``).
     """
     following = [*lines[1:], ""]
     return [
@@ -56,7 +56,7 @@ class WordTests(SynchronousTestCase):
             self.assertEqual(sorted(embedded), sorted(real), word)
 
     def test_dump(self) -> None:
-        """Sessions and ephemerals are told alike; the real server sorts connections by when it will look after them."""
+        """Sessions and ephemerals are listed alike; the real server sorts connections by the time of their next check."""
         embedded, real = (
             without_empty_sets(lines[: lines.index("Connections dump:") + 1]) for lines in self.shapes(b"dump")
         )

@@ -1,4 +1,4 @@
-"""The real server that other tests stand on does what they take for granted."""
+"""The real server of other tests behaves as they expect."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class ZooKeeperProcessTests(SynchronousTestCase):
         self.assertFalse(server.home.exists())
 
     def test_more_configuration(self) -> None:
-        """Lines of configuration and options of Java's are added to what every server has."""
+        """Lines of configuration and options of Java are added to those of every server."""
         server = ZooKeeperProcess((*JVM_OPTIONS, "-Duser.name=somebody"), ["maxSessionTimeout=77000"])
         self.addCleanup(server.cleanup)
         server.start()
@@ -147,7 +147,7 @@ class ZooKeeperEnsembleTests(SynchronousTestCase):
         self.assertEqual(leader.mode(), "follower")
 
     def test_heal(self) -> None:
-        """Servers that are paused go on, and those that are gone are back, whichever they are."""
+        """Paused servers continue, and killed ones are restarted, whichever they are."""
         ensemble = shared_ensemble()
         paused, killed = ensemble.followers()
         paused.pause()
