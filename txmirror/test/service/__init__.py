@@ -1,1 +1,1 @@
-"""Tests of what twistd runs."""
+"""Tests of the daemon that twistd runs."""

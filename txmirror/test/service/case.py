@@ -26,7 +26,7 @@ S = 4.0
 
 @implementer(ILogObserver)
 class Log:
-    """Keeps what is logged by this package, from information upwards."""
+    """Keeps the lines that this package logs, from information upwards."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []

@@ -1,4 +1,4 @@
-"""The control socket: what is asked, answered, changed and refused there."""
+"""The control socket: its requests, answers, changes and refusals."""
 
 from __future__ import annotations
 
@@ -256,7 +256,7 @@ class SocketTests(TestCase):
         self.assertEqual(self.path.stat().st_gid, os.getegid())
 
     def test_no_such_group(self) -> None:
-        """A group that does not exist is said, and the socket stays private."""
+        """A group that does not exist is logged, and the socket stays private."""
         self.control("no-such-group")
         self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o600)
         self.assertEqual(len(self.log.about("There is no group no-such-group")), 1)

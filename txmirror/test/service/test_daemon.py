@@ -34,7 +34,7 @@ class ChecksTests(DaemonTestCase):
         self.assertEqual(list(self.registered()), ["db", "web"])
 
     def test_log(self) -> None:
-        """Each change is one line that says what and why."""
+        """Each change is one line with the reason."""
         daemon = self.daemon(service("web"))
         self.push(daemon, "web")
         daemon.supervisor.push("web", "c0", Status.FAIL, "no disk")
@@ -92,7 +92,7 @@ class ChecksTests(DaemonTestCase):
         self.assertEqual(len(daemon.supervisor.services["web"].transitions), 50)
 
     def test_blocked(self) -> None:
-        """Another session's znode is waited for, and the sentence says so."""
+        """While another session owns the znode, the daemon waits, and the sentence explains that."""
         client = self.client()
         for path, ephemeral in (("/services", False), ("/services/web:1", True)):
             client.create(path, b"theirs", ephemeral=ephemeral)
@@ -123,7 +123,7 @@ class ChecksTests(DaemonTestCase):
             self.assertGreater(back.time, lost.time)
 
     def test_first_transition(self) -> None:
-        """Before the first session a service says that it awaits it, not that ZooKeeper is out of reach."""
+        """Before the first session the reason is that the service awaits it, not that ZooKeeper is out of reach."""
         self.server.stop_listening()
         daemon = self.daemon(service("web"), service("db", checks=0))
         self.push(daemon, "web")
@@ -133,7 +133,7 @@ class ChecksTests(DaemonTestCase):
             self.assertNotIn("out of reach", " ".join(reasons))
 
     def test_why_refused(self) -> None:
-        """A service that ZooKeeper refuses says why, until it is registered."""
+        """The reason of a service that ZooKeeper refuses explains that, until it is registered."""
         client = self.client()
         client.add_auth("digest", b"other:secret")
         client.create("/services", acl=[digest_acl("other", "secret")])
@@ -147,7 +147,7 @@ class ChecksTests(DaemonTestCase):
         self.assertNotIn("refuses", web.why())
 
     def test_zookeeper_down(self) -> None:
-        """With ZooKeeper down the checks go on, and what they have found is registered when it comes."""
+        """With ZooKeeper down the checks continue, and the services that pass are registered when it is back."""
         self.server.stop_listening()
         daemon = self.daemon(service("web"), service("db"), service("mail"))
         self.push(daemon, "web")
@@ -174,7 +174,7 @@ class ChecksTests(DaemonTestCase):
         self.assertEqual(self.server.zxid, before)
 
     def test_long_outage(self) -> None:
-        """A long outage is said again, at growing intervals."""
+        """A long outage is logged again, at growing intervals."""
         self.daemon(service("web", checks=0))
         self.reactor.pass_time(5)
         self.server.stop_listening()
@@ -253,7 +253,7 @@ class StopTests(DaemonTestCase):
         self.assertEqual(len(self.log.about("Asked to stop again")), 1)
 
     def test_bounded(self) -> None:
-        """With a server that says nothing more, the stop takes stop_timeout at the most."""
+        """With a silent server, the stop takes stop_timeout at the most."""
         daemon = self.daemon(service("web", checks=0, drain="1s"), daemon='stop_timeout = "4s"')
         for link in self.reactor.links:
             link.stall()
@@ -446,7 +446,7 @@ class MaintenanceTests(DaemonTestCase):
         self.assertIn(".damaged", line)
 
     def test_cannot_be_written(self) -> None:
-        """If the file cannot be written, that is said, and the maintenance holds."""
+        """If the file cannot be written, that is logged, and the maintenance holds."""
         daemon = self.start()
         self.file.mkdir()
         daemon.supervisor.maintenance.set("a", "new disk", None)

@@ -169,7 +169,7 @@ class DisplayTests(ServerTestCase):
         )
 
     def test_session_ended(self) -> None:
-        """With the end of the mirror's own session nothing is shown but what has changed."""
+        """After the end of the mirror's own session only changes are shown."""
         self.create("/a")
         self.display()
         self.shown.take()
@@ -190,7 +190,7 @@ class DisplayTests(ServerTestCase):
         self.assertEqual(sorted(self.shown.take()), ["+ /", "+ /a  data of /a", "+ /a/b  data of /a/b"])
 
     def test_not_text(self) -> None:
-        """Data that is no text is shown with what cannot be read escaped, and on one line."""
+        """Data that is no text is shown with escapes, and on one line."""
         self.client.create("/a", b"\xff{braces} %s \x00")
         self.display()
         (line,) = [line for line in self.shown.take() if "/a" in line]
@@ -204,7 +204,7 @@ class DisplayTests(ServerTestCase):
         self.assertNotIn("\n", line)
 
     def test_part(self) -> None:
-        """Only what is below the path given is shown."""
+        """Only nodes at or below the given path are shown."""
         self.create("/a", "/a/b", "/c")
         self.display("/a")
         self.assertEqual(self.shown.take(), ["+ /a  data of /a", "+ /a/b  data of /a/b"])

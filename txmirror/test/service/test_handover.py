@@ -177,7 +177,7 @@ class KilledTests(HandoverTestCase):
         self.assertEqual(list(self.registered()), ["a"])
 
     def test_connection_lost_meanwhile(self) -> None:
-        """The take-over goes on after a lost connection, wherever it happens."""
+        """The take-over continues after a lost connection, at whichever step that happens."""
         for kind in ("exists", "delete"):
             daemon = self.daemon(service("a", checks=0), service("b", checks=0), state=True)
             self.kill(daemon)
@@ -215,7 +215,7 @@ class StopTests(HandoverTestCase):
         self.assertEqual(len(self.server.sessions), 1)
 
     def test_out_of_reach(self) -> None:
-        """Stopped while ZooKeeper is out of reach, the next daemon has the session, and removes what it does not want."""
+        """Stopped while ZooKeeper is out of reach, the next daemon resumes the session, and deletes the unwanted nodes."""
         daemon = self.daemon(service("a", checks=0), state=True)
         self.server.stop_listening()
         self.reactor.pass_time(0.5)
@@ -276,7 +276,7 @@ class KeeperTests(HandoverTestCase):
     imitate = "keeper"
 
     def test_said_once(self) -> None:
-        """On servers that resume no session, that is said once; the last process's znodes make way at once."""
+        """With servers that resume no session, one line is logged; the last process's znodes are replaced at once."""
         daemon = self.daemon(service("a"), service("b", checks=0), service("c", checks=0), state=True)
         self.push(daemon, "a")
         self.assertEqual(len(self.log.about("These servers never resume a session")), 1)
@@ -311,7 +311,7 @@ class KeeperTests(HandoverTestCase):
 
 class FileTests(HandoverTestCase):
     def test_content(self) -> None:
-        """The file is there before the first znode, private, and names what may be registered."""
+        """The file is written before the first znode, is private, and lists the nodes that may be registered."""
         writes: list[int] = []
         write = state_file.write
 
@@ -398,7 +398,7 @@ class FileTests(HandoverTestCase):
         self.assertEqual(len(self.log.about("it belongs to user")), 1)
 
     def test_cannot_be_written(self) -> None:
-        """If the file cannot be written, services are registered all the same, and one line says so."""
+        """If the file cannot be written, services are registered all the same, and one line is logged."""
 
         def full(path: Path, saved: object) -> None:
             raise OSError(28, "No space left on device")
@@ -443,7 +443,7 @@ class FileTests(HandoverTestCase):
         self.assertTrue(self.state_file.exists())
 
     def test_no_folder(self) -> None:
-        """If its folder is missing, services are registered all the same, and one line says so."""
+        """If its folder is missing, services are registered all the same, and one line is logged."""
         self.state_file = Path("/nonexistent/state")
         self.daemon(service("a", checks=0), state=True)
         self.assertEqual(list(self.registered()), ["a"])

@@ -43,7 +43,7 @@ class HeartbeatTests(SynchronousTestCase):
         self.assertFalse(self.beats(heartbeat))
 
     def test_cannot(self) -> None:
-        """If it cannot be touched, one line says so."""
+        """If it cannot be touched, one line is logged."""
         self.file = self.file / "missing"
         heartbeat = Heartbeat(str(self.file), lambda: self.stuck, self.clock)
         heartbeat.start()

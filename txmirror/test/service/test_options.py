@@ -1,4 +1,4 @@
-"""The command line: what is good is taken, and what is not gets one line that quotes it, and exit status 64."""
+"""The command line: valid options are accepted, and invalid ones get one line that quotes them, and exit status 64."""
 
 from __future__ import annotations
 
@@ -271,7 +271,7 @@ class BadTests(OptionsTestCase):
         self.parse("--embedded")
 
     def test_client(self) -> None:
-        """A client that there is not is quoted; of one that is not installed, it is said what to install."""
+        """An unknown client is quoted; for one that is not installed, the error has the package."""
         self.assert_refused("--client", "", "kazoo", "Native")
 
         def version(name: str) -> str:
@@ -305,7 +305,7 @@ class BadTests(OptionsTestCase):
         self.assertIn(repr("two\nlines"), self.refuse(*REGISTER, "two\nlines"))
 
     def test_nothing_to_do(self) -> None:
-        """Without anything to register it says what to give."""
+        """Without anything to register the error names the options for that."""
         self.assertIn("--register", self.refuse())
         self.assertIn("--register", self.refuse("--servers", "zk1"))
 
@@ -357,7 +357,7 @@ class ConfigTests(OptionsTestCase):
         self.file = Path(self.mktemp())
 
     def exit(self, *arguments: str) -> tuple[object, str, str]:
-        """Return the exit status of a command line, and what it prints to stdout and stderr."""
+        """Return the exit status of a command line, and its stdout and stderr."""
         stdout, stderr = io.StringIO(), io.StringIO()
         self.patch(sys, "stderr", stderr)
         self.patch(sys, "stdout", stdout)
@@ -373,7 +373,7 @@ class ConfigTests(OptionsTestCase):
         self.assertEqual(options["config"], str(self.file.absolute()))
 
     def test_check(self) -> None:
-        """--check prints what would be done, and exits with 0."""
+        """--check prints the configuration, and exits with 0."""
         self.file.write_text(SERVICE)
         status, stdout, stderr = self.exit("-c", str(self.file), "--check")
         self.assertEqual((status, stderr), (0, ""))

@@ -1,4 +1,4 @@
-"""The service that twistd runs: it starts and stops whatever ZooKeeper does, and what it does is in its log."""
+"""The service that twistd runs: it starts and stops in any state of ZooKeeper, and logs its actions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PATHS = ("/services/ssh/server1:22", "/services/web/server1:80")
 
 @implementer(ILogObserver)
 class Log:
-    """Keeps what is logged by this package, from information upwards."""
+    """Keeps the lines that this package logs, from information upwards."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -121,7 +121,7 @@ class RegistrationServiceTests(ServiceTestCase):
         self.assertEqual(self.server.sessions, {client.session_id})
 
     def test_log(self) -> None:
-        """The log says where it registers, what is registered, what is withdrawn, and that it has stopped."""
+        """The log has the servers, each registration, each withdrawal, and the stop."""
         self.server.listen(2181)
         service = self.service()
         service.startService()
@@ -136,8 +136,8 @@ class RegistrationServiceTests(ServiceTestCase):
         self.assertIs(self.log.worst, LogLevel.info)
 
     def test_credentials(self) -> None:
-        """With a user what is registered is that user's to write, and everybody's to read; also in a new session. No word of the
-        password is logged.
+        """With a user, only that user may write the registered nodes, and everybody may read them; also in a new
+        session. The password is not logged.
         """
         self.server.listen(2181)
         service = self.service(access=Access("app", "hush-hush"))
@@ -175,7 +175,9 @@ class RegistrationServiceTests(ServiceTestCase):
         self.stop(service, 3)
 
     def test_down_from_the_start(self) -> None:
-        """An outage from the start says what becomes of the services; a later one, what becomes of the registrations."""
+        """The log of an outage from the start explains the effect on the services; that of a later one, the effect on
+        the registrations.
+        """
         service = self.service()
         service.startService()
         self.reactor.pass_time(10)
@@ -204,7 +206,9 @@ class RegistrationServiceTests(ServiceTestCase):
         self.stop(service)
 
     def test_connections_that_do_not_last(self) -> None:
-        """Where the connection is lost again and again, the log has few lines, and says in the end that ZooKeeper is in reach."""
+        """If the connection is lost again and again, the log has few lines, and in the end one that ZooKeeper is in
+        reach.
+        """
         self.server.listen(2181)
         service = self.service()
         service.startService()
@@ -253,7 +257,9 @@ class RegistrationServiceTests(ServiceTestCase):
         self.stop(service)
 
     def test_stop_out_of_reach(self) -> None:
-        """With ZooKeeper out of reach the stop takes a bounded time, and says what becomes of the registrations."""
+        """With ZooKeeper out of reach the stop takes a bounded time, and the log explains the effect on the
+        registrations.
+        """
         self.server.listen(2181)
         service = self.service()
         service.startService()
@@ -265,7 +271,7 @@ class RegistrationServiceTests(ServiceTestCase):
         self.assertIs(self.log.worst, LogLevel.warn)
 
     def test_stop_with_a_silent_server(self) -> None:
-        """With a server that says nothing more the stop takes a bounded time too."""
+        """With a silent server the stop takes a bounded time too."""
         self.server.listen(2181)
         service = self.service()
         service.startService()
@@ -296,7 +302,7 @@ class RegistrationServiceTests(ServiceTestCase):
         self.assertEqual(self.server.sessions, {client.session_id})
 
     def test_outage(self) -> None:
-        """An outage is said once when it begins, and the nodes stay the same through it."""
+        """An outage is logged once when it begins, and the nodes stay the same through it."""
         self.server.listen(2181)
         service = self.service()
         service.startService()
@@ -311,7 +317,9 @@ class RegistrationServiceTests(ServiceTestCase):
         self.assertEqual(len(self.log.about("ZooKeeper is out of reach")), 1)
 
     def test_back_is_said(self) -> None:
-        """After an outage the log says that ZooKeeper is in reach again; of services whose nodes were kept it says nothing."""
+        """After an outage the log has that ZooKeeper is in reach again, and no line about services whose nodes were
+        kept.
+        """
         self.server.listen(2181)
         service = self.service()
         service.startService()
@@ -342,7 +350,7 @@ class RegistrationServiceTests(ServiceTestCase):
 
 class EmbeddedTests(ServiceTestCase):
     def start(self) -> tuple[RegistrationService, ZooKeeperClient]:
-        """Start a service with its own server, and a client at the address that the log gives."""
+        """Start a service with its own server, and a client at the address in the log."""
         service = self.service(None)
         service.startService()
         (line,) = self.log.about("listens on")
@@ -360,7 +368,7 @@ class EmbeddedTests(ServiceTestCase):
         self.assertEqual(self.reactor.listeners(), {})
 
     def test_address(self) -> None:
-        """The log gives the address, at which any client sees what is registered, and on loopback only."""
+        """The log has the address, at which any client sees the registered nodes, and on loopback only."""
         service, client = self.start()
         self.assertTrue(client.connect_string.startswith("127.0.0.1:"))
         self.assertEqual(len(self.registered(client)), 2)

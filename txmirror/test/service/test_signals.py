@@ -40,7 +40,7 @@ class SignalServiceTests(SignalsTestCase):
         return file
 
     def test_said(self) -> None:
-        """SIGHUP and SIGUSR2 are said, each time."""
+        """SIGHUP and SIGUSR2 are logged, each time."""
         self.begin()
         self.send(signal.SIGHUP, signal.SIGUSR2)
         self.send(signal.SIGHUP)
@@ -57,7 +57,7 @@ class SignalServiceTests(SignalsTestCase):
         self.assertEqual(len(reloads), 1)
 
     def test_hurry(self) -> None:
-        """A second signal to stop hurries the stop, of whatever kind it is."""
+        """A second signal to stop hurries the stop, whichever of them it is."""
         hurries: list[None] = []
         self.begin(hurry=lambda: hurries.append(None))
         self.send(signal.SIGTERM)
@@ -74,7 +74,7 @@ class SignalServiceTests(SignalsTestCase):
         self.assertTrue(self.reactor.stopped)
 
     def test_nothing_to_rotate(self) -> None:
-        """Where twistd logs to no file of its own, SIGUSR1 is said to do nothing."""
+        """If twistd logs to no file of its own, a line explains that SIGUSR1 does nothing."""
         self.begin()
         self.send(signal.SIGUSR1)
         self.assertEqual(self.log_lines(), ["Received SIGUSR1: the log is not a file that twistd could rotate."])
@@ -89,7 +89,7 @@ class SignalServiceTests(SignalsTestCase):
         self.assertEqual(self.log_lines(), [f"Received SIGUSR1: the log file {path} is a new one."])
 
     def test_not_rotated(self) -> None:
-        """Where it cannot, that is said."""
+        """If it cannot be rotated, that is logged."""
         file = self.log_to_file()
         self.begin(file.path)
         path = Path(file.path).absolute()

@@ -1,4 +1,4 @@
-"""Random events of all kinds: the daemon converges on what its checks and operators want, and nothing fails on the way."""
+"""Random events of all kinds: the daemon converges on the state that its checks and operators want, and nothing fails."""
 
 from __future__ import annotations
 
