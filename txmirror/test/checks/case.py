@@ -59,7 +59,7 @@ class ControlledCheck:
         self.running.pop().errback(error)
 
     async def _insist(self, probe: Deferred[Result]) -> Result:
-        """Wait for the end of a probe, whoever cancels the wait."""
+        """Wait for the end of a probe, even if the wait is cancelled."""
         ended: Waiters[Result] = Waiters()
         probe.addCallbacks(ended.fire, lambda failure: ended.fail(lambda: failure.value))
         while True:

@@ -1,4 +1,4 @@
-"""When a check probes, and what becomes of probes that hang or raise."""
+"""The times of a check's probes, and probes that hang or raise."""
 
 from __future__ import annotations
 

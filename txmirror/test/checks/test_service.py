@@ -49,7 +49,7 @@ class ChecksServiceTests(ChecksTestCase):
         self.assertEqual(len(second.begun), 1)
 
     def test_stop_cancels(self) -> None:
-        """Stopping cancels the probes, at whatever step they are; no result of theirs counts."""
+        """Stopping cancels the probes, at any step; none of their results counts."""
         checks = [ControlledCheck(self.reactor, kind="command") for _ in range(20)]
         healths = [
             ServiceHealth(str(number), [ServiceCheck("a", check, SETTINGS)]) for number, check in enumerate(checks)

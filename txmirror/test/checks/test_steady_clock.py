@@ -16,7 +16,7 @@ from txmirror.test.checks.case import RecordedLog
 
 
 class WallReactor(Clock):
-    """A reactor that measures time by a wall clock, which somebody may set.
+    """A reactor that measures time by a wall clock, which can be set.
 
     :ivar passed: the time that has really passed.
     """

@@ -22,7 +22,7 @@ _ENDPOINT = "tcp:127.0.0.1:6379"
 class ScriptedServer(Protocol):
     """A server whose answers the test decides.
 
-    :ivar received: what it received.
+    :ivar received: the received data.
     :ivar lost: whether the connection is closed.
     """
 
@@ -149,7 +149,7 @@ class TCPTests(ChecksTestCase):
         self.assertTrue(all(server.lost for server in servers.servers))
 
     def test_silent(self) -> None:
-        """A host that does not answer, and a server that says nothing, run into the timeout."""
+        """A host that does not answer, and a server that sends nothing, run into the timeout."""
         self.serve(lambda transport, received: None)
         check = TCPCheck(_ENDPOINT, expect=b"+", reactor=self.reactor)
         health = ServiceHealth("web", [ServiceCheck("tcp", check, SETTINGS)])
