@@ -371,7 +371,7 @@ class KeyTests(ConfigurationCase):
         self.assertEqual(set(PROBES.values()) - KEYS.keys(), set())
 
     def test_good(self) -> None:
-        """A valid value becomes what it stands for."""
+        """A valid value becomes the value of its type."""
         for cls, keys in KEYS.items():
             for key, (good, _) in keys.items():
                 (name,) = (field.name for field in attrs.fields(cls) if key_of(field) == key)

@@ -31,7 +31,7 @@ class OptionsTests(SynchronousTestCase):
         return data["k"]
 
     def test_register(self) -> None:
-        """A service has its path as its id, and keeps what the session needs."""
+        """A service has its path as its id, and the session's settings are kept."""
         configuration = from_options(
             [("register", "/services/web/host1:80")],
             servers="zk1:1",

@@ -67,7 +67,7 @@ _items = st.tuples(
 
 class PropertyTests(SynchronousTestCase):
     def check(self, configuration: Configuration) -> None:
-        """Check what holds for every configuration."""
+        """Check the invariants of every configuration."""
         lines = describe(configuration)
         self.assertTrue(all(line.isprintable() for line in lines), lines)
         self.assertNotIn(_HIDDEN, "".join(lines))
@@ -75,7 +75,7 @@ class PropertyTests(SynchronousTestCase):
         self.assertEqual((found.added, found.removed, found.changed, found.restart), ((), (), (), ()))
 
     def check_error(self, error: ConfigurationError) -> None:
-        """Check what holds for every error."""
+        """Check the invariants of every error."""
         self.assertTrue(error.lines)
         self.assertEqual(len(set(error.lines)), len(error.lines))
         for line in error.lines:

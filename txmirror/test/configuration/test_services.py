@@ -1,4 +1,4 @@
-"""Services and their checks together: defaults, and what must agree."""
+"""Services and their checks together: defaults, and consistency."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ class ConsistencyTests(ConfigurationCase):
         )
 
     def test_long_chain(self) -> None:
-        """A chain may be long, and services may share what they depend on."""
+        """A chain may be long, and services may share their dependencies."""
         count = 1500
         text = service("s0") + "".join(service(f"s{n}", f'depends = ["s{n - 1}", "s0"]') for n in range(1, count))
         self.assertEqual(len(self.load(text).services), count)
