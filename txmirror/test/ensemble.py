@@ -77,12 +77,13 @@ class ZooKeeperMember(ZooKeeperProcess):
 class ZooKeeperEnsemble:
     """Servers on loopback that elect a leader, each with a port and a data folder of its own that outlast its restarts.
 
-    They can be reconfigured (by :data:`SUPERUSER`), and can be made to serve readers without a quorum. The caller must call :meth:`cleanup` at the end.
+    They can be reconfigured (by :data:`SUPERUSER`), and can be made to serve readers without a quorum. The caller must
+    call :meth:`cleanup` at the end.
 
     :param size: how many servers.
     :param configuration: lines for ``zoo.cfg``, after those that every ensemble here has. Readers are served without a
-        quorum only with ``localSessionsEnabled=true``, by which a session cannot move from one server to another until it
-        has made an ephemeral (with ``localSessionsUpgradingEnabled=true``).
+        quorum only with ``localSessionsEnabled=true``, by which a session cannot move from one server to another until
+        it has made an ephemeral (with ``localSessionsUpgradingEnabled=true``).
     :ivar members: the servers, to kill, to pause and to start one by one.
     :raises SkipTest: see :func:`txmirror.test.zookeeper.check_available`.
     :raises ServerFailed: it is required and not installed.

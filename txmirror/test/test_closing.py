@@ -1,8 +1,8 @@
 """Everything that can be closed is closed at every moment of its life: in bounded time, without a complaint, and nothing is left.
 
-A life is scripted: something begins, is used, loses its connection and its session, and finds its server gone and back again.
-It is lived once for each call of the reactor that it consists of, each time one call longer, and then something is closed. Of
-long lives that is done after every fifth call.
+A life is scripted: something begins, is used, loses its connection and its session, and finds its server gone and back
+again. It is lived once for each call of the reactor that it consists of, each time one call longer, and then something
+is closed. Of long lives that is done after every fifth call.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The contract of every client on every server: one suite, run by each pair of them.
 
-It knows a client by its interfaces alone. It runs on a real reactor, over loopback, with session timeouts of a second or
-two; each test works below a node of its own, and in the end no session of its may be left at the server.
+It knows a client by its interfaces alone. It runs on a real reactor, over loopback, with session timeouts of a second
+or two; each test works below a node of its own, and in the end no session of its may be left at the server.
 """
 
 from __future__ import annotations

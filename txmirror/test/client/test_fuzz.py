@@ -55,7 +55,8 @@ chunks = st.lists(st.integers(0, 3000), max_size=12)
 class Conversation:
     """A client with a request of every kind in flight, and the server that answers.
 
-    :ivar frames: the frames of a real server: a reply to each, the answers to a ping and to an identity, and events in between.
+    :ivar frames: the frames of a real server: a reply to each, the answers to a ping and to an identity, and events in
+        between.
     :ivar told: the results of the Deferreds.
     """
 

@@ -4,9 +4,10 @@
 not pass, the reason. ``slow`` runs the slow ones, too. The program first provides the environment that the tests
 expect:
 
-- their server's port, the folder that has the server's Java archives, and that an ensemble of theirs serves when it was started;
-- the binding's calls that wait for an answer, which no program can make in the reactor's thread: here each handle has a second
-  connection for them, that blocks;
+- their server's port, the folder that has the server's Java archives, and that an ensemble of theirs serves when it was
+  started;
+- the binding's calls that wait for an answer, which no program can make in the reactor's thread: here each handle has a
+  second connection for them, that blocks;
 - that a closed handle leaves nothing behind in the reactor, as with the C library, whose threads trial does not see;
 - Python 2's ``hashlib`` and ``base64``, and the parts of ``types`` and ``inspect`` that their bundled mocker uses.
 """

@@ -52,7 +52,8 @@ def _promised(value: Value) -> Promised:
 class Obscured:
     """The nodes that may be shown in an old state for ever, because the server sends no events about them.
 
-    It filters events by ACL. So a node that was made unreadable may be shown as it was before, until a read finds that, and a later read succeeds.
+    It filters events by ACL. So a node that was made unreadable may be shown as it was before, until a read finds that,
+    and a later read succeeds.
 
     :ivar paths: these nodes.
     """

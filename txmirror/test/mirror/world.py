@@ -167,7 +167,8 @@ class World(testing.World):
     def _go_far(self) -> None:
         """Let all clients see transactions that the next data does not have.
 
-        The opening of a session is a transaction, too: if the new data caught up with the old zxid, no client could notice.
+        The opening of a session is a transaction, too: if the new data caught up with the old zxid, no client could
+        notice.
         """
         for _ in range(300):
             self.other.delete("/nothing").addErrback(lambda failure: failure.trap(NoNodeException))
