@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import enum
 import random as _random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 import attrs
@@ -12,11 +13,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txmirror.checks import ChecksService
 from txmirror.configuration import Configuration, ConfigurationError, Difference, Machine, difference
 from txmirror.configuration import Service as ServiceSettings
+from txmirror.observers import Observers
 from txmirror.registry import TokenBucket
 from txmirror.service.bounded_steps import BoundedSteps
 from txmirror.service.clients import client_maker
@@ -29,6 +32,16 @@ from txmirror.service.state_file import Origin
 from txmirror.service.supervision import Supervision
 from txmirror.service.supervisor import Supervisor, longest_drain
 from txmirror.threads import run_in_thread
+
+
+class Phase(enum.Enum):
+    """A change of the daemon itself, for its observers."""
+
+    RELOADING = "reloading"
+    RELOADED = "reloaded"
+    NOT_RELOADED = "not reloaded"
+    """The reload has failed."""
+    STOPPING = "stopping"
 
 
 @implementer(IService)
@@ -72,6 +85,7 @@ class Daemon(Service):
         self._load = load
         self._reactor = reactor
         self._stopping: BoundedSteps | None = None
+        self._observers: Observers[Phase] = Observers(self._observer_failed)
         zookeeper, settings = configuration.zookeeper, configuration.daemon
         rate = zookeeper.write_rate
         self.checks = ChecksService(reactor=reactor, clock=clock, random=random)
@@ -104,6 +118,17 @@ class Daemon(Service):
         """The state file; None if there is none."""
         return self._state
 
+    def add_observer(self, key: Hashable, callback: Callable[[Phase], object]) -> None:
+        """Add a callback for each reload and for the stop, in place of the former one with this key. One that raises is logged."""
+        self._observers.add(key, callback)
+
+    def remove_observer(self, key: Hashable) -> None:
+        """Remove the callback with this key; silent if there is none."""
+        self._observers.remove(key)
+
+    def _observer_failed(self, key: Hashable, phase: Phase) -> None:
+        self._log.failure("The observer {key!r} of the daemon raised an exception.", key=key, phase=phase)
+
     def startService(self) -> None:
         """Start the parts.
 
@@ -128,6 +153,7 @@ class Daemon(Service):
         """
         super().stopService()
         self._stopping = steps = BoundedSteps(self.configuration.daemon.stop_timeout, self._reactor)
+        self._observers.notify(Phase.STOPPING)
         return Deferred.fromCoroutine(self._stop(steps))
 
     def hurry(self) -> None:
@@ -163,7 +189,14 @@ class Daemon(Service):
             Fails with :exc:`~txmirror.configuration.ConfigurationError` if the configuration is invalid, or there are no files
             to read: then nothing has changed.
         """
-        return Deferred.fromCoroutine(self._reload()).addBoth(self.counts.note_reload)
+        self._observers.notify(Phase.RELOADING)
+        reloaded = Deferred.fromCoroutine(self._reload()).addBoth(self.counts.note_reload)
+
+        def notify(result: Any) -> Any:
+            self._observers.notify(Phase.NOT_RELOADED if isinstance(result, Failure) else Phase.RELOADED)
+            return result
+
+        return reloaded.addBoth(notify)
 
     async def _reload(self) -> Difference:
         if self._load is None:

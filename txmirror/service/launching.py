@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -19,10 +20,12 @@ from txmirror.service.control import ControlService
 from txmirror.service.daemon import Daemon
 from txmirror.service.display import Display
 from txmirror.service.loading import load_usable
+from txmirror.service.notifications import Notifications
 from txmirror.service.options import EX_CONFIG, Options, exit_with
 from txmirror.service.session_settings import MakeClient
 from txmirror.service.signals import SignalService
 from txmirror.service.state_file import StateFileHeldError
+from txmirror.service.systemd import SystemdVariables
 
 #: The exit status if another process holds the state file (``EX_TEMPFAIL`` of BSD's sysexits).
 EX_TEMPFAIL = 75
@@ -61,12 +64,14 @@ class RegistrationService(Service):
         self._reactor = reactor
         self._embedded: EmbeddedServer | None = None
         self._control: ControlService | None = None
+        self._notifications: Notifications | None = None
 
     def startService(self) -> None:
         """Start the embedded server, if there is to be one; then the daemon.
 
         :raises SystemExit: the configuration has become invalid, or another process holds the state file. The reason is printed.
         """
+        variables = SystemdVariables.take(os.environ, os.getpid())
         configuration = self._configuration
         if self._reload is not None:
             # The pid has changed by a fork, and the user by --uid.
@@ -89,6 +94,8 @@ class RegistrationService(Service):
         if settings.control is not None:
             self._control = ControlService(self.daemon, settings.control, settings.control_group, self._reactor)
             self._control.startService()
+        self._notifications = Notifications(self.daemon, variables, self.daemon.checks.clock)
+        self._notifications.start()
         session = self.daemon.registrations.session
         if self._embedded is not None and session is not None:
             Display(session.mirror)
@@ -109,6 +116,8 @@ class RegistrationService(Service):
             await self._control.stopService()
         if self._embedded is not None:
             await self._embedded.stop()
+        if self._notifications is not None:
+            self._notifications.stop()
 
     def reload(self) -> None:
         """Reload the configuration. Errors are logged."""
@@ -161,9 +170,8 @@ def makeService(options: Options) -> IService:
         client=options["client"],
         reactor=IReactorTime(reactor),
     )
-    signals = SignalService(
-        reactor, log_file(options), reload=None if path is None else service.reload, hurry=service.hurry
-    )
+    # Without a file the reload fails, and systemd is notified of that, too.
+    signals = SignalService(reactor, log_file(options), reload=service.reload, hurry=service.hurry)
     signals.setServiceParent(services)
     service.setServiceParent(services)
     return services

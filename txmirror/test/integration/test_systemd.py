@@ -1,0 +1,128 @@
+"""The real daemon under a socket of systemd's kind: it starts without ZooKeeper, reloads, and stops."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from txmirror.test.integration.test_twistd import Twistd, TwistdTestCase, wait_for
+from txmirror.test.service.systemd_socket import SystemdSocket
+
+_FILE = """
+[zookeeper]
+servers = "127.0.0.1:{port}"
+[host]
+allow_loopback = true
+[daemon]
+control = "control.sock"
+stop_timeout = "10s"
+[[service]]
+name = "web"
+path = "/services"
+node = "web:1"
+[[service.check]]
+type = "command"
+argv = ["sh", "-c", "env > {folder}/new && mv {folder}/new {folder}/environment"]
+interval = "1s"
+"""
+
+
+class SystemdTests(TwistdTestCase):
+    def setUp(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="txmirror-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.systemd = SystemdSocket()
+        self.addCleanup(self.systemd.close)
+        self.systemd.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self.heard: list[str] = []
+        self.senders: set[int] = set()
+        for name, value in (("NOTIFY_SOCKET", self.systemd.address), ("WATCHDOG_USEC", "2000000")):
+            self.assertNotIn(name, os.environ)
+            os.environ[name] = value
+            self.addCleanup(os.environ.pop, name)
+        # No server listens at the port of a socket that was closed.
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+
+    def configure(self, more: str = "") -> Path:
+        file = self.folder / "txmirror.toml"
+        file.write_text(_FILE.format(port=self.port, folder=self.folder) + more)
+        return file
+
+    def listen(self) -> None:
+        """Receive the messages that have arrived."""
+        while True:
+            try:
+                data, ancillary, _, _ = self.systemd.socket.recvmsg(4096, 1024)
+            except BlockingIOError:
+                return
+            self.heard.append(data.decode())
+            for level, kind, content in ancillary:
+                self.assertEqual((level, kind), (socket.SOL_SOCKET, socket.SCM_CREDENTIALS))
+                self.senders.add(struct.unpack("3i", content)[0])
+
+    def wait_for(self, start: str, daemon: Twistd) -> str:
+        """Wait for a message, and forget those before it."""
+
+        def look() -> str | None:
+            self.listen()
+            return next((each for each in self.heard if each.startswith(start)), None)
+
+        try:
+            found = wait_for(look, f"{start} from systemd's view: {self.heard}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; the log:\n{daemon.log}") from None
+        del self.heard[: self.heard.index(found) + 1]
+        return found
+
+    def test_life(self) -> None:
+        """Ready without ZooKeeper, the watchdog, a reload by a signal, one that is refused, and the stop."""
+        daemon = Twistd("--config", str(self.configure()))
+        self.addCleanup(daemon.cleanup)
+        ready = self.wait_for("READY=1", daemon)
+        self.assertIn("\nSTATUS=0 of 1 service registered", ready)
+        # The control socket listens, and SIGHUP has a handler.
+        before = time.monotonic_ns() // 1000
+        daemon.process.send_signal(signal.SIGHUP)
+        with socket.socket(socket.AF_UNIX) as control:
+            control.connect(str(self.folder / "control.sock"))
+        reloading = self.wait_for("RELOADING=1", daemon)
+        at = int(reloading.removeprefix("RELOADING=1\nMONOTONIC_USEC="))
+        self.assertTrue(before <= at <= time.monotonic_ns() // 1000, (before, at))
+        self.assertNotIn("reload", self.wait_for("READY=1", daemon))
+        for _ in range(2):
+            self.wait_for("WATCHDOG=1", daemon)
+        self.wait_for("STATUS=0 of 1 service registered, 1 pending; ZooKeeper is out of reach.", daemon)
+
+        self.configure("[nonsense]\n")
+        control_option = ("--control", str(self.folder / "control.sock"))
+        done = subprocess.run(
+            [sys.executable, "-m", "txmirror", "reload", *control_option],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        self.assertNotEqual(done.returncode, 0)
+        self.wait_for("RELOADING=1", daemon)
+        self.assertIn("; the last reload has failed.", self.wait_for("READY=1", daemon))
+
+        wait_for((self.folder / "environment").exists, "the check runs")
+        environment = (self.folder / "environment").read_text()
+        for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
+            self.assertNotIn(name, environment)
+
+        self.assertIn(daemon.terminate(), (0, -signal.SIGTERM), daemon.log)
+        self.assertNotIn("Traceback", daemon.log)
+        self.wait_for("STOPPING=1", daemon)
+        self.assertIn("EXTEND_TIMEOUT_USEC=15000000", self.heard)
+        self.assertNotIn("READY", "".join(self.heard))
+        self.assertEqual(self.senders, {daemon.process.pid})
