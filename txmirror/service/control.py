@@ -38,6 +38,8 @@ class ControlService(Service):
     def __init__(self, daemon: Daemon, path: str, group: str | None, reactor: Any) -> None:
         self._site: Any = cast(Any, Site(make_root(daemon)))
         self._site.noisy = False
+        # The reactor's port logs its beginning with this prefix.
+        self._site.logPrefix = lambda: "Control socket"
         # What a request changes is logged by the part that it changes.
         self._site.log = lambda _: None
         self._path = path

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txmirror.checks import ChecksService
-from txmirror.configuration import Configuration, ConfigurationError, Difference, Machine, difference
+from txmirror.configuration import Configuration, Difference, Machine, difference
 from txmirror.configuration import Service as ServiceSettings
 from txmirror.observers import Observers
 from txmirror.registry import TokenBucket
@@ -26,12 +26,12 @@ from txmirror.service.clients import client_maker
 from txmirror.service.counts import DaemonCounts, RequestCounts
 from txmirror.service.heartbeat import Heartbeat
 from txmirror.service.registrations import RegistrationsService
+from txmirror.service.reloading import Reloader
 from txmirror.service.session_settings import MakeClient, SessionSettings
 from txmirror.service.state import StateService
 from txmirror.service.state_file import Origin
 from txmirror.service.supervision import Supervision
 from txmirror.service.supervisor import Supervisor, longest_drain
-from txmirror.threads import run_in_thread
 
 
 class Phase(enum.Enum):
@@ -82,7 +82,6 @@ class Daemon(Service):
     ) -> None:
         self.configuration = configuration
         self.started_at = 0.0
-        self._load = load
         self._reactor = reactor
         self._stopping: BoundedSteps | None = None
         self._observers: Observers[Phase] = Observers(self._observer_failed)
@@ -91,6 +90,13 @@ class Daemon(Service):
         self.checks = ChecksService(reactor=reactor, clock=clock, random=random)
         requests = RequestCounts() if make_client is None else None
         self.counts = DaemonCounts(self.checks.clock, requests)
+        self._reloader = Reloader(
+            load,
+            self._apply,
+            reactor,
+            began=lambda: self._observers.notify(Phase.RELOADING),
+            ended=self._note_reload,
+        )
         self._state = None if zookeeper.state_file is None else StateService(zookeeper.state_file, reactor)
         session = SessionSettings(
             client_maker(zookeeper, reactor, metrics=requests) if make_client is None else make_client,
@@ -162,6 +168,7 @@ class Daemon(Service):
             self._stopping.hurry()
 
     async def _stop(self, steps: BoundedSteps) -> None:
+        self._reloader.stop()
         services = self.supervisor.freeze()
         if self._heartbeat is not None:
             self._heartbeat.stop()
@@ -186,30 +193,17 @@ class Daemon(Service):
         """Read the configuration again, and apply the difference: new services first, unchanged ones untouched.
 
         :returns: fires with the difference when it is applied; new services are being registered then, and old ones withdrawn.
-            Fails with :exc:`~txmirror.configuration.ConfigurationError` if the configuration is invalid, or there are no files
-            to read: then nothing has changed.
+            Fails with :exc:`~txmirror.configuration.ConfigurationError` if the configuration is invalid, there are no files to
+            read, or the daemon is stopping: then nothing has changed. Cancelling ends only the wait.
         """
-        self._observers.notify(Phase.RELOADING)
-        reloaded = Deferred.fromCoroutine(self._reload()).addBoth(self.counts.note_reload)
+        return self._reloader.reload()
 
-        def notify(result: Any) -> Any:
-            self._observers.notify(Phase.NOT_RELOADED if isinstance(result, Failure) else Phase.RELOADED)
-            return result
+    def _note_reload(self, result: Any) -> Any:
+        self.counts.note_reload(result)
+        self._observers.notify(Phase.NOT_RELOADED if isinstance(result, Failure) else Phase.RELOADED)
+        return result
 
-        return reloaded.addBoth(notify)
-
-    async def _reload(self) -> Difference:
-        if self._load is None:
-            self._log.warn("There is no file to read again: the services were named on the command line.")
-            raise ConfigurationError(["There is no file to read again."])
-        try:
-            new = await run_in_thread(self._reactor, self._load)
-        except ConfigurationError as error:
-            for line in error.lines:
-                self._log.error("Not reloaded: {line}", line=line)
-            raise
-        if self.stopping:
-            raise ConfigurationError(["The daemon is stopping."])
+    def _apply(self, new: Configuration) -> Difference:
         old = self.configuration
         change = difference(old, new)
         self.configuration = _keep_what_needs_a_restart(old, new)

