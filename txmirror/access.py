@@ -14,6 +14,7 @@ from pathlib import Path
 import attrs
 
 from txmirror.client import TLS, DigestMD5
+from txmirror.printable import is_utf8
 from txmirror.types import ACL, CREATOR_ALL_ACL, OPEN_ACL, READ_ACL, Permission, digest_acl
 
 #: The longest password file, in bytes.
@@ -122,7 +123,7 @@ def read_access(given: Mapping[str, str | bool | None], environment: Mapping[str
         # The part after the colon may be the password, as in zkCli's addauth.
         shown = username.partition(":")[0] + ":..."
         raise ValueError(f"--username: {shown!r} has a colon: give the name alone, and the password in --password-file")
-    if username is not None and not (username and _is_utf8(username)):
+    if username is not None and not (username and is_utf8(username)):
         raise ValueError(f"--username: {username!r} is no user's name: it is empty, or not UTF-8")
     acl = _text(values["acl"])
     return Access(
@@ -186,7 +187,7 @@ def _password(given: str | bool | None, environment: Mapping[str, str]) -> str |
         raise ValueError("TXMIRROR_PASSWORD and TXMIRROR_PASSWORD_FILE exclude each other")
     if file is not None:
         return _read_password("TXMIRROR_PASSWORD_FILE", file)
-    if text is not None and not _is_utf8(text):
+    if text is not None and not is_utf8(text):
         raise ValueError("TXMIRROR_PASSWORD: the password is not UTF-8")
     return text
 
@@ -234,11 +235,3 @@ def _acl(text: str) -> tuple[ACL, ...]:
         return parse_acl(text)
     except ValueError as error:
         raise ValueError(f"--acl: {error}") from None
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

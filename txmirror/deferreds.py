@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 from twisted.internet.defer import Deferred
 
 _T = TypeVar("_T")
+
+
+def fire_all(waiters: Iterable[Deferred[_T]], result: _T) -> None:
+    """Fire every Deferred that the callbacks of an earlier one have not cancelled."""
+    for waiter in waiters:
+        if not waiter.called:
+            waiter.callback(result)
+
+
+def fail_all(waiters: Iterable[Deferred[_T]], make_error: Callable[[], BaseException]) -> None:
+    """Fail every Deferred, likewise, each with an exception of its own."""
+    for waiter in waiters:
+        if not waiter.called:
+            waiter.errback(make_error())
 
 
 class Waiters(Generic[_T]):
@@ -36,20 +50,15 @@ class Waiters(Generic[_T]):
 
     def fire(self, result: _T) -> None:
         """Fire all waiting Deferreds."""
-        for waiter in self._take():
-            waiter.callback(result)
+        fire_all(self._take(), result)
 
     def fail(self, make_error: Callable[[], BaseException]) -> None:
         """Fail all waiting Deferreds, each with an exception of its own."""
-        for waiter in self._take():
-            waiter.errback(make_error())
+        fail_all(self._take(), make_error)
 
-    def _take(self) -> Iterator[Deferred[_T]]:
+    def _take(self) -> Iterable[Deferred[_T]]:
         waiting, self._waiting = self._waiting, None
-        for waiter in waiting or ():
-            # An earlier callback may have cancelled it.
-            if not waiter.called:
-                yield waiter
+        return waiting or ()
 
     def _forget(self, waiter: Deferred[_T]) -> None:
         if self._waiting is not None:

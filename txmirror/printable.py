@@ -1,4 +1,4 @@
-"""Printable names of foreign text, sessions and processes, for one line of a log or a terminal."""
+"""Printable names of foreign text, sessions and processes, for one line of a log or a terminal; and text that UTF-8 has."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ def on_one_line(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def is_utf8(text: str) -> bool:
+    """Return whether a text can be encoded as UTF-8: it has no lone surrogates, as from bytes of another encoding."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def session_name(session_id: int) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 from txmirror.types import ACL
 
 _INT32 = 2**31
-_INT64 = 2**63
 
 
 def check_bytes(value: bytes) -> bytes:
@@ -27,11 +26,7 @@ def check_version(value: int) -> int:
     :raises TypeError: it is not an int.
     :raises ValueError: it has more than 32 bits.
     """
-    if type(value) is not int:
-        raise TypeError(f"a version is an int, not {value!r:.60}")
-    if not -_INT32 <= value < _INT32:
-        raise ValueError(f"a version has 32 bits, and {value} has more")
-    return value
+    return _check_int("version", value, 32)
 
 
 def check_zxid(value: int) -> int:
@@ -40,11 +35,7 @@ def check_zxid(value: int) -> int:
     :raises TypeError: it is not an int.
     :raises ValueError: it has more than 64 bits.
     """
-    if type(value) is not int:
-        raise TypeError(f"a zxid is an int, not {value!r:.60}")
-    if not -_INT64 <= value < _INT64:
-        raise ValueError(f"a zxid has 64 bits, and {value} has more")
-    return value
+    return _check_int("zxid", value, 64)
 
 
 def check_acl(value: Any) -> tuple[ACL, ...]:
@@ -75,6 +66,14 @@ def check_optional(name: str, value: Any, kind: type) -> None:
     """
     if value is not None and not isinstance(value, kind):
         raise TypeError(f"{name} is a {kind.__name__}, not a {type(value).__name__}")
+
+
+def _check_int(name: str, value: int, bits: int) -> int:
+    if type(value) is not int:
+        raise TypeError(f"a {name} is an int, not {value!r:.60}")
+    if not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
+        raise ValueError(f"a {name} has {bits} bits, and {value} has more")
+    return value
 
 
 def _check_entry(entry: Any) -> ACL:

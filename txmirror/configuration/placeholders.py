@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from txmirror.configuration.errors import InvalidValue, plain_key, quote, suggest
+from txmirror.printable import is_utf8
 
 _T = TypeVar("_T")
 
@@ -150,8 +151,6 @@ class Placeholders:
         value = self._environment.get(name)
         if value is None:
             raise ValueError(f"the environment variable {quote(name)} is not set")
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise ValueError(f"the environment variable {quote(name)} is not UTF-8") from None
+        if not is_utf8(value):
+            raise ValueError(f"the environment variable {quote(name)} is not UTF-8")
         return value

@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 
 from txmirror.errors import AuthFailedException
 from txmirror.mirror import Mirror
+from txmirror.printable import is_utf8
 from txmirror.types import ACL, READ_ACL, digest_acl
 
 
@@ -89,7 +90,7 @@ def _checked_user(username: str | None) -> str | None:
         raise TypeError(f"a user's name is a str, not {username!r:.60}")
     if username is not None and (not username or ":" in username):
         raise ValueError(f"a user's name has letters and no colon: {username!r}")
-    if username is not None and not _is_text(username):
+    if username is not None and not is_utf8(username):
         raise ValueError(f"a user's name cannot be sent as UTF-8: {username!r}")
     return username
 
@@ -98,14 +99,6 @@ def _checked_password(password: str | None) -> str | None:
     # Errors are logged, so they do not quote the password.
     if password is not None and not isinstance(password, str):
         raise TypeError(f"a password is a str, not {type(password).__name__}")
-    if password is not None and not _is_text(password):
+    if password is not None and not is_utf8(password):
         raise ValueError("this password cannot be sent as UTF-8")
     return password
-
-
-def _is_text(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -17,10 +17,10 @@ from txmirror.client.session.connection_log import ConnectionLog
 from txmirror.client.session.credentials import Identities, SessionCredentials
 from txmirror.client.session.machine import SessionMachine
 from txmirror.client.session.pending import Outbox
-from txmirror.client.session.waiting import Pauses, SessionLease, fail_all
+from txmirror.client.session.waiting import Pauses, SessionLease
 from txmirror.client.session.watch_tables import PersistentWatch
 from txmirror.client.session.watches import EventDispatcher, SessionWatches
-from txmirror.deferreds import Waiters
+from txmirror.deferreds import Waiters, fail_all
 from txmirror.errors import ConnectionLossException, ZooKeeperException
 from txmirror.interfaces import IMetrics
 from txmirror.types import SessionState, SessionTicket

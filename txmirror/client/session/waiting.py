@@ -1,30 +1,15 @@
-"""Deferreds that wait: for a pause, or for the end of the client-side lease; and how to fire and fail many of them."""
+"""Deferreds that wait: for a pause, or for the end of the client-side lease."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
 
+from txmirror.deferreds import Waiters, fail_all
 from txmirror.timers import Timer
-
-_T = TypeVar("_T")
-
-
-def fire_all(waiters: Iterable[Deferred[_T]], result: _T) -> None:
-    """Fire every Deferred that was not cancelled meanwhile."""
-    for waiter in waiters:
-        if not waiter.called:
-            waiter.callback(result)
-
-
-def fail_all(waiters: Iterable[Deferred[_T]], make_error: Callable[[], Exception]) -> None:
-    """Fail every Deferred that was not cancelled meanwhile, each with an exception of its own."""
-    for waiter in waiters:
-        if not waiter.called:
-            waiter.errback(make_error())
 
 
 class Pauses:
@@ -70,7 +55,7 @@ class SessionLease:
     def __init__(self, clock: IReactorTime, safe_until: Callable[[], float]) -> None:
         self._clock = clock
         self._safe_until = safe_until
-        self._holders: dict[Deferred[None], None] = {}
+        self._holders: Waiters[None] = Waiters()
         self._timer = Timer(clock, self._check)
 
     def when_lease_expires(self) -> Deferred[None]:
@@ -79,17 +64,14 @@ class SessionLease:
         if left <= 0:
             # The timer may be late; it fires the others.
             return succeed(None)
-        holder: Deferred[None] = Deferred(self._unhook)
-        self._holders[holder] = None
         if not self._timer.running:
             self._timer.start(left)
-        return holder
+        return self._holders.wait().addErrback(self._cancelled)
 
     def end(self) -> None:
         """Fire all Deferreds now: the session has expired or is closed."""
         self._timer.stop()
-        holders, self._holders = self._holders, {}
-        fire_all(holders, None)
+        self._holders.fire(None)
 
     def _left(self) -> float:
         return self._safe_until() - self._clock.seconds()
@@ -101,7 +83,7 @@ class SessionLease:
         elif self._holders:
             self._timer.start(left)
 
-    def _unhook(self, holder: Deferred[None]) -> None:
-        self._holders.pop(holder, None)
+    def _cancelled(self, failure: Failure) -> Failure:
         if not self._holders:
             self._timer.stop()
+        return failure

@@ -19,7 +19,6 @@ from twisted.python.failure import Failure
 
 from txmirror import paths
 from txmirror.client.connection.calls import Call
-from txmirror.client.session.waiting import fail_all, fire_all
 from txmirror.client.session.watch_tables import (
     LONGEST_PACKET,
     PersistentWatch,
@@ -30,6 +29,7 @@ from txmirror.client.session.watch_tables import (
     kind_of,
     packets,
 )
+from txmirror.deferreds import fail_all, fire_all
 from txmirror.errors import ClosingException, ConnectionLossException, exception_for
 from txmirror.interfaces import IMetrics
 from txmirror.observers import Observers
