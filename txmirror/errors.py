@@ -455,6 +455,18 @@ class LockMismatchError(ValueError):
         self.path = path
 
 
+class UnsupportedInstanceError(ValueError):
+    """A codec cannot write an instance.
+
+    :param message: the reason, as a clause. It quotes no value.
+    :param key: the attribute of the instance that is the cause.
+    """
+
+    def __init__(self, message: str, *, key: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
 def exception_for(code: int, *, path: str | None = None, zxid: int | None = None) -> ZooKeeperException:
     """Return the exception for an error code in a reply.
 

@@ -6,7 +6,7 @@ import base64
 import enum
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypedDict
 
 import attrs
@@ -311,6 +311,58 @@ class Undecodable:
 
     reason: str
     """One line that says why."""
+
+
+class InstanceStatus(enum.Enum):
+    """The state of an instance, as its node describes it."""
+
+    UP = "up"
+    """It can be used."""
+    WARNING = "warning"
+    """It can be used, and one of its checks warns."""
+    DOWN = "down"
+    """It is not to be used."""
+
+
+class Endpoint(NamedTuple):
+    """An address and port."""
+
+    address: str
+    port: int
+
+
+@attrs.frozen(kw_only=True, hash=False)
+class Instance:
+    """An instance of a service, as its node describes it: the contents of all formats. Each format has a part of them."""
+
+    name: str
+    """The name of its node."""
+    address: str | None = None
+    """Its host name or address, an IPv6 address without brackets; None if neither the data nor the node's name has it."""
+    port: int | None = None
+    """Its port; None likewise."""
+    tls_port: int | None = None
+    """Its port for TLS, if that is another one."""
+    weight: int | None = None
+    """Its share of the traffic, relative to those of other instances; None if the data has none."""
+    labels: Mapping[str, str] = attrs.field(factory=dict)
+    """Words for choosing instances."""
+    status: InstanceStatus = InstanceStatus.UP
+    """Its state."""
+    endpoints: Mapping[str, Endpoint] = attrs.field(factory=dict)
+    """Further endpoints, by their names."""
+    service: str | None = None
+    """The service's name, if the data has it."""
+    id: str | None = None
+    """Its id among the instances of the service, if the data has one."""
+    pid: int | None = None
+    """The process number of its program, or of the program that has registered it."""
+    created: float | None = None
+    """The time of its registration, in seconds since the Unix epoch; None if the data has none with a known time zone."""
+    data: Mapping[str, object] | str = attrs.field(factory=dict)
+    """The other facts."""
+    codec: str = "ndsr"
+    """The name of the codec that has read it, or is to write it."""
 
 
 class Answer(TypedDict):

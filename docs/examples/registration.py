@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import react
 
 from txmirror import Mirror
-from txmirror.registry import NDCodec, Registration
+from txmirror.registry import CODECS, Registration
 
 
 async def main(reactor: IReactorTime, servers: str = "localhost:2181") -> None:
@@ -22,7 +22,7 @@ async def main(reactor: IReactorTime, servers: str = "localhost:2181") -> None:
     # Any client can find it, and watch it for changes.
     print("servers:", await mirror.get("/services/ssh").children())
     data, stat = await mirror.get("/services/ssh/server1:22").value()
-    decoded = NDCodec().decode(data)
+    decoded = CODECS["ndsr"].decode(data)
     assert isinstance(decoded, dict)  # another program may have written data in another format
     print("foo is", decoded["foo"])
     print("it belongs to our session:", stat.ephemeralOwner == mirror.client.session_id)

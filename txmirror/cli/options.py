@@ -17,7 +17,7 @@ from txmirror.cli.settings import Settings
 from txmirror.client import parse_servers
 from txmirror.durations import parse_seconds
 from txmirror.facts import add_fact
-from txmirror.registry import NDCodec
+from txmirror.registry import CODECS
 from txmirror.wire import HARD_FRAME_LIMIT
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -211,7 +211,7 @@ def _facts(ctx: click.Context, param: click.Parameter, items: Sequence[str]) -> 
     facts: dict[str, str] = {}
     for item in items:
         try:
-            add_fact(facts, item, NDCodec())
+            add_fact(facts, item, CODECS["ndsr"])
         except ValueError as error:
             raise click.BadParameter(str(error), ctx, param) from None
     return facts

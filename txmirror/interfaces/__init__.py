@@ -21,7 +21,7 @@ from txmirror.interfaces.abilities import (
     waiting_form,
 )
 from txmirror.interfaces.client import IChroot, ISessionHolder, IWatchFeed, IZooKeeperClient
-from txmirror.interfaces.registry import IPayloadCodec, IRegistryLock, IServiceRegistry
+from txmirror.interfaces.registry import IInstanceCodec, IPayloadCodec, IRegistryLock, IServiceRegistry
 
 __all__ = [
     "IBackpressure",
@@ -29,6 +29,7 @@ __all__ = [
     "IChroot",
     "ICreateModes",
     "IEnsemble",
+    "IInstanceCodec",
     "IMetrics",
     "IPayloadCodec",
     "IPersistentWatches",

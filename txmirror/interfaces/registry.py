@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import Attribute, Interface
 
 from txmirror.errors import ZooKeeperException
-from txmirror.types import Answer, NodeType, Payload, Undecodable
+from txmirror.types import Answer, Instance, NodeType, Payload, Undecodable
 
 
 class IPayloadCodec(Interface):
@@ -37,6 +37,34 @@ class IPayloadCodec(Interface):
 
     def says(stored: bytes, data: Mapping[str, object] | str | None) -> bool:
         """Return whether stored data has the same contents as ``data``, apart from the additions of :meth:`encode`."""
+
+
+class IInstanceCodec(IPayloadCodec):
+    """A codec whose data describes an instance of a service, for programs that look for its address there."""
+
+    node: str = Attribute(
+        "The default name of a node in a configuration, with placeholders, as in ``{address}:{port}``."
+    )
+    shares_parent: bool = Attribute("Whether nodes in other formats may be beside its nodes.")
+
+    def facts(instance: Instance) -> Mapping[str, object] | str | None:
+        """Return the facts of an instance, for :meth:`IPayloadCodec.encode`. Contents that the format has no place for are left out.
+
+        :raises UnsupportedInstanceError: the format needs something that the instance lacks, or cannot express something in it.
+        """
+
+    def node_name(instance: Instance) -> str:
+        """Return the name of the node of an instance: in most formats ``instance.name``.
+
+        :raises UnsupportedInstanceError: as :meth:`facts` does, and if the readers of the format refuse the name.
+        """
+
+    def read(name: str, data: bytes) -> Instance | Undecodable:
+        """Return the instance that a node describes, which any program may have written. It must not raise.
+
+        :param name: the node's name.
+        :param data: its data.
+        """
 
 
 class IRegistryLock(Interface):

@@ -1,6 +1,6 @@
 """The service registry: register and find services, and the codecs for the data of their nodes."""
 
-from txmirror.registry.codecs import CODECS, NDCodec, PlainCodec, ZcZkCodec
+from txmirror.registry.codecs import CODECS, PlainCodec, decode_instance, find_codec, with_instances
 from txmirror.registry.outcomes import RegistrationState
 from txmirror.registry.rates import TokenBucket
 from txmirror.registry.registration import Registration
@@ -8,11 +8,12 @@ from txmirror.registry.service_registry import ServiceRegistry
 
 __all__ = [
     "CODECS",
-    "NDCodec",
     "PlainCodec",
     "Registration",
     "RegistrationState",
     "ServiceRegistry",
     "TokenBucket",
-    "ZcZkCodec",
+    "decode_instance",
+    "find_codec",
+    "with_instances",
 ]

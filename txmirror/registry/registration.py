@@ -12,7 +12,7 @@ from txmirror.durations import check_seconds
 from txmirror.errors import ClosingException, NodeExistsException, PathError
 from txmirror.interfaces import IPayloadCodec
 from txmirror.mirror import Mirror, MirrorState
-from txmirror.registry.codecs import NDCodec
+from txmirror.registry.codecs import CODECS
 from txmirror.registry.identity import Identity
 from txmirror.registry.keeper import Keeper
 from txmirror.registry.mirror_events import events_of
@@ -68,7 +68,7 @@ class Registration:
         if path == "/":
             raise PathError("'/' cannot be registered: it always exists")
         self._mirror = mirror
-        self._identity = Identity(NDCodec() if codec is None else codec, data, mirror.reactor.seconds())
+        self._identity = Identity(CODECS["ndsr"] if codec is None else codec, data, mirror.reactor.seconds())
         events = events_of(mirror)
         acl = OPEN_ACL if acl is None else tuple(acl)
         node = OwnNode(

@@ -19,7 +19,7 @@ from txmirror.errors import PathError, ReadOnly, ZooKeeperException
 from txmirror.interfaces import IPayloadCodec, IRegistryLock, IServiceRegistry
 from txmirror.mirror import Mirror
 from txmirror.printable import process_name
-from txmirror.registry.codecs import NDCodec
+from txmirror.registry.codecs import CODECS
 from txmirror.registry.connections import ConnectionOptions, Connections
 from txmirror.registry.credentials import Credentials
 from txmirror.registry.finding import Finder
@@ -72,7 +72,7 @@ class ServiceRegistry(Service, Generic[_LazyT_co]):
         children.
     :param hold_for: the number of seconds after a reconnection during which a list of children that has shrunk to less than
         half is held back: other services may not have registered again yet.
-    :param codec: encodes and decodes the data of nodes; :class:`NDCodec` if None.
+    :param codec: encodes and decodes the data of nodes; that of nd_service_registry if None.
     :param adopt_persistent: whether :meth:`set_node` uses an existing persistent node.
     :param audit: the interval, in seconds and varied by a quarter, at which each followed path is audited for changes without
         events: a changed ACL, and changes that it hides. An audit reads the path's node, the list of its children if that may
@@ -126,7 +126,7 @@ class ServiceRegistry(Service, Generic[_LazyT_co]):
             limits,
         )
         reactor = options.check(reactor)
-        codec = NDCodec() if codec is None else codec
+        codec = CODECS["ndsr"] if codec is None else codec
         following = FollowingOptions(codec, hold_for, audit, Random() if random is None else random)
         self.readonly = readonly
         self._credentials = Credentials(username, password, acl)

@@ -109,7 +109,7 @@ class ExampleTests(TestCase):
             "found: ['children', 'data', 'path', 'stat']",
             "path: /services/ssh",
             "children: ['server1:22']",
-            "keys of server1: ['created', 'foo', 'pid']",
+            "keys of server1: ['created', 'created_zone', 'foo', 'pid']",
             "stat: ZnodeStat with 1 child",
             "the callback got: [['server1:22'], ['server1:22', 'server2:22'], ['server2:22']]",
             "data: come in",

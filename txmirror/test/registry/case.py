@@ -9,7 +9,7 @@ from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, global
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from txmirror.registry import NDCodec, ServiceRegistry
+from txmirror.registry import CODECS, ServiceRegistry
 from txmirror.testing import World
 from txmirror.types import Answer, ZnodeStat
 
@@ -106,9 +106,9 @@ class RegistryTestCase(SynchronousTestCase):
     def says(self, path: str = NODE) -> object:
         """Return the data of a node without the keys that every node of a registry has."""
         data, _ = self.world.result(self.other.get(path))
-        facts = NDCodec().decode(data)
+        facts = CODECS["ndsr"].decode(data)
         if isinstance(facts, dict):
-            return {key: value for key, value in facts.items() if key not in ("pid", "created")}
+            return {key: value for key, value in facts.items() if key not in ("pid", "created", "created_zone")}
         return facts
 
     def answer(self, registry: ServiceRegistry[bool], path: str = PATH) -> Answer:

@@ -289,7 +289,11 @@ class RegistryCase(_Base):
 
 
 def _without_origin(data: Any) -> Any:
-    return {key: data[key] for key in data if key not in {"pid", "created"}} if isinstance(data, dict) else data
+    return (
+        {key: data[key] for key in data if key not in {"pid", "created", "created_zone"}}
+        if isinstance(data, dict)
+        else data
+    )
 
 
 class Listener:

@@ -65,7 +65,9 @@ class RegisteringContract(RegistryCase):
         self.assertEqual(list(answer), ["children", "data", "path", "stat"])
         facts: Any = answer["children"][SERVER]
         self.assertEqual(list(answer["children"]), [SERVER])
-        self.assertEqual((sorted(facts), facts["foo"], facts["pid"]), (["created", "foo", "pid"], "bar", os.getpid()))
+        self.assertEqual(
+            (sorted(facts), facts["foo"], facts["pid"]), (["created", "created_zone", "foo", "pid"], "bar", os.getpid())
+        )
         datetime.strptime(facts["created"], "%Y-%m-%d %H:%M:%S")  # noqa: DTZ007 - it has none
         self.assertEqual((answer["data"], answer["path"]), (None, SERVICE))
         self.assertIsInstance(answer["stat"], ZnodeStat)
@@ -78,7 +80,7 @@ class RegisteringContract(RegistryCase):
         await self.registered()
         data, stat = await self.stranger.get(NODE)
         self.assertNotEqual(stat.ephemeralOwner, 0)
-        self.assertEqual(list(json.loads(data)), ["pid", "created", "foo"])
+        self.assertEqual(list(json.loads(data)), ["pid", "created", "created_zone", "foo"])
         for above in (SERVICE, "/services"):
             data, stat = await self.stranger.get(above)
             self.assertEqual((data, stat.ephemeralOwner), (b"", 0))
@@ -91,7 +93,7 @@ class RegisteringContract(RegistryCase):
         await self.done(registry.set_node(f"{SERVICE}/b"))
         children = (await self.answer(registry, SERVICE))["children"]
         self.assertEqual(children[SERVER]["string_value"], "my data")
-        self.assertEqual(sorted(children["b"] or ()), ["created", "pid"])
+        self.assertEqual(sorted(children["b"] or ()), ["created", "created_zone", "pid"])
 
     @run
     async def test_own_origin(self) -> None:
@@ -342,7 +344,9 @@ class StoringContract(RegistryCase):
         registry = await self.started()
         self.assertIs(await self.done(registry.set_data("/app/settings", {"debug": True})), True)
         data, stat = await self.stranger.get("/app/settings")
-        self.assertEqual((stat.ephemeralOwner, list(json.loads(data))), (0, ["pid", "created", "debug"]))
+        self.assertEqual(
+            (stat.ephemeralOwner, list(json.loads(data))), (0, ["pid", "created", "created_zone", "debug"])
+        )
         answer = await self.answer(registry, "/app")
         self.assertEqual(answer["children"]["settings"]["debug"], True)
         self.assertIs(await self.done(registry.set_data("/app/settings", "text")), True)

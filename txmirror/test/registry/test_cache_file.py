@@ -20,7 +20,7 @@ from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from txmirror.errors import NoConnection
-from txmirror.registry import NDCodec, cache_file, stored_answers
+from txmirror.registry import CODECS, cache_file, stored_answers
 from txmirror.registry.cache_file import CacheFile
 from txmirror.test.ownership import give_away
 from txmirror.test.registry.case import NODE, PATH, RegistryTestCase, Warnings
@@ -205,7 +205,7 @@ class CacheFileTests(CacheFileCase):
 
     def test_deepest_payload(self) -> None:
         """The file can hold the deepest payload that a codec of ours reads."""
-        payload = NDCodec().decode(b'{"a":' * 100 + b"1" + b"}" * 100)
+        payload = CODECS["ndsr"].decode(b'{"a":' * 100 + b"1" + b"}" * 100)
         assert isinstance(payload, dict)
         cache = self.cache()
         cache.put(answer(one=payload))

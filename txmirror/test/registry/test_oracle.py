@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.client import client as client_module
 from txmirror.errors import NoConnection, NodeExistsException, NoNodeException, SystemErrorException
-from txmirror.registry import NDCodec, ServiceRegistry
+from txmirror.registry import CODECS, ServiceRegistry
 from txmirror.testing import World
 
 #: How many examples there are in place of the profile's.
@@ -180,9 +180,9 @@ class Scene:
             data, stat = self._world.result(self._other.get(path))
         except NoNodeException:
             return None
-        facts = NDCodec().decode(data)
+        facts = CODECS["ndsr"].decode(data)
         assert isinstance(facts, dict)
-        return {key: facts[key] for key in facts.keys() - {"pid", "created"}}, stat.ephemeralOwner
+        return {key: facts[key] for key in facts.keys() - {"pid", "created", "created_zone"}}, stat.ephemeralOwner
 
 
 def _fired(call: Deferred[Any]) -> bool:

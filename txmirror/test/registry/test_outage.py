@@ -76,7 +76,9 @@ class Follower:
         """Return the children of each notification, without the keys that every node of a registry has."""
         return [
             {
-                name: {key: data[key] for key in data.keys() - {"pid", "created"}} if isinstance(data, dict) else data
+                name: {key: data[key] for key in data.keys() - {"pid", "created", "created_zone"}}
+                if isinstance(data, dict)
+                else data
                 for name, data in answer["children"].items()
             }
             for answer in self.told[path]

@@ -7,7 +7,7 @@ import weakref
 
 from txmirror.errors import NodeExistsException
 from txmirror.mirror import Mirror
-from txmirror.registry import NDCodec, Registration, RegistrationState, ServiceRegistry
+from txmirror.registry import CODECS, Registration, RegistrationState, ServiceRegistry
 from txmirror.test.registry.case import NODE, PATH, RegistryTestCase
 
 OTHER = {"b": 2}
@@ -229,9 +229,9 @@ class RegistryTests(PathOwnersTestCase):
         (warning,) = self.warnings.texts
         self.assertIn(f"{NODE} is not registered again", warning)
         self.assertIs(self.world.result(first.set_node(NODE, state=False)), True)
-        self.assertEqual(NDCodec().decode(self.world.result(self.other.get(NODE))[0]), self._facts(OTHER))
+        self.assertEqual(CODECS["ndsr"].decode(self.world.result(self.other.get(NODE))[0]), self._facts(OTHER))
 
     def _facts(self, data: dict[str, int]) -> object:
-        facts = NDCodec().decode(self.world.result(self.other.get(NODE))[0])
+        facts = CODECS["ndsr"].decode(self.world.result(self.other.get(NODE))[0])
         assert isinstance(facts, dict)
-        return {"pid": facts["pid"], "created": facts["created"], **data}
+        return {"pid": facts["pid"], "created": facts["created"], "created_zone": "UTC", **data}

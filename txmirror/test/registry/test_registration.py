@@ -19,7 +19,7 @@ from txmirror.client import ZooKeeperClient
 from txmirror.client import client as client_module
 from txmirror.errors import ClosingException, NoAuthException, NodeExistsException, PathError
 from txmirror.mirror import Existence, Mirror, MirrorState
-from txmirror.registry import NDCodec, Registration, RegistrationState
+from txmirror.registry import CODECS, Registration, RegistrationState
 from txmirror.test.embedded.peer import ServerTestCase
 from txmirror.testing import Link
 from txmirror.types import ACL, OPEN_ACL, READ_ACL, EventType, Permission, WatchedEvent, ZnodeStat
@@ -144,7 +144,7 @@ class RegistrationTestCase(ServerTestCase):
 
     def assert_in_place(self, registration: Registration) -> None:
         data, stat = self.at(registration.path)
-        facts = NDCodec().decode(data)
+        facts = CODECS["ndsr"].decode(data)
         assert isinstance(facts, dict)
         self.assertEqual((facts["foo"], facts["pid"]), ("bar", os.getpid()))
         self.assertEqual(stat.ephemeralOwner, self.mirror.client.session_id)
@@ -182,7 +182,7 @@ class InheritedTests(RegistrationTestCase):
         self.ask(self.mirror.connect())
 
     def inherit(self, data: Mapping[str, object]) -> None:
-        payload = NDCodec().encode(data, pid=1, created=0.0)
+        payload = CODECS["ndsr"].encode(data, pid=1, created=0.0)
         self.ask(self.mirror.client.create(PATH, payload, ephemeral=True))
 
     def start(self) -> Registration:
@@ -978,7 +978,7 @@ class ForeignNodeTests(RegistrationTestCase):
 
     def test_own_node_adopted(self) -> None:
         """A node of our own session with our data is adopted as it is, and withdrawn like any other."""
-        before = self.create_own(NDCodec().encode(DATA, pid=os.getpid(), created=self.reactor.seconds()))
+        before = self.create_own(CODECS["ndsr"].encode(DATA, pid=os.getpid(), created=self.reactor.seconds()))
         registration = self.start()
         self.assert_in_place(registration)
         self.assertEqual(self.stat(), before)
