@@ -65,7 +65,7 @@ class Keeper:
         self._node = node
         self._identity = identity
         self._loop = ReconcileLoop(self._step, self._step_failed, events.steps, mirror.reactor)
-        self._permit = None if writes is None else Permit(writes, self._loop.wake)
+        self._permit = Permit(writes, self._loop.wake)
         self._deleting = False
 
     # Start and stop.
@@ -99,7 +99,7 @@ class Keeper:
     def _report(self) -> None:
         """Fire the waiters if the state is known."""
         if self.state is RegistrationState.BLOCKED and self._node.persistent:
-            self.outcomes.refuse(self._persistent_error())
+            self.outcomes.refuse(_persistent_error(self._node.path))
         elif self.state in (RegistrationState.REGISTERED, RegistrationState.BLOCKED):
             self.outcomes.first.fire(self.state)
 
@@ -252,7 +252,7 @@ class Keeper:
             self._blocked()
         elif not looked:
             await self._look()
-        elif self._permitted():
+        elif self._permit.take():
             await node.replace(self._payload(), self._written)
             self._loop.wake()
 
@@ -291,11 +291,7 @@ class Keeper:
             else:
                 self._loop.end_pause()
         # The pause between looks at an unreadable node holds up no write.
-        return (self._node.unreadable or not self._loop.pausing) and self._permitted()
-
-    def _permitted(self) -> bool:
-        """Return whether the rate limit allows a write now; if not, the loop is woken later."""
-        return self._permit is None or self._permit.take()
+        return (self._node.unreadable or not self._loop.pausing) and self._permit.take()
 
     def _payload(self) -> bytes:
         """Return the data to write, and note that it is written."""
@@ -322,15 +318,11 @@ class Keeper:
         assert node.stat is not None
         # What was written here is gone.
         node.written = False
-        if node.persistent and self.outcomes.refuse(self._persistent_error()):
+        if node.persistent and self.outcomes.refuse(_persistent_error(self._node.path)):
             return
         self.state = RegistrationState.BLOCKED
         self.manners.warn_of_owner(node.stat.ephemeralOwner, node.data or b"", former=node.is_former(node.stat))
         self.outcomes.first.fire(self.state)
-
-    def _persistent_error(self) -> NodeExistsException:
-        path = self._node.path
-        return NodeExistsException(f"{path!r} is a persistent node, and cannot be registered", path=path)
 
     def _finish(self) -> None:
         if self.wanted:
@@ -342,7 +334,10 @@ class Keeper:
         self._events.remove(self._node.path, self)
         self._node.leave()
         self._loop.stop()
-        if self._permit is not None:
-            self._permit.cancel()
+        self._permit.cancel()
         self.outcomes.fail_closed()
         self.outcomes.end_withdrawal()
+
+
+def _persistent_error(path: str) -> NodeExistsException:
+    return NodeExistsException(f"{path!r} is a persistent node, and cannot be registered", path=path)

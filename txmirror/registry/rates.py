@@ -83,17 +83,19 @@ class TokenBucket:
 class Permit:
     """Permits one write at a time, when a limit allows it.
 
-    :param limit: the limit.
+    :param limit: the limit; None permits all writes.
     :param granted: called when a write is allowed that :meth:`take` had to wait for.
     """
 
-    def __init__(self, limit: IWriteLimit, granted: Callable[[], object]) -> None:
+    def __init__(self, limit: IWriteLimit | None, granted: Callable[[], object]) -> None:
         self._limit = limit
         self._granted = granted
         self._token: Deferred[None] | None = None
 
     def take(self) -> bool:
-        """Return whether the limit allows a write now."""
+        """Return whether the limit allows a write now. If not, ``granted`` is called when it does."""
+        if self._limit is None:
+            return True
         if self._token is None:
             self._token = self._limit.take()
             if not self._token.called:
