@@ -1,18 +1,14 @@
-"""The desired state of a registry: the nodes that it is to keep, to write or to delete."""
+"""The desired state of a registry: the nodes that it is to keep registered."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
-from twisted.internet.defer import Deferred
 
-from txmirror.registry.connection import RegistryConnection
 from txmirror.registry.registration import Registration
 
 Data = Mapping[str, object] | str | None
-#: Starts to write or to delete a persistent node.
-Write = Callable[[RegistryConnection], Deferred[None]]
 
 
 @attrs.frozen(eq=False)
@@ -32,17 +28,15 @@ class Desired:
     :ivar kept: whether the node is to be kept registered, by an earlier call.
     :ivar data: the data of the node that is to be kept.
     :ivar registration: the registration on the current connection, also while it is being withdrawn.
-    :ivar write: a write to a persistent node that is still to be done, without a caller that waits.
     """
 
-    __slots__ = ("call", "data", "kept", "registration", "write")
+    __slots__ = ("call", "data", "kept", "registration")
 
     def __init__(self) -> None:
         self.call: Call | None = None
         self.kept = False
         self.data: Data = None
         self.registration: Registration | None = None
-        self.write: Write | None = None
 
     @property
     def registered(self) -> bool:
@@ -52,7 +46,7 @@ class Desired:
     @property
     def busy(self) -> bool:
         """True if there is something to do that needs a connection."""
-        return self.kept or self.call is not None or self.write is not None
+        return self.kept or self.call is not None
 
 
 class DesiredState:
@@ -84,7 +78,7 @@ class DesiredState:
     def prune(self, path: str) -> None:
         """Forget a path if nothing is desired there any more."""
         desired = self._paths.get(path)
-        if desired is not None and not (desired.registered or desired.busy):
+        if desired is not None and not desired.registered:
             del self._paths[path]
 
     def accept(self, path: str, call: Call) -> None:

@@ -1,8 +1,7 @@
-"""Bring the desired state of a registry into effect: register, withdraw and write nodes, over any number of connections."""
+"""Bring the desired state of a registry into effect: register and withdraw nodes, over any number of connections."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -10,22 +9,23 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txmirror.errors import ClosingException, NoConnection, NodeExistsException, ZooKeeperException
+from txmirror.errors import ClosingException, NodeExistsException, ZooKeeperException
 from txmirror.interfaces import IPayloadCodec
 from txmirror.mirror import Mirror
 from txmirror.registry.codecs import own_copy
 from txmirror.registry.connection import NodeOptions, RegistryConnection
 from txmirror.registry.connections import Connections, shield
 from txmirror.registry.credentials import Credentials
-from txmirror.registry.desired import Call, Data, Desired, DesiredState, Write
+from txmirror.registry.desired import Call, Data, Desired, DesiredState
 from txmirror.registry.finding import Finder
 from txmirror.registry.outcomes import RegistrationState
+from txmirror.registry.persistent_nodes import PersistentNodes
 from txmirror.registry.rates import TokenBucket
 from txmirror.registry.registration import Registration
 
 
 class Registrar:
-    """Registers, withdraws and writes the nodes of a registry, and resumes all work of the registry on a new connection.
+    """Registers and withdraws the nodes of a registry, and resumes all work of the registry on a new connection.
 
     :param connections: the connections of the registry.
     :param finder: follows paths.
@@ -33,6 +33,7 @@ class Registrar:
     :param codec: encodes the data of nodes.
     :param adopt_persistent: as for :class:`Registration`.
     :param rate: the number of writes in a number of seconds; None sets no limit.
+    :ivar persistent: writes persistent nodes.
     """
 
     _log = Logger()
@@ -53,6 +54,7 @@ class Registrar:
         self._codec = codec
         self._adopt_persistent = adopt_persistent
         self._rate = rate
+        self.persistent = PersistentNodes(connections, finder, codec)
         self._desired = DesiredState()
         self._writes: TokenBucket | None = None
         self.change_reactor(connections.reactor)
@@ -64,7 +66,8 @@ class Registrar:
     def busy(self) -> bool:
         """True if a connection is needed."""
         connection = self._connections.current
-        return self._desired.busy or self._finder.busy or (connection is not None and connection.locking)
+        locking = connection is not None and connection.locking
+        return locking or self._desired.busy or self.persistent.busy or self._finder.busy
 
     def connect(self, mirror: Mirror, *, owned: bool) -> RegistryConnection:
         """Return a new connection."""
@@ -80,9 +83,7 @@ class Registrar:
         for path, desired in self._desired:
             if desired.kept and desired.call is None:
                 self._restore(connection, path, desired)
-        for path, desired in self._desired:
-            if desired.write is not None:
-                self._begin(connection, path, desired.write).addErrback(self._not_written, path)
+        self.persistent.opened(connection)
 
     def state_changed(self, connected: bool) -> None:
         """Note that a session was established, or that there is none any more."""
@@ -101,6 +102,7 @@ class Registrar:
     def abandon(self) -> object:
         """Forget the objects of the parent process, and what it is to keep, and return them."""
         former, self._desired = self._desired, DesiredState()
+        self.persistent.abandon()
         return former, self._finder.abandon()
 
     def change_reactor(self, reactor: IReactorTime) -> None:
@@ -238,58 +240,9 @@ class Registrar:
         return self._connections.do(self._authenticate(connection))
 
     async def _authenticate(self, connection: RegistryConnection) -> bool:
-        taken = shield(
-            self._credentials.authenticate(connection.mirror),
-            lambda failure: self._not_written(failure, "the credentials"),
-        )
+        taken = shield(self._credentials.authenticate(connection.mirror), self._not_authenticated)
         return await self._connections.while_reachable(connection, taken, "the authentication") is not False
 
-    # Persistent nodes.
-
-    def put(self, path: str, data: Data) -> Deferred[bool]:
-        """Write a persistent node. See :meth:`~txmirror.interfaces.IServiceRegistry.set_data`.
-
-        :raises TypeError: data cannot be stored; then nothing has changed.
-        :raises ValueError: likewise.
-        """
-        payload = self._codec.encode(data, pid=os.getpid(), created=self._connections.reactor.seconds())
-        data = own_copy(data)
-        return self._connections.do(self._write(path, lambda connection: connection.put(path, data, payload)))
-
-    def remove(self, path: str) -> Deferred[bool]:
-        """Delete a persistent node. See :meth:`~txmirror.interfaces.IServiceRegistry.set_data`."""
-        return self._connections.do(self._write(path, lambda connection: connection.remove(path)))
-
-    async def _write(self, path: str, write: Write) -> bool:
-        connection = await self._connections.established()
-        writing = self._begin(connection, path, write)
-        apart = shield(writing, lambda failure: self._not_written(failure, path))
-        try:
-            if await self._connections.while_reachable(connection, apart, "the writing of {!r}", path) is False:
-                self._desired.at(path).write = write
-                return False
-        except CancelledError:
-            self._desired.at(path).write = write
-            raise
-        except NoConnection:
-            writing.cancel()
-            raise
-        await self._finder.until_shown(path)
-        return True
-
-    def _begin(self, connection: RegistryConnection, path: str, write: Write) -> Deferred[None]:
-        """Start to write. A pending write that the end of the connection cancels is repeated on the next connection."""
-
-        def over(result: Failure | None) -> Failure | None:
-            cut_off = isinstance(result, Failure) and isinstance(result.value, CancelledError)
-            desired = self._desired.get(path)
-            if not cut_off and desired is not None and desired.write is write:
-                desired.write = None
-                self._desired.prune(path)
-            return result
-
-        return write(connection).addBoth(over)
-
-    def _not_written(self, failure: Failure, path: str) -> None:
+    def _not_authenticated(self, failure: Failure) -> None:
         if not isinstance(failure.value, CancelledError):
-            self._log.warn("{path} could not be written: {reason}.", path=path, reason=failure.getErrorMessage())
+            self._log.warn("The credentials could not be sent: {reason}.", reason=failure.getErrorMessage())

@@ -196,7 +196,8 @@ class ServiceRegistry(Service, Generic[_LazyT_co]):
         path = self._to_write(node)
         if self.readonly:
             return self._refuse(path, data if state else None)
-        return self._registrar.put(path, data) if state else self._registrar.remove(path)
+        persistent = self._registrar.persistent
+        return persistent.put(path, data) if state else persistent.remove(path)
 
     def set(self, node: str, data: _Data, state: bool, type: NodeType) -> Deferred[bool]:
         """Write an ephemeral or a persistent node. See :meth:`~txmirror.interfaces.IServiceRegistry.set`.
@@ -215,7 +216,7 @@ class ServiceRegistry(Service, Generic[_LazyT_co]):
         if self.readonly:
             return self._refuse(path, None)
         registrar = self._registrar
-        return registrar.withdraw(path) if registrar.registered(path) else registrar.remove(path)
+        return registrar.withdraw(path) if registrar.registered(path) else registrar.persistent.remove(path)
 
     def _to_write(self, node: str) -> str:
         """Return the normalised path of a node to write."""
