@@ -1,5 +1,6 @@
 """The configuration of the registration daemon: the classes, and the files and options that they are made from."""
 
+from txmirror.configuration.addresses import SocketAddress
 from txmirror.configuration.description import describe
 from txmirror.configuration.difference import Change, Difference, difference
 from txmirror.configuration.errors import ConfigurationError
@@ -46,6 +47,7 @@ __all__ = [
     "Probe",
     "Process",
     "Service",
+    "SocketAddress",
     "WriteRate",
     "ZooKeeper",
     "describe",

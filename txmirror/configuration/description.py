@@ -39,6 +39,8 @@ def describe(configuration: Configuration) -> list[str]:
             "this user" if daemon.control_group is None else f"this user and the group {shown(daemon.control_group)}"
         )
         lines.append(f"The control socket is {shown(daemon.control)}, for {group}.")
+    if daemon.metrics is not None:
+        lines.append(f"The metrics are at http://{daemon.metrics}/metrics.")
     if daemon.maintenance_file is not None:
         lines.append(f"Maintenance is kept in {shown(daemon.maintenance_file)}.")
     if daemon.heartbeat_file is not None:

@@ -10,6 +10,7 @@ import attrs
 from txmirror import paths
 from txmirror.access import Access
 from txmirror.client import parse_servers
+from txmirror.configuration.addresses import AddressAndPort, SocketAddress
 from txmirror.configuration.errors import InvalidValue
 from txmirror.configuration.machine import INTERFACE, ROUTE
 from txmirror.configuration.placeholders import transform
@@ -118,6 +119,9 @@ class Daemon:
     """The UNIX socket for ``txmirror status`` and other commands. Default: none."""
     control_group: Annotated[str | None, Text(kind="name of a group")] = attrs.field(default=None, metadata=_RESTART)
     """The group whose members may use that socket. Default: only this user."""
+    metrics: Annotated[SocketAddress | None, AddressAndPort()] = attrs.field(default=None, metadata=_RESTART)
+    """The IP address and port for Prometheus and for load balancers, for example ``127.0.0.1:9145``: ``/metrics``, ``/healthz`` and
+    ``/readyz``, which are also at the control socket. Everybody who reaches the port may read them. Default: none."""
     maintenance_file: Annotated[str | None, FileName()] = attrs.field(default=None, metadata=_RESTART)
     """The file that keeps the maintenance over a restart. Default: a restart ends all maintenance."""
     heartbeat_file: Annotated[str | None, FileName()] = attrs.field(default=None, metadata=_RESTART)

@@ -4,6 +4,7 @@ from txmirror.service.control import ControlService
 from txmirror.service.control_resources import make_root
 from txmirror.service.daemon import Daemon
 from txmirror.service.launching import RegistrationService, makeService
+from txmirror.service.metrics import METRICS, MetricsService, make_metrics_root
 from txmirror.service.options import Options
 from txmirror.service.registrations import Offer, RegistrationsService
 from txmirror.service.session_settings import SessionSettings
@@ -11,8 +12,10 @@ from txmirror.service.state import StateService
 from txmirror.service.state_file import Origin, SavedSession, StateFileHeldError
 
 __all__ = [
+    "METRICS",
     "ControlService",
     "Daemon",
+    "MetricsService",
     "Offer",
     "Options",
     "Origin",
@@ -23,5 +26,6 @@ __all__ = [
     "StateFileHeldError",
     "StateService",
     "makeService",
+    "make_metrics_root",
     "make_root",
 ]

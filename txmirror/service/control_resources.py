@@ -10,13 +10,14 @@ from txmirror.service import control_requests
 from txmirror.service.daemon import Daemon
 from txmirror.service.json_resource import JSONResource, Missing
 from txmirror.service.maintenance import HOST
+from txmirror.service.metrics import add_pages
 from txmirror.service.report import describe_daemon, describe_service
 
 
 def make_root(daemon: Daemon) -> Resource:
     """Return the resources of the control socket, for a site of another program too.
 
-    ========  ==============================================  =====================================================
+    ========  ==============================================  =========================================================
     GET       ``/v1/daemon``                                  the daemon, and its session
     GET       ``/v1/services``                                the services, by their ids
     GET       ``/v1/services/ID``                             one of them, with checks and transitions
@@ -26,7 +27,8 @@ def make_root(daemon: Daemon) -> Resource:
     PUT       ``/v1/drain``                                   withdraw all services; answered when they are gone
     DELETE    the same                                        register them again
     PUT       ``/v1/reload``                                  read the configuration again
-    ========  ==============================================  =====================================================
+    GET       ``/metrics``, ``/healthz``, ``/readyz``         see :func:`~txmirror.service.make_metrics_root`
+    ========  ==============================================  =========================================================
 
     Ids are percent-encoded. Errors have the status 400, 404, 405, 413 or 422, and a JSON object with ``errors``, a list of lines.
     """
@@ -44,6 +46,7 @@ def make_root(daemon: Daemon) -> Resource:
     version.putChild(
         b"reload", JSONResource(PUT=lambda _: daemon.reload().addCallback(control_requests.describe_difference))
     )
+    add_pages(root, daemon)
     return root
 
 

@@ -75,12 +75,7 @@ class JSONResource(Resource):
         return {"errors": ["The request has failed because of a bug; the log has more."]}
 
     def _respond(self, request: Request, value: Any) -> None:
-        if request._disconnected:
-            return
-        request.setHeader(b"content-type", b"application/json")
-        request.setHeader(b"cache-control", b"no-store")
-        request.write(json.dumps(value).encode() + b"\n")
-        request.finish()
+        respond(request, "application/json", json.dumps(value).encode() + b"\n")
 
 
 class Missing(JSONResource):
@@ -88,6 +83,17 @@ class Missing(JSONResource):
 
     def _answer(self, request: Request) -> Any:
         raise InvalidRequest("there is no such resource", 404)
+
+
+def respond(request: Request, content_type: str, content: bytes) -> None:
+    """Write a response that no cache keeps, unless the client is gone."""
+    if request._disconnected:
+        return
+    request.setHeader(b"content-type", content_type.encode("latin-1"))
+    request.setHeader(b"cache-control", b"no-store")
+    request.setHeader(b"content-length", b"%d" % len(content))
+    request.write(content)
+    request.finish()
 
 
 def _body(request: Request) -> Any:

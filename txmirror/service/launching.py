@@ -20,6 +20,7 @@ from txmirror.service.control import ControlService
 from txmirror.service.daemon import Daemon
 from txmirror.service.display import Display
 from txmirror.service.loading import load_usable
+from txmirror.service.metrics import MetricsService
 from txmirror.service.notifications import Notifications
 from txmirror.service.options import EX_CONFIG, Options, exit_with
 from txmirror.service.session_settings import MakeClient
@@ -64,6 +65,7 @@ class RegistrationService(Service):
         self._reactor = reactor
         self._embedded: EmbeddedServer | None = None
         self._control: ControlService | None = None
+        self._metrics: MetricsService | None = None
         self._notifications: Notifications | None = None
 
     def startService(self) -> None:
@@ -94,6 +96,9 @@ class RegistrationService(Service):
         if settings.control is not None:
             self._control = ControlService(self.daemon, settings.control, settings.control_group, self._reactor)
             self._control.startService()
+        if settings.metrics is not None:
+            self._metrics = MetricsService(self.daemon, settings.metrics, self._reactor)
+            self._metrics.startService()
         self._notifications = Notifications(self.daemon, variables, self.daemon.checks.clock)
         self._notifications.start()
         session = self.daemon.registrations.session
@@ -114,6 +119,8 @@ class RegistrationService(Service):
         if self._control is not None:
             # Until now an operator could see the stop.
             await self._control.stopService()
+        if self._metrics is not None:
+            await self._metrics.stopService()
         if self._embedded is not None:
             await self._embedded.stop()
         if self._notifications is not None:

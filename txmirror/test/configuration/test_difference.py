@@ -52,7 +52,7 @@ class DifferenceTests(ConfigurationCase):
             "[daemon]\nsplay = 1\nstop_timeout = 10",
             """
             zookeeper = { session_timeout = 5, access = { acl = "open" }, write_rate = { per_second = 1, burst = 1 } }
-            daemon = { splay = 2, stop_timeout = 11, control = "c", heartbeat_file = "h" }
+            daemon = { splay = 2, stop_timeout = 11, control = "c", metrics = "[::1]:1", heartbeat_file = "h" }
             host = { allow_loopback = true }
             """,
         )
@@ -63,6 +63,7 @@ class DifferenceTests(ConfigurationCase):
                 "zookeeper.access",
                 "zookeeper.write_rate",
                 "daemon.control",
+                "daemon.metrics",
                 "daemon.heartbeat_file",
             ),
         )
@@ -92,6 +93,7 @@ class DescriptionTests(ConfigurationCase):
             stop_timeout = "1m"
             control = "/c"
             control_group = "adm"
+            metrics = "[::1]:9145"
             maintenance_file = "/m"
             heartbeat_file = "/h"
             [[service]]
@@ -130,6 +132,7 @@ class DescriptionTests(ConfigurationCase):
                 "The session is kept in /s.",
                 "It writes at most 5 times a second, and 50 times at once.",
                 "The control socket is /c, for this user and the group adm.",
+                "The metrics are at http://[::1]:9145/metrics.",
                 "Maintenance is kept in /m.",
                 "The heartbeat file is /h.",
                 "Each service waits at random, up to 1.5 s, before it is first registered.",

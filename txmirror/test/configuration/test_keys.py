@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from txmirror.access import Access
-from txmirror.configuration import Configuration, Service, access_keys, model, probes
+from txmirror.configuration import Configuration, Service, SocketAddress, access_keys, model, probes
 from txmirror.configuration.access_keys import AccessKeys
 from txmirror.configuration.model import Daemon, Host, WriteRate, ZooKeeper
 from txmirror.configuration.probes import PROBES, CheckName, CheckSettings, FlapHold
@@ -160,6 +160,28 @@ KEYS: dict[type[Any], dict[str, tuple[_Good, _Bad]]] = {
         "stop_timeout": duration("0.1", "86400"),
         "control": file_name(),
         "control_group": ([('"adm"', "adm")], _TEXT_BAD),
+        "metrics": (
+            [
+                ('"127.0.0.1:9145"', SocketAddress("127.0.0.1", 9145)),
+                ('"0.0.0.0:1"', SocketAddress("0.0.0.0", 1)),  # noqa: S104
+                ('"[::1]:65535"', SocketAddress("::1", 65535)),
+                ('"[0:0:0:0:0:0:0:1]:80"', SocketAddress("::1", 80)),
+            ],
+            [
+                ("9145", "9145 is no string"),
+                ('""', "'' is no IP address and port"),
+                ('"9145"', "'9145' is no IP address and port"),
+                ('":9145"', "':9145' is no"),
+                ('"localhost:9145"', "'localhost:9145' is no"),
+                ('"127.0.0.1"', "'127.0.0.1' is no"),
+                ('"127.0.0.1:0"', "'127.0.0.1:0' is no"),
+                ('"127.0.0.1:65536"', "'127.0.0.1:65536' is no"),
+                ('"127.0.0.256:80"', "'127.0.0.256:80' is no"),
+                ('"::1:80"', "'::1:80' is no"),
+                ('"[127.0.0.1]:80"', "'[127.0.0.1]:80' is no"),
+                ('"tcp:9145:interface=127.0.0.1"', "'tcp:9145:interface=127.0.0.1' is no"),
+            ],
+        ),
         "maintenance_file": file_name(),
         "heartbeat_file": file_name(),
     },

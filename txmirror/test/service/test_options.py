@@ -392,6 +392,13 @@ class ConfigTests(OptionsTestCase):
             self.assertIn("did you mean 'port'", stderr)
             self.assertNotIn("Traceback", stderr)
 
+    def test_invalid_address(self) -> None:
+        """The error of an address names its place in the file."""
+        self.file.write_text(SERVICE + '[daemon]\nmetrics = "localhost:9145"\n')
+        status, _, stderr = self.exit("-c", str(self.file))
+        self.assertEqual((status, stderr.count("\n")), (78, 1), stderr)
+        self.assertIn(": daemon.metrics: 'localhost:9145' is no IP address and port", stderr)
+
     def test_no_certificates(self) -> None:
         """A check that cannot be made on this machine is an error of the configuration."""
         check = '[[service.check]]\ntype = "http"\nurl = "https://127.0.0.1/"\nca_file = "missing.pem"\n'

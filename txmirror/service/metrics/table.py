@@ -1,0 +1,11 @@
+"""All metrics, in the order of the documentation."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from txmirror.service.metrics.of_daemon import DAEMON
+from txmirror.service.metrics.of_services import SERVICES
+from txmirror.service.metrics.of_zookeeper import ZOOKEEPER
+
+METRICS: Final = (*DAEMON, *SERVICES, *ZOOKEEPER)
