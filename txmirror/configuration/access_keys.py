@@ -51,51 +51,51 @@ class AccessKeys:
         :raises InvalidValue: a key is invalid, or a file unusable. No message quotes a password, nor a user's name, which may have
             one behind it.
         """
-        faults: list[tuple[str, str]] = []
-        password = self._password(faults)
-        sasl = self._sasl(password, faults)
-        tls = self._tls(faults)
+        errors: list[tuple[str, str]] = []
+        password = self._password(errors)
+        sasl = self._sasl(password, errors)
+        tls = self._tls(errors)
         acl = None
         if self.acl is not None:
             try:
                 acl = parse(parse_acl, self.acl)
             except ValueError as error:
-                faults.append((".acl", str(error)))
-        if faults:
-            raise InvalidValue(*faults)
+                errors.append((".acl", str(error)))
+        if errors:
+            raise InvalidValue(*errors)
         return Access(self.username, password, sasl, tls, acl)
 
-    def _password(self, faults: list[tuple[str, str]]) -> str | None:
+    def _password(self, errors: list[tuple[str, str]]) -> str | None:
         if self.username is not None and ":" in self.username:
-            faults.append((".username", "it has a colon: the password stands in password_file"))
+            errors.append((".username", "it has a colon: the password stands in password_file"))
         if (self.username is None) != (self.password_file is None):
-            faults.append(("", "username and password_file go together: one is there without the other"))
+            errors.append(("", "username and password_file go together: one is there without the other"))
         if self.password_file is None:
             return None
         try:
             return _read_password(self.password_file)
         except ValueError as error:
-            faults.append((".password_file", str(error)))
+            errors.append((".password_file", str(error)))
             return None
 
-    def _sasl(self, password: str | None, faults: list[tuple[str, str]]) -> DigestMD5 | None:
+    def _sasl(self, password: str | None, errors: list[tuple[str, str]]) -> DigestMD5 | None:
         if not self.sasl:
             return None
         if self.username is None:
-            faults.append((".sasl", "it needs username and password_file"))
+            errors.append((".sasl", "it needs username and password_file"))
         if self.username is None or password is None:
             return None
         try:
             return DigestMD5(self.username, password)
         except ImportError as error:
-            faults.append((".sasl", str(error)))
+            errors.append((".sasl", str(error)))
             return None
 
-    def _tls(self, faults: list[tuple[str, str]]) -> TLS | None:
+    def _tls(self, errors: list[tuple[str, str]]) -> TLS | None:
         files = {"tls_ca": self.tls_ca, "tls_cert": self.tls_cert, "tls_key": self.tls_key}
         named = {key: file for key, file in files.items() if file is not None}
         if self.tls is False:
-            faults += [(f".{key}", "it is not used, because tls is false") for key in named]
+            errors += [(f".{key}", "it is not used, because tls is false") for key in named]
         if not (named if self.tls is None else self.tls):
             return None
         unusable = False
@@ -103,7 +103,7 @@ class AccessKeys:
             try:
                 _check(file, private=key == "tls_key")
             except ValueError as error:
-                faults.append((f".{key}", str(error)))
+                errors.append((f".{key}", str(error)))
                 unusable = True
         tls = TLS(self.tls_ca, self.tls_cert, self.tls_key)
         if unusable:
@@ -116,7 +116,7 @@ class AccessKeys:
                 # Hides the values of environment variables.
                 message = message.replace(repr(str(file)), repr(file))
             key = next((key for key, file in named.items() if repr(file) in message), "tls")
-            faults.append((f".{key}", message))
+            errors.append((f".{key}", message))
         return tls
 
 

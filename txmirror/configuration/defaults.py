@@ -42,20 +42,20 @@ class Defaults:
     """The table ``[defaults]``.
 
     :param table: the table.
-    :ivar faults: its errors: unknown keys, and a ``check`` that is no table. Those of its values are found in each service that
+    :ivar errors: its errors: unknown keys, and a ``check`` that is no table. Those of its values are found in each service that
         inherits them.
     """
 
     def __init__(self, table: Mapping[str, Any]) -> None:
         self._table = {key: value for key, value in table.items() if key in KEYS}
         check = table.get(_CHECK, {})
-        self.faults = list(unknown_keys(table, (*KEYS, _CHECK)))
+        self.errors = list(unknown_keys(table, (*KEYS, _CHECK)))
         self._check: dict[str, Any] = {}
         if isinstance(check, dict):
             self._check = {key: value for key, value in check.items() if key in CHECK_KEYS}
-            self.faults += [(f".{_CHECK}{place}", reason) for place, reason in unknown_keys(check, CHECK_KEYS)]
+            self.errors += [(f".{_CHECK}{place}", reason) for place, reason in unknown_keys(check, CHECK_KEYS)]
         else:
-            self.faults.append((f".{_CHECK}", f"{quote(check)} is no table"))
+            self.errors.append((f".{_CHECK}", f"{quote(check)} is no table"))
 
     def fill(self, service: Mapping[str, Any]) -> FilledTable:
         """Return a service's table with all defaults, also those that do not come from ``[defaults]``."""

@@ -31,13 +31,13 @@ class ConfigurationError(ValueError):
 class InvalidValue(ValueError):
     """A value is invalid, or several values within it are.
 
-    :ivar faults: for each of them its place, relative to the whole value (``.timeout``, ``[2]``, or nothing for the value
+    :ivar errors: for each of them its place, relative to the whole value (``.timeout``, ``[2]``, or nothing for the value
         itself), and the reason.
     """
 
-    def __init__(self, *faults: tuple[str, str]) -> None:
-        self.faults = faults
-        super().__init__("; ".join(f"{place}: {reason}" for place, reason in faults))
+    def __init__(self, *errors: tuple[str, str]) -> None:
+        self.errors = errors
+        super().__init__("; ".join(f"{place}: {reason}" for place, reason in errors))
 
 
 @attrs.frozen
@@ -73,9 +73,9 @@ class Problems:
         if len(self._lines) >= _MOST:
             raise ConfigurationError([*self._lines, f"These are the first {_MOST} errors; there are more."])
 
-    def add_faults(self, place: Place, error: InvalidValue) -> None:
+    def add_all(self, place: Place, error: InvalidValue) -> None:
         """Add the errors within the value at a place."""
-        for relative, reason in error.faults:
+        for relative, reason in error.errors:
             self.add(place.below(relative), reason)
 
     def raise_any(self) -> None:
@@ -104,7 +104,7 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
 
 def unknown_keys(keys: Iterable[str], known: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield a fault for each key that is unknown."""
+    """Yield an error for each key that is unknown."""
     known = list(known)
     for key in keys:
         if key not in known:

@@ -101,7 +101,7 @@ class _Loader:
             for key in source.table:
                 if key in _KEYS and key not in _INCLUDED_KEYS:
                     self._problems.add(source.place(key), f"an included file has only [[{_SERVICE}]]")
-        self._problems.add_faults(source.place(), InvalidValue(*unknown_keys(source.table, _KEYS)))
+        self._problems.add_all(source.place(), InvalidValue(*unknown_keys(source.table, _KEYS)))
         services = source.table.get(_SERVICE, [])
         if not isinstance(services, list):
             self._problems.add(source.place(_SERVICE), f"{quote(services)} is no array of tables: write [[{_SERVICE}]]")
@@ -123,13 +123,13 @@ class _Loader:
         try:
             return self._structurer.structure(found.table, kind, found.folder, placeholders)
         except InvalidValue as error:
-            self._problems.add_faults(found.place, error)
+            self._problems.add_all(found.place, error)
             return None
 
     def _load_services(self, found: _Table, values: Values, outlines: list[Outline]) -> Iterator[Placed]:
         """Yield the services without errors, and add the outline of each service to ``outlines``."""
         defaults = Defaults(found.table)
-        self._problems.add_faults(found.place, InvalidValue(*defaults.faults))
+        self._problems.add_all(found.place, InvalidValue(*defaults.errors))
         for source in self._sources:
             services = source.table.get(_SERVICE)
             for index, table in enumerate(services if isinstance(services, list) else []):
@@ -143,10 +143,10 @@ class _Loader:
                     service = self._structurer.structure(filled.table, Service, source.folder, placeholders)
                 except InvalidValue as error:
                     outlines.append(Outline.of_table(place, table, placeholders))
-                    for relative, reason in error.faults:
+                    for relative, reason in error.errors:
                         origin = filled.origin(relative)
-                        fault = place.below(relative) if origin is None else found.place.below(origin)
-                        self._problems.add(fault, reason)
+                        where = place.below(relative) if origin is None else found.place.below(origin)
+                        self._problems.add(where, reason)
                 else:
                     outlines.append(Outline.of_service(place, service))
                     yield place, service

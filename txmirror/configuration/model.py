@@ -180,23 +180,23 @@ class Service:
         return transform(paths.join, self.path, self.node)
 
     def __attrs_post_init__(self) -> None:
-        faults = []
+        errors = []
         try:
             size = len(CODECS[self.codec].encode(self.data, pid=0, created=0.0))
         except (TypeError, ValueError):
             # The message could quote an environment variable.
-            faults.append((".data", f"the codec {self.codec!r} cannot store it"))
+            errors.append((".data", f"the codec {self.codec!r} cannot store it"))
         else:
             if size > _MOST_DATA:
-                faults.append((".data", f"{size} bytes are more than the {_MOST_DATA} that a znode can hold"))
+                errors.append((".data", f"{size} bytes are more than the {_MOST_DATA} that a znode can hold"))
         names = [check.name for check in self.checks]
-        faults += [
+        errors += [
             (f".check[{index}].name", f"the service has another check with the name {name!r}")
             for index, name in enumerate(names)
             if name in names[:index]
         ]
-        if faults:
-            raise InvalidValue(*faults)
+        if errors:
+            raise InvalidValue(*errors)
 
 
 @attrs.frozen(kw_only=True)

@@ -124,7 +124,7 @@ def _build(group: _Group, structurer: Structurer, problems: Problems) -> Service
     try:
         return structurer.structure(Defaults({}).fill(table).table, Service, Path.cwd())
     except InvalidValue as error:
-        for place, reason in error.faults:
+        for place, reason in error.errors:
             match = re.match(r"\.check\[([0-9]+)\]", place)
             option = group.checks[int(match[1])][0] if match else _DATA if place.startswith(".data") else _REGISTER
             problems.add(_place(option), reason)

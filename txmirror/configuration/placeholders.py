@@ -81,31 +81,31 @@ class Placeholders:
         self._environment = environment
 
     def expand_all(self, value: object) -> tuple[Any, list[tuple[str, str]]]:
-        """Return a value of TOML with all strings in it expanded, and the faults within it. Keys are not expanded.
+        """Return a value of TOML with all strings in it expanded, and the errors within it. Keys are not expanded.
 
-        It is a fault if a placeholder is unknown or has no value, or a brace is alone; that string stays as it is.
+        It is an error if a placeholder is unknown or has no value, or a brace is alone; that string stays as it is.
 
         :raises InvalidValue: tables and arrays are nested too deeply.
         """
-        faults: list[tuple[str, str]] = []
-        return self._expand_value(value, "", 0, faults), faults
+        errors: list[tuple[str, str]] = []
+        return self._expand_value(value, "", 0, errors), errors
 
-    def _expand_value(self, value: object, place: str, depth: int, faults: list[tuple[str, str]]) -> object:
+    def _expand_value(self, value: object, place: str, depth: int, errors: list[tuple[str, str]]) -> object:
         if depth > _DEEPEST:
             raise InvalidValue(("", f"nested too deeply: more than {_DEEPEST} levels of tables and arrays"))
         if isinstance(value, str):
             try:
                 return self.expand(value)
             except ValueError as error:
-                faults.append((place, str(error)))
+                errors.append((place, str(error)))
         if isinstance(value, dict):
             return {
-                key: self._expand_value(each, f"{place}.{plain_key(key)}", depth + 1, faults)
+                key: self._expand_value(each, f"{place}.{plain_key(key)}", depth + 1, errors)
                 for key, each in value.items()
             }
         if isinstance(value, list):
             return [
-                self._expand_value(each, f"{place}[{index}]", depth + 1, faults) for index, each in enumerate(value)
+                self._expand_value(each, f"{place}[{index}]", depth + 1, errors) for index, each in enumerate(value)
             ]
         return value
 

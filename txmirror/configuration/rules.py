@@ -290,14 +290,14 @@ def _text(value: object) -> str:
 
 
 def _read_each(pairs: Any, rule: Rule, folder: Path) -> list[Any]:
-    values, faults = [], []
+    values, errors = [], []
     for place, each in pairs:
         try:
             values.append(rule.read(each, folder))
         except InvalidValue as error:
-            faults += [(place + inner, reason) for inner, reason in error.faults]
+            errors += [(place + inner, reason) for inner, reason in error.errors]
         except ValueError as error:
-            faults.append((place, str(error)))
-    if faults:
-        raise InvalidValue(*faults)
+            errors.append((place, str(error)))
+    if errors:
+        raise InvalidValue(*errors)
     return values

@@ -73,23 +73,23 @@ class Structurer:
         :raises InvalidValue: the table has errors.
         """
         self._folder = folder
-        expanded, faults = (table, []) if placeholders is None else placeholders.expand_all(table)
+        expanded, errors = (table, []) if placeholders is None else placeholders.expand_all(table)
         try:
             built = self._read(expanded, kind)
         except InvalidValue as error:
             # A string that could not be expanded has one error already.
-            places = {place for place, _ in faults}
-            faults += [fault for fault in error.faults if fault[0] not in places]
-        if faults:
-            raise InvalidValue(*faults)
+            places = {place for place, _ in errors}
+            errors += [each for each in error.errors if each[0] not in places]
+        if errors:
+            raise InvalidValue(*errors)
         return built
 
     def _read(self, value: object, kind: type[_T]) -> _T:
         try:
             return self._converter.structure(value, kind)
         except Exception as error:
-            faults = tuple(_list_faults(error))
-            raise InvalidValue(*faults) from None
+            errors = tuple(_list_errors(error))
+            raise InvalidValue(*errors) from None
 
     def _make_class_hook(self, kind: Any) -> Callable[[object, Any], Any]:
         fields = attrs.fields(kind)
@@ -123,22 +123,22 @@ class Structurer:
 
     def _read_access(self, value: object) -> Access:
         table = _table(value)
-        faults: tuple[tuple[str, str], ...] = ()
+        errors: tuple[tuple[str, str], ...] = ()
         try:
             keys = self._read(table, AccessKeys)
         except InvalidValue as error:
             # The other keys may have errors too, in their files.
-            faults = error.faults
-            wrong = {place for place, _ in faults}
+            errors = error.errors
+            wrong = {place for place, _ in errors}
             keys = self._read(
                 {key: each for key, each in table.items() if f".{plain_key(key)}" not in wrong}, AccessKeys
             )
         try:
             access = keys.read()
         except InvalidValue as error:
-            faults += error.faults
-        if faults:
-            raise InvalidValue(*faults)
+            errors += error.errors
+        if errors:
+            raise InvalidValue(*errors)
         return access
 
     def _read_check(self, value: object) -> Check:
@@ -155,34 +155,34 @@ class Structurer:
         probe = {key: each for key, each in table.items() if key in own}
         settings = {key: each for key, each in table.items() if key in probe_class.settings and key not in own}
         others = [key for key in table if key not in probe and key not in settings]
-        faults = [(f".{key}", f"a check of the type {word!r} does not have it") for key in others if key in _SETTINGS]
+        errors = [(f".{key}", f"a check of the type {word!r} does not have it") for key in others if key in _SETTINGS]
         known = ["name", "type", *own, *probe_class.settings]
-        faults += unknown_keys([key for key in others if key not in _SETTINGS], known)
+        errors += unknown_keys([key for key in others if key not in _SETTINGS], known)
         fixed = {} if "interval" in probe_class.settings else AT_ONCE
         built: list[Any] = []
         for part, kind in ((probe, probe_class), ({**fixed, **settings}, CheckSettings), ({"name": name}, CheckName)):
             try:
                 built.append(self._read(part, kind))
             except InvalidValue as error:
-                faults += error.faults
-        if faults:
-            raise InvalidValue(*faults)
+                errors += error.errors
+        if errors:
+            raise InvalidValue(*errors)
         return Check(probe=built[0], settings=built[1], name=built[2].name)
 
 
-def _list_faults(error: BaseException) -> Iterator[tuple[str, str]]:
-    """Yield the faults within an exception of cattrs."""
+def _list_errors(error: BaseException) -> Iterator[tuple[str, str]]:
+    """Yield the errors within an exception of cattrs."""
     if isinstance(error, InvalidValue):
-        yield from error.faults
+        yield from error.errors
     elif isinstance(error, ClassValidationError):
         for inner in error.exceptions:
             name = next((each.name for each in _notes(inner) if isinstance(each, AttributeValidationNote)), None)
             place = "" if name is None else f".{key_of(getattr(attrs.fields(error.cl), name))}"
-            yield from ((place + below, reason) for below, reason in _list_faults(inner))
+            yield from ((place + below, reason) for below, reason in _list_errors(inner))
     elif isinstance(error, IterableValidationError):
         for inner in error.exceptions:
             index = next(each.index for each in _notes(inner) if isinstance(each, IterableValidationNote))
-            yield from ((f"[{index}]{below}", reason) for below, reason in _list_faults(inner))
+            yield from ((f"[{index}]{below}", reason) for below, reason in _list_errors(inner))
     elif isinstance(error, ForbiddenExtraKeysError):
         known = [key_of(field) for field in attrs.fields(error.cl)]
         yield from unknown_keys(sorted(error.extra_fields), known)
@@ -191,7 +191,7 @@ def _list_faults(error: BaseException) -> Iterator[tuple[str, str]]:
     elif isinstance(error, ValueError):
         yield "", str(error)
     else:
-        # A fault of ours, not of the file.
+        # An error of ours, not of the file.
         raise error
 
 
@@ -209,14 +209,14 @@ def _table(value: object) -> dict[str, Any]:
 def _read_facts(value: object) -> dict[str, object] | str:
     if not isinstance(value, (dict, str)):
         raise ValueError(f"{quote(value)} is neither a table nor a string")
-    faults = list(_odd_values(value))
-    if faults:
-        raise InvalidValue(*faults)
+    errors = list(_odd_values(value))
+    if errors:
+        raise InvalidValue(*errors)
     return value
 
 
 def _odd_values(value: object, place: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
-    """Yield a fault for each value of TOML that JSON does not have."""
+    """Yield an error for each value of TOML that JSON does not have."""
     if depth > DEEPEST:
         yield "", f"nested too deeply: more than {DEEPEST} levels"
     elif isinstance(value, dict):

@@ -1,6 +1,6 @@
 """An in-memory ZooKeeper server that speaks the real protocol, for tests and demonstrations. It keeps nothing on disk."""
 
-from txmirror.embedded.alone import CannotDoError, EmbeddedService
+from txmirror.embedded.alone import CannotListenExit, EmbeddedService
 from txmirror.embedded.connection import Connection
 from txmirror.embedded.ensemble import EmbeddedEnsemble
 from txmirror.embedded.ensemble_state import Snapshot
@@ -10,7 +10,7 @@ from txmirror.embedded.server import Server
 from txmirror.embedded.standalone import EmbeddedServer
 
 __all__ = [
-    "CannotDoError",
+    "CannotListenExit",
     "Connection",
     "EmbeddedEnsemble",
     "EmbeddedOptions",

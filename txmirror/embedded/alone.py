@@ -13,7 +13,7 @@ from txmirror.embedded.options import EmbeddedOptions
 from txmirror.embedded.standalone import EmbeddedServer
 
 
-class CannotDoError(SystemExit, Exception):
+class CannotListenExit(SystemExit, Exception):
     """The server cannot listen at the configured address.
 
     Uncaught, it ends the program with status 1 and its one line on stderr. It is an ``Exception`` too, so that twistd removes
@@ -41,14 +41,14 @@ class EmbeddedService(Service):
     def startService(self) -> None:
         """Start to listen.
 
-        :raises CannotDoError: the port is taken, or there is no such address; its message is one line.
+        :raises CannotListenExit: the port is taken, or there is no such address; its message is one line.
         """
         try:
             self._server.listen(self._port, self._interface)
         except CannotListenError as error:
             where = f"[{self._interface}]" if ":" in self._interface else self._interface
             reason = getattr(error.socketError, "strerror", None) or error.socketError
-            raise CannotDoError(f"txmirror embedded: cannot listen at {where}:{self._port}: {reason}") from None
+            raise CannotListenExit(f"txmirror embedded: cannot listen at {where}:{self._port}: {reason}") from None
         super().startService()
         self._log.info("An in-memory ZooKeeper for tests and demos; all its data is lost when it stops.")
         self._log.info(

@@ -17,8 +17,8 @@ from txmirror.interfaces.abilities import (
     ITransaction,
     ITransactions,
     IWatchCount,
-    urgent_form,
-    waiting_form,
+    urgent_client,
+    waiting_client,
 )
 from txmirror.interfaces.client import IChroot, ISessionHolder, IWatchFeed, IZooKeeperClient
 from txmirror.interfaces.registry import IInstanceCodec, IPayloadCodec, IRegistryLock, IServiceRegistry
@@ -45,6 +45,6 @@ __all__ = [
     "IWatchCount",
     "IWatchFeed",
     "IZooKeeperClient",
-    "urgent_form",
-    "waiting_form",
+    "urgent_client",
+    "waiting_client",
 ]

@@ -45,21 +45,21 @@ class IBackpressure(Interface):
     def waiting() -> IZooKeeperClient:
         """Return a client that never refuses a request for their number: each waits, in order, until the limit allows it.
 
-        Each pending request takes memory. A mirror, a registry and the recipes use this form.
+        Each pending request takes memory. A mirror, a registry and the recipes use such clients.
         """
 
     def urgent() -> IZooKeeperClient:
         """Return a client with requests that go ahead of all pending ones: for releasing locks and withdrawing services."""
 
 
-def waiting_form(client: IZooKeeperClient) -> IZooKeeperClient:
-    """Return the form of a client with requests that wait until the limit allows them, or the client itself if it has no other form."""
+def waiting_client(client: IZooKeeperClient) -> IZooKeeperClient:
+    """Return :meth:`IBackpressure.waiting` of a client, or the client itself if it has no such method."""
     backpressure: IBackpressure | None = IBackpressure(client, None)
     return client if backpressure is None else backpressure.waiting()
 
 
-def urgent_form(client: IZooKeeperClient) -> IZooKeeperClient:
-    """Return the form of a client with requests that go ahead of others, or the client itself if it has no other form."""
+def urgent_client(client: IZooKeeperClient) -> IZooKeeperClient:
+    """Return :meth:`IBackpressure.urgent` of a client, or the client itself if it has no such method."""
     backpressure: IBackpressure | None = IBackpressure(client, None)
     return client if backpressure is None else backpressure.urgent()
 

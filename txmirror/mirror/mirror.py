@@ -15,7 +15,7 @@ from txmirror.client import Limits, ZooKeeperClient
 from txmirror.creating_paths import exists_although_refused
 from txmirror.durations import check_seconds
 from txmirror.errors import ClosingException, NoAuthException, NodeExistsException
-from txmirror.interfaces import IChroot, IWatchFeed, IZooKeeperClient, urgent_form, waiting_form
+from txmirror.interfaces import IChroot, IWatchFeed, IZooKeeperClient, urgent_client, waiting_client
 from txmirror.mirror.branch import Selection
 from txmirror.mirror.engine import Engine
 from txmirror.mirror.json_node import JsonNode, encode
@@ -71,8 +71,8 @@ class Mirror(Service):
                 servers, session_timeout=session_timeout, limits=limits, session=session, random=random, reactor=reactor
             )
         self.reactor = reactor
-        self.urgent = urgent_form(client)
-        self.client = waiting_form(client)
+        self.urgent = urgent_client(client)
+        self.client = waiting_client(client)
         self.feed = IWatchFeed(self.client)
         self._linger = linger
         self._engine = Engine(self.client, self.feed, reactor, linger, (random or Random()).random)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 
-from txmirror.interfaces import IZooKeeperClient, waiting_form
+from txmirror.interfaces import IZooKeeperClient, waiting_client
 from txmirror.mirror import Mirror
 from txmirror.types import ACL, OPEN_ACL
 
@@ -15,16 +15,16 @@ _T = TypeVar("_T")
 
 
 def client_of(client: IZooKeeperClient | Mirror) -> IZooKeeperClient:
-    """Return the client to use: the form of it whose requests wait for room, if there is one.
+    """Return the client to use: its :meth:`.IBackpressure.waiting`, if it has that.
 
     :param client: a client, or a mirror, whose client is used.
     :raises TypeError: it is neither.
     """
     if isinstance(client, Mirror):
-        return waiting_form(client.client)
+        return waiting_client(client.client)
     if not IZooKeeperClient.providedBy(client):
         raise TypeError(f"a client provides IZooKeeperClient, or is a Mirror: {client!r:.80} is neither")
-    return waiting_form(client)
+    return waiting_client(client)
 
 
 def connecting(client: IZooKeeperClient, work: Callable[[], Deferred[_T]]) -> Deferred[_T]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from txmirror import paths
 from txmirror.creating_paths import create_path
 from txmirror.errors import NoNodeException, ZooServerProblem
-from txmirror.interfaces import IZooKeeperClient, urgent_form
+from txmirror.interfaces import IZooKeeperClient, urgent_client
 from txmirror.recipes.retry_policy import RetryPolicy
 from txmirror.types import ACL
 
@@ -77,7 +77,7 @@ class LockNode:
         :raises ZooKeeperException: a server refuses that.
         """
         try:
-            client = urgent_form(self._client)
+            client = urgent_client(self._client)
             if self._sent and not self.path:
                 self.path = await self._find(client)
             if self.path:

@@ -26,7 +26,7 @@ from txmirror.types import SessionTicket
 _T = TypeVar("_T")
 
 #: A registry recovers within two seconds of ZooKeeper's return, after an outage of any length.
-_LIMITS = Limits(longest_pause=1.5)
+_LIMITS = Limits(max_backoff=1.5)
 
 
 class ConnectionUser(Protocol):

@@ -165,31 +165,31 @@ class World:
             self._expect(registry, registry.start(), "start")
         return registry
 
-    def disconnect(self, which: Mirror | ServiceRegistry[bool] | None = None) -> None:
+    def disconnect(self, target: Mirror | ServiceRegistry[bool] | None = None) -> None:
         """Let ZooKeeper be out of reach, until :meth:`reconnect`: connections break, and new ones get no answer.
 
         The servers go on, and sessions expire there after their timeout.
 
-        :param which: a mirror or a registry of this world, made without ``servers``; None means all objects.
+        :param target: a mirror or a registry of this world, made without ``servers``; None means all objects.
         :raises ValueError: it has no address of its own.
         """
-        hosts = self._addresses(which)
+        hosts = self._addresses(target)
         self._cut(hosts)
         for link in list(self.reactor.links):
             if link.server_address.host in hosts:
                 link.cut()
         self.settle()
 
-    def reconnect(self, which: Mirror | ServiceRegistry[bool] | None = None) -> None:
+    def reconnect(self, target: Mirror | ServiceRegistry[bool] | None = None) -> None:
         """Let ZooKeeper be in reach again.
 
         Objects reconnect after the timeout of an attempt that has begun before, and a pause: a registry within 5 seconds, clients
         and mirrors within 10 seconds, unless their ``limits`` are others.
 
-        :param which: as for :meth:`disconnect`.
+        :param target: as for :meth:`disconnect`.
         :raises ValueError: as for :meth:`disconnect`.
         """
-        self._restore(self._addresses(which))
+        self._restore(self._addresses(target))
         self.settle()
 
     def settle(self) -> None:
@@ -287,13 +287,13 @@ class World:
 
     # Objects of this world.
 
-    def _expect(self, which: object, begun: Deferred[Any], option: str) -> None:
+    def _expect(self, target: object, begun: Deferred[Any], option: str) -> None:
         """Check that an object has its session at this instant."""
         self.settle()
         if not begun.called:
             # It fails when the object is closed, and nothing else handles that.
             begun.addErrback(lambda _: None)
-            raise AssertionError(f"no session at this instant: {which!r}; with {option}=False it need not have one")
+            raise AssertionError(f"no session at this instant: {target!r}; with {option}=False it need not have one")
         self.result(begun)
 
     def _note_limits(self, options: dict[str, Any]) -> None:
@@ -309,12 +309,12 @@ class World:
             self._cut([host])
         return host, ",".join(f"{host}:{_port(server)}" for server in self.servers)
 
-    def _addresses(self, which: object) -> list[str]:
-        if which is None:
+    def _addresses(self, target: object) -> list[str]:
+        if target is None:
             return [_HOST, *filter(None, self._hosts.values())]
-        if not self._hosts.get(which):
-            raise ValueError(f"{which!r} is no mirror or registry of this world that has an address of its own")
-        return [self._hosts[which]]
+        if not self._hosts.get(target):
+            raise ValueError(f"{target!r} is no mirror or registry of this world that has an address of its own")
+        return [self._hosts[target]]
 
     def _cut(self, hosts: Sequence[str]) -> None:
         self._cut_off.update(hosts)

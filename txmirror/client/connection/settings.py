@@ -168,7 +168,7 @@ class Limits:
     connection, and so does each failed attempt after it."""
     close_time: float = 5.0
     """The timeout of ``close()``."""
-    longest_pause: float = 5.0
+    max_backoff: float = 5.0
     """The longest backoff between attempts to connect while no session can expire by it. Each pause has a random length up to
     the current backoff, so that the clients of a restarted ensemble do not all connect at once."""
     attempt_time: float = 4.0

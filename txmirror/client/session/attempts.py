@@ -4,7 +4,7 @@ A handshake has one of these results: the server has resumed the session, has op
 expired, or does not serve the client. ``reconnector`` decides when to connect to which server.
 
 A server that is not serving yet closes a handshake in the same way as a server with data older than the client's last zxid. A
-probe finds out which: a handshake without credentials.
+*blank* attempt finds out which: its handshake has no session, no password and no zxid.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from txmirror.wire import CloseSessionRequest, ConnectRequest, ConnectResponse
 CLOSE_SESSION = RequestKind(CloseSessionRequest, decode_nothing)
 
 
-class Probing:
-    """Decides when to probe a server, and evaluates the probe.
+class BlankAttempts:
+    """Decides when to make a blank attempt, and evaluates its result: were the servers wiped, or only not serving?
 
     :param server_list: the failures of the latest attempts.
-    :param credentials: the contents of a handshake that is not a probe.
-    :ivar under_way: whether the current attempt is a probe.
+    :param credentials: the contents of a handshake.
+    :ivar under_way: whether the current attempt is blank.
     """
 
     _log = Logger()
@@ -50,7 +50,7 @@ class Probing:
         return self._credentials.blank_connect_request() if self.under_way else self._credentials.connect_request()
 
     def is_due(self, failure: ConnectFailure, now: float, session_timeout: float) -> bool:
-        """Decide whether the next attempt is a probe of the same server, and return that.
+        """Decide whether the next attempt is a blank one at the same server, and return that.
 
         Once all servers have refused every handshake for the length of a session timeout, handshakes of both kinds alternate.
 
@@ -64,7 +64,7 @@ class Probing:
         return self.under_way
 
     def evaluate(self, connection: Connection, server: Server, wiped: Callable[[], None]) -> None:
-        """Evaluate a probe: find out why the servers refused the client, now that one has opened a session for the probe.
+        """Find out why the servers refused the client, now that one has opened a session for the blank attempt.
 
         If their data is not older than the last zxid seen, they were only not serving. The connection then ends with
         :exc:`ServesAgain`, since the client's session may not have expired yet.
@@ -118,8 +118,8 @@ class Attempts:
         self._core = core
         self._owner = owner
         self._metrics = settings.metrics
-        self._server_list = ServerList(settings.servers, settings.random, settings.limits.longest_pause)
-        self._probing = Probing(self._server_list, core.credentials)
+        self._server_list = ServerList(settings.servers, settings.random, settings.limits.max_backoff)
+        self._blank = BlankAttempts(self._server_list, core.credentials)
         self.reconnector = Reconnector(core.reactor, self._server_list, settings.wrap, self)
         self._search = WritableSearch(
             core.reactor, self._server_list, settings.wrap, self.attempt_limit, self._found_writable
@@ -192,13 +192,13 @@ class Attempts:
         """Make the connection of this attempt."""
         core = self._core
         core.connection = connection = Connection(
-            core.reactor, self._owner, self._probing.connect_request(), core.limits, self._metrics
+            core.reactor, self._owner, self._blank.connect_request(), core.limits, self._metrics
         )
         return connection
 
-    def probe_is_due(self, failure: ConnectFailure, now: float) -> bool:
-        """Return whether the next attempt is a probe of the same server."""
-        return self._probing.is_due(failure, now, self.session_timeout)
+    def blank_is_due(self, failure: ConnectFailure, now: float) -> bool:
+        """Return whether the next attempt is a blank one at the same server."""
+        return self._blank.is_due(failure, now, self.session_timeout)
 
     def unresolved(self) -> None:
         """Fail the Deferreds of ``connect()``: no server's name can be resolved."""
@@ -238,8 +238,8 @@ class Attempts:
                 connection.abort(SessionExpiredException())
             else:
                 connection.abort(ConnectionLossException("a new session was refused"))
-        elif self._probing.under_way:
-            self._probing.evaluate(connection, self.reconnector.server, lambda: self._wiped(connection, response))
+        elif self._blank.under_way:
+            self._blank.evaluate(connection, self.reconnector.server, lambda: self._wiped(connection, response))
         elif other and self._core.machine.state is State.CLOSING_OFFLINE:
             # Close the session that ClickHouse Keeper has opened in place of ours.
             closing = Call(CLOSE_SESSION, CloseSessionRequest())
@@ -247,7 +247,7 @@ class Attempts:
             connection.send(closing)
             self._core.machine.handle(Event.EXPIRED)
         elif credentials.is_keeper(response) and response.sessionId != offered_id and credentials.seen_zxid:
-            self._probing.compare(
+            self._blank.compare(
                 connection,
                 lambda: self._go_on(connection, response),
                 lambda: self._wiped(connection, response),

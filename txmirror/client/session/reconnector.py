@@ -49,14 +49,14 @@ class ServerList:
 
     :param servers: the servers of the ensemble.
     :param random: shuffles the servers, and draws the jitter.
-    :param longest_pause: the longest backoff while no session can expire by it, in seconds.
+    :param max_backoff: the longest backoff while no session can expire by it, in seconds.
     """
 
-    def __init__(self, servers: Sequence[Server], random: Random, longest_pause: float = 5.0) -> None:
+    def __init__(self, servers: Sequence[Server], random: Random, max_backoff: float = 5.0) -> None:
         self._order = list(servers)
         random.shuffle(self._order)
         self._random = random
-        self._longest_pause = longest_pause
+        self._max_backoff = max_backoff
         self._next = 0
         self._attempts = 0
         self._unstable = 0
@@ -90,13 +90,13 @@ class ServerList:
         :param may_live: whether there is a session that may not have expired yet.
         :param in_contact: whether the session had an established connection until just now.
         """
-        longest = self._longest_pause
+        longest = self._max_backoff
         if may_live:
             longest = max(min(session_timeout / 20, _SESSION_BACKOFF), _LEAST_SESSION_BACKOFF)
         pause = self._grown_backoff(self._attempts, longest)
         if in_contact:
             # Nearly all of the session timeout is left.
-            pause = max(pause, self._grown_backoff(self._unstable, min(session_timeout / 3, self._longest_pause)))
+            pause = max(pause, self._grown_backoff(self._unstable, min(session_timeout / 3, self._max_backoff)))
         return self._random.uniform(0, pause) if pause else 0.0
 
     def _grown_backoff(self, count: int, longest: float) -> float:
@@ -162,8 +162,8 @@ class ReconnectorOwner(Protocol):
     def may_live(self) -> bool:
         """Return whether there is a session that may not have expired yet, so that the backoff must be short."""
 
-    def probe_is_due(self, failure: ConnectFailure, now: float) -> bool:
-        """Return whether the next attempt is a probe of the same server, after this failure."""
+    def blank_is_due(self, failure: ConnectFailure, now: float) -> bool:
+        """Return whether the next attempt is a blank one at the same server, after this failure."""
 
     def unresolved(self) -> None:
         """Handle that no server's name can be resolved."""
@@ -285,7 +285,7 @@ class Reconnector:
                 server=str(self.server),
                 reason=f"{kind.value} ({details})",
             )
-        if self._owner.probe_is_due(kind, now):
+        if self._owner.blank_is_due(kind, now):
             self._server_list.same_again()
             self.connect_soon()
         else:

@@ -162,7 +162,7 @@ class Session:
 
     def replied(self, zxid: int) -> None:
         """Note the zxid of a reply."""
-        # The answer to a probe may belong to another data generation.
+        # The answer to a blank attempt may belong to another data generation.
         if self._machine.served:
             self._credentials.note_zxid(zxid, not self._core.watches.rearming)
 

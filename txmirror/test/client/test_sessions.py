@@ -548,7 +548,7 @@ class WipedTests(ClientTestCase):
         self.assertIs(self.client.session.session_number, 1)
 
     def test_probe_does_not_move_the_watches(self) -> None:
-        """Rule 5: replies in the session of the probe move no zxid: the events since then still come."""
+        """Rule 5: replies in the session of a blank attempt move no zxid: the events since then still come."""
         self.begin(seen=500)
         probe = self.find_probe()
         probe.packets.clear()
@@ -784,7 +784,7 @@ class HoldingTests(ClientTestCase):
 
 class ProbeTests(ClientTestCase):
     def test_event(self) -> None:
-        """Rule 8: a server that is probed without a zxid is not trusted yet: its events are discarded."""
+        """Rule 8: a server that answers a blank attempt is not trusted yet: its events are discarded."""
         client, peer = self.make_connected()
         self.show_zxid(client, peer, 500)
         _, watch = client.get_and_watch("/a")
@@ -809,7 +809,7 @@ class ProbeTests(ClientTestCase):
         ignore(watch)
 
     def test_without_a_pause(self) -> None:
-        """Rule 8: servers that have refused for S are probed without a zxid at once."""
+        """Rule 8: servers that have refused for S get a blank attempt at once."""
         client, peer = self.make_connected()
         self.show_zxid(client, peer, 500)
         claims: list[tuple[float, int]] = []

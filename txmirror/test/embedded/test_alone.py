@@ -14,7 +14,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from txmirror.client import ZooKeeperClient
-from txmirror.embedded import CannotDoError, EmbeddedOptions, EmbeddedService
+from txmirror.embedded import CannotListenExit, EmbeddedOptions, EmbeddedService
 from txmirror.errors import UnimplementedException
 from txmirror.testing import MemoryReactor
 
@@ -215,7 +215,7 @@ class ServiceTests(SynchronousTestCase):
         """If it cannot listen, it ends the program with one line that names the address."""
         first, second = self.service("--listen", "[::1]:7"), self.service("--listen", "[::1]:7")
         first.startService()
-        error = self.assertRaises(CannotDoError, second.startService)
+        error = self.assertRaises(CannotListenExit, second.startService)
         self.assertIsInstance(error, SystemExit)
         # twistd takes its pid file away, and then lets it pass.
         self.assertIsInstance(error, Exception)

@@ -90,7 +90,7 @@ class OutageTests(RegistryTestCase):
         self.patch(client_module, "Random", LongestPauses)
         super().setUp()
         # It looks when all is to be right, and has to be back by then.
-        self.other = self.world.client(session_timeout=40.0, limits=Limits(longest_pause=0.5))
+        self.other = self.world.client(session_timeout=40.0, limits=Limits(max_backoff=0.5))
         self.errors = Errors()
         globalLogPublisher.addObserver(self.errors)
         self.addCleanup(globalLogPublisher.removeObserver, self.errors)

@@ -14,7 +14,7 @@ from txmirror.test.models import take_turns
 from txmirror.test.registry import test_service_registry_contract as contract
 from txmirror.testing import World
 
-TIGHT = Limits(in_flight_requests=1, queued_requests=1, queued_bytes=1, longest_pause=1.5)
+TIGHT = Limits(in_flight_requests=1, queued_requests=1, queued_bytes=1, max_backoff=1.5)
 
 
 class RegisteringTests(contract.RegisteringTests):
