@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -16,7 +15,8 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txmirror.checks.descendants import Descendants
+from txmirror.checks.descendants import VARIABLE, Descendants, make_mark
+from txmirror.checks.processes import has_living
 from txmirror.checks.results import Output
 from txmirror.deferreds import Waiters
 from txmirror.timers import Timer
@@ -39,6 +39,7 @@ class ProcessGroup(ProcessProtocol):
 
     :param grace: the seconds between SIGTERM and SIGKILL.
     :param clock: measures them.
+    :ivar mark: the value of the variable by which its processes are found.
     :ivar output: the text on standard output and standard error.
     :ivar status: the exit status of the command; negative for the signal that ended it; None while it runs.
     :ivar left: whether it left children that had to be killed.
@@ -55,7 +56,8 @@ class ProcessGroup(ProcessProtocol):
         self._clock = clock
         self._timer = Timer(clock, self._poll)
         self._pid = 0
-        self._descendants = Descendants()
+        self.mark = make_mark()
+        self._descendants = Descendants([self.mark])
         self._deadline: float | None = None
         self._killing = False
         self._closed = False
@@ -71,7 +73,7 @@ class ProcessGroup(ProcessProtocol):
         setsid = shutil.which("setsid")
         if setsid is None:
             raise FileNotFoundError("the program setsid is not installed")
-        reactor.spawnProcess(self, setsid, [setsid, *argv], env={**env, **self._descendants.environment}, path=cwd)
+        reactor.spawnProcess(self, setsid, [setsid, *argv], env={**env, VARIABLE: self.mark}, path=cwd)
 
     def wait(self) -> Deferred[None]:
         """Return a Deferred that fires when no process is left. Cancelling it ends only the wait."""
@@ -152,12 +154,13 @@ class ProcessGroup(ProcessProtocol):
     def _is_alive(self) -> bool:
         """Return whether a process is left. Once the group is empty, its number may belong to others."""
         if self.status is not None and not self._empty:
-            self._empty = not (self._send(os.killpg, 0) and _has_living(self._pid))
+            self._empty = not (self._send(os.killpg, 0) and has_living(self._pid))
         return not self._empty or (self._killing and self._descendants.are_alive())
 
     def _finish(self) -> None:
         self.gone = True
         self._timer.stop()
+        self._descendants.close()
         self._ended.fire(None)
 
     def _signal(self, number: int) -> None:
@@ -178,20 +181,3 @@ class ProcessGroup(ProcessProtocol):
             # It runs as another user.
             return True
         return True
-
-
-def _has_living(group: int) -> bool:
-    """Return False if all processes of a group are zombies, which their parents may reap at any time."""
-    found = False
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, its_group = path.read_text("utf-8", "replace").rpartition(")")[2].split()[:3]
-        except (OSError, ValueError):
-            # It has ended meanwhile.
-            continue
-        if int(its_group) == group:
-            if state not in "ZX":
-                return True
-            found = True
-    # Where /proc does not show the group, it counts as alive.
-    return not found
