@@ -1,4 +1,4 @@
-"""The values that all packages share: stats, ACLs, watch events, session states, replies."""
+"""The values that all packages share: stats, ACLs, watch events, session states, replies. It is a list of them, and therefore long."""
 
 from __future__ import annotations
 
@@ -333,7 +333,7 @@ class Endpoint(NamedTuple):
 
 @attrs.frozen(kw_only=True, hash=False)
 class Instance:
-    """An instance of a service, as its node describes it: the contents of all formats. Each format has a part of them."""
+    """An instance of a service, as its node describes it: all fields of all formats. Each format has a part of them."""
 
     name: str
     """The name of its node."""

@@ -24,7 +24,8 @@ _END_TIME: Final = 2.0
 class Prober:
     """Runs the probes of one check.
 
-    A probe that raises an exception, returns no result or exceeds its timeout counts as failed.
+    A probe that raises an exception, returns no result or exceeds its timeout counts as failed. It has more than 12 attributes: five
+    are its parameters, and the others the times and states of a probe that may hang or end late.
 
     :param name: the names of service and check, for the log.
     :param check: the check.

@@ -132,6 +132,7 @@ class Daemon:
             raise InvalidValue((".control_group", "it is not used, because there is no control"))
 
 
+# The class has as many fields as its table has keys.
 @attrs.frozen(kw_only=True)
 class Service:
     """``[[service]]``: a service to register while its checks pass."""

@@ -116,6 +116,7 @@ class UNIX:
     """The text to wait for."""
 
 
+# The class has as many fields as its table has keys.
 @attrs.frozen(kw_only=True)
 class HTTP:
     """Sends a request by HTTP. It needs ``pip install txmirror[daemon]``."""

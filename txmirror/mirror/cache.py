@@ -34,6 +34,8 @@ from txmirror.types import EventType, WatchedEvent
 class Cache:
     """Keeps the wanted nodes equal to the server's state.
 
+    It has more than 12 attributes because it is where the parts of the mirror meet, and they call each other through it.
+
     :param client: sends all requests that are no reads with watches.
     :param feed: the client's feed.
     :param status: the state of the connection.

@@ -43,7 +43,8 @@ class Knowledge(enum.Enum):
 class OwnNode:
     """An ephemeral node that is created, corrected and deleted here, each with as few requests as possible.
 
-    Each write is sent together with a read that leaves a watch on the client's feed.
+    Each write is sent together with a read that leaves a watch on the client's feed. It has more than 12 attributes: half are the options
+    of one registration, and half what is known of its node.
 
     :param mirror: the mirror, whose feed is used. It need not have the node.
     :param path: the path.

@@ -51,6 +51,8 @@ class Registration:
     :raises ValueError: likewise.
     """
 
+    # More than 7 parameters: programs make it, and all but the first three are optional keywords.
+
     def __init__(
         self,
         mirror: Mirror,

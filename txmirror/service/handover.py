@@ -53,6 +53,9 @@ class Handover:
     It writes the session to the state file. In the first session it looks for the znodes of the last process: those that are not
     wanted are deleted before anything is created.
 
+    It has more than 12 attributes: six are its parameters, and the others the steps of a preparation that a lost connection may cut
+    off at any time.
+
     :param client: the client.
     :param heir: decides about the znodes.
     :param settings: the settings of the session.

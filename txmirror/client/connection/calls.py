@@ -238,6 +238,21 @@ class Call(Generic[_T]):
         self.make_result = make_result
         return self.deferred
 
+    def read(self, cursor: Cursor) -> tuple[_T | None, ZooKeeperException | None]:
+        """Decode the record of a reply that reports success.
+
+        :returns: the value, or the error that the record reports, as in the reply to a transaction.
+        :raises ProtocolError: the record is invalid.
+        """
+        try:
+            value = self.kind.decode(cursor, self)
+            cursor.finish()
+        except ProtocolError:
+            raise
+        except ZooKeeperException as error:
+            return None, error
+        return value, None
+
     def succeed(self, value: _T | None) -> None:
         """Fire the Deferred with the reply, unless it was cancelled."""
         deferred, self.deferred = self.deferred, None

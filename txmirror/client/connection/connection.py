@@ -269,7 +269,7 @@ class Connection(TwistedProtocol):
         try:
             if not err:
                 if reply.oversize is None:
-                    value, refusal = _read(call, reply)
+                    value, refusal = call.read(reply.cursor)
                 else:
                     limit = self.protocol.max_reply
                     refusal = ReplyTooLargeException(size=reply.oversize, limit=limit, path=call.path, zxid=zxid)
@@ -330,23 +330,11 @@ class Connection(TwistedProtocol):
     # Liveness.
 
     def _oldest_sent(self) -> float | None:
-        in_flight = self.protocol.in_flight
-        return in_flight[0].sent if in_flight else None
+        oldest = self.oldest
+        return None if oldest is None else oldest.sent
 
     def _send_ping(self) -> None:
         self.transport.write(self.protocol.ping())
 
     def _silent(self, seconds: float) -> None:
         self.abort(ConnectionLossException(f"the server was silent for {seconds:.1f} s"))
-
-
-def _read(call: Call[Any], reply: ReceivedReply[Call[Any]]) -> tuple[Any, ZooKeeperException | None]:
-    try:
-        value = call.kind.decode(reply.cursor, call)
-        reply.cursor.finish()
-    except ProtocolError:
-        raise
-    except ZooKeeperException as error:
-        # The header reports success, and the record an error, as in the reply to a transaction.
-        return None, error
-    return value, None

@@ -142,7 +142,7 @@ def _check_port(port: str, entry: object) -> int:
 
 @attrs.frozen
 class Limits:
-    """The bounds and timeouts of a client. Times are in seconds, sizes in bytes.
+    """The bounds and timeouts of a client: a table. Times are in seconds, sizes in bytes.
 
     :raises ValueError: one of them is not above 0; the message names it.
     """
