@@ -6,8 +6,8 @@ from setuptools import find_packages, setup
 
 TLS = ["twisted[tls]>=24.7", "service-identity>=23.1"]
 SASL = ["pure-sasl>=0.6"]
-# For the daemon's checks by HTTP. treq needs cryptography and requests, so a plain installation does without them.
-DAEMON = ["treq>=24.9", *TLS]
+# For the daemon's checks by HTTP and its templates. treq needs cryptography and requests, so a plain installation does without them.
+DAEMON = ["treq>=24.9", "jinja2>=3.1", *TLS]
 TXZOOKEEPER = ["txzookeeper==0.9.8", "fissix>=24.4"]
 PYTEST = ["pytest>=7.0"]
 TEST = ["kazoo>=2.9", "aiozk>=0.32", "hypothesis>=6.100", *TLS, *SASL, *DAEMON, *TXZOOKEEPER, *PYTEST]

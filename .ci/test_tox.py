@@ -9,6 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 TREE = Path(__file__).resolve().parent.parent
 TESTS = TREE / "txmirror" / "test"
+#: These need other programs beside a real server.
+WITH_OTHERS = {"integration", "neighbours"}
 #: These compare files of the tree with each other; the result is the same with every Python.
 ONCE = {"test_architecture", "test_examples", "test_rules"}
 
@@ -22,8 +24,8 @@ def read_named() -> list[str]:
 
 class OtherPythonsTests(SynchronousTestCase):
     def test_every_package(self) -> None:
-        """The list has the tests of every package, and all single test modules; of integration it has some."""
-        packages = {path.parent.name for path in TESTS.glob("*/__init__.py")} - {"integration"}
+        """The list has the tests of every package, and all single test modules; of integration it has some, of neighbours none."""
+        packages = {path.parent.name for path in TESTS.glob("*/__init__.py")} - WITH_OTHERS
         single = {path.stem for path in TESTS.glob("test_*.py")} - ONCE
         named = {name for name in read_named() if ".integration." not in name}
         self.assertEqual(named, {f"txmirror.test.{name}" for name in packages | single})

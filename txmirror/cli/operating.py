@@ -48,9 +48,9 @@ def _duration(_: click.Context, __: click.Parameter, value: str | None) -> float
 @_output
 @_control
 def status(service: str | None, output: str, control: str) -> int:
-    """Show the services of the daemon on this machine, or one SERVICE.
+    """Show the services and the output files of the daemon on this machine, or one SERVICE.
 
-    The exit status is 0 if all are registered, 1 if one is not, and 69 if the daemon does not answer.
+    The exit status is 0 if all services are registered and all files are current, 1 if not, and 69 if the daemon does not answer.
     """
     if service is None:
         services = ask(control, "GET", "/v1/services")["services"]
@@ -60,9 +60,10 @@ def status(service: str | None, output: str, control: str) -> int:
     rows = [(each["id"], each["condition"], _checks(each), _time(each["since"]), each["why"]) for each in services]
     lines: Iterable[str] = table_lines(("service", "condition", "checks", "since", "why"), rows)
     if service is None:
-        lines = chain([_headline(found)], lines)
+        lines = chain([_headline(found)], lines, _list_files(found["output_files"]))
     _print(found, output, lines)
-    return _status_of(services)
+    well = service is not None or all(file["problem"] is None for file in found["output_files"])
+    return _status_of(services) if well else Status.REFUSED
 
 
 @click.command("why")
@@ -143,6 +144,7 @@ def reload(output: str, control: str) -> int:
             ("removed", found["removed"]),
             ("changed", [f"{name} ({', '.join(keys)})" for name, keys in found["changed"].items()]),
             ("unchanged", found["unchanged"]),
+            ("file changed", found["output_files"]),
             ("needs a restart", found["restart"]),
         )
         for name in names
@@ -174,6 +176,11 @@ def _headline(daemon: Any) -> str:
         reach = ", which refuses the credentials"
     state = ", stopping" if daemon["stopping"] else ", drained" if daemon["drained"] else ""
     return f"txmirror {daemon['version']}, process {daemon['pid']}{state}: {session} {daemon['servers']}{reach}"
+
+
+def _list_files(files: Iterable[Any]) -> Iterable[str]:
+    rows = [(each["file"], each["state"], str(each["instances"]), each["problem"] or "") for each in files]
+    return table_lines(("file", "state", "instances", "problem"), rows) if rows else ()
 
 
 def _explain(service: Any) -> Iterator[str]:

@@ -24,8 +24,11 @@ from txmirror.configuration.probes import (
     Probe,
     Process,
 )
+from txmirror.configuration.rules import show_seconds
+from txmirror.configuration.watches import AUTO, Watch
 
 __all__ = [
+    "AUTO",
     "HTTP",
     "TCP",
     "TTL",
@@ -48,11 +51,13 @@ __all__ = [
     "Process",
     "Service",
     "SocketAddress",
+    "Watch",
     "WriteRate",
     "ZooKeeper",
     "describe",
     "difference",
     "from_options",
     "load",
+    "show_seconds",
     "shown",
 ]

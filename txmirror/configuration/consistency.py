@@ -12,6 +12,7 @@ from txmirror.configuration.model import KEEP_SESSION, Daemon, Service, ZooKeepe
 from txmirror.configuration.placeholders import Placeholders, shown
 from txmirror.configuration.probes import Alias
 from txmirror.configuration.rules import show_seconds
+from txmirror.configuration.watches import Watch
 
 #: A service, and its place in the files.
 Placed = tuple[Place, Service]
@@ -68,6 +69,19 @@ def check_services(outlines: Sequence[Outline], problems: Problems) -> None:
         problems.add(
             ids[cycle[0]].place, f"the service depends on itself: {' -> '.join(map(shown, (*cycle, cycle[0])))}"
         )
+
+
+def check_outputs(watches: Sequence[tuple[Place, Watch]], others: Mapping[str, str | None], problems: Problems) -> None:
+    """Check that each output file is written by one table only.
+
+    :param others: other files of the daemon, by their keys.
+    """
+    owners = {file: key for key, file in others.items() if file is not None}
+    for place, watch in watches:
+        for key, file in (("output", watch.output), ("template", watch.template)):
+            if file in owners:
+                problems.add(place.below(f".{key}"), f"{quote(file)} is {owners[file]} too")
+        owners.setdefault(watch.output, f"{place.path}.output")
 
 
 def check_daemon(daemon: Daemon, services: Sequence[Placed], problems: Problems) -> None:

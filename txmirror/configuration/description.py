@@ -20,6 +20,7 @@ from txmirror.configuration.probes import (
     Process,
 )
 from txmirror.configuration.rules import show_seconds
+from txmirror.configuration.watches import Watch
 from txmirror.json_text import JSONWriter
 from txmirror.printable import on_one_line
 
@@ -52,7 +53,9 @@ def describe(configuration: Configuration) -> list[str]:
     lines.append(f"A stop takes at most {show_seconds(daemon.stop_timeout)}.")
     for service in configuration.services:
         lines += _describe_service(service)
-    if not configuration.services:
+    for watch in configuration.watches:
+        lines += _describe_watch(watch)
+    if not configuration.services and not configuration.watches:
         lines.append("There is no service.")
     return [on_one_line(line) for line in lines]
 
@@ -87,6 +90,17 @@ def _describe_service(service: Service) -> Iterator[str]:
         yield "  stays registered when the daemon stops, for a daemon that starts within the session timeout"
     elif service.drain:
         yield f"  is deregistered when the daemon stops, which then waits {show_seconds(service.drain)}"
+
+
+def _describe_watch(watch: Watch) -> Iterator[str]:
+    yield f"File {shown(watch.output)}:"
+    yield f"  has the instances below {shown(watch.path)}, in the format {watch.format}"
+    if watch.keep_if_below and watch.keep_for:
+        limit = f"less than {watch.keep_if_below:g} of its former length"
+        yield f"  stays as it is for up to {show_seconds(watch.keep_for)} if the list has {limit}"
+    if watch.command:
+        # An argument may be a password.
+        yield f"  is followed by the command {shown(watch.command[0])} after each change"
 
 
 def _describe_check(check: Check) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
 
 from txmirror.configuration.model import Configuration, Service
 from txmirror.configuration.structuring import key_of
+from txmirror.configuration.watches import Watch
 
 
 @attrs.frozen
@@ -33,6 +35,8 @@ class Difference:
     unchanged: tuple[Service, ...]
     restart: tuple[str, ...]
     """The dotted keys of other tables that differ, and take effect only with a restart."""
+    outputs: tuple[str, ...]
+    """The files of ``[[watch]]`` that were added, removed or changed."""
 
 
 def difference(old: Configuration, new: Configuration) -> Difference:
@@ -49,7 +53,13 @@ def difference(old: Configuration, new: Configuration) -> Difference:
             *_restart_keys("zookeeper", old.zookeeper, new.zookeeper),
             *_restart_keys("daemon", old.daemon, new.daemon),
         ),
+        outputs=_changed_outputs(old.watches, new.watches),
     )
+
+
+def _changed_outputs(old: Sequence[Watch], new: Sequence[Watch]) -> tuple[str, ...]:
+    before, after = ({watch.output: watch for watch in watches} for watches in (old, new))
+    return tuple(name for name in {**after, **before} if before.get(name) != after.get(name))
 
 
 def _restart_keys(name: str, old: Any, new: Any) -> list[str]:

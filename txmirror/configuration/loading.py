@@ -8,7 +8,14 @@ from typing import Any
 
 import attrs
 
-from txmirror.configuration.consistency import Outline, Placed, check_daemon, check_services, check_session
+from txmirror.configuration.consistency import (
+    Outline,
+    Placed,
+    check_daemon,
+    check_outputs,
+    check_services,
+    check_session,
+)
 from txmirror.configuration.defaults import Defaults
 from txmirror.configuration.errors import InvalidValue, Place, Problems, quote, unknown_keys
 from txmirror.configuration.machine import Machine
@@ -17,13 +24,14 @@ from txmirror.configuration.placeholders import Placeholders
 from txmirror.configuration.sources import Source, SourceReader
 from txmirror.configuration.structuring import Structurer
 from txmirror.configuration.values import Values
+from txmirror.configuration.watches import Watch
 
-_SERVICE = "service"
+_SERVICE, _WATCH = "service", "watch"
 #: The tables that only one file has.
 _TABLES = ("zookeeper", "host", "daemon", "defaults")
 #: The keys at the top of a file, and of an included one.
-_KEYS = ("version", "include", *_TABLES, _SERVICE)
-_INCLUDED_KEYS = ("version", _SERVICE)
+_KEYS = ("version", "include", *_TABLES, _SERVICE, _WATCH)
+_INCLUDED_KEYS = ("version", _SERVICE, _WATCH)
 
 
 def load(path: str | Path, machine: Machine | None = None) -> Configuration:
@@ -84,12 +92,15 @@ class _Loader:
             check_daemon(daemon, services, self._problems)
         if zookeeper is not None:
             check_session(zookeeper, services, self._problems)
+        watches = list(self._load_watches(values))
+        check_outputs(watches, _own_files(zookeeper, daemon), self._problems)
         self._problems.raise_any()
         return Configuration(
             zookeeper=zookeeper,
             host=host,
             daemon=daemon,
             services=tuple(service for _, service in services),
+            watches=tuple(watch for _, watch in watches),
             sources=tuple(source.name for source in self._sources),
         )
 
@@ -100,11 +111,12 @@ class _Loader:
         if source.included:
             for key in source.table:
                 if key in _KEYS and key not in _INCLUDED_KEYS:
-                    self._problems.add(source.place(key), f"an included file has only [[{_SERVICE}]]")
+                    self._problems.add(source.place(key), f"an included file has only [[{_SERVICE}]] and [[{_WATCH}]]")
         self._problems.add_all(source.place(), InvalidValue(*unknown_keys(source.table, _KEYS)))
-        services = source.table.get(_SERVICE, [])
-        if not isinstance(services, list):
-            self._problems.add(source.place(_SERVICE), f"{quote(services)} is no array of tables: write [[{_SERVICE}]]")
+        for key in (_SERVICE, _WATCH):
+            tables = source.table.get(key, [])
+            if not isinstance(tables, list):
+                self._problems.add(source.place(key), f"{quote(tables)} is no array of tables: write [[{key}]]")
 
     def _find_table(self, name: str) -> _Table:
         having = [source for source in self._sources if name in source.table and not source.included]
@@ -126,17 +138,32 @@ class _Loader:
             self._problems.add_all(found.place, error)
             return None
 
+    def _list_tables(self, source: Source, key: str) -> Iterator[tuple[Place, dict[str, Any]]]:
+        """Yield the tables of an array."""
+        tables = source.table.get(key)
+        for index, table in enumerate(tables if isinstance(tables, list) else []):
+            place = source.place(f"{key}[{index}]")
+            if isinstance(table, dict):
+                yield place, table
+            else:
+                self._problems.add(place, f"{quote(table)} is no table")
+
+    def _load_watches(self, values: Values) -> Iterator[tuple[Place, Watch]]:
+        """Yield the watches without errors."""
+        placeholders = values.outside_services()
+        for source in self._sources:
+            for place, table in self._list_tables(source, _WATCH):
+                try:
+                    yield place, self._structurer.structure(table, Watch, source.folder, placeholders)
+                except InvalidValue as error:
+                    self._problems.add_all(place, error)
+
     def _load_services(self, found: _Table, values: Values, outlines: list[Outline]) -> Iterator[Placed]:
         """Yield the services without errors, and add the outline of each service to ``outlines``."""
         defaults = Defaults(found.table)
         self._problems.add_all(found.place, InvalidValue(*defaults.errors))
         for source in self._sources:
-            services = source.table.get(_SERVICE)
-            for index, table in enumerate(services if isinstance(services, list) else []):
-                place = source.place(f"{_SERVICE}[{index}]")
-                if not isinstance(table, dict):
-                    self._problems.add(place, f"{quote(table)} is no table")
-                    continue
+            for place, table in self._list_tables(source, _SERVICE):
                 filled = defaults.fill(table)
                 placeholders = values.of_service(filled.table)
                 try:
@@ -150,3 +177,10 @@ class _Loader:
                 else:
                     outlines.append(Outline.of_service(place, service))
                     yield place, service
+
+
+def _own_files(zookeeper: ZooKeeper | None, daemon: Daemon | None) -> dict[str, str | None]:
+    """Return the files that the daemon itself writes, by their keys."""
+    keys = ("control", "maintenance_file", "heartbeat_file")
+    files = {} if daemon is None else {f"daemon.{key}": getattr(daemon, key) for key in keys}
+    return files if zookeeper is None else {**files, "zookeeper.state_file": zookeeper.state_file}

@@ -29,6 +29,7 @@ from txmirror.configuration.rules import (
     Text,
     ZnodePath,
 )
+from txmirror.configuration.watches import Watch
 from txmirror.json_text import JSONWriter
 from txmirror.registry import CODECS
 
@@ -208,6 +209,7 @@ class Configuration:
     host: Host
     daemon: Daemon
     services: tuple[Service, ...]
+    watches: tuple[Watch, ...] = ()
     sources: tuple[str, ...] = attrs.field(default=(), eq=False)
     """The names of the files that were read."""
 

@@ -13,6 +13,7 @@ import attrs
 from txmirror.configuration.errors import InvalidValue, quote
 from txmirror.configuration.rules import (
     LONGEST_SOCKET,
+    SECRET,
     WORD,
     YEAR,
     ArrayOf,
@@ -57,7 +58,6 @@ def _check_pattern(text: str) -> None:
 
 
 _HEADER_NAME = Text(form=r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", form_text="the name of a header")
-_SECRET = Text(empty=True, secret=True)
 _HEADER_VALUE = Text(empty=True, secret=True, form=r"[^\x00\r\n]*", form_text="a text of one line")
 _VARIABLE_NAME = Text(form=r"[^=\x00]+", form_text="the name of an environment variable")
 _STATUS = Text(
@@ -72,11 +72,11 @@ class Command:
     type: ClassVar[str] = "command"
     settings: ClassVar[tuple[str, ...]] = _ALL
 
-    argv: Annotated[tuple[str, ...], ArrayOf(_SECRET, 1)]
+    argv: Annotated[tuple[str, ...], ArrayOf(SECRET, 1)]
     """The program and its arguments. There is no shell."""
     cwd: Annotated[str | None, FileName()] = None
     """The folder to run it in. Default: the daemon's."""
-    environment: Annotated[Mapping[str, str], TableOf(_SECRET, _VARIABLE_NAME)] = attrs.field(factory=dict)
+    environment: Annotated[Mapping[str, str], TableOf(SECRET, _VARIABLE_NAME)] = attrs.field(factory=dict)
     """Environment variables, beside the few that every command gets."""
 
     def __attrs_post_init__(self) -> None:
@@ -95,7 +95,7 @@ class TCP:
     """The host name or address."""
     port: Annotated[int, Number(1, 65535, whole=True)] = attrs.field(metadata={"default": "the service's ``port``"})
     """The port."""
-    send: Annotated[str | None, _SECRET] = None
+    send: Annotated[str | None, SECRET] = None
     """The text to send, in UTF-8."""
     expect: Annotated[str | None, Text()] = None
     """The text to wait for."""
@@ -110,7 +110,7 @@ class UNIX:
 
     socket: Annotated[str, FileName(longest=LONGEST_SOCKET)]
     """The socket."""
-    send: Annotated[str | None, _SECRET] = None
+    send: Annotated[str | None, SECRET] = None
     """The text to send, in UTF-8."""
     expect: Annotated[str | None, Text()] = None
     """The text to wait for."""

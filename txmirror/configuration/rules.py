@@ -71,6 +71,9 @@ class Text:
         return text
 
 
+#: A text that may be a password.
+SECRET = Text(empty=True, secret=True)
+
 #: The longest name of a UNIX socket: Linux has 108 bytes for it, with a null character at the end.
 LONGEST_SOCKET: Final = 107
 

@@ -126,5 +126,6 @@ def describe_difference(difference: Difference) -> Any:
         "removed": [service.id for service in difference.removed],
         "changed": {change.new.id: list(change.keys) for change in difference.changed},
         "unchanged": [service.id for service in difference.unchanged],
+        "output_files": list(difference.outputs),
         "restart": list(difference.restart),
     }

@@ -20,6 +20,7 @@ from txmirror.checks import ChecksService
 from txmirror.configuration import Configuration, Difference, Machine, difference
 from txmirror.configuration import Service as ServiceSettings
 from txmirror.observers import Observers
+from txmirror.output_files import OutputFilesService
 from txmirror.registry import TokenBucket
 from txmirror.service.bounded_steps import BoundedSteps
 from txmirror.service.clients import client_maker
@@ -62,6 +63,7 @@ class Daemon(Service):
     :ivar configuration: the configuration that is in effect.
     :ivar checks: the checks, a service.
     :ivar registrations: the registrations, a service.
+    :ivar output_files: the files that are kept equal to lists, a service.
     :ivar supervisor: the services, and what is in maintenance.
     :ivar counts: the counts of its work, for metrics.
     :ivar started_at: the time of the start in seconds since the Unix epoch.
@@ -110,6 +112,7 @@ class Daemon(Service):
         )
         self.registrations = RegistrationsService(session, splay=settings.splay, random=random, reactor=reactor)
         self.supervisor = Supervisor(self.checks, self.registrations, settings.maintenance_file, reactor)
+        self.output_files = OutputFilesService(random=random, reactor=reactor)
         self._heartbeat = (
             None if settings.heartbeat_file is None else Heartbeat(settings.heartbeat_file, self.checks.stuck, reactor)
         )
@@ -146,6 +149,9 @@ class Daemon(Service):
         self.started_at = self._reactor.seconds()
         self.counts.sessions.start()
         self.supervisor.start(self.configuration.services)
+        self.output_files.apply(self.configuration.watches)
+        self.output_files.startService()
+        self.registrations.when_connecting().addCallback(self.output_files.use)
         self.registrations.startService()
         self.checks.startService()
         self.supervisor.update()
@@ -183,6 +189,8 @@ class Daemon(Service):
         if drain and not steps.hurried:
             self._log.info("Waiting {drain:g} s for other programs to stop using the services.", drain=drain)
             await steps.wait(deferLater(self._reactor, drain), "the drain")
+        # Until now the files have followed the withdrawals.
+        await steps.wait(self.output_files.stopService(), "the output files")
         await steps.wait(self.registrations.finish(leave=leave), "the session to be closed")
         await steps.wait(checks_ended, "the checks to end")
         if self._state is not None:
@@ -209,6 +217,7 @@ class Daemon(Service):
         self.configuration = _keep_what_needs_a_restart(old, new)
         self.registrations.splay = new.daemon.splay
         self.supervisor.apply(change, new.services)
+        self.output_files.apply(new.watches)
         self._log.info(
             "Reloaded the configuration: added {added}; removed {removed}; changed {changed}; {unchanged} unchanged.",
             added=_names(change.added),
@@ -216,6 +225,8 @@ class Daemon(Service):
             changed=", ".join(f"{each.new.id} ({', '.join(each.keys)})" for each in change.changed) or "none",
             unchanged=len(change.unchanged),
         )
+        if change.outputs:
+            self._log.info("Files that were added, removed or changed: {files}.", files=", ".join(change.outputs))
         if change.restart:
             self._log.warn("These changes need a restart: {keys}.", keys=", ".join(change.restart))
         return change

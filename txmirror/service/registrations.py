@@ -14,9 +14,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txmirror.deferreds import Waiters
 from txmirror.errors import ClosingException, ZooKeeperException
 from txmirror.interfaces import IPayloadCodec
-from txmirror.mirror import MirrorState
+from txmirror.mirror import Mirror, MirrorState
 from txmirror.registry import CODECS, Registration, RegistrationState
 from txmirror.service.handover import Claim
 from txmirror.service.session import Session
@@ -105,6 +106,7 @@ class RegistrationsService(Service):
         self._refusals: dict[str, str] = {}
         #: Registrations that are waited for, until they are registered.
         self._awaited: set[Registration] = set()
+        self._connecting: Waiters[Mirror] = Waiters()
         self._lost = Timer(reactor, self._note_lost)
         #: Registrations that are withdrawn when their services are registered elsewhere.
         self._leaving: set[Registration] = set()
@@ -288,8 +290,17 @@ class RegistrationsService(Service):
         )
         session.mirror.addStateWatcher(self, self._reach_changed)
         session.start(self._declared)
+        self._connecting.fire(session.mirror)
         for service_id, offer in self._offers.items():
             self._register(service_id, offer, session)
+
+    def when_connecting(self) -> Deferred[Mirror]:
+        """Wait for the mirror of the session.
+
+        :returns: fires with it when the session begins to connect, after the start; at once if it has begun. It never fails.
+            Cancelling ends the wait.
+        """
+        return self._connecting.wait() if self.session is None else succeed(self.session.mirror)
 
     def stopService(self) -> Deferred[None]:
         """Withdraw all services, and close the session.

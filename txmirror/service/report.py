@@ -9,6 +9,7 @@ import attrs
 
 from txmirror import __version__
 from txmirror.checks import CheckHealth
+from txmirror.output_files import OutputFile
 from txmirror.printable import session_name
 from txmirror.service.daemon import Daemon
 from txmirror.service.session import Session
@@ -31,6 +32,7 @@ def describe_daemon(daemon: Daemon) -> dict[str, Any]:
         "maintenance": {name: attrs.asdict(flag) for name, flag in daemon.supervisor.maintenance.flags.items()},
         "stuck_checks": list(daemon.checks.stuck()),
         "files": list(daemon.configuration.sources),
+        "output_files": [_describe_output_file(file) for file in daemon.output_files.files.values()],
     }
 
 
@@ -66,6 +68,20 @@ def describe_service(daemon: Daemon, service_id: str, *, whole: bool = False) ->
             for change in changes
         ]
     return described
+
+
+def _describe_output_file(file: OutputFile) -> dict[str, Any]:
+    return {
+        "file": file.watch.output,
+        "name": file.watch.name,
+        "path": file.watch.path,
+        "format": file.watch.format,
+        "state": file.state.value,
+        "instances": file.instances,
+        "omitted": dict(file.omitted),
+        "writes": file.writes,
+        "problem": file.problem,
+    }
 
 
 def _name(session: Session | None) -> str | None:

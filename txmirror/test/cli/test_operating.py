@@ -87,6 +87,31 @@ class CommandsTests(TestCase):
         self.assertEqual((await self.run_command("status", "web"))[0], 0)
         self.assertEqual((await self.run_command("status", "db"))[0], 1)
 
+    async def test_output_files(self) -> None:
+        """The output files are listed too, and the status is not 0 while one cannot be written."""
+        text = _CONFIGURATION.partition("[[service]]")[0].format(servers=self.server.address)
+        watch = '[[watch]]\npath = "/services"\noutput = "{}"\nkeep_if_below = 0\n'
+        self.file.write_text(text + watch.format("list") + watch.format("missing/list"))
+        status, output, error = await self.run_command("reload")
+        self.assertEqual((status, output.count("file changed")), (0, 2), error)
+        folder = self.file.parent.resolve()
+        output = "unknown"
+        while "unknown" in output:
+            status, output, _ = await self.run_command("status")
+        self.assertEqual(status, 1, output)
+        rows = [line.split(maxsplit=3) for line in output.splitlines()[2:]]
+        self.assertEqual(
+            [[Path(name).resolve(), *rest] for name, *rest in rows[1:]],
+            [
+                [folder / "list", "current", "0"],
+                [folder / "missing" / "list", "failed", "0", "No such file or directory"],
+            ],
+        )
+        (folder / "missing").mkdir()
+        while status:
+            status, output, _ = await self.run_command("status")
+        self.assertEqual(output.count("current"), 2)
+
     async def test_json(self) -> None:
         """With -o json it is JSON."""
         status, output, _ = await self.run_command("status", "-o", "json")

@@ -53,8 +53,8 @@ class FileTests(ConfigurationCase):
         self.assertEqual(
             self.errors('include = ["conf.d/*"]'),
             [
-                "conf.d/a.toml: include: an included file has only [[service]]",
-                "conf.d/a.toml: daemon: an included file has only [[service]]",
+                "conf.d/a.toml: include: an included file has only [[service]] and [[watch]]",
+                "conf.d/a.toml: daemon: an included file has only [[service]] and [[watch]]",
                 "conf.d/a.toml: x: unknown key",
             ],
         )

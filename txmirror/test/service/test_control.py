@@ -178,7 +178,14 @@ class ChangeTests(ControlTestCase):
         daemon = self.daemon(service("a", checks=0), service("b", checks=0))
         self.write(service("a", checks=0, drain="3s"), service("c", checks=0))
         status, answer = self.request(daemon, "PUT", "/v1/reload")
-        expected = {"added": ["c"], "removed": ["b"], "changed": {"a": ["drain"]}, "unchanged": [], "restart": []}
+        expected = {
+            "added": ["c"],
+            "removed": ["b"],
+            "changed": {"a": ["drain"]},
+            "unchanged": [],
+            "output_files": [],
+            "restart": [],
+        }
         self.assertEqual((status, answer), (200, expected))
         self.write(service("a", drian=1, prot=2))
         status, answer = self.request(daemon, "PUT", "/v1/reload")

@@ -1,0 +1,188 @@
+"""The formats of output files: the content of a file for a list of instances."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from txmirror.json_text import JSONWriter
+from txmirror.types import Instance, InstanceStatus
+
+#: The greatest weight of an endpoint for Envoy: a ``uint32``.
+_ENVOY_MOST_WEIGHT: Final = 2**32 - 1
+_ENVOY_ENDPOINTS: Final = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+#: A part of an instance's place for Envoy, and the label that has it.
+_LOCALITY: Final = {"region": "region", "zone": "zone", "sub_zone": "sub_zone"}
+
+_PLAIN = re.compile(r"[^\s\x00-\x1f\x7f-\x9f#][^\s\x00-\x1f\x7f-\x9f]*")
+_NOT_IN_LABEL = re.compile(r"[^a-zA-Z0-9_]")
+#: The names of labels that Prometheus gives no meaning to.
+_LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
+_WRITER = JSONWriter(indent=2, sort_keys=True, ascii_only=False)
+
+
+@attrs.frozen
+class Rendering:
+    """The content of a file."""
+
+    content: bytes
+    omitted: Mapping[str, str] = attrs.field(factory=dict)
+    """The instances that the format cannot express: the reason by the znode's name."""
+
+
+@attrs.frozen
+class LiveList:
+    """A list of instances, as it is rendered."""
+
+    name: str
+    """The name of the service."""
+    path: str
+    """The znode whose children the instances are."""
+    instances: Sequence[Instance]
+    """The instances, sorted by the names of their znodes."""
+
+
+def host_port(host: str, port: int) -> str:
+    """Return an address and a port as in a URL: an IPv6 address is in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def render_json(live: LiveList) -> Rendering:
+    """Return an object with all that is known of each instance."""
+    return _json({"name": live.name, "path": live.path, "instances": [_facts(each) for each in live.instances]})
+
+
+def render_lines(live: LiveList) -> Rendering:
+    """Return one line with ``address:port`` for each instance."""
+    found, omitted = _split(live, _unusable)
+    return _lines([endpoint(each) for each in found], omitted)
+
+
+def render_haproxy_map(live: LiveList) -> Rendering:
+    """Return a map of HAProxy: one line with the znode's name and ``address:port`` for each instance."""
+    found, omitted = _split(live, lambda each: _unusable(each) or _not_plain("the name of its znode", each.name))
+    return _lines([f"{each.name} {endpoint(each)}" for each in found], omitted)
+
+
+def render_prometheus(live: LiveList) -> Rendering:
+    """Return the targets for Prometheus's ``file_sd_configs``, each with its labels.
+
+    Prometheus gives a meaning to labels that begin with two underscores. So an instance's own labels that do are left out: its
+    owner could otherwise redirect the scrape.
+    """
+    found, omitted = _split(live, _without_endpoint)
+    return _json([{"targets": [endpoint(each)], "labels": _prometheus_labels(live, each)} for each in found], omitted)
+
+
+def render_envoy(live: LiveList) -> Rendering:
+    """Return a cluster's endpoints for Envoy's EDS, as its ``path_config_source`` reads them.
+
+    Envoy resolves no names there, and refuses the whole file for one: instances without an IP address are omitted. The labels
+    ``region``, ``zone`` and ``sub_zone`` are an endpoint's locality.
+    """
+    found, omitted = _split(live, lambda each: _unusable(each) or _no_address(each))
+    places: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    for each in found:
+        places[tuple(each.labels.get(label, "") for label in _LOCALITY.values())].append(_envoy_endpoint(each))
+    endpoints = []
+    for place, members in sorted(places.items()):
+        locality = {key: value for key, value in zip(_LOCALITY, place, strict=True) if value}
+        endpoints.append({**({"locality": locality} if locality else {}), "lb_endpoints": members})
+    resource = {"@type": _ENVOY_ENDPOINTS, "cluster_name": live.name, "endpoints": endpoints}
+    # The version differs if and only if the content does.
+    version = hashlib.sha256(_WRITER.write(resource).encode()).hexdigest()[:16]
+    return _json({"version_info": version, "resources": [resource]}, omitted)
+
+
+#: The formats that need no template, by their names in a configuration.
+FORMATS: Final[Mapping[str, Callable[[LiveList], Rendering]]] = {
+    "json": render_json,
+    "lines": render_lines,
+    "prometheus-file-sd": render_prometheus,
+    "haproxy-map": render_haproxy_map,
+    "envoy-eds": render_envoy,
+}
+
+
+def endpoint(instance: Instance) -> str:
+    """Return the address and port of an instance that has both."""
+    assert instance.address is not None
+    assert instance.port is not None
+    return host_port(instance.address, instance.port)
+
+
+def _facts(instance: Instance) -> dict[str, Any]:
+    facts = attrs.asdict(instance, recurse=False)
+    facts["status"] = instance.status.value
+    facts["endpoints"] = {name: each._asdict() for name, each in instance.endpoints.items()}
+    return {key: value for key, value in facts.items() if value is not None and value != {}}
+
+
+def _split(live: LiveList, reason_of: Callable[[Instance], str | None]) -> tuple[list[Instance], dict[str, str]]:
+    """Return the instances that can be expressed, and the reasons for the others."""
+    reasons = {each.name: reason for each in live.instances if (reason := reason_of(each)) is not None}
+    return [each for each in live.instances if each.name not in reasons], reasons
+
+
+def _unusable(instance: Instance) -> str | None:
+    return "it is down" if instance.status is InstanceStatus.DOWN else _without_endpoint(instance)
+
+
+def _without_endpoint(instance: Instance) -> str | None:
+    if not instance.address:
+        return "it has no address"
+    if not instance.port:
+        # Aurora registers a member with the port 0 until it has one.
+        return "it has no port"
+    return _not_plain("its address", instance.address)
+
+
+def _not_plain(subject: str, text: str) -> str | None:
+    return None if _PLAIN.fullmatch(text) else f"{subject} has a space, a control character or a leading #"
+
+
+def _no_address(instance: Instance) -> str | None:
+    try:
+        ipaddress.ip_address(instance.address or "")
+    except ValueError:
+        return "its address is a name, not an IP address"
+    return None
+
+
+def _prometheus_labels(live: LiveList, instance: Instance) -> dict[str, str]:
+    own = {_NOT_IN_LABEL.sub("_", name): value for name, value in sorted(instance.labels.items())}
+    facts: dict[str, object] = {
+        "service": live.name,
+        "path": f"{live.path.rstrip('/')}/{instance.name}",
+        "weight": instance.weight,
+        "status": instance.status.value,
+    }
+    return {
+        **{name: value for name, value in own.items() if _LABEL.fullmatch(name)},
+        **{f"__meta_txmirror_{name}": str(value) for name, value in facts.items() if value is not None},
+    }
+
+
+def _envoy_endpoint(instance: Instance) -> dict[str, Any]:
+    address = {"address": instance.address, "port_value": instance.port}
+    described: dict[str, Any] = {"endpoint": {"address": {"socket_address": address}}}
+    if instance.weight is not None:
+        # Envoy refuses a weight of 0: no traffic is said by draining.
+        described["load_balancing_weight"] = min(max(instance.weight, 1), _ENVOY_MOST_WEIGHT)
+        if instance.weight == 0:
+            described["health_status"] = "DRAINING"
+    return described
+
+
+def _json(value: object, omitted: Mapping[str, str] | None = None) -> Rendering:
+    return Rendering(_WRITER.write(value).encode() + b"\n", omitted or {})
+
+
+def _lines(lines: Sequence[str], omitted: Mapping[str, str]) -> Rendering:
+    return Rendering("".join(f"{line}\n" for line in lines).encode(), omitted)
