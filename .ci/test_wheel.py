@@ -97,6 +97,11 @@ class WheelTests(SynchronousTestCase):
     def test_has_the_plugin_and_the_type_marker(self) -> None:
         self.assertLessEqual({"twisted/plugins/txmirror_plugins.py", "txmirror/py.typed"}, self.names)
 
+    def test_has_the_files_for_the_daemon(self) -> None:
+        files = {path.relative_to(TREE).as_posix() for path in (TREE / "txmirror" / "data").iterdir()}
+        self.assertEqual({Path(name).name for name in files}, {"txmirror.service", "txmirror.toml.sample"})
+        self.assertLessEqual(files, self.names)
+
     def test_has_every_module(self) -> None:
         modules = {path.relative_to(TREE).as_posix() for path in (TREE / "txmirror").rglob("*.py")}
         self.assertEqual(modules - self.names, set())
@@ -145,6 +150,27 @@ class CommandTests(SynchronousTestCase):
 
     def test_of_an_editable_install(self) -> None:
         self.assert_runs(editable_environment())
+
+
+class DaemonFilesTests(SynchronousTestCase):
+    """The commands that print the unit and the sample configuration find them, and twistd accepts the sample."""
+
+    def assert_prints(self, environment: Path) -> None:
+        done = run(environment / "bin" / "txmirror", "unit")
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertIn(f"\nExecStart={environment}/bin/twistd ", done.stdout)
+        done = run(environment / "bin" / "txmirror", "sample-config")
+        self.assertEqual(done.returncode, 0, done.stdout)
+        sample = workshop() / f"{environment.name}.toml"
+        sample.write_text(done.stdout)
+        done = run(environment / "bin" / "twistd", "txmirror", "--config", sample, "--check")
+        self.assertEqual(done.returncode, 0, done.stdout)
+
+    def test_of_a_wheel(self) -> None:
+        self.assert_prints(wheel_environment())
+
+    def test_of_an_editable_install(self) -> None:
+        self.assert_prints(editable_environment())
 
 
 class ExtraTests(SynchronousTestCase):

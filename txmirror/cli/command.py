@@ -12,7 +12,7 @@ import click
 from twisted.internet.defer import Deferred
 
 from txmirror import __version__
-from txmirror.cli import locking, operating, reading, registering, watching, writing
+from txmirror.cli import installed, locking, operating, reading, registering, watching, writing
 from txmirror.cli.child import Child, find_program
 from txmirror.cli.launch import abandon_output, launch
 from txmirror.cli.options import (
@@ -221,7 +221,7 @@ def _register(invocation: Invocation, path: str, data: dict[str, str], command: 
     return invocation.run(register)
 
 
-for _each in operating.COMMANDS:
+for _each in (*operating.COMMANDS, *installed.COMMANDS):
     txmirror.add_command(_each)
 
 

@@ -1,4 +1,4 @@
-"""The real daemon under a socket of systemd's kind: it starts without ZooKeeper, reloads, and stops."""
+"""The real daemon under a socket of systemd's kind, and the unit in the judgement of systemd's own tools."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from twisted.trial.unittest import SynchronousTestCase
+
+from txmirror.cli.installed import make_unit
 from txmirror.test.integration.test_twistd import Twistd, TwistdTestCase, wait_for
 from txmirror.test.service.systemd_socket import SystemdSocket
 
@@ -127,3 +130,33 @@ class SystemdTests(TwistdTestCase):
         extension = self.wait_for("EXTEND_TIMEOUT_USEC=", daemon)
         self.assertTrue(10_000_000 < int(extension.partition("=")[2]) <= 15_000_000, extension)
         self.assertEqual(self.senders, {daemon.process.pid})
+
+
+class UnitTests(SynchronousTestCase):
+    if shutil.which("systemd-analyze") is None:
+        skip = "there is no systemd-analyze (Debian's package systemd)"
+
+    def analyze(self, *arguments: str) -> str:
+        """Run systemd-analyze for the unit, and return its output."""
+        folder = Path(tempfile.mkdtemp(prefix="txmirror-"))
+        self.addCleanup(shutil.rmtree, folder)
+        file = folder / "txmirror.service"
+        file.write_text(make_unit(sys.executable))
+        done = subprocess.run(
+            ["systemd-analyze", "--no-pager", *arguments, str(file)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        self.assertEqual(done.returncode, 0, done.stdout)
+        return done.stdout
+
+    def test_valid(self) -> None:
+        """systemd understands every line of the unit."""
+        self.assertEqual(self.analyze("verify", "--man=no"), "")
+
+    def test_security(self) -> None:
+        """The exposure is at most 2.5 of 10."""
+        self.assertIn("Overall exposure level", self.analyze("security", "--offline=true", "--threshold=25"))
