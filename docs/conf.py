@@ -10,7 +10,7 @@ author = "The txmirror developers"
 copyright = "The txmirror developers"
 release = "0.1.0"
 
-extensions = ["sphinx.ext.autodoc", "sphinxcontrib.zopeext.autointerface", "drawings", "keys"]
+extensions = ["sphinx.ext.autodoc", "sphinxcontrib.zopeext.autointerface", "drawings", "keys", "metrics_table"]
 graphviz_output_format = "svg"
 exclude_patterns = ["_build"]
 

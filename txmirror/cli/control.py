@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from txmirror.cli.statuses import CommandError, Status
@@ -32,12 +33,25 @@ def ask(path: str, method: str, resource: str, body: object = None, *, timeout: 
     :param timeout: the time limit in seconds; None waits without limit.
     :raises CommandError: the daemon cannot be reached, does not answer in time, or refuses the request.
     """
+    return _send(path, method, resource, body, timeout, json.loads)
+
+
+def read_text(path: str, resource: str, *, timeout: float | None = 10.0) -> str:
+    """Read a page of the daemon, and return its text. See :func:`ask`."""
+    return str(_send(path, "GET", resource, None, timeout, bytes.decode))
+
+
+def _send(
+    path: str, method: str, resource: str, body: object, timeout: float | None, decode: Callable[[bytes], Any]
+) -> Any:
     connection = _Connection(path, timeout)
     try:
         content = None if body is None else json.dumps(body)
         connection.request(method, resource, content, {"content-type": "application/json"})
         response = connection.getresponse()
-        status, answer = response.status, json.loads(response.read())
+        status, answer = response.status, response.read()
+        failed = status >= http.HTTPStatus.BAD_REQUEST
+        decoded = json.loads(answer) if failed else decode(answer)
     except FileNotFoundError:
         raise CommandError(f"there is no control socket {path!r}: is the daemon running?", Status.UNAVAILABLE) from None
     except ConnectionRefusedError:
@@ -50,7 +64,7 @@ def ask(path: str, method: str, resource: str, body: object = None, *, timeout: 
         raise CommandError(f"the daemon at {path!r} cannot be asked: {error}", Status.UNAVAILABLE) from None
     finally:
         connection.close()
-    if status >= http.HTTPStatus.BAD_REQUEST:
-        errors = answer.get("errors") if isinstance(answer, dict) else None
+    if failed:
+        errors = decoded.get("errors") if isinstance(decoded, dict) else None
         raise CommandError("; ".join(map(str, errors or [f"status {status}"])), Status.REFUSED)
-    return answer
+    return decoded

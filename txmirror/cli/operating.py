@@ -1,4 +1,4 @@
-"""The commands for the daemon on this machine: status, why, maint, drain and reload."""
+"""The commands for the daemon on this machine: status, why, metrics, maint, drain and reload."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import click
 
-from txmirror.cli.control import ask
+from txmirror.cli.control import ask, read_text
 from txmirror.cli.formats import json_lines, table_lines, yaml_lines
 from txmirror.cli.options import output_option
 from txmirror.cli.statuses import Status
@@ -78,6 +78,14 @@ def why(service: str, output: str, control: str) -> int:
     found = ask(control, "GET", f"/v1/services/{quote(service, safe='')}")
     _print(found, output, _explain(found))
     return _status_of([found])
+
+
+@click.command("metrics")
+@_control
+def metrics(control: str) -> int:
+    """Print the metrics of the daemon, as Prometheus reads them."""
+    click.echo(read_text(control, "/metrics"), nl=False)
+    return Status.DONE
 
 
 @click.command("maint")
@@ -153,7 +161,7 @@ def reload(output: str, control: str) -> int:
     return Status.DONE
 
 
-COMMANDS = (status, why, maint, drain, reload)
+COMMANDS = (status, why, metrics, maint, drain, reload)
 
 
 def _status_of(services: Iterable[Any]) -> int:

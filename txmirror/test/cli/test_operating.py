@@ -133,6 +133,13 @@ class CommandsTests(TestCase):
         status, _, error = await self.run_command("why", "mail")
         self.assertEqual((status, error), (1, "txmirror: there is no service 'mail'\n"))
 
+    async def test_metrics(self) -> None:
+        """The metrics are printed as they are."""
+        status, output, error = await self.run_command("metrics")
+        self.assertEqual((status, error), (0, ""))
+        self.assertIn('\ntxmirror_services{condition="registered"} 1.0\n', output)
+        self.assertTrue(output.endswith("\n") and not output.endswith("\n\n"))
+
     async def test_maintenance(self) -> None:
         """Maintenance begins, is shown, and ends."""
         status, output, error = await self.run_command("maint", "web", "-m", "new disk", "--for", "2h")
