@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from txmirror.checks.command import CommandCheck
+from txmirror.checks.commands_file import CommandsFile
 from txmirror.checks.counts import Durations, ResultCounts
 from txmirror.checks.files import FileAgeCheck, ProcessCheck
 from txmirror.checks.flapping import FlapHold
@@ -39,6 +40,7 @@ __all__ = [
     "CheckSettings",
     "ChecksService",
     "CommandCheck",
+    "CommandsFile",
     "Durations",
     "FileAgeCheck",
     "FlapHold",

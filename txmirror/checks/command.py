@@ -13,6 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+from txmirror.checks.commands_file import CommandsFile
 from txmirror.checks.interfaces import ICheck
 from txmirror.checks.process_group import MOST_OUTPUT, ProcessGroup
 from txmirror.checks.results import Result, Status
@@ -41,6 +42,7 @@ class CommandCheck:
     :param reactor: runs the command.
     :param clock: measures ``grace``; the reactor if None.
     :param description: the description of the check, where ``argv`` has a secret.
+    :ivar commands_file: keeps the commands that run, for the process after this one; None, the default, keeps none. It may be set.
     :raises ValueError: ``argv`` is empty or contains a null character, ``environment`` has an invalid name or value, or ``grace`` is
         out of range.
     :raises TypeError: ``argv`` is a string, or has something else than strings; or ``grace`` is no number.
@@ -69,6 +71,7 @@ class CommandCheck:
                 raise ValueError(f"the environment has {name!r}: an invalid name, or a null character in its value")
         check_seconds("grace", grace)
         self.description = f"command {' '.join(argv)}" if description is None else description
+        self.commands_file: CommandsFile | None = None
         self._argv = tuple(argv)
         inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         self._environment = {**inherited, **(environment or {})}
@@ -92,6 +95,15 @@ class CommandCheck:
             group.spawn(self._reactor, self._resolve(), self._environment, self._cwd)
         except OSError as error:
             return Result(Status.FAIL, f"cannot run {self._argv[0]}: {error.strerror or error}")
+        file = self.commands_file
+        line = None if file is None else file.add(group.mark, group.pid)
+        try:
+            return await self._wait(group)
+        finally:
+            if file is not None and line is not None:
+                file.remove(line)
+
+    async def _wait(self, group: ProcessGroup) -> Result:
         cancelled = exited = False
         while not group.gone:
             try:

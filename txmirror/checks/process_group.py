@@ -75,6 +75,11 @@ class ProcessGroup(ProcessProtocol):
             raise FileNotFoundError("the program setsid is not installed")
         reactor.spawnProcess(self, setsid, [setsid, *argv], env={**env, VARIABLE: self.mark}, path=cwd)
 
+    @property
+    def pid(self) -> int:
+        """The pid of the command, and of its group."""
+        return self._pid
+
     def wait(self) -> Deferred[None]:
         """Return a Deferred that fires when no process is left. Cancelling it ends only the wait."""
         waiting = self._ended.wait()

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from txmirror.checks.commands_file import CommandsFile
 from txmirror.checks.health import ServiceHealth
 from txmirror.checks.interfaces import ICheck
 from txmirror.checks.judgement import State
@@ -35,6 +36,8 @@ class ChecksService(Service):
     :param commands_at_once: the most commands at a time.
     :param probes_at_once: the most other probes at a time.
     :param stop_timeout: the time limit for stopping, in seconds.
+    :ivar commands_file: keeps the commands that run, for the process after this one; it may be set before the start. Then commands
+        wait until those of a killed process have ended. None, the default, keeps none.
     :raises ValueError: two services have the same name, or a number is out of range.
     """
 
@@ -60,6 +63,7 @@ class ChecksService(Service):
         self._commands = Slots(commands_at_once)
         self._others = Slots(probes_at_once)
         self._context = LoopContext(clock=self.clock, slots=self._slots, random=random, wall_time=reactor.seconds)
+        self.commands_file: CommandsFile | None = None
         self._stop_timeout = stop_timeout
         self._services: dict[str, ServiceHealth] = {}
         for service in services:
@@ -112,10 +116,14 @@ class ChecksService(Service):
         if self.running:
             return
         super().startService()
-        for slots in (self._commands, self._others):
-            slots.resume()
+        self._others.resume()
         if self._steady is not None:
             self._steady.start()
+        if self.commands_file is None:
+            self._commands.resume()
+        else:
+            self._commands.pause()
+            self.commands_file.start().addCallback(self._resume_commands)
         for service in tuple(self._services.values()):
             service.start(self._context)
 
@@ -130,8 +138,16 @@ class ChecksService(Service):
             slots.pause()
         return self._stop(tuple(self._services.values())).addCallback(self._stopped)
 
+    def _resume_commands(self, _: object) -> None:
+        if self.running:
+            self._commands.resume()
+
     def _stopped(self, _: object) -> None:
-        if self._steady is not None and not self.running:
+        if self.running:
+            return
+        if self.commands_file is not None:
+            self.commands_file.stop()
+        if self._steady is not None:
             self._steady.stop()
 
     def _stop(self, services: Sequence[ServiceHealth]) -> Deferred[None]:

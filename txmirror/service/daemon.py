@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txmirror.checks import ChecksService
+from txmirror.checks import ChecksService, CommandsFile
 from txmirror.configuration import Configuration, Difference, Machine, difference
 from txmirror.configuration import Service as ServiceSettings
 from txmirror.observers import Observers
@@ -99,14 +99,19 @@ class Daemon(Service):
             began=lambda: self._observers.notify(Phase.RELOADING),
             ended=self._note_reload,
         )
-        self._state = None if zookeeper.state_file is None else StateService(zookeeper.state_file, reactor)
+        origin = Origin.of(Machine.this() if machine is None else machine)
+        self._state = None
+        if zookeeper.state_file is not None:
+            self._state = StateService(zookeeper.state_file, reactor)
+            file = f"{zookeeper.state_file}.commands"
+            self.checks.commands_file = CommandsFile(file, origin.boot, clock=self.checks.clock)
         session = SessionSettings(
             client_maker(zookeeper, reactor, metrics=requests) if make_client is None else make_client,
             servers=zookeeper.servers,
             access=zookeeper.access,
             container=zookeeper.parent == "container",
             state=self._state,
-            origin=Origin.of(Machine.this() if machine is None else machine),
+            origin=origin,
             bucket=None if rate is None else TokenBucket(reactor, rate.burst, rate.burst / rate.per_second),
             counts=self.counts.sessions,
         )
@@ -145,6 +150,9 @@ class Daemon(Service):
         """
         if self._state is not None:
             self._state.startService()
+            if not self._state.locked:
+                # Another process may use the file of commands, too.
+                self.checks.commands_file = None
         super().startService()
         self.started_at = self._reactor.seconds()
         self.counts.sessions.start()

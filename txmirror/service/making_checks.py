@@ -34,12 +34,20 @@ class CheckMaker:
     :param state_of: returns the state of the service with an id, for alias checks.
     :param reactor: the reactor.
     :param clock: measures time limits.
+    :param commands_file: returns the file of the commands that run; None if there is none.
     """
 
-    def __init__(self, state_of: Callable[[str], State | None], reactor: Any, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        state_of: Callable[[str], State | None],
+        reactor: Any,
+        clock: IReactorTime,
+        commands_file: Callable[[], checks.CommandsFile | None] = lambda: None,
+    ) -> None:
         self._state_of = state_of
         self._reactor = reactor
         self._clock = clock
+        self._commands_file = commands_file
 
     def health(self, service: Service) -> ServiceHealth:
         """Return the health of a service, with its checks, which have not started."""
@@ -70,7 +78,7 @@ class CheckMaker:
         }
 
     def _command(self, probe: Command) -> ICheck:
-        return checks.CommandCheck(
+        check = checks.CommandCheck(
             probe.argv,
             environment=probe.environment,
             cwd=probe.cwd,
@@ -78,6 +86,8 @@ class CheckMaker:
             clock=self._clock,
             description=f"command {shown(probe.argv[0])}",
         )
+        check.commands_file = self._commands_file()
+        return check
 
     def _tcp(self, probe: TCP) -> ICheck:
         endpoint = f"tcp:{quoteStringArgument(probe.host.strip('[]'))}:{probe.port}"

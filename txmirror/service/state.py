@@ -59,6 +59,11 @@ class StateService(Service):
             self._note_failure(error)
         super().startService()
 
+    @property
+    def locked(self) -> bool:
+        """True if this process has locked the file."""
+        return self._lock is not None
+
     def stopService(self) -> Deferred[None]:
         """Unlock the file, when it is written.
 

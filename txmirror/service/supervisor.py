@@ -42,7 +42,7 @@ class Supervisor:
         self._checks = checks
         self._registrations = registrations
         self._reactor = reactor
-        self._maker = CheckMaker(checks.state_of, reactor, checks.clock)
+        self._maker = CheckMaker(checks.state_of, reactor, checks.clock, lambda: checks.commands_file)
         self._services: dict[str, Supervision] = {}
         self._around = Surroundings(
             registrations=registrations,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -351,6 +352,61 @@ class CommandLineTests(TwistdTestCase):
             [*_TWISTD[:3], "--help"], capture_output=True, text=True, check=True, timeout=_PATIENCE
         )
         self.assertRegex(commands.stdout, r"(?m)^\s+txmirror\s+Keep services registered in ZooKeeper")
+
+
+class LeftCommandsTests(TwistdTestCase):
+    def test_killed(self) -> None:
+        """Commands that a killed daemon leaves running are ended by the next one; a process that a check has detached goes on."""
+        folder = Path(tempfile.mkdtemp(prefix="txmirror-twistd-"))
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        pids = {name: folder / name for name in ("hangs", "child", "detached")}
+
+        def end(path: Path) -> None:
+            if path.exists():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(path.read_text()), signal.SIGKILL)
+
+        for path in pids.values():
+            self.addCleanup(end, path)
+        hangs, detaches = folder / "hangs.sh", folder / "detaches.sh"
+        # The second one runs first. Later runs do nothing.
+        hangs.write_text(
+            f"[ -s {pids['detached']} ] || exit 2\n[ -e {pids['hangs']} ] && exit\n"
+            f"setsid sh -c 'echo $$ >{pids['child']}; exec sleep 60' &\n"
+            f"echo $$ >{pids['hangs']}; exec sleep 60\n"
+        )
+        detaches.write_text(
+            f"[ -e {pids['detached']} ] || setsid sh -c 'echo $$ >{pids['detached']}; exec sleep 60' >/dev/null 2>&1 &\n"
+        )
+        configuration = folder / "c.toml"
+        checks = "".join(
+            f'[[service]]\nname = "{path.stem}"\npath = "/services"\nnode = "{path.stem}"\n[[service.check]]\ntype = "command"\n'
+            f'argv = ["sh", "{path}"]\ninterval = "6s"\ntimeout = "5900ms"\n'
+            'fast_interval = "100ms"\nfall = 1000\n'
+            for path in (hangs, detaches)
+        )
+        configuration.write_text(f'[zookeeper]\nservers = "127.0.0.1:1"\nstate_file = "state"\n{checks}')
+        daemon = self.twistd("--config", str(configuration))
+        wait_for(lambda: all(path.exists() and path.read_text() for path in pids.values()), "the commands run", 30)
+        daemon.process.kill()
+        daemon.process.wait()
+        self.assertEqual([self.is_alive(path) for path in pids.values()], [True] * 3)
+        daemon = self.twistd("--config", str(configuration))
+        daemon.wait_for("Ending 1 command of checks, left behind by the last process.", 30)
+        wait_for(lambda: not self.is_alive(pids["hangs"]) and not self.is_alive(pids["child"]), "both have ended")
+        # And the check runs again.
+        daemon.wait_for("Service hangs is up", 30)
+        self.assertTrue(self.is_alive(pids["detached"]))
+        self.end(daemon)
+        self.assertFalse((folder / "state.commands").exists())
+
+    def is_alive(self, path: Path) -> bool:
+        """Return whether the process with the pid in a file is alive."""
+        try:
+            state = Path(f"/proc/{path.read_text().strip()}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return False
+        return state != "Z"
 
 
 class NotZooKeeper:
