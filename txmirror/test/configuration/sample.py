@@ -24,6 +24,7 @@ from txmirror.configuration.model import Daemon, Host, Service, ZooKeeper
 from txmirror.configuration.probes import PROBES, Check, CheckName, CheckSettings
 from txmirror.configuration.rules import ArrayOf, Choice, Duration, FileName, Flag, Number, Rule, show_seconds
 from txmirror.configuration.structuring import key_of, rule_of
+from txmirror.configuration.watches import Watch
 from txmirror.json_text import JSONWriter
 
 #: The file.
@@ -43,7 +44,7 @@ _HEAD = """\
 
 version = 1
 
-# Further files, relative to this one, which have only [[service]].
+# Further files, relative to this one, which have only [[service]] and [[watch]].
 #include = ["conf.d/*.toml"]
 """
 
@@ -93,6 +94,10 @@ _EXAMPLES = {
     "service.check.file.max_age": '"5m"',
     "service.check.ttl.ttl": '"30s"',
     "service.check.alias.service": '"db"',
+    "watch.path": '"/services/db"',
+    "watch.name": '"db"',
+    "watch.output": '"/run/txmirror/db.json"',
+    "watch.template": '"/etc/txmirror/db.j2"',
     "defaults.advertise": '"route"',
     "defaults.check.fast_interval": '"2500ms"',
     "defaults.check.timeout": '"2s"',
@@ -107,7 +112,7 @@ def make_sample() -> str:
     for cls in (ZooKeeper, Host, Daemon):
         name = cls.__name__.lower()
         parts += ["", *_comment(_first_paragraph(cls)), f"[{name}]", *_keys(cls, name)]
-    parts += [*_defaults(), *_service()]
+    parts += [*_defaults(), *_service(), "", *_comment(_first_paragraph(Watch)), "#[[watch]]", *_keys(Watch, "watch")]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(parts)).rstrip("\n") + "\n"
 
 

@@ -11,6 +11,7 @@ from txmirror.configuration.loading import _KEYS
 from txmirror.configuration.model import Daemon, Host, ZooKeeper
 from txmirror.configuration.probes import PROBES, CheckSettings, FlapHold
 from txmirror.configuration.structuring import key_of
+from txmirror.configuration.watches import Watch
 from txmirror.test.configuration.case import ConfigurationCase
 from txmirror.test.configuration.sample import make_sample
 from txmirror.test.configuration.test_keys import fields
@@ -48,15 +49,17 @@ class SampleTests(ConfigurationCase):
         keys = set(re.findall(r"(?m)^#(\w+) = ", self.sample))
         self.assertEqual({key_of(field) for _, field in fields()} - keys, {"access", "check", "write_rate"})
         for key in _KEYS:
-            self.assertRegex(self.sample, rf"(?m)^#?(\[+{key}\]|{key} = )")
+            self.assertTrue(re.search(rf"(?m)^#?(\[+{key}\]|{key} = )", self.sample), key)
         for name in PROBES:
-            self.assertIn(f'\n#type = "{name}"\n', self.sample)
+            self.assertTrue(f'\n#type = "{name}"\n' in self.sample, name)
 
     def test_all_keys(self) -> None:
         """Without the comment signs it is valid too, and has the defaults where it does not say that it has an example."""
         text = self.uncomment(self.sample)
         # The files are not there.
         text = re.sub(r"(?s)\n\[zookeeper\.access\].*?(?=\n\[)", "\n", text).replace('include = ["conf.d/*.toml"]', "")
+        # It does not go with the format's default.
+        text = re.sub(r"\ntemplate = .*", "", text)
         other = '[[service]]\nname = "db"\nport = 1\n'
         configuration, default = self.load(text + other), self.load("")
         for cls, mine, theirs in (
@@ -68,6 +71,8 @@ class SampleTests(ConfigurationCase):
                 field.name for field in attrs.fields(cls) if getattr(mine, field.name) != getattr(theirs, field.name)
             ]
             self.assertLessEqual(set(differing), set(_EXAMPLES[cls]), cls)
+        example = Watch(path="/services/db", output="/run/txmirror/db.json")
+        self.assertEqual(configuration.watches, (example,))
         service = configuration.services[0]
         self.assertEqual([check.type for check in service.checks], list(PROBES))
         self.assertEqual(service.flap_hold, FlapHold())
