@@ -6,7 +6,7 @@ The rules are those of ZooKeeper's ``PathUtils.validatePath``.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from txmirror.errors import PathError
 
@@ -21,6 +21,7 @@ _SLASHES = re.compile("/+")
 _NO_NAMES = frozenset({"", ".", ".."})
 #: The characters of most names.
 _PLAIN = bytes(range(0x20, 0x7F))
+_PLAIN_OR_NEWLINE = _PLAIN + b"\n"
 
 
 def validate(path: str, *, sequence: bool = False) -> str:
@@ -36,6 +37,36 @@ def validate(path: str, *, sequence: bool = False) -> str:
     if _VALID.fullmatch(candidate) is None:
         raise PathError(f"{path!r} is not a znode path: {_fault(candidate)}")
     return path
+
+
+def validate_each(paths: Sequence[str]) -> None:
+    """Check that several strings are znodes' paths.
+
+    This is fast for long lists: it checks usual paths as one string, without a loop in Python.
+
+    :raises PathError: one is not a znode's path; the message quotes the first such one.
+    :raises TypeError: one is not a ``str``.
+    """
+    if not _are_plain(paths):
+        for path in paths:
+            validate(path)
+
+
+def _are_plain(paths: Sequence[str]) -> bool:
+    """Return whether several strings are paths of printable ASCII, none of them the root, and no name begins with a dot."""
+    try:
+        text = "\n".join(paths)
+    except TypeError:
+        return False
+    lines = f"\n{text}\n"
+    return (
+        text.isascii()
+        and lines.count("\n/") == len(paths) == lines.count("\n") - 1
+        and "//" not in lines
+        and "/\n" not in lines
+        and "/." not in lines
+        and not text.encode().translate(None, _PLAIN_OR_NEWLINE)
+    )
 
 
 def is_path(path: str) -> bool:
@@ -70,6 +101,12 @@ def normalise(path: str) -> str:
 def join(parent: str, name: str) -> str:
     """Return the path of the child ``name`` of ``parent``. Both must be valid."""
     return f"/{name}" if parent == "/" else f"{parent}/{name}"
+
+
+def join_each(parent: str, names: Iterable[str]) -> list[str]:
+    """Return the paths of several children of ``parent``. All must be valid."""
+    prefix = "" if parent == "/" else parent
+    return [f"{prefix}/{name}" for name in names]
 
 
 def parent_of(path: str) -> str | None:

@@ -77,7 +77,7 @@ from txmirror.types import (
     WatchKind,
     ZnodeStat,
 )
-from txmirror.wire import CreateFlag, GetChildrenRequest, GetDataRequest
+from txmirror.wire import CreateFlag
 
 #: The longest session timeout that a client can request, in seconds: milliseconds of 31 bits.
 _LONGEST_TIMEOUT = (2**31 - 1) / 1000
@@ -333,14 +333,10 @@ class ZooKeeperClient:
         data, children = check_paths(data), check_paths(children)
         if not data and not children:
             return succeed(BatchReply(0, [], []))
-        full = self._requests.chroot.full
-        reads: tuple[GetDataRequest | GetChildrenRequest, ...] = (
-            *[GetDataRequest(full(path), False) for path in data],
-            *[GetChildrenRequest(full(path), False) for path in children],
-        )
-        call = self._requests.call(MULTI_READ, MULTI_READ.record(reads), (*data, *children)[0])
-        count = len(data)
-        answer = call.result_as(lambda zxid, values: BatchReply(zxid, values[:count], values[count:]))
+        full_each = self._requests.chroot.full_each
+        record = MULTI_READ.record(full_each(data), full_each(children))
+        call = self._requests.call(MULTI_READ, record, (data or children)[0])
+        answer = call.result_as(lambda zxid, results: BatchReply(zxid, *results))
         self._requests.submit(call)
         return answer
 

@@ -18,6 +18,7 @@ from txmirror.types import ACL, EnsembleConfig, ZnodeStat
 from txmirror.wire import (
     AddWatchRequest,
     AddWatchResponse,
+    BatchedReadRequest,
     CheckWatchesRequest,
     Create2Request,
     Create2Response,
@@ -39,7 +40,6 @@ from txmirror.wire import (
     GetDataResponse,
     GetEphemeralsRequest,
     GetEphemeralsResponse,
-    MultiReadRequest,
     MultiRequest,
     MultiResponse,
     Operation,
@@ -151,24 +151,26 @@ def _results_of_writes(cursor: Cursor, call: Call[Any]) -> list[str | ZnodeStat 
     ]
 
 
-def _results_of_reads(cursor: Cursor, call: Call[Any]) -> list[Any]:
-    reads = call.record.requests
+def _results_of_reads(cursor: Cursor, call: Call[Any]) -> tuple[list[Any], list[Any]]:
+    record: BatchedReadRequest = call.record
     results = MultiResponse.decode(cursor).results
-    if len(results) != len(reads):
-        raise ProtocolError(f"the server sent {len(results)} results for {len(reads)} reads")
-    return [
-        (result.data or b"", result.stat)
-        if isinstance(result, GetDataResponse) and isinstance(read, GetDataRequest)
-        else _check_names(result.children)
-        if isinstance(result, GetChildrenResponse) and not isinstance(read, GetDataRequest)
-        else _refusal(result, call, read.path)
-        for read, result in zip(reads, results, strict=True)
+    count = len(record.data)
+    if len(results) != count + len(record.children):
+        raise ProtocolError(f"the server sent {len(results)} results for {count + len(record.children)} reads")
+    data = [
+        (result.data or b"", result.stat) if isinstance(result, GetDataResponse) else _refusal(result, call, path)
+        for path, result in zip(record.data, results[:count], strict=True)
     ]
+    children = [
+        _check_names(result.children) if isinstance(result, GetChildrenResponse) else _refusal(result, call, path)
+        for path, result in zip(record.children, results[count:], strict=True)
+    ]
+    return data, children
 
 
 GET_EPHEMERALS = RequestKind(GetEphemeralsRequest, _ephemerals, keeps_record=True)
 MULTI = RequestKind(MultiRequest, _results_of_writes, keeps_record=True)
-MULTI_READ = RequestKind(MultiReadRequest, _results_of_reads, keeps_record=True)
+MULTI_READ = RequestKind(BatchedReadRequest, _results_of_reads, keeps_record=True)
 
 
 #: The operation of each method of a client. ``create_and_stat`` and the like are separate operations, which not every server

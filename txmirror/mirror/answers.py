@@ -77,7 +77,8 @@ class Answers:
 
     def data_read(self, path: str, value: Value, zxid: int) -> None:
         """Show a node's data and stat."""
-        if self._is_late(DATA, path, zxid):
+        # All replies in a batch are of one transaction.
+        if zxid != self._store.zxid and self._is_late(DATA, path, zxid):
             return
         if path in self._store.maybe_absent:
             self._cache.found(path)

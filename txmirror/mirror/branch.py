@@ -7,6 +7,7 @@ the changes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from twisted.logger import Logger
@@ -34,16 +35,17 @@ class Selection:
         self.path = path
         self.everything = depth is None and keep is None
         self._prefix = path.rstrip("/") + "/"
-        self._depth = depth
+        #: The most names in a path. A path has as many names as slashes, but for the root of everything.
+        self._most_names = math.inf if depth is None else _count_names(path) + depth
         self._keep = keep
 
     def covers(self, path: str) -> bool:
         """Return whether a path is in it, as far as the path alone can say."""
-        return path == self.path or (path.startswith(self._prefix) and not self._is_beyond(path))
+        return path == self.path or (path.startswith(self._prefix) and path.count("/") <= self._most_names)
 
     def keeps(self, path: str) -> bool:
         """Return whether a path is in it whose parent is."""
-        if self._is_beyond(path):
+        if path.count("/") > self._most_names:
             return False
         if self._keep is None:
             return True
@@ -53,15 +55,15 @@ class Selection:
             self._log.failure("The function that selects nodes failed on {path}: the node is kept.", path=path)
             return True
 
+    def kept(self, parent: str, children: list[str]) -> list[str]:
+        """Return the children of a node in it that are in it too."""
+        if self._keep is None:
+            return [] if self.at_limit(parent) else children
+        return [child for child in children if self.keeps(child)]
+
     def at_limit(self, path: str) -> bool:
         """Return whether the children of a path are too deep."""
-        return self._depth is not None and self._level(path) >= self._depth
-
-    def _is_beyond(self, path: str) -> bool:
-        return self._depth is not None and self._level(path) > self._depth
-
-    def _level(self, path: str) -> int:
-        return 0 if path == self.path else path.count("/") - self._prefix.count("/") + 1
+        return _count_names(path) >= self._most_names
 
 
 class Branch:
@@ -199,10 +201,8 @@ class Branch:
             present = set(names)
             for gone in [name for name in known if name not in present]:
                 self.absent(paths.join(path, gone))
-        children = [paths.join(path, name) for name in names if name not in known]
-        if not self._selection.everything:
-            children = [child for child in children if self._selection.keeps(child)]
-        self._cache.read_children(path, children)
+        children = paths.join_each(path, [name for name in names if name not in known] if known else names)
+        self._cache.read_children(path, self._selection.kept(path, children))
         if was_unreadable and path in self.values:
             self._notify(ChangeKind.READABLE, path, self.values[path], self.values[path])
 
@@ -227,6 +227,8 @@ class Branch:
 
         :returns: whether it was one.
         """
+        if not self.unreadable:
+            return False
         return path not in self._unlisted and self.unreadable.pop(path, None) is not None
 
     def _add(self, path: str, value: Value) -> None:
@@ -275,6 +277,10 @@ class Branch:
     def _notify(self, kind: ChangeKind, path: str, old: Value | None, new: Value | None) -> None:
         if not self._closed:
             self._notifier.changed(kind, path, old, new)
+
+
+def _count_names(path: str) -> int:
+    return 0 if path == "/" else path.count("/")
 
 
 def _identity(stat: ZnodeStat) -> tuple[int, int, int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 
 from twisted.internet.defer import Deferred
 
@@ -58,6 +58,20 @@ class Tree(Mapping[str, Value]):
 
     def __len__(self) -> int:
         return len(self._values)
+
+    # As those of Mapping, but several times as fast.
+
+    def keys(self) -> KeysView[str]:
+        """Return a view of the paths."""
+        return self._values.keys()
+
+    def values(self) -> ValuesView[Value]:
+        """Return a view of each node's ``(data, stat)``."""
+        return self._values.values()
+
+    def items(self) -> ItemsView[str, Value]:
+        """Return a view of the paths, each with its node's ``(data, stat)``."""
+        return self._values.items()
 
     def children(self, path: str) -> list[str]:
         """Return the names of a node's children that are in the tree, sorted.

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.errors import PathError
-from txmirror.paths import are_names, is_path, join, name_of, normalise, parent_of, validate
+from txmirror.paths import (
+    are_names,
+    is_path,
+    join,
+    join_each,
+    name_of,
+    normalise,
+    parent_of,
+    validate,
+    validate_each,
+)
 
 #: What Java's characters, which are UTF-16's, may not be.
 FORBIDDEN = (range(0x20), range(0x7F, 0xA0), range(0xD800, 0xF900), range(0xFFF0, 0x10000))
@@ -174,6 +186,37 @@ class ValidateTests(SynchronousTestCase):
         self.assertFalse(accepts("/" + "." * 1_000_000 + "/.."))
 
 
+class ValidateEachTests(SynchronousTestCase):
+    @given(st.lists(near_paths | paths | st.sampled_from(("/", "/a/b", "/a-1.2:22")), max_size=4))
+    def test_as_validate(self, texts: list[str]) -> None:
+        """Several paths are valid if each is valid, and otherwise the error is of the first one that is not."""
+        try:
+            validate_each(texts)
+        except PathError as error:
+            wrong = next(text for text in texts if not is_valid(text))
+            self.assertEqual(str(error), str(self.assertRaises(PathError, validate, wrong)))
+        else:
+            self.assertTrue(all(is_valid(text) for text in texts))
+
+    def test_every_character(self) -> None:
+        """Every character is allowed or forbidden beside other paths as it is alone."""
+        for number in (*range(0x250), *range(0xD700, 0x10002)):
+            for path in (f"/a{chr(number)}b", chr(number), f"/{chr(number)}", f"{chr(number)}/a"):
+                try:
+                    validate_each(["/x/y", path, "/z"])
+                except PathError:
+                    self.assertFalse(is_valid(path), hex(number))
+                else:
+                    self.assertTrue(is_valid(path), hex(number))
+
+    def test_not_a_str(self) -> None:
+        """Bytes, None and numbers are a TypeError that quotes them."""
+        for value in (b"/a", None, 1, ["/a"]):
+            texts: list[Any] = ["/a", value]
+            error = self.assertRaises(TypeError, validate_each, texts)
+            self.assertIn(repr(value), str(error))
+
+
 class JudgeTests(SynchronousTestCase):
     """The checks of paths and names that a server sends."""
 
@@ -250,6 +293,11 @@ class PartsTests(SynchronousTestCase):
     def test_join(self) -> None:
         """A child's path is its parent's and its name, with one slash between them."""
         self.assertEqual([join("/", "a"), join("/a", "b"), join("/a/b", "c")], ["/a", "/a/b", "/a/b/c"])
+
+    def test_join_each(self) -> None:
+        """The paths of several children are in the order of their names."""
+        self.assertEqual(join_each("/", ["b", "a"]), ["/b", "/a"])
+        self.assertEqual(join_each("/a", ["b", "c"]), ["/a/b", "/a/c"])
 
     def test_parent_of(self) -> None:
         """A parent's path is the child's without its last name; that of the first level is the root."""

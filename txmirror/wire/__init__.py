@@ -4,7 +4,14 @@ from txmirror.wire.client_protocol import AuthAnswer, ClientProtocol, Pong, Rece
 from txmirror.wire.framing import FrameDecoder, FrameQueue, OversizedFrame, encode_frame
 from txmirror.wire.headers import ReplyHeader, RequestHeader, reply_frame, request_frame
 from txmirror.wire.jute import Cursor
-from txmirror.wire.multi import DoneResult, ErrorResult, MultiReadRequest, MultiRequest, MultiResponse
+from txmirror.wire.multi import (
+    BatchedReadRequest,
+    DoneResult,
+    ErrorResult,
+    MultiReadRequest,
+    MultiRequest,
+    MultiResponse,
+)
 from txmirror.wire.operations import (
     AUTH_XID,
     DEFAULT_MAX_REPLY,
@@ -83,6 +90,7 @@ __all__ = [
     "AddWatchResponse",
     "AuthAnswer",
     "AuthRequest",
+    "BatchedReadRequest",
     "CheckVersionRequest",
     "CheckWatchesRequest",
     "ClientInfo",

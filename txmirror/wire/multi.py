@@ -7,13 +7,13 @@ The record is a list of records, each preceded by a header with its type. A last
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar, NamedTuple, TypeVar
 
 import attrs
 
 from txmirror.errors import ProtocolError
-from txmirror.wire.jute import Cursor, encode_int
+from txmirror.wire.jute import Cursor, encode_bool, encode_int
 from txmirror.wire.operations import Operation
 from txmirror.wire.requests import (
     CheckVersionRequest,
@@ -37,6 +37,7 @@ from txmirror.wire.responses import (
 _HEADER = struct.Struct(">i?i")
 _ERROR = -1
 _OVER = _HEADER.pack(-1, True, -1)
+_NO_WATCH = encode_bool(False)
 
 _MultiT = TypeVar("_MultiT", bound="_Multi")
 
@@ -149,8 +150,9 @@ class MultiResponse(NamedTuple):
             kind, done = _decode_header(cursor)
             if done:
                 return cls(results)
-            if kind in _RECORDS:
-                results.append(_RECORDS[kind].decode(cursor))
+            record = _RECORDS.get(kind)
+            if record is not None:
+                results.append(record.decode(cursor))
             elif kind in _EMPTY:
                 results.append(DoneResult(kind))
             else:
@@ -189,3 +191,27 @@ class MultiReadRequest(_Multi):
 
     operation: ClassVar[Operation] = Operation.MULTI_READ
     response: ClassVar[type[MultiResponse]] = MultiResponse
+
+
+@attrs.frozen
+class BatchedReadRequest:
+    """The MultiReadRequest for the data of some nodes, and then the children of others, without watches.
+
+    It has their paths only: an object for each read would take as much time as its encoding.
+    """
+
+    operation: ClassVar[Operation] = Operation.MULTI_READ
+    response: ClassVar[type[MultiResponse]] = MultiResponse
+
+    data: Sequence[str]
+    children: Sequence[str]
+
+    def encode(self) -> bytes:
+        parts: list[bytes] = []
+        for operation, paths in ((Operation.GET_DATA, self.data), (Operation.GET_CHILDREN, self.children)):
+            header = _HEADER.pack(operation, False, -1)
+            for path in paths:
+                encoded = path.encode()
+                parts += header, encode_int(len(encoded)), encoded, _NO_WATCH
+        parts.append(_OVER)
+        return b"".join(parts)

@@ -130,7 +130,7 @@ class GetDataResponse(NamedTuple):
             stop = start + length
             if length >= 0 and stop + STAT.size <= len(frame):
                 cursor.offset = stop + STAT.size
-                return cls(frame[start:stop], unpack_stat(frame, stop))
+                return tuple.__new__(cls, (frame[start:stop], unpack_stat(frame, stop)))
         return cls(cursor.buffer(), cursor.stat())
 
 

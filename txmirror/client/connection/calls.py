@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -108,6 +108,15 @@ class Chroot:
         if not self.path:
             return path
         return self.path if path == "/" and not sequence else self.path + path
+
+    def full_each(self, each: Sequence[str]) -> list[str]:
+        """Check several paths, and return them with the chroot before each.
+
+        :raises PathError: a path is invalid.
+        """
+        paths.validate_each(each)
+        chroot = self.path
+        return [chroot if path == "/" else chroot + path for path in each] if chroot else list(each)
 
     def below(self, path: str) -> str:
         """Return a path that a server sent without the chroot.

@@ -18,6 +18,7 @@ from txmirror.errors import (
     TransactionFailedException,
     UnimplementedException,
     UnknownServerException,
+    ZooKeeperException,
 )
 from txmirror.interfaces import ITransaction
 from txmirror.test.client.peer import STAT, ClientTestCase, Peer, ignore
@@ -209,6 +210,17 @@ class BatchedReadTests(ClientTestCase):
         names, error = self.successResultOf(answer)
         self.assertEqual(names, ["x"])
         self.assertIsInstance(error, NoNodeException)
+
+    def test_chroot(self) -> None:
+        """Paths are below the chroot on the way there, and an error has the path without it."""
+        client, peer = self.make_connected(chroot="/app")
+        answer = client.read_many(["/", "/a"], ["/b"])
+        results = [ErrorResult(-101), ErrorResult(-102), ErrorResult(-102)]
+        request = peer.answer(MultiReadRequest, MultiResponse([*results]))
+        self.assertEqual([read.path for read in request.requests], ["/app", "/app/a", "/app/b"])
+        reply = self.successResultOf(answer)
+        refusals = [error for error in (*reply.data, *reply.children) if isinstance(error, ZooKeeperException)]
+        self.assertEqual([error.path for error in refusals], ["/", "/a", "/b"])
 
     def test_wrong_answers(self) -> None:
         """An answer of another number or kind is no answer: the connection ends."""

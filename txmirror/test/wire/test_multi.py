@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hypothesis import given
 from hypothesis import strategies as st
 from kazoo import security
 from kazoo.protocol import serialization as kazoo
@@ -20,6 +21,7 @@ from txmirror.test.wire.strategies import (
 )
 from txmirror.types import OPEN_ACL, ZnodeStat
 from txmirror.wire import (
+    BatchedReadRequest,
     CheckVersionRequest,
     Create2Request,
     Create2Response,
@@ -113,6 +115,16 @@ class MultiRequestTests(RecordContract, SynchronousTestCase):
 class MultiReadRequestTests(RecordContract, SynchronousTestCase):
     record = MultiReadRequest
     records = st.builds(MultiReadRequest, st.lists(reads, max_size=3).map(tuple))
+
+
+class BatchedReadRequestTests(SynchronousTestCase):
+    @given(st.lists(texts, max_size=3), st.lists(texts, max_size=3))
+    def test_as_multi_read(self, data: list[str], children: list[str]) -> None:
+        """It is encoded as the reads of data, and then of children, one by one."""
+        one_by_one: list[GetDataRequest | GetChildrenRequest] = [GetDataRequest(path, False) for path in data]
+        one_by_one += [GetChildrenRequest(path, False) for path in children]
+        self.assertEqual(BatchedReadRequest(data, children).encode(), MultiReadRequest(tuple(one_by_one)).encode())
+        self.assertEqual(BatchedReadRequest.operation, MultiReadRequest.operation)
 
 
 class MultiResponseTests(RecordContract, SynchronousTestCase):
