@@ -12,6 +12,7 @@ import contextlib
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -88,12 +89,19 @@ def open_file(path: str | Path, flags: int = os.O_RDONLY, *, folder: int | None 
     # Opening a device can have side effects.
     check_file(path, folder=folder)
     descriptor = os.open(path, flags | _WAY, dir_fd=folder)
-    try:
+    with closed_on_error(descriptor):
         _check(path, os.fstat(descriptor))
+    return descriptor
+
+
+@contextlib.contextmanager
+def closed_on_error(descriptor: int) -> Iterator[None]:
+    """Close a descriptor if the body raises."""
+    try:
+        yield
     except BaseException:
         os.close(descriptor)
         raise
-    return descriptor
 
 
 def create_file(path: str | Path, *, folder: int | None = None) -> int:

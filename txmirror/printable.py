@@ -1,4 +1,4 @@
-"""Printable names of foreign text, sessions and processes, for one line of a log or a terminal; and text that UTF-8 has."""
+"""Printable names of foreign text, sessions and processes, for one line of a log or a terminal; texts that UTF-8 has."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ def is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def host_and_port(host: str, port: int) -> str:
+    """Return a host and a port as connection strings and URLs have them, with an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def session_name(session_id: int) -> str:

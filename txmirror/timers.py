@@ -1,10 +1,19 @@
-"""A timer that can be restarted and stopped at any time."""
+"""A timer that can be restarted and stopped at any time, and the default reactor."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+
+def reactor_or_global(reactor: IReactorTime | None) -> IReactorTime:
+    """Return a reactor; the global one if it is None, which only then is imported, and so installed."""
+    if reactor is not None:
+        return reactor
+    from twisted.internet import reactor as global_reactor
+
+    return IReactorTime(global_reactor)
 
 
 class Timer:

@@ -61,6 +61,7 @@ from txmirror.interfaces import (
     IWatchFeed,
     IZooKeeperClient,
 )
+from txmirror.timers import reactor_or_global
 from txmirror.types import (
     ACL,
     OPEN_ACL,
@@ -149,10 +150,6 @@ class ZooKeeperClient:
         check_optional("tls", tls, TLS)
         check_optional("sasl", sasl, DigestMD5)
         check_optional("limits", limits, Limits)
-        if reactor is None:
-            from twisted.internet import reactor as global_reactor
-
-            reactor = IReactorTime(global_reactor)
         parsed = parse_servers(servers)
         random = random or Random()
         settings = SessionSettings(
@@ -167,7 +164,7 @@ class ZooKeeperClient:
             metrics=None if metrics is None else GuardedMetrics(metrics),
         )
         servers = ",".join(map(str, parsed.servers))
-        self._set_up(Session(reactor, settings), servers, parsed.chroot, Priority.BOUNDED, random)
+        self._set_up(Session(reactor_or_global(reactor), settings), servers, parsed.chroot, Priority.BOUNDED, random)
 
     def _set_up(self, session: Session, servers: str, chroot: str, priority: Priority, random: Random) -> None:
         """Set up a client on a session.

@@ -24,7 +24,7 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from txmirror.files import UnsafeFileError, check_owner, create_file, read_file
+from txmirror.files import UnsafeFileError, check_owner, closed_on_error, create_file, read_file
 
 _log = Logger()
 
@@ -143,11 +143,8 @@ def _open_folder(folder: Path) -> int:
             raise UnsafeFileError(there, f"{str(there)!r} belongs to user {status.st_uid}", status)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
+    with closed_on_error(descriptor):
         check_owner(folder, os.fstat(descriptor))
-    except BaseException:
-        os.close(descriptor)
-        raise
     return descriptor
 
 

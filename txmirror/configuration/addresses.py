@@ -10,6 +10,7 @@ import attrs
 
 from txmirror.configuration.errors import quote
 from txmirror.configuration.placeholders import parse
+from txmirror.printable import host_and_port
 
 _ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f]*:[0-9A-Fa-f:.]{1,40})\]|(?P<four>[0-9.]{7,15})):(?P<port>[0-9]{1,5})")
 
@@ -24,7 +25,7 @@ class SocketAddress:
     """The port, from 1 to 65535."""
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return host_and_port(self.host, self.port)
 
 
 @attrs.frozen

@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from txmirror.embedded.options import EmbeddedOptions
 from txmirror.embedded.standalone import EmbeddedServer
+from txmirror.printable import host_and_port
 
 
 class CannotListenExit(SystemExit, Exception):
@@ -46,9 +47,9 @@ class EmbeddedService(Service):
         try:
             self._server.listen(self._port, self._interface)
         except CannotListenError as error:
-            where = f"[{self._interface}]" if ":" in self._interface else self._interface
+            where = host_and_port(self._interface, self._port)
             reason = getattr(error.socketError, "strerror", None) or error.socketError
-            raise CannotListenExit(f"txmirror embedded: cannot listen at {where}:{self._port}: {reason}") from None
+            raise CannotListenExit(f"txmirror embedded: cannot listen at {where}: {reason}") from None
         super().startService()
         self._log.info("An in-memory ZooKeeper for tests and demos; all its data is lost when it stops.")
         self._log.info(

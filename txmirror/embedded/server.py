@@ -17,6 +17,7 @@ from txmirror.embedded.server_state import Access, ServerState
 from txmirror.embedded.sessions import Session
 from txmirror.embedded.versions import Version
 from txmirror.errors import ZooKeeperException
+from txmirror.printable import host_and_port
 
 #: The listen backlog. Clients that exceed the kernel's limit retry after one second, and then after two.
 _BACKLOG: Final = 1024
@@ -114,7 +115,7 @@ class Server:
         host = self._port.getHost()
         # A port's address has both, but an IAddress need not.
         name, number = host.host, host.port  # type: ignore[attr-defined]
-        self._address = f"[{name}]:{number}" if ":" in name else f"{name}:{number}"
+        self._address = host_and_port(name, number)
         self._own_state.port = number
         self._begin()
         return self._port

@@ -22,6 +22,7 @@ from txmirror.mirror.json_node import JsonNode, encode
 from txmirror.mirror.node import Node
 from txmirror.mirror.state import MirrorState
 from txmirror.mirror.tree import Tree
+from txmirror.timers import reactor_or_global
 from txmirror.types import SessionTicket
 
 
@@ -62,10 +63,7 @@ class Mirror(Service):
         reactor: IReactorTime | None = None,
     ) -> None:
         check_seconds("linger", linger, positive=True)
-        if reactor is None:
-            from twisted.internet import reactor as global_reactor
-
-            reactor = IReactorTime(global_reactor)
+        reactor = reactor_or_global(reactor)
         self._owns_client = client is None
         if client is None:
             client = ZooKeeperClient(

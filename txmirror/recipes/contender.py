@@ -18,6 +18,7 @@ from txmirror.mirror import Mirror
 from txmirror.recipes.clients import checked_acl, client_of
 from txmirror.recipes.lock_node import LockNode
 from txmirror.recipes.retry_policy import RetryPolicy, discard
+from txmirror.timers import reactor_or_global
 from txmirror.types import ACL, EventType, WatchedEvent
 
 
@@ -51,15 +52,11 @@ class Contender:
             raise PathError("'/' cannot be a lock: use a node of its own")
         if not isinstance(name, str):
             raise TypeError(f"a name is a str, not {name!r:.60}")
-        if reactor is None:
-            from twisted.internet import reactor as global_reactor
-
-            reactor = IReactorTime(global_reactor)
         self.name = name
         self.acl: Sequence[ACL] = checked_acl(acl)
-        self.reactor = reactor
+        self.reactor = reactor_or_global(reactor)
         self.client = client_of(client)
-        self.retry_policy = RetryPolicy(self.client, reactor)
+        self.retry_policy = RetryPolicy(self.client, self.reactor)
         self.lease: ISessionLease | None = ISessionLease(self.client, None)
         self.node: LockNode | None = None
 

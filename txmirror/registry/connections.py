@@ -21,6 +21,7 @@ from txmirror.observers import Observers
 from txmirror.registry.connection import RegistryConnection
 from txmirror.registry.reachability import when_connected
 from txmirror.registry.registration import Registration
+from txmirror.timers import reactor_or_global
 from txmirror.types import SessionTicket
 
 _T = TypeVar("_T")
@@ -82,9 +83,7 @@ class ConnectionOptions:
         parse_servers(self.servers)
         if self.mirror is not None and reactor not in (None, self.mirror.reactor):
             raise ValueError(f"the mirror that was passed does not run on {reactor!r}")
-        if reactor is None:
-            reactor = self.mirror.reactor if self.mirror is not None else _global_reactor()
-        return reactor
+        return reactor_or_global(reactor if self.mirror is None else self.mirror.reactor)
 
 
 class Connections:
@@ -337,9 +336,3 @@ def shield(awaited: Deferred[_T], failed: Callable[[Failure], object]) -> Deferr
 def _new_reactor_like(reactor: IReactorTime) -> IReactorTime:
     kind: Any = type(reactor)
     return IReactorTime(kind())
-
-
-def _global_reactor() -> IReactorTime:
-    from twisted.internet import reactor
-
-    return IReactorTime(reactor)

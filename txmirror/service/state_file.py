@@ -13,7 +13,16 @@ from typing import Any
 import attrs
 
 from txmirror.configuration import Machine
-from txmirror.files import UnsafeFileError, open_file, open_lock, read_all, read_file, replace_file, set_aside_for
+from txmirror.files import (
+    UnsafeFileError,
+    closed_on_error,
+    open_file,
+    open_lock,
+    read_all,
+    read_file,
+    replace_file,
+    set_aside_for,
+)
 from txmirror.json_text import JSONReader, JSONWriter
 from txmirror.types import SessionTicket
 
@@ -72,15 +81,12 @@ def lock(path: Path) -> int:
     # Another user's lock file would be set aside; but if it is held, that user's daemon runs.
     _check_free(path, name)
     descriptor, _ = open_lock(name)
-    try:
+    with closed_on_error(descriptor):
         _take(path, descriptor)
         # On a full disk the lock has no pid, but it is a lock all the same.
         with contextlib.suppress(OSError):
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
-    except BaseException:
-        os.close(descriptor)
-        raise
     return descriptor
 
 

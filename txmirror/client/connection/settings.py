@@ -15,6 +15,7 @@ from zope.interface import implementer
 from txmirror import paths
 from txmirror.errors import PathError
 from txmirror.interfaces import IMetrics
+from txmirror.printable import host_and_port
 from txmirror.types import SessionEvent
 from txmirror.wire import DEFAULT_MAX_REPLY, DEFAULT_MAX_REQUEST
 
@@ -34,7 +35,7 @@ class Server:
     port: int
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return host_and_port(self.host, self.port)
 
 
 @attrs.frozen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from txmirror.json_text import decode_text
+from txmirror.printable import host_and_port
 from txmirror.types import Endpoint, Undecodable
 
 #: The greatest port.
@@ -31,7 +32,7 @@ def parse_address(text: str) -> Endpoint | None:
 
 def join_address(address: str, port: int) -> str:
     """Return ``address:port``, with brackets around an IPv6 address."""
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    return host_and_port(address, port)
 
 
 def is_port(value: object) -> bool:
