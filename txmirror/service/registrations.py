@@ -22,6 +22,7 @@ from txmirror.registry import CODECS, Registration, RegistrationState
 from txmirror.service.handover import Claim
 from txmirror.service.session import Session
 from txmirror.service.session_settings import SessionSettings
+from txmirror.service.state import StateService
 from txmirror.timers import Timer
 from txmirror.withdrawal import wait_for_withdrawals
 
@@ -276,6 +277,8 @@ class RegistrationsService(Service):
     def startService(self) -> None:
         """Read the state file, if there is one; then connect, and register. It never fails."""
         super().startService()
+        if self._settings.state is not None:
+            self._settings.state.use()
         Deferred.fromCoroutine(self._start()).addErrback(
             lambda failure: self._log.failure("The session could not be opened.", failure=failure)
         )
@@ -315,10 +318,18 @@ class RegistrationsService(Service):
         :param leave: whether to leave the session, with the services that are still registered, to the next process.
         :returns: fires in a bounded time; it never fails.
         """
+        state = self._settings.state if self.running else None
         super().stopService()
-        return Deferred.fromCoroutine(self._finish(leave))
+        return Deferred.fromCoroutine(self._finish(leave, state))
 
-    async def _finish(self, leave: bool) -> None:
+    async def _finish(self, leave: bool, state: StateService | None) -> None:
+        try:
+            await self._close(leave)
+        finally:
+            if state is not None:
+                state.release()
+
+    async def _close(self, leave: bool) -> None:
         if self.session is None:
             return
         self.session.mirror.delStateWatcher(self)

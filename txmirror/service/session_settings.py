@@ -31,7 +31,7 @@ class SessionSettings:
     container: bool = False
     """True makes the nodes above those of services containers: the server deletes one some time after its last child."""
     state: StateService | None = None
-    """The state file; None hands no session over. It starts before the session, and stops after it."""
+    """The state file; None hands no session over. It starts before the registrations. Its stop waits for theirs."""
     origin: Origin = attrs.field(factory=lambda: Origin("", ""))
     """The machine and its boot, for the state file."""
     bucket: TokenBucket | None = None

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from txmirror.deferreds import Waiters
 from txmirror.printable import on_one_line
 from txmirror.retrying import RetryTimer
 from txmirror.service import state_file
@@ -18,6 +21,8 @@ from txmirror.threads import run_in_thread
 
 #: The first and the longest pause before a file is written again that could not be, in seconds.
 _FIRST, _LONGEST = 10.0, 600.0
+#: The longest time that a stop waits for the users of a file, in seconds.
+_LONGEST_USE = 30.0
 
 
 @implementer(IService)
@@ -27,6 +32,8 @@ class StateService(Service):
     The file is JSON, mode 0600, and replaced atomically. A damaged file, one of another version or another owner, and one that
     others may read, is renamed to ``.damaged``, with a warning. If the file cannot be written, that is logged once, and it is tried
     again at growing intervals; until it succeeds, the session is not handed over.
+
+    Its stop waits for the registrations that use it: a program can stop all its services at once, as ``MultiService`` does.
 
     :param path: the file. Its folder must exist.
     :param reactor: the reactor. If it has a thread pool, the file is read and written in one of its threads.
@@ -44,6 +51,8 @@ class StateService(Service):
         self._wanted: SavedSession | None = None
         self._written: SavedSession | None = None
         self._failed = False
+        self._uses = 0
+        self._unused: Waiters[None] = Waiters()
         self._again = RetryTimer(reactor, self._save_again, first=_FIRST, longest=_LONGEST)
 
     def startService(self) -> None:
@@ -64,14 +73,30 @@ class StateService(Service):
         """True if this process has locked the file."""
         return self._lock is not None
 
+    def use(self) -> None:
+        """Begin to use the file: a stop waits for :meth:`release`, for 30 seconds at the most."""
+        self._uses += 1
+
+    def release(self) -> None:
+        """End a use."""
+        self._uses -= 1
+        if self._uses == 0:
+            self._unused.fire(None)
+
     def stopService(self) -> Deferred[None]:
-        """Unlock the file, when it is written.
+        """Unlock the file, when it is written, and not used any more.
 
         :returns: fires then; it never fails.
         """
         super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        if self._uses:
+            with contextlib.suppress(DeferredTimeout):
+                await self._unused.wait().addTimeout(_LONGEST_USE, self._reactor)
         self._again.stop()
-        return self._turn.run(self._unlock)
+        await self._turn.run(self._unlock)
 
     def _unlock(self) -> None:
         if self._lock is not None:

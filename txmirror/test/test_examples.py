@@ -156,6 +156,16 @@ class ExampleTests(TestCase):
 
         return self.run_example("health_checks.py").addCallback(check)
 
+    def test_parts(self) -> Deferred[None]:
+        """The daemon's parts, and the whole daemon, run in a program's own tree of services, which is stopped at once."""
+        expected = [
+            "the service is up",
+            "servers: ['server1:80']",
+            "there is a session for the next process: False",
+            "the mail service is registered",
+        ]
+        return self.run_example("parts.py").addCallback(self.assertEqual, expected)
+
     def test_locks(self) -> Deferred[None]:
         """Two programs share a lock, a semaphore and an election."""
         expected = [

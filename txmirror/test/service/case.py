@@ -134,8 +134,8 @@ class DaemonTestCase(SynchronousTestCase):
         state = daemon._state
         # Nothing more is written to the file.
         if state is not None:
-            state.stopService()
-            state._lock = None
+            state._again.stop()
+            state._unlock()
         content = self.state_file.read_bytes() if self.state_file.exists() else None
         finished = daemon.registrations.finish(leave=True)
         self.reactor.pass_time(0.1)

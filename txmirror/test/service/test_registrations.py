@@ -67,3 +67,46 @@ class AloneTests(DaemonTestCase):
             self.successResultOf(finished)
             self.successResultOf(state.stopService())
         self.assertEqual(self.registered(), {})
+
+    def test_stopped_at_once(self) -> None:
+        """A program may stop state file and registrations at once: the file is unlocked when the session has ended."""
+        application = MultiService()
+        state = StateService(str(self.state_file), self.reactor)
+        service = self.make(state)
+        for part in (state, service):
+            part.setServiceParent(application)
+        service.keep("web", Offer("/services/web:1"))
+        application.startService()
+        self.reactor.settle()
+        self.assertTrue(self.state_file.exists())
+        # The server answers no more.
+        for link in self.reactor.links:
+            link.stall()
+        stopped: Deferred[object] = application.stopService()
+        self.reactor.pass_time(1)
+        self.assertNoResult(stopped)
+        self.assertTrue(state.locked)
+        for link in self.reactor.links:
+            link.resume()
+        self.reactor.pass_time(1)
+        self.successResultOf(stopped)
+        self.assertFalse(state.locked)
+        self.assertFalse(self.state_file.exists())
+        self.assertEqual(self.registered(), {})
+
+    def test_stopped_alone(self) -> None:
+        """A state file whose registrations are not stopped is unlocked after a while."""
+        state = StateService(str(self.state_file), self.reactor)
+        service = self.make(state)
+        state.startService()
+        service.startService()
+        self.reactor.settle()
+        stopped = state.stopService()
+        self.reactor.pass_time(29)
+        self.assertNoResult(stopped)
+        self.reactor.pass_time(2)
+        self.successResultOf(stopped)
+        self.assertFalse(state.locked)
+        finished = service.stopService()
+        self.reactor.pass_time(1)
+        self.successResultOf(finished)
