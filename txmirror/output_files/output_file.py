@@ -64,6 +64,7 @@ class OutputFile:
     :ivar instances: the number of instances in the file, as far as this process knows.
     :ivar omitted: the nodes that are not in the file: the reason by name.
     :ivar writes: the number of times that the file was replaced.
+    :ivar failures: the number of times that it could not be written.
     :ivar command: the command after a change; None if there is none.
     """
 
@@ -73,7 +74,7 @@ class OutputFile:
         self.watch = watch
         self.state = OutputState.UNKNOWN
         self.failure: str | None = None
-        self.instances = self.writes = 0
+        self.instances = self.writes = self.failures = 0
         self.omitted: Mapping[str, str] = {}
         self.command = (
             ChangeCommand(
@@ -258,6 +259,7 @@ class OutputFile:
 
     def _fail(self, reason: str) -> None:
         self.state, self.failure = OutputState.FAILED, reason
+        self.failures += 1
         if not self._stopped:
             self._retry.start()
 

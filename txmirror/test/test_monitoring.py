@@ -19,6 +19,7 @@ import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.checks import State, Status
+from txmirror.output_files import OutputState
 from txmirror.registry import RegistrationState
 from txmirror.service import METRICS
 from txmirror.service.metrics.definition import Kind
@@ -27,11 +28,11 @@ from txmirror.test.test_examples import find_examples
 
 #: The series that Prometheus itself makes, and the labels that it adds.
 _PROMETHEUS, _TARGET = {"up"}, {"job", "instance"}
-#: The values of labels that are enumerations. A state is one of a check or a service, or one of a registration.
+#: The values of labels that are enumerations. A state is one of a check or a service, of a registration, or of a file.
 _VALUES: Mapping[str, set[str]] = {
     "condition": {each.value for each in Condition},
     "status": {each.value for each in Status},
-    "state": {each.value for each in (*State, *RegistrationState)},
+    "state": {each.value for each in (*State, *RegistrationState, *OutputState)},
 }
 _NAME = re.compile(r"\b(?:txmirror_\w+|up)\b")
 _SELECTOR = re.compile(r"\b(\w+)\{([^}]*)\}")
@@ -121,6 +122,10 @@ _FIRING = {
     "TxmirrorManyWrites": [
         Firing('txmirror_zookeeper_writes_total{operation="set_data"}', "0+90x60", "0+1x60", 50),
     ],
+    "TxmirrorFileNotWritten": [Firing('txmirror_output_file_state{file="/f", state="failed"}', "1x20", "1 0x20", 7)],
+    "TxmirrorFileKept": [Firing('txmirror_output_file_state{file="/f", state="kept"}', "1x20", "0x20", 12)],
+    "TxmirrorFileOmits": [Firing('txmirror_output_file_omitted_nodes{file="/f"}', "2x20", "0x20", 12)],
+    "TxmirrorFileCommandFails": [Firing('txmirror_output_file_command_failed{file="/f"}', "1x20", "0x20", 7)],
     "TxmirrorReloadFailed": [Firing("txmirror_last_reload_failed", "1x20", "0x20", 7)],
     "TxmirrorStateFileFails": [Firing("txmirror_state_file_failures_total", "0 0 1x30", "1x30", 20)],
 }

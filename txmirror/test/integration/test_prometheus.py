@@ -46,6 +46,11 @@ type = "command"
 argv = ["true"]
 interval = "1s"
 rise = 1
+[[watch]]
+path = "/monitored"
+output = "list"
+format = "lines"
+command = ["true"]
 [[service]]
 name = "db"
 [[service.check]]

@@ -178,6 +178,32 @@ class NumberTests(MetricsTestCase):
     def refuse(self, path: object, saved: object) -> None:
         raise OSError(28, "No space left on device")
 
+    def test_output_files(self) -> None:
+        """The state of each output file is there, its instances, the nodes that are left out, and the failures."""
+        good, bad = (
+            f'[[watch]]\npath = "/services"\noutput = "{name}"\nformat = "lines"\nsettle = 0\n{more}\n'
+            for name, more in (("list", ""), ("missing/list", 'command = ["true"]'))
+        )
+        client = self.client()
+        daemon = self.daemon(service("web", checks=0), good, bad)
+        client.create("/services/odd", b"\xff")
+        self.reactor.pass_time(1)
+        samples = self.samples(daemon)
+        self.assertEqual((self.folder / "list").read_text(), "web:1\n")
+        one, other = (str(self.folder.absolute() / name) for name in ("list", "missing/list"))
+        prefix = "txmirror_output_file"
+        self.assertEqual(self.ones(daemon, f"{prefix}_state", one), ["current"])
+        self.assertEqual(self.ones(daemon, f"{prefix}_state", other), ["failed"])
+        numbers = [samples[f"{prefix}_{name}", one] for name in ("instances", "omitted_nodes", "failures_total")]
+        self.assertEqual(numbers, [1, 1, 0])
+        self.assertGreater(samples[f"{prefix}_writes_total", one], 0)
+        self.assertGreater(samples[f"{prefix}_failures_total", other], 0)
+        self.assertEqual(samples[f"{prefix}_writes_total", other], 0)
+        # Only one of them has a command.
+        for name in ("command_failures_total", "command_failed"):
+            self.assertNotIn((f"{prefix}_{name}", one), samples)
+            self.assertEqual(samples[f"{prefix}_{name}", other], 0)
+
     def test_no_state_file(self) -> None:
         """Without a state file there is no number of its failures."""
         samples = self.samples(self.daemon(service("web", checks=0)))
@@ -346,5 +372,16 @@ class NameTests(SynchronousTestCase):
     def test_labels(self) -> None:
         """Only these labels exist: the configuration or an enumeration bounds the number of their values."""
         labels = {label for metric in METRICS for label in metric.labels}
-        known = {"version", "python", "twisted", "service", "check", "condition", "state", "status", "operation"}
+        known = {
+            "version",
+            "python",
+            "twisted",
+            "service",
+            "check",
+            "condition",
+            "state",
+            "status",
+            "operation",
+            "file",
+        }
         self.assertEqual(labels, known)
