@@ -28,7 +28,7 @@ async def outstanding(most: int, requests: Iterable[Callable[[], Coroutine[Any, 
 
 
 async def prepare(client: ZKClient, count: int) -> list[str]:
-    """Make nodes, empty the room they stand in first, and give their paths."""
+    """Make the nodes, in an empty parent, and return their paths."""
     await clear(client)
     await client.create(ROOT)
     paths = [f"{ROOT}/n{number}" for number in range(count)]
@@ -37,7 +37,7 @@ async def prepare(client: ZKClient, count: int) -> list[str]:
 
 
 async def clear(client: ZKClient) -> None:
-    """Delete what an earlier run has left."""
+    """Delete the nodes of an earlier run."""
     if await client.exists(ROOT):
         names = await client.get_children(ROOT)
         await outstanding(500, (lambda name=name: client.delete(f"{ROOT}/{name}", force=True) for name in names))

@@ -1,4 +1,4 @@
-"""Runs one process that mirrors, and does to its connection what W7h and W7r say."""
+"""Runs one process that mirrors, and applies the faults of W7h and W7r to its connection."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _LIMIT = 300.0
 
 
 def run_mirrors(peer: str, workload: str, port: int, count: int, mirrors: int = 1) -> dict[str, float]:
-    """Mirror so many leaves, so often, in a process of its own.
+    """Mirror a number of leaves, a number of times, in a process of its own.
 
-    :param port: the server's.
-    :returns: what the workload took; and what it took to become warm, under names that begin with ``warm``.
+    :param port: the server's port.
+    :returns: the figures of the workload; and those of the warm-up, under names that begin with ``warm``.
     """
     nodes, proxy = Nodes(f"127.0.0.1:{port}", count), Proxy(port)
     command = [sys.executable, str(HERE / f"{peer}_mirrors.py"), workload, proxy.address, str(count), str(mirrors)]

@@ -29,7 +29,7 @@ PATIENCE = 120
 
 
 def work(*arguments: str) -> Any:
-    """Have our client do something, in a process of its own; give its figures."""
+    """Run a workload of our client, in a process of its own; return its figures."""
     command = [sys.executable, str(HERE / "embedded_workloads.py"), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     if done.returncode:

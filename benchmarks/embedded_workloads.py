@@ -1,8 +1,8 @@
 """The workloads of ``embedded.py``, run with our client in a process of its own: it prints its figures as JSON.
 
 ``embedded_workloads.py requests 127.0.0.1:2181 PID`` asks a server, whose CPU time is read from ``/proc``;
-``embedded_workloads.py requests memory`` has server and client on one ``MemoryReactor``; ``start`` measures how long that
-takes to stand; ``fill 127.0.0.1:2181 PID`` makes nodes.
+``embedded_workloads.py requests memory`` has server and client on one ``MemoryReactor``; ``start`` measures how long
+that takes to stand; ``fill 127.0.0.1:2181 PID`` makes nodes.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def starts() -> dict[str, float]:
 
 
 def main(work: str, servers: str = "memory", pid: str = "0") -> None:
-    """Do as the command line says."""
+    """Run the workload of the command line."""
     if work == "start":
         print(json.dumps(starts()))
     elif servers == "memory":

@@ -1,8 +1,9 @@
-"""Flood txmirror and kazoo with work that one program asks for at once, and show time, memory and what failed.
+"""Flood txmirror and kazoo with work that one program requests at once, and show time, memory and failures.
 
-Each run is a fresh process, on one server that this script starts; the order of the peers is rotated from round to round. It prints
-medians: wall time and the client's CPU time, the peak of memory above what the process had when it had imported and connected, how
-long asking took, and the longest time for which the reactor did nothing that was due after that.
+Each run is a fresh process, on one server that this script starts; the order of the peers is rotated from round to
+round. It prints medians: wall time and the client's CPU time, the peak of memory above that of the process after its
+imports and its connection, the time of making the requests, and the longest time for which the reactor made no due call
+after that.
 """
 
 from __future__ import annotations
@@ -110,9 +111,9 @@ class Run:
         self._command = [sys.executable, str(HERE / f"{peer}_floods.py"), flood, server.address, str(count)]
 
     def figures(self) -> _Phases | None:
-        """Run it; None if it took too long.
+        """Run it, and return its figures; None if it took too long.
 
-        :raises SystemExit: the process has failed, or the server has not what was written.
+        :raises SystemExit: the process has failed, or the server lacks written data.
         """
         self._nodes.make(all_of_them=self._flood in {"F1", "F5", "F6"})
         with subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:

@@ -1,7 +1,7 @@
 """The common part of both sides of ``flood.py``: measure one flood, and communicate with the parent process.
 
-A process prints one line of JSON for each of its phases. Before the second phase, if there is one, it waits until its input
-ends.
+A process prints one line of JSON for each of its phases. Before the second phase, if there is one, it waits until its
+input ends.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ def say(what: object) -> None:
 
 
 class Measurement:
-    """Measure the time, the memory and the failures of a flood. Make it when the client has connected, and nothing else is done.
+    """Measure the time, the memory and the failures of a flood. Make it when the client has connected, before any other
+    work.
 
-    :ivar failed: how often what happened that should not have.
+    :ivar failed: the number of each failure.
     """
 
     def __init__(self) -> None:
@@ -50,18 +51,18 @@ class Measurement:
         self._clock.start()
 
     def restart(self) -> None:
-        """Take the times of a new phase. The memory is still compared with what there was before the first."""
+        """Begin to time a new phase. The memory is still compared with that before the first."""
         self.failed.clear()
         self._clock.start()
 
     def figures(self, **others: float) -> Mapping[str, Any]:
-        """Return the figures of a phase: times in seconds, the peak in MiB above what there was before the first."""
+        """Return the figures of a phase: times in seconds, and the peak in MiB above the memory before the first."""
         self._clock.stop()
         return {**self._clock.figures, "peak": memory("VmHWM") - self._bare, "failed": dict(self.failed), **others}
 
 
 class Warnings(logging.Handler):
-    """Count what a library logs as a warning or worse."""
+    """Count the warnings and errors that a library logs."""
 
     def __init__(self, failed: Counter[str]) -> None:
         super().__init__(logging.WARNING)

@@ -21,12 +21,12 @@ def ready() -> None:
 
 
 class Flood:
-    """Many gets, and what became of them.
+    """Many gets, and their results.
 
-    :param count: how many.
-    :param most: how many at a time.
-    :param slow: how long each answer is looked at, in seconds.
-    :param ask: asks for one, and sees to it that :meth:`answered` or :meth:`refused` is called.
+    :param count: the number of gets.
+    :param most: the number at a time.
+    :param slow: the time of processing each answer, in seconds.
+    :param ask: sends one, and calls :meth:`answered` or :meth:`refused`.
     :param over: called when the last is answered.
     """
 

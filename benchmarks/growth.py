@@ -1,7 +1,7 @@
-"""Shows how what a mirror costs grows with its nodes, and with the mirrors in a process: a table, and a plot of it.
+"""Shows how the cost of a mirror grows with its nodes, and with the mirrors in a process: a table, and a plot of it.
 
-Each run is a fresh process that mirrors, and is cut off as in W7h; see ``mirrored.py``. The medians are written as CSV, and
-drawn as SVG.
+Each run is a fresh process that mirrors, and is cut off as in W7h; see ``mirrored.py``. The medians are written as CSV,
+and drawn as SVG.
 """
 
 from __future__ import annotations

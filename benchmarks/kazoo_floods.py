@@ -1,7 +1,8 @@
 """F1 to F4 as kazoo does them: ``kazoo_floods.py F1 127.0.0.1:2181 100000``; see ``flood.py``.
 
-kazoo mirrors no nodes that were asked for one by one: its DataWatch makes its first read before it returns, so that there is no
-asking for many at once. So F1 is the reads alone, each with a watch; that something reads again when a watch fires is left out.
+kazoo mirrors no nodes that were asked for one by one: its DataWatch makes its first read before it returns, so that
+there is no asking for many at once. So F1 is the reads alone, each with a watch; that something reads again when a
+watch fires is left out.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Flood:
         self._results: dict[str, Any] = {}
 
     def gets(self) -> None:
-        """Get many nodes, each with a watch, and hold what was read."""
+        """Get many nodes, each with a watch, and keep the results."""
 
         def changed(event: Any) -> None:
             self._results.pop(event.path)

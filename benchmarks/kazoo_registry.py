@@ -16,7 +16,7 @@ DATA = b'{"foo":"bar","pid":4711,"created":"2026-11-23 12:00:00"}'
 
 
 def place(client: KazooClient, paths: list[str]) -> None:
-    """Create them all, many at a time; replace what another session owns."""
+    """Create all nodes, many at a time; replace those of another session."""
     for path in {path.rpartition("/")[0] for path in paths}:
         client.ensure_path(path)
     created = [(path, client.create_async(path, DATA, ephemeral=True)) for path in paths]

@@ -28,7 +28,7 @@ def outstanding(most: int, requests: Iterable[Callable[[], Any]]) -> None:
 
 
 def prepare(client: KazooClient, count: int) -> list[str]:
-    """Make nodes, empty the room they stand in first, and give their paths."""
+    """Make the nodes, in an empty parent, and return their paths."""
     clear(client)
     client.create(ROOT)
     paths = [f"{ROOT}/n{number}" for number in range(count)]
@@ -37,7 +37,7 @@ def prepare(client: KazooClient, count: int) -> list[str]:
 
 
 def clear(client: KazooClient) -> None:
-    """Delete what an earlier run has left."""
+    """Delete the nodes of an earlier run."""
     if client.exists(ROOT) is not None:
         names = client.get_children(ROOT)
         outstanding(500, (lambda name=name: client.delete_async(f"{ROOT}/{name}") for name in names))

@@ -1,7 +1,7 @@
 """W0, the limit of the workloads: a bare socket and requests that were encoded before the clock started.
 
-``limit_workloads.py W1 127.0.0.1:2181`` prints its figures as JSON. Of a reply it reads the length and the error; no client
-can be quicker than that on this machine and this server.
+``limit_workloads.py W1 127.0.0.1:2181`` prints its figures as JSON. Of a reply it reads the length and the error; no
+client can be quicker than that on this machine and this server.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NO_NODE = -101
 
 
 def prepare(server: Server, count: int) -> list[str]:
-    """Make nodes, empty the room they stand in first, and give their paths."""
+    """Make the nodes, in an empty parent, and return their paths."""
     clear(server)
     server.outstanding(1, [create(ROOT)])
     paths = [f"{ROOT}/n{number}" for number in range(count)]
@@ -37,7 +37,7 @@ def prepare(server: Server, count: int) -> list[str]:
 
 
 def clear(server: Server) -> None:
-    """Delete what an earlier run has left."""
+    """Delete the nodes of an earlier run."""
     if struct.unpack_from(">i", server.ask(encoded(ExistsRequest(ROOT, False))), 12)[0] != _NO_NODE:
         names = GetChildren2Response.decode(Cursor(server.ask(encoded(GetChildren2Request(ROOT, False))), 16)).children
         server.outstanding(500, [encoded(DeleteRequest(f"{ROOT}/{name}", -1)) for name in names])
@@ -45,7 +45,7 @@ def clear(server: Server) -> None:
 
 
 def requests(workload: str, server: Server) -> list[bytes]:
-    """Prepare a workload; give what it is going to send."""
+    """Prepare a workload; return its requests."""
     if workload == "W3":
         prepare(server, 0)
         return [create(f"{ROOT}/n{number}") for number in range(10_000)]

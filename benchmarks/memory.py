@@ -1,7 +1,7 @@
-"""Floods txmirror and kazoo with gets that one program asks for, and shows what memory that takes them.
+"""Floods txmirror and kazoo with the gets of one program, and shows their memory.
 
-Each run is a fresh process, on one server that is started here. The peak is what the process took at most, above what it
-had before it asked.
+Each run is a fresh process, on one server that is started here. The peak is the most memory of the process, above that
+before the requests.
 """
 
 from __future__ import annotations

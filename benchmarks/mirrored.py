@@ -1,7 +1,7 @@
 """The nodes of W6, W7h and W7r, and the common part of all peers that mirror them.
 
-The process that is measured prints what its mirror took to become warm. For W7h and W7r it then waits for a signal, which starts
-the clock again, and stops it when the mirror shows all that was changed; then it prints that, and all that its mirror shows.
+The measured process prints the time of its mirror's warm-up. For W7h and W7r it then waits for a signal, which starts
+the clock again, and stops it when the mirror shows all changes; then it prints that time, and all nodes of its mirror.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ def changed(count: int) -> list[str]:
 
 
 class Nodes:
-    """The nodes at the server, and whoever changes them, on a new connection each time.
+    """The nodes at the server, and their changes, on a new connection each time.
 
-    :param servers: where.
-    :param count: how many leaves.
+    :param servers: the servers.
+    :param count: the number of leaves.
     """
 
     def __init__(self, servers: str, count: int) -> None:
@@ -109,7 +109,7 @@ class Measurement:
         print("ready", flush=True)
 
     def shown(self, path: str, data: bytes | None, mirror: int = 0) -> bool:
-        """Note what a mirror shows of a node; tell whether that was the last to be shown."""
+        """Note the state of a node in a mirror; return whether it was the last one."""
         if data == NEW and self._left:
             self._left.discard((mirror, path))
             if not self._left:

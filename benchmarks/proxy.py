@@ -1,4 +1,4 @@
-"""A proxy of bare threads and sockets, so that it costs little beside what is measured: it cuts, holds and refuses."""
+"""A proxy of plain threads and sockets, so that its cost is small beside the measured one: it cuts, holds and refuses."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from contextlib import suppress
 
 
 class Proxy:
-    """Listens on loopback, and passes on what comes to a server on loopback.
+    """Listens on loopback, and forwards data to a server on loopback.
 
-    :param port: where the server listens.
-    :ivar address: what a client connects to.
-    :ivar came: set when somebody has come since the last :meth:`cut`.
+    :param port: the server's port.
+    :ivar address: the address for clients.
+    :ivar came: set when a client has connected since the last :meth:`cut`.
     """
 
     def __init__(self, port: int) -> None:
@@ -26,7 +26,7 @@ class Proxy:
         self.address = f"127.0.0.1:{self._port}"
 
     def cut(self, *, refuse: bool = False) -> None:
-        """Close every connection. Let whoever comes in, and hold them, until :meth:`open`; or refuse them."""
+        """Close every connection. Hold new connections until :meth:`open`; or refuse them."""
         self.came.clear()
         self._through.clear()
         if refuse:

@@ -1,4 +1,6 @@
-"""A connection to ZooKeeper that blocks, and says what was encoded before: for the limit, and to prepare what others measure."""
+"""A blocking connection to ZooKeeper that sends requests that were encoded before: for the limit, and to prepare other
+measurements.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,7 @@ class Server:
         self.session = hello.sessionId, hello.passwd or b""
 
     def ask(self, request: bytes) -> bytes:
-        """Ask one thing; give the reply's frame."""
+        """Send one request; return the reply's frame."""
         self._socket.sendall(request)
         decoder = FrameDecoder(1 << 24)
         while not (frames := decoder.feed(self._socket.recv(65536))):

@@ -1,4 +1,4 @@
-"""W8: how long a read of mirrored state takes, beside what no read can do without."""
+"""W8: the time of a read of mirrored state, beside the least that any read takes."""
 
 from __future__ import annotations
 
@@ -36,12 +36,14 @@ PLAIN: dict[str, Callable[[], object]] = {"an attribute": attribute, "values[pat
 
 
 def nanoseconds(reads: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Run functions that each read so often; give the CPU time of one read and of one round of the loop, the best of three."""
+    """Run functions that each read a number of times; return the CPU time of one read and of one round of the loop, the
+    best of three.
+    """
     return {what: min(_timed(run) for _ in range(_ROUNDS)) / TIMES * 1e9 for what, run in reads.items()}
 
 
 async def nanoseconds_awaited(reads: dict[str, Callable[[], Awaitable[object]]]) -> dict[str, float]:
-    """Do the same with what has to be awaited."""
+    """Do the same with coroutines."""
     best: dict[str, float] = {}
     for what, run in reads.items():
         for _ in range(_ROUNDS):

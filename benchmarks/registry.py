@@ -1,15 +1,15 @@
-"""Measures a registry of 1,000 services on a real server that it starts itself, where it can beside kazoo.
+"""Measures a registry of 1,000 services on a real server that it starts itself, where possible beside kazoo.
 
-Registered: from when 1,000 services are registered in one process, one after the other without a wait, until the last is in
-place. Restored: that session is ended at the server; until the server has all 1,000 nodes again, of the next session, which is
-looked at. kazoo does what a program of its would: it creates ephemeral nodes, replaces what a former session left, and does that
-again when its listener hears of a new session.
+Registered: from when 1,000 services are registered in one process, one after the other without a wait, until the last
+is in place. Restored: that session is ended at the server; until the server has all 1,000 nodes again, of the next
+session. kazoo does the work of a program on it: it creates ephemeral nodes, replaces those of a former session, and
+does that again when its listener reports a new session.
 
-Found: one registry follows 1,000 services of 100 nodes each; until it knows them all. Then one node changes, and what
-that costs in requests is what the server counts; and then, once, nothing happens for a minute, in which nothing may be written.
+Found: one registry follows 1,000 services of 100 nodes each; until it knows them all. Then one node changes, and the
+server counts the requests for that; and then, once, nothing happens for a minute, in which nothing may be written.
 
-Each measurement is a fresh process, and the order of the peers is rotated from round to round. It prints medians of wall time
-and of the client's CPU seconds, and kazoo's ratios to ours.
+Each measurement is a fresh process, and the order of the peers is rotated from round to round. It prints medians of
+wall time and of the client's CPU seconds, and kazoo's ratios to ours.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Child:
 
 
 def until(look: Callable[[], bool]) -> float:
-    """Look every few milliseconds, until it is so; give the time."""
+    """Poll every few milliseconds until a condition is true; return the time."""
     begun = time.perf_counter()
     while not look():
         if time.perf_counter() > begun + PATIENCE:
@@ -153,7 +153,7 @@ def register(server: ZooKeeperProcess, peer: str) -> dict[str, dict[str, float]]
 
 
 def make_services(server: ZooKeeperProcess) -> None:
-    """Make all services and their nodes, with what a registry's nodes say."""
+    """Make all services and their nodes, with the data of a registry's nodes."""
     connection = Server(server.address)
     data = b'{"foo":"bar","pid":4711,"created":"2026-11-23 12:00:00"}'
     services = [f"{ROOT}/s{number}" for number in range(SERVICES)]
@@ -176,9 +176,9 @@ def remove_services(server: ZooKeeperProcess) -> None:
 
 
 def find(server: ZooKeeperProcess, number: int, idle: float) -> dict[str, float]:
-    """Let ours follow all, change one, and let nothing happen for so many seconds.
+    """Let our registry follow all services, change one node, and let nothing happen for some seconds.
 
-    :param number: of the round; what the node is changed to.
+    :param number: of the round; the new data of the node.
     """
     child = Child(f"{OURS}_registry.py", "find", server.address, SERVICES)
     try:

@@ -62,7 +62,7 @@ def run(peer: str, workload: str, servers: str) -> dict[str, float]:
 
 
 def rounds(workload: str, count: int, servers: str) -> dict[str, list[dict[str, float]]]:
-    """Run one workload with every peer, so often; give each peer's figures."""
+    """Run one workload with every peer, several times; return each peer's figures."""
     peers = [peer for peer in PEERS if (peer, workload) not in NOT_DONE]
     results: dict[str, list[dict[str, float]]] = {peer: [] for peer in peers}
     for number in range(count):
@@ -73,7 +73,7 @@ def rounds(workload: str, count: int, servers: str) -> dict[str, list[dict[str, 
 
 
 def show(workload: str, results: dict[str, list[dict[str, float]]]) -> None:
-    """Print the medians, and what each peer takes of our time."""
+    """Print the medians, and the ratio of each peer's time to ours."""
     print(f"{workload}: {WORKLOADS[workload]}")
     medians = {
         peer: {key: statistics.median(each[key] for each in figures) for key in figures[0]}

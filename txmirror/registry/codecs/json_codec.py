@@ -41,7 +41,7 @@ class Texts:
     """The treatment of data that is no JSON object: as the fact ``string_value``."""
 
     strip: bool
-    """Whether to remove the white space around it."""
+    """True removes the white space around it."""
     no_data: Payload
     """The decoded form of a node without data."""
 
@@ -87,7 +87,7 @@ class JSONCodec:
     names: Names = Names()
     """The names of nodes."""
     shares_parent: bool = True
-    """Whether nodes in other formats may be beside its nodes."""
+    """True if nodes in other formats may be beside its nodes."""
 
     @property
     def node(self) -> str:

@@ -114,7 +114,7 @@ class NerveTests(Case):
         )
 
     def test_write(self) -> None:
-        """The keys have the order of get_service_data() in lib/nerve/reporter/base.rb, and what is not there is left out."""
+        """The keys have the order of get_service_data() in lib/nerve/reporter/base.rb, and missing values are left out."""
         self.assertEqual(
             encode("nerve", self.host),
             b'{"host":"127.0.0.1","port":3000,"name":"i-xxxxxx","labels":{"region":"us-east-1","az":"us-east-1a"}}',

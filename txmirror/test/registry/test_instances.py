@@ -94,7 +94,9 @@ class RoundTripTests(SynchronousTestCase):
 
     @given(_written, times, times)
     def test_no_write(self, instance: Instance, created: float, later: float) -> None:
-        """What another process of ours has written is not to be written again: the time and the process make no difference."""
+        """Data that another process of ours has written is not written again: the time and the process make no
+        difference.
+        """
         codec = CODECS[instance.codec]
         facts = codec.facts(instance)
         self.assertTrue(codec.says(codec.encode(facts, pid=1, created=created), facts))

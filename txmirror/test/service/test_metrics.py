@@ -136,7 +136,7 @@ class NumberTests(MetricsTestCase):
         self.assertAlmostEqual(samples[seconds,] - before[seconds,], 1, places=3)
 
     def test_other_client(self) -> None:
-        """With a client that counts nothing, what is not known is left out, and not 0."""
+        """With a client that counts nothing, its metrics are left out, and not 0."""
         self.write(service("web", checks=0))
         configuration = self.load()
         maker = client_maker(configuration.zookeeper, self.reactor)
@@ -273,7 +273,7 @@ class FormatTests(MetricsTestCase):
         self.assertEqual((transport.value(), len(turns) < 3), (b"", True))
 
     def test_fault(self) -> None:
-        """An exception of a metric is logged, and the answer says so."""
+        """An exception of a metric is logged, and the answer names it."""
 
         def fail(self: object) -> Any:
             raise ZeroDivisionError

@@ -99,7 +99,7 @@ class PortTests(MetricsTestCase):
         self.assertEqual(response.status, 200)
 
     def test_silent(self) -> None:
-        """A client that says nothing is disconnected."""
+        """A silent client is disconnected."""
         self.serve()
         client = self.connect()
         self.assertFalse(client.closed)

@@ -1,4 +1,4 @@
-"""What systemd hears of the daemon: its start, reloads, status, watchdog and stop."""
+"""The daemon's notifications of systemd: its start, reloads, status, watchdog and stop."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class NotificationsTests(DaemonTestCase):
         self.assertTrue(all(len(each.encode()) < 4000 for each in self.systemd.messages()))
 
     def test_reload(self) -> None:
-        """A reload is announced with the time, and systemd hears of its end."""
+        """A reload is announced with the time, and its end is notified."""
         self.server.listen(2181)
         daemon = self.begin(service("web", checks=0))
         self.reactor.pass_time(2)
@@ -173,14 +173,16 @@ class NotificationsTests(DaemonTestCase):
         self.notifications.stop()
 
     def test_stop_at_once(self) -> None:
-        """A daemon that stops before it was ready never says that it is."""
+        """A daemon that stops before it was ready never sends READY."""
         daemon = self.daemon(service("web", checks=0))
         self.notify(daemon)
         self.end(daemon, 40)
         self.assertNotIn("READY", "".join(self.systemd.messages()))
 
     def test_watchdog(self) -> None:
-        """The watchdog is notified during outages and the stop, and not while a check's loop is dead: the status says why."""
+        """The watchdog is notified during outages and the stop, and not while a check's loop is dead: the status has
+        the reason.
+        """
         daemon = self.begin(service("web"), watchdog=4)
         beats = [each for each in self.statuses(10) if each == "WATCHDOG=1"]
         self.assertEqual(len(beats), 6)

@@ -166,7 +166,7 @@ class NotifierTests(_LogCase):
         self.assertEqual(len(self.log.about("Resource temporarily unavailable")), 1)
 
     def test_closed_while_full(self) -> None:
-        """What waits for room is forgotten when it is closed, and is bounded."""
+        """Notifications that wait for room are bounded, and are dropped when it is closed."""
         systemd = self.listen()
         notifier = self.make(systemd.address)
         self.fill(notifier)
