@@ -98,6 +98,8 @@ class ProcessCheck:
     :param pid_file: the path of a file with a process id on its first line.
     :param reactor: runs a thread.
     :param proc: the folder of the proc file system.
+    :ivar pid: the process that was found last; None before that.
+    :ivar pid_changed: called when another process is found; None, the default, calls nothing.
     """
 
     kind = "process"
@@ -105,13 +107,24 @@ class ProcessCheck:
 
     def __init__(self, pid_file: str, *, reactor: Any, proc: str = "/proc") -> None:
         self.description = f"process {pid_file}"
+        self.pid: int | None = None
+        self.pid_changed: Callable[[], object] | None = None
         self._path = pid_file
         self._proc = Path(proc)
+        #: Set in the thread.
+        self._found: int | None = None
         self._reader = FileReader(reactor)
 
     def run(self) -> Deferred[Result]:
         """Look for the process. Cancelling ends the wait."""
-        return self._reader.examine(self._path, self._examine)
+        return self._reader.examine(self._path, self._examine).addCallback(self._note_process)
+
+    def _note_process(self, result: Result) -> Result:
+        if result.status is Status.OK and self._found != self.pid:
+            self.pid = self._found
+            if self.pid_changed is not None:
+                self.pid_changed()
+        return result
 
     def _examine(self) -> Result:
         with Path(self._path).open("rb") as file:
@@ -120,7 +133,7 @@ class ProcessCheck:
         text = lines[0].strip().decode("ascii", "backslashreplace") if lines else ""
         if not (text.isdecimal() and text.isascii() and int(text) > 0):
             return Result(Status.FAIL, f"{self._path} has no process id on its first line")
-        pid = int(text)
+        self._found = pid = int(text)
         try:
             os.kill(pid, 0)
         except PermissionError:

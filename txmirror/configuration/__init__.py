@@ -7,6 +7,7 @@ from txmirror.configuration.errors import ConfigurationError
 from txmirror.configuration.loading import load
 from txmirror.configuration.machine import Machine
 from txmirror.configuration.model import Configuration, Daemon, Host, Service, WriteRate, ZooKeeper
+from txmirror.configuration.nodes import ServiceNode
 from txmirror.configuration.options import from_options
 from txmirror.configuration.placeholders import shown
 from txmirror.configuration.probes import (
@@ -50,6 +51,7 @@ __all__ = [
     "Probe",
     "Process",
     "Service",
+    "ServiceNode",
     "SocketAddress",
     "Watch",
     "WriteRate",

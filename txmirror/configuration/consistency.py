@@ -9,6 +9,7 @@ import attrs
 
 from txmirror.configuration.errors import Place, Problems, quote, suggest
 from txmirror.configuration.model import KEEP_SESSION, Daemon, Service, ZooKeeper
+from txmirror.configuration.nodes import ServiceNode
 from txmirror.configuration.placeholders import Placeholders, shown
 from txmirror.configuration.probes import Alias
 from txmirror.configuration.rules import show_seconds
@@ -24,7 +25,8 @@ class Outline:
 
     place: Place
     id: str | None
-    znode: str | None
+    nodes: tuple[ServiceNode, ...]
+    """Its znodes."""
     references: tuple[tuple[str, str], ...]
     """The ids of other services that it names, each with its place in the service."""
 
@@ -35,7 +37,7 @@ class Outline:
         for index, check in enumerate(service.checks):
             if isinstance(check.probe, Alias):
                 references.append((f".check[{index}].service", check.probe.service))
-        return cls(place, service.id, service.znode_path, tuple(references))
+        return cls(place, service.id, service.nodes, tuple(references))
 
     @classmethod
     def of_table(cls, place: Place, table: Mapping[str, Any], placeholders: Placeholders) -> Outline:
@@ -50,17 +52,18 @@ class Outline:
         depends = table.get("depends")
         others = enumerate(map(text, depends)) if isinstance(depends, list) else ()
         references = tuple((f".depends[{index}]", other) for index, other in others if other is not None)
-        return cls(place, text(table.get("id", table.get("name"))), None, references)
+        return cls(place, text(table.get("id", table.get("name"))), (), references)
 
 
 def check_services(outlines: Sequence[Outline], problems: Problems) -> None:
     """Check that ids and znodes are unique, that the services exist which others name, and that none depends on itself."""
     ids: dict[str, Outline] = {}
-    znodes: dict[str, Outline] = {}
+    znodes = _Znodes(problems)
     for outline in outlines:
-        for seen, value, name in ((ids, outline.id, "id"), (znodes, outline.znode, "znode")):
-            if value is not None and seen.setdefault(value, outline) is not outline:
-                problems.add(outline.place, f"its {name}, {quote(value)}, is also that of {seen[value].place}")
+        if outline.id is not None and ids.setdefault(outline.id, outline) is not outline:
+            problems.add(outline.place, f"its id, {quote(outline.id)}, is also that of {ids[outline.id].place}")
+        for node in outline.nodes:
+            znodes.add(outline.place.below(f".{node.key}" if node.key else ""), node)
     for outline in outlines:
         for relative, other in outline.references:
             if other not in ids:
@@ -69,6 +72,36 @@ def check_services(outlines: Sequence[Outline], problems: Problems) -> None:
         problems.add(
             ids[cycle[0]].place, f"the service depends on itself: {' -> '.join(map(shown, (*cycle, cycle[0])))}"
         )
+
+
+class _Znodes:
+    """Compares znodes with each other.
+
+    :param problems: collects the errors.
+    """
+
+    def __init__(self, problems: Problems) -> None:
+        self._problems = problems
+        self._places: dict[str, Place] = {}
+        #: One znode of each codec, by the parent and the codec's name.
+        self._formats: dict[str, dict[str, tuple[Place, ServiceNode]]] = {}
+
+    def add(self, place: Place, node: ServiceNode) -> None:
+        """Compare a znode with the former ones."""
+        first = self._places.setdefault(node.znode, place)
+        if first is not place:
+            self._problems.add(place, f"its znode, {quote(node.znode)}, is also that of {first}")
+        formats = self._formats.setdefault(node.path, {})
+        for other_place, other in formats.values():
+            both = (node.codec, other.codec)
+            if node.codec.name != other.codec.name and not all(each.shares_parent for each in both):
+                alone, guest = both if not node.codec.shares_parent else both[::-1]
+                self._problems.add(
+                    place,
+                    f"the codec {alone.name!r} needs a path of its own, because its readers fail at znodes of {guest.name!r};"
+                    f" {other_place} has the same path",
+                )
+        formats.setdefault(node.codec.name, (place, node))
 
 
 def check_outputs(watches: Sequence[tuple[Place, Watch]], others: Mapping[str, str | None], problems: Problems) -> None:

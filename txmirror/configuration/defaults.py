@@ -12,10 +12,13 @@ from txmirror.configuration.errors import plain_key, quote, unknown_keys
 from txmirror.configuration.model import Service
 from txmirror.configuration.probes import PROBES, TCP, CheckSettings
 from txmirror.configuration.structuring import key_of
+from txmirror.registry import find_codec, with_instances
 
-#: The name of a service's znode if neither it nor ``[defaults]`` has one.
-_NODE = "{address}:{port}"
-_CHECK, _DATA, _PORT = "check", "data", "port"
+_CHECK, _DATA, _LABELS, _PORT, _NODE = "check", "data", "labels", "port", "node"
+_CODEC, _ADDRESS, _ALSO = "codec", "address", "also"
+
+#: Codecs that write no address.
+_WITHOUT_ADDRESS = ("ndsr", "zczk")
 
 #: The keys of a service that ``[defaults]`` may have, and those of a check that ``[defaults.check]`` may have.
 KEYS = tuple(key_of(field) for field in attrs.fields(Service) if field.metadata.get("defaultable"))
@@ -61,12 +64,21 @@ class Defaults:
         """Return a service's table with all defaults, also those that do not come from ``[defaults]``."""
         table = {**self._table, **service}
         inherited = {f".{key}": f".{key}" for key in self._table if key not in service}
-        common, own = self._table.get(_DATA), service.get(_DATA)
-        if isinstance(common, dict) and isinstance(own, dict):
-            table[_DATA] = {**common, **own}
-            keys = [f".{_DATA}.{plain_key(key)}" for key in common if key not in own]
-            inherited.update(zip(keys, keys, strict=True))
-        table.setdefault("node", _NODE)
+        for key in (_DATA, _LABELS):
+            common, own = self._table.get(key), service.get(key)
+            if isinstance(common, dict) and isinstance(own, dict):
+                table[key] = {**common, **own}
+                keys = [f".{key}.{plain_key(each)}" for each in common if each not in own]
+                inherited.update(zip(keys, keys, strict=True))
+        table.setdefault(_NODE, _default_node(table))
+        also = table.get(_ALSO)
+        if isinstance(also, list):
+            table[_ALSO] = also = [
+                {_NODE: _default_node(each), **each} if isinstance(each, dict) else each for each in also
+            ]
+        tables = [table, *(also if isinstance(also, list) else ())]
+        if any(isinstance(each, dict) and each.get(_CODEC, "ndsr") not in _WITHOUT_ADDRESS for each in tables):
+            table.setdefault(_ADDRESS, "{address}")
         checks = service.get(_CHECK)
         if isinstance(checks, list):
             table[_CHECK] = self._fill_checks(checks, service.get(_PORT), inherited)
@@ -90,3 +102,13 @@ class Defaults:
                 table[_PORT] = port
             filled.append({**table, **{key: self._check[key] for key in mine}, **check})
         return filled
+
+
+def _default_node(table: Mapping[str, Any]) -> str:
+    """Return the name of a znode that has none: by the codec, and with the port of a further znode."""
+    name, port = table.get(_CODEC, "ndsr"), table.get(_PORT)
+    try:
+        node = with_instances(find_codec(name)).node if isinstance(name, str) else ""
+    except LookupError:
+        node = ""
+    return (node or "{address}:{port}").replace("{port}", str(port) if type(port) is int else "{port}")

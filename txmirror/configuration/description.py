@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from txmirror.configuration.model import Configuration, Service, ZooKeeper
+from txmirror.configuration.nodes import ServiceNode, hide
 from txmirror.configuration.placeholders import shown
 from txmirror.configuration.probes import (
     HTTP,
@@ -77,7 +78,8 @@ def _describe_session(zookeeper: ZooKeeper) -> Iterator[str]:
 
 def _describe_service(service: Service) -> Iterator[str]:
     yield f"Service {shown(service.id)}:"
-    yield f"  registers {shown(service.znode_path)} with {_WRITER.write(_hide(service.data))}"
+    for node in service.nodes:
+        yield f"  registers {shown(node.znode)} with {_WRITER.write(hide(node.facts()))}{_by_codec(node)}"
     if service.depends:
         yield f"  while these are registered: {', '.join(map(shown, service.depends))}"
     if service.checks:
@@ -111,7 +113,7 @@ def _describe_check(check: Check) -> str:
     if "timeout" in check.probe.settings:
         parts.append(f"timeout {show_seconds(settings.timeout)}")
     if settings.on_fail == "warn":
-        parts.append("only reported")
+        parts.append("only a warning")
     return ", ".join(parts)
 
 
@@ -137,13 +139,8 @@ def _describe_request(probe: HTTP) -> str:
     return f"{probe.method} {url}{'?...' if query else ''} answers {' or '.join(probe.expect_status)}"
 
 
-def _hide(value: object) -> object:
-    """Return data without the values of environment variables."""
-    if isinstance(value, dict):
-        return {key: _hide(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_hide(each) for each in value]
-    return shown(value) if isinstance(value, str) else value
+def _by_codec(node: ServiceNode) -> str:
+    return "" if node.codec.name == "ndsr" else f" ({node.codec.name})"
 
 
 _PROBES: Mapping[type[Any], Callable[[Any], str]] = {

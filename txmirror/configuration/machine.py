@@ -86,6 +86,11 @@ class Machine:
         """Return a UUID that one service on this machine always has, and no other."""
         return str(uuid.uuid5(_NAMESPACE, f"{self.machine_id}\n{host}\n{service}"))
 
+    @staticmethod
+    def instance_number(instance_id: str) -> str:
+        """Return ten digits for an instance's UUID, such as stand in a sequential znode's name. Two may have the same by chance."""
+        return f"{uuid.UUID(instance_id).int % 10**10:010d}"
+
     def find_address(self, advertise: str, servers: str, *, allow_loopback: bool) -> str:
         """Return the address to publish, in brackets if it is one of IPv6.
 

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 import attrs
 
-from txmirror import paths
 from txmirror.access import Access
 from txmirror.client import parse_servers
 from txmirror.configuration.addresses import AddressAndPort, SocketAddress
 from txmirror.configuration.errors import InvalidValue
 from txmirror.configuration.machine import INTERFACE, ROUTE
+from txmirror.configuration.nodes import ServiceNode
 from txmirror.configuration.placeholders import transform
 from txmirror.configuration.probes import Check, FlapHold
 from txmirror.configuration.rules import (
@@ -20,21 +20,22 @@ from txmirror.configuration.rules import (
     WORD,
     ArrayOf,
     Choice,
+    CodecName,
     Duration,
     FileName,
     Flag,
     HostName,
     NodeName,
     Number,
+    TableOf,
     Text,
     ZnodePath,
 )
 from txmirror.configuration.watches import Watch
 from txmirror.json_text import JSONWriter
-from txmirror.registry import CODECS
-
-#: The most data, in bytes: the server's limit for a request, less room for a path.
-_MOST_DATA = 1_000_000
+from txmirror.paths import split
+from txmirror.registry import find_codec, with_instances
+from txmirror.types import Endpoint, Instance
 
 #: The values of ``Service.takeover`` and ``Service.on_stop``.
 WAIT, SAME_INSTANCE = "wait", "same-instance"
@@ -51,12 +52,15 @@ _ADVERTISE = HostName(
 )
 
 
-def _to_json(data: Mapping[str, object] | str) -> str:
+def _to_json(data: Mapping[str, object] | str | None) -> str:
     return _IN_ORDER.write(data)
 
 
 def _default(text: str, **metadata: bool) -> dict[str, Any]:
     return {"default": text, **metadata}
+
+
+_NODE_DEFAULT = "by the codec, such as ``{address}:{port}``"
 
 
 @attrs.frozen(kw_only=True)
@@ -133,6 +137,26 @@ class Daemon:
             raise InvalidValue((".control_group", "it is not used, because there is no control"))
 
 
+@attrs.frozen(kw_only=True)
+class Also:
+    """``[[service.also]]``: a further znode of the service, for other readers. It is registered and withdrawn with the service's own."""
+
+    path: Annotated[str, ZnodePath()]
+    """The znode below which to register. A codec of Curator needs one of its own, whose last part is the service's name."""
+    node: Annotated[str, NodeName()] = attrs.field(metadata=_default(_NODE_DEFAULT))
+    """The name of the znode."""
+    codec: Annotated[str, CodecName()]
+    """The format of the znode's data: see below."""
+    port: Annotated[int | None, Number(1, 65535, whole=True)] = attrs.field(
+        default=None, metadata=_default("the service's ``port``")
+    )
+    """The port in the znode's data, for example that of the metrics."""
+    data: Mapping[str, object] | str | None = attrs.field(
+        default=None, eq=_to_json, metadata=_default("the service's ``data``, for codecs with a place for any facts")
+    )
+    """Facts for these readers."""
+
+
 # The class has as many fields as its table has keys.
 @attrs.frozen(kw_only=True)
 class Service:
@@ -152,13 +176,27 @@ class Service:
     """The value of ``{address}``."""
     path: Annotated[str, ZnodePath()] = attrs.field(metadata=_DEFAULTABLE)
     """The znode below which to register, as in ``/services/{name}``."""
-    node: Annotated[str, NodeName()] = attrs.field(metadata=_default("``{address}:{port}``", defaultable=True))
+    node: Annotated[str, NodeName()] = attrs.field(metadata=_default(_NODE_DEFAULT, defaultable=True))
     """The name of the service's own znode."""
+    address: Annotated[str | None, HostName()] = attrs.field(default=None, metadata=_default("``{address}``"))
+    """The address in the znode's data, for codecs that write one."""
     # Compared as JSON: there 1 differs from true and from 1.0.
     data: Mapping[str, object] | str = attrs.field(factory=dict, eq=_to_json, metadata=_DEFAULTABLE)
     """Facts for programs that find the service: a table, or a string. A table in ``[defaults]`` has more facts, for all services."""
-    codec: Annotated[str, Choice(tuple(CODECS))] = attrs.field(default="ndsr", metadata=_DEFAULTABLE)
-    """The format of the znode's data."""
+    codec: Annotated[str, CodecName()] = attrs.field(default="ndsr", metadata=_DEFAULTABLE)
+    """The format of the znode's data: see below."""
+    weight: Annotated[int | None, Number(0, 1_000_000, whole=True)] = attrs.field(default=None, metadata=_DEFAULTABLE)
+    """The service's share of the traffic, for codecs with a place for it. Default: none."""
+    warn_weight: Annotated[float, Number(0, 1)] = attrs.field(default=0.1, metadata=_DEFAULTABLE)
+    """The factor for ``weight`` while a check with ``on_fail = "warn"`` fails."""
+    labels: Annotated[Mapping[str, str], TableOf(Text(empty=True))] = attrs.field(factory=dict, metadata=_DEFAULTABLE)
+    """Words for choosing instances, for codecs with a place for them."""
+    tls_port: Annotated[int | None, Number(1, 65535, whole=True)] = None
+    """The port for TLS, for codecs with a place for it. Default: none."""
+    endpoints: Annotated[Mapping[str, int], TableOf(Number(1, 65535, whole=True))] = attrs.field(factory=dict)
+    """Further ports at the same address, by their names, for codecs with a place for them."""
+    also: tuple[Also, ...] = ()
+    """Further znodes, for other readers: see below."""
     checks: tuple[Check, ...] = attrs.field(default=(), metadata={"key": "check"})
     """The health checks: see below. Without any, the service is always registered."""
     require: Annotated[str, Choice(("all", "any"))] = attrs.field(default="all", metadata=_DEFAULTABLE)
@@ -178,19 +216,56 @@ class Service:
 
     @property
     def znode_path(self) -> str:
-        """The full path of the service's znode."""
-        return transform(paths.join, self.path, self.node)
+        """The full path of the service's own znode."""
+        return self._node("", self.path, self.node, self.codec, self.port, self.data).znode
+
+    @property
+    def nodes(self) -> tuple[ServiceNode, ...]:
+        """The znodes: the service's own, and the further ones."""
+        return (
+            self._node("", self.path, self.node, self.codec, self.port, self.data),
+            *(
+                self._node(
+                    f"also[{index}]",
+                    each.path,
+                    each.node,
+                    each.codec,
+                    self.port if each.port is None else each.port,
+                    each.data,
+                )
+                for index, each in enumerate(self.also)
+            ),
+        )
+
+    def _node(
+        self, key: str, path: str, node: str, codec: str, port: int | None, data: Mapping[str, object] | str | None
+    ) -> ServiceNode:
+        found = with_instances(find_codec(codec))
+        if data is None:
+            data = self.data if found.takes_facts else {}
+        endpoints = {name: Endpoint(self.address, each) for name, each in self.endpoints.items() if self.address}
+        instance = Instance(
+            name=node,
+            address=self.address,
+            port=port,
+            tls_port=self.tls_port,
+            weight=self.weight,
+            labels=self.labels,
+            endpoints=endpoints,
+            service=transform(lambda text: split(text)[1], path),
+            data=data,
+            codec=codec,
+        )
+        return ServiceNode(key, path, found, instance)
 
     def __attrs_post_init__(self) -> None:
         errors = []
-        try:
-            size = len(CODECS[self.codec].encode(self.data, pid=0, created=0.0))
-        except (TypeError, ValueError):
-            # The message could quote an environment variable.
-            errors.append((".data", f"the codec {self.codec!r} cannot store it"))
-        else:
-            if size > _MOST_DATA:
-                errors.append((".data", f"{size} bytes are more than the {_MOST_DATA} that a znode can hold"))
+        for node in self.nodes:
+            error = node.find_error(self.id)
+            if error is not None:
+                key, reason = error
+                own = node.key and key in ("node", "data", "port", "path")
+                errors.append((f".{node.key}.{key}" if own else f".{key}", reason))
         names = [check.name for check in self.checks]
         errors += [
             (f".check[{index}].name", f"the service has another check with the name {name!r}")

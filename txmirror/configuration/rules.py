@@ -17,6 +17,7 @@ import attrs
 from txmirror import paths
 from txmirror.configuration.errors import InvalidValue, plain_key, quote, suggest
 from txmirror.configuration.placeholders import parse, transform
+from txmirror.registry import CODECS, find_codec
 
 #: A year, in seconds: the longest duration.
 YEAR = 365 * 86400.0
@@ -158,6 +159,24 @@ class Choice:
             words = ", ".join(map(repr, self.words))
             raise ValueError(f"{quote(text)} is not one of {words}{suggest(text, self.words)}")
         return str(text)
+
+
+@attrs.frozen
+class CodecName:
+    """The name of a codec: one of txmirror's, or a plugin's."""
+
+    kind: str = "name of a codec"
+
+    def read(self, value: object, folder: Path) -> str:
+        """Return the name. See :class:`Rule`."""
+        text = _text(value)
+        try:
+            find_codec(text)
+        except LookupError:
+            words = ", ".join(map(repr, CODECS))
+            reason = f"{quote(text)} is not one of {words}, and no plugin has this name{suggest(text, CODECS)}"
+            raise ValueError(reason) from None
+        return text
 
 
 @attrs.frozen

@@ -61,7 +61,8 @@ class Structurer:
             self._converter.register_structure_hook_factory(check, factory)
         self._converter.register_structure_hook(Check, lambda value, _: self._read_check(value))
         self._converter.register_structure_hook(Access, lambda value, _: self._read_access(value))
-        self._converter.register_structure_hook(Mapping[str, object] | str, lambda value, _: _read_facts(value))
+        for facts in (Mapping[str, object] | str, Mapping[str, object] | str | None):
+            self._converter.register_structure_hook(facts, lambda value, _: _read_facts(value))
 
     def structure(
         self, table: dict[str, Any], kind: type[_T], folder: Path, placeholders: Placeholders | None = None

@@ -59,7 +59,11 @@ class Values:
         def uuid() -> str:
             return self.machine.instance_id(self._host_name(), text("id", name()))
 
-        return self._placeholders({**self._common(), "name": name, "address": address, "port": port, "uuid": uuid})
+        def number() -> str:
+            return self.machine.instance_number(uuid())
+
+        own = {"name": name, "address": address, "port": port, "uuid": uuid, "number": number}
+        return self._placeholders({**self._common(), **own})
 
     def _placeholders(self, values: Mapping[str, Callable[[], str]]) -> Placeholders:
         return Placeholders(values, self.machine.environment)

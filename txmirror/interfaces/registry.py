@@ -46,6 +46,7 @@ class IInstanceCodec(IPayloadCodec):
         "The default name of a node in a configuration, with placeholders, as in ``{address}:{port}``."
     )
     shares_parent: bool = Attribute("Whether nodes in other formats may be beside its nodes.")
+    takes_facts: bool = Attribute("Whether it has a place for any facts.")
 
     def facts(instance: Instance) -> Mapping[str, object] | str | None:
         """Return the facts of an instance, for :meth:`IPayloadCodec.encode`. Contents that the format has no place for are left out.

@@ -192,7 +192,7 @@ class Daemon(Service):
         drain, count = longest_drain(going), sum(each.registered for each in going)
         if count:
             self._log.info("Stopping: withdrawing {count} {services}.", count=count, services=_services(count))
-        withdrawn = self.registrations.withdraw_all([each.service.id for each in going])
+        withdrawn = self.registrations.withdraw_all([name for each in going for name in each.znodes.names])
         await steps.wait(withdrawn, "the services to be withdrawn")
         if drain and not steps.hurried:
             self._log.info("Waiting {drain:g} s for other programs to stop using the services.", drain=drain)

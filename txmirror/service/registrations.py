@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random as _random
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import attrs
 from twisted.application.service import IService, Service
@@ -25,6 +25,8 @@ from txmirror.service.session_settings import SessionSettings
 from txmirror.service.state import StateService
 from txmirror.timers import Timer
 from txmirror.withdrawal import wait_for_withdrawals
+
+_T = TypeVar("_T")
 
 #: The time that a changed registration's new znode has to be registered, before the old one is withdrawn all the same, in seconds.
 _OVERLAP = 10.0
@@ -109,6 +111,8 @@ class RegistrationsService(Service):
         self._awaited: set[Registration] = set()
         self._connecting: Waiters[Mirror] = Waiters()
         self._lost = Timer(reactor, self._note_lost)
+        #: Registrations in place whose data are being replaced.
+        self._rewritten: set[Registration] = set()
         #: Registrations that are withdrawn when their services are registered elsewhere.
         self._leaving: set[Registration] = set()
 
@@ -130,10 +134,14 @@ class RegistrationsService(Service):
 
     def keep(self, service_id: str, offer: Offer) -> None:
         """Keep a service registered from now on. If it is registered otherwise, the new znode comes before the old one goes."""
-        if self._offers.get(service_id) == offer:
+        former = self._offers.get(service_id)
+        if former == offer:
             return
         self._offers[service_id] = offer
-        if self.session is not None:
+        registration = self._registrations.get(service_id)
+        if registration is not None and former is not None and attrs.evolve(former, data=offer.data) == offer:
+            self._rewrite(service_id, registration, offer)
+        elif self.session is not None:
             self._register(service_id, offer, self.session)
 
     def withdraw(self, service_id: str, timeout: float | None = 5.0) -> Deferred[None]:
@@ -180,6 +188,8 @@ class RegistrationsService(Service):
         registration = self._registrations.get(service_id)
         if registration is None:
             return RegistrationState.PENDING if service_id in self._offers else RegistrationState.WITHDRAWN
+        if registration in self._rewritten:
+            return RegistrationState.REGISTERED
         return registration.state
 
     def refusal(self, service_id: str) -> str | None:
@@ -207,14 +217,28 @@ class RegistrationsService(Service):
                 self._stop(other, None)
         self._registrations[service_id] = registration
         self._live.add(registration)
-        outcome = registration.keep(offer.data)
-        outcome.addCallback(self._decided, service_id, registration)
-        outcome.addErrback(self._not_registered, service_id, registration)
-        self._await_registered(service_id, registration)
+        self._keep(service_id, registration, offer)
         if former is not None and former.path != offer.path:
             self._leaving.add(former)
             overlap = registration.when_registered().addTimeout(_OVERLAP, self.reactor)
             overlap.addBoth(lambda _: self._leave_old(former))
+
+    def _rewrite(self, service_id: str, registration: Registration, offer: Offer) -> None:
+        """Replace the data of a registration."""
+        if registration.state is RegistrationState.REGISTERED:
+            self._rewritten.add(registration)
+        self._keep(service_id, registration, offer)
+
+    def _keep(self, service_id: str, registration: Registration, offer: Offer) -> None:
+        def end(result: _T) -> _T:
+            self._rewritten.discard(registration)
+            return result
+
+        outcome = registration.keep(offer.data)
+        outcome.addBoth(end)
+        outcome.addCallback(self._decided, service_id, registration)
+        outcome.addErrback(self._not_registered, service_id, registration)
+        self._await_registered(service_id, registration)
 
     def _leave_old(self, registration: Registration) -> None:
         self._leaving.discard(registration)
@@ -257,6 +281,7 @@ class RegistrationsService(Service):
 
     def _reach_changed(self, state: MirrorState) -> None:
         if state is MirrorState.DISCONNECTED:
+            self._rewritten.clear()
             # When the registrations know it, too.
             self._lost.start(0)
 
@@ -343,7 +368,8 @@ class RegistrationsService(Service):
     def resumed(self, paths: Mapping[str, str]) -> None:
         """Note that the last process's session was resumed. See :meth:`.handover.IHeir.resumed`."""
         if self.user is not None:
-            self.user.resumed(frozenset(name for name, path in paths.items() if self._declared.get(name) == path))
+            found = set(paths.values())
+            self.user.resumed(frozenset(name for name, path in self._declared.items() if path in found))
 
     def session_ended(self) -> None:
         """Note that the session has expired."""

@@ -52,6 +52,7 @@ def describe_service(daemon: Daemon, service_id: str, *, whole: bool = False) ->
         "why": supervision.why(),
         "next": supervision.next_action(),
         "path": supervision.service.znode_path,
+        "znodes": supervision.znodes.describe(),
         "session": _name(daemon.registrations.session) if supervision.registered else None,
         "health": health.state.value,
         "held_for": health.held_for,

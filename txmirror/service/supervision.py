@@ -11,11 +11,12 @@ import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
-from txmirror.checks import ServiceHealth
+from txmirror.checks import ProcessCheck, ServiceHealth, State
 from txmirror.configuration import Service
-from txmirror.registry import CODECS, RegistrationState
+from txmirror.registry import RegistrationState
 from txmirror.service.maintenance import Flag
-from txmirror.service.registrations import Offer, RegistrationsService
+from txmirror.service.registrations import RegistrationsService
+from txmirror.service.znodes import Znodes
 
 #: The number of transitions that are kept.
 _HISTORY = 50
@@ -78,6 +79,7 @@ class Supervision:
     :ivar health: the health.
     :ivar registered: whether it is registered, or is at most cut off from ZooKeeper.
     :ivar entered: the number of changes to each condition.
+    :ivar znodes: the znodes.
     """
 
     _log = Logger()
@@ -87,11 +89,17 @@ class Supervision:
         self.health = health
         self.registered = False
         self.entered: Counter[Condition] = Counter()
+        self.znodes = Znodes(surroundings.registrations, service)
         self._around = surroundings
         self._active = True
-        self._blocked = False
         self._changes: deque[ConditionChange] = deque(maxlen=_HISTORY)
+        self._observe(health)
+
+    def _observe(self, health: ServiceHealth) -> None:
         health.add_observer(self, lambda _: self.update())
+        for each in health.checks:
+            if isinstance(each.check, ProcessCheck):
+                each.check.pid_changed = self._pid_changed
 
     @property
     def transitions(self) -> Sequence[ConditionChange]:
@@ -109,7 +117,7 @@ class Supervision:
             return Condition.DOWN if self.health.decided else Condition.UNDECIDED
         if self._missing:
             return Condition.WAITING
-        state = self._around.registrations.state(self.service.id)
+        state = self.znodes.own_state
         if state is RegistrationState.REGISTERED:
             return Condition.REGISTERED
         if state is RegistrationState.BLOCKED:
@@ -148,7 +156,8 @@ class Supervision:
         if condition is Condition.REGISTERED:
             if not self.health.decided:
                 return f"{path} is in place since before the restart, and the checks have not decided yet."
-            return f"{path} is in place: {_lower(self.health.why())}"
+            missing = "".join(f" {clause}." for clause in self.znodes.missing())
+            return f"{path} is in place: {_lower(self.health.why())}{missing}"
         return self._why_registering()
 
     def _why_registering(self) -> str:
@@ -161,11 +170,11 @@ class Supervision:
             if session is None or not session.outages.ongoing:
                 return f"{ready}: it is registered when the daemon has a session with ZooKeeper."
             return f"{ready}, and ZooKeeper is out of reach: it is registered when ZooKeeper is back."
-        if self.registered:
-            return f"{path} was registered, and ZooKeeper is out of reach: the znode stays until the session expires."
         refusal = self._around.registrations.refusal(self.service.id)
         if refusal is not None:
             return f"{ready}, but ZooKeeper refuses {path}: {refusal}."
+        if self.registered:
+            return f"{path} was registered, and ZooKeeper is out of reach: the znode stays until the session expires."
         return f"{ready}: {path} is being registered."
 
     def next_action(self) -> str:
@@ -219,11 +228,15 @@ class Supervision:
         if not self._active:
             return succeed(None)
         if self.wanted:
-            self._around.registrations.keep(self.service.id, self._offer())
+            self.znodes.keep(warning=self.health.state is State.WARN, pid=self._pid())
             self._record()
             return succeed(None)
         self._record()
         return self._withdraw()
+
+    def _pid_changed(self) -> None:
+        if self.wanted:
+            self.update()
 
     def note(self) -> None:
         """Record the condition, which may have changed."""
@@ -235,19 +248,20 @@ class Supervision:
         :param health: the new health; None keeps the present one.
         """
         self.service = service
+        self.znodes.replace(service)
         if health is not None:
             self.health.remove_observer(self)
             # It stays registered until the new checks have decided.
             health.resumed = self.health.wanted
             self.health = health
-            health.add_observer(self, lambda _: self.update())
+            self._observe(health)
         self.update()
 
     def retire(self) -> None:
         """Withdraw the service for good."""
         self.freeze()
         self.registered = False
-        self._around.registrations.withdraw(self.service.id, timeout=None)
+        self.znodes.withdraw(timeout=None)
 
     def freeze(self) -> None:
         """Decide nothing more: the service stays as it is."""
@@ -258,15 +272,16 @@ class Supervision:
         was_registered, self.registered = self.registered, False
         if not self.undecided:
             # The last process may have registered it.
-            self._around.registrations.release(self.service.znode_path)
-        withdrawal = self._around.registrations.withdraw(self.service.id)
+            self.znodes.release()
+        withdrawal = self.znodes.withdraw()
         if was_registered:
             self._around.changed(self.service.id)
         return withdrawal
 
-    def _offer(self) -> Offer:
-        service = self.service
-        return Offer(service.znode_path, service.data, CODECS[service.codec], service.takeover == "wait")
+    def _pid(self) -> int | None:
+        """Return the process number of the service's program, if a check knows it."""
+        checks = (each.check for each in self.health.checks)
+        return next((check.pid for check in checks if isinstance(check, ProcessCheck) and check.pid is not None), None)
 
     def _record(self) -> None:
         condition = self.condition

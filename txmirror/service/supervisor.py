@@ -15,6 +15,7 @@ from txmirror.service.maintenance import Maintenance
 from txmirror.service.making_checks import CheckMaker
 from txmirror.service.registrations import RegistrationsService
 from txmirror.service.supervision import Supervision, Surroundings
+from txmirror.service.znodes import service_of, znode_names
 
 
 class Supervisor:
@@ -145,7 +146,9 @@ class Supervisor:
         return supervision
 
     def _declare(self, services: Iterable[Service]) -> None:
-        self._registrations.declare({service.id: service.znode_path for service in services})
+        self._registrations.declare(
+            {name: node.znode for service in services for name, node in znode_names(service).items()}
+        )
 
     def _is_registered(self, service_id: str) -> bool:
         supervision = self._services.get(service_id)
@@ -158,14 +161,14 @@ class Supervisor:
 
     # Called by the registrations.
 
-    def is_undecided(self, service_id: str) -> bool:
-        """Return whether it is not known yet if a service is to be registered."""
-        supervision = self._services.get(service_id)
+    def is_undecided(self, name: str) -> bool:
+        """Return whether it is not known yet if a znode is to be registered."""
+        supervision = self._services.get(service_of(name))
         return supervision is not None and supervision.undecided
 
-    def resumed(self, service_ids: frozenset[str]) -> None:
-        """Note that these services are registered in the session that was resumed."""
-        for service_id in service_ids:
+    def resumed(self, names: frozenset[str]) -> None:
+        """Note that these znodes are registered in the session that was resumed."""
+        for service_id in {service_of(name): None for name in sorted(names)}:
             if service_id in self._services:
                 self._services[service_id].resumed()
 
@@ -174,15 +177,15 @@ class Supervisor:
         for each in list(self._services.values()):
             each.session_ended()
 
-    def registered(self, service_id: str) -> None:
-        """Note that a service is registered."""
-        if service_id in self._services:
-            self._services[service_id].confirmed()
+    def registered(self, name: str) -> None:
+        """Note that a znode is registered."""
+        if name in self._services:
+            self._services[name].confirmed()
 
-    def changed(self, service_id: str) -> None:
-        """Note that another session's znode is in a service's place, or that ZooKeeper is out of reach."""
-        if service_id in self._services:
-            self._services[service_id].note()
+    def changed(self, name: str) -> None:
+        """Note that another session's znode is in a znode's place, or that ZooKeeper is out of reach."""
+        if name in self._services:
+            self._services[name].note()
 
 
 def longest_drain(services: Iterable[Supervision]) -> float:

@@ -88,6 +88,8 @@ class JSONCodec:
     """The names of nodes."""
     shares_parent: bool = True
     """True if nodes in other formats may be beside its nodes."""
+    takes_facts: bool = True
+    """True if it has a place for any facts."""
 
     @property
     def node(self) -> str:

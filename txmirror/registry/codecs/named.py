@@ -48,6 +48,7 @@ class _DataOnly:
     _codec: IPayloadCodec
     node: str = "{address}:{port}"
     shares_parent: bool = True
+    takes_facts: bool = True
 
     @property
     def name(self) -> str:

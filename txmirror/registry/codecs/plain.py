@@ -26,6 +26,7 @@ class PlainCodec:
     name = "plain"
     node = "{address}:{port}"
     shares_parent = True
+    takes_facts = False
 
     def encode(self, data: Mapping[str, object] | str | None, *, pid: int, created: float) -> bytes:
         """Encode a ``str``, or None as an empty one. See :meth:`~txmirror.interfaces.IPayloadCodec.encode`."""

@@ -44,6 +44,7 @@ _CURATOR = JSONCodec(
     additions=Additions(time_fact, in_curators_order),
     names=Names("{uuid}"),
     shares_parent=False,
+    takes_facts=False,
 )
 _CURATOR_SPRING = attrs.evolve(_CURATOR, name="curator-spring", parts=(SPRING,))
 #: One object for the readers of three formats, whose keys are different, and which ignore other keys.

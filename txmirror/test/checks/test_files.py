@@ -111,6 +111,22 @@ class ProcessTests(FilesTestCase):
         self.assertTrue(verifyObject(ICheck, ProcessCheck(self.path, reactor=self.reactor)))
         self.assertEqual(self.check(f"{os.getpid()}\nmore\n"), Result(Status.OK, f"process {os.getpid()} runs"))
 
+    def test_pid(self) -> None:
+        """The check knows the process that it has found last, and notifies when that is another one."""
+        check = ProcessCheck(self.path, reactor=self.reactor)
+        Path(self.path).write_text(str(os.getpid()))
+        self.probe(check)
+        self.assertEqual(check.pid, os.getpid())
+        changes: list[int | None] = []
+        check.pid_changed = lambda: changes.append(check.pid)
+        self.probe(check)
+        Path(self.path).write_text("x")
+        self.probe(check)
+        self.assertEqual((check.pid, changes), (os.getpid(), []))
+        Path(self.path).write_text(str(os.getppid()))
+        self.probe(check)
+        self.assertEqual(changes, [os.getppid()])
+
     def test_ended(self) -> None:
         with subprocess.Popen([sys.executable, "-S", "-c", ""]) as process:
             pass

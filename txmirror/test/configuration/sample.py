@@ -37,7 +37,7 @@ _HEAD = """\
 #
 # It has every key. A key behind a single "#" has its default, or an example if it has none. Durations are numbers
 # of seconds, or strings with a unit: ms, s, m, h or d. Every string may contain {env:VARIABLE}, {host} and {pid};
-# in a service also {name}, {port}, {address} and {uuid}. Braces are written {{ and }}.
+# in a service also {name}, {port}, {address}, {uuid} and {number}. Braces are written {{ and }}.
 #
 # twistd txmirror --config /etc/txmirror --check          shows what the daemon would do
 # systemctl reload txmirror, or txmirror reload           applies changes
@@ -68,12 +68,21 @@ _EXAMPLES = {
     "daemon.metrics": '"127.0.0.1:9145"',
     "defaults.path": '"/services/{name}"',
     "defaults.node": '"{address}:{port}"',
+    "defaults.weight": "100",
     "service.name": '"web"',
     "service.id": '"web"',
     "service.port": "8080",
     "service.advertise": '"route"',
     "service.path": '"/services/{name}"',
     "service.node": '"{address}:{port}"',
+    "service.address": '"{address}"',
+    "service.weight": "100",
+    "service.tls_port": "8443",
+    "service.also.path": '"/metrics/{name}"',
+    "service.also.node": '"member_{number}"',
+    "service.also.codec": '"serverset"',
+    "service.also.port": "9100",
+    "service.also.data": "{}",
     "service.check.name": '"load"',
     "service.check.fast_interval": '"2500ms"',
     "service.check.timeout": '"2s"',

@@ -143,7 +143,7 @@ class DescriptionTests(ConfigurationCase):
                 "  while one of these checks passes:",
                 "    tcp: connects to 127.0.0.1:80, sends 12 characters, expects 'OK', every 10 s, up after 2, down after 3, timeout 2 s",
                 "    unix: connects to /u, every 10 s, up after 2, down after 3, timeout 2 s",
-                "    http: GET http://a/b?... answers 200 or 3xx, every 10 s, up after 2, down after 3, timeout 2 s, only reported",
+                "    http: GET http://a/b?... answers 200 or 3xx, every 10 s, up after 2, down after 3, timeout 2 s, only a warning",
                 "    cmd: runs /bin/check with 1 argument, every 10 s, up after 2, down after 3, timeout 2 s",
                 "    process: the process of /p runs, every 10 s, up after 2, down after 3",
                 "    file: /f is at most 1 h old, every 10 s, up after 2, down after 3",

@@ -12,7 +12,7 @@ import attrs
 from txmirror.access import Access
 from txmirror.configuration import Configuration, Service, SocketAddress, access_keys, model, probes
 from txmirror.configuration.access_keys import AccessKeys
-from txmirror.configuration.model import Daemon, Host, WriteRate, ZooKeeper
+from txmirror.configuration.model import Also, Daemon, Host, WriteRate, ZooKeeper
 from txmirror.configuration.probes import PROBES, CheckName, CheckSettings, FlapHold
 from txmirror.configuration.structuring import key_of
 from txmirror.test.configuration.case import WEB, ConfigurationCase
@@ -123,6 +123,11 @@ _SETTINGS = {
     "fall": number(1, 1000),
     "on_fail": choice("down", "warn"),
 }
+_BAD_CODECS: _Bad = [
+    ('"ndsrs"', "did you mean 'ndsr'?"),
+    ('"???"', "'???' is not one of 'ndsr', 'zczk', 'nerve', "),
+    ("3", "3 is no string"),
+]
 _TEXTS: tuple[_Good, _Bad] = ([('"PING\\r\\n"', "PING\r\n"), ('""', "")], _NO_STRING)
 _EXPECT: tuple[_Good, _Bad] = ([('"+PONG"', "+PONG")], _TEXT_BAD)
 
@@ -203,6 +208,7 @@ KEYS: dict[type[Any], dict[str, tuple[_Good, _Bad]]] = {
             [('"a:80"', "a:80"), ('"é b"', "é b")],
             [("5", "5 is no string"), ('""', "'' is no name"), ('"a/b"', "'a/b' is no name"), ('".."', "no name")],
         ),
+        "address": (_HOSTS, _BAD_HOSTS),
         "data": (
             [
                 ('{ a = 1, b = [true, "x", { c = 1.5 }] }', {"a": 1, "b": [True, "x", {"c": 1.5}]}),
@@ -214,11 +220,29 @@ KEYS: dict[type[Any], dict[str, tuple[_Good, _Bad]]] = {
                 ("{ a = { b = [2026-11-29] } }", "data.a.b[0]: a date or time cannot be stored"),
                 ("{ a = 10:30:00 }", "data.a: a date or time"),
                 ('{ "a b" = nan }', "data.'a b': the number nan"),
-                (f"{{ a = 0x{'f' * 4000} }}", "data: the codec 'ndsr' cannot store it"),
+                (
+                    f"{{ a = 0x{'f' * 4000} }}",
+                    "data: the codec 'ndsr' cannot write the service 'web': JSON cannot hold its facts",
+                ),
                 (f'{{ a = "{"x" * 1_000_001}" }}', "are more than the 1000000 that a znode can hold"),
             ],
         ),
-        "codec": choice("ndsr", "zczk"),
+        "codec": ([('"ndsr"', "ndsr")], _BAD_CODECS),
+        "weight": number(0, 1_000_000),
+        "warn_weight": (
+            [("0", 0.0), ("0.5", 0.5), ("1", 1.0)],
+            [("-0.1", "-0.1 is not between 0 and 1"), ("1.1", "1.1 is not between"), ("true", "True is no number")],
+        ),
+        "labels": (
+            [('{ az = "a", "b c" = "" }', {"az": "a", "b c": ""})],
+            [("5", "it is no table"), ("{ az = 1 }", "labels.az: 1 is no string")],
+        ),
+        "tls_port": number(1, 65535),
+        "endpoints": (
+            [("{ admin = 8081 }", {"admin": 8081})],
+            [("{ admin = 0 }", "endpoints.admin: 0 is not between"), ('{ a = "1" }', "'1' is no integer")],
+        ),
+        "also": ([("[]", ())], [("5", "5 is no array of tables"), ("[5]", "also[0]: it is no table")]),
         "check": ([("[]", ())], [("5", "5 is no array of tables"), ("[5]", "check[0]: it is no table")]),
         "require": choice("all", "any"),
         "flap_hold": (
@@ -238,6 +262,19 @@ KEYS: dict[type[Any], dict[str, tuple[_Good, _Bad]]] = {
                 ("[5]", "depends[0]: 5 is no string"),
                 ('["b"]', "depends[0]: there is no service 'b'"),
             ],
+        ),
+    },
+    Also: {
+        "path": ([('"/services/web"', "/services/web")], [("5", "5 is no string"), ('"a"', "must start with a slash")]),
+        "node": ([('"a:80"', "a:80")], [("5", "5 is no string"), ('"a/b"', "'a/b' is no name")]),
+        "codec": (
+            [(f'"{name}"', name) for name in ("ndsr", "zczk", "nerve", "curator", "curator-spring", "plain", "merged")],
+            _BAD_CODECS,
+        ),
+        "port": number(1, 65535),
+        "data": (
+            [("{ a = 1 }", {"a": 1}), ('"text"', "text"), ("{}", {})],
+            [("5", "5 is neither a table nor a string"), ("{ a = nan }", "data.a: the number nan")],
         ),
     },
     WriteRate: {
@@ -353,6 +390,9 @@ def make_text(cls: type[Any], key: str, value: str) -> str:
         return own + line
     if cls is FlapHold:
         return f"{WEB}[service.flap_hold]\n{line}"
+    if cls is Also:
+        lines = {"path": '"/x"', "node": '"a:1"', "codec": '"ndsr"', key: value}
+        return f"{WEB}port = 80\n[[service.also]]\n" + "".join(f"{each} = {lines[each]}\n" for each in lines)
     word = "command" if cls in (CheckSettings, CheckName) else cls.type
     required = {**_REQUIRED.get(word, {}), key: value}
     if cls is CheckSettings and key == "interval":
@@ -374,6 +414,7 @@ def find(configuration: Configuration, cls: type[Any]) -> Any:
         WriteRate: lambda: configuration.zookeeper.write_rate,
         Service: lambda: service,
         FlapHold: lambda: service.flap_hold,
+        Also: lambda: service.also[0],
         CheckName: lambda: service.checks[0],
         CheckSettings: lambda: service.checks[0].settings,
     }.get(cls, lambda: service.checks[0].probe)()

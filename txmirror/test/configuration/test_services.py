@@ -26,12 +26,12 @@ class DefaultsTests(ConfigurationCase):
             flap_hold = { downs = 0 }
         """
         one, two = self.load(
-            f'{head}\n[[service]]\nname = "a"\nport = 1\n[[service]]\nname = "b"\nnode = "x"\ndrain = 0\ndata = {{ b = 2 }}'
+            f'{head}\n[[service]]\nname = "a"\nport = 1\n[[service]]\nname = "b"\nnode = "x:2"\ndrain = 0\ndata = {{ b = 2 }}'
         ).services
         self.assertEqual(one.znode_path, "/services/a/a:1")
         self.assertEqual((one.data, one.codec, one.drain, one.takeover), ({"a": 1, "b": {"c": 1}}, "zczk", 5.0, "wait"))
         self.assertEqual((one.require, one.flap_hold), ("any", FlapHold(downs=0)))
-        self.assertEqual((two.znode_path, two.drain, two.data), ("/services/b/x", 0.0, {"a": 1, "b": 2}))
+        self.assertEqual((two.znode_path, two.drain, two.data), ("/services/b/x:2", 0.0, {"a": 1, "b": 2}))
 
     def test_text_replaces_table(self) -> None:
         """A service's own text replaces a table of [defaults]."""
@@ -164,7 +164,10 @@ class CheckTests(ConfigurationCase):
     def test_plain(self) -> None:
         """The plain codec stores a string, and no table."""
         self.assertEqual(self.load_service('codec = "plain"\ndata = "x"').data, "x")
-        self.assertEqual(self.errors(f'{WEB}codec = "plain"'), ["service[0].data: the codec 'plain' cannot store it"])
+        self.assertEqual(
+            self.errors(f'{WEB}codec = "plain"\ndata = {{ a = 1 }}'),
+            ["service[0].data: the codec 'plain' cannot write the service 'web': it is a text, and no table"],
+        )
 
 
 class ConsistencyTests(ConfigurationCase):

@@ -1,0 +1,98 @@
+"""The znodes of one service of the daemon: its own, and the further ones, which are registered and withdrawn with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.internet.defer import Deferred, gatherResults
+
+from txmirror.configuration import Service, ServiceNode
+from txmirror.registry import RegistrationState
+from txmirror.service.registrations import Offer, RegistrationsService
+
+
+def znode_names(service: Service) -> dict[str, ServiceNode]:
+    """Return the znodes of a service by their names for the registrations; the service's own, which is the first, has its id."""
+    return {f"{service.id} {node.key}" if node.key else service.id: node for node in service.nodes}
+
+
+def service_of(name: str) -> str:
+    """Return the id of the service of a znode, by its name. An id has no spaces."""
+    return name.partition(" ")[0]
+
+
+class Znodes:
+    """Registers and withdraws the znodes of a service.
+
+    :param registrations: does it.
+    :param service: the service.
+    """
+
+    def __init__(self, registrations: RegistrationsService, service: Service) -> None:
+        self._registrations = registrations
+        self._service = service
+        self._nodes = znode_names(service)
+        self._offered: frozenset[str] = frozenset()
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the znodes that may be registered."""
+        return tuple(dict.fromkeys((*self._nodes, *sorted(self._offered))))
+
+    @property
+    def own_state(self) -> RegistrationState:
+        """The state of the service's own znode."""
+        return self._registrations.state(self._service.id)
+
+    def replace(self, service: Service) -> None:
+        """Use another configuration of the service from now on."""
+        self._service = service
+        self._nodes = znode_names(service)
+
+    def keep(self, *, warning: bool, pid: int | None) -> None:
+        """Keep all znodes registered, and withdraw those that the service no longer has.
+
+        :param warning: whether a check warns.
+        :param pid: the process number of the service's program; None if it is not known.
+        """
+        service = self._service
+        for name, node in self._nodes.items():
+            facts = node.facts(warning=warning, warn_weight=service.warn_weight, pid=pid)
+            self._registrations.keep(name, Offer(node.znode, facts, node.codec, service.takeover == "wait"))
+        for name in sorted(self._offered - self._nodes.keys()):
+            self._registrations.withdraw(name, timeout=None)
+        self._offered = frozenset(self._nodes)
+
+    def release(self) -> None:
+        """Delete the znodes that the last process's session owns, if they are known to be there."""
+        for node in self._nodes.values():
+            self._registrations.release(node.znode)
+
+    def withdraw(self, timeout: float | None = 5.0) -> Deferred[None]:
+        """Withdraw all znodes.
+
+        :param timeout: the number of seconds to wait; None waits without limit.
+        :returns: fires when they are gone, or after the timeout, which is logged. It never fails.
+        """
+        names, self._offered = self.names, frozenset()
+        gone = gatherResults([self._registrations.withdraw(name, timeout) for name in names])
+        return gone.addCallback(lambda _: None)
+
+    def missing(self) -> list[str]:
+        """Return a clause for each further znode that is not in place."""
+        clauses = []
+        for name, node in self._nodes.items():
+            state = self._registrations.state(name)
+            if not node.key or state is RegistrationState.REGISTERED:
+                continue
+            refusal = self._registrations.refusal(name)
+            reason = "another session has registered it" if state is RegistrationState.BLOCKED else "not yet registered"
+            clauses.append(f"{node.znode} is not in place: {reason if refusal is None else refusal}")
+        return clauses
+
+    def describe(self) -> list[dict[str, str]]:
+        """Return the znodes, for operators."""
+        return [
+            {"path": node.znode, "codec": node.codec.name, "state": self._registrations.state(name).value}
+            for name, node in self._nodes.items()
+        ]
