@@ -74,9 +74,9 @@ class ServiceNode:
             size = len(self.codec.encode(facts, pid=0, created=0.0))
         except UnsupportedInstanceError as error:
             key, reason = _KEYS.get(error.key, error.key), str(error)
-        except (TypeError, ValueError):
-            # The message could quote an environment variable.
-            key, reason = "data", "it cannot store it"
+        except Exception as error:
+            # A plugin's. The message could quote an environment variable.
+            key, reason = "data", f"it raised a {type(error).__name__}"
         else:
             if size <= _MOST_DATA:
                 return None

@@ -33,6 +33,9 @@ class Znodes:
         self._service = service
         self._nodes = znode_names(service)
         self._offered: frozenset[str] = frozenset()
+        #: The latest offers, and what they were made of: most decisions change neither.
+        self._offers: dict[str, Offer] = {}
+        self._made_of: tuple[bool, int | None] | None = None
 
     @property
     def names(self) -> Sequence[str]:
@@ -48,6 +51,7 @@ class Znodes:
         """Use another configuration of the service from now on."""
         self._service = service
         self._nodes = znode_names(service)
+        self._made_of = None
 
     def keep(self, *, warning: bool, pid: int | None) -> None:
         """Keep all znodes registered, and withdraw those that the service no longer has.
@@ -55,13 +59,18 @@ class Znodes:
         :param warning: whether a check warns.
         :param pid: the process number of the service's program; None if it is not known.
         """
-        service = self._service
-        for name, node in self._nodes.items():
-            facts = node.facts(warning=warning, warn_weight=service.warn_weight, pid=pid)
-            self._registrations.keep(name, Offer(node.znode, facts, node.codec, service.takeover == "wait"))
+        if self._made_of != (warning, pid):
+            self._offers = {name: self._offer(node, warning, pid) for name, node in self._nodes.items()}
+            self._made_of = warning, pid
+        for name, offer in self._offers.items():
+            self._registrations.keep(name, offer)
         for name in sorted(self._offered - self._nodes.keys()):
             self._registrations.withdraw(name, timeout=None)
         self._offered = frozenset(self._nodes)
+
+    def _offer(self, node: ServiceNode, warning: bool, pid: int | None) -> Offer:
+        facts = node.facts(warning=warning, warn_weight=self._service.warn_weight, pid=pid)
+        return Offer(node.znode, facts, node.codec, self._service.takeover == "wait")
 
     def release(self) -> None:
         """Delete the znodes that the last process's session owns, if they are known to be there."""

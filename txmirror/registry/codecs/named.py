@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import attrs
@@ -22,8 +23,12 @@ def find_codec(name: str) -> IPayloadCodec:
 
     :raises LookupError: there is none.
     """
-    if name in CODECS:
-        return CODECS[name]
+    return CODECS[name] if name in CODECS else _find_plugin(name)
+
+
+@functools.cache
+def _find_plugin(name: str) -> IPayloadCodec:
+    # A search reads files.
     for plugin in getPlugins(IPayloadCodec):
         if plugin.name == name:
             codec: IPayloadCodec = plugin

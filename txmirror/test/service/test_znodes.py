@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -179,6 +180,7 @@ class HandOverTests(ZnodesCase):
         before = self.stats()
         self.assertEqual(len(before), 3)
         self.reactor.pass_time(S / 4)
+        self.patch(os, "getpid", lambda: 4712)
         daemon = self.daemon(shop(checks=0), state=True)
         self.reactor.pass_time(S * 2)
         self.assertEqual(self.stats(), before)
