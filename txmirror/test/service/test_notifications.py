@@ -159,7 +159,11 @@ class NotificationsTests(DaemonTestCase):
         self.reactor.pass_time(2)
         self.systemd.messages()
         self.running.remove(daemon)
+        daemon._observers.notify(Phase.RELOADING)
+        self.assertEqual(len(self.systemd.messages()), 1)
         stopped = daemon.stopService()
+        # The reload ends after the beginning of the stop.
+        daemon._observers.notify(Phase.NOT_RELOADED)
         first, *others = self.systemd.messages()
         self.assertEqual(first, "STOPPING=1\nSTATUS=Stopping, which takes 20 s at the most.")
         self.assertEqual(others, ["EXTEND_TIMEOUT_USEC=15000000"])
@@ -220,4 +224,5 @@ class LaunchTests(DaemonTestCase):
         self.reactor.pass_time(40)
         self.successResultOf(stopped)
         self.assertTrue(systemd.messages()[0].startswith("STOPPING=1\n"))
+        self.assertIsNone(launched._notifications._notifier._socket)  # type: ignore[union-attr]
         launched.daemon.checks._stopped(None)  # type: ignore[union-attr]

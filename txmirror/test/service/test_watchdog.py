@@ -61,8 +61,9 @@ class WatchdogTests(SynchronousTestCase):
         self.clock.pump([0.001] * 1000)
         self.assertLess(len(self.times), 22)
         self.times.clear()
-        self.start(1.8e13).stop()
+        self.start(1.8e13)
         self.assertEqual(len(self.times), 1)
+        self.assertLessEqual(max(call.getTime() for call in self.clock.getDelayedCalls()), self.clock.seconds() + 3600)
 
 
 class StandstillTests(DaemonTestCase):
@@ -89,8 +90,13 @@ class StandstillTests(DaemonTestCase):
         assert loop is not None
         loop._due = self.reactor.seconds() - 10.5
         self.assertEqual(find_standstill(daemon), ["the loops of these checks do nothing any more: web/c0"])
+        # It has ended by itself, so that the stop does not end it.
+        task, loop._task = loop._task, None
         daemon.stopService()
+        self.assertEqual(daemon.checks.dead(), ["web/c0"])
         self.assertEqual(find_standstill(daemon), [])
+        loop._task = task
+        loop.stop()
 
     def test_stuck_client(self) -> None:
         """A client that does not connect any more is a standstill."""
