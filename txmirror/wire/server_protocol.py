@@ -24,7 +24,8 @@ REQUESTS: Final[dict[int, Any]] = {
     kind.operation: kind
     for module in (multi, requests, sessions, watching)
     for kind in vars(module).values()
-    if isinstance(getattr(kind, "operation", None), Operation)
+    # A batched read is encoded by a class of its own, and decoded as any MultiReadRequest.
+    if isinstance(getattr(kind, "operation", None), Operation) and hasattr(kind, "decode")
 }
 #: The operations that a server answers at once, ahead of requests that arrived before.
 _OUT_OF_ORDER: Final = frozenset({Operation.AUTH, Operation.SASL})
