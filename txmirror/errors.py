@@ -1,7 +1,8 @@
 """The exceptions of this package.
 
 There is one class for each of ZooKeeper's error codes, under the name that users of its bindings know. The codes are those of
-``org.apache.zookeeper.KeeperException.Code``. This module does not know connections or sessions. It is a table, and therefore long.
+``org.apache.zookeeper.KeeperException.Code``. This module does not know connections or sessions. It is a table, and has
+more than 350 lines.
 """
 
 from __future__ import annotations

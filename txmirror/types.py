@@ -1,4 +1,6 @@
-"""The values that all packages share: stats, ACLs, watch events, session states, replies. It is a list of them, and therefore long."""
+"""The values that all packages share: stats, ACLs, watch events, session states, replies. It has more than 350 lines because
+it is a list.
+"""
 
 from __future__ import annotations
 
@@ -331,6 +333,7 @@ class Endpoint(NamedTuple):
     port: int
 
 
+# More than 7 parameters: each format has some of them, and all but the name are optional.
 @attrs.frozen(kw_only=True, hash=False)
 class Instance:
     """An instance of a service, as its node describes it: all fields of all formats. Each format has a part of them."""

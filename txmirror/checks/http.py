@@ -49,6 +49,7 @@ _STATUS_PATTERN: Final = re.compile(r"[1-5](?:xx|[0-9]{2})", re.IGNORECASE)
 _CERTIFICATE: Final = re.compile(b"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
+# More than 7 parameters: programs make it, and all but the URL and the reactor are optional.
 @implementer(ICheck)
 class HTTPCheck:
     """A check that sends an HTTP request. It needs ``pip install 'txmirror[daemon]'``.

@@ -31,7 +31,7 @@ from txmirror.types import (
 
 
 @implementer(IZooKeeperClient, IWatchFeed, IChroot)
-class TxZooKeeperClient:  # The three interfaces require 32 methods and attributes; each here is one call.
+class TxZooKeeperClient:  # More than 25 methods: the three interfaces require them, and each is one call.
     """An :class:`~txmirror.interfaces.IZooKeeperClient` with an :class:`~txmirror.interfaces.IWatchFeed`, over a client of txzookeeper.
 
     It retries to connect, and opens a new session when one has expired, with a plain and with a managed client. Otherwise

@@ -20,7 +20,7 @@ from txmirror.files import UnsafeFileError, check_file, follow_links, open_file,
 _LONGEST_PASSWORD = 65536
 
 
-# The class has as many fields as its table has keys.
+# More than 7 parameters: the class has a field for each key of its table.
 @attrs.frozen(kw_only=True)
 class AccessKeys:
     """``[zookeeper.access]``: the credentials, the ACL of new nodes, and TLS."""

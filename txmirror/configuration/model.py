@@ -157,7 +157,7 @@ class Also:
     """Facts for these readers."""
 
 
-# The class has as many fields as its table has keys.
+# More than 7 parameters: the class has a field for each key of its table.
 @attrs.frozen(kw_only=True)
 class Service:
     """``[[service]]``: a service to register while its checks pass."""

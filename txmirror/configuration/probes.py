@@ -116,7 +116,7 @@ class UNIX:
     """The text to wait for."""
 
 
-# The class has as many fields as its table has keys.
+# More than 7 parameters: the class has a field for each key of its table.
 @attrs.frozen(kw_only=True)
 class HTTP:
     """Sends a request by HTTP. It needs ``pip install txmirror[daemon]``."""

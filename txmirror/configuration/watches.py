@@ -30,6 +30,7 @@ FORMATS = ("json", "lines", "prometheus-file-sd", "haproxy-map", "envoy-eds", TE
 AUTO = "auto"
 
 
+# More than 7 parameters: the class has a field for each key of its table.
 @attrs.frozen(kw_only=True)
 class Watch:
     """``[[watch]]``: a file to keep equal to the list of a service's instances.

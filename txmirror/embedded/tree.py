@@ -22,7 +22,7 @@ _OPEN = tuple(acl._replace(permissions=int(acl.permissions)) for acl in OPEN_ACL
 
 @attrs.define(eq=False)
 class Node:
-    """One znode. Its fields are those of ZooKeeper's own record (``StatPersisted``), with data, ACL and children."""
+    """One znode. It has more than 7 parameters: those of ZooKeeper's own record (``StatPersisted``), data, ACL and children."""
 
     data: bytes | None = None
     acl: tuple[ACL, ...] = _OPEN

@@ -47,8 +47,8 @@ class Mirror(Service):
     :raises TypeError: the client has no feed.
     """
 
-    # More than 25 methods: fifteen are the ancestors' or a Service's, and four are for registrations. The parameters are those of a
-    # client, which a mirror makes by default.
+    # More than 25 methods: fifteen are the ancestors' or a Service's, and four are for registrations. More than 7
+    # parameters: they are those of a client, which a mirror makes by default.
 
     def __init__(
         self,

@@ -54,6 +54,8 @@ class OutputState(enum.Enum):
 class OutputFile:
     """Keeps a file equal to the list of a service's instances.
 
+    It has more than 12 attributes: seven are what an operator sees of it, and the others the parts that decide when to write.
+
     :param watch: its configuration.
     :param mirror: the mirror.
     :param random: returns random numbers from 0 to 1.

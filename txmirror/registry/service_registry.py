@@ -85,7 +85,7 @@ class ServiceRegistry(Service, Generic[_LazyT_co]):
     :raises TypeError: an argument is passed by both of its names.
     """
 
-    # It has more than 25 methods: they are those of the ancestor, which its users know.
+    # It has more than 25 methods, and more than 7 parameters: they are those of the ancestor, which its users know, and optional.
 
     _log = Logger()
 

@@ -51,7 +51,7 @@ class Daemon(Service):
 
     It starts its parts: the state file, the registrations and the checks. An outage of ZooKeeper stops neither the checks nor the
     start. Its stop takes ``stop_timeout`` at the most: it withdraws the services, waits for their ``drain``, and ends the session,
-    or leaves it to the next process.
+    or leaves it to the next process. It has more than 12 attributes because it is where the parts meet.
 
     :param configuration: the configuration.
     :param load: returns the configuration anew, for a reload; it is called in a thread. None if there are no files to read.

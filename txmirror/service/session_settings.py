@@ -20,7 +20,7 @@ MakeClient = Callable[[SessionTicket | None], IZooKeeperClient]
 
 @attrs.frozen
 class SessionSettings:
-    """The settings of a session. It has more than 7 fields because the daemon's options pass through it as one value."""
+    """The settings of a session. It has more than 7 parameters because the daemon's options pass through it as one value."""
 
     make_client: MakeClient
     """Makes the client, when the session starts."""

@@ -141,9 +141,10 @@ def _check_port(port: str, entry: object) -> int:
     return int(port)
 
 
+# More than 7 parameters: it is a table, and all are optional.
 @attrs.frozen
 class Limits:
-    """The bounds and timeouts of a client: a table. Times are in seconds, sizes in bytes.
+    """The bounds and timeouts of a client. Times are in seconds, sizes in bytes.
 
     :raises ValueError: one of them is not above 0; the message names it.
     """

@@ -28,7 +28,7 @@ from txmirror.types import SessionState, SessionTicket
 
 @attrs.frozen
 class SessionSettings:
-    """The settings of a session. It has more than 7 fields because the client's parameters pass through it as one value."""
+    """The settings of a session. It has more than 7 parameters because those of the client pass through it as one value."""
 
     servers: tuple[Server, ...]
     """The servers of the ensemble."""
