@@ -44,19 +44,23 @@ check = {{ interval = "1s", fast_interval = "100ms", timeout = "500ms", rise = 1
 _T = TypeVar("_T")
 
 
+def policy() -> str:
+    """Return the behaviour if a program is not installed."""
+    return os.environ.get(_POLICY) or "auto"
+
+
 def need(program: str, package: str) -> str:
     """Return the path of a program.
 
     :raises SkipTest: it is not installed, or these tests are off.
     """
-    policy = os.environ.get(_POLICY) or "auto"
-    if policy == "off":
+    if policy() == "off":
         raise SkipTest(f"no other programs: {_POLICY} is off")
     # Some are only on root's path.
     path = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     if path is None:
         missing = f"{program} is not installed: apt-get install {package}"
-        raise RuntimeError(missing) if policy == "require" else SkipTest(missing)
+        raise RuntimeError(missing) if policy() == "require" else SkipTest(missing)
     return path
 
 
