@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -14,29 +14,26 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Cooperator, TaskStopped
 from twisted.python.failure import Failure
 
-#: The most samples that are encoded at once: some milliseconds.
-_AT_ONCE: Final = 500
 #: The end of a text in the format of OpenMetrics, and the beginning of a line that is no sample.
 _EOF: Final = b"# EOF\n"
 _COMMENT: Final = b"#"
 
 
-class _Piece(Collector):
-    """Some samples of a family."""
+class _One(Collector):
+    """A registry with one family."""
 
-    def __init__(self, family: Family, samples: Sequence[object]) -> None:
-        self._part = Family(family.name, family.documentation, family.type)
-        self._part.samples = list(samples)  # type: ignore[arg-type]
+    def __init__(self, family: Family) -> None:
+        self._family = family
 
     def collect(self) -> Iterator[Family]:
-        """Yield the family with these samples."""
-        yield self._part
+        """Yield the family."""
+        yield self._family
 
 
 class Exposition:
     """Encodes metrics, without holding up the reactor.
 
-    :param registry: the metrics.
+    :param registry: the metrics. A family may come in several parts, one after another: each is encoded in a turn of the reactor.
     :param reactor: the reactor.
     """
 
@@ -77,14 +74,14 @@ class Exposition:
         return encoded
 
     def _encode(self, encoder: Callable[[Collector], bytes]) -> Iterator[bytes]:
+        former = ""
         for family in self._registry.collect():
-            yield encoder(_Piece(family, family.samples[:_AT_ONCE])).removesuffix(_EOF)
-            for start in range(_AT_ONCE, len(family.samples), _AT_ONCE):
-                text = encoder(_Piece(family, family.samples[start : start + _AT_ONCE])).removesuffix(_EOF)
-                # The help and the type come once.
-                while text.startswith(_COMMENT):
-                    text = text.partition(b"\n")[2]
-                yield text
+            text = encoder(_One(family)).removesuffix(_EOF)
+            # The help and the type of a metric come once.
+            while family.name == former and text.startswith(_COMMENT):
+                text = text.partition(b"\n")[2]
+            former = family.name
+            yield text
         yield _EOF if encoder(CollectorRegistry()).endswith(_EOF) else b""
 
 

@@ -19,6 +19,8 @@ from txmirror.service.metrics.exposition import Exposition
 from txmirror.service.metrics.readiness import faults, obstacles
 
 _PLAIN = "text/plain; charset=utf-8"
+#: The most samples that are read and encoded at once: some milliseconds.
+_AT_ONCE = 100
 
 
 class _Page(Resource):
@@ -63,7 +65,7 @@ def add_pages(root: Resource, daemon: Daemon) -> None:
 
     :param daemon: the daemon that they describe.
     """
-    exposition = Exposition(make_registry(daemon), daemon.registrations.reactor)
+    exposition = Exposition(make_registry(daemon, _AT_ONCE), daemon.registrations.reactor)
 
     def metrics(request: Request) -> Deferred[tuple[str, bytes]]:
         accept: Any = request.getHeader(b"accept")

@@ -20,7 +20,7 @@ from txmirror import __version__
 from txmirror.checks import Status
 from txmirror.service import METRICS, Daemon, make_root, state_file
 from txmirror.service.clients import client_maker
-from txmirror.service.metrics import exposition, make_registry
+from txmirror.service.metrics import make_registry, resources
 from txmirror.service.metrics.definition import Kind
 from txmirror.test.service.case import S, service
 from txmirror.test.service.metrics_case import MetricsTestCase
@@ -250,7 +250,7 @@ class FormatTests(MetricsTestCase):
         """In small pieces the text is the same as in one."""
         whole = {accept: self.read(self.web, "/metrics", accept=accept).text for accept in (None, _OPENMETRICS)}
         self.assertEqual(whole[None].encode(), generate_latest(make_registry(self.web)))
-        self.patch(exposition, "_AT_ONCE", 3)
+        self.patch(resources, "_AT_ONCE", 3)
         for accept, text in whole.items():
             self.assertEqual(self.read(self.web, "/metrics", accept=accept).text, text)
 
