@@ -163,13 +163,17 @@ class Choice:
 
 @attrs.frozen
 class CodecName:
-    """The name of a codec: one of txmirror's, or a plugin's."""
+    """The name of a codec: one of txmirror's, or a plugin's; or another word."""
 
     kind: str = "name of a codec"
+    other: str | None = None
+    """The other word."""
 
     def read(self, value: object, folder: Path) -> str:
         """Return the name. See :class:`Rule`."""
         text = _text(value)
+        if text == self.other:
+            return text
         try:
             find_codec(text)
         except LookupError:

@@ -15,13 +15,13 @@ from txmirror.configuration.rules import (
     WORD,
     ArrayOf,
     Choice,
+    CodecName,
     Duration,
     FileName,
     Number,
     Text,
     ZnodePath,
 )
-from txmirror.registry import CODECS
 
 TEMPLATE = "template"
 #: The values of ``Watch.format``.
@@ -46,8 +46,8 @@ class Watch:
         metadata={"default": "the last part of ``path``"},
     )
     """The name of the service, for the file's content: Envoy's cluster, for example."""
-    codec: Annotated[str, Choice((AUTO, *CODECS))] = AUTO
-    """The format of the nodes' data; or find it out for each node."""
+    codec: Annotated[str, CodecName(kind='name of a codec, or ``"auto"``', other=AUTO)] = AUTO
+    """The format of the nodes' data. ``"auto"`` recognises that of each node."""
     output: Annotated[str, FileName()]
     """The file. No other ``[[watch]]`` has the same. Its folder must exist."""
     format: Annotated[str, Choice(FORMATS)] = "json"
