@@ -197,15 +197,15 @@ class ExampleTests(TestCase):
         self.run_tests("test_in_memory.py", "CounterTests", 6)
 
     def test_ensemble(self) -> None:
-        """So are those with several servers."""
+        """The tests with several servers are run, and pass."""
         self.run_tests("test_ensemble.py", "EnsembleTests", 3)
 
     def test_faults(self) -> None:
-        """So are those with faults of single requests and connections."""
+        """The tests with faults of single requests and connections are run, and pass."""
         self.run_tests("test_faults.py", "FaultTests", 8)
 
     def test_with_registry(self) -> None:
-        """So are those with registries in memory."""
+        """The tests with registries in memory are run, and pass."""
         self.run_tests("test_with_registry.py", "FrontendTests", 9)
 
     def run_runner(self, *command: str) -> str:

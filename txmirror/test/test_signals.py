@@ -105,7 +105,7 @@ class StopSignalsTests(SignalsTestCase):
         self.assertEqual((self.reactor.stopped, self.reactor.exit_signal), (True, signal.SIGTERM))
 
     def test_interrupt(self) -> None:
-        """So does SIGINT."""
+        """SIGINT stops the reactor, too."""
         self.signals.install()
         self.send(signal.SIGINT)
         self.assertEqual((self.reactor.stopped, self.reactor.exit_signal), (True, signal.SIGINT))
@@ -127,7 +127,7 @@ class StopSignalsTests(SignalsTestCase):
         self.assertEqual(self.log_lines(), said)
 
     def test_stopped_otherwise(self) -> None:
-        """So it is where the program has stopped by itself."""
+        """Signals after the program has stopped by itself are logged."""
         self.signals.install()
         self.reactor.stop()
         self.send(signal.SIGTERM, signal.SIGQUIT)

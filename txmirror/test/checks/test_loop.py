@@ -205,7 +205,9 @@ class FaultTests(ChecksTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
 
     def test_raises_at_once(self) -> None:
-        """So does a check that raises in place of returning a Deferred, or fires with something else than a result."""
+        """A check that raises instead of returning a Deferred, or fires with something else than a result, counts as
+        failed, too.
+        """
         check = ControlledCheck(self.reactor)
 
         def run() -> Deferred[Result]:

@@ -156,7 +156,7 @@ class StreamTests(CommandLineTestCase):
         self.assertEqual((self.err.getvalue(), self.launched), ("txmirror: Input/output error\n", []))
 
     def test_output(self) -> None:
-        """So is an output for help that cannot be written."""
+        """An output that cannot be written is an error of the help, too."""
 
         def write(_: str) -> int:
             raise OSError(28, "No space left on device")

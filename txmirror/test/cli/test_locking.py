@@ -200,7 +200,7 @@ class LostTests(LockTestCase):
         self.world.result(self.theirs.release())
 
     def test_expired(self) -> None:
-        """So it is when the session ends."""
+        """When the session expires, the program is ended before any other client can have the lock."""
         command = self.lock("-q")
         assert command.run is not None
         self.world.server.expire_session(command.run.client.session_id)

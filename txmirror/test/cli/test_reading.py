@@ -268,7 +268,7 @@ class GetTests(ReadingTestCase):
                 self.assertEqual(found["5"]["data"], {"string_value": "{,}"})
 
     def test_hostile_names(self) -> None:
-        """So do names that turn a line around, or hide in it."""
+        """Names with control characters, or characters that change the direction of a line, break no format."""
         self.make("/services/\u202eevil\u00ad")
         for output in FORMATS:
             out = self.done("get", "/services", "-rd", "-o", output).out

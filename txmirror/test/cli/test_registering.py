@@ -112,7 +112,7 @@ class AloneTests(RegisterTestCase):
         self.assert_ended(command, 0)
 
     def test_ended_in_an_outage(self) -> None:
-        """Neither does it hold up its end for long."""
+        """An outage does not delay the command's end for long."""
         command = self.start("register", PATH)
         self.stop_server()
         command.interrupt()

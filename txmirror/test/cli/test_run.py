@@ -30,7 +30,7 @@ class OutageTests(CommandTestCase):
             self.assert_ends(command, 2.0, f"no session with {NOWHERE} within 2 s: {reason}")
 
     def test_silent(self) -> None:
-        """So it does where nobody answers."""
+        """With a silent server, the command fails after the timeout, with the reason."""
         self.world.reactor.black_hole("127.0.0.1", 1)
         command = self.start("get", "/", "-s", NOWHERE, "--timeout", "2")
         self.assert_ends(command, 2.0, f"no session with {NOWHERE} within 2 s")
@@ -138,7 +138,7 @@ class EndTests(CommandTestCase):
         self.assertEqual((command.status, command.err), (74, f"txmirror: {line}\n"))
 
     def test_bug_in_lines(self) -> None:
-        """So is it where it happens when all else is done."""
+        """A bug in the generator of the output's lines is reported."""
         command = self.perform(lambda _: succeed(Outcome(str(1 // each) for each in (1, 0))))
         self.assertEqual(command.status, 70)
         self.assertIn("ZeroDivisionError", command.err)

@@ -89,7 +89,7 @@ class WatchTests(CommandTestCase):
         self.end(command)
 
     def test_expiry(self) -> None:
-        """So is the end of the session."""
+        """The changes during the session's expiry are printed before the settled line."""
         command = self.watch("/a", "-r", "-d", "-q")
         assert command.run is not None
         self.world.server.expire_session(command.run.client.session_id)

@@ -286,7 +286,7 @@ class PersistentWatchContract(AbilityCase):
 
     @run
     async def test_beside_one_shots(self) -> None:
-        """So it is when both are asked for in one go, in either order (C10)."""
+        """One-shot and persistent watches that are requested at once do not affect each other, in either order (C10)."""
         for recursive in (False, True):
             for persistent_first in (False, True):
                 path, news = f"{self.root}/a", Recorder()

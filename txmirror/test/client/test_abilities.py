@@ -52,7 +52,7 @@ class ToldTests(ClientTestCase):
             self.assertIsNone(client.server_can(method))
 
     def test_before_connecting(self) -> None:
-        """Nor is anything known before there was a server."""
+        """Nothing is known before the first connection."""
         self.assertIsNone(self.make_client().server_can("add_watch"))
 
     def test_done(self) -> None:
@@ -435,7 +435,7 @@ class HangingUpTests(ClientTestCase):
         self.successResultOf(asked_again)
 
     def test_not_running(self) -> None:
-        """Nor is one that dies twice with the same new operation, but did other things between."""
+        """A server that dies twice at the same new operation, but has answered it in between, supports it."""
         client, peer = self.connect()
         for _ in range(2):
             ignore(self.ask_and_cut(client.who_am_i, peer, cut=peer.close))
@@ -445,7 +445,7 @@ class HangingUpTests(ClientTestCase):
         self.assertIs(client.server_can("who_am_i"), True)
 
     def test_said_so_between(self) -> None:
-        """Nor is one that has answered in between, be it that it does not implement it."""
+        """A server that refuses the operation between two deaths at it is not judged by those deaths."""
         client, peer = self.connect()
         for error in (UnimplementedException, ConnectionLossException):
             asked = self.ask_and_cut(client.who_am_i, peer, cut=peer.close)
@@ -480,7 +480,7 @@ class HangingUpTests(ClientTestCase):
         self.failureResultOf(second, ConnectionLossException)
 
     def test_different_servers(self) -> None:
-        """Nor are two different servers."""
+        """Deaths of two different servers are not counted together."""
         other = self.add_server()
         client, peer = self.make_connected()
         servers: list[Server] = [other, self.server]

@@ -224,7 +224,7 @@ class CutOffTests(SaslTestCase):
         self.successResultOf(connected)
 
     def test_on_return(self) -> None:
-        """So it is for a session that stands: it is resumed once it is proved again."""
+        """A lost connection during the authentication of a reconnection is retried, and the session is resumed."""
         client, peer = self.make_proved()
         cut = self.reconnect(peer, accept=False)
         self.begin(cut)
@@ -445,7 +445,9 @@ class RefusedTests(SaslTestCase):
             self.assertEqual(peer.packets, [])
 
     def test_another_word(self) -> None:
-        """Nor is a server with an invalid last token: it gets only tokens of the exchange, for the time of an attempt."""
+        """A server with an invalid last token is not trusted: it gets only tokens of the exchange, for the time of an
+        attempt.
+        """
         for last in (b"", b"nonsense"):
             client = self.make_sasl()
             connected, read = client.connect(), client.get("/a")
@@ -497,7 +499,7 @@ class DemandedTests(ClientTestCase):
         return closed
 
     def test_hung_up_behind_it(self) -> None:
-        """So it is where the server hangs up with the answer."""
+        """If the server closes the connection with the answer, the client stops, too."""
         client, peer = self.make_connected()
         asked = client.get("/a")
         xid, _ = peer.take(GetDataRequest)

@@ -75,7 +75,7 @@ class InFlightTests(BoundsTestCase):
             self.successResultOf(asked[number])
 
     def test_bytes(self) -> None:
-        """Nor more than so many bytes, but for the last one that was begun."""
+        """The bytes in flight are bounded, except for the last request that was begun."""
         client, peer = self.make_connected(Limits(in_flight_bytes=3000))
         asked = [client.set(f"/{number}", bytes(1000)) for number in range(10)]
         seen = []
@@ -181,7 +181,7 @@ class QueueTests(BoundsTestCase):
         self.assertIn("wait", str(error))
 
     def test_bytes(self) -> None:
-        """Nor do more than so many bytes wait."""
+        """The bytes in the queue are bounded."""
         client, peer = self.make_connected(Limits(in_flight_requests=1, queued_bytes=2500))
         asked = [client.set("/a", bytes(1000)) for _ in range(5)]
         self.assert_refused(asked[3])
@@ -278,7 +278,7 @@ class QueueTests(BoundsTestCase):
         self.failureResultOf(third, ConnectionLossException)
 
     def test_while_disconnected(self) -> None:
-        """The same bounds are kept without a connection; afterwards everything goes out as far as the window lets it."""
+        """Without a connection the bounds are the same; afterwards requests are sent as far as the window allows."""
         client, peer = self.make_connected(Limits(in_flight_requests=2, queued_requests=5))
         peer.drop()
         asked = self.ask(client, 6)
@@ -382,7 +382,7 @@ class FloodTests(BoundsTestCase):
         self.assertTrue(all(each.called for each in asked))
 
     def test_bytes_at_the_transport(self) -> None:
-        """Nor do more bytes reach the transport of a server that does not read."""
+        """The bytes at the transport of a server that does not read are bounded."""
         client, peer = self.make_connected(Limits(in_flight_bytes=100_000, queued_bytes=200_000))
         (link,) = self.reactor.links
         link.stall(to_client=False)

@@ -87,7 +87,9 @@ class CancellingTests(ClientTestCase):
                 self.close_fast(client, peer)
 
     def test_when_the_answer_is_there(self) -> None:
-        """Rule 12: so it is where the answers have come together, and it is cancelled from the callback of the one before."""
+        """Rule 12: a request that is cancelled in the callback of the one before, when both replies have arrived
+        together, still has its own reply.
+        """
         for asked in OPERATIONS.values():
             client, peer = self.make_connected()
             before, cancelled, after = self.ask_between(client, asked)

@@ -545,7 +545,7 @@ class CancelledWatchTests(ClientTestCase):
         self.assertEqual(self.successResultOf(other), WatchedEvent(EventType.CHANGED, "/a"))
 
     def test_before_the_reply(self) -> None:
-        """Rule 12: likewise where the reply that sets it is still on its way."""
+        """Rule 12: a watch that is cancelled before the reply that sets it leaves nothing behind."""
         client, peer = self.make_connected()
         answer, cancelled = client.exists_and_watch("/a")
         cancelled.cancel()
@@ -612,7 +612,7 @@ class SecretTests(ClientTestCase):
         self.assert_nothing_logged()
 
     def test_data(self) -> None:
-        """Nor are the data of a node."""
+        """The log message of a violation does not contain the data of a node."""
         client, peer = self.make_connected()
         answer = client.get("/a")
         frame = reply(1, GetDataResponse(b"user:s3cr3t", STAT))

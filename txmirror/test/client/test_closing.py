@@ -125,7 +125,7 @@ class ConnectedTests(ClosingTestCase):
         self.assertIn("could not be closed", "\n".join(self.log_lines(LogLevel.warn)))
 
     def test_half_open_link(self) -> None:
-        """Rule 13: so it does when the bytes go nowhere."""
+        """Rule 13: with a half-open connection it takes five seconds."""
         client, _ = self.make_connected()
         self.reactor.links[0].stall()
         closed = client.close()
@@ -195,7 +195,7 @@ class ConnectedTests(ClosingTestCase):
         self.assert_gone(client, closed)
 
     def test_violation_while_closing(self) -> None:
-        """Rule 13: nor does one that breaks the protocol."""
+        """Rule 13: a server that violates the protocol does not keep it from firing in time."""
         client, peer = self.make_connected()
         closed = client.close()
         peer.send(b"\xff\xff\xff\xff")
@@ -382,7 +382,7 @@ class SuspendedTests(ClosingTestCase):
         self.assertIs(self.failureResultOf(queued, ClosingException).value.applied, False)
 
     def test_black_hole(self) -> None:
-        """Rule 13: so it does when an attempt hangs."""
+        """Rule 13: with an attempt to connect that hangs it takes five seconds."""
         client, peer = self.make_connected()
         self.reactor.black_hole(self.server.host, 2181)
         peer.drop()
@@ -391,7 +391,7 @@ class SuspendedTests(ClosingTestCase):
         self.assert_gone(client, closed)
 
     def test_silent_handshake(self) -> None:
-        """Rule 13: and when a handshake hangs."""
+        """Rule 13: with a handshake that hangs it takes five seconds."""
         client, peer = self.make_connected()
         closed_by_server = self.reconnect(peer, accept=False)
         closed = client.close()
@@ -413,7 +413,7 @@ class SuspendedTests(ClosingTestCase):
         self.assertEqual(self.server.count, count)
 
     def test_another_session_meanwhile(self) -> None:
-        """Rule 13: nor is a session used that a server has opened in the old one's place."""
+        """Rule 13: a session that a server has opened in the old one's place is not used."""
         client, peer = self.make_connected()
         peer.drop()
         closed = client.close()
@@ -572,7 +572,7 @@ class AnyMomentTests(ClosingTestCase):
         self.assert_gone(client, closed[0])
 
     def test_from_a_listener_when_replaced(self) -> None:
-        """Rule 13: likewise where the new session has come with the old one's end."""
+        """Rule 13: a listener may call it at the expiry, when a new session has come with it."""
         client, peer = self.make_connected()
         closed = self.close_when(client, SessionState.EXPIRED)
         self.reconnect(peer, accept=False).accept(session_id=2)

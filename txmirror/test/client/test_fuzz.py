@@ -294,7 +294,7 @@ class MemoryTests(ClientTestCase):
         self.assertLess(peak, 1_000_000)
 
     def test_records(self) -> None:
-        """Nor for a length within a record, of any field (A1)."""
+        """No memory is allocated for a length within a record, of any field (A1)."""
         for claim in CLAIMS:
             for xid in (1, 2, 3, 4):
                 frames = [reply(before, asked) for before, asked in zip(range(1, xid), ANSWERS, strict=False)]

@@ -171,7 +171,7 @@ class TakenOverTests(ClientTestCase):
         self.assertEqual(new.packets, [])
 
     def test_another_session(self) -> None:
-        """So it is where the server answers with another session (A5)."""
+        """If the server answers with another session, the client reports the expiry, and uses the new one (A5)."""
         client, peer = self.begin()
         peer.accept(session_id=2)
         steps = [(step.state, step.session_number) for step in self.feed if isinstance(step, SessionEvent)]
@@ -357,7 +357,7 @@ class LeavingTests(ClientTestCase):
         self.assertIs(self.failureResultOf(pending, ClosingException).value.applied, False)
 
     def test_in_the_handshake(self) -> None:
-        """So it does in the middle of the next handshake."""
+        """In the middle of the next handshake it fires at once."""
         again = self.reconnect(self.peer, accept=False)
         self.assertTrue(again.greeted)
         left = self.client.leave()
@@ -463,7 +463,7 @@ class LeavingElsewhereTests(ClientTestCase):
         self.assertEqual(self.server.count, 0)
 
     def test_while_connecting(self) -> None:
-        """So it is while the first session is being asked for."""
+        """While the first session is being opened it leaves none behind."""
         client = self.make_client()
         connected = client.connect()
         self.assertTrue(self.server.peer.greeted)

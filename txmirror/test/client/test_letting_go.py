@@ -56,7 +56,9 @@ class RaceTests(ClientTestCase):
         self.successResultOf(pending)
 
     def test_end_of_the_session(self) -> None:
-        """Rule 12: so may those that the end of a session fails; the next session comes all the same."""
+        """Rule 12: the first of two watches that the session's end fails may cancel the second; the next session comes
+        all the same.
+        """
         client, peer = self.make_connected()
         watches = []
         for path in ("/a", "/b", "/c"):
@@ -69,7 +71,7 @@ class RaceTests(ClientTestCase):
         self.assertIs(client.session.state, SessionState.CONNECTED)
 
     def test_connecting(self) -> None:
-        """Rule 12: and the Deferreds that wait for a session."""
+        """Rule 12: the first of several waits for a session may cancel the next."""
         client = self.make_client()
         ignore(client.connect())
         told = self.waiting([client.when_connected() for _ in range(3)])
@@ -78,7 +80,7 @@ class RaceTests(ClientTestCase):
         self.assertFalse(self.server.peer.lost)
 
     def test_holders(self) -> None:
-        """Rule 9: and those of the lease: no holder remains without notice."""
+        """Rule 9: the first callback of the lease's end may cancel the next; no holder remains without notice."""
         client, peer = self.make_connected()
         told = self.waiting([client.when_lease_expires() for _ in range(3)])
         closed = client.close()
@@ -116,7 +118,7 @@ class LeavingTests(ClientTestCase):
         client.leave().addCallback(tickets.append)
 
     def test_from_a_request_that_fails(self) -> None:
-        """Rule 13: and the errback of a lost request, also where the server does not know the operation."""
+        """Rule 13: the errback of a lost request may call it, also where the server does not know the operation."""
         for answers in (1, 2):
             client, peer = self.make_connected()
             for _ in range(answers - 1):
@@ -209,7 +211,7 @@ class DoubtTests(ClientTestCase):
         self.assertTrue(self.successResultOf(made).endswith("-a"))
 
     def test_undone_at_a_bounded_rate(self) -> None:
-        """Likewise one that was cancelled is undone."""
+        """A cancelled protected create is undone at a bounded rate, too."""
         client, peer = self.make_connected()
         made = client.create("/a", protect=True)
         ignore(made)

@@ -73,7 +73,7 @@ class PingTests(ClientTestCase):
         self.assertEqual(self.since_start(peer), [4.0 * number for number in range(1, 10)])
 
     def test_while_a_long_reply_comes(self) -> None:
-        """Rule 6: nor does a reply delay pings that takes long to arrive, nor the data with it (B5)."""
+        """Rule 6: a reply that takes long to arrive does not delay pings, nor does the data with it (B5)."""
         client, peer = self.make_connected()
         # Its answer stands behind the reply.
         peer.answers_pings = False
@@ -89,7 +89,9 @@ class PingTests(ClientTestCase):
         self.assertFalse(peer.lost)
 
     def test_while_requests_wait(self) -> None:
-        """Rule 6: nor do requests that wait for their replies: the server counts the data that it receives (B5)."""
+        """Rule 6: requests that wait for their replies do not delay pings: the server counts the data that it receives
+        (B5).
+        """
         client, peer = self.make_connected()
         ignore(client.get("/slow"))
         self.pass_time(4.1)
@@ -128,7 +130,7 @@ class SilenceTests(ClientTestCase):
         self.assertIn("silent for 8.0 s", "\n".join(self.log_lines(LogLevel.warn)))
 
     def test_half_open(self) -> None:
-        """Rule 6: so is one whose bytes go nowhere, though nobody has closed it."""
+        """Rule 6: a half-open connection is dead after two thirds of the timeout, though nobody has closed it."""
         client, _ = self.make_connected()
         self.reactor.links[0].stall()
         self.pass_time(8.1)
@@ -273,7 +275,9 @@ class StallTests(ClientTestCase):
         self.assert_survives(0.9 * S)
 
     def test_more_than_the_timeout(self) -> None:
-        """Rule 6: nor does one that was stuck for longer than the timeout, if the server still answers (B6)."""
+        """Rule 6: a reactor that was stuck for longer than the timeout does not count its own sleep, if the server
+        still answers (B6).
+        """
         self.assert_survives(1.5 * S)
 
     def test_idle(self) -> None:

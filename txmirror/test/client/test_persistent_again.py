@@ -91,7 +91,7 @@ class AgainTests(PersistentWatchTestCase):
         self.assertEqual(again.packets, [])
 
     def test_set_before_the_persistent_one(self) -> None:
-        """So does a one-shot watch that was there before the persistent one."""
+        """A one-shot watch that was set before the persistent one is set again with it."""
         client, peer = self.make_connected()
         _, watch = client.get_and_watch("/a")
         peer.answer(GetDataRequest, DATA)

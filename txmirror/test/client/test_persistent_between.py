@@ -91,7 +91,7 @@ class ServedTests(PersistentWatchTestCase):
         peer.take(SetWatchesRequest)
 
     def test_of_the_feed(self) -> None:
-        """So is a read of the feed, since no Deferred would report the loss."""
+        """The watch of a read of the feed is set as of the same reply: no Deferred would report its loss."""
         client, peer = self.make_connected()
         ignore(client.add_watch("/a"))
         ignore(client.read_data("/a"))
@@ -181,7 +181,7 @@ class EndedTests(PersistentWatchTestCase):
         self.assertEqual(self.watch_events(), [WatchedEvent(REMOVED, "/a")])
 
     def test_feed_is_told_of_hanging_up(self) -> None:
-        """So it is where the server hangs up on it."""
+        """If the server closes the connection at setWatches2, the feed has the end of the watch."""
         client, peer = self.make_connected()
         self.add(client, peer, "/a", recursive=True)
         self.hang_up(peer)

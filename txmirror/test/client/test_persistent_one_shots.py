@@ -69,7 +69,7 @@ class OneShotTests(PersistentWatchTestCase):
             self.close_fast(client, peer)
 
     def test_recursive(self) -> None:
-        """So it is under a recursive watch on the path itself."""
+        """Under a recursive watch on the path itself the reads are sent without the flag, and fire with its events."""
         for kind, happened in (("data", CHANGED), ("exist", DELETED), ("missing", CREATED)):
             client, peer = self.make_connected()
             self.add(client, peer, "/a", recursive=True)
@@ -95,7 +95,7 @@ class OneShotTests(PersistentWatchTestCase):
             self.close_fast(client, peer)
 
     def test_children_of_the_root(self) -> None:
-        """So it is at the root."""
+        """At the root, too, a child watch fires when a child is created."""
         client, peer = self.make_connected()
         self.add(client, peer, "/", recursive=True)
         watch = self.read("child", client, peer, "/", watch=False)
@@ -178,7 +178,7 @@ class OneShotTests(PersistentWatchTestCase):
         self.assertEqual(self.successResultOf(watch), WatchedEvent(CHANGED, "/a"))
 
     def test_refused_others(self) -> None:
-        """So it is for the other kinds of watches."""
+        """When the persistent watch is refused, the other kinds of watches are set as of the reads' own zxid, too."""
         client, peer = self.make_connected()
         ignore(client.add_watch("/a"))
         _, child = client.get_children_and_watch("/a")

@@ -111,7 +111,7 @@ class SettingTests(PersistentWatchTestCase):
         self.assertEqual((exact.events, recursive.events), ([(CHANGED, "/a")], [(CHANGED, "/b/c")]))
 
     def test_other_kind_while_under_way(self) -> None:
-        """So it is while the first is still being set."""
+        """The other kind is refused while the first watch is still being set."""
         client, peer = self.make_connected()
         added = client.add_watch("/a")
         self.assertRaises(ValueError, client.add_watch, "/a", recursive=True)
@@ -120,7 +120,7 @@ class SettingTests(PersistentWatchTestCase):
         self.assertEqual(peer.packets, [])
 
     def test_other_kind_while_disconnected(self) -> None:
-        """And so it is while there is no connection."""
+        """The other kind is refused while there is no connection."""
         client = self.make_client()
         ignore(client.add_watch("/a", recursive=True))
         self.assertRaises(ValueError, client.add_watch, "/a")
@@ -432,7 +432,7 @@ class SessionTests(PersistentWatchTestCase):
         self.assertEqual(second.told, [(CHANGED, "/a/b")])
 
     def test_another_session_id(self) -> None:
-        """So it is when a server answers with a session that was not asked for (A5)."""
+        """When a server answers with another session than the requested one, the watch ends, too (A5)."""
         client, peer = self.make_connected()
         listener = self.add(client, peer, "/a")
         again = self.reconnect(peer, accept=False)

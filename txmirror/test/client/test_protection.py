@@ -168,7 +168,7 @@ class NameTests(ProtectedTestCase):
             peer = again
 
     def test_deletion_with_a_chroot(self) -> None:
-        """So is the path of the deletion."""
+        """With a chroot the deletion of the node happens below it."""
         client, peer = self.make_connected(chroot="/app")
         made = client.create("/p/n", protect=True)
         xid, request = peer.take(CreateRequest)
@@ -203,7 +203,7 @@ class LostTests(ProtectedTestCase):
         self.assertEqual(self.successResultOf(made), numbered)
 
     def test_negative_number(self) -> None:
-        """So it is where the counter has run over (H5)."""
+        """A sequence node is found when the counter has overflowed, too (H5)."""
         _, peer, made, path = self.begin("/p/n-", sequence=True)
         again = self.reconnect(peer)
         self.answer_look(again, path + "-2147483648")
@@ -421,7 +421,7 @@ class CancellingTests(ProtectedTestCase):
         self.assert_quiet(peer)
 
     def test_queued(self) -> None:
-        """Nor is one that waits for a connection; at the most it is looked for."""
+        """A create in the queue is never sent; the client searches for its node at the most."""
         client, peer = self.make_connected()
         peer.drop()
         self.cancel(client.create("/p/n", protect=True))
@@ -470,7 +470,7 @@ class CancellingTests(ProtectedTestCase):
         self.assert_quiet(again)
 
     def test_while_looking(self) -> None:
-        """So it is at each step of the search for it."""
+        """A create that is cancelled at any step of the search for its node is undone."""
         for steps in range(3):
             client, peer, made, path = self.begin()
             again = self.reconnect(peer)
@@ -486,7 +486,7 @@ class CancellingTests(ProtectedTestCase):
             self.close_fast(client, again)
 
     def test_being_made_again(self) -> None:
-        """So it is when it is being made for the second time."""
+        """A create that is cancelled while it is sent for the second time is undone."""
         _, peer, made, path = self.begin()
         again = self.reconnect(peer)
         self.answer_look(again)
@@ -533,7 +533,7 @@ class CancellingTests(ProtectedTestCase):
         self.assert_quiet(peer)
 
     def test_parent_gone(self) -> None:
-        """And so it is where the parent is gone."""
+        """If the parent is gone, the undoing ends."""
         _, peer, made, path = self.begin()
         self.cancel(made)
         peer.reply(self.xid, PathResponse(path))

@@ -134,7 +134,7 @@ class HandshakeTests(ReadOnlyTestCase):
         self.assertEqual((hello.sessionId, hello.readOnly), (0, True))
 
     def test_not_for_one_taken_over(self) -> None:
-        """Nor is one that was taken over."""
+        """A session that was taken over is never offered to a read-only server."""
         client = self.make_client(read_only=True, session=SessionTicket(SESSION, b"p", 7))
         ignore(client.connect())
         self.assertIs(self.first.peer.hello.readOnly, False)
@@ -148,7 +148,7 @@ class SessionTests(ReadOnlyTestCase):
         self.assertIs(client.session.read_only, True)
 
     def test_writable(self) -> None:
-        """So it has with a writable server: the flag is false."""
+        """With a writable server the flag of the session is false."""
         client, _ = self.make_connected(read_only=True)
         self.assertIs(client.session.read_only, False)
         self.pass_time(60)
@@ -305,7 +305,9 @@ class SearchTests(ReadOnlyTestCase):
         self.assertLessEqual(len(open_), 1)
 
     def test_black_hole(self) -> None:
-        """So is one that swallows everything."""
+        """A server that does not even accept the connection is left after the time of an attempt, and the next is
+        queried.
+        """
         self.connect()
         self.reactor.black_hole("10.0.0.2", 2181)
         self.pass_time(60)

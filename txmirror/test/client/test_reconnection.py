@@ -214,7 +214,9 @@ class NameTests(ClientTestCase):
         self.assertEqual(len(self.reactor.links), 1)
 
     def test_black_hole_among_the_addresses_of_a_short_session(self) -> None:
-        """Rule 10: nor does it where the session's timeout leaves little time for an attempt."""
+        """Rule 10: an address that answers nothing does not keep the others from being tried, even if the session's
+        timeout leaves little time for an attempt.
+        """
         self.reactor.black_hole("10.9.9.9", 2181)
         self.names["zoo"] = ["10.9.9.9", "10.0.0.1"]
         client = self.make_client("zoo:2181", session_timeout=1.5)
@@ -331,7 +333,7 @@ class ForeignServerTests(ClientTestCase):
         self.assert_refused("closed the handshake without an answer")
 
     def test_closes_after_the_handshake(self) -> None:
-        """So has one that reads the handshake first."""
+        """A server that closes after it has read the handshake has closed it without an answer."""
         self.server.on_handshake = hang_up
         self.assert_refused("closed the handshake without an answer")
 

@@ -62,14 +62,14 @@ class EndTests(ClientTestCase):
         self.assertEqual(epochs, [1, 1, 1, 2])
 
     def test_negative_timeout(self) -> None:
-        """Rule 8: a timeout below 0 means the same (A4)."""
+        """Rule 8: the answer to a handshake with a timeout below 0 means that the session has expired (A4)."""
         client, peer = self.make_connected()
         self.reconnect(peer, accept=False).accept(0, -1.0)
         self.assertIn(SessionState.EXPIRED, self.states())
         self.assertEqual(client.session_id, 0)
 
     def test_session_id_of_zero(self) -> None:
-        """Rule 8: so does the session id 0, whatever the timeout (A4)."""
+        """Rule 8: an answer with the session id 0 means that the session has expired, whatever the timeout (A4)."""
         client, peer = self.make_connected()
         self.reconnect(peer, accept=False).accept(0, S)
         self.assertIn(SessionState.EXPIRED, self.states())

@@ -101,7 +101,9 @@ class ShortConnectionTests(ClientTestCase):
             self.successResultOf(closed)
 
     def test_new_sessions(self) -> None:
-        """So is a server that grants a new session each time, and has forgotten it when it is offered."""
+        """A server that opens a new session each time, and has forgotten it at the next handshake, is tried with
+        growing pauses, too.
+        """
         client = self.begin(self.server, on_handshake=self.renew)
         self.assert_bounded(self.server, each=2)
         self.assert_recovers(client, self.server)

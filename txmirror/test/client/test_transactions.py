@@ -202,7 +202,7 @@ class BatchedReadTests(ClientTestCase):
         self.assertEqual((second.path, second.zxid), ("/b", 70))
 
     def test_children(self) -> None:
-        """So do the names of each node's children."""
+        """The names of each node's children come in order, and a missing node fails alone."""
         client, peer = self.make_connected()
         answer = client.get_children_many(["/a", "/b"])
         request = peer.answer(MultiReadRequest, MultiResponse([GetChildrenResponse(["x"]), ErrorResult(-101)]))

@@ -128,7 +128,7 @@ class LifeTests(AdapterCase):
         self.assertEqual(self.states(), [(SessionState.CLOSED, 0)])
 
     def test_close_while_connecting(self) -> None:
-        """So can one that is on its way to a server that does not answer; no timer of txzookeeper's is left."""
+        """A client that is connecting to a silent server can be closed; no timer of txzookeeper's is left."""
         self.world.reactor.black_hole("127.0.0.1", PORT)
         connected = self.client.connect()
         waiting = self.client.get("/")

@@ -170,14 +170,14 @@ class CacheTests(TranslationCase):
         self.assert_in_memory("it belongs to user 65534, not to user 0")
 
     def test_folder_shared(self) -> None:
-        """Nor is one to which others may write."""
+        """A folder to which others may write is not used."""
         self.put_hostile()
         for mode in (0o770, 0o777, 0o1777):
             self.cache.chmod(mode)
             self.assert_in_memory("others may write to it")
 
     def test_folder_linked(self) -> None:
-        """Nor is a link to another folder."""
+        """A link to another folder is not used."""
         self.put_hostile()
         real = self.cache.rename(self.folder / "real")
         self.cache.symlink_to(real.absolute())

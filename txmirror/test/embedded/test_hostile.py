@@ -598,7 +598,7 @@ class SilenceTests(WorldTestCase):
         self.lines.clear()
 
     def test_blocked(self) -> None:
-        """So are requests behind one that takes its time, in bytes and in number."""
+        """The requests behind a delayed one are bounded, in bytes and in number."""
         self.world.reactor.piece = 2**16
         for request, count in ((SetDataRequest("/", bytes(500_000), -1), 40), (ExistsRequest("/", False), 30_000)):
             peer = self.world.case.peer(20_000)
@@ -672,7 +672,9 @@ class SilenceTests(WorldTestCase):
         link.cut()
 
     def test_word_unread(self) -> None:
-        """Nor for a client that sends a four-letter word, and does not read the answer."""
+        """A connection that is closing does not wait forever for a client that sends a four-letter word, and does not
+        read the answer.
+        """
         peer = self.world.hostile(b"")
         self.stop_reading(peer)
         peer.raw(b"mntr")

@@ -102,7 +102,7 @@ class MakingTests(KnobTestCase):
         self.settle(server.stop())
 
     def test_after_stop(self) -> None:
-        """The same holds for a stopped server; to stop it again is harmless, and planned faults stay planned."""
+        """A stopped server can be prepared, too; a second stop is harmless, and planned faults stay planned."""
         self.peer().create("/a")
         self.server.lose_request("get")
         for _ in range(2):

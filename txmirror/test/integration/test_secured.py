@@ -158,7 +158,7 @@ class TLSTests(SecuredCase, TestCase):
 
     @run
     async def test_certificate_of_a_stranger(self) -> None:
-        """Nor does it accept one that another authority has signed."""
+        """A server that requires a certificate refuses a client with one that another authority has signed."""
         await self.turned_away(self.new_client(self.address, tls=self.secured.tls(certificate=self.secured.stranger)))
 
     @run
@@ -170,7 +170,7 @@ class TLSTests(SecuredCase, TestCase):
 
     @run
     async def test_other_name(self) -> None:
-        """Nor does it accept one whose certificate does not contain its name; unless names are not to be checked."""
+        """A client refuses a server whose certificate does not contain its name, unless names are not to be checked."""
         address = f"127.0.0.1:{self.secured.port}"
         says = "(the connection broke: the server's certificate does not name '127.0.0.1')"
         self.assertIn(says, await self.turned_away(self.new_client(address, tls=self.secured.tls())))

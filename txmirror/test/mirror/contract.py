@@ -321,7 +321,7 @@ class TreeContract(TreeCase):
 
     @run
     async def test_new_session(self) -> None:
-        """M7: so it is in a new session."""
+        """M7: in a new session, the changes are reported, and nothing else."""
         await self.recover(self.session_ended, 1)
 
     async def recover(self, part: Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]], times: int) -> None:
@@ -395,7 +395,7 @@ class TreeContract(TreeCase):
 
     @run
     async def test_node_and_tree_recover(self) -> None:
-        """M7: nor do they when they come back, to the session or in a new one."""
+        """M7: nodes and trees on one path recover, in the same session and in a new one."""
         node = await self.live()
         below = await self.live("/a")
         tree, _ = await self.follow()
@@ -429,7 +429,7 @@ class WatchesLeftContract(TreeCase):
 
     @run
     async def test_closed_without_root(self) -> None:
-        """M8: nor has one whose root is not there, or was not."""
+        """M8: a closed tree whose root does not exist, or did not, has left no watches."""
         await self.follow("/m")
         await self.follow("/n")
         await self.other.create(f"{self.root}/n")
@@ -448,7 +448,7 @@ class WatchesLeftContract(TreeCase):
 
     @run
     async def test_in_a_new_session(self) -> None:
-        """M8: nor has one that came back in a new session."""
+        """M8: a closed tree that was restored in a new session has left no watches."""
         await self.follow()
         await self.session_ended(lambda: self.other.set(f"{self.root}/a", b"new"))
         await self.caught_up()
@@ -457,7 +457,9 @@ class WatchesLeftContract(TreeCase):
 
     @run
     async def test_while_away(self) -> None:
-        """M8: nor has one that was closed without a connection, in the session to which its mirror comes back."""
+        """M8: a tree that was closed without a connection leaves no watches, in the session to which its mirror
+        returns.
+        """
         tree, _ = await self.follow()
         self.witnesses.clear()
 

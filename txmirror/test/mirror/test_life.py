@@ -37,7 +37,7 @@ class LingeringTests(LifeTestCase):
         self.assertEqual(self.watches.count(), 0)
 
     def test_missing(self) -> None:
-        """M8: so does one that does not exist, with the watch for its creation."""
+        """M8: a missing node that nobody holds is evicted, with the watch for its creation."""
         self.live("/missing")
         self.assertEqual(self.watches.count(), 1)
         self.pass_time(LONGEST)
@@ -163,7 +163,7 @@ class LingeringTests(LifeTestCase):
         self.successResultOf(watch)
 
     def test_somebody_else_listens(self) -> None:
-        """M8: so is a persistent one that has another listener."""
+        """M8: a persistent watch that has another listener is left."""
         told: list[object] = []
         self.live("/a")
         self.done(self.world.mirror_client.add_watch("/a", told.append))
@@ -255,7 +255,7 @@ class GivenClientTests(LifeTestCase):
         self.assertEqual(self.nodes[1].state.value, b"one")
 
     def test_closed_after_a_recovery(self) -> None:
-        """M8: nor those that it has set on a return."""
+        """M8: closed, it leaves none of the watches that a recovery has set."""
         self.world.server.drop_connections()
         self.settle()
         self.pass_time(2.0)
@@ -264,7 +264,7 @@ class GivenClientTests(LifeTestCase):
         self.assertEqual(self.watches.count(), 0)
 
     def test_closed_while_away(self) -> None:
-        """M8: nor does it when there is no connection: they go on return."""
+        """M8: closed without a connection, it leaves no watches: they are removed on return."""
         self.world.server.stop_listening()
         self.settle()
         self.done(self.other_mirror.close())
@@ -399,7 +399,7 @@ class ValuesTests(LifeTestCase):
         self.assertEqual(len(self.mirror._engine._close_waiters), 0)
 
     def test_cancelled(self) -> None:
-        """M8: nor does one that is cancelled."""
+        """M8: a cancelled loop leaves nothing behind."""
         _, ended = self.follow(self.live("/a"))
         ended.cancel()
         ignore(ended)

@@ -66,7 +66,7 @@ class MemoryTests(SynchronousTestCase):
         self.assert_no_growth(make_and_close, 100, 20)
 
     def test_reconnections(self) -> None:
-        """M8: nor of a hundred reconnections, with changes while away."""
+        """M8: a hundred reconnections, with changes in between, leave nothing in memory."""
         tree = self.mirror.tree("/s")
         node = self.mirror.get("/s/b")
         changes = iter(range(100, 200))

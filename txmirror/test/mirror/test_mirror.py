@@ -457,7 +457,7 @@ class ClosingTests(OwnerTestCase):
         self.successResultOf(closed)
 
     def test_silent_server(self) -> None:
-        """So it does when the server is silent."""
+        """With a silent server ``close`` takes a bounded time."""
         self.own.get("/a")
         self.settle()
         self.world.link.stall()

@@ -690,17 +690,19 @@ class ModelTests(SynchronousTestCase):
         self.run_model(MirrorModel, 2)
 
     def test_ensemble(self) -> None:
-        """The same at three servers, which may lag behind one another."""
+        """M1 to M7, M9: in the end the mirror equals an ensemble of three servers, which may lag behind one another."""
         self.run_model(EnsembleModel, 3)
 
     def test_old_server(self) -> None:
-        """The same at a server that has neither persistent watches nor reads of many nodes."""
+        """M1 to M7, M9: in the end the mirror equals a server without persistent watches and batched reads."""
         self.run_model(OldModel, 4)
 
     def test_old_ensemble(self) -> None:
-        """The same at two of them."""
+        """M1 to M7, M9: in the end the mirror equals an ensemble of two such servers."""
         self.run_model(OldEnsembleModel, 4)
 
     def test_keeper(self) -> None:
-        """The same at one that ends sessions with their connections, and calls changed children changed data."""
+        """M1 to M7, M9: in the end the mirror equals a server that ends sessions with their connections, and reports
+        changed children as changed data.
+        """
         self.run_model(KeeperModel, 4)

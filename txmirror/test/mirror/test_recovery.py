@@ -171,7 +171,7 @@ class SameSessionTests(RecoveryTestCase):
         self.assertEqual((values, children, absent), ([b"two"], [["b"]], [b""]))
 
     def test_again_and_again(self) -> None:
-        """M7: so it is each time."""
+        """M7: a second and a third recovery work like the first."""
         self.world.make("/a", b"one")
         self.live("/")
         self.live("/a")
@@ -271,7 +271,7 @@ class SameSessionTests(RecoveryTestCase):
         self.assertEqual((node.state.value, values), (b"two", [b"two"]))
 
     def test_consumed_child_watch(self) -> None:
-        """M7: the same for children (C7)."""
+        """M7: children whose watch has fired, and whose next read was lost, are read again on return (C7)."""
         self.world.make("/a")
         self.world.make("/b")
         node = self.live("/a")
@@ -286,7 +286,7 @@ class SameSessionTests(RecoveryTestCase):
         self.assertEqual(node.state.children, ("c",))
 
     def test_consumed_existence_watch(self) -> None:
-        """M7: the same for a node that was not there (C7)."""
+        """M7: a missing node whose watch has fired, and whose next read was lost, is read again on return (C7)."""
         self.world.make("/b")
         node = self.live("/a")
         self.world.link.stall(to_client=True, to_server=False)
@@ -301,7 +301,7 @@ class SameSessionTests(RecoveryTestCase):
         self.assert_equal_to_server("/a")
 
     def test_consumed_by_deletion(self) -> None:
-        """M7: the same for a node that was deleted (C7)."""
+        """M7: a deleted node whose next read was lost is read again on return (C7)."""
         self.world.make("/a", b"one")
         self.world.make("/b")
         node = self.live("/a")
@@ -469,7 +469,7 @@ class SameSessionTests(RecoveryTestCase):
             self.assert_equal_to_server(*paths)
 
     def test_requests_interrupted(self) -> None:
-        """M7: the same where it is the mirror's own requests that are cut off."""
+        """M7: a recovery whose own requests are cut off misses nothing."""
         paths = ["/a", "/b", "/c", "/d"]
         for path in paths[:2]:
             self.world.make(path, b"one")
@@ -818,7 +818,7 @@ class FloorTests(ScriptedTestCase):
         self.assertEqual(told[-1], MirrorState.SETTLED)
 
     def test_unimplemented_same_session(self) -> None:
-        """M7: the same where the session goes on (C13)."""
+        """M7: with a server without setWatches everything is read again, in the same session too (C13)."""
         mirror, peer = self.make_mirror()
         peer.answer(SetWatchesRequest, zxid=90)
         node = follow_children(mirror.get("/a"))
@@ -833,7 +833,9 @@ class FloorTests(ScriptedTestCase):
         self.assertEqual(mirror.state, MirrorState.SETTLED)
 
     def test_throttled_same_session(self) -> None:
-        """M7: the same where a server refuses to set the client's own watches again, though it sets others."""
+        """M7: if a server refuses to set the client's own watches again, everything is read again, though it sets
+        others.
+        """
         mirror, peer = self.make_mirror()
         peer.answer(SetWatchesRequest, zxid=90)
         node = follow_children(mirror.get("/a"))

@@ -85,7 +85,7 @@ class ReturnTests(ManyTestCase):
             self.compare(tree)
 
     def test_nodes(self) -> None:
-        """M7: the same for 1,000 nodes by themselves."""
+        """M7: with 1,000 single nodes a recovery reads about as many as have changed."""
         self.plant(1_000)
         paths = [path for path in self.world.server._state.database.tree.nodes if path.startswith("/s/")]
         for path in paths:

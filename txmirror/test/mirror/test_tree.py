@@ -402,7 +402,7 @@ class RecoveryTests(TreeTestCase):
         self.assert_equal(tree)
 
     def test_again_and_again(self) -> None:
-        """So it is each time."""
+        """A second and a third recovery report the same as the first."""
         tree, witness = self.follow()
         for number in range(4):
             self.leave()
@@ -757,7 +757,7 @@ class ServedNodeTests(MirrorTestCase):
         self.assert_equal_to_server("/s/missing")
 
     def test_left_out(self) -> None:
-        """M7: so it is with nodes that the tree leaves out: its watch reports them too."""
+        """M7: nodes that the tree leaves out are kept up to date by its watch, which reports them too."""
         shallow = self.mirror.tree("/s", depth=0)
         self.tree.close()
         self.settle()
@@ -815,11 +815,11 @@ class ServedNodeTests(MirrorTestCase):
         self.check_recovery(new_session=False)
 
     def test_new_session(self) -> None:
-        """M7: in a new session too."""
+        """M7: changes without a connection are read in a new session, too."""
         self.check_recovery(new_session=True)
 
     def test_recovery_is_cut_off(self) -> None:
-        """M7: and if the first recovery is cut off before anything was reported."""
+        """M7: changes are read if the first recovery is cut off before anything was reported, too."""
         for turns in range(12):
             self.live("/s/a")
             node, missing = self.live("/s/a"), self.live("/s/missing")

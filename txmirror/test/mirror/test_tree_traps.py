@@ -65,7 +65,7 @@ class AwayTests(TreeTestCase):
         self.assert_equal(tree)
 
     def test_inner_node(self) -> None:
-        """The same of a node with others below, which are others now."""
+        """A node that is recreated with some of its children has changed; its children are removed, changed and added."""
         tree, witness = self.follow()
         self.world.make("/s/a/same", b"1")
         witness.take()
@@ -210,7 +210,9 @@ class ConnectedTests(TreeTestCase):
         self.assertEqual(witness.take(), [(CHANGED, "/s/b")])
 
     def test_event_before_the_first_reply(self) -> None:
-        """So it is for a node that is not in the tree yet."""
+        """An event arrives while the first reply of a new node is on its way: the node is read once more, and reported
+        once.
+        """
         tree, witness = self.follow()
         witness.take()
         self.world.link.stall(to_client=False, to_server=True)

@@ -97,7 +97,7 @@ class NodeTests(TroubleCase):
         self.assertEqual((node.state.value, tree["/t"][0]), (b"8", b"9"))
 
     def test_children_and_existence(self) -> None:
-        """So it is with a list of children, and with a node that is missing."""
+        """While a list of children, or the existence of a node, cannot be read, nothing is settled."""
         self.world.make("/a")
         self.done(self.mirror.connect())
         for error in TROUBLES:
@@ -196,7 +196,9 @@ class TreeTests(TroubleCase):
             self.settle()
 
     def test_node_by_node(self) -> None:
-        """So it is with one that is watched node by node."""
+        """The reads of a tree that is watched node by node are retried with growing pauses; it is not settled
+        meanwhile.
+        """
         self.server.fail_next("add_watch", UnknownServerException(-6))
         faults = [self.server.fail_next(kind, UnknownServerException(-4)) for kind in ("get", "get_children")]
         tree = self.mirror.tree("/t")

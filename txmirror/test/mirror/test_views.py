@@ -273,7 +273,7 @@ class ProtectedTests(MirrorTestCase):
             self.assertCountEqual(self.names_below(parent), ["a", "secret"])
 
     def test_root(self) -> None:
-        """So it is below a root that we may not write, and for the root itself."""
+        """Below a root that we may not write existing nodes need not be created, nor the root itself."""
         self.world.make("/a")
         self.protect("/", Permission.READ)
         self.assert_ensured("/")
@@ -517,7 +517,7 @@ class JsonTests(MirrorTestCase):
         self.assertEqual(self.value("/a"), 10)
 
     def test_race_to_create(self) -> None:
-        """So it is where several want to create it."""
+        """With several that want to create it, each update is made from the latest value."""
         node = self.mirror.get_json("/a")
         self.settle()
         updates = [node.update(lambda old: [*(old or []), 1]) for _ in range(4)]

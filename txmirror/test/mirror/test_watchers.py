@@ -33,7 +33,7 @@ class TellingTests(MirrorTestCase):
         self.assertEqual((values, children), ([b"one"], [["b"]]))
 
     def test_from_unknown_to_absent(self) -> None:
-        """M6: so is from unknown to absent."""
+        """M6: from unknown to absent is a change."""
         node = self.mirror.get("/a")
         values, children = watch_value(node), watch_children(node)
         self.settle()

@@ -174,7 +174,7 @@ class AnywhereTests(SynchronousTestCase):
         self.each(cancel, lambda world: self.check_over(world, CancelledError))
 
     def test_cancelled_and_disconnected(self) -> None:
-        """Nor does a contender that is cancelled when the connection is lost, in either order (H3)."""
+        """A contender that is cancelled when the connection is lost, in either order, leaves nothing (H3)."""
 
         def cancel_and_drop(world: _World) -> None:
             world.acquired.cancel()

@@ -196,7 +196,7 @@ class ElectionTests(RecipeCase):
         self.assert_clear()
 
     def test_stop_between_terms(self) -> None:
-        """Nor does one that stops while the node of a lost term is still to be deleted."""
+        """A candidate that stops while the node of a lost term is still to be deleted does not stand again."""
         client = self.client()
         election, term = self.election(client), Term()
         leading = self.lead(election, term)

@@ -128,7 +128,9 @@ class LostTests(RecipeCase):
             self.assertEqual(len(self.nodes()), 1)
 
     def test_deleted_after_it_was_written_over(self) -> None:
-        """Nor is it missed where the node is gone before it can be looked at again, or the connection is lost meanwhile."""
+        """A deletion is noticed, too, if the node is gone before it can be read again, or the connection is lost
+        meanwhile.
+        """
         client = self.client()
         lock = self.lock(client)
         self.done(lock.acquire())

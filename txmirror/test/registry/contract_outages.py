@@ -113,7 +113,9 @@ class OutageContract(RegistryCase):
 
     @run
     async def test_known_lazily(self) -> None:
-        """So it is with a lazy registry."""
+        """A lazy registry returns known answers at once; they are stale until ZooKeeper is back, and then changes are
+        notified.
+        """
         await self.known(lazy=True)
 
     async def known(self, lazy: bool) -> None:
@@ -190,7 +192,7 @@ class OutageContract(RegistryCase):
 
     @run
     async def test_unset_meanwhile_lazily(self) -> None:
-        """So it is with a lazy registry."""
+        """A lazy registry withdraws a node in an outage when ZooKeeper is back."""
         registry = await self.registered(lazy=True)
         await self.unregister(registry, lambda: registry.unset(NODE), session_ends=False)
 
@@ -202,7 +204,7 @@ class OutageContract(RegistryCase):
 
     @run
     async def test_unset_lazily_and_session_ends(self) -> None:
-        """So it is with a lazy registry."""
+        """A node that a lazy registry withdraws in an outage does not come back in the next session."""
         registry = await self.registered(lazy=True)
         await self.unregister(registry, lambda: registry.set_node(NODE, state=False), session_ends=True)
 
@@ -356,7 +358,7 @@ class SessionContract(RegistryCase):
 
     @run
     async def test_stopped_lazily(self) -> None:
-        """So it is with a lazy registry."""
+        """A stopped lazy registry connects only at a start, and all other calls fail; nothing is kept of them."""
         await self.stopped(await self.registered(lazy=True))
 
     async def stopped(self, registry: IServiceRegistry) -> None:

@@ -151,7 +151,7 @@ class CacheFileTests(CacheFileCase):
             self.assertEqual(list(self.written()), ["/a"])
 
     def test_damaged_meanwhile(self) -> None:
-        """So is one that was damaged after it was read."""
+        """A file that was damaged after it was read is set aside, too."""
         cache = self.cache()
         self.path.write_text("nonsense", "utf-8")
         cache.put(answer())
@@ -322,7 +322,7 @@ class UnsafeTests(CacheFileCase):
         self.assert_set_aside("a FIFO")
 
     def test_socket(self) -> None:
-        """Nor does a socket."""
+        """A socket does not block."""
         with socket.socket(socket.AF_UNIX) as listening:
             # The name of a socket has to be short.
             folder = tempfile.mkdtemp()
@@ -340,13 +340,13 @@ class UnsafeTests(CacheFileCase):
             self.assert_set_aside(f"others may write to it (mode {mode:04o})")
 
     def test_readable_by_others(self) -> None:
-        """One that others may read is no worse for it."""
+        """A file that others may read is used."""
         self.path.write_bytes(self.content())
         self.path.chmod(0o644)
         self.assertEqual(self.known("/theirs"), answer("/theirs", one="1"))
 
     def test_of_another_user(self) -> None:
-        """So may another user's. Root's is trusted, as root may do anything anyhow."""
+        """Another user's file is set aside. Root's is trusted, since root may do anything anyhow."""
         content = self.content()
         self.path.write_bytes(content)
         give_away(self.path)
@@ -376,7 +376,7 @@ class UnsafeTests(CacheFileCase):
         self.assert_set_aside("it has 67108865 bytes, which is more than 67108864")
 
     def test_exchanged(self) -> None:
-        """Nor does it help to exchange the file between the look at it and its opening."""
+        """A file that is exchanged between the check and its opening is not read."""
         self.path.write_bytes(self.content())
         real = os.open
 
@@ -631,7 +631,7 @@ class ReadingTests(CacheFileCase):
         self.assertEqual(self.threads.getDelayedCalls(), [])
 
     def test_get_for_too_long(self) -> None:
-        """But no longer than five seconds."""
+        """get() waits no longer than five seconds."""
         asking = self.subject.get(PATH)
         self.threads.advance(4.9)
         self.assertNoResult(asking)
@@ -687,7 +687,7 @@ class ReadingTests(CacheFileCase):
         self.assertEqual(self.threads.getDelayedCalls(), [])
 
     def test_stop_for_too_long(self) -> None:
-        """But no longer than five seconds; whichever event comes after, no timer is left."""
+        """stop() waits no longer than five seconds; whichever event comes after, no timer is left."""
         self.subject.put(answer("/b"))
         stopped = self.subject.stop()
         self.threads.advance(5.1)

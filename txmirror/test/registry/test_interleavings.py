@@ -90,7 +90,7 @@ class CancelledTests(RegistryTestCase):
         self.assertIsNotNone(self.stat())
 
     def test_start(self) -> None:
-        """So does a start, when the last connection is closed."""
+        """A cancelled start, when the last connection is closed, leaves the node registered."""
         registry = self.started()
         self.world.result(registry.set_node(NODE))
         registry.stop()
@@ -140,7 +140,7 @@ class PromisedTests(RegistryTestCase):
         self.check()
 
     def test_cut_off(self) -> None:
-        """So do calls just before the registry is rebuilt."""
+        """Calls just before the registry is rebuilt are completed when ZooKeeper is back."""
         registry = self.started(lazy=True)
         self.make("/old")
         self.go_away()
@@ -219,7 +219,7 @@ class ClosedMirrorTests(GivenMirrorCase):
         self.failure(registry.set_data(NODE), NoConnection)
 
     def test_closed_meanwhile(self) -> None:
-        """So it is for calls from before the mirror was closed."""
+        """Calls from before the mirror was closed fail, too."""
         self.timeout = 1000.0
         mirror, registry = self.given()
         self.go_away()

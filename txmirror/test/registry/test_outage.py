@@ -229,7 +229,9 @@ class OutageTests(RegistryTestCase):
         self.sessions_end(self.shut_down, self.start_up_late)
 
     def test_silence(self) -> None:
-        """So it is where nothing answers; the attempt that is under way when ZooKeeper is back may be in vain, too."""
+        """With silent servers everything is registered again; the attempt in progress when ZooKeeper is back may fail,
+        too.
+        """
         self.sessions_end(self.go_away, self.come_back, SOON + self.timeout / 3)
 
     def shut_down(self) -> None:

@@ -54,12 +54,12 @@ class RegistrationTests(PathOwnersTestCase):
         self.assert_refused(Registration(self.mirror, NODE, {"a": 1}))
 
     def test_same_client(self) -> None:
-        """So it is on another mirror on the same client."""
+        """A second registration on another mirror of the same client is refused."""
         self.register()
         self.assert_refused(Registration(self.make_mirror(), NODE, OTHER))
 
     def test_view(self) -> None:
-        """So it is through a view below a chroot, of the mirror or of the client, in both directions."""
+        """A second registration through a chroot, of the mirror or of the client, is refused, in both directions."""
         first = self.register()
         name = NODE.removeprefix(PATH)
         view = Registration(self.mirror.chroot(PATH), name, OTHER)
@@ -73,7 +73,7 @@ class RegistrationTests(PathOwnersTestCase):
         self.assert_refused(first)
 
     def test_not_yet_connected(self) -> None:
-        """So it is where there is no session yet."""
+        """A second registration is refused before there is a session."""
         client = self.world.client(connect=False)
         mirrors = [Mirror(client=client, reactor=self.reactor) for _ in range(2)]
         for mirror in mirrors:
@@ -83,7 +83,7 @@ class RegistrationTests(PathOwnersTestCase):
         self.assertRaises(NodeExistsException, registrations[1].start)
 
     def test_next_session(self) -> None:
-        """So it is in the client's next session."""
+        """A second registration is refused in the client's next session."""
         first = self.register()
         self.world.server.expire_session(self.client.session_id)
         self.world.pass_time(5)

@@ -478,7 +478,7 @@ class WhenRegisteredTests(RegistrationTestCase):
 
 class LogTests(RegistrationTestCase):
     def test_not_withdrawn(self) -> None:
-        """The withdrawal does not succeed for a node that still exists, or never was."""
+        """No withdrawal is logged for a node that still exists, or never did."""
         self.register()
         absent = Registration(self.mirror, "/never/there:1", DATA)
         self.successResultOf(absent.stop())
@@ -489,7 +489,7 @@ class LogTests(RegistrationTestCase):
         self.assertEqual(self.log.texts(about="Withdrew"), [])
 
     def test_nothing_to_withdraw(self) -> None:
-        """Nor that one was withdrawn that could not be created, or that another's stands in the place of."""
+        """No withdrawal is logged for a node that could not be created, or that another's has replaced."""
         mirror = Mirror(self.server.address + "/missing", session_timeout=TIMEOUT, reactor=self.reactor)
         refused = Registration(mirror, PATH, DATA)
         refused.start()

@@ -93,7 +93,7 @@ class RegistryTests(CountingTestCase):
         self.assert_registered()
 
     def test_next_session(self) -> None:
-        """So it is in the next session."""
+        """In the next session the service is created, and read with a watch, and nothing else."""
         self.register(self.registered)
         sent = self.count(lambda: self.world.server.expire_session(self.client.session_id))
         self.assertEqual(sent, {"CREATE2": self.services, "GET_DATA": self.services})
@@ -112,7 +112,7 @@ class RegistryTests(CountingTestCase):
         self.assert_registered()
 
     def test_again(self) -> None:
-        """The same data again costs nothing; other data is written, and read with a watch."""
+        """The same data again takes no request; other data is written, and read with a watch."""
         self.register(self.registered)
         self.assertEqual(self.count(lambda: self.register(self.registered)), {})
         sent = self.count(lambda: self.registered.set_node(f"{PATH}/server1:22", {"number": "one"}))

@@ -98,7 +98,7 @@ class NothingKeptTests(RegistryTestCase):
         self.assertIs(self.world.result(registry.start()), True)
 
     def test_all(self) -> None:
-        """Neither does a write, a first reading or a lock, nor several of them."""
+        """A write, a first ``get`` or a lock that has failed leaves nothing that continues, nor do several of them."""
         registry = self.registry()
         told: list[Answer] = []
         calls: list[Deferred[Any]] = [

@@ -155,7 +155,7 @@ class WorkCountsTests(DaemonTestCase):
         self.assertEqual(maintenance.failures, 1)
 
     def test_damaged_maintenance_file(self) -> None:
-        """So is one that was set aside."""
+        """A maintenance file that was set aside is a failure."""
         (self.folder / "maintenance").write_text("{")
         daemon = self.daemon(service("web", checks=0), daemon='maintenance_file = "maintenance"')
         self.assertEqual(daemon.supervisor.maintenance.failures, 1)

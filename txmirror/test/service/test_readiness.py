@@ -107,7 +107,7 @@ class HealthTests(MetricsTestCase):
         self.assertEqual((response.status, response.text), (503, text))
 
     def test_stuck_client(self) -> None:
-        """So is a client that makes none."""
+        """A client that makes no progress is named."""
         self.patch(ZooKeeperClient, "stuck", True)
         response = self.read(self.web, "/healthz")
         self.assertEqual(response.status, 503)

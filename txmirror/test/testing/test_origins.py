@@ -76,7 +76,7 @@ class OpenTests(SynchronousTestCase):
         self.assertEqual(line.rpartition(":")[0].rpartition(" ")[2], place.rpartition(":")[0])
 
     def test_connecting_client(self) -> None:
-        """So is one that has never had a session, and still tries."""
+        """A client that has never had a session, and still tries, is named."""
         client, place = ZooKeeperClient("10.0.0.1", reactor=self.world.reactor), here()
         client.connect().addErrback(lambda _: None)
         self.world.settle()

@@ -192,7 +192,7 @@ class FaultTests(SynchronousTestCase):
         self.assertRaises(ProtocolError, protocol.next_event)
 
     def test_faulty_handshake(self) -> None:
-        """So is a handshake that cannot be read."""
+        """A handshake that cannot be decoded is an error."""
         protocol = ServerProtocol(LIMIT)
         protocol.receive_data(framed(PingRequest(), 1))
         self.assertRaises(ProtocolError, protocol.next_event)
