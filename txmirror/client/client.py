@@ -55,6 +55,7 @@ from txmirror.interfaces import (
     IServerAbilities,
     ISessionHolder,
     ISessionLease,
+    ISideSessions,
     ITransaction,
     ITransactions,
     IWatchCount,
@@ -104,6 +105,7 @@ _CONFIG = "/zookeeper/config"
     ISessionLease,
     IProgress,
     IWatchCount,
+    ISideSessions,
 )
 class ZooKeeperClient:
     """A ZooKeeper client in pure Twisted: it connects, reconnects, and opens a new session when one has expired.
@@ -460,6 +462,17 @@ class ZooKeeperClient:
     ) -> Deferred[None]:
         """Set watches as of a zxid. See :meth:`~txmirror.interfaces.IWatchFeed.set_watches`."""
         return self._watching.set_watches(zxid, data, exist, children)
+
+    def report_changes(
+        self,
+        zxid: int,
+        listener: Listener,
+        data: Iterable[str] = (),
+        exist: Iterable[str] = (),
+        children: Iterable[str] = (),
+    ) -> Deferred[None]:
+        """Ask what has changed since a zxid. See :meth:`~txmirror.interfaces.ISideSessions.report_changes`."""
+        return self._watching.report_changes(zxid, listener, data, exist, children)
 
     def remove_watches(self, path: str, kind: WatchKind) -> Deferred[None]:
         """Remove the watches of a kind on a path. See :meth:`~txmirror.interfaces.IWatchFeed.remove_watches`."""

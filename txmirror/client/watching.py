@@ -102,11 +102,21 @@ class Watching:
         self, zxid: int, data: Iterable[str] = (), exist: Iterable[str] = (), children: Iterable[str] = ()
     ) -> Deferred[None]:
         """Set watches as of a zxid. See :meth:`~txmirror.interfaces.IWatchFeed.set_watches`."""
+        return self._session.set_watches(check_zxid(zxid), self._watch_set(data, exist, children))
+
+    def report_changes(
+        self, zxid: int, listener: Listener, data: Iterable[str], exist: Iterable[str], children: Iterable[str]
+    ) -> Deferred[None]:
+        """Ask what has changed since a zxid. See :meth:`~txmirror.interfaces.ISideSessions.report_changes`."""
+        below = self._chroot.listener_below(listener)
+        return self._session.missed_changes.ask(check_zxid(zxid), self._watch_set(data, exist, children), below)
+
+    def _watch_set(self, data: Iterable[str], exist: Iterable[str], children: Iterable[str]) -> WatchSet:
         groups = check_paths(data), check_paths(exist), check_paths(children)
         full = {path: self._chroot.full(path) for path in dict.fromkeys(chain(*groups))}
         watches = WatchSet()
         watches.data, watches.exist, watches.child = (dict.fromkeys(map(full.__getitem__, group)) for group in groups)
-        return self._session.set_watches(check_zxid(zxid), watches)
+        return watches
 
     def remove_watches(self, path: str, kind: WatchKind) -> Deferred[None]:
         """Remove the watches of a kind on a path. See :meth:`~txmirror.interfaces.IWatchFeed.remove_watches`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
@@ -153,6 +153,35 @@ class IWatchCount(Interface):
         "The number of watches that the server has for this session, one-shot and persistent ones. While the connection is lost: of "
         "those that are set again on the next one."
     )
+
+
+class ISideSessions(Interface):
+    """A client that can ask what has changed since a zxid in a *side session*: a short session of its own, with the same identities,
+    that leaves no watches behind. It costs two transactions, however many nodes it asks for.
+    """
+
+    def report_changes(
+        zxid: int,
+        listener: Listener,
+        data: Iterable[str] = (),
+        exist: Iterable[str] = (),
+        children: Iterable[str] = (),
+    ) -> Deferred[None]:
+        """Ask what has changed between ``zxid`` and the last zxid that the client has seen.
+
+        A server whose data is older than that refuses the side session. It begins after a random pause of up to a quarter of a
+        second, and asks for all who have called this method on the same session until then. One side session is open at a time.
+
+        :param listener: called with a :class:`~txmirror.types.WatchedEvent` for each change, as :meth:`IWatchFeed.set_watches`
+            would cause, and perhaps for later changes. The session's server may not have applied them yet.
+        :param data: nodes that existed: their data and their deletion.
+        :param exist: nodes that did not exist: their creation.
+        :param children: nodes that existed: their children and their deletion.
+        :returns: fires when every event that is due has been delivered. Fails with
+            :exc:`~txmirror.errors.ConnectionLossException` if no server opens a side session, or if it ends early; with
+            :exc:`~txmirror.errors.UnimplementedException` at ClickHouse Keeper; with
+            :exc:`~txmirror.errors.ClosingException` when the client is closed. Cancelling ends the wait.
+        """
 
 
 class ITransaction(Interface):

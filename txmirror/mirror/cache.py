@@ -116,7 +116,7 @@ class Cache:
         if not covered:
             for path in branch.restorable()[0]:
                 self._release(path)
-        self.sessions.root_left()
+        self.sessions.root_left(branch.path)
 
     def _release(self, path: str, *, watched: bool = True) -> None:
         """Forget the marks of a node that nobody wants any more, and remove its watches."""

@@ -64,18 +64,18 @@ class Interests:
             if (branch.path == root or branch.path.startswith(below)) and not covers(branch.path):
                 branch.read_all()
 
-    def restorable(self, covers: Covers, *, covered_only: bool) -> tuple[list[str], list[str], list[str]]:
+    def restorable(self, covers: Covers, *, covered: bool) -> tuple[list[str], list[str], list[str]]:
         """Return the nodes whose watches are to be restored: on data, on existence, and on children.
 
-        :param covered_only: only those that a persistent watch covers.
+        :param covered: those that a persistent watch covers; if False, all others.
         """
         groups: tuple[list[str], list[str], list[str]] = ([], [], [])
         for branch in self.branches:
-            if branch.persistent or not covered_only:
+            if bool(branch.persistent) is covered:
                 for group, found in zip(groups, branch.restorable(), strict=True):
                     group.extend(found)
         for path, record in self.records.items():
-            if not covered_only or covers(path):
+            if bool(covers(path)) is covered:
                 for group, wanted in zip(groups, record.restorable(), strict=True):
                     if wanted:
                         group.append(path)

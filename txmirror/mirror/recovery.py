@@ -1,8 +1,10 @@
 """How a cache finds out what has changed while it had no connection, or in a new session.
 
 The persistent watches of trees stand first. Then setWatches, as of the zxid of the lost connection, sets one-shot watches on
-all nodes that need them, and the server fires those of the nodes that have changed. Where a persistent watch covers a node, its
-one-shot watch is removed afterwards, a few at a time: a recovery leaves no watches behind.
+all nodes that need them, and the server fires those of the nodes that have changed. Nodes that a persistent watch covers need no
+one-shot watch afterwards. If there are many of them, the same request goes to a server in a side session, and its watches end with
+that session. Otherwise it goes to the client's session, and the watches are removed afterwards, a few at a time. Either way, a
+recovery leaves no watches behind.
 """
 
 from __future__ import annotations
@@ -10,25 +12,33 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
-from txmirror.interfaces import IWatchFeed
+from txmirror.errors import ZooKeeperException
+from txmirror.interfaces import ISideSessions, IWatchFeed
 from txmirror.mirror.watch_removal import WatchRemoval
 from txmirror.timers import Timer
-from txmirror.types import EventType, WatchedEvent
+from txmirror.types import EventType, News, WatchedEvent
 
 #: The removal of one-shot watches begins after a random pause of up to so many seconds, so that the clients of an ensemble that
 #: was restarted do not do it all at the same time.
 _JITTER = 2.0
+
+#: From so many covered nodes on, a side session costs the servers and the client less than removing the watches.
+SIDE_SESSION_FROM = 1000
+
+#: Nodes whose watches are to be restored: on data, on existence, and on children.
+Groups = tuple[Sequence[str], Sequence[str], Sequence[str]]
+_NOTHING: Groups = ((), (), ())
 
 
 class RecoverySource(Protocol):
     """The nodes that are to be recovered; it is notified of the recovery.
 
     :ivar zxid: the zxid of the latest reply of the connection before this one.
-    :ivar all_watches_decided: whether no persistent watch is still to be set.
+    :ivar all_watches_decided: whether no persistent watch is still to be set on nodes that are known.
     """
 
     @property
@@ -37,11 +47,17 @@ class RecoverySource(Protocol):
     @property
     def all_watches_decided(self) -> bool: ...
 
-    def restorable(self, *, covered_only: bool) -> tuple[list[str], list[str], list[str]]:
-        """Return the nodes whose watches are to be restored: on data, on existence, and on children.
+    def restorable(self, *, covered: bool) -> Groups:
+        """Return the nodes whose watches are to be restored.
 
-        :param covered_only: only those that a persistent watch covers: the client itself restores the others.
+        :param covered: those that a persistent watch covers; if False, all others.
         """
+
+    def read_roots(self) -> None:
+        """Read the roots of all trees with a persistent watch again."""
+
+    def missed(self, event: WatchedEvent) -> None:
+        """Note a change at a node that a persistent watch covers. The client's server may not have applied it yet."""
 
     def needs_watches(self, path: str) -> bool:
         """Return whether the session's watches on a path are needed."""
@@ -56,10 +72,39 @@ class RecoverySource(Protocol):
         """Return whether a reply comes too late, or does not come: the connection was lost, or is about to be closed."""
 
 
+class _Run:
+    """One restoration, on one connection.
+
+    :ivar again: whether the watches are to be restored once more afterwards.
+    :ivar asking: waits for the answers of a side session.
+    """
+
+    def __init__(self) -> None:
+        self.again = False
+        self.asking: Deferred[None] | None = None
+        self._over = False
+
+    def stop(self) -> None:
+        """Stop waiting for a side session."""
+        self._over = True
+        if self.asking is not None:
+            self.asking.cancel()
+
+    def listener(self, missed: Callable[[WatchedEvent], None]) -> Callable[[News], None]:
+        """Return a listener for the events of a side session."""
+
+        def listener(news: News) -> None:
+            if isinstance(news, WatchedEvent) and not self._over:
+                missed(news)
+
+        return listener
+
+
 class Recovery:
     """Restores watches after each connection.
 
     :param feed: sets the watches.
+    :param side_sessions: asks what has changed in a side session; None if the client cannot.
     :param source: has the nodes.
     :param removal: removes watches.
     :param reactor: runs the timer.
@@ -71,17 +116,20 @@ class Recovery:
     def __init__(
         self,
         feed: IWatchFeed,
+        side_sessions: ISideSessions | None,
         source: RecoverySource,
         removal: WatchRemoval,
         reactor: IReactorTime,
         random: Callable[[], float],
     ) -> None:
         self._feed = feed
+        self._side_sessions = side_sessions
         self._source = source
         self._removal = removal
         self._random = random
         self._zxid: int | None = None
         self._all = False
+        self._run: _Run | None = None
         self._parents: frozenset[str] = frozenset()
         self._leftovers: dict[str, None] = {}
         self._removal_timer = Timer(reactor, self.remove_leftovers)
@@ -110,24 +158,24 @@ class Recovery:
         self._leftovers.clear()
 
     def disconnected(self) -> None:
-        """Note that the connection was lost."""
+        """Note that the connection was lost. What has changed since the same zxid is asked again on the next one."""
         self._removal_timer.stop()
+        run, self._run = self._run, None
+        if run is not None:
+            run.stop()
 
     def restore(self) -> None:
         """Restore the watches. The reply is awaited even without any watch to set: by then the server has sent all events that
         were due.
+
+        If they are being restored already, they are restored once more afterwards.
         """
-        groups: tuple[list[str], list[str], list[str]] = ([], [], [])
-        zxid = self._source.zxid
-        if self._zxid is not None:
-            zxid = self._zxid
-            groups = self._source.restorable(covered_only=not self._all)
-        self._parents = frozenset(groups[2])
-        for group in groups:
-            self._leftovers.update(dict.fromkeys(group))
-        restored = self._feed.set_watches(zxid, *groups)
-        restored.addCallbacks(lambda _: self._restored(), self._not_restored)
-        restored.addErrback(lambda failure: self._log.failure("Recovery failed.", failure=failure))
+        if self._run is not None:
+            self._run.again = True
+            return
+        run = self._run = _Run()
+        restoring = Deferred.fromCoroutine(self._restore(run))
+        restoring.addErrback(lambda failure: self._log.failure("Recovery failed.", failure=failure))
 
     def implied(self, event: WatchedEvent) -> bool:
         """Note a watch event.
@@ -140,8 +188,59 @@ class Recovery:
             self._leftovers.pop(event.path, None)
         return event.type is EventType.CHANGED and event.path in self._parents
 
-    def _restored(self) -> None:
-        if self._source.is_over():
+    async def _restore(self, run: _Run) -> None:
+        try:
+            await self._set_watches(run)
+        except ZooKeeperException as error:
+            if self._is_over(run, error):
+                return
+            self._log.info("Watches cannot be restored ({reason}): reading everything again.", reason=str(error))
+            self._source.not_restored()
+        if not self._is_over(run):
+            self._restored(run)
+
+    async def _set_watches(self, run: _Run) -> None:
+        covered, others = _NOTHING, _NOTHING
+        zxid = self._source.zxid
+        if self._zxid is not None:
+            zxid = self._zxid
+            covered = self._source.restorable(covered=True)
+            if self._all:
+                others = self._source.restorable(covered=False)
+        self._parents = frozenset(covered[2]).union(others[2])
+        count = len(covered[0]) + len(covered[1])
+        aside = self._side_sessions is not None and count >= max(1, SIDE_SESSION_FROM)
+        await self._set_on_session(zxid, *((others,) if aside else (covered, others)))
+        if aside and not self._is_over(run) and not await self._ask_aside(run, zxid) and not self._is_over(run):
+            await self._set_on_session(zxid, self._source.restorable(covered=True))
+
+    async def _ask_aside(self, run: _Run, zxid: int) -> bool:
+        """Ask what has changed in a side session, now that the persistent watches stand on the client's own.
+
+        :returns: whether that was possible.
+        """
+        assert self._side_sessions is not None
+        self._source.read_roots()
+        groups = self._source.restorable(covered=True)
+        run.asking = self._side_sessions.report_changes(zxid, run.listener(self._source.missed), *groups)
+        try:
+            await run.asking
+        except (ZooKeeperException, CancelledError) as error:
+            if not self._is_over(run):
+                self._log.info("Asking for changes in the client's own session: {reason}.", reason=str(error))
+            return False
+        return True
+
+    async def _set_on_session(self, zxid: int, *parts: Groups) -> None:
+        data, existence, children = ([path for part in parts for path in part[kind]] for kind in range(3))
+        for group in (data, existence, children):
+            self._leftovers.update(dict.fromkeys(group))
+        await self._feed.set_watches(zxid, data, existence, children)
+
+    def _restored(self, run: _Run) -> None:
+        self._run = None
+        if run.again:
+            self.restore()
             return
         self._parents = frozenset()
         if self._source.all_watches_decided:
@@ -151,14 +250,8 @@ class Recovery:
             self._removal_timer.start(self._random() * _JITTER)
         self._source.restored()
 
-    def _not_restored(self, failure: Failure) -> None:
-        if self._source.is_over(failure.value):
-            return
-        self._log.info(
-            "Watches cannot be restored ({reason}): reading everything again.", reason=failure.getErrorMessage()
-        )
-        self._source.not_restored()
-        self._restored()
+    def _is_over(self, run: _Run, error: BaseException | None = None) -> bool:
+        return run is not self._run or self._source.is_over(error)
 
     def remove_leftovers(self) -> None:
         """Remove the one-shot watches that were only needed for the recovery."""

@@ -8,7 +8,7 @@ from typing import Protocol
 from twisted.internet.interfaces import IReactorTime
 
 from txmirror.errors import ZooKeeperException
-from txmirror.interfaces import IWatchFeed, IZooKeeperClient
+from txmirror.interfaces import ISideSessions, IWatchFeed, IZooKeeperClient
 from txmirror.mirror.coverage import Coverage
 from txmirror.mirror.interest import FollowedBranch
 from txmirror.mirror.interests import Interests
@@ -16,9 +16,9 @@ from txmirror.mirror.recovery import Recovery
 from txmirror.mirror.refresher import Refresher
 from txmirror.mirror.retries import Retries
 from txmirror.mirror.status import Status
-from txmirror.mirror.store import Store
+from txmirror.mirror.store import DATA, Store
 from txmirror.mirror.watch_removal import WatchRemoval
-from txmirror.types import SessionEvent
+from txmirror.types import SessionEvent, WatchedEvent
 
 
 class ReconnectedCache(Protocol):
@@ -41,6 +41,12 @@ class ReconnectedCache(Protocol):
 
     def note_trouble(self, path: str, error: ZooKeeperException) -> None:
         """Note that a request has failed for a reason that has nothing to do with the node."""
+
+    def invalidate(self, part: int, path: str) -> None:
+        """Read a part of a node as soon as possible."""
+
+    def watch_fired(self, event: WatchedEvent) -> None:
+        """Read the nodes again that a watch event concerns."""
 
     def check_settled(self) -> None:
         """Notify the trees and the waiters that are settled now."""
@@ -71,8 +77,11 @@ class Sessions:
         self._interests = cache.interests
         self.coverage = Coverage(client, reactor, self)
         self.is_lost = cache.status.is_lost
-        self.recovery = Recovery(feed, self, cache.removal, reactor, random)
+        side_sessions: ISideSessions | None = ISideSessions(client, None)
+        self.recovery = Recovery(feed, side_sessions, self, cache.removal, reactor, random)
         self._recovering = False
+        #: The roots of trees with known nodes whose persistent watch is not decided yet in this session.
+        self._awaited: set[str] = set()
 
     def connected(self, event: SessionEvent, before: SessionEvent) -> None:
         """Decide what must be read and watched again in the connected session."""
@@ -104,6 +113,7 @@ class Sessions:
         self._cache.refresher.stop()
         self._stop()
         self._recovering = False
+        self._awaited.clear()
         self._status.recovered = False
         self._interests.disconnected()
 
@@ -124,6 +134,9 @@ class Sessions:
         for branch in list(self._interests.branches):
             # One that was made meanwhile, at a root that has its watch.
             self._begin(branch)
+        self._awaited = {
+            branch.path for branch in self._interests.branches if branch.begun and branch.persistent is None
+        }
         self.recovery.restore()
         self._cache.refresher.start()
         self._cache.retries.start()
@@ -141,23 +154,29 @@ class Sessions:
             return
         for branch in self._interests.rooted_at(path):
             self._begin(branch)
-        self._go_on()
+        self._go_on(path)
 
-    def root_left(self) -> None:
-        """Note that a root has no tree any more, and so nothing waits for its watch."""
-        if self._status.may_read:
-            self._go_on()
+    def root_left(self, path: str) -> None:
+        """Note that a tree was closed. If its root has no other one, nothing waits for its watch."""
+        if not self._status.may_read:
+            return
+        if self._interests.rooted_at(path):
+            self._cache.check_settled()
+        else:
+            self._go_on(path)
 
-    def _go_on(self) -> None:
-        """Recover, if that was waiting for a persistent watch; read what was."""
+    def _go_on(self, path: str) -> None:
+        """Recover, if that was waiting for the persistent watch on a root; read what was."""
         if not self._recovering:
             if self.coverage.decided:
                 self._recover()
-        elif self.recovery.pending:
-            self._cache.refresher.resume()
+            return
+        self._cache.refresher.resume()
+        if path in self._awaited:
+            self._awaited.remove(path)
             self.recovery.restore()
         else:
-            self._cache.refresher.resume()
+            # A new tree has nothing to recover.
             self._cache.check_settled()
 
     def root_delayed(self, path: str, error: ZooKeeperException) -> None:
@@ -183,15 +202,26 @@ class Sessions:
 
     @property
     def all_watches_decided(self) -> bool:
-        """True if no persistent watch is still to be set."""
-        return self.coverage.decided
+        """True if no persistent watch is still to be set on nodes that are known."""
+        return not self._awaited
 
-    def restorable(self, *, covered_only: bool) -> tuple[list[str], list[str], list[str]]:
+    def restorable(self, *, covered: bool) -> tuple[list[str], list[str], list[str]]:
         """Return the nodes whose watches are to be restored: on data, on existence, and on children.
 
-        :param covered_only: only those that a persistent watch covers: the client itself restores the others.
+        :param covered: those that a persistent watch covers; if False, all others.
         """
-        return self._interests.restorable(self.coverage.covers, covered_only=covered_only)
+        return self._interests.restorable(self.coverage.covers, covered=covered)
+
+    def read_roots(self) -> None:
+        """Read the roots of all trees with a persistent watch again."""
+        for branch in self._interests.branches:
+            if branch.persistent:
+                self._cache.invalidate(DATA, branch.path)
+
+    def missed(self, event: WatchedEvent) -> None:
+        """Note a change at a node that a persistent watch covers: it is read again, deleted or not."""
+        if self.coverage.covers(event.path):
+            self._cache.watch_fired(event)
 
     def needs_watches(self, path: str) -> bool:
         """Return whether the session's watches on a path are needed: it has a persistent one, or is wanted and below none."""

@@ -63,6 +63,13 @@ class SessionCredentials:
         """Return a ConnectRequest for a new session, with zxid 0."""
         return ConnectRequest(0, round(self.requested_timeout * 1000), 0, _NO_PASSWORD)
 
+    def side_connect_request(self, timeout: float) -> ConnectRequest:
+        """Return a ConnectRequest for another session, at a server whose data is not older than the last zxid seen.
+
+        :param timeout: the longest session timeout to request, in seconds.
+        """
+        return ConnectRequest(self.seen_zxid, round(min(timeout, self.requested_timeout) * 1000), 0, _NO_PASSWORD)
+
     def accept(self, response: ConnectResponse) -> None:
         """Store the credentials of the session that a server has opened or resumed."""
         self.session_id = response.sessionId
@@ -116,8 +123,12 @@ class Identities:
 
     def send_all(self, send: Send) -> None:
         """Send every identity, in order."""
-        for request in list(self._waiters):
+        for request in self.requests():
             self.send(request, send)
+
+    def requests(self) -> list[AuthRequest]:
+        """Return every identity, in order."""
+        return list(self._waiters)
 
     def close(self, make_error: Callable[[], ZooKeeperException]) -> None:
         """Fail all Deferreds that wait, and forget the identities."""

@@ -15,6 +15,7 @@ from txmirror.client.session.attempts import Attempts
 from txmirror.client.session.closing import Closing
 from txmirror.client.session.core import SessionCore, SessionSettings
 from txmirror.client.session.machine import CONNECTS, Event, State
+from txmirror.client.session.missed_changes import MissedChanges
 from txmirror.client.session.pending import Priority
 from txmirror.client.session.watch_tables import WatchSet
 from txmirror.client.session.watches import SessionWatches
@@ -38,6 +39,7 @@ class Session:
     :ivar dispatcher: notifies listeners, observers and waiters.
     :ivar lease: the client-side lease of locks.
     :ivar pauses: pauses that fail when the client is closed.
+    :ivar missed_changes: asks servers what has changed, in sessions of their own.
     """
 
     def __init__(self, reactor: IReactorTime, settings: SessionSettings) -> None:
@@ -51,6 +53,8 @@ class Session:
         self.pauses = core.pauses
         self._attempts = Attempts(core, settings, self)
         self._closing = Closing(core, self._attempts)
+        reconnector = self._attempts.reconnector
+        self.missed_changes = MissedChanges(core, settings, lambda: reconnector.server)
         actions = SessionActions(core, self._attempts, self._closing)
         self._machine.install({**actions.table, **self._closing.table})
 
@@ -140,11 +144,17 @@ class Session:
 
     def close(self) -> Deferred[None]:
         """Close the session and the client, within ``limits.close_time``."""
-        return self._closing.begin(Event.CLOSE).addCallback(lambda _: None)
+        return self._end(Event.CLOSE).addCallback(lambda _: None)
 
     def leave(self) -> Deferred[SessionTicket | None]:
         """Close the client and keep the session, within ``limits.close_time``."""
-        return self._closing.begin(Event.LEAVE)
+        return self._end(Event.LEAVE)
+
+    def _end(self, event: Event) -> Deferred[SessionTicket | None]:
+        # Both at the same time.
+        side_session_gone = self.missed_changes.close()
+        ended = self._closing.begin(event)
+        return ended.addCallback(lambda ticket: side_session_gone.addCallback(lambda _: ticket))
 
     # Called by the connection.
 

@@ -139,5 +139,6 @@ OTHERS = frozenset(
         "waiting",
         "when_lease_expires",
         "server_can",
+        "report_changes",
     }
 )

@@ -1,0 +1,201 @@
+"""A recovery by a side session: whatever is cut, refused or closed meanwhile, nothing that has changed is missed."""
+
+from __future__ import annotations
+
+from txmirror.mirror import MirrorState, Tree, recovery
+from txmirror.test.mirror.test_tree import TreeTestCase
+from txmirror.test.mirror.world import MIRROR_HOST, MirrorTestCase, watch_value
+from txmirror.test.models import run_next
+from txmirror.testing import Link
+
+#: More than the longest pause before a side session.
+JITTER = 0.3
+
+
+def always(case: MirrorTestCase, least: int = 0) -> None:
+    """Let recoveries of so many nodes use a side session."""
+    case.patch(recovery, "SIDE_SESSION_FROM", least)
+
+
+class SideRecoveryCase(TreeTestCase):
+    """Recoveries of any size use a side session."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        always(self)
+
+    def sides(self) -> list[Link]:
+        """Return the mirror's connections besides that of its own session, which was there before."""
+        return [link for link in self.world.reactor.links if link.server_address.host == MIRROR_HOST][1:]
+
+    def opened(self) -> int:
+        """Return the number of sessions that were opened and closed so far, as the log of the server has them."""
+        return len([line for line in self.log_lines() if "timeout 1.0 s" in line])
+
+    def own(self) -> Link:
+        """Return the connection of the mirror's own session."""
+        return next(link for link in self.world.reactor.links if link.server_address.host == MIRROR_HOST)
+
+    def leave_own(self) -> None:
+        """Part the mirror from the server, but for its side session."""
+        self.world.part()
+        self.own().cut()
+        self.settle()
+        self.assertFalse(self.mirror.is_connected())
+
+    def return_to_side(self) -> None:
+        """Let the mirror reach the server again, until its side session has a connection, and no turn longer."""
+        self.world.unpart()
+        for _ in range(5000):
+            if self.mirror.is_connected() and self.sides():
+                return
+            run_next(self.world.reactor)
+        self.fail("there is no side session")
+
+
+class UsingTests(SideRecoveryCase):
+    def test_used(self) -> None:
+        """A side session finds what has changed; it leaves no watch and no session behind, and takes two transactions."""
+        tree, witness = self.follow()
+        witness.take()
+        self.world.leave()
+        self.world.change("/s/b", b"new")
+        self.world.remove("/s/a/x")
+        self.world.make("/s/n")
+        zxid = self.world.server.zxid
+        self.world.come_back()
+        self.assert_equal(tree)
+        self.assertEqual(self.opened(), 1)
+        self.assertEqual(self.world.server.zxid, zxid + 2)
+        self.assertEqual(len(self.world.server.sessions), 2)
+        # One, in both tables.
+        self.assertEqual(self.watches(), 2)
+        self.pass_time(5.0)
+        self.assertEqual(self.watches(), 2)
+
+    def watches(self) -> int:
+        """Return the number of watches at the server."""
+        return self.world.server._replica.watches.count()
+
+    def test_requests(self) -> None:
+        """The number of requests does not grow with the number of nodes."""
+        tree, _ = self.follow()
+        counts: list[int] = []
+        for size in (10, 500):
+            for number in range(size):
+                self.other.create(f"/s/{size}-{number}")
+            self.settle()
+            self.world.leave()
+            before = self.world.requests()
+            self.world.come_back()
+            counts.append(self.world.requests() - before)
+            self.assert_equal(tree)
+        # Two handshakes, pings, setWatches with the persistent watch, without any, and in the side session, closeSession, and a
+        # batched read.
+        self.assertLessEqual(max(counts), 10)
+
+    def test_small(self) -> None:
+        """A recovery of few nodes uses the client's own session, without a pause."""
+        self.patch(recovery, "SIDE_SESSION_FROM", 1000)
+        tree, _ = self.follow()
+        self.world.leave()
+        self.world.change("/s/b", b"new")
+        self.world.unpart()
+        while not self.mirror.is_connected():
+            self.pass_time(0.01)
+        self.settle()
+        self.assert_equal(tree)
+        self.assertEqual(self.opened(), 0)
+
+    def test_threshold(self) -> None:
+        """From a thousand nodes on, without any patch, a side session is used."""
+        self.patch(recovery, "SIDE_SESSION_FROM", 1000)
+        for number in range(995):
+            self.other.create(f"/s/{number}")
+        self.settle()
+        tree, _ = self.follow()
+        self.assertEqual(len(tree), 999)
+        for opened in (0, 1):
+            self.world.leave()
+            self.world.come_back()
+            self.assert_equal(tree)
+            self.assertEqual(self.opened(), opened)
+            if not opened:
+                self.world.make("/s/last")
+
+    def test_root(self) -> None:
+        """The root is read again even if no event names it."""
+        self.follow()
+        self.world.leave()
+        self.world.unpart()
+        reads = self.world.server.lose_reply("get_many", session_id=self.world.mirror_client.session_id)
+        self.pass_time(2.5)
+        self.assertTrue(reads.happened, reads)
+
+    def test_nodes(self) -> None:
+        """A node inside a tree is found too; one outside is restored by the client itself."""
+        self.follow()
+        inside, outside = self.live("/s/b"), self.live("/o")
+        values = watch_value(inside), watch_value(outside)
+        for number in range(2):
+            self.world.leave() if number else self.world.expire_away()
+            self.world.change("/s/b", b"%d" % number)
+            self.world.change("/o", b"%d" % number)
+            self.world.come_back()
+        self.assertEqual(values, ([b"0", b"1"], [b"0", b"1"]))
+        self.assert_equal_to_server("/s/b", "/o")
+        self.world.change("/o", b"later")
+        self.assertEqual(values[1][-1], b"later")
+
+    def test_views(self) -> None:
+        """All mirrors on one session share one side session."""
+        tree, _ = self.follow()
+        view = self.mirror.chroot("/s")
+        below = view.tree("/a")
+        self.settle()
+        self.world.leave()
+        self.world.change("/s/a/x", b"new")
+        self.world.come_back()
+        self.assert_equal(tree)
+        self.assertEqual(below["/a/x"][0], b"new")
+        self.assertEqual(self.opened(), 1)
+
+    def test_new_trees(self) -> None:
+        """Trees that are made during a recovery do not begin it again, however many there are."""
+        tree, _ = self.follow()
+        self.world.leave()
+        self.world.change("/s/b", b"new")
+        made: list[Tree] = []
+        self.world.unpart()
+        for number in range(150):
+            self.pass_time(0.02)
+            if self.mirror.is_connected():
+                self.world.make(f"/t{number}")
+                made.append(self.mirror.tree(f"/t{number}"))
+                made.append(self.mirror.tree("/s"))
+        self.assertGreater(len(made), 20)
+        self.settle()
+        self.assertIs(self.mirror.state, MirrorState.SETTLED)
+        self.assertEqual(self.opened(), 1)
+        for each in (tree, *made):
+            self.assert_equal(each)
+
+    def test_new_trees_and_own_session(self) -> None:
+        """The same where the client's own session is asked: watches are set once."""
+        self.patch(recovery, "SIDE_SESSION_FROM", 1000)
+        tree, _ = self.follow()
+        set_before = self.packets_that_set_watches()
+        self.world.leave()
+        self.world.unpart()
+        while not self.mirror.is_connected():
+            run_next(self.world.reactor)
+        for number in range(20):
+            self.mirror.tree(f"/t{number}")
+            self.world.step(1)
+        self.settle()
+        self.assert_equal(tree)
+        self.assertLessEqual(self.packets_that_set_watches() - set_before, 2)
+
+    def packets_that_set_watches(self) -> int:
+        """Return how many setWatches packets the server has received."""
+        return len([line for line in self.log_lines() if "set_watches" in line.lower()])
