@@ -48,12 +48,18 @@ class SystemdTests(TwistdTestCase):
         self.heard: list[str] = []
         self.senders: set[int] = set()
         for name, value in (("NOTIFY_SOCKET", self.systemd.address), ("WATCHDOG_USEC", "2000000")):
-            self.assertNotIn(name, os.environ)
+            self.addCleanup(self.restore, name, os.environ.get(name))
             os.environ[name] = value
-            self.addCleanup(os.environ.pop, name)
         # No server listens at the port of a socket that was closed.
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
+
+    def restore(self, name: str, value: str | None) -> None:
+        """Restore a variable of the environment."""
+        if value is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = value
 
     def configure(self, more: str = "") -> Path:
         file = self.folder / "txmirror.toml"

@@ -96,7 +96,12 @@ class NotificationsTests(DaemonTestCase):
             loop: Any = daemon.checks.services[name].checks[0]._loop
             loop._due = -100
         self.reactor.pass_time(20)
-        self.assertTrue(all(len(each.encode()) < 4000 for each in self.systemd.messages()))
+        messages = self.systemd.messages()
+        self.assertTrue(all(len(each.encode()) < 4000 for each in messages))
+        # The status of so many services is not made each second.
+        self.push(daemon, names[0])
+        self.assertEqual(self.statuses(1.4), [])
+        self.assertIn("1 of 500 services registered", self.statuses(1.2)[-1])
 
     def test_reload(self) -> None:
         """A reload is announced with the time, and its end is notified."""
@@ -219,6 +224,8 @@ class LaunchTests(DaemonTestCase):
         self.write(service("web"))
         launched = RegistrationService(self.load(), reactor=self.reactor)
         launched.startService()
+        # The wall clock may jump, and this one does not.
+        self.assertIs(launched._notifications._clock, launched.daemon.checks.clock)  # type: ignore[union-attr]
         self.assertEqual(environment, {"PATH": "/bin"})
         stopped = launched.stopService()
         self.reactor.pass_time(40)
