@@ -55,6 +55,8 @@ class MetricsService(Service):
         site.log = lambda _: None
         self._factory: Any = cast(Any, ThrottlingFactory(site, maxConnectionCount=_MOST_CONNECTIONS))
         self._factory.noisy = False
+        # The reactor's port logs its beginning with this prefix.
+        self._factory.logPrefix = lambda: "Metrics"
         self._address = address
         self._reactor = reactor
         self._port: IListeningPort | None = None
