@@ -30,7 +30,7 @@ class FileTests(SynchronousTestCase):
         self.assertRaises(FileNotFoundError, read_file, "missing", folder=folder)
 
     def test_grows(self) -> None:
-        """One that grows while it is read is read no further than the limit."""
+        """A file that grows while it is read is read up to the limit."""
         descriptor = self.open()
         self.path.write_text("four")
         self.assertEqual(read_all(self.path, descriptor, 4), b"four")

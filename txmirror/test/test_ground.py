@@ -137,7 +137,7 @@ class ObserversTests(SynchronousTestCase):
         self.assertEqual(seen, [("first", 1), ("second", 1), ("first", 2), ("second", 2)])
 
     def test_raises(self) -> None:
-        """One that raises is reported by its key, and the others are called."""
+        """An observer that raises is reported by its key, and the others are called."""
         failed: list[tuple[object, int]] = []
         seen: list[int] = []
         observers: Observers[int] = Observers(lambda key, event: failed.append((key, event)))
@@ -147,7 +147,7 @@ class ObserversTests(SynchronousTestCase):
         self.assertEqual((failed, seen), ([("bad", 1)], [1]))
 
     def test_removed_from_within(self) -> None:
-        """One that an earlier one removes is not called."""
+        """An observer that an earlier one removes is not called."""
         seen: list[int] = []
         observers: Observers[int] = Observers(lambda key, event: None)
         observers.add("first", lambda event: observers.remove("second"))

@@ -71,7 +71,7 @@ class LockTests(LockTestCase):
             self.assert_ended(command, 0)
 
     def test_waits(self) -> None:
-        """It waits as long as it takes, without the program."""
+        """Without a limit the command waits for the lock as long as it takes, and starts no program."""
         self.take()
         command = self.lock()
         self.world.pass_time(1000.0)
@@ -92,7 +92,7 @@ class LockTests(LockTestCase):
         self.assertEqual((len(self.nodes()), self.reactor.processes), (1, []))
 
     def test_no_wait(self) -> None:
-        """It may also wait for nobody."""
+        """With --wait 0 the command fails at once if the lock is held."""
         self.take()
         command = self.lock("--wait", "0")
         self.assert_ended(command, 75)

@@ -275,7 +275,7 @@ class PersistentWatchContract(AbilityCase):
 
     @run
     async def test_before_one_shots(self) -> None:
-        """One-shot watches that come to where a persistent one is leave it standing, and it leaves them (C10)."""
+        """One-shot watches on the path of a persistent one, set later, do not affect it, nor it them (C10)."""
         for recursive in (False, True):
             await self.client.create(f"{self.root}/a")
             news = await self.watch(f"{self.root}/a", recursive=recursive)

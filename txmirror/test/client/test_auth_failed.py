@@ -315,7 +315,7 @@ class RefusedTests(SaslTestCase):
         self.assertEqual(self.server.count, 1)
 
     def test_close(self) -> None:
-        """It can be closed, at once."""
+        """The client can be closed at once afterwards."""
         client, pending = self.refuse()
         self.assert_refused(*pending)
         closed = client.close()
@@ -326,7 +326,7 @@ class RefusedTests(SaslTestCase):
         self.failureResultOf(client.get("/a"), ClosingException)
 
     def test_leave(self) -> None:
-        """It can be left: there is no session to hand over."""
+        """leave() returns no ticket afterwards: there is no session to hand over."""
         client, pending = self.refuse()
         self.assert_refused(*pending)
         self.assertIsNone(self.result_of(client.leave()))
@@ -475,7 +475,7 @@ class DemandedTests(ClientTestCase):
     """A server that requires SASL closes the session of a client without it (-124)."""
 
     def test_request(self) -> None:
-        """Its answer to a request is the end: the client stops, and every Deferred fails."""
+        """The answer to a request is final: the client stops, and every Deferred fails."""
         client, peer = self.make_connected()
         _, watch = client.get_and_watch("/w")
         peer.answer(GetDataRequest, DATA)

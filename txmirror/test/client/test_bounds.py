@@ -88,7 +88,7 @@ class InFlightTests(BoundsTestCase):
             self.successResultOf(each)
 
     def test_one_may_always_be_sent(self) -> None:
-        """One request that is longer than all may be together is sent, alone."""
+        """A request that is longer than the bound is sent alone."""
         client, peer = self.make_connected(Limits(in_flight_bytes=1000))
         first = client.set("/big", bytes(50_000))
         second = client.set("/big", bytes(50_000))
@@ -124,7 +124,7 @@ class InFlightTests(BoundsTestCase):
         self.assertEqual(peer.packets, [])
 
     def test_cancelled_in_flight(self) -> None:
-        """One that was cancelled on its way still takes its room until it is answered (E7)."""
+        """A request that was cancelled in flight takes up its part of the window until it is answered (E7)."""
         client, peer = self.make_connected(Limits(in_flight_requests=1))
         first, second = self.ask(client, 2)
         first.cancel()
@@ -192,7 +192,7 @@ class QueueTests(BoundsTestCase):
         self.assertEqual(peer.packets, [])
 
     def test_one_may_always_wait(self) -> None:
-        """One request that is longer than all may be together may wait, alone."""
+        """A request that is longer than the bound of the queue may wait alone."""
         client, peer = self.make_connected(Limits(in_flight_requests=1, queued_bytes=100))
         first, big = client.delete("/a"), client.set("/a", bytes(1000))
         self.assert_refused(client.delete("/b"))
@@ -215,7 +215,7 @@ class QueueTests(BoundsTestCase):
             self.successResultOf(each)
 
     def test_cancelling_frees_room(self) -> None:
-        """One that is cancelled while it waits is never sent, and makes room, in number and in bytes."""
+        """A request that is cancelled in the queue is never sent, and makes room, in number and in bytes."""
         for limits in (
             Limits(in_flight_requests=1, queued_requests=3),
             Limits(in_flight_requests=1, queued_bytes=59),
@@ -455,7 +455,7 @@ class WaitingTests(BoundsTestCase):
             self.assertIs(self.failureResultOf(each, ConnectionLossException).value.applied, False)
 
     def test_cancelled(self) -> None:
-        """One that is cancelled while it waits is never sent."""
+        """A request that is cancelled in the queue is never sent."""
         client, peer = self.make_connected(Limits(in_flight_requests=1))
         asked = self.ask(client.waiting(), 4)
         asked[2].cancel()
@@ -488,7 +488,7 @@ class UrgentTests(BoundsTestCase):
     """The form of a client whose requests go ahead of others."""
 
     def test_ahead_of_the_queue(self) -> None:
-        """It is sent at once, though as much is in flight as may be and others wait."""
+        """An urgent request is sent at once, even if the window and the queue are full."""
         client, peer = self.make_connected(Limits(in_flight_requests=2, queued_requests=10))
         asked = [*self.ask(client, 5), *self.ask(client.waiting(), 5, begin=5)]
         urgent = client.urgent().delete("/urgent")
@@ -531,7 +531,7 @@ class UrgentTests(BoundsTestCase):
         self.failureResultOf(urgent, SessionExpiredException)
 
     def test_closed(self) -> None:
-        """It fails when the client is closed."""
+        """An urgent request fails when the client is closed."""
         client, peer = self.make_connected()
         self.close_fast(client, peer)
         self.assertIs(self.failureResultOf(client.urgent().delete("/a"), ClosingException).value.applied, False)

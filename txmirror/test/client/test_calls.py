@@ -119,7 +119,7 @@ class RequestQueueTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_bound_in_number(self) -> None:
-        """Rule 7: one call too many fails at once, certainly without effect, and the others stay."""
+        """Rule 7: a request over the bound of the queue fails at once, without effect, and the others stay."""
         calls = [self.add()[0] for _ in range(3)]
         _, refused = self.add()
         self.assertIs(self.failureResultOf(refused, TooManyRequestsException).value.applied, False)
@@ -268,7 +268,7 @@ class LossTests(ClientTestCase):
         self.successResultOf(answer)
 
     def test_too_many(self) -> None:
-        """Rule 7: one request more than may wait fails at once, ``applied`` False (E2)."""
+        """Rule 7: a request over the bound of the queue fails at once, ``applied`` False (E2)."""
         client = self.make_client(limits=Limits(queued_requests=2))
         for _ in range(2):
             ignore(client.get("/a"))

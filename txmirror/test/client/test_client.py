@@ -490,7 +490,7 @@ class CallbackTests(ClientTestCase):
         self.assertFalse(peer.lost)
 
     def test_unhandled(self) -> None:
-        """Rule 12: one that nobody handles is logged."""
+        """Rule 12: a failure that no errback handles is logged."""
         client, peer = self.make_connected()
 
         def broken(_: object) -> None:

@@ -266,7 +266,7 @@ class UnconnectedTests(ClosingTestCase):
         self.failureResultOf(connected, ClosingException)
 
     def test_while_a_resolver_hangs(self) -> None:
-        """Rule 13: it may be called while a name is not even being answered for (G5)."""
+        """Rule 13: it may be called while a name server does not answer (G5)."""
         resolver = self.reactor.nameResolver
         assert isinstance(resolver, MemoryResolver)
         self.patch(resolver, "resolveHostName", lambda receiver, *_, **__: receiver.resolutionBegan(None))
@@ -439,7 +439,7 @@ class SuspendedTests(ClosingTestCase):
         self.assert_gone(client, closed)
 
     def test_while_probing(self) -> None:
-        """Rule 13: it may be called while a server is asked how far it is."""
+        """Rule 13: it may be called during a blank attempt."""
         client, peer = self.make_connected()
         self.show_zxid(client, peer, 500)
 

@@ -245,7 +245,7 @@ class CallbackTests(ClosingTestCase):
             self.assert_closed()
 
     def test_identity_taken(self) -> None:
-        """Rule 13: it may be called when an identity is taken, in the midst of those that are offered (I2)."""
+        """Rule 13: it may be called when an identity is accepted, while others are being sent (I2)."""
         peer = self.connect()
         self.client.add_auth("digest", b"first:1").addCallback(self.close)
         second = self.client.add_auth("digest", b"second:2")
@@ -254,7 +254,7 @@ class CallbackTests(ClosingTestCase):
         self.assert_closed()
 
     def test_identity_refused(self) -> None:
-        """Rule 13: it may be called when an identity is refused, and its server closes (I2)."""
+        """Rule 13: it may be called when an identity is refused, and its server closes the connection (I2)."""
         peer = self.connect()
         self.client.add_auth("digest", b"u:p").addErrback(self.close)
         write(peer, reply(AUTH_XID, zxid=0, err=-115))
@@ -357,8 +357,9 @@ class CallbackTests(ClosingTestCase):
         self.assert_closed()
 
     def test_request_that_fails_at_the_end(self) -> None:
-        """Rule 13: it may be called again by a request that fails as the client ends, or by a listener, and waits until all
-        that is pending has failed; so does ``leave()`` (I2, I3)."""
+        """Rule 13: the errback of a request that fails by the closing, or a listener, may call it again: it waits until
+        everything pending has failed, and so does ``leave()`` (I2, I3).
+        """
         self.assert_waits(ZooKeeperClient.close)
         self.assert_waits(ZooKeeperClient.leave)
 

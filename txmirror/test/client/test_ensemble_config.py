@@ -71,7 +71,7 @@ class ConnectStringTests(SynchronousTestCase):
             self.assertEqual(self.connect_string(f"zk.example:2888:3888:participant;{client}"), "zk.example:2181")
 
     def test_own_address(self) -> None:
-        """One with an address for clients is reached by that."""
+        """A server with an address for clients is in the connection string with that address."""
         self.assertEqual(self.connect_string("10.0.0.1:2888:3888;192.0.2.7:2181"), "192.0.2.7:2181")
         self.assertEqual(self.connect_string("10.0.0.1:2888:3888;public.example:2181"), "public.example:2181")
 
@@ -109,7 +109,7 @@ class ReadingTests(ClientTestCase):
             self.close_fast(client, peer)
 
     def test_refused(self) -> None:
-        """It fails as any read does, and the error has the path."""
+        """A refused read fails as any read does, and the error has the path."""
         client, peer = self.make_connected(chroot="/app")
         read = client.get_config()
         peer.answer(GetDataRequest, err=-102)
@@ -170,7 +170,7 @@ class ChangingTests(ClientTestCase):
             self.assertEqual(self.successResultOf(changed), (CONFIG, STAT))
 
     def test_arguments(self) -> None:
-        """To change nothing, or in both ways at once, is a mistake; nothing is sent."""
+        """A change of nothing, or in both ways at once, raises an error, and no request is sent."""
         client, peer = self.make_connected()
         cases: list[dict[str, Any]] = [
             {},

@@ -223,7 +223,7 @@ class TakenOverTests(ClientTestCase):
         self.assertEqual(client.session.session_number, 1)
 
     def test_close_ends_it(self) -> None:
-        """To close ends a session that was taken over."""
+        """close() closes a session that was taken over."""
         client, peer = self.begin()
         peer.accept()
         self.close_fast(client, peer)
@@ -375,7 +375,7 @@ class LeavingTests(ClientTestCase):
         self.assert_left(left)
 
     def test_ended(self) -> None:
-        """One that has ended is not."""
+        """A session that has expired is not handed over."""
         self.reconnect(self.peer, accept=False).expire()
         left = self.client.leave()
         self.pass_time(5.0)
@@ -403,7 +403,7 @@ class LeavingTests(ClientTestCase):
         self.assertIsNone(self.successResultOf(self.client.close()))
 
     def test_cancelling(self) -> None:
-        """To cancel it does nothing."""
+        """Cancelling leave() does nothing."""
         left = self.client.leave()
         left.cancel()
         self.settle()
@@ -512,7 +512,7 @@ class LeavingElsewhereTests(ClientTestCase):
         self.assertIsNotNone(self.successResultOf(left))
 
     def test_from_a_callback(self) -> None:
-        """It may be called from within a callback, with more to come."""
+        """A callback of a reply may call leave(), with further replies to come."""
         client, peer = self.make_connected()
         left: list[Deferred[SessionTicket | None]] = []
         client.get("/a").addCallback(lambda _: left.append(client.leave()))

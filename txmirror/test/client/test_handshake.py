@@ -236,7 +236,7 @@ class ConstructionTests(ClientTestCase):
         self.assertIn("10.0.0.1:http", str(error))
 
     def test_attempt_limit(self) -> None:
-        """Rule 6: one attempt may take a third of the session's timeout, and no more than four seconds."""
+        """Rule 6: an attempt may take a third of the session's timeout, and no more than four seconds."""
         self.assertEqual([Limits().attempt(timeout) for timeout in (1.5, 9.0, 12.0, 60.0)], [0.5, 3.0, 4.0, 4.0])
 
 

@@ -36,7 +36,7 @@ class PingTests(ClientTestCase):
         self.assertIs(client.session.state, SessionState.CONNECTED)
 
     def test_negotiated(self) -> None:
-        """Rule 6: it is the negotiated timeout that counts (A9)."""
+        """Rule 6: the pings follow the negotiated timeout (A9)."""
         client = self.make_client(session_timeout=60.0)
         ignore(client.connect())
         peer = self.server.peer
@@ -205,7 +205,7 @@ class SilenceTests(ClientTestCase):
         self.assertFalse(peer.lost)
 
     def test_many_in_flight(self) -> None:
-        """Rule 6: it is the oldest unanswered request that counts, and the answer to it makes the next one oldest."""
+        """Rule 6: the oldest unanswered request counts, and its answer makes the next one the oldest."""
         client, peer = self.make_connected()
         for _ in range(6):
             ignore(client.get("/a"))
@@ -270,8 +270,9 @@ class StallTests(ClientTestCase):
         self.assert_survives(0.5 * S)
 
     def test_nine_tenths(self) -> None:
-        """Rule 6: one that was stuck for nine tenths of the timeout does not take its own sleep for the server's
-        (B6)."""
+        """Rule 6: a reactor that was stuck for nine tenths of the timeout does not count its own sleep as the server's
+        silence (B6).
+        """
         self.assert_survives(0.9 * S)
 
     def test_more_than_the_timeout(self) -> None:

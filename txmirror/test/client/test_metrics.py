@@ -161,7 +161,7 @@ class MetricsTests(ClientTestCase):
         self.assertEqual(self.notes.counts("DELETE"), (1, 0, 1))
 
     def test_cancelled(self) -> None:
-        """One that was cancelled on its way is answered all the same."""
+        """A request that was cancelled in flight counts as answered."""
         client, peer = self.make_connected(metrics=self.notes)
         answer = client.delete("/a")
         xid, _ = peer.take(DeleteRequest)

@@ -212,7 +212,9 @@ class DowngradeTests(VersionTestCase):
         self.reactor.pass_time(S / 2)
 
     def test_persistent_watches_end(self) -> None:
-        """They end there, and say so once; the session goes on, and so do one-shot watches that the server can keep (C4)."""
+        """Persistent watches end at an older server, and are reported once; the session continues, with the one-shot
+        watches that the server supports (C4).
+        """
         session = self.client.session_id
         answer, watch = self.client.get_and_watch("/")
         self.done(answer)

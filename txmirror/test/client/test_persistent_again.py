@@ -36,7 +36,7 @@ class AgainTests(PersistentWatchTestCase):
     """Persistent watches, set again on a new connection."""
 
     def test_packet(self) -> None:
-        """They are set again by setWatches2, relative to the last reply (C4)."""
+        """Persistent watches are set again by setWatches2, relative to the last reply (C4)."""
         client, peer = self.make_connected()
         self.add(client, peer, "/a")
         self.add(client, peer, "/b", recursive=True)
@@ -46,7 +46,7 @@ class AgainTests(PersistentWatchTestCase):
         self.assertEqual(again.packets, [])
 
     def test_again_and_again(self) -> None:
-        """They are set again on every connection, once."""
+        """Persistent watches are set again on every connection, once."""
         client, peer = self.make_connected()
         listener = self.add(client, peer, "/a")
         for _ in range(5):
@@ -57,7 +57,7 @@ class AgainTests(PersistentWatchTestCase):
         self.assertEqual(listener.told, [SUSPENDED, CONNECTED, (CHANGED, "/a")] * 5)
 
     def test_before_the_answer(self) -> None:
-        """They are set again too when the connection goes before setWatches2 is answered."""
+        """Persistent watches are set again when the connection is lost before setWatches2 is answered, too."""
         client, peer = self.make_connected()
         self.add(client, peer, "/a")
         again = self.reconnect(peer)
@@ -222,7 +222,7 @@ class AgainTests(PersistentWatchTestCase):
         self.assertEqual(listener.events, [(removed, "/a")])
 
     def test_refused_one_shots(self) -> None:
-        """One-shot watches that travelled with it do not wait for ever: they fail, or are set by other means."""
+        """The one-shot watches of a refused setWatches2 do not wait for ever: they fail, or are set by other requests."""
         client, peer = self.make_connected()
         self.add(client, peer, "/a")
         _, watch = client.get_and_watch("/a")

@@ -104,7 +104,7 @@ class ServedTests(PersistentWatchTestCase):
         self.assertEqual(third.take(SetWatchesRequest)[1].dataWatches, ("/a",))
 
     def test_queue_is_full(self) -> None:
-        """It is set even if the queue is full."""
+        """The watch is set even if the queue is full."""
         client, peer = self.make_connected(limits=Limits(in_flight_requests=2, queued_requests=1))
         self.ask(client)
         ignore(client.get("/b"))
@@ -118,7 +118,7 @@ class ServedTests(PersistentWatchTestCase):
         self.successResultOf(self.watch)
 
     def test_cancelled_meanwhile(self) -> None:
-        """Rule 12: one whose wait is cancelled while it is being set disturbs nobody."""
+        """Rule 12: a watch that is cancelled while it is being set does no harm."""
         client, peer = self.make_connected()
         self.ask(client)
         peer.answer(AddWatchRequest, err=-6)
@@ -188,8 +188,8 @@ class EndedTests(PersistentWatchTestCase):
         self.assertEqual(self.watch_events(), [WatchedEvent(REMOVED, "/a")])
 
     def test_told_when_all_is_consistent(self) -> None:
-        """Rule 1: they are notified once the client is connected; their requests are sent behind the watches that are
-        set again.
+        """Rule 1: the listeners are called once the client is connected; their requests are sent behind the watches
+        that are set again.
         """
         client, peer = self.make_connected()
         ignore(client.get_and_watch("/other")[1])

@@ -79,7 +79,7 @@ class OneShotTests(PersistentWatchTestCase):
             self.close_fast(client, peer)
 
     def test_children_under_a_recursive_watch(self) -> None:
-        """That the list of children has changed follows there from a child that has come or gone (C8)."""
+        """A child watch below a recursive watch fires when a child is created or deleted (C8)."""
         for happened in (CREATED, DELETED):
             client, peer = self.make_connected()
             listener = self.add(client, peer, "/a", recursive=True)

@@ -380,7 +380,7 @@ class SessionTests(PersistentWatchTestCase):
         self.assertEqual(listener.told, [SUSPENDED, CONNECTED, (CHANGED, "/a")])
 
     def test_lost(self) -> None:
-        """It is notified that the session has probably expired, and that it had not."""
+        """A listener is notified that the session has probably expired, and that it had not."""
         client, peer = self.make_connected()
         listener = self.add(client, peer, "/a", recursive=True)
         self.server.on_connection = hang_up

@@ -145,7 +145,7 @@ class NameTests(ProtectedTestCase):
         self.assert_quiet(peer)
 
     def test_too_large(self) -> None:
-        """One that is too large is not sent, and nothing is looked for."""
+        """A create over the limit is not sent, and no node is searched for."""
         client, peer = self.make_connected()
         made = client.create("/p/n", bytes(2**21), protect=True)
         self.failureResultOf(made, RequestTooLargeException)
@@ -194,7 +194,7 @@ class LostTests(ProtectedTestCase):
         self.assertIs(client.session.state, SessionState.CONNECTED)
 
     def test_made_with_a_number(self) -> None:
-        """That of a sequence node is found with its number."""
+        """The node of a lost sequence create is found, with its number."""
         _, peer, made, path = self.begin("/p/n-", ephemeral=True, sequence=True)
         again = self.reconnect(peer)
         numbered = path + "0000000007"
@@ -327,7 +327,9 @@ class LostTests(ProtectedTestCase):
         self.assertEqual(self.successResultOf(made), path)
 
     def test_never_sent(self) -> None:
-        """One that was never sent was not made: it fails with ``applied`` False, and is not looked for."""
+        """A create that was never sent has created nothing: it fails with ``applied`` False, and no node is searched
+        for.
+        """
         client, peer = self.make_connected()
         peer.drop()
         self.server.stop()
@@ -356,7 +358,7 @@ class SessionTests(ProtectedTestCase):
             self.close_fast(client, new)
 
     def test_dying_ephemeral(self) -> None:
-        """One of the old session that can still be seen is not taken for one's own (H2, F5)."""
+        """An ephemeral node of the former session that can still be seen is not taken for the new one (H2, F5)."""
         _, peer, made, path = self.begin(ephemeral=True)
         cut = self.reconnect(peer)
         self.answer_look(cut, path)
@@ -432,7 +434,7 @@ class CancellingTests(ProtectedTestCase):
         self.assert_quiet(again)
 
     def test_under_way(self) -> None:
-        """One that is under way is looked for behind it, and deleted."""
+        """The node of a create that is cancelled in flight is searched for, and deleted."""
         client, peer = self.make_connected()
         made = client.create("/p/n", protect=True, sequence=True)
         xid, request = peer.take(CreateRequest)
@@ -442,7 +444,7 @@ class CancellingTests(ProtectedTestCase):
         self.assert_quiet(peer)
 
     def test_under_way_and_refused(self) -> None:
-        """One that the server then refuses leaves nothing."""
+        """A cancelled create that the server refuses leaves nothing."""
         client, peer = self.make_connected()
         made = client.create("/p/n", protect=True)
         xid, _ = peer.take(CreateRequest)
@@ -452,7 +454,7 @@ class CancellingTests(ProtectedTestCase):
         self.assert_quiet(peer)
 
     def test_answered_already(self) -> None:
-        """One that was answered is the caller's: cancelling does nothing any more."""
+        """The node of an answered create belongs to the caller: cancelling does nothing any more."""
         client, peer = self.make_connected()
         made = client.create("/p/n", protect=True)
         peer.answer(CreateRequest, PathResponse("/p/_c_x-n"))
@@ -496,7 +498,7 @@ class CancellingTests(ProtectedTestCase):
         self.answer_deletion(again, path)
 
     def test_retried(self) -> None:
-        """It is tried again on the next connection, whichever step was cut, until it has worked."""
+        """The undoing is tried again on the next connection, whichever step was cut, until it has worked."""
         for steps in range(3):
             client, peer, made, path = self.begin(ephemeral=True)
             self.cancel(made)
@@ -561,7 +563,7 @@ class CancellingTests(ProtectedTestCase):
         self.assert_quiet(new)
 
     def test_full_window(self) -> None:
-        """It is deleted though as much is in flight as may be, and the queue is full."""
+        """The undoing is sent even if the window and the queue are full."""
         client, peer = self.make_connected(Limits(in_flight_requests=1, queued_requests=1))
         made = client.create("/p/n", protect=True)
         xid, request = peer.take(CreateRequest)

@@ -191,7 +191,7 @@ class SessionTests(ReadOnlyTestCase):
         self.assertEqual(self.second.peer.hello.lastZxidSeen, 70)
 
     def test_close(self) -> None:
-        """It is closed as any other."""
+        """A session at a read-only server is closed as any other."""
         client, peer = self.connect()
         self.close_fast(client, peer)
         self.assert_nothing_left()
@@ -242,7 +242,7 @@ class SearchTests(ReadOnlyTestCase):
         self.assertEqual(len(self.asked()), count)
 
     def test_the_same_server(self) -> None:
-        """It may be the same server, that has found the others again."""
+        """The writable server may be the same server, when it has its quorum again."""
         _, peer = self.connect()
         self.pass_time(0.5)
         self.first.mode = b"rw"

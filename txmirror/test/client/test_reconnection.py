@@ -347,7 +347,7 @@ class ForeignServerTests(ClientTestCase):
         self.assert_refused("does not speak ZooKeeper's protocol", "HTTP/1.1 400")
 
     def test_http_in_pieces(self) -> None:
-        """It does so when the answer comes in pieces too."""
+        """An answer of HTTP that arrives in pieces is recognised, too."""
         self.reactor.piece = 3
         self.answer_with(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
         self.assert_refused("does not speak ZooKeeper's protocol", "1213486160 bytes")

@@ -624,7 +624,7 @@ class NullTests(ClientTestCase):
         self.assertEqual(self.successResultOf(read), [])
 
     def test_missing_node(self) -> None:
-        """That a node does not exist is an answer to ``exists``, and no failure."""
+        """For ``exists`` a missing node is a result, and no failure."""
         client, peer = self.make_connected()
         read = client.exists("/a")
         peer.answer(ExistsRequest, err=-101)

@@ -260,7 +260,7 @@ class LostTests(ClientTestCase):
         self.assertIs(client.session.state, SessionState.LOST)
 
     def test_once(self) -> None:
-        """Rule 8: it is reported once, however long it takes."""
+        """Rule 8: a probably expired session is reported once, however long the outage is."""
         self.lose()
         self.pass_time(20 * S)
         self.assertEqual(self.states().count(SessionState.LOST), 1)
@@ -442,7 +442,7 @@ class WipedTests(ClientTestCase):
         self.assertEqual(self.opened, 0)
 
     def test_not_when_one_cannot_be_reached(self) -> None:
-        """Rule 8: one server that only cannot be reached may still have our data, and the floor stays (A3)."""
+        """Rule 8: a server that cannot be reached may still have our data, and the floor stays (A3)."""
         away = self.add_server()
         self.begin()
         self.serve(self.server, 3)
@@ -592,7 +592,7 @@ class WipedTests(ClientTestCase):
         self.assertEqual([pair for pair in pairs if pair[0] == pair[1]], [])
 
     def test_both_kinds_at_each_server(self) -> None:
-        """Rule 8: that holds for each of several servers."""
+        """Rule 8: with several servers both kinds of attempts alternate at each of them."""
         self.add_server()
         self.begin()
         self.refuse_all()
@@ -660,7 +660,7 @@ class HoldingTests(ClientTestCase):
         self.assertFalse(peer.lost)
 
     def test_counts_from_the_sending(self) -> None:
-        """Rule 9: it is safe until two thirds of the timeout after the latest answered request was sent (F2)."""
+        """Rule 9: the lease lasts until two thirds of the timeout after the latest answered request was sent (F2)."""
         client, peer = self.make_connected()
         peer.answers_pings = False
         told = client.when_lease_expires()

@@ -78,7 +78,7 @@ class TransactionTests(ClientTestCase):
         )
 
     def test_results(self) -> None:
-        """It fires with the result of each operation."""
+        """A transaction fires with the result of each operation."""
         _, peer, transaction = self.begin()
         results = transaction.commit()
         done: list[Result] = [
@@ -91,7 +91,9 @@ class TransactionTests(ClientTestCase):
         self.assertEqual(self.successResultOf(results), ["/a0000000001", None, STAT, None])
 
     def test_refused(self) -> None:
-        """It fails as a whole, and the error names the refused operation and the reason; nothing was applied."""
+        """A refused transaction fails as a whole, and the error names the refused operation and the reason; nothing was
+        applied.
+        """
         _, peer, transaction = self.begin()
         results = transaction.commit()
         errors = [ErrorResult(0), ErrorResult(-103), ErrorResult(-2), ErrorResult(-2)]
@@ -145,7 +147,7 @@ class TransactionTests(ClientTestCase):
         self.assertTrue(peer.lost)
 
     def test_once(self) -> None:
-        """It can be committed once, and takes nothing after that."""
+        """A transaction can be committed once, and accepts no operation after that."""
         _, _, transaction = self.begin()
         ignore(transaction.commit())
         self.assertRaises(ValueError, transaction.commit)
@@ -167,7 +169,7 @@ class TransactionTests(ClientTestCase):
         self.assertEqual(len(peer.take(MultiRequest)[1].requests), 4)
 
     def test_too_large(self) -> None:
-        """One that is over the limit in all is not sent."""
+        """A transaction over the limit is not sent."""
         client, peer = self.make_connected()
         transaction = client.transaction()
         for name in ("/a", "/b"):

@@ -88,7 +88,7 @@ class UsedUpTests(SynchronousTestCase):
         self.assertEqual(self.left_by(EventType.CHILD), (True, True, False))
 
     def test_removed(self) -> None:
-        """That a watch was removed is no change of the node, and uses nothing up (C8)."""
+        """The removal of a watch is no change of the node, and removes no other watch (C8)."""
         self.assertEqual(self.left_by(EventType.DATA_WATCH_REMOVED), (True, True, True))
         self.assertEqual(self.left_by(EventType.CHILD_WATCH_REMOVED), (True, True, True))
 
@@ -274,7 +274,7 @@ class BringingOverTests(SynchronousTestCase):
         self.assertEqual(tables(self.watches.established), (["/e"], ["/x"], ["/c"]))
 
     def test_event_for_the_one_cancelled(self) -> None:
-        """That holds too when nobody waits for the earlier packet any more."""
+        """The watch fires after the cancelling of the earlier packet, too."""
         self.done.cancel()
         self.failureResultOf(self.done, CancelledError)
         _, waiter = self.bring_over(2)
@@ -547,7 +547,7 @@ class RelativeZxidTests(ClientTestCase):
         return request.relativeZxid
 
     def test_last_reply(self) -> None:
-        """Rule 5: it is the zxid of the last reply (C5, C6)."""
+        """Rule 5: the zxid of setWatches is that of the last reply (C5, C6)."""
         self.show_zxid(self.client, self.peer, 60)
         self.assertEqual(self.relative_zxid(), 60)
 
@@ -558,7 +558,7 @@ class RelativeZxidTests(ClientTestCase):
         self.assertEqual(self.relative_zxid(), 61)
 
     def test_no_event(self) -> None:
-        """Rule 5: it is never an event's: others of the same transaction may still be unsent (D5)."""
+        """Rule 5: the zxid of setWatches is never an event's: others of the same transaction may still be unsent (D5)."""
         self.peer.event(EventType.CHANGED, "/other", zxid=90)
         self.assertEqual(self.relative_zxid(), 50)
 
@@ -576,14 +576,14 @@ class RelativeZxidTests(ClientTestCase):
         self.assertEqual(again.packets, [])
 
     def test_no_ping(self) -> None:
-        """Rule 5: it is never a ping's (D5)."""
+        """Rule 5: the zxid of setWatches is never a ping's (D5)."""
         self.peer.answers_pings = False
         self.pass_time(4)
         self.peer.pong(zxid=90)
         self.assertEqual(self.relative_zxid(), 50)
 
     def test_no_auth(self) -> None:
-        """Rule 5: it is never that of the answer to an identity (D5)."""
+        """Rule 5: the zxid of setWatches is never that of the answer to an identity (D5)."""
         ignore(self.client.add_auth("digest", b"u:p"))
         self.peer.send(reply(AUTH_XID, zxid=90))
         again = self.reconnect(self.peer)
@@ -673,7 +673,7 @@ class RearmingTests(ClientTestCase):
         self.assertEqual(self.reconnect(again).take(SetWatchesRequest)[1].relativeZxid, 95)
 
     def test_moves_on_after_a_cut(self) -> None:
-        """Rule 5: it does so too when an earlier attempt to set the watches again was cut off."""
+        """Rule 5: the zxid moves on after an earlier attempt to set the watches again was cut off, too."""
         peer, _ = self.watch_many(300)
         again = self.reconnect(peer)
         again.answer(SetWatchesRequest, zxid=90)
@@ -727,7 +727,7 @@ class SetWatchesTests(ClientTestCase):
     """``set_watches``: watches of a former session."""
 
     def test_request(self) -> None:
-        """It sends the given paths, relative to the given zxid."""
+        """set_watches() sends the given paths, relative to the given zxid."""
         client, peer = self.make_connected()
         done = client.set_watches(33, data=["/d"], exist=["/x"], children=["/c", "/d"])
         request = peer.answer(SetWatchesRequest)
@@ -735,7 +735,7 @@ class SetWatchesTests(ClientTestCase):
         self.successResultOf(done)
 
     def test_set_again(self) -> None:
-        """Its watches belong to the session, and are set again on the next connection."""
+        """The watches of set_watches() belong to the session, and are set again on the next connection."""
         client, peer = self.make_connected()
         ignore(client.set_watches(33, data=["/d"], exist=["/x"], children=["/c"]))
         peer.answer(SetWatchesRequest, zxid=70)
@@ -743,7 +743,7 @@ class SetWatchesTests(ClientTestCase):
         self.assertEqual(request, SetWatchesRequest(70, ("/d",), ("/x",), ("/c",)))
 
     def test_owed_events_first(self) -> None:
-        """It fires when every event that the server owes has been delivered, and those are used up."""
+        """set_watches() fires when all missed events were delivered, and have removed their watches."""
         client, peer = self.make_connected()
         order: list[object] = []
         client.add_listener(order.append)
@@ -960,7 +960,7 @@ class SetAgainOnceTests(SynchronousTestCase):
             self.assertEqual(sent.dataWatches, ("/d",))
 
     def test_used_up(self) -> None:
-        """One that has fired meanwhile stands no more, and is sent."""
+        """A watch that has fired meanwhile is sent, because it is not set any more."""
         self.watches.fire(WatchedEvent(EventType.CHANGED, "/d"))
         sent, _ = self.bring_over(7, make_watches(["/d"], [], []))
         self.assertEqual(sent.dataWatches, ("/d",))

@@ -11,7 +11,7 @@ from txmirror.types import SessionEvent, SessionState, WatchedEvent
 
 class WhenConnectedTests(ClientTestCase):
     def test_begins_nothing(self) -> None:
-        """It does not connect; it fires once another call has connected, and a session is established."""
+        """when_connected() does not connect; it fires once another call has connected, and a session is established."""
         client = self.make_client()
         waiting = client.when_connected()
         self.pass_time(60)
@@ -46,7 +46,9 @@ class WhenConnectedTests(ClientTestCase):
                 self.successResultOf(each)
 
     def test_lost_and_ended(self) -> None:
-        """It goes on waiting when the session has probably expired and when it has ended: the next one will do."""
+        """when_connected() continues to wait when the session has probably expired, and when it has expired: the next
+        one counts.
+        """
         client, peer = self.make_connected()
         self.server.on_connection = hang_up
         peer.drop()

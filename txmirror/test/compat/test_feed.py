@@ -226,7 +226,7 @@ class FeedTests(SynchronousTestCase):
         self.assertEqual(self.happens(lambda: self.other.create("/a/b")), [WatchedEvent(EventType.CHILD, "/a")])
 
     def test_gone_between_names_and_stat(self) -> None:
-        """One that is gone by then is missing."""
+        """A node that is deleted between the two requests of one read is missing."""
         self.world.server.delay_next("exists", 1.0, session_id=self.native.session_id)
         reading = self.feed.read_children("/a")
         self.world.settle()

@@ -81,7 +81,7 @@ class FindTests(SynchronousTestCase):
         self.assertIs(sys.modules["zookeeper"], zookeeper)
 
     def test_again(self) -> None:
-        """To ask for it again changes nothing."""
+        """A second installation changes nothing."""
         install()
         self.assertEqual(sys.meta_path.count(loading._finder), 1)
 

@@ -177,7 +177,7 @@ class CallTests(ZooKeeperCase):
         self.assertEqual(self.told, [])
 
     def test_callback_that_raises(self) -> None:
-        """It is logged, and the next is called all the same."""
+        """A callback that raises is logged, and the next one is called all the same."""
 
         def fail(*_: object) -> None:
             raise ValueError("on purpose")

@@ -304,7 +304,7 @@ class LaggingTests(EnsembleTestCase):
         self.assertIsNotNone(self.peer(resume=self.writer, host=_THIRD, zxid=zxid).welcome)
 
     def test_ended_session(self) -> None:
-        """It learns of a session's end when it catches up: until then its client goes on reading."""
+        """A lagging server notices a session's end when it catches up: until then its client continues to read."""
         self.ensemble.expire_session(self.reader.session)
         self.assertEqual(self.reader.get("/a").data, b"old")
         self.third.catch_up()
@@ -328,7 +328,7 @@ class LaggingTests(EnsembleTestCase):
         self.assertEqual(self.writer.get("/a").data, b"old")
 
     def test_stopped(self) -> None:
-        """It may stop and listen again, and still lags."""
+        """A lagging server may stop and listen again, and still lags."""
         self.writer.set("/a", b"new")
         self.settle(self.third.stop_listening())
         self.third.listen(2181, _THIRD)

@@ -649,7 +649,7 @@ class SilenceTests(WorldTestCase):
         self.lines.clear()
 
     def test_endless_answer(self) -> None:
-        """One request cannot have an answer of any length: that which is too long is refused, and the connection goes on."""
+        """A reply that is too long is refused, and the connection continues."""
         self.world.witness.create("/big", bytes(1_000_000))
         peer = self.world.case.peer()
         reads = [GetDataRequest("/big", False)] * 20_000

@@ -213,7 +213,7 @@ class KnobTests(KnobTestCase):
         self.assertIn(str(peer.session), str(self.assertRaises(ValueError, self.server.connection_of, peer.session)))
 
     def test_drop_one(self) -> None:
-        """One connection can be dropped; its session lives, and nobody else notices."""
+        """A single connection can be dropped; its session lives, and other clients are not affected."""
         victim, witness = self.peer(), self.peer()
         self.server.connection_of(victim.session).drop()
         self.reactor.settle()
@@ -277,7 +277,7 @@ class StallTests(KnobTestCase):
         self.assertIsNotNone(self.victim.lost)
 
     def test_stopped(self) -> None:
-        """To stop the server closes a stalled connection, even one that the server was closing."""
+        """A stop of the server closes a stalled connection, even one that the server was closing."""
         self.connection.stall()
         self.server.expire_session(self.victim.session)
         self.reactor.settle()
@@ -286,7 +286,9 @@ class StallTests(KnobTestCase):
         self.assertIsNotNone(self.victim.lost)
 
     def test_moved(self) -> None:
-        """Its client may come back by another connection; the stalled one then ends when it is resumed, and does no harm."""
+        """The client of a stalled connection may reconnect; the stalled connection ends when it is resumed, and does no
+        harm.
+        """
         self.connection.stall()
         self.victim.send(CreateRequest("/a", b"", OPEN_ACL, 0))
         again = self.peer(resume=self.victim)
@@ -314,7 +316,7 @@ class StallTests(KnobTestCase):
         self.assertEqual([reply.err for reply in self.victim.take() if isinstance(reply, Reply)], [0, 0])
 
     def test_nothing(self) -> None:
-        """To stall neither direction is no stall, and is refused."""
+        """A stall of neither direction is refused."""
         self.assert_refused(ValueError, False, self.connection.stall, incoming=False, outgoing=False)
 
     def test_outgoing(self) -> None:
@@ -648,7 +650,7 @@ class RollBackTests(KnobTestCase):
         self.assertEqual(self.server.sessions, {early.session})
 
     def test_sessions_end_in_time(self) -> None:
-        """They have their full timeout, and then end if nobody comes."""
+        """Restored sessions have their full timeout, and then expire if no client resumes them."""
         peer = self.peer()
         peer.create("/e", flags=1)
         snapshot = self.server.snapshot()

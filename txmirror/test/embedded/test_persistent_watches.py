@@ -158,7 +158,7 @@ class OneModeTests(PersistentWatchTestCase):
 
 class RemoveTests(PersistentWatchTestCase):
     def test_any(self) -> None:
-        """It is taken away whole."""
+        """Both kinds of persistent watches are removed as a whole."""
         for mode in (PERSISTENT, RECURSIVE):
             self.watch("/a", mode)
             self.assertEqual(self.remove("/a", WatchKind.ANY), 0)
@@ -166,7 +166,7 @@ class RemoveTests(PersistentWatchTestCase):
             self.assertEqual(self.remove("/a", WatchKind.ANY), NoWatcherException.code)
 
     def test_half(self) -> None:
-        """One table's part of it can be taken away, and the other's goes on."""
+        """One half of a persistent watch can be removed, and the other continues."""
         self.watch("/a", PERSISTENT)
         self.assertEqual(self.remove("/a", WatchKind.DATA), 0)
         self.assertEqual(self.change(), [Event(CHILD, "/a"), Event(CHILD, "/a")])

@@ -122,7 +122,7 @@ class RestartTests(ServerTestCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_stop_twice(self) -> None:
-        """To stop a stopped server is no error."""
+        """A second stop is no error."""
         self.settle(self.server.stop())
         self.settle(self.server.stop())
         self.settle(self.server.stop_listening())

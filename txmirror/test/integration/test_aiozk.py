@@ -256,7 +256,7 @@ class ClientContract(AiozkCase):
 
     @run
     async def test_transaction_refused(self) -> None:
-        """One operation that fails undoes all."""
+        """An operation that fails rolls the transaction back."""
         await self.client.create("/old", b"data")
         for fail in (
             lambda transaction: transaction.check_version("/old", 7),
@@ -368,7 +368,7 @@ class RecipeContract(AiozkCase):
 
     @run
     async def test_election(self) -> None:
-        """One leads until it steps back, then the next."""
+        """One candidate leads until it steps back, then the next."""
         first, second = (self.recipe(client, "LeaderElection", "/election") for client in await self.make_clients(2))
         await within(first.volunteer())
         await within(first.wait_for_leadership())

@@ -334,7 +334,9 @@ class TransactionContract(KazooCase):
         self.assertEqual((path, checked, stat.version, stat.dataLength, deleted), ("/one", True, 1, 4, True))
 
     def test_refused(self) -> None:
-        """One that fails undoes all: those before it were rolled back, and those after it not tried."""
+        """An operation that fails rolls the transaction back: the operations before it are undone, and those after it
+        are not tried.
+        """
         self.client.create("/old", b"data")
         failing: list[tuple[Callable[[Any], None], type[Exception]]] = [
             (lambda transaction: transaction.check("/old", version=7), BadVersionError),

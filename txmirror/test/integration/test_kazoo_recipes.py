@@ -273,7 +273,7 @@ class GroupContract(KazooCase):
         self.other = self.make_client()
 
     def test_election(self) -> None:
-        """One leads until it is done, then the next; a candidate that is not elected yet may be cancelled."""
+        """One candidate leads until it is done, then the next; a candidate that is not elected yet may be cancelled."""
         elections = [self.client.Election("/election", "first"), self.other.Election("/election", "second")]
         led: queue.Queue[str] = queue.Queue()
         done = threading.Event()

@@ -39,7 +39,7 @@ class KnowingTests(CachedValueTestCase):
         self.assertEqual((self.cached.known, self.cached.value, self.cached.zxid), (True, "one", 1))
 
     def test_absent_is_known(self) -> None:
-        """M2: that a node is absent is knowledge too."""
+        """M2: the absence of a node is a known value, too."""
         self.show(None, 1)
         self.assertTrue(self.cached.known)
         self.assertIsNone(self.cached.value)

@@ -142,14 +142,14 @@ class NewTreeTests(MirrorTestCase):
         self.assertEqual(self.node.state.value, b"newer")
 
     def test_set(self) -> None:
-        """It is read when the watch is set."""
+        """The node is read when the watch is set."""
         tree = self.begin()
         self.world.link.resume()
         self.assert_read()
         self.assertTrue(tree.settled)
 
     def test_closed(self) -> None:
-        """It is read when the tree is closed before."""
+        """The node is read when the tree is closed before."""
         self.begin().close()
         self.world.link.resume()
         self.assert_read()
@@ -170,7 +170,7 @@ class NewTreeTests(MirrorTestCase):
             self.assertEqual(node.state.value, b"again")
 
     def test_cut_off(self) -> None:
-        """It is read after a reconnection."""
+        """The node is read after a reconnection."""
         tree = self.begin()
         self.world.leave()
         self.world.come_back()

@@ -64,7 +64,7 @@ class LingeringTests(LifeTestCase):
         self.assertFalse(self.kept())
 
     def test_held(self) -> None:
-        """M8: one that is held stays, and stays up to date."""
+        """M8: a node that a program holds stays, and stays up to date."""
         node = self.live("/a")
         self.pass_time(10 * LINGER)
         self.world.change("/a", b"two")
@@ -84,7 +84,7 @@ class LingeringTests(LifeTestCase):
         self.assertEqual(self.watches.count(), 0)
 
     def test_waited_for(self) -> None:
-        """M8: one that is waited for stays, for as long as it takes."""
+        """M8: a node that a program waits for stays, for as long as it takes."""
         self.world.stop_server()
         read = self.mirror.get("/a").value(timeout=None)
         gc.collect()
@@ -111,7 +111,7 @@ class LingeringTests(LifeTestCase):
         self.assertEqual(self.mirror.get("/a").state.value, b"two")
 
     def test_unreadable(self) -> None:
-        """M8: one that cannot be read goes too, and is not tried again."""
+        """M8: an unreadable node is evicted, and is not tried again."""
         self.world.stop_server()
         self.mirror.get("/a")
         self.assertTrue(self.kept())
@@ -229,7 +229,7 @@ class LingeringTests(LifeTestCase):
         self.done(mirror.close())
 
     def test_no_time(self) -> None:
-        """It is a time."""
+        """A linger that is no time is refused."""
         for linger in (0.0, -1.0, float("inf"), float("nan")):
             error = self.assertRaises(ValueError, Mirror, linger=linger, reactor=self.world.reactor)
             self.assertIn(repr(linger), str(error))
@@ -345,7 +345,7 @@ class ValuesTests(LifeTestCase):
         ignore(ended)
 
     def test_unknown(self) -> None:
-        """It waits until something is known, with nobody else to hold the node or the loop."""
+        """The loop waits until a value is known, even if the program holds neither the node nor the loop."""
         self.world.stop_server()
         seen, ended = self.follow(self.mirror.get("/a"), 1)
         gc.collect()
@@ -410,7 +410,7 @@ class ValuesTests(LifeTestCase):
         self.assertEqual(len(self.mirror._engine._close_waiters), 0)
 
     def test_closed(self) -> None:
-        """It ends with the mirror."""
+        """The loop ends with the mirror."""
         seen, ended = self.follow(self.live("/a"))
         self.done(self.mirror.close())
         self.successResultOf(ended)

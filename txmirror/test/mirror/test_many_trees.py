@@ -79,7 +79,7 @@ class ManyTreesTests(SynchronousTestCase):
             return calls
 
     def test_change(self) -> None:
-        """To take in a change takes as much with a hundred trees as with two."""
+        """A change takes as much work with a hundred trees as with two."""
         # The first time some things are done once.
         self.calls_for_a_change(1)
         self.assertLess(self.calls_for_a_change(100) - self.calls_for_a_change(1), 50)

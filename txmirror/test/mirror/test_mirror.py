@@ -105,7 +105,7 @@ class BeginningTests(OwnerTestCase):
         self.successResultOf(connected)
 
     def test_cancelled_connect(self) -> None:
-        """To cancel ``connect`` ends that wait; the mirror connects all the same."""
+        """Cancelling ``connect`` ends that wait; the mirror connects all the same."""
         connected = self.own.connect()
         ignore(connected)
         connected.cancel()

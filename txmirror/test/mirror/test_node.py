@@ -58,7 +58,7 @@ class IdentityTests(MirrorTestCase):
         self.assertTrue(issubclass(PathError, ValueError))
 
     def test_asked_for_once(self) -> None:
-        """M1: to get a node again asks the server for nothing."""
+        """M1: a second get() of a node sends no request."""
         self.world.make("/a")
         self.live("/a")
         before = self.world.requests()
@@ -195,7 +195,7 @@ class ExistsTests(MirrorTestCase):
         self.assertIsNotNone(self.done(node.exists()))
 
     def test_in_vain(self) -> None:
-        """It waits as other reads do."""
+        """exists() waits as other reads do."""
         self.world.stop_server()
         read = self.mirror.get("/a").exists(timeout=1.0)
         self.pass_time(1.0)
@@ -217,7 +217,7 @@ class FreshTests(MirrorTestCase):
         self.assertIsNotNone(self.done(absent.exists(fresh=True)))
 
     def test_asks(self) -> None:
-        """It is asked for each time: a sync, and both parts of the node."""
+        """Each fresh read sends a sync, and reads both parts of the node."""
         self.world.make("/a", b"one")
         node = self.live("/a")
         before = self.world.requests()
@@ -497,7 +497,7 @@ class RefusedTests(MirrorTestCase):
         self.assertIn("/secret cannot be read: not permitted by the ACL: '/secret'. Retrying.", self.log_lines())
 
     def test_others(self) -> None:
-        """M5: one node that may not be read hinders no other, nor that everything be settled."""
+        """M5: an unreadable node does not affect others, nor that the mirror is settled."""
         told = self.states()
         self.mirror.get("/secret")
         self.settle()
@@ -506,7 +506,7 @@ class RefusedTests(MirrorTestCase):
         self.assertEqual(self.live("/a").state.value, b"one")
 
     def test_add_auth(self) -> None:
-        """M5: it is tried again as soon as an identity was added."""
+        """M5: an unreadable node is tried again as soon as an identity was added."""
         node = self.mirror.get("/secret")
         self.assert_fails(node.value(), NoAuthException)
         self.done(self.mirror.add_auth("digest", b"joe:secret"))
@@ -534,7 +534,7 @@ class RefusedTests(MirrorTestCase):
         self.assert_fails(node.value(), NoAuthException)
 
     def test_reconnected(self) -> None:
-        """M5: it is tried again after a reconnection."""
+        """M5: an unreadable node is tried again after a reconnection."""
         node = self.mirror.get("/secret")
         self.assert_fails(node.value(), NoAuthException)
         self.world.leave()
@@ -543,7 +543,7 @@ class RefusedTests(MirrorTestCase):
         self.assertEqual(node.state.value, b"one")
 
     def test_new_session(self) -> None:
-        """M5: it is tried again in a new session."""
+        """M5: an unreadable node is tried again in a new session."""
         node = self.mirror.get("/secret")
         self.assert_fails(node.value(), NoAuthException)
         self.world.expire_away()
@@ -552,7 +552,7 @@ class RefusedTests(MirrorTestCase):
         self.assertEqual(node.state.value, b"one")
 
     def test_retried(self) -> None:
-        """M5: it is tried again by a timer, after a second at first."""
+        """M5: an unreadable node is tried again by a timer, after a second at first."""
         node = self.mirror.get("/secret")
         self.assert_fails(node.value(), NoAuthException)
         self.done(self.other.set_acl("/secret", READABLE))
@@ -661,7 +661,7 @@ class TooLargeTests(MirrorTestCase):
         self.assertEqual(self.done(node.value())[0], b"one")
 
     def test_pauses_grow(self) -> None:
-        """M5: it is tried again ever more rarely."""
+        """M5: a node that is too large is tried again with growing pauses."""
         self.world.make("/a", b"x" * 1000)
         self.live("/")
         node = self.mirror.get("/a")

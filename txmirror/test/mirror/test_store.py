@@ -151,7 +151,7 @@ class SiblingTests(StoreTestCase):
         self.check([])
 
     def test_marked(self) -> None:
-        """One that was being read is read once more, and counted once."""
+        """A part that was being read is read once more, and counted once."""
         self.add("/p")
         self.add("/elsewhere")
         self.check(["/p/b"])
@@ -189,7 +189,7 @@ class CountTests(StoreTestCase):
         self.assertEqual((tree.unsettled, other.unsettled, self.store.unsettled), (1, 1, 1))
 
     def test_removed_meanwhile(self) -> None:
-        """One that is removed gets nothing more."""
+        """A tree that was removed gets nothing more."""
         tree, other = self.add("/"), self.add("/a")
         self.store.invalidate(DATA, "/a")
         self.trees.remove("/", tree)

@@ -610,7 +610,7 @@ class HoleTests(TreeTestCase):
         self.assertIn("/s/h/below", tree.unreadable)
 
     def test_pauses_grow(self) -> None:
-        """It is not asked for all the time."""
+        """An unreadable node is tried again with growing pauses."""
         self.follow()
         before = self.world.requests()
         self.pass_time(60.0)
@@ -736,7 +736,7 @@ class ServedNodeTests(MirrorTestCase):
         self.before = self.watches.count()
 
     def test_no_watch(self) -> None:
-        """M7: they set no watch of their own, and are kept true all the same."""
+        """M7: nodes below a tree set no watch of their own, and are kept up to date all the same."""
         nodes = [self.live(path) for path in ("/s", "/s/a", "/s/missing")]
         self.assertEqual(self.watches.count(), self.before)
         values = [watch_value(node) for node in nodes]

@@ -64,7 +64,7 @@ class TellingTests(MirrorTestCase):
         self.assertEqual(children, [[], ["c"], ["b", "c"], ["c"], [], None])
 
     def test_same_bytes(self) -> None:
-        """M6: to write the same bytes again is a change."""
+        """M6: a write of the same bytes is a change."""
         self.world.make("/a", b"one")
         node = self.live("/a")
         values = watch_value(node)
@@ -180,7 +180,7 @@ class KeyTests(MirrorTestCase):
         self.assertEqual((values, children), ([], []))
 
     def test_unknown_key(self) -> None:
-        """To remove a key that is unknown is silent."""
+        """The removal of an unknown key does nothing."""
         self.node.delValueWatcher("nobody")
         self.node.delChildWatcher("nobody")
         self.mirror.delStateWatcher("nobody")

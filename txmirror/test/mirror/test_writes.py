@@ -280,7 +280,7 @@ class SetTests(WriteTestCase):
         self.world.come_back()
 
     def test_cancelled(self) -> None:
-        """M9: to cancel a write that was sent ends the wait; the write happens, and the node shows it."""
+        """M9: cancelling a write that was sent ends the wait; the write is applied, and the node shows it."""
         node = self.live("/a")
         values = watch_value(node)
         write = node.set(b"two", -1)
@@ -506,7 +506,7 @@ class CreateTests(WriteTestCase):
         self.assertEqual((node.state.value, parent.state.children), (b"one", ("a", "zookeeper")))
 
     def test_cancelled(self) -> None:
-        """M9: to cancel a create that was sent ends the wait; the node and its parent show it."""
+        """M9: cancelling a create that was sent ends the wait; the node and its parent show it."""
         parent, node = self.live("/"), self.live("/a")
         write = node.create(b"one")
         write.cancel()
@@ -515,7 +515,7 @@ class CreateTests(WriteTestCase):
         self.assertEqual((node.state.value, parent.state.children), (b"one", ("a", "zookeeper")))
 
     def test_cancelled_while_the_parent_is_read(self) -> None:
-        """M9: to cancel the wait for the parent disturbs nothing."""
+        """M9: cancelling the wait for the parent does no harm."""
         parent, node = self.live("/"), self.live("/a")
         write = node.create(b"one")
         while node.state.value is None:
@@ -711,7 +711,7 @@ class DeleteTests(WriteTestCase):
         self.assertEqual(parent.state.children, ("zookeeper",))
 
     def test_cancelled(self) -> None:
-        """M9: to cancel a delete that was sent ends the wait; the node shows it."""
+        """M9: cancelling a delete that was sent ends the wait; the node shows it."""
         node = self.live("/a")
         write = node.delete()
         write.cancel()

@@ -243,7 +243,7 @@ class RecipesContract(ContractCase):
 
     @run
     async def test_election(self) -> None:
-        """One leads until it stops, then the other."""
+        """One candidate leads until it stops, then the other."""
         await self.begin()
         led: list[int] = []
 

@@ -42,7 +42,7 @@ class ClientsTests(RecipeCase):
             self.done(self.observer.set(self.path, b""))
 
     def test_questions(self) -> None:
-        """It is connected, too, to list the contenders."""
+        """The client is connected to list the contenders, too."""
         held = self.lock(name="me")
         self.done(held.acquire())
         for kind in (Lock, Election):

@@ -53,7 +53,9 @@ class ElectionTests(RecipeCase):
         return leading
 
     def test_lead(self) -> None:
-        """One leads, and its function runs; when that ends, so does its leadership, and the next one's begins."""
+        """One candidate leads, and its function runs; when that ends, so does its leadership, and the next one's
+        begins.
+        """
         first, second = self.election(name="first"), self.election(name="second")
         terms = [Term(), Term()]
         leading = [self.lead(first, terms[0]), self.lead(second, terms[1])]
@@ -98,7 +100,9 @@ class ElectionTests(RecipeCase):
         self.assertEqual(self.done(leading), "in the end")
 
     def test_lost_in_time(self) -> None:
-        """Rule 9: it is cancelled before anybody else can lead, and we do not stand again before it has ended."""
+        """Rule 9: the function is cancelled before another candidate can lead, and we do not stand again before it has
+        ended.
+        """
         client = self.client()
         first, second = self.election(client), self.election()
         terms = [Term(), Term()]

@@ -85,7 +85,7 @@ class LockTests(RecipeCase):
         self.done(third)
 
     def test_again(self) -> None:
-        """It can be held again and again, each time with a node of its own and a larger token."""
+        """The lock can be acquired again and again, each time with a node of its own and a larger token."""
         lock = self.lock()
         seen: list[tuple[int, list[str]]] = []
         for _ in range(3):
@@ -106,7 +106,7 @@ class LockTests(RecipeCase):
             self.done(lock.release())
 
     def test_not_reentrant(self) -> None:
-        """To acquire it twice is an error at the call that names the lock."""
+        """A second acquire() raises an error that names the lock."""
         lock = self.lock()
         acquired = lock.acquire()
         error = self.assertRaises(RuntimeError, lock.acquire)
@@ -181,7 +181,7 @@ class LockTests(RecipeCase):
 
 class LineTests(RecipeCase):
     def test_order(self) -> None:
-        """It goes from one to the next in the order in which they came; their tokens grow."""
+        """The lock passes from one contender to the next in the order in which they came; their tokens grow."""
         locks = [self.lock(name=str(number)) for number in range(5)]
         acquired = [self.begin(lock) for lock in locks]
         tokens = []
@@ -458,7 +458,7 @@ class WaitTests(RecipeCase):
         self.assertTrue(self.done(self.lock().acquire()))
 
     def test_parents_that_may_not_be_written(self) -> None:
-        """It is enough that the lock's node may be written, once it is there."""
+        """The parents need not be writable if the lock's node exists and is."""
         self.done(self.observer.create("/locks"))
         self.done(self.observer.create(self.path))
         self.done(self.observer.set_acl("/locks", [ACL(Permission.READ, "world", "anyone")]))

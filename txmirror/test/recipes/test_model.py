@@ -322,7 +322,7 @@ class ModelTests(SynchronousTestCase):
         self.assertGreater(times, 10)
 
     def test_lock(self) -> None:
-        """One holds it at a time, and each with a larger token (C16, H2)."""
+        """One program holds the lock at a time, and each with a larger token (C16, H2)."""
         self.runs(_lock)
 
     def test_readers_and_writers(self) -> None:

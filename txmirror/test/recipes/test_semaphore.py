@@ -329,7 +329,7 @@ class SemaphoreTests(RecipeCase):
         self.assertRaises(NoAuthException, self.done, semaphore.holders())
 
     def test_again(self) -> None:
-        """It can be held again and again; not twice at a time."""
+        """A semaphore can be acquired again and again; not twice at a time."""
         semaphore = self.semaphore()
         for wait in (None, 0, 0):
             self.assertTrue(self.done(semaphore.acquire(wait=wait)))

@@ -29,7 +29,7 @@ class OutageContract(RegistryCase):
 
     @run
     async def test_start(self) -> None:
-        """To start fails; later it does not."""
+        """A start fails in an outage; a later one succeeds."""
         registry = await self.away()
         await self.out_of_reach(registry.start())
         await self.place.come_back(registry, connects=False)
@@ -198,7 +198,7 @@ class OutageContract(RegistryCase):
 
     @run
     async def test_unset_and_session_ends(self) -> None:
-        """It does not come back in the next session either."""
+        """A node that is withdrawn in an outage does not come back in the next session."""
         registry = await self.registered()
         await self.unregister(registry, lambda: registry.set_node(NODE, state=False), session_ends=True)
 
@@ -225,7 +225,7 @@ class OutageContract(RegistryCase):
 
     @run
     async def test_stop_at_any_time(self) -> None:
-        """It can be stopped before it was started, and with ZooKeeper out of reach, in a bounded time."""
+        """stop() may be called before the start, and with ZooKeeper out of reach, and takes a bounded time."""
         never = self.place.make()
         await self.place.in_time(never.stop(), TIMEOUT)
         registry = await self.registered()
@@ -433,7 +433,7 @@ class SessionContract(RegistryCase):
 
     @run
     async def test_rebuild_what_was_stopped(self) -> None:
-        """It may be stopped before: it is started then."""
+        """rebuild() starts a stopped registry."""
         registry = await self.registered()
         await self.done(registry.stop())
         self.assertIs(await self.place.in_time(registry.rebuild(), TIMEOUT), True)

@@ -468,7 +468,7 @@ class LinkTests(CacheFileCase):
         self.assertEqual(sorted(path.name for path in self.path.parent.iterdir()), ["between", "cache.json"])
 
     def test_damaged(self) -> None:
-        """It is the damaged file that is set aside, and the link stays."""
+        """The damaged target is set aside, and the link stays."""
         target = self.path.with_name("real")
         target.write_text("nonsense")
         self.path.symlink_to(target)
@@ -518,7 +518,7 @@ class LockTests(CacheFileCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_held_shortly(self) -> None:
-        """It is tried again within two seconds, without a word."""
+        """A write that finds the lock taken is retried within two seconds, without a warning."""
         cache = self.cache()
         cache.put(answer("/a"))
         held = self.hold()
@@ -579,7 +579,7 @@ class LockTests(CacheFileCase):
         self.assertTrue(self.lock.is_dir())
 
     def test_forked_meanwhile(self) -> None:
-        """It is let go even if a child that was forked meanwhile has the open file too."""
+        """The lock is released even if a child that was forked meanwhile has the open file, too."""
         inherited: list[int] = []
         real = fcntl.flock
 
@@ -612,7 +612,7 @@ class ReadingTests(CacheFileCase):
         self.subject = CacheFile(str(self.path), self.threads)
 
     def test_made(self) -> None:
-        """To make it reads nothing."""
+        """A new CacheFile reads nothing."""
         self.assertEqual(self.threads.waiting, [])
         self.subject.load()
         self.subject.load()
@@ -719,7 +719,7 @@ class ExitTests(TestCase):
     """A process can exit whatever is in the place of its cache file and lock."""
 
     def test_exit(self) -> Deferred[None]:
-        """It has written as much as possible, and has logged the rest, within a few seconds."""
+        """At the exit the answers are written if possible, and errors are logged, within a few seconds."""
         return Deferred.fromCoroutine(self.exit())
 
     async def exit(self) -> None:
@@ -764,7 +764,7 @@ class ThreadTests(TestCase):
     """With a real reactor the file is written in a thread."""
 
     def test_written(self) -> Deferred[None]:
-        """It does not hold up the reactor, and the end waits for it."""
+        """The write does not block the reactor, and stop() waits for it."""
         return Deferred.fromCoroutine(self.write())
 
     async def write(self) -> None:
@@ -828,7 +828,7 @@ class LazyTests(RegistryTestCase):
         self.assertEqual([list(each["children"]) for each in told], [["ssh"]])
 
     def test_read_in_a_thread(self) -> None:
-        """To make a registry reads nothing; the first answer waits for the reading, and is there."""
+        """A new registry reads nothing; the first answer waits for the file, and comes from there."""
         reading: list[tuple[Deferred[Any], Callable[[], object]]] = []
 
         def in_thread(reactor: object, function: Callable[..., object], *arguments: Any) -> Deferred[Any]:
@@ -868,7 +868,7 @@ class LazyTests(RegistryTestCase):
         self.failure(asking, NoConnection)
 
     def test_stop_while_away(self) -> None:
-        """To stop while it is away keeps the file as it is."""
+        """A stop while ZooKeeper is out of reach keeps the file as it is."""
         before = Path(self.cachefile).read_bytes()
         registry = self.registry(lazy=True, cachefile=self.cachefile)
         registry.get(PATH)

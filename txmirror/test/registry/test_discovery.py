@@ -142,7 +142,7 @@ class AuditTests(RegistryTestCase):
         self.assertFalse(registry.stale(PATH))
 
     def test_protected(self) -> None:
-        """One of many that was protected is named within five looks, and no other."""
+        """A protected node among many is found within five audits, and no other."""
         for number in range(23):
             self.make(f"{PATH}/host{number}", b"{}")
         registry = self.started(audit=10)
@@ -169,7 +169,7 @@ class AuditTests(RegistryTestCase):
         self.assertEqual(self.names(registry), ["server1:22"])
 
     def test_outage(self) -> None:
-        """It goes on after an outage of any length, and after the registry was stopped and started."""
+        """The audit continues after an outage of any length, and after a stop and a start of the registry."""
         self.make(NODE, b"{}")
         registry = self.started(audit=10)
         self.answer(registry)

@@ -123,7 +123,7 @@ class PromisedTests(RegistryTestCase):
         self.assertIsNone(self.stat("/a"))
 
     def test_rebuild(self) -> None:
-        """It is done though the registry begins anew meanwhile."""
+        """A postponed write is completed although the registry is rebuilt meanwhile."""
         registry = self.promised()
         registry.rebuild()
         self.world.pass_time(10)
@@ -132,7 +132,7 @@ class PromisedTests(RegistryTestCase):
         self.check()
 
     def test_stop(self) -> None:
-        """It is done when the registry is started again."""
+        """A postponed write is completed when the registry is started again."""
         registry = self.promised()
         registry.stop()
         self.world.pass_time(10)
@@ -360,7 +360,7 @@ class ArgumentTests(RegistryTestCase):
         return str(caught.exception)
 
     def test_credentials(self) -> None:
-        """They are text that can be sent; a password is quoted nowhere."""
+        """Credentials are text that can be encoded; no error quotes a password."""
         self.assertIn("b'me'", self.wrong(username=b"me", password="secret"))
         self.assertIn("'\\ud800'", self.wrong(username="\ud800", password="secret"))
         for password in (b"secret", ["secret"], "secret\ud800"):

@@ -115,7 +115,7 @@ class RegistrationTests(PathOwnersTestCase):
         self.assertEqual(self.says(), {"a": 1})
 
     def test_same_again(self) -> None:
-        """One registration may be started, stopped and started as ever."""
+        """A registration may be started, stopped and started again."""
         first = self.register()
         first.start()
         first.stop()

@@ -132,7 +132,7 @@ class ReachabilityTests(ReachabilityTestCase):
         self.successResultOf(second)
 
     def test_stop(self) -> None:
-        """Its end ends all waits, and leaves no timer."""
+        """stop() ends all waits, and leaves no timer."""
         self.begin()
         waiting: Deferred[None] = self.reachability.fail_when_unreachable(Deferred())
         self.reachability.stop()
@@ -154,7 +154,7 @@ class ReachabilityTests(ReachabilityTestCase):
 
 class WhenConnectedTests(ReachabilityTestCase):
     def test_waits(self) -> None:
-        """It fires with the connection, and at once where there is one."""
+        """when_connected() fires with the connection, and at once if there is one."""
         self.begin()
         waiting = when_connected(self.mirror)
         self.world.settle()
@@ -164,7 +164,7 @@ class WhenConnectedTests(ReachabilityTestCase):
         self.successResultOf(when_connected(self.mirror))
 
     def test_closed(self) -> None:
-        """It fails where there will be no connection any more."""
+        """when_connected() fails when the mirror is closed."""
         self.begin()
         waiting = when_connected(self.mirror)
         self.mirror.close()

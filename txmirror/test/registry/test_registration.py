@@ -243,7 +243,7 @@ class StartTests(RegistrationTestCase):
         self.assertFalse(self.mirror.is_connected())
 
     def test_twice(self) -> None:
-        """To start it twice is to start it once."""
+        """A second start does nothing."""
         registration = self.register()
         before = self.stat()
         registration.start()
@@ -383,7 +383,7 @@ class UnreadableTests(RegistrationTestCase):
 
 class WhenRegisteredTests(RegistrationTestCase):
     def test_waits(self) -> None:
-        """It fires once the node is in place."""
+        """when_registered() fires once the node is in place."""
         self.stop_server()
         registration = Registration(self.mirror, PATH, DATA)
         waiter = registration.when_registered()
@@ -395,7 +395,7 @@ class WhenRegisteredTests(RegistrationTestCase):
         self.assert_in_place(registration)
 
     def test_at_once(self) -> None:
-        """It fires at once when the node is in place."""
+        """when_registered() fires at once when the node is in place."""
         self.assertIsNone(self.successResultOf(self.register().when_registered()))
 
     def test_node_seen(self) -> None:
@@ -411,7 +411,7 @@ class WhenRegisteredTests(RegistrationTestCase):
         self.assertIs(held.state.existence, Existence.PRESENT)
 
     def test_disconnected(self) -> None:
-        """It waits while disconnected: nobody can know whether the node is in place."""
+        """when_registered() waits without a connection: the state of the node is unknown."""
         registration = self.register()
         self.disconnect()
         waiter = registration.when_registered()
@@ -430,7 +430,7 @@ class WhenRegisteredTests(RegistrationTestCase):
         self.assert_in_place(registration)
 
     def test_mirror_closed(self) -> None:
-        """It fails when the mirror is closed before the node was in place, and at once after that."""
+        """when_registered() fails when the mirror is closed before the node was in place, and at once after that."""
         self.stop_server()
         registration = Registration(self.mirror, PATH, DATA)
         registration.start()
@@ -442,7 +442,7 @@ class WhenRegisteredTests(RegistrationTestCase):
         self.failureResultOf(registration.when_registered(), ClosingException)
 
     def test_withdrawn(self) -> None:
-        """It fails when the registration is stopped before the node was in place."""
+        """when_registered() fails when the registration is stopped before the node was in place."""
         self.stop_server()
         registration = Registration(self.mirror, PATH, DATA)
         registration.start()
@@ -883,7 +883,7 @@ class ForeignNodeTests(RegistrationTestCase):
         self.assertIn(f"{stranger.session_id & 0xFFFFFFFFFFFFFFFF:#x}", warning)
 
     def test_said_once_over_disconnections(self) -> None:
-        """It is not logged again after each disconnection."""
+        """A node of another session is not logged again after each disconnection."""
         self.occupy()
         self.start()
         for _ in range(3):
@@ -1306,7 +1306,7 @@ class StopTests(RegistrationTestCase):
         self.assertEqual(happened, [EventType.DELETED])
 
     def test_outage(self) -> None:
-        """It does not wait longer than five seconds. A warning explains that the node is deleted on return, if the
+        """stop() does not wait longer than five seconds. A warning explains that the node is deleted on return, if the
         session lives so long.
         """
         self.reactor.pass_time(1)
@@ -1322,7 +1322,7 @@ class StopTests(RegistrationTestCase):
         self.assertIn(f"the session, which ends {TIMEOUT:g} s after", warning)
 
     def test_outage_of_own_length(self) -> None:
-        """It waits as long as it is asked to, not at all too. The withdrawal goes on, and the node is deleted on return."""
+        """stop() waits for the given time, also for none. The withdrawal continues, and the node is deleted on return."""
         registration = self.register()
         happened = self.history()
         self.disconnect()

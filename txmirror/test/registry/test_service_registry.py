@@ -68,7 +68,7 @@ class ArgumentTests(RegistryTestCase):
                 self.assertIn(f"{name}=", str(error))
 
     def test_quiet(self) -> None:
-        """To make one connects to nothing, and starts no timer."""
+        """A new registry does not connect, and starts no timer."""
         clock = Clock()
         ServiceRegistry(reactor=clock, lazy=True)
         self.assertEqual(clock.getDelayedCalls(), [])
@@ -470,7 +470,9 @@ class StopTests(RegistryTestCase):
         self.assertIsNone(self.stat(PATH))
 
     def test_at_any_moment(self) -> None:
-        """It may be stopped at any turn of a registration, twice, and started again: in the end all is as wanted."""
+        """stop() may be called at any turn of a registration, twice, and start() after it: in the end the nodes are the
+        wanted ones.
+        """
         for turns in range(12):
             registry = self.registry()
             calls: list[Deferred[Any]] = [
@@ -608,7 +610,7 @@ class FormerSessionTests(RegistryTestCase):
         self.assertEqual(len(self.warnings.texts), 1)
 
     def test_withdrawn(self) -> None:
-        """It goes with our withdrawal, too."""
+        """A node of a former process is deleted with our withdrawal, too."""
         connection = self.world.server.connection_of(self.session_of(self.subject))
         connection.stall(incoming=False)
         self.linger(self.data)

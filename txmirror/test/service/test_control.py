@@ -298,7 +298,7 @@ class SocketTests(TestCase):
         self.assertIn("The daemon runs without it", line)
 
     async def test_removed(self) -> None:
-        """It is removed at the end."""
+        """The socket is removed at the end."""
         control = self.control()
         stopped: Deferred[None] = control.stopService()
         await stopped

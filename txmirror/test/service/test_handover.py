@@ -390,7 +390,7 @@ class FileTests(HandoverTestCase):
             self.reactor.pass_time(2 * S)
 
     def test_of_another_user(self) -> None:
-        """One of another user is set aside."""
+        """A state file of another user is set aside."""
         daemon = self.daemon(service("a", checks=0), state=True)
         self.kill(daemon)
         give_away(self.state_file)

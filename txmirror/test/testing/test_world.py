@@ -201,7 +201,7 @@ class TimeTests(WorldTestCase):
         self.assertEqual(world.server.sessions, frozenset())
 
     def test_settles(self) -> None:
-        """To settle takes no time."""
+        """settle() takes no time."""
         world = self.world()
         created = world.client().create("/a")
         self.assertNoResult(created)
