@@ -99,7 +99,7 @@ class Supervision:
         health.add_observer(self, lambda _: self.update())
         for each in health.checks:
             if isinstance(each.check, ProcessCheck):
-                each.check.pid_changed = self._pid_changed
+                each.check.pid_changed = self.update
 
     @property
     def transitions(self) -> Sequence[ConditionChange]:
@@ -233,10 +233,6 @@ class Supervision:
             return succeed(None)
         self._record()
         return self._withdraw()
-
-    def _pid_changed(self) -> None:
-        if self.wanted:
-            self.update()
 
     def note(self) -> None:
         """Record the condition, which may have changed."""

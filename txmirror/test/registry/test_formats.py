@@ -162,6 +162,7 @@ class NerveTests(Case):
             "base64__x",
             f"base64_{size + 1}_{record}_1",
             f"base64_{size - 4}_{record}_1",
+            f"base64_{size + 4}_{record}",
             f"base64_{size}_{record}x",
             "base64_4_****_1",
             "base64_4_YQ==_1",
@@ -360,6 +361,8 @@ class CuratorTests(Case):
         self.assertEqual(read("x", json.dumps(record)), expected)
         record["payload"]["metadata"]["instance_status"] = "OUT_OF_SERVICE"
         self.assertIs(read("x", json.dumps(record)).status, InstanceStatus.DOWN)
+        record["payload"]["metadata"]["instance_status"] = "up"
+        self.assertIs(read("x", json.dumps(record)).status, InstanceStatus.UP)
         del record["payload"]["metadata"]["instance_status"]
         self.assertIs(read("x", json.dumps(record)).status, InstanceStatus.UP)
         record["enabled"] = False

@@ -136,6 +136,9 @@ class ReloadTests(ZnodesCase):
         self.assertEqual(self.there(), list(_ALL))
         self.reload(daemon, shop(CURATOR, checks=0))
         self.assertEqual(self.there(), [_OWN, _CURATOR])
+        self.reload(daemon, shop(CURATOR, MEMBER, checks=0))
+        self.reload(daemon, shop(CURATOR, checks=0))
+        self.assertEqual(self.there(), [_OWN, _CURATOR])
         self.assertEqual(self.stats(_OWN), before)
         self.assertIs(daemon.supervisor.services["a"].condition, Condition.REGISTERED)
 
