@@ -2,37 +2,49 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
+from jinja2 import StrictUndefined, TemplateError, TemplateRuntimeError, TemplateSyntaxError
 from jinja2.sandbox import SandboxedEnvironment
 
 from txmirror.files import LARGEST
 from txmirror.json_text import JSONWriter
-from txmirror.output_files.formats import LiveList, Rendering, host_port
+from txmirror.output_files.formats import LiveList, Rendering, host_port, reason_against_text
 
+#: The time limit for one rendering, in seconds.
+_LONGEST_TIME: Final = 10.0
+_NOT_IN_WORD = re.compile(r"[^a-zA-Z0-9_.:-]")
 _WRITER = JSONWriter(ascii_only=False)
 
 
 def render_template(path: Path, live: LiveList) -> Rendering:
     """Return the text of a template with the attributes of :class:`.formats.LiveList` as its variables.
 
-    An undefined variable is an error. A template cannot call what the sandbox of Jinja does not permit. Beside Jinja's own
-    filters it has ``json``, and the function ``host_port(host, port)``.
+    Instances are left out whose address or words could make another line. An undefined variable is an error. A template cannot call what the sandbox of Jinja does not permit. Beside Jinja's own
+    filters it has ``json`` and ``word``, and the function ``host_port(host, port)``.
 
     :raises OSError: the template cannot be read.
-    :raises ValueError: it is invalid, or fails. The message names the line, if that is known.
+    :raises ValueError: it is invalid, fails, takes longer than 10 seconds, or writes more than 67,108,864 characters. The message names the line, if
+        that is known.
     """
     environment = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True)
     environment.filters["json"] = _WRITER.write
+    environment.filters["word"] = _to_word
     environment.globals["host_port"] = host_port
     with path.open("rb") as file:
         source = file.read(LARGEST + 1)
     if len(source) > LARGEST:
         raise ValueError(f"it has more than {LARGEST} bytes")
+    omitted = {each.name: reason for each in live.instances if (reason := reason_against_text(each)) is not None}
+    instances = [each for each in live.instances if each.name not in omitted]
     try:
         template = environment.from_string(source.decode())
-        text = template.render(name=live.name, path=live.path, instances=live.instances)
+        text = _join(template.generate(name=live.name, path=live.path, instances=instances))
     except TemplateSyntaxError as error:
         raise ValueError(f"line {error.lineno}: {error.message}") from None
     except TemplateError as error:
@@ -40,4 +52,25 @@ def render_template(path: Path, live: LiveList) -> Rendering:
     except Exception as error:
         # Whatever a template calls may raise anything.
         raise ValueError(f"{type(error).__name__}: {error}") from None
-    return Rendering(text.encode())
+    return Rendering(text.encode(), omitted)
+
+
+def _to_word(text: str) -> str:
+    """Return a text that can be the name of a server for HAProxy. A text that cannot has hyphens in place of other characters, and a
+    digest at the end, so that different texts stay different.
+    """
+    word = _NOT_IN_WORD.sub("-", text)
+    return word if word == text else f"{word}.{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _join(pieces: Iterable[str]) -> str:
+    """Return the whole text, unless it has no end."""
+    found, size, end = [], 0, time.monotonic() + _LONGEST_TIME
+    for piece in pieces:
+        found.append(piece)
+        size += len(piece)
+        if size > LARGEST:
+            raise TemplateRuntimeError(f"it writes more than {LARGEST} characters")
+        if time.monotonic() > end:
+            raise TemplateRuntimeError(f"it takes longer than {_LONGEST_TIME:g} s")
+    return "".join(found)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import urllib.error
 import urllib.request
+from pathlib import Path
 
+from txmirror.output_files.formats import LiveList, render_haproxy_map
+from txmirror.output_files.templates import render_template
 from txmirror.test.neighbours.case import NeighboursTestCase, need
 from txmirror.test.zookeeper import free_ports
+from txmirror.types import Instance
 
 _SERVICE = """
 [[service]]
@@ -75,3 +81,28 @@ class HAProxyTests(NeighboursTestCase):
         self.wait(lambda: self.answers(port) == {"one", "three"}, "the survivors answer", "haproxy")
         self.assertIsNone(process.poll())
         self.end(twistd)
+
+    def test_foreign_instances(self) -> None:
+        """It accepts what the documented template and the map make of instances with any names, addresses and weights."""
+        haproxy = need("haproxy", "haproxy")
+        instances = [
+            Instance(name="[::1]:80", address="::1", port=80, weight=10**6),
+            Instance(name="a b", address="10.0.0.3", port=80, weight=0),
+            Instance(name="a-b", address="host.invalid", port=80),
+            Instance(name="é#\"' \\", address="10.0.0.5", port=80),
+            Instance(name="evil", address="1.2.3.4:80\nglobal", port=80),
+            Instance(name="n" * 20000, address="10.0.0.6", port=80),
+        ]
+        live = LiveList("web", "/web", instances)
+        (self.folder / "web.map").write_bytes(render_haproxy_map(live).content)
+        folder = os.environ.get("TXMIRROR_EXAMPLES", str(Path(__file__).parents[3] / "docs" / "examples"))
+        (port,) = free_ports(1)
+        (self.folder / "haproxy.cfg").write_text(
+            "defaults\n    mode http\n    timeout connect 1s\n    timeout client 5s\n    timeout server 5s\n"
+            f"listen all\n    bind 127.0.0.1:{port}\n    http-request set-var(txn.a) path,map({self.folder}/web.map)\n"
+            + render_template(Path(folder) / "haproxy.cfg.j2", live).content.decode()
+        )
+        found = subprocess.run(
+            [haproxy, "-c", "-f", "haproxy.cfg"], cwd=self.folder, capture_output=True, text=True, check=False
+        )
+        self.assertEqual(found.returncode, 0, found.stderr)

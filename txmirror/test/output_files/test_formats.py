@@ -11,6 +11,8 @@ from txmirror.configuration.watches import TEMPLATE
 from txmirror.output_files.formats import (
     FORMATS,
     LiveList,
+    reason_against,
+    reason_against_text,
     render_envoy,
     render_haproxy_map,
     render_json,
@@ -89,6 +91,43 @@ class TextTests(SynchronousTestCase):
             self.assertEqual(render(live(FIRST, SECOND)), render(live(FIRST, SECOND)), name)
             self.assertNotEqual(render(live(FIRST, SECOND)).content, render(live(FIRST)).content, name)
 
+    def test_long_word(self) -> None:
+        """A name or an address that is longer than a line for HAProxy is omitted: the rest would be another line."""
+        name = Instance(name="n" * 20000, address="h", port=1)
+        address = Instance(name="a", address="h" * 20000, port=1)
+        self.assertEqual(len(render_haproxy_map(live(name, address)).omitted), 2)
+
+
+class ReasonTests(SynchronousTestCase):
+    def test_unwritable(self) -> None:
+        """Data that UTF-8 cannot express is a reason against an instance in any file."""
+        for each in (
+            Instance(name="a", data={"x": ["\ud800"]}),
+            Instance(name="a", labels={"\udfff": "x"}),
+            Instance(name="a", address="\ud800"),
+            Instance(name="a", endpoints={"x": Endpoint("\ud800", 1)}),
+        ):
+            self.assertIn("UTF-8", str(reason_against(each)))
+        self.assertIsNone(reason_against(FIRST))
+
+    def test_unsafe(self) -> None:
+        """Each part that could make another line in a text is a reason against an instance there."""
+        for each in (
+            Instance(name="a\nb"),
+            Instance(name="a", address="1.2.3.4\nglobal"),
+            Instance(name="a", address="h evil"),
+            Instance(name="a", endpoints={"x": Endpoint("h\r", 1)}),
+            Instance(name="a", endpoints={"x\n": Endpoint("h", 1)}),
+            Instance(name="a", labels={"x": "y\u2028z"}),
+            Instance(name="a", labels={"x\n": "y"}),
+            Instance(name="a", service="\x1b"),
+            Instance(name="a", id="\x85"),
+            Instance(name="a" * 2000),
+        ):
+            self.assertIsNotNone(reason_against_text(each), each)
+        for each in (FIRST, SECOND, NAMED, NO_PORT, NO_ADDRESS, Instance(name="a b", data={"text": "a\nb"})):
+            self.assertIsNone(reason_against_text(each))
+
 
 class JSONTests(SynchronousTestCase):
     def test_all_facts(self) -> None:
@@ -123,6 +162,13 @@ class JSONTests(SynchronousTestCase):
     def test_zero(self) -> None:
         """A weight of 0 is a fact."""
         self.assertIn(b'"weight": 0', render_json(live(Instance(name="a", weight=0))).content)
+
+    def test_lines(self) -> None:
+        """Each instance has a line of its own, for people and for programs that compare."""
+        for name in ("json", "prometheus-file-sd", "envoy-eds"):
+            one, two = (FORMATS[name](live(*each)).content.splitlines() for each in ((FIRST,), (FIRST, NAMED)))
+            self.assertEqual(len(two) - len(one), 1 if name != "envoy-eds" else 0, name)
+            self.assertIn(b"10.0.0.1", one[1])
 
 
 class PrometheusTests(SynchronousTestCase):
@@ -224,3 +270,15 @@ class EnvoyTests(SynchronousTestCase):
             rendering = render_envoy(live(Instance(name="a", address="1.2.3.4", port=1, weight=weight)))
             (endpoint,) = json.loads(rendering.content)["resources"][0]["endpoints"][0]["lb_endpoints"]
             self.assertEqual((endpoint["load_balancing_weight"], endpoint.get("health_status")), (expected, status))
+
+    def test_zone(self) -> None:
+        """Envoy knows no zone of an IPv6 address, and would refuse the whole file."""
+        scoped = Instance(name="a", address="fe80::1%eth0", port=1)
+        self.assertEqual(render_envoy(live(scoped)).omitted, {"a": "its address has a zone"})
+
+    def test_sum_of_weights(self) -> None:
+        """The weights in a locality are limited so that their sum is a number of 32 bits: Envoy would refuse the whole file."""
+        heavy = [Instance(name=str(each), address="10.0.0.1", port=each + 1, weight=2**32) for each in range(3)]
+        (place,) = json.loads(render_envoy(live(*heavy)).content)["resources"][0]["endpoints"]
+        weights = [each["load_balancing_weight"] for each in place["lb_endpoints"]]
+        self.assertEqual(weights, [(2**32 - 1) // 3] * 3)

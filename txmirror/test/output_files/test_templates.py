@@ -7,9 +7,10 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from txmirror.output_files import templates
 from txmirror.output_files.formats import LiveList
 from txmirror.output_files.templates import render_template
-from txmirror.types import Instance
+from txmirror.types import Instance, InstanceStatus
 
 WEB = LiveList(
     "web",
@@ -58,6 +59,29 @@ class TemplateTests(SynchronousTestCase):
         self.assertRaises(ValueError, render_template, path, WEB)
         self.assertRaises(ValueError, self.render, "{{ '\\ud800' }}")
 
+    def test_word(self) -> None:
+        """The filter ``word`` makes a name for HAProxy of any text, and different ones of different texts."""
+        found = self.render("{{ ['web-1_a.b:80', 'a b', 'a-b', '[::1]:80', 'é']|map('word')|join(' ') }}").split()
+        self.assertEqual(found[:1] + found[2:3], ["web-1_a.b:80", "a-b"])
+        self.assertEqual(len(set(found)), 5)
+        for each in found:
+            self.assertRegex(each, "^[a-zA-Z0-9_.:-]+$")
+
+    def test_unsafe_instance(self) -> None:
+        """An instance that could write further lines is left out, with the reason."""
+        path = Path(self.mktemp())
+        path.write_text("{{ instances|length }}")
+        evil = Instance(name="evil", address="1.2.3.4\nglobal", port=1)
+        rendering = render_template(path, LiveList("web", "/services/web", [*WEB.instances, evil]))
+        self.assertEqual((rendering.content, list(rendering.omitted)), (b"2", ["evil"]))
+
+    def test_endless(self) -> None:
+        """A template that writes too much, or for too long, fails."""
+        self.patch(templates, "LARGEST", 1000)
+        self.assertIn("it writes more than 1000", self.reason("{% for each in range(2000) %}x{% endfor %}"))
+        self.patch(templates, "_LONGEST_TIME", 0.0)
+        self.assertIn("it takes longer than", self.reason("{% for each in range(10) %}x{% endfor %}"))
+
     def test_missing(self) -> None:
         """A template that is not there is an error of the operating system."""
         self.assertRaises(FileNotFoundError, render_template, Path(self.mktemp()), WEB)
@@ -67,7 +91,12 @@ class ExampleTests(SynchronousTestCase):
     def test_haproxy(self) -> None:
         """The template in the documentation makes a section of HAProxy's configuration."""
         folder = os.environ.get("TXMIRROR_EXAMPLES", str(Path(__file__).parents[3] / "docs" / "examples"))
+        down = Instance(name="c", address="10.0.0.3", port=80, status=InstanceStatus.DOWN)
+        drained = Instance(name="[::2]:80", address="::2", port=80, weight=0)
+        heavy = Instance(name="d", address="10.0.0.4", port=80, weight=1000)
+        live = LiveList("web", "/services/web", [*WEB.instances, down, drained, heavy])
         self.assertEqual(
-            render_template(Path(folder) / "haproxy.cfg.j2", WEB).content.decode(),
-            "backend web\n    server a [::1]:80 weight 2\n",
+            render_template(Path(folder) / "haproxy.cfg.j2", live).content.decode(),
+            "backend web\n    default-server init-addr last,libc,none\n    server a [::1]:80 weight 2\n"
+            "    server -::2-:80.9c3d1395 [::2]:80 weight 0\n    server d 10.0.0.4:80 weight 256\n",
         )
