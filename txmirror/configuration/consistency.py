@@ -111,10 +111,12 @@ def check_outputs(watches: Sequence[tuple[Place, Watch]], others: Mapping[str, s
     """
     owners = {file: key for key, file in others.items() if file is not None}
     for place, watch in watches:
-        for key, file in (("output", watch.output), ("template", watch.template)):
-            if file in owners:
-                problems.add(place.below(f".{key}"), f"{quote(file)} is {owners[file]} too")
+        if watch.output in owners:
+            problems.add(place.below(".output"), f"{quote(watch.output)} is {owners[watch.output]} too")
         owners.setdefault(watch.output, f"{place.path}.output")
+    for place, watch in watches:
+        if watch.template in owners:
+            problems.add(place.below(".template"), f"{quote(watch.template)} is {owners[watch.template]} too")
 
 
 def check_daemon(daemon: Daemon, services: Sequence[Placed], problems: Problems) -> None:

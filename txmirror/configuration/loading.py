@@ -93,7 +93,8 @@ class _Loader:
         if zookeeper is not None:
             check_session(zookeeper, services, self._problems)
         watches = list(self._load_watches(values))
-        check_outputs(watches, _own_files(zookeeper, daemon), self._problems)
+        sources = {f"the configuration file {source.name}": source.name for source in self._sources}
+        check_outputs(watches, {**sources, **_own_files(zookeeper, daemon)}, self._problems)
         self._problems.raise_any()
         return Configuration(
             zookeeper=zookeeper,

@@ -24,8 +24,9 @@ from txmirror.configuration.rules import (
 )
 
 TEMPLATE = "template"
+PROMETHEUS = "prometheus-file-sd"
 #: The values of ``Watch.format``.
-FORMATS = ("json", "lines", "prometheus-file-sd", "haproxy-map", "envoy-eds", TEMPLATE)
+FORMATS = ("json", "lines", PROMETHEUS, "haproxy-map", "envoy-eds", TEMPLATE)
 #: The value of ``Watch.codec`` that finds out the codec of each node.
 AUTO = "auto"
 
@@ -54,7 +55,14 @@ class Watch:
     """The format of the file: see below."""
     template: Annotated[str | None, FileName()] = None
     """The template of Jinja, for the format ``template``. It is read whenever the file is written, and after a reload."""
-    mode: Annotated[str, Text(kind='string such as ``"0644"``', form="0[0-7]{3}", form_text="such as '0644'")] = "0644"
+    mode: Annotated[
+        str,
+        Text(
+            kind='string such as ``"0644"``',
+            form="0[4-7][0-7]{2}",
+            form_text="such as '0644', with which its owner can read it",
+        ),
+    ] = "0644"
     """The permissions of the file, in octal digits."""
     command: Annotated[tuple[str, ...], ArrayOf(SECRET)] = ()
     """A program and its arguments, to run after each change of the file, one at a time. There is no shell. If it fails, it is run again
@@ -83,6 +91,8 @@ class Watch:
                 errors.append((".format", "templates need another package: pip install 'txmirror[daemon]'"))
         elif self.template is not None:
             errors.append((".template", f"it is not used, because the format is {self.format!r}"))
+        if self.format == PROMETHEUS and not self.output.endswith(".json"):
+            errors.append((".output", "its name does not end with .json, so that Prometheus would not read it"))
         if self.command and not self.command[0]:
             errors.append((".command[0]", "it is empty"))
         if errors:

@@ -86,6 +86,23 @@ class WatchTests(ConfigurationCase):
         self.assertIn("is zookeeper.state_file too", self.errors(state)[0])
         template = f'{_WATCH}[[watch]]\npath = "/b"\noutput = "b"\nformat = "template"\ntemplate = "web.json"\n'
         self.assertIn("watch[1].template", self.errors(template)[0])
+        later = f'[[watch]]\npath = "/b"\noutput = "b"\nformat = "template"\ntemplate = "web.json"\n{_WATCH}'
+        self.assertIn("watch[0].template", self.errors(later)[0])
+        own = f'{_WATCH}format = "template"\ntemplate = "web.json"\n'
+        self.assertIn("watch[0].template", self.errors(own)[0])
+        source = _WATCH.replace("web.json", "main.toml")
+        self.assertIn("is the configuration file", self.errors(source)[0])
+
+    def test_prometheus(self) -> None:
+        """Prometheus reads only files with certain names."""
+        self.assertEqual(self.watch('format = "prometheus-file-sd"').format, "prometheus-file-sd")
+        other = _WATCH.replace("web.json", "web") + 'format = "prometheus-file-sd"'
+        (error,) = self.errors(other)
+        self.assertIn("does not end with .json", error)
+
+    def test_unreadable_mode(self) -> None:
+        """A file that its owner cannot read cannot be compared."""
+        self.assertIn("watch[0].mode", self.reasons('mode = "0244"')[0])
 
     def test_no_table(self) -> None:
         """Something else than tables is an error."""
