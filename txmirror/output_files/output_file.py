@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final, ParamSpec, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txmirror import paths
 from txmirror.checks import CommandCheck
-from txmirror.configuration import AUTO, Watch, show_seconds
-from txmirror.mirror import Change, Mirror
+from txmirror.configuration import Watch, show_seconds
+from txmirror.deferreds import Waiters
+from txmirror.mirror import Mirror
 from txmirror.output_files.change_command import ChangeCommand
-from txmirror.output_files.formats import FORMATS, LiveList, Rendering
+from txmirror.output_files.formats import LiveList
 from txmirror.output_files.holding import Hold
+from txmirror.output_files.reading import FollowedList
 from txmirror.output_files.settling import Settling
-from txmirror.output_files.writing import is_marked, remove_mark, update_file
+from txmirror.output_files.target import Target
+from txmirror.output_files.writing import is_marked, remove_mark
 from txmirror.printable import on_one_line
-from txmirror.registry import decode_instance, find_codec
 from txmirror.retrying import RetryTimer
 from txmirror.threads import run_in_thread
-from txmirror.types import Instance, Undecodable
+from txmirror.timers import Timer
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 #: The most nodes that are named in the log at once.
 _MOST_NAMED: Final = 5
 #: The pauses before a file that could not be written is tried again, in seconds.
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
-
-
-def _ignore_os_error(failure: Failure) -> None:
-    failure.trap(OSError)
+#: The interval for looking whether somebody else has changed the file, in seconds.
+_LOOK_INTERVAL: Final = 60.0
 
 
 class OutputState(enum.Enum):
@@ -54,12 +56,13 @@ class OutputState(enum.Enum):
 class OutputFile:
     """Keeps a file equal to the list of a service's instances.
 
-    It has more than 12 attributes: seven are what an operator sees of it, and the others the parts that decide when to write.
+    It has more than 12 attributes: eight are what an operator sees of it, and the others the parts that decide when to write.
 
     :param watch: its configuration.
     :param mirror: the mirror.
     :param random: returns random numbers from 0 to 1.
-    :param reactor: the reactor.
+    :param clock: measures the times of the configuration.
+    :param reactor: runs the command and the threads.
     :ivar watch: as the parameter.
     :ivar state: the state.
     :ivar failure: the reason why the file could not be written; None if it could.
@@ -72,7 +75,9 @@ class OutputFile:
 
     _log = Logger()
 
-    def __init__(self, watch: Watch, mirror: Mirror, random: Callable[[], float], reactor: Any) -> None:
+    def __init__(
+        self, watch: Watch, mirror: Mirror, *, random: Callable[[], float], clock: IReactorTime, reactor: Any
+    ) -> None:
         self.watch = watch
         self.state = OutputState.UNKNOWN
         self.failure: str | None = None
@@ -80,29 +85,28 @@ class OutputFile:
         self.omitted: Mapping[str, str] = {}
         self.command = (
             ChangeCommand(
-                CommandCheck(watch.command, description=watch.command[0], reactor=reactor),
+                CommandCheck(watch.command, description=watch.command[0], reactor=reactor, clock=clock),
                 watch.command_timeout,
                 watch.output,
                 self._command_succeeded,
-                reactor,
+                clock,
             )
             if watch.command
             else None
         )
-        self._path = Path(watch.output)
         self._reactor = reactor
-        self._settling = Settling(watch.settle, self._update, random, reactor)
-        self._hold = Hold(watch.keep_if_below, watch.keep_for, self._update, reactor)
-        self._retry = RetryTimer(reactor, self._update, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
-        #: The data of each node that was decoded last, with the result: only what has changed is decoded again.
-        self._decoded: dict[str, tuple[bytes, Instance | Undecodable]] = {}
-        self._work: Deferred[None] | None = None
-        self._again = self._stopped = False
-        #: Whether the command of the last process may not have succeeded.
-        self._resume_command = True
-        self._tree = tree = mirror.tree(watch.path, depth=1)
-        tree.watch(self._changed)
-        tree.ready().addCallbacks(lambda _: self._changed(None), lambda _: None)
+        self._settling = Settling(watch.settle, self._update, random, clock)
+        self._hold = Hold(watch.keep_if_below, watch.keep_for, self._update, clock)
+        self._retry = RetryTimer(clock, self._update, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
+        self._target = Target(watch)
+        self._look = Timer(clock, self._look_after)
+        self._look.start(_LOOK_INTERVAL)
+        self._finished: Waiters[None] = Waiters()
+        self._working = False
+        self._again = self._unmark = self._stopped = False
+        if self.command is not None:
+            self._begin(self._resume_command)
+        self._list = FollowedList(watch, mirror, self._settling.note_change, clock)
 
     @property
     def problem(self) -> str | None:
@@ -126,100 +130,129 @@ class OutputFile:
         :returns: fires when nothing is written any more, and no process is left; it never fails.
         """
         self._stopped = True
-        self._tree.unwatch(self._changed)
-        self._tree.close()
+        self._list.close()
         self._settling.stop()
         self._hold.stop()
         self._retry.stop()
+        self._look.stop()
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        if self._work is not None:
-            stopped: Deferred[None] = Deferred()
-            self._work.addBoth(stopped.callback)
-            await stopped
+        await self._finish_work()
         if self.command is not None:
             await self.command.stop()
+            # It may have succeeded meanwhile.
+            await self._finish_work()
 
-    # From a change to the file.
+    async def _finish_work(self) -> None:
+        while self._working:
+            await self._finished.wait()
 
-    def _changed(self, change: Change | None) -> None:
-        # Without a connection the list may be incomplete. Another change comes when it has settled.
-        if not self._stopped and self._tree.stale_since is None:
-            self._settling.note_change()
+    # One piece of work after another.
 
-    def _update(self) -> None:
-        if self._stopped:
-            return
-        if self._work is not None:
-            self._again = True
-            return
-        self._again = False
-        self._retry.stop()
-        self._work = work = Deferred.fromCoroutine(self._write())
-        work.addErrback(self._raised)
-        work.addBoth(self._worked)
+    def _begin(self, work: Callable[[], Coroutine[Deferred[Any], Any, None]]) -> None:
+        self._working = True
+        Deferred.fromCoroutine(work()).addErrback(self._raised).addBoth(self._worked)
 
     def _raised(self, failure: Failure) -> None:
         self._log.failure("{file} was not written.", failure, file=self.watch.output)
         self._fail(failure.getErrorMessage())
 
     def _worked(self, result: None) -> None:
-        self._work = None
-        if self._again:
+        self._working = False
+        if self._again and not self._stopped:
             self._update()
+        elif self._unmark:
+            self._begin(self._remove_mark)
+        self._finished.fire(None)
+
+    # From a change to the file.
+
+    def _update(self) -> None:
+        if self._stopped:
+            return
+        if self._working:
+            self._again = True
+            return
+        self._again = False
+        self._retry.stop()
+        self._begin(self._write)
 
     async def _write(self) -> None:
-        await self._tree.caught_up()
-        if self._stopped or self._tree.stale_since is not None or not self._tree.settled:
-            # Another change comes when it has settled.
+        snapshot = await self._list.read()
+        if self._stopped or snapshot is None:
             return
-        refusal = self._tree.unreadable.get(self.watch.path)
+        refusal = self._list.refusal
         if refusal is not None:
             self._failed(refusal)
             return
-        live, omitted = self._read()
         try:
-            if (
-                self.state is OutputState.UNKNOWN
-                and not live.instances
-                and await self._in_thread(self._has_other, live)
-            ):
-                self._hold.last_good = 1
+            live, omitted = await self._in_thread(self._list.decode, snapshot)
+            if self._hold.last_good is None:
+                self._hold.last_good = await self._in_thread(self._target.count_former, live)
             if not self._permits(live):
                 return
-            rendering, replaced, marked = await self._in_thread(self._replace, live)
+            rendering, replaced = await self._in_thread(self._target.update, live)
         except (OSError, ValueError) as error:
             self._failed(error)
             return
         self._note_omitted({**omitted, **rendering.omitted})
         self._written(len(live.instances) - len(rendering.omitted), replaced=replaced)
-        resumed, self._resume_command = self._resume_command and marked, False
-        if self.command is not None and (replaced or resumed):
+
+    # If somebody else changes the file.
+
+    def _look_after(self) -> None:
+        self._look.start(_LOOK_INTERVAL)
+        if not self._working:
+            self._begin(self._restore)
+
+    async def _restore(self) -> None:
+        try:
+            restored = await self._in_thread(self._target.restore)
+        except OSError as error:
+            self._failed(error)
+            return
+        if restored:
+            self._log.warn(
+                "Another program has changed or deleted {file}: it is as before again.",
+                file=on_one_line(self.watch.output),
+            )
+            self._replaced()
+
+    # The command after a change.
+
+    def _replaced(self) -> None:
+        self.writes += 1
+        self._unmark = False
+        self._ask_command()
+
+    async def _resume_command(self) -> None:
+        """Run the command if it has not succeeded in the last process."""
+        if await self._in_thread(is_marked, self._target.path):
+            self._ask_command()
+
+    def _ask_command(self) -> None:
+        # At a stop the mark stays: the next process runs the command.
+        if self.command is not None and not self._stopped:
             self.command.ask()
 
-    def _read(self) -> tuple[LiveList, dict[str, str]]:
-        """Return the list, and the reasons for the nodes that are not in it."""
-        watch, tree = self.watch, self._tree
-        codec = None if watch.codec == AUTO else find_codec(watch.codec)
-        before, self._decoded = self._decoded, {}
-        for name in tree.children(watch.path) if watch.path in tree else ():
-            value = tree.get(paths.join(watch.path, name))
-            if value is not None:
-                data, known = value[0], before.get(name)
-                if known is None or known[0] is not data:
-                    known = (data, decode_instance(name, data, codec))
-                self._decoded[name] = known
-        omitted = {paths.name_of(path): str(reason) for path, reason in tree.unreadable.items()}
-        instances = []
-        for name, (_, decoded) in self._decoded.items():
-            if isinstance(decoded, Undecodable):
-                omitted[name] = decoded.reason
-            else:
-                instances.append(decoded)
-        return LiveList(watch.name, watch.path, instances), omitted
+    def _command_succeeded(self) -> None:
+        self._unmark = True
+        # Not while the file may be replaced: the mark of that must stay.
+        if not self._working:
+            self._begin(self._remove_mark)
+
+    async def _remove_mark(self) -> None:
+        self._unmark = False
+        # If the mark cannot be removed, the next process runs the command once more.
+        with contextlib.suppress(OSError):
+            await self._in_thread(remove_mark, self._target.path)
+
+    # States and the log.
 
     def _permits(self, live: LiveList) -> bool:
+        if self._stopped:
+            return False
         held_before = self._hold.since is not None
         if self._hold.permits(len(live.instances)):
             return True
@@ -236,7 +269,7 @@ class OutputFile:
         return False
 
     def _written(self, instances: int, *, replaced: bool) -> None:
-        if replaced or self.failure is not None or self.state is OutputState.UNKNOWN:
+        if replaced or self.state is not OutputState.CURRENT:
             self._log.info(
                 "{file} {verb} {instances} of {name}.",
                 file=on_one_line(self.watch.output),
@@ -245,9 +278,10 @@ class OutputFile:
                 name=on_one_line(self.watch.name),
             )
         self.instances = instances
-        self.writes += replaced
         self.state, self.failure = OutputState.CURRENT, None
         self._retry.reset()
+        if replaced:
+            self._replaced()
 
     def _failed(self, error: Exception) -> None:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -282,38 +316,5 @@ class OutputFile:
             )
         self.omitted = omitted
 
-    def _command_succeeded(self) -> None:
-        # If the mark cannot be removed, the next process runs the command once more.
-        run_in_thread(self._reactor, remove_mark, self._path).addErrback(_ignore_os_error)
-
-    # In a thread.
-
-    def _in_thread(self, function: Callable[[LiveList], _T], live: LiveList) -> Deferred[_T]:
-        return run_in_thread(self._reactor, function, live)
-
-    def _render(self, live: LiveList) -> Rendering:
-        if self.watch.template is None:
-            return FORMATS[self.watch.format](live)
-        # Jinja is only installed with the extra ``daemon``.
-        from txmirror.output_files.templates import render_template  # noqa: PLC0415
-
-        try:
-            return render_template(Path(self.watch.template), live)
-        except OSError as error:
-            raise ValueError(f"the template {self.watch.template} cannot be read: {error.strerror}") from None
-        except ValueError as error:
-            raise ValueError(f"the template {self.watch.template} has failed: {error}") from None
-
-    def _has_other(self, live: LiveList) -> bool:
-        """Return whether the file exists with another content."""
-        try:
-            return self._path.read_bytes() != self._render(live).content
-        except OSError:
-            return False
-
-    def _replace(self, live: LiveList) -> tuple[Rendering, bool, bool]:
-        """Return the content, whether the file was replaced, and whether its command is still to run."""
-        rendering = self._render(live)
-        mark = bool(self.watch.command)
-        replaced = update_file(self._path, rendering.content, self.watch.permissions, mark=mark)
-        return rendering, replaced, mark and is_marked(self._path)
+    def _in_thread(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Deferred[_T]:
+        return run_in_thread(self._reactor, function, *args, **kwargs)

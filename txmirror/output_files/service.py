@@ -8,6 +8,7 @@ from typing import Any
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from txmirror.configuration import Watch
@@ -20,13 +21,17 @@ class OutputFilesService(Service):
     """Keeps files equal to lists of instances, on a mirror that it is given.
 
     :param random: returns random numbers from 0 to 1.
+    :param clock: measures the times of the configuration: jumps of the wall clock should not affect it. The reactor if None.
     :param reactor: the reactor.
     :ivar files: the files, by their names. Empty before :meth:`use` and the start.
     """
 
-    def __init__(self, *, random: Callable[[], float] = _random.random, reactor: Any) -> None:
+    def __init__(
+        self, *, random: Callable[[], float] = _random.random, clock: IReactorTime | None = None, reactor: Any
+    ) -> None:
         self.files: dict[str, OutputFile] = {}
         self._random = random
+        self._clock: IReactorTime = reactor if clock is None else clock
         self._reactor = reactor
         self._watches: dict[str, Watch] = {}
         self._mirror: Mirror | None = None
@@ -69,7 +74,9 @@ class OutputFilesService(Service):
         if self.running and self._mirror is not None:
             for name, watch in self._watches.items():
                 if name not in self.files and name not in self._stopping:
-                    self.files[name] = OutputFile(watch, self._mirror, self._random, self._reactor)
+                    self.files[name] = OutputFile(
+                        watch, self._mirror, random=self._random, clock=self._clock, reactor=self._reactor
+                    )
 
     def _stop(self, name: str) -> None:
         stopped = self.files.pop(name).stop()

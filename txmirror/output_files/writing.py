@@ -8,7 +8,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from txmirror.files import follow_links
+from txmirror.files import create_file, follow_links
 
 
 def update_file(path: Path, content: bytes, mode: int, *, mark: bool) -> bool:
@@ -42,7 +42,9 @@ def update_file(path: Path, content: bytes, mode: int, *, mark: bool) -> bool:
             file.flush()
             os.fsync(handle)
         if mark:
-            _mark_of(path).touch(0o600)
+            # Not "touch", which follows a link that another user may have made.
+            with contextlib.suppress(FileExistsError):
+                os.close(create_file(_mark_of(path)))
         Path(temporary).replace(path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
@@ -51,9 +53,21 @@ def update_file(path: Path, content: bytes, mode: int, *, mark: bool) -> bool:
     return True
 
 
+def read_identity(path: Path) -> tuple[int, ...] | None:
+    """Return numbers that are others when the file was written, replaced, or given other permissions; None if it cannot be found."""
+    try:
+        status = follow_links(path).lstat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_ctime_ns, status.st_size, status.st_mode
+
+
 def is_marked(path: Path) -> bool:
     """Return whether the file was replaced, and its command has not succeeded since: this or the last process was interrupted."""
-    return _mark_of(follow_links(path)).exists()
+    try:
+        return _mark_of(follow_links(path)).exists()
+    except OSError:
+        return False
 
 
 def remove_mark(path: Path) -> None:

@@ -117,7 +117,7 @@ class Daemon(Service):
         )
         self.registrations = RegistrationsService(session, splay=settings.splay, random=random, reactor=reactor)
         self.supervisor = Supervisor(self.checks, self.registrations, settings.maintenance_file, reactor)
-        self.output_files = OutputFilesService(random=random, reactor=reactor)
+        self.output_files = OutputFilesService(random=random, clock=self.checks.clock, reactor=reactor)
         self._heartbeat = (
             None if settings.heartbeat_file is None else Heartbeat(settings.heartbeat_file, self.checks.stuck, reactor)
         )

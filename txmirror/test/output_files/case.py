@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.interfaces import IReactorThreads
 from twisted.logger import globalLogPublisher
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from txmirror.configuration import Watch
 from txmirror.output_files import OutputFile
@@ -24,10 +28,54 @@ def logged(test: SynchronousTestCase) -> Log:
     return log
 
 
+@implementer(IReactorThreads)
+class HeldThreads:
+    """The threads of a reactor, in which nothing runs before the test lets it."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], None]] = []
+
+    def getThreadPool(self) -> Any:
+        return self
+
+    def callInThreadWithCallback(
+        self, on_result: Callable[[bool, Any], None], function: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> None:
+        def run() -> None:
+            try:
+                result = function(*args, **kwargs)
+            except Exception:
+                on_result(False, Failure())
+            else:
+                on_result(True, result)
+
+        self.waiting.append(run)
+
+    def callFromThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        callable(*args, **kwargs)
+
+    def callInThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        raise NotImplementedError
+
+    def suggestThreadPoolSize(self, size: int) -> None:
+        raise NotImplementedError
+
+    def run(self) -> None:
+        """Run what waits longest."""
+        self.waiting.pop(0)()
+
+    def run_all(self) -> None:
+        """Run all that waits, and what comes of that."""
+        while self.waiting:
+            self.run()
+
+
 class OutputFileTestCase(SynchronousTestCase):
+    imitate = "3.8"
+
     def setUp(self) -> None:
         self.log = logged(self)
-        self.world = World()
+        self.world = World(version=self.imitate)
         self.addCleanup(self.world.close)
         self.mirror = self.world.mirror()
         self.other = self.world.client(session_timeout=40.0)
@@ -48,9 +96,15 @@ class OutputFileTestCase(SynchronousTestCase):
     def watch(self, **keys: Any) -> Watch:
         return Watch(**{"path": PATH, "output": str(self.output), "format": "lines", **keys})
 
-    def file(self, **keys: Any) -> OutputFile:
+    def file(self, *, threads: HeldThreads | None = None, **keys: Any) -> OutputFile:
         """Return an output file that has followed the list as far as the server can be reached."""
-        file = OutputFile(self.watch(**keys), self.mirror, lambda: 0.5, self.world.reactor)
+        file = OutputFile(
+            self.watch(**keys),
+            self.mirror,
+            random=lambda: 0.5,
+            clock=self.world.reactor,
+            reactor=self.world.reactor if threads is None else threads,
+        )
         self.files.append(file)
         self.world.settle()
         return file

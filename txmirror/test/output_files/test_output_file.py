@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
+from twisted.internet.defer import Deferred
+
+from txmirror.errors import UnknownServerException
+from txmirror.output_files import FORMATS
 from txmirror.output_files.output_file import OutputState
-from txmirror.output_files.writing import is_marked
-from txmirror.test.output_files.case import PATH, OutputFileTestCase
+from txmirror.output_files.writing import is_marked, remove_mark, update_file
+from txmirror.test.output_files.case import PATH, HeldThreads, OutputFileTestCase
 from txmirror.types import ACL, OPEN_ACL, Permission
 
 
@@ -67,6 +74,61 @@ class FollowingTests(OutputFileTestCase):
         self.file()
         self.assertEqual(self.lines(), ["a:1"])
 
+    def test_always_changing(self) -> None:
+        """A list that is never read completely, because there are always new changes, is written nevertheless."""
+        self.add("a:1")
+        file = self.file(settle=2.0)
+        session = self.mirror.client.session_id
+        for number in range(500):
+            for kind in ("get", "get_many"):
+                self.world.server.delay_next(kind, 0.2, session_id=session)
+            self.other.create(f"{PATH}/b:{number + 1}", b"{}")
+            self.world.pass_time(0.02)
+        self.assertGreater(file.writes, 1)
+        self.assertGreater(len(self.lines()), 100)
+        self.world.pass_time(10)
+        self.assertEqual(len(self.lines()), 501)
+
+    def test_decoded_in_a_thread(self) -> None:
+        """The nodes are decoded in a thread: 10,000 of them would hold up the reactor."""
+        self.add("a:1")
+        threads = HeldThreads()
+        file = self.file(threads=threads)
+        self.assertEqual(file._list._decoded, {})
+        threads.run()
+        self.assertEqual(len(file._list._decoded), 1)
+        threads.run_all()
+        self.assertEqual(self.lines(), ["a:1"])
+
+
+class UnansweredTests(OutputFileTestCase):
+    imitate = "3.4"
+
+    def test_one_node(self) -> None:
+        """If a server cannot answer the read of one node, the file follows the others."""
+        self.add("a:1", "b:2")
+        self.file(settle=0.0)
+        self.world.pass_time(1)
+        for _ in range(100):
+            self.world.server.fail_next("get", UnknownServerException(-200), path=f"{PATH}/b:2")
+        self.world.result(self.other.set(f"{PATH}/b:2", b"{}"))
+        self.add("c:3")
+        self.assertEqual(self.lines(), ["a:1", "b:2"])
+        self.world.pass_time(10)
+        self.assertEqual(self.lines(), ["a:1", "b:2", "c:3"])
+
+    def test_slow_start(self) -> None:
+        """A list of which one node was never read is not written, although a write waits for less time."""
+        self.output.write_text("former\n")
+        self.add("a:1", "b:2", "c:3")
+        self.world.pass_time(1)
+        self.world.server.delay_next("get", 6, path=f"{PATH}/b:2", session_id=self.mirror.client.session_id)
+        file = self.file()
+        self.world.pass_time(5.5)
+        self.assertEqual((self.lines(), file.problem), (["former"], "the list was not read yet"))
+        self.world.pass_time(10)
+        self.assertEqual(self.lines(), ["a:1", "b:2", "c:3"])
+
 
 class OutageTests(OutputFileTestCase):
     def test_before_the_connection(self) -> None:
@@ -120,6 +182,32 @@ class OutageTests(OutputFileTestCase):
         self.world.pass_time(10)
         self.assertEqual(self.lines(), [])
 
+    def cut_after(self, size: int) -> None:
+        """Cut the mirror's connection after it has received some more bytes."""
+        for link in self.world.reactor.links:
+            if link.server_address.host != "127.0.0.1":
+                link.cut_after(to_client=size)
+
+    def test_never_incomplete(self) -> None:
+        """Wherever the connection breaks in the replies of a recovery, also with new sessions: an incomplete list is never written."""
+        stable = [f"a:{number + 1}" for number in range(12)]
+        self.add(*stable)
+        file = self.file(settle=0.0, keep_if_below=0.0)
+        for size in range(0, 1500, 20):
+            self.other.create(f"{PATH}/x:{size + 1}", b"{}")
+            if size % 60 == 0:
+                self.world.server.expire_session(self.mirror.client.session_id)
+            self.cut_after(size)
+            self.world.pass_time(10)
+            self.cut_after(size)
+            self.world.pass_time(3)
+        self.world.pass_time(60)
+        self.assertEqual(len(self.lines()), len(self.world.result(self.other.get_children(PATH))))
+        counts = [int(line.split("now has ")[1].split()[0]) for line in self.log.about("now has")]
+        self.assertGreater(len(counts), 30)
+        self.assertGreaterEqual(min(counts), len(stable))
+        self.assertEqual(file.writes, len(counts))
+
 
 class KeepingTests(OutputFileTestCase):
     def test_collapse(self) -> None:
@@ -147,6 +235,44 @@ class KeepingTests(OutputFileTestCase):
         self.output.write_text("")
         self.assertIs(self.file(settle=0.0).state, OutputState.CURRENT)
 
+    def test_short_after_a_restart(self) -> None:
+        """A new process does not believe a list that is much shorter than that of the former file, in each format."""
+        names = [f"10.0.0.{number + 1}:80" for number in range(8)]
+        for name in FORMATS:
+            with self.subTest(name):
+                self.add(*names)
+                output = str(self.folder / f"{name}.json")
+                first = self.file(format=name, output=output)
+                before = Path(output).read_bytes()
+                self.successResultOf(first.stop())
+                self.remove(*names[3:])
+                file = self.file(format=name, output=output, keep_for=60.0)
+                self.assertEqual((Path(output).read_bytes(), file.state), (before, OutputState.KEPT))
+                self.world.pass_time(61)
+                self.assertEqual((file.instances, file.state), (3, OutputState.CURRENT))
+                self.remove(*names[:3])
+
+    def test_empty_after_a_failure(self) -> None:
+        """A first attempt that fails does not take the protection from the file of the last process."""
+        template = self.folder / "template"
+        template.write_text("{{ nothing }}")
+        self.output.write_text("former:1\n")
+        file = self.file(format="template", template=str(template), settle=0.0, keep_for=60.0)
+        self.assertIs(file.state, OutputState.FAILED)
+        template.write_text("{{ instances|length }}\n")
+        self.world.pass_time(30)
+        self.assertEqual((self.lines(), file.state), (["former:1"], OutputState.KEPT))
+        self.world.pass_time(60)
+        self.assertEqual(self.lines(), ["0"])
+
+    def test_said_at_the_end(self) -> None:
+        """If the list is long enough again, that is logged."""
+        self.add("a:1")
+        self.file(settle=0.0)
+        self.remove("a:1")
+        self.add("a:1")
+        self.assertEqual(self.log.about("already has"), [f"{self.output} already has 1 instance of web."])
+
     def test_off(self) -> None:
         """Where every list is believed, an empty one is written at once."""
         self.add("a:1")
@@ -166,6 +292,16 @@ class FaultTests(OutputFileTestCase):
         self.assertIn("c:3", self.lines())
         self.assertIn("no-port", file.omitted)
         self.assertEqual(len(self.log.about("no-port is left out")), 1)
+
+    def test_poison(self) -> None:
+        """Data that UTF-8 cannot express leaves out its own node, and not the whole file."""
+        self.add("a:1")
+        self.add("b:2", data=b'{"foo": "\\ud800"}')
+        for name in FORMATS:
+            file = self.file(format=name, output=str(self.folder / f"{name}.json"))
+            self.assertEqual(
+                (file.state, list(file.omitted)), (OutputState.CURRENT, ["b:2"] + ["a:1"] * (name == "envoy-eds"))
+            )
 
     def test_many_unusable_nodes(self) -> None:
         """Of many such nodes only some are named."""
@@ -265,8 +401,105 @@ class StopTests(OutputFileTestCase):
         self.successResultOf(file.stop())
         self.assertEqual(self.lines(), ["a:1"])
 
+    def test_in_a_write(self) -> None:
+        """Stopped at each step of a write, it fires when the step has ended; a command is not begun, but left to the next process."""
+        self.add("a:1")
+        for steps in range(6):
+            self.output.unlink(missing_ok=True)
+            threads = HeldThreads()
+            file = self.file(threads=threads, command=(str(self.folder / "missing"),))
+            for _ in range(steps):
+                if threads.waiting:
+                    threads.run()
+            working = bool(threads.waiting)
+            stopped = file.stop()
+            self.assertEqual(working, self.has_no_result(stopped))
+            threads.run_all()
+            self.successResultOf(stopped)
+            assert file.command is not None
+            self.assertEqual(is_marked(self.output), self.output.exists())
+            self.assertEqual(file.command.failures, 0 if working or not file.writes else 1)
+            remove_mark(self.output)
+
+    def has_no_result(self, stopped: Deferred[None]) -> bool:
+        return not stopped.called
+
+
+class RestoreTests(OutputFileTestCase):
+    def test_changed_or_deleted(self) -> None:
+        """If another program changes or deletes the file, it is as before within a minute, also without a connection."""
+        self.add("a:1")
+        file = self.file()
+        self.world.disconnect(self.mirror)
+        changes: tuple[Callable[[], object], ...] = (
+            lambda: self.output.write_text("foreign\n"),
+            self.output.unlink,
+            lambda: self.output.write_text(self.output.read_text()),
+            lambda: self.output.chmod(0o600),
+        )
+        for number, change in enumerate(changes):
+            change()
+            self.world.pass_time(60)
+            self.assertEqual((self.lines(), self.output.stat().st_mode & 0o777), (["a:1"], 0o644))
+            self.assertEqual(file.writes, min(number + 2, 3))
+        self.assertEqual(len(self.log.about("Another program has changed or deleted")), 2)
+
+    def test_cannot(self) -> None:
+        """If it cannot be written again, that is the problem of the file, until it can."""
+        self.add("a:1")
+        folder = self.folder / "x"
+        folder.mkdir()
+        file = self.file(output=str(folder / "list"))
+        (folder / "list").unlink()
+        folder.rmdir()
+        self.world.pass_time(60)
+        self.assertEqual(file.problem, "No such file or directory")
+        folder.mkdir()
+        self.world.pass_time(130)
+        self.assertEqual((file.problem, (folder / "list").read_text()), (None, "a:1\n"))
+
+    def test_command(self) -> None:
+        """The command runs after that as after any change."""
+        self.add("a:1")
+        file = self.file(command=(str(self.folder / "missing"),), settle=0.0)
+        assert file.command is not None
+        self.world.pass_time(3600)
+        before = file.command.failures
+        self.output.unlink()
+        self.world.pass_time(61)
+        self.assertGreaterEqual(file.command.failures, before + 2)
+        self.assertTrue(is_marked(self.output))
+
 
 class CommandTests(OutputFileTestCase):
+    def test_interrupted_in_an_outage(self) -> None:
+        """The command of the last process runs at once, also without a connection."""
+        self.output.write_text("a:1\n")
+        update_file(self.output, b"b:2\n", 0o644, mark=True)
+        self.world.disconnect(self.mirror)
+        file = self.file(command=(str(self.folder / "missing"),))
+        assert file.command is not None
+        self.assertEqual(file.command.failures, 1)
+
+    def test_replaced_while_it_succeeds(self) -> None:
+        """If the command succeeds while the file is being replaced, the mark stays for the new content; else it is removed."""
+        self.add("a:1")
+        threads = HeldThreads()
+        file = self.file(threads=threads, command=(str(self.folder / "missing"),), settle=0.0)
+        threads.run_all()
+        self.add("b:2")
+        # The nodes are decoded, and the file is still to be written.
+        threads.run()
+        file._command_succeeded()
+        while "b:2" not in self.lines():
+            threads.run()
+        self.assertTrue(is_marked(self.output))
+        threads.run_all()
+        self.assertTrue(is_marked(self.output), "the command of the new content has not succeeded")
+        file._command_succeeded()
+        threads.run_all()
+        self.assertFalse(is_marked(self.output))
+
     def test_interrupted(self) -> None:
         """A file that was replaced keeps a mark until its command has succeeded, so that the next process runs it."""
         self.add("a:1")
