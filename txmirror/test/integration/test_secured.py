@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import functools
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -328,3 +329,40 @@ class ProgramTests(SynchronousTestCase):
         self.assertEqual((status, out), (77, ""))
         self.assertIn("the server refused the credentials", err)
         self.assertNotIn("hush", err)
+
+    def test_daemon_refused(self) -> None:
+        """A daemon that the servers refuse, or that refuses them, says why in one line, stays, and can be stopped."""
+        wrong = Path(self.mktemp()).absolute()
+        wrong.write_text("hush-hush")
+        wrong.chmod(0o600)
+        own = "/secured-refused"
+        self.assertEqual(self.command("create", own, "--acl", "creator", *self.plain, *self.bob)[0], 0)
+        authority, certificate = self.tls[2:4], self.tls[4:6]
+        address = ("-s", f"localhost:{self.secured.port}")
+        stranger = ("--tls-cert", os.fspath(self.secured.stranger))
+        bob = ("-u", "bob", "--password-file", str(wrong))
+        cases = {
+            "certificate verify failed": (
+                *address,
+                "--tls-ca",
+                os.fspath(self.secured.stranger_authority),
+                *certificate,
+            ),
+            "does not name '127.0.0.1'": ("-s", f"127.0.0.1:{self.secured.port}", *authority, *certificate),
+            "broke: tls alert bad certificate": (*address, *authority),
+            "broke: tls alert certificate unknown": (*address, *authority, *stranger),
+            "the server refused the credentials. Giving up": (*self.plain, *bob, "--sasl"),
+            "RegistrationsService#error] Service /secured-refused/one:1 cannot be registered": (*self.plain, *bob),
+        }
+        for reason, options in cases.items():
+            # One after another: a handshake that took too long would be the first reason, and further ones are not logged.
+            daemon = Twistd(*options, "--session-timeout", "60", "-r", f"{own}/one:1")
+            self.addCleanup(daemon.cleanup)
+            daemon.wait_for(reason, 30)
+            self.assertIsNone(daemon.process.poll())
+            self.assertEqual(daemon.terminate(), -signal.SIGTERM)
+            self.assertEqual(daemon.log.count(reason), 1, daemon.log)
+            for bad in ("Traceback", "Unhandled", "hush"):
+                self.assertNotIn(bad, daemon.log)
+            self.assertIn("Stopped.", daemon.log)
+        self.assertEqual(self.command("delete", own, *self.plain, *self.bob)[0], 0)
