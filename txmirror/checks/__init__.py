@@ -17,6 +17,7 @@ from txmirror.checks.results import Result, Status
 from txmirror.checks.service import ChecksService
 from txmirror.checks.simple import AliasCheck, FunctionCheck, NoopCheck
 from txmirror.checks.steady_clock import SteadyClock
+from txmirror.checks.steady_reactor import SteadyReactor
 from txmirror.checks.tcp import TCPCheck
 from txmirror.checks.ttl import TTLCheck
 
@@ -56,6 +57,7 @@ __all__ = [
     "State",
     "Status",
     "SteadyClock",
+    "SteadyReactor",
     "TCPCheck",
     "TTLCheck",
     "Transition",

@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -57,9 +57,10 @@ class ChecksService(Service):
         check_seconds("stop_timeout", stop_timeout)
         if commands_at_once < 1 or probes_at_once < 1:
             raise ValueError("commands_at_once and probes_at_once are numbers from 1")
-        self._steady = SteadyClock(reactor) if clock is None else None
+        # A reactor without threads has no wall clock: the test controls the time.
+        self._steady = SteadyClock(reactor) if clock is None and IReactorFromThreads.providedBy(reactor) else None
         #: The clock of pauses and timeouts, for a :class:`TTLCheck` too.
-        self.clock: IReactorTime = self._steady if clock is None else clock  # type: ignore[assignment]
+        self.clock: IReactorTime = clock or self._steady or reactor
         self._commands = Slots(commands_at_once)
         self._others = Slots(probes_at_once)
         self._context = LoopContext(clock=self.clock, slots=self._slots, random=random, wall_time=reactor.seconds)

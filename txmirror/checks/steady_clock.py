@@ -124,7 +124,7 @@ class SteadyClock:
         jump, self._offset = offset - self._offset, offset
         if abs(jump) > _JUMP:
             self._log.warn(
-                "The wall clock has jumped by {jump:+.1f} s; the health checks keep their intervals.", jump=jump
+                "The wall clock has jumped by {jump:+.1f} s; pauses and timeouts are not affected.", jump=jump
             )
             # The reactor measures the delay of its call by the wall clock.
             self._timer.stop()

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txmirror.checks import ChecksService, CommandsFile
+from txmirror.checks import ChecksService, CommandsFile, SteadyReactor
 from txmirror.configuration import Configuration, Difference, Machine, difference
 from txmirror.configuration import Service as ServiceSettings
 from txmirror.observers import Observers
@@ -58,7 +58,7 @@ class Daemon(Service):
     :param make_client: makes the client; None makes one by the configuration.
     :param machine: the facts about this machine; found out if None.
     :param random: returns random numbers from 0 to 1, for jitter and splay.
-    :param clock: the clock of the checks; see :class:`~txmirror.checks.ChecksService`.
+    :param clock: the clock of the checks and of the client; see :class:`~txmirror.checks.ChecksService`.
     :param reactor: the reactor.
     :ivar configuration: the configuration that is in effect.
     :ivar checks: the checks, a service.
@@ -100,13 +100,15 @@ class Daemon(Service):
             ended=self._note_reload,
         )
         origin = Origin.of(Machine.this() if machine is None else machine)
+        # Else the session would expire when the wall clock is set back: the next ping would be late.
+        steady: Any = SteadyReactor(reactor, self.checks.clock)
         self._state = None
         if zookeeper.state_file is not None:
             self._state = StateService(zookeeper.state_file, reactor)
             file = f"{zookeeper.state_file}.commands"
             self.checks.commands_file = CommandsFile(file, origin.boot, clock=self.checks.clock)
         session = SessionSettings(
-            client_maker(zookeeper, reactor, metrics=requests) if make_client is None else make_client,
+            client_maker(zookeeper, steady, metrics=requests) if make_client is None else make_client,
             servers=zookeeper.servers,
             access=zookeeper.access,
             container=zookeeper.parent == "container",

@@ -76,7 +76,7 @@ class SteadyClockTests(SynchronousTestCase):
         self.clock.callLater(5, self.called.append, 5)
         self.reactor.jump(3600)
         self.assertEqual(self.called, [])
-        self.assertEqual(self.log, ["The wall clock has jumped by +3600.0 s; the health checks keep their intervals."])
+        self.assertEqual(self.log, ["The wall clock has jumped by +3600.0 s; pauses and timeouts are not affected."])
         self.reactor.pass_time(4.5)
         self.assertEqual(self.called, [])
         self.reactor.pass_time(0.5)
@@ -88,7 +88,7 @@ class SteadyClockTests(SynchronousTestCase):
         self.reactor.jump(-3600)
         self.reactor.pass_time(1)
         self.clock.tick()
-        self.assertEqual(self.log, ["The wall clock has jumped by -3600.0 s; the health checks keep their intervals."])
+        self.assertEqual(self.log, ["The wall clock has jumped by -3600.0 s; pauses and timeouts are not affected."])
         self.reactor.pass_time(4)
         self.assertEqual(self.called, [5])
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.application.service import IService
+from twisted.internet.task import Clock
 from twisted.logger import LogLevel
 from zope.interface.verify import verifyObject
 
-from txmirror.checks import Status
+from txmirror.checks import Status, SteadyReactor
 from txmirror.configuration import ConfigurationError, from_options
+from txmirror.embedded import EmbeddedServer
 from txmirror.service import Daemon
 from txmirror.service.supervision import Condition
 from txmirror.test.service.case import DaemonTestCase, S, service
@@ -196,6 +198,38 @@ class ChecksTests(DaemonTestCase):
         self.reactor.settle()
         self.assertEqual(self.registered()["web"]["n"], 3)
         self.failureResultOf(daemon.reload(), ConfigurationError)
+
+
+class WallClockTests(DaemonTestCase):
+    def test_set(self) -> None:
+        """When the wall clock is set, in either direction, the session lives on, and the checks have their results."""
+        steady = Clock()
+        server = EmbeddedServer(SteadyReactor(self.reactor, steady))  # type: ignore[arg-type]
+        server.listen(2181)
+        self.write(service("web"))
+        daemon = Daemon(self.load(), machine=self.this_machine(), clock=steady, reactor=self.reactor)
+        daemon.startService()
+        self.pass_time(steady, 1)
+        sessions = server.sessions
+        self.assertEqual(len(sessions), 1)
+        for jump in (-3600.0, 3600.0):
+            self.reactor.rightNow += jump
+            self.pass_time(steady, 5 * S)
+            self.assertEqual(server.sessions, sessions)
+        self.assertEqual(self.log.about("isconnected"), [])
+        daemon.supervisor.push("web", "c0", Status.OK, "")
+        self.pass_time(steady, 1)
+        self.assertEqual(daemon.supervisor.services["web"].condition, Condition.REGISTERED)
+        stopped = daemon.stopService()
+        self.pass_time(steady, 1)
+        self.successResultOf(stopped)
+        server.stop()
+        self.pass_time(steady, 6)
+
+    def pass_time(self, steady: Clock, seconds: float) -> None:
+        for _ in range(round(seconds * 10)):
+            steady.advance(0.1)
+            self.reactor.pass_time(0.1)
 
 
 class OldServerTests(DaemonTestCase):
