@@ -14,7 +14,7 @@ from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from txmirror.configuration import SocketAddress
-from txmirror.service import Daemon, MetricsService
+from txmirror.service import Daemon, MetricsService, RegistrationService
 from txmirror.test.service.case import service
 from txmirror.test.service.metrics_case import MetricsTestCase, Response, parse_response
 
@@ -35,7 +35,7 @@ class Client(Protocol):
         self.closed = True
 
 
-class PortTests(MetricsTestCase):
+class PortTestCase(MetricsTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.web = self.daemon(service("web", checks=0))
@@ -68,6 +68,8 @@ class PortTests(MetricsTestCase):
         self.reactor.pass_time(60)
         super().end(daemon, seconds)
 
+
+class PortTests(PortTestCase):
     def test_pages(self) -> None:
         """It serves the metrics, and no operation of the control socket."""
         metrics = self.serve()
@@ -126,6 +128,31 @@ class PortTests(MetricsTestCase):
         other.stopListening()
         self.reactor.pass_time(200)
         self.assertEqual(self.ask("GET", "/healthz").status, 200)
+
+
+class LaunchTests(PortTestCase):
+    """The port of ``[daemon] metrics``, from the start of twistd's service to the end of its stop."""
+
+    def test_launched(self) -> None:
+        """The port is there if the configuration has it, until the services are withdrawn and drained."""
+        self.server.listen(2181)
+        for address, status in (("", None), (f'metrics = "127.0.0.1:{_PORT}"', 200)):
+            self.write(service("db", checks=0, drain="5s"), daemon=address)
+            launched = RegistrationService(self.load(), reactor=self.reactor)
+            launched.startService()
+            self.reactor.settle()
+            self.assertEqual(self.status(), status)
+            stopped = launched.stopService()
+            self.reactor.pass_time(3)
+            self.assertEqual(self.status(), None if status is None else 503)
+            self.reactor.pass_time(10)
+            self.successResultOf(stopped)
+            self.assertIsNone(self.status())
+
+    def status(self) -> int | None:
+        """Return the status of ``/readyz``; None if nothing listens there."""
+        client = self.connect(b"GET /readyz HTTP/1.0\r\n\r\n")
+        return parse_response(client.received).status if client.received else None
 
 
 class SocketTests(TestCase):
