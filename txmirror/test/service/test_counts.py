@@ -6,7 +6,7 @@ from zope.interface.verify import verifyObject
 
 from txmirror.checks import Status
 from txmirror.interfaces import IMetrics
-from txmirror.service import state_file
+from txmirror.service import Daemon, state_file
 from txmirror.service.counts import RequestCounts
 from txmirror.service.supervision import Condition
 from txmirror.test.service.case import DaemonTestCase, S, service
@@ -27,6 +27,16 @@ class SessionCountsTests(DaemonTestCase):
         self.assertTrue(3 < before < 30, before)
         self.reactor.pass_time(5)
         self.assertEqual(counts.disconnected_seconds, before)
+
+    def test_start(self) -> None:
+        """The time before the start does not count."""
+        self.write(service("web", checks=0))
+        daemon = Daemon(self.load(), machine=self.this_machine(), clock=self.reactor, reactor=self.reactor)
+        self.reactor.pass_time(5)
+        daemon.startService()
+        self.running.append(daemon)
+        self.reactor.pass_time(1)
+        self.assertAlmostEqual(daemon.counts.sessions.disconnected_seconds, 1.0)
 
     def test_short_outage(self) -> None:
         """After a short outage the same session goes on: only a connection is counted, and the time."""
@@ -137,6 +147,20 @@ class WorkCountsTests(DaemonTestCase):
         self.assertEqual(daemon.state.failures, 1)
         self.reactor.pass_time(60)
         self.assertGreater(daemon.state.failures, 1)
+
+    def test_unreadable_state_file(self) -> None:
+        """So does one to read the file, and one to delete it."""
+
+        def fail(path: object) -> None:
+            raise OSError(5, "Input/output error")
+
+        self.patch(state_file, "read", fail)
+        self.patch(state_file, "remove", fail)
+        daemon = self.daemon(service("web", checks=0), state=True)
+        assert daemon.state is not None
+        self.assertEqual(daemon.state.failures, 1)
+        self.end(daemon, 10)
+        self.assertEqual(daemon.state.failures, 2)
 
     def test_damaged_state_file(self) -> None:
         """A file that was set aside is a failure, too."""

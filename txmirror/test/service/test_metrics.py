@@ -123,6 +123,9 @@ class NumberTests(MetricsTestCase):
         writes = {key[1]: value for key, value in samples.items() if key[0] == f"{prefix}_writes_total" and value}
         requests = {key[1]: value for key, value in samples.items() if key[0] == f"{prefix}_requests_total"}
         self.assertEqual(sum(writes.values()), 3)
+        # Those that were never sent are 0, and not missing.
+        for operation in ("create", "create2", "create_container", "delete", "multi", "set_data"):
+            self.assertIn((f"{prefix}_writes_total", operation), samples)
         self.assertEqual({operation: requests[operation] for operation in writes}, writes)
         self.assertEqual(samples[f"{prefix}_request_duration_seconds_count",], sum(requests.values()))
         self.assertGreater(samples[f"{prefix}_sent_bytes_total",], 0)
