@@ -116,6 +116,7 @@ class SideSession:
             self._opened = Deferred()
             factory = Factory.forProtocol(self._make_connection)
             factory.noisy = False
+            self._log.debug("Asking {server} for changes in a side session.", server=str(server))
             try:
                 await connect_to_server(self._core.reactor, server, factory, limit, self._settings.wrap)
                 await self._opened

@@ -29,7 +29,7 @@ from twisted.trial.unittest import TestCase
 
 from txmirror.client import ZooKeeperClient
 from txmirror.errors import NoNodeException, ZooKeeperException
-from txmirror.mirror import Mirror, MirrorState, Node, Tree
+from txmirror.mirror import Mirror, MirrorState, Node, Tree, recovery
 from txmirror.test.client.contract import run
 from txmirror.test.ensemble import ZooKeeperMember, shared_ensemble
 from txmirror.test.integration.servers import end_session
@@ -44,6 +44,9 @@ logging.getLogger("kazoo").addHandler(logging.NullHandler())
 SECONDS = "TXMIRROR_MIRROR_SECONDS"
 #: Which faults; the same number, the same faults.
 SEED = "TXMIRROR_MIRROR_SEED"
+
+#: From so many nodes on, recoveries use side sessions: those of the largest tree nearly always, and the others' sometimes.
+_SIDE_SESSION_FROM = 6
 
 _DURATION = float(os.environ.get(SECONDS) or 30)
 
@@ -159,6 +162,7 @@ class EnsembleMirrorTests(TestCase):
         self.story: list[str] = []
         self.sessions: set[int] = set()
         self.hurting = DeferredLock()
+        self.patch(recovery, "SIDE_SESSION_FROM", _SIDE_SESSION_FROM)
         return Deferred.fromCoroutine(self._set_up())
 
     async def _set_up(self) -> None:

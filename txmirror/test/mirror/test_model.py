@@ -26,7 +26,7 @@ from txmirror.embedded import Snapshot
 from txmirror.embedded.tree import Tree as ServersTree
 from txmirror.embedded.watches import Change as ServersChange
 from txmirror.errors import ZooKeeperException
-from txmirror.mirror import Change, ChangeKind, Existence, MirrorState, Node
+from txmirror.mirror import Change, ChangeKind, Existence, MirrorState, Node, recovery
 from txmirror.test.mirror.model_witnesses import NodeWitness, Obscured, TreeWitness
 from txmirror.test.mirror.world import MIRROR_HOST, OTHER_HOST, S, World, ignore, read, shown
 from txmirror.test.models import FailureLog
@@ -692,6 +692,16 @@ class ModelTests(SynchronousTestCase):
     def test_ensemble(self) -> None:
         """M1 to M7, M9: in the end the mirror equals an ensemble of three servers, which may lag behind one another."""
         self.run_model(EnsembleModel, 3)
+
+    def test_side_sessions(self) -> None:
+        """M1 to M7, M9: in the end the mirror equals the server if each recovery of a tree uses a side session."""
+        self.patch(recovery, "SIDE_SESSION_FROM", 0)
+        self.run_model(MirrorModel, 4)
+
+    def test_side_sessions_at_ensemble(self) -> None:
+        """M1 to M7, M9: in the end the mirror equals an ensemble whose servers may lag, and refuse a side session then."""
+        self.patch(recovery, "SIDE_SESSION_FROM", 0)
+        self.run_model(EnsembleModel, 4)
 
     def test_old_server(self) -> None:
         """M1 to M7, M9: in the end the mirror equals a server without persistent watches and batched reads."""

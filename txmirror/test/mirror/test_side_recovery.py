@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from txmirror.errors import UnknownServerException
 from txmirror.mirror import MirrorState, Tree, recovery
 from txmirror.test.mirror.test_tree import TreeTestCase
 from txmirror.test.mirror.world import MIRROR_HOST, MirrorTestCase, watch_value
@@ -199,3 +200,67 @@ class UsingTests(SideRecoveryCase):
     def packets_that_set_watches(self) -> int:
         """Return how many setWatches packets the server has received."""
         return len([line for line in self.log_lines() if "set_watches" in line.lower()])
+
+
+class DelayedRootTests(SideRecoveryCase):
+    """In a new session a server may be unable to set the persistent watches of some trees at first."""
+
+    def return_delayed(self, *roots: str) -> list[Tree]:
+        """Recover trees; the watches on some of their roots are set a second later."""
+        for root in ("/p", "/q"):
+            self.world.make(root)
+            self.world.make(f"{root}/a")
+        trees = [self.follow(root)[0] for root in ("/s", "/p", "/q")]
+        self.world.expire_away()
+        self.world.change("/s/b", b"missed")
+        for root in ("/p", "/q"):
+            self.world.change(f"{root}/a", b"missed")
+            self.world.make(f"{root}/n")
+        for root in roots:
+            self.world.server.fail_next("add_watch", UnknownServerException(-6), path=root)
+        self.world.come_back()
+        return trees
+
+    def assert_recovered(self, trees: list[Tree], opened: int) -> None:
+        """Check that all trees equal the server, after a number of side sessions at most."""
+        self.pass_time(3.0)
+        self.assertIs(self.mirror.state, MirrorState.SETTLED)
+        for tree in trees:
+            self.assert_equal(tree)
+        self.assertLessEqual(self.opened(), opened)
+
+    def test_one(self) -> None:
+        """The tree recovers when its watch stands, in a second side session."""
+        self.assert_recovered(self.return_delayed("/p"), 2)
+
+    def test_two(self) -> None:
+        """Two roots whose watches are set at the same time share a side session."""
+        self.assert_recovered(self.return_delayed("/p", "/q"), 2)
+
+    def test_all(self) -> None:
+        """All roots may be delayed."""
+        self.assert_recovered(self.return_delayed("/s", "/p", "/q"), 2)
+
+    def test_cut(self) -> None:
+        """Another cut before the delayed watch stands loses nothing."""
+        trees = self.return_delayed("/p")
+        self.leave_own()
+        self.world.come_back()
+        self.assert_recovered(trees, 3)
+
+    def test_new_trees(self) -> None:
+        """Trees that are made meanwhile, with watches that are delayed too, do not let the others recover again."""
+        trees = self.return_delayed("/p")
+        for number in range(10):
+            self.world.make(f"/t{number}")
+            self.world.server.fail_next("add_watch", UnknownServerException(-6), path=f"/t{number}")
+            trees.append(self.mirror.tree(f"/t{number}"))
+            self.pass_time(0.2)
+        self.assert_recovered(trees, 2)
+
+    def test_closed(self) -> None:
+        """A tree that is closed before its watch stands no longer keeps the recovery open."""
+        trees = self.return_delayed("/p")
+        trees.pop(1).close()
+        self.assert_recovered(trees, 2)
+        self.assertFalse(self.mirror._engine._cache.sessions.recovery.pending)
