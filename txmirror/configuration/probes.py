@@ -233,7 +233,7 @@ class CheckSettings:
     fall: Annotated[int, Number(1, 1000, whole=True)] = 3
     """The number that must fail before it counts as failing."""
     on_fail: Annotated[str, Choice(("down", "warn"))] = "down"
-    """The effect of a failing check: the service goes down, or it stays registered with a warning, as codecs say it."""
+    """The effect of a failing check: the service goes down, or stays registered, with a warning in its znode."""
 
     def __attrs_post_init__(self) -> None:
         interval = show_seconds(self.interval)

@@ -8,15 +8,20 @@ from random import Random
 from twisted.logger import LogLevel
 
 from txmirror.checks import Status
+from txmirror.errors import NoNodeException
 from txmirror.service import Daemon
 from txmirror.test.service.case import DaemonTestCase, S, service
 
 _NAMES = ("a", "b", "c", "d")
 _STEPS = 30
+#: The parents of further znodes, each with its codec.
+_ALSO = {"/also": "ndsr", "/nerve": "nerve", "/curator/shop": "curator"}
 
 
 class StormTests(DaemonTestCase):
     random: Random
+    #: Chooses the further znodes, so that these do not change the events.
+    further: Random
 
     def setUp(self) -> None:
         super().setUp()
@@ -24,9 +29,27 @@ class StormTests(DaemonTestCase):
         self.toggle_server()
         self.client()
         self.names: tuple[str, ...] = _NAMES
+        #: The parents of the further znodes of each service.
+        self.also: dict[str, list[str]] = {}
 
     def parts(self, on_stop: str) -> list[str]:
-        return [service(name, data__n=self.random.randint(1, 2), on_stop=on_stop) for name in self.names]
+        self.also = {name: self.further.sample(list(_ALSO), self.further.randint(0, 3)) for name in self.names}
+        return [
+            service(name, data__n=self.random.randint(1, 2), on_stop=on_stop, port=1, address="127.0.0.1")
+            + "".join(self.table(name, parent) for parent in self.also[name])
+            for name in self.names
+        ]
+
+    def table(self, name: str, parent: str) -> str:
+        """Return the table of a further znode."""
+        data = "data = {}\n" if _ALSO[parent] == "curator" else ""
+        return f'[[service.also]]\npath = "{parent}"\nnode = "{name}:1"\ncodec = "{_ALSO[parent]}"\n{data}'
+
+    def children(self, parent: str) -> list[str]:
+        """Return the names of the services with a znode below a parent."""
+        reading = self.clients[-1].get_children(parent).addErrback(lambda failure: failure.trap(NoNodeException) and [])
+        self.reactor.settle()
+        return sorted(child.partition(":")[0] for child in self.successResultOf(reading))
 
     def start(self) -> Daemon:
         return self.daemon(*self.parts("deregister"), state=True)
@@ -107,6 +130,8 @@ class StormTests(DaemonTestCase):
             if status is Status.OK and daemon.supervisor.maintenance.of(name) is None
         ]
         self.assertEqual(list(self.registered(self.client())), expected)
+        for parent in _ALSO:
+            self.assertEqual(self.children(parent), [name for name in expected if parent in self.also[name]], parent)
         session = daemon.registrations.session
         assert session is not None
         self.assertEqual({self.stat(name).ephemeralOwner for name in expected} - {session.client.session_id}, set())
@@ -115,7 +140,7 @@ class StormTests(DaemonTestCase):
 
 def _add_test(seed: int) -> None:
     def test(self: StormTests) -> None:
-        self.random = Random(seed)
+        self.random, self.further = Random(seed), Random(seed)
         self.live()
 
     test.__doc__ = f"Storm {seed}."
