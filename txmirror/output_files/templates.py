@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from jinja2 import StrictUndefined, TemplateError, TemplateRuntimeError, TemplateSyntaxError
+from jinja2 import StrictUndefined, TemplateError, TemplateRuntimeError, TemplateSyntaxError, nodes
 from jinja2.sandbox import SandboxedEnvironment
 
 from txmirror.files import LARGEST
@@ -18,6 +18,8 @@ from txmirror.output_files.formats import LiveList, Rendering, host_port, reason
 
 #: The time limit for one rendering, in seconds.
 _LONGEST_TIME: Final = 10.0
+#: The name of the function that loops call.
+_CHECK_TIME: Final = "_txmirror_check_time"
 _NOT_IN_WORD = re.compile(r"[^a-zA-Z0-9_.:-]")
 _WRITER = JSONWriter(ascii_only=False)
 
@@ -43,8 +45,10 @@ def render_template(path: Path, live: LiveList) -> Rendering:
     omitted = {each.name: reason for each in live.instances if (reason := reason_against_text(each)) is not None}
     instances = [each for each in live.instances if each.name not in omitted]
     try:
-        template = environment.from_string(source.decode())
-        text = _join(template.generate(name=live.name, path=live.path, instances=instances))
+        parsed = environment.parse(source.decode())
+        _limit_time(parsed)
+        environment.globals[_CHECK_TIME] = _time_check()
+        text = _join(environment.from_string(parsed).generate(name=live.name, path=live.path, instances=instances))
     except TemplateSyntaxError as error:
         raise ValueError(f"line {error.lineno}: {error.message}") from None
     except TemplateError as error:
@@ -63,14 +67,30 @@ def _to_word(text: str) -> str:
     return word if word == text else f"{word}.{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
+def _limit_time(template: nodes.Template) -> None:
+    """Call a function in each loop of a template: a thread cannot be ended from outside."""
+    for loop in template.find_all(nodes.For):
+        check = nodes.Call(nodes.Name(_CHECK_TIME, "load"), [], [], None, None)
+        loop.body.insert(0, nodes.ExprStmt(check, lineno=loop.lineno).set_lineno(loop.lineno))
+
+
+def _time_check() -> Callable[[], None]:
+    """Return a function that fails when the time is over."""
+    end = time.monotonic() + _LONGEST_TIME
+
+    def check() -> None:
+        if time.monotonic() > end:
+            raise TemplateRuntimeError(f"it takes longer than {_LONGEST_TIME:g} s")
+
+    return check
+
+
 def _join(pieces: Iterable[str]) -> str:
-    """Return the whole text, unless it has no end."""
-    found, size, end = [], 0, time.monotonic() + _LONGEST_TIME
+    """Return the whole text, unless it is too long."""
+    found, size = [], 0
     for piece in pieces:
         found.append(piece)
         size += len(piece)
         if size > LARGEST:
             raise TemplateRuntimeError(f"it writes more than {LARGEST} characters")
-        if time.monotonic() > end:
-            raise TemplateRuntimeError(f"it takes longer than {_LONGEST_TIME:g} s")
     return "".join(found)

@@ -81,6 +81,10 @@ class TemplateTests(SynchronousTestCase):
         self.assertIn("it writes more than 1000", self.reason("{% for each in range(2000) %}x{% endfor %}"))
         self.patch(templates, "_LONGEST_TIME", 0.0)
         self.assertIn("it takes longer than", self.reason("{% for each in range(10) %}x{% endfor %}"))
+        self.assertIn("longer", self.reason("{% for each in range(9) %}{% endfor %}"), "a loop without any text")
+        self.assertIn(
+            "longer", self.reason("{% macro m() %}{% for each in range(9) %}{% endfor %}{% endmacro %}{{ m() }}")
+        )
 
     def test_missing(self) -> None:
         """A template that is not there is an error of the operating system."""
