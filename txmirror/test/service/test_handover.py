@@ -18,6 +18,7 @@ from txmirror.checks import Status
 from txmirror.service import Daemon, StateService, state, state_file
 from txmirror.service.state_file import StateFileHeldError
 from txmirror.service.supervision import Condition
+from txmirror.test.checks.case import step
 from txmirror.test.ownership import give_away
 from txmirror.test.service.case import DaemonTestCase, S, service
 from txmirror.types import SessionTicket
@@ -62,6 +63,25 @@ class KilledTests(HandoverTestCase):
         self.assertEqual(self.server.zxid, zxid)
         self.assertEqual(len(self.log.about("with 2 of its registrations")), 1)
         self.assertIs(self.log.worst, LogLevel.warn if self.log.about("Disconnected") else LogLevel.info)
+
+    def test_many(self) -> None:
+        """After a crash the znodes of 200 services are read at once, and nothing is written."""
+        services = [service(f"s{number}", checks=0) for number in range(200)]
+        daemon = self.daemon(*services, state=True)
+        self.assertEqual(len(self.registered()), 200)
+        zxid = self.server.zxid
+        self.kill(daemon)
+        daemon = self.daemon(*services, state=True, settle=False)
+        assert daemon.counts.requests is not None
+        sent = daemon.counts.requests.sent_by_operation
+        while "EXISTS" not in sent:
+            self.assertNotEqual(self.reactor.calls, [])
+            step(self.reactor, 1)
+        self.assertEqual(sent["EXISTS"], 200)
+        self.reactor.settle()
+        conditions = {each.condition for each in daemon.supervisor.services.values()}
+        self.assertEqual(conditions, {Condition.REGISTERED})
+        self.assertEqual(self.server.zxid, zxid)
 
     def test_decided_down(self) -> None:
         """A service whose checks fail after the restart goes then."""
