@@ -173,7 +173,7 @@ class Supervision:
         refusal = self._around.registrations.refusal(self.service.id)
         if refusal is not None:
             return f"{ready}, but ZooKeeper refuses {path}: {refusal}."
-        if self.registered:
+        if self.registered and not session.mirror.is_connected():
             return f"{path} was registered, and ZooKeeper is out of reach: the znode stays until the session expires."
         return f"{ready}: {path} is being registered."
 
@@ -204,9 +204,12 @@ class Supervision:
     # Events.
 
     def resumed(self) -> None:
-        """Note that the service is registered from before a restart: it stays so until its checks decide."""
+        """Note that the service is registered from before a restart: it stays so until its checks decide.
+
+        Call :meth:`update` when all such services are noted, because it may depend on another one.
+        """
         self.health.resumed = True
-        self.update()
+        self.registered = True
 
     def session_ended(self) -> None:
         """Note that the session has expired: a service that its checks have not proven is not registered in the next."""

@@ -168,9 +168,13 @@ class Supervisor:
 
     def resumed(self, names: frozenset[str]) -> None:
         """Note that these znodes are registered in the session that was resumed."""
-        for service_id in {service_of(name): None for name in sorted(names)}:
-            if service_id in self._services:
-                self._services[service_id].resumed()
+        ids = {service_of(name) for name in names}
+        resumed = [each for service_id, each in self._services.items() if service_id in ids]
+        for each in resumed:
+            each.resumed()
+        # After all are noted, because one may depend on another.
+        for each in resumed:
+            each.update()
 
     def session_ended(self) -> None:
         """Note that the session has expired."""

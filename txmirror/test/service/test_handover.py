@@ -83,6 +83,24 @@ class KilledTests(HandoverTestCase):
         self.assertEqual(conditions, {Condition.REGISTERED})
         self.assertEqual(self.server.zxid, zxid)
 
+    def test_depends(self) -> None:
+        """A service that depends on another stays with it, also while the checks of both are undecided."""
+        for checks in (0, 1):
+            parts = (service("a", checks=checks, depends=["b"]), service("b", checks=checks))
+            daemon = self.daemon(*parts, state=True)
+            for name in "ba" if checks else "":
+                self.push(daemon, name)
+            before = {name: self.stat(name) for name in "ab"}
+            self.assertNotIn(None, before.values())
+            zxid = self.server.zxid
+            self.kill(daemon)
+            daemon = self.daemon(*parts, state=True)
+            self.reactor.pass_time(S)
+            self.assertEqual({name: self.stat(name) for name in "ab"}, before)
+            self.assertEqual(self.server.zxid, zxid)
+            self.end(daemon, 5)
+            self.assertEqual(self.registered(), {})
+
     def test_decided_down(self) -> None:
         """A service whose checks fail after the restart goes then."""
         daemon = self.daemon(service("a"), state=True)
