@@ -58,7 +58,7 @@ class ServiceNode:
         :param pid: the process number of the service's program; None if it is not known.
         :raises UnsupportedInstanceError: the codec cannot write the instance.
         """
-        instance = attrs.evolve(self.instance, pid=pid)
+        instance = self.instance if pid is None else attrs.evolve(self.instance, pid=pid)
         if warning:
             weight = _scale(instance.weight, warn_weight)
             marked = attrs.evolve(instance, status=InstanceStatus.WARNING, weight=weight)
@@ -74,8 +74,11 @@ class ServiceNode:
             size = len(self.codec.encode(facts, pid=0, created=0.0))
         except UnsupportedInstanceError as error:
             key, reason = _KEYS.get(error.key, error.key), str(error)
+        except (TypeError, ValueError):
+            # The message could quote an environment variable.
+            key, reason = "data", "it cannot store its facts"
         except Exception as error:
-            # A plugin's. The message could quote an environment variable.
+            # A plugin's.
             key, reason = "data", f"it raised a {type(error).__name__}"
         else:
             if size <= _MOST_DATA:

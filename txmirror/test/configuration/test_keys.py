@@ -222,7 +222,7 @@ KEYS: dict[type[Any], dict[str, tuple[_Good, _Bad]]] = {
                 ('{ "a b" = nan }', "data.'a b': the number nan"),
                 (
                     f"{{ a = 0x{'f' * 4000} }}",
-                    "data: the codec 'ndsr' cannot write the service 'web': JSON cannot hold its facts",
+                    "data: the codec 'ndsr' cannot write the service 'web': it cannot store its facts",
                 ),
                 (f'{{ a = "{"x" * 1_000_001}" }}', "are more than the 1000000 that a znode can hold"),
             ],
