@@ -27,12 +27,12 @@ from txmirror.client.operations import (
     GET_DATA,
     GET_EPHEMERALS,
     MULTI_READ,
-    OPERATIONS,
     RECONFIG,
     SET_ACL,
     SET_DATA,
     SYNC,
     WHO_AM_I,
+    operation_of,
 )
 from txmirror.client.requests import Requests
 from txmirror.client.session.core import SessionSettings
@@ -272,9 +272,11 @@ class ZooKeeperClient:
 
     def server_can(self, method: str) -> bool | None:
         """Return whether the server supports a method. See :meth:`~txmirror.interfaces.IServerAbilities.server_can`."""
-        if method not in OPERATIONS:
-            raise ValueError(f"a client has no method {method!r} that sends a request")
-        return self._session.abilities.can(OPERATIONS[method])
+        return self._session.abilities.can(operation_of(method))
+
+    def may_cost_session(self, method: str) -> bool:
+        """Return whether a method might end the session. See :meth:`.IServerAbilities.may_cost_session`."""
+        return self._session.abilities.may_cost_session(operation_of(method))
 
     def when_lease_expires(self) -> Deferred[None]:
         """Wait until the client-side lease expires. See :meth:`~txmirror.interfaces.ISessionLease.when_lease_expires`."""

@@ -209,6 +209,16 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 
+def operation_of(method: str) -> Operation:
+    """Return the operation of a client's method.
+
+    :raises ValueError: there is no such method.
+    """
+    if method not in OPERATIONS:
+        raise ValueError(f"a client has no method {method!r} that sends a request")
+    return OPERATIONS[method]
+
+
 def _check_names(names: list[str]) -> list[str]:
     """Check the names of children, and return them.
 

@@ -34,6 +34,14 @@ class IServerAbilities(Interface):
         :raises ValueError: there is no such method.
         """
 
+    def may_cost_session(method: str) -> bool:
+        """Return whether a request might end the session, because the current server may not know the operation of a
+        client's method: ClickHouse Keeper, which has not shown that it does.
+
+        :param method: the method's name, such as ``"add_watch"``.
+        :raises ValueError: there is no such method.
+        """
+
 
 class IBackpressure(Interface):
     """A client that limits its pending requests, and has two other forms for callers that must not be refused.

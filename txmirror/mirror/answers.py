@@ -58,6 +58,9 @@ class AnsweredCache(Protocol):
     def check_settled(self) -> None:
         """Notify the trees and the waiters that are settled now."""
 
+    def invalidate_all(self) -> None:
+        """Read everything again."""
+
 
 class Answers:
     """Hands each reply to the record and the branches of its node, and moves the node's marks.
@@ -73,6 +76,7 @@ class Answers:
         self._retries = cache.retries
         self.covers = cache.covers
         self.wants = cache.wants
+        self.watches_refused = cache.invalidate_all
         self.read_finished = cache.check_settled
 
     def data_read(self, path: str, value: Value, zxid: int) -> None:

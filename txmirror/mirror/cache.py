@@ -60,15 +60,19 @@ class Cache:
         self.interests = Interests()
         self.records = self.interests.records
         self.wants = self.interests.wants
+        self.invalidate_all = self.interests.invalidate_all
         self.store = Store(self.interests.trees)
         self.branches = cast("Callable[[int, str], Sequence[FollowedBranch]]", self.store.covering)
         self.retries = Retries(reactor, self._retry)
         self.removal = WatchRemoval(feed.release, self._can_remove_watches)
         self.sessions = Sessions(self, client, feed, reactor, random)
         self.covers = self.sessions.coverage.covers
-        # The last one: the answers use the other parts.
-        self.refresher = Refresher(feed, IBatchedReads(client, None), reactor, self.store, Answers(self))
+        # The answers use the other parts.
         self._client = client
+        self._abilities: IServerAbilities | None = IServerAbilities(client, None)
+        self.refresher = Refresher(
+            feed, IBatchedReads(client, None), reactor, self.store, Answers(self), self._may_batch
+        )
         self._troubles: set[type[BaseException]] = set()
 
     # Interest.
@@ -261,5 +265,14 @@ class Cache:
             self.sessions.recovery.remove_leftovers()
 
     def _can_remove_watches(self) -> bool | None:
-        abilities: IServerAbilities | None = IServerAbilities(self._client, None)
-        return None if abilities is None else abilities.server_can("remove_watches")
+        return None if self._abilities is None else self._abilities.server_can("remove_watches")
+
+    def _may_batch(self) -> bool:
+        abilities = self._abilities
+        # Persistent watches came with the same version as reads of many nodes. An old ClickHouse Keeper would end the session.
+        return (
+            abilities is not None
+            and abilities.server_can("read_many") is not False
+            and abilities.server_can("add_watch") is not False
+            and not abilities.may_cost_session("read_many")
+        )

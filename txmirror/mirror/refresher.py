@@ -28,7 +28,8 @@ from txmirror.errors import (
 )
 from txmirror.interfaces import IBatchedReads, IWatchFeed
 from txmirror.mirror.read_queue import BatchSize, PendingRead, ReadQueue
-from txmirror.mirror.store import DATA, NAMES, PARTS, Store
+from txmirror.mirror.store import DATA, NAMES, PARTS, PartState, Store
+from txmirror.mirror.watched_reads import WatchedReads
 from txmirror.types import BatchReply, ChildrenReply, DataReply, StatReply, ZnodeStat
 
 #: How many requests are pending, at most: of many nodes each, or of one.
@@ -73,6 +74,9 @@ class RefreshSink(Protocol):
     def failed(self, part: int, path: str, error: ZooKeeperException) -> None:
         """Accept that a read has failed for a reason that has nothing to do with the node."""
 
+    def watches_refused(self) -> None:
+        """Note that the server has refused to set watches, these or earlier ones of the feed: read everything again."""
+
     def read_finished(self) -> None:
         """Note that a request was answered. It may have been the last one."""
 
@@ -87,12 +91,19 @@ class Refresher:
     :param reactor: runs the turns.
     :param store: holds the marks.
     :param sink: receives the results.
+    :param may_batch: returns whether the server may be sent batches for nodes with watches of their own.
     """
 
     _log = Logger()
 
     def __init__(
-        self, feed: IWatchFeed, batches: IBatchedReads | None, reactor: IReactorTime, store: Store, sink: RefreshSink
+        self,
+        feed: IWatchFeed,
+        batches: IBatchedReads | None,
+        reactor: IReactorTime,
+        store: Store,
+        sink: RefreshSink,
+        may_batch: Callable[[], bool],
     ) -> None:
         self._feed = feed
         self._batches = batches
@@ -101,6 +112,8 @@ class Refresher:
         self._sink = sink
         self._singles = ReadQueue()
         self._batched = ReadQueue()
+        self._watched = WatchedReads(feed.set_watches, store, sink.wants, may_batch)
+        self._queues = (self._singles, self._batched, self._watched.queue)
         self._held: list[tuple[int, str]] = []
         self._batch = BatchSize()
         self._running = False
@@ -119,7 +132,13 @@ class Refresher:
             self._start_turn()
         elif covered is None:
             self._held.append((part, path))
+        elif part == DATA and self._watched.suits(path, len(self._singles.pending), waiting=self._turn is not None):
+            self._watched.queue.parts[DATA].append(path)
+            self._start_turn()
         else:
+            if part == NAMES and self._watched.queue and self._store.state(DATA, path) is PartState.STALE:
+                # A node's names are not read before its data.
+                self._singles.parts[DATA].append(path)
             self._singles.parts[part].append(path)
             self._pump()
 
@@ -139,12 +158,14 @@ class Refresher:
     def start(self) -> None:
         """Begin to send requests: there is a connection. What is stale is read."""
         self._running = True
+        if self._batches is not None:
+            self._watched.start()
         self.sort()
 
     def sort(self) -> None:
         """Queue again all that is stale: the persistent watches have changed."""
-        self._singles.clear()
-        self._batched.clear()
+        for queue in self._queues:
+            queue.clear()
         self._held.clear()
         for part in PARTS:
             for path in self._store.stale(part):
@@ -167,7 +188,7 @@ class Refresher:
         """Send no requests for now. What is being read stays stale, because the replies will not come."""
         self.finish()
         self._held.clear()
-        for queue in (self._singles, self._batched):
+        for queue in self._queues:
             queue.clear()
             pending = list(queue.pending)
             queue.pending.clear()
@@ -189,11 +210,14 @@ class Refresher:
         self._pump()
 
     def _send_all(self) -> None:
+        watched = self._watched.queue
         while self._running:
             if self._singles and len(self._singles.pending) < _SINGLES_IN_FLIGHT:
                 self._send_one()
             elif self._batched and len(self._batched.pending) < _BATCHES_IN_FLIGHT and self._turn is None:
                 self._send_batch()
+            elif watched and len(watched.pending) < _BATCHES_IN_FLIGHT and self._turn is None:
+                self._send_watched_batch()
             else:
                 return
 
@@ -204,7 +228,23 @@ class Refresher:
         names = self._batched.take(NAMES, self._batch.count - len(data), begin_read)
         read = PendingRead((data, names), True)
         if read.count:
-            self._send(read, self._batches.read_many(*read.paths), self._batch_read)
+            self._send(self._batched, read, self._batches.read_many(*read.paths), self._batch_read)
+
+    def _send_watched_batch(self) -> None:
+        assert self._batches is not None
+        read, alone = self._watched.take(self._batch.count)
+        self._singles.parts[DATA].extend(alone)
+        if read is not None and self._watched.set_watches(read, self._watches_refused):
+            self._send(self._watched.queue, read, self._batches.read_many(*read.paths), self._batch_read)
+
+    def _watches_refused(self, read: PendingRead, reason: Failure) -> None:
+        self._interrupt(read)
+        if isinstance(reason.value, ClosingException):
+            self.stop()
+            return
+        # They may also be watches that the client had lost before.
+        self._sink.watches_refused()
+        self.sort()
 
     def _send_one(self) -> None:
         data, names = self._singles.parts
@@ -219,25 +259,31 @@ class Refresher:
         if (part == NAMES and absent) or not self._store.begin_read(part, path):
             return
         if part == NAMES:
-            self._send(PendingRead(((), (path,)), False), self._feed.read_children(path), self._names_read)
+            self._send(
+                self._singles, PendingRead(((), (path,)), False), self._feed.read_children(path), self._names_read
+            )
         elif absent:
-            self._send(PendingRead(((path,), ()), False), self._feed.read_existence(path), self._existence_read)
+            self._send(
+                self._singles, PendingRead(((path,), ()), False), self._feed.read_existence(path), self._existence_read
+            )
         else:
-            self._send(PendingRead(((path,), ()), False), self._feed.read_data(path), self._data_read)
+            self._send(self._singles, PendingRead(((path,), ()), False), self._feed.read_data(path), self._data_read)
 
-    def _send(self, read: PendingRead, answer: Deferred[Any], take: Callable[[PendingRead, Any], None]) -> None:
-        pending = (self._batched if read.batch else self._singles).pending
+    def _send(
+        self, queue: ReadQueue, read: PendingRead, answer: Deferred[Any], take: Callable[[PendingRead, Any], None]
+    ) -> None:
+        pending = queue.pending
         pending[read] = None
 
         def answered(result: Any) -> None:
             if read not in pending:
                 # The read was abandoned. A session that is refused for good is not read in again.
                 if isinstance(result, Failure) and isinstance(result.value, REFUSALS) and not self._ended:
-                    self._failed(read, result)
+                    self._failed(queue, read, result)
                 return
             del pending[read]
             if isinstance(result, Failure):
-                self._failed(read, result)
+                self._failed(queue, read, result)
             else:
                 take(read, result)
             if self._running:
@@ -270,18 +316,19 @@ class Refresher:
             else:
                 self._refused(NAMES, path, names, zxid)
 
-    def _failed(self, read: PendingRead, failure: Failure) -> None:
+    def _failed(self, queue: ReadQueue, read: PendingRead, failure: Failure) -> None:
         error = failure.value
         if isinstance(error, ClosingException):
             self._interrupt(read)
             self.stop()
         elif isinstance(error, UnimplementedException) and read.batch:
             self._batches = None
+            self._watched.possible = False
             self._interrupt(read)
             self.sort()
         elif isinstance(error, ReplyTooLargeException) and read.count > 1:
             self._batch.note_too_large(read.count, error.size)
-            self._requeue(read)
+            self._requeue(queue, read)
         elif isinstance(error, ZooKeeperException):
             for part in PARTS:
                 for path in read.paths[part]:
@@ -297,10 +344,9 @@ class Refresher:
         else:
             self._sink.failed(part, path, error)
 
-    def _requeue(self, read: PendingRead) -> None:
+    def _requeue(self, queue: ReadQueue, read: PendingRead) -> None:
         # Before the reads that were queued later: a parent is read before its children.
         for part in PARTS:
-            queue = self._batched.parts[part]
             for path in reversed(read.paths[part]):
                 if self._store.interrupt(part, path):
-                    queue.appendleft(path)
+                    queue.parts[part].appendleft(path)

@@ -101,6 +101,10 @@ class Abilities:
             return True
         return self._answers.get((self.server, operation))
 
+    def may_cost_session(self, operation: Operation) -> bool:
+        """Return whether a request might end the session, because the server may not know the operation."""
+        return self.keeper and self.can(operation) is not True
+
     def hangs_up(self, operation: Operation) -> bool:
         """Return whether the server is known to close the connection on this operation."""
         # Most servers never do: then there is no lookup for each request.

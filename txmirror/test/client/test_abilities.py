@@ -28,11 +28,14 @@ from txmirror.wire import (
     CreateRequest,
     CreateTTLRequest,
     DeleteRequest,
+    ErrorResult,
     ExistsRequest,
     GetAllChildrenNumberRequest,
     GetAllChildrenNumberResponse,
     GetDataRequest,
     GetDataResponse,
+    MultiReadRequest,
+    MultiResponse,
     PathResponse,
     StatResponse,
     WhoAmIRequest,
@@ -567,6 +570,19 @@ class KeeperTests(ClientTestCase):
             peer.close()
             client.close()
             self.pass_time(6)
+
+    def test_may_cost_session(self) -> None:
+        """A request may cost the session, until the server has shown that it knows the operation. At ZooKeeper none does."""
+        client, peer = self.connect()
+        self.assertFalse(client.may_cost_session("get"))
+        self.assertTrue(client.may_cost_session("read_many"))
+        read = client.read_many(["/a"])
+        peer.answer(MultiReadRequest, MultiResponse([ErrorResult(-101)]))
+        self.successResultOf(read)
+        self.assertFalse(client.may_cost_session("read_many"))
+        self.assertRaises(ValueError, client.may_cost_session, "connect")
+        other, _ = self.make_connected()
+        self.assertFalse(other.may_cost_session("read_many"))
 
     def test_write(self) -> None:
         """Of a write it must be the server that has ended the connection; and it is asked once more on the next."""

@@ -220,6 +220,12 @@ class _Refusing:
     def read_many(self, data: object, names: object) -> Deferred[Any]:
         return self.read_data("")
 
+    def set_watches(self, zxid: int, paths: object) -> Deferred[Any]:
+        return fail(self.error)
+
+    def watches_refused(self) -> None:
+        pass
+
     def covers(self, path: str) -> bool:
         return self.covered
 
@@ -245,7 +251,7 @@ class FailingAtOnceTests(SynchronousTestCase):
         """Make a refresher that is to read hundreds of nodes, and let it begin."""
         store, clock = Store(TreeIndex()), Clock()
         server = _Refusing(error, covered, store)
-        refresher = Refresher(server, server, clock, store, server)  # type: ignore[arg-type]
+        refresher = Refresher(server, server, clock, store, server, lambda: True)  # type: ignore[arg-type]
         self.wanted = [(DATA, str(number)) for number in range(_NODES)] + [(NAMES, "a"), (DATA, "b")]
         store.maybe_absent.add("b")
         for part, path in self.wanted:

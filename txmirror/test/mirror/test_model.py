@@ -26,7 +26,7 @@ from txmirror.embedded import Snapshot
 from txmirror.embedded.tree import Tree as ServersTree
 from txmirror.embedded.watches import Change as ServersChange
 from txmirror.errors import ZooKeeperException
-from txmirror.mirror import Change, ChangeKind, Existence, MirrorState, Node, recovery
+from txmirror.mirror import Change, ChangeKind, Existence, MirrorState, Node, recovery, watched_reads
 from txmirror.test.mirror.model_witnesses import NodeWitness, Obscured, TreeWitness
 from txmirror.test.mirror.world import MIRROR_HOST, OTHER_HOST, S, World, ignore, read, shown
 from txmirror.test.models import FailureLog
@@ -710,6 +710,13 @@ class ModelTests(SynchronousTestCase):
     def test_old_ensemble(self) -> None:
         """M1 to M7, M9: in the end the mirror equals an ensemble of two such servers."""
         self.run_model(OldEnsembleModel, 4)
+
+    def test_batches(self) -> None:
+        """The same if even one node with a watch of its own is read in a batch."""
+        self.patch(watched_reads, "_SINGLES", 0)
+        self.patch(watched_reads, "_FEWEST", 1)
+        self.run_model(MirrorModel, 4)
+        self.run_model(EnsembleModel, 6)
 
     def test_keeper(self) -> None:
         """M1 to M7, M9: in the end the mirror equals a server that ends sessions with their connections, and reports
