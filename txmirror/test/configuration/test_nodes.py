@@ -7,6 +7,7 @@ import json
 from txmirror.configuration import describe, difference
 from txmirror.configuration.nodes import ServiceNode
 from txmirror.test.configuration.case import SECRET, WEB, ConfigurationCase
+from txmirror.test.registry.plugin import add_plugin
 from txmirror.types import Endpoint
 
 _WEB = '[[service]]\nname = "web"\nport = 80\npath = "/services/web"\n'
@@ -151,6 +152,19 @@ class RecordTests(Case):
         (change,) = difference(one, two).changed
         self.assertEqual(change.keys, ("also",))
         self.assertEqual(difference(one, one).changed, ())
+
+
+class PluginTests(Case):
+    def test_plugin(self) -> None:
+        """A codec may be a plugin, which knows only data; what it cannot store is refused."""
+        add_plugin(self)
+        (node,) = self.nodes('codec = "reversed-for-test"\ndata = "abc"')
+        self.assertEqual(node.znode, "/services/web/10.0.0.1:80")
+        self.assertEqual(node.codec.encode(node.facts(warning=True, pid=1), pid=1, created=0.0), b"cba")
+        self.assertEqual(
+            self.errors(f'{_WEB}codec = "reversed-for-test"'),
+            ["service[0].data: the codec 'reversed-for-test' cannot write the service 'web': it cannot store its data"],
+        )
 
 
 class RefusedTests(Case):

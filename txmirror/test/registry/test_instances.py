@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-import textwrap
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -14,42 +11,11 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-import twisted.plugins
 from txmirror.interfaces import IInstanceCodec
 from txmirror.registry import CODECS, PlainCodec, decode_instance, find_codec, with_instances
 from txmirror.test.registry.instances import instances, times
+from txmirror.test.registry.plugin import add_plugin
 from txmirror.types import Instance, Undecodable
-
-#: A plugin as an application would write it.
-_PLUGIN = """
-from zope.interface import implementer
-from twisted.plugin import IPlugin
-from txmirror.interfaces import IPayloadCodec
-from txmirror.types import Undecodable
-
-
-@implementer(IPlugin, IPayloadCodec)
-class Reversed:
-    name = "reversed-for-test"
-
-    def encode(self, data, *, pid, created):
-        if not isinstance(data, str):
-            raise TypeError("not a str")
-        return data[::-1].encode()
-
-    def decode(self, data):
-        if data == b"bad":
-            return Undecodable("it is bad")
-        if data == b"worse":
-            raise RuntimeError("oops")
-        return data.decode()[::-1]
-
-    def says(self, stored, data):
-        return stored == self.encode(data, pid=0, created=0.0)
-
-
-codec = Reversed()
-"""
 
 _written = st.sampled_from(sorted(CODECS)).flatmap(instances)
 
@@ -198,12 +164,7 @@ class AnythingTests(SynchronousTestCase):
 
 class PluginTests(SynchronousTestCase):
     def setUp(self) -> None:
-        folder = Path(self.mktemp())
-        folder.mkdir()
-        module = "txmirror_codec_for_test"
-        (folder / f"{module}.py").write_text(textwrap.dedent(_PLUGIN))
-        self.patch(twisted.plugins, "__path__", [*twisted.plugins.__path__, str(folder)])
-        self.addCleanup(sys.modules.pop, f"twisted.plugins.{module}", None)
+        add_plugin(self)
         self.codec = find_codec("reversed-for-test")
 
     def test_found(self) -> None:
