@@ -93,13 +93,14 @@ class ChangeCommand:
                 return
             reason = result.line
         self.failures += 1
+        if reason != self.failure:
+            self._log.warn(
+                "The command {program} after a change of {file} has failed, and is run again later: {reason}.",
+                program=on_one_line(self._command.description),
+                file=on_one_line(self._file),
+                reason=on_one_line(reason),
+            )
         self.failure = reason
-        self._log.warn(
-            "The command {program} after a change of {file} has failed, and is run again later: {reason}.",
-            program=on_one_line(self._command.description),
-            file=on_one_line(self._file),
-            reason=on_one_line(reason),
-        )
         if not self._stopped:
             self._retry.start()
 

@@ -84,11 +84,11 @@ class FollowedList:
             await tree.caught_up().addTimeout(_LONGEST_WAIT, self._clock)
         if tree.stale_since is not None or not (tree.settled or self._complete):
             return None
+        unreadable = {paths.name_of(each): str(reason) for each, reason in tree.unreadable.items()}
         values = {name: tree.get(paths.join(path, name)) for name in (tree.children(path) if path in tree else ())}
-        return Snapshot(
-            {name: value[0] for name, value in values.items() if value is not None},
-            {paths.name_of(each): str(reason) for each, reason in tree.unreadable.items()},
-        )
+        # The tree keeps the last known data of a node that cannot be read any more.
+        data = {name: value[0] for name, value in values.items() if value is not None and name not in unreadable}
+        return Snapshot(data, unreadable)
 
     def decode(self, snapshot: Snapshot) -> tuple[LiveList, dict[str, str]]:
         """Return the list, and the reasons for the nodes that are not in it. Decoding 10,000 nodes takes half a second.

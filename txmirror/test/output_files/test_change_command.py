@@ -72,12 +72,12 @@ class ChangeCommandTests(SynchronousTestCase):
         )
 
     def test_longest_pause(self) -> None:
-        """The pauses grow to a minute."""
+        """The pauses grow to a minute. A reason is logged once."""
         self.command.ask()
         for _ in range(8):
             self.end(Status.FAIL)
             self.clock.advance(60)
-        self.assertEqual(len(self.runs), 9)
+        self.assertEqual((len(self.runs), self.command.failures, len(self.log.lines)), (9, 8, 1))
 
     def test_change_during_the_pause(self) -> None:
         """Asked for in the pause after a failure, it runs at once, and once."""

@@ -319,6 +319,22 @@ class FaultTests(OutputFileTestCase):
         file = self.file(settle=0.0)
         self.assertEqual((self.lines(), list(file.omitted)), (["a:1"], ["b:2"]))
 
+    def test_unreadable_later(self) -> None:
+        """A node that may not be read any more is left out, too: nobody knows its state."""
+        self.add("a:1", "b:2")
+        file = self.file(settle=0.0)
+        write_only = [ACL(Permission.WRITE | Permission.ADMIN, "world", "anyone")]
+        self.world.result(self.other.set_acl(f"{PATH}/b:2", write_only))
+        # A server does not report a change to those who may not read the node.
+        self.world.disconnect(self.mirror)
+        self.world.result(self.other.set(f"{PATH}/b:2", b"{}"))
+        self.world.reconnect(self.mirror)
+        self.world.pass_time(10)
+        self.assertEqual((self.lines(), list(file.omitted)), (["a:1"], ["b:2"]))
+        self.world.result(self.other.set_acl(f"{PATH}/b:2", OPEN_ACL))
+        self.world.pass_time(130)
+        self.assertEqual((self.lines(), list(file.omitted)), (["a:1", "b:2"], []))
+
     def test_unreadable_list(self) -> None:
         """A list that may not be read leaves the file as it is, and is tried again until it may."""
         self.output.write_text("former\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from twisted.internet.task import Clock
+
 from txmirror.output_files import OutputFilesService
 from txmirror.test.output_files.case import OutputFileTestCase
 
@@ -57,3 +59,24 @@ class OutputFilesServiceTests(OutputFileTestCase):
         self.world.pass_time(10)
         self.assertEqual(self.lines(), ["a:1"])
         self.assertEqual(self.service.files, {})
+
+    def test_clock(self) -> None:
+        """The times of the configuration are measured by a clock of their own, which the wall clock does not affect."""
+        clock = Clock()
+        service = OutputFilesService(random=lambda: 0.5, clock=clock, reactor=self.world.reactor)
+        service.use(self.mirror)
+        service.apply([self.watch(settle=2.0, keep_if_below=1.0)])
+        service.startService()
+        self.world.settle()
+        self.add("b:2")
+        self.world.pass_time(100)
+        self.assertEqual(self.lines(), ["a:1"])
+        clock.advance(2)
+        self.assertEqual(self.lines(), ["a:1", "b:2"])
+        clock.advance(10)
+        self.remove("a:1", "b:2")
+        self.world.pass_time(1000)
+        self.assertEqual(self.lines(), ["a:1", "b:2"])
+        clock.pump([10] * 12)
+        self.assertEqual(self.lines(), [])
+        self.successResultOf(service.stopService())

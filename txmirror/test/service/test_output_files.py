@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from twisted.internet.task import Clock
+
 from txmirror.service import Daemon
 from txmirror.test.service.case import DaemonTestCase, S, service
 
@@ -64,6 +66,13 @@ class OutputFilesTests(DaemonTestCase):
         self.successResultOf(daemon.reload())
         self.assertEqual(daemon.output_files.files, {})
         self.assertEqual(len(self.log.about("Files that were added, removed or changed: ")), 3)
+
+    def test_clock(self) -> None:
+        """The files use the clock of the checks."""
+        self.write(self.watch())
+        clock = Clock()
+        daemon = Daemon(self.load(), machine=self.this_machine(), clock=clock, reactor=self.reactor)
+        self.assertIs(daemon.output_files._clock, clock)
 
     def test_zookeeper_down(self) -> None:
         """Without ZooKeeper the file stays as it is, and the stop is bounded."""
