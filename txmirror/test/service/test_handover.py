@@ -101,6 +101,19 @@ class KilledTests(HandoverTestCase):
             self.end(daemon, 5)
             self.assertEqual(self.registered(), {})
 
+    def test_renamed(self) -> None:
+        """A service with another id at the same path stays, and goes when its checks fail."""
+        daemon = self.daemon(service("a"), state=True)
+        self.push(daemon, "a")
+        before = self.stat("a")
+        self.kill(daemon)
+        daemon = self.daemon(service("a", id="b"), state=True)
+        self.reactor.pass_time(S)
+        self.assertEqual(self.stat("a"), before)
+        self.assertIn("since before the restart", daemon.supervisor.services["b"].why())
+        self.push(daemon, "b", Status.FAIL)
+        self.assertEqual(self.registered(), {})
+
     def test_decided_down(self) -> None:
         """A service whose checks fail after the restart goes then."""
         daemon = self.daemon(service("a"), state=True)
