@@ -84,20 +84,20 @@ class CommandsFile:
             count=len(left),
             commands="command" if len(left) == 1 else "commands",
         )
-        self._ending = ending = Deferred.fromCoroutine(self._end(left))
-        return ending.addErrback(self._not_ended)
+        self._ending = Deferred.fromCoroutine(self._end(left))
+        return self._ending.addCallbacks(self._ended, self._not_ended)
 
     def stop(self) -> None:
         """Close the file; delete it, unless commands are left behind. After this, nothing is noted any more."""
-        if self._ending is not None:
-            self._ending.cancel()
+        ending, self._ending = self._ending, None
+        if ending is not None:
+            ending.cancel()
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
-            if self._ending is None and not self._used:
+            if ending is None and not self._used:
                 with contextlib.suppress(OSError):
                     self._path.unlink()
-        self._ending = None
         self._used.clear()
 
     def add(self, mark: str, pid: int) -> int:
@@ -155,6 +155,8 @@ class CommandsFile:
                 await deferLater(self._clock, _POLL_INTERVAL)
         finally:
             left.close()
+
+    def _ended(self, _: None) -> None:
         self._ending = None
         self._clear()
 

@@ -17,7 +17,7 @@ from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from txmirror.checks import CommandsFile
+from txmirror.checks import CommandsFile, descendants
 from txmirror.checks.descendants import VARIABLE, make_mark
 from txmirror.checks.processes import read_variable
 from txmirror.test.checks.case import RecordedLog
@@ -155,6 +155,19 @@ class CommandsFileTests(SynchronousTestCase):
         self.assertTrue(self.path.exists())
         self.succeed(self.file())
         self.assertEqual(command.wait(_PATIENCE), -signal.SIGKILL)
+
+    def test_ended_at_once(self) -> None:
+        """If the commands have ended before they are looked for, a stop deletes the file, too."""
+        file = self.file()
+        self.successResultOf(file.start())
+        mark = make_mark()
+        file.add(mark, self.start(mark).pid)
+        self.patch(descendants, "list_pids", list)
+        successor = self.file()
+        self.assertIsNone(self.successResultOf(successor.start()))
+        self.assertEqual(len(self.log), 1)
+        successor.stop()
+        self.assertFalse(self.path.exists())
 
     def test_lines(self) -> None:
         """A line is used again, and a stop deletes the file if no command is left."""
