@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from txmirror.interfaces import IPayloadCodec
 from txmirror.registry.codecs import own_copy
@@ -24,6 +24,7 @@ class Identity:
     :param created: the time of the registration, in seconds since the epoch.
     :ivar data: the facts, a copy.
     :ivar payload: the facts, encoded.
+    :ivar tolerated: other facts that a node may state until the next change.
     :raises TypeError: the facts cannot be stored.
     :raises ValueError: likewise.
     """
@@ -32,6 +33,7 @@ class Identity:
         self._codec = codec
         self._created = created
         self._written: tuple[bytes, ...] = ()
+        self.tolerated: Sequence[Data] = ()
         self.payload = codec.encode(data, pid=os.getpid(), created=created)
         self.data = own_copy(data)
 
@@ -49,19 +51,20 @@ class Identity:
         """State other facts from now on.
 
         :param payload: the facts, encoded.
-        :returns: whether they differ from the former ones.
+        :returns: whether they differ from the former ones, or a node may state others at present.
         """
+        tolerant, self.tolerated = bool(self.tolerated), ()
         if payload is self.payload:
-            return False
+            return tolerant
         changed = not self._codec.says(self.payload, data)
         self.data = own_copy(data)
         if changed:
             self.payload = payload
-        return changed
+        return changed or tolerant
 
     def stated_by(self, stored: bytes) -> bool:
-        """Return whether stored data states the facts."""
-        return stored == self.payload or self._codec.says(stored, self.data)
+        """Return whether stored data states the facts, or others that are tolerated."""
+        return stored == self.payload or any(self._codec.says(stored, each) for each in (self.data, *self.tolerated))
 
     def write(self) -> bytes:
         """Return the payload to write, and remember it."""

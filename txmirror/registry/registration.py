@@ -102,9 +102,13 @@ class Registration:
         """The facts about the service."""
         return self._identity.data
 
-    def keep(self, data: Mapping[str, object] | str | None) -> Deferred[RegistrationState]:
+    def keep(
+        self, data: Mapping[str, object] | str | None, *, tolerated: Sequence[Mapping[str, object] | str | None] = ()
+    ) -> Deferred[RegistrationState]:
         """Keep the node in place with this data from now on; start the registration if it is not started.
 
+        :param data: facts about the service.
+        :param tolerated: other facts. If the node has these, it is left as it is, until another call.
         :returns: fires with :attr:`RegistrationState.REGISTERED` when the node is in place with the data, with
             :attr:`RegistrationState.BLOCKED` when another session's node is there. Fails with
             :exc:`~txmirror.errors.NodeExistsException` if a persistent node is in its place, with any other refusal of
@@ -123,6 +127,7 @@ class Registration:
         except NodeExistsException as error:
             return fail(error)
         changed = self._identity.change(data, payload)
+        self._identity.tolerated = tuple(tolerated)
         outcome = self._keeper.outcomes.first.wait()
         self._keeper.start(changed=changed)
         return outcome

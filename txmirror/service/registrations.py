@@ -44,6 +44,8 @@ class Offer:
     """Encodes them."""
     wait: bool = False
     """True waits for another session's znode even if it is known to be one of a former process of this machine."""
+    tolerated: tuple[Mapping[str, object] | str | None, ...] = ()
+    """Other facts that may stay in a znode that is there."""
 
 
 class IRegistrationsUser(Protocol):
@@ -140,7 +142,11 @@ class RegistrationsService(Service):
             return
         self._offers[service_id] = offer
         registration = self._registrations.get(service_id)
-        if registration is not None and former is not None and attrs.evolve(former, data=offer.data) == offer:
+        if (
+            registration is not None
+            and former is not None
+            and (attrs.evolve(former, data=offer.data, tolerated=offer.tolerated) == offer)
+        ):
             self._rewrite(service_id, registration, offer)
         elif self.session is not None:
             self._register(service_id, offer, self.session)
@@ -235,7 +241,7 @@ class RegistrationsService(Service):
             self._rewritten.discard(registration)
             return result
 
-        outcome = registration.keep(offer.data)
+        outcome = registration.keep(offer.data, tolerated=offer.tolerated)
         outcome.addBoth(end)
         outcome.addCallback(self._decided, service_id, registration)
         outcome.addErrback(self._not_registered, service_id, registration)

@@ -231,7 +231,8 @@ class Supervision:
         if not self._active:
             return succeed(None)
         if self.wanted:
-            self.znodes.keep(warning=self.health.state is State.WARN, pid=self._pid())
+            warning = self.health.state is State.WARN if self.health.decided else None
+            self.znodes.keep(warning=warning, pid=self._pid())
             self._record()
             return succeed(None)
         self._record()

@@ -35,7 +35,7 @@ class Znodes:
         self._offered: frozenset[str] = frozenset()
         #: The latest offers, and what they were made of: most decisions change neither.
         self._offers: dict[str, Offer] = {}
-        self._made_of: tuple[bool, int | None] | None = None
+        self._made_of: tuple[bool | None, int | None] | None = None
 
     @property
     def names(self) -> Sequence[str]:
@@ -53,10 +53,10 @@ class Znodes:
         self._nodes = znode_names(service)
         self._made_of = None
 
-    def keep(self, *, warning: bool, pid: int | None) -> None:
+    def keep(self, *, warning: bool | None, pid: int | None) -> None:
         """Keep all znodes registered, and withdraw those that the service no longer has.
 
-        :param warning: whether a check warns.
+        :param warning: whether a check warns; None if that is not known, so that a mark of the last process stays.
         :param pid: the process number of the service's program; None if it is not known.
         """
         if self._made_of != (warning, pid):
@@ -68,9 +68,16 @@ class Znodes:
             self._registrations.withdraw(name, timeout=None)
         self._offered = frozenset(self._nodes)
 
-    def _offer(self, node: ServiceNode, warning: bool, pid: int | None) -> Offer:
-        facts = node.facts(warning=warning, warn_weight=self._service.warn_weight, pid=pid)
-        return Offer(node.znode, facts, node.codec, self._service.takeover == "wait")
+    def _offer(self, node: ServiceNode, warning: bool | None, pid: int | None) -> Offer:
+        service = self._service
+        normal, marked = (node.facts(warning=each, warn_weight=service.warn_weight, pid=pid) for each in (False, True))
+        return Offer(
+            node.znode,
+            marked if warning else normal,
+            node.codec,
+            tolerated=() if warning is not None else (marked,),
+            wait=service.takeover == "wait",
+        )
 
     def release(self) -> None:
         """Delete the znodes that the last process's session owns, if they are known to be there."""

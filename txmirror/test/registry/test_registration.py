@@ -985,6 +985,19 @@ class ForeignNodeTests(RegistrationTestCase):
         self.assertIsNone(self.ask(registration.stop()))
         self.assert_absent()
 
+    def test_tolerated_data(self) -> None:
+        """A node of our own session with facts that are tolerated stays as it is, until the facts are stated without these."""
+        before = self.create_own(CODECS["ndsr"].encode({"foo": "baz"}, pid=1, created=0.0))
+        registration = Registration(self.mirror, PATH, DATA, inherited=True)
+        self.assertIs(self.ask(registration.keep(DATA, tolerated=[{"foo": "baz"}])), RegistrationState.REGISTERED)
+        self.assertEqual(self.stat(), before)
+        self.assertIs(self.ask(registration.keep({"foo": "baz"})), RegistrationState.REGISTERED)
+        self.assertEqual(self.stat(), before)
+        self.assertIs(self.ask(registration.keep(DATA)), RegistrationState.REGISTERED)
+        self.assert_in_place(registration)
+        self.assertEqual(self.stat().version, before.version + 1)
+        self.assertIsNone(self.ask(registration.stop()))
+
     def test_own_node_with_other_data(self) -> None:
         """A node of our own session with other data gets ours, and is withdrawn like any other (H4)."""
         before = self.create_own(b"other")

@@ -302,6 +302,26 @@ class WarningTests(ZnodesCase):
         self.assertEqual([stat.czxid for stat in self.stats(*paths)], [stat.czxid for stat in before])
         self.assertEqual([stat.version for stat in self.stats(*paths)], [2, 2])
 
+    def test_restart(self) -> None:
+        """After a restart the mark stays, until the checks have decided; then it goes, or nothing is written."""
+        text = service("a", checks=2, weight=100).replace('name = "c1"', 'name = "c1"\non_fail = "warn"')
+        for status, weight in ((Status.FAIL, 10), (Status.OK, 100)):
+            daemon = self.daemon(text, state=True)
+            self.push(daemon, "a")
+            self.push(daemon, "a", Status.FAIL, check="c1")
+            before = self.stats(_OWN)
+            self.assertEqual(self.read(_OWN).weight, 10)
+            self.kill(daemon)
+            daemon = self.daemon(text, state=True)
+            self.reactor.pass_time(1)
+            self.assertIs(daemon.supervisor.services["a"].condition, Condition.REGISTERED)
+            self.assertEqual(self.stats(_OWN), before)
+            self.push(daemon, "a")
+            self.push(daemon, "a", status, check="c1")
+            self.assertEqual(self.read(_OWN).weight, weight)
+            self.assertEqual(self.stats(_OWN) == before, status is Status.FAIL)
+            self.end(daemon, 3)
+
 
 class ProcessTests(ZnodesCase):
     def test_pid(self) -> None:
