@@ -267,9 +267,12 @@ class Watch:
         """Return whether it should have fired by now."""
         if self.certain is None or self.excused or self.told or not self.changed(self.certain, until):
             return False
-        # What came and went while the client was away is told to nobody who waits for it to come.
-        at = self.model.server.zxid if until is None else until
-        return self.kind is not Kind.EXIST or self.model.history.node(self.path, at) is not None
+        if self.kind is not Kind.EXIST:
+            return True
+        # A node that was created and deleted while the client was away fires no watch, also if it was deleted after ``until``.
+        history, now = self.model.history, self.model.server.zxid
+        moments = history.moments(self.path, now if until is None else until, now)
+        return all(history.node(self.path, each) is not None for each in moments)
 
     def takes(self, event: WatchedEvent) -> bool:
         """Return whether an event of the feed is its own."""

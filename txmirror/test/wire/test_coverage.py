@@ -11,8 +11,8 @@ from txmirror import wire
 from txmirror.test.wire import test_later_records, test_multi, test_requests, test_responses
 from txmirror.test.wire.strategies import RecordContract
 
-#: A result and a request without fields, and the protocol of all requests, which is no record.
-_WITHOUT = {"DoneResult", "Request", "WhoAmIRequest"}
+#: A result and a request without fields, the protocol of all requests, and a form of ``MultiReadRequest`` that is only encoded.
+_WITHOUT = {"BatchedReadRequest", "DoneResult", "Request", "WhoAmIRequest"}
 
 
 class CoverageTests(SynchronousTestCase):
