@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txmirror.checks.descendants import VARIABLE, Descendants, make_mark
-from txmirror.checks.processes import has_living
+from txmirror.checks.processes import find_living
 from txmirror.checks.results import Output
 from txmirror.deferreds import Waiters
 from txmirror.timers import Timer
@@ -62,6 +62,8 @@ class ProcessGroup(ProcessProtocol):
         self._killing = False
         self._closed = False
         self._empty = False
+        #: A process of the group that was alive.
+        self._member: int | None = None
         self._ended: Waiters[None] = Waiters()
         self.gone = False
 
@@ -159,7 +161,8 @@ class ProcessGroup(ProcessProtocol):
     def _is_alive(self) -> bool:
         """Return whether a process is left. Once the group is empty, its number may belong to others."""
         if self.status is not None and not self._empty:
-            self._empty = not (self._send(os.killpg, 0) and has_living(self._pid))
+            self._member = find_living(self._pid, self._member) if self._send(os.killpg, 0) else None
+            self._empty = self._member is None
         return not self._empty or (self._killing and self._descendants.are_alive())
 
     def _finish(self) -> None:

@@ -10,6 +10,8 @@ from typing import Final
 
 #: The number of bytes to read at once. A file in ``/proc`` yields fewer only at its end.
 _PART: Final = 2**17
+#: The states of a process, as a member of a group.
+_LIVING, _ZOMBIE, _OTHER = "living", "zombie", "other"
 _OPEN_PIDFD: Final = getattr(os, "pidfd_open", None)
 
 
@@ -32,17 +34,28 @@ def read_variable(pid: int, name: bytes) -> bytes | None:
     return rest.partition(b"\0")[0] if found else None
 
 
-def has_living(group: int) -> bool:
-    """Return False if all processes of a group are zombies, which their parents may reap at any time."""
-    found = False
+def find_living(group: int, known: int | None = None) -> int | None:
+    """Return the pid of a process of a group that is not a zombie, which its parent may reap at any time; None if there is none.
+
+    :param known: the former result; the other processes are looked at only if that one has ended.
+    """
+    if known is not None and _state(known, group) == _LIVING:
+        return known
+    states = set()
     for pid in list_pids():
-        fields = _read(pid, "stat").rpartition(b")")[2].split()[:3]
-        if len(fields) == 3 and int(fields[2]) == group:
-            if fields[0] not in (b"Z", b"X"):
-                return True
-            found = True
+        state = _state(pid, group)
+        if state == _LIVING:
+            return pid
+        states.add(state)
     # Where /proc does not show the group, it counts as alive.
-    return not found
+    return None if _ZOMBIE in states else group
+
+
+def _state(pid: int, group: int) -> str:
+    fields = _read(pid, "stat").rpartition(b")")[2].split()[:3]
+    if len(fields) < 3 or int(fields[2]) != group:
+        return _OTHER
+    return _ZOMBIE if fields[0] in (b"Z", b"X") else _LIVING
 
 
 def _read(pid: int, name: str) -> bytes:

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.checks import descendants, processes
 from txmirror.checks.descendants import VARIABLE, Descendants, make_mark
-from txmirror.checks.processes import ProcessHandle, has_living, read_variable
+from txmirror.checks.processes import ProcessHandle, find_living, read_variable
 
 _SLEEP = (sys.executable, "-S", "-c", "import time; time.sleep(50)")
 
@@ -145,9 +145,28 @@ class GroupTests(SynchronousTestCase):
         """A group has living processes until all are zombies. One that /proc does not show counts as alive."""
         process = subprocess.Popen(_SLEEP, start_new_session=True)
         self.addCleanup(process.kill)
-        self.assertTrue(has_living(process.pid))
+        self.assertEqual(find_living(process.pid), process.pid)
         process.kill()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        self.assertFalse(has_living(process.pid))
+        self.assertIsNone(find_living(process.pid))
+        self.assertIsNone(find_living(process.pid, process.pid))
         process.wait()
-        self.assertTrue(has_living(process.pid))
+        self.assertEqual(find_living(process.pid), process.pid)
+
+    def test_known(self) -> None:
+        """While the process that was found is alive, no other one is looked at; after it, another one is found."""
+        script = "sleep 50 >&2 & echo $!; exec sleep 50 >&2"
+        process = subprocess.Popen(["sh", "-c", script], start_new_session=True, stdout=subprocess.PIPE)
+        self.addCleanup(process.wait)
+        self.addCleanup(os.killpg, process.pid, signal.SIGKILL)
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        process.stdout.close()
+        list_pids = processes.list_pids
+        self.patch(processes, "list_pids", list)
+        self.assertEqual(find_living(process.pid, child), child)
+        self.patch(processes, "list_pids", list_pids)
+        os.kill(child, signal.SIGKILL)
+        while find_living(process.pid, child) == child:
+            pass
+        self.assertEqual(find_living(process.pid, child), process.pid)
