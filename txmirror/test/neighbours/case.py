@@ -30,12 +30,14 @@ _HEAD = """
 [zookeeper]
 servers = "{servers}"
 session_timeout = "5s"
+{session}
 
 [host]
 allow_loopback = true
 
 [daemon]
 control = "control.sock"
+{settings}
 
 [defaults]
 check = {{ interval = "1s", fast_interval = "100ms", timeout = "500ms", rise = 1, fall = 1 }}
@@ -121,10 +123,14 @@ class NeighboursTestCase(TwistdTestCase):
         self.client = self.kazoo(server.address + root)
         self.servers = server.address + root
 
-    def daemon(self, *parts: str) -> Twistd:
-        """Start the daemon with these parts of a configuration."""
+    def daemon(self, *parts: str, session: str = "", settings: str = "") -> Twistd:
+        """Start the daemon with these parts of a configuration.
+
+        :param session: more lines of ``[zookeeper]``.
+        :param settings: more lines of ``[daemon]``.
+        """
         path = self.folder / "txmirror.toml"
-        path.write_text(_HEAD.format(servers=self.servers) + "\n".join(parts))
+        path.write_text(_HEAD.format(servers=self.servers, session=session, settings=settings) + "\n".join(parts))
         twistd = Twistd("--config", str(path), cwd=self.folder)
         self.addCleanup(twistd.cleanup)
         return twistd

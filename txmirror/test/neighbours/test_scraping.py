@@ -1,7 +1,4 @@
-"""A real Prometheus scrapes a real daemon on a real ZooKeeper, evaluates the alerts, and answers the questions of the board.
-
-Where ``prometheus`` is not installed, the test is skipped.
-"""
+"""Prometheus scrapes the daemon, evaluates the alerts of the documentation, and answers the questions of the Grafana board."""
 
 from __future__ import annotations
 
@@ -9,74 +6,46 @@ import contextlib
 import http.client
 import json
 import re
-import shutil
-import subprocess
-import tempfile
-from pathlib import Path
 from typing import Any
-from unittest import SkipTest
 from urllib.parse import urlencode
 
 import yaml
 
 from txmirror.service import METRICS
-from txmirror.test.integration.test_twistd import Twistd, TwistdTestCase, wait_for
+from txmirror.test.neighbours.case import PATIENCE, NeighboursTestCase, need
 from txmirror.test.test_examples import find_examples
 from txmirror.test.test_monitoring import board_expressions, labels_of_series
-from txmirror.test.zookeeper import free_ports, shared_server
+from txmirror.test.zookeeper import free_ports
 
-#: How long anything may take, in seconds.
-_PATIENCE = 30.0
-_CONFIGURATION = """
-[zookeeper]
-servers = "{servers}"
-state_file = "state"
-[host]
-allow_loopback = true
-[daemon]
-control = "control"
-metrics = "127.0.0.1:{port}"
-[defaults]
-path = "/monitored"
-node = "{{name}}:1"
+_SERVICES = """
 [[service]]
 name = "web"
+path = "/services"
+node = "web:1"
 [[service.check]]
 type = "command"
 argv = ["true"]
-interval = "1s"
-rise = 1
-[[watch]]
-path = "/monitored"
-output = "list"
-format = "lines"
-command = ["true"]
 [[service]]
 name = "db"
+path = "/services"
+node = "db:1"
 [[service.check]]
 type = "command"
 argv = ["sh", "-c", "exit 2"]
-interval = "1s"
-fall = 1
+[[watch]]
+path = "/services"
+output = "list"
+format = "lines"
+command = ["true"]
 """
 
 
-class PrometheusTests(TwistdTestCase):
+class ScrapingTests(NeighboursTestCase):
     def setUp(self) -> None:
-        self.program = shutil.which("prometheus")
-        if self.program is None:
-            raise SkipTest("prometheus is not installed")
-        self.address = shared_server().address
-        # The path of a socket must be short.
-        self.folder = Path(tempfile.mkdtemp(prefix="txmirror-prom-"))
-        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        super().setUp()
+        self.program = need("prometheus", "prometheus")
+        self.connect("/test_scraping")
         self.port, self.prometheus_port = free_ports(2)
-
-    def start_daemon(self) -> Twistd:
-        (self.folder / "txmirror.toml").write_text(_CONFIGURATION.format(servers=self.address, port=self.port))
-        daemon = Twistd("--config", "txmirror.toml", cwd=self.folder)
-        self.addCleanup(daemon.cleanup)
-        return daemon
 
     def start_prometheus(self) -> None:
         configuration = {
@@ -87,23 +56,14 @@ class PrometheusTests(TwistdTestCase):
             ],
         }
         (self.folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
-        with (self.folder / "prometheus.log").open("wb") as log:
-            process = subprocess.Popen(
-                [
-                    str(self.program),
-                    f"--config.file={self.folder}/prometheus.yml",
-                    f"--storage.tsdb.path={self.folder}/data",
-                    f"--web.listen-address=127.0.0.1:{self.prometheus_port}",
-                ],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        self.addCleanup(process.wait, _PATIENCE)
-        self.addCleanup(process.kill)
+        listen = f"--web.listen-address=127.0.0.1:{self.prometheus_port}"
+        # Debian's Prometheus would keep its data in /var/lib.
+        storage = "--storage.tsdb.path=data"
+        self.run_program(self.program, "--config.file=prometheus.yml", storage, listen, name="prometheus")
 
     def ask(self, path: str, **parameters: str) -> Any:
         """Return the answer of Prometheus's API; None if it does not answer yet."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.prometheus_port, timeout=_PATIENCE)
+        connection = http.client.HTTPConnection("127.0.0.1", self.prometheus_port, timeout=PATIENCE)
         with contextlib.closing(connection):
             try:
                 connection.request("GET", f"/api/v1/{path}?{urlencode(parameters)}")
@@ -122,18 +82,23 @@ class PrometheusTests(TwistdTestCase):
         found = self.ask("query", query=expression)
         return [] if found is None else [(each["metric"], float(each["value"][1])) for each in found["result"]]
 
+    def targets(self) -> list[tuple[str, str]]:
+        """Return the health of each target, and its last error."""
+        found = self.ask("targets") or {"activeTargets": []}
+        return [(each["health"], each["lastError"]) for each in found["activeTargets"]]
+
     def pending(self) -> set[str]:
         return {labels["alertname"] for labels, _ in self.query('ALERTS{alertstate="pending"}')}
 
     def test_scraped(self) -> None:
         """Prometheus has all series and their types, the alerts pend, and every panel of the board has data."""
-        daemon = self.start_daemon()
+        daemon = self.daemon(_SERVICES, session='state_file = "state"', settings=f'metrics = "127.0.0.1:{self.port}"')
         self.start_prometheus()
-        daemon.wait_for("Service db is down", _PATIENCE)
         is_down = 'txmirror_service_condition{condition="down", service="db"} == 1'
-        wait_for(lambda: self.query(is_down), f"db is down; the daemon's log:\n{daemon.log}", _PATIENCE)
-        (target,) = self.ask("targets")["activeTargets"]
-        self.assertEqual((target["health"], target["lastError"]), ("up", ""))
+        self.wait(lambda: self.query(is_down), "db is down", "prometheus")
+        is_up = 'txmirror_service_condition{condition="registered", service="web"} == 1'
+        self.wait(lambda: self.query(is_up), "web is registered", "prometheus")
+        self.wait(lambda: self.targets() == [("up", "")], "the target is up, without an error", "prometheus")
         # Each series that is documented has arrived.
         names = set(self.ask("label/__name__/values"))
         self.assertEqual(set(labels_of_series()) - names, set())
@@ -142,16 +107,16 @@ class PrometheusTests(TwistdTestCase):
         suffix = re.compile(r"_(total|info)$")
         self.assertEqual(types, {suffix.sub("", metric.name): metric.kind.value for metric in METRICS})
         self.assertEqual([value for _, value in self.query("txmirror_zookeeper_connected")], [1])
-        self.assertEqual([value for _, value in self.query('sum(txmirror_services{condition="registered"})')], [1])
         # Rates need two scrapes.
-        wait_for(lambda: len(self.query("rate(txmirror_check_results_total[1m])")) == 8, "two scrapes", _PATIENCE)
+        rates = "rate(txmirror_check_results_total[1m])"
+        self.wait(lambda: len(self.query(rates)) == 8, "two scrapes", "prometheus")
         for expression in board_expressions():
             asked = expression.replace("$__rate_interval", "1m")
             for variable in ("job", "instance", "service"):
                 asked = asked.replace(f"${variable}", ".*")
             self.assertNotEqual(self.query(asked), [], asked)
-        wait_for(lambda: self.pending() == {"TxmirrorServiceDown"}, "only this alert is pending", _PATIENCE)
+        self.wait(lambda: self.pending() == {"TxmirrorServiceDown"}, "only this alert is pending", "prometheus")
         # Without the daemon its series are stale.
         daemon.terminate()
-        wait_for(lambda: [value for _, value in self.query("up")] == [0.0], "the target is down", _PATIENCE)
+        self.wait(lambda: [value for _, value in self.query("up")] == [0.0], "the target is down", "prometheus")
         self.assertEqual(self.query(is_down), [])
