@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 _T = TypeVar("_T")
 
 
-def fire_all(waiters: Iterable[Deferred[_T]], result: _T) -> None:
+def fire_all(waiters: Iterable[Deferred[_T]], result: _T | Failure) -> None:
     """Fire every Deferred that the callbacks of an earlier one have not cancelled."""
     for waiter in waiters:
         if not waiter.called:

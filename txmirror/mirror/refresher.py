@@ -82,9 +82,7 @@ class RefreshSink(Protocol):
 
 
 class Refresher:
-    """Reads the stale parts of nodes while there is a connection.
-
-    It has more than 12 attributes because batched reads and single reads wait in queues of their own, and batches for a turn too.
+    """Reads the stale parts of nodes while there is a connection. Three kinds of reads have queues: hence more than 12 attributes.
 
     :param feed: sends reads that leave watches.
     :param batches: sends reads of many nodes without watches; None where the client cannot.

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from txmirror.deferreds import fire_all
 from txmirror.mirror import Mirror
 from txmirror.mirror.admission import AdmissionQueue
 from txmirror.registry.reachability import when_connected
@@ -85,9 +86,7 @@ class _Path:
     def _write(self, _: None) -> Deferred[None] | None:
         self._current, write = self._waiting.popitem()
         superseded, self._waiting = self._waiting, {}
-        for each in superseded:
-            if not each.called:
-                each.callback(None)
+        fire_all(superseded, None)
         # The callback of a superseded write may have cancelled this one.
         return None if self._current.called else write()
 
@@ -99,9 +98,7 @@ class _Path:
         else:
             # The mirror is closed: all waiters fail.
             done, self._waiting = list(self._waiting), {}
-        for each in done:
-            if not each.called:
-                each.callback(result)
+        fire_all(done, result)
         self._start_next()
         self._note_idle()
         self._queue.ended()
