@@ -74,6 +74,8 @@ class Answers:
         self._cache = cache
         self._store = cache.store
         self._retries = cache.retries
+        self._records = cache.records
+        self._branches = cache.branches
         self.covers = cache.covers
         self.wants = cache.wants
         self.watches_refused = cache.invalidate_all
@@ -86,10 +88,10 @@ class Answers:
             return
         if path in self._store.maybe_absent:
             self._cache.found(path)
-        record = self._cache.records.get(path)
+        record = self._records.get(path)
         if record is not None:
             record.data_read(value, zxid)
-        for branch in self._cache.branches(DATA, path):
+        for branch in self._branches(DATA, path):
             branch.data_read(path, value)
         self._settle(DATA, path)
 
@@ -183,7 +185,7 @@ class Answers:
         if self._store.settle(part, path):
             if self._retries.failing and not self._store.marked(path):
                 self._retries.succeeded(path)
-            record = self._cache.records.get(path)
+            record = self._records.get(path)
             cached = None if record is None else record.part(part)
             if cached is not None:
                 cached.settled()

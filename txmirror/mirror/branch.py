@@ -238,7 +238,8 @@ class Branch:
         has_children = (value[1].numChildren or not self.persistent) and self._may_have_children(path, value[1])
         if has_children and not self._cache.store.is_pending(NAMES, path):
             self._cache.invalidate(NAMES, path)
-        self._notify(ChangeKind.ADDED, path, None, value)
+        if self._notifier.observed:
+            self._notify(ChangeKind.ADDED, path, None, value)
         if was_unreadable:
             self._notify(ChangeKind.READABLE, path, value, value)
 

@@ -21,13 +21,14 @@ class Notifier:
     :param path: the root, for the log and for changes that concern the whole tree.
     :param status: the state of the connection.
     :ivar closed: whether nothing more is notified.
+    :ivar observed: whether there are observers.
     :ivar on_stat_changed: called with the path of a node that has another stat and is otherwise as before; None for nobody.
     """
 
     _log = Logger()
 
     def __init__(self, path: str, status: Status) -> None:
-        self.closed = False
+        self.closed = self.observed = False
         self.on_stat_changed: Callable[[str], object] | None = None
         self._path = path
         self._status = status
@@ -79,16 +80,18 @@ class Notifier:
     def watch(self, function: Callable[[Change], object]) -> None:
         """Call a function with each change from now on."""
         self._observers.add(function, lambda change: None if self.closed else function(change))
+        self.observed = True
 
     def unwatch(self, function: Callable[[Change], object]) -> None:
         """Remove a function; silent if it was not added."""
         self._observers.remove(function)
+        self.observed = bool(self._observers)
 
     # Events of the branch.
 
     def changed(self, kind: ChangeKind, path: str, old: Value | None, new: Value | None) -> None:
         """Notify the observers of a change."""
-        if self._observers:
+        if self.observed:
             self._observers.notify(Change(kind, path, old, new))
 
     def stat_changed(self, path: str) -> None:

@@ -112,8 +112,13 @@ class Following:
 
     def _begin(self) -> None:
         """Publish the first answer, and follow later changes."""
+        codec, payloads, own = self._options.codec, self._payloads, self._path
         for path, (data, _) in self.tree.items():
-            self._store(path, data)
+            payload = decode(codec, data)
+            if path == own or isinstance(payload, Undecodable):
+                self._store(path, payload)
+            else:
+                payloads[paths.name_of(path)] = payload
         self.tree.watch(self._changed)
         self._read()
 
@@ -148,7 +153,10 @@ class Following:
                 # A child that was not in the answer was deleted.
                 self._read_stat()
         elif change.kind in (ChangeKind.ADDED, ChangeKind.CHANGED, ChangeKind.REMOVED):
-            self._store(change.path, None if change.new is None else change.new[0])
+            if change.new is None:
+                self._remove(change.path)
+            else:
+                self._store(change.path, decode(self._options.codec, change.new[0]))
             if change.kind is not ChangeKind.CHANGED and change.path != self._path:
                 # A recursive watch sends no event for the parent's new stat.
                 self._read_stat()
@@ -179,20 +187,22 @@ class Following:
         # Other changes of this reactor turn are published together with this one.
         self._publish_timer.start(0)
 
-    def _store(self, path: str, data: bytes | None) -> None:
-        payload = None if data is None else decode(self._options.codec, data)
-        known = data is not None
+    def _store(self, path: str, payload: Payload | Undecodable) -> None:
         if isinstance(payload, Undecodable):
             self._log.warn(
                 "{path} cannot be decoded, and is left out: {reason}.",
                 path=on_one_line(path),
                 reason=on_one_line(payload.reason),
             )
-            payload, known = None, False
-        if path == self._path:
+            self._remove(path)
+        elif path == self._path:
             self._data = payload
-        elif known:
+        else:
             self._payloads[paths.name_of(path)] = payload
+
+    def _remove(self, path: str) -> None:
+        if path == self._path:
+            self._data = None
         else:
             self._payloads.pop(paths.name_of(path), None)
 
