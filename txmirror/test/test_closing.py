@@ -62,7 +62,7 @@ _OLD_SERVER = " does not support "
 class _Life(World):
     """A world in which something lives, and can be closed.
 
-    :ivar asked: what the script has asked for, and must have a result once the thing is closed.
+    :ivar asked: the Deferreds of the script's calls, which must have a result once the thing is closed.
     """
 
     limits = Limits(close_time=_CLOSE_TIME)

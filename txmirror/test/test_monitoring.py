@@ -148,7 +148,7 @@ class NamesTests(SynchronousTestCase):
             self.assertEqual(faults[:1], [] if fault is None else [f"{changed!r}: {fault}"])
 
     def test_alerts(self) -> None:
-        """The alerts use what exists, and each has a summary and a severity."""
+        """The alerts use existing metrics, and each has a summary and a severity."""
         rules = read_rules()
         self.assertEqual([fault for rule in rules for fault in check_expression(rule["expr"])], [])
         for rule in rules:
@@ -156,7 +156,7 @@ class NamesTests(SynchronousTestCase):
             self.assertTrue(rule["annotations"]["summary"].endswith("."), rule)
 
     def test_board(self) -> None:
-        """The panels and variables of the board use what exists."""
+        """The panels and variables of the board use existing metrics."""
         queries = [each["definition"] for each in read_board()["templating"]["list"] if each["type"] == "query"]
         self.assertEqual(len(queries), 3)
         self.assertEqual([fault for each in (*board_expressions(), *queries) for fault in check_expression(each)], [])

@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 @implementer(IReactorThreads)
 class ThreadedClock(Clock):
-    """A clock with a pool of threads that run when the test says so.
+    """A clock with a pool of threads that run when the test runs them.
 
     :ivar waiting: the functions that wait for a thread.
     """

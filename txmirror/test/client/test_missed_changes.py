@@ -1,4 +1,4 @@
-"""Side sessions serve all who ask at once, one at a time, and end with those who ask and with the client."""
+"""Side sessions serve all callers at once, one session at a time, and end with their callers and with the client."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from txmirror.wire import CloseSessionRequest, Operation, SetWatchesRequest
 
 class SharingTests(SideSessionTestCase):
     def test_at_once(self) -> None:
-        """All who ask before it begins share one side session, and each gets its own events."""
+        """All callers before it begins share one side session, and each gets its own events."""
         client, _ = self.make_seen()
         below = client.chroot("/below")
         paths: list[str] = []
@@ -36,7 +36,7 @@ class SharingTests(SideSessionTestCase):
         self.assertEqual(self.server.count, 2)
 
     def test_later(self) -> None:
-        """All who ask while one is under way share the next."""
+        """All callers during one side session share the next."""
         client, _ = self.make_seen()
         first = self.ask(client)
         side = self.side()
@@ -106,7 +106,7 @@ class CancellingTests(SideSessionTestCase):
         self.assertEqual(self.server.count, 1)
 
     def test_one_of_two(self) -> None:
-        """The other who has asked still gets its answer."""
+        """The other caller still gets its answer."""
         client, _ = self.make_seen()
         cancelled = client.report_changes(300, self.news.append, ["/a"])
         answer = client.report_changes(300, self.news.append, ["/b"])
@@ -147,7 +147,7 @@ class CancellingTests(SideSessionTestCase):
         self.finish(side)
 
     def test_asked_again(self) -> None:
-        """Who asks again at once is served by the next one, after the end of the first."""
+        """A caller that calls again at once is served by the next side session, after the end of the first."""
         client, _ = self.make_seen()
         ask = self.ask(client)
         side = self.side()
@@ -250,7 +250,9 @@ class ClosingTests(SideSessionTestCase):
         self.assertIsNotNone(self.successResultOf(left))
 
     def test_connection_lost(self) -> None:
-        """The side session outlives a lost connection of the client's own session; who does not want that cancels."""
+        """The side session outlives a lost connection of the client's own session; a caller that does not want that
+        cancels.
+        """
         client, peer = self.make_seen()
         answer = self.ask(client)
         side = self.side()

@@ -37,7 +37,7 @@ class SideSessionTestCase(ClientTestCase):
         return client, peer
 
     def ask(self, client: ZooKeeperClient, *data: str) -> Deferred[None]:
-        """Ask what has changed since 300, and let the pause go by."""
+        """Request the changes since 300, and let the pause pass."""
         answer = client.report_changes(300, self.news.append, data or ["/a"], ["/b"], ["/a"])
         self.pass_time(_JITTER)
         return answer
@@ -50,7 +50,7 @@ class SideSessionTestCase(ClientTestCase):
         return peer
 
     def finish(self, side: Peer) -> None:
-        """Answer what closes a side session."""
+        """Answer the requests that close a side session."""
         side.answer(CloseSessionRequest)
         self.assertTrue(side.lost)
 
@@ -227,7 +227,9 @@ class RefusedTests(SideSessionTestCase):
         self.assert_refused(answer)
 
     def test_keeper(self) -> None:
-        """ClickHouse Keeper does not compare its data with what the client has seen, and so is not asked."""
+        """ClickHouse Keeper does not compare its data with the client's last zxid, and so no side session is opened
+        there.
+        """
         self.add_server()
         client, _ = self.make_seen()
         self.server.on_handshake = hang_up
@@ -244,7 +246,7 @@ class RefusedTests(SideSessionTestCase):
         self.assertEqual(self.server.count, 1)
 
     def test_read_only(self) -> None:
-        """No other server knows what a read-only server does, and so none is asked."""
+        """No other server knows the session of a read-only server, and so no side session is opened."""
         client = self.make_client(read_only=True)
         ignore(client.connect())
         self.server.peer.accept(read_only=True)

@@ -124,7 +124,7 @@ class RecordTests(Case):
         self.assertEqual([dict(node.instance.data) for node in nodes], [{"v": 1}, {"v": 1}, {"w": 2}, {}, {}])  # type: ignore[arg-type]
 
     def test_warning(self) -> None:
-        """While a check warns, the weight is a part of the normal one, and the record says so."""
+        """While a check warns, the weight is a part of the normal one, and the record has the warning."""
         for weight, scaled in ((100, 10), (5, 1), (1, 1), (0, 0)):
             (node,) = self.nodes(f'codec = "nerve"\nweight = {weight}')
             self.assertEqual(self.record(node)["weight"], weight)
@@ -156,7 +156,7 @@ class RecordTests(Case):
 
 class PluginTests(Case):
     def test_plugin(self) -> None:
-        """A codec may be a plugin, which knows only data; what it cannot store is refused."""
+        """A codec may be a plugin, which knows only data; data that it cannot store is refused."""
         add_plugin(self)
         (node,) = self.nodes('codec = "reversed-for-test"\ndata = "abc"')
         self.assertEqual(node.znode, "/services/web/10.0.0.1:80")

@@ -34,7 +34,7 @@ class SampleTests(ConfigurationCase):
         return re.sub(r"(?m)^#(?! |$)", "", text)
 
     def test_up_to_date(self) -> None:
-        """The sample is what the classes make of it."""
+        """The sample is equal to the one that the classes make."""
         message = "run: python -m txmirror.test.configuration.sample"
         self.assertEqual(self.sample, make_sample(), message)
 

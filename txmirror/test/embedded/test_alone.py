@@ -199,7 +199,7 @@ class ServiceTests(SynchronousTestCase):
         self.reactor.settle()
 
     def test_keeper(self) -> None:
-        """The log says, too, that the server imitates ClickHouse Keeper."""
+        """The log has, too, that the server imitates ClickHouse Keeper."""
         service = self.service("--listen", "2181", "--imitate", "keeper")
         service.startService()
         self.assertIn("An imitation of ClickHouse Keeper,", self.lines[1])

@@ -1,4 +1,4 @@
-"""Several servers with one tree: when each learns of a change."""
+"""Several servers with one tree: the time at which each applies a change."""
 
 from __future__ import annotations
 
@@ -62,7 +62,9 @@ class SharingTests(EnsembleTestCase):
         self.assertEqual(moved.get("/e").stat.ephemeralOwner, peer.session)
 
     def test_moved_away(self) -> None:
-        """The former server does not learn of the move: the client can read there, and is disconnected when it writes or syncs."""
+        """The former server does not notice the move: the client can read there, and is disconnected when it writes or
+        syncs.
+        """
         for request in (SyncRequest("/"), CreateRequest("/a", b"", OPEN_ACL, 0)):
             former = self.peer(host=_FIRST)
             latter = self.peer(resume=former, host=_SECOND)

@@ -158,7 +158,7 @@ class KnobTests(KnobTestCase):
             self.assert_refused(TypeError, value, self.server.connection_of, value)
 
     def test_expire_without_connection(self) -> None:
-        """A test can expire the session of a disconnected client, once; the client learns of it when it reconnects."""
+        """A test can expire the session of a disconnected client, once; the client is notified when it reconnects."""
         peer, watcher = self.peer(), self.peer()
         peer.create("/e", flags=1)
         watcher.exists("/e", watch=True)

@@ -53,7 +53,7 @@ class QuorumTestCase(ServerTestCase):
         self.assertIsNotNone(peer.lost)
 
     def assert_ended(self, peer: Peer, read_only: bool) -> None:
-        """Check that a client learns that its session has ended."""
+        """Check that a client is notified that its session has expired."""
         assert peer.welcome is not None
         self.assertEqual((peer.welcome.timeOut, peer.welcome.sessionId, peer.welcome.readOnly), (0, 0, read_only))
 

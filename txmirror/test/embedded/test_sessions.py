@@ -43,7 +43,7 @@ class HandshakeTests(SessionTestCase):
         self.assertIsNone(peer.welcome.readOnly)
 
     def test_read_only(self) -> None:
-        """A client that allows a read-only server learns that this server is not read-only."""
+        """The reply to a client that accepts a read-only server has that this server is not read-only."""
         peer = self.peer(read_only=True)
         assert peer.welcome is not None
         self.assertIs(peer.welcome.readOnly, False)

@@ -213,7 +213,9 @@ class SessionContract(KazooCase):
         self.assertEqual(self.victim.retry(self.victim.get, "/node")[0], b"")
 
     def test_session_ended(self) -> None:
-        """A client whose session has ended learns it on its return, has another, and its ephemerals are gone."""
+        """A client whose session has expired is notified when it reconnects, has another session, and its ephemerals
+        are gone.
+        """
         session = self.victim.client_id
         self.victim.create("/mortal", ephemeral=True)
         gone = threading.Event()

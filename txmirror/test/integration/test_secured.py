@@ -331,7 +331,9 @@ class ProgramTests(SynchronousTestCase):
         self.assertNotIn("hush", err)
 
     def test_daemon_refused(self) -> None:
-        """A daemon that the servers refuse, or that refuses them, says why in one line, stays, and can be stopped."""
+        """A daemon that the servers refuse, or that refuses them, logs the reason in one line, stays, and can be
+        stopped.
+        """
         wrong = Path(self.mktemp()).absolute()
         wrong.write_text("hush-hush")
         wrong.chmod(0o600)

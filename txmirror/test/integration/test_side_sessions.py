@@ -1,4 +1,4 @@
-"""Recoveries by a side session at real servers: what they leave behind, and how servers refuse one."""
+"""Recoveries by a side session at real servers: the watches and sessions that remain, and the refusals of servers."""
 
 from __future__ import annotations
 

@@ -309,7 +309,7 @@ class LeftoverTests(ManyTestCase):
 
 
 class NewLeftoverTests(LeftoverTests):
-    """The same at a server that keeps watches of both modes on one path. To remove one of the two would remove both."""
+    """Costs at a server that keeps watches of both modes on one path. To remove one of the two would remove both."""
 
     version = "3.9"
     beside = 2

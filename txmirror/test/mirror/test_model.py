@@ -648,26 +648,26 @@ class MirrorModel(RuleBasedStateMachine):
 
 
 class EnsembleModel(MirrorModel):
-    """The same at three servers, which may lag behind one another."""
+    """The model with three servers, which may lag behind one another."""
 
     size = 3
 
 
 class OldModel(MirrorModel):
-    """The same at a server that has neither persistent watches nor reads of many nodes."""
+    """The model with a server without persistent watches and batched reads."""
 
     version = "3.4"
 
 
 class OldEnsembleModel(MirrorModel):
-    """The same at two of them."""
+    """The model with two such servers."""
 
     version = "3.4"
     size = 2
 
 
 class KeeperModel(MirrorModel):
-    """The same at one that ends sessions with their connections, and calls changed children changed data."""
+    """The model with a server that ends sessions with their connections, and reports changed children as changed data."""
 
     version = "keeper"
 

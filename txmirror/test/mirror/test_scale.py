@@ -197,7 +197,7 @@ class FairnessTests(ManyTestCase):
 
 
 class OldFairnessTests(FairnessTests):
-    """The same at a server that has neither persistent watches nor reads of many nodes."""
+    """Fairness at a server without persistent watches and batched reads."""
 
     version = "3.4"
     count = 5_000

@@ -19,7 +19,7 @@ TURNS = 40
 
 
 class SameSessionTests(test_tree.RecoveryTests):
-    """What holds for a recovery holds with side sessions."""
+    """The recoveries of ``test_tree`` in the same session, with side sessions."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -27,7 +27,7 @@ class SameSessionTests(test_tree.RecoveryTests):
 
 
 class NewSessionTests(test_tree.NewSessionTests):
-    """The same in a new session."""
+    """The recoveries of ``test_tree`` in a new session, with side sessions."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -35,7 +35,7 @@ class NewSessionTests(test_tree.NewSessionTests):
 
 
 class GenerationTests(test_recovery.HistoryTests):
-    """The same with data of another generation."""
+    """The recoveries of ``test_recovery`` in another data generation, with side sessions."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -161,7 +161,7 @@ class SecondCutTests(SideRecoveryCase):
         self.assert_equal(tree)
 
     def test_own_session_instead(self) -> None:
-        """The same where the second recovery uses the client's own session."""
+        """A recovery is cut off in its side session, and the next one uses the client's own session."""
         tree, _ = self.follow()
         self.world.leave()
         self.world.change("/s/b", b"missed")

@@ -56,7 +56,7 @@ class SideRecoveryCase(TreeTestCase):
 
 class UsingTests(SideRecoveryCase):
     def test_used(self) -> None:
-        """A side session finds what has changed; it leaves no watch and no session behind, and takes two transactions."""
+        """A side session finds the changes; it leaves no watch and no session behind, and takes two transactions."""
         tree, witness = self.follow()
         witness.take()
         self.world.leave()
@@ -182,7 +182,7 @@ class UsingTests(SideRecoveryCase):
             self.assert_equal(each)
 
     def test_new_trees_and_own_session(self) -> None:
-        """The same where the client's own session is asked: watches are set once."""
+        """With the client's own session, too, watches are set once."""
         self.patch(recovery, "SIDE_SESSION_FROM", 1000)
         tree, _ = self.follow()
         set_before = self.packets_that_set_watches()

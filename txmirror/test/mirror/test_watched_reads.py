@@ -176,7 +176,7 @@ class ReleasedTests(FloodTestCase):
 
 
 class OldFloodTests(FloodTests):
-    """The same at a server that does not know reads of many nodes."""
+    """A flood at a server without batched reads."""
 
     version = "3.4"
 
@@ -213,7 +213,7 @@ class OldFloodTests(FloodTests):
 
 
 class KeeperFloodTests(FloodTests):
-    """The same at ClickHouse Keeper, of which it is not known whether it knows reads of many nodes."""
+    """A flood at ClickHouse Keeper, which may lack batched reads."""
 
     version = "keeper"
 
@@ -242,7 +242,7 @@ class KeeperFloodTests(FloodTests):
 
 
 class NewFloodTests(FloodTests):
-    """The same at a server of version 3.9."""
+    """A flood at a server of version 3.9."""
 
     version = "3.9"
 
@@ -304,7 +304,7 @@ class OrderTests(ScriptedTestCase):
         self.assertNoResult(value)
 
     def test_changed_before_the_reply(self) -> None:
-        """M2: so is one whose event arrives with the watches."""
+        """M2: a node whose event arrives with the watches is read again."""
         watching, reading = self.take_batch()
         changed = self.batch[1]
         self.peer.event(EventType.CHANGED, changed.path)

@@ -1,1 +1,1 @@
-"""Tests with other projects' programs, which read what the daemon writes, or write what it reads."""
+"""Tests with other projects' programs, which read the daemon's data, or write data that it reads."""

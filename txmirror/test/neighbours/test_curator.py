@@ -1,4 +1,4 @@
-"""Curator's own service discovery reads what the daemon writes, and txmirror reads what Curator writes."""
+"""Curator's own service discovery reads the daemon's nodes, and txmirror reads Curator's."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ class CuratorTests(NeighboursTestCase):
         self.assertEqual(self.run_java("read", self.servers, "/plain", "web"), [])
 
     def test_curator_writes(self) -> None:
-        """What Curator registers is read."""
+        """The instances that Curator registers are read."""
         self.connect("/test_curator_writes")
         with subprocess.Popen(
             [self.java, "-cp", self.classes, "Curator", "register", self.servers, "/services", "web"],

@@ -83,7 +83,9 @@ class HAProxyTests(NeighboursTestCase):
         self.end(twistd)
 
     def test_foreign_instances(self) -> None:
-        """It accepts what the documented template and the map make of instances with any names, addresses and weights."""
+        """It accepts the files that the documented template and the map make of instances with any names, addresses and
+        weights.
+        """
         haproxy = need("haproxy", "haproxy")
         instances = [
             Instance(name="[::1]:80", address="::1", port=80, weight=10**6),

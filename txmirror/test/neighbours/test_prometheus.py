@@ -1,4 +1,4 @@
-"""Prometheus discovers what the daemon registers: by nerve_sd, serverset_sd and file_sd."""
+"""Prometheus discovers the daemon's services: by nerve_sd, serverset_sd and file_sd."""
 
 from __future__ import annotations
 

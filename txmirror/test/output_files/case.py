@@ -61,11 +61,11 @@ class HeldThreads:
         raise NotImplementedError
 
     def run(self) -> None:
-        """Run what waits longest."""
+        """Run the function that waits longest."""
         self.waiting.pop(0)()
 
     def run_all(self) -> None:
-        """Run all that waits, and what comes of that."""
+        """Run all waiting functions, and those that follow from them."""
         while self.waiting:
             self.run()
 

@@ -350,7 +350,7 @@ class FaultTests(OutputFileTestCase):
         self.assertEqual((self.lines(), file.state, file.failure), (["a:1"], OutputState.CURRENT, None))
 
     def test_no_folder(self) -> None:
-        """A file that cannot be written is tried again; that is said once, and so is the success."""
+        """A file that cannot be written is tried again; one line is logged about that, and one about the success."""
         self.add("a:1")
         file = self.file(output=str(self.folder / "x" / "list"))
         self.world.pass_time(20)

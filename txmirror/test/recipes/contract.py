@@ -217,8 +217,8 @@ class RecipesContract(ContractCase):
 
     @run
     async def test_session_ended(self) -> None:
-        """The end of a session loses what was held in it, and another client gets it; a contender that waits gets its
-        turn in the next session.
+        """A lock is lost with its session, and another client gets it; a contender that waits gets its turn in the next
+        session.
         """
         await self.begin()
         held, theirs = Lock(self.client, f"{self.path}-held"), Lock(self.other, f"{self.path}-held")

@@ -387,7 +387,7 @@ class WaitTests(RecipeCase):
         self.assertTrue(lock.held)
 
     def test_cancel(self) -> None:
-        """A contender that stops waiting learns it at once, and leaves the line."""
+        """A cancelled contender fails at once, and leaves the queue."""
         first, second = self.lock(), self.lock()
         self.done(first.acquire())
         acquired = self.waiting(second.acquire())

@@ -1,4 +1,4 @@
-"""A socket that receives what a service sends to systemd."""
+"""A socket that receives a service's notifications of systemd."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ class WorkCountsTests(DaemonTestCase):
         self.assertGreater(daemon.state.failures, 1)
 
     def test_unreadable_state_file(self) -> None:
-        """So does one to read the file, and one to delete it."""
+        """A state file that cannot be read or deleted is a failure."""
 
         def fail(path: object) -> None:
             raise OSError(5, "Input/output error")

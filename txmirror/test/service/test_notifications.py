@@ -116,7 +116,7 @@ class NotificationsTests(DaemonTestCase):
         self.assertEqual(self.statuses(2)[-1], "2 of 2 services registered; connected to ZooKeeper")
 
     def test_refused_reload(self) -> None:
-        """The daemon is ready after a reload that was refused, too, and its status says so until the next one."""
+        """The daemon is ready after a reload that was refused, too, and its status has that until the next one."""
         self.server.listen(2181)
         daemon = self.begin(service("web", checks=0))
         self.reactor.pass_time(2)

@@ -242,7 +242,9 @@ class HandOverTests(ZnodesCase):
 
 class OthersTests(ZnodesCase):
     def test_blocked(self) -> None:
-        """If another session has a further znode, the others are registered, and the reason is said; then it is registered."""
+        """If another session has a further znode, the others are registered, and the reason is in the sentence; then it
+        is registered.
+        """
         client = self.client()
         for path in ("/members", _MEMBER):
             created = client.create(path, b"", ephemeral=path == _MEMBER)
@@ -267,7 +269,7 @@ class OthersTests(ZnodesCase):
         self.assertNotIn("not in place", supervision.why())
 
     def test_refused(self) -> None:
-        """If ZooKeeper refuses a further znode, its reason is said."""
+        """If ZooKeeper refuses a further znode, the reason is in the sentence."""
         client = self.client()
         for path in ("/members", _MEMBER):
             created = client.create(path, b"")

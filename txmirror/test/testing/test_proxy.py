@@ -228,7 +228,7 @@ class PassingTests(ProxyTestCase):
         self.assertEqual(client.data, b"Zookeeper version: 3.8.0")
 
     async def test_an_end_is_passed_on(self) -> None:
-        """When one side closes, the other learns it, and nothing is left."""
+        """When one side closes, the other is notified, and nothing is left."""
         for which in (0, 1):
             ends = await self.pair()
             ends[which].tcp.loseConnection()
@@ -274,7 +274,7 @@ class HalfCloseTests(ProxyTestCase):
     half_closeable = True
 
     async def test_an_end_of_one_direction(self) -> None:
-        """When one side has no more to say, the other learns it, and can still answer."""
+        """When one side half-closes, the other is notified, and can still answer."""
         for which in (0, 1):
             ends = await self.pair()
             mine, theirs = ends[which], ends[1 - which]
