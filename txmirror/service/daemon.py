@@ -181,6 +181,8 @@ class Daemon(Service):
     def hurry(self) -> None:
         """Do not wait for the drain, and hardly for ZooKeeper: an operator has asked for the stop again."""
         if self._stopping is not None:
+            # Commands that still run are killed at once.
+            self.checks.stopService()
             self._stopping.hurry()
 
     async def _stop(self, steps: BoundedSteps) -> None:
@@ -203,6 +205,8 @@ class Daemon(Service):
         await steps.wait(self.output_files.stopService(), "the output files")
         await steps.wait(self.registrations.finish(leave=leave), "the session to be closed")
         await steps.wait(checks_ended, "the checks to end")
+        # Those that have not ended are killed.
+        self.checks.stopService()
         if self._state is not None:
             await steps.wait(self._state.stopService(), "the state file")
         self._log.info("Stopped.")

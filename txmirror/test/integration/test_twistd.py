@@ -400,6 +400,33 @@ class LeftCommandsTests(TwistdTestCase):
         self.end(daemon)
         self.assertFalse((folder / "state.commands").exists())
 
+    def test_hurried(self) -> None:
+        """A stop that is hurried leaves no command running, also none that ignores SIGTERM."""
+        self.check_stop("30s", 2)
+
+    def test_stopped_in_no_time(self) -> None:
+        """A stop whose time is over leaves none, either."""
+        self.check_stop("100ms", 1)
+
+    def check_stop(self, stop_timeout: str, signals: int) -> None:
+        folder = Path(tempfile.mkdtemp(prefix="txmirror-twistd-"))
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        pid = folder / "pid"
+        script = f"trap '' TERM; echo $$ >{pid}; while :; do sleep 0.1; done"
+        (folder / "c.toml").write_text(
+            f'[zookeeper]\nservers = "127.0.0.1:1"\n[daemon]\nstop_timeout = "{stop_timeout}"\n'
+            '[[service]]\nname = "web"\npath = "/services"\nnode = "web"\n[[service.check]]\ntype = "command"\n'
+            f'argv = ["sh", "-c", "{script}"]\ninterval = "3s"\ntimeout = "2900ms"\n'
+        )
+        daemon = self.twistd("--config", str(folder / "c.toml"))
+        wait_for(lambda: pid.exists() and pid.read_text(), "the command runs", 30)
+        for _ in range(signals):
+            daemon.process.terminate()
+            daemon.wait_for("Received SIGTERM")
+        self.assertEqual(daemon.process.wait(_PATIENCE), -signal.SIGTERM)
+        wait_for(lambda: not self.is_alive(pid), "the command has ended", 1.0)
+        self.assertNotIn("Traceback", daemon.log)
+
     def is_alive(self, path: Path) -> bool:
         """Return whether the process with the pid in a file is alive."""
         try:
