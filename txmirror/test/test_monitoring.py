@@ -113,6 +113,7 @@ _FIRING = {
         Firing(_SERVICE % condition, "1x20", "0x20", 12)
         for condition in ("undecided", "waiting", "registering", "blocked")
     ],
+    "TxmirrorZnodeMissing": [Firing('txmirror_service_missing_znodes{service="web"}', "1x20", "0x20", 12)],
     "TxmirrorServiceFlaps": [Firing('txmirror_service_flap_holds_total{service="web"}', "0 0 1x20", "1x20", 10)],
     "TxmirrorRegistrationRefused": [Firing("txmirror_registrations_refused", "2x20", "0x20", 7)],
     "TxmirrorMaintenanceForgotten": [

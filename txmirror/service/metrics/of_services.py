@@ -56,14 +56,24 @@ def _health(daemon: Daemon) -> Iterator[Sample]:
             yield (name, state.value), state is supervision.health.state
 
 
+def _znodes(daemon: Daemon) -> Iterator[str]:
+    """Yield the names of all znodes for the registrations: the services' own, and further ones."""
+    for supervision in daemon.supervisor.services.values():
+        yield from supervision.znodes.names
+
+
 def _registrations(daemon: Daemon) -> Iterator[Sample]:
-    found = Counter(daemon.registrations.state(name) for name in daemon.supervisor.services)
+    found = Counter(daemon.registrations.state(name) for name in _znodes(daemon))
     for state in RegistrationState:
         yield (state.value,), found[state]
 
 
 def _refused(daemon: Daemon) -> float:
-    return sum(daemon.registrations.refusal(name) is not None for name in daemon.supervisor.services)
+    return sum(daemon.registrations.refusal(name) is not None for name in _znodes(daemon))
+
+
+def _missing(supervision: Supervision) -> int:
+    return len(supervision.znodes.missing()) if supervision.condition is Condition.REGISTERED else 0
 
 
 def _check_states(daemon: Daemon) -> Iterator[Sample]:
@@ -134,17 +144,24 @@ SERVICES: Final = (
         _SERVICE,
     ),
     Metric(
+        "txmirror_service_missing_znodes",
+        Kind.GAUGE,
+        "The number of further znodes of a service ([[service.also]]) that are not in place, while its own is.",
+        _per_service(_missing),
+        _SERVICE,
+    ),
+    Metric(
         "txmirror_registrations",
         Kind.GAUGE,
-        "The number of services whose registration has each state: pending (it is to be registered, and is not known to be), registered,"
-        " blocked by another session's znode, or withdrawn.",
+        "The number of znodes, the services' own and further ones, whose registration has each state: pending (the znode is not known to be"
+        " in place), registered, blocked by another session's znode, or withdrawn.",
         _registrations,
         ("state",),
     ),
     Metric(
         "txmirror_registrations_refused",
         Kind.GAUGE,
-        "The number of services that ZooKeeper refuses to register, for example because of an ACL.",
+        "The number of znodes that ZooKeeper refuses to register, for example because of an ACL.",
         one(_refused),
     ),
     Metric(

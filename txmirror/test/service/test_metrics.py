@@ -84,6 +84,23 @@ class NumberTests(MetricsTestCase):
         self.assertEqual(samples["txmirror_registrations_refused",], 1)
         self.assertEqual(samples["txmirror_registrations", "pending"], 1)
 
+    def test_further_znodes(self) -> None:
+        """The further znodes of a service count among the registrations, and those that are not in place are counted."""
+        client = self.client()
+        for path in ("/services", "/other"):
+            client.create(path)
+        client.create("/other/web:1", b"theirs", ephemeral=True)
+        also = '[[service.also]]\npath = "/{}"\nnode = "web:1"\ncodec = "ndsr"\n'
+        daemon = self.daemon(service("web", checks=0) + also.format("other") + also.format("third"))
+        samples = self.samples(daemon)
+        self.assertEqual(self.ones(daemon, "txmirror_service_condition", "web"), ["registered"])
+        states = [samples["txmirror_registrations", state] for state in ("registered", "blocked", "pending")]
+        self.assertEqual(states, [2, 1, 0])
+        self.assertEqual(samples["txmirror_service_missing_znodes", "web"], 1)
+        client.delete("/other/web:1")
+        self.reactor.pass_time(1)
+        self.assertEqual(self.samples(daemon)["txmirror_service_missing_znodes", "web"], 0)
+
     def test_checks(self) -> None:
         """Results, states and times of checks are there; of pushed checks there are no durations."""
         daemon = self.daemon(service("web") + _COMMAND)
