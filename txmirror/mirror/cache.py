@@ -120,7 +120,7 @@ class Cache:
         if not covered:
             for path in branch.restorable()[0]:
                 self._release(path)
-        self.sessions.root_left(branch.path)
+        self.sessions.root_left()
 
     def _release(self, path: str, *, watched: bool = True) -> None:
         """Forget the marks of a node that nobody wants any more, and remove its watches."""
@@ -259,7 +259,7 @@ class Cache:
                     self.removal.add(path)
             for branch in branches:
                 self.removal.add(branch.path)
-                if branch.persistent is False:
+                if not branch.persistent:
                     for path in branch.restorable()[0]:
                         self.removal.add(path)
             self.sessions.recovery.remove_leftovers()

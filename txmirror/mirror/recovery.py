@@ -38,14 +38,10 @@ class RecoverySource(Protocol):
     """The nodes that are to be recovered; it is notified of the recovery.
 
     :ivar zxid: the zxid of the latest reply of the connection before this one.
-    :ivar all_watches_decided: whether no persistent watch is still to be set on nodes that are known.
     """
 
     @property
     def zxid(self) -> int: ...
-
-    @property
-    def all_watches_decided(self) -> bool: ...
 
     def restorable(self, *, covered: bool) -> Groups:
         """Return the nodes whose watches are to be restored.
@@ -57,10 +53,13 @@ class RecoverySource(Protocol):
         """Read the roots of all trees with a persistent watch again."""
 
     def missed(self, event: WatchedEvent) -> None:
-        """Note a change at a node that a persistent watch covers. The client's server may not have applied it yet."""
+        """Read the nodes again that an event concerns. The client's server may not have applied the change yet."""
 
     def needs_watches(self, path: str) -> bool:
         """Return whether the session's watches on a path are needed."""
+
+    def is_undecided(self, path: str) -> bool:
+        """Return whether it is not known yet whether a persistent watch covers a path."""
 
     def restored(self) -> None:
         """Note that all nodes that have changed are known to have changed."""
@@ -75,12 +74,10 @@ class RecoverySource(Protocol):
 class _Run:
     """One restoration, on one connection.
 
-    :ivar again: whether the watches are to be restored once more afterwards.
     :ivar asking: waits for the answers of a side session.
     """
 
     def __init__(self) -> None:
-        self.again = False
         self.asking: Deferred[None] | None = None
         self._over = False
 
@@ -134,11 +131,6 @@ class Recovery:
         self._leftovers: dict[str, None] = {}
         self._removal_timer = Timer(reactor, self.remove_leftovers)
 
-    @property
-    def pending(self) -> bool:
-        """True if watches are still to be restored."""
-        return self._zxid is not None
-
     def session_resumed(self, zxid: int) -> None:
         """Note that changes that persistent watches would have reported since a zxid are not known."""
         # Watches that could not be restored yet are still to be restored as of that zxid.
@@ -168,14 +160,16 @@ class Recovery:
         """Restore the watches. The reply is awaited even without any watch to set: by then the server has sent all events that
         were due.
 
-        If they are being restored already, they are restored once more afterwards.
+        Nodes whose persistent watch is not decided yet get one-shot watches too, and are not restored again when it is.
         """
-        if self._run is not None:
-            self._run.again = True
-            return
         run = self._run = _Run()
         restoring = Deferred.fromCoroutine(self._restore(run))
         restoring.addErrback(lambda failure: self._log.failure("Recovery failed.", failure=failure))
+
+    def watch_decided(self) -> None:
+        """Note that a persistent watch was set, or cannot be set. Some one-shot watches may not be needed any more."""
+        if self._run is None and not self._removal_timer.running:
+            self._plan_removal()
 
     def implied(self, event: WatchedEvent) -> bool:
         """Note a watch event.
@@ -197,7 +191,7 @@ class Recovery:
             self._log.info("Watches cannot be restored ({reason}): reading everything again.", reason=str(error))
             self._source.not_restored()
         if not self._is_over(run):
-            self._restored(run)
+            self._restored()
 
     async def _set_watches(self, run: _Run) -> None:
         covered, others = _NOTHING, _NOTHING
@@ -237,26 +231,26 @@ class Recovery:
             self._leftovers.update(dict.fromkeys(group))
         await self._feed.set_watches(zxid, data, existence, children)
 
-    def _restored(self, run: _Run) -> None:
+    def _restored(self) -> None:
         self._run = None
-        if run.again:
-            self.restore()
-            return
+        self._zxid = None
+        self._all = False
         self._parents = frozenset()
-        if self._source.all_watches_decided:
-            self._zxid = None
-            self._all = False
+        self._plan_removal()
+        self._source.restored()
+
+    def _plan_removal(self) -> None:
         if self._leftovers:
             self._removal_timer.start(self._random() * _JITTER)
-        self._source.restored()
 
     def _is_over(self, run: _Run, error: BaseException | None = None) -> bool:
         return run is not self._run or self._source.is_over(error)
 
     def remove_leftovers(self) -> None:
         """Remove the one-shot watches that were only needed for the recovery."""
-        leftovers: Sequence[str]
-        leftovers, self._leftovers = list(self._leftovers), {}
+        leftovers, self._leftovers = self._leftovers, {}
         for path in leftovers:
-            if not self._source.needs_watches(path):
+            if self._source.is_undecided(path):
+                self._leftovers[path] = None
+            elif not self._source.needs_watches(path):
                 self._removal.add(path)

@@ -80,8 +80,6 @@ class Sessions:
         side_sessions: ISideSessions | None = ISideSessions(client, None)
         self.recovery = Recovery(feed, side_sessions, self, cache.removal, reactor, random)
         self._recovering = False
-        #: The roots of trees with known nodes whose persistent watch is not decided yet in this session.
-        self._awaited: set[str] = set()
 
     def connected(self, event: SessionEvent, before: SessionEvent) -> None:
         """Decide what must be read and watched again in the connected session."""
@@ -113,7 +111,6 @@ class Sessions:
         self._cache.refresher.stop()
         self._stop()
         self._recovering = False
-        self._awaited.clear()
         self._status.recovered = False
         self._interests.disconnected()
 
@@ -134,9 +131,6 @@ class Sessions:
         for branch in list(self._interests.branches):
             # One that was made meanwhile, at a root that has its watch.
             self._begin(branch)
-        self._awaited = {
-            branch.path for branch in self._interests.branches if branch.begun and branch.persistent is None
-        }
         self.recovery.restore()
         self._cache.refresher.start()
         self._cache.retries.start()
@@ -154,30 +148,21 @@ class Sessions:
             return
         for branch in self._interests.rooted_at(path):
             self._begin(branch)
-        self._go_on(path)
+        self._go_on()
 
-    def root_left(self, path: str) -> None:
+    def root_left(self) -> None:
         """Note that a tree was closed. If its root has no other one, nothing waits for its watch."""
-        if not self._status.may_read:
-            return
-        if self._interests.rooted_at(path):
-            self._cache.check_settled()
-        else:
-            self._go_on(path)
+        if self._status.may_read:
+            self._go_on()
 
-    def _go_on(self, path: str) -> None:
-        """Recover, if that was waiting for the persistent watch on a root; read what was."""
-        if not self._recovering:
-            if self.coverage.decided:
-                self._recover()
-            return
-        self._cache.refresher.resume()
-        if path in self._awaited:
-            self._awaited.remove(path)
-            self.recovery.restore()
-        else:
-            # A new tree has nothing to recover.
+    def _go_on(self) -> None:
+        """Recover, if that was waiting for a persistent watch; read what was."""
+        if self._recovering:
+            self._cache.refresher.resume()
+            self.recovery.watch_decided()
             self._cache.check_settled()
+        elif self.coverage.decided:
+            self._recover()
 
     def root_delayed(self, path: str, error: ZooKeeperException) -> None:
         """Note that a server could not set the watch on a root. The other nodes do not wait for it."""
@@ -200,11 +185,6 @@ class Sessions:
         """The zxid of the latest reply of the connection before this one."""
         return self._status.session.zxid
 
-    @property
-    def all_watches_decided(self) -> bool:
-        """True if no persistent watch is still to be set on nodes that are known."""
-        return not self._awaited
-
     def restorable(self, *, covered: bool) -> tuple[list[str], list[str], list[str]]:
         """Return the nodes whose watches are to be restored: on data, on existence, and on children.
 
@@ -219,15 +199,18 @@ class Sessions:
                 self._cache.invalidate(DATA, branch.path)
 
     def missed(self, event: WatchedEvent) -> None:
-        """Note a change at a node that a persistent watch covers: it is read again, deleted or not."""
-        if self.coverage.covers(event.path):
-            self._cache.watch_fired(event)
+        """Read the nodes again that an event concerns. The client's server may not have applied the change yet."""
+        self._cache.watch_fired(event)
 
     def needs_watches(self, path: str) -> bool:
         """Return whether the session's watches on a path are needed: it has a persistent one, or is wanted and below none."""
         if self.coverage.is_root(path):
             return True
         return not self.coverage.covers(path) and self._interests.wants(path)
+
+    def is_undecided(self, path: str) -> bool:
+        """Return whether it is not known yet whether a persistent watch covers a path."""
+        return self.coverage.covers(path) is None
 
     def restored(self) -> None:
         """Note that all nodes that have changed are known to have changed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from txmirror.errors import UnknownServerException
+from txmirror.errors import SystemErrorException
 from txmirror.mirror import MirrorState, Tree, recovery
 from txmirror.test.mirror.test_tree import TreeTestCase
 from txmirror.test.mirror.world import MIRROR_HOST, MirrorTestCase, watch_value
@@ -32,6 +32,10 @@ class SideRecoveryCase(TreeTestCase):
     def opened(self) -> int:
         """Return the number of sessions that were opened and closed so far, as the log of the server has them."""
         return len([line for line in self.log_lines() if "timeout 1.0 s" in line])
+
+    def watches(self) -> int:
+        """Return the number of watches at the server."""
+        return self.world.server._replica.watches.count()
 
     def own(self) -> Link:
         """Return the connection of the mirror's own session."""
@@ -73,10 +77,6 @@ class UsingTests(SideRecoveryCase):
         self.assertEqual(self.watches(), 2)
         self.pass_time(5.0)
         self.assertEqual(self.watches(), 2)
-
-    def watches(self) -> int:
-        """Return the number of watches at the server."""
-        return self.world.server._replica.watches.count()
 
     def test_requests(self) -> None:
         """The number of requests does not grow with the number of nodes."""
@@ -181,32 +181,15 @@ class UsingTests(SideRecoveryCase):
         for each in (tree, *made):
             self.assert_equal(each)
 
-    def test_new_trees_and_own_session(self) -> None:
-        """With the client's own session, too, watches are set once."""
-        self.patch(recovery, "SIDE_SESSION_FROM", 1000)
-        tree, _ = self.follow()
-        set_before = self.packets_that_set_watches()
-        self.world.leave()
-        self.world.unpart()
-        while not self.mirror.is_connected():
-            run_next(self.world.reactor)
-        for number in range(20):
-            self.mirror.tree(f"/t{number}")
-            self.world.step(1)
-        self.settle()
-        self.assert_equal(tree)
-        self.assertLessEqual(self.packets_that_set_watches() - set_before, 2)
-
-    def packets_that_set_watches(self) -> int:
-        """Return how many setWatches packets the server has received."""
-        return len([line for line in self.log_lines() if "set_watches" in line.lower()])
-
 
 class DelayedRootTests(SideRecoveryCase):
     """In a new session a server may be unable to set the persistent watches of some trees at first."""
 
-    def return_delayed(self, *roots: str) -> list[Tree]:
-        """Recover trees; the watches on some of their roots are set a second later."""
+    def return_delayed(self, *roots: str, wait: bool = True) -> list[Tree]:
+        """Recover trees; the watches on some of their roots are set a second later.
+
+        :param wait: whether to wait for these.
+        """
         for root in ("/p", "/q"):
             self.world.make(root)
             self.world.make(f"{root}/a")
@@ -217,50 +200,71 @@ class DelayedRootTests(SideRecoveryCase):
             self.world.change(f"{root}/a", b"missed")
             self.world.make(f"{root}/n")
         for root in roots:
-            self.world.server.fail_next("add_watch", UnknownServerException(-6), path=root)
-        self.world.come_back()
+            self.world.server.fail_next("add_watch", SystemErrorException(), path=root)
+        self.world.unpart()
+        while not self.mirror.is_connected():
+            run_next(self.world.reactor)
+        self.pass_time(2.5 if wait else 0.0)
         return trees
 
-    def assert_recovered(self, trees: list[Tree], opened: int) -> None:
-        """Check that all trees equal the server, after a number of side sessions at most."""
+    def assert_recovered(self, trees: list[Tree], opened: int = 1) -> None:
+        """Check that all trees equal the server, after a number of side sessions at most, and that no other watches are left."""
         self.pass_time(3.0)
         self.assertIs(self.mirror.state, MirrorState.SETTLED)
         for tree in trees:
             self.assert_equal(tree)
         self.assertLessEqual(self.opened(), opened)
+        self.pass_time(3.0)
+        self.assertEqual(self.watches(), 2 * len(trees))
 
     def test_one(self) -> None:
-        """The tree recovers when its watch stands, in a second side session."""
-        self.assert_recovered(self.return_delayed("/p"), 2)
+        """The tree gets one-shot watches meanwhile, which are removed when the persistent one stands."""
+        self.assert_recovered(self.return_delayed("/p"))
+
+    def test_changes_meanwhile(self) -> None:
+        """What changes before the watch stands is not missed."""
+        trees = self.return_delayed("/p", wait=False)
+        self.pass_time(0.5)
+        self.world.make("/p/later")
+        self.world.change("/p/a", b"later")
+        self.assert_recovered(trees)
 
     def test_two(self) -> None:
-        """Two roots whose watches are set at the same time share a side session."""
-        self.assert_recovered(self.return_delayed("/p", "/q"), 2)
+        """Two roots whose watches are set at the same time are no other case."""
+        self.assert_recovered(self.return_delayed("/p", "/q"))
 
     def test_all(self) -> None:
         """All roots may be delayed."""
-        self.assert_recovered(self.return_delayed("/s", "/p", "/q"), 2)
+        self.assert_recovered(self.return_delayed("/s", "/p", "/q"))
 
     def test_cut(self) -> None:
         """Another cut before the delayed watch stands loses nothing."""
-        trees = self.return_delayed("/p")
+        trees = self.return_delayed("/p", wait=False)
         self.leave_own()
+        self.world.change("/p/a", b"missed again")
         self.world.come_back()
-        self.assert_recovered(trees, 3)
+        self.assert_recovered(trees, 2)
 
     def test_new_trees(self) -> None:
-        """Trees that are made meanwhile, with watches that are delayed too, do not let the others recover again."""
+        """Trees that are made meanwhile, with watches that are delayed too, do not let the others recover again, or wait."""
         trees = self.return_delayed("/p")
         for number in range(10):
             self.world.make(f"/t{number}")
-            self.world.server.fail_next("add_watch", UnknownServerException(-6), path=f"/t{number}")
+            self.world.server.fail_next("add_watch", SystemErrorException(), path=f"/t{number}")
             trees.append(self.mirror.tree(f"/t{number}"))
             self.pass_time(0.2)
-        self.assert_recovered(trees, 2)
+        self.assert_recovered(trees)
 
     def test_closed(self) -> None:
         """A tree that is closed before its watch stands no longer keeps the recovery open."""
-        trees = self.return_delayed("/p")
+        trees = self.return_delayed("/p", wait=False)
         trees.pop(1).close()
-        self.assert_recovered(trees, 2)
-        self.assertFalse(self.mirror._engine._cache.sessions.recovery.pending)
+        self.assert_recovered(trees)
+
+    def test_mirror_closed(self) -> None:
+        """A mirror that is closed before the watch stands leaves no watches in the session of its client."""
+        self.return_delayed("/p", wait=False)
+        closed = self.mirror.close()
+        self.pass_time(3.0)
+        self.successResultOf(closed)
+        self.assertEqual(self.watches(), 0)
