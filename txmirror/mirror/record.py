@@ -178,6 +178,9 @@ class Record:
     def data_read(self, value: Value, zxid: int) -> None:
         """Show data and stat, as of a transaction."""
         stat = value[1]
+        if self.names is not None and self.names.value is None and self.is_current(NAMES, self.names):
+            # The node was created while the connection was lost, and was not known to be absent: no event names its children.
+            self.cache.invalidate(NAMES, self.path)
         self.value.show((stat.czxid, stat.mzxid), value, zxid, self.update_state)
 
     def names_read(self, names: Sequence[str], stat: ZnodeStat | None, zxid: int) -> None:

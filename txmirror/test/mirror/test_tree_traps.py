@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from txmirror.client import Limits
-from txmirror.mirror import Mirror, Tree
+from txmirror.mirror import Existence, Mirror, Tree
+from txmirror.mirror.store import DATA
 from txmirror.test.client.peer import STAT, Peer
 from txmirror.test.mirror.test_tree import ADDED, CHANGED, HIDDEN, REMOVED, SETTLED, STALE, TreeTestCase
 from txmirror.test.mirror.world import S, ScriptedTestCase
@@ -122,6 +123,24 @@ class AwayTests(TreeTestCase):
             self.assertEqual(len(tree), 0 if step == 3 else 2)
         self.world.make("/m")
         self.assert_equal(tree)
+
+    def test_children_of_a_new_node(self) -> None:
+        """A node is deleted; the connection is lost when its children are known to be gone and its data is not read again yet.
+        Then it is created again: its children are read too.
+        """
+        self.follow()
+        node = self.live("/s/b")
+        self.world.remove("/s/b")
+        self.assertEqual(node.state.existence, Existence.ABSENT)
+        self.world.link.stall(to_client=False, to_server=True)
+        self.mirror._engine._cache.invalidate(DATA, "/s/b")
+        self.settle()
+        self.leave()
+        self.world.make("/s/b", b"new")
+        self.world.come_back()
+        self.assertEqual((node.state.value, node.state.children), (b"new", ()))
+        self.world.make("/s/b/c")
+        self.assertEqual(node.state.children, ("c",))
 
     def test_turned_ephemeral(self) -> None:
         """A node that is made anew as an ephemeral one has another owner, and goes with them."""
