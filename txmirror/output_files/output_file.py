@@ -18,7 +18,6 @@ from txmirror.configuration import Watch, show_seconds
 from txmirror.deferreds import Waiters
 from txmirror.mirror import Mirror
 from txmirror.output_files.change_command import ChangeCommand
-from txmirror.output_files.formats import LiveList
 from txmirror.output_files.holding import Hold
 from txmirror.output_files.reading import FollowedList
 from txmirror.output_files.settling import Settling
@@ -188,16 +187,19 @@ class OutputFile:
             return
         try:
             live, omitted = await self._in_thread(self._list.decode, snapshot)
+            rendering = await self._in_thread(self._target.render, live)
+            # What the reader of the file gets.
+            count = len(live.instances) - len(rendering.omitted)
             if self._hold.last_good is None:
-                self._hold.last_good = await self._in_thread(self._target.count_former, live)
-            if not self._permits(live):
+                self._hold.last_good = await self._in_thread(self._target.count_former, rendering.content, count)
+            if not self._permits(count):
                 return
-            rendering, replaced = await self._in_thread(self._target.update, live)
+            replaced = await self._in_thread(self._target.put, rendering.content)
         except (OSError, ValueError) as error:
             self._failed(error)
             return
         self._note_omitted({**omitted, **rendering.omitted})
-        self._written(len(live.instances) - len(rendering.omitted), replaced=replaced)
+        self._written(count, replaced=replaced)
 
     # If somebody else changes the file.
 
@@ -250,18 +252,18 @@ class OutputFile:
 
     # States and the log.
 
-    def _permits(self, live: LiveList) -> bool:
+    def _permits(self, count: int) -> bool:
         if self._stopped:
             return False
         held_before = self._hold.since is not None
-        if self._hold.permits(len(live.instances)):
+        if self._hold.permits(count):
             return True
         self.state = OutputState.KEPT
         if not held_before:
             self._log.warn(
                 "The list of {name} has {count} instances, and had {former}: {file} stays as it is for up to {keep_for}.",
                 name=on_one_line(self.watch.name),
-                count=len(live.instances),
+                count=count,
                 former=self._hold.longest,
                 file=on_one_line(self.watch.output),
                 keep_for=show_seconds(self.watch.keep_for),

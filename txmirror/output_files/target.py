@@ -23,27 +23,25 @@ class Target:
         self._content: bytes | None = None
         self._identity: tuple[int, ...] | None = None
 
-    def count_former(self, live: LiveList) -> int | None:
+    def count_former(self, content: bytes, count: int) -> int | None:
         """Return the number of instances in the file, as far as that is known; None if there is no file.
 
-        :param live: the present list: a file with the content for it is not in need of protection.
-        :raises ValueError: the template is missing, invalid, or fails.
+        :param content: the content of the file for the present list.
+        :param count: the number of instances in that. If there are none, a file with this content needs no protection.
+        :raises OSError: the file cannot be read.
         """
-        count = count_instances(self.path, self._watch.format)
-        if count and not live.instances and self.path.read_bytes() == self._render(live).content:
-            return 0
-        return count
+        former = count_instances(self.path, self._watch.format)
+        return 0 if former and not count and self.path.read_bytes() == content else former
 
-    def update(self, live: LiveList) -> tuple[Rendering, bool]:
-        """Make the file equal to a list.
+    def put(self, content: bytes) -> bool:
+        """Make the file's content equal to this, if it is not.
 
-        :returns: the content, and whether the file was replaced.
+        :returns: whether the file was replaced.
         :raises OSError: the file cannot be read or written.
-        :raises ValueError: as for :meth:`count_former`.
         """
-        rendering = self._render(live)
-        replaced = self._put(rendering.content)
-        return rendering, replaced
+        replaced = update_file(self.path, content, self._watch.permissions, mark=bool(self._watch.command))
+        self._content, self._identity = content, read_identity(self.path)
+        return replaced
 
     def restore(self) -> bool:
         """Write the file again if somebody else has changed or deleted it since it was written.
@@ -52,14 +50,13 @@ class Target:
         :raises OSError: the file cannot be read or written.
         """
         content = self._content
-        return content is not None and read_identity(self.path) != self._identity and self._put(content)
+        return content is not None and read_identity(self.path) != self._identity and self.put(content)
 
-    def _put(self, content: bytes) -> bool:
-        replaced = update_file(self.path, content, self._watch.permissions, mark=bool(self._watch.command))
-        self._content, self._identity = content, read_identity(self.path)
-        return replaced
+    def render(self, live: LiveList) -> Rendering:
+        """Return the content of the file for a list.
 
-    def _render(self, live: LiveList) -> Rendering:
+        :raises ValueError: the template is missing, invalid, or fails.
+        """
         if self._watch.template is None:
             return FORMATS[self._watch.format](live)
         # Jinja is only installed with the extra ``daemon``.

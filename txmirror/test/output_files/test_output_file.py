@@ -265,6 +265,20 @@ class KeepingTests(OutputFileTestCase):
         self.world.pass_time(60)
         self.assertEqual(self.lines(), ["0"])
 
+    def test_unusable(self) -> None:
+        """Instances that the format cannot express, or that are down, are missing for the reader: such a list is kept back, too."""
+        self.add(
+            *(f"10.0.0.{number + 1}:80" for number in range(4)), data=b'{"host": "10.0.0.1", "port": 80, "name": "x"}'
+        )
+        file = self.file(format="envoy-eds", settle=0.0)
+        before = self.output.read_bytes()
+        for number in range(4):
+            self.other.set(f"{PATH}/10.0.0.{number + 1}:80", b'{"host": "web.example", "port": 80, "name": "x"}')
+        self.world.settle()
+        self.assertEqual((self.output.read_bytes(), file.state), (before, OutputState.KEPT))
+        self.world.pass_time(130)
+        self.assertEqual((file.instances, len(file.omitted)), (0, 4))
+
     def test_said_at_the_end(self) -> None:
         """If the list is long enough again, that is logged."""
         self.add("a:1")
@@ -420,7 +434,7 @@ class StopTests(OutputFileTestCase):
     def test_in_a_write(self) -> None:
         """Stopped at each step of a write, it fires when the step has ended; a command is not begun, but left to the next process."""
         self.add("a:1")
-        for steps in range(6):
+        for steps in range(8):
             self.output.unlink(missing_ok=True)
             threads = HeldThreads()
             file = self.file(threads=threads, command=(str(self.folder / "missing"),))
