@@ -88,22 +88,25 @@ class Session:
         await self.mirror.close()
         holder: ISessionHolder | None = ISessionHolder(self.client, None)
         if leave and holder is not None and state is not None:
-            await self._leave(holder, state)
+            await self._leave(holder, state, in_contact=in_contact)
             return
         await self.client.close()
         # Out of contact, the session lives on for a while: the next process takes it over, and removes what is not wanted.
         if in_contact and state is not None:
             await state.forget()
 
-    async def _leave(self, holder: ISessionHolder, state: StateService) -> None:
+    async def _leave(self, holder: ISessionHolder, state: StateService, *, in_contact: bool) -> None:
         timeout = self.client.session_timeout
         ticket = await holder.leave()
-        if ticket is not None and await state.save(self.handover.saved(ticket)):
-            self._log.info(
-                "Session {session} stays for {timeout:g} s with its registrations, for the next process to take over.",
-                session=session_name(ticket.session_id),
-                timeout=timeout,
+        if ticket is None or not await state.save(self.handover.saved(ticket)):
+            return
+        if in_contact:
+            text = (
+                "Session {session} stays for {timeout:g} s with its registrations, for the next process to take over."
             )
+        else:
+            text = "Session {session} is left to the next process, which takes it over if it has not expired."
+        self._log.info(text, session=session_name(ticket.session_id), timeout=timeout)
 
     def _usable(self, saved: SavedSession | None) -> SavedSession | None:
         """Return the last process's session if it can be taken over. One of an earlier boot is closed."""

@@ -265,6 +265,16 @@ class StopTests(HandoverTestCase):
         self.end(self.daemon(service("a", on_stop="keep-session"), state=True))
         self.assertEqual(len(self.server.sessions), 1)
 
+    def test_keep_session_out_of_reach(self) -> None:
+        """Without contact, the log does not say how long the session stays."""
+        daemon = self.daemon(service("a", checks=0, on_stop="keep-session"), state=True)
+        self.server.stop_listening()
+        self.reactor.pass_time(0.5)
+        self.end(daemon, 8)
+        self.assertTrue(self.state_file.exists())
+        self.assertEqual(self.log.about("stays for"), [])
+        self.assertEqual(len(self.log.about("takes it over if it has not expired")), 1)
+
     def test_out_of_reach(self) -> None:
         """Stopped while ZooKeeper is out of reach, the next daemon resumes the session, and deletes the unwanted nodes."""
         daemon = self.daemon(service("a", checks=0), state=True)
