@@ -1,4 +1,4 @@
-"""Counts of the daemon's work, for metrics. To count costs next to nothing, whether or not anybody reads the metrics."""
+"""Counts of the daemon's work, for metrics. They cost next to nothing, and do not depend on a reader."""
 
 from __future__ import annotations
 

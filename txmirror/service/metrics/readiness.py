@@ -1,4 +1,4 @@
-"""The health and the readiness of the daemon, for load balancers and supervisors: sentences that say what is missing."""
+"""The health and the readiness of the daemon, for load balancers and supervisors: a sentence for each reason against it."""
 
 from __future__ import annotations
 
