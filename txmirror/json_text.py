@@ -62,15 +62,20 @@ class JSONReader:
 
         :raises ValueError: the data is not JSON; the message says why. :exc:`NestedTooDeeply` is a subclass.
         """
-        text = decode_text(data) if isinstance(data, bytes) else without_mark(data)
+        text = data.decode() if isinstance(data, bytes) else data
         try:
-            # This saves two searches for white space in short texts.
-            value, end = self._decoder.raw_decode(text) if text.startswith("{") else (None, -1)
-            if end != len(text):
+            if text.startswith("{"):
+                # This saves two searches for white space in short texts.
+                value, end = self._decoder.raw_decode(text)
+                if end != len(text):
+                    value = self._decoder.decode(text)
+            else:
+                text = without_mark(text)
                 value = self._decoder.decode(text)
         except RecursionError:
             raise self._too_deep() from None
-        if text.count("{") + text.count("[") > self._deepest and _is_deeper(value, self._deepest):
+        deepest = self._deepest
+        if len(text) > deepest and text.count("{") + text.count("[") > deepest and _is_deeper(value, deepest):
             raise self._too_deep()
         return value
 
