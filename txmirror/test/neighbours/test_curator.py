@@ -141,6 +141,12 @@ path = "/spring/{name}"
 codec = "curator-spring"
 """
 
+_WATCH = """
+[[watch]]
+path = "/services/web"
+output = "web.json"
+"""
+
 
 class CuratorTests(NeighboursTestCase):
     def setUp(self) -> None:
@@ -172,6 +178,14 @@ class CuratorTests(NeighboursTestCase):
         )
         self.assertEqual(done.returncode, 0, done.stderr)
         return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def written(self) -> list[dict[str, Any]] | None:
+        """Return the instances in the daemon's file; None before there is one."""
+        try:
+            instances: list[dict[str, Any]] = json.loads((self.folder / "web.json").read_text())["instances"]
+        except FileNotFoundError:
+            return None
+        return instances or None
 
     def test_bytes(self) -> None:
         """The bytes are those of Curator's own serializer."""
@@ -215,7 +229,7 @@ class CuratorTests(NeighboursTestCase):
         self.assertEqual(self.run_java("read", self.servers, "/plain", "web"), [])
 
     def test_curator_writes(self) -> None:
-        """The instances that Curator registers are read."""
+        """The daemon finds the instances that Curator registers, with everything that Curator has written."""
         self.connect("/test_curator_writes")
         with subprocess.Popen(
             [self.java, "-cp", self.classes, "Curator", "register", self.servers, "/services", "web"],
@@ -227,8 +241,15 @@ class CuratorTests(NeighboursTestCase):
                 assert process.stdout is not None and process.stdin is not None
                 self.assertEqual(process.stdout.readline(), "registered\n")
                 data, _ = self.client.get("/services/web/c1")
+                twistd = self.daemon(_WATCH)
+                (written,) = self.wait(self.written, "the file has the instance")
             finally:
                 process.communicate("\n", timeout=30)
+        self.assertEqual(
+            (written["id"], written["address"], written["port"], written["labels"]),
+            ("c1", "127.0.0.44", 8040, {"az": "a"}),
+        )
+        self.end(twistd)
         expected = Instance(
             name="c1",
             address="127.0.0.44",
