@@ -49,7 +49,7 @@ OUTPUT_FILES: Final = (
     Metric(
         "txmirror_output_file_omitted_nodes",
         Kind.GAUGE,
-        "The number of znodes that are left out of an output file, because they cannot be read or decoded. The log has the reasons.",
+        "The number of znodes that are left out of an output file, because they cannot be read, decoded or expressed in its format. The log has the reasons.",
         _per_file(lambda file: len(file.omitted)),
         _FILE,
     ),

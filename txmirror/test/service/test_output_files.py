@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 
 from txmirror.service import Daemon
+from txmirror.test.output_files.case import HeldThreads
 from txmirror.test.service.case import DaemonTestCase, S, service
 
 
@@ -66,6 +67,24 @@ class OutputFilesTests(DaemonTestCase):
         self.successResultOf(daemon.reload())
         self.assertEqual(daemon.output_files.files, {})
         self.assertEqual(len(self.log.about("Files that were added, removed or changed: ")), 3)
+
+    def test_hangs(self) -> None:
+        """A file system that hangs holds up the stop for ``stop_timeout`` at the most; the services are withdrawn before."""
+        self.write(service("a"), self.watch(), daemon='stop_timeout = "7s"')
+        daemon = Daemon(self.load(), machine=self.this_machine(), clock=self.reactor, reactor=self.reactor)
+        daemon.output_files._reactor = threads = HeldThreads()
+        daemon.startService()
+        self.reactor.settle()
+        self.push(daemon, "a")
+        self.reactor.pass_time(1)
+        self.assertEqual(list(self.registered()), ["a"])
+        self.assertTrue(threads.waiting)
+        stopped = daemon.stopService()
+        self.reactor.pass_time(1)
+        self.assertEqual(self.registered(), {})
+        self.assertNoResult(stopped)
+        self.reactor.pass_time(6)
+        self.successResultOf(stopped)
 
     def test_clock(self) -> None:
         """The files use the clock of the checks."""
