@@ -23,7 +23,7 @@ from txmirror.test.integration.test_twistd import Twistd, TwistdTestCase, wait_f
 from txmirror.test.zookeeper import shared_server
 
 #: The longest time that anything may take, in seconds.
-PATIENCE = 30.0
+PATIENCE = 60.0
 _POLICY = "TXMIRROR_NEIGHBOURS"
 
 _HEAD = """
