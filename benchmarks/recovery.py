@@ -117,13 +117,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sizes", type=int, nargs="*", default=[10_000, 100_000], help="how many leaves (10000 100000)")
     parser.add_argument("--rounds", type=int, default=3, help="how many recoveries each (3)")
+    parser.add_argument("--ways", nargs="*", choices=WAYS, default=WAYS, help="which ways (both)")
     options = parser.parse_args()
     ensemble = Ensemble()
     try:
         for count in sorted(options.sizes):
             nodes = Nodes(ensemble.leader.address, count)
             for changes in (0, CHANGED):
-                for way in WAYS:
+                for way in options.ways:
                     figures = measure(ensemble, way, count, nodes if changes else None, options.rounds)
                     print(f"{count:,} leaves, {changes} changed, {way}:", flush=True)
                     print("    " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()), flush=True)
