@@ -140,5 +140,6 @@ OTHERS = frozenset(
         "when_lease_expires",
         "server_can",
         "report_changes",
+        "may_cost_session",
     }
 )
