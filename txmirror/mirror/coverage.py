@@ -79,6 +79,8 @@ class Coverage:
         self._reactor = reactor
         self._sink = sink
         self._roots: dict[str, _Root] = {}
+        #: The paths of the roots that are wanted or requested. With many roots, to look at all of them takes too long.
+        self._undecided: set[str] = set()
         self._connected = False
 
     @property
@@ -89,7 +91,7 @@ class Coverage:
     @property
     def decided(self) -> bool:
         """True if no watch is still to be set."""
-        return all(root.state in (_State.STANDING, _State.UNSUPPORTED) for root in self._roots.values())
+        return not self._undecided
 
     def is_root(self, path: str) -> bool:
         """Return whether a path has a persistent watch, or is to have one."""
@@ -130,6 +132,7 @@ class Coverage:
         root = self._roots.get(path)
         if root is None:
             root = self._roots[path] = _Root(path, lambda: self._timer(path))
+            self._undecided.add(path)
         root.trees += 1
         if self._connected:
             if root.state is _State.WANTED:
@@ -148,6 +151,7 @@ class Coverage:
             return False
         root.timer.stop()
         del self._roots[path]
+        self._undecided.discard(path)
         return True
 
     # Session events.
@@ -156,6 +160,7 @@ class Coverage:
         """Note that the new session has no watches."""
         for root in self._roots.values():
             root.state = _State.WANTED
+        self._undecided.update(self._roots)
 
     def connected(self) -> None:
         """Set the watches that are missing."""
@@ -204,6 +209,7 @@ class Coverage:
     def _decide(self, root: _Root, state: _State) -> None:
         if self._roots.get(root.path) is root and root.state is _State.REQUESTED and self._connected:
             root.state = state
+            self._undecided.discard(root.path)
             root.timer.reset()
             self._sink.root_decided(root.path)
 

@@ -49,6 +49,33 @@ class ManyTreesTests(SynchronousTestCase):
         alone, many = self.calls_for_a_tree(0), self.calls_for_a_tree(100)
         self.assertLess(many - alone, 300)
 
+    def looks_for_trees(self, count: int) -> int:
+        """Return the number of looks at roots while so many trees are made at once, until all are settled."""
+        with World() as world:
+            mirror = Mirror(world.connection_string, reactor=world.reactor)
+            looks = 0
+
+            def called(frame: FrameType, event: str, argument: object) -> None:
+                nonlocal looks
+                looks += event == "call" and frame.f_code.co_filename.endswith("coverage.py")
+
+            sys.setprofile(called)
+            try:
+                trees = [mirror.tree(f"/{number}", depth=1) for number in range(count)]
+                world.settle()
+            finally:
+                sys.setprofile(None)
+            self.assertTrue(all(tree.settled for tree in trees))
+            closed = mirror.close()
+            world.pass_time(10)
+            self.successResultOf(closed)
+            return looks
+
+    def test_trees(self) -> None:
+        """Each of many trees takes as many looks at the roots' watches as one of few."""
+        few, many = self.looks_for_trees(20), self.looks_for_trees(200)
+        self.assertLess(many, 12 * few)
+
     def calls_for_a_change(self, count: int) -> int:
         """Return the number of function calls for one change, with so many trees beside its own."""
         with World() as world:
