@@ -32,6 +32,8 @@ _FIRST_BACKOFF = 0.1
 _SESSION_BACKOFF = 0.5
 #: The least value of that maximum, in seconds, however short the session timeout.
 _LEAST_SESSION_BACKOFF = 0.02
+#: The most failures of one kind, with different details, that are reported until a server has answered.
+_MOST_DETAILS = 5
 
 
 class ConnectFailure(enum.Enum):
@@ -60,7 +62,10 @@ class ServerList:
         self._next = 0
         self._attempts = 0
         self._unstable = 0
+        #: The kind of each server's last failure, and the time of the first of them that follow one another.
         self._failures: dict[Server, tuple[ConnectFailure, float]] = {}
+        #: The details of these failures.
+        self._details: dict[Server, set[str]] = {}
 
     @property
     def servers(self) -> Sequence[Server]:
@@ -113,15 +118,21 @@ class ServerList:
         """Count a connection that served the session and was not stable."""
         self._unstable += 1
 
-    def note_failure(self, server: Server, failure: ConnectFailure, now: float) -> bool:
+    def note_failure(self, server: Server, failure: ConnectFailure, now: float, details: str = "") -> bool:
         """Note the failure of an attempt.
 
-        :returns: whether it differs from the server's failure before it.
+        :param details: a text that tells failures of one kind apart: a timeout must not hide a certificate that is refused later.
+        :returns: whether the failure is of another kind than the server's last one, or its details are new for this kind.
         """
         before = self._failures.get(server)
-        if before is not None and before[0] is failure:
+        if before is None or before[0] is not failure:
+            self._failures[server] = (failure, now)
+            self._details[server] = {details}
+            return True
+        known = self._details[server]
+        if details in known or len(known) == _MOST_DETAILS:
             return False
-        self._failures[server] = (failure, now)
+        known.add(details)
         return True
 
     def accepted(self, server: Server) -> None:
@@ -279,7 +290,7 @@ class Reconnector:
 
     def _failed(self, kind: ConnectFailure, details: str) -> None:
         now = self._reactor.seconds()
-        if self._server_list.note_failure(self.server, kind, now):
+        if self._server_list.note_failure(self.server, kind, now, details):
             self._log.warn(
                 "Could not connect to {server}: {reason}. Retrying.",
                 server=str(self.server),

@@ -149,6 +149,28 @@ class OutcomeTests(SynchronousTestCase):
         self.assertTrue(self.server_list.note_failure(A, ConnectFailure.REFUSED, 3))
         self.assertTrue(self.server_list.note_failure(A, ConnectFailure.UNREACHABLE, 4))
 
+    def test_details(self) -> None:
+        """Each new detail of a failure is reported once, however often two of them alternate; there are not endlessly many. After an
+        answer they count anew."""
+
+        def note(details: str, now: float = 0) -> bool:
+            return self.server_list.note_failure(A, ConnectFailure.UNREACHABLE, now, details)
+
+        self.assertEqual(
+            [note(text) for text in ("timed out", "certificate", "timed out", "certificate")],
+            [True, True, False, False],
+        )
+        self.assertEqual([note(f"other {count}") for count in range(100)].count(True), 3)
+        self.server_list.accepted(A)
+        self.assertTrue(note("timed out"))
+
+    def test_details_and_time(self) -> None:
+        """A new detail does not change the time since which a server refuses."""
+        for server in (A, B):
+            self.server_list.note_failure(server, ConnectFailure.REFUSED, 1, "x")
+            self.server_list.note_failure(server, ConnectFailure.REFUSED, 5, "y")
+        self.assertEqual(self.server_list.refused_since(), 1)
+
     def test_news_after_success(self) -> None:
         """After a handshake that was answered, the same failure is news again."""
         self.server_list.note_failure(A, ConnectFailure.REFUSED, 0)
