@@ -10,6 +10,7 @@ from twisted.logger import Logger
 
 from txmirror.checks import ICheck, Result, Status
 from txmirror.configuration import show_seconds
+from txmirror.deferreds import Waiters
 from txmirror.printable import on_one_line
 from txmirror.retrying import RetryTimer
 
@@ -46,6 +47,7 @@ class ChangeCommand:
         self._reactor = reactor
         self._retry = RetryTimer(reactor, self.ask, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
         self._running: Deferred[None] | None = None
+        self._run_ended: Waiters[None] = Waiters()
         self._asked = False
         self._stopped = False
 
@@ -60,6 +62,11 @@ class ChangeCommand:
         self._asked = False
         self._running = running = Deferred.fromCoroutine(self._run())
         running.addBoth(self._ended)
+
+    async def finish(self) -> None:
+        """Wait until the command does not run, and was not asked for meanwhile. A run that fails is not waited for again."""
+        while self._running is not None:
+            await self._run_ended.wait()
 
     def stop(self) -> Deferred[None]:
         """Run nothing more. A command that runs is killed.
@@ -120,6 +127,7 @@ class ChangeCommand:
         self._running = None
         if self._asked:
             self.ask()
+        self._run_ended.fire(None)
         return result
 
 

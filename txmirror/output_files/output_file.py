@@ -123,6 +123,13 @@ class OutputFile:
         """Write the file again if its content differs now: its template may have changed."""
         self._settling.note_change()
 
+    async def finish_changes(self) -> None:
+        """Write the changes that have happened, without waiting for further ones, and wait until the command has run."""
+        self._update()
+        await self._finish_work()
+        if self.command is not None:
+            await self.command.finish()
+
     def stop(self) -> Deferred[None]:
         """Stop following the list. The file stays. A command that runs is killed.
 

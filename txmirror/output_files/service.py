@@ -55,6 +55,14 @@ class OutputFilesService(Service):
                 self._stop(name)
         self._start_all()
 
+    def finish_changes(self) -> Deferred[None]:
+        """Write the changes that have happened, without waiting for further ones, and run the commands for them.
+
+        :returns: fires when each command has run once, whether it has succeeded or not. It never fails. Cancelling ends the wait.
+        """
+        finishing = [Deferred.fromCoroutine(file.finish_changes()) for file in self.files.values()]
+        return DeferredList(finishing, consumeErrors=True).addCallback(lambda _: None)
+
     def startService(self) -> None:
         """Start following the lists. It never fails."""
         super().startService()

@@ -201,7 +201,7 @@ class Daemon(Service):
         if drain and not steps.hurried:
             self._log.info("Waiting {drain:g} s for other programs to stop using the services.", drain=drain)
             await steps.wait(deferLater(self._reactor, drain), "the drain")
-        # Until now the files have followed the withdrawals.
+        await steps.wait(self.output_files.finish_changes(), "the commands after the changes of files")
         await steps.wait(self.output_files.stopService(), "the output files")
         await steps.wait(self.registrations.finish(leave=leave), "the session to be closed")
         await steps.wait(checks_ended, "the checks to end")

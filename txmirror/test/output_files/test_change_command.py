@@ -105,6 +105,19 @@ class ChangeCommandTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertEqual(len(self.runs), 2)
 
+    def test_finish(self) -> None:
+        """To finish waits for the present run, and for the one that was asked for meanwhile; not for a repetition after a failure."""
+        self.successResultOf(Deferred.fromCoroutine(self.command.finish()))
+        self.command.ask()
+        self.command.ask()
+        finished = Deferred.fromCoroutine(self.command.finish())
+        self.end()
+        self.assertNoResult(finished)
+        self.end(Status.FAIL)
+        self.successResultOf(finished)
+        self.successResultOf(Deferred.fromCoroutine(self.command.finish()))
+        self.successResultOf(self.command.stop())
+
     def test_stop_while_it_runs(self) -> None:
         """Stopped while it runs, it is cancelled, fires when that has ended, and runs no more."""
         self.command.ask()

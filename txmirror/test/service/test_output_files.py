@@ -48,6 +48,14 @@ class OutputFilesTests(DaemonTestCase):
         self.successResultOf(stopped)
         self.assertTrue(self.output.exists())
 
+    def test_stop_without_drain(self) -> None:
+        """The file follows the withdrawals also without a drain, and within the window in which further changes are awaited."""
+        daemon = self.up(service("a"), self.watch(keep_if_below=0).replace("settle = 0", 'settle = "1m"'))
+        self.reactor.pass_time(61)
+        self.assertEqual(self.lines(), ["a:1"])
+        self.end(daemon, 5)
+        self.assertEqual(self.lines(), [])
+
     def test_no_services(self) -> None:
         """A daemon may have files and no services."""
         self.up(self.watch())
