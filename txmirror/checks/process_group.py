@@ -172,12 +172,11 @@ class ProcessGroup(ProcessProtocol):
         self._ended.fire(None)
 
     def _signal(self, number: int) -> None:
-        self._descendants.signal(number)
-        if self._empty:
-            return
-        if not self._send(os.killpg, number) and self.status is None:
+        # The group first, and all of it at once: a shell whose child ends before it writes a line about that.
+        if not self._empty and not self._send(os.killpg, number) and self.status is None:
             # The command has not made its group yet.
             self._send(os.kill, number)
+        self._descendants.signal(number)
 
     def _send(self, function: Any, number: int) -> bool:
         """Send a signal. Return False if there is no such process or group."""
