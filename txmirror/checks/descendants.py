@@ -89,7 +89,7 @@ class Descendants:
                 handle = ProcessHandle(pid)
             except ProcessLookupError:
                 return
-            except (OSError, NotImplementedError):
+            except OSError:
                 # The system uses a pid again only after all others.
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -88,7 +89,7 @@ class ProcessHandle:
 
     def __init__(self, pid: int) -> None:
         if _OPEN_PIDFD is None:
-            raise NotImplementedError
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
         self._descriptor: int = _OPEN_PIDFD(pid)
 
     @property
