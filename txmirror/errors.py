@@ -440,6 +440,13 @@ class ReadOnly(ServiceRegistryException):
     meaning = "the service registry is read-only"
 
 
+class NoInstanceException(ServiceRegistryException):
+    """No instance of a service can be used; the message says why."""
+
+    meaning = "no instance of the service can be used"
+    applied = False
+
+
 class PathError(ValueError):
     """A text is not a znode path; the message quotes it and says why."""
 

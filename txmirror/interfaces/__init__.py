@@ -22,6 +22,7 @@ from txmirror.interfaces.abilities import (
     waiting_client,
 )
 from txmirror.interfaces.client import IChroot, ISessionHolder, IWatchFeed, IZooKeeperClient
+from txmirror.interfaces.discovery import IServiceProvider, IStrategy
 from txmirror.interfaces.registry import IInstanceCodec, IPayloadCodec, IRegistryLock, IServiceRegistry
 
 __all__ = [
@@ -38,10 +39,12 @@ __all__ = [
     "IQueries",
     "IRegistryLock",
     "IServerAbilities",
+    "IServiceProvider",
     "IServiceRegistry",
     "ISessionHolder",
     "ISessionLease",
     "ISideSessions",
+    "IStrategy",
     "ITransaction",
     "ITransactions",
     "IWatchCount",

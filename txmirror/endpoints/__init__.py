@@ -1,0 +1,1 @@
+"""Twisted endpoints by registry path: clients that pick a live instance, and servers that register."""
