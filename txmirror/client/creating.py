@@ -85,19 +85,21 @@ class Creates:
 
         :returns: fires and fails as :meth:`~txmirror.interfaces.IZooKeeperClient.create`. Cancelling abandons the answer.
         """
-
-        def failed(failure: Failure) -> Failure | Deferred[CreateReply]:
-            error = failure.value
-            if isinstance(error, UnimplementedException) and error.applied is False:
-                return Deferred.fromCoroutine(self._create_and_read(path, data, acl, flags))
-            return failure
-
         requests = self._requests
         call = requests.call(CREATE2, CREATE2.record(self._full(path, flags), data, acl, flags), path)
-        answer = call.result_as(lambda zxid, value: CreateReply(zxid, *value))
+        answer = call.result_as(_create_reply)
         requests.submit(call)
-        answer.addErrback(failed)
+        # Arguments, and no closure: the garbage collector walks over all creations that wait.
+        answer.addErrback(self._not_created, path, data, acl, flags)
         return answer
+
+    def _not_created(
+        self, failure: Failure, path: str, data: bytes, acl: tuple[ACL, ...], flags: int
+    ) -> Failure | Deferred[CreateReply]:
+        error = failure.value
+        if isinstance(error, UnimplementedException) and error.applied is False:
+            return Deferred.fromCoroutine(self._create_and_read(path, data, acl, flags))
+        return failure
 
     async def _create_and_read(self, path: str, data: bytes, acl: tuple[ACL, ...], flags: int) -> CreateReply:
         requests, session = self._requests, self._requests.session
@@ -301,3 +303,7 @@ class ProtectedCreate(Generic[_T]):
                 self._log.error("{path} was left behind: {reason}.", path=self._path, reason=str(error))
                 return
             return
+
+
+def _create_reply(zxid: int, value: tuple[str, ZnodeStat]) -> CreateReply:
+    return CreateReply(zxid, *value)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
@@ -26,7 +25,7 @@ class ReachabilityTimeout:
         self._mirror = mirror
         self._timeout = timeout
         self._timer = Timer(mirror.reactor, self._give_up)
-        self._waiting: dict[Callable[[], None], None] = {}
+        self._waiting: dict[Deferred[Any], None] = {}
         self._stopped = False
         mirror.addStateWatcher(self, self._mirror_changed)
         self._mirror_changed(mirror.state)
@@ -41,24 +40,23 @@ class ReachabilityTimeout:
 
         :returns: ``awaited`` itself. If it is cancelled here, it fails with :exc:`~txmirror.errors.NoConnection`.
         """
-        gave_up = False
-
-        def give_up() -> None:
-            nonlocal gave_up
-            gave_up = True
-            awaited.cancel()
-
-        def done(result: _T | Failure) -> _T | Failure:
-            self._waiting.pop(give_up, None)
-            if gave_up and isinstance(result, Failure) and isinstance(result.value, CancelledError):
-                raise NoConnection(f"ZooKeeper at {self._mirror.connstr()} is out of reach")
-            return result
-
-        self._waiting[give_up] = None
-        awaited.addBoth(done)
-        if self.unreachable:
-            give_up()
+        self._waiting[awaited] = None
+        awaited.addBoth(self._done, awaited)
+        if self.unreachable and awaited in self._waiting:
+            self._cancel(awaited)
         return awaited
+
+    def _done(self, result: _T | Failure, awaited: Deferred[_T]) -> _T | Failure:
+        if awaited in self._waiting:
+            del self._waiting[awaited]
+        elif isinstance(result, Failure) and isinstance(result.value, CancelledError):
+            raise NoConnection(f"ZooKeeper at {self._mirror.connstr()} is out of reach")
+        return result
+
+    def _cancel(self, awaited: Deferred[Any]) -> None:
+        # That it is no longer among those that wait shows that it is cancelled here, and by nobody else.
+        del self._waiting[awaited]
+        awaited.cancel()
 
     def stop(self) -> None:
         """Stop observing the mirror, and fail all pending operations."""
@@ -77,10 +75,10 @@ class ReachabilityTimeout:
             self._timer.start(self._timeout)
 
     def _give_up(self) -> None:
-        for give_up in list(self._waiting):
+        for awaited in list(self._waiting):
             # The callbacks of an earlier one may have ended this one.
-            if give_up in self._waiting:
-                give_up()
+            if awaited in self._waiting:
+                self._cancel(awaited)
 
 
 def when_connected(mirror: Mirror) -> Deferred[None]:

@@ -66,12 +66,17 @@ class ReconcileLoop:
             self._queue.began()
             self._woken = False
             self._step = step = Deferred.fromCoroutine(self._take_step())
-            step.addErrback(self._failed)
-            step.addBoth(self._stepped)
+            step.addCallbacks(self._stepped, self._step_failed)
 
     def admitted(self) -> None:
         """Take a step. The queue calls this when there is room."""
         self.wake()
+
+    def _step_failed(self, failure: Failure) -> None:
+        try:
+            self._failed(failure)
+        finally:
+            self._stepped(None)
 
     def _stepped(self, _: object) -> None:
         self._running = False
