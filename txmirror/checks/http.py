@@ -38,9 +38,9 @@ from twisted.web.iweb import IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
 from txmirror.checks.interfaces import ICheck
-from txmirror.checks.network import describe, make_endpoint
 from txmirror.checks.results import Result, Status
 from txmirror.deferreds import Waiters
+from txmirror.network import describe, make_endpoint
 
 #: The most bytes of a body that are read.
 BODY_SIZE: Final = 65536

@@ -12,8 +12,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txmirror.checks.interfaces import ICheck
-from txmirror.checks.network import describe
 from txmirror.checks.results import Result, Status
+from txmirror.network import describe
 
 #: The most bytes of an answer that are searched for the expected bytes.
 _ANSWER_SIZE: Final = 65536

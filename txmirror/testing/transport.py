@@ -286,7 +286,6 @@ class MemoryTransport:  # More than 25 methods: sixteen are those of the three i
         if not self.connected:
             return
         self.connected = False
-        self.disconnecting = True
         self._writing = _Writing.DISCARDING
         self._undelivered.clear()
         self._link.ended()

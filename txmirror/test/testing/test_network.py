@@ -391,6 +391,8 @@ class EndTests(NetworkTestCase):
         self.assertIsNone(client.end)
         self.reactor.settle()
         self.assertEqual((server.data, server.end, client.end), (b"last words", ConnectionDone, ConnectionDone))
+        # As with a socket: it has not closed the connection itself.
+        self.assertFalse(server.tcp.disconnecting)
 
     def test_lose_connection_twice(self) -> None:
         """Closing again, or after the end, does nothing; writing then does nothing either."""

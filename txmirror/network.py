@@ -1,4 +1,4 @@
-"""Endpoints, and the failures of connections."""
+"""The endpoint for a host, and the messages of failed connections."""
 
 from __future__ import annotations
 
