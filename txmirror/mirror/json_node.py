@@ -118,11 +118,7 @@ class JsonNode:
 
     def _decoded(self, value: tuple[bytes, ZnodeStat]) -> tuple[Any, ZnodeStat]:
         data, stat = value
-        try:
-            text = decode_text(data)
-            return read_json(text) if text.strip() else None, stat
-        except ValueError as error:
-            raise ValueError(f"the data of {self.path!r} is not JSON: {error}") from None
+        return decode_json(self.path, data), stat
 
     async def _update(self, change: Callable[[Any], Any], makepath: bool) -> tuple[Any, ZnodeStat]:
         fresh = False
@@ -147,6 +143,19 @@ class JsonNode:
                 return after, await self.set(after, stat.version)
             except (BadVersionException, NoNodeException):
                 fresh = True
+
+
+def decode_json(path: str, data: bytes) -> Any:
+    """Decode the JSON of a node, with the rules of :class:`JsonNode`. It is a function for :meth:`Tree.decoded`.
+
+    :param path: the node's, for the message.
+    :raises ValueError: the data is not JSON.
+    """
+    try:
+        text = decode_text(data)
+        return read_json(text) if text.strip() else None
+    except ValueError as error:
+        raise ValueError(f"the data of {path!r} is not JSON: {error}") from None
 
 
 def encode(path: str, value: Any) -> bytes:

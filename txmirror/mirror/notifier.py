@@ -33,14 +33,16 @@ class Notifier:
         self._path = path
         self._status = status
         self._branch: FollowedBranch | None = None
-        self._observers: Observers[Change] = Observers(
-            lambda function, change: self._log.failure(
+        self._observers: Observers[tuple[int, Change]] = Observers(
+            lambda function, numbered: self._log.failure(
                 "A watcher of the tree {path}, {function}, failed on {change}.",
                 path=path,
                 function=function,
-                change=change,
+                change=numbered[1],
             )
         )
+        #: The number of changes that observers were notified of, or are about to be.
+        self._count = 0
         self._ready: Waiters[None] = Waiters()
         self._catching_up: Waiters[None] = Waiters()
         self._was_settled = False
@@ -79,7 +81,15 @@ class Notifier:
 
     def watch(self, function: Callable[[Change], object]) -> None:
         """Call a function with each change from now on."""
-        self._observers.add(function, lambda change: None if self.closed else function(change))
+        # Changes that are being notified when it is added are shown by the tree already.
+        since = self._count
+
+        def notify(numbered: tuple[int, Change]) -> None:
+            number, change = numbered
+            if number > since and not self.closed:
+                function(change)
+
+        self._observers.add(function, notify)
         self.observed = True
 
     def unwatch(self, function: Callable[[Change], object]) -> None:
@@ -92,7 +102,8 @@ class Notifier:
     def changed(self, kind: ChangeKind, path: str, old: Value | None, new: Value | None) -> None:
         """Notify the observers of a change."""
         if self.observed:
-            self._observers.notify(Change(kind, path, old, new))
+            self._count += 1
+            self._observers.notify((self._count, Change(kind, path, old, new)))
 
     def stat_changed(self, path: str) -> None:
         """Notify of a node that has another stat and is otherwise as before."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 
 from txmirror.mirror.branch import Branch
 from txmirror.mirror.changes import Change, Value
+from txmirror.mirror.decoded import Decoded
 from txmirror.mirror.interest import ViewedCache
 from txmirror.mirror.notifier import Notifier
 from txmirror.mirror.store import DATA
+
+_T = TypeVar("_T")
 
 
 class Tree(Mapping[str, Value]):
@@ -37,7 +41,7 @@ class Tree(Mapping[str, Value]):
         self._values = branch.values
 
     def __repr__(self) -> str:
-        state = "closed" if self._notifier.closed else "settled" if self.settled else "not settled"
+        state = "closed" if self.closed else "settled" if self.settled else "not settled"
         return f"<Tree {self.path!r} {len(self)} nodes {state}>"
 
     # It is mutable, so it is equal to itself only.
@@ -82,10 +86,24 @@ class Tree(Mapping[str, Value]):
             raise KeyError(path)
         return self._branch.children(path)
 
+    def decoded(self, decode: Callable[[str, bytes], _T]) -> Decoded[_T]:
+        """Return a view of the tree that keeps the decoded data of each node.
+
+        The nodes that are known are decoded at once, and later ones when they are read.
+
+        :param decode: called with a node's path and data; returns the value. It may raise for data that it cannot decode.
+        """
+        return Decoded(self, decode)
+
     @property
     def settled(self) -> bool:
         """True if it shows the server's state, except for its unreadable nodes, as far as is known."""
         return self._notifier.settled
+
+    @property
+    def closed(self) -> bool:
+        """True if it or its mirror was closed: it does not change any more."""
+        return self._notifier.closed
 
     @property
     def stale_since(self) -> float | None:
@@ -122,7 +140,7 @@ class Tree(Mapping[str, Value]):
 
     def close(self) -> None:
         """Stop following, and remove the watches at the server. It may be called at any time, and twice."""
-        if not self._notifier.closed:
+        if not self.closed:
             self._branch.end()
             self._cache.leave(self._branch)
 
@@ -137,7 +155,7 @@ class Tree(Mapping[str, Value]):
         :param names: read the list of its children too.
         :meta private:
         """
-        if path in self._values and not self._notifier.closed:
+        if path in self._values and not self.closed:
             self._cache.invalidate(DATA, path)
             if names:
                 self._branch.read_names(path)

@@ -103,6 +103,19 @@ class ExampleTests(TestCase):
         ]
         return self.run_example("mirrored_node.py").addCallback(self.assertEqual, expected)
 
+    def test_decoded_tree(self) -> Deferred[None]:
+        """A decoded tree finds nodes by a key, and one that cannot be decoded by its path."""
+        expected = [
+            "in zone y: ['/services/web/b', '/services/web/c']",
+            (
+                "not decoded: /services/web/d because the data of '/services/web/d' is not JSON: "
+                "Expecting value: line 1 column 1 (char 0)"
+            ),
+            "changed: /services/web/c from {'zone': 'y'} to {'zone': 'z'}",
+            "zones: ['x', 'y', 'z']",
+        ]
+        return self.run_example("decoded_tree.py").addCallback(self.assertEqual, expected)
+
     def test_service_registry(self) -> Deferred[None]:
         """The tour of the service registry prints the results that its ancestor's documentation describes."""
         expected = [
