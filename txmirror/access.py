@@ -14,6 +14,7 @@ from pathlib import Path
 import attrs
 
 from txmirror.client import TLS, DigestMD5
+from txmirror.files import read_secret
 from txmirror.printable import is_utf8
 from txmirror.types import ACL, CREATOR_ALL_ACL, OPEN_ACL, READ_ACL, Permission, digest_acl
 
@@ -65,6 +66,8 @@ OPTIONS = (
     AccessOption("tls-cert", "FILE", "The client's own certificate (PEM)."),
     AccessOption("tls-key", "FILE", "Its key (PEM, unencrypted), if it is not in the same file."),
 )
+
+_NO_VARIABLE = "it is not NAME=VALUE with one of the names"
 
 #: The error message for a password on the command line, which is always refused.
 REFUSAL = (
@@ -135,6 +138,34 @@ def read_access(given: Mapping[str, str | bool | None], environment: Mapping[str
     )
 
 
+def read_access_file(path: str) -> Access:
+    """Read the variables of :data:`OPTIONS` from a file, one ``NAME=VALUE`` in a line, as systemd's ``EnvironmentFile=`` does; then
+    those of the environment do not count. Blank lines and lines that begin with ``#`` are ignored.
+
+    :param path: the file. Only its owner, this user or root, may write to it, and not everybody may read it.
+    :raises ValueError: it cannot be read, or a line or a variable is invalid; the message is one line, and quotes no value of a
+        variable that may be secret.
+    """
+    try:
+        text = read_secret(path, largest=_LONGEST_PASSWORD).decode()
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path!r} cannot be read: {_reason(error)}") from None
+    known = {"TXMIRROR_PASSWORD", *(option.variable for option in OPTIONS)}
+    variables: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        name, equals, value = line.strip().partition("=")
+        if not name or name.startswith("#"):
+            continue
+        if not equals or name not in known:
+            # The rest of the line may be a password.
+            raise ValueError(f"{path!r}, line {number}: {_NO_VARIABLE}: {', '.join(sorted(known))}")
+        variables[name] = value
+    try:
+        return read_access({}, variables)
+    except ValueError as error:
+        raise ValueError(f"{path!r}: {error}") from None
+
+
 def parse_acl(text: str) -> tuple[ACL, ...]:
     """Parse an ACL in the form of zkCli, ``scheme:id:permissions`` separated by commas, or of the names ``open``, ``creator`` and
     ``read-only``.
@@ -199,12 +230,15 @@ def _read_password(option: str, path: str) -> str:
             content = file.read(_LONGEST_PASSWORD + 1)
         text = content.rstrip(b"\r\n").decode()
     except (OSError, ValueError) as error:
-        reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", None) or error
-        raise ValueError(f"{option}: {path!r} cannot be read: {reason}") from None
+        raise ValueError(f"{option}: {path!r} cannot be read: {_reason(error)}") from None
     if not text or len(content) > _LONGEST_PASSWORD:
         what = "is longer than a password can be" if text else "is empty"
         raise ValueError(f"{option}: {path!r} {what}")
     return text
+
+
+def _reason(error: Exception) -> object:
+    return "not UTF-8" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", None) or error
 
 
 def _sasl(username: str | None, password: str | None) -> DigestMD5:

@@ -141,6 +141,30 @@ def read_file(path: str | Path, *, folder: int | None = None, largest: int = LAR
         os.close(descriptor)
 
 
+def read_secret(path: str | Path, *, largest: int) -> bytes:
+    """Read a file that not everybody may read. The arguments and exceptions are those of :func:`open_file` and :func:`read_all`, except
+    that symbolic links are followed.
+
+    :raises UnsafeFileError: everybody may read it.
+    """
+    path = follow_links(Path(path))
+    descriptor = open_file(path)
+    try:
+        check_private(path, os.fstat(descriptor))
+        return read_all(path, descriptor, largest)
+    finally:
+        os.close(descriptor)
+
+
+def check_private(path: str | Path, status: os.stat_result) -> None:
+    """Check that not everybody may read a file.
+
+    :raises UnsafeFileError: everybody may read it.
+    """
+    if status.st_mode & stat.S_IROTH:
+        raise UnsafeFileError(path, f"everybody may read it (mode {stat.S_IMODE(status.st_mode):04o})", status)
+
+
 def follow_links(path: Path) -> Path:
     """Return the target of a path if it is a symbolic link, and the path itself otherwise. The target need not exist.
 

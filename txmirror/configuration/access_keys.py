@@ -2,8 +2,6 @@
 
 # Not with "from __future__ import annotations": see probes.py.
 
-import os
-import stat
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +12,7 @@ from txmirror.client import TLS, DigestMD5
 from txmirror.configuration.errors import InvalidValue, quote
 from txmirror.configuration.placeholders import parse
 from txmirror.configuration.rules import FileName, Flag, Text
-from txmirror.files import UnsafeFileError, check_file, follow_links, open_file, read_all
+from txmirror.files import check_file, check_private, follow_links, read_secret
 
 #: The longest password file, in bytes.
 _LONGEST_PASSWORD = 65536
@@ -131,31 +129,19 @@ def _check(name: str, *, private: bool) -> None:
         path = follow_links(Path(name))
         check_file(path)
         if private:
-            _check_private(path, path.stat())
+            check_private(path, path.stat())
     except (OSError, ValueError) as error:
         raise ValueError(_describe(name, error)) from None
 
 
 def _read_password(name: str) -> str:
     try:
-        path = follow_links(Path(name))
-        descriptor = open_file(path)
-        try:
-            _check_private(path, os.fstat(descriptor))
-            content = read_all(path, descriptor, _LONGEST_PASSWORD)
-        finally:
-            os.close(descriptor)
-        password = content.rstrip(b"\r\n").decode()
+        password = read_secret(name, largest=_LONGEST_PASSWORD).rstrip(b"\r\n").decode()
     except (OSError, ValueError) as error:
         raise ValueError(_describe(name, error)) from None
     if not password:
         raise ValueError(f"{quote(name)} is empty")
     return password
-
-
-def _check_private(path: Path, status: os.stat_result) -> None:
-    if status.st_mode & stat.S_IROTH:
-        raise UnsafeFileError(path, f"everybody may read it (mode {stat.S_IMODE(status.st_mode):04o})", status)
 
 
 def _describe(name: str, error: Exception) -> str:

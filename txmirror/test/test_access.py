@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from txmirror.access import OPTIONS, Access, parse_acl, read_access
+from txmirror.access import OPTIONS, Access, parse_acl, read_access, read_access_file
 from txmirror.client import TLS, DigestMD5
 from txmirror.test.certificates import Authority
 from txmirror.test.wire.strategies import characters
@@ -181,3 +181,38 @@ class ACLTests(SynchronousTestCase):
             self.assertTrue(parse_acl(text))
         except ValueError as error:
             self.assertNotIn("\n", str(error))
+
+
+class FileTests(SynchronousTestCase):
+    """A file with the variables, for endpoint strings."""
+
+    def read(self, text: str, mode: int = 0o600) -> Access:
+        file = Path(self.mktemp())
+        file.write_text(text)
+        file.chmod(mode)
+        return read_access_file(str(file))
+
+    def refused(self, says: str, text: str, mode: int = 0o600) -> None:
+        message = str(self.assertRaises(ValueError, self.read, text, mode))
+        self.assertIn(says, message)
+        self.assertNotIn("hush", message)
+        self.assertNotIn("\n", message)
+
+    def test_variables(self) -> None:
+        """The variables of the file count, and not those of the process."""
+        self.patch(os, "environ", {"TXMIRROR_ACL": "open", "TXMIRROR_USERNAME": "other"})
+        text = "# a comment\n\n  TXMIRROR_USERNAME=app\nTXMIRROR_PASSWORD=hush=hush\nTXMIRROR_TLS=\n"
+        self.assertEqual(self.read(text), Access("app", "hush=hush"))
+        self.assertEqual(self.read(""), Access())
+
+    def test_invalid(self) -> None:
+        self.refused("line 2: it is not NAME=VALUE", "TXMIRROR_USERNAME=app\nTXMIRROR_PASWORD=hush")
+        self.refused("TXMIRROR_USERNAME", "hush")
+        self.refused("without the other", "TXMIRROR_USERNAME=app")
+        self.refused("--tls-ca", "TXMIRROR_TLS_CA=/nowhere/ca.pem")
+
+    def test_unsafe(self) -> None:
+        """A file that everybody may read, or that others may write, is refused."""
+        self.refused("everybody may read it", "TXMIRROR_PASSWORD=hush", 0o644)
+        self.refused("others may write to it", "TXMIRROR_PASSWORD=hush", 0o620)
+        self.assertIn("'/nowhere'", str(self.assertRaises(ValueError, read_access_file, "/nowhere")))

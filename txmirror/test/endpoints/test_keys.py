@@ -1,0 +1,69 @@
+"""The keys of endpoint strings: every error quotes the part and comes before any I/O."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from txmirror.endpoints.keys import SESSION_KEYS, StringKeys
+from txmirror.test.endpoints.reactor import EventReactor
+
+KNOWN = ("pick", "data.", *SESSION_KEYS)
+NAMED = "pick, data.KEY, hosts, credentials, timeout"
+
+
+class KeysTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.reactor = EventReactor()
+        self.patch(os, "environ", {})
+
+    def refused(self, *parts: str, path: tuple[str, ...] = ("/services/web",), **values: Any) -> None:
+        def read() -> None:
+            StringKeys(path, values, KNOWN).session(self.reactor)
+
+        message = str(self.assertRaises(ValueError, read))
+        for part in parts:
+            self.assertIn(part, message)
+        self.assertNotIn("\n", message)
+
+    def test_path(self) -> None:
+        self.assertEqual(StringKeys(("services/web/",), {}, KNOWN).path, "/services/web")
+        self.refused("it has no path", NAMED, path=())
+        self.refused("'/b'", NAMED, path=("/a", "/b"))
+        self.refused("'/a\\x00b'", path=("/a\0b",))
+
+    def test_unknown(self) -> None:
+        self.refused("'pik=random'", NAMED, pik="random")
+        for key in ("data.", "dat.a", "data", "pick.a"):
+            values: dict[str, Any] = {key: "1"}
+            self.refused(f"'{key}=1'", NAMED, **values)
+
+    def test_table(self) -> None:
+        keys = StringKeys(("/a",), {"data.zone": "b", "data.a.b": "", "pick": "x"}, KNOWN)
+        self.assertEqual(keys.table("data."), {"zone": "b", "a.b": ""})
+
+    def test_session(self) -> None:
+        """The values of the keys; the file's name is absolute, because twistd changes the folder later."""
+        values = {"hosts": "zk1:2181,zk2:2182/app", "credentials": "access", "timeout": "4"}
+        session = StringKeys(("/a",), values, KNOWN).session(self.reactor)
+        self.assertEqual((session.servers, session.session_timeout), ("zk1:2181,zk2:2182/app", 4.0))
+        self.assertEqual(session.credentials, str(Path("access").absolute()))
+        self.assertIs(session.reactor, self.reactor)
+
+    def test_servers(self) -> None:
+        """Without hosts those of the environment count, and then localhost."""
+        keys = StringKeys(("/a",), {}, KNOWN)
+        self.assertEqual(keys.session(self.reactor).servers, "localhost:2181")
+        os.environ["TXMIRROR_SERVERS"] = "zk3:1"
+        self.assertEqual(keys.session(self.reactor).servers, "zk3:1")
+        os.environ["TXMIRROR_SERVERS"] = "zk3:x"
+        self.refused("TXMIRROR_SERVERS", "'zk3:x'")
+
+    def test_invalid_values(self) -> None:
+        self.refused("'hosts=zk1:99999'", hosts="zk1:99999")
+        for seconds in ("soon", "-1", "nan", "0"):
+            self.refused(f"'timeout={seconds}'", timeout=seconds)
+        self.refused("'credentials='", credentials="")
