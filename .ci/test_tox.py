@@ -1,4 +1,4 @@
-"""Check the list of tests in tox.ini for the Pythons that run only a part of them."""
+"""Check the lists of tests in tox.ini for the Pythons that run only a part of them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ WITH_OTHERS = {"integration", "neighbours"}
 ONCE = {"test_architecture", "test_examples", "test_monitoring", "test_rules", "test_source"}
 
 
-def read_named() -> list[str]:
-    """Return the names of the tests in tox.ini."""
+def read_named(section: str) -> list[str]:
+    """Return the names of the tests in a section of tox.ini."""
     configuration = RawConfigParser()
     configuration.read(TREE / "tox.ini", encoding="utf-8")
-    return configuration["other-pythons"]["tests"].replace("\\", "").split()
+    return configuration[section]["tests"].replace("\\", "").split()
 
 
 class OtherPythonsTests(SynchronousTestCase):
@@ -27,9 +27,21 @@ class OtherPythonsTests(SynchronousTestCase):
         """The list has the tests of every package, and all single test modules; of integration it has some, of neighbours none."""
         packages = {path.parent.name for path in TESTS.glob("*/__init__.py")} - WITH_OTHERS
         single = {path.stem for path in TESTS.glob("test_*.py")} - ONCE
-        named = {name for name in read_named() if ".integration." not in name}
+        named = {name for name in read_named("other-pythons") if ".integration." not in name}
         self.assertEqual(named, {f"txmirror.test.{name}" for name in packages | single})
 
     def test_once(self) -> None:
         """The omitted test modules exist."""
         self.assertEqual({name for name in ONCE if not (TESTS / f"{name}.py").exists()}, set())
+
+
+class KeeperTests(SynchronousTestCase):
+    def test_every_contract(self) -> None:
+        """The list has all modules with contract tests for ClickHouse Keeper; other Pythons skip those."""
+        marked = {
+            ".".join(path.relative_to(TREE).with_suffix("").parts)
+            for path in TESTS.rglob("test_*.py")
+            if '@if_asked_for("keeper")' in path.read_text(encoding="utf-8")
+        }
+        self.assertGreater(len(marked), 2)
+        self.assertEqual(marked - set(read_named("keeper")), set())
