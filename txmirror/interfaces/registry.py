@@ -159,7 +159,13 @@ class IServiceRegistry(Interface):
         :returns: as :meth:`start`.
         """
 
-    def set_node(node: str, data: Mapping[str, object] | str | None = None, state: bool = True) -> Deferred[bool]:
+    def set_node(
+        node: str,
+        data: Mapping[str, object] | str | None = None,
+        state: bool = True,
+        *,
+        codec: IPayloadCodec | None = None,
+    ) -> Deferred[bool]:
         """Register a service and keep it registered: the registry keeps an ephemeral node with this data in its session.
 
         Another call changes the data. Missing parents are created, persistent and with an open ACL; the registry's ACL
@@ -169,6 +175,7 @@ class IServiceRegistry(Interface):
         :param data: facts for programs that find it.
         :param state: False withdraws the registration, if it is this registry's; if ZooKeeper refuses that, the call fails, and
             the registry retries it later.
+        :param codec: encodes the data of this node; the registry's codec if None.
         :returns: fires with True when the node is registered, or withdrawn. Fires with False, and logs one warning, if another
             session owns the node: it is registered when that node is gone. See the class for ZooKeeper being out of reach.
             Fails with :exc:`~txmirror.errors.ReadOnly`; with :exc:`~txmirror.errors.NodeExistsException` if there is a

@@ -72,7 +72,9 @@ class RegistryConnection:
         self._writing: dict[Deferred[None], None] = {}
         self._former_sessions: dict[ReachabilityTimeout, Deferred[None]] = {}
 
-    def new_registration(self, path: str, data: Mapping[str, object] | str | None) -> Registration:
+    def new_registration(
+        self, path: str, data: Mapping[str, object] | str | None, codec: IPayloadCodec
+    ) -> Registration:
         """Return a new registration, which is not started.
 
         :raises TypeError: data cannot be stored.
@@ -83,7 +85,7 @@ class RegistryConnection:
             self.mirror,
             path,
             data,
-            codec=options.codec,
+            codec=codec,
             acl=options.acl(),
             adopt_persistent=options.adopt_persistent,
             writes=options.writes,

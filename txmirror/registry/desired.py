@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
+from txmirror.interfaces import IPayloadCodec
 from txmirror.registry.registration import Registration
 
 Data = Mapping[str, object] | str | None
@@ -17,6 +18,8 @@ class Call:
 
     data: Data
     """The data, a copy."""
+    codec: IPayloadCodec
+    """Encodes it."""
     registration: Registration | None
     """A registration that was made for it, if the path had none."""
 
@@ -27,15 +30,17 @@ class Desired:
     :ivar call: the latest call that registers the node, while it has no result: it is rolled back if it fails.
     :ivar kept: whether the node is to be kept registered, by an earlier call.
     :ivar data: the data of the node that is to be kept.
+    :ivar codec: encodes it.
     :ivar registration: the registration on the current connection, also while it is being withdrawn.
     """
 
-    __slots__ = ("call", "data", "kept", "registration")
+    __slots__ = ("call", "codec", "data", "kept", "registration")
 
-    def __init__(self) -> None:
+    def __init__(self, codec: IPayloadCodec) -> None:
         self.call: Call | None = None
         self.kept = False
         self.data: Data = None
+        self.codec = codec
         self.registration: Registration | None = None
 
     @property
@@ -68,12 +73,12 @@ class DesiredState:
         """Return the desired state of a path; None if nothing is desired."""
         return self._paths.get(path)
 
-    def at(self, path: str) -> Desired:
-        """Return the desired state of a path, to be changed."""
+    def call(self, path: str, call: Call) -> None:
+        """Note the latest call that registers a node."""
         desired = self._paths.get(path)
         if desired is None:
-            desired = self._paths[path] = Desired()
-        return desired
+            desired = self._paths[path] = Desired(call.codec)
+        desired.call = call
 
     def prune(self, path: str) -> None:
         """Forget a path if nothing is desired there any more."""
@@ -85,7 +90,7 @@ class DesiredState:
         """Keep the path registered from now on, unless a later call has superseded this one."""
         desired = self._paths.get(path)
         if desired is not None and desired.call is call:
-            desired.call, desired.kept, desired.data = None, True, call.data
+            desired.call, desired.kept, desired.data, desired.codec = None, True, call.data, call.codec
 
     def leave(self) -> Sequence[Registration]:
         """Return all registrations, whose connection is about to be closed, and forget them."""

@@ -22,6 +22,7 @@ class Identity:
     :param codec: encodes the facts.
     :param data: the facts.
     :param created: the time of the registration, in seconds since the epoch.
+    :ivar codec: encodes the facts.
     :ivar data: the facts, a copy.
     :ivar payload: the facts, encoded.
     :ivar tolerated: other facts that a node may state until the next change.
@@ -30,41 +31,43 @@ class Identity:
     """
 
     def __init__(self, codec: IPayloadCodec, data: Data, created: float) -> None:
-        self._codec = codec
+        self.codec = codec
         self._created = created
         self._written: tuple[bytes, ...] = ()
         self.tolerated: Sequence[Data] = ()
         self.payload = codec.encode(data, pid=os.getpid(), created=created)
         self.data = own_copy(data)
 
-    def encode(self, data: Data) -> bytes:
+    def encode(self, data: Data, codec: IPayloadCodec) -> bytes:
         """Return other facts, encoded.
 
+        :param codec: the codec.
         :raises TypeError: they cannot be stored.
         :raises ValueError: likewise.
         """
-        if data is self.data:
+        if data is self.data and codec is self.codec:
             return self.payload
-        return self._codec.encode(data, pid=os.getpid(), created=self._created)
+        return codec.encode(data, pid=os.getpid(), created=self._created)
 
-    def change(self, data: Data, payload: bytes) -> bool:
+    def change(self, data: Data, payload: bytes, codec: IPayloadCodec) -> bool:
         """State other facts from now on.
 
         :param payload: the facts, encoded.
+        :param codec: the codec that has encoded them.
         :returns: whether they differ from the former ones, or a node may state others at present.
         """
         tolerant, self.tolerated = bool(self.tolerated), ()
         if payload is self.payload:
             return tolerant
-        changed = not self._codec.says(self.payload, data)
-        self.data = own_copy(data)
+        changed = codec is not self.codec or not codec.says(self.payload, data)
+        self.data, self.codec = own_copy(data), codec
         if changed:
             self.payload = payload
         return changed or tolerant
 
     def stated_by(self, stored: bytes) -> bool:
         """Return whether stored data states the facts, or others that are tolerated."""
-        return stored == self.payload or any(self._codec.says(stored, each) for each in (self.data, *self.tolerated))
+        return stored == self.payload or any(self.codec.says(stored, each) for each in (self.data, *self.tolerated))
 
     def write(self) -> bytes:
         """Return the payload to write, and remember it."""

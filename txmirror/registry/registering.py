@@ -111,7 +111,7 @@ class Registrar:
         self._finder.change_reactor(reactor)
 
     def _restore(self, connection: RegistryConnection, path: str, desired: Desired) -> None:
-        registration = connection.new_registration(path, desired.data)
+        registration = connection.new_registration(path, desired.data, desired.codec)
         try:
             registration.start()
         except NodeExistsException as error:
@@ -121,37 +121,38 @@ class Registrar:
 
     # Registering.
 
-    def check(self, data: Data) -> None:
+    def check(self, data: Data, codec: IPayloadCodec | None = None) -> None:
         """Check that data can be stored.
 
+        :param codec: encodes it; the registry's if None.
         :raises TypeError: it cannot.
         :raises ValueError: likewise.
         """
-        self._codec.encode(data, pid=0, created=0.0)
+        (self._codec if codec is None else codec).encode(data, pid=0, created=0.0)
 
     def registered(self, path: str) -> bool:
         """Return whether a node is to be registered, or is being withdrawn."""
         desired = self._desired.get(path)
         return desired is not None and desired.registered
 
-    def register(self, path: str, data: Data) -> Deferred[bool]:
+    def register(self, path: str, data: Data, codec: IPayloadCodec | None = None) -> Deferred[bool]:
         """Register a node, or change its data. See :meth:`~txmirror.interfaces.IServiceRegistry.set_node`.
 
         :raises TypeError: data cannot be stored; then nothing has changed.
         :raises ValueError: likewise.
         """
-        call = self._new_call(path, data)
-        self._desired.at(path).call = call
+        call = self._new_call(path, data, self._codec if codec is None else codec)
+        self._desired.call(path, call)
         return self._connections.do(self._register(path, call))
 
-    def _new_call(self, path: str, data: Data) -> Call:
+    def _new_call(self, path: str, data: Data, codec: IPayloadCodec) -> Call:
         desired, connection = self._desired.get(path), self._connections.current
         if connection is not None and (desired is None or desired.registration is None):
             # It checks, encodes and copies the data.
-            registration = connection.new_registration(path, data)
-            return Call(registration.data, registration)
-        self.check(data)
-        return Call(own_copy(data), None)
+            registration = connection.new_registration(path, data, codec)
+            return Call(registration.data, codec, registration)
+        self.check(data, codec)
+        return Call(own_copy(data), codec, None)
 
     async def _register(self, path: str, call: Call) -> bool:
         try:
@@ -161,9 +162,9 @@ class Registrar:
                 # A later call for this path has superseded this one.
                 return False
             if desired.registration is None:
-                desired.registration = call.registration or connection.new_registration(path, call.data)
+                desired.registration = call.registration or connection.new_registration(path, call.data, call.codec)
             outcome = await self._connections.while_reachable(
-                connection, desired.registration.keep(call.data), "the registration of {!r}", path
+                connection, desired.registration.keep(call.data, codec=call.codec), "the registration of {!r}", path
             )
         except ClosingException:
             # A later call has withdrawn it.
@@ -187,7 +188,7 @@ class Registrar:
             return
         desired.call = None
         if desired.kept and desired.registration is not None:
-            desired.registration.keep(desired.data).addErrback(lambda _: None)
+            desired.registration.keep(desired.data, codec=desired.codec).addErrback(lambda _: None)
         elif not desired.kept:
             self._stop(path, desired).addErrback(lambda _: None)
 

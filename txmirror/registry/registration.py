@@ -103,11 +103,16 @@ class Registration:
         return self._identity.data
 
     def keep(
-        self, data: Mapping[str, object] | str | None, *, tolerated: Sequence[Mapping[str, object] | str | None] = ()
+        self,
+        data: Mapping[str, object] | str | None,
+        *,
+        codec: IPayloadCodec | None = None,
+        tolerated: Sequence[Mapping[str, object] | str | None] = (),
     ) -> Deferred[RegistrationState]:
         """Keep the node in place with this data from now on; start the registration if it is not started.
 
         :param data: facts about the service.
+        :param codec: encodes them from now on; None for the same codec as before.
         :param tolerated: other facts. If the node has these, it is left as it is, until another call.
         :returns: fires with :attr:`RegistrationState.REGISTERED` when the node is in place with the data, with
             :attr:`RegistrationState.BLOCKED` when another session's node is there. Fails with
@@ -119,14 +124,15 @@ class Registration:
         :raises TypeError: data cannot be stored; then nothing has changed.
         :raises ValueError: likewise.
         """
-        payload = self._identity.encode(data)
+        codec = self._identity.codec if codec is None else codec
+        payload = self._identity.encode(data, codec)
         if self._mirror.state is MirrorState.CLOSED:
             return fail(ClosingException(path=self.path, applied=False))
         try:
             self._keeper.own_path()
         except NodeExistsException as error:
             return fail(error)
-        changed = self._identity.change(data, payload)
+        changed = self._identity.change(data, payload, codec)
         self._identity.tolerated = tuple(tolerated)
         outcome = self._keeper.outcomes.first.wait()
         self._keeper.start(changed=changed)

@@ -184,12 +184,14 @@ class ServiceRegistry(Service, Generic[_LazyT_co]):
 
     # Registering.
 
-    def set_node(self, node: str, data: _Data = None, state: bool = True) -> Deferred[bool]:
+    def set_node(
+        self, node: str, data: _Data = None, state: bool = True, *, codec: IPayloadCodec | None = None
+    ) -> Deferred[bool]:
         """Register a service, or withdraw it. See :meth:`~txmirror.interfaces.IServiceRegistry.set_node`."""
         path = self._to_write(node)
         if self.readonly:
-            return self._refuse(path, data if state else None)
-        return self._registrar.register(path, data) if state else self._registrar.withdraw(path)
+            return self._refuse(path, data if state else None, codec)
+        return self._registrar.register(path, data, codec) if state else self._registrar.withdraw(path)
 
     def set_data(self, node: str, data: _Data = None, state: bool = True) -> Deferred[bool]:
         """Write a persistent node, or delete it. See :meth:`~txmirror.interfaces.IServiceRegistry.set_data`."""
@@ -226,9 +228,9 @@ class ServiceRegistry(Service, Generic[_LazyT_co]):
             raise PathError(f"{node!r} is the root, which always exists, and cannot be written")
         return path
 
-    def _refuse(self, path: str, data: _Data) -> Deferred[bool]:
+    def _refuse(self, path: str, data: _Data, codec: IPayloadCodec | None = None) -> Deferred[bool]:
         """Refuse a write in read-only mode, after the same checks as in others."""
-        self._registrar.check(data)
+        self._registrar.check(data, codec)
         return fail(ReadOnly(path=path))
 
     # Finding.

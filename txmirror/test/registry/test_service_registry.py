@@ -17,6 +17,7 @@ from txmirror.errors import (
 from txmirror.mirror import Mirror
 from txmirror.registry import PlainCodec, ServiceRegistry
 from txmirror.test.registry.case import NODE, PATH, RegistryTestCase
+from txmirror.testing import World
 from txmirror.types import ACL, OPEN_ACL, READ_ACL, Answer, Permission, digest_acl
 
 
@@ -675,3 +676,41 @@ class LockTests(RegistryTestCase):
         self.world.settle()
         self.assertIs(self.world.result(self.subject.release_lock("/lock")), True)
         self.assertIs(self.world.result(call), False)
+
+
+class CodecTests(RegistryTestCase):
+    """Nodes with codecs of their own."""
+
+    def test_restored(self) -> None:
+        """A node keeps its codec in a later session, and after a stop and a start; others have the registry's."""
+        with World() as world:
+            registry, client = world.registry(), world.client()
+            world.result(registry.set_node("/services/plain", "text", codec=PlainCodec()))
+            world.result(registry.set_node("/services/json", {"a": 1}))
+            self.assertEqual(world.result(client.get("/services/plain"))[0], b"text")
+            self.assertIn(b'"created"', world.result(client.get("/services/json"))[0])
+            world.server.expire_session(world.result(client.get("/services/plain"))[1].ephemeralOwner)
+            world.pass_time(5)
+            self.assertEqual(world.result(client.get("/services/plain"))[0], b"text")
+            world.result(registry.stop())
+            world.result(registry.start())
+            world.settle()
+            self.assertEqual(world.result(client.get("/services/plain"))[0], b"text")
+
+    def test_changed(self) -> None:
+        """Another call may have another codec. Data that this cannot store changes nothing."""
+        with World() as world:
+            registry, client = world.registry(), world.client()
+            world.result(registry.set_node("/services/a", "text", codec=PlainCodec()))
+            self.assertRaises(TypeError, registry.set_node, "/services/a", {"a": 1}, codec=PlainCodec())
+            self.assertEqual(world.result(client.get("/services/a"))[0], b"text")
+            world.result(registry.set_node("/services/a", {"a": 1}))
+            self.assertIn(b'"a":1', world.result(client.get("/services/a"))[0])
+            world.result(registry.set_node("/services/a", "text", codec=PlainCodec()))
+            self.assertEqual(world.result(client.get("/services/a"))[0], b"text")
+
+    def test_read_only(self) -> None:
+        """In read-only mode the node's own codec checks the data."""
+        with World() as world:
+            registry = world.registry(readonly=True)
+            self.assertRaises(TypeError, registry.set_node, "/services/a", {"a": 1}, codec=PlainCodec())
