@@ -16,7 +16,7 @@ from txmirror.endpoints.sessions import SharedSession
 _T = TypeVar("_T")
 
 #: The keys that all strings have: those of the session.
-SESSION_KEYS = ("hosts", "credentials", "timeout")
+SESSION_KEYS = ("hosts", "credentials", "session_timeout")
 _LONGEST = 86400.0
 
 
@@ -79,7 +79,7 @@ class StringKeys:
 
         :raises ValueError: a value is invalid; the message quotes it.
         """
-        timeout = self.seconds("timeout", 10.0, least=0.001)
+        timeout = self.seconds("session_timeout", 10.0, least=0.001)
         # twistd changes the folder before it starts the program.
         credentials = self.get("credentials", None, _absolute)
 

@@ -82,6 +82,29 @@ def lease_registry(registry: ServiceRegistry[bool] | SharedSession, withdraw: Wi
     return _Own(registry)
 
 
+def keep_registry(registry: ServiceRegistry[bool] | SharedSession) -> Deferred[ServiceRegistry[bool]]:
+    """Return a registry, for a user that has no end. A shared session stays open until the reactor stops, or :func:`close_sessions`.
+
+    :param registry: as for :func:`lease_registry`.
+    :returns: as :meth:`Lease.registry`.
+    """
+    if isinstance(registry, SharedSession):
+        return _table_of(registry.reactor).keep(registry)
+    return succeed(registry)
+
+
+def close_sessions(reactor: IReactorTime) -> Deferred[None]:
+    """Withdraw all that was registered in shared sessions, and close them.
+
+    A reactor that stops does this by itself. Tests that share a reactor call it when they end.
+
+    :param reactor: the reactor of the sessions.
+    :returns: fires in a bounded time, when all is closed; it never fails.
+    """
+    table = _tables.get(reactor)
+    return succeed(None) if table is None else table.close()
+
+
 class _Own:
     """The lease of a program's own registry."""
 
@@ -118,12 +141,14 @@ class _Session:
     """One session, and the registry in it.
 
     :ivar leases: those who use it.
+    :ivar kept: whether it stays open without them.
     """
 
     _log = Logger()
 
     def __init__(self, settings: SharedSession) -> None:
         self.leases: dict[_Shared, None] = {}
+        self.kept = False
         self.settings = settings
         self._open: tuple[ZooKeeperClient, Mirror, ServiceRegistry[bool]] | None = None
         self._reading: Deferred[Access] | None = None
@@ -177,6 +202,24 @@ class _Table:
             core.addSystemEventTrigger("before", "shutdown", self._stop)
 
     def lease(self, settings: SharedSession, withdraw: Withdraw | None) -> Lease:
+        session = self._session(settings)
+        lease = _Shared(self, session, withdraw)
+        session.leases[lease] = None
+        return lease
+
+    def release(self, lease: _Shared, session: _Session) -> Deferred[None]:
+        del session.leases[lease]
+        return succeed(None) if session.leases or session.kept else self._close(session)
+
+    def keep(self, settings: SharedSession) -> Deferred[ServiceRegistry[bool]]:
+        session = self._session(settings)
+        session.kept = True
+        return session.registry()
+
+    def close(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._withdraw_and_close())
+
+    def _session(self, settings: SharedSession) -> _Session:
         session = self._sessions.get(settings)
         if session is None:
             session = _Session(settings)
@@ -184,13 +227,7 @@ class _Table:
                 session.close()
             else:
                 self._sessions[settings] = session
-        lease = _Shared(self, session, withdraw)
-        session.leases[lease] = None
-        return lease
-
-    def release(self, lease: _Shared, session: _Session) -> Deferred[None]:
-        del session.leases[lease]
-        return succeed(None) if session.leases else self._close(session)
+        return session
 
     def _close(self, session: _Session) -> Deferred[None]:
         if self._sessions.get(session.settings) is session:
@@ -202,7 +239,7 @@ class _Table:
 
     def _stop(self) -> Deferred[None]:
         self._stopping = True
-        return Deferred.fromCoroutine(self._withdraw_and_close())
+        return self.close()
 
     async def _withdraw_and_close(self) -> None:
         leases = [lease for session in self._sessions.values() for lease in session.leases]

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from txmirror.client import Limits, ZooKeeperClient
 from txmirror.embedded import EmbeddedServer
+from txmirror.endpoints import close_sessions
 
 if TYPE_CHECKING:
     from twisted.trial.unittest import TestCase as _TestCase
@@ -31,7 +32,7 @@ class EmbeddedServerMixin(_TestCase):
                 client = await self.zookeeper_client()
                 await run_program(self.zookeeper.address)
 
-    After the test the clients are closed, then the server is stopped, and the reactor is clean.
+    After the test the clients and the sessions of endpoints are closed, then the server is stopped, and the reactor is clean.
 
     :ivar zookeeper_settings: the server's settings, of the class or of one test: arguments of
         :class:`txmirror.embedded.EmbeddedServer`.
@@ -47,6 +48,7 @@ class EmbeddedServerMixin(_TestCase):
         self.zookeeper.listen()
         # Cleanups run last in, first out: the clients are closed before.
         self.addCleanup(self.zookeeper.stop)
+        self.addCleanup(close_sessions, reactor)
         return super().setUp()
 
     def zookeeper_client(

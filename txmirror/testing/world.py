@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from txmirror.client import Limits, ZooKeeperClient
 from txmirror.embedded import EmbeddedEnsemble, EmbeddedServer, Server
+from txmirror.endpoints import close_sessions
 from txmirror.mirror import Mirror
 from txmirror.registry import ServiceRegistry
 from txmirror.testing.origins import describe, find_open, note_origins
@@ -234,8 +235,8 @@ class World:
         return found
 
     def close(self) -> None:
-        """Close all registries, mirrors, clients and servers of this world, and check that nothing is left open. A second call does
-        nothing.
+        """Close all registries, mirrors, clients and servers of this world, and the shared sessions of its reactor, and check that
+        nothing is left open. A second call does nothing.
 
         Stalled connections are resumed first, :meth:`disconnect` is undone, and servers that lag or have no quorum catch up. If
         an object needs time to close, time passes.
@@ -257,6 +258,7 @@ class World:
                 server.catch_up()
             for connection in server.connections:
                 connection.resume()
+        self._wait_for({"the shared sessions": close_sessions(self.reactor)})
         self._wait_for({registry: registry.stop() for registry in self._registries})
         self._wait_for({mirror: mirror.close() for mirror in self._mirrors})
         self._wait_for({client: client.close() for client in self._clients})
@@ -271,7 +273,9 @@ class World:
         latest = self.reactor.seconds() + self._close_time + _CLOSE_TIME
         while not all(closed.called for closed in closing.values()) and self.reactor.seconds() < latest:
             self.pass_time(1.0)
-        open_still = [describe(each) for each, closed in closing.items() if not closed.called]
+        open_still = [
+            each if isinstance(each, str) else describe(each) for each, closed in closing.items() if not closed.called
+        ]
         assert not open_still, f"not closed in time: {'; '.join(open_still)}"
 
     def _check_nothing_left(self) -> None:

@@ -12,7 +12,7 @@ from txmirror.endpoints.keys import SESSION_KEYS, StringKeys
 from txmirror.test.endpoints.reactor import EventReactor
 
 KNOWN = ("pick", "data.", *SESSION_KEYS)
-NAMED = "pick, data.KEY, hosts, credentials, timeout"
+NAMED = "pick, data.KEY, hosts, credentials, session_timeout"
 
 
 class KeysTests(SynchronousTestCase):
@@ -47,7 +47,7 @@ class KeysTests(SynchronousTestCase):
 
     def test_session(self) -> None:
         """The values of the keys; the file's name is absolute, because twistd changes the folder later."""
-        values = {"hosts": "zk1:2181,zk2:2182/app", "credentials": "access", "timeout": "4"}
+        values = {"hosts": "zk1:2181,zk2:2182/app", "credentials": "access", "session_timeout": "4"}
         session = StringKeys(("/a",), values, KNOWN).session(self.reactor)
         self.assertEqual((session.servers, session.session_timeout), ("zk1:2181,zk2:2182/app", 4.0))
         self.assertEqual(session.credentials, str(Path("access").absolute()))
@@ -65,5 +65,5 @@ class KeysTests(SynchronousTestCase):
     def test_invalid_values(self) -> None:
         self.refused("'hosts=zk1:99999'", hosts="zk1:99999")
         for seconds in ("soon", "-1", "nan", "0"):
-            self.refused(f"'timeout={seconds}'", timeout=seconds)
+            self.refused(f"'session_timeout={seconds}'", session_timeout=seconds)
         self.refused("'credentials='", credentials="")

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from txmirror.endpoints import Lease, SharedSession, lease_registry
+from txmirror.endpoints import Lease, SharedSession, close_sessions, keep_registry, lease_registry
 from txmirror.errors import ClosingException
 from txmirror.registry import ServiceRegistry
 from txmirror.test.endpoints.reactor import EventReactor
@@ -73,12 +73,37 @@ class SharingTests(SessionCase):
         self.assertIsNot(self.registry(lease), former)
         self.world.result(lease.release())
 
+    def test_kept(self) -> None:
+        """A session that is kept outlives the last lease. All sessions can be closed; the next use opens a new one."""
+        registry = self.world.result(keep_registry(self.settings()))
+        lease = lease_registry(self.settings())
+        self.assertIs(self.registry(lease), registry)
+        self.assertTrue(self.world.result(registry.start()))
+        self.world.result(lease.release())
+        self.assertEqual(self.sessions(), 1)
+        self.assertIs(self.world.result(keep_registry(self.settings())), registry)
+        self.world.result(close_sessions(self.reactor))
+        self.assertEqual(self.sessions(), 0)
+        self.assertIsNot(self.world.result(keep_registry(self.settings())), registry)
+
+    def test_close_nothing(self) -> None:
+        """Without a shared session there is nothing to close."""
+        self.assertIsNone(self.successResultOf(close_sessions(self.reactor)))
+
+    def test_closed_by_world(self) -> None:
+        """A world closes the shared sessions of its reactor."""
+        registry = self.world.result(keep_registry(self.settings()))
+        self.assertTrue(self.world.result(registry.start()))
+        self.world.close()
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
     def test_own_registry(self) -> None:
         """A program's own registry is left open."""
         registry = self.world.registry()
         lease = lease_registry(registry)
         self.assertIs(self.registry(lease), registry)
         self.world.result(lease.release())
+        self.assertIs(self.world.result(keep_registry(registry)), registry)
         self.assertTrue(self.world.result(registry.get_state()))
 
     def test_invalid(self) -> None:
