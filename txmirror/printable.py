@@ -1,9 +1,16 @@
-"""Printable names of foreign text, sessions and processes, for one line of a log or a terminal; texts that UTF-8 has."""
+"""Printable forms of foreign text, values, sessions and processes, for one line of a log or a terminal; texts that UTF-8 has."""
 
 from __future__ import annotations
 
+import difflib
 import os
 import socket
+from collections.abc import Iterable
+
+#: The longest value that a message quotes, in characters.
+_LONGEST_QUOTE = 60
+#: The longest word for which to look for similar ones, which takes long for long ones.
+_LONGEST_WORD = 64
 
 
 def on_one_line(text: str) -> str:
@@ -35,3 +42,19 @@ def session_name(session_id: int) -> str:
 def process_name() -> str:
     """Return the name of this process for other hosts: host and pid, as in ``host1:4711``."""
     return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def quote(value: object) -> str:
+    """Return a value for a message, shortened if it is long."""
+    try:
+        text = repr(value)
+    except ValueError:
+        # Python does not write integers of more than 4,300 digits, and hexadecimal ones may be longer.
+        return "a number with too many digits"
+    return text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 3] + "..."
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return an addition to a message about an unknown word: the most similar known one, or nothing."""
+    similar = difflib.get_close_matches(word, known, 1) if len(word) <= _LONGEST_WORD else []
+    return f"; did you mean {similar[0]!r}?" if similar else ""

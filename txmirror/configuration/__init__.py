@@ -5,11 +5,8 @@ from txmirror.configuration.description import describe
 from txmirror.configuration.difference import Change, Difference, difference
 from txmirror.configuration.errors import ConfigurationError
 from txmirror.configuration.loading import load
-from txmirror.configuration.machine import Machine
 from txmirror.configuration.model import Configuration, Daemon, Host, Service, WriteRate, ZooKeeper
-from txmirror.configuration.nodes import ServiceNode
 from txmirror.configuration.options import from_options
-from txmirror.configuration.placeholders import shown
 from txmirror.configuration.probes import (
     HTTP,
     TCP,
@@ -46,12 +43,10 @@ __all__ = [
     "File",
     "FlapHold",
     "Host",
-    "Machine",
     "Noop",
     "Probe",
     "Process",
     "Service",
-    "ServiceNode",
     "SocketAddress",
     "Watch",
     "WriteRate",
@@ -61,5 +56,4 @@ __all__ = [
     "from_options",
     "load",
     "show_seconds",
-    "shown",
 ]

@@ -9,10 +9,11 @@ import attrs
 
 from txmirror.access import Access, parse_acl
 from txmirror.client import TLS, DigestMD5
-from txmirror.configuration.errors import InvalidValue, quote
-from txmirror.configuration.placeholders import parse
+from txmirror.configuration.errors import InvalidValue
 from txmirror.configuration.rules import FileName, Flag, Text
 from txmirror.files import check_file, check_private, follow_links, read_secret
+from txmirror.placeholders import parse
+from txmirror.printable import quote
 
 #: The longest password file, in bytes.
 _LONGEST_PASSWORD = 65536

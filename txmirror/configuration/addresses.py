@@ -8,9 +8,8 @@ from pathlib import Path
 
 import attrs
 
-from txmirror.configuration.errors import quote
-from txmirror.configuration.placeholders import parse
-from txmirror.printable import host_and_port
+from txmirror.placeholders import parse
+from txmirror.printable import host_and_port, quote
 
 _ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f]*:[0-9A-Fa-f:.]{1,40})\]|(?P<four>[0-9.]{7,15})):(?P<port>[0-9]{1,5})")
 

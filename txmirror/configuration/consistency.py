@@ -7,13 +7,14 @@ from typing import Any
 
 import attrs
 
-from txmirror.configuration.errors import Place, Problems, quote, suggest
+from txmirror.configuration.errors import Place, Problems
 from txmirror.configuration.model import KEEP_SESSION, Daemon, Service, ZooKeeper
-from txmirror.configuration.nodes import ServiceNode
-from txmirror.configuration.placeholders import Placeholders, shown
 from txmirror.configuration.probes import Alias
 from txmirror.configuration.rules import show_seconds
 from txmirror.configuration.watches import Watch
+from txmirror.placeholders import Placeholders, shown
+from txmirror.printable import quote, suggest
+from txmirror.registry import ServiceNode
 
 #: A service, and its place in the files.
 Placed = tuple[Place, Service]

@@ -8,10 +8,11 @@ from typing import Any
 
 import attrs
 
-from txmirror.configuration.errors import plain_key, quote, unknown_keys
+from txmirror.configuration.errors import plain_key, unknown_keys
 from txmirror.configuration.model import Service
 from txmirror.configuration.probes import PROBES, TCP, CheckSettings
 from txmirror.configuration.structuring import key_of
+from txmirror.printable import quote
 from txmirror.registry import find_codec, with_instances
 
 _CHECK, _DATA, _LABELS, _PORT, _NODE = "check", "data", "labels", "port", "node"

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from txmirror.configuration.model import Configuration, Service, ZooKeeper
-from txmirror.configuration.nodes import ServiceNode, hide
-from txmirror.configuration.placeholders import shown
 from txmirror.configuration.probes import (
     HTTP,
     TCP,
@@ -23,7 +21,9 @@ from txmirror.configuration.probes import (
 from txmirror.configuration.rules import show_seconds
 from txmirror.configuration.watches import Watch
 from txmirror.json_text import JSONWriter
+from txmirror.placeholders import hide, shown
 from txmirror.printable import on_one_line
+from txmirror.registry import ServiceNode
 
 _WRITER = JSONWriter(ascii_only=False)
 

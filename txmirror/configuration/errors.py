@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
 
 import attrs
 
-from txmirror.printable import on_one_line
+from txmirror.printable import on_one_line, quote, suggest
 
 #: The most errors to report. A file that is something else altogether may have one in each line.
 _MOST = 200
-#: The longest value that a message quotes, in characters.
-_LONGEST_QUOTE = 60
-#: The longest key for which to look for similar ones, which takes long for long ones.
-_LONGEST_WORD = 64
 
 
 class ConfigurationError(ValueError):
@@ -85,22 +80,6 @@ class Problems:
         """
         if self._lines:
             raise ConfigurationError(self._lines)
-
-
-def quote(value: object) -> str:
-    """Return a value for a message, shortened if it is long."""
-    try:
-        text = repr(value)
-    except ValueError:
-        # Python does not write integers of more than 4,300 digits, and hexadecimal ones may be longer.
-        return "a number with too many digits"
-    return text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 3] + "..."
-
-
-def suggest(word: str, known: Iterable[str]) -> str:
-    """Return an addition to a message about an unknown word: the most similar known one, or nothing."""
-    similar = difflib.get_close_matches(word, known, 1) if len(word) <= _LONGEST_WORD else []
-    return f"; did you mean {similar[0]!r}?" if similar else ""
 
 
 def unknown_keys(keys: Iterable[str], known: Iterable[str]) -> Iterator[tuple[str, str]]:

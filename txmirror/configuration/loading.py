@@ -17,14 +17,15 @@ from txmirror.configuration.consistency import (
     check_session,
 )
 from txmirror.configuration.defaults import Defaults
-from txmirror.configuration.errors import InvalidValue, Place, Problems, quote, unknown_keys
-from txmirror.configuration.machine import Machine
+from txmirror.configuration.errors import InvalidValue, Place, Problems, unknown_keys
 from txmirror.configuration.model import Configuration, Daemon, Host, Service, ZooKeeper
-from txmirror.configuration.placeholders import Placeholders
 from txmirror.configuration.sources import Source, SourceReader
 from txmirror.configuration.structuring import Structurer
 from txmirror.configuration.values import Values
 from txmirror.configuration.watches import Watch
+from txmirror.machine import Machine
+from txmirror.placeholders import Placeholders
+from txmirror.printable import quote
 
 _SERVICE, _WATCH = "service", "watch"
 #: The tables that only one file has.

@@ -11,9 +11,6 @@ from txmirror.access import Access
 from txmirror.client import parse_servers
 from txmirror.configuration.addresses import AddressAndPort, SocketAddress
 from txmirror.configuration.errors import InvalidValue
-from txmirror.configuration.machine import INTERFACE, ROUTE
-from txmirror.configuration.nodes import ServiceNode
-from txmirror.configuration.placeholders import transform
 from txmirror.configuration.probes import Check, FlapHold
 from txmirror.configuration.rules import (
     LONGEST_SOCKET,
@@ -33,8 +30,10 @@ from txmirror.configuration.rules import (
 )
 from txmirror.configuration.watches import Watch
 from txmirror.json_text import JSONWriter
+from txmirror.machine import INTERFACE, ROUTE
 from txmirror.paths import split
-from txmirror.registry import find_codec, with_instances
+from txmirror.placeholders import transform
+from txmirror.registry import ServiceNode, find_codec, with_instances
 from txmirror.types import Endpoint, Instance
 
 #: The values of ``Service.takeover`` and ``Service.on_stop``.

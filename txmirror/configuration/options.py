@@ -13,12 +13,13 @@ import attrs
 
 from txmirror.access import Access
 from txmirror.configuration.defaults import Defaults
-from txmirror.configuration.errors import InvalidValue, Place, Problems, quote
-from txmirror.configuration.machine import Machine
+from txmirror.configuration.errors import InvalidValue, Place, Problems
 from txmirror.configuration.model import Configuration, Daemon, Host, Service, ZooKeeper
 from txmirror.configuration.sources import TOMLError, parse_toml
 from txmirror.configuration.structuring import Structurer
+from txmirror.machine import Machine
 from txmirror.paths import is_path, split
+from txmirror.printable import quote
 
 _REGISTER, _DATA, _CHECK = "register", "data", "check-"
 #: The first characters of values that must be TOML; an IPv6 address with a port is none of these.

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from txmirror.configuration.errors import InvalidValue, quote
+from txmirror.configuration.errors import InvalidValue
 from txmirror.configuration.rules import (
     LONGEST_SOCKET,
     SECRET,
@@ -27,6 +27,7 @@ from txmirror.configuration.rules import (
     Text,
     show_seconds,
 )
+from txmirror.printable import quote
 
 #: The shortest pause between two runs of a check, in seconds.
 _SHORTEST = 0.1

@@ -15,8 +15,9 @@ from typing import Any, Final, Protocol
 import attrs
 
 from txmirror import paths
-from txmirror.configuration.errors import InvalidValue, plain_key, quote, suggest
-from txmirror.configuration.placeholders import parse, transform
+from txmirror.configuration.errors import InvalidValue, plain_key
+from txmirror.placeholders import parse, transform
+from txmirror.printable import quote, suggest
 from txmirror.registry import CODECS, find_codec
 
 #: A year, in seconds: the longest duration.

@@ -11,9 +11,10 @@ from typing import Any
 
 import attrs
 
-from txmirror.configuration.errors import Place, Problems, quote
+from txmirror.configuration.errors import Place, Problems
 from txmirror.files import follow_links, read_file
 from txmirror.json_text import decode_text
+from txmirror.printable import quote
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -22,11 +22,13 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from txmirror.access import Access
 from txmirror.configuration.access_keys import AccessKeys
-from txmirror.configuration.errors import InvalidValue, plain_key, quote, suggest, unknown_keys
-from txmirror.configuration.placeholders import Placeholders
+from txmirror.configuration.errors import InvalidValue, plain_key, unknown_keys
+from txmirror.configuration.expanding import expand_all
 from txmirror.configuration.probes import AT_ONCE, PROBES, Check, CheckName, CheckSettings
 from txmirror.configuration.rules import Rule
 from txmirror.json_text import DEEPEST
+from txmirror.placeholders import Placeholders
+from txmirror.printable import quote, suggest
 
 _T = TypeVar("_T")
 
@@ -74,7 +76,7 @@ class Structurer:
         :raises InvalidValue: the table has errors.
         """
         self._folder = folder
-        expanded, errors = (table, []) if placeholders is None else placeholders.expand_all(table)
+        expanded, errors = (table, []) if placeholders is None else expand_all(placeholders, table)
         try:
             built = self._read(expanded, kind)
         except InvalidValue as error:

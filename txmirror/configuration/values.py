@@ -7,9 +7,9 @@ from typing import Any
 
 import attrs
 
-from txmirror.configuration.machine import Machine
 from txmirror.configuration.model import Host, ZooKeeper
-from txmirror.configuration.placeholders import Placeholders
+from txmirror.machine import Machine
+from txmirror.placeholders import Placeholders
 
 #: The value of a placeholder whose key has an error, which is reported at that key.
 _UNKNOWN = "unknown"

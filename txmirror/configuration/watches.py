@@ -9,7 +9,6 @@ import attrs
 
 from txmirror import paths
 from txmirror.configuration.errors import InvalidValue
-from txmirror.configuration.placeholders import transform
 from txmirror.configuration.rules import (
     SECRET,
     WORD,
@@ -22,6 +21,7 @@ from txmirror.configuration.rules import (
     Text,
     ZnodePath,
 )
+from txmirror.placeholders import transform
 
 TEMPLATE = "template"
 PROMETHEUS = "prometheus-file-sd"

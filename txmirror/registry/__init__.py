@@ -4,6 +4,7 @@ from txmirror.registry.codecs import CODECS, PlainCodec, decode_instance, find_c
 from txmirror.registry.outcomes import RegistrationState
 from txmirror.registry.rates import TokenBucket
 from txmirror.registry.registration import Registration
+from txmirror.registry.service_node import ServiceNode
 from txmirror.registry.service_registry import ServiceRegistry
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "PlainCodec",
     "Registration",
     "RegistrationState",
+    "ServiceNode",
     "ServiceRegistry",
     "TokenBucket",
     "decode_instance",

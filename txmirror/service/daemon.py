@@ -17,8 +17,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txmirror.checks import ChecksService, CommandsFile, SteadyReactor
-from txmirror.configuration import Configuration, Difference, Machine, difference
+from txmirror.configuration import Configuration, Difference, difference
 from txmirror.configuration import Service as ServiceSettings
+from txmirror.machine import Machine
 from txmirror.observers import Observers
 from txmirror.output_files import OutputFilesService
 from txmirror.registry import TokenBucket

@@ -24,8 +24,8 @@ from txmirror.configuration import (
     Probe,
     Process,
     Service,
-    shown,
 )
+from txmirror.placeholders import shown
 
 
 class CheckMaker:

@@ -12,7 +12,6 @@ from typing import Any
 
 import attrs
 
-from txmirror.configuration import Machine
 from txmirror.files import (
     UnsafeFileError,
     closed_on_error,
@@ -24,6 +23,7 @@ from txmirror.files import (
     set_aside_for,
 )
 from txmirror.json_text import JSONReader, JSONWriter
+from txmirror.machine import Machine
 from txmirror.types import SessionTicket
 
 #: The file's type, stored in it, so that a file of another program is not mistaken for one.

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from twisted.internet.defer import Deferred, gatherResults
 
-from txmirror.configuration import Service, ServiceNode
-from txmirror.registry import RegistrationState
+from txmirror.configuration import Service
+from txmirror.registry import RegistrationState, ServiceNode
 from txmirror.service.registrations import Offer, RegistrationsService
 
 

@@ -18,8 +18,9 @@ from txmirror.checks import Status
 from txmirror.cli.command import main
 from txmirror.cli.control import ask
 from txmirror.cli.statuses import CommandError
-from txmirror.configuration import Machine, load
+from txmirror.configuration import load
 from txmirror.embedded import EmbeddedServer
+from txmirror.machine import Machine
 from txmirror.service import ControlService, Daemon
 
 _CONFIGURATION = """

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txmirror.configuration import Configuration, ConfigurationError, Machine, Service, load
+from txmirror.configuration import Configuration, ConfigurationError, Service, load
+from txmirror.machine import Machine
 
 #: The secret of every test: no message, and no description, may contain it.
 SECRET = "hunter2"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txmirror.configuration import Machine, load
-from txmirror.configuration.machine import find_interface, find_route
+from txmirror.configuration import load
+from txmirror.machine import Machine, find_interface, find_route
 from txmirror.test.test_examples import find_examples
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from txmirror.configuration import describe, difference
-from txmirror.configuration.nodes import ServiceNode
+from txmirror.registry import ServiceNode
 from txmirror.test.configuration.case import SECRET, WEB, ConfigurationCase
 from txmirror.test.registry.plugin import add_plugin
 from txmirror.types import Endpoint

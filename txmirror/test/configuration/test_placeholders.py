@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from txmirror.configuration import Command, describe, load, shown
-from txmirror.configuration.placeholders import EnvironmentText
+from txmirror.configuration import Command, describe, load
+from txmirror.placeholders import EnvironmentText, shown
 from txmirror.test.configuration.case import SECRET, WEB, ConfigurationCase, make_machine
 
 

@@ -14,9 +14,10 @@ from zope.interface import implementer
 
 from txmirror.checks import Status
 from txmirror.client import ZooKeeperClient
-from txmirror.configuration import Configuration, Machine, load
+from txmirror.configuration import Configuration, load
 from txmirror.embedded import EmbeddedServer
 from txmirror.errors import NoNodeException
+from txmirror.machine import Machine
 from txmirror.service import Daemon
 from txmirror.testing import MemoryReactor
 

@@ -1,4 +1,4 @@
-"""Facts about this machine and process that a configuration refers to."""
+"""Facts about this machine and process that a configuration or an endpoint refers to."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path
 import attrs
 
 from txmirror.client import parse_servers
-from txmirror.configuration.errors import quote
-from txmirror.configuration.placeholders import transform
+from txmirror.placeholders import transform
+from txmirror.printable import quote
 
 _SIOCGIFADDR = 0x8915
 #: Addresses that no machine has, of the networks for documentation: the default route leads to them.

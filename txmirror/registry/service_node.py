@@ -8,10 +8,10 @@ from typing import Any
 import attrs
 
 from txmirror import paths
-from txmirror.configuration.errors import quote
-from txmirror.configuration.placeholders import EnvironmentText, shown, transform
 from txmirror.errors import UnsupportedInstanceError
 from txmirror.interfaces import IInstanceCodec
+from txmirror.placeholders import EnvironmentText, hide, shown, transform
+from txmirror.printable import quote
 from txmirror.types import Instance, InstanceStatus
 
 #: The most data, in bytes: the server's limit for a request, less room for a path.
@@ -103,12 +103,3 @@ def _hide(value: Any) -> Any:
     if isinstance(value, tuple):
         return type(value)(*map(_hide, value))
     return hide(value)
-
-
-def hide(value: object) -> object:
-    """Return data without the values of environment variables."""
-    if isinstance(value, Mapping):
-        return {key: hide(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [hide(each) for each in value]
-    return shown(value) if isinstance(value, str) else value

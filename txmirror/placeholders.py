@@ -1,18 +1,14 @@
-"""Placeholders in the strings of a configuration: ``{name}``, ``{env:VARIABLE}`` and others. Nothing is executed."""
+"""Placeholders in the strings of a configuration and of endpoints: ``{name}``, ``{env:VARIABLE}`` and others. Nothing is executed."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from txmirror.configuration.errors import InvalidValue, plain_key, quote, suggest
-from txmirror.printable import is_utf8
+from txmirror.printable import is_utf8, quote, suggest
 
 _T = TypeVar("_T")
-
-#: The most levels of tables and arrays. Python's own limit would depend on the depth of the call stack.
-_DEEPEST = 32
 
 #: The longest total of the values in one string: a short file could otherwise use up the memory.
 _LONGEST = 2**20
@@ -48,6 +44,15 @@ def shown(text: str) -> str:
     return text.shown if isinstance(text, EnvironmentText) else text
 
 
+def hide(value: object) -> object:
+    """Return data without the values of environment variables."""
+    if isinstance(value, Mapping):
+        return {key: hide(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [hide(each) for each in value]
+    return shown(value) if isinstance(value, str) else value
+
+
 def transform(function: Callable[..., str], *texts: str) -> str:
     """Apply a function to texts, and also to their shown forms."""
     value = function(*texts)
@@ -79,35 +84,6 @@ class Placeholders:
     def __init__(self, values: ValueFunctions, environment: Mapping[str, str]) -> None:
         self._values = values
         self._environment = environment
-
-    def expand_all(self, value: object) -> tuple[Any, list[tuple[str, str]]]:
-        """Return a value of TOML with all strings in it expanded, and the errors within it. Keys are not expanded.
-
-        It is an error if a placeholder is unknown or has no value, or a brace is alone; that string stays as it is.
-
-        :raises InvalidValue: tables and arrays are nested too deeply.
-        """
-        errors: list[tuple[str, str]] = []
-        return self._expand_value(value, "", 0, errors), errors
-
-    def _expand_value(self, value: object, place: str, depth: int, errors: list[tuple[str, str]]) -> object:
-        if depth > _DEEPEST:
-            raise InvalidValue(("", f"nested too deeply: more than {_DEEPEST} levels of tables and arrays"))
-        if isinstance(value, str):
-            try:
-                return self.expand(value)
-            except ValueError as error:
-                errors.append((place, str(error)))
-        if isinstance(value, dict):
-            return {
-                key: self._expand_value(each, f"{place}.{plain_key(key)}", depth + 1, errors)
-                for key, each in value.items()
-            }
-        if isinstance(value, list):
-            return [
-                self._expand_value(each, f"{place}[{index}]", depth + 1, errors) for index, each in enumerate(value)
-            ]
-        return value
 
     def expand(self, text: str) -> str:
         """Return a text with its placeholders expanded.
