@@ -1,6 +1,14 @@
 """The service registry: register and find services, and the codecs for the data of their nodes."""
 
-from txmirror.registry.codecs import CODECS, PlainCodec, decode_instance, find_codec, with_instances
+from txmirror.registry.codecs import (
+    CODECS,
+    PlainCodec,
+    decode_instance,
+    decode_payload,
+    find_codec,
+    with_instances,
+)
+from txmirror.registry.holding import OutageHold
 from txmirror.registry.outcomes import RegistrationState
 from txmirror.registry.rates import TokenBucket
 from txmirror.registry.registration import Registration
@@ -9,6 +17,7 @@ from txmirror.registry.service_registry import ServiceRegistry
 
 __all__ = [
     "CODECS",
+    "OutageHold",
     "PlainCodec",
     "Registration",
     "RegistrationState",
@@ -16,6 +25,7 @@ __all__ = [
     "ServiceRegistry",
     "TokenBucket",
     "decode_instance",
+    "decode_payload",
     "find_codec",
     "with_instances",
 ]

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from txmirror.deferreds import Waiters
 from txmirror.errors import ZooKeeperException
-from txmirror.mirror import Mirror
+from txmirror.mirror import Mirror, Tree
 from txmirror.observers import Observers
 from txmirror.registry.codecs import copy_value
 from txmirror.registry.following import Following, FollowingOptions
 from txmirror.types import Answer
+
+
+class Follower(Protocol):
+    """A reader of the nodes themselves, in place of answers. Its methods must not raise."""
+
+    def follow(self, tree: Tree) -> object:
+        """Read the nodes from a tree from now on: the path is its root, and its depth is one. It may not be ready yet."""
+
+    def leave(self) -> object:
+        """Keep the latest nodes: the tree is closed, and another one may follow."""
+
+    def remember(self, answer: Answer) -> object:
+        """Use an earlier answer, unless the nodes were read. It is not to be changed."""
 
 
 class Discovery:
@@ -25,6 +39,7 @@ class Discovery:
     :param options: how it is followed.
     :param changed: called with this object when the answer has changed, before the observers.
     :ivar answer: the latest answer; None if there is none yet. Not to be changed.
+    :ivar kept: whether a program has asked for the answer: then it is kept up to date from then on.
     """
 
     _log = Logger()
@@ -32,6 +47,8 @@ class Discovery:
     def __init__(self, path: str, options: FollowingOptions, changed: Callable[[Discovery], object]) -> None:
         self.path = path
         self.answer: Answer | None = None
+        self.kept = False
+        self._followers: list[Follower] = []
         self._options = options
         self._answer_changed = changed
         self._following: Following | None = None
@@ -82,8 +99,8 @@ class Discovery:
 
     @property
     def used(self) -> bool:
-        """True if there is an observer, a waiter or an answer."""
-        return bool(self._observers or self._ready or self.answer is not None)
+        """True if there is an observer, a waiter, a follower, or an answer that a program has asked for."""
+        return bool(self._observers or self._ready or self._followers or (self.kept and self.answer is not None))
 
     def add_callback(self, callback: Callable[[Answer], object]) -> bool:
         """Call ``callback`` now, if there is an answer, and at each change.
@@ -111,17 +128,34 @@ class Discovery:
         if self.answer is None:
             self.publish(answer)
 
+    # Followers.
+
+    def add_follower(self, follower: Follower) -> None:
+        """Let a follower read the nodes, and know the latest answer until they are read."""
+        self._followers.append(follower)
+        if self.answer is not None and not self.live:
+            follower.remember(self.answer)
+        if self._following is not None:
+            follower.follow(self._following.tree)
+
+    def remove_follower(self, follower: Follower) -> None:
+        """Remove a follower, which takes its watcher off the tree itself."""
+        self._followers.remove(follower)
+
     # Following.
 
     def follow(self, mirror: Mirror) -> None:
         """Follow the path on a mirror."""
-        self._following = Following(mirror, self.path, self._options, self)
+        following = self._following = Following(mirror, self.path, self._options, self)
+        for follower in list(self._followers):
+            follower.follow(following.tree)
 
     def abandon(self) -> object:
         """Stop following after a fork, without closing the objects that belong to the parent process.
 
         :returns: those objects.
         """
+        self._leave_followers()
         inherited, self._following = self._following, None
         self._ready = Waiters()
         return inherited
@@ -129,8 +163,13 @@ class Discovery:
     def leave(self) -> None:
         """Stop following. The answer stays."""
         if self._following is not None:
+            self._leave_followers()
             self._following.stop()
             self._following = None
+
+    def _leave_followers(self) -> None:
+        for follower in list(self._followers):
+            follower.leave()
 
     def read(self, refusal: ZooKeeperException | None) -> None:
         """Note that the path was read for the first time, or cannot be read."""

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from typing import Literal
+from typing import Final, Literal
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 
 from txmirror import paths
-from txmirror.errors import ZooKeeperException
+from txmirror.errors import NoConnection, ZooKeeperException
 from txmirror.mirror import Mirror
 from txmirror.registry.cache_file import CacheFile
 from txmirror.registry.connections import Connections
-from txmirror.registry.discovery import Discovery
+from txmirror.registry.discovery import Discovery, Follower
 from txmirror.registry.following import FollowingOptions
 from txmirror.types import Answer
+
+#: The seconds without an answer from the servers after which a follower gets the one of the cache file.
+_UNTIL_CACHE: Final = 1.0
 
 
 class Finder:
@@ -24,11 +29,12 @@ class Finder:
     :param connections: the connections of the registry.
     :param options: how paths are followed.
     :param cachefile: the file with the latest answers; None for none.
+    :ivar options: as the parameter.
     """
 
     def __init__(self, connections: Connections, options: FollowingOptions, cachefile: str | None) -> None:
         self._connections = connections
-        self._options = options
+        self.options = options
         self._cachefile = cachefile
         self._cache: CacheFile | None = None
         self._discoveries: dict[str, Discovery] = {}
@@ -80,11 +86,29 @@ class Finder:
     ) -> Deferred[Answer] | Deferred[Answer | Literal[False]]:
         """Return the answer for a path, and follow it. See :meth:`~txmirror.interfaces.IServiceRegistry.get`."""
         discovery = self._discover(path)
+        discovery.kept = True
         added = callback is not None and discovery.add_callback(callback)
         answer = discovery.current()
         if answer is not None:
             return succeed(answer)
         return self._connections.do(self._find(discovery, callback if added else None))
+
+    def follow_nodes(self, path: str, follower: Follower) -> Callable[[], None]:
+        """Let a follower read the nodes of a path, on all connections from now on.
+
+        :returns: a function that ends it, to be called once.
+        """
+
+        def end() -> None:
+            remembering.cancel()
+            discovery.remove_follower(follower)
+            self._drop_unused(discovery)
+
+        discovery = self._discover(path)
+        discovery.add_follower(follower)
+        remembering = Deferred.fromCoroutine(self._remember(discovery, follower))
+        remembering.addErrback(_ignore)
+        return end
 
     def get(self, path: str) -> Discovery | None:
         """Return what follows a path; None if it is not followed."""
@@ -104,7 +128,7 @@ class Finder:
     def _discover(self, path: str) -> Discovery:
         discovery = self._discoveries.get(path)
         if discovery is None:
-            discovery = self._discoveries[path] = Discovery(path, self._options, self._answer_changed)
+            discovery = self._discoveries[path] = Discovery(path, self.options, self._answer_changed)
             if self._connections.current is not None:
                 discovery.follow(self._connections.current.mirror)
         return discovery
@@ -121,14 +145,33 @@ class Finder:
         except ZooKeeperException:
             if added is not None:
                 discovery.remove_callback(added)
-            if not discovery.used:
-                discovery.leave()
-                if self._discoveries.get(path) is discovery:
-                    del self._discoveries[path]
+            self._drop_unused(discovery)
             raise
         answer = discovery.current()
         return False if answer is None else answer
 
+    async def _remember(self, discovery: Discovery, follower: Follower) -> None:
+        """Connect, and let a follower have the answer of the cache file while the servers do not answer."""
+        # After a stop there is no connection until the next start.
+        with contextlib.suppress(NoConnection):
+            await self._connections.established()
+        await discovery.ready().addTimeout(_UNTIL_CACHE, self._connections.reactor, lambda _result, _timeout: None)
+        if self._cache is not None and not discovery.live:
+            cached = await self._cache.get(discovery.path)
+            if cached is not None:
+                follower.remember(cached)
+
+    def _drop_unused(self, discovery: Discovery) -> None:
+        if not discovery.used:
+            discovery.leave()
+            if self._discoveries.get(discovery.path) is discovery:
+                del self._discoveries[discovery.path]
+
     def _answer_changed(self, discovery: Discovery) -> None:
         if self._cache is not None and discovery.live and discovery.answer is not None:
             self._cache.put(discovery.answer, discovery.unreadable)
+
+
+def _ignore(failure: Failure) -> None:
+    """Ignore that a follower has ended, or that the path cannot be read: the tree says that too."""
+    failure.trap(CancelledError, ZooKeeperException)  # type: ignore[no-untyped-call]

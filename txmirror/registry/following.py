@@ -17,6 +17,7 @@ from txmirror.mirror import Change, ChangeKind, Mirror
 from txmirror.printable import on_one_line
 from txmirror.registry.audit import Audit
 from txmirror.registry.codecs import decode
+from txmirror.registry.holding import OutageHold
 from txmirror.timers import Timer
 from txmirror.types import Answer, Payload, Undecodable, ZnodeStat
 
@@ -24,8 +25,6 @@ from txmirror.types import Answer, Payload, Undecodable, ZnodeStat
 _STAT_TIMEOUT = 1.0
 #: A node with more data than this many bytes is not read again for its stat when a child comes or goes.
 _LARGE = 16 * 1024
-#: A list has collapsed when it has fewer than this part of its former length.
-_COLLAPSED = 0.5
 
 
 @attrs.frozen
@@ -80,9 +79,8 @@ class Following:
         self._reader = reader
         self._data: Payload = None
         self._payloads: dict[str, Payload] = {}
-        self._before_outage: Answer | None = None
         self._publish_timer = Timer(mirror.reactor, self._publish)
-        self._hold_timer = Timer(mirror.reactor, self._publish)
+        self._hold = OutageHold(options.hold_for, self._publish, mirror.reactor)
         self.tree = tree = mirror.tree(path, depth=1)
         self._audit = Audit(tree, mirror.reactor, options.audit, options.random)
         tree.watch_stats(self._stat_changed)
@@ -104,7 +102,7 @@ class Following:
 
     def stop(self) -> None:
         """Stop following."""
-        for timer in (self._publish_timer, self._hold_timer, self._audit):
+        for timer in (self._publish_timer, self._hold, self._audit):
             timer.stop()
         self.live = self.held = False
         self.tree.unwatch(self._changed)
@@ -134,9 +132,8 @@ class Following:
     def _recovered(self) -> None:
         """Publish an answer after a connection or reconnection: everything was read."""
         self.live = True
-        if self._options.hold_for and self._reader.answer is not None:
-            self._before_outage = self._reader.answer
-            self._hold_timer.start(self._options.hold_for)
+        if self._reader.answer is not None:
+            self._hold.start(len(self._reader.answer["children"]))
         self._publish()
 
     def _changed(self, change: Change) -> None:
@@ -209,9 +206,7 @@ class Following:
     def _publish(self) -> None:
         self._publish_timer.stop()
         answer = self._make_answer()
-        self.held = (
-            self._hold_timer.running and self._before_outage is not None and _collapsed(self._before_outage, answer)
-        )
+        self.held = self._hold.holds_back(len(answer["children"]))
         if not self.held:
             self._reader.publish(answer)
 
@@ -221,7 +216,3 @@ class Following:
             _, stat = self.tree[self._path]
         children = {name: self._payloads[name] for name in sorted(self._payloads)}
         return {"children": children, "data": self._data, "path": self._path, "stat": stat}
-
-
-def _collapsed(before: Answer, now: Answer) -> bool:
-    return len(now["children"]) < _COLLAPSED * len(before["children"])

@@ -22,6 +22,7 @@ from txmirror.printable import process_name
 from txmirror.registry.codecs import CODECS
 from txmirror.registry.connections import ConnectionOptions, Connections
 from txmirror.registry.credentials import Credentials
+from txmirror.registry.discovery import Follower
 from txmirror.registry.finding import Finder
 from txmirror.registry.following import FollowingOptions
 from txmirror.registry.registering import Registrar
@@ -85,7 +86,8 @@ class ServiceRegistry(Service, Generic[_LazyT_co]):
     :raises TypeError: an argument is passed by both of its names.
     """
 
-    # It has more than 25 methods, and more than 7 parameters: they are those of the ancestor, which its users know, and optional.
+    # It has more than 25 methods, more than 7 parameters, and the module more than 350 lines: they are those of the ancestor, which
+    # its users know, and optional.
 
     _log = Logger()
 
@@ -145,6 +147,11 @@ class ServiceRegistry(Service, Generic[_LazyT_co]):
     def lazy(self) -> bool:
         """True if calls succeed while ZooKeeper is out of reach, and are done later."""
         return self._connections.options.lazy
+
+    @property
+    def hold_for(self) -> float:
+        """The number of seconds after a reconnection during which a list that has collapsed is held back."""
+        return self._finder.options.hold_for
 
     @property
     def timeout(self) -> float:
@@ -268,6 +275,13 @@ class ServiceRegistry(Service, Generic[_LazyT_co]):
         """Return the nodes that cannot be read. See :meth:`~txmirror.interfaces.IServiceRegistry.unreadable`."""
         discovery = self._finder.get(self._to_read(path))
         return {} if discovery is None else discovery.unreadable
+
+    def follow_nodes(self, path: str, follower: Follower) -> Callable[[], None]:
+        """Let a follower read the nodes of a path, until the returned function is called. See :meth:`.Finder.follow_nodes`.
+
+        :meta private:
+        """
+        return self._finder.follow_nodes(self._to_read(path), follower)
 
     def _to_read(self, path: str) -> str:
         self._connections.check_process()

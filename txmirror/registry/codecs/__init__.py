@@ -3,7 +3,7 @@
 from txmirror.registry.codecs.json_codec import JSONCodec
 from txmirror.registry.codecs.named import find_codec, with_instances
 from txmirror.registry.codecs.plain import PlainCodec
-from txmirror.registry.codecs.reading import decode, decode_instance
+from txmirror.registry.codecs.reading import decode, decode_instance, decode_payload
 from txmirror.registry.codecs.shipped import CODECS
 from txmirror.registry.codecs.values import copy_value, own_copy
 
@@ -14,6 +14,7 @@ __all__ = [
     "copy_value",
     "decode",
     "decode_instance",
+    "decode_payload",
     "find_codec",
     "own_copy",
     "with_instances",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from txmirror.interfaces import IInstanceCodec, IPayloadCodec
-from txmirror.json_text import read_json
+from txmirror.json_text import JSONWriter, read_json
 from txmirror.registry.codecs.curator import SPRING_CLASS
 from txmirror.registry.codecs.named import find_codec, with_instances
 from txmirror.registry.codecs.nerve import BASE64
@@ -11,6 +11,8 @@ from txmirror.registry.codecs.plain import parse_plain
 from txmirror.registry.codecs.shipped import CODECS
 from txmirror.registry.codecs.texts import parse_address, to_text
 from txmirror.types import Instance, Payload, Undecodable
+
+_WRITER = JSONWriter(compact=True)
 
 
 def decode(codec: IPayloadCodec, data: bytes) -> Payload | Undecodable:
@@ -43,6 +45,23 @@ def decode_instance(name: str, data: bytes, codec: str | IPayloadCodec | None = 
         return instances.read(name, data)
     except Exception as error:
         return _raised(found, error)
+
+
+def decode_payload(name: str, payload: Payload, codec: str | IPayloadCodec | None = None) -> Instance | Undecodable:
+    """Return the instance of a node of which only the decoded data is known, as in an answer of the cache file.
+
+    :param payload: its data, as ``ndsr`` or another codec for JSON or texts has decoded it.
+    :param codec: as for :func:`decode_instance`.
+    :raises LookupError: there is no codec of this name.
+    """
+    text = payload
+    if isinstance(payload, dict):
+        own = payload.get("string_value") if len(payload) == 1 else None
+        try:
+            text = own if isinstance(own, str) else _WRITER.write(payload) if payload else None
+        except (TypeError, ValueError) as error:
+            return Undecodable(f"its data cannot be written as JSON: {error}")
+    return decode_instance(name, str(text or "").encode(errors="surrogatepass"), codec)
 
 
 def _raised(codec: IPayloadCodec, error: Exception) -> Undecodable:

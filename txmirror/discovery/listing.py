@@ -1,0 +1,221 @@
+"""The nodes of a service, on any number of connections: each is decoded once for each change of it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+
+from txmirror import paths
+from txmirror.mirror import Change, ChangeKind, Tree
+from txmirror.registry import OutageHold
+from txmirror.types import Answer, Instance, Payload
+
+
+class Verdict(enum.Enum):
+    """Why an instance may be picked or not, as far as its node says."""
+
+    USABLE = enum.auto()
+    """It may be picked."""
+    UNREADABLE = enum.auto()
+    """Its data cannot be read, or lacks an address or a port."""
+    FAILED = enum.auto()
+    """The filter has raised an exception."""
+    FILTERED = enum.auto()
+    """The filter has left it out."""
+    DOWN = enum.auto()
+    """It is registered as down."""
+    NO_WEIGHT = enum.auto()
+    """It has the weight 0."""
+
+
+@attrs.frozen
+class Listed:
+    """A node of a service."""
+
+    data: bytes | Payload
+    """Its data; decoded if it comes from an earlier answer."""
+    czxid: int | None
+    """The transaction that has created it; None if it comes from an earlier answer."""
+    verdict: Verdict
+    """The verdict: it may be picked or not."""
+    instance: Instance | None = None
+    """The instance; None if it is unreadable."""
+    reason: str | None = None
+    """The reason for :attr:`Verdict.UNREADABLE` and :attr:`Verdict.FAILED`."""
+
+
+@attrs.frozen
+class ListUser:
+    """The functions that a list calls."""
+
+    judge: Callable[[str, bytes | Payload], tuple[Verdict, Instance | None, str | None]]
+    """Decodes a node with a name; returns whether it may be picked, its instance, and the reason against it."""
+    replaced: Callable[[str], object]
+    """Notes that the node with a name was deleted, or was deleted and created again."""
+    changed: Callable[[], object]
+    """Notes that the list may have changed."""
+
+
+class InstanceList:
+    """Keeps the nodes of a service: a :class:`~txmirror.registry.discovery.Follower`.
+
+    Without a connection it has the last known nodes. After an outage, a list that has collapsed is held back for some time: the
+    nodes before it stay, beside the new ones.
+
+    :param path: the path of the service.
+    :param hold_for: the longest time to hold back after an outage, in seconds.
+    :param user: decodes nodes, and is notified of changes.
+    :param reactor: measures the time.
+    :ivar tree: the tree that is followed; None without one.
+    :ivar known: whether there is a list: from the servers, or an earlier one.
+    :ivar omitted: the nodes that cannot be read, or on which the filter has failed: the reason by name.
+    """
+
+    def __init__(self, path: str, hold_for: float, user: ListUser, reactor: IReactorTime) -> None:
+        self.tree: Tree | None = None
+        self.known = self._outage = False
+        self.omitted: dict[str, str] = {}
+        self._path = path
+        self._hold_for = hold_for
+        self._user = user
+        self._reactor = reactor
+        self._current: dict[str, Listed] = {}
+        #: The nodes that are shown instead, during an outage and while the current ones are held back.
+        self._kept: dict[str, Listed] | None = None
+        self._hold: OutageHold | None = None
+
+    @property
+    def nodes(self) -> dict[str, Listed]:
+        """The nodes by name, in no particular order; not to be changed."""
+        return self._current if self._kept is None else self._kept
+
+    # For the registry.
+
+    def follow(self, tree: Tree) -> None:
+        """Read the nodes from a tree from now on."""
+        self.tree = tree
+        self._hold = OutageHold(self._hold_for, self._hold_ended, self._reactor)
+        tree.ready().addCallbacks(lambda _: self._begin(tree), lambda _: None)
+
+    def leave(self) -> None:
+        """Keep the latest nodes."""
+        if self.tree is not None:
+            self.tree.unwatch(self._tree_changed)
+            self.tree = None
+            self._outage = True
+            self._keep()
+        if self._hold is not None:
+            self._hold.stop()
+
+    def remember(self, answer: Answer) -> None:
+        """Use an earlier answer, unless there is a list."""
+        if not self.known and answer["stat"] is not None:
+            for name, payload in answer["children"].items():
+                self._store(name, payload, None)
+            self.known = True
+            self._user.changed()
+
+    # Changes.
+
+    def _begin(self, tree: Tree) -> None:
+        if self.tree is tree:
+            tree.watch(self._tree_changed)
+            self._read_all(tree)
+            self._recovered(len(self.nodes))
+
+    def _read_all(self, tree: Tree) -> None:
+        """Compare all nodes with those of a tree, unless they cannot be listed."""
+        if self.tree is not tree or self._path in tree.unreadable:
+            return
+        if self.known:
+            self._keep()
+        nodes = {paths.name_of(path): path for path in tree if path != self._path}
+        hidden = {paths.name_of(path): error for path, error in tree.unreadable.items()}
+        for name in [each for each in self._current if each not in nodes and each not in hidden]:
+            self._remove(name)
+        for name, path in nodes.items():
+            data, stat = tree[path]
+            self._store(name, data, stat.czxid)
+        for name, error in hidden.items():
+            self._hide(name, error)
+        self.known = True
+        self._user.changed()
+
+    def _tree_changed(self, change: Change) -> None:
+        tree, kind, name = self.tree, change.kind, paths.name_of(change.path)
+        if tree is None:
+            return
+        if kind is ChangeKind.STALE:
+            self._outage = True
+            self._keep()
+        elif kind is ChangeKind.SETTLED:
+            self._recovered(len(self.nodes))
+        elif change.path == self._path:
+            if kind is ChangeKind.READABLE:
+                # The nodes below it are read first.
+                tree.caught_up().addCallback(lambda _: self._read_all(tree))
+        elif kind is ChangeKind.HIDDEN:
+            self._hide(name, tree.unreadable.get(change.path))
+        elif change.new is None:
+            self._remove(name)
+        else:
+            self._store(name, change.new[0], change.new[1].czxid)
+        self._release_if_good()
+        self._user.changed()
+
+    def _store(self, name: str, data: bytes | Payload, czxid: int | None) -> None:
+        known = self._current.get(name)
+        if known is not None and known.czxid is not None:
+            if known.czxid != czxid:
+                self._user.replaced(name)
+            if known.data == data:
+                self._put(name, attrs.evolve(known, czxid=czxid))
+                return
+        verdict, instance, reason = self._user.judge(name, data)
+        self._put(name, Listed(data, czxid, verdict, instance, reason))
+
+    def _hide(self, name: str, error: Exception | None) -> None:
+        known = self._current.get(name)
+        reason = "it cannot be read" if error is None else str(error)
+        self._put(name, Listed(None, None if known is None else known.czxid, Verdict.UNREADABLE, None, reason))
+
+    def _put(self, name: str, listed: Listed) -> None:
+        self._current[name] = listed
+        if self._kept is not None:
+            self._kept[name] = listed
+        if listed.reason is not None:
+            self.omitted[name] = listed.reason
+        elif self.omitted:
+            self.omitted.pop(name, None)
+
+    def _remove(self, name: str) -> None:
+        if self._hold is not None and self._hold.holds_back(len(self._current) - 1):
+            self._keep()
+        if self._current.pop(name, None) is not None:
+            self.omitted.pop(name, None)
+            self._user.replaced(name)
+
+    # Outages.
+
+    def _keep(self) -> None:
+        """Show the present nodes until they are released, also those that go."""
+        if self._kept is None and self._hold_for:
+            self._kept = dict(self._current)
+
+    def _recovered(self, before: int) -> None:
+        self._outage = False
+        if self._hold is not None:
+            self._hold.start(before)
+        self._release_if_good()
+
+    def _release_if_good(self) -> None:
+        held = self._outage or (self._hold is not None and self._hold.holds_back(len(self._current)))
+        if self._kept is not None and not held:
+            self._kept = None
+
+    def _hold_ended(self) -> None:
+        self._release_if_good()
+        self._user.changed()

@@ -1,0 +1,89 @@
+"""The instances that may be picked at this moment, as strategies get them."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+
+from txmirror.discovery.judging import says
+from txmirror.discovery.listing import InstanceList, Verdict
+from txmirror.types import Instance
+
+#: The label, or key of the data, with an instance's zone.
+_ZONE = "zone"
+
+
+class Pool:
+    """Selects the instances that may be picked, when the list or the marks have changed.
+
+    :param instances: the nodes of the service.
+    :param withheld: returns whether the usable instance with a name is not to be picked now.
+    :param zone: the preferred zone; None for none.
+    :param least_in_zone: the number of instances in it from which on only they are picked.
+    """
+
+    def __init__(
+        self, instances: InstanceList, withheld: Callable[[str], bool], zone: str | None, least_in_zone: int
+    ) -> None:
+        self._list = instances
+        self._withheld = withheld
+        self._zone = zone
+        self._least_in_zone = least_in_zone
+        self._pickable: tuple[Instance, ...] | None = None
+        #: Those outside of the zone too.
+        self._available: tuple[Instance, ...] = ()
+
+    @property
+    def pickable(self) -> tuple[Instance, ...]:
+        """The instances that may be picked, sorted by name: the same object until they change."""
+        return self._select() if self._pickable is None else self._pickable
+
+    def invalidate(self) -> None:
+        """Note that the list or the marks have changed."""
+        self._pickable = None
+
+    def without(self, avoided: Collection[Instance]) -> Sequence[Instance]:
+        """Return those that are not to be avoided; those outside of the zone if there are no others."""
+        pickable = self.pickable
+        left = _without(pickable, avoided)
+        return left or (left if pickable is self._available else _without(self._available, avoided))
+
+    def counts(self) -> tuple[Counter[Verdict], list[str]]:
+        """Return the number of nodes with each verdict, and the names of the usable instances that are withheld."""
+        nodes = self._list.nodes
+        withheld = [name for name, each in nodes.items() if each.verdict is Verdict.USABLE and self._withheld(name)]
+        return Counter(each.verdict for each in nodes.values()), withheld
+
+    def _select(self) -> tuple[Instance, ...]:
+        nodes, withheld = self._list.nodes, self._withheld
+        # Pairs are compared by their names, which differ.
+        usable = sorted((name, each.instance) for name, each in nodes.items() if each.verdict is Verdict.USABLE)
+        available = tuple([each for name, each in usable if each is not None and not withheld(name)])
+        pickable = available if self._zone is None else self._prefer_zone(available, self._zone)
+        self._available = available
+        self._pickable = pickable
+        return pickable
+
+    def _prefer_zone(self, available: tuple[Instance, ...], zone: str) -> tuple[Instance, ...]:
+        near = tuple([each for each in available if says(each, _ZONE, zone)])
+        return near if len(near) >= self._least_in_zone and len(near) < len(available) else available
+
+
+def _without(instances: tuple[Instance, ...], avoided: Collection[Instance]) -> list[Instance]:
+    left = list(instances)
+    for each in avoided:
+        at = bisect_left(left, each.name, key=lambda other: other.name)
+        if at < len(left) and is_same(left[at], each):
+            del left[at]
+    return left
+
+
+def is_same(instance: Instance, other: Instance) -> bool:
+    """Return whether two instances of a service are the same one, at the same address, whatever else may differ."""
+    return (
+        instance.name == other.name
+        and instance.address == other.address
+        and instance.port == other.port
+        and instance.tls_port == other.tls_port
+    )

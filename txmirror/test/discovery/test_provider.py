@@ -1,0 +1,136 @@
+"""The provider: it picks, waits and follows the service."""
+
+from __future__ import annotations
+
+from zope.interface.verify import verifyObject
+
+from txmirror.interfaces import IServiceProvider
+from txmirror.test.discovery.case import PATH, ProviderTestCase, names
+
+
+class PickingTests(ProviderTestCase):
+    def test_interface(self) -> None:
+        verifyObject(IServiceProvider, self.provider())
+
+    def test_in_turn(self) -> None:
+        self.make("abc")
+        provider = self.provider()
+        self.assertIn(self.picks(provider, 6), ("abcabc", "bcabca", "cabcab"))
+
+    def test_leaving(self) -> None:
+        """An instance that goes is not picked any more, and one that comes is."""
+        self.make("abc")
+        provider = self.provider()
+        self.remove("b")
+        self.make("d")
+        self.assertEqual(names(provider.instances()), "acd")
+        self.assertEqual(sorted(self.picks(provider, 6)), list("aaccdd"))
+
+    def test_avoiding(self) -> None:
+        self.make("abc")
+        provider = self.provider()
+        avoid = [each for each in provider.instances() if each.name != "b:1"]
+        self.assertEqual(self.picks(provider, 3, avoid=avoid), "bbb")
+
+    def test_avoiding_all(self) -> None:
+        self.make("ab")
+        provider = self.provider()
+        waiting = provider.instance(avoid=provider.instances())
+        self.assertNoResult(waiting)
+        self.make("c")
+        self.assertEqual(self.successResultOf(waiting).name, "c:1")
+
+
+class WaitingTests(ProviderTestCase):
+    def test_first_list(self) -> None:
+        """A call before the list is read waits for it."""
+        self.make("a")
+        provider = self.provider(registry=self.world.registry(start=False))
+        waiting = provider.instance()
+        self.world.pass_time(1)
+        self.assertEqual(self.successResultOf(waiting).name, "a:1")
+
+    def test_first_instance(self) -> None:
+        provider = self.provider()
+        waiting = [provider.instance(), provider.instance()]
+        self.make("a")
+        for each in waiting:
+            self.assertEqual(self.successResultOf(each).name, "a:1")
+
+    def test_too_late(self) -> None:
+        provider = self.provider(wait=3.0)
+        waiting = provider.instance()
+        self.world.pass_time(2.9)
+        self.assertNoResult(waiting)
+        self.world.pass_time(0.2)
+        self.assertEqual(self.reason(waiting), f"there is no instance of {PATH!r} within 3 s: the path does not exist")
+
+    def test_no_wait(self) -> None:
+        self.assertIn("within 0 s", self.reason(self.provider().instance(wait=0)))
+
+    def test_cancelling(self) -> None:
+        """A cancelled call ends, and leaves nothing; another one gets its instance."""
+        provider = self.provider()
+        waiting, other = provider.instance(), provider.instance()
+        waiting.cancel()
+        self.failureResultOf(waiting)
+        self.make("a")
+        self.assertEqual(self.successResultOf(other).name, "a:1")
+
+    def test_closing(self) -> None:
+        """Closing ends the waits, and there is no instance any more."""
+        provider = self.provider()
+        waiting = provider.instance()
+        provider.close()
+        provider.close()
+        for each in (waiting, provider.instance()):
+            self.assertEqual(self.reason(each), f"there is no instance of {PATH!r}: the provider is closed")
+
+
+class WatchingTests(ProviderTestCase):
+    def test_changes(self) -> None:
+        provider = self.provider()
+        seen: list[str] = []
+
+        def watch(instances: object) -> None:
+            seen.append(names(provider.instances()))
+
+        provider.watch(watch)
+        self.make("ab")
+        self.make("c")
+        self.assertEqual(seen[-1], "abc")
+        before = list(seen)
+        self.world.settle()
+        self.assertEqual(seen, before)
+        provider.unwatch(watch)
+        self.remove("a")
+        self.assertEqual(seen, before)
+
+
+class FeedbackTests(ProviderTestCase):
+    def test_down(self) -> None:
+        """Two failures in a row mark an instance down, and a success one between them does not count."""
+        self.make("ab")
+        provider = self.provider()
+        a, _ = provider.instances()
+        provider.failed(a)
+        provider.succeeded(a)
+        provider.failed(a)
+        self.assertEqual(names(provider.instances()), "ab")
+        provider.failed(a)
+        self.assertEqual(self.picks(provider, 3), "bbb")
+        self.world.pass_time(30)
+        self.assertEqual(names(provider.instances()), "ab")
+
+    def test_all_down(self) -> None:
+        """A call waits for the first instance that comes back."""
+        self.make("a")
+        provider = self.provider(down_for=3.0)
+        (a,) = provider.instances()
+        for _ in range(2):
+            provider.failed(a)
+        waiting = provider.instance()
+        self.world.pass_time(2.9)
+        self.assertNoResult(waiting)
+        self.world.pass_time(0.2)
+        self.assertEqual(self.successResultOf(waiting).name, "a:1")
