@@ -1,1 +1,38 @@
-"""Use txmirror from asyncio: what returns a Deferred returns an awaitable of asyncio here."""
+"""Use txmirror from asyncio: the public objects, with methods that asyncio can await in place of those that return Deferreds.
+
+Twisted's reactor must run on the event loop: see :func:`run` and :func:`running_reactor`.
+"""
+
+from txmirror.aio.calls import Call
+from txmirror.aio.client import Transaction, ZooKeeperClient
+from txmirror.aio.discovery import ServiceProvider
+from txmirror.aio.mirror import JsonNode, Mirror, Node, Values
+from txmirror.aio.recipes import Election, Lock, ReadLock, Semaphore, WriteLock
+from txmirror.aio.registry import Registration, RegistryLock, ServiceRegistry
+from txmirror.aio.running import run, running_reactor
+from txmirror.aio.tree import Decoded, Tree
+from txmirror.aio.wrapping import Wrapper
+
+__all__ = [
+    "Call",
+    "Decoded",
+    "Election",
+    "JsonNode",
+    "Lock",
+    "Mirror",
+    "Node",
+    "ReadLock",
+    "Registration",
+    "RegistryLock",
+    "Semaphore",
+    "ServiceProvider",
+    "ServiceRegistry",
+    "Transaction",
+    "Tree",
+    "Values",
+    "Wrapper",
+    "WriteLock",
+    "ZooKeeperClient",
+    "run",
+    "running_reactor",
+]

@@ -1,0 +1,198 @@
+"""Locks, semaphores and elections, for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+
+from txmirror import recipes as deferring
+from txmirror.aio.calls import Call
+from txmirror.aio.client import ZooKeeperClient
+from txmirror.aio.mirror import Mirror
+from txmirror.aio.running import current_reactor
+from txmirror.aio.wrapping import Wrapper, awaitable
+from txmirror.recipes.acquirable import Acquirable as _Acquirable
+from txmirror.types import ACL
+
+_T = TypeVar("_T")
+_AcquirableT = TypeVar("_AcquirableT", bound="Acquirable[_Acquirable]")
+_WrappedT_co = TypeVar("_WrappedT_co", bound=_Acquirable, covariant=True)
+
+
+class Acquirable(Wrapper[_WrappedT_co]):
+    """The methods of locks and semaphores."""
+
+    @property
+    def path(self) -> str:
+        """The node of the lock."""
+        return self.wrapped.path
+
+    @property
+    def name(self) -> str:
+        """Our name, which others see."""
+        return self.wrapped.name
+
+    @property
+    def acl(self) -> Sequence[ACL]:
+        """The access control list of the nodes that are created from now on. It may be set."""
+        return self.wrapped.acl
+
+    @acl.setter
+    def acl(self, acl: Sequence[ACL]) -> None:
+        self.wrapped.acl = acl
+
+    @property
+    def held(self) -> bool:
+        """True if it is held at this moment, and that is safe to rely on."""
+        return self.wrapped.held
+
+    @property
+    def lost(self) -> Call[None]:
+        """Wait until the lock is no longer safe to rely on. See :attr:`txmirror.recipes.Lock.lost`."""
+        loop = self._check_loop()
+        return Call(self.wrapped.lost, loop)
+
+    @property
+    def token(self) -> int:
+        """The fencing token of the lock. See :attr:`txmirror.recipes.Lock.token`."""
+        return self.wrapped.token
+
+    def acquire(self, *, wait: float | None = None) -> Call[bool]:
+        """Join the queue, and wait until it is held. See :meth:`txmirror.recipes.Lock.acquire`.
+
+        Cancelling gives up, and our node is deleted: also when the lock is acquired in that very moment.
+        """
+        loop = self._check_loop()
+        return Call(self.wrapped.acquire(wait=wait), loop, self._give_back)
+
+    release = awaitable(_Acquirable.release)
+
+    async def __aenter__(self: _AcquirableT) -> _AcquirableT:
+        await self.acquire()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.release()
+
+    def _give_back(self, acquired: bool) -> None:
+        if acquired:
+            # A failure is logged by the lock.
+            self.wrapped.release().addErrback(lambda _: None)
+
+
+class Lock(Acquirable[deferring.Lock]):
+    """:class:`txmirror.recipes.Lock` for asyncio: the same parameters, but for the reactor, and the same methods.
+
+    :param client: a client or mirror for asyncio.
+    :raises RuntimeError: as for :class:`Wrapper`.
+    """
+
+    _kind = deferring.Lock
+
+    def __init__(
+        self, client: ZooKeeperClient | Mirror, path: str, *, name: str = "", acl: Sequence[ACL] | None = None
+    ) -> None:
+        super().__init__(self._kind(client.wrapped, path, name=name, acl=acl, reactor=current_reactor()))
+
+    contenders = awaitable(deferring.Lock.contenders)
+
+
+class WriteLock(Lock):
+    """:class:`txmirror.recipes.WriteLock` for asyncio, as :class:`Lock`."""
+
+    _kind = deferring.WriteLock
+
+
+class ReadLock(Lock):
+    """:class:`txmirror.recipes.ReadLock` for asyncio, as :class:`Lock`."""
+
+    _kind = deferring.ReadLock
+
+
+class Semaphore(Acquirable[deferring.Semaphore]):
+    """:class:`txmirror.recipes.Semaphore` for asyncio: the same parameters, but for the reactor, and the same methods.
+
+    :param client: as for :class:`Lock`.
+    :raises RuntimeError: as for :class:`Wrapper`.
+    """
+
+    def __init__(
+        self,
+        client: ZooKeeperClient | Mirror,
+        path: str,
+        *,
+        leases: int = 1,
+        name: str = "",
+        acl: Sequence[ACL] | None = None,
+    ) -> None:
+        super().__init__(
+            deferring.Semaphore(client.wrapped, path, leases=leases, name=name, acl=acl, reactor=current_reactor())
+        )
+
+    @property
+    def leases(self) -> int:
+        """The number of leases."""
+        return self.wrapped.leases
+
+    contenders = awaitable(deferring.Semaphore.contenders)
+    holders = awaitable(deferring.Semaphore.holders)
+
+
+class Election(Wrapper[deferring.Election]):
+    """:class:`txmirror.recipes.Election` for asyncio: the same parameters, but for the reactor, and the same methods.
+
+    :param client: as for :class:`Lock`.
+    :raises RuntimeError: as for :class:`Wrapper`.
+    """
+
+    def __init__(
+        self, client: ZooKeeperClient | Mirror, path: str, *, name: str = "", acl: Sequence[ACL] | None = None
+    ) -> None:
+        super().__init__(deferring.Election(client.wrapped, path, name=name, acl=acl, reactor=current_reactor()))
+
+    @property
+    def leading(self) -> bool:
+        """True if we lead at this moment, and that is safe to rely on."""
+        return self.wrapped.leading
+
+    @property
+    def token(self) -> int:
+        """The fencing token of our term. See :attr:`txmirror.recipes.Lock.token`. 0 if there is none."""
+        return self.wrapped.token
+
+    def lead(self, function: Callable[[], Awaitable[_T]]) -> Call[_T]:
+        """Stand for election, and run ``function`` whenever we are elected, until it ends by itself.
+
+        The function runs as a task, in the context of this call. When leadership is lost, the task is cancelled; when that has
+        ended, we stand for election again. Otherwise as :meth:`txmirror.recipes.Election.lead`: after :meth:`stop` it fails
+        with Twisted's ``CancelledError``.
+
+        :param function: called without arguments; returns a coroutine, or another awaitable.
+        :raises RuntimeError: it stands for election already.
+        """
+        if not callable(function):
+            raise TypeError(f"only a function can lead, not {function!r:.60}")
+        loop = self._check_loop()
+        context = contextvars.copy_context()
+        return Call(self.wrapped.lead(lambda: context.run(_begin, function)), loop)
+
+    stop = awaitable(deferring.Election.stop)
+    contenders = awaitable(deferring.Election.contenders)
+
+
+def _begin(function: Callable[[], Awaitable[_T]]) -> Deferred[_T]:
+    """Run a function as a task. Cancelling the Deferred cancels the task, and waits for its end."""
+    return Deferred.fromFuture(asyncio.ensure_future(function())).addErrback(_cancelled)
+
+
+def _cancelled(failure: Failure) -> Failure:
+    # asyncio's CancelledError is no Exception, and would cancel the task that awaits the Deferred.
+    return Failure(CancelledError()) if failure.check(asyncio.CancelledError) else failure

@@ -1,0 +1,171 @@
+"""Trees and their decoded data, for asyncio: live mappings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from types import TracebackType
+from typing import TypeVar
+
+from txmirror import mirror as deferring
+from txmirror.aio.wrapping import Wrapper, awaitable, passed
+from txmirror.errors import ZooKeeperException
+from txmirror.mirror import Index
+from txmirror.mirror.changes import Value
+
+_T = TypeVar("_T")
+_K = TypeVar("_K", bound=Hashable)
+
+
+class Decoded(Wrapper[deferring.Decoded[_T]], Mapping[str, _T]):
+    """:class:`txmirror.mirror.Decoded` for asyncio; :meth:`Tree.decoded` makes it."""
+
+    __eq__ = Wrapper.__eq__
+    __hash__ = Wrapper.__hash__
+
+    @property
+    def path(self) -> str:
+        """The tree's path."""
+        return self.wrapped.path
+
+    @property
+    def errors(self) -> dict[str, Exception]:
+        """The nodes that cannot be decoded, by path, with the exception."""
+        return self.wrapped.errors
+
+    @property
+    def indexes(self) -> dict[str, Index[Hashable, _T]]:
+        """The indexes, by name."""
+        return self.wrapped.indexes
+
+    @property
+    def settled(self) -> bool:
+        """True if it shows the server's state, as :attr:`Tree.settled`."""
+        return self.wrapped.settled
+
+    @property
+    def closed(self) -> bool:
+        """True if it, its tree or the mirror was closed: it does not change any more."""
+        return self.wrapped.closed
+
+    @property
+    def stale_since(self) -> float | None:
+        """When the connection was lost (in the reactor's seconds); None if there is one."""
+        return self.wrapped.stale_since
+
+    def __getitem__(self, path: str) -> _T:
+        return self.wrapped[path]
+
+    def __contains__(self, path: object) -> bool:
+        return path in self.wrapped
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.wrapped)
+
+    def __len__(self) -> int:
+        return len(self.wrapped)
+
+    def keys(self) -> KeysView[str]:
+        """Return a view of the paths."""
+        return self.wrapped.keys()
+
+    def values(self) -> ValuesView[_T]:
+        """Return a view of the decoded values."""
+        return self.wrapped.values()
+
+    def items(self) -> ItemsView[str, _T]:
+        """Return a view of the paths, each with its node's decoded value."""
+        return self.wrapped.items()
+
+    def index(self, name: str, key: Callable[[str, _T], Iterable[_K]]) -> Index[_K, _T]:
+        """Keep the nodes findable by a key, or by several. See :meth:`txmirror.mirror.Decoded.index`."""
+        self._check_loop()
+        return self.wrapped.index(name, key)
+
+    ready = awaitable(deferring.Decoded[_T].ready)
+    watch = passed(deferring.Decoded[_T].watch)
+    unwatch = passed(deferring.Decoded[_T].unwatch)
+    close = passed(deferring.Decoded[_T].close)
+
+
+class Tree(Wrapper[deferring.Tree], Mapping[str, Value]):
+    """:class:`txmirror.mirror.Tree` for asyncio; :meth:`Mirror.tree` makes it.
+
+    As an asynchronous context manager it waits until the tree is ready, and closes it at the end.
+    """
+
+    __eq__ = Wrapper.__eq__
+    __hash__ = Wrapper.__hash__
+
+    async def __aenter__(self) -> Tree:  # noqa: PYI034 - Self came with Python 3.11
+        try:
+            await self.ready()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def path(self) -> str:
+        """The root's path."""
+        return self.wrapped.path
+
+    @property
+    def unreadable(self) -> dict[str, ZooKeeperException]:
+        """The nodes that cannot be read, by path, with the reason."""
+        return self.wrapped.unreadable
+
+    @property
+    def settled(self) -> bool:
+        """True if it shows the server's state, except for its unreadable nodes, as far as is known."""
+        return self.wrapped.settled
+
+    @property
+    def closed(self) -> bool:
+        """True if it or its mirror was closed: it does not change any more."""
+        return self.wrapped.closed
+
+    @property
+    def stale_since(self) -> float | None:
+        """When the connection was lost (in the reactor's seconds); None if there is one."""
+        return self.wrapped.stale_since
+
+    def __getitem__(self, path: str) -> Value:
+        return self.wrapped[path]
+
+    def __contains__(self, path: object) -> bool:
+        return path in self.wrapped
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.wrapped)
+
+    def __len__(self) -> int:
+        return len(self.wrapped)
+
+    def keys(self) -> KeysView[str]:
+        """Return a view of the paths."""
+        return self.wrapped.keys()
+
+    def values(self) -> ValuesView[Value]:
+        """Return a view of each node's ``(data, stat)``."""
+        return self.wrapped.values()
+
+    def items(self) -> ItemsView[str, Value]:
+        """Return a view of the paths, each with its node's ``(data, stat)``."""
+        return self.wrapped.items()
+
+    def decoded(self, decode: Callable[[str, bytes], _T]) -> Decoded[_T]:
+        """Return a view of the tree that keeps the decoded data of each node. See :meth:`txmirror.mirror.Tree.decoded`."""
+        self._check_loop()
+        return Decoded(self.wrapped.decoded(decode))
+
+    children = passed(deferring.Tree.children)
+    ready = awaitable(deferring.Tree.ready)
+    caught_up = awaitable(deferring.Tree.caught_up)
+    watch = passed(deferring.Tree.watch)
+    unwatch = passed(deferring.Tree.unwatch)
+    close = passed(deferring.Tree.close)

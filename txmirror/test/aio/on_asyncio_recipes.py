@@ -1,0 +1,219 @@
+"""Locks, semaphores and elections in tasks of asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from typing import Any
+
+from twisted.internet.defer import CancelledError
+
+from txmirror import aio
+from txmirror.test.aio.case import ServerCase, turns
+
+_variable: contextvars.ContextVar[str] = contextvars.ContextVar("_variable", default="")
+
+
+class LockTests(ServerCase):
+    def test_lock(self) -> None:
+        """``async with`` holds a lock, which others wait for."""
+
+        async def main() -> None:
+            async with aio.Mirror(self.server.address) as one, aio.ZooKeeperClient(self.server.address) as other:
+                lock, theirs = aio.Lock(one, "/lock", name="one"), aio.Lock(other, "/lock", name="other")
+                async with lock as same:
+                    self.assertIs(same, lock)
+                    self.assertTrue(lock.held)
+                    self.assertFalse(await theirs.acquire(wait=0))
+                    waiting = asyncio.create_task(theirs.acquire())
+                    while await lock.contenders() != ["one", "other"]:
+                        pass
+                self.assertTrue(await waiting)
+                self.assertGreater(theirs.token, lock.token)
+                await theirs.release()
+
+        self.on_loop(main)
+
+    def test_lost(self) -> None:
+        """A task can wait for the loss of a lock."""
+
+        async def main() -> None:
+            async with aio.ZooKeeperClient(self.server.address) as client:
+                lock = aio.Lock(client, "/lock")
+                await lock.acquire()
+                lost = asyncio.create_task(lock.lost)
+                await turns()
+                self.assertFalse(lost.done())
+                self.server.expire_session(client.session_id)
+                await lost
+                self.assertFalse(lock.held)
+                await lock.release()
+
+        self.on_loop(main)
+
+    def test_timeout(self) -> None:
+        """A wait that is cancelled leaves no node."""
+
+        async def main() -> None:
+            async with (
+                aio.ZooKeeperClient(self.server.address) as one,
+                aio.ZooKeeperClient(self.server.address) as other,
+            ):
+                async with aio.WriteLock(one, "/lock"):
+                    reading = aio.ReadLock(other, "/lock", name="reader")
+                    with self.assertRaises(asyncio.TimeoutError):
+                        await asyncio.wait_for(reading.__aenter__(), 0.05)
+                    await reading.release()
+                    self.assertEqual(await reading.contenders(), [""])
+                async with reading:
+                    self.assertTrue(reading.held)
+
+        self.on_loop(main)
+
+    def test_cancelled_when_acquired(self) -> None:
+        """A lock that is acquired in the moment in which its task is cancelled is released."""
+
+        async def main() -> None:
+            async with aio.ZooKeeperClient(self.server.address) as client:
+                lock = aio.Lock(client, "/lock")
+                for entering in (False, True):
+                    task: asyncio.Task[Any] = asyncio.create_task(lock.__aenter__() if entering else lock.acquire())
+                    while not lock.held:
+                        await asyncio.sleep(0)
+                    # The task has not got the result yet.
+                    self.assertFalse(task.done())
+                    task.cancel()
+                    with self.assertRaises(asyncio.CancelledError):
+                        await task
+                    await lock.release()
+                    self.assertEqual((lock.held, await lock.contenders()), (False, []))
+
+        self.on_loop(main)
+
+    def test_semaphore(self) -> None:
+        """A semaphore has so many holders."""
+
+        async def main() -> None:
+            async with aio.Mirror(self.server.address) as mirror:
+                desks = [aio.Semaphore(mirror, "/desks", leases=2, name=name) for name in "abc"]
+                self.assertEqual([await desk.acquire(wait=0) for desk in desks], [True, True, False])
+                self.assertEqual(sorted(await desks[2].holders()), ["a", "b"])
+                for desk in desks:
+                    await desk.release()
+
+        self.on_loop(main)
+
+
+class ElectionTests(ServerCase):
+    def test_result(self) -> None:
+        """The leader's coroutine runs as a task, in the context of the call, and its result is returned."""
+
+        async def main() -> None:
+            async def sweep() -> tuple[str, bool, object]:
+                await asyncio.sleep(0)
+                return _variable.get(), election.leading, type(asyncio.current_task()).__name__
+
+            async with aio.Mirror(self.server.address) as mirror:
+                election = aio.Election(mirror, "/election")
+                _variable.set("swept")
+                leading = election.lead(sweep)
+                _variable.set("changed")
+                self.assertEqual(await leading, ("swept", True, "Task"))
+                self.assertFalse(election.leading)
+
+        self.on_loop(main)
+
+    def test_failure(self) -> None:
+        """A failure of the leader's coroutine, or of its call, is raised."""
+
+        async def main() -> None:
+            async def fail() -> None:
+                await asyncio.sleep(0)
+                raise ValueError("dirty")
+
+            async with aio.Mirror(self.server.address) as mirror:
+                election = aio.Election(mirror, "/election")
+                with self.assertRaisesRegex(ValueError, "dirty"):
+                    await election.lead(fail)
+                wrong: Any = len
+                with self.assertRaises(TypeError):
+                    await election.lead(wrong)
+                no_function: Any = "sweep"
+                with self.assertRaisesRegex(TypeError, "only a function can lead, not 'sweep'"):
+                    election.lead(no_function)
+
+        self.on_loop(main)
+
+    async def lead(self, mirror: aio.Mirror, ended: list[str]) -> tuple[aio.Election, asyncio.Task[None]]:
+        """Lead with a coroutine that takes its time to end."""
+        begun = asyncio.Event()
+
+        async def serve() -> None:
+            begun.set()
+            try:
+                await asyncio.sleep(100)
+            except asyncio.CancelledError:
+                await asyncio.sleep(0.01)
+                ended.append("ended")
+                raise
+
+        election = aio.Election(mirror, "/election")
+        leading = asyncio.create_task(election.lead(serve))
+        await begun.wait()
+        return election, leading
+
+    def test_stop(self) -> None:
+        """Stopping cancels the leader's task and waits for its end; whoever awaits the election is not cancelled."""
+
+        async def main() -> None:
+            ended: list[str] = []
+            async with aio.Mirror(self.server.address) as mirror:
+                election, leading = await self.lead(mirror, ended)
+                await election.stop()
+                self.assertEqual(ended, ["ended"])
+                with self.assertRaises(CancelledError):
+                    await leading
+                self.assertFalse(leading.cancelled())
+
+        self.on_loop(main)
+
+    def test_cancel(self) -> None:
+        """Cancelling the task that awaits the election stops it."""
+
+        async def main() -> None:
+            ended: list[str] = []
+            async with aio.Mirror(self.server.address) as mirror:
+                election, leading = await self.lead(mirror, ended)
+                leading.cancel()
+                with self.assertRaises(asyncio.CancelledError):
+                    await leading
+                await election.stop()
+                self.assertEqual((ended, await election.contenders()), (["ended"], []))
+
+        self.on_loop(main)
+
+    def test_lost(self) -> None:
+        """A leader that has lost its session is cancelled, and stands again."""
+
+        async def main() -> None:
+            terms: list[str] = []
+
+            async def serve() -> str:
+                terms.append("begun")
+                if len(terms) == 1:
+                    try:
+                        await asyncio.sleep(100)
+                    finally:
+                        terms.append("lost")
+                return "served"
+
+            async with aio.ZooKeeperClient(self.server.address) as client:
+                election = aio.Election(client, "/election")
+                leading = asyncio.create_task(election.lead(serve))
+                while not terms:
+                    await asyncio.sleep(0.001)
+                self.server.expire_session(client.session_id)
+                self.assertEqual(await leading, "served")
+                self.assertEqual(terms, ["begun", "lost", "begun"])
+
+        self.on_loop(main)
