@@ -46,6 +46,7 @@ setup(
     install_requires=[
         "twisted>=24.7",
         "zope.interface",
+        "hyperlink",
         "attrs>=22.2",
         "cattrs>=23.1.1",
         "click>=8.1",
