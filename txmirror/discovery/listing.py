@@ -123,8 +123,9 @@ class InstanceList:
     def _begin(self, tree: Tree) -> None:
         if self.tree is tree:
             tree.watch(self._tree_changed)
+            before = len(self.nodes)
             self._read_all(tree)
-            self._recovered(len(self.nodes))
+            self._recovered(before)
 
     def _read_all(self, tree: Tree) -> None:
         """Compare all nodes with those of a tree, unless they cannot be listed."""
@@ -152,7 +153,9 @@ class InstanceList:
             self._outage = True
             self._keep()
         elif kind is ChangeKind.SETTLED:
-            self._recovered(len(self.nodes))
+            # The first time was noted before.
+            if self._outage:
+                self._recovered(len(self.nodes))
         elif change.path == self._path:
             if kind is ChangeKind.READABLE:
                 # The nodes below it are read first.
@@ -175,6 +178,8 @@ class InstanceList:
                 self._put(name, attrs.evolve(known, czxid=czxid))
                 return
         verdict, instance, reason = self._user.judge(name, data)
+        if known is not None and known.instance and instance and not is_same(known.instance, instance):
+            self._user.replaced(name)
         self._put(name, Listed(data, czxid, verdict, instance, reason))
 
     def _hide(self, name: str, error: Exception | None) -> None:
@@ -207,7 +212,7 @@ class InstanceList:
 
     def _recovered(self, before: int) -> None:
         self._outage = False
-        if self._hold is not None:
+        if self._hold is not None and before:
             self._hold.start(before)
         self._release_if_good()
 
@@ -219,3 +224,13 @@ class InstanceList:
     def _hold_ended(self) -> None:
         self._release_if_good()
         self._user.changed()
+
+
+def is_same(instance: Instance, other: Instance) -> bool:
+    """Return whether two instances of a service are the same one, at the same address, whatever else may differ."""
+    return (
+        instance.name == other.name
+        and instance.address == other.address
+        and instance.port == other.port
+        and instance.tls_port == other.tls_port
+    )

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 
 from txmirror.discovery.judging import says
-from txmirror.discovery.listing import InstanceList, Verdict
+from txmirror.discovery.listing import InstanceList, Verdict, is_same
 from txmirror.types import Instance
 
 #: The label, or key of the data, with an instance's zone.
@@ -77,13 +77,3 @@ def _without(instances: tuple[Instance, ...], avoided: Collection[Instance]) -> 
         if at < len(left) and is_same(left[at], each):
             del left[at]
     return left
-
-
-def is_same(instance: Instance, other: Instance) -> bool:
-    """Return whether two instances of a service are the same one, at the same address, whatever else may differ."""
-    return (
-        instance.name == other.name
-        and instance.address == other.address
-        and instance.port == other.port
-        and instance.tls_port == other.tls_port
-    )

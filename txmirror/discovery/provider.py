@@ -14,11 +14,11 @@ from zope.interface import implementer
 from txmirror import paths
 from txmirror.discovery.down_marks import DownMarks
 from txmirror.discovery.judging import Judge, Where
-from txmirror.discovery.listing import InstanceList, ListUser
+from txmirror.discovery.listing import InstanceList, ListUser, is_same
 from txmirror.discovery.omissions import Omissions
 from txmirror.discovery.pending import PendingCounts
 from txmirror.discovery.picking import make_strategy
-from txmirror.discovery.pool import Pool, is_same
+from txmirror.discovery.pool import Pool
 from txmirror.discovery.reasons import Reasons
 from txmirror.discovery.waiting import WaitingCalls
 from txmirror.durations import check_seconds
@@ -190,7 +190,8 @@ class ServiceProvider:
         self._omissions.note(self.omitted)
         self._waiting.serve()
         instances = self._pool.pickable
-        if instances != self._notified:
+        # A callback may have closed the provider.
+        if instances != self._notified and not self._closed:
             self._notified = instances
             self._observers.notify(instances)
 

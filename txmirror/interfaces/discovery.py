@@ -17,7 +17,8 @@ class IStrategy(Interface):
     def pick(instances: Sequence[Instance], key: Hashable | None) -> Instance:
         """Return one of the instances.
 
-        :param instances: at least one, sorted by name; those that are down, avoided or filtered out are not among them.
+        :param instances: at least one, sorted by name; those that are down, avoided or filtered out are not among them. It is a
+            tuple, the same object until the instances change; or a list if the caller avoids some. It is not to be changed.
         :param key: the key of the request, for strategies that send equal keys to the same instance; None if it has none.
         """
 

@@ -1,0 +1,230 @@
+"""A provider through outages of ZooKeeper, and restarts of the registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from txmirror.errors import NoInstanceException
+from txmirror.test.discovery.case import PATH, ProviderTestCase, names
+
+
+class RegistryTests(ProviderTestCase):
+    def test_away(self) -> None:
+        """While ZooKeeper is away the last known list stays, and afterwards it is as the servers have it."""
+        self.make("ab")
+        provider = self.provider()
+        self.world.disconnect(self.registry)
+        self.remove("a")
+        self.world.pass_time(20)
+        self.assertEqual(names(provider.instances()), "ab")
+        self.world.reconnect(self.registry)
+        self.world.pass_time(6)
+        self.assertEqual(names(provider.instances()), "b")
+        self.make("c")
+        self.assertEqual(names(provider.instances()), "bc")
+
+    def test_expired(self) -> None:
+        self.make("a")
+        provider = self.provider()
+        self.world.disconnect(self.registry)
+        self.make("b")
+        self.world.pass_time(30)
+        self.world.reconnect(self.registry)
+        self.world.pass_time(6)
+        self.make("c")
+        self.assertEqual(names(provider.instances()), "abc")
+
+    def test_rebuilt(self) -> None:
+        """A new session follows on, and nobody sees an empty list in between."""
+        self.make("ab")
+        provider = self.provider()
+        seen: list[str] = []
+        provider.watch(lambda instances: seen.append(names(instances)))
+        rebuilt = self.registry.rebuild()
+        self.assertEqual(names(provider.instances()), "ab")
+        self.world.settle()
+        self.assertTrue(self.successResultOf(rebuilt))
+        self.make("c")
+        self.assertEqual(seen, ["abc"])
+
+    def test_stopped(self) -> None:
+        """Without a registry the last known list stays; after its start the provider follows on."""
+        self.make("a")
+        provider = self.provider()
+        self.world.result(self.registry.stop())
+        self.make("b")
+        self.assertEqual(self.picks(provider, 1), "a")
+        self.world.result(self.registry.start())
+        self.assertEqual(names(provider.instances()), "ab")
+
+    def test_made_while_stopped(self) -> None:
+        """A provider of a stopped registry waits for its start."""
+        self.make("a")
+        self.world.result(self.registry.stop())
+        provider = self.provider(wait=2.0)
+        late = provider.instance()
+        self.world.pass_time(3)
+        self.assertIn("the registry is not connected to ZooKeeper; its list was not read yet", self.reason(late))
+        waiting = provider.instance()
+        self.world.result(self.registry.start())
+        self.assertEqual(self.successResultOf(waiting).name, "a:1")
+
+    def test_closed_while_connecting(self) -> None:
+        """A provider that is closed before the registry has connected leaves nothing."""
+        self.world.disconnect()
+        registry = self.world.registry(start=False)
+        provider = self.provider(registry=registry)
+        waiting = provider.instance()
+        provider.close()
+        self.assertIn("closed", self.reason(waiting))
+        self.world.reconnect()
+
+    def test_following_ends(self) -> None:
+        """The path is followed no longer than a provider or another reader needs it."""
+        self.make("a")
+        one, two = self.provider(), self.provider()
+        one.close()
+        self.make("b")
+        self.assertEqual(names(two.instances()), "ab")
+        two.close()
+        self.make("c")
+        self.assertEqual(names(two.instances()), "ab")
+        self.assertTrue(self.registry.stale(PATH))
+
+    def test_beside_answers(self) -> None:
+        """A reader of answers goes on when the provider is closed."""
+        self.make("a")
+        self.world.result(self.registry.get(PATH))
+        provider = self.provider()
+        provider.close()
+        self.make("b")
+        answer = self.world.result(self.registry.get(PATH))
+        assert answer is not False
+        self.assertEqual(list(answer["children"]), ["a:1", "b:1"])
+
+    def test_known_answer(self) -> None:
+        """A registry that was stopped knows an answer."""
+        self.make("a", b"host:80")
+        self.world.result(self.registry.get(PATH))
+        self.world.result(self.registry.stop())
+        provider = self.provider()
+        (instance,) = provider.instances()
+        self.assertEqual((instance.address, instance.port), ("host", 80))
+
+
+class HoldTests(ProviderTestCase):
+    def outage(self, gone: str, new: str = "") -> None:
+        """Let instances go, and new ones come, while ZooKeeper is away."""
+        self.world.disconnect(self.registry)
+        self.remove(gone)
+        self.make(new)
+        self.world.reconnect(self.registry)
+        self.world.pass_time(6)
+
+    def test_empty(self) -> None:
+        """A list that is empty after an outage is held back, but not for ever."""
+        self.make("abcd")
+        provider = self.provider(hold_for=60.0)
+        self.outage("abcd")
+        self.assertEqual(names(provider.instances()), "abcd")
+        self.world.pass_time(60)
+        self.assertEqual(names(provider.instances()), "")
+
+    def test_new_ones(self) -> None:
+        """New instances are picked beside those that are held."""
+        self.make("abcd")
+        provider = self.provider(hold_for=60.0)
+        self.outage("abcd", "e")
+        self.assertEqual(names(provider.instances()), "abcde")
+        self.make("fgh")
+        self.assertEqual(names(provider.instances()), "efgh")
+
+    def test_a_few(self) -> None:
+        """A list that has not collapsed is believed at once, and so is the end of an instance."""
+        self.make("abcd")
+        provider = self.provider(hold_for=60.0)
+        self.outage("a")
+        self.assertEqual(names(provider.instances()), "bcd")
+        self.remove("b")
+        self.assertEqual(names(provider.instances()), "cd")
+        self.remove("c")
+        self.assertEqual(names(provider.instances()), "cd")
+
+    def test_of_registry(self) -> None:
+        """The registry's time counts if the provider has none of its own, and 0 holds nothing back."""
+        self.make("ab")
+        self.registry = self.world.registry(hold_for=60.0)
+        held, not_held = self.provider(), self.provider(hold_for=0.0)
+        self.outage("ab")
+        self.assertEqual(names(held.instances()), "ab")
+        self.assertEqual(names(not_held.instances()), "")
+
+    def test_restart(self) -> None:
+        """The list is held back after a new session of the registry, too."""
+        self.make("ab")
+        provider = self.provider(hold_for=60.0)
+        self.world.result(self.registry.stop())
+        self.remove("ab")
+        self.world.result(self.registry.start())
+        self.assertEqual(names(provider.instances()), "ab")
+        self.world.pass_time(60)
+        self.assertEqual(names(provider.instances()), "")
+
+    def test_without_outage(self) -> None:
+        """Without an outage all may go at once."""
+        self.make("abcd")
+        provider = self.provider(hold_for=60.0)
+        self.remove("abcd")
+        self.assertEqual(names(provider.instances()), "")
+
+
+class CacheFileTests(ProviderTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.cachefile = str(Path(self.mktemp()).absolute())
+        self.world.result(self.registry.stop())
+
+    def write(self, letters: str, data: bytes = b"") -> None:
+        """Let another process write the cache file."""
+        self.make(letters, data)
+        registry = self.world.registry(lazy=True, cachefile=self.cachefile)
+        provider = self.provider(registry=registry)
+        self.assertEqual(names(provider.instances()), letters)
+        provider.close()
+        self.world.result(registry.stop())
+
+    def test_start_without_zookeeper(self) -> None:
+        """The file's instances are used after a second, whether the registry is lazy or not."""
+        self.write("a", b'{"host": "h", "port": 8080, "weight": 3}')
+        self.world.disconnect()
+        for lazy in (False, True):
+            registry = self.world.registry(start=False, lazy=lazy, cachefile=self.cachefile)
+            provider = self.provider(registry=registry)
+            waiting = provider.instance()
+            self.world.pass_time(0.9)
+            self.assertNoResult(waiting)
+            self.world.pass_time(0.2)
+            instance = self.successResultOf(waiting)
+            self.assertEqual((instance.address, instance.port, instance.weight), ("h", 8080, 3))
+            self.assertEqual(instance.codec, "nerve")
+
+    def test_return(self) -> None:
+        """When ZooKeeper is back, its list counts."""
+        self.write("ab")
+        self.world.disconnect()
+        provider = self.provider(registry=self.world.registry(start=False, cachefile=self.cachefile))
+        self.world.pass_time(2)
+        self.assertEqual(names(provider.instances()), "ab")
+        self.world.reconnect()
+        self.world.pass_time(8)
+        self.remove("a")
+        self.assertEqual(names(provider.instances()), "b")
+
+    def test_no_file(self) -> None:
+        """Without a file there is no instance, and the message says since when ZooKeeper is away."""
+        self.world.disconnect()
+        provider = self.provider(registry=self.world.registry(start=False, cachefile=self.cachefile))
+        waiting = provider.instance()
+        self.world.pass_time(5.1)
+        self.assertIn("ZooKeeper has been away for 5.0 s; its list was not read yet", self.reason(waiting))
+        self.failureResultOf(provider.instance(wait=0), NoInstanceException)
