@@ -1,4 +1,4 @@
-"""The common part of the models: turns of the reactor that are taken one by one, and the messages logged meanwhile."""
+"""The common part of the models: the next turn of the reactor, and the messages logged meanwhile."""
 
 from __future__ import annotations
 
@@ -38,19 +38,8 @@ def record_complaints(case: SynchronousTestCase) -> list[str]:
     return complaints
 
 
-def take_turns(reactor: MemoryReactor, count: int) -> None:
-    """Let so many turns happen, at this instant, and no more."""
-    calls = reactor.calls
-    for _ in range(count):
-        if not calls or calls[0].getTime() > reactor.seconds():
-            return
-        call = calls.pop(0)
-        call.called = 1
-        call.func(*call.args, **call.kw)
-
-
 def run_next(reactor: MemoryReactor) -> None:
     """Let time go by until the next delayed call, if there is one, and run that."""
     if reactor.calls:
         reactor.rightNow = max(reactor.rightNow, reactor.calls[0].getTime())
-        take_turns(reactor, 1)
+        reactor.take_turns(1)

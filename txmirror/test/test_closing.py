@@ -28,7 +28,7 @@ from txmirror.recipes import Election, Lock, ReadLock, Semaphore
 from txmirror.registry import Registration, ServiceRegistry
 from txmirror.service import RegistrationService
 from txmirror.test.compat.test_feed import Bare
-from txmirror.test.models import record_complaints, run_next, take_turns
+from txmirror.test.models import record_complaints, run_next
 from txmirror.testing import World
 
 #: The session timeout of these tests, in seconds.
@@ -177,7 +177,7 @@ class _Life(World):
     def _turns(self) -> Iterator[None]:
         calls = self.reactor.calls
         while calls and calls[0].getTime() <= self.reactor.seconds():
-            take_turns(self.reactor, 1)
+            self.reactor.take_turns(1)
             yield
         yield
 

@@ -7,7 +7,6 @@ from twisted.internet.defer import Deferred
 from txmirror.creating_paths import create_path
 from txmirror.errors import NoAuthException, NoChrootException
 from txmirror.recipes.retry_policy import RetryPolicy
-from txmirror.test.models import take_turns
 from txmirror.test.recipes.case import RecipeCase
 from txmirror.types import CREATOR_ALL_ACL, OPEN_ACL
 
@@ -69,7 +68,7 @@ class CreatePathTests(RecipeCase):
                 creating = Deferred.fromCoroutine(create_path(client, path))
                 outcome: list[object] = []
                 creating.addBoth(outcome.append)
-                take_turns(self.world.reactor, turns)
+                self.world.reactor.take_turns(turns)
                 if cut:
                     self.done(client.close())
                 else:

@@ -86,15 +86,21 @@ class MemoryReactor(Clock):
 
         :raises RuntimeError: there is no end to them; the message names the next call.
         """
-        for _ in range(self.patience):
+        self.take_turns(self.patience)
+        if not self.calls or self.calls[0].getTime() > self.seconds():
+            return
+        raise RuntimeError(
+            f"an endless loop: {self.patience} calls at the instant {self.seconds()}, and the next is {self.calls[0]}"
+        )
+
+    def take_turns(self, count: int) -> None:
+        """Run at most ``count`` of the calls that are due at this instant, so that a test stops in the middle of what happens at once."""
+        for _ in range(count):
             if not self.calls or self.calls[0].getTime() > self.seconds():
                 return
             call = self.calls.pop(0)
             call.called = 1
             call.func(*call.args, **call.kw)
-        raise RuntimeError(
-            f"an endless loop: {self.patience} calls at the instant {self.seconds()}, and the next is {self.calls[0]}"
-        )
 
     def pass_time(self, seconds: float) -> None:
         """Advance the time, and run each delayed call at its own time.

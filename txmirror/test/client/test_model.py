@@ -41,7 +41,7 @@ from txmirror.errors import (
     ZooKeeperException,
 )
 from txmirror.test.client.history import History, concerns
-from txmirror.test.models import FailureLog, take_turns
+from txmirror.test.models import FailureLog
 from txmirror.testing import Link, MemoryReactor
 from txmirror.types import EventType, SessionEvent, SessionState, SessionTicket, WatchedEvent, WatchKind
 
@@ -768,7 +768,7 @@ class ClientModel(RuleBasedStateMachine):
 
     def step(self, count: int) -> None:
         """Let so many turns happen, at this instant, and no more."""
-        take_turns(self.reactor, count)
+        self.reactor.take_turns(count)
 
     @rule()
     def an_instant(self) -> None:

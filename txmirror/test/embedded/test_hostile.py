@@ -18,7 +18,6 @@ from txmirror.embedded import EmbeddedServer
 from txmirror.errors import MarshallingErrorException, UnimplementedException
 from txmirror.test.embedded.peer import Event, Factory, Peer, Reply, ServerTestCase
 from txmirror.test.embedded.sizes import sizes
-from txmirror.test.models import take_turns
 from txmirror.test.wire.strategies import CLAIMS, Damage, damages
 from txmirror.testing import Link, MemoryReactor
 from txmirror.types import ACL, OPEN_ACL, EventType, WatchKind
@@ -635,13 +634,13 @@ class SilenceTests(WorldTestCase):
                 cast(Any, world.witness.transport).write(framed(PingRequest(), -2))
                 largest = 0
                 for _ in range(100):
-                    take_turns(world.reactor, 1)
+                    world.reactor.take_turns(1)
                     largest = max(largest, self.waiting(link))
                     if world.witness.received:
                         break
                 self.assertEqual([cast(Reply, item).xid for item in world.witness.received], [-2], name)
                 self.assertLess(world.server._own_state.received - before, 1000, name)
-                take_turns(world.reactor, 40)
+                world.reactor.take_turns(40)
                 self.assertLess(max(largest, self.waiting(link)), 8_500_000, name)
                 world.witness.received.clear()
                 cast(Any, peer.transport).abortConnection()

@@ -27,10 +27,10 @@ from txmirror.embedded.tree import Tree as ServersTree
 from txmirror.embedded.watches import Change as ServersChange
 from txmirror.errors import ZooKeeperException
 from txmirror.mirror import Change, ChangeKind, Existence, MirrorState, Node, recovery, watched_reads
-from txmirror.test.mirror.model_witnesses import NodeWitness, Obscured, TreeWitness
 from txmirror.test.mirror.world import MIRROR_HOST, OTHER_HOST, S, World, ignore, read, shown
 from txmirror.test.models import FailureLog
 from txmirror.testing import Link
+from txmirror.testing.storm.witnesses import NodeWitness, Obscured, TreeWitness
 from txmirror.types import CREATOR_ALL_ACL, OPEN_ACL, ZnodeStat
 
 #: How many examples to run in place of as many as the profile says.
@@ -370,7 +370,7 @@ class MirrorModel(RuleBasedStateMachine):
             witness.closed = True
             before = dict(witness.tree)
             witness.tree.close()
-            self.check(dict(witness.tree) == before, f"{witness.tree} was closed, and has changed")
+            self.check_that(dict(witness.tree) == before, f"{witness.tree} was closed, and has changed")
 
     # What watchers do.
 
@@ -549,15 +549,15 @@ class MirrorModel(RuleBasedStateMachine):
     # What must hold.
 
     def state_told(self, state: MirrorState) -> None:
-        self.check(state in _FOLLOWING[self.state], f"{state} followed {self.state}")
+        self.check_that(state in _FOLLOWING[self.state], f"{state} followed {self.state}")
         self.state = state
         if state is MirrorState.SETTLED:
             for witness in self.witnesses.values():
                 for reading in (witness.node.value(), witness.node.children()):
-                    self.check(bool(reading.called), f"all is settled, and {witness.node} is still to be read")
+                    self.check_that(bool(reading.called), f"all is settled, and {witness.node} is still to be read")
                     ignore(reading)
             for each in self.trees:
-                self.check(each.tree.settled, f"all is settled, and {each.tree} is not")
+                self.check_that(each.tree.settled, f"all is settled, and {each.tree} is not")
             self.check_trees()
 
     def tree_told(self, change: Change) -> None:
@@ -569,9 +569,9 @@ class MirrorModel(RuleBasedStateMachine):
         for witness in self.trees:
             if witness.tree.settled and self.mirror._engine._cache.store.zxid == self.there.zxid:
                 complaint = witness.difference(self.there)
-                self.check(complaint is None, f"settled, and {complaint}")
+                self.check_that(complaint is None, f"settled, and {complaint}")
 
-    def check(self, holds: bool, complaint: str) -> None:
+    def check_that(self, holds: bool, complaint: str) -> None:
         """Record a violation. Within a callback, an exception would only be logged."""
         if not holds:
             self.faults.append(complaint)

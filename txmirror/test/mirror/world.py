@@ -23,7 +23,6 @@ from txmirror.embedded import Snapshot
 from txmirror.errors import NoNodeException
 from txmirror.mirror import Existence, Mirror, MirrorState, Node
 from txmirror.test.client.peer import ClientTestCase, Peer
-from txmirror.test.models import take_turns
 from txmirror.testing import Link, MemoryReactor
 from txmirror.types import ZnodeStat
 
@@ -78,7 +77,7 @@ class World(testing.World):
 
     def step(self, count: int) -> None:
         """Let so many turns happen, at this instant, and no more."""
-        take_turns(self.reactor, count)
+        self.reactor.take_turns(count)
 
     # What somebody else does.
 

@@ -18,7 +18,6 @@ from txmirror.client import ZooKeeperClient
 from txmirror.errors import ClosingException, LockMismatchError
 from txmirror.recipes import Lock, ReadLock, Semaphore
 from txmirror.recipes.acquirable import Acquirable
-from txmirror.test.models import take_turns
 from txmirror.testing import World
 
 #: The session timeout of these tests, in seconds.
@@ -46,7 +45,7 @@ class _World(World):
         """Take one turn, and return whether there was one."""
         calls = self.reactor.calls
         due = bool(calls) and calls[0].getTime() <= self.reactor.seconds()
-        take_turns(self.reactor, 1)
+        self.reactor.take_turns(1)
         return due
 
     def drop(self) -> None:

@@ -10,7 +10,6 @@ from twisted.internet.defer import Deferred
 from txmirror.errors import LockMismatchError, NoAuthException
 from txmirror.recipes import Election, Lock, ReadLock, Semaphore, WriteLock
 from txmirror.recipes.acquirable import Acquirable
-from txmirror.test.models import take_turns
 from txmirror.test.recipes.case import RecipeCase
 from txmirror.types import ACL, Permission
 
@@ -194,7 +193,7 @@ class KindsTests(RecipeCase):
         for late in range(40):
             claims = [each() for each in make]
             acquired = [claims[0].acquire()]
-            take_turns(self.world.reactor, late)
+            self.world.reactor.take_turns(late)
             acquired.append(claims[1].acquire())
             self.settle()
             told = [isinstance(self.outcome(each), LockMismatchError) for each in acquired]

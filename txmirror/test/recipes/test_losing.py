@@ -18,7 +18,6 @@ from txmirror.errors import (
 )
 from txmirror.recipes import Lock, Semaphore
 from txmirror.test.mirror.world import record_log
-from txmirror.test.models import take_turns
 from txmirror.test.recipes.case import Counts, RecipeCase, S
 from txmirror.test.recipes.plain import PlainClient
 from txmirror.testing import World
@@ -235,7 +234,7 @@ class LostTests(RecipeCase):
                 claim = self.lock(client, kind)
                 held: list[bool] = []
                 claim.acquire().addCallback(lambda _, claim=claim, held=held: held.append(claim.held))
-                take_turns(self.world.reactor, turns)
+                self.world.reactor.take_turns(turns)
                 done = bool(held)
                 self.world.reactor.rightNow += 0.75 * S
                 self.pass_time(2.0)

@@ -21,7 +21,6 @@ from txmirror.client import ZooKeeperClient
 from txmirror.errors import ClosingException, LockMismatchError, ZooKeeperException
 from txmirror.recipes import Lock, ReadLock, Semaphore
 from txmirror.recipes.acquirable import Acquirable
-from txmirror.test.models import take_turns
 from txmirror.testing import World
 
 #: How many runs of each kind there are in place of :data:`_RUNS`.
@@ -160,7 +159,7 @@ class Model:
         ]
         self.random.choices([deed for _, deed in deeds], [weight for weight, _ in deeds])[0]()
         if self.random.random() < 0.5:
-            take_turns(self.reactor, self.random.randrange(8))
+            self.reactor.take_turns(self.random.randrange(8))
         else:
             self.world.pass_time(self.random.choice((0.0, 0.1, 0.5, 1.0, 3.0, 8.0)))
 

@@ -9,7 +9,6 @@ from twisted.internet.defer import Deferred
 from txmirror.errors import LockMismatchError, NoAuthException, ThrottledOpException
 from txmirror.recipes import Lock, Semaphore
 from txmirror.test.mirror.world import record_log
-from txmirror.test.models import take_turns
 from txmirror.test.recipes.case import Counts, RecipeCase
 from txmirror.types import ACL, Permission
 
@@ -111,7 +110,7 @@ class SemaphoreTests(RecipeCase):
             ]
             self.done(self.observer.create(path, b"1"))
             first = claims[0].acquire()
-            take_turns(self.world.reactor, late)
+            self.world.reactor.take_turns(late)
             second = claims[1].acquire()
             self.settle()
             self.over(first, second)

@@ -13,7 +13,6 @@ from txmirror.errors import NoAuthException, ReplyTooLargeException
 from txmirror.mirror import Mirror
 from txmirror.registry import PlainCodec, ServiceRegistry
 from txmirror.registry.following import Following
-from txmirror.test.models import take_turns
 from txmirror.test.registry.case import NODE, PATH, RegistryTestCase
 from txmirror.types import ACL, READ_ACL, Answer, Payload, Permission, Undecodable, digest_acl
 
@@ -194,7 +193,7 @@ class AuditTests(RegistryTestCase):
         self.answer(registry)
         for turns in range(12):
             self.following(registry)._audit.run()
-            take_turns(self.reactor, turns)
+            self.reactor.take_turns(turns)
             self.go_away()
             self.come_back()
             self.world.pass_time(2)
@@ -228,7 +227,7 @@ class AuditTests(RegistryTestCase):
         for turns in range(10):
             name = f"host{turns}"
             self.other.create(f"{PATH}/{name}", b"{}")
-            take_turns(self.reactor, turns)
+            self.reactor.take_turns(turns)
             self.go_away()
             self.world.pass_time(1)
             known = self.following(registry)._payloads

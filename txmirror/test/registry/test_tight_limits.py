@@ -10,7 +10,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from txmirror.client import Limits
 from txmirror.mirror import Mirror, Node
 from txmirror.registry import Registration, RegistrationState
-from txmirror.test.models import take_turns
 from txmirror.test.registry import test_service_registry_contract as contract
 from txmirror.testing import World
 
@@ -73,7 +72,7 @@ class WithdrawalTests(SynchronousTestCase):
         made = self.flood()
         registration = Registration(self.mirror, "/services/a:1", {})
         registration.start()
-        take_turns(self.world.reactor, 3)
+        self.world.reactor.take_turns(3)
         done_before: list[int] = []
         registration.stop().addCallback(lambda _: done_before.append(sum(each.called for each in made)))
         for each in made:

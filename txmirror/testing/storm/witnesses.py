@@ -12,7 +12,7 @@ from txmirror.embedded.tree import Node as ServersNode
 from txmirror.embedded.tree import Tree as ServersTree
 from txmirror.errors import NoAuthException, NoNodeException, OperationTimeoutException, ZooKeeperException
 from txmirror.mirror import Change, ChangeKind, Existence, Node, Tree
-from txmirror.test.mirror.world import Value
+from txmirror.mirror.changes import Value
 
 Promised = tuple[bytes, int, int, int, int]
 
@@ -27,7 +27,7 @@ class Model(Protocol):
     def likely(self, path: str, repetitions: int) -> bool:
         """Return whether a node was created so often that equal children may have been reported so many times."""
 
-    def check(self, holds: bool, complaint: str) -> None:
+    def check_that(self, holds: bool, complaint: str) -> None:
         """Record a violation."""
 
 
@@ -108,6 +108,12 @@ class NodeWitness:
         self.values: list[tuple[int, Value | None]] = []
         self.children: list[tuple[int, list[str] | None]] = []
         self.repetitions = 0
+        state = node.state
+        if state.existence is not Existence.UNKNOWN:
+            # It was known before it was watched, and no watcher is called for that.
+            known = None if state.value is None or state.stat is None else (state.value, state.stat)
+            self.values.append((model.history, known))
+            self.children.append((model.history, None if state.children is None else list(state.children)))
         node.addValueWatcher("witness", self.value_told)
         node.addChildWatcher("witness", self.children_told)
 
@@ -115,19 +121,19 @@ class NodeWitness:
         history = self.model.history
         if self.values and self.values[-1][0] == history:
             before = self.values[-1][1]
-            self.model.check(_identity(before) != _identity(value), f"{self.node} was told twice: {value}")
+            self.model.check_that(_identity(before) != _identity(value), f"{self.node} was told twice: {value}")
         if value is not None:
             newest = self.newest()
-            self.model.check(value[1].mzxid > newest, f"{self.node} went back from {newest} to {value}")
+            self.model.check_that(value[1].mzxid > newest, f"{self.node} went back from {newest} to {value}")
         self.values.append((history, value))
 
     def children_told(self, names: list[str] | None) -> None:
-        self.model.check(names is None or names == sorted(names), f"{self.node} has unsorted children: {names}")
+        self.model.check_that(names is None or names == sorted(names), f"{self.node} has unsorted children: {names}")
         if self.children and self.children[-1] == (self.model.history, names):
             # Another node with the same children is another state.
             self.repetitions += 1
             likely = names is not None and self.model.likely(self.node.path, self.repetitions)
-            self.model.check(likely, f"{self.node} was told twice that its children are {names}")
+            self.model.check_that(likely, f"{self.node} was told twice that its children are {names}")
         self.children.append((self.model.history, names))
 
     def newest(self) -> int:
@@ -213,7 +219,7 @@ class TreeWitness:
     def told(self, change: Change) -> None:
         """Record and check a change."""
         complaint = self._complaint(change)
-        self.model.check(complaint is None, f"{self.tree} told {change}: {complaint}")
+        self.model.check_that(complaint is None, f"{self.tree} told {change}: {complaint}")
         kind, path, _, new = change
         if kind in (ChangeKind.SETTLED, ChangeKind.STALE):
             self._told_settled = kind is ChangeKind.SETTLED

@@ -1,0 +1,75 @@
+"""The command line of storms, which runs in a child process whose strings have the same hashes in each run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from twisted.logger import globalLogBeginner
+
+from txmirror.testing.storm.everything import Everything, make_world
+from txmirror.testing.storm.shrinking import describe, shrink
+from txmirror.testing.storm.storms import Plan, Result, Storm
+
+_DEFAULT_STEPS = 100
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command. Return its exit code: 1 if a storm has failed."""
+    options = _parser().parse_args(arguments)
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        environment = {**os.environ, "PYTHONHASHSEED": "0", "TZ": "UTC"}
+        return subprocess.call([sys.executable, "-m", "txmirror.testing.storm", *arguments], env=environment)
+    return _run(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m txmirror.testing.storm",
+        description="Clients, mirrors, registries and recipes in a world in memory, under random faults. The same seed"
+        " gives the same log.",
+    )
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="the first seed (default: 1)")
+    parser.add_argument("--count", type=int, default=1, metavar="N", help="the number of seeds (default: 1)")
+    parser.add_argument(
+        "--steps", type=int, default=_DEFAULT_STEPS, metavar="M", help=f"the steps of each (default: {_DEFAULT_STEPS})"
+    )
+    parser.add_argument("--quiet", action="store_true", help="write one line for each seed in place of the log")
+    parser.add_argument("--operations", type=Path, metavar="FILE", help="write the operations as lines of JSON")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    # The messages are in the log of the storm.
+    globalLogBeginner.beginLoggingTo([], redirectStandardIO=False, discardBuffer=True)
+    found = 0
+    for seed in range(options.seed, options.seed + options.count):
+        plan = plan_of(seed)
+        result = Storm(plan, seed, None if options.quiet else _write).run(options.steps)
+        _write(f"seed {seed}: {result.journal.count} lines, {result.faults} faults, {result.journal.digest}")
+        if options.operations is not None:
+            with options.operations.open("a") as file:
+                file.writelines(f"{operation.to_json()}\n" for operation in result.journal.operations)
+        if result.failed is not None:
+            found += 1
+            _report(plan, result)
+    return 1 if found else 0
+
+
+def plan_of(seed: int) -> Plan:
+    """Return the plan of the command's storms."""
+    return Plan(partial(make_world, seed), Everything, spared=Everything.spared)
+
+
+def _report(plan: Plan, result: Result) -> None:
+    shortest = shrink(plan, result)
+    _write(describe(shortest, result.steps))
+    _write(f"To repeat it: python -m txmirror.testing.storm --seed {result.seed} --steps {shortest.steps}")
+
+
+_write: Callable[[str], object] = lambda line: print(line, flush=True)  # noqa: E731, T201 - the command's output

@@ -1,0 +1,88 @@
+"""The program of the command line: all that txmirror has, in one world."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from random import Random
+
+from twisted.internet.defer import Deferred
+
+from txmirror.testing.storm.clients import ClientPart
+from txmirror.testing.storm.journal import Journal
+from txmirror.testing.storm.mirrors import MirrorPart
+from txmirror.testing.storm.parts import Part, Scene
+from txmirror.testing.storm.truth import Truth
+from txmirror.testing.world import World
+
+_VERSIONS = ("3.8", "3.8", "3.9")
+_KINDS: dict[str, tuple[Callable[[Scene, str, Random], Part], int]] = {
+    "client": (ClientPart, 2),
+    "mirror": (MirrorPart, 2),
+}
+
+
+def make_world(seed: int) -> World:
+    """Return an ensemble of three servers; the seed chooses its version."""
+    return World(servers=3, version=Random(f"world {seed}").choice(_VERSIONS))
+
+
+class Everything:
+    """Clients, mirrors, registries and contenders for locks, which come and go.
+
+    :param world: the world.
+    :param journal: the log.
+    :param random: chooses the parts.
+    """
+
+    def __init__(self, world: World, journal: Journal, random: Random) -> None:
+        self._scene = Scene(world, journal, Truth(world.server._state))
+        self._count = 0
+        self._parts: list[tuple[str, Part]] = []
+        self._closing: list[tuple[Part, Deferred[None]]] = []
+        for kind, (_, count) in _KINDS.items():
+            for _ in range(count):
+                self._add(kind, random)
+
+    def _add(self, kind: str, random: Random) -> None:
+        self._count += 1
+        make, _ = _KINDS[kind]
+        self._parts.append((kind, make(self._scene, f"{kind}{self._count}", random)))
+
+    def act(self, random: Random) -> None:
+        """Let one part act, or close it and let another one come."""
+        if random.random() < 0.02:
+            self._replace(random)
+        else:
+            random.choice(self._parts)[1].act(random)
+
+    def _replace(self, random: Random) -> None:
+        kind, part = self._parts.pop(random.randrange(len(self._parts)))
+        self._scene.journal.note(part.name, "closes")
+        closed = part.close()
+        closed.addBoth(self._closed, part)
+        self._closing.append((part, closed))
+        self._add(kind, random)
+
+    def _closed(self, result: object, part: Part) -> None:
+        self._scene.journal.note(part.name, "is closed")
+        self._scene.check(result is None, f"{part.name}: close() has fired with {result}")
+        part.check_closed()
+
+    def check(self) -> None:
+        """Check all that must hold at any moment."""
+        for _, part in self._parts:
+            part.check()
+        self._scene.raise_complaints()
+
+    def check_settled(self) -> None:
+        """Check all that must hold when everything has settled."""
+        left = [part.name for part, closed in self._closing if not closed.called]
+        self._scene.check(not left, f"not closed: {left}")
+        self._closing = [each for each in self._closing if not each[1].called]
+        for _, part in self._parts:
+            part.check_settled()
+        self._scene.raise_complaints()
+
+    def spared(self) -> Collection[int]:
+        """Return the sessions that must not expire at this moment."""
+        return [session for _, part in self._parts for session in part.spared()]
