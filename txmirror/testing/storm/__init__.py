@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from txmirror.testing.storm.checking import check
+from txmirror.testing.storm.faults import FaultKind
 from txmirror.testing.storm.storms import Program
-from txmirror.testing.storm.weather import FaultKind
 
 __all__ = ["FaultKind", "Program", "check"]

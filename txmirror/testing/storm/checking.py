@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 
+from txmirror.testing.storm.faults import FaultKind
 from txmirror.testing.storm.shrinking import describe, shrink
 from txmirror.testing.storm.storms import Plan, Program, Storm
-from txmirror.testing.storm.weather import FaultKind
 from txmirror.testing.world import World
 
 #: All but the loss of data, from which few programs recover.

@@ -9,15 +9,13 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from txmirror import paths
 from txmirror.client import Limits
 from txmirror.embedded.tree import Tree as ServersTree
-from txmirror.errors import ClosingException, ZooKeeperException
-from txmirror.mirror import Existence, Mirror, MirrorState, Node
-from txmirror.testing.storm.journal import Operation, Outcome
+from txmirror.errors import ClosingException
+from txmirror.mirror import Mirror, MirrorState, Node
+from txmirror.testing.storm.mirror_writes import MirrorWrites
 from txmirror.testing.storm.parts import PATHS, TIMEOUTS, Pending, Scene
 from txmirror.testing.storm.witnesses import NodeWitness, TreeWitness
-from txmirror.types import ZnodeStat
 
 _MOST_TREES = 3
 #: Few requests in flight.
@@ -70,8 +68,7 @@ class MirrorPart:
         self._state = MirrorState.DISCONNECTED
         #: The next actions of the watchers.
         self._reactions: list[Callable[[], object]] = []
-        self._not_written: list[bytes] = []
-        self._closing = False
+        self._writes = MirrorWrites(scene, name, self.mirror, self._pending, self._node, self._witnesses)
         self.mirror.addStateWatcher("storm", self._state_changed)
         for path in PATHS:
             if random.random() < 0.6:
@@ -101,9 +98,9 @@ class MirrorPart:
         random.choices(
             [
                 self._read,
-                self._create,
-                self._set,
-                self._delete,
+                self._writes.create,
+                self._writes.set,
+                self._writes.delete,
                 self._make_tree,
                 self._close_tree,
                 self._forget,
@@ -152,85 +149,6 @@ class MirrorPart:
 
         return node.value(timeout, fresh=True).addBoth(done)
 
-    def _create(self, random: Random) -> None:
-        path, ephemeral = random.choice(PATHS), random.random() < 0.15
-        makepath = random.random() < 0.2
-        data = self._scene.unique(self.name)
-        kind = "create_ephemeral" if ephemeral else "create"
-        operation = self._begin(kind, path, data)
-        created = self._node(path).create(data, ephemeral=ephemeral, makepath=makepath)
-        self._write(operation, created, data)
-
-    def _set(self, random: Random) -> None:
-        path = random.choice(("/", *PATHS))
-        data = self._scene.unique(self.name)
-        operation = self._begin("set", path, data)
-        self._write(operation, self._node(path).set(data, -1), data)
-
-    def _delete(self, random: Random) -> None:
-        path, recursive = random.choice(PATHS), random.random() < 0.5
-        operation = self._begin("delete", path, None)
-        self._write(operation, self._node(path).delete(recursive=recursive), None)
-
-    def _begin(self, kind: str, path: str, data: bytes | None) -> Operation:
-        number = self.mirror.feed.session.session_number
-        return self._scene.journal.begin(self.name, number, kind, path, data)
-
-    def _write(self, operation: Operation, write: Deferred[Any], data: bytes | None) -> None:
-        """Check, when a write has fired, that the node shows it; and if it has failed, that its ``applied`` is true."""
-        truth, path = self._scene.truth, operation.path
-        generation, deletions, creations = truth.generation, truth.deletions, truth.creations[path]
-
-        def done(result: Any) -> None:
-            if isinstance(result, Failure):
-                known = result.check(ZooKeeperException, CancelledError)
-                self.check_that(known is not None, f"#{operation.number} has failed with {result.getTraceback()}")
-                applied = getattr(result.value, "applied", None)
-                if applied is False and data is not None:
-                    self._not_written.append(data)
-                outcome = Outcome.NOT_APPLIED if applied is False else Outcome.UNKNOWN
-                self._scene.journal.end(operation, outcome, None, type(result.value).__name__)
-                return
-            zxid = result.mzxid if isinstance(result, ZnodeStat) else None
-            self._scene.journal.end(operation, Outcome.APPLIED, zxid)
-            if data is not None:
-                self.check_that(truth.written[data] == 1, f"#{operation.number} was done {truth.written[data]} times")
-            if not self._closing and generation == truth.generation:
-                self._shows(operation, result, truth.deletions == deletions, truth.creations[path] == creations)
-
-        self._expect(write.addBoth(done), f"#{operation.number} {operation.kind} {path}")
-
-    def _shows(self, operation: Operation, result: Any, nothing_deleted: bool, not_created: bool) -> None:
-        """Check that a write that has fired shows (M4).
-
-        :param nothing_deleted: whether no node was deleted since the begin.
-        :param not_created: whether the node was not created since the begin.
-        """
-        path = operation.path
-        witness = self._witnesses.get(path)
-        if witness is None:
-            return
-        state = witness.node.state
-        self.check_that(
-            state.existence is not Existence.UNKNOWN, f"#{operation.number} was done, and {path} is unknown"
-        )
-        if isinstance(result, ZnodeStat) and state.stat is not None:
-            shows = state.stat.mzxid >= result.mzxid
-            self.check_that(shows, f"#{operation.number} has set {path} to {result}, and it shows {state.stat}")
-        if operation.kind == "create" and nothing_deleted:
-            self.check_that(state.existence is Existence.PRESENT, f"#{operation.number} was done, and {path} is absent")
-            self._parent_shows(operation, present=True)
-        if operation.kind == "delete" and not_created:
-            self.check_that(state.existence is Existence.ABSENT, f"#{operation.number} was done, and {path} is there")
-            self._parent_shows(operation, present=False)
-
-    def _parent_shows(self, operation: Operation, *, present: bool) -> None:
-        parent = self._witnesses.get(paths.parent_of(operation.path) or "")
-        if parent is not None:
-            names = parent.node.state.children or ()
-            shows = (paths.name_of(operation.path) in names) is present
-            self.check_that(shows, f"#{operation.number} was done, and {parent.node} has the children {names}")
-
     def _make_tree(self, random: Random) -> None:
         if len(self._trees) < _MOST_TREES:
             path, depth, keep = random.choice(_TREES)
@@ -261,7 +179,16 @@ class MirrorPart:
 
     def _react(self, random: Random) -> None:
         """Let the next watcher that is called act, too."""
-        action = random.choice((self._set, self._create, self._delete, self._make_tree, self._close_tree, self._forget))
+        action = random.choice(
+            (
+                self._writes.set,
+                self._writes.create,
+                self._writes.delete,
+                self._make_tree,
+                self._close_tree,
+                self._forget,
+            )
+        )
         seed = random.random()
         self._reactions.append(lambda: action(Random(seed)))
 
@@ -323,14 +250,11 @@ class MirrorPart:
         for tree in self._trees:
             self.check_that(tree.tree.settled, f"{tree.tree} has not settled")
             tree.replay()
-        for data in self._not_written:
-            count = self._scene.truth.written[data]
-            self.check_that(not count, f"{data!r} was not written, the mirror says, and was {count} times")
-        self._not_written.clear()
+        self._writes.check_settled()
 
     def close(self) -> Deferred[None]:
         """Close the mirror."""
-        self._closing = True
+        self._writes.closing = True
         return self.mirror.close()
 
     def check_closed(self) -> None:

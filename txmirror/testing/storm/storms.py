@@ -14,8 +14,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txmirror.testing.storm.entropy import entropy_of
+from txmirror.testing.storm.faults import FaultKind
 from txmirror.testing.storm.journal import Journal
-from txmirror.testing.storm.weather import FaultKind, Weather
+from txmirror.testing.storm.weather import Weather
 from txmirror.testing.world import World
 
 #: The time after the end of all faults until everything must be settled, in seconds.

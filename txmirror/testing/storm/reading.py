@@ -1,0 +1,128 @@
+"""The reads of one client in a storm."""
+
+from __future__ import annotations
+
+from random import Random
+
+from twisted.internet.defer import Deferred
+
+from txmirror.client import ZooKeeperClient
+from txmirror.errors import NoNodeException, ZooKeeperException
+from txmirror.testing.storm.parts import PATHS, Scene
+from txmirror.testing.storm.replies import Replies
+from txmirror.testing.storm.truth import Shown
+from txmirror.testing.storm.watching import WatchChecks, WatchSubject
+from txmirror.types import WatchedEvent, ZnodeStat
+
+_MOST_WATCHES = 100
+
+
+class Reads:
+    """The reads of a client: each must show the state as of the zxid of its reply.
+
+    :param scene: the world.
+    :param client: the client.
+    :param replies: the operations of the client.
+    :param watches: the watches of the client.
+    """
+
+    def __init__(self, scene: Scene, client: ZooKeeperClient, replies: Replies, watches: WatchChecks) -> None:
+        self._truth = scene.truth
+        self._client = client
+        self._replies = replies
+        self._watches = watches
+
+    def act(self, random: Random) -> None:
+        """Begin one read."""
+        path = random.choice(PATHS)
+        watched = random.random() < 0.4 and self._watches.count < _MOST_WATCHES
+        random.choice((self._get, self._get, self._exists, self._get_children))(path, watched)
+
+    def _get(self, path: str, watched: bool) -> None:
+        operation = self._replies.begin("get_and_watch" if watched else "get", path)
+        watch: Deferred[WatchedEvent] | None = None
+        if watched:
+            answer, watch = self._client.get_and_watch(path)
+        else:
+            answer = self._client.get(path)
+
+        def check(result: tuple[bytes, ZnodeStat]) -> int:
+            operation.result = repr(result[0].decode("ascii"))
+            return self._watches.saw(operation, path, _shown(*result), watch, WatchSubject.DATA)
+
+        def missing() -> int:
+            return self._watches.saw(operation, path, None, None, WatchSubject.DATA)
+
+        self._replies.wait(answer, operation, check, [], missing)
+        self._watches.expect(watch)
+
+    def _exists(self, path: str, watched: bool) -> None:
+        operation = self._replies.begin("exists_and_watch" if watched else "exists", path)
+        watch: Deferred[WatchedEvent] | None = None
+        if watched:
+            answer, watch = self._client.exists_and_watch(path)
+        else:
+            answer = self._client.exists(path)
+
+        def check(stat: ZnodeStat | None) -> int:
+            if stat is None:
+                return self._watches.saw(operation, path, None, watch, WatchSubject.EXISTENCE)
+            # The reply does not contain the data.
+            there = self._truth.at(path, self._replies.zxid())
+            data = b"" if there is None else there.data
+            return self._watches.saw(operation, path, _shown(data, stat), watch, WatchSubject.DATA)
+
+        self._replies.wait(answer, operation, check, [])
+        self._watches.expect(watch)
+
+    def _get_children(self, path: str, watched: bool) -> None:
+        operation = self._replies.begin("get_children_and_watch" if watched else "get_children", path)
+        watch: Deferred[WatchedEvent] | None = None
+        if watched:
+            answer, watch = self._client.get_children_and_watch(path)
+        else:
+            answer = self._client.get_children(path)
+
+        def check(names: list[str]) -> int:
+            return self._watches.saw(operation, path, tuple(sorted(names)), watch, WatchSubject.CHILDREN)
+
+        def missing() -> int:
+            return self._watches.saw(operation, path, None, None, WatchSubject.DATA)
+
+        self._replies.wait(answer, operation, check, [], missing)
+        self._watches.expect(watch)
+
+    def batch(self, random: Random) -> None:
+        """Read several nodes in one request."""
+        paths = random.sample(PATHS, 3)
+        operation = self._replies.begin("get_many", " ".join(paths))
+
+        def check(results: list[tuple[bytes, ZnodeStat] | ZooKeeperException]) -> int:
+            for path, result in zip(paths, results, strict=True):
+                if isinstance(result, tuple):
+                    self._watches.saw(operation, path, _shown(*result), None, WatchSubject.DATA)
+                elif isinstance(result, NoNodeException):
+                    self._watches.saw(operation, path, None, None, WatchSubject.DATA)
+            return self._replies.zxid()
+
+        self._replies.wait(self._client.get_many(paths), operation, check, [])
+
+    def sync(self, random: Random) -> None:
+        """Read behind a sync: the read must show all that was done before."""
+        path = random.choice(PATHS)
+        operation = self._replies.begin("sync", path)
+        generation, zxid = self._truth.generation, self._truth.zxid
+
+        def check(_: str) -> int:
+            now = self._replies.zxid()
+            late = generation == self._truth.generation and now < zxid
+            self._replies.check_that(not late, f"#{operation.number} ends at {now:#x}, and began at {zxid:#x}")
+            self._replies.note_zxid(operation, now)
+            return now
+
+        self._replies.wait(self._client.sync(path), operation, check, [])
+        self._get(path, False)
+
+
+def _shown(data: bytes, stat: ZnodeStat) -> Shown:
+    return Shown(data, stat.czxid, stat.mzxid, stat.version, stat.ephemeralOwner)

@@ -1,0 +1,117 @@
+"""The operations of one client in a storm: each reply is compared with the effects at the servers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+
+from txmirror.client import ZooKeeperClient
+from txmirror.errors import BadVersionException, NodeExistsException, NoNodeException, ZooKeeperException
+from txmirror.testing.storm.journal import Operation, Outcome
+from txmirror.testing.storm.parts import Pending, Scene
+
+
+class Replies:
+    """The operations of a client.
+
+    No reply may have a lower zxid than an earlier one, and a failure must be true about the effect of the operation.
+
+    :param scene: the world.
+    :param name: the name of the client in the log.
+    :param client: the client.
+    :ivar pending: the operations without a result.
+    """
+
+    def __init__(self, scene: Scene, name: str, client: ZooKeeperClient) -> None:
+        self.pending = Pending(scene, name)
+        self._scene = scene
+        self._truth = scene.truth
+        self._name = name
+        self._client = client
+        #: The data generation and the zxid of the latest reply.
+        self._floor = (0, 0)
+        #: The data of writes that were not done, as the client says.
+        self._not_written: list[bytes] = []
+
+    def check_that(self, holds: bool, complaint: str | Callable[[], str]) -> None:
+        """Record a violation, if something does not hold."""
+        self._scene.check(holds, lambda: f"{self._name}: {complaint if isinstance(complaint, str) else complaint()}")
+
+    def note(self, text: str) -> None:
+        """Add a line to the log."""
+        self._scene.journal.note(self._name, text)
+
+    def begin(self, kind: str, path: str, data: bytes | None = None, version: int | None = None) -> Operation:
+        """Note that an operation begins."""
+        number = self._client.session.session_number
+        return self._scene.journal.begin(self._name, number, kind, path, data, version)
+
+    def wait(
+        self,
+        deferred: Deferred[Any],
+        operation: Operation,
+        check: Callable[[Any], int | None],
+        data: list[bytes],
+        missing: Callable[[], int | None] | None = None,
+    ) -> None:
+        """Note the result of an operation, and check it.
+
+        :param check: called with the result; returns the zxid of the reply.
+        :param data: the data that the operation writes.
+        :param missing: called if a read shows that there is no node.
+        """
+
+        def done(result: Any) -> None:
+            if not isinstance(result, Failure):
+                zxid = check(result)
+                self._scene.journal.end(operation, Outcome.APPLIED, zxid, operation.result)
+                return
+            error = result.value
+            zxid = None
+            if missing is not None and isinstance(error, NoNodeException):
+                zxid = missing()
+            self._failed(operation, error, data, zxid)
+
+        deferred.addBoth(done)
+        self.pending.add(deferred, f"#{operation.number} {operation.kind} {operation.path}")
+
+    def _failed(self, operation: Operation, error: BaseException | None, data: list[bytes], zxid: int | None) -> None:
+        known = isinstance(error, (ZooKeeperException, CancelledError))
+        self.check_that(known, f"#{operation.number} has failed with {error!r}")
+        applied = getattr(error, "applied", None)
+        outcome = Outcome.NOT_APPLIED if applied is False else Outcome.UNKNOWN
+        if outcome is Outcome.NOT_APPLIED:
+            self._not_written += data
+        self._check_refusal(operation, error)
+        self._scene.journal.end(operation, outcome, zxid, type(error).__name__)
+
+    def _check_refusal(self, operation: Operation, error: BaseException | None) -> None:
+        """Check that the reason of a refusal is true at a moment that the client may see."""
+        if operation.kind == "set" and operation.version == -1:
+            self.check_that(
+                not isinstance(error, (BadVersionException, NodeExistsException)),
+                f"#{operation.number} was refused for a strange reason: {error!r}",
+            )
+
+    def zxid(self) -> int:
+        """Return the zxid of the reply that is being delivered."""
+        ticket = self._client.session_ticket
+        return 0 if ticket is None else ticket.zxid
+
+    def note_zxid(self, operation: Operation, zxid: int) -> None:
+        """Check that the client has seen nothing later than a reply."""
+        generation, floor = self._floor
+        if generation == self._truth.generation:
+            self.check_that(zxid >= floor, f"#{operation.number} goes back to {zxid:#x}, from {floor:#x}")
+        self._floor = (self._truth.generation, zxid)
+
+    def check_settled(self) -> None:
+        """Check that nothing waits, and that no write was done that is said to have had no effect."""
+        self.pending.check_none("all has settled")
+        for data in self._not_written:
+            count = self._truth.written[data]
+            self.check_that(not count, f"{data!r} was not written, the client says, and was {count} times")
+        self._not_written.clear()

@@ -1,0 +1,101 @@
+"""The writes of one client in a storm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+from txmirror.client import ZooKeeperClient
+from txmirror.testing.storm.journal import Operation
+from txmirror.testing.storm.parts import PATHS, Scene
+from txmirror.testing.storm.replies import Replies
+from txmirror.types import ZnodeStat
+
+
+class Writes:
+    """The writes of a client: each that succeeds was done once, as of the zxid of its reply.
+
+    :param scene: the world.
+    :param name: the name of the client in the log.
+    :param client: the client.
+    :param replies: the operations of the client.
+    """
+
+    def __init__(self, scene: Scene, name: str, client: ZooKeeperClient, replies: Replies) -> None:
+        self._scene = scene
+        self._truth = scene.truth
+        self._name = name
+        self._client = client
+        self._replies = replies
+
+    def act(self, random: Random) -> None:
+        """Begin one write."""
+        path = random.choice(PATHS)
+        random.choice((self._create, self._create, self._set, self._set, self._compare, self._delete, self._transact))(
+            path, random
+        )
+
+    def _create(self, path: str, random: Random) -> None:
+        data = self._scene.unique(self._name)
+        ephemeral = random.random() < 0.2
+        operation = self._replies.begin("create_ephemeral" if ephemeral else "create", path, data)
+        created = self._client.create_and_stat(path, data, ephemeral=ephemeral)
+        self._replies.wait(created, operation, lambda result: self._wrote(operation, result[1].czxid, [data]), [data])
+
+    def _set(self, path: str, random: Random, version: int = -1) -> None:
+        data = self._scene.unique(self._name)
+        operation = self._replies.begin("set", path, data, version)
+
+        def check(stat: ZnodeStat) -> int:
+            self._replies.check_that(
+                version == -1 or stat.version == version + 1,
+                f"#{operation.number} had to be at version {version}, and is at {stat.version}",
+            )
+            return self._wrote(operation, stat.mzxid, [data])
+
+        self._replies.wait(self._client.set(path, data, version), operation, check, [data])
+
+    def _compare(self, path: str, random: Random) -> None:
+        self._set(path, random, random.randrange(4))
+
+    def _delete(self, path: str, random: Random) -> None:
+        version = -1 if random.random() < 0.7 else random.randrange(4)
+        operation = self._replies.begin("delete", path, None, version)
+
+        def check(zxid: int) -> int:
+            self._replies.check_that(
+                self._truth.at(path, zxid) is None,
+                f"#{operation.number} has deleted {path} at {zxid:#x}, and it is there",
+            )
+            self._replies.note_zxid(operation, zxid)
+            return zxid
+
+        self._replies.wait(self._client.write_delete(path, version), operation, check, [])
+
+    def _transact(self, path: str, random: Random) -> None:
+        """Set two nodes in one transaction: both or none."""
+        other = random.choice([each for each in PATHS if each != path])
+        data = [self._scene.unique(self._name), self._scene.unique(self._name)]
+        operation = self._replies.begin("transaction", f"{path} {other}", data[0])
+        transaction = self._client.transaction()
+        transaction.set(path, data[0])
+        transaction.set(other, data[1])
+
+        def check(results: Sequence[Any]) -> int:
+            return self._wrote(operation, results[0].mzxid, data)
+
+        self._replies.wait(transaction.commit(), operation, check, data)
+
+    def _wrote(self, operation: Operation, zxid: int, data: list[bytes]) -> int:
+        """Check that a write that succeeded was done once."""
+        counts = [self._truth.written[each] for each in data]
+        self._replies.check_that(set(counts) == {1}, f"#{operation.number} has succeeded, and was done {counts} times")
+        path = operation.path.partition(" ")[0]
+        there = self._truth.at(path, zxid)
+        self._replies.check_that(
+            there is not None and there.data == data[0],
+            f"#{operation.number} has succeeded at {zxid:#x}, where {path} is {there}",
+        )
+        self._replies.note_zxid(operation, zxid)
+        return zxid
