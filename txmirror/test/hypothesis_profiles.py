@@ -15,11 +15,16 @@ import warnings
 from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
+#: The number of examples in the profile "few".
+_FEW = 5
+#: How many times as far the moments of a test lie from each other in that profile.
+_STRIDE = 4
+
 # No deadlines: a loaded machine is no bug. No database: what fails must fail again by itself.
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=100, database=None)
 settings.register_profile("quick", derandomize=True, deadline=None, max_examples=20, database=None)
 # Where another Python runs the same tests with more.
-settings.register_profile("few", derandomize=True, deadline=None, max_examples=5, database=None)
+settings.register_profile("few", derandomize=True, deadline=None, max_examples=_FEW, database=None)
 settings.register_profile("dev", deadline=None, database=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "dev")
 
@@ -32,6 +37,16 @@ if "HYPOTHESIS_STORAGE_DIRECTORY" not in os.environ:
 # The tests run under -bb, and hypothesis looks up examples that hold an int in one place in a dict of others, which may
 # hold bytes there: b"" and 0 have the same hash.
 warnings.filterwarnings("ignore", category=BytesWarning, module=r"(.*[/\\])?hypothesis[./\\]")
+
+
+def stride(step: int = 1) -> int:
+    """Return the distance between the moments at which a test interrupts a life.
+
+    In the profile ``few`` it is larger: another Python tries all moments.
+
+    :param step: the distance in the other profiles.
+    """
+    return step * (_STRIDE if settings().max_examples == _FEW else 1)
 
 
 def at_most(count: int) -> settings:

@@ -2,7 +2,7 @@
 
 A life is scripted: something begins, is used, loses its connection and its session, and finds its server gone and back
 again. It is lived once for each call of the reactor that it consists of, each time one call longer, and then something
-is closed. Of long lives that is done after every fifth call.
+is closed. Of long lives that is done after every fifth call; in the profile "few" of hypothesis, after fewer.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from txmirror.recipes import Election, Lock, ReadLock, Semaphore
 from txmirror.registry import Registration, ServiceRegistry
 from txmirror.service import RegistrationService
 from txmirror.test.compat.test_feed import Bare
+from txmirror.test.hypothesis_profiles import stride
 from txmirror.test.models import record_complaints, run_next
 from txmirror.testing import World
 
@@ -673,7 +674,7 @@ class ClosingTests(SynchronousTestCase):
                 self.close(life)
             except Exception as error:
                 faults.append(f"closed after {moment} steps: {error!r}")
-            moment += life.every
+            moment += stride(life.every)
         assert not faults, f"{len(faults)} faults in {moment} moments, such as {faults[0]}, {faults[-1]}"
         self.assertGreater(moment, 20)
         gc.collect()

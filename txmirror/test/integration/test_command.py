@@ -121,7 +121,9 @@ class ProgramTests(ProcessTestCase):
 
     def test_lock(self) -> None:
         """A program runs with our streams, and its status is ours; a signal for us is one for it."""
-        script = 'trap "echo ended; exit 7" TERM; echo "token $TXMIRROR_TOKEN"; kill -TERM $PPID; sleep 10 & wait'
+        script = (
+            'sleep 60 & trap "kill $!; echo ended; exit 7" TERM; echo "token $TXMIRROR_TOKEN"; kill -TERM $PPID; wait'
+        )
         status, out, err = self.run_shell(["lock", "/locks/a"], script)
         self.assertEqual((status, err), (7, ""))
         self.assertRegex(out, r"\Atoken [1-9][0-9]*\nended\n\Z")

@@ -40,7 +40,7 @@ from txmirror.testing import FaultProxy
 
 logging.getLogger("kazoo").addHandler(logging.NullHandler())
 
-#: For how many seconds there are faults, in place of 30.
+#: For how many seconds there are faults, in place of 20.
 SECONDS = "TXMIRROR_MIRROR_SECONDS"
 #: Which faults; the same number, the same faults.
 SEED = "TXMIRROR_MIRROR_SEED"
@@ -48,7 +48,7 @@ SEED = "TXMIRROR_MIRROR_SEED"
 #: From so many nodes on, recoveries use side sessions: those of the largest tree nearly always, and the others' sometimes.
 _SIDE_SESSION_FROM = 6
 
-_DURATION = float(os.environ.get(SECONDS) or 30)
+_DURATION = float(os.environ.get(SECONDS) or 20)
 
 #: The session timeout of the mirrors, in seconds.
 S = 2.0

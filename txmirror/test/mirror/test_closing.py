@@ -20,6 +20,7 @@ from txmirror.errors import (
 from txmirror.mirror import Mirror
 from txmirror.mirror.refresher import Refresher
 from txmirror.mirror.store import DATA, NAMES, Store, TreeIndex
+from txmirror.test.hypothesis_profiles import stride
 from txmirror.test.mirror.world import S
 from txmirror.test.models import record_complaints, run_next
 from txmirror.testing import World
@@ -78,7 +79,7 @@ class ClosingTests(SynchronousTestCase):
         begin: Callable[[_World], object] | None = None,
     ) -> None:
         for version in ("3.4", "3.8"):
-            for moment in _MOMENTS:
+            for moment in _MOMENTS[:: stride()]:
                 with _World(version, own=own) as world:
                     if begin is not None:
                         world.settle()
@@ -196,7 +197,7 @@ class FromWithinTests(SynchronousTestCase):
         for own in (True, False):
             number = 1
             while self.close_at(number, own=own):
-                number += 1
+                number += stride()
             self.assertGreater(number, 50)
 
 
