@@ -1,6 +1,18 @@
 """Twisted endpoints by registry path: clients that pick a live instance, and servers that register."""
 
+from txmirror.endpoints.registered_port import RegisteredPort
 from txmirror.endpoints.registry_agent import RegistryAgent
+from txmirror.endpoints.server_endpoint import RegisteringEndpoint, bind
 from txmirror.endpoints.sessions import Lease, SharedSession, close_sessions, keep_registry, lease_registry
 
-__all__ = ["Lease", "RegistryAgent", "SharedSession", "close_sessions", "keep_registry", "lease_registry"]
+__all__ = [
+    "Lease",
+    "RegisteredPort",
+    "RegisteringEndpoint",
+    "RegistryAgent",
+    "SharedSession",
+    "bind",
+    "close_sessions",
+    "keep_registry",
+    "lease_registry",
+]

@@ -74,6 +74,11 @@ class ConnectionOptions:
     limits: Limits | None
     """The limits of the client of such a mirror; None for a client's defaults, with shorter pauses."""
 
+    @property
+    def connect_string(self) -> str:
+        """The servers and the chroot, in one string."""
+        return str(parse_servers(self.servers)) if self.mirror is None else self.mirror.connstr()
+
     def check(self, reactor: IReactorTime | None) -> IReactorTime:
         """Return the reactor to use: the one that is passed, the mirror's, or the global one.
 

@@ -144,6 +144,11 @@ class ServiceRegistry(Service, Generic[_LazyT_co]):
         return self._connections.reactor
 
     @property
+    def servers(self) -> str:
+        """The servers and the chroot, as in ``host:port,host:port/chroot``."""
+        return self._connections.options.connect_string
+
+    @property
     def lazy(self) -> bool:
         """True if calls succeed while ZooKeeper is out of reach, and are done later."""
         return self._connections.options.lazy

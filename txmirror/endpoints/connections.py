@@ -1,0 +1,95 @@
+"""The open connections of a listening port, which a drain waits for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import (
+    IAddress,
+    IHalfCloseableProtocol,
+    IHandshakeListener,
+    IProtocolFactory,
+    IProtocolNegotiationFactory,
+)
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from zope.interface import alsoProvides
+
+from txmirror.deferreds import Waiters
+
+#: The interfaces of a protocol that its transport looks for.
+_OF_PROTOCOLS = (IHalfCloseableProtocol, IHandshakeListener)
+
+
+class Connection(ProtocolWrapper):
+    """A connection: it passes on everything, and is counted while it is open."""
+
+    wrappedProtocol: Any
+
+    def makeConnection(self, transport: Any) -> None:
+        """Connect the protocol."""
+        super().makeConnection(transport)
+        for interface in _OF_PROTOCOLS:
+            if interface.providedBy(self.wrappedProtocol):
+                alsoProvides(self, interface)
+
+    def logPrefix(self) -> str:
+        """Return the protocol's own prefix."""
+        return _prefix(self.wrappedProtocol)
+
+    def readConnectionLost(self) -> None:
+        """Note that the peer sends no more."""
+        self.wrappedProtocol.readConnectionLost()
+
+    def writeConnectionLost(self) -> None:
+        """Note that the peer receives no more."""
+        self.wrappedProtocol.writeConnectionLost()
+
+    def handshakeCompleted(self) -> None:
+        """Note that TLS is set up."""
+        self.wrappedProtocol.handshakeCompleted()
+
+
+class ConnectionsFactory(WrappingFactory):
+    """Counts the connections that another factory serves.
+
+    :param wrappedFactory: the other factory.
+    """
+
+    noisy = False
+    protocol = Connection
+
+    def __init__(self, wrappedFactory: IProtocolFactory) -> None:
+        super().__init__(wrappedFactory)
+        self._all_closed: Waiters[None] = Waiters()
+        if IProtocolNegotiationFactory.providedBy(wrappedFactory):
+            alsoProvides(self, IProtocolNegotiationFactory)
+
+    def logPrefix(self) -> str:
+        """Return the other factory's prefix."""
+        return _prefix(self.wrappedFactory)
+
+    def acceptableProtocols(self) -> Any:
+        """Return the protocols to offer in TLS."""
+        return self.wrappedFactory.acceptableProtocols()
+
+    def buildProtocol(self, addr: IAddress | None) -> Connection | None:  # type: ignore[override]  # as any factory may
+        """Return a protocol for a connection; None if the other factory refuses it."""
+        factory: Any = self
+        built = self.wrappedFactory.buildProtocol(addr)
+        return None if built is None else Connection(factory, built)
+
+    def unregisterProtocol(self, p: Connection) -> None:
+        """Note that a connection is closed."""
+        super().unregisterProtocol(p)
+        if not self.protocols:
+            self._all_closed.fire(None)
+
+    def when_all_closed(self) -> Deferred[None]:
+        """Wait until no connection is open. Cancelling ends the wait."""
+        return self._all_closed.wait() if self.protocols else succeed(None)
+
+
+def _prefix(of: Any) -> str:
+    own = getattr(of, "logPrefix", None)
+    return type(of).__name__ if own is None else str(own())

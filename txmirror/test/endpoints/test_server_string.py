@@ -1,0 +1,95 @@
+"""Servers by Twisted's strings: every key, every error, and no I/O before they listen."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+from twisted.application import strports
+from twisted.internet.endpoints import quoteStringArgument, serverFromString
+from twisted.internet.protocol import Factory
+
+from txmirror.endpoints.server_string import KEYS
+from txmirror.test.endpoints.test_server_endpoint import PATH, ServerCase
+
+ALL_KEYS = ", ".join(f"{key}KEY" if key.endswith(".") else key for key in KEYS)
+
+
+class StringCase(ServerCase):
+    def parse(self, *parts: str, **values: str) -> Any:
+        """Return the endpoint of a string with these parts and values, which are quoted here."""
+        keys = [f"{key}={quoteStringArgument(value)}" for key, value in values.items()]
+        return serverFromString(self.reactor, ":".join(("mirror", *map(quoteStringArgument, parts), *keys)))
+
+
+class ServerStringTests(StringCase):
+    def test_all_keys(self) -> None:
+        """A string with all keys is what its keys say."""
+        hosts = quoteStringArgument(self.world.connection_string)
+        endpoint = serverFromString(
+            self.reactor,
+            rf"mirror:{PATH}:hosts={hosts}:listen=tcp\:0:advertise=web1\:443:data.zone=b:data.rack=7:format=ndsr"
+            r":name={name}-{port}:weight=5:drain=0:session_timeout=4",
+        )
+        self.assertEqual((self.ports(), self.sessions()), ([], 1))
+        port = self.world.result(endpoint.listen(Factory()))
+        self.world.settle()
+        record = self.record("web-443")
+        self.assertEqual((record["zone"], record["rack"], record["weight"]), ("b", "7", 5))
+        self.world.result(self.begin_stop(port))
+        self.assertEqual((self.nodes(), self.ports(), self.sessions()), ([], [], 1))
+
+    def test_service(self) -> None:
+        """The server of a program is a service by its string, as ``twistd web --listen`` makes it."""
+        self.patch(os, "environ", {**os.environ, "TXMIRROR_SERVERS": self.world.connection_string})
+        reactor: Any = self.reactor
+        service = strports.service(rf"mirror:{PATH}:listen=tcp\:0", Factory(), reactor=reactor)
+        service.startService()
+        self.world.settle()
+        (name,) = self.nodes()
+        # All that read one of the formats in it find the address.
+        record = self.record(name)
+        self.assertEqual(record["host"], record["serviceEndpoint"]["host"])
+        stopped = service.stopService()
+        self.world.pass_time(1.1)
+        self.successResultOf(stopped)
+        self.assertEqual((self.nodes(), self.ports(), self.sessions()), ([], [], 1))
+
+    def test_invalid(self) -> None:
+        """Each error quotes the part; an unknown key names those that there are."""
+        invalid: tuple[tuple[dict[str, str], str], ...] = (
+            ({"listen": "tcp"}, "'listen=tcp'"),
+            ({"listen": "tpc:80"}, "'listen=tpc:80'"),
+            ({"listen": "unix:/run/x"}, "UNIX socket"),
+            ({"port": "80"}, "'port=80'"),
+            ({"port": "80"}, ALL_KEYS),
+            ({"advertise": "a:b:c"}, "'advertise=a:b:c'"),
+            ({"format": "yaml"}, "'format=yaml'"),
+            ({"format": "yaml"}, "merged"),
+            ({"weight": "heavy"}, "'weight=heavy'"),
+            ({"weight": "-1"}, "'weight=-1'"),
+            ({"drain": "long"}, "'drain=long'"),
+            ({"name": "{nam}"}, "'{nam}'"),
+            ({"name": "a/b"}, "'a/b'"),
+            ({"hosts": "zk1:99999"}, "'hosts=zk1:99999'"),
+            ({"format": "curator", "data.zone": "b"}, "{'zone': 'b'}"),
+        )
+        for values, quoted in invalid:
+            with self.subTest(values):
+                error = self.assertRaises(ValueError, self.parse, PATH, **{"listen": "tcp:80", **values})
+                self.assertIn(quoted, str(error))
+                self.assertNotIn("\n", str(error))
+        self.assertIn("the key listen is missing", str(self.assertRaises(ValueError, self.parse, PATH)))
+        self.assertIn(ALL_KEYS, str(self.assertRaises(ValueError, self.parse, listen="tcp:80")))
+        self.assertEqual((self.ports(), self.sessions()), ([], 1))
+
+    def test_light(self) -> None:
+        """Importing the plugins, as each ``twistd --help`` does, imports nothing of this package."""
+        code = (
+            "import sys, twisted.plugins.txmirror_plugins; print([m for m in sys.modules if m.startswith('txmirror')])"
+        )
+        output = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+        self.assertEqual(json.loads(output), [])
