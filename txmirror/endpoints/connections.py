@@ -13,7 +13,7 @@ from twisted.internet.interfaces import (
     IProtocolNegotiationFactory,
 )
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
-from zope.interface import alsoProvides
+from zope.interface import alsoProvides, directlyProvides, providedBy
 
 from txmirror.deferreds import Waiters
 
@@ -32,6 +32,23 @@ class Connection(ProtocolWrapper):
         for interface in _OF_PROTOCOLS:
             if interface.providedBy(self.wrappedProtocol):
                 alsoProvides(self, interface)
+
+    def finish(self) -> None:
+        """Let the connection end after its next request, if it is one of Twisted's web server: the response says so to the client,
+        which then sends its further requests elsewhere. Other protocols have no such thing.
+        """
+        request_factory = getattr(self.wrappedProtocol, "requestFactory", None)
+        if request_factory is None:
+            return
+
+        def make_last(*args: Any, **kwargs: Any) -> Any:
+            request = request_factory(*args, **kwargs)
+            # As if the client had asked for it.
+            request.requestHeaders.addRawHeader(b"Connection", b"close")
+            return request
+
+        directlyProvides(make_last, providedBy(request_factory))
+        self.wrappedProtocol.requestFactory = make_last
 
     def logPrefix(self) -> str:
         """Return the protocol's own prefix."""
@@ -62,6 +79,7 @@ class ConnectionsFactory(WrappingFactory):
     def __init__(self, wrappedFactory: IProtocolFactory) -> None:
         super().__init__(wrappedFactory)
         self._all_closed: Waiters[None] = Waiters()
+        self._finishing = False
         if IProtocolNegotiationFactory.providedBy(wrappedFactory):
             alsoProvides(self, IProtocolNegotiationFactory)
 
@@ -77,7 +95,18 @@ class ConnectionsFactory(WrappingFactory):
         """Return a protocol for a connection; None if the other factory refuses it."""
         factory: Any = self
         built = self.wrappedFactory.buildProtocol(addr)
-        return None if built is None else Connection(factory, built)
+        if built is None:
+            return None
+        connection = Connection(factory, built)
+        if self._finishing:
+            connection.finish()
+        return connection
+
+    def finish(self) -> None:
+        """Let open connections, and those to come, end as soon as their protocol permits."""
+        self._finishing = True
+        for connection in list(self.protocols):
+            connection.finish()
 
     def unregisterProtocol(self, p: Connection) -> None:
         """Note that a connection is closed."""

@@ -52,6 +52,7 @@ class Retirement:
         await self._publication.withdraw()
         if not self._drain:
             return
+        self._connections.finish()
         spread = min(_SPREAD, self._drain) if self._publication.placed else 0.0
         if spread:
             await deferLater(self._reactor, spread)

@@ -13,9 +13,13 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, UNIXServerEndpoint
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.protocols.wire import Echo
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+from twisted.web.static import Data
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
@@ -33,6 +37,19 @@ def number(port: IListeningPort) -> int:
     address: Any = port.getHost()
     found: int = address.port
     return found
+
+
+class Received(Protocol):
+    """A connection that keeps what it receives."""
+
+    data = b""
+    open = True
+
+    def dataReceived(self, data: bytes) -> None:
+        self.data += data
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.open = False
 
 
 class ServerCase(SessionCase):
@@ -85,8 +102,8 @@ class ServerCase(SessionCase):
         assert stopped is not None
         return stopped
 
-    def connect(self, port: IListeningPort) -> Any:
-        made = TCP4ClientEndpoint(self.reactor, "127.0.0.1", number(port)).connect(Factory.forProtocol(Protocol))
+    def connect(self, port: IListeningPort, protocol: type[Protocol] = Protocol) -> Any:
+        made = TCP4ClientEndpoint(self.reactor, "127.0.0.1", number(port)).connect(Factory.forProtocol(protocol))
         return self.world.result(made)
 
     @contextmanager
@@ -365,6 +382,37 @@ class DrainTests(ServerCase):
         self.world.result(self.begin_stop(port))
         self.assertEqual((self.ports(), self.nodes()), ([], []))
         connection.transport.loseConnection()
+
+    def test_web(self) -> None:
+        """A client of Twisted's web server that keeps its connection learns with the next response that it ends. So does a new one."""
+        page = Data(b"the page", "text/plain")
+        root = Resource()
+        root.putChild(b"page", page)
+        port = self.world.result(self.endpoint().listen(Site(root, reactor=self.reactor)))
+        self.world.settle()
+        connection, idle = self.connect(port, Received), self.connect(port, Received)
+        self.assertNotIn(b"Connection: close", self.get(connection))
+        stopped = self.begin_stop(port)
+        self.world.settle()
+        newer = self.connect(port, Received)
+        for each in (connection, newer):
+            self.assertIn(b"Connection: close", self.get(each))
+            self.assertFalse(each.open)
+        self.assertTrue(idle.open)
+        self.world.pass_time(4.9)
+        self.assertNoResult(stopped)
+        self.world.pass_time(0.2)
+        self.successResultOf(stopped)
+        idle.transport.loseConnection()
+
+    def get(self, connection: Any) -> bytes:
+        """Return the response to a request for the page."""
+        connection.data = b""
+        connection.transport.write(b"GET /page HTTP/1.1\r\nHost: web\r\n\r\n")
+        self.world.settle()
+        self.assertTrue(connection.data.endswith(b"the page"), connection.data)
+        data: bytes = connection.data
+        return data
 
     def test_twice(self) -> None:
         """A second stop waits for the first; cancelling one wait ends neither the stop nor the other."""
