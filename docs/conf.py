@@ -20,7 +20,7 @@ autodoc_typehints_format = "short"
 
 # The build fetches no inventories of other projects, so references to names of Twisted and Python stay plain text.
 nitpick_ignore_regex = [
-    ("py:.*", r"(twisted|zope|attrs?|collections|typing|enum|pathlib)\..*"),
+    ("py:.*", r"(twisted|zope|attrs?|collections|typing|enum|pathlib|asyncio)\..*"),
     ("py:class", r"<InterfaceClass .*>"),
     # Short names in signatures: another project's, an interface that stands on this page by its full name, and the
     # mirror's and the embedded server's own.
@@ -28,7 +28,10 @@ nitpick_ignore_regex = [
         "py:class",
         r"IReactorTime|IReactorTCP|Random|IZooKeeperClient|ITransaction|IMetrics|IPayloadCodec|IRegistryLock|TokenBucket|IWriteLimit|NodeFamily|Record|ViewedCache|Branch|Notifier|txmirror\.mirror\.stream\.Values",
     ),
-    ("py:class", r"IDelayedCall|ServerState|EnsembleState|Version|Session|Tree|Address|_LazyT_co|(.*\.)?_T"),
+    (
+        "py:class",
+        r"IDelayedCall|ServerState|EnsembleState|Version|Session|Tree|Address|_LazyT_co|Deferred|Where|(.*\.)?_(T|T_co|WrappedT_co|WrapperT)",
+    ),
     ("py:class", r"LinkReactor"),
     # The classes of the daemon's file: its keys are on a page of their own.
     (

@@ -19,7 +19,7 @@ _ClientT = TypeVar("_ClientT", bound="ZooKeeperClient")
 
 
 class Transaction(Wrapper[_DeferringTransaction]):
-    """Several writes in one request; :meth:`ZooKeeperClient.transaction` makes it. See :class:`.ITransaction`."""
+    """Several writes in one request; ``ZooKeeperClient.transaction`` makes it. See :class:`.ITransaction`."""
 
     create = passed(_DeferringTransaction.create)
     delete = passed(_DeferringTransaction.delete)
@@ -42,7 +42,7 @@ class ZooKeeperClient(Wrapper[_Client]):
 
     As an asynchronous context manager it waits for a session, and closes it at the end.
 
-    :raises RuntimeError: as for :class:`Wrapper`.
+    :raises RuntimeError: as for :class:`~txmirror.aio.Wrapper`.
     """
 
     # More than 7 parameters: they are those of the wrapped class.

@@ -19,7 +19,7 @@ class ServiceProvider(Wrapper[deferring.ServiceProvider]):
     As an asynchronous context manager it is closed at the end.
 
     :param registry: a registry for asyncio.
-    :raises RuntimeError: as for :class:`Wrapper`.
+    :raises RuntimeError: as for :class:`~txmirror.aio.Wrapper`.
     """
 
     # More than 7 parameters: they are those of the wrapped class.

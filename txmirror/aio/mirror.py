@@ -24,7 +24,7 @@ _MirrorT = TypeVar("_MirrorT", bound="Mirror")
 
 
 class Values(Wrapper[_DeferringValues]):
-    """An asynchronous iterator over the latest values of a node; :meth:`Node.values` makes it."""
+    """An asynchronous iterator over the latest values of a node; ``Node.values`` makes it."""
 
     def __init__(self, wrapped: _DeferringValues) -> None:
         super().__init__(wrapped)
@@ -49,7 +49,7 @@ def _node(node: deferring.Node) -> Node:
 
 
 class Node(Wrapper[deferring.Node]):
-    """:class:`txmirror.mirror.Node` for asyncio; :meth:`Mirror.get` makes it.
+    """:class:`txmirror.mirror.Node` for asyncio; ``Mirror.get`` makes it.
 
     Nodes of the same mirror and path are equal, but need not be the same object.
     """
@@ -82,7 +82,7 @@ def _json_node(node: deferring.JsonNode) -> JsonNode:
 
 
 class JsonNode(Wrapper[deferring.JsonNode]):
-    """:class:`txmirror.mirror.JsonNode` for asyncio; :meth:`Mirror.get_json` makes it."""
+    """:class:`txmirror.mirror.JsonNode` for asyncio; ``Mirror.get_json`` makes it."""
 
     @property
     def path(self) -> str:
@@ -121,7 +121,7 @@ class Mirror(Wrapper[deferring.Mirror]):
     at the end.
 
     :param client: a client for asyncio to use in place of one of its own.
-    :raises RuntimeError: as for :class:`Wrapper`.
+    :raises RuntimeError: as for :class:`~txmirror.aio.Wrapper`.
     """
 
     # More than 7 parameters: they are those of the wrapped class.

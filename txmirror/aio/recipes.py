@@ -92,7 +92,7 @@ class Lock(Acquirable[deferring.Lock]):
     """:class:`txmirror.recipes.Lock` for asyncio: the same parameters, but for the reactor, and the same methods.
 
     :param client: a client or mirror for asyncio.
-    :raises RuntimeError: as for :class:`Wrapper`.
+    :raises RuntimeError: as for :class:`~txmirror.aio.Wrapper`.
     """
 
     _kind = deferring.Lock
@@ -106,13 +106,13 @@ class Lock(Acquirable[deferring.Lock]):
 
 
 class WriteLock(Lock):
-    """:class:`txmirror.recipes.WriteLock` for asyncio, as :class:`Lock`."""
+    """:class:`txmirror.recipes.WriteLock` for asyncio, as ``Lock``."""
 
     _kind = deferring.WriteLock
 
 
 class ReadLock(Lock):
-    """:class:`txmirror.recipes.ReadLock` for asyncio, as :class:`Lock`."""
+    """:class:`txmirror.recipes.ReadLock` for asyncio, as ``Lock``."""
 
     _kind = deferring.ReadLock
 
@@ -120,8 +120,8 @@ class ReadLock(Lock):
 class Semaphore(Acquirable[deferring.Semaphore]):
     """:class:`txmirror.recipes.Semaphore` for asyncio: the same parameters, but for the reactor, and the same methods.
 
-    :param client: as for :class:`Lock`.
-    :raises RuntimeError: as for :class:`Wrapper`.
+    :param client: as for ``Lock``.
+    :raises RuntimeError: as for :class:`~txmirror.aio.Wrapper`.
     """
 
     def __init__(
@@ -149,8 +149,8 @@ class Semaphore(Acquirable[deferring.Semaphore]):
 class Election(Wrapper[deferring.Election]):
     """:class:`txmirror.recipes.Election` for asyncio: the same parameters, but for the reactor, and the same methods.
 
-    :param client: as for :class:`Lock`.
-    :raises RuntimeError: as for :class:`Wrapper`.
+    :param client: as for ``Lock``.
+    :raises RuntimeError: as for :class:`~txmirror.aio.Wrapper`.
     """
 
     def __init__(

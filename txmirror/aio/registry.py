@@ -33,7 +33,7 @@ else:
 
 
 class RegistryLock(Wrapper[IRegistryLock]):
-    """:class:`txmirror.interfaces.IRegistryLock` for asyncio; :meth:`ServiceRegistry.get_lock` makes it."""
+    """:class:`txmirror.interfaces.IRegistryLock` for asyncio; ``ServiceRegistry.get_lock`` makes it."""
 
     @property
     def path(self) -> str:
@@ -85,7 +85,7 @@ class Registration(Wrapper[deferring.Registration]):
     As an asynchronous context manager it starts at once, and at the end it stops.
 
     :param mirror: a mirror for asyncio.
-    :raises RuntimeError: as for :class:`Wrapper`.
+    :raises RuntimeError: as for :class:`~txmirror.aio.Wrapper`.
     """
 
     # More than 7 parameters: they are those of the wrapped class.
@@ -163,7 +163,7 @@ class ServiceRegistry(Wrapper[_Registry[bool]], Generic[_LazyT_co]):
     It is no Twisted service. As an asynchronous context manager it starts, and at the end it stops.
 
     :param mirror: a mirror for asyncio to use in place of one of its own.
-    :raises RuntimeError: as for :class:`Wrapper`.
+    :raises RuntimeError: as for :class:`~txmirror.aio.Wrapper`.
     """
 
     # More than 7 parameters: they are those of the wrapped class.

@@ -17,7 +17,7 @@ _K = TypeVar("_K", bound=Hashable)
 
 
 class Decoded(Wrapper[deferring.Decoded[_T]], Mapping[str, _T]):
-    """:class:`txmirror.mirror.Decoded` for asyncio; :meth:`Tree.decoded` makes it."""
+    """:class:`txmirror.mirror.Decoded` for asyncio; ``Tree.decoded`` makes it."""
 
     __eq__ = Wrapper.__eq__
     __hash__ = Wrapper.__hash__
@@ -88,7 +88,7 @@ class Decoded(Wrapper[deferring.Decoded[_T]], Mapping[str, _T]):
 
 
 class Tree(Wrapper[deferring.Tree], Mapping[str, Value]):
-    """:class:`txmirror.mirror.Tree` for asyncio; :meth:`Mirror.tree` makes it.
+    """:class:`txmirror.mirror.Tree` for asyncio; ``Mirror.tree`` makes it.
 
     As an asynchronous context manager it waits until the tree is ready, and closes it at the end.
     """

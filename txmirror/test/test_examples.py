@@ -262,8 +262,8 @@ class ExampleTests(TestCase):
         )
         self.assertRegex(said, r"(?m)^2 passed in ")
 
-    def run_old_and_new(self, name: str, *before: str) -> list[str]:
-        """Run one of the two equivalent programs, on a server of its own, and return the lines that it prints."""
+    def run_on_server(self, name: str, *before: str) -> list[str]:
+        """Run a program on a server of its own, and return the lines that it prints."""
         server = ServerProcess()
         self.addCleanup(server.stop)
         return self.run_python(*before, name, server.connection_string).splitlines()
@@ -278,7 +278,7 @@ class ExampleTests(TestCase):
             "child at /workers",
             "joined 2 times, version 1",
         ]
-        self.assertEqual(self.run_old_and_new("old_program.py", "-m", "txmirror.compat"), expected)
+        self.assertEqual(self.run_on_server("old_program.py", "-m", "txmirror.compat"), expected)
 
     def test_new_program(self) -> None:
         """On the native client it does the same."""
@@ -289,10 +289,23 @@ class ExampleTests(TestCase):
             "child at /workers",
             "joined 2 times, version 1",
         ]
-        self.assertEqual(self.run_old_and_new("new_program.py"), expected)
+        self.assertEqual(self.run_on_server("new_program.py"), expected)
+
+    def test_asyncio_program(self) -> None:
+        """A program in asyncio mirrors, locks, leads and registers."""
+        expected = [
+            "no such znode: '/settings'",
+            "version: 1",
+            "value: second",
+            "value: None",
+            "taken by: ['here']",
+            "the leader has swept",
+            "found: ['a:80']",
+        ]
+        self.assertEqual(self.run_on_server("asyncio_program.py"), expected)
 
     def test_all(self) -> None:
-        """No example is without its test."""
-        for path in find_examples().glob("*.py"):
+        """No example is without its test. The tests of neighbours run one that needs another project."""
+        for path in set(find_examples().glob("*.py")) - {find_examples() / "aiohttp_server.py"}:
             name = path.stem.removeprefix("test_")
             self.assertTrue(hasattr(self, f"test_{name}"), f"{path.name} is not tested")
