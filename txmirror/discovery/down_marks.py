@@ -24,6 +24,7 @@ class DownMarks:
     :param seconds: the time for which it is down.
     :param changed: called when an instance becomes available or not.
     :param reactor: measures the time.
+    :ivar watched: whether ``changed`` is called in time. Otherwise :meth:`expire` calls it, and no timer runs.
     :ivar probes: the instances that are to be probed, or are being probed, with the time until which they are withheld; None if
         it was not picked yet.
     """
@@ -36,7 +37,19 @@ class DownMarks:
         self._reactor = reactor
         self._failures: dict[str, int] = {}
         self._until: dict[str, float] = {}
+        self._watched = True
+        self._next = math.inf
         self._timer = Timer(reactor, self._time_passed)
+
+    @property
+    def watched(self) -> bool:
+        return self._watched
+
+    @watched.setter
+    def watched(self, watched: bool) -> None:
+        if watched is not self._watched:
+            self._watched = watched
+            self._set_timer()
 
     def failed(self, name: str) -> None:
         """Note a failure of an instance. One that is down stays down for as long as before."""
@@ -77,18 +90,26 @@ class DownMarks:
         until = self._until.get(name, self.probes.get(name))
         return 0.0 if until is None else max(0.0, until - self._reactor.seconds())
 
+    def expire(self) -> None:
+        """Make the instances available whose time is over, before something depends on it."""
+        if self._next < math.inf and self._next <= self._reactor.seconds():
+            self._time_passed()
+
     def stop(self) -> None:
         """Stop the timer."""
         self._timer.stop()
 
     def _available_changed(self) -> None:
         withheld = [until for until in self.probes.values() if until is not None]
-        next_time = min(*self._until.values(), *withheld, math.inf, math.inf)
-        if next_time < math.inf:
-            self._timer.start(next_time - self._reactor.seconds())
+        self._next = min(*self._until.values(), *withheld, math.inf, math.inf)
+        self._set_timer()
+        self._changed()
+
+    def _set_timer(self) -> None:
+        if self._next < math.inf and self._watched:
+            self._timer.start(self._next - self._reactor.seconds())
         else:
             self._timer.stop()
-        self._changed()
 
     def _time_passed(self) -> None:
         now = self._reactor.seconds()

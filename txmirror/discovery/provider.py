@@ -100,7 +100,7 @@ class ServiceProvider:
         self._pool = Pool(self._list, self._marks.withheld, zone, least_in_zone)
         self._reasons = Reasons(path, self._list, self._pool, self._marks, where)
         self._omissions = Omissions(self._log, path, "the list")
-        self._waiting = WaitingCalls(self._pick, self._none)
+        self._waiting = WaitingCalls(self._pick, self._none, self._set_watched)
         self._timer = Timer(reactor, self._notify)
         self._notified: tuple[Instance, ...] = ()
         self._observers: Observers[tuple[Instance, ...]] = Observers(
@@ -108,6 +108,7 @@ class ServiceProvider:
                 "A watcher of the instances of {path}, {function}, failed.", path=path, function=function
             )
         )
+        self._set_watched()
         self._unfollow = registry.follow_nodes(path, self._list)
 
     @property
@@ -136,6 +137,7 @@ class ServiceProvider:
 
     def instances(self) -> list[Instance]:
         """Return those that may be picked. See :meth:`~txmirror.interfaces.IServiceProvider.instances`."""
+        self._marks.expire()
         return list(self._pool.pickable)
 
     # Feedback.
@@ -164,10 +166,12 @@ class ServiceProvider:
     def watch(self, function: Callable[[list[Instance]], object]) -> None:
         """Call a function at changes. See :meth:`~txmirror.interfaces.IServiceProvider.watch`."""
         self._observers.add(function, lambda instances: function(list(instances)))
+        self._set_watched()
 
     def unwatch(self, function: Callable[[list[Instance]], object]) -> None:
         """Call a function no longer. See :meth:`~txmirror.interfaces.IServiceProvider.unwatch`."""
         self._observers.remove(function)
+        self._set_watched()
 
     def close(self) -> None:
         """Follow the service no longer. See :meth:`~txmirror.interfaces.IServiceProvider.close`."""
@@ -179,6 +183,10 @@ class ServiceProvider:
         self._marks.stop()
         self._timer.stop()
         self._waiting.fail_all()
+
+    def _set_watched(self) -> None:
+        # A provider that nobody watches has no timer.
+        self._marks.watched = not self._closed and bool(self._waiting or self._observers)
 
     def _changed(self) -> None:
         self._pool.invalidate()
@@ -198,6 +206,7 @@ class ServiceProvider:
     # Picking.
 
     def _pick(self, key: Hashable | None, avoid: Collection[Instance]) -> Instance | None:
+        self._marks.expire()
         instances = self._pool.without(avoid) if avoid else self._pool.pickable
         if not instances or self._closed:
             return None

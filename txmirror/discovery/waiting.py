@@ -36,12 +36,22 @@ class WaitingCalls:
 
     :param pick: picks an instance.
     :param make_error: returns the exception for a call with these avoided instances that has waited for so long.
+    :param changed: called when a call begins or ends to wait.
     """
 
-    def __init__(self, pick: Pick, make_error: Callable[[Collection[Instance], float], Exception]) -> None:
+    def __init__(
+        self,
+        pick: Pick,
+        make_error: Callable[[Collection[Instance], float], Exception],
+        changed: Callable[[], None],
+    ) -> None:
         self._pick = pick
         self._make_error = make_error
+        self._changed = changed
         self._waiting: dict[Waiter, None] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
 
     def add(
         self, key: Hashable | None, avoid: Collection[Instance], seconds: float, reactor: IReactorTime
@@ -59,6 +69,7 @@ class WaitingCalls:
         )
         self._waiting[waiter] = None
         waiter.timer.start(seconds)
+        self._changed()
         return waiter.deferred
 
     def serve(self) -> None:
@@ -88,3 +99,4 @@ class WaitingCalls:
     def _end(self, waiter: Waiter) -> None:
         waiter.timer.stop()
         self._waiting.pop(waiter, None)
+        self._changed()

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from txmirror import paths
 from txmirror.durations import parse_seconds
 from txmirror.endpoints.sessions import SharedSession
+from txmirror.registry import CODECS, find_codec
 
 _T = TypeVar("_T")
 
@@ -34,8 +35,8 @@ class StringKeys:
     def __init__(self, args: Sequence[str], kwargs: Mapping[str, str], known: Sequence[str]) -> None:
         self._values = dict(kwargs)
         keys = ", ".join(f"{key}KEY" if key.endswith(".") else key for key in known)
-        if len(args) != 1:
-            shown = f"it has the further part {args[1]!r}" if args else "it has no path"
+        if len(args) != 1 or not args[0]:
+            shown = f"it has the further part {args[1]!r}" if len(args) > 1 else "it has no path"
             raise ValueError(f"mirror: {shown}; it is mirror:PATH, and KEY=VALUE with the keys {keys}")
         for key, value in kwargs.items():
             beginning = key[: key.find(".") + 1]
@@ -70,6 +71,20 @@ class StringKeys:
         """
         return self.get(key, default, lambda text: parse_seconds(text, least, _LONGEST))
 
+    def flag(self, key: str) -> bool | None:
+        """Return whether a key is ``yes``; None if it is missing.
+
+        :raises ValueError: it is neither ``yes`` nor ``no``; the message quotes it.
+        """
+        return self.get(key, None, _read_flag)
+
+    def file(self, key: str) -> str | None:
+        """Return the absolute name of the file of a key, because twistd changes the folder later; None if the key is missing.
+
+        :raises ValueError: it is no name; the message quotes it.
+        """
+        return self.get(key, None, _absolute)
+
     def table(self, beginning: str) -> dict[str, str]:
         """Return the values of the keys with a beginning, by the rest of their keys."""
         return {key.removeprefix(beginning): value for key, value in self._values.items() if key.startswith(beginning)}
@@ -80,8 +95,7 @@ class StringKeys:
         :raises ValueError: a value is invalid; the message quotes it.
         """
         timeout = self.seconds("session_timeout", 10.0, least=0.001)
-        # twistd changes the folder before it starts the program.
-        credentials = self.get("credentials", None, _absolute)
+        credentials = self.file("credentials")
 
         def make(servers: str) -> SharedSession:
             return SharedSession(servers, credentials, timeout, reactor=reactor)
@@ -93,6 +107,23 @@ class StringKeys:
             return make(servers)
         except ValueError as error:
             raise ValueError(f"mirror: TXMIRROR_SERVERS is invalid: {error}") from None
+
+
+def read_format(text: str) -> str:
+    """Return the name of a format.
+
+    :raises ValueError: there is no such format.
+    """
+    try:
+        return find_codec(text).name
+    except LookupError:
+        raise ValueError(f"there is no such format; there are {', '.join(CODECS)}") from None
+
+
+def _read_flag(text: str) -> bool | None:
+    if text not in ("yes", "no"):
+        raise ValueError("it is neither yes nor no")
+    return text == "yes"
 
 
 def _absolute(name: str) -> str | None:

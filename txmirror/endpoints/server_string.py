@@ -8,9 +8,8 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IReactorTime, IStreamServerEndpoint
 
 from txmirror.endpoints.advertising import AUTO, parse_advertised
-from txmirror.endpoints.keys import SESSION_KEYS, StringKeys
+from txmirror.endpoints.keys import SESSION_KEYS, StringKeys, read_format
 from txmirror.endpoints.server_endpoint import DRAIN, RegisteringEndpoint
-from txmirror.registry import CODECS, find_codec
 
 KEYS = ("listen", "advertise", "data.", "format", "name", "weight", "drain", *SESSION_KEYS)
 
@@ -34,7 +33,7 @@ def parse_server(reactor: IReactorTime, args: Sequence[str], kwargs: Mapping[str
     if endpoint is None:
         raise ValueError(r"mirror: the key listen is missing: a string for a server, such as listen=tcp\:8080")
     advertise = keys.get("advertise", AUTO, _advertise)
-    codec = keys.get("format", "merged", _format)
+    codec = keys.get("format", "merged", read_format)
     weight = keys.get("weight", None, _weight)
     name = keys.get("name", None, _text)
     drain, session = keys.seconds("drain", DRAIN), keys.session(reactor)
@@ -57,13 +56,6 @@ def parse_server(reactor: IReactorTime, args: Sequence[str], kwargs: Mapping[str
 def _advertise(text: str) -> str:
     parse_advertised(text)
     return text
-
-
-def _format(text: str) -> str:
-    try:
-        return find_codec(text).name
-    except LookupError:
-        raise ValueError(f"there is no such format; there are {', '.join(CODECS)}") from None
 
 
 def _weight(text: str) -> int | None:

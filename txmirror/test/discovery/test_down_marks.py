@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -112,8 +113,49 @@ class DownMarksTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertFalse(marks.withheld("a"))
 
+    def test_not_watched(self) -> None:
+        """Without a timer, time counts when it is asked for."""
+        self.marks.watched = False
+        self.fail_twice("a")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.clock.advance(29.9)
+        self.marks.expire()
+        self.assertTrue(self.marks.withheld("a"))
+        self.clock.advance(0.1)
+        self.marks.expire()
+        self.assertEqual(self.changes, ["bc", "abc"])
+
+    def test_watched_later(self) -> None:
+        """The timer runs while it is watched."""
+        self.marks.watched = False
+        self.fail_twice("a")
+        self.clock.advance(10)
+        self.marks.watched = True
+        self.clock.advance(20)
+        self.assertEqual(self.changes, ["bc", "abc"])
+        self.fail_twice("b")
+        self.marks.watched = False
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
 
 class OfProviderTests(ProviderTestCase):
+    def test_no_timer(self) -> None:
+        """A provider that nobody watches leaves no timer behind when its registry has stopped; the marks count as before."""
+        self.make("ab")
+        provider = self.provider()
+        a = self.successResultOf(provider.instance(avoid=provider.instances()[1:]))
+        for _ in range(2):
+            provider.failed(a)
+        waiting = provider.instance(avoid=provider.instances())
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        self.world.close()
+        self.assertEqual(self.world.reactor.getDelayedCalls(), [])
+        self.world.pass_time(29.0)
+        self.assertEqual(self.picks(provider, 2), "bb")
+        self.world.pass_time(1.0)
+        self.assertEqual(names(provider.instances()), "ab")
+
     def test_registered_again(self) -> None:
         """A new node of the same name has no failures."""
         self.make("ab")

@@ -31,7 +31,8 @@ class KeysTests(SynchronousTestCase):
 
     def test_path(self) -> None:
         self.assertEqual(StringKeys(("services/web/",), {}, KNOWN).path, "/services/web")
-        self.refused("it has no path", NAMED, path=())
+        for path in ((), ("",)):
+            self.refused("it has no path", NAMED, path=path)
         self.refused("'/b'", NAMED, path=("/a", "/b"))
         self.refused("'/a\\x00b'", path=("/a\0b",))
 

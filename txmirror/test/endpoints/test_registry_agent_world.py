@@ -71,6 +71,7 @@ class WorldTests(SynchronousTestCase):
         dead = self.servers[0]
         dead.stop()
         dead.drop()
+        self.world.settle()
         self.assertEqual({self.get(agent, b"POST") for _ in range(9)}, {"2", "3"})
         (provider,) = [each.provider for each in agent._providers._used.values()]
         self.assertEqual([each.address for each in provider.instances()], ["10.0.0.2", "10.0.0.3"])

@@ -1,0 +1,54 @@
+"""The string of a client endpoint, such as ``mirror:/services/web:pick=random``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from twisted.internet.interfaces import IReactorTime
+
+from txmirror.client import TLS
+from txmirror.discovery import check_pick
+from txmirror.endpoints.client_endpoint import RegistryClientEndpoint
+from txmirror.endpoints.keys import SESSION_KEYS, StringKeys, read_format
+
+_FOR_TLS: Final = ("hostname", "trust", "certificate", "private_key")
+_KEYS: Final = ("pick", "key", "where.", "zone", "format", "wait", "timeout", "tls", *_FOR_TLS, *SESSION_KEYS)
+
+
+def parse_client(reactor: IReactorTime, args: Sequence[str], kwargs: Mapping[str, str]) -> RegistryClientEndpoint:
+    """Return the endpoint of a string. Nothing is read or connected yet.
+
+    :param reactor: makes the connections.
+    :param args: the positional parts: one, the path.
+    :param kwargs: the values by their keys.
+    :raises ValueError: the string is invalid; the message quotes the part, and names the known keys.
+    """
+    keys = StringKeys(args, kwargs, _KEYS)
+    return RegistryClientEndpoint(
+        keys.session(reactor),
+        keys.path,
+        pick=keys.get("pick", "round-robin", _read_pick),
+        where=keys.table("where.") or None,
+        zone=keys.get("zone", None, str),
+        codec=keys.get("format", None, read_format),
+        key=keys.get("key", None, str),
+        wait=keys.seconds("wait", 5.0),
+        timeout=keys.seconds("timeout", 30.0, least=0.001),
+        tls=_read_tls(keys, kwargs),
+        hostname=keys.get("hostname", None, str),
+    )
+
+
+def _read_pick(text: str) -> str:
+    check_pick(text)
+    return text
+
+
+def _read_tls(keys: StringKeys, kwargs: Mapping[str, str]) -> TLS | None:
+    wanted = keys.flag("tls")
+    needing = [f"{key}={kwargs[key]}" for key in _FOR_TLS if key in kwargs]
+    if wanted is False and needing:
+        raise ValueError(f"mirror: {needing[0]!r} is of no use with 'tls=no'")
+    tls = TLS(keys.file("trust"), keys.file("certificate"), keys.file("private_key"))
+    return tls if wanted or needing else None

@@ -1,0 +1,193 @@
+"""Connect to one instance of a service after another, until one accepts the connection, within one deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any, Final, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import TimeoutError as ConnectionTimeoutError
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txmirror.client import TLS
+from txmirror.durations import check_seconds
+from txmirror.endpoints.instance_connection import InstanceConnectionFactory, InstanceUse, ProgramError
+from txmirror.errors import NoInstanceException
+from txmirror.interfaces import IServiceProvider
+from txmirror.network import describe, make_endpoint
+from txmirror.printable import host_and_port, on_one_line
+from txmirror.threads import run_in_thread
+from txmirror.types import Instance
+
+#: The longest attempt to connect to an instance while there are others, in seconds: time for three SYNs.
+LONGEST_ATTEMPT: Final = 5.0
+#: Then an attempt takes at most a third of the remaining time, but as much as this, in seconds.
+_SHORTEST_ATTEMPT: Final = 1.0
+#: The number of failed attempts that a message lists.
+_LISTED: Final = 3
+
+_T = TypeVar("_T")
+
+
+class Connector:
+    """Connects to the instances of a service.
+
+    :param key: the key for the strategy, or None.
+    :param wait: the longest wait for an instance, in seconds.
+    :param timeout: the time for all attempts together, in seconds.
+    :param tls: the settings for TLS; None connects without TLS.
+    :param hostname: the name that the certificate of each instance must have; None is the address of the instance.
+    :param reactor: makes the connections.
+    :raises TypeError: a number of seconds is none; the message quotes it.
+    :raises ValueError: an argument is invalid; the message quotes it.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        *,
+        key: Hashable | None,
+        wait: float,
+        timeout: float,
+        tls: TLS | None,
+        hostname: str | None,
+        reactor: IReactorTime,
+    ) -> None:
+        check_seconds("wait", wait)
+        check_seconds("timeout", timeout, positive=True)
+        if hostname is not None and tls is None:
+            raise ValueError(f"hostname is {hostname!r}, which is of no use without tls")
+        self._key = key
+        self._wait = wait
+        self._timeout = timeout
+        self._tls = tls
+        self._hostname = hostname
+        self._reactor = reactor
+        self._wrap_tls: Any = None
+
+    def connect(self, coming: Deferred[IServiceProvider], factory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Connect to an instance.
+
+        :param coming: fires with the provider of the instances.
+        :param factory: makes the program's protocol; a further one if an instance breaks the connection before it is established.
+        :returns: as for :class:`~txmirror.endpoints.RegistryClientEndpoint`; it fails also as ``coming`` does.
+        """
+        return Deferred.fromCoroutine(self._connect(coming, factory))
+
+    async def _connect(self, coming: Deferred[IServiceProvider], factory: IProtocolFactory) -> IProtocol:
+        deadline = self._reactor.seconds() + self._timeout
+        provider = await self._limited(coming, self._timeout, "no registry")
+        if self._tls is not None and self._wrap_tls is None:
+            files = run_in_thread(self._reactor, self._tls.prepare)
+            left = deadline - self._reactor.seconds()
+            self._wrap_tls = await self._limited(files, left, "no certificates")
+        tried: list[Instance] = []
+        reasons: list[str] = []
+        last: Exception | None = None
+        while True:
+            left = deadline - self._reactor.seconds()
+            try:
+                instance = await provider.instance(
+                    self._key, avoid=tried, wait=0.0 if tried else max(0.0, min(self._wait, left))
+                )
+            except NoInstanceException as error:
+                if not tried:
+                    raise
+                raise _refused(provider.path, reasons, f"no other instance: {error}") from last
+            tried.append(instance)
+            try:
+                return await self._attempt(provider, instance, factory, self._share(provider, tried, left))
+            except CancelledError:
+                raise
+            except ProgramError as error:
+                raise error.error from None
+            except Exception as error:
+                last = error
+                reasons.append(self._explain(instance, error))
+            if self._reactor.seconds() >= deadline:
+                raise _refused(provider.path, reasons, f"the {self._timeout:g} s for the connection are over") from last
+            self._log.info(
+                "Could not connect to {path}: {reason}. Trying another instance.",
+                path=provider.path,
+                reason=reasons[-1],
+            )
+
+    async def _attempt(
+        self, provider: IServiceProvider, instance: Instance, factory: IProtocolFactory, limit: float
+    ) -> IProtocol:
+        """Connect to one instance, and report to the provider whether that succeeds."""
+        use = InstanceUse(provider, instance, self._reactor)
+        wrapped = InstanceConnectionFactory(factory, use, tls=self._tls is not None)
+        attempt = _separate(Deferred.fromCoroutine(self._open(instance, wrapped)))
+        try:
+            return await self._limited(attempt, limit, "no connection")
+        except (CancelledError, ProgramError):
+            use.end()
+            raise
+        except Exception:
+            use.failed()
+            raise
+
+    async def _open(self, instance: Instance, factory: InstanceConnectionFactory) -> IProtocol:
+        port = self._port(instance)
+        if instance.address is None or port is None:
+            raise ValueError(f"it has no {'address' if instance.address is None else 'port without TLS'}")
+        endpoint = make_endpoint(self._reactor, instance.address, port)
+        if self._tls is not None:
+            endpoint = self._wrap_tls(self._hostname or instance.address, endpoint)
+        connection: Any = await endpoint.connect(factory)
+        protocol: IProtocol = await connection.ready
+        return protocol
+
+    def _port(self, instance: Instance) -> int | None:
+        return instance.port if self._tls is None else instance.tls_port or instance.port
+
+    def _share(self, provider: IServiceProvider, tried: list[Instance], left: float) -> float:
+        """Return the longest time for an attempt: an instance that does not answer leaves time for the others.
+
+        :param tried: the instances that were tried, and the one that will be.
+        """
+        names = {each.name for each in tried}
+        if all(each.name in names for each in provider.instances()):
+            return left
+        return min(left, LONGEST_ATTEMPT, max(left / 3, _SHORTEST_ATTEMPT))
+
+    def _explain(self, instance: Instance, error: Exception) -> str:
+        address = host_and_port(instance.address or "", self._port(instance) or 0)
+        return on_one_line(f"{instance.name!r} at {address} ({describe(error):.200})")
+
+    def _limited(self, awaited: Deferred[_T], limit: float, missing: str) -> Deferred[_T]:
+        """Cancel a Deferred when some time is over; it then fails with ``twisted.internet.error.TimeoutError``."""
+
+        def timed_out(_: object, seconds: float) -> Any:
+            raise ConnectionTimeoutError(f"{missing} within {seconds:.3g} s")
+
+        return awaited.addTimeout(max(0.0, limit), self._reactor, timed_out)
+
+
+def _separate(attempt: Deferred[_T]) -> Deferred[_T]:
+    """Return a Deferred with the result of an attempt, which fails with ``CancelledError`` if it is cancelled.
+
+    Twisted's endpoint for names reports that it was cancelled as a failed look-up.
+    """
+
+    def cancel(cancelled: Deferred[_T]) -> None:
+        cancelled.errback(CancelledError())
+        attempt.cancel()
+
+    def end(result: _T | Failure) -> None:
+        if not separate.called:
+            separate.callback(result)
+
+    separate: Deferred[_T] = Deferred(cancel)
+    attempt.addBoth(end)
+    return separate
+
+
+def _refused(path: str, reasons: list[str], then: str) -> NoInstanceException:
+    """Return the exception for attempts that have all failed."""
+    listed = ", ".join(["..."] * (len(reasons) > _LISTED) + reasons[-_LISTED:])
+    return NoInstanceException(f"no connection to {path!r}; {len(reasons)} tried: {listed}; {then}", path=path)

@@ -1,0 +1,210 @@
+"""The strings of client endpoints: parsed by Twisted, without I/O, and connected on one session for all of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import weakref
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.endpoints import clientFromString, quoteStringArgument
+from twisted.internet.interfaces import IStreamClientEndpointStringParserWithReactor
+from twisted.plugin import IPlugin, getPlugins
+from zope.interface.verify import verifyObject
+
+from txmirror.discovery import STRATEGIES
+from txmirror.endpoints import RegistryClientEndpoint, close_sessions
+from txmirror.errors import ClosingException, NoInstanceException
+from txmirror.test.certificates import Authority
+from txmirror.test.endpoints.test_client_endpoint import PATH, A, B, RegistryCase
+
+KEYS = (
+    "pick, key, where.KEY, zone, format, wait, timeout, tls, hostname, trust, certificate, private_key, hosts, credentials,"
+    " session_timeout"
+)
+
+#: The audit events of files, sockets and processes since the test began to watch them; None if it does not.
+_events: list[str] | None = None
+
+
+def _note_event(event: str, arguments: tuple[object, ...]) -> None:
+    if _events is not None and event.partition(".")[0] in ("open", "os", "socket", "subprocess", "import"):
+        _events.append(event)
+
+
+# There is no way to remove it.
+sys.addaudithook(_note_event)
+
+
+class StringCase(RegistryCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.hosts = f"hosts={quoteStringArgument(self.world.connection_string)}"
+
+        parser: Any
+        (parser,) = [
+            each for each in getPlugins(IStreamClientEndpointStringParserWithReactor) if each.prefix == "mirror"
+        ]
+        self.parser = parser
+
+    def parse(self, rest: str) -> Any:
+        return clientFromString(self.reactor, f"mirror:{rest}")
+
+    def sessions(self) -> int:
+        self.world.settle()
+        return len(self.world.server.sessions)
+
+
+class ParsingTests(StringCase):
+    def test_plugin(self) -> None:
+        verifyObject(IStreamClientEndpointStringParserWithReactor, self.parser)
+        verifyObject(IPlugin, self.parser)
+
+    def test_cheap(self) -> None:
+        """Other strings, and twistd, do not import what only these strings need."""
+        program = (
+            "import sys; from twisted.internet.endpoints import clientFromString; from twisted.internet import reactor;"
+            " clientFromString(reactor, 'tcp:localhost:1'); import twisted.plugins.txmirror_plugins;"
+            " print([each for each in sys.modules if each.startswith('txmirror')])"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+        self.assertEqual(done.stdout, "[]\n")
+
+    def test_all_keys(self) -> None:
+        """A string may have all keys at once."""
+        endpoint = self.parse(
+            rf"services/web:{self.hosts}:credentials=/a\:b:session_timeout=4:pick=sticky:key=user 7:where.kind=small"
+            r":where.a.b=c=d:zone=b:format=curator:wait=0:timeout=2.5:tls=yes:hostname=web.example:trust=ca.pem"
+            r":certificate=own.pem:private_key=own.key"
+        )
+        self.assertIsInstance(endpoint, RegistryClientEndpoint)
+        self.assertEqual(repr(endpoint), f"<RegistryClientEndpoint {PATH!r}>")
+
+    def test_strategies(self) -> None:
+        for pick in STRATEGIES:
+            self.parse(f"{PATH}:pick={pick}")
+
+    def test_no_io(self) -> None:
+        """Neither a valid nor an invalid string reads a file or opens a connection."""
+        global _events  # noqa: PLW0603 - the hook cannot have it otherwise
+        keys = {
+            "hosts": self.world.connection_string,
+            "credentials": "none",
+            "tls": "yes",
+            "trust": "none",
+            "format": "curator",
+        }
+        self.parser.parseStreamClient(self.reactor, PATH, **keys)
+        before = self.reactor.getDelayedCalls()
+        events: list[str] = []
+        _events = events
+        try:
+            self.parser.parseStreamClient(self.reactor, PATH, **keys)
+            self.assertRaises(ValueError, self.parser.parseStreamClient, self.reactor, PATH, **keys, wait="x")
+        finally:
+            _events = None
+        self.assertEqual(events, [])
+        self.assertEqual((self.reactor.getDelayedCalls(), self.sessions()), (before, 0))
+
+    def test_malformed(self) -> None:
+        """The error quotes the part, on one line, and a wrong key or path also names all keys."""
+        for rest, parts in (
+            ("", ("it has no path", KEYS)),
+            ("/a:/b", ("'/b'", KEYS)),
+            ("/a:pik=random", ("'pik=random'", KEYS)),
+            ("/a:where.=b", ("'where.=b'", KEYS)),
+            ("/a:listen=tcp\\:0", ("'listen=tcp:0'", KEYS)),
+            ("/a:reactor=1:self=2", ("'reactor=1'", KEYS)),
+            ("/a:pick=best", ("'pick=best'", ", ".join(STRATEGIES))),
+            ("/a:format=xml", ("'format=xml'", "merged")),
+            ("/a:wait=-1", ("'wait=-1'",)),
+            ("/a:timeout=0", ("'timeout=0'",)),
+            ("/a:tls=on", ("'tls=on'", "neither yes nor no")),
+            ("/a:tls=no:hostname=web", ("'hostname=web'", "'tls=no'")),
+            ("/a:trust=", ("'trust='",)),
+            ("/a:hosts=zk1\\:x", ("'hosts=zk1:x'",)),
+            ("/a/../b", ("'/a/../b'",)),
+        ):
+            with self.subTest(rest), self.assertRaises(ValueError) as raised:
+                self.parse(rest)
+            message = str(raised.exception)
+            for part in parts:
+                self.assertIn(part, message)
+            self.assertNotIn("\n", message)
+
+
+class ConnectingTests(StringCase):
+    def test_options(self) -> None:
+        """The keys choose the instance."""
+        self.serve(A, kind="big", zone="a", number=1)
+        self.serve(B, kind="small", zone="b", number=2)
+        for keys, host in (("where.kind=small", B), ("where.number=1", A), ("zone=b", B), ("where.kind=big:zone=b", A)):
+            with self.subTest(keys):
+                hosts = {self.connected(self.parse(f"{PATH}:{self.hosts}:{keys}")) for _ in range(3)}
+                self.assertEqual(hosts, {host})
+
+    def test_one_session(self) -> None:
+        """Endpoints that are parsed for each connection leave no object, use one session, and know what others have learned."""
+        registry = self.serve(A)
+        self.serve(B)
+        before = self.sessions()
+        dropped: list[weakref.ref[Any]] = []
+        hosts = []
+        for _ in range(50):
+            endpoint = self.parse(f"{PATH}:{self.hosts}")
+            dropped.append(weakref.ref(endpoint))
+            hosts.append(self.connected(endpoint))
+        del endpoint
+        self.assertEqual({hosts.count(A), hosts.count(B)}, {25})
+        self.assertEqual([each for each in dropped if each() is not None], [])
+        self.assertEqual(self.sessions(), before + 1)
+        self.kill(A, registry)
+        attempts = self.note_attempts()
+        self.assertEqual({self.connected(self.parse(f"{PATH}:{self.hosts}")) for _ in range(10)}, {B})
+        self.assertEqual(attempts.count(A), 2)
+        self.world.result(close_sessions(self.reactor))
+        self.assertEqual(self.sessions(), before)
+
+    def test_environment(self) -> None:
+        """The servers of the environment count if there are no hosts."""
+        self.serve(A)
+        os.environ["TXMIRROR_SERVERS"] = self.world.connection_string
+        self.assertEqual(self.connected(self.parse(PATH)), A)
+
+    def test_credentials(self) -> None:
+        """The file with the credentials is read for the first connection, and again after an error."""
+        self.serve(A)
+        file = Path(self.mktemp())
+        endpoint = self.parse(f"{PATH}:{self.hosts}:credentials={file}")
+        failed = self.failureResultOf(self.connect(endpoint), ValueError).value
+        self.assertIn(repr(str(file.absolute())), str(failed))
+        file.write_text("TXMIRROR_USERNAME=web\nTXMIRROR_PASSWORD=secret\n")
+        file.chmod(0o600)
+        self.assertEqual(self.connected(endpoint), A)
+
+    def test_tls(self) -> None:
+        """The keys for TLS are those of the connection to the instance."""
+        self.serve(A)
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        trust = Authority(folder, "authority").file
+        connecting = self.connect(self.parse(f"{PATH}:{self.hosts}:trust={trust}:hostname=web.example"))
+        self.assertIn("SSL", str(self.failureResultOf(connecting, NoInstanceException).value))
+        trust.unlink()
+        connecting = self.connect(self.parse(f"{PATH}:{self.hosts}:trust={trust}"))
+        self.assertIn(repr(str(trust.absolute())), str(self.failureResultOf(connecting, ValueError).value))
+
+    def test_shutdown(self) -> None:
+        """When the reactor stops, the session is closed, and connections fail from then on."""
+        self.serve(A)
+        before = self.sessions()
+        endpoint = self.parse(f"{PATH}:{self.hosts}")
+        self.connected(endpoint)
+        waiting = self.connect(self.parse(f"/none:{self.hosts}"))
+        self.world.result(self.reactor.shut_down())
+        self.assertEqual(self.sessions(), before)
+        self.failureResultOf(self.connect(endpoint), ClosingException)
+        self.reactor.pass_time(5.0)
+        self.failureResultOf(waiting, NoInstanceException)
