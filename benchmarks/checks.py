@@ -74,7 +74,7 @@ async def measure_delays(healths: list[ServiceHealth], close: Callable[[int], No
                 done.callback(None)
 
     for number, health in enumerate(healths):
-        health.add_observer("benchmark", changed)
+        health.watch("benchmark", changed)
         close(number)
     await done
     return {"least": min(delays), "median": statistics.median(delays), "most": max(delays)}

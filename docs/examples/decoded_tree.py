@@ -38,7 +38,7 @@ async def main(reactor: IReactorTime, servers: str = "localhost:2181") -> None:
         print("not decoded:", path, "because", error)
 
     instances.watch(changed)
-    await mirror.get("/services/web/c").set(b'{"zone": "z"}', -1)
+    await mirror.get("/services/web/c").set(b'{"zone": "z"}')
     await tree.caught_up()
     print("zones:", sorted(by_zone))
 

@@ -21,7 +21,7 @@ async def main(reactor: Any, servers: str = "localhost:2181") -> None:
     check = TCPCheck(f"tcp:127.0.0.1:{port.getHost().port}", reactor=reactor)
     health = ServiceHealth("web", [ServiceCheck("tcp", check, CheckSettings(interval=0.2, rise=2, fall=3))])
     transitions: DeferredQueue[Transition] = DeferredQueue()
-    health.add_observer("main", transitions.put)
+    health.watch("main", transitions.put)
     checks = ChecksService([health], reactor=reactor)
     checks.startService()
 

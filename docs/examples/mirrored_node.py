@@ -41,7 +41,7 @@ async def main(reactor: IReactorTime, servers: str = "localhost:2181") -> None:
 
     x = []
     root.addValueWatcher(uuid.uuid4(), lambda v: x.append(v and v[0]))
-    await root.set(b"stuff", -1)
+    await root.set(b"stuff")
     print("the watcher saw:", x)
 
     await mirror.close()

@@ -58,7 +58,7 @@ async def run_parts(reactor: Any, servers: str, folder: Path) -> None:
             registrations.withdraw("web")
         transitions.put(transition)
 
-    health.add_observer("registration", changed)
+    health.watch("registration", changed)
     program = MultiService()
     for part in (state, registrations, checks):
         part.setServiceParent(program)

@@ -225,12 +225,12 @@ class ServiceHealth:
         order = _BEST_FIRST if self._any else _WORST_FIRST
         return next(state for state in order if state in states)
 
-    def add_observer(self, key: Hashable, callback: Callable[[Transition], object]) -> None:
-        """Add a callback for transitions, in place of the former one with this key. One that raises is logged."""
-        self._observers.add(key, callback)
+    def watch(self, key: Hashable, function: Callable[[Transition], object]) -> None:
+        """Call ``function`` with each transition, in place of the former one with this key. One that raises is logged."""
+        self._observers.add(key, function)
 
-    def remove_observer(self, key: Hashable) -> None:
-        """Remove the callback with this key; silent if there is none."""
+    def unwatch(self, key: Hashable) -> None:
+        """Remove the function with this key; silent if there is none."""
         self._observers.remove(key)
 
     def start(self, context: LoopContext) -> None:

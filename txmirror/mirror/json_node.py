@@ -52,7 +52,7 @@ class JsonNode:
         """
         return self.node.create(encode(self.path, value), **modes).addCallback(JsonNode)
 
-    def set(self, value: Any, version: int) -> Deferred[ZnodeStat]:
+    def set(self, value: Any, version: int = -1) -> Deferred[ZnodeStat]:
         """Replace the node's data, as :meth:`Node.set`.
 
         :raises TypeError, ValueError: the value cannot be encoded as JSON.

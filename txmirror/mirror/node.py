@@ -146,7 +146,7 @@ class Node:
         )
         return writer.create(send, self.path, makepath=makepath).addCallback(self._created, value)
 
-    def set(self, value: bytes, version: int) -> Deferred[ZnodeStat]:
+    def set(self, value: bytes, version: int = -1) -> Deferred[ZnodeStat]:
         """Replace the znode's data, and wait until this object shows it.
 
         Writes reach ZooKeeper in the order in which they were called.

@@ -135,12 +135,12 @@ class Daemon(Service):
         """The state file; None if there is none."""
         return self._state
 
-    def add_observer(self, key: Hashable, callback: Callable[[Phase], object]) -> None:
-        """Add a callback for each reload and for the stop, in place of the former one with this key. One that raises is logged."""
-        self._observers.add(key, callback)
+    def watch(self, key: Hashable, function: Callable[[Phase], object]) -> None:
+        """Call ``function`` at each reload and at the stop, in place of the former one with this key. One that raises is logged."""
+        self._observers.add(key, function)
 
-    def remove_observer(self, key: Hashable) -> None:
-        """Remove the callback with this key; silent if there is none."""
+    def unwatch(self, key: Hashable) -> None:
+        """Remove the function with this key; silent if there is none."""
         self._observers.remove(key)
 
     def _observer_failed(self, key: Hashable, phase: Phase) -> None:

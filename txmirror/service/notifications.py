@@ -62,12 +62,12 @@ class Notifications:
     def start(self) -> None:
         """Notify systemd that the daemon has started, as soon as the reactor runs and the signal handlers are installed."""
         if self._notifier is not None:
-            self._daemon.add_observer(self, self._phase_changed)
+            self._daemon.watch(self, self._phase_changed)
             self._ready.start(0)
 
     def stop(self) -> None:
         """Notify systemd of nothing more: the daemon has stopped."""
-        self._daemon.remove_observer(self)
+        self._daemon.unwatch(self)
         for timer in (self._ready, self._status_timer, self._extension):
             timer.stop()
         if self._watchdog is not None:

@@ -96,7 +96,7 @@ class Supervision:
         self._observe(health)
 
     def _observe(self, health: ServiceHealth) -> None:
-        health.add_observer(self, lambda _: self.update())
+        health.watch(self, lambda _: self.update())
         for each in health.checks:
             if isinstance(each.check, ProcessCheck):
                 each.check.pid_changed = self.update
@@ -250,7 +250,7 @@ class Supervision:
         self.service = service
         self.znodes.replace(service)
         if health is not None:
-            self.health.remove_observer(self)
+            self.health.unwatch(self)
             # It stays registered until the new checks have decided.
             health.resumed = self.health.wanted
             self.health = health
@@ -266,7 +266,7 @@ class Supervision:
     def freeze(self) -> None:
         """Decide nothing more: the service stays as it is."""
         self._active = False
-        self.health.remove_observer(self)
+        self.health.unwatch(self)
 
     def _withdraw(self) -> Deferred[None]:
         was_registered, self.registered = self.registered, False

@@ -89,7 +89,7 @@ class TransitionTests(ChecksTestCase):
         check = ControlledCheck(self.reactor, Status.OK)
         health = self.health(check)
         seen: list[Transition] = []
-        health.add_observer("test", seen.append)
+        health.watch("test", seen.append)
         self.service.add(health)
         self.service.startService()
         self.reactor.pass_time(10)
@@ -124,10 +124,10 @@ class TransitionTests(ChecksTestCase):
         def bad(_: Transition) -> None:
             raise ValueError("a bug")
 
-        health.add_observer("bad", bad)
-        health.add_observer("removed", bad)
-        health.remove_observer("removed")
-        health.add_observer("good", seen.append)
+        health.watch("bad", bad)
+        health.watch("removed", bad)
+        health.unwatch("removed")
+        health.watch("good", seen.append)
         self.service.add(health)
         self.service.startService()
         self.reactor.pass_time(40)
@@ -139,7 +139,7 @@ class TransitionTests(ChecksTestCase):
         """An observer may remove the service."""
         check = ControlledCheck(self.reactor, Status.OK)
         health = self.started(check)
-        health.add_observer("test", lambda _: self.service.remove("web"))
+        health.watch("test", lambda _: self.service.remove("web"))
         self.reactor.pass_time(40)
         self.assertEqual(check.begun, [5, 6])
         self.assertFalse(health.probing)

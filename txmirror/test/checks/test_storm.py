@@ -57,7 +57,7 @@ class Storm:
         items = [ServiceCheck(str(number), check, _SETTINGS) for number, check in enumerate(checks)]
         health = ServiceHealth(name, items, require="any" if name == "b" else "all", flap_hold=_HOLD)
         self.states[name] = health.state
-        health.add_observer("storm", lambda transition: self.changed(name, health, transition))
+        health.watch("storm", lambda transition: self.changed(name, health, transition))
         self.service.add(health)
 
     def changed(self, name: str, health: ServiceHealth, transition: Transition) -> None:

@@ -325,7 +325,7 @@ class EnsembleMirrorTests(TestCase):
             node = writer.random.choice(follower.nodes[1:])
             try:
                 if deed == "set":
-                    written = await node.set(data, -1)
+                    written = await node.set(data)
                     stat = node.state.stat
                     if stat is not None and stat.mzxid < written.mzxid:
                         follower.faults.append(f"{node} was set at {written}, and shows {stat}")

@@ -171,7 +171,7 @@ class FromWithinTests(SynchronousTestCase):
                 tree.watch(tell)
                 tree.ready().addBoth(tell)
             mirror.get("/wide").value().addBoth(tell)
-            mirror.get("/wide").set(b"", -1).addBoth(tell)
+            mirror.get("/wide").set(b"").addBoth(tell)
             mirror.chroot("/wide").get("/1").children().addBoth(tell)
             world.settle()
             for connection in world.server.connections:

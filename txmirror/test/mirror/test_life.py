@@ -105,7 +105,7 @@ class LingeringTests(LifeTestCase):
 
     def test_written(self) -> None:
         """M8: a write that is on its way keeps the node, and is shown."""
-        written = self.mirror.get("/a").set(b"two", -1)
+        written = self.mirror.get("/a").set(b"two")
         gc.collect()
         self.done(written)
         self.assertEqual(self.mirror.get("/a").state.value, b"two")

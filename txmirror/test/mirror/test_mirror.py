@@ -196,7 +196,7 @@ class BeginningTests(OwnerTestCase):
         """A chroot that does not exist is named by the root, and by the creation of a node below it. It may come later."""
         mirror = self.make(f"{MIRROR_HOST}:{PORT}/late")
         root = mirror.get("/")
-        for answer in (root.value(), root.children(), root.set(b"", -1), mirror.get("/a").create()):
+        for answer in (root.value(), root.children(), root.set(b""), mirror.get("/a").create()):
             self.assert_fails(answer, NoChrootException)
         self.assertIsNone(self.done(root.exists()))
         self.world.make("/late", b"here")
@@ -387,7 +387,7 @@ class ClosingTests(OwnerTestCase):
         """Pending writes fail too, and their errors are certain that nothing was written."""
         self.world.stop_server()
         node = self.own.get("/a")
-        writes: list[Deferred[Any]] = [node.set(b"x", -1), node.create(), node.delete()]
+        writes: list[Deferred[Any]] = [node.set(b"x"), node.create(), node.delete()]
         self.close_now(self.own)
         for write in writes:
             error = self.failureResultOf(write, ClosingException).value
@@ -431,7 +431,7 @@ class ClosingTests(OwnerTestCase):
         self.settle()
         self.close_now(self.own)
         writes: list[Deferred[Any]] = [
-            node.set(b"x", -1),
+            node.set(b"x"),
             node.create(b"x"),
             node.create(b"x", makepath=True),
             node.delete(),

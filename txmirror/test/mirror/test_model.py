@@ -268,7 +268,7 @@ class MirrorModel(RuleBasedStateMachine):
     def mirror_sets(self, path: str, data: bytes, cancelled: bool) -> None:
         node = self.node(path)
         data = self.unique(data)
-        self.write(node.set(data, -1), node, cancelled, data)
+        self.write(node.set(data), node, cancelled, data)
 
     @rule(path=a_path, recursive=st.booleans(), cancelled=rarely)
     def mirror_deletes(self, path: str, recursive: bool, cancelled: bool) -> None:

@@ -775,7 +775,7 @@ class ServedNodeTests(MirrorTestCase):
         children = watch_children(parent)
         self.done(node.create(b"x"))
         self.assertEqual((node.state.value, parent.state.children), (b"x", ("a", "b", "n")))
-        self.done(node.set(b"y", -1))
+        self.done(node.set(b"y"))
         self.assertEqual(node.state.value, b"y")
         self.done(node.delete())
         self.assertIs(node.state.existence, Existence.ABSENT)

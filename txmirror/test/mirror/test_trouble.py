@@ -304,7 +304,7 @@ class BoundsTests(TroubleCase):
         node = self.live("/last")
         self.settle()
         made = [self.mirror.create(f"/{number}", b"%d" % number) for number in range(2000)]
-        sets = [node.set(b"%d" % number, -1) for number in range(50)]
+        sets = [node.set(b"%d" % number) for number in range(50)]
         self.world.change("/last", b"other")
         for each in (*made, *sets):
             self.done(each)  # type: ignore[arg-type]

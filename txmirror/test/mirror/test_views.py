@@ -66,7 +66,7 @@ class ViewTests(MirrorTestCase):
         made = self.done(self.view.create_r("/b/c", b"1"))
         self.assertEqual(made.path, "/b/c")
         self.assertEqual(self.done(self.other.get("/v/b/c"))[0], b"1")
-        self.done(made.set(b"2", -1))
+        self.done(made.set(b"2"))
         sequence = self.done(self.view.get("/b/n-").create(sequence=True))
         self.assertEqual(sequence.path, "/b/n-0000000001")
         self.done(self.view.get("/b").delete(recursive=True))
@@ -76,7 +76,7 @@ class ViewTests(MirrorTestCase):
         """A node of the mirror and one of the view are of one znode, and both show it."""
         above, below = self.mirror.get("/v/a"), self.view.get("/a")
         self.settle()
-        self.done(below.set(b"new", -1))
+        self.done(below.set(b"new"))
         self.settle()
         self.assertEqual((above.state.value, below.state.value), (b"new", b"new"))
 
@@ -440,7 +440,7 @@ class JsonTests(MirrorTestCase):
         self.world.change("/a", b'\xef\xbb\xbf{"a":1}')
         self.assertEqual(self.done(node.value())[0], {"a": 1})
         self.world.change("/a", deepest)
-        self.done(node.set(self.done(node.value())[0], -1))
+        self.done(node.set(self.done(node.value())[0]))
         self.assertEqual(self.done(self.other.get("/a"))[0], deepest)
 
     def test_write(self) -> None:

@@ -243,7 +243,7 @@ class UnrulyTests(MirrorTestCase):
             assert value is not None
             order.append(("first", value[0]))
             if value[0] == b"two":
-                ignore(self.node.set(b"three", -1))
+                ignore(self.node.set(b"three"))
 
         self.node.addValueWatcher("first", first)
         self.node.addValueWatcher("second", lambda value: order.append(("second", value[0] if value else None)))
@@ -258,7 +258,7 @@ class UnrulyTests(MirrorTestCase):
 
         def pass_on(to: Node, value: Value | None) -> None:
             if value is not None and int(value[0]) < rounds:
-                ignore(to.set(b"%d" % (int(value[0]) + 1), -1))
+                ignore(to.set(b"%d" % (int(value[0]) + 1)))
 
         self.node.addValueWatcher("key", partial(pass_on, other))
         other.addValueWatcher("key", partial(pass_on, self.node))

@@ -127,26 +127,26 @@ class SetTests(WriteTestCase):
     def test_shown(self) -> None:
         """M4: when a set fires, the node shows it."""
         node = self.live("/a")
-        self.assertEqual(self.at_once(node.set(b"two", -1), lambda: node.state.value), b"two")
+        self.assertEqual(self.at_once(node.set(b"two"), lambda: node.state.value), b"two")
 
     def test_readable(self) -> None:
         """M4: a read that begins when a set has fired returns that value, or a later one."""
         node = self.live("/a")
-        read = self.at_once(node.set(b"two", -1), node.value)
+        read = self.at_once(node.set(b"two"), node.value)
         self.assertEqual(self.successResultOf(read)[0], b"two")
 
     def test_watchers(self) -> None:
         """M4: when a set fires, the watchers have been called with it, once."""
         node = self.live("/a")
         values = watch_value(node)
-        self.assertEqual(self.at_once(node.set(b"two", -1), lambda: list(values)), [b"two"])
+        self.assertEqual(self.at_once(node.set(b"two"), lambda: list(values)), [b"two"])
         self.assertEqual(values, [b"two"])
 
     def test_unknown_node(self) -> None:
         """M4: a node that was never read shows a written value, too."""
         node = self.mirror.get("/a")
         values = watch_value(node)
-        self.assertEqual(self.at_once(node.set(b"two", -1), lambda: (node.state.value, values[-1])), (b"two", b"two"))
+        self.assertEqual(self.at_once(node.set(b"two"), lambda: (node.state.value, values[-1])), (b"two", b"two"))
 
     def test_in_order(self) -> None:
         """M4: writes are done in the order of the calls; each is reported unless a later one is already known."""
@@ -158,7 +158,7 @@ class SetTests(WriteTestCase):
             seen.append((data, node.state.value))
 
         for number in range(10):
-            node.set(b"%d" % number, -1).addCallback(look, b"%d" % number)
+            node.set(b"%d" % number).addCallback(look, b"%d" % number)
         self.settle()
         self.assertEqual([data for data, _ in seen], [b"%d" % number for number in range(10)])
         self.assertTrue(all(shown is not None and shown >= data for data, shown in seen), seen)
@@ -171,7 +171,7 @@ class SetTests(WriteTestCase):
         """
         node = self.live("/a")
         values = watch_value(node)
-        write = node.set(b"mine", -1)
+        write = node.set(b"mine")
         ignore(self.other.set("/a", b"theirs"))
         self.assertIn(self.at_once(write, lambda: node.state.value), (b"mine", b"theirs"))
         self.assertEqual((node.state.value, values[-1]), (b"theirs", b"theirs"))
@@ -188,7 +188,7 @@ class SetTests(WriteTestCase):
     def test_no_node(self) -> None:
         """M9: where there is no node nothing is written."""
         node = self.live("/missing")
-        error = self.assert_fails(node.set(b"two", -1), NoNodeException)
+        error = self.assert_fails(node.set(b"two"), NoNodeException)
         assert isinstance(error, ZooKeeperException)
         self.assertIs(error.applied, False)
         self.assertIs(node.state.existence, Existence.ABSENT)
@@ -197,7 +197,7 @@ class SetTests(WriteTestCase):
         """M9: where it is not allowed nothing is written."""
         self.done(self.other.set_acl("/a", READ_ACL))
         node = self.live("/a")
-        error = self.assert_fails(node.set(b"two", -1), NoAuthException)
+        error = self.assert_fails(node.set(b"two"), NoAuthException)
         assert isinstance(error, ZooKeeperException)
         self.assertIs(error.applied, False)
         self.assertEqual(node.state.value, b"one")
@@ -206,7 +206,7 @@ class SetTests(WriteTestCase):
         """M9: a request over the limit is never sent, and the connection continues."""
         node = self.live("/a")
         before = self.world.requests()
-        error = self.assert_fails(node.set(b"x" * 0xFFFFF, -1), RequestTooLargeException)
+        error = self.assert_fails(node.set(b"x" * 0xFFFFF), RequestTooLargeException)
         assert isinstance(error, ZooKeeperException)
         self.assertIs(error.applied, False)
         self.assertEqual(self.world.requests(), before)
@@ -214,14 +214,14 @@ class SetTests(WriteTestCase):
     def test_no_bytes(self) -> None:
         """Data that is no bytes fails the Deferred, and quotes it."""
         node = self.live("/a")
-        error = self.assert_fails(node.set("two", -1), TypeError)  # type: ignore[arg-type]
+        error = self.assert_fails(node.set("two"), TypeError)  # type: ignore[arg-type]
         self.assertIn("'two'", str(error))
 
     def test_connection_lost(self) -> None:
         """M9: a write that was sent and not answered may have happened; on return the node shows that it has."""
         node = self.live("/a")
         self.world.link.stall(to_server=False)
-        write = node.set(b"two", -1)
+        write = node.set(b"two")
         self.settle()
         self.world.leave()
         error = self.assert_fails(write, ConnectionLossException)
@@ -236,7 +236,7 @@ class SetTests(WriteTestCase):
         """M9: a write that never arrived fails in the same way; on return the node shows that it has not happened."""
         node = self.live("/a")
         self.world.link.stall(to_client=False)
-        write = node.set(b"two", -1)
+        write = node.set(b"two")
         self.settle()
         self.world.leave()
         error = self.assert_fails(write, ConnectionLossException)
@@ -249,7 +249,7 @@ class SetTests(WriteTestCase):
         """M9: a write that waited for a connection, and whose session has ended, certainly has not happened."""
         node = self.live("/a")
         self.world.expire_away()
-        write = node.set(b"two", -1)
+        write = node.set(b"two")
         self.world.come_back()
         error = self.assert_fails(write, SessionExpiredException)
         assert isinstance(error, ZooKeeperException)
@@ -260,7 +260,7 @@ class SetTests(WriteTestCase):
         """M4: a write that is called while disconnected is done on return, within the same session."""
         node = self.live("/a")
         self.world.leave()
-        write = node.set(b"two", -1)
+        write = node.set(b"two")
         self.settle()
         self.assertNoResult(write)
         self.assertEqual(node.state.value, b"one")
@@ -272,7 +272,7 @@ class SetTests(WriteTestCase):
         """M9: a write that waited until the session was presumed lost was never sent."""
         node = self.live("/a")
         self.world.leave()
-        write = node.set(b"two", -1)
+        write = node.set(b"two")
         self.pass_time(S * 4 / 3)
         error = self.assert_fails(write, ConnectionLossException)
         assert isinstance(error, ZooKeeperException)
@@ -283,7 +283,7 @@ class SetTests(WriteTestCase):
         """M9: cancelling a write that was sent ends the wait; the write is applied, and the node shows it."""
         node = self.live("/a")
         values = watch_value(node)
-        write = node.set(b"two", -1)
+        write = node.set(b"two")
         write.cancel()
         self.failureResultOf(write, CancelledError)
         self.settle()
@@ -304,7 +304,7 @@ class SetTests(WriteTestCase):
         """M3: a value that was set before the node was deleted never shows afterwards."""
         node = self.live("/a")
         values = watch_value(node)
-        ignore(node.set(b"two", -1))
+        ignore(node.set(b"two"))
         ignore(self.other.delete("/a"))
         self.settle()
         self.assertIs(node.state.existence, Existence.ABSENT)
@@ -725,7 +725,7 @@ class StatTests(WriteTestCase):
         """M4: the stat that a set fires with, that which the node shows and that of the server are one."""
         self.world.make("/a", b"one")
         node = self.live("/a")
-        both = self.done(node.set(b"two", -1).addCallback(lambda stat: (stat, node.state.stat)))
+        both = self.done(node.set(b"two").addCallback(lambda stat: (stat, node.state.stat)))
         there = self.done(self.other.exists("/a"))
         self.assertEqual(both, (there, there))
 
