@@ -85,6 +85,10 @@ class DownMarks:
         """Return whether an instance is not to be picked: it is down, or is being probed."""
         return name in self._until or self.probes.get(name) is not None
 
+    def all_withheld(self) -> set[str]:
+        """Return the names of all instances that are not to be picked."""
+        return {*self._until, *(name for name, until in self.probes.items() if until is not None)}
+
     def available_in(self, name: str) -> float:
         """Return the number of seconds after which a withheld instance is available again."""
         until = self._until.get(name, self.probes.get(name))

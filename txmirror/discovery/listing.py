@@ -45,6 +45,12 @@ class Listed:
     """The instance; None if it is unreadable."""
     reason: str | None = None
     """The reason for :attr:`Verdict.UNREADABLE` and :attr:`Verdict.FAILED`."""
+    usable: Instance | None = attrs.field(init=False)
+    """The instance if it may be picked; None otherwise."""
+
+    @usable.default
+    def _(self) -> Instance | None:
+        return self.instance if self.verdict is Verdict.USABLE else None
 
 
 @attrs.frozen
@@ -137,8 +143,9 @@ class InstanceList:
         hidden = {paths.name_of(path): error for path, error in tree.unreadable.items()}
         for name in [each for each in self._current if each not in nodes and each not in hidden]:
             self._remove(name)
-        for name, path in nodes.items():
-            data, stat = tree[path]
+        # The pool needs them in order.
+        for name in sorted(nodes):
+            data, stat = tree[nodes[name]]
             self._store(name, data, stat.czxid)
         for name, error in hidden.items():
             self._hide(name, error)

@@ -18,13 +18,13 @@ class Pool:
     """Selects the instances that may be picked, when the list or the marks have changed.
 
     :param instances: the nodes of the service.
-    :param withheld: returns whether the usable instance with a name is not to be picked now.
+    :param withheld: returns the names of instances that are down.
     :param zone: the preferred zone; None for none.
     :param least_in_zone: the number of instances in it from which on only they are picked.
     """
 
     def __init__(
-        self, instances: InstanceList, withheld: Callable[[str], bool], zone: str | None, least_in_zone: int
+        self, instances: InstanceList, withheld: Callable[[], Collection[str]], zone: str | None, least_in_zone: int
     ) -> None:
         self._list = instances
         self._withheld = withheld
@@ -52,14 +52,17 @@ class Pool:
     def counts(self) -> tuple[Counter[Verdict], list[str]]:
         """Return the number of nodes with each verdict, and the names of the usable instances that are withheld."""
         nodes = self._list.nodes
-        withheld = [name for name, each in nodes.items() if each.verdict is Verdict.USABLE and self._withheld(name)]
+        withheld = [name for name in self._withheld() if name in nodes and nodes[name].usable is not None]
         return Counter(each.verdict for each in nodes.values()), withheld
 
     def _select(self) -> tuple[Instance, ...]:
-        nodes, withheld = self._list.nodes, self._withheld
-        # Pairs are compared by their names, which differ.
-        usable = sorted((name, each.instance) for name, each in nodes.items() if each.verdict is Verdict.USABLE)
-        available = tuple([each for name, each in usable if each is not None and not withheld(name)])
+        nodes, withheld = self._list.nodes, self._withheld()
+        # The nodes are nearly in order, and then it takes a tenth of the time to sort their names.
+        found = [nodes[name].usable for name in sorted(nodes)]
+        if withheld:
+            available = tuple([each for each in found if each is not None and each.name not in withheld])
+        else:
+            available = tuple([each for each in found if each is not None])
         pickable = available if self._zone is None else self._prefer_zone(available, self._zone)
         self._available = available
         self._pickable = pickable

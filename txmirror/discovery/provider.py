@@ -97,7 +97,7 @@ class ServiceProvider:
         self._marks = DownMarks(down_after, down_for, self._changed, reactor)
         user = ListUser(Judge(path, where, codec).judge, self._marks.forget, self._changed)
         self._list = InstanceList(path, registry.hold_for if hold_for is None else hold_for, user, reactor)
-        self._pool = Pool(self._list, self._marks.withheld, zone, least_in_zone)
+        self._pool = Pool(self._list, self._marks.all_withheld, zone, least_in_zone)
         self._reasons = Reasons(path, self._list, self._pool, self._marks, where)
         self._omissions = Omissions(self._log, path, "the list")
         self._waiting = WaitingCalls(self._pick, self._none, self._set_watched)
