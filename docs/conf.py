@@ -20,13 +20,13 @@ autodoc_typehints_format = "short"
 
 # The build fetches no inventories of other projects, so references to names of Twisted and Python stay plain text.
 nitpick_ignore_regex = [
-    ("py:.*", r"(twisted|zope|attrs?|collections|typing|enum|pathlib|asyncio)\..*"),
+    ("py:.*", r"(twisted|zope|attrs?|collections|typing|contextlib|enum|pathlib|asyncio)\..*"),
     ("py:class", r"<InterfaceClass .*>"),
     # Short names in signatures: another project's, an interface that stands on this page by its full name, and the
     # mirror's and the embedded server's own.
     (
         "py:class",
-        r"IReactorTime|IReactorTCP|Random|IZooKeeperClient|ITransaction|IMetrics|IPayloadCodec|IRegistryLock|TokenBucket|IWriteLimit|NodeFamily|Record|ViewedCache|Branch|Notifier|txmirror\.mirror\.stream\.Values",
+        r"IReactorTime|IReactorTCP|Random|IZooKeeperClient|ITransaction|IMetrics|IPayloadCodec|IRegistryLock|IServiceProvider|IStrategy|Where|TokenBucket|IWriteLimit|NodeFamily|Record|ViewedCache|Branch|Notifier|txmirror\.mirror\.stream\.Values",
     ),
     (
         "py:class",

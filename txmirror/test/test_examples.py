@@ -130,6 +130,17 @@ class ExampleTests(TestCase):
         ]
         return self.run_example("service_registry.py").addCallback(self.assertEqual, expected)
 
+    def test_picking(self) -> Deferred[None]:
+        """A provider picks instances, and leaves out those that fail."""
+        expected = [
+            "one of two: True at port 80",
+            "all of them: ['web2:80', 'web3:80']",
+            "another one: True",
+            "avoided: True True",
+            "the same: True",
+        ]
+        return self.run_example("picking.py").addCallback(self.assertEqual, expected)
+
     def test_client(self) -> Deferred[None]:
         """The tour of the client sees transactions, a watch on everything, and a session that goes on."""
 
