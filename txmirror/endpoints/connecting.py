@@ -21,9 +21,9 @@ from txmirror.printable import host_and_port, on_one_line
 from txmirror.threads import run_in_thread
 from txmirror.types import Instance
 
-#: The longest attempt to connect to an instance while there are others, in seconds: time for three SYNs.
-LONGEST_ATTEMPT: Final = 5.0
-#: Then an attempt takes at most a third of the remaining time, but as much as this, in seconds.
+#: The longest attempt to connect to an instance before the others are tried, in seconds: time for three SYNs.
+_LONGEST_ATTEMPT: Final = 5.0
+#: It takes at most a third of the remaining time, but as much as this, in seconds.
 _SHORTEST_ATTEMPT: Final = 1.0
 #: The number of failed attempts that a message lists.
 _LISTED: Final = 3
@@ -82,24 +82,27 @@ class Connector:
         provider = await self._limited(coming, self._timeout, "no registry")
         if self._tls is not None and self._wrap_tls is None:
             files = run_in_thread(self._reactor, self._tls.prepare)
-            left = deadline - self._reactor.seconds()
-            self._wrap_tls = await self._limited(files, left, "no certificates")
+            self._wrap_tls = await self._limited(files, self._left(deadline), "no certificates")
         tried: list[Instance] = []
         reasons: list[str] = []
         last: Exception | None = None
         while True:
-            left = deadline - self._reactor.seconds()
+            wait = 0.0 if tried else min(self._wait, self._left(deadline))
+            another = True
             try:
-                instance = await provider.instance(
-                    self._key, avoid=tried, wait=0.0 if tried else max(0.0, min(self._wait, left))
-                )
+                instance = await provider.instance(self._key, avoid=tried, wait=wait)
             except NoInstanceException as error:
                 if not tried:
                     raise
-                raise _refused(provider.path, reasons, f"no other instance: {error}") from last
+                if not isinstance(last, ConnectionTimeoutError):
+                    raise _refused(provider.path, reasons, f"no other instance: {error}") from last
+                # The one that has not answered yet gets all the rest of the time.
+                instance, another = tried[-1], False
             tried.append(instance)
+            left = self._left(deadline)
+            limit = min(left, _LONGEST_ATTEMPT, max(left / 3, _SHORTEST_ATTEMPT)) if another else left
             try:
-                return await self._attempt(provider, instance, factory, self._share(provider, tried, left))
+                return await self._attempt(provider, instance, factory, limit)
             except CancelledError:
                 raise
             except ProgramError as error:
@@ -107,7 +110,7 @@ class Connector:
             except Exception as error:
                 last = error
                 reasons.append(self._explain(instance, error))
-            if self._reactor.seconds() >= deadline:
+            if not self._left(deadline):
                 raise _refused(provider.path, reasons, f"the {self._timeout:g} s for the connection are over") from last
             self._log.info(
                 "Could not connect to {path}: {reason}. Trying another instance.",
@@ -142,18 +145,11 @@ class Connector:
         protocol: IProtocol = await connection.ready
         return protocol
 
+    def _left(self, deadline: float) -> float:
+        return max(0.0, deadline - self._reactor.seconds())
+
     def _port(self, instance: Instance) -> int | None:
         return instance.port if self._tls is None else instance.tls_port or instance.port
-
-    def _share(self, provider: IServiceProvider, tried: list[Instance], left: float) -> float:
-        """Return the longest time for an attempt: an instance that does not answer leaves time for the others.
-
-        :param tried: the instances that were tried, and the one that will be.
-        """
-        names = {each.name for each in tried}
-        if all(each.name in names for each in provider.instances()):
-            return left
-        return min(left, LONGEST_ATTEMPT, max(left / 3, _SHORTEST_ATTEMPT))
 
     def _explain(self, instance: Instance, error: Exception) -> str:
         address = host_and_port(instance.address or "", self._port(instance) or 0)
@@ -165,7 +161,7 @@ class Connector:
         def timed_out(_: object, seconds: float) -> Any:
             raise ConnectionTimeoutError(f"{missing} within {seconds:.3g} s")
 
-        return awaited.addTimeout(max(0.0, limit), self._reactor, timed_out)
+        return awaited.addTimeout(limit, self._reactor, timed_out)
 
 
 def _separate(attempt: Deferred[_T]) -> Deferred[_T]:

@@ -79,6 +79,8 @@ class ListProvider:
     :ivar listed: the instances.
     :ivar notes: what it was told: the word and the name of the instance.
     :ivar pending: the pending uses by name.
+    :ivar keys: the keys of all calls.
+    :ivar waiting: the calls that have had to wait; a test may fire them.
     """
 
     path = "/services/web"
@@ -88,6 +90,7 @@ class ListProvider:
         self.notes: list[tuple[str, str]] = []
         self.pending: dict[str, int] = {}
         self.keys: list[Hashable | None] = []
+        self.waiting: list[Deferred[Instance]] = []
         self._reactor = reactor
 
     def instance(
@@ -101,6 +104,7 @@ class ListProvider:
         if not wait:
             return fail(error)
         waiting: Deferred[Instance] = Deferred()
+        self.waiting.append(waiting)
         return waiting.addTimeout(wait, self._reactor, lambda _, __: Failure(error))
 
     def instances(self) -> list[Instance]:

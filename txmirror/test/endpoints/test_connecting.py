@@ -121,8 +121,31 @@ class NextInstanceTests(ConnectCase):
         self.reactor.pass_time(4 / 3)
         self.assertEqual(self.successResultOf(connecting).tcp.getPeer().host, C)
 
-    def test_last(self) -> None:
-        """The only instance gets all the time, but no more."""
+    def test_after_wait(self) -> None:
+        """The wait for the first instance is part of the time."""
+        self.reactor.black_hole(A, 8000)
+        connecting = self.connect(wait=5.0, timeout=6.0)
+        self.reactor.pass_time(4.5)
+        self.provider.waiting[0].callback(Instance(name=A, address=A, port=8000))
+        self.reactor.pass_time(1.4)
+        self.assertNoResult(connecting)
+        self.reactor.pass_time(0.1)
+        failed = self.failureResultOf(connecting, NoInstanceException).value
+        self.assertIn("the 6 s for the connection are over", str(failed))
+        self.assert_clean()
+
+    def test_least_time(self) -> None:
+        """An attempt gets a second, if there is one."""
+        self.black_hole(A)
+        self.serve(B)
+        connecting = self.connect(timeout=1.5)
+        self.reactor.pass_time(0.9)
+        self.assertEqual(self.provider.notes, [])
+        self.reactor.pass_time(0.1)
+        self.assertEqual(self.successResultOf(connecting).tcp.getPeer().host, B)
+
+    def test_only_one(self) -> None:
+        """If there is no other instance, one that does not answer gets all the time, but no more."""
         self.black_hole(A)
         connecting = self.connect(timeout=20.0)
         self.reactor.pass_time(19.9)
@@ -130,9 +153,29 @@ class NextInstanceTests(ConnectCase):
         self.reactor.pass_time(0.1)
         failed = self.failureResultOf(connecting, NoInstanceException).value
         self.assertIsInstance(failed.__cause__, error.TimeoutError)
-        self.assertIn(f"1 tried: '{A}' at {A}:8000 (", str(failed))
-        self.assertIn("no connection within 20 s", str(failed))
-        self.assertIn("the 20 s for the connection are over", str(failed))
+        self.assertIn(f"2 tried: '{A}' at {A}:8000 (", str(failed))
+        self.assertIn("no connection within 15 s); the 20 s for the connection are over", str(failed))
+        self.assertEqual(self.provider.notes, [("failed", A)] * 2)
+        self.assert_clean()
+
+    def test_slow(self) -> None:
+        """It is used if it answers in that time."""
+        self.black_hole(A)
+        connecting = self.connect(timeout=20.0)
+        self.reactor.undo_black_hole(A, 8000)
+        self.provider.listed.clear()
+        self.serve(A)
+        self.reactor.pass_time(5.0)
+        self.assertEqual(self.successResultOf(connecting).tcp.getPeer().host, A)
+
+    def test_refused_after_black_hole(self) -> None:
+        """One that refuses at the end ends it: there is nothing to wait for."""
+        self.black_hole(A)
+        self.register(B)
+        connecting = self.connect()
+        self.reactor.pass_time(5.0)
+        failed = self.failureResultOf(connecting, NoInstanceException).value
+        self.assertIn("2 tried", str(failed))
         self.assert_clean()
 
     def test_all_refuse(self) -> None:
