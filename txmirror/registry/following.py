@@ -156,18 +156,26 @@ class Following:
                 self._store(change.path, decode(self._options.codec, change.new[0]))
             if change.kind is not ChangeKind.CHANGED and change.path != self._path:
                 # A recursive watch sends no event for the parent's new stat.
-                self._read_stat()
+                self._read_stat(0 if change.new is None else change.new[1].czxid)
             elif self.live:
                 self._publish_soon()
         elif self._publish_timer.running:
             # HIDDEN or STALE: the new stat does not come.
             self._publish_soon()
 
-    def _read_stat(self) -> None:
+    def _read_stat(self, created: int = 0) -> None:
+        """Publish a change of the children once the stat is read that counts it.
+
+        :param created: the zxid that created a child; 0 if another change is published.
+        """
         if not self.live:
             return
         path, tree = self._path, self.tree
         if path not in tree or tree.stale_since is not None or tree[path][1].dataLength > _LARGE:
+            self._publish_soon()
+            return
+        if 0 < created <= tree[path][1].pzxid:
+            # The stat already counts the child, and does not change again.
             self._publish_soon()
             return
         tree.look_again(path)

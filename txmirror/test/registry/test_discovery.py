@@ -271,6 +271,18 @@ class AnswerTests(RegistryTestCase):
         self.assertLessEqual(len(told), 3)
         self.assertEqual(len(told[-1]["children"]), 51)
 
+    def test_new_path(self) -> None:
+        """A path that appears together with a child is reported with the child, without a pause."""
+        registry = self.started()
+        told: list[Answer] = []
+        self.world.result(registry.get(PATH, callback=told.append))
+        begun = self.reactor.seconds()
+        for path in ("/services", PATH, NODE):
+            self.other.create(path, b"{}")
+        self.world.settle()
+        self.assertEqual((self.reactor.seconds(), list(told[-1]["children"])), (begun, ["server1:22"]))
+        self.assertEqual(told[-1]["stat"], self.stat(PATH))
+
     def test_number_of_children(self) -> None:
         """The stat has the number of children that there are."""
         self.make(NODE, b"{}")
