@@ -92,9 +92,11 @@ async def running_reactor() -> AsyncIterator[AsyncioSelectorReactor]:
             # If the program has stopped it, the triggers may still be running.
             with contextlib.suppress(ReactorNotRunning):
                 reactor.stop()
-        await stopped
-        reactor.close()
-        del sys.modules[_MODULE], twisted.internet.reactor
+        try:
+            await _until(stopped)
+        finally:
+            reactor.close()
+            del sys.modules[_MODULE], twisted.internet.reactor
 
 
 def run(main: Coroutine[Any, Any, _T], *, debug: bool | None = None) -> _T:
@@ -106,6 +108,7 @@ def run(main: Coroutine[Any, Any, _T], *, debug: bool | None = None) -> _T:
     :param debug: whether the loop is in debug mode; asyncio's default if None.
     :returns: the result of the coroutine.
     :raises RuntimeError: a loop is running in this thread, or another reactor is installed.
+    :raises TypeError: it is no coroutine.
     """
 
     async def running() -> _T:
@@ -116,8 +119,22 @@ def run(main: Coroutine[Any, Any, _T], *, debug: bool | None = None) -> _T:
                 # asyncio cancels them only after this, when the reactor does not run any more.
                 await _cancel_others()
 
-    with contextlib.closing(main):
-        return asyncio.run(running(), debug=debug)
+    if not asyncio.iscoroutine(main):
+        raise TypeError(f"run takes a coroutine, as in run(main()), not {main!r:.80}")
+    with contextlib.closing(main), contextlib.closing(running()) as whole:
+        return asyncio.run(whole, debug=debug)
+
+
+async def _until(ended: asyncio.Future[None]) -> None:
+    """Wait for the end of something that must end. A cancellation takes effect after that."""
+    cancelled: asyncio.CancelledError | None = None
+    while not ended.done():
+        try:
+            await asyncio.shield(ended)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
 
 
 async def _cancel_others() -> None:

@@ -185,6 +185,38 @@ class RunningTests(LoopCase):
         self.on_loop(main)
         self.on_loop(later)
 
+    def test_cancelled_at_end(self) -> None:
+        """A program that is cancelled while the reactor stops still waits for that, and is cancelled then."""
+        done: list[object] = []
+
+        async def stopping() -> None:
+            async with aio.running_reactor() as reactor:
+                reactor.addSystemEventTrigger("before", "shutdown", self.wait_a_moment, reactor, done)
+
+        async def main() -> None:
+            task = asyncio.create_task(stopping())
+            for _ in range(2):
+                await turns(3)
+                task.cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await task
+            self.assertEqual(done, ["shut down"])
+            self.assertFalse(installed())
+
+        asyncio.run(main())
+
+    def test_no_coroutine(self) -> None:
+        """``run`` refuses all but a coroutine, and a call within a running loop."""
+        wrong: Any = turns
+        with self.assertRaisesRegex(TypeError, r"^run takes a coroutine, as in run\(main\(\)\), not <function turns"):
+            aio.run(wrong)
+
+        async def main() -> None:
+            with self.assertRaisesRegex(RuntimeError, "running event loop"):
+                aio.run(turns())
+
+        asyncio.run(main())
+
     def test_other_tasks(self) -> None:
         """Other tasks are cancelled while the reactor still runs; what they raise then is reported."""
         ended: list[object] = []
