@@ -55,6 +55,19 @@ class CallTests(LoopCase):
 
         self.on_loop(main)
 
+    def test_eager_tasks(self) -> None:
+        """Tasks that begin at once, since Python 3.12, take it too."""
+
+        async def main() -> None:
+            if sys.version_info >= (3, 12):
+                asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+                self.assertEqual(await asyncio.create_task(self.call(succeed(1))), 1)
+                task = asyncio.create_task(self.call())
+                self.deferred.callback(2)
+                self.assertEqual(await task, 2)
+
+        self.on_loop(main)
+
     def test_failures(self) -> None:
         """A failure is the same exception."""
 

@@ -8,7 +8,14 @@ import weakref
 from typing import Any
 
 from txmirror import aio
-from txmirror.errors import ClosingException, NoInstanceException, NoNodeException, TransactionFailedException
+from txmirror.errors import (
+    ClosingException,
+    ConnectionLossException,
+    NoInstanceException,
+    NoNodeException,
+    SessionExpiredException,
+    TransactionFailedException,
+)
 from txmirror.mirror import Change, ChangeKind
 from txmirror.test.aio.case import ServerCase, turns
 from txmirror.types import EventType, ZnodeStat
@@ -63,6 +70,32 @@ class ClientTests(ServerCase):
                 with self.assertRaises(TransactionFailedException):
                     await transaction.commit()
                 self.assertIsNotNone(await client.exists("/a"))
+
+        self.on_loop(main)
+
+    def test_faults(self) -> None:
+        """A lost connection, an expired session and the end of the client fail what is pending, and say so."""
+
+        async def main() -> None:
+            async with aio.ZooKeeperClient(self.server.address) as client:
+                lost = client.create("/a")
+                self.server.drop_connections()
+                with self.assertRaises(ConnectionLossException) as caught:
+                    await lost
+                self.assertIsNone(caught.exception.applied)
+                first = client.session_id
+                self.assertIsNotNone(await client.get("/"))
+                self.assertEqual(client.session_id, first)
+                expired = asyncio.create_task(client.when_lease_expires())
+                _, watch = client.get_and_watch("/")
+                await client.sync()
+                self.server.expire_session(first)
+                with self.assertRaises(SessionExpiredException):
+                    await watch
+                await expired
+                pending = client.get("/")
+            with self.assertRaises(ClosingException):
+                await pending
 
         self.on_loop(main)
 
