@@ -141,6 +141,15 @@ class ExampleTests(TestCase):
         ]
         return self.run_example("picking.py").addCallback(self.assertEqual, expected)
 
+    def test_web_service(self) -> Deferred[None]:
+        """A client finds servers that register, and the stop of one loses no request."""
+        expected = [
+            "the client has found ['one', 'two']",
+            "answers during the stop: ['one', 'two'] 10",
+            "answers after it: ['two']",
+        ]
+        return self.run_example("web_service.py").addCallback(self.assertEqual, expected)
+
     def test_client(self) -> Deferred[None]:
         """The tour of the client sees transactions, a watch on everything, and a session that goes on."""
 
