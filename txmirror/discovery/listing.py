@@ -82,7 +82,7 @@ class InstanceList:
 
     def __init__(self, path: str, hold_for: float, user: ListUser, reactor: IReactorTime) -> None:
         self.tree: Tree | None = None
-        self.known = self._outage = False
+        self.known = self._outage = self._complete = False
         self.omitted: dict[str, str] = {}
         self._path = path
         self._hold_for = hold_for
@@ -103,6 +103,7 @@ class InstanceList:
     def follow(self, tree: Tree) -> None:
         """Read the nodes from a tree from now on."""
         self.tree = tree
+        self._complete = False
         self._hold = OutageHold(self._hold_for, self._hold_ended, self._reactor)
         tree.ready().addCallbacks(lambda _: self._begin(tree), lambda _: None)
 
@@ -121,7 +122,7 @@ class InstanceList:
         if not self.known and answer["stat"] is not None:
             for name, payload in answer["children"].items():
                 self._store(name, payload, None)
-            self.known = True
+            self.known = self._outage = True
             self._user.changed()
 
     # Changes.
@@ -129,14 +130,13 @@ class InstanceList:
     def _begin(self, tree: Tree) -> None:
         if self.tree is tree:
             tree.watch(self._tree_changed)
-            before = len(self.nodes)
-            self._read_all(tree)
-            self._recovered(before)
+            self._recovered(tree)
 
     def _read_all(self, tree: Tree) -> None:
-        """Compare all nodes with those of a tree, unless they cannot be listed."""
-        if self.tree is not tree or self._path in tree.unreadable:
+        """Compare all nodes with those of a tree, once; but not while they cannot be listed."""
+        if self._complete or self._path in tree.unreadable:
             return
+        self._complete = True
         if self.known:
             self._keep()
         nodes = {paths.name_of(path): path for path in tree if path != self._path}
@@ -160,13 +160,11 @@ class InstanceList:
             self._outage = True
             self._keep()
         elif kind is ChangeKind.SETTLED:
-            # The first time was noted before.
-            if self._outage:
-                self._recovered(len(self.nodes))
+            self._recovered(tree)
         elif change.path == self._path:
             if kind is ChangeKind.READABLE:
                 # The nodes below it are read first.
-                tree.caught_up().addCallback(lambda _: self._read_all(tree))
+                tree.caught_up().addCallback(lambda _: self._recovered(tree))
         elif kind is ChangeKind.HIDDEN:
             self._hide(name, tree.unreadable.get(change.path))
         elif change.new is None:
@@ -177,7 +175,7 @@ class InstanceList:
         self._user.changed()
 
     def _store(self, name: str, data: bytes | Payload, czxid: int | None) -> None:
-        known = self._current.get(name)
+        known = self.nodes.get(name)
         if known is not None and known.czxid is not None:
             if known.czxid != czxid:
                 self._user.replaced(name)
@@ -208,7 +206,9 @@ class InstanceList:
             self._keep()
         if self._current.pop(name, None) is not None:
             self.omitted.pop(name, None)
-            self._user.replaced(name)
+            # The failures of one that is still shown count.
+            if self._kept is None:
+                self._user.replaced(name)
 
     # Outages.
 
@@ -217,16 +217,23 @@ class InstanceList:
         if self._kept is None and self._hold_for:
             self._kept = dict(self._current)
 
-    def _recovered(self, before: int) -> None:
+    def _recovered(self, tree: Tree) -> None:
+        """Note that the tree shows all nodes: for the first time, or again."""
+        if self.tree is not tree or tree.stale_since is not None:
+            return
+        before, outage = len(self.nodes), self._outage
         self._outage = False
-        if self._hold is not None and before:
+        self._read_all(tree)
+        if outage and self._hold is not None:
             self._hold.start(before)
         self._release_if_good()
 
     def _release_if_good(self) -> None:
         held = self._outage or (self._hold is not None and self._hold.holds_back(len(self._current)))
         if self._kept is not None and not held:
-            self._kept = None
+            kept, self._kept = self._kept, None
+            for name in kept.keys() - self._current.keys():
+                self._user.replaced(name)
 
     def _hold_ended(self) -> None:
         self._release_if_good()
