@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 _T_co = TypeVar("_T_co", covariant=True)
+
+#: In place of a result, while there is none.
+_NOTHING: Any = object()
 
 
 class Call(Coroutine[Any, Any, _T_co]):
@@ -26,7 +31,7 @@ class Call(Coroutine[Any, Any, _T_co]):
         it.
     """
 
-    __slots__ = ("__weakref__", "_future", "_received", "_steps", "_undo")
+    __slots__ = ("__weakref__", "_future", "_received", "_result", "_steps", "_undo")
 
     def __init__(
         self,
@@ -37,21 +42,26 @@ class Call(Coroutine[Any, Any, _T_co]):
         self._undo = undo
         self._received = False
         self._steps: Generator[Any, Any, _T_co] | None = None
-        self._future: asyncio.Future[_T_co] | None = None
-        if undo is not None:
-            deferred.addCallback(self._arrived)
-        self._future = deferred.asFuture(loop)
+        # Most values are read from memory: a Deferred that has fired needs no future, and no turn of the loop.
+        self._result: _T_co = _NOTHING
+        self._future = cast("asyncio.Future[_T_co] | None", None)
+        deferred.addCallbacks(self._succeeded, self._failed, errbackArgs=(loop,))
+        if self._future is None and self._result is _NOTHING:
+            self._future = loop.create_future()
+            self._future.add_done_callback(functools.partial(_cancel, deferred))
 
     def __repr__(self) -> str:
-        return f"<Call {self._future!r}>"
+        return f"<Call {self._result if self._future is None else self._future!r}>"
 
     def __await__(self) -> Generator[Any, Any, _T_co]:
-        assert self._future is not None
-        try:
-            result = yield from self._future.__await__()
-        except asyncio.CancelledError:
-            self.close()
-            raise
+        if self._future is None:
+            result = self._result
+        else:
+            try:
+                result = yield from self._future.__await__()
+            except asyncio.CancelledError:
+                self.close()
+                raise
         self._received = True
         return result
 
@@ -75,15 +85,36 @@ class Call(Coroutine[Any, Any, _T_co]):
     def close(self) -> None:
         """Cancel the call, unless it is done. It may be called at any time, and twice."""
         future = self._future
-        assert future is not None
-        if future.cancel() or self._undo is None or self._received or future.cancelled() or future.exception():
+        if future is None:
+            result = self._result
+        elif future.cancel() or future.cancelled() or self._received or self._undo is None or future.exception():
             return
-        self._received = True
-        self._undo(future.result())
-
-    def _arrived(self, result: _T_co) -> _T_co:  # type: ignore[misc]  # it is only called, with our result
-        # The future may be cancelled already, and the Deferred not yet.
-        if self._future is not None and self._future.cancelled():
-            assert self._undo is not None
+        else:
+            result = future.result()
+        if self._undo is not None and not self._received:
+            self._received = True
             self._undo(result)
-        return result
+
+    # The Deferred.
+
+    def _succeeded(self, result: _T_co) -> None:  # type: ignore[misc]  # it is only called, with our result
+        if self._future is None:
+            self._result = result
+        elif not self._future.cancelled():
+            self._future.set_result(result)
+        elif self._undo is not None:
+            # The task was cancelled, and the Deferred is not cancelled yet.
+            self._undo(result)
+
+    def _failed(self, failure: Failure, loop: asyncio.AbstractEventLoop) -> None:
+        if self._future is None:
+            self._future = loop.create_future()
+        if not self._future.cancelled():
+            assert failure.value is not None
+            self._future.set_exception(failure.value)
+
+
+def _cancel(deferred: Deferred[Any], future: asyncio.Future[Any]) -> None:
+    """Cancel a Deferred if its future was cancelled."""
+    if future.cancelled():
+        deferred.cancel()
