@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from typing import Any
+from unittest import SkipTest
 
 from twisted.application import strports
 from twisted.internet.endpoints import quoteStringArgument, serverFromString
@@ -14,6 +16,7 @@ from twisted.internet.protocol import Factory
 
 from txmirror.endpoints.server_string import KEYS
 from txmirror.test.endpoints.test_server_endpoint import PATH, ServerCase
+from txmirror.test.test_examples import find_examples
 
 ALL_KEYS = ", ".join(f"{key}KEY" if key.endswith(".") else key for key in KEYS)
 
@@ -85,6 +88,16 @@ class ServerStringTests(StringCase):
         self.assertIn("the key listen is missing", str(self.assertRaises(ValueError, self.parse, PATH)))
         self.assertIn(ALL_KEYS, str(self.assertRaises(ValueError, self.parse, listen="tcp:80")))
         self.assertEqual((self.ports(), self.sessions()), ([], 1))
+
+    def test_documented(self) -> None:
+        """The documentation has a table of all keys."""
+        document = find_examples().parent / "endpoints.rst"
+        if not document.exists():
+            raise SkipTest(f"there is no {document}")
+        text = document.read_text("utf-8")
+        servers = text[text.index("\nServers\n") : text.index("\nIn a program the same is an object")]
+        named = set(re.findall(r"^``([\w.]+)``  ", servers, re.MULTILINE))
+        self.assertEqual(named, {f"{key}KEY" if key.endswith(".") else key for key in KEYS})
 
     def test_light(self) -> None:
         """Importing the plugins, as each ``twistd --help`` does, imports nothing of this package."""

@@ -9,7 +9,8 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from txmirror.endpoints import Lease, SharedSession, close_sessions, keep_registry, lease_registry
+from txmirror.endpoints import SharedSession, close_sessions
+from txmirror.endpoints.sessions import Lease, keep_registry, lease_registry
 from txmirror.errors import ClosingException
 from txmirror.registry import ServiceRegistry
 from txmirror.test.endpoints.reactor import EventReactor
