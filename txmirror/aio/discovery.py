@@ -9,7 +9,7 @@ from txmirror import discovery as deferring
 from txmirror.aio.registry import ServiceRegistry
 from txmirror.aio.running import current_loop
 from txmirror.aio.wrapping import Wrapper, awaitable, passed
-from txmirror.discovery.judging import Where
+from txmirror.discovery import Where
 from txmirror.interfaces import IPayloadCodec, IStrategy
 
 

@@ -12,10 +12,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txmirror import paths
 from txmirror.checks import CommandCheck
 from txmirror.configuration import Watch, show_seconds
 from txmirror.deferreds import Waiters
+from txmirror.discovery import Omissions
 from txmirror.mirror import Mirror
 from txmirror.output_files.change_command import ChangeCommand
 from txmirror.output_files.holding import Hold
@@ -31,8 +31,6 @@ from txmirror.timers import Timer
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-#: The most nodes that are named in the log at once.
-_MOST_NAMED: Final = 5
 #: The pauses before a file that could not be written is tried again, in seconds.
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 #: The interval for looking whether somebody else has changed the file, in seconds.
@@ -55,7 +53,7 @@ class OutputState(enum.Enum):
 class OutputFile:
     """Keeps a file equal to the list of a service's instances.
 
-    It has more than 12 attributes: eight are what an operator sees of it, and the others the parts that decide when to write.
+    It has more than 12 attributes: seven are what an operator sees of it, and the others the parts that decide when to write.
 
     :param watch: its configuration.
     :param mirror: the mirror.
@@ -66,7 +64,6 @@ class OutputFile:
     :ivar state: the state.
     :ivar failure: the reason why the file could not be written; None if it could.
     :ivar instances: the number of instances in the file, as far as this process knows.
-    :ivar omitted: the nodes that are not in the file: the reason by name.
     :ivar writes: the number of times that the file was replaced.
     :ivar failures: the number of times that it could not be written.
     :ivar command: the command after a change; None if there is none.
@@ -81,7 +78,7 @@ class OutputFile:
         self.state = OutputState.UNKNOWN
         self.failure: str | None = None
         self.instances = self.writes = self.failures = 0
-        self.omitted: Mapping[str, str] = {}
+        self._omissions = Omissions(self._log, watch.path, watch.output)
         self.command = (
             ChangeCommand(
                 CommandCheck(watch.command, description=watch.command[0], reactor=reactor, clock=clock),
@@ -106,6 +103,11 @@ class OutputFile:
         if self.command is not None:
             self._begin(self._resume_command)
         self._list = FollowedList(watch, mirror, self._settling.note_change, clock)
+
+    @property
+    def omitted(self) -> Mapping[str, str]:
+        """The nodes that are not in the file: the reason by name."""
+        return self._omissions.noted
 
     @property
     def problem(self) -> str | None:
@@ -205,7 +207,7 @@ class OutputFile:
         except (OSError, ValueError) as error:
             self._failed(error)
             return
-        self._note_omitted({**omitted, **rendering.omitted})
+        self._omissions.note({**omitted, **rendering.omitted})
         self._written(count, replaced=replaced)
 
     # If somebody else changes the file.
@@ -307,23 +309,6 @@ class OutputFile:
         self.failures += 1
         if not self._stopped:
             self._retry.start()
-
-    def _note_omitted(self, omitted: Mapping[str, str]) -> None:
-        new = {name: reason for name, reason in omitted.items() if self.omitted.get(name) != reason}
-        for name, reason in list(new.items())[:_MOST_NAMED]:
-            self._log.warn(
-                "{path} is left out of {file}: {reason}.",
-                path=on_one_line(paths.join(self.watch.path, name)),
-                file=on_one_line(self.watch.output),
-                reason=on_one_line(reason),
-            )
-        if len(new) > _MOST_NAMED:
-            self._log.warn(
-                "{count} more nodes are left out of {file}.",
-                count=len(new) - _MOST_NAMED,
-                file=on_one_line(self.watch.output),
-            )
-        self.omitted = omitted
 
     def _in_thread(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Deferred[_T]:
         return run_in_thread(self._reactor, function, *args, **kwargs)
