@@ -50,7 +50,8 @@ class Attempt:
         tls = url.scheme == b"https"
         self.host = instance.address or ""
         self.port = (tls and instance.tls_port) or instance.port or 0
-        self._pool = pool
+        self.instance = instance
+        self.pool = pool
         self._url = url
         self._settings = settings
         self._reactor = reactor
@@ -63,7 +64,7 @@ class Attempt:
 
         :returns: see :meth:`twisted.web.client.Agent.request`. Cancelling ends the connection.
         """
-        agent = Agent.usingEndpointFactory(self._reactor, self, self._pool.http)
+        agent = Agent.usingEndpointFactory(self._reactor, self, self.pool.http)
         sent: Deferred[IResponse] = agent.request(method, self._url.at(self._authority()), headers, body)
         return sent
 
@@ -90,7 +91,7 @@ class Attempt:
 
     def _have(self, connection: Any) -> Any:
         self._connected = True
-        self._pool.connections.add(connection)
+        self.pool.connections.add(connection)
         return connection
 
     def _authority(self) -> bytes:

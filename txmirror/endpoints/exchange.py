@@ -15,7 +15,8 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer, IResponse
 
 from txmirror.endpoints.attempt import Attempt, AttemptSettings
-from txmirror.endpoints.instance_pools import InstancePool, InstancePools
+from txmirror.endpoints.instance_pools import InstancePools
+from txmirror.endpoints.provider_table import UsedProvider
 from txmirror.endpoints.request_bodies import can_collect, collect_body
 from txmirror.endpoints.responses import ObservedResponse
 from txmirror.endpoints.service_urls import ServiceURL
@@ -61,23 +62,24 @@ class Request:
 class Exchange:
     """One request to a service. It ends with the first response, whatever its status.
 
-    :param release: called when the exchange has ended: after the response's body, or when it has failed.
+    :param use: returns the provider of the service, in use.
+    :param ended: called when the exchange has ended: after the response's body, or when it has failed.
     """
 
     def __init__(
         self,
         request: Request,
-        provider: IServiceProvider,
+        use: Callable[[], Deferred[UsedProvider]],
         pools: InstancePools,
         settings: ExchangeSettings,
-        release: Callable[[], None],
+        ended: Callable[[Exchange], None],
         reactor: IReactorTime,
     ) -> None:
         self._request = request
-        self._provider = provider
+        self._use = use
         self._pools = pools
         self._settings = settings
-        self._release = release
+        self._notify_end = ended
         self._reactor = reactor
         self._deadline = reactor.seconds() + settings.timeout
         self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
@@ -107,13 +109,17 @@ class Exchange:
             self._waiting.cancel()
 
     async def _run(self) -> IResponse:
-        try:
-            return await self._send()
-        except BaseException:
-            self._release()
-            if self._ended is not None:
-                raise self._ended from None
-            raise
+        with ExitStack() as stack:
+            stack.callback(self._notify_end, self)
+            try:
+                used = await self._wait(self._use())
+                stack.callback(used.release)
+                response = await self._send(used.provider, stack)
+            except Exception:
+                if self._ended is not None:
+                    raise self._ended from None
+                raise
+            return ObservedResponse(response, stack.pop_all().close)
 
     async def _wait(self, awaited: Deferred[_T]) -> _T:
         self._waiting = awaited
@@ -125,7 +131,7 @@ class Exchange:
         finally:
             self._waiting = None
 
-    async def _send(self) -> IResponse:
+    async def _send(self, provider: IServiceProvider, stack: ExitStack) -> IResponse:
         method, body = self._request.method, self._request.body
         may_repeat = method in IDEMPOTENT and (body is None or can_collect(body, _KEPT_BODY))
         if may_repeat and body is not None:
@@ -134,18 +140,18 @@ class Exchange:
         lost: Exception | None = None
         while True:
             try:
-                instance = await self._wait(self._pick())
+                instance = await self._wait(self._pick(provider))
             except NoInstanceException as error:
                 # The loss says that the request may have had an effect, and this must not be forgotten.
                 raise (lost or error) from (error if lost else unsent)
             pool = self._pools.of(self._request.url.path, instance)
             attempt = Attempt(instance, pool, self._request.url, self._settings.attempts, self._reactor)
             try:
-                return await self._answer(attempt, instance, pool, body)
+                return await self._answer(attempt, provider, body, stack)
             except Exception as error:
                 if self._ended is not None or not (attempt.is_unsent(error) or attempt.is_lost(error)):
                     raise
-                self._report(attempt, instance, pool)
+                self._report(attempt, provider)
                 if attempt.is_unsent(error):
                     unsent = error
                 elif may_repeat:
@@ -155,40 +161,42 @@ class Exchange:
                 if self._reactor.seconds() >= self._deadline:
                     raise lost or error from None
             if attempt.new:
-                await self._leave_out(instance)
+                await self._leave_out(provider, instance)
 
-    def _pick(self) -> Deferred[Instance]:
+    def _pick(self, provider: IServiceProvider) -> Deferred[Instance]:
         key, headers = self._settings.key, self._request.headers
-        return self._provider.instance(
+        return provider.instance(
             None if key is None else key(self._request.url.target, Headers() if headers is None else headers),
             avoid=tuple(self._tried),
             wait=max(0.0, self._deadline - self._reactor.seconds()),
         )
 
-    async def _leave_out(self, instance: Instance) -> None:
+    async def _leave_out(self, provider: IServiceProvider, instance: Instance) -> None:
         """Try the other instances first. If all have failed, try all again after a pause."""
         self._tried.append(instance)
-        if all(each in self._tried for each in self._provider.instances()):
+        if all(each in self._tried for each in provider.instances()):
             self._tried.clear()
             await self._wait(deferLater(self._reactor, self._backoff.next_pause()))
 
     async def _answer(
-        self, attempt: Attempt, instance: Instance, pool: InstancePool, body: IBodyProducer | None
+        self, attempt: Attempt, provider: IServiceProvider, body: IBodyProducer | None, stack: ExitStack
     ) -> IResponse:
+        """Make an attempt. If it brings a response, let the stack end the use of the instance."""
         request = self._request
-        with ExitStack() as stack:
-            stack.enter_context(self._provider.using(instance))
-            stack.callback(pool.released)
+        with ExitStack() as uses:
+            uses.enter_context(provider.using(attempt.instance))
+            uses.callback(attempt.pool.released)
             response = await self._wait(attempt.send(request.method, request.headers, body))
             if response.code not in _UNAVAILABLE:
-                self._provider.succeeded(instance)
+                provider.succeeded(attempt.instance)
             request.url.resolve_redirect(response.headers, attempt.host, attempt.port)
-            stack.callback(self._release)
-            return ObservedResponse(response, stack.pop_all().close)
+            stack.enter_context(uses.pop_all())
+        return response
 
-    def _report(self, attempt: Attempt, instance: Instance, pool: InstancePool) -> None:
+    @staticmethod
+    def _report(attempt: Attempt, provider: IServiceProvider) -> None:
         if attempt.new:
-            self._provider.failed(instance)
+            provider.failed(attempt.instance)
         else:
             # The server has closed an idle connection: perhaps the others too.
-            pool.close_idle()
+            attempt.pool.close_idle()

@@ -7,8 +7,12 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IReactorTime
 
 from txmirror.interfaces import IServiceProvider
+from txmirror.registry import ServiceRegistry
 from txmirror.timers import Timer
 from txmirror.types import Instance
+
+MakeProvider = Callable[[ServiceRegistry[bool], str], IServiceProvider]
+"""Makes a provider from a registry and a path."""
 
 
 class UsedProvider:
@@ -63,7 +67,7 @@ class ProviderTable:
 
     def __init__(
         self,
-        make: Callable[[str], IServiceProvider],
+        make: MakeProvider,
         changed: Callable[[str, list[Instance]], None],
         idle: float,
         reactor: IReactorTime,
@@ -77,12 +81,12 @@ class ProviderTable:
     def __len__(self) -> int:
         return len(self._used)
 
-    def use(self, path: str) -> UsedProvider:
-        """Return the provider of a path, in use."""
+    def use(self, registry: ServiceRegistry[bool], path: str) -> UsedProvider:
+        """Return the provider of a path, in use. If there is none, make it with a registry."""
         used = self._used.get(path)
         if used is None:
             used = self._used[path] = UsedProvider(
-                self._make(path),
+                self._make(registry, path),
                 lambda instances: self._changed(path, instances),
                 lambda: self._close(path),
                 self._idle,

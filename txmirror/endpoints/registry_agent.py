@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
+from functools import partial
 from typing import Literal
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.error import SchemeNotSupported
 from twisted.web.http_headers import Headers
@@ -17,10 +18,11 @@ from txmirror.durations import check_seconds
 from txmirror.endpoints.attempt import AttemptSettings
 from txmirror.endpoints.exchange import Exchange, ExchangeSettings, Request
 from txmirror.endpoints.instance_pools import InstancePools
-from txmirror.endpoints.provider_table import ProviderTable
+from txmirror.endpoints.provider_table import MakeProvider, ProviderTable
 from txmirror.endpoints.service_urls import ServiceURLs
+from txmirror.endpoints.sessions import SharedSession, lease_registry
 from txmirror.errors import ClosingException
-from txmirror.interfaces import IServiceProvider, IStrategy
+from txmirror.interfaces import IStrategy
 from txmirror.registry import ServiceRegistry
 from txmirror.types import Instance
 
@@ -48,13 +50,13 @@ class RegistryAgent:
     *Connections.* It keeps up to two idle connections to each instance, for at most 30 seconds. When an instance leaves, or is down,
     its idle connections are closed at once, and those in use after the response.
 
-    :param registry: the registry. The program starts and stops it.
+    :param registry: the registry, which the program stops; or a shared session, which is opened for the first request.
     :param root: the path above the services.
     :param services: the paths of further services by their names in URLs: for those elsewhere, and for those whose names have
         capitals or signs that a host name cannot have.
     :param pick: the strategy, as for :class:`~txmirror.discovery.ServiceProvider`.
     :param where: the filter, likewise.
-    :param provider: makes the provider of a path, in place of ``pick`` and ``where``.
+    :param provider: makes the provider from the registry and a path, in place of ``pick`` and ``where``.
     :param key: makes the key for the strategy from a request: from its path with the query, and its headers.
     :param authority: the host in the ``Host`` header, and with TLS the name that the certificate must have: ``service``, the name in
         the URL, or ``instance``, the instance's address (and in the header the port). A ``Host`` header of the program's stays.
@@ -73,13 +75,13 @@ class RegistryAgent:
 
     def __init__(
         self,
-        registry: ServiceRegistry[bool],
+        registry: ServiceRegistry[bool] | SharedSession,
         *,
         root: str = "/services",
         services: Mapping[str, str] | None = None,
         pick: str | IStrategy = "round-robin",
         where: Mapping[str, object] | Callable[[Instance], object] | None = None,
-        provider: Callable[[str], IServiceProvider] | None = None,
+        provider: MakeProvider | None = None,
         key: Callable[[bytes, Headers], Hashable] | None = None,
         authority: Literal["service", "instance"] = "service",
         tls_policy: IPolicyForHTTPS | None = None,
@@ -102,7 +104,8 @@ class RegistryAgent:
         self._others = others
         self._settings = ExchangeSettings(timeout, AttemptSettings(connect_timeout, authority, tls_policy), key)
         self._pools = InstancePools(reactor, most_pools)
-        make = provider or (lambda path: ServiceProvider(registry, path, pick=pick, where=where, reactor=reactor))
+        self._lease = lease_registry(registry)
+        make = provider or partial(ServiceProvider, pick=pick, where=where, reactor=reactor)
         self._providers = ProviderTable(make, self._pools.retain, idle, reactor)
         self._exchanges: set[Exchange] = set()
         self._closed = False
@@ -118,7 +121,8 @@ class RegistryAgent:
 
         :returns: fires with the first response. Fails with :exc:`~txmirror.errors.NoInstanceException` if there is no instance
             in time; with the error of the last attempt, as of :class:`twisted.web.client.Agent`; with
-            :exc:`~txmirror.errors.ClosingException` if the agent is closed; with ``SchemeNotSupported`` if the URL has another
+            :exc:`~txmirror.errors.ClosingException` if the agent is closed, or the reactor stops with a shared session; with
+            ``ValueError`` if the file with that session's credentials cannot be used; with ``SchemeNotSupported`` if the URL has another
             scheme. If the request may have reached an instance, it fails with that loss rather than with a later refusal.
             Cancelling ends the attempt and its connection, and fails it with ``CancelledError``.
         :raises ValueError: the URL names no service; the message quotes it.
@@ -130,14 +134,14 @@ class RegistryAgent:
             if self._others is None:
                 return fail(SchemeNotSupported(f"Unsupported scheme: {uri.partition(b':')[0]!r}"))
             return self._others.request(method, uri, headers, bodyProducer)
-        used = self._providers.use(url.path)
-
-        def release() -> None:
-            self._exchanges.discard(exchange)
-            used.release()
-
-        request = Request(method, url, headers, bodyProducer)
-        exchange = Exchange(request, used.provider, self._pools, self._settings, release, self._reactor)
+        exchange = Exchange(
+            Request(method, url, headers, bodyProducer),
+            lambda: self._lease.registry().addCallback(self._providers.use, url.path),
+            self._pools,
+            self._settings,
+            self._exchanges.discard,
+            self._reactor,
+        )
         self._exchanges.add(exchange)
         return exchange.start()
 
@@ -145,15 +149,15 @@ class RegistryAgent:
         """End all requests and connections, and follow the services no longer. It may be called again.
 
         Requests without a response fail with :exc:`~txmirror.errors.ClosingException`, and bodies that are still being received
-        are cut off. The registry stays as it is.
+        are cut off. A registry of the program's own stays as it is.
 
-        :returns: fires on a later turn of the reactor, when all has ended; it never fails.
+        :returns: fires in a bounded time, when all has ended, with a shared session that nothing else uses; it never fails.
         """
         self._closed = True
         for exchange in list(self._exchanges):
             exchange.end(_closed())
         self._providers.close()
-        return self._pools.close()
+        return gatherResults([self._pools.close(), self._lease.release()]).addCallback(lambda _: None)
 
 
 def _closed() -> ClosingException:

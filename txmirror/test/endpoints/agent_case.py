@@ -179,7 +179,7 @@ class AgentTestCase(SynchronousTestCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def agent(self, **options: Any) -> RegistryAgent:
-        def make(path: str) -> FakeProvider:
+        def make(_: object, path: str) -> FakeProvider:
             provider = self.providers[path] = FakeProvider(path)
             provider.list = [each.instance for each in self.servers]
             return provider

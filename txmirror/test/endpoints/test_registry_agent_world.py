@@ -7,7 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import readBody
 
-from txmirror.endpoints import RegistryAgent
+from txmirror.endpoints import RegistryAgent, SharedSession
 from txmirror.errors import NoInstanceException
 from txmirror.test.endpoints.agent_case import WEB, Server
 from txmirror.testing import World
@@ -37,7 +37,10 @@ class WorldTests(SynchronousTestCase):
         return f"/services/web/{server.instance.address}:80"
 
     def agent(self, **options: Any) -> RegistryAgent:
-        agent = RegistryAgent(self.registry, **options)
+        return self.agent_of(self.registry, **options)
+
+    def agent_of(self, registry: Any, **options: Any) -> RegistryAgent:
+        agent = RegistryAgent(registry, **options)
         self.addCleanup(self.end, agent)
         return agent
 
@@ -98,6 +101,24 @@ class WorldTests(SynchronousTestCase):
         """With this strategy, equal keys lead to the same instance."""
         agent = self.agent(pick="sticky", key=lambda target, headers: target)
         self.assertEqual(len({self.get(agent) for _ in range(5)}), 1)
+
+    def test_shared_session(self) -> None:
+        """A shared session is opened for the first request, and closed with the agent."""
+        agent = RegistryAgent(SharedSession(self.world.connection_string, reactor=self.reactor))
+        before = len(self.world.server.sessions)
+        self.assertEqual({self.get(agent) for _ in range(3)}, {"1", "2", "3"})
+        self.assertEqual(len(self.world.server.sessions), before + 1)
+        self.world.result(agent.close())
+        self.assertEqual(len(self.world.server.sessions), before)
+
+    def test_unusable_credentials(self) -> None:
+        """If its credentials cannot be read, the request fails."""
+        session = SharedSession(self.world.connection_string, "/no/such/file", reactor=self.reactor)
+        agent = self.agent_of(session)
+        for _ in range(2):
+            requested = agent.request(b"GET", WEB)
+            self.world.settle()
+            self.assertIn("/no/such/file", str(self.failureResultOf(requested, ValueError).value))
 
     def test_none(self) -> None:
         """Without an instance in time, the failure says why."""
