@@ -237,7 +237,11 @@ class Decoded(Mapping[str, _T]):
                 value = self._decode(path, data)
             except Exception as problem:
                 error = problem
-                self._log.warn("{path} cannot be decoded: {reason}.", path=on_one_line(path), reason=describe(error))
+                self._log.warn(
+                    "{path} cannot be decoded, and is left out: {reason}.",
+                    path=on_one_line(path),
+                    reason=describe(error),
+                )
             if self._closed:
                 return
         old = self._values.get(path)

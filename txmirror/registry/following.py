@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from random import Random
 from typing import Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 
-from txmirror import paths
 from txmirror.durations import check_seconds
 from txmirror.errors import ZooKeeperException
 from txmirror.interfaces import IPayloadCodec
 from txmirror.mirror import Change, ChangeKind, Mirror
-from txmirror.printable import on_one_line
 from txmirror.registry.audit import Audit
 from txmirror.registry.codecs import decode
 from txmirror.registry.holding import OutageHold
@@ -70,15 +68,12 @@ class Following:
     :ivar held: whether an answer is held back.
     """
 
-    _log = Logger()
-
     def __init__(self, mirror: Mirror, path: str, options: FollowingOptions, reader: Reader) -> None:
         self.live = self.held = False
         self._path = path
         self._options = options
         self._reader = reader
-        self._data: Payload = None
-        self._payloads: dict[str, Payload] = {}
+        self._payloads: Mapping[str, Payload] = {}
         self._publish_timer = Timer(mirror.reactor, self._publish)
         self._hold = OutageHold(options.hold_for, self._publish, mirror.reactor)
         self.tree = tree = mirror.tree(path, depth=1)
@@ -110,13 +105,8 @@ class Following:
 
     def _begin(self) -> None:
         """Publish the first answer, and follow later changes."""
-        codec, payloads, own = self._options.codec, self._payloads, self._path
-        for path, (data, _) in self.tree.items():
-            payload = decode(codec, data)
-            if path == own or isinstance(payload, Undecodable):
-                self._store(path, payload)
-            else:
-                payloads[paths.name_of(path)] = payload
+        # It is updated before this is called with the same change.
+        self._payloads = self.tree.decoded(self._decode)
         self.tree.watch(self._changed)
         self._read()
 
@@ -150,10 +140,6 @@ class Following:
                 # A child that was not in the answer was deleted.
                 self._read_stat()
         elif change.kind in (ChangeKind.ADDED, ChangeKind.CHANGED, ChangeKind.REMOVED):
-            if change.new is None:
-                self._remove(change.path)
-            else:
-                self._store(change.path, decode(self._options.codec, change.new[0]))
             if change.kind is not ChangeKind.CHANGED and change.path != self._path:
                 # A recursive watch sends no event for the parent's new stat.
                 self._read_stat(0 if change.new is None else change.new[1].czxid)
@@ -192,24 +178,11 @@ class Following:
         # Other changes of this reactor turn are published together with this one.
         self._publish_timer.start(0)
 
-    def _store(self, path: str, payload: Payload | Undecodable) -> None:
+    def _decode(self, path: str, data: bytes) -> Payload:
+        payload = decode(self._options.codec, data)
         if isinstance(payload, Undecodable):
-            self._log.warn(
-                "{path} cannot be decoded, and is left out: {reason}.",
-                path=on_one_line(path),
-                reason=on_one_line(payload.reason),
-            )
-            self._remove(path)
-        elif path == self._path:
-            self._data = payload
-        else:
-            self._payloads[paths.name_of(path)] = payload
-
-    def _remove(self, path: str) -> None:
-        if path == self._path:
-            self._data = None
-        else:
-            self._payloads.pop(paths.name_of(path), None)
+            raise ValueError(payload.reason)  # noqa: TRY004 - the data is wrong
+        return payload
 
     def _publish(self) -> None:
         self._publish_timer.stop()
@@ -222,5 +195,8 @@ class Following:
         stat: ZnodeStat | None = None
         if self._path in self.tree:
             _, stat = self.tree[self._path]
-        children = {name: self._payloads[name] for name in sorted(self._payloads)}
-        return {"children": children, "data": self._data, "path": self._path, "stat": stat}
+        # Changes of one of thousands of children come often. So their names are cut out of their paths here.
+        start = len(self._path.rstrip("/")) + 1
+        payload_of = self._payloads.__getitem__
+        children = {path[start:]: payload_of(path) for path in sorted(self._payloads)}
+        return {"children": children, "data": children.pop("", None), "path": self._path, "stat": stat}

@@ -157,7 +157,7 @@ class ErrorTests(DecodedTestCase):
         self.assertEqual((sorted(view), list(view.errors)), (["/n", "/n/a", "/n/b"], ["/n/c"]))
         self.assertIsInstance(view.errors["/n/c"], ValueError)
         reason = "invalid literal for int() with base 10: b'three\\n'"
-        self.assertEqual(self.warnings(), [f"/n/c cannot be decoded: {reason}."])
+        self.assertEqual(self.warnings(), [f"/n/c cannot be decoded, and is left out: {reason}."])
         seen = seen_by(view)
         self.world.change("/n/a", b"one")
         self.settle()
@@ -192,7 +192,10 @@ class ErrorTests(DecodedTestCase):
         self.assertEqual((dict(view), sorted(view.errors)), ({"/n/a": 1}, ["/n", "/n/b"]))
         self.assertEqual(
             self.warnings(),
-            [f"{path} cannot be decoded: KeyError: {data!r}." for path, data in (("/n", b"0"), ("/n/b", b"2"))],
+            [
+                f"{path} cannot be decoded, and is left out: KeyError: {data!r}."
+                for path, data in (("/n", b"0"), ("/n/b", b"2"))
+            ],
         )
 
     def test_json(self) -> None:
@@ -204,7 +207,7 @@ class ErrorTests(DecodedTestCase):
         self.assertEqual(dict(view), {"/n": None, "/n/b": 2})
         error = self.assert_fails(self.mirror.get_json("/n/a").value(), ValueError)
         self.assertEqual(str(view.errors["/n/a"]), str(error))
-        self.assertEqual(self.warnings(), [f"/n/a cannot be decoded: {error}."])
+        self.assertEqual(self.warnings(), [f"/n/a cannot be decoded, and is left out: {error}."])
 
     def test_watcher_raises(self) -> None:
         """A watcher that raises is logged, and the others are called all the same."""

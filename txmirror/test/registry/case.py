@@ -19,13 +19,16 @@ NODE = PATH + "/server1:22"
 
 @implementer(ILogObserver)
 class Warnings:
-    """Keeps the warnings and errors of this package's registry."""
+    """Keeps the warnings and errors of this package's registry, and those about nodes that cannot be decoded."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
 
     def __call__(self, event: LogEvent) -> None:
-        if event["log_namespace"].startswith("txmirror.registry") and event["log_level"] >= LogLevel.warn:
+        if (
+            event["log_namespace"].startswith(("txmirror.registry", "txmirror.mirror.decoded"))
+            and event["log_level"] >= LogLevel.warn
+        ):
             self.texts.append(formatEvent(event))
 
 

@@ -158,7 +158,9 @@ class _Warnings:
         self.lines: list[str] = []
 
     def __call__(self, event: LogEvent) -> None:
-        if event["log_level"] >= LogLevel.warn and "registry" in event.get("log_namespace", ""):
+        namespace = event.get("log_namespace", "")
+        # The second is that of nodes that cannot be decoded.
+        if event["log_level"] >= LogLevel.warn and ("registry" in namespace or "mirror.decoded" in namespace):
             self.lines.append(formatEvent(event))
 
 
