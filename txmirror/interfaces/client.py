@@ -107,9 +107,10 @@ class IZooKeeperClient(Interface):
         """Read a node's stat, and set a watch for its next creation, change or deletion.
 
         :returns: the answer, as of :meth:`exists`, and the watch. The watch fires once, and survives reconnections. It fails
-            with :exc:`~txmirror.errors.SessionExpiredException` when the session ends. It never fires if the request
-            failed, except with :exc:`~txmirror.errors.ReplyTooLargeException`, where the server did set it. Cancelling it
-            leaves the server's watch in place; its event is dropped.
+            with :exc:`~txmirror.errors.SessionExpiredException` when the session ends, and with the error of a server that
+            refuses to set it again after a reconnection. It never fires if the request failed, except with
+            :exc:`~txmirror.errors.ReplyTooLargeException`, where the server did set it. Cancelling it leaves the server's
+            watch in place; its event is dropped.
         """
 
     def get(path: str) -> Deferred[tuple[bytes, ZnodeStat]]:

@@ -111,6 +111,7 @@ class Cache:
         covered = self.covers(branch.path)
         if self.sessions.coverage.leave(branch.path):
             if covered:
+                self.refresher.coverage_lost()
                 self.interests.reread_uncovered(branch.path, self.covers)
             self.removal.add(branch.path)
         if branch.unsettled or branch.unreadable:

@@ -74,7 +74,8 @@ class Mirror(Service):
         self.client = waiting_client(client)
         self.feed = IWatchFeed(self.client)
         self._linger = linger
-        self._engine = Engine(self.client, self.feed, reactor, linger, (random or Random()).random)
+        self._random = random = random or Random()
+        self._engine = Engine(self.client, self.feed, reactor, linger, random.random)
         self._mirrors_of_client: list[Mirror] = [self]
         self._views: dict[str, Mirror] = {}
         self._started = False
@@ -188,7 +189,7 @@ class Mirror(Service):
         if view is not None and not view._engine.closing:
             return view
         client = IChroot(self.client).chroot(path)
-        view = self._views[path] = Mirror(client=client, linger=self._linger, reactor=self.reactor)
+        view = self._views[path] = Mirror(client=client, linger=self._linger, random=self._random, reactor=self.reactor)
         view._mirrors_of_client = self._mirrors_of_client
         self._mirrors_of_client.append(view)
         if self._engine.closing:

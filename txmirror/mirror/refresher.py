@@ -4,6 +4,8 @@ A batched read waits for the next turn of the reactor, so that a storm of events
 requests is bounded, so that other users of the connection get their turn, and a flood of reads waits in little memory.
 """
 
+# It has more than 350 lines because the three kinds of reads are sent in turns.
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -82,7 +84,7 @@ class RefreshSink(Protocol):
 
 
 class Refresher:
-    """Reads the stale parts of nodes while there is a connection. Three kinds of reads have queues: hence more than 12 attributes.
+    """Reads the stale parts of nodes while there is a connection. Three kinds of reads have queues: hence more than 12 attributes and more than 25 methods.
 
     :param feed: sends reads that leave watches.
     :param batches: sends reads of many nodes without watches; None where the client cannot.
@@ -115,6 +117,8 @@ class Refresher:
         self._held: list[tuple[int, str]] = []
         self._batch = BatchSize()
         self._running = False
+        #: Whether a queue may have nodes that no persistent watch covers any more.
+        self._unsorted = False
         self._ended = False
         # A request that is answered or fails at once re-enters the function.
         self._pump = Pump(self._send_all)
@@ -162,12 +166,17 @@ class Refresher:
 
     def sort(self) -> None:
         """Queue again all that is stale: the persistent watches have changed."""
+        self._unsorted = False
         for queue in self._queues:
             queue.clear()
         self._held.clear()
         for part in PARTS:
             for path in self._store.stale(part):
                 self.add(part, path)
+
+    def coverage_lost(self) -> None:
+        """Note that a persistent watch is gone: what waits for a read without a watch of its own may need one now."""
+        self._unsorted = True
 
     def resume(self) -> None:
         """Queue what has waited until it was known whether a persistent watch covers it."""
@@ -213,7 +222,10 @@ class Refresher:
             if self._singles and len(self._singles.pending) < _SINGLES_IN_FLIGHT:
                 self._send_one()
             elif self._batched and len(self._batched.pending) < _BATCHES_IN_FLIGHT and self._turn is None:
-                self._send_batch()
+                if self._unsorted:
+                    self.sort()
+                else:
+                    self._send_batch()
             elif watched and len(watched.pending) < _BATCHES_IN_FLIGHT and self._turn is None:
                 self._send_watched_batch()
             else:

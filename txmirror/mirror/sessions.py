@@ -176,6 +176,7 @@ class Sessions:
         """
         for branch in self._interests.rooted_at(path):
             branch.persistent = False
+        self._cache.refresher.coverage_lost()
         self._interests.reread_uncovered(path, self.coverage.covers)
 
     # Recovery.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Coroutine, Sequence
+from random import Random
 from typing import Any, Literal, Protocol, TypeVar
 
 import attrs
@@ -73,6 +74,8 @@ class ConnectionOptions:
     """The mirror to use; None makes one for each connection."""
     limits: Limits | None
     """The limits of the client of such a mirror; None for a client's defaults, with shorter pauses."""
+    random: Random
+    """The random numbers of such mirrors."""
 
     @property
     def connect_string(self) -> str:
@@ -206,6 +209,7 @@ class Connections:
             self.options.servers,
             session_timeout=self.options.timeout,
             limits=self.options.limits or _LIMITS,
+            random=self.options.random,
             reactor=self.reactor,
         )
         connection = self.current = self.user.connect(mirror, owned=self.options.mirror is None)
@@ -213,7 +217,8 @@ class Connections:
         self.user.opened(connection)
         if self._former_session is not None:
             ticket, self._former_session = self._former_session, None
-            connection.end_session(Mirror(self.options.servers, session=ticket, reactor=self.reactor))
+            former = Mirror(self.options.servers, session=ticket, random=self.options.random, reactor=self.reactor)
+            connection.end_session(former)
         # It fails when a name cannot be resolved; that is logged, and the client retries.
         mirror.connect().addErrback(lambda _: None)
         self._state_changed(mirror.is_connected())

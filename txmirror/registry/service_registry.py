@@ -78,7 +78,7 @@ class ServiceRegistry(Service, Generic[_LazyT_co]):
     :param audit: the interval, in seconds and varied by a quarter, at which each followed path is audited for changes without
         events: a changed ACL, and changes that it hides. An audit reads the path's node, the list of its children if that may
         have changed, and a fifth of the children, at most 1,000. None for no audits.
-    :param random: varies ``audit``; one of its own if None.
+    :param random: as for :class:`txmirror.client.ZooKeeperClient`; it varies ``audit`` too.
     :param limits: as for :class:`txmirror.client.ZooKeeperClient`, except that pauses between attempts take at most 1.5
         seconds if None. Not used with ``mirror``.
     :param reactor: the reactor; the mirror's, or the global one, if None.
@@ -126,10 +126,11 @@ class ServiceRegistry(Service, Generic[_LazyT_co]):
             lazy,
             mirror,
             limits,
+            random or Random(),
         )
         reactor = options.check(reactor)
         codec = CODECS["ndsr"] if codec is None else codec
-        following = FollowingOptions(codec, hold_for, audit, Random() if random is None else random)
+        following = FollowingOptions(codec, hold_for, audit, options.random)
         self.readonly = readonly
         self._credentials = Credentials(username, password, acl)
         self._connections = Connections(options, reactor)

@@ -781,6 +781,17 @@ class ServedNodeTests(MirrorTestCase):
         self.assertIs(node.state.existence, Existence.ABSENT)
         self.assertEqual(children, [["a", "b", "n"], ["a", "b"]])
 
+    def test_tree_closed_before_a_read(self) -> None:
+        """M7: a node whose read without a watch was still to be sent when the tree was closed is read with a watch."""
+        node = self.live("/s/a")
+        self.other.set("/s/a", b"one")
+        while "/s/a" not in self.mirror._engine._cache.store.marked_data:
+            self.world.step(1)
+        self.tree.close()
+        self.settle()
+        self.world.change("/s/a", b"two")
+        self.assertEqual(node.state.value, b"two")
+
     def test_tree_closed(self) -> None:
         """M7: when the tree is closed they watch for themselves, having missed nothing."""
         nodes = [self.live(path) for path in ("/s", "/s/a", "/s/missing")]

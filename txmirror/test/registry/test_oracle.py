@@ -12,7 +12,6 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from txmirror.client import client as client_module
 from txmirror.errors import NoConnection, NodeExistsException, NoNodeException, SystemErrorException
 from txmirror.registry import CODECS, ServiceRegistry
 from txmirror.testing import World
@@ -66,7 +65,10 @@ class Scene:
         self._port = int(self._server.address.rpartition(":")[2])
         self._other = world.client(session_timeout=40.0)
         self._lazy = lazy
-        self.registry = ServiceRegistry(world.connection_string, timeout=_TIMEOUT, lazy=lazy, reactor=world.reactor)
+        # The pauses are the same in every run of an example.
+        self.registry = ServiceRegistry(
+            world.connection_string, timeout=_TIMEOUT, lazy=lazy, random=Random(1), reactor=world.reactor
+        )
         #: What is wanted: what was accepted, and what is asked for and may be refused.
         self._wanted: dict[str, int] = {}
         self._asked: dict[str, int] = {}
@@ -192,10 +194,6 @@ def _fired(call: Deferred[Any]) -> bool:
 
 
 class OracleTests(SynchronousTestCase):
-    def setUp(self) -> None:
-        # The client's pauses are the same in every run of an example.
-        self.patch(client_module, "Random", lambda: Random(1))
-
     @given(st.booleans(), st.lists(_step, min_size=10, max_size=40))
     @settings(settings() if _EXAMPLES is None else settings(max_examples=int(_EXAMPLES)))
     def test_oracle(self, lazy: bool, steps: list[tuple[Any, ...]]) -> None:

@@ -8,6 +8,7 @@ from random import Random
 from twisted.internet.defer import Deferred
 
 from txmirror.testing.storm.clients import ClientPart
+from txmirror.testing.storm.contenders import CandidatePart, ContenderPart
 from txmirror.testing.storm.journal import Journal
 from txmirror.testing.storm.mirrors import MirrorPart
 from txmirror.testing.storm.parts import Part, Scene
@@ -18,6 +19,8 @@ _VERSIONS = ("3.8", "3.8", "3.9")
 _KINDS: dict[str, tuple[Callable[[Scene, str, Random], Part], int]] = {
     "client": (ClientPart, 2),
     "mirror": (MirrorPart, 2),
+    "contender": (ContenderPart, 4),
+    "candidate": (CandidatePart, 2),
 }
 
 

@@ -10,6 +10,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from txmirror.testing.storm.holders import Holders
 from txmirror.testing.storm.journal import Journal
 from txmirror.testing.storm.truth import Truth
 from txmirror.testing.world import World
@@ -54,10 +55,14 @@ class Scene:
     world: World
     journal: Journal
     truth: Truth
+    holders: Holders = attrs.field(init=False)
     complaints: list[str] = attrs.field(factory=list)
     """The violations so far. Within a callback, an exception would only be logged."""
     _hosts: int = attrs.field(default=0, init=False)
     _serial: int = attrs.field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.holders = Holders(self.truth, self.world.reactor, lambda complaint: self.check(False, complaint))
 
     def check(self, holds: bool, complaint: str | Callable[[], str]) -> None:
         """Record a violation, if something does not hold."""
