@@ -210,6 +210,10 @@ class ExampleTests(TestCase):
         ]
         return self.run_example("locks.py").addCallback(self.assertEqual, expected)
 
+    def test_amp_pair(self) -> Deferred[None]:
+        """An AMP server and its client find each other by the strings of their endpoints."""
+        return self.run_example("amp_pair.py").addCallback(self.assertEqual, ["13 + 81 = 94"])
+
     def test_counter(self) -> Deferred[None]:
         """The program for the examples of tests prints the sum."""
         return self.run_example("counter.py").addCallback(self.assertEqual, ["the sum: 42"])
