@@ -239,6 +239,11 @@ class ServiceRegistry(Wrapper[_Registry[bool]], Generic[_LazyT_co]):
         self.wrapped.readonly = readonly
 
     @property
+    def servers(self) -> str:
+        """The servers and the chroot, as in ``host:port,host:port/chroot``."""
+        return self.wrapped.servers
+
+    @property
     def lazy(self) -> bool:
         """True if calls succeed while ZooKeeper is out of reach, and are done later."""
         return self.wrapped.lazy
