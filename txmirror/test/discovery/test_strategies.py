@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from txmirror.discovery import STRATEGIES, check_pick
+from txmirror.discovery import STRATEGIES, check_pick, rendezvous
 from txmirror.discovery.pending import LeastPending, PendingCounts
 from txmirror.discovery.picking import make_strategy
-from txmirror.discovery.sticky import Sticky, hash_key
+from txmirror.discovery.rendezvous import Ranking, hash_key
+from txmirror.discovery.sticky import Sticky
 from txmirror.discovery.strategies import RandomChoice, RoundRobin, Weighted
 from txmirror.interfaces import IStrategy
 from txmirror.test.hypothesis_profiles import at_most
@@ -159,6 +160,33 @@ class StickyTests(Case):
         for number in range(200):
             former, now = one.pick(before, number).name, two.pick(after, number).name
             self.assertIn(now, (former, before[0].name))
+
+    @at_most(30)
+    @given(st.lists(st.dictionaries(st.integers(0, 9), st.integers(1, 3), min_size=1), max_size=12))
+    def test_any_changes(self, lists: list[dict[int, int]]) -> None:
+        """Whatever comes and goes, a key gets the same as from the list alone."""
+        strategy = Sticky(Random(0))
+        for weights in lists:
+            among = tuple(
+                Instance(name=f"web{number}", address="h", port=80, weight=weight)
+                for number, weight in sorted(weights.items())
+            )
+            for number in range(15):
+                self.assertIs(strategy.pick(among, number), Ranking(among).best(hash_key(number)))
+
+    def test_many_changes(self) -> None:
+        """Remembered keys and instances that came are forgotten when there are too many."""
+        ranking = Ranking(instances([1] * 3))
+        ranking.best(1)
+        for number in range(2000):
+            among = instances([1, number + 1])
+            ranking.use(among)
+            self.assertIs(ranking.best(1), Ranking(among).best(1))
+        self.assertLess(len(ranking._came), 1100)
+        self.patch(rendezvous, "_MOST_KEYS", 10)
+        for key in range(50):
+            ranking.best(key)
+        self.assertLess(len(ranking._best), 11)
 
     def test_without_key(self) -> None:
         """Requests without a key take the instances in turn."""
