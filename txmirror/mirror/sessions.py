@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
@@ -146,20 +146,26 @@ class Sessions:
         """Note that a root has its persistent watch, or that the server does not support one."""
         if not self._status.may_read:
             return
-        for branch in self._interests.rooted_at(path):
+        decided = list(self._interests.rooted_at(path))
+        for branch in decided:
             self._begin(branch)
-        self._go_on()
+        self._go_on(decided)
 
     def root_left(self) -> None:
         """Note that a tree was closed. If its root has no other one, nothing waits for its watch."""
         if self._status.may_read:
             self._go_on()
 
-    def _go_on(self) -> None:
-        """Recover, if that was waiting for a persistent watch; read what was."""
+    def _go_on(self, decided: Sequence[FollowedBranch] = ()) -> None:
+        """Recover, if that was waiting for a persistent watch; read what was.
+
+        :param decided: the branches that have waited for it. If nothing of them was to be read, they are settled now.
+        """
         if self._recovering:
             self._cache.refresher.resume()
             self.recovery.watch_decided()
+            for branch in decided:
+                branch.check_settled()
             self._cache.check_settled()
         elif self.coverage.decided:
             self._recover()

@@ -195,6 +195,19 @@ class TreeTests(TroubleCase):
             tree.close()
             self.settle()
 
+    def test_nothing_to_read(self) -> None:
+        """A tree of which nothing has changed reports that it has settled again, although its watch was set later."""
+        tree = self.mirror.tree("/missing")
+        self.pass_time(1)
+        kinds: list[ChangeKind] = []
+        tree.watch(lambda change: kinds.append(change.kind))
+        self.world.expire_away()
+        self.server.fail_next("add_watch", SystemErrorException())
+        self.world.unpart()
+        self.pass_time(20)
+        self.assertEqual(kinds, [ChangeKind.STALE, ChangeKind.SETTLED])
+        self.assertTrue(tree.settled)
+
     def test_node_by_node(self) -> None:
         """The reads of a tree that is watched node by node are retried with growing pauses; it is not settled
         meanwhile.
