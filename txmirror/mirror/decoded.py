@@ -151,7 +151,7 @@ class Decoded(Mapping[str, _T]):
     def index(self, name: str, key: Callable[[str, _T], Iterable[_K]]) -> Index[_K, _T]:
         """Keep the nodes findable by a key, or by several.
 
-        :param name: a name that no other index of this view has. :attr:`indexes` has the index by it.
+        :param name: a name that no other index of this view has. ``indexes`` has the index by it.
         :param key: called with a node's path and value; returns a list of its keys, which may be empty. When it raises, the node is
             not in the index, but in its ``errors``.
         :returns: the index. It shows a change before the functions of :meth:`watch` are called with that.

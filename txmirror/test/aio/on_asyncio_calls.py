@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+from collections import Counter
+from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -183,6 +186,36 @@ class CallTests(LoopCase):
                     self.assertEqual(self.undone, ["lock"], (cancelled_first, make))
                     self.undone.clear()
             self.assertEqual(self.cancelled, [])
+
+        self.on_loop(main)
+
+    def test_all_orders(self) -> None:
+        """Whenever the result and the cancellation come, the result is received or undone, once; or the Deferred is cancelled."""
+
+        async def main() -> None:
+            outcomes: Counter[str] = Counter()
+
+            def fire() -> None:
+                if not self.deferred.called:
+                    self.deferred.callback("lock")
+
+            # Before its first step, a coroutine has not made the call yet.
+            begun = [(self.call, 0), *product((self.call, self.awaiting), range(1, 4))]
+            for (make, before), between, fire_first in product(begun, range(4), (True, False)):
+                self.setUp()
+                task: asyncio.Task[object] = asyncio.create_task(make())
+                await turns(before)
+                steps: list[Callable[[], object]] = [fire, task.cancel] if fire_first else [task.cancel, fire]
+                for step in steps:
+                    step()
+                    await turns(between)
+                received = (await asyncio.gather(task, return_exceptions=True))[0] == "lock"
+                await turns()
+                ends = (received, self.undone == ["lock"], self.cancelled == ["cancelled"])
+                self.assertEqual(sum(ends), 1, (ends, make, before, between, fire_first))
+                self.assertLessEqual(len(self.undone) + len(self.cancelled), 1)
+                outcomes[("received", "undone", "cancelled")[ends.index(True)]] += 1
+            self.assertEqual(set(outcomes), {"received", "undone", "cancelled"})
 
         self.on_loop(main)
 

@@ -304,6 +304,23 @@ class RegistryTests(ServerCase):
 
         self.on_loop(main)
 
+    def test_cancelled_when_acquired(self) -> None:
+        """A lock that is acquired in the moment in which its task is cancelled is released."""
+
+        async def main() -> None:
+            async with aio.ServiceRegistry(self.server.address) as registry:
+                lock = await registry.get_lock("/lock")
+                task = asyncio.create_task(lock.__aenter__())
+                while not lock.held:
+                    await asyncio.sleep(0)
+                self.assertFalse(task.done())
+                task.cancel()
+                with self.assertRaises(asyncio.CancelledError):
+                    await task
+                self.assertFalse(lock.held)
+
+        self.on_loop(main)
+
     def test_provider(self) -> None:
         """A provider picks an instance, and waits for one."""
 
