@@ -249,11 +249,6 @@ class ServiceRegistry(Wrapper[_Registry[bool]], Generic[_LazyT_co]):
         return self.wrapped.lazy
 
     @property
-    def servers(self) -> str:
-        """The servers, as a connection string."""
-        return self.wrapped.servers
-
-    @property
     def timeout(self) -> float:
         """The number of seconds without a session after which ZooKeeper is out of reach."""
         return self.wrapped.timeout
