@@ -36,6 +36,12 @@ class DecodedTestCase(MirrorTestCase):
         for path, data in (("/n", b"0"), ("/n/a", b"1"), ("/n/b", b"2")):
             self.world.make(path, data)
         self.decodings: list[str] = []
+        if self.version == "3.4":
+            # That a server knows no persistent watches is learned from the connections that it closes.
+            tree = self.mirror.tree("/n")
+            self.pass_time(3.0)
+            tree.close()
+            self.settle()
 
     def decode(self, path: str, data: bytes) -> int:
         """Decode a number, and note that."""
@@ -147,6 +153,18 @@ class ShowingTests(DecodedTestCase):
         self.world.change("/n/a", b"7")
         self.settle()
         self.assertEqual((seen, view["/n/a"]), ([], 7))
+
+
+class OldShowingTests(ShowingTests):
+    """The same at a server without persistent watches."""
+
+    version = "3.4"
+
+
+class KeeperShowingTests(ShowingTests):
+    """The same at ClickHouse Keeper."""
+
+    version = "keeper"
 
 
 class ErrorTests(DecodedTestCase):
