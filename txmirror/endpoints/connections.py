@@ -13,6 +13,7 @@ from twisted.internet.interfaces import (
     IProtocolNegotiationFactory,
 )
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.web.iweb import IRequest
 from zope.interface import alsoProvides, directlyProvides, providedBy
 
 from txmirror.deferreds import Waiters
@@ -38,13 +39,14 @@ class Connection(ProtocolWrapper):
         which then sends its further requests elsewhere. Other protocols have no such thing.
         """
         request_factory = getattr(self.wrappedProtocol, "requestFactory", None)
-        if request_factory is None:
+        if not callable(request_factory):
             return
 
         def make_last(*args: Any, **kwargs: Any) -> Any:
             request = request_factory(*args, **kwargs)
-            # As if the client had asked for it.
-            request.requestHeaders.addRawHeader(b"Connection", b"close")
+            if IRequest.providedBy(request):
+                # As if the client had asked for it.
+                request.requestHeaders.addRawHeader(b"Connection", b"close")
             return request
 
         directlyProvides(make_last, providedBy(request_factory))

@@ -11,7 +11,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txmirror.endpoints.sessions import Lease
-from txmirror.placeholders import shown
 from txmirror.registry import ServiceNode, ServiceRegistry
 from txmirror.retrying import RetryTimer
 from txmirror.withdrawal import wait_for_withdrawals
@@ -109,7 +108,7 @@ class Publication:
         self._attempting = None
         if self._stopped:
             return
-        reason = shown(failure.getErrorMessage())
+        reason = failure.getErrorMessage()
         if reason != self._reported:
             self._reported = reason
             self._log.warn(

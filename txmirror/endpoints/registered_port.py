@@ -52,7 +52,11 @@ class Retirement:
         await self._publication.withdraw()
         if not self._drain:
             return
-        self._connections.finish()
+        try:
+            self._connections.finish()
+        except Exception:
+            # The program's own protocols can refuse it.
+            self._log.failure("The connections were not marked as ending.")
         spread = min(_SPREAD, self._drain) if self._publication.placed else 0.0
         if spread:
             await deferLater(self._reactor, spread)

@@ -214,6 +214,15 @@ class ExampleTests(TestCase):
         """An AMP server and its client find each other by the strings of their endpoints."""
         return self.run_example("amp_pair.py").addCallback(self.assertEqual, ["13 + 81 = 94"])
 
+    def test_workers(self) -> Deferred[None]:
+        """Workers find one another, and agree on their rooms; only those of one that goes move."""
+        expected = [
+            "all agree: True",
+            "workers with rooms: ['anna', 'bert', 'cleo']",
+            "moved: only the rooms of ['cleo']",
+        ]
+        return self.run_example("workers.py").addCallback(self.assertEqual, expected)
+
     def test_counter(self) -> Deferred[None]:
         """The program for the examples of tests prints the sum."""
         return self.run_example("counter.py").addCallback(self.assertEqual, ["the sum: 42"])

@@ -52,6 +52,26 @@ class Received(Protocol):
         self.open = False
 
 
+class Lookalike(Protocol):
+    """A protocol with an attribute of the same name as that of a web server."""
+
+    def requestFactory(self, data: bytes) -> bytes:
+        return b"made of " + data
+
+    def dataReceived(self, data: bytes) -> None:
+        assert self.transport is not None
+        self.transport.write(self.requestFactory(data))
+
+
+class Frozen(Lookalike):
+    """Such a protocol, whose attribute cannot be changed."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "requestFactory":
+            raise AttributeError(name)
+        super().__setattr__(name, value)
+
+
 class ServerCase(SessionCase):
     def setUp(self) -> None:
         super().setUp()
@@ -413,6 +433,23 @@ class DrainTests(ServerCase):
         self.assertTrue(connection.data.endswith(b"the page"), connection.data)
         data: bytes = connection.data
         return data
+
+    def test_not_web(self) -> None:
+        """A protocol that only looks like a web server's is left alone."""
+        for kind in (Lookalike, Frozen):
+            with self.subTest(kind=kind):
+                endpoint = self.endpoint()
+                port = self.world.result(endpoint.listen(Factory.forProtocol(kind)))
+                connection = self.connect(port, Received)
+                stopped = self.begin_stop(port)
+                self.world.settle()
+                connection.transport.write(b"a")
+                self.world.settle()
+                self.assertEqual(connection.data, b"made of a")
+                connection.transport.loseConnection()
+                self.world.pass_time(1.1)
+                self.successResultOf(stopped)
+        self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
 
     def test_twice(self) -> None:
         """A second stop waits for the first; cancelling one wait ends neither the stop nor the other."""
