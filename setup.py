@@ -29,6 +29,7 @@ setup(
     keywords=["zookeeper", "twisted", "service discovery", "service registry", "coordination"],
     classifiers=[
         "Development Status :: 3 - Alpha",
+        "Framework :: AsyncIO",
         "Framework :: Twisted",
         "Intended Audience :: Developers",
         "Intended Audience :: System Administrators",
