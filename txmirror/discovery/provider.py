@@ -98,7 +98,7 @@ class ServiceProvider:
         user = ListUser(Judge(path, where, codec).judge, self._marks.forget, self._changed)
         self._list = InstanceList(path, registry.hold_for if hold_for is None else hold_for, user, reactor)
         self._pool = Pool(self._list, self._marks.all_withheld, zone, least_in_zone)
-        self._reasons = Reasons(path, self._list, self._pool, self._marks, where)
+        self._reasons = Reasons(path, self._list, self._pool, self._marks, where, registry.reactor.seconds)
         self._omissions = Omissions(self._log, path, "the list")
         self._waiting = WaitingCalls(self._pick, self._none, self._set_watched)
         self._timer = Timer(reactor, self._notify)
@@ -218,7 +218,7 @@ class ServiceProvider:
     def _none(self, avoid: Collection[Instance], wait: float) -> NoInstanceException:
         if self._closed:
             return NoInstanceException(f"there is no instance of {self.path!r}: the provider is closed")
-        reasons = self._reasons.explain(avoid, self._reactor.seconds())
+        reasons = self._reasons.explain(avoid)
         return NoInstanceException(f"there is no instance of {self.path!r} within {wait:g} s: {reasons}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from txmirror.discovery.down_marks import DownMarks
 from txmirror.discovery.judging import Where
@@ -21,29 +21,39 @@ class Reasons:
     :param pool: those that may be picked.
     :param marks: those that are down.
     :param where: the filter.
+    :param now: returns the time by the registry's reactor, in seconds.
     """
 
-    def __init__(self, path: str, instances: InstanceList, pool: Pool, marks: DownMarks, where: Where | None) -> None:
+    def __init__(
+        self,
+        path: str,
+        instances: InstanceList,
+        pool: Pool,
+        marks: DownMarks,
+        where: Where | None,
+        now: Callable[[], float],
+    ) -> None:
         self._path = path
         self._list = instances
         self._pool = pool
         self._marks = marks
-        self._where = where
+        self._where = dict(where) if isinstance(where, Mapping) else where
+        self._now = now
 
-    def explain(self, avoided: Collection[Instance], now: float) -> str:
+    def explain(self, avoided: Collection[Instance]) -> str:
         """Return the reasons as one line.
 
         :param avoided: the instances that the caller avoids.
-        :param now: the time in the reactor's seconds.
         """
-        return on_one_line("; ".join([*self._of_list(now), *self._of_nodes(len(self._pool.pickable) and len(avoided))]))
+        count = len(self._pool.pickable) and len(avoided)
+        return on_one_line("; ".join([*self._of_list(), *self._of_nodes(count)]))
 
-    def _of_list(self, now: float) -> list[str]:
+    def _of_list(self) -> list[str]:
         tree, reasons = self._list.tree, []
         if tree is None:
             reasons.append("the registry is not connected to ZooKeeper")
         elif tree.stale_since is not None:
-            reasons.append(f"ZooKeeper has been away for {now - tree.stale_since:.1f} s")
+            reasons.append(f"ZooKeeper has been away for {self._now() - tree.stale_since:.1f} s")
         refusal = None if tree is None else tree.unreadable.get(self._path)
         if refusal is not None:
             reasons.append(f"the path cannot be read: {refusal}")
@@ -65,10 +75,9 @@ class Reasons:
             reasons.append(f"{len(withheld)} down after failures, until in {first:.1f} s")
         if avoided:
             reasons.append(f"{avoided} avoided, after the caller has tried them")
-        where = dict(self._where) if isinstance(self._where, Mapping) else self._where
         texts = {
             Verdict.DOWN: "registered as down",
-            Verdict.FILTERED: f"filtered out by {where!r:.200}",
+            Verdict.FILTERED: f"filtered out by {self._where!r:.200}",
             Verdict.FAILED: "on which the filter has failed",
             Verdict.NO_WEIGHT: "with the weight 0",
             Verdict.UNREADABLE: "unreadable",
