@@ -51,6 +51,9 @@ async def _freshen(record: Record) -> None:
     for part, cached in enumerate(record.parts):
         if not record.is_settled(part):
             await cached.when_settled()
+    if record.closed:
+        # What is known may be old.
+        raise ClosingException(path=record.path)
 
 
 def _problem(record: Record, part: int, cached: CachedValue[Any]) -> ZooKeeperException | None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import CancelledError
+from twisted.python.failure import Failure
 
 from txmirror.client import Limits
 from txmirror.embedded import EmbeddedEnsemble
 from txmirror.errors import (
+    ClosingException,
     NoAuthException,
     NoNodeException,
     OperationTimeoutException,
@@ -272,6 +276,26 @@ class FreshTests(MirrorTestCase):
         read.cancel()
         self.failureResultOf(read, CancelledError)
         self.assertEqual(self.done(node.value(fresh=True))[0], b"")
+
+    def test_mirror_closed(self) -> None:
+        """A mirror that is closed meanwhile never answers with an old value, however far the read has come."""
+        self.world.make("/a", b"old")
+        for turns in range(12):
+            mirror = Mirror(client=self.world.mirror_client, reactor=self.world.reactor)
+            node = mirror.get("/a")
+            before = self.done(node.value())[1].mzxid
+            self.world.link.stall(to_client=True, to_server=False)
+            self.world.change("/a", b"new %d" % turns)
+            read = node.value(fresh=True)
+            self.world.link.resume()
+            self.world.step(turns)
+            self.done(mirror.close())
+            outcome: list[Any] = []
+            read.addBoth(outcome.append)
+            if isinstance(outcome[0], Failure):
+                outcome[0].trap(ClosingException)
+            else:
+                self.assertGreater(outcome[0][1].mzxid, before, turns)
 
     def test_missing(self) -> None:
         """A missing node is absent."""
