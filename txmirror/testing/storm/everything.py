@@ -12,6 +12,7 @@ from txmirror.testing.storm.contenders import CandidatePart, ContenderPart
 from txmirror.testing.storm.journal import Journal
 from txmirror.testing.storm.mirrors import MirrorPart
 from txmirror.testing.storm.parts import Part, Scene
+from txmirror.testing.storm.registries import RegistryPart
 from txmirror.testing.storm.truth import Truth
 from txmirror.testing.world import World
 
@@ -21,6 +22,7 @@ _KINDS: dict[str, tuple[Callable[[Scene, str, Random], Part], int]] = {
     "mirror": (MirrorPart, 2),
     "contender": (ContenderPart, 4),
     "candidate": (CandidatePart, 2),
+    "registry": (RegistryPart, 2),
 }
 
 
