@@ -43,8 +43,8 @@ class RegistryClientEndpoint:
         ``codec``.
     :param key: the key for the strategy ``sticky``.
     :param wait: the longest wait for an instance, in seconds.
-    :param timeout: the time for all attempts together, in seconds. An instance that does not answer takes at most 5 seconds and a
-        third of the remaining time; if there is no other one, it gets the rest too.
+    :param timeout: the time for all attempts together, in seconds. An instance that does not answer takes at most 5 seconds, and
+        at most a third of the remaining time; if there is no other one, it gets the rest too.
     :param tls: the settings for TLS; None connects without TLS. With TLS the port is the ``tls_port`` of an instance, if it
         has one, and the connection is established when its handshake is complete.
     :param hostname: the name that the certificate of each instance must have; its own address if None.

@@ -223,6 +223,19 @@ class ExampleTests(TestCase):
         ]
         return self.run_example("workers.py").addCallback(self.assertEqual, expected)
 
+    def test_connected_workers(self) -> Deferred[None]:
+        """Workers are connected with one another by strings, also after a restart at another port."""
+        expected = [
+            "anna: ben greets anna",
+            "anna: cleo greets anna",
+            "ben: anna greets ben",
+            "ben: cleo greets ben",
+            "cleo: anna greets cleo",
+            "cleo: ben greets cleo",
+            "after a restart: ben greets anna",
+        ]
+        return self.run_example("connected_workers.py").addCallback(self.assertEqual, expected)
+
     def test_counter(self) -> Deferred[None]:
         """The program for the examples of tests prints the sum."""
         return self.run_example("counter.py").addCallback(self.assertEqual, ["the sum: 42"])
