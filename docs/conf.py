@@ -32,7 +32,10 @@ nitpick_ignore_regex = [
         "py:class",
         r"IDelayedCall|ServerState|EnsembleState|Version|Session|Tree|Address|_LazyT_co|Deferred|Where|WatchedTree|Entries|(.*\.)?_(T|T_co|K|WrappedT_co|WrapperT)",
     ),
-    ("py:class", r"LinkReactor|Headers|IAgent|IPolicyForHTTPS|IStreamServerEndpoint|IListeningPort|IProtocolFactory"),
+    (
+        "py:class",
+        r"LinkReactor|Headers|IAgent|IPolicyForHTTPS|IStreamServerEndpoint|IListeningPort|IProtocolFactory|MakeProvider",
+    ),
     # The classes of the daemon's file: its keys are on a page of their own.
     (
         "py:class",
