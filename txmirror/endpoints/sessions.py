@@ -182,9 +182,11 @@ class _Session:
 
     async def _close(self, client: ZooKeeperClient, mirror: Mirror, registry: ServiceRegistry[bool]) -> None:
         try:
-            await registry.stop()
+            # The end of the session removes what may be left of registrations, so nothing waits for them.
+            stopped = registry.stop()
             await mirror.close()
             await client.close()
+            await stopped
         except Exception:
             self._log.failure("The session with {servers} could not be closed.", servers=self.settings.servers)
 

@@ -23,9 +23,11 @@ from twisted.web.static import Data
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from txmirror.endpoints import RegisteringEndpoint, bind
+from txmirror.endpoints import RegisteringEndpoint, SharedSession, bind
 from txmirror.errors import NoNodeException
+from txmirror.test.endpoints.reactor import EventReactor
 from txmirror.test.endpoints.test_sessions import SessionCase
+from txmirror.testing import World
 from txmirror.types import ACL, Permission
 
 PATH = "/services/web"
@@ -255,6 +257,66 @@ class FailureTests(ServerCase):
                 # The server has opened a session whose handshake was not awaited.
                 self.world.pass_time(10)
                 self.assertEqual(self.sessions(), 1)
+
+    def test_interrupted(self) -> None:
+        """After the loss of the connection at any step of the registration, the instance is registered all the same."""
+        for turns in range(16):
+            with self.subTest(turns=turns):
+                port = self.successResultOf(self.endpoint(drain=0.0).listen(Factory.forProtocol(Echo)))
+                self.reactor.take_turns(turns)
+                self.world.server.drop_connections()
+                self.world.pass_time(5)
+                self.assertEqual(self.nodes(), [f"127.0.0.1:{number(port)}"])
+                self.stop(port)
+
+    def test_withdrawal_interrupted(self) -> None:
+        """After the loss of the connection at any step of a stop, the port stops, and the node goes, at the latest with the session."""
+        for turns in range(10):
+            with self.subTest(turns=turns):
+                port = self.listen(drain=0.0)
+                stopped = self.begin_stop(port)
+                self.reactor.take_turns(turns)
+                self.world.server.drop_connections()
+                self.world.pass_time(8)
+                self.successResultOf(stopped)
+                self.assertEqual(self.ports(), [])
+                self.world.pass_time(10)
+                self.assertEqual(self.nodes(), [])
+
+    def test_expired_while_stopping(self) -> None:
+        """The end of the session during the drain brings no node back."""
+        port = self.listen(drain=5.0)
+        connection = self.connect(port)
+        stopped = self.begin_stop(port)
+        self.world.settle()
+        for session in self.world.server.sessions - {self.other.session_id}:
+            self.world.server.expire_session(session)
+        self.world.pass_time(4)
+        self.assertEqual(self.nodes(), [])
+        self.assertNoResult(stopped)
+        connection.transport.loseConnection()
+        self.world.settle()
+        self.successResultOf(stopped)
+        self.assertEqual(self.sessions(), 1)
+
+    def test_shutdown_at_any_time(self) -> None:
+        """A stop of the reactor at any step of the registration ends the port and the session."""
+        for turns in range(16):
+            with self.subTest(turns=turns), World(reactor=EventReactor()) as world:
+                reactor: Any = world.reactor
+                session = SharedSession(world.connection_string, reactor=reactor)
+                endpoint = RegisteringEndpoint(session, PATH, TCP4ServerEndpoint(reactor, 0))
+                port = self.successResultOf(endpoint.listen(Factory.forProtocol(Echo)))
+                reactor.take_turns(turns)
+                triggered = reactor.shut_down()
+                stopped = self.begin_stop(port)
+                world.pass_time(2)
+                self.successResultOf(triggered)
+                self.successResultOf(stopped)
+                self.assertEqual(len(reactor.listeners()), 1)
+                # The server has opened a session whose handshake was not awaited.
+                world.pass_time(10)
+                self.assertEqual(world.server.sessions, frozenset())
 
     def test_refused(self) -> None:
         """ZooKeeper's refusal is logged once, and the attempts go on."""
