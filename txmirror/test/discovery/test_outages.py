@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from txmirror.errors import NoInstanceException
+from txmirror.errors import NoConnection, NoInstanceException
 from txmirror.test.discovery.case import PATH, ProviderTestCase, names
 
 
@@ -67,6 +67,20 @@ class RegistryTests(ProviderTestCase):
         self.assertIn("the registry is not connected to ZooKeeper; its list was not read yet", self.reason(late))
         waiting = provider.instance()
         self.world.result(self.registry.start())
+        self.assertEqual(self.successResultOf(waiting).name, "a:1")
+
+    def test_start_fails(self) -> None:
+        """If the registry's start fails because ZooKeeper is away, the provider still gets the list when it is back."""
+        self.make("a")
+        self.world.disconnect()
+        registry = self.world.registry(start=False)
+        provider = self.provider(registry=registry)
+        started = registry.start()
+        self.world.pass_time(10)
+        self.failureResultOf(started, NoConnection)
+        waiting = provider.instance(wait=20)
+        self.world.reconnect()
+        self.world.pass_time(6)
         self.assertEqual(self.successResultOf(waiting).name, "a:1")
 
     def test_closed_while_connecting(self) -> None:

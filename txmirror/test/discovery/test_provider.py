@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
+
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from txmirror.interfaces import IServiceProvider
+from txmirror.interfaces import IServiceProvider, IStrategy
 from txmirror.test.discovery.case import PATH, ProviderTestCase, names
+from txmirror.types import Instance
 
 
 class PickingTests(ProviderTestCase):
@@ -39,6 +43,60 @@ class PickingTests(ProviderTestCase):
         self.assertNoResult(waiting)
         self.make("c")
         self.assertEqual(self.successResultOf(waiting).name, "c:1")
+
+
+class StrategyTests(ProviderTestCase):
+    def test_least_pending(self) -> None:
+        """A request that is pending counts, until its context ends."""
+        self.make("ab")
+        provider = self.provider(pick="least-pending")
+        a, b = provider.instances()
+        with provider.using(a):
+            self.assertEqual(self.picks(provider, 3), "bbb")
+            with provider.using(b), provider.using(b):
+                self.assertEqual(self.picks(provider, 3), "aaa")
+        self.assertEqual(sorted(self.picks(provider, 4)), list("aabb"))
+
+    def test_sticky(self) -> None:
+        """Two providers choose the same for equal keys, and still do after an outage."""
+        self.make("abcd")
+        one, other = (self.provider(pick="sticky", registry=self.world.registry()) for _ in range(2))
+        before = [self.picks(one, 1, key=number) for number in range(20)]
+        self.assertEqual([self.picks(other, 1, key=number) for number in range(20)], before)
+        self.assertGreater(len(set(before)), 1)
+        self.world.disconnect()
+        self.world.reconnect()
+        self.world.pass_time(6)
+        self.assertEqual([self.picks(one, 1, key=number) for number in range(20)], before)
+
+    def test_of_program(self) -> None:
+        """A program's own strategy gets the key, the same tuple until something changes, and a list if some are avoided."""
+        self.make("ab")
+        calls: list[tuple[Sequence[Instance], object]] = []
+
+        @implementer(IStrategy)
+        class Last:
+            def pick(self, instances: Sequence[Instance], key: Hashable | None) -> Instance:
+                calls.append((instances, key))
+                return instances[-1]
+
+        provider = self.provider(pick=Last())
+        self.assertEqual(self.picks(provider, 2, key="k"), "bb")
+        self.assertEqual(self.picks(provider, 1, avoid=provider.instances()[1:]), "a")
+        self.make("c")
+        self.assertEqual(self.picks(provider, 1), "c")
+        self.assertIs(calls[0][0], calls[1][0])
+        self.assertEqual([type(each) for each, _ in calls], [tuple, tuple, list, tuple])
+        self.assertEqual([key for _, key in calls], ["k", "k", None, None])
+
+    def test_bad_key(self) -> None:
+        """A key that a strategy cannot use fails its own call only, at once or when there is an instance."""
+        provider = self.provider(pick="sticky")
+        bad, good = provider.instance(object()), provider.instance("key")
+        self.make("a")
+        self.failureResultOf(bad, TypeError)
+        self.assertEqual(self.successResultOf(good).name, "a:1")
+        self.failureResultOf(provider.instance(object()), TypeError)
 
 
 class WaitingTests(ProviderTestCase):
