@@ -30,7 +30,7 @@ nitpick_ignore_regex = [
     ),
     (
         "py:class",
-        r"IDelayedCall|ServerState|EnsembleState|Version|Session|Tree|Address|_LazyT_co|Deferred|Where|WatchedTree|Entries|(.*\.)?_(T|T_co|K|WrappedT_co|WrapperT)",
+        r"IDelayedCall|ServerState|EnsembleState|Version|Session|Tree|Address|_LazyT_co|Deferred|Where|MakeProvider|WatchedTree|Entries|(.*\.)?_(T|T_co|K|WrappedT_co|WrapperT)",
     ),
     (
         "py:class",
