@@ -164,6 +164,24 @@ class HoldTests(ProviderTestCase):
         self.remove("c")
         self.assertEqual(names(provider.instances()), "cd")
 
+    def test_all_sessions(self) -> None:
+        """ZooKeeper is away until all sessions have ended: there is an instance at every moment, and only real ones in the end."""
+        owners = [self.world.registry() for _ in range(3)]
+        for letter, owner in zip("abc", owners, strict=True):
+            self.world.result(owner.set_node(f"{PATH}/{letter}:1"))
+        provider = self.provider(hold_for=20.0)
+        self.world.disconnect()
+        self.world.pass_time(40)
+        self.world.reconnect()
+        seen = set()
+        for _ in range(200):
+            self.world.pass_time(0.05)
+            seen.add(names(provider.instances()))
+            self.picks(provider, 1)
+        self.assertEqual(seen, {"abc"})
+        self.world.result(owners[0].stop())
+        self.assertEqual(names(provider.instances()), "bc")
+
     def test_of_registry(self) -> None:
         """The registry's time counts if the provider has none of its own, and 0 holds nothing back."""
         self.make("ab")

@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from txmirror.interfaces import IInstanceCodec
-from txmirror.registry import CODECS, PlainCodec, decode_instance, find_codec, with_instances
+from txmirror.registry import CODECS, PlainCodec, decode_instance, decode_payload, find_codec, with_instances
+from txmirror.test.hypothesis_profiles import at_most
 from txmirror.test.registry.instances import instances, times
 from txmirror.test.registry.plugin import add_plugin
 from txmirror.types import Instance, Undecodable
@@ -57,6 +58,17 @@ class RoundTripTests(SynchronousTestCase):
             if isinstance(instance.data, str):
                 return
         self.assertEqual(decode_instance(name, data), expected)
+
+    @at_most(50)
+    @given(_written, times, st.booleans())
+    def test_of_answer(self, instance: Instance, created: float, recognise: bool) -> None:
+        """The decoded data of a registry's answer has the same instance as the data itself, also after the way to a cache file."""
+        name, data = _encode(instance, created)
+        codec = None if recognise else instance.codec
+        payload = CODECS["ndsr"].decode(data)
+        assert not isinstance(payload, Undecodable)
+        stored = json.loads(json.dumps(payload))
+        self.assertEqual(decode_payload(name, stored, codec), decode_instance(name, data, codec))
 
     @given(_written, times, times)
     def test_no_write(self, instance: Instance, created: float, later: float) -> None:
