@@ -5,7 +5,6 @@ restarted, under clients that go on sending requests.
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
@@ -26,10 +25,9 @@ from twisted.trial.unittest import TestCase
 
 from txmirror.endpoints import RegistryAgent, close_sessions
 from txmirror.registry import ServiceRegistry
-from txmirror.test.integration.test_twistd import Twistd
+from txmirror.test.integration.test_twistd import TWISTD, Twistd
 from txmirror.test.zookeeper import ZooKeeperProcess
 
-_TWISTD_WEB = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile=", "web")
 #: The longest time that anything may take, in seconds.
 _PATIENCE = 20.0
 #: The session timeout of servers and clients, in seconds.
@@ -208,7 +206,7 @@ class EndpointsTests(TestCase):
         """Start a web server, on any port."""
         listen = quoteStringArgument("tcp:0:interface=127.0.0.1")
         endpoint = f"mirror:/services/web:listen={listen}:advertise=127.0.0.1:drain=3:{self.session}"
-        web = Twistd("--listen", endpoint, "--path", str(self.folder), command=_TWISTD_WEB)
+        web = Twistd("--listen", endpoint, "--path", str(self.folder), command=(*TWISTD, "-n", "--pidfile=", "web"))
         self.addCleanup(web.cleanup)
         return web
 

@@ -23,7 +23,7 @@ from txmirror.errors import AuthFailedException, NoAuthException
 from txmirror.test.certificates import Authority
 from txmirror.test.client.contract import ContractCase, ContractServer, run
 from txmirror.test.integration.test_client_contract import Own
-from txmirror.test.integration.test_twistd import Twistd
+from txmirror.test.integration.test_twistd import TWISTD, Twistd
 from txmirror.test.zookeeper import ZooKeeperProcess, free_ports
 from txmirror.types import ACL, EventType, Permission, SessionState
 
@@ -320,6 +320,31 @@ class ProgramTests(SynchronousTestCase):
         daemon.terminate()
         self.assertNotIn("builder", daemon.log)
         self.assertEqual(self.command("delete", path, **environment), (0, "", ""))
+
+    def test_endpoint(self) -> None:
+        """A server by a string has its user's name, its password and the files for TLS from the file of credentials."""
+        credentials = Path(self.mktemp()).absolute()
+        lines = (
+            "TXMIRROR_USERNAME=bob",
+            "TXMIRROR_PASSWORD=builder",
+            f"TXMIRROR_TLS_CA={self.secured.authority}",
+            f"TXMIRROR_TLS_CERT={self.secured.client}",
+        )
+        credentials.write_text("\n".join(lines))
+        credentials.chmod(0o600)
+        path = "/secured-services/endpoint"
+        listen = (
+            rf"mirror:{path}:listen=tcp\:0:advertise=web\:80:drain=0:hosts=localhost\:{self.secured.port}"
+            f":credentials={credentials}"
+        )
+        web = Twistd("--path", self.mktemp(), "--listen", listen, command=(*TWISTD, "-n", "--pidfile=", "web"))
+        self.addCleanup(web.cleanup)
+        web.wait_for(f"Registered {path}/web:80.")
+        status, _, err = self.command("set", f"{path}/web:80", "2", *self.plain)
+        self.assertEqual((status, err), (77, f"txmirror: not permitted by the ACL: '{path}/web:80'\n"))
+        web.terminate()
+        self.assertEqual(self.command("get", f"{path}/web:80", *self.plain)[0], 1)
+        self.assertNotIn("builder", web.log)
 
     def test_sasl_wrong(self) -> None:
         """A password that the server refuses is reported at once, with the status for that, and is not quoted."""

@@ -35,7 +35,8 @@ SAMPLE = "/services/sample/localhost:8080"
 #: How long anything may take, in seconds.
 _PATIENCE = 12.0
 #: As the script of that name does, but of the Python that runs the tests.
-_TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile=", "txmirror")
+TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
+_TXMIRROR = (*TWISTD, "-n", "--pidfile=", "txmirror")
 
 _T = TypeVar("_T")
 
@@ -58,7 +59,7 @@ class Twistd:
     :param cwd: its working directory; a new folder if None.
     """
 
-    def __init__(self, *arguments: str, command: Sequence[str] = _TWISTD, cwd: Path | None = None) -> None:
+    def __init__(self, *arguments: str, command: Sequence[str] = _TXMIRROR, cwd: Path | None = None) -> None:
         self._home = Path(tempfile.mkdtemp(prefix="txmirror-twistd-"))
         self._log = self._home / "log"
         with self._log.open("wb") as log:
@@ -334,7 +335,7 @@ class CommandLineTests(TwistdTestCase):
         self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
         lock = state_file.lock(folder / "session")
         self.addCleanup(state_file.unlock, lock)
-        command = [*_TWISTD[:3], f"--pidfile={folder / 'pid'}", f"--logfile={folder / 'log'}", "txmirror"]
+        command = [*TWISTD, f"--pidfile={folder / 'pid'}", f"--logfile={folder / 'log'}", "txmirror"]
         service = ["--servers", "127.0.0.1:1", "--state-file", str(folder / "session"), "--register", PATH]
         ended = subprocess.run([*command, *service], check=False, capture_output=True, text=True, timeout=_PATIENCE)
         self.assertEqual(ended.returncode, 1)
@@ -347,11 +348,9 @@ class CommandLineTests(TwistdTestCase):
 
     def test_help(self) -> None:
         """The help of twistd names the plugin, and the plugin's own help its options."""
-        options = subprocess.run([*_TWISTD, "--help"], capture_output=True, text=True, check=True, timeout=_PATIENCE)
+        options = subprocess.run([*_TXMIRROR, "--help"], capture_output=True, text=True, check=True, timeout=_PATIENCE)
         self.assertIn("--register", options.stdout)
-        commands = subprocess.run(
-            [*_TWISTD[:3], "--help"], capture_output=True, text=True, check=True, timeout=_PATIENCE
-        )
+        commands = subprocess.run([*TWISTD, "--help"], capture_output=True, text=True, check=True, timeout=_PATIENCE)
         self.assertRegex(commands.stdout, r"(?m)^\s+txmirror\s+Keep services registered in ZooKeeper")
 
 

@@ -6,16 +6,14 @@ import json
 import os
 import signal
 import socket
-import sys
 from pathlib import Path
 
 from kazoo.client import KazooClient
 
-from txmirror.test.integration.test_twistd import Twistd, TwistdTestCase, wait_for
+from txmirror.test.integration.test_twistd import TWISTD, Twistd, TwistdTestCase, wait_for
 from txmirror.test.zookeeper import shared_server
 
 PATH = "/services/web-by-string"
-_TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
 #: A page that takes a second and a half, which is longer than a stop waits without open connections.
 _SLOW = """
 from twisted.internet import reactor
@@ -48,7 +46,7 @@ class WebServerTests(TwistdTestCase):
         hosts = self.server.address.replace(":", r"\:")
         listen = rf"mirror:{PATH}:hosts={hosts}:listen=tcp\:0"
         arguments = (*options, "web", "--path", str(self.folder.absolute()), "--listen", listen)
-        twistd = Twistd(*arguments, command=_TWISTD)
+        twistd = Twistd(*arguments, command=TWISTD)
         self.addCleanup(twistd.cleanup)
         return twistd
 
