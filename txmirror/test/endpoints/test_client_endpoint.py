@@ -3,88 +3,19 @@
 from __future__ import annotations
 
 import gc
-import os
 import weakref
 from typing import Any
 
 from twisted.application.internet import ClientService
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.internet.protocol import Factory, Protocol
-from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from txmirror.discovery import ServiceProvider
 from txmirror.endpoints import ProviderClientEndpoint, RegistryClientEndpoint
 from txmirror.errors import NoInstanceException
-from txmirror.registry import ServiceRegistry
-from txmirror.test.endpoints.case import PORT, Greeter, RecorderFactory
-from txmirror.test.endpoints.reactor import EventReactor
-from txmirror.testing import World
-
-PATH = "/services/web"
-A, B, C = "10.0.0.1", "10.0.0.2", "10.0.0.3"
-
-
-class RegistryCase(SynchronousTestCase):
-    """A test with instances at 10.0.0.1 and so on, each registered by a registry of its own."""
-
-    def setUp(self) -> None:
-        self.reactor = EventReactor()
-        self.world = World(reactor=self.reactor)
-        self.addCleanup(self.world.close)
-        self.addCleanup(self.end_all)
-        self.factory = RecorderFactory()
-        self.patch(os, "environ", {})
-
-    def serve(self, host: str, protocol: type[Protocol] = Greeter, **facts: Any) -> ServiceRegistry:
-        """Start an instance, and return its registry."""
-        factory: Any = Factory.forProtocol(protocol)
-        self.reactor.listenTCP(PORT, factory, interface=host)
-        registry: ServiceRegistry = self.world.registry()
-        self.world.result(registry.set_node(f"{PATH}/{host}:{PORT}", facts))
-        return registry
-
-    def kill(self, host: str, registry: ServiceRegistry) -> None:
-        """Kill an instance, as SIGKILL does: its port is closed, its connections break, and its session expires later."""
-        self.world.disconnect(registry)
-        self.end(host)
-
-    def end(self, host: str) -> None:
-        """Close an instance's port, and cut its connections."""
-        self.reactor.listeners()[host, PORT].stopListening()
-        for link in list(self.reactor.links):
-            if link.server_address.host == host:
-                link.cut()
-        self.reactor.settle()
-
-    def end_all(self) -> None:
-        for host, port in list(self.reactor.listeners()):
-            if port == PORT:
-                self.end(host)
-
-    def note_attempts(self) -> list[str]:
-        """Return the hosts of all attempts to connect from now on; the list grows."""
-        hosts: list[str] = []
-        connect = self.reactor.connectTCP
-
-        def note(host: str, *rest: Any, **options: Any) -> Any:
-            hosts.append(host)
-            return connect(host, *rest, **options)
-
-        self.patch(self.reactor, "connectTCP", note)
-        return hosts
-
-    def connect(self, endpoint: IStreamClientEndpoint) -> Deferred[Any]:
-        connecting: Deferred[Any] = endpoint.connect(self.factory)
-        self.reactor.settle()
-        return connecting
-
-    def connected(self, endpoint: IStreamClientEndpoint) -> str:
-        """Connect, and return the host of the instance."""
-        protocol = self.successResultOf(self.connect(endpoint))
-        self.reactor.settle()
-        return str(protocol.tcp.getPeer().host)
+from txmirror.test.endpoints.case import PORT
+from txmirror.test.endpoints.registry_case import PATH, A, B, C, RegistryCase
 
 
 class RegistryClientEndpointTests(RegistryCase):
@@ -122,11 +53,22 @@ class RegistryClientEndpointTests(RegistryCase):
         sticky = {self.connected(self.endpoint(pick="sticky", key="user 7")) for _ in range(3)}
         self.assertEqual(len(sticky), 1)
 
+    def test_far_zone(self) -> None:
+        """If the only instance in the zone does not answer, one of another zone has time enough."""
+        self.serve(A, zone="a")
+        self.serve(B, zone="b")
+        self.reactor.black_hole(A, PORT)
+        connecting = self.connect(self.endpoint(zone="a", timeout=30.0))
+        self.reactor.pass_time(5.0)
+        self.assertEqual(self.successResultOf(connecting).tcp.getPeer().host, B)
+
     def test_unhashable(self) -> None:
         """Endpoints whose arguments cannot be compared do not share what they know, and work all the same."""
         self.serve(A, tags=["x"])
-        endpoint = self.endpoint(where={"tags": ["x"]})
-        self.assertEqual({self.connected(endpoint) for _ in range(2)}, {A})
+        self.serve(B, tags=["y"])
+        for tag, host in (("x", A), ("y", B)):
+            endpoint = self.endpoint(where={"tags": [tag]})
+            self.assertEqual({self.connected(endpoint) for _ in range(2)}, {host})
 
     def test_invalid(self) -> None:
         invalid: tuple[tuple[dict[str, Any], type[Exception], str], ...] = (
@@ -221,19 +163,35 @@ class RegistryClientEndpointTests(RegistryCase):
 
 class ProviderClientEndpointTests(RegistryCase):
     def test_provider(self) -> None:
-        """A program's own provider is used, and learns of failures; the program closes it."""
+        """A program's own provider is used, and learns of failures."""
+        self.serve(A)
+        self.kill(B, self.serve(B))
+        provider = ServiceProvider(self.world.registry(), PATH)
+        self.world.settle()
+        endpoint = ProviderClientEndpoint(provider, reactor=self.reactor)
+        self.assertEqual({self.connected(endpoint) for _ in range(6)}, {A})
+        self.assertEqual([each.address for each in provider.instances()], [A])
+
+    def test_closed(self) -> None:
+        """When the program closes the provider, a connection that waits fails, and so does every later one."""
+        provider = ServiceProvider(self.world.registry(), "/services/none")
+        endpoint = ProviderClientEndpoint(provider, reactor=self.reactor)
+        waiting = self.connect(endpoint)
+        self.assertNoResult(waiting)
+        provider.close()
+        self.failureResultOf(waiting, NoInstanceException)
+        self.failureResultOf(self.connect(endpoint), NoInstanceException)
+
+    def test_closed_while_connecting(self) -> None:
+        """An attempt that has begun before is completed."""
         self.serve(A)
         provider = ServiceProvider(self.world.registry(), PATH)
-        endpoint = ProviderClientEndpoint(provider, reactor=self.reactor)
-        self.assertEqual(self.connected(endpoint), A)
-        waiting = self.connect(
-            ProviderClientEndpoint(ServiceProvider(self.world.registry(), "/none"), reactor=self.reactor)
-        )
-        self.assertNoResult(waiting)
-        waiting.addErrback(lambda _: None)
+        self.world.settle()
+        connecting: Deferred[Any] = ProviderClientEndpoint(provider, reactor=self.reactor).connect(self.factory)
         provider.close()
-        self.failureResultOf(self.connect(endpoint), NoInstanceException)
-        waiting.cancel()
+        self.reactor.settle()
+        self.assertEqual(self.successResultOf(connecting).tcp.getPeer().host, A)
+        self.reactor.pass_time(2.0)
 
 
 class FailoverTests(RegistryCase):

@@ -18,7 +18,7 @@ from txmirror.discovery import STRATEGIES
 from txmirror.endpoints import RegistryClientEndpoint, close_sessions
 from txmirror.errors import ClosingException, NoInstanceException
 from txmirror.test.certificates import Authority
-from txmirror.test.endpoints.test_client_endpoint import PATH, A, B, RegistryCase
+from txmirror.test.endpoints.registry_case import PATH, A, B, RegistryCase
 
 KEYS = (
     "pick, key, where.KEY, zone, format, wait, timeout, tls, hostname, trust, certificate, private_key, hosts, credentials,"

@@ -17,8 +17,10 @@ from twisted.internet.protocol import Factory, Protocol
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from txmirror.endpoints.connecting import Connector
 from txmirror.endpoints.instance_connection import InstanceConnectionFactory, InstanceUse
 from txmirror.errors import NoInstanceException
+from txmirror.interfaces import IServiceProvider
 from txmirror.test.endpoints.case import Closer, ConnectCase, Recorder
 from txmirror.types import Instance
 
@@ -300,6 +302,22 @@ class CancellingTests(ConnectCase):
 
     def test_waiting(self) -> None:
         self.cancelled(self.connect())
+
+    def connector(self) -> Connector:
+        return Connector(key=None, wait=5.0, timeout=3.0, tls=None, hostname=None, reactor=self.reactor)
+
+    def test_registry(self) -> None:
+        """The wait for the registry, as for the file with its credentials, ends."""
+        coming: Deferred[IServiceProvider] = Deferred()
+        self.cancelled(self.connector().connect(coming, self.factory))
+        self.assertTrue(coming.called)
+
+    def test_no_registry(self) -> None:
+        """It has a limit, too."""
+        connecting = self.connector().connect(Deferred(), self.factory)
+        self.reactor.pass_time(3.0)
+        self.assertIn("no registry within 3 s", str(self.failureResultOf(connecting, error.TimeoutError).value))
+        self.assert_clean()
 
     def test_connecting(self) -> None:
         self.black_hole(A)
