@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from unittest import SkipTest
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IHandshakeListener, IProtocolNegotiationFactory
@@ -150,8 +148,6 @@ class TLSTests(ConnectCase):
 
     def test_negotiated(self) -> None:
         """The application protocols of the program's factory are negotiated."""
-        if version("twisted").startswith("24."):
-            raise SkipTest("with a new pyOpenSSL, the oldest Twisted cannot negotiate protocols")
         self.factory = NegotiatingFactory()
         self.serve_tls(A, NAME, acceptableProtocols=[b"web/1"])
         try:
