@@ -1,0 +1,198 @@
+"""The calls of clients, and the answers to them, as a history records them.
+
+Data is text. Different writes of a history should write different data: then a read shows which write it has seen.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import attrs
+
+# Reads of nodes.
+
+
+@attrs.frozen
+class Get:
+    """Read a node's data. The answer is :class:`Shown` or :class:`Absent`."""
+
+    path: str
+    watch: bool = False
+    """True if it sets a one-shot watch."""
+
+
+@attrs.frozen
+class Exists:
+    """Read a node's stat. The answer is :class:`Shown` or :class:`Absent`."""
+
+    path: str
+    watch: bool = False
+
+
+@attrs.frozen
+class Children:
+    """Read the names of a node's children. The answer is :class:`Names` or :class:`Absent`."""
+
+    path: str
+    watch: bool = False
+
+
+@attrs.frozen
+class Sync:
+    """Make the server catch up with the leader. There is no answer."""
+
+    path: str
+
+
+# Writes of nodes.
+
+
+@attrs.frozen
+class Create:
+    """Create a node. The answer is :class:`Created`, or none: then the node has the path of the call."""
+
+    path: str
+    data: str = ""
+    ephemeral: bool = False
+    sequential: bool = False
+
+
+@attrs.frozen
+class Set:
+    """Set a node's data. The answer is :class:`Shown`, without data, or none."""
+
+    path: str
+    data: str
+    version: int = -1
+    """The version that the node must be at; -1 for any."""
+
+
+@attrs.frozen
+class Delete:
+    """Delete a node. There is no answer."""
+
+    path: str
+    version: int = -1
+
+
+@attrs.frozen
+class Check:
+    """Check a node's version, as a part of a transaction."""
+
+    path: str
+    version: int = -1
+
+
+@attrs.frozen
+class Transaction:
+    """Do several writes, or none of them. There is no answer."""
+
+    parts: tuple[Create | Set | Delete | Check, ...]
+
+
+# Recipes.
+
+
+@attrs.frozen
+class Put:
+    """Put an item on a queue. There is no answer."""
+
+    path: str
+    item: str
+
+
+@attrs.frozen
+class Take:
+    """Take an item from a queue. The answer is :class:`Taken`."""
+
+    path: str
+
+
+@attrs.frozen
+class Add:
+    """Add to a counter. The answer is the :class:`Number` after that, or none."""
+
+    path: str
+    amount: int = 1
+
+
+@attrs.frozen
+class Count:
+    """Read a counter. The answer is a :class:`Number`."""
+
+    path: str
+
+
+Read = Get | Exists | Children
+Write = Create | Set | Delete | Transaction
+Call = Get | Exists | Children | Sync | Create | Set | Delete | Check | Transaction | Put | Take | Add | Count
+
+
+# Answers.
+
+
+@attrs.frozen
+class Shown:
+    """A node as a reply shows it. A field is None if the client does not return it."""
+
+    mzxid: int | None
+    data: str | None = None
+    czxid: int | None = None
+    version: int | None = None
+    owner: int | None = None
+    """The session that owns an ephemeral node; 0 for any other node."""
+
+
+@attrs.frozen
+class Absent:
+    """There is no node."""
+
+
+@attrs.frozen
+class Names:
+    """The names of a node's children."""
+
+    names: frozenset[str]
+
+
+@attrs.frozen
+class Created:
+    """A new node."""
+
+    path: str
+    """Its path, with the sequence number if it has one."""
+
+
+@attrs.frozen
+class Taken:
+    """An item of a queue."""
+
+    item: str | None
+    """The item; None if the queue was empty."""
+
+
+@attrs.frozen
+class Number:
+    """The value of a counter."""
+
+    value: int
+
+
+class Refusal(enum.Enum):
+    """The reason for which a server has refused a write."""
+
+    BAD_VERSION = "bad version"
+    NO_NODE = "no node"
+    NODE_EXISTS = "node exists"
+    NOT_EMPTY = "not empty"
+    OTHER = "other"
+
+
+@attrs.frozen
+class Refused:
+    """A server has refused a write."""
+
+    reason: Refusal
+
+
+Answer = Shown | Absent | Names | Created | Taken | Number | Refused
