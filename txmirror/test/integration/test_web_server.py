@@ -42,9 +42,9 @@ class WebServerTests(TwistdTestCase):
         (self.folder / "slow.rpy").write_text(_SLOW)
         (self.folder / "page.html").write_text("the page")
 
-    def web(self, *options: str) -> Twistd:
+    def web(self, *options: str, drain: str = "5") -> Twistd:
         hosts = self.server.address.replace(":", r"\:")
-        listen = rf"mirror:{PATH}:hosts={hosts}:listen=tcp\:0"
+        listen = rf"mirror:{PATH}:hosts={hosts}:listen=tcp\:0:drain={drain}"
         arguments = (*options, "web", "--path", str(self.folder.absolute()), "--listen", listen)
         twistd = Twistd(*arguments, command=TWISTD)
         self.addCleanup(twistd.cleanup)
@@ -105,7 +105,7 @@ class WebServerTests(TwistdTestCase):
     def test_daemon(self) -> None:
         """A server that twistd puts in the background registers itself after the fork, and withdraws itself likewise."""
         pidfile, log = self.folder.absolute() / "pid", self.folder.absolute() / "log"
-        twistd = self.web(f"--pidfile={pidfile}", f"--logfile={log}")
+        twistd = self.web(f"--pidfile={pidfile}", f"--logfile={log}", drain="0")
         self.assertEqual(twistd.process.wait(10), 0)
         self.addCleanup(self.end_daemon, pidfile)
         address = self.registered()
