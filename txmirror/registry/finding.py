@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.python.failure import Failure
 
 from txmirror import paths
 from txmirror.errors import NoConnection, ZooKeeperException
@@ -172,6 +171,6 @@ class Finder:
             self._cache.put(discovery.answer, discovery.unreadable)
 
 
-def _ignore(failure: Failure) -> None:
+def _ignore(failure: Any) -> None:
     """Ignore that a follower has ended, or that the path cannot be read: the tree says that too."""
-    failure.trap(CancelledError, ZooKeeperException)  # type: ignore[no-untyped-call]
+    failure.trap(CancelledError, ZooKeeperException)
