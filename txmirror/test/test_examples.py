@@ -267,6 +267,11 @@ class ExampleTests(TestCase):
         """The tests with registries in memory are run, and pass."""
         self.run_tests("test_with_registry.py", "FrontendTests", 9)
 
+    def test_with_endpoints(self) -> None:
+        """The tests of endpoints in memory are run, and pass."""
+        self.addCleanup(sys.modules.pop, "amp_pair", None)
+        self.run_tests("test_with_endpoints.py", "PairTests", 2)
+
     def run_runner(self, *command: str) -> str:
         """Run a test runner in the folder of the examples, where it leaves no files, and return its output."""
         return self.run_python("-m", *command)
