@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Hashable, Mapping
 from functools import partial
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from itertools import chain
+from weakref import WeakKeyDictionary, WeakValueDictionary, finalize
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
@@ -20,9 +22,13 @@ from txmirror.registry import ServiceRegistry, find_codec
 from txmirror.timers import reactor_or_global
 from txmirror.types import Instance
 
-#: The providers of endpoints by their arguments, so that endpoints with equal arguments share what they learn. A registry keeps its
-#: providers.
+#: The providers of endpoints by their arguments, so that endpoints with equal arguments share what they learn. The registry has the
+#: references that keep them.
 _providers: WeakKeyDictionary[ServiceRegistry[bool], WeakValueDictionary[object, ServiceProvider]] = WeakKeyDictionary()
+
+#: The providers of endpoints that are gone, to be closed by the next endpoint. A finalizer runs in any thread, and in the middle of
+#: anything, so it only notes them.
+_abandoned: deque[ServiceProvider] = deque()
 
 
 @implementer(IStreamClientEndpoint)
@@ -35,7 +41,9 @@ class RegistryClientEndpoint:
     when its own one is gone.
 
     The service is followed from the first :meth:`connect` until the registry stops. Endpoints with equal arguments share the list of
-    instances, the strategy's state and the failures, so that a program may make a new one for each connection.
+    instances, the strategy's state and the failures, so that a program may make a new one for each connection. But an endpoint with
+    a function or another object among these arguments (``pick``, ``where``, ``codec``) shares nothing: keep it, because the next one
+    knows nothing of its failures.
 
     :param registry: the registry, or a shared session.
     :param path: the path of the service; its children are the instances.
@@ -78,7 +86,9 @@ class RegistryClientEndpoint:
         self._registry = registry
         self._path = paths.normalise(path)
         self._make_provider = partial(ServiceProvider, path=self._path, pick=pick, where=where, zone=zone, codec=codec)
-        self._sharing = _sharing_key(self._path, pick, where, zone, codec)
+        key_of_provider = _make_key(self._path, pick, where, zone, codec)
+        self._shares = key_of_provider is not None
+        self._key_of_provider = object() if key_of_provider is None else key_of_provider
         reactor = registry.reactor if reactor is None else reactor
         self._connector = Connector(key=key, wait=wait, timeout=timeout, tls=tls, hostname=hostname, reactor=reactor)
 
@@ -97,21 +107,25 @@ class RegistryClientEndpoint:
         return self._connector.connect(keep_registry(self._registry).addCallback(self._provider), protocolFactory)
 
     def _provider(self, registry: ServiceRegistry[bool]) -> IServiceProvider:
-        shared = _providers.setdefault(registry, WeakValueDictionary())
-        provider = shared.get(self._sharing)
+        while _abandoned:
+            _abandoned.popleft().close()
+        providers = _providers.setdefault(registry, WeakValueDictionary())
+        provider = providers.get(self._key_of_provider)
         if provider is None:
-            provider = shared[self._sharing] = self._make_provider(registry)
+            provider = providers[self._key_of_provider] = self._make_provider(registry)
+            if not self._shares:
+                # The connector lives as long as the endpoint, and each of its attempts.
+                finalize(self._connector, _abandoned.append, provider).atexit = False
         return provider
 
 
-def _sharing_key(path: str, pick: object, where: object, zone: str | None, codec: object) -> object:
-    """Return the key of a provider: equal for equal arguments, if they can be compared so."""
-    try:
-        key = (path, pick, frozenset(where.items()) if isinstance(where, Mapping) else where, zone, codec)
-        hash(key)
-    except TypeError:
-        return object()
-    return key
+def _make_key(path: str, pick: object, where: object, zone: str | None, codec: object) -> Hashable | None:
+    """Return the key of a provider: equal for equal arguments. None if they cannot be compared by their contents."""
+    wanted = tuple(sorted(where.items())) if isinstance(where, Mapping) else where
+    values = (path, pick, zone, codec, *(chain.from_iterable(wanted) if isinstance(wanted, tuple) else (wanted,)))
+    if all(each is None or isinstance(each, (str, int, float)) for each in values):
+        return (path, pick, wanted, zone, codec)
+    return None
 
 
 @implementer(IStreamClientEndpoint)

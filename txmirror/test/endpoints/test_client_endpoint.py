@@ -157,8 +157,29 @@ class RegistryClientEndpointTests(RegistryCase):
         self.factory.made.clear()
         gc.collect()
         self.assertEqual([each for each in dropped if each() is not None], [])
-        providers = [each for each in gc.get_objects() if type(each) is ServiceProvider]
-        self.assertEqual(len([each for each in providers if each.path == PATH]), 1)
+        self.assertEqual(self.count_providers(), 1)
+
+    def count_providers(self) -> int:
+        """Return the number of providers of the registry that are not closed."""
+        gc.collect()
+        objects: list[Any] = [each for each in gc.get_objects() if type(each) is ServiceProvider]
+        return len([each for each in objects if each._reactor is self.reactor and not each._closed])
+
+    def test_no_leak_of_functions(self) -> None:
+        """Endpoints with functions share no provider, and theirs is closed when they and their attempts are gone."""
+        self.serve(A)
+        for _ in range(20):
+            self.connected(self.endpoint(where=lambda each: each.address))
+        self.assertLessEqual(self.count_providers(), 2)
+        waiting = self.connect(RegistryClientEndpoint(self.registry, PATH, where=lambda each: False, wait=5.0))
+        self.connected(self.endpoint())
+        self.assertNoResult(waiting)
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        # The exception has references to the attempt.
+        gc.collect()
+        self.connected(self.endpoint())
+        self.assertEqual(self.count_providers(), 1)
 
 
 class ProviderClientEndpointTests(RegistryCase):
