@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTime
+from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTime, IReadDescriptor
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -17,6 +19,9 @@ from txmirror.endpoints.sessions import Lease
 
 #: The time after which other programs have learnt of a withdrawal, in seconds.
 _SPREAD = 1.0
+#: The part of the drain for which the port goes on, if there are connections. In the rest it accepts none: those that it has got may
+#: end, also if other programs do not know of the withdrawal and go on connecting.
+_LISTENING = 2 / 3
 
 
 class Retirement:
@@ -24,7 +29,7 @@ class Retirement:
 
     :param publication: registers it.
     :param connections: its connections.
-    :param drain: the longest time to wait for them, in seconds.
+    :param drain: the longest time to wait for them, in seconds: a part of it in :meth:`begin`, and the rest in :meth:`finish`.
     :param reactor: runs the timers.
     """
 
@@ -57,25 +62,27 @@ class Retirement:
         except Exception:
             # The program's own protocols can refuse it.
             self._log.failure("The connections were not marked as ending.")
-        spread = min(_SPREAD, self._drain) if self._publication.placed else 0.0
+        longest = self._drain * _LISTENING
+        spread = min(_SPREAD, longest) if self._publication.placed else 0.0
         if spread:
             await deferLater(self._reactor, spread)
+        await self._wait(longest - spread)
+
+    async def finish(self) -> None:
+        """Wait for the connections that are left when the port does not listen any more. It never fails."""
+        await self._wait(self._drain * (1 - _LISTENING))
+        if self._connections.protocols:
+            self._log.info(
+                "{count} connections are still open {drain:g} s after the withdrawal.",
+                count=len(self._connections.protocols),
+                drain=self._drain,
+            )
+
+    async def _wait(self, seconds: float) -> None:
         # A timeout of 0 would end in the next turn.
-        if self._connections.protocols and self._drain > spread:
+        if self._connections.protocols and seconds > 0:
             closed = self._connections.when_all_closed()
-            await closed.addTimeout(self._drain - spread, self._reactor, self._drained)
-        elif self._connections.protocols:
-            self._report()
-
-    def _drained(self, result: Failure | None, timeout: float) -> None:
-        self._report()
-
-    def _report(self) -> None:
-        self._log.info(
-            "{count} connections are still open {drain:g} s after the withdrawal.",
-            count=len(self._connections.protocols),
-            drain=self._drain,
-        )
+            await closed.addTimeout(seconds, self._reactor, lambda result, _: None)
 
 
 @implementer(IListeningPort)
@@ -85,10 +92,12 @@ class RegisteredPort:
     :param port: the port.
     :param retirement: withdraws and drains.
     :param lease: the registry; it is released after the end of the port.
+    :param reactor: the reactor.
     """
 
-    def __init__(self, port: IListeningPort, retirement: Retirement, lease: Lease) -> None:
+    def __init__(self, port: IListeningPort, retirement: Retirement, lease: Lease, reactor: IReactorTime) -> None:
         self._port = port
+        self._reactor = reactor
         self._retirement = retirement
         self._lease = lease
         self._stopped: Deferred[None] | None = None
@@ -120,7 +129,12 @@ class RegisteredPort:
     async def _stop(self) -> None:
         await self._retirement.begin()
         try:
+            if IReadDescriptor.providedBy(self._port):
+                # The socket closes in the next turn, and resets the connections that the system has accepted until then.
+                port: Any = self._port
+                self._reactor.callLater(0, port.doRead)
             await maybeDeferred(self._port.stopListening)
+            await self._retirement.finish()
         finally:
             await self._lease.release()
 

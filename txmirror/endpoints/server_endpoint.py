@@ -43,8 +43,8 @@ class RegisteringEndpoint:
     :param format: the name of the codec that writes them.
     :param name: the name of the node, with the placeholders of the daemon's configuration; the codec's if None.
     :param weight: the share of the traffic; None for none.
-    :param drain: the longest time for which the port goes on after the withdrawal, in seconds: until all connections are closed, and
-        for a second at least, while other programs learn of it. 0 stops at once.
+    :param drain: the longest time that a stop waits after the withdrawal, in seconds: until all connections are closed, and for a
+        second at least, while other programs learn of it. In the last third the port accepts no connections. 0 stops at once.
     :raises ValueError: an argument is invalid; the message quotes it.
     :raises LookupError: there is no codec of this name.
     """
@@ -104,7 +104,7 @@ class RegisteringEndpoint:
         publication = Publication(self._advertisement.path, lease, describe, reactor)
         retirement = Retirement(publication, connections, self._drain, reactor)
         publication.start()
-        return RegisteredPort(port, retirement, lease)
+        return RegisteredPort(port, retirement, lease, reactor)
 
 
 def _refuse_unix(_: object) -> IListeningPort:

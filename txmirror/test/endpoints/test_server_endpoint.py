@@ -12,8 +12,9 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, UNIXServerEndpoint
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReadDescriptor, IStreamServerEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.protocols.wire import Echo
 from twisted.python.failure import Failure
@@ -74,6 +75,38 @@ class Frozen(Lookalike):
         super().__setattr__(name, value)
 
 
+@implementer(IListeningPort, IReadDescriptor)
+class SocketPort:
+    """A port with a socket, which closes in the turn after the stop, as Twisted's do."""
+
+    def __init__(self, reactor: Any, address: Any) -> None:
+        self.calls: list[str] = []
+        self._reactor = reactor
+        self._address = address
+
+    def startListening(self) -> None:
+        pass
+
+    def stopListening(self) -> Deferred[None]:
+        self.calls.append("stopListening")
+        return deferLater(self._reactor, 0.0, self.calls.append, "closed")
+
+    def getHost(self) -> Any:
+        return self._address
+
+    def doRead(self) -> None:
+        self.calls.append("doRead")
+
+    def fileno(self) -> int:
+        return -1
+
+    def connectionLost(self, reason: Failure) -> None:
+        pass
+
+    def logPrefix(self) -> str:
+        return ""
+
+
 class ServerCase(SessionCase):
     def setUp(self) -> None:
         super().setUp()
@@ -127,6 +160,12 @@ class ServerCase(SessionCase):
     def connect(self, port: IListeningPort, protocol: type[Protocol] = Protocol) -> Any:
         made = TCP4ClientEndpoint(self.reactor, "127.0.0.1", number(port)).connect(Factory.forProtocol(protocol))
         return self.world.result(made)
+
+    def inner_address(self) -> Any:
+        port = self.world.result(self.inner.listen(Factory()))
+        address = port.getHost()
+        self.world.result(self.begin_stop(port))
+        return address
 
     @contextmanager
     def without_zookeeper(self) -> Iterator[None]:
@@ -412,12 +451,6 @@ class FailureTests(ServerCase):
         self.failureResultOf(stopped, OSError)
         self.assertEqual((self.nodes(), self.sessions()), ([], 1))
 
-    def inner_address(self) -> Any:
-        port = self.world.result(self.inner.listen(Factory()))
-        address = port.getHost()
-        self.world.result(self.begin_stop(port))
-        return address
-
 
 class DrainTests(ServerCase):
     def test_order(self) -> None:
@@ -456,6 +489,30 @@ class DrainTests(ServerCase):
         self.assertEqual(self.ports(), [])
         self.assertTrue(connection.connected)
         connection.transport.loseConnection()
+
+    def test_last_part(self) -> None:
+        """For the last third of the drain it accepts no connections, so that those that it has may end."""
+        port = self.listen(drain=6.0)
+        connection = self.connect(port, Received)
+        stopped = self.begin_stop(port)
+        self.world.pass_time(3.9)
+        self.connect(port).transport.loseConnection()
+        self.world.pass_time(0.2)
+        self.assertEqual(self.ports(), [])
+        connection.transport.write(b"late")
+        self.world.settle()
+        self.assertEqual(connection.data, b"late")
+        self.assertNoResult(stopped)
+        connection.transport.loseConnection()
+        self.world.settle()
+        self.successResultOf(stopped)
+
+    def test_accepted_by_the_system(self) -> None:
+        """Connections that the system accepts until the socket closes are taken over in the last moment."""
+        port = SocketPort(self.reactor, self.inner_address())
+        registered = self.world.result(self.endpoint(inner=Inner(succeed(port)), drain=0.0).listen(Factory()))
+        self.world.result(self.begin_stop(registered))
+        self.assertEqual(port.calls, ["stopListening", "doRead", "closed"])
 
     def test_none(self) -> None:
         """Without a drain, it stops at once after the withdrawal."""
