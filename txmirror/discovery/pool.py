@@ -57,7 +57,8 @@ class Pool:
 
     def _select(self) -> tuple[Instance, ...]:
         nodes, withheld = self._list.nodes, self._withheld()
-        # The nodes are nearly in order, and then it takes a tenth of the time to sort their names.
+        # The nodes are nearly in order, and then their names are sorted soon. Pairs with the nodes would be 10,000 new objects,
+        # after which Python collects garbage: that takes three times as long as all this.
         found = [nodes[name].usable for name in sorted(nodes)]
         if withheld:
             available = tuple([each for each in found if each is not None and each.name not in withheld])
