@@ -13,7 +13,6 @@ from twisted.internet.interfaces import (
     IProtocolNegotiationFactory,
 )
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
-from twisted.web.iweb import IRequest
 from zope.interface import alsoProvides, directlyProvides, providedBy
 
 from txmirror.deferreds import Waiters
@@ -41,6 +40,7 @@ class Connection(ProtocolWrapper):
         request_factory = getattr(self.wrappedProtocol, "requestFactory", None)
         if not callable(request_factory):
             return
+        from twisted.web.iweb import IRequest  # noqa: PLC0415 - servers of other protocols do not load twisted.web
 
         def make_last(*args: Any, **kwargs: Any) -> Any:
             request = request_factory(*args, **kwargs)

@@ -177,7 +177,9 @@ class FeedbackTests(ProviderTestCase):
         self.assertEqual(names(provider.instances()), "ab")
         provider.failed(a)
         self.assertEqual(self.picks(provider, 3), "bbb")
-        self.world.pass_time(30)
+        self.world.pass_time(29.9)
+        self.assertEqual(names(provider.instances()), "b")
+        self.world.pass_time(0.1)
         self.assertEqual(names(provider.instances()), "ab")
 
     def test_all_down(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,29 @@ from txmirror.testing import MemoryReactor
 from txmirror.types import Instance
 
 PORT = 8000
+
+#: The audit events of files, sockets and processes since a test began to note them; None if none does.
+_events: list[str] | None = None
+
+
+def _note_event(event: str, arguments: tuple[object, ...]) -> None:
+    if _events is not None and event.partition(".")[0] in ("open", "os", "socket", "subprocess", "import"):
+        _events.append(event)
+
+
+# There is no way to remove it.
+sys.addaudithook(_note_event)
+
+
+@contextmanager
+def noted_io() -> Iterator[list[str]]:
+    """Note the input and output of this process, and the imports: the list has the names of the audit events."""
+    global _events  # noqa: PLW0603 - the hook cannot have it otherwise
+    _events = events = list[str]()
+    try:
+        yield events
+    finally:
+        _events = None
 
 
 class Recorder(Protocol):

@@ -18,24 +18,13 @@ from txmirror.discovery import STRATEGIES
 from txmirror.endpoints import RegistryClientEndpoint, close_sessions
 from txmirror.errors import ClosingException, NoInstanceException
 from txmirror.test.certificates import Authority
+from txmirror.test.endpoints.case import noted_io
 from txmirror.test.endpoints.registry_case import PATH, A, B, RegistryCase
 
 KEYS = (
     "pick, key, where.KEY, zone, format, wait, timeout, tls, hostname, trust, certificate, private_key, hosts, credentials,"
     " session_timeout"
 )
-
-#: The audit events of files, sockets and processes since the test began to watch them; None if it does not.
-_events: list[str] | None = None
-
-
-def _note_event(event: str, arguments: tuple[object, ...]) -> None:
-    if _events is not None and event.partition(".")[0] in ("open", "os", "socket", "subprocess", "import"):
-        _events.append(event)
-
-
-# There is no way to remove it.
-sys.addaudithook(_note_event)
 
 
 class StringCase(RegistryCase):
@@ -63,14 +52,24 @@ class ParsingTests(StringCase):
         verifyObject(IPlugin, self.parser)
 
     def test_cheap(self) -> None:
-        """Other strings, and twistd, do not import what only these strings need."""
-        program = (
-            "import sys; from twisted.internet.endpoints import clientFromString; from twisted.internet import reactor;"
-            " clientFromString(reactor, 'tcp:localhost:1'); import twisted.plugins.txmirror_plugins;"
-            " print([each for each in sys.modules if each.startswith('txmirror')])"
-        )
+        """Other strings, and twistd, do not import what only these strings need; and these do not import twisted.web."""
+        program = r"""
+import sys
+from twisted.internet import reactor
+from twisted.internet.endpoints import clientFromString, serverFromString
+import twisted.plugins.txmirror_plugins
+
+def loaded(package):
+    return [each for each in sys.modules if each.startswith(package)]
+
+clientFromString(reactor, "tcp:localhost:1")
+first = loaded("txmirror")
+clientFromString(reactor, "mirror:/services/web")
+serverFromString(reactor, r"mirror:/services/web:listen=tcp\:0")
+print(first, loaded("twisted.web"), len(loaded("txmirror.endpoints")) > 1)
+"""
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
-        self.assertEqual(done.stdout, "[]\n")
+        self.assertEqual(done.stdout, "[] [] True\n")
 
     def test_all_keys(self) -> None:
         """A string may have all keys at once."""
@@ -88,7 +87,6 @@ class ParsingTests(StringCase):
 
     def test_no_io(self) -> None:
         """Neither a valid nor an invalid string reads a file or opens a connection."""
-        global _events  # noqa: PLW0603 - the hook cannot have it otherwise
         keys = {
             "hosts": self.world.connection_string,
             "credentials": "none",
@@ -98,13 +96,9 @@ class ParsingTests(StringCase):
         }
         self.parser.parseStreamClient(self.reactor, PATH, **keys)
         before = self.reactor.getDelayedCalls()
-        events: list[str] = []
-        _events = events
-        try:
+        with noted_io() as events:
             self.parser.parseStreamClient(self.reactor, PATH, **keys)
             self.assertRaises(ValueError, self.parser.parseStreamClient, self.reactor, PATH, **keys, wait="x")
-        finally:
-            _events = None
         self.assertEqual(events, [])
         self.assertEqual((self.reactor.getDelayedCalls(), self.sessions()), (before, 0))
 
