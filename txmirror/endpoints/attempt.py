@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.abstract import isIPv6Address
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
 from twisted.web._newclient import RequestNotSent
@@ -18,6 +20,8 @@ from txmirror.endpoints.instance_pools import InstancePool
 from txmirror.endpoints.service_urls import ServiceURL
 from txmirror.network import make_endpoint
 from txmirror.types import Instance
+
+_HOST = re.compile(rb"[A-Za-z0-9_.-]+")
 
 
 @attrs.frozen
@@ -55,7 +59,7 @@ class Attempt:
         self._url = url
         self._settings = settings
         self._reactor = reactor
-        self._endpoint = make_endpoint(reactor, self.host, self.port)
+        self._uri: URI | None = None
         self.new = False
         self._connected = True
 
@@ -64,8 +68,14 @@ class Attempt:
 
         :returns: see :meth:`twisted.web.client.Agent.request`. Cancelling ends the connection.
         """
+        try:
+            url = self._url.at(self._authority())
+        except UnicodeError:
+            # The instance has a wrong address.
+            self.new, self._connected = True, False
+            return fail()
         agent = Agent.usingEndpointFactory(self._reactor, self, self.pool.http)
-        sent: Deferred[IResponse] = agent.request(method, self._url.at(self._authority()), headers, body)
+        sent: Deferred[IResponse] = agent.request(method, url, headers, body)
         return sent
 
     def is_unsent(self, error: Exception) -> bool:
@@ -77,15 +87,14 @@ class Attempt:
         return isinstance(error, (RequestTransmissionFailed, ResponseFailed))
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        """Return an endpoint for the instance, with the TLS settings for the host of a URL."""
-        if uri.scheme == b"https":
-            policy = self._settings.tls_policy or BrowserLikePolicyForHTTPS()
-            self._endpoint = wrapClientTLS(policy.creatorForNetloc(uri.host, uri.port), self._endpoint)
+        """Return this object as the endpoint, which remembers the host of a URL for TLS."""
+        self._uri = uri
         return self
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        endpoint = self._endpoint()
         self.new, self._connected = True, False
-        connecting = self._endpoint.connect(protocolFactory)
+        connecting = endpoint.connect(protocolFactory)
         connecting.addTimeout(self._settings.connect_timeout, self._reactor)
         return connecting.addCallback(self._have)
 
@@ -94,8 +103,21 @@ class Attempt:
         self.pool.connections.add(connection)
         return connection
 
+    def _endpoint(self) -> IStreamClientEndpoint:
+        endpoint = make_endpoint(self._reactor, self.host, self.port)
+        if self._uri is not None and self._uri.scheme == b"https":
+            policy = self._settings.tls_policy or BrowserLikePolicyForHTTPS()
+            # This takes time: it may read the certificates of the system's authorities.
+            endpoint = wrapClientTLS(policy.creatorForNetloc(self._uri.host, self._uri.port), endpoint)
+        return endpoint
+
     def _authority(self) -> bytes:
         if self._settings.authority == "service":
             return self._url.service
         host = self.host.partition("%")[0]
-        return f"[{host}]:{self.port}".encode() if ":" in host else host.encode("idna") + b":%d" % self.port
+        if isIPv6Address(host):
+            return f"[{host}]:{self.port}".encode()
+        name = host.encode("idna")
+        if not _HOST.fullmatch(name):
+            raise UnicodeError(f"{host!r:.100} is no host")
+        return b"%b:%d" % (name, self.port)

@@ -17,7 +17,7 @@ from twisted.trial.unittest import TestCase
 from twisted.web.client import BrowserLikePolicyForHTTPS, FileBodyProducer, RedirectAgent, ResponseFailed, readBody
 from twisted.web.error import SchemeNotSupported
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IResponse
+from twisted.web.iweb import IAgent, IPolicyForHTTPS, IResponse
 from twisted.web.server import Request
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -116,6 +116,28 @@ class UrlTests(AgentTestCase):
         self.assertEqual(one.requests[0].getHeader(b"host"), b"10.0.0.1")
         self.get(agent, headers=Headers({b"Host": [b"mine"]}))
         self.assertEqual(one.requests[1].getHeader(b"host"), b"mine")
+
+    def test_wrong_address(self) -> None:
+        """An instance whose address is no host is left out like one that cannot be connected to."""
+        one, two, three = self.serve("one", "two", "three")
+        for server, address in ((one, "a b"), (two, "a..b\r\nx:")):
+            server.instance = Instance(name=server.name, address=address, port=80)
+        for authority in ("service", "instance"):
+            self.assertEqual(self.get(self.agent(authority=authority), method=b"POST"), b"three")
+            self.assertEqual(self.web.feedback, ["-one", "-two", "+three"])
+        self.assertEqual(len(three.requests), 2)
+
+    def test_wrong_tls_policy(self) -> None:
+        """A TLS policy that raises fails the request, and is no failure of the instance."""
+
+        @implementer(IPolicyForHTTPS)
+        class Wrong:
+            def creatorForNetloc(self, hostname: bytes, port: int) -> Any:
+                raise ZeroDivisionError
+
+        self.serve("one", "two")
+        self.error(self.agent(tls_policy=Wrong()).request(b"GET", b"https+mirror://web/"), ZeroDivisionError)
+        self.assertEqual(self.web.feedback, [])
 
     def test_key(self) -> None:
         """The strategy gets the key of the request."""
