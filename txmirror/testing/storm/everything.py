@@ -44,6 +44,8 @@ class Everything:
         self._count = 0
         self._parts: list[tuple[str, Part]] = []
         self._closing: list[tuple[Part, Deferred[None]]] = []
+        #: Some kinds of parts act more often than others.
+        self._weights = {kind: random.choice((1, 1, 6)) for kind in _KINDS}
         for kind, (_, count) in _KINDS.items():
             for _ in range(count):
                 self._add(kind, random)
@@ -58,7 +60,8 @@ class Everything:
         if random.random() < 0.02:
             self._replace(random)
         else:
-            random.choice(self._parts)[1].act(random)
+            weights = [self._weights[kind] for kind, _ in self._parts]
+            random.choices(self._parts, weights)[0][1].act(random)
 
     def _replace(self, random: Random) -> None:
         kind, part = self._parts.pop(random.randrange(len(self._parts)))

@@ -74,7 +74,9 @@ class NetworkFaults:
         return text
 
     def _host(self) -> str:
-        return self._random.choice(list(self._hosts))
+        """Return an address, one with a connection if possible."""
+        connected = dict.fromkeys(link.server_address.host for link in self._world.reactor.links)
+        return self._random.choice(list(connected or self._hosts))
 
     def black_hole(self) -> str:
         """Let new connections to an address get no answer, from some servers or from all."""

@@ -35,6 +35,7 @@ class RegistryPart:
             scene.servers(), start=False, lazy=random.random() < 0.5, session_timeout=random.choice(TIMEOUTS[1:])
         )
         self._other: ZooKeeperClient = scene.world.client(scene.servers(), connect=False)
+        self._pending.add(self._other.connect().addErrback(_trap), "connect")
         #: The services that are wanted, with a number in their data; and those whose registration may still be refused.
         self._wanted: dict[str, int] = {}
         self._asked: dict[str, int] = {}

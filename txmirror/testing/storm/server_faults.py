@@ -11,6 +11,8 @@ from txmirror.errors import SystemErrorException, UnknownServerException
 from txmirror.testing.storm.faults import Lasting, ports_of
 from txmirror.testing.world import World
 
+#: The kinds of requests; the first ones are the most likely.
+_OFTEN = ("create", "delete", "get", "set", "create", "set")
 _REQUESTS = (
     "create",
     "delete",
@@ -53,7 +55,8 @@ class ServerFaults:
         return self._random.choice(self._world.servers)
 
     def _plan(self, plan: Callable[[Server, str], PlannedFault]) -> str:
-        server, kind = self._server(), self._random.choice(_REQUESTS)
+        server = self._server()
+        kind = self._random.choice(self._random.choice((_OFTEN, _REQUESTS)))
         self._planned.append(plan(server, kind))
         return f"{kind} at {server.address}"
 

@@ -170,7 +170,8 @@ class _Course:
         elif random.random() < 0.01:
             self._calm_down()
         else:
-            self._program.act(random)
+            for _ in range(random.choice((1, 1, 2, 4, 8))):
+                self._program.act(random)
         self._go_on()
         self._program.check()
         self._check_log()

@@ -32,9 +32,8 @@ class Writes:
     def act(self, random: Random) -> None:
         """Begin one write."""
         path = random.choice(PATHS)
-        random.choice((self._create, self._create, self._set, self._set, self._compare, self._delete, self._transact))(
-            path, random
-        )
+        writes = [self._create, self._set, self._compare, self._delete, self._transact]
+        random.choices(writes, [4, 6, 2, 2, 2])[0](path, random)
 
     def _create(self, path: str, random: Random) -> None:
         data = self._scene.unique(self._name)

@@ -1,0 +1,86 @@
+"""Bugs to plant in the product, to see whether storms find them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from txmirror.client import ZooKeeperClient
+from txmirror.client.session import watches
+from txmirror.client.session.pending import Outbox
+from txmirror.client.session.waiting import SessionLease
+from txmirror.errors import ConnectionLossException
+from txmirror.mirror.read_queue import PendingRead
+from txmirror.mirror.refresher import Refresher
+from txmirror.mirror.store import PARTS
+
+#: Replaces an attribute of a class or module until the end of the test, as ``TestCase.patch`` does.
+Patch = Callable[[object, str, object], object]
+
+
+def watch_not_rearmed(patch: Patch) -> None:
+    """After a reconnection one watch on data is not set again."""
+    packets: Any = watches.packets
+
+    def without_first(*args: Any) -> list[Any]:
+        first, *others = packets(*args) or [None]
+        if first is None:
+            return []
+        return [attrs.evolve(first, dataWatches=first.dataWatches[1:]), *others]
+
+    patch(watches, "packets", without_first)
+
+
+def write_retried(patch: Patch) -> None:
+    """A ``set`` whose outcome is unknown is sent again."""
+    send = ZooKeeperClient.set
+
+    def retrying(self: ZooKeeperClient, path: str, data: bytes, version: int = -1) -> Deferred[Any]:
+        def again(failure: Failure) -> Deferred[Any]:
+            failure.trap(ConnectionLossException)
+            return send(self, path, data, version)
+
+        return send(self, path, data, version).addErrback(again)
+
+    patch(ZooKeeperClient, "set", retrying)
+
+
+def lock_kept(patch: Patch) -> None:
+    """A lock is held until 4/3 of the session timeout without contact, in place of 2/3."""
+    left: Any = SessionLease._left
+    patch(SessionLease, "_left", lambda self: left(self) + 4.0)
+
+
+def stale_settled(patch: Patch) -> None:
+    """A node whose read was lost with the connection counts as read."""
+
+    def discard(self: Refresher, read: PendingRead) -> None:
+        for part in PARTS:
+            for path in read.paths[part]:
+                self._store.discard(part, path)
+
+    patch(Refresher, "_interrupt", discard)
+
+
+def wake_up_lost(patch: Patch) -> None:
+    """The last request of a queue is not sent when there is room for it again, but with the next one."""
+    send_waiting: Any = Outbox.send_waiting
+
+    def forgetful(self: Outbox) -> bool:
+        return len(self) != 1 and bool(send_waiting(self))
+
+    patch(Outbox, "send_waiting", forgetful)
+
+
+#: Each bug, with the number of seeds within which a storm of 100 steps must find it.
+PLANTED: dict[Callable[[Patch], None], int] = {
+    watch_not_rearmed: 0,
+    write_retried: 0,
+    lock_kept: 0,
+    stale_settled: 0,
+    wake_up_lost: 0,
+}
