@@ -20,7 +20,7 @@ autodoc_typehints_format = "short"
 
 # The build fetches no inventories of other projects, so references to names of Twisted and Python stay plain text.
 nitpick_ignore_regex = [
-    ("py:.*", r"(twisted|zope|attrs?|collections|typing|contextlib|enum|pathlib|asyncio)\..*"),
+    ("py:.*", r"(twisted|zope|attrs?|collections|typing|contextlib|enum|pathlib|asyncio|random)\..*"),
     ("py:class", r"<InterfaceClass .*>"),
     # Short names in signatures: another project's, an interface that stands on this page by its full name, and the
     # mirror's and the embedded server's own.

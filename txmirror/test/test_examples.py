@@ -263,6 +263,10 @@ class ExampleTests(TestCase):
         """The tests with faults of single requests and connections are run, and pass."""
         self.run_tests("test_faults.py", "FaultTests", 8)
 
+    def test_storm(self) -> None:
+        """The tests in storms are run, and pass."""
+        self.run_tests("test_storm.py", "StormTests", 2)
+
     def test_with_registry(self) -> None:
         """The tests with registries in memory are run, and pass."""
         self.run_tests("test_with_registry.py", "FrontendTests", 9)

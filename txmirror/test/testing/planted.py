@@ -13,6 +13,7 @@ from txmirror.client import ZooKeeperClient
 from txmirror.client.session import watches
 from txmirror.client.session.pending import Outbox
 from txmirror.client.session.waiting import SessionLease
+from txmirror.client.session.watch_tables import packets
 from txmirror.errors import ConnectionLossException
 from txmirror.mirror.read_queue import PendingRead
 from txmirror.mirror.refresher import Refresher
@@ -23,14 +24,10 @@ Patch = Callable[[object, str, object], object]
 
 
 def watch_not_rearmed(patch: Patch) -> None:
-    """After a reconnection one watch on data is not set again."""
-    packets: Any = watches.packets
+    """After a reconnection the first watch on data of each packet is not set again."""
 
     def without_first(*args: Any) -> list[Any]:
-        first, *others = packets(*args) or [None]
-        if first is None:
-            return []
-        return [attrs.evolve(first, dataWatches=first.dataWatches[1:]), *others]
+        return [attrs.evolve(each, dataWatches=each.dataWatches[1:]) for each in packets(*args)]
 
     patch(watches, "packets", without_first)
 
@@ -78,9 +75,9 @@ def wake_up_lost(patch: Patch) -> None:
 
 #: Each bug, with the number of seeds within which a storm of 100 steps must find it.
 PLANTED: dict[Callable[[Patch], None], int] = {
-    watch_not_rearmed: 0,
-    write_retried: 0,
-    lock_kept: 0,
-    stale_settled: 0,
-    wake_up_lost: 0,
+    watch_not_rearmed: 10,
+    write_retried: 100,
+    lock_kept: 150,
+    stale_settled: 20,
+    wake_up_lost: 5,
 }
