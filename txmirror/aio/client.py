@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
-from types import TracebackType
 from typing import TypeVar
 
 from txmirror.aio.running import current_reactor
-from txmirror.aio.wrapping import Wrapper, awaitable, pair, passed, passed_as
+from txmirror.aio.wrapping import Wrapper, at_exit, awaitable, pair, passed, passed_as
 from txmirror.client import TLS, DigestMD5, Limits
 from txmirror.client import ZooKeeperClient as _Client
 from txmirror.client.transactions import Transaction as _DeferringTransaction
@@ -83,10 +82,7 @@ class ZooKeeperClient(Wrapper[_Client]):
             raise
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.close()
+    __aexit__ = at_exit(_Client.close)
 
     # Other clients on the same session.
 

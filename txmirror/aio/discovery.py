@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from random import Random
-from types import TracebackType
 
 from txmirror import discovery as deferring
 from txmirror.aio.registry import ServiceRegistry
 from txmirror.aio.running import current_loop
-from txmirror.aio.wrapping import Wrapper, awaitable, passed
+from txmirror.aio.wrapping import Wrapper, at_exit, awaitable, passed
 from txmirror.discovery import Where
 from txmirror.interfaces import IPayloadCodec, IStrategy
 
@@ -61,10 +60,7 @@ class ServiceProvider(Wrapper[deferring.ServiceProvider]):
     async def __aenter__(self) -> ServiceProvider:  # noqa: PYI034 - Self came with Python 3.11
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
+    __aexit__ = at_exit(deferring.ServiceProvider.close)
 
     @property
     def path(self) -> str:

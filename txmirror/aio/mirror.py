@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
-from types import TracebackType
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -14,7 +13,7 @@ from txmirror.aio.calls import Call
 from txmirror.aio.client import ZooKeeperClient
 from txmirror.aio.running import current_reactor
 from txmirror.aio.tree import Tree
-from txmirror.aio.wrapping import Wrapper, awaitable, awaitable_as, passed, passed_as
+from txmirror.aio.wrapping import Wrapper, at_exit, awaitable, awaitable_as, passed, passed_as
 from txmirror.client import Limits
 from txmirror.mirror import MirrorState, NodeState
 from txmirror.mirror.stream import Values as _DeferringValues
@@ -154,11 +153,7 @@ class Mirror(Wrapper[deferring.Mirror]):
         self.wrapped.startService()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        loop = self._check_loop()
-        await Call(self.wrapped.stopService(), loop)
+    __aexit__ = at_exit(deferring.Mirror.stopService)
 
     @property
     def state(self) -> MirrorState:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Sequence
-from types import TracebackType
 from typing import TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -16,7 +15,7 @@ from txmirror.aio.calls import Call
 from txmirror.aio.client import ZooKeeperClient
 from txmirror.aio.mirror import Mirror
 from txmirror.aio.running import current_reactor
-from txmirror.aio.wrapping import Wrapper, awaitable
+from txmirror.aio.wrapping import Wrapper, at_exit, awaitable
 from txmirror.recipes.acquirable import Acquirable as _Acquirable
 from txmirror.types import ACL
 
@@ -77,10 +76,7 @@ class Acquirable(Wrapper[_WrappedT_co]):
         await self.acquire()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.release()
+    __aexit__ = at_exit(_Acquirable.release)
 
     def _give_back(self, acquired: bool) -> None:
         if acquired:

@@ -13,7 +13,7 @@ from txmirror import registry as deferring
 from txmirror.aio.calls import Call
 from txmirror.aio.mirror import Mirror
 from txmirror.aio.running import current_reactor
-from txmirror.aio.wrapping import Wrapper, awaitable, awaitable_as, passed
+from txmirror.aio.wrapping import Wrapper, at_exit, awaitable, awaitable_as, passed
 from txmirror.client import Limits
 from txmirror.interfaces import IPayloadCodec, IRegistryLock
 from txmirror.registry import RegistrationState
@@ -121,10 +121,7 @@ class Registration(Wrapper[deferring.Registration]):
         self.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.stop()
+    __aexit__ = at_exit(deferring.Registration.stop)
 
     @property
     def path(self) -> str:
@@ -224,10 +221,7 @@ class ServiceRegistry(Wrapper[_Registry[bool]], Generic[_LazyT_co]):
             raise
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.stop()
+    __aexit__ = at_exit(_Registry.stop)
 
     @property
     def readonly(self) -> bool:

@@ -3,24 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
-from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from txmirror import mirror as deferring
-from txmirror.aio.wrapping import Wrapper, awaitable, passed
+from txmirror.aio.wrapping import Wrapper, at_exit, awaitable, passed
 from txmirror.errors import ZooKeeperException
 from txmirror.mirror import Index
 from txmirror.mirror.changes import Value
 
 _T = TypeVar("_T")
+_MappingT_co = TypeVar("_MappingT_co", bound=Mapping[str, Any], covariant=True)
 _K = TypeVar("_K", bound=Hashable)
 
 
-class Decoded(Wrapper[deferring.Decoded[_T]], Mapping[str, _T]):
-    """:class:`txmirror.mirror.Decoded` for asyncio; ``Tree.decoded`` makes it."""
+class MappingWrapper(Wrapper[_MappingT_co], Mapping[str, _T]):
+    """The methods of a live mapping of paths to values."""
 
     __eq__ = Wrapper.__eq__
     __hash__ = Wrapper.__hash__
+
+    def __getitem__(self, path: str) -> _T:
+        value: _T = self.wrapped[path]
+        return value
+
+    def __contains__(self, path: object) -> bool:
+        return path in self.wrapped
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.wrapped)
+
+    def __len__(self) -> int:
+        return len(self.wrapped)
+
+    def keys(self) -> KeysView[str]:
+        """Return a view of the paths."""
+        return self.wrapped.keys()
+
+    def values(self) -> ValuesView[_T]:
+        """Return a view of the values."""
+        return self.wrapped.values()
+
+    def items(self) -> ItemsView[str, _T]:
+        """Return a view of the paths, each with its node's value."""
+        return self.wrapped.items()
+
+
+class Decoded(MappingWrapper[deferring.Decoded[_T], _T]):
+    """:class:`txmirror.mirror.Decoded` for asyncio; ``Tree.decoded`` makes it."""
 
     @property
     def path(self) -> str:
@@ -52,30 +81,6 @@ class Decoded(Wrapper[deferring.Decoded[_T]], Mapping[str, _T]):
         """When the connection was lost (in the reactor's seconds); None if there is one."""
         return self.wrapped.stale_since
 
-    def __getitem__(self, path: str) -> _T:
-        return self.wrapped[path]
-
-    def __contains__(self, path: object) -> bool:
-        return path in self.wrapped
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.wrapped)
-
-    def __len__(self) -> int:
-        return len(self.wrapped)
-
-    def keys(self) -> KeysView[str]:
-        """Return a view of the paths."""
-        return self.wrapped.keys()
-
-    def values(self) -> ValuesView[_T]:
-        """Return a view of the decoded values."""
-        return self.wrapped.values()
-
-    def items(self) -> ItemsView[str, _T]:
-        """Return a view of the paths, each with its node's decoded value."""
-        return self.wrapped.items()
-
     def index(self, name: str, key: Callable[[str, _T], Iterable[_K]]) -> Index[_K, _T]:
         """Keep the nodes findable by a key, or by several. See :meth:`txmirror.mirror.Decoded.index`."""
         self._check_loop()
@@ -87,14 +92,11 @@ class Decoded(Wrapper[deferring.Decoded[_T]], Mapping[str, _T]):
     close = passed(deferring.Decoded[_T].close)
 
 
-class Tree(Wrapper[deferring.Tree], Mapping[str, Value]):
+class Tree(MappingWrapper[deferring.Tree, Value]):
     """:class:`txmirror.mirror.Tree` for asyncio; ``Mirror.tree`` makes it.
 
     As an asynchronous context manager it waits until the tree is ready, and closes it at the end.
     """
-
-    __eq__ = Wrapper.__eq__
-    __hash__ = Wrapper.__hash__
 
     async def __aenter__(self) -> Tree:  # noqa: PYI034 - Self came with Python 3.11
         try:
@@ -104,10 +106,7 @@ class Tree(Wrapper[deferring.Tree], Mapping[str, Value]):
             raise
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
+    __aexit__ = at_exit(deferring.Tree.close)
 
     @property
     def path(self) -> str:
@@ -133,30 +132,6 @@ class Tree(Wrapper[deferring.Tree], Mapping[str, Value]):
     def stale_since(self) -> float | None:
         """When the connection was lost (in the reactor's seconds); None if there is one."""
         return self.wrapped.stale_since
-
-    def __getitem__(self, path: str) -> Value:
-        return self.wrapped[path]
-
-    def __contains__(self, path: object) -> bool:
-        return path in self.wrapped
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.wrapped)
-
-    def __len__(self) -> int:
-        return len(self.wrapped)
-
-    def keys(self) -> KeysView[str]:
-        """Return a view of the paths."""
-        return self.wrapped.keys()
-
-    def values(self) -> ValuesView[Value]:
-        """Return a view of each node's ``(data, stat)``."""
-        return self.wrapped.values()
-
-    def items(self) -> ItemsView[str, Value]:
-        """Return a view of the paths, each with its node's ``(data, stat)``."""
-        return self.wrapped.items()
 
     def decoded(self, decode: Callable[[str, bytes], _T]) -> Decoded[_T]:
         """Return a view of the tree that keeps the decoded data of each node. See :meth:`txmirror.mirror.Tree.decoded`."""

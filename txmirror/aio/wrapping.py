@@ -1,7 +1,7 @@
 """Wrappers of the objects for Twisted programs: each method is declared in one line, and has the signature of the wrapped one.
 
 ``awaitable`` is for methods that return a Deferred, ``pair`` for those that return two, and ``passed`` for all others. Those that
-end in ``_as`` convert the result.
+end in ``_as`` convert the result. ``at_exit`` makes the end of an asynchronous context manager.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import inspect
 from asyncio import AbstractEventLoop, get_running_loop
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -137,6 +138,29 @@ def passed_as(
         return convert(getattr(self.wrapped, name)(*args, **kwargs))
 
     return _like(method, call)
+
+
+def at_exit(
+    method: Callable[[_WrappedT_co], object],
+) -> Callable[
+    [Wrapper[_WrappedT_co], type[BaseException] | None, BaseException | None, TracebackType | None],
+    Coroutine[Any, Any, None],
+]:
+    """Make an ``__aexit__`` that calls a method, and awaits its Deferred if it returns one."""
+    name = method.__name__
+
+    async def leave(
+        self: Wrapper[_WrappedT_co],
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        loop = self._check_loop()
+        result: object = getattr(self.wrapped, name)()
+        if isinstance(result, Deferred):
+            await Call(result, loop)
+
+    return leave
 
 
 def _like(method: Callable[..., object], function: Callable[_P, _T]) -> Callable[_P, _T]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import Callable, Hashable, ItemsView, Iterable
 from typing import Generic, Protocol, TypeVar
 
 import attrs
@@ -13,6 +13,7 @@ from txmirror.deferreds import Waiters
 from txmirror.errors import ClosingException
 from txmirror.mirror.changes import Change, ChangeKind, Value
 from txmirror.mirror.index import Entries, Index, describe
+from txmirror.mirror.live_mapping import LiveMapping
 from txmirror.observers import Observers
 from txmirror.printable import on_one_line
 
@@ -67,7 +68,7 @@ class DecodedChange(Generic[_T]):
     """The exception of the decoding function; None if it has raised none."""
 
 
-class Decoded(Mapping[str, _T]):
+class Decoded(LiveMapping[_T]):
     """The decoded data of a tree's nodes, as a mapping of paths to values. :meth:`Tree.decoded` makes it.
 
     It is live, as the tree is, and shows the nodes that can be decoded. Each node is decoded once for each change of it: when it is
@@ -85,12 +86,13 @@ class Decoded(Mapping[str, _T]):
     _log = Logger()
 
     def __init__(self, tree: WatchedTree, decode: Callable[[str, bytes], _T]) -> None:
+        self._values: dict[str, _T] = {}
+        super().__init__(self._values)
         self.path = tree.path
         self.errors: dict[str, Exception] = {}
         self.indexes: dict[str, Index[Hashable, _T]] = {}
         self._tree = tree
         self._decode = decode
-        self._values: dict[str, _T] = {}
         self._entries: list[Entries[_T, Hashable]] = []
         self._observers: Observers[DecodedChange[_T]] = Observers(
             lambda function, change: self._log.failure(
@@ -114,39 +116,6 @@ class Decoded(Mapping[str, _T]):
     def __repr__(self) -> str:
         state = "closed" if self.closed else "settled" if self.settled else "not settled"
         return f"<Decoded {self.path!r} {len(self)} nodes {state}>"
-
-    # It is mutable, so it is equal to itself only.
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def __hash__(self) -> int:
-        return id(self)
-
-    def __getitem__(self, path: str) -> _T:
-        return self._values[path]
-
-    def __contains__(self, path: object) -> bool:
-        return path in self._values
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    # As those of Mapping, but several times as fast.
-
-    def keys(self) -> KeysView[str]:
-        """Return a view of the paths."""
-        return self._values.keys()
-
-    def values(self) -> ValuesView[_T]:
-        """Return a view of the decoded values."""
-        return self._values.values()
-
-    def items(self) -> ItemsView[str, _T]:
-        """Return a view of the paths, each with its node's decoded value."""
-        return self._values.items()
 
     def index(self, name: str, key: Callable[[str, _T], Iterable[_K]]) -> Index[_K, _T]:
         """Keep the nodes findable by a key, or by several.

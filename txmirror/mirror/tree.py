@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import Callable
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
@@ -11,17 +11,17 @@ from txmirror.mirror.branch import Branch
 from txmirror.mirror.changes import Change, Value
 from txmirror.mirror.decoded import Decoded
 from txmirror.mirror.interest import ViewedCache
+from txmirror.mirror.live_mapping import LiveMapping
 from txmirror.mirror.notifier import Notifier
 from txmirror.mirror.store import DATA
 
 _T = TypeVar("_T")
 
 
-class Tree(Mapping[str, Value]):
+class Tree(LiveMapping[Value]):
     """A node and everything below it, as a mapping of paths to ``(data, stat)``. :meth:`Mirror.tree` makes it.
 
-    It is live: it shows the server's state within a round trip or two. Without a connection it shows the last known state,
-    and
+    It is live: it shows the server's state within a round trip or two. Without a connection it shows the last known state, and
     :attr:`stale_since` says since when. The root may be missing, and may be created and deleted.
 
     Its nodes are in no particular order. All reads of it are from memory. A closed tree stays readable, and does not change.
@@ -33,56 +33,23 @@ class Tree(Mapping[str, Value]):
     """
 
     def __init__(self, cache: ViewedCache, branch: Branch, notifier: Notifier) -> None:
+        super().__init__(branch.values)
         self.path = branch.path
         self.unreadable = branch.unreadable
         self._cache = cache
         self._branch = branch
         self._notifier = notifier
-        self._values = branch.values
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "settled" if self.settled else "not settled"
         return f"<Tree {self.path!r} {len(self)} nodes {state}>"
-
-    # It is mutable, so it is equal to itself only.
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def __hash__(self) -> int:
-        return id(self)
-
-    def __getitem__(self, path: str) -> Value:
-        return self._values[path]
-
-    def __contains__(self, path: object) -> bool:
-        return path in self._values
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    # As those of Mapping, but several times as fast.
-
-    def keys(self) -> KeysView[str]:
-        """Return a view of the paths."""
-        return self._values.keys()
-
-    def values(self) -> ValuesView[Value]:
-        """Return a view of each node's ``(data, stat)``."""
-        return self._values.values()
-
-    def items(self) -> ItemsView[str, Value]:
-        """Return a view of the paths, each with its node's ``(data, stat)``."""
-        return self._values.items()
 
     def children(self, path: str) -> list[str]:
         """Return the names of a node's children that are in the tree, sorted.
 
         :raises KeyError: the node is not in the tree.
         """
-        if path not in self._values:
+        if path not in self:
             raise KeyError(path)
         return self._branch.children(path)
 
@@ -155,7 +122,7 @@ class Tree(Mapping[str, Value]):
         :param names: read the list of its children too.
         :meta private:
         """
-        if path in self._values and not self.closed:
+        if path in self and not self.closed:
             self._cache.invalidate(DATA, path)
             if names:
                 self._branch.read_names(path)
