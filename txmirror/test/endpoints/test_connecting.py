@@ -93,10 +93,33 @@ class NextInstanceTests(ConnectCase):
         self.assertEqual(self.provider.pending, {A: 0, B: 1})
 
     def test_no_address(self) -> None:
-        """A name that is not resolved is a failure like any other."""
-        self.register("no-such-host")
+        """A name that is not resolved, or that is no name at all, is a failure like any other."""
+        names = (
+            "no-such-host",
+            "my_service",
+            "",
+            " ",
+            "a b",
+            "a..b",
+            "[::1]",
+            "1.2.3.4.5",
+            "a\0b",
+            "\ud800",
+            "\n",
+            "x" * 300,
+        )
+        for name in names:
+            self.register(name)
         self.serve(B)
         self.assertEqual(self.connected().tcp.getPeer().host, B)
+        self.assertEqual(self.provider.notes[: len(names)], [("failed", name) for name in names])
+
+    def test_no_address_at_all(self) -> None:
+        """Whatever the address is, the message is one line."""
+        for name in ("a\nb", "\x1b[2J"):
+            self.register(name)
+        message = str(self.failureResultOf(self.connect(), NoInstanceException).value)
+        self.assertTrue(message.isprintable(), repr(message))
 
     def test_black_hole(self) -> None:
         """An instance that does not answer leaves time for the others, and at the end gets what is left."""
