@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
+from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import readBody
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from txmirror.endpoints import RegistryAgent, SharedSession
+from txmirror.endpoints import RegisteringEndpoint, RegistryAgent, SharedSession
 from txmirror.errors import NoInstanceException
 from txmirror.test.endpoints.agent_case import WEB, Server
-from txmirror.testing import World
+from txmirror.testing import MemoryReactor, World
 
 
 class WorldTests(SynchronousTestCase):
@@ -131,3 +135,71 @@ class WorldTests(SynchronousTestCase):
     def test_malformed(self) -> None:
         self.assertRaises(ValueError, RegistryAgent, self.registry, pick="bogus")
         self.assertRaises(TypeError, RegistryAgent, self.registry, pick=5)
+
+
+class Slow(Resource):
+    """A page that takes some random time."""
+
+    isLeaf = True
+
+    def __init__(self, reactor: MemoryReactor, random: Random) -> None:
+        super().__init__()
+        self.answered = self.pending = 0
+        self._reactor = reactor
+        self._random = random
+
+    def render(self, request: Request) -> int:
+        self.pending += 1
+        self._reactor.callLater(self._random.uniform(0.0, 0.8), self._answer, request)
+        return NOT_DONE_YET
+
+    def _answer(self, request: Request) -> None:
+        self.answered += 1
+        self.pending -= 1
+        request.finish()
+
+
+class StopTests(SynchronousTestCase):
+    def test_stop(self) -> None:
+        """The stop of a server loses no request, whatever the moment, and even if the client does not learn of it."""
+        for seed in range(4):
+            for zookeeper in (True, False):
+                self.check(Random(seed), zookeeper)
+
+    def check(self, random: Random, zookeeper: bool) -> None:
+        with World() as world:
+            registry: Any = world.registry(session_timeout=1000.0)
+            pages = [Slow(world.reactor, random) for _ in range(2)]
+            ports: list[Any] = []
+            for page in pages:
+                endpoint = RegisteringEndpoint(
+                    registry, "/services/web", TCP4ServerEndpoint(world.reactor, 0, interface="127.0.0.1"), drain=3.0
+                )
+                site: Any = Site(page, reactor=world.reactor)
+                ports.append(world.result(endpoint.listen(site)))
+            world.settle()
+            agent = RegistryAgent(world.registry(session_timeout=1000.0))
+            requested = []
+            stopped = None
+            lost: list[int] = []
+            moment = random.randrange(50, 150)
+            for number in range(300):
+                requested.append(agent.request(b"POST", WEB).addCallback(readBody))
+                world.pass_time(0.02)
+                if number == moment:
+                    if not zookeeper:
+                        world.server.stop()
+                    before = pages[0].answered
+                    # Then the process ends, with all that is pending.
+                    stopped = ports[0].stopListening().addCallback(lambda _: lost.append(pages[0].pending))
+            world.pass_time(12.0)
+            for each in requested:
+                self.successResultOf(each)
+            assert stopped is not None
+            self.successResultOf(stopped)
+            self.assertEqual(lost, [0])
+            self.assertGreater(pages[0].answered, before)
+            self.assertEqual(sum(page.answered for page in pages), 300)
+            ports[1].stopListening()
+            agent.close()
+            world.pass_time(12.0)
