@@ -1,4 +1,4 @@
-"""An AMP server and its client, as Twisted's documentation has them. Only the strings of their endpoints speak of ZooKeeper.
+"""An AMP server and its client, as Twisted's documentation has them. Only the strings of their endpoints mention ZooKeeper.
 
 The argument is the address of a ZooKeeper server; the default is localhost:2181. In programs of your own the strings are in their
 configurations, and the environment variable TXMIRROR_SERVERS takes the place of ``hosts``.

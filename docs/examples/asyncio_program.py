@@ -17,7 +17,7 @@ async def main(servers: str = "localhost:2181") -> None:
 
         # A call begins at once, in the order of the calls; awaiting it is for its result.
         node.create(b"first")
-        print("version:", (await node.set(b"second", -1)).version)
+        print("version:", (await node.set(b"second")).version)
 
         async def follow() -> None:
             async for state in node.values():

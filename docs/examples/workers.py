@@ -1,4 +1,4 @@
-"""Workers that find one another, and agree without a word on which of them has which room.
+"""Workers that find one another, and agree which of them has which room.
 
 No configuration lists them: each worker registers itself, and follows the list of all. Here they are in one process. The argument is the
 address of a ZooKeeper server; the default is localhost:2181.

@@ -27,8 +27,7 @@ class Call(Coroutine[Any, Any, _T_co]):
 
     :param deferred: the Deferred.
     :param loop: the event loop.
-    :param undo: called with the result if that arrives in the moment in which the awaiting task is cancelled, so that nobody gets
-        it.
+    :param undo: called with a result that arrives just when the awaiting task is cancelled, so that the task does not receive it.
     """
 
     __slots__ = ("__weakref__", "_future", "_received", "_result", "_steps", "_undo")

@@ -21,7 +21,7 @@ _ADVICE = "run the program with txmirror.aio.run(main()), or enter txmirror.aio.
 
 
 class _Reactor(AsyncioSelectorReactor):
-    """A reactor on a loop that somebody else runs, and stops."""
+    """A reactor on a loop that the program or another library runs, and stops."""
 
     def crash(self) -> None:
         # AsyncioSelectorReactor stops the loop too.

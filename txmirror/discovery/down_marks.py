@@ -17,8 +17,8 @@ _LONGEST_PROBE: Final = 5.0
 class DownMarks:
     """The instances of a service that are down, by name.
 
-    After that time an instance is picked once: then it is withheld until the result of this probe, but for at most five seconds.
-    A failure marks it down again; a success, or no result, makes it available.
+    An instance that was down is first picked once, as a probe. It is then withheld until the result of the probe, but for at most
+    five seconds. A failure marks it down again; a success, or no result in that time, makes it available.
 
     :param after: the number of failures in a row that marks an instance down.
     :param seconds: the time for which it is down.

@@ -68,11 +68,11 @@ class ListUser:
 class InstanceList:
     """Keeps the nodes of a service: a :class:`~txmirror.registry.discovery.Follower`.
 
-    Without a connection it has the last known nodes. After an outage, a list that has collapsed is held back for some time: the
-    nodes before it stay, beside the new ones.
+    Without a connection it has the last known nodes. After an outage, if the list has shrunk to less than half, it keeps the former
+    nodes beside the new ones for some time.
 
     :param path: the path of the service.
-    :param hold_for: the longest time to hold back after an outage, in seconds.
+    :param hold_for: the longest time to keep the former nodes after an outage, in seconds.
     :param user: decodes nodes, and is notified of changes.
     :param reactor: measures the time.
     :ivar tree: the tree that is followed; None without one.

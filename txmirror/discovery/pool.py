@@ -20,7 +20,7 @@ class Pool:
     :param instances: the nodes of the service.
     :param withheld: returns the names of instances that are down.
     :param zone: the preferred zone; None for none.
-    :param least_in_zone: the number of instances in it from which on only they are picked.
+    :param least_in_zone: the number of instances in the zone that is enough to pick only those.
     """
 
     def __init__(

@@ -50,8 +50,8 @@ class ServiceProvider:
     :param codec: decodes the nodes, or the name of a codec; None recognises the format of each node.
     :param zone: the preferred zone: instances with this ``zone`` among their labels or data are picked alone.
     :param least_in_zone: the number of available instances in the zone below which all instances are picked.
-    :param hold_for: the number of seconds after an outage during which a list that has shrunk to less than half is held back, so that
-        its instances stay beside new ones; the registry's if None.
+    :param hold_for: the number of seconds for which the former instances are kept beside the new ones after an outage, if the list
+        has shrunk to less than half; the registry's if None.
     :param wait: the longest wait for an instance, in seconds.
     :param down_after: the number of failures in a row that marks an instance down.
     :param down_for: the number of seconds for which it is down. Then one request probes it.

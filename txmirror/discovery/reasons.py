@@ -72,7 +72,7 @@ class Reasons:
         reasons = []
         if withheld:
             first = min(map(self._marks.available_in, withheld))
-            reasons.append(f"{len(withheld)} down after failures, until in {first:.1f} s")
+            reasons.append(f"{len(withheld)} down after failures, the first for another {first:.1f} s")
         if avoided:
             reasons.append(f"{avoided} avoided, after the caller has tried them")
         texts = {

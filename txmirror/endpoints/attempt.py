@@ -96,9 +96,9 @@ class Attempt:
         self.new, self._connected = True, False
         connecting = endpoint.connect(protocolFactory)
         connecting.addTimeout(self._settings.connect_timeout, self._reactor)
-        return connecting.addCallback(self._have)
+        return connecting.addCallback(self._note_connection)
 
-    def _have(self, connection: Any) -> Any:
+    def _note_connection(self, connection: Any) -> Any:
         self._connected = True
         self.pool.connections.add(connection)
         return connection

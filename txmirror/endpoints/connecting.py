@@ -68,18 +68,18 @@ class Connector:
         self._reactor = reactor
         self._wrap_tls: Any = None
 
-    def connect(self, coming: Deferred[IServiceProvider], factory: IProtocolFactory) -> Deferred[IProtocol]:
+    def connect(self, provider_found: Deferred[IServiceProvider], factory: IProtocolFactory) -> Deferred[IProtocol]:
         """Connect to an instance.
 
-        :param coming: fires with the provider of the instances.
+        :param provider_found: fires with the provider of the instances.
         :param factory: makes the program's protocol; a further one if an instance breaks the connection before it is established.
-        :returns: as for :class:`~txmirror.endpoints.RegistryClientEndpoint`; it fails also as ``coming`` does.
+        :returns: as for :class:`~txmirror.endpoints.RegistryClientEndpoint`; it fails also as ``provider_found`` does.
         """
-        return Deferred.fromCoroutine(self._connect(coming, factory))
+        return Deferred.fromCoroutine(self._connect(provider_found, factory))
 
-    async def _connect(self, coming: Deferred[IServiceProvider], factory: IProtocolFactory) -> IProtocol:
+    async def _connect(self, provider_found: Deferred[IServiceProvider], factory: IProtocolFactory) -> IProtocol:
         deadline = self._reactor.seconds() + self._timeout
-        provider = await self._limited(coming, self._timeout, "no registry")
+        provider = await self._limited(provider_found, self._timeout, "no registry")
         if self._tls is not None and self._wrap_tls is None:
             files = run_in_thread(self._reactor, self._tls.prepare)
             self._wrap_tls = await self._limited(files, self._left(deadline), "no certificates")

@@ -82,7 +82,7 @@ class InstanceUse:
 
 
 class InstanceConnection(Protocol):
-    """Wraps a program's protocol. That has the transport itself, so that neither of the two notices this object.
+    """Wraps a program's protocol, which gets the transport itself: neither of the two depends on this object.
 
     :param wrapped: the program's protocol.
     :param use: is notified of the connection.

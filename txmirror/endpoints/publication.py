@@ -24,7 +24,7 @@ class Publication:
 
     :param service: names the service in the log.
     :param lease: the registry. It is not released here.
-    :param describe: returns the node, by the registry's servers; raises ValueError if it has no address.
+    :param describe: returns the node to register, given the registry's servers; raises ValueError if there is no address.
     :param reactor: runs the timers. If it provides ``IReactorCore``, nothing begins before it runs: before that, a program may
         still fork, or change its user.
     """
@@ -81,7 +81,7 @@ class Publication:
 
     def _not_withdrawn(self, failure: Failure) -> None:
         self._log.warn(
-            "{service} was not withdrawn: {reason}. It goes with the session.",
+            "{service} was not withdrawn: {reason}. Its node is deleted when the session ends.",
             service=self._service,
             reason=failure.getErrorMessage(),
         )
@@ -112,7 +112,7 @@ class Publication:
         if reason != self._reported:
             self._reported = reason
             self._log.warn(
-                "{service} is not registered: {reason}. It is retried until it succeeds.",
+                "{service} is not registered: {reason}. Retrying.",
                 service=self._service,
                 reason=reason,
             )

@@ -61,7 +61,7 @@ class Retirement:
             self._connections.finish()
         except Exception:
             # The program's own protocols can refuse it.
-            self._log.failure("The connections were not marked as ending.")
+            self._log.failure("Could not let the connections end after their next request.")
         longest = self._drain * _LISTENING
         spread = min(_SPREAD, longest) if self._publication.placed else 0.0
         if spread:

@@ -31,7 +31,7 @@ _UNIX = "others cannot connect to a UNIX socket by an address and a port: listen
 class RegisteringEndpoint:
     """Listens with another endpoint, and keeps the address and port of that registered.
 
-    ZooKeeper never keeps it from listening: an instance that cannot be registered is registered when that is possible.
+    It listens whether or not ZooKeeper can be reached. An instance that cannot be registered yet is registered as soon as possible.
 
     :param registry: the registry, which the program stops itself; or a shared session.
     :param path: the path of the service. The instance is a node below it.

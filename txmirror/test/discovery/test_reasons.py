@@ -41,7 +41,7 @@ class ReasonsTests(ProviderTestCase):
             provider.failed(each)
             provider.failed(each)
             self.world.pass_time(10)
-        self.assertIn("2 down after failures, until in 10.0 s", self.reason(provider.instance(wait=0)))
+        self.assertIn("2 down after failures, the first for another 10.0 s", self.reason(provider.instance(wait=0)))
 
     def test_avoided(self) -> None:
         self.make("ab")
