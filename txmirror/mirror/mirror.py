@@ -268,8 +268,8 @@ class Mirror(Service):
         """
         return self._engine.status.recovered
 
-    def watch_recovery(self, key: Hashable, function: Callable[[], object]) -> None:
-        """Call ``function`` each time that :attr:`recovered` becomes true.
+    def watch_recovery(self, key: Hashable, function: Callable[[bool], object]) -> None:
+        """Call ``function`` each time that :attr:`recovered` becomes true, with whether watches of the session may be lost.
 
         :meta private:
         """

@@ -61,8 +61,11 @@ class RecoverySource(Protocol):
     def is_undecided(self, path: str) -> bool:
         """Return whether it is not known yet whether a persistent watch covers a path."""
 
-    def restored(self) -> None:
-        """Note that all nodes that have changed are known to have changed."""
+    def restored(self, watches_lost: bool) -> None:
+        """Note that all nodes that have changed are known to have changed.
+
+        :param watches_lost: whether watches of the session may be lost.
+        """
 
     def not_restored(self) -> None:
         """Read everything again: the server cannot restore the watches."""
@@ -183,15 +186,17 @@ class Recovery:
         return event.type is EventType.CHANGED and event.path in self._parents
 
     async def _restore(self, run: _Run) -> None:
+        watches_lost = False
         try:
             await self._set_watches(run)
         except ZooKeeperException as error:
             if self._is_over(run, error):
                 return
+            watches_lost = True
             self._log.info("Watches cannot be restored ({reason}): reading everything again.", reason=str(error))
             self._source.not_restored()
         if not self._is_over(run):
-            self._restored()
+            self._restored(watches_lost)
 
     async def _set_watches(self, run: _Run) -> None:
         covered, others = _NOTHING, _NOTHING
@@ -231,13 +236,13 @@ class Recovery:
             self._leftovers.update(dict.fromkeys(group))
         await self._feed.set_watches(zxid, data, existence, children)
 
-    def _restored(self) -> None:
+    def _restored(self, watches_lost: bool) -> None:
         self._run = None
         self._zxid = None
         self._all = False
         self._parents = frozenset()
         self._plan_removal()
-        self._source.restored()
+        self._source.restored(watches_lost)
 
     def _plan_removal(self) -> None:
         if self._leftovers:

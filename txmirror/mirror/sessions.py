@@ -219,9 +219,12 @@ class Sessions:
         """Return whether it is not known yet whether a persistent watch covers a path."""
         return self.coverage.covers(path) is None
 
-    def restored(self) -> None:
-        """Note that all nodes that have changed are known to have changed."""
-        self._status.enter_recovered()
+    def restored(self, watches_lost: bool) -> None:
+        """Note that all nodes that have changed are known to have changed.
+
+        :param watches_lost: whether watches of the session may be lost.
+        """
+        self._status.enter_recovered(watches_lost)
         self._interests.check_settled()
         self._cache.check_settled()
 

@@ -40,7 +40,7 @@ class Status:
         self.watchers: Observers[MirrorState] = Observers(
             lambda key, _: self._log.failure("The state watcher {key} failed.", key=key)
         )
-        self.recovery_watchers: Observers[None] = Observers(
+        self.recovery_watchers: Observers[bool] = Observers(
             lambda key, _: self._log.failure("The recovery watcher {key} failed.", key=key)
         )
 
@@ -61,16 +61,19 @@ class Status:
         """
         return isinstance(error, ClosingException) or (isinstance(error, LOST) and not self.connected)
 
-    def watch_recovery(self, key: Hashable, function: Callable[[], object]) -> None:
-        """Call ``function`` each time that ``recovered`` becomes true."""
-        self.recovery_watchers.add(key, lambda _: function())
+    def watch_recovery(self, key: Hashable, function: Callable[[bool], object]) -> None:
+        """Call ``function`` each time that ``recovered`` becomes true, with whether watches of the session may be lost."""
+        self.recovery_watchers.add(key, function)
 
     def enter(self, state: MirrorState) -> None:
         """Enter a state, and notify the watchers."""
         self.state = state
         self.watchers.notify(state)
 
-    def enter_recovered(self) -> None:
-        """Note that all nodes that changed before this connection are known to have changed."""
+    def enter_recovered(self, watches_lost: bool) -> None:
+        """Note that all nodes that changed before this connection are known to have changed.
+
+        :param watches_lost: whether watches of the session may be lost: the server has refused to set them again.
+        """
         self.recovered = True
-        self.recovery_watchers.notify(None)
+        self.recovery_watchers.notify(watches_lost)

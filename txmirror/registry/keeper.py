@@ -145,8 +145,10 @@ class Keeper:
             # Without a connection the node's state is not known.
             self.state = RegistrationState.PENDING
 
-    def mirror_recovered(self) -> None:
-        """Note that all missed events were dispatched."""
+    def mirror_recovered(self, watches_lost: bool) -> None:
+        """Note that all missed events were dispatched; if watches may be lost, look at the node again."""
+        if watches_lost:
+            self._node.invalidate()
         self._loop.end_pause()
         self._loop.wake()
 

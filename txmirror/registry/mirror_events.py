@@ -31,8 +31,11 @@ class Member(Protocol):
     def mirror_changed(self, state: MirrorState) -> None:
         """Note a new state of the mirror."""
 
-    def mirror_recovered(self) -> None:
-        """Note that all missed events were dispatched."""
+    def mirror_recovered(self, watches_lost: bool) -> None:
+        """Note that all missed events were dispatched.
+
+        :param watches_lost: whether watches may be lost, and with them events.
+        """
 
 
 class MirrorEvents:
@@ -111,10 +114,10 @@ class MirrorEvents:
             if self._members.get(path) is keeper:
                 keeper.mirror_changed(state)
 
-    def _recovered(self) -> None:
+    def _recovered(self, watches_lost: bool) -> None:
         for path, keeper in list(self._members.items()):
             if self._members.get(path) is keeper:
-                keeper.mirror_recovered()
+                keeper.mirror_recovered(watches_lost)
 
 
 #: The key is an object that the clients of one session share. A mirror holds its active registrations.

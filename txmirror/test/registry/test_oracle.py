@@ -71,7 +71,7 @@ class Scene:
         )
         #: What is wanted: what was accepted, and what is asked for and may be refused.
         self._wanted: dict[str, int] = {}
-        self._asked: dict[str, int] = {}
+        self._asked: dict[str, tuple[int, object]] = {}
         self._calls: list[Deferred[Any]] = []
         self._faults: list[Any] = []
         self._parted = False
@@ -80,17 +80,18 @@ class Scene:
 
     def register(self, path: str, number: int) -> None:
         if path not in self._asked:
-            self._asked[path] = number
+            # An earlier call may have its result after a withdrawal and this one; it is not this one's.
+            asked = self._asked[path] = (number, object())
             call = self.registry.set_node(path, {"n": number})
-            self._calls.append(call.addBoth(self._registered, path, number))
+            self._calls.append(call.addBoth(self._registered, path, asked))
 
-    def _registered(self, result: object, path: str, number: int) -> None:
-        if path in self._asked:
+    def _registered(self, result: object, path: str, asked: tuple[int, object]) -> None:
+        if self._asked.get(path) is asked:
             del self._asked[path]
             if isinstance(result, Failure):
                 result.trap(*_REFUSALS)
             else:
-                self._wanted[path] = number
+                self._wanted[path] = asked[0]
 
     def unregister(self, path: str) -> None:
         self._wanted.pop(path, None)

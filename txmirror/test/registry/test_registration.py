@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from txmirror.client import ZooKeeperClient
 from txmirror.client import client as client_module
-from txmirror.errors import ClosingException, NoAuthException, NodeExistsException, PathError
+from txmirror.errors import ClosingException, NoAuthException, NodeExistsException, PathError, SystemErrorException
 from txmirror.mirror import Existence, Mirror, MirrorState
 from txmirror.registry import CODECS, Registration, RegistrationState
 from txmirror.test.embedded.peer import ServerTestCase
@@ -592,6 +592,16 @@ class DisconnectionTests(RegistrationTestCase):
             self.assert_in_place(registration)
         self.assertEqual(self.stat(), before)
         self.assertEqual(self.log.texts(about="Registered"), [f"Registered {PATH}."])
+
+    def test_watches_refused(self) -> None:
+        """After a reconnection on which the server has refused to set the watches again, it still notices a deletion."""
+        registration = self.register()
+        fault = self.server.fail_next("set_watches", SystemErrorException(), session_id=self.mirror.client.session_id)
+        self.link().cut()
+        self.reactor.pass_time(1)
+        self.assertTrue(fault.happened)
+        self.ask(self.other.delete(PATH))
+        self.assert_in_place(registration)
 
     def test_reported_again(self) -> None:
         """A node that was deleted, overwritten, or lost with its session, is reported as registered again, once each."""
