@@ -58,7 +58,7 @@ class RecorderTests(SynchronousTestCase):
         history = recorder.history()
         recorder.end(number, Outcome.APPLIED, Shown(7, "x"), 8)
         self.assertEqual(history.operations[0].end, None)
-        self.assertEqual(recorder.operations[0].zxid, 8)
+        self.assertEqual(recorder.operation(0).zxid, 8)
 
 
 class LinesTests(SynchronousTestCase):

@@ -30,6 +30,8 @@ from txmirror.testing.history.calls import (
     Taken,
     Transaction,
 )
+from txmirror.testing.history.findings import Finding, Rule
+from txmirror.testing.history.judging import judge
 from txmirror.testing.history.lines import from_lines, to_lines
 from txmirror.testing.history.operations import Fired, History, Hold, Operation, Outcome
 from txmirror.testing.history.recorder import Recorder
@@ -46,6 +48,7 @@ __all__ = [
     "Created",
     "Delete",
     "Exists",
+    "Finding",
     "Fired",
     "Get",
     "History",
@@ -58,6 +61,7 @@ __all__ = [
     "Recorder",
     "Refusal",
     "Refused",
+    "Rule",
     "Set",
     "Shown",
     "Sync",
@@ -65,5 +69,6 @@ __all__ = [
     "Taken",
     "Transaction",
     "from_lines",
+    "judge",
     "to_lines",
 ]

@@ -55,6 +55,8 @@ class Create:
     data: str = ""
     ephemeral: bool = False
     sequential: bool = False
+    parents: bool = False
+    """True if it first creates the missing nodes above it, without data."""
 
 
 @attrs.frozen
@@ -73,6 +75,8 @@ class Delete:
 
     path: str
     version: int = -1
+    recursive: bool = False
+    """True if it first deletes all nodes below it."""
 
 
 @attrs.frozen
@@ -87,7 +91,7 @@ class Check:
 class Transaction:
     """Do several writes, or none of them. There is no answer."""
 
-    parts: tuple[Create | Set | Delete | Check, ...]
+    parts: tuple[Part, ...]
 
 
 # Recipes.
@@ -124,6 +128,7 @@ class Count:
 
 
 Read = Get | Exists | Children
+Part = Create | Set | Delete | Check
 Write = Create | Set | Delete | Transaction
 Call = Get | Exists | Children | Sync | Create | Set | Delete | Check | Transaction | Put | Take | Add | Count
 

@@ -29,11 +29,6 @@ class Recorder:
         self._holds: list[Hold] = []
         self._resets: list[int] = []
 
-    @property
-    def operations(self) -> list[Operation]:
-        """The operations so far."""
-        return list(self._operations)
-
     def begin(self, client: str, session: int, call: Call) -> int:
         """Note that an operation begins. Return its number."""
         with self._lock:
@@ -41,12 +36,16 @@ class Recorder:
             self._operations.append(Operation(number, client, session, call, self._now()))
             return number
 
-    def end(self, number: int, outcome: Outcome, answer: Answer | None = None, zxid: int | None = None) -> Operation:
-        """Note that an operation has ended. Return it."""
+    def operation(self, number: int) -> Operation:
+        """Return an operation, as it is recorded so far."""
+        return self._operations[number]
+
+    def end(self, number: int, outcome: Outcome, answer: Answer | None = None, zxid: int | None = None) -> None:
+        """Note that an operation has ended."""
         with self._lock:
-            ended = attrs.evolve(self._operations[number], end=self._now(), outcome=outcome, answer=answer, zxid=zxid)
-            self._operations[number] = ended
-            return ended
+            self._operations[number] = attrs.evolve(
+                self._operations[number], end=self._now(), outcome=outcome, answer=answer, zxid=zxid
+            )
 
     def fired(self, number: int) -> None:
         """Note that the watch of an operation has fired. Call it before the next reply of the client is recorded."""

@@ -37,6 +37,7 @@ class ClientPart:
         self._client = scene.world.client(
             scene.servers(), session_timeout=random.choice(TIMEOUTS), limits=limits, connect=False
         )
+        scene.journal.pipelined.add(name)
         self._replies = Replies(scene, name, self._client)
         self._watches = WatchChecks(scene, self._replies, self._client)
         self._reads = Reads(scene, self._client, self._replies, self._watches)

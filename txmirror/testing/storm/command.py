@@ -12,6 +12,7 @@ from pathlib import Path
 
 from twisted.logger import globalLogBeginner
 
+from txmirror.testing.history import to_lines
 from txmirror.testing.storm.everything import Everything, make_world
 from txmirror.testing.storm.shrinking import describe, shrink
 from txmirror.testing.storm.storms import Plan, Result, Storm
@@ -54,7 +55,7 @@ def _run(options: argparse.Namespace) -> int:
         _write(f"seed {seed}: {result.journal.count} lines, {result.faults} faults, {result.journal.digest}")
         if options.operations is not None:
             with options.operations.open("a") as file:
-                file.writelines(f"{operation.to_json()}\n" for operation in result.journal.operations)
+                file.writelines(f"{line}\n" for line in to_lines(result.journal.history))
         if result.failed is not None:
             found += 1
             _report(plan, result)

@@ -92,6 +92,7 @@ class ContenderPart:
 
     def _release(self) -> None:
         self._inside = False
+        self._scene.holders.left(self._claim)
         self._scene.journal.note(self.name, "releases it")
         self._pending.add(self._lock.release().addBoth(self._released), "release")
 
@@ -113,6 +114,7 @@ class ContenderPart:
 
     def close(self) -> Deferred[None]:
         """Close the client, and with it the session."""
+        self._scene.holders.left(self._claim)
         return self._client.close().addCallback(self._closed)
 
     def _closed(self, _: None) -> None:
@@ -168,6 +170,7 @@ class CandidatePart:
 
     def _term_over(self, outcome: Any) -> Any:
         self._scene.journal.note(self.name, "leads no more")
+        self._scene.holders.left(self._claim)
         self._term = None
         return outcome
 

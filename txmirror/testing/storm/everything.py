@@ -7,6 +7,7 @@ from random import Random
 
 from twisted.internet.defer import Deferred
 
+from txmirror.testing.history import judge
 from txmirror.testing.storm.clients import ClientPart
 from txmirror.testing.storm.contenders import CandidatePart, ContenderPart
 from txmirror.testing.storm.journal import Journal
@@ -40,7 +41,7 @@ class Everything:
     """
 
     def __init__(self, world: World, journal: Journal, random: Random) -> None:
-        self._scene = Scene(world, journal, Truth(world.server._state))
+        self._scene = Scene(world, journal, Truth(world.server._state, journal.recorder.reset))
         self._count = 0
         self._parts: list[tuple[str, Part]] = []
         self._closing: list[tuple[Part, Deferred[None]]] = []
@@ -89,6 +90,8 @@ class Everything:
         self._closing = [each for each in self._closing if not each[1].called]
         for _, part in self._parts:
             part.check_settled()
+        for finding in judge(self._scene.journal.history):
+            self._scene.check(False, f"{finding.rule.name}: {finding}")
         self._scene.raise_complaints()
 
     def spared(self) -> Collection[int]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
+from txmirror.testing.history import Recorder
 from txmirror.testing.storm.truth import Truth
 
 #: After the loss of data, two may hold a lock for this time, in seconds: new clients find no trace of the holder, whose own lease is
@@ -32,13 +33,19 @@ class Holders:
 
     :param truth: the data.
     :param clock: the time.
+    :param recorder: records the times in which something was held.
     :param complain: called with each violation.
     """
 
-    def __init__(self, truth: Truth, clock: IReactorTime, complain: Callable[[str], object]) -> None:
+    def __init__(
+        self, truth: Truth, clock: IReactorTime, recorder: Recorder, complain: Callable[[str], object]
+    ) -> None:
         self._truth = truth
         self._clock = clock
+        self._recorder = recorder
         self._complain = complain
+        #: The numbers of the holds in the history.
+        self._holds: dict[Claim, int] = {}
         self._claims: list[Claim] = []
         self._tokens: dict[str, int] = {}
         self._generation = truth.generation
@@ -64,6 +71,16 @@ class Holders:
             if token <= former:
                 self._complain(f"{claim.name} holds {claim.path} by the token {token:#x}, after {former:#x}")
             self._tokens[claim.path] = token
+        if self._clock.seconds() >= self._amnesty:
+            self._holds[claim] = self._recorder.acquired(
+                claim.name, claim.path, token or None, capacity=capacity, shared=claim.shared
+            )
+
+    def left(self, claim: Claim) -> None:
+        """Note that a program does not rely any more on what it has acquired."""
+        hold = self._holds.pop(claim, None)
+        if hold is not None:
+            self._recorder.left(hold)
 
     def any_held(self, path: str) -> bool:
         """Return whether a path has a holder."""

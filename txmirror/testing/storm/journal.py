@@ -1,66 +1,27 @@
-"""The log of a storm: a line for each step, fault, operation and notification, and the operations as records."""
+"""The log of a storm: a line for each step, fault, operation and notification, and the history of the clients."""
 
 from __future__ import annotations
 
-import enum
 import hashlib
-import json
 from collections import deque
 from collections.abc import Callable
 
-import attrs
 from twisted.internet.interfaces import IReactorTime
+
+from txmirror.testing.history import Answer, Call, History, Operation, Outcome, Recorder
 
 #: The number of the last lines that are kept for a report.
 _KEPT = 60
 
 
-class Outcome(enum.Enum):
-    """The effect of an operation, as the client reports it."""
-
-    APPLIED = "applied"
-    NOT_APPLIED = "not applied"
-    UNKNOWN = "unknown"
-
-
-# More than 7 parameters: it is a record of all that is known of an operation.
-@attrs.define
-class Operation:
-    """One operation of a client. ``begin`` and ``end`` are positions in the sequence of all begins and ends."""
-
-    number: int
-    client: str
-    session: int
-    """The number of the client's session at the begin."""
-    kind: str
-    """The name of the client's method."""
-    path: str
-    begin: int
-    argument: str | None = None
-    """The data that it writes."""
-    version: int | None = None
-    """The version that the node must be at."""
-    end: int | None = None
-    outcome: Outcome | None = None
-    zxid: int | None = None
-    """The zxid of the reply, where the client reports it."""
-    result: str | None = None
-    """The data that was read, the path that was created, or the name of the exception."""
-
-    def to_json(self) -> str:
-        """Return the operation as one line of JSON."""
-        fields = attrs.asdict(self)
-        fields["outcome"] = None if self.outcome is None else self.outcome.value
-        return json.dumps(fields)
-
-
 class Journal:
-    """Collects the lines and the operations of one storm.
+    """Collects the lines and the history of one storm.
 
     :param clock: the time of the lines.
     :param write: called with each line; None writes none.
     :ivar step: the number of the current step, for the lines.
-    :ivar operations: all operations, in the order of their begins.
+    :ivar recorder: records the history.
+    :ivar pipelined: see :class:`~txmirror.testing.history.History`.
     :ivar last: the last lines.
     :ivar count: the number of lines.
     """
@@ -68,11 +29,11 @@ class Journal:
     def __init__(self, clock: IReactorTime, write: Callable[[str], object] | None = None) -> None:
         self.step = 0
         self.count = 0
-        self.operations: list[Operation] = []
+        self.recorder = Recorder()
+        self.pipelined: set[str] = set()
         self.last: deque[str] = deque(maxlen=_KEPT)
         self._clock = clock
         self._write = write
-        self._positions = 0
         self._hash = hashlib.sha256()
 
     def note(self, subject: str, text: str) -> None:
@@ -89,22 +50,28 @@ class Journal:
         """The SHA-256 of all lines."""
         return self._hash.hexdigest()
 
-    def begin(
-        self, client: str, session: int, kind: str, path: str, data: bytes | None = None, version: int | None = None
-    ) -> Operation:
-        """Add an operation that begins now."""
-        argument = None if data is None else data.decode("ascii")
-        operation = Operation(len(self.operations), client, session, kind, path, self._position(), argument, version)
-        self.operations.append(operation)
-        self.note(client, f"#{operation.number} {kind} {path}" + ("" if argument is None else f" {argument!r}"))
+    @property
+    def history(self) -> History:
+        """The history so far."""
+        return self.recorder.history(self.pipelined)
+
+    def begin(self, client: str, session: int, call: Call) -> Operation:
+        """Note that an operation begins now."""
+        operation = self.recorder.operation(self.recorder.begin(client, session, call))
+        self.note(client, f"#{operation.number} {call}")
         return operation
 
-    def end(self, operation: Operation, outcome: Outcome, zxid: int | None = None, result: str | None = None) -> None:
-        """Note the end of an operation."""
-        operation.end = self._position()
-        operation.outcome, operation.zxid, operation.result = outcome, zxid, result
-        self.note(operation.client, f"#{operation.number} {outcome.value}, {result}, zxid {zxid}")
+    def end(
+        self,
+        operation: Operation,
+        outcome: Outcome,
+        zxid: int | None = None,
+        answer: Answer | None = None,
+        error: str | None = None,
+    ) -> None:
+        """Note the end of an operation.
 
-    def _position(self) -> int:
-        self._positions += 1
-        return self._positions
+        :param error: the name of the exception with which it has failed.
+        """
+        self.recorder.end(operation.number, outcome, answer, zxid)
+        self.note(operation.client, f"#{operation.number} {outcome.value}, {error or answer}, zxid {zxid}")

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from txmirror import paths
 from txmirror.errors import ZooKeeperException
 from txmirror.mirror import Existence, Mirror, Node
-from txmirror.testing.storm.journal import Operation, Outcome
+from txmirror.testing.history import Call, Create, Delete, Operation, Outcome, Set
 from txmirror.testing.storm.parts import PATHS, Pending, Scene
 from txmirror.testing.storm.witnesses import NodeWitness
 from txmirror.types import ZnodeStat
@@ -56,31 +56,29 @@ class MirrorWrites:
         path, ephemeral = random.choice(PATHS), random.random() < 0.15
         makepath = random.random() < 0.2
         data = self._scene.unique(self._name)
-        kind = "create_ephemeral" if ephemeral else "create"
-        operation = self._begin(kind, path, data)
+        operation = self._begin(Create(path, data.decode(), ephemeral, parents=makepath))
         created = self._node(path).create(data, ephemeral=ephemeral, makepath=makepath)
-        self._write(operation, created, data)
+        self._write(operation, path, created, data)
 
     def set(self, random: Random) -> None:
         """Begin to set a node."""
         path = random.choice(("/", *PATHS))
         data = self._scene.unique(self._name)
-        operation = self._begin("set", path, data)
-        self._write(operation, self._node(path).set(data, -1), data)
+        operation = self._begin(Set(path, data.decode()))
+        self._write(operation, path, self._node(path).set(data, -1), data)
 
     def delete(self, random: Random) -> None:
         """Begin to delete a node."""
         path, recursive = random.choice(PATHS), random.random() < 0.5
-        operation = self._begin("delete", path, None)
-        self._write(operation, self._node(path).delete(recursive=recursive), None)
+        operation = self._begin(Delete(path, recursive=recursive))
+        self._write(operation, path, self._node(path).delete(recursive=recursive), None)
 
-    def _begin(self, kind: str, path: str, data: bytes | None) -> Operation:
-        number = self._mirror.feed.session.session_number
-        return self._scene.journal.begin(self._name, number, kind, path, data)
+    def _begin(self, call: Call) -> Operation:
+        return self._scene.journal.begin(self._name, self._mirror.feed.session.session_number, call)
 
-    def _write(self, operation: Operation, write: Deferred[Any], data: bytes | None) -> None:
+    def _write(self, operation: Operation, path: str, write: Deferred[Any], data: bytes | None) -> None:
         """Check, when a write has fired, that the node shows it; and if it has failed, that its ``applied`` is true."""
-        truth, path = self._scene.truth, operation.path
+        truth = self._scene.truth
         generation, deletions, creations = truth.generation, truth.deletions, truth.creations[path]
 
         def done(result: Any) -> None:
@@ -91,24 +89,23 @@ class MirrorWrites:
                 if applied is False and data is not None:
                     self._not_written.append(data)
                 outcome = Outcome.NOT_APPLIED if applied is False else Outcome.UNKNOWN
-                self._scene.journal.end(operation, outcome, None, type(result.value).__name__)
+                self._scene.journal.end(operation, outcome, error=type(result.value).__name__)
                 return
             zxid = result.mzxid if isinstance(result, ZnodeStat) else None
             self._scene.journal.end(operation, Outcome.APPLIED, zxid)
             if data is not None:
                 self._check_that(truth.written[data] == 1, f"#{operation.number} was done {truth.written[data]} times")
             if not self.closing and generation == truth.generation:
-                self._shows(operation, result, truth.deletions == deletions, truth.creations[path] == creations)
+                self._shows(operation, path, result, truth.deletions == deletions, truth.creations[path] == creations)
 
-        self._pending.add(write.addBoth(done), f"#{operation.number} {operation.kind} {path}")
+        self._pending.add(write.addBoth(done), f"#{operation.number} {operation.call}")
 
-    def _shows(self, operation: Operation, result: Any, nothing_deleted: bool, not_created: bool) -> None:
+    def _shows(self, operation: Operation, path: str, result: Any, nothing_deleted: bool, not_created: bool) -> None:
         """Check that a write that has fired shows (M4).
 
         :param nothing_deleted: whether no node was deleted since the begin.
         :param not_created: whether the node was not created since the begin.
         """
-        path = operation.path
         witness = self._witnesses.get(path)
         if witness is None:
             return
@@ -119,20 +116,21 @@ class MirrorWrites:
         if isinstance(result, ZnodeStat) and state.stat is not None:
             shows = state.stat.mzxid >= result.mzxid
             self._check_that(shows, f"#{operation.number} has set {path} to {result}, and it shows {state.stat}")
-        if operation.kind == "create" and nothing_deleted:
+        call = operation.call
+        if isinstance(call, Create) and not call.ephemeral and nothing_deleted:
             self._check_that(
                 state.existence is Existence.PRESENT, f"#{operation.number} was done, and {path} is absent"
             )
-            self._parent_shows(operation, present=True)
-        if operation.kind == "delete" and not_created:
+            self._parent_shows(operation, path, present=True)
+        if isinstance(call, Delete) and not_created:
             self._check_that(state.existence is Existence.ABSENT, f"#{operation.number} was done, and {path} is there")
-            self._parent_shows(operation, present=False)
+            self._parent_shows(operation, path, present=False)
 
-    def _parent_shows(self, operation: Operation, *, present: bool) -> None:
-        parent = self._witnesses.get(paths.parent_of(operation.path) or "")
+    def _parent_shows(self, operation: Operation, path: str, *, present: bool) -> None:
+        parent = self._witnesses.get(paths.parent_of(path) or "")
         if parent is not None:
             names = parent.node.state.children or ()
-            shows = (paths.name_of(operation.path) in names) is present
+            shows = (paths.name_of(path) in names) is present
             self._check_that(shows, f"#{operation.number} was done, and {parent.node} has the children {names}")
 
     def check_settled(self) -> None:

@@ -62,7 +62,9 @@ class Scene:
     _serial: int = attrs.field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.holders = Holders(self.truth, self.world.reactor, lambda complaint: self.check(False, complaint))
+        self.holders = Holders(
+            self.truth, self.world.reactor, self.journal.recorder, lambda complaint: self.check(False, complaint)
+        )
 
     def check(self, holds: bool, complaint: str | Callable[[], str]) -> None:
         """Record a violation, if something does not hold."""

@@ -8,6 +8,8 @@ from twisted.internet.defer import Deferred
 
 from txmirror.client import ZooKeeperClient
 from txmirror.errors import NoNodeException, ZooKeeperException
+from txmirror.testing.history import Absent, Answer, Children, Exists, Get, Names, Operation, Sync
+from txmirror.testing.history import Shown as Answered
 from txmirror.testing.storm.parts import PATHS, Scene
 from txmirror.testing.storm.replies import Replies
 from txmirror.testing.storm.truth import Shown
@@ -39,16 +41,16 @@ class Reads:
         random.choice((self._get, self._get, self._exists, self._get_children))(path, watched)
 
     def _get(self, path: str, watched: bool) -> None:
-        operation = self._replies.begin("get_and_watch" if watched else "get", path)
+        operation = self._replies.begin(Get(path, watched))
         watch: Deferred[WatchedEvent] | None = None
         if watched:
             answer, watch = self._client.get_and_watch(path)
         else:
             answer = self._client.get(path)
 
-        def check(result: tuple[bytes, ZnodeStat]) -> int:
-            operation.result = repr(result[0].decode("ascii"))
-            return self._watches.saw(operation, path, _shown(*result), watch, WatchSubject.DATA)
+        def check(result: tuple[bytes, ZnodeStat]) -> tuple[int, Answer]:
+            zxid = self._watches.saw(operation, path, _shown(*result), watch, WatchSubject.DATA)
+            return zxid, _answer(result[0].decode(), result[1])
 
         def missing() -> int:
             return self._watches.saw(operation, path, None, None, WatchSubject.DATA)
@@ -57,34 +59,36 @@ class Reads:
         self._watches.expect(watch)
 
     def _exists(self, path: str, watched: bool) -> None:
-        operation = self._replies.begin("exists_and_watch" if watched else "exists", path)
+        operation = self._replies.begin(Exists(path, watched))
         watch: Deferred[WatchedEvent] | None = None
         if watched:
             answer, watch = self._client.exists_and_watch(path)
         else:
             answer = self._client.exists(path)
 
-        def check(stat: ZnodeStat | None) -> int:
+        def check(stat: ZnodeStat | None) -> tuple[int, Answer]:
             if stat is None:
-                return self._watches.saw(operation, path, None, watch, WatchSubject.EXISTENCE)
+                return self._watches.saw(operation, path, None, watch, WatchSubject.EXISTENCE), Absent()
             # The reply does not contain the data.
             there = self._truth.at(path, self._replies.zxid())
             data = b"" if there is None else there.data
-            return self._watches.saw(operation, path, _shown(data, stat), watch, WatchSubject.DATA)
+            zxid = self._watches.saw(operation, path, _shown(data, stat), watch, WatchSubject.DATA)
+            return zxid, _answer(None, stat)
 
         self._replies.wait(answer, operation, check, [])
         self._watches.expect(watch)
 
     def _get_children(self, path: str, watched: bool) -> None:
-        operation = self._replies.begin("get_children_and_watch" if watched else "get_children", path)
+        operation = self._replies.begin(Children(path, watched))
         watch: Deferred[WatchedEvent] | None = None
         if watched:
             answer, watch = self._client.get_children_and_watch(path)
         else:
             answer = self._client.get_children(path)
 
-        def check(names: list[str]) -> int:
-            return self._watches.saw(operation, path, tuple(sorted(names)), watch, WatchSubject.CHILDREN)
+        def check(names: list[str]) -> tuple[int, Answer]:
+            zxid = self._watches.saw(operation, path, tuple(sorted(names)), watch, WatchSubject.CHILDREN)
+            return zxid, Names(frozenset(names))
 
         def missing() -> int:
             return self._watches.saw(operation, path, None, None, WatchSubject.DATA)
@@ -95,30 +99,41 @@ class Reads:
     def batch(self, random: Random) -> None:
         """Read several nodes in one request."""
         paths = random.sample(PATHS, 3)
-        operation = self._replies.begin("get_many", " ".join(paths))
+        operations = [self._replies.begin(Get(path)) for path in paths]
 
-        def check(results: list[tuple[bytes, ZnodeStat] | ZooKeeperException]) -> int:
-            for path, result in zip(paths, results, strict=True):
-                if isinstance(result, tuple):
-                    self._watches.saw(operation, path, _shown(*result), None, WatchSubject.DATA)
-                elif isinstance(result, NoNodeException):
-                    self._watches.saw(operation, path, None, None, WatchSubject.DATA)
-            return self._replies.zxid()
+        def check(results: list[tuple[bytes, ZnodeStat] | ZooKeeperException]) -> tuple[int, Answer | None]:
+            answers = list(map(self._read_one, operations, results))
+            zxid = self._replies.zxid()
+            for operation, answer in zip(operations[1:], answers[1:], strict=True):
+                self._replies.end(operation, zxid, answer)
+            return zxid, answers[0]
 
-        self._replies.wait(self._client.get_many(paths), operation, check, [])
+        self._replies.wait(self._client.get_many(paths), operations[0], check, [])
+
+    def _read_one(self, operation: Operation, result: tuple[bytes, ZnodeStat] | ZooKeeperException) -> Answer | None:
+        """Check one of several results."""
+        assert isinstance(operation.call, Get)
+        path = operation.call.path
+        if isinstance(result, tuple):
+            self._watches.saw(operation, path, _shown(*result), None, WatchSubject.DATA)
+            return _answer(result[0].decode(), result[1])
+        if isinstance(result, NoNodeException):
+            self._watches.saw(operation, path, None, None, WatchSubject.DATA)
+            return Absent()
+        return None
 
     def sync(self, random: Random) -> None:
         """Read behind a sync: the read must show all that was done before."""
         path = random.choice(PATHS)
-        operation = self._replies.begin("sync", path)
+        operation = self._replies.begin(Sync(path))
         generation, zxid = self._truth.generation, self._truth.zxid
 
-        def check(_: str) -> int:
+        def check(_: str) -> tuple[int, None]:
             now = self._replies.zxid()
             late = generation == self._truth.generation and now < zxid
             self._replies.check_that(not late, f"#{operation.number} ends at {now:#x}, and began at {zxid:#x}")
             self._replies.note_zxid(operation, now)
-            return now
+            return now, None
 
         self._replies.wait(self._client.sync(path), operation, check, [])
         self._get(path, False)
@@ -126,3 +141,7 @@ class Reads:
 
 def _shown(data: bytes, stat: ZnodeStat) -> Shown:
     return Shown(data, stat.czxid, stat.mzxid, stat.version, stat.ephemeralOwner)
+
+
+def _answer(data: str | None, stat: ZnodeStat) -> Answered:
+    return Answered(stat.mzxid, data, stat.czxid, stat.version, stat.ephemeralOwner)

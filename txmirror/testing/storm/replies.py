@@ -9,9 +9,22 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from txmirror.client import ZooKeeperClient
-from txmirror.errors import BadVersionException, NodeExistsException, NoNodeException, ZooKeeperException
-from txmirror.testing.storm.journal import Operation, Outcome
+from txmirror.errors import (
+    BadVersionException,
+    NodeExistsException,
+    NoNodeException,
+    NotEmptyException,
+    ZooKeeperException,
+)
+from txmirror.testing.history import Absent, Answer, Call, Operation, Outcome, Refusal, Refused, Set
 from txmirror.testing.storm.parts import Pending, Scene
+
+_REFUSALS: dict[type[ZooKeeperException], Refusal] = {
+    BadVersionException: Refusal.BAD_VERSION,
+    NodeExistsException: Refusal.NODE_EXISTS,
+    NoNodeException: Refusal.NO_NODE,
+    NotEmptyException: Refusal.NOT_EMPTY,
+}
 
 
 class Replies:
@@ -44,41 +57,45 @@ class Replies:
         """Add a line to the log."""
         self._scene.journal.note(self._name, text)
 
-    def begin(self, kind: str, path: str, data: bytes | None = None, version: int | None = None) -> Operation:
+    def begin(self, call: Call) -> Operation:
         """Note that an operation begins."""
-        number = self._client.session.session_number
-        return self._scene.journal.begin(self._name, number, kind, path, data, version)
+        return self._scene.journal.begin(self._name, self._client.session.session_number, call)
+
+    def end(self, operation: Operation, zxid: int, answer: Answer | None) -> None:
+        """Note that an operation has succeeded."""
+        self._scene.journal.end(operation, Outcome.APPLIED, zxid, answer)
+
+    def fired(self, operation: Operation) -> None:
+        """Note that the watch of a read has fired."""
+        self._scene.journal.recorder.fired(operation.number)
 
     def wait(
         self,
         deferred: Deferred[Any],
         operation: Operation,
-        check: Callable[[Any], int | None],
+        check: Callable[[Any], tuple[int, Answer | None]],
         data: list[bytes],
-        missing: Callable[[], int | None] | None = None,
+        missing: Callable[[], int] | None = None,
     ) -> None:
         """Note the result of an operation, and check it.
 
-        :param check: called with the result; returns the zxid of the reply.
+        :param check: called with the result; returns the zxid of the reply, and the answer.
         :param data: the data that the operation writes.
-        :param missing: called if a read shows that there is no node.
+        :param missing: called if a read shows that there is no node; returns the zxid of the reply.
         """
 
         def done(result: Any) -> None:
             if not isinstance(result, Failure):
-                zxid = check(result)
-                self._scene.journal.end(operation, Outcome.APPLIED, zxid, operation.result)
-                return
-            error = result.value
-            zxid = None
-            if missing is not None and isinstance(error, NoNodeException):
-                zxid = missing()
-            self._failed(operation, error, data, zxid)
+                self.end(operation, *check(result))
+            elif missing is not None and isinstance(result.value, NoNodeException):
+                self.end(operation, missing(), Absent())
+            else:
+                self._failed(operation, result.value, data)
 
         deferred.addBoth(done)
-        self.pending.add(deferred, f"#{operation.number} {operation.kind} {operation.path}")
+        self.pending.add(deferred, f"#{operation.number} {operation.call}")
 
-    def _failed(self, operation: Operation, error: BaseException | None, data: list[bytes], zxid: int | None) -> None:
+    def _failed(self, operation: Operation, error: BaseException | None, data: list[bytes]) -> None:
         known = isinstance(error, (ZooKeeperException, CancelledError))
         self.check_that(known, f"#{operation.number} has failed with {error!r}")
         applied = getattr(error, "applied", None)
@@ -86,11 +103,13 @@ class Replies:
         if outcome is Outcome.NOT_APPLIED:
             self._not_written += data
         self._check_refusal(operation, error)
-        self._scene.journal.end(operation, outcome, zxid, type(error).__name__)
+        reason = next((reason for kind, reason in _REFUSALS.items() if isinstance(error, kind)), None)
+        answer = None if reason is None or outcome is not Outcome.NOT_APPLIED else Refused(reason)
+        self._scene.journal.end(operation, outcome, None, answer, type(error).__name__)
 
     def _check_refusal(self, operation: Operation, error: BaseException | None) -> None:
         """Check that the reason of a refusal is true at a moment that the client may see."""
-        if operation.kind == "set" and operation.version == -1:
+        if isinstance(operation.call, Set) and operation.call.version == -1:
             self.check_that(
                 not isinstance(error, (BadVersionException, NodeExistsException)),
                 f"#{operation.number} was refused for a strange reason: {error!r}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from txmirror.embedded.ensemble_state import EnsembleState
@@ -58,14 +58,16 @@ class Truth:
     """Records every change of the data.
 
     :param state: the data of the servers.
+    :param notify: called when the data is replaced.
     :ivar generation: the number of times that the data was replaced.
     :ivar written: the number of times that each data was written to a node.
     :ivar creations: the number of times that each path was created.
     :ivar deletions: the number of deletions.
     """
 
-    def __init__(self, state: EnsembleState) -> None:
+    def __init__(self, state: EnsembleState, notify: Callable[[], object]) -> None:
         self.generation = 0
+        self._notify = notify
         self.written: Counter[bytes] = Counter()
         self.creations: Counter[str] = Counter()
         self.deletions = 0
@@ -108,6 +110,7 @@ class Truth:
     def replaced(self) -> None:
         """Begin a new generation."""
         self.generation += 1
+        self._notify()
         self._begin()
 
     def _begin(self) -> None:

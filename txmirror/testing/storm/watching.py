@@ -9,7 +9,7 @@ from twisted.python.failure import Failure
 
 from txmirror.client import ZooKeeperClient
 from txmirror.errors import ClosingException, SessionExpiredException, SystemErrorException
-from txmirror.testing.storm.journal import Operation
+from txmirror.testing.history import Operation
 from txmirror.testing.storm.parts import Scene
 from txmirror.testing.storm.replies import Replies
 from txmirror.testing.storm.truth import FOREVER
@@ -27,10 +27,14 @@ class WatchSubject(enum.Enum):
 class _Watch:
     """A one-shot watch.
 
+    :param operation: the read that has set it.
     :param zxid: the zxid as of which it was set.
     """
 
-    def __init__(self, subject: WatchSubject, path: str, zxid: int, generation: int, session: int) -> None:
+    def __init__(
+        self, operation: Operation, subject: WatchSubject, path: str, zxid: int, generation: int, session: int
+    ) -> None:
+        self.operation = operation
         self.subject = subject
         self.path = path
         self.zxid = zxid
@@ -80,7 +84,7 @@ class WatchChecks:
         self._check_order(operation, path, zxid)
         if watch is not None and not watch.called:
             number = self._client.session.session_number
-            self._watches[watch] = _Watch(subject, path, zxid, truth.generation, number)
+            self._watches[watch] = _Watch(operation, subject, path, zxid, truth.generation, number)
         return zxid
 
     def _check_order(self, operation: Operation, path: str, zxid: int) -> None:
@@ -106,6 +110,7 @@ class WatchChecks:
                 self._replies.check_that(False, f"{watch} has failed: {result.getTraceback()}")
         elif watch is not None:
             self._replies.note(f"{watch}: {result.type.name}")
+            self._replies.fired(watch.operation)
             self._replies.check_that(result.path == watch.path, f"{watch} has reported {result}")
             if watch.generation == self._truth.generation:
                 self._replies.check_that(self._changed(watch), f"{watch} has fired, and nothing has changed")

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from txmirror.client import ZooKeeperClient
-from txmirror.testing.storm.journal import Operation
+from txmirror.testing.history import Answer, Create, Delete, Operation, Set, Shown, Transaction
 from txmirror.testing.storm.parts import PATHS, Scene
 from txmirror.testing.storm.replies import Replies
 from txmirror.types import ZnodeStat
@@ -38,20 +38,23 @@ class Writes:
     def _create(self, path: str, random: Random) -> None:
         data = self._scene.unique(self._name)
         ephemeral = random.random() < 0.2
-        operation = self._replies.begin("create_ephemeral" if ephemeral else "create", path, data)
+        operation = self._replies.begin(Create(path, data.decode(), ephemeral))
         created = self._client.create_and_stat(path, data, ephemeral=ephemeral)
-        self._replies.wait(created, operation, lambda result: self._wrote(operation, result[1].czxid, [data]), [data])
+        self._replies.wait(
+            created, operation, lambda result: (self._wrote(operation, result[1].czxid, path, [data]), None), [data]
+        )
 
     def _set(self, path: str, random: Random, version: int = -1) -> None:
         data = self._scene.unique(self._name)
-        operation = self._replies.begin("set", path, data, version)
+        operation = self._replies.begin(Set(path, data.decode(), version))
 
-        def check(stat: ZnodeStat) -> int:
+        def check(stat: ZnodeStat) -> tuple[int, Answer]:
             self._replies.check_that(
                 version == -1 or stat.version == version + 1,
                 f"#{operation.number} had to be at version {version}, and is at {stat.version}",
             )
-            return self._wrote(operation, stat.mzxid, [data])
+            zxid = self._wrote(operation, stat.mzxid, path, [data])
+            return zxid, Shown(stat.mzxid, None, stat.czxid, stat.version, stat.ephemeralOwner)
 
         self._replies.wait(self._client.set(path, data, version), operation, check, [data])
 
@@ -60,15 +63,15 @@ class Writes:
 
     def _delete(self, path: str, random: Random) -> None:
         version = -1 if random.random() < 0.7 else random.randrange(4)
-        operation = self._replies.begin("delete", path, None, version)
+        operation = self._replies.begin(Delete(path, version))
 
-        def check(zxid: int) -> int:
+        def check(zxid: int) -> tuple[int, None]:
             self._replies.check_that(
                 self._truth.at(path, zxid) is None,
                 f"#{operation.number} has deleted {path} at {zxid:#x}, and it is there",
             )
             self._replies.note_zxid(operation, zxid)
-            return zxid
+            return zxid, None
 
         self._replies.wait(self._client.write_delete(path, version), operation, check, [])
 
@@ -76,21 +79,20 @@ class Writes:
         """Set two nodes in one transaction: both or none."""
         other = random.choice([each for each in PATHS if each != path])
         data = [self._scene.unique(self._name), self._scene.unique(self._name)]
-        operation = self._replies.begin("transaction", f"{path} {other}", data[0])
+        operation = self._replies.begin(Transaction((Set(path, data[0].decode()), Set(other, data[1].decode()))))
         transaction = self._client.transaction()
         transaction.set(path, data[0])
         transaction.set(other, data[1])
 
-        def check(results: Sequence[Any]) -> int:
-            return self._wrote(operation, results[0].mzxid, data)
+        def check(results: Sequence[Any]) -> tuple[int, None]:
+            return self._wrote(operation, results[0].mzxid, path, data), None
 
         self._replies.wait(transaction.commit(), operation, check, data)
 
-    def _wrote(self, operation: Operation, zxid: int, data: list[bytes]) -> int:
+    def _wrote(self, operation: Operation, zxid: int, path: str, data: list[bytes]) -> int:
         """Check that a write that succeeded was done once."""
         counts = [self._truth.written[each] for each in data]
         self._replies.check_that(set(counts) == {1}, f"#{operation.number} has succeeded, and was done {counts} times")
-        path = operation.path.partition(" ")[0]
         there = self._truth.at(path, zxid)
         self._replies.check_that(
             there is not None and there.data == data[0],
