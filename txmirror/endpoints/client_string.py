@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -14,6 +15,8 @@ from txmirror.endpoints.keys import SESSION_KEYS, StringKeys, read_format
 
 _FOR_TLS: Final = ("hostname", "trust", "certificate", "private_key")
 _KEYS: Final = ("pick", "key", "where.", "zone", "format", "wait", "timeout", "tls", *_FOR_TLS, *SESSION_KEYS)
+#: A name, or an address, which a certificate may have too.
+_HOSTNAME: Final = re.compile(r"[\w.:-]+")
 
 
 def parse_client(reactor: IReactorTime, args: Sequence[str], kwargs: Mapping[str, str]) -> RegistryClientEndpoint:
@@ -36,12 +39,19 @@ def parse_client(reactor: IReactorTime, args: Sequence[str], kwargs: Mapping[str
         wait=keys.seconds("wait", 5.0),
         timeout=keys.seconds("timeout", 30.0, least=0.001),
         tls=_read_tls(keys, kwargs),
-        hostname=keys.get("hostname", None, str),
+        hostname=keys.get("hostname", None, _read_hostname),
     )
 
 
 def _read_pick(text: str) -> str:
     check_pick(text)
+    return text
+
+
+def _read_hostname(text: str) -> str | None:
+    # In another form than ASCII too; that raises UnicodeError, which is a ValueError, for one that has none.
+    if not _HOSTNAME.fullmatch(text) or not text.encode("idna"):
+        raise ValueError("it is no name of a host")
     return text
 
 

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from txmirror import paths
 from txmirror.durations import parse_seconds
 from txmirror.endpoints.sessions import SharedSession
+from txmirror.printable import on_one_line
 from txmirror.registry import CODECS, find_codec
 
 _T = TypeVar("_T")
@@ -36,16 +37,16 @@ class StringKeys:
         self._values = dict(kwargs)
         keys = ", ".join(f"{key}KEY" if key.endswith(".") else key for key in known)
         if len(args) != 1 or not args[0]:
-            shown = f"it has the further part {args[1]!r}" if len(args) > 1 else "it has no path"
+            shown = f"it has the further part {args[1]!r:.200}" if len(args) > 1 else "it has no path"
             raise ValueError(f"mirror: {shown}; it is mirror:PATH, and KEY=VALUE with the keys {keys}")
         for key, value in kwargs.items():
             beginning = key[: key.find(".") + 1]
             if (beginning or key) not in known or key == beginning:
-                raise ValueError(f"mirror: the key of {f'{key}={value}'!r} is unknown; the keys are {keys}")
+                raise ValueError(f"mirror: the key of {f'{key}={value}'!r:.200} is unknown; the keys are {keys}")
         try:
             self.path = paths.normalise(args[0])
         except ValueError as error:
-            raise ValueError(f"mirror: {error}") from None
+            raise ValueError(f"mirror: {error!s:.400}") from None
 
     def get(self, key: str, default: _T, read: Callable[[str], _T]) -> _T:
         """Return the value of a key.
@@ -60,7 +61,8 @@ class StringKeys:
         try:
             return read(text)
         except (LookupError, ValueError) as error:
-            raise ValueError(f"mirror: {f'{key}={text}'!r} is invalid: {error}") from None
+            reason = on_one_line(str(error))
+            raise ValueError(f"mirror: {f'{key}={text}'!r:.200} is invalid: {reason:.400}") from None
 
     def seconds(self, key: str, default: float, *, least: float = 0.0) -> float:
         """Return the number of seconds of a key.
@@ -106,7 +108,7 @@ class StringKeys:
         try:
             return make(servers)
         except ValueError as error:
-            raise ValueError(f"mirror: TXMIRROR_SERVERS is invalid: {error}") from None
+            raise ValueError(f"mirror: TXMIRROR_SERVERS is invalid: {error!s:.400}") from None
 
 
 def read_format(text: str) -> str:

@@ -18,6 +18,9 @@ HEALTH, _WARNING = "health", "warning"
 #: The format of ``created``: a time without a zone, as readers of ndsr expect it. The zone has a key of its own.
 _CREATED, _UTC = "%Y-%m-%d %H:%M:%S", "UTC"
 
+#: The most digits of a number that is read, so that programs can calculate with it.
+_MOST_DIGITS = 10
+
 
 def _anything(_: Any) -> None:
     pass
@@ -134,10 +137,12 @@ def take_weight(record: dict[str, Any]) -> int | None:
 
 
 def to_number(value: object) -> int | None:
-    """Return an integer, which may be written as a string, as by some programs; None for other values."""
-    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 10:
+    """Return an integer, which may be written as a string, as by some programs; None for other values, and if it has more than
+    ten digits.
+    """
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= _MOST_DIGITS:
         return int(value)
-    return value if type(value) is int else None
+    return value if type(value) is int and abs(value) < 10**_MOST_DIGITS else None
 
 
 def needed_endpoint(instance: Instance) -> Endpoint:

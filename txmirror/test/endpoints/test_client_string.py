@@ -117,6 +117,9 @@ print(first, loaded("twisted.web"), len(loaded("txmirror.endpoints")) > 1)
             ("/a:timeout=0", ("'timeout=0'",)),
             ("/a:tls=on", ("'tls=on'", "neither yes nor no")),
             ("/a:tls=no:hostname=web", ("'hostname=web'", "'tls=no'")),
+            ("/a:hostname=", ("'hostname='", "no name of a host")),
+            ("/a:hostname=a b", ("'hostname=a b'",)),
+            ("/a:hostname=a..b", ("'hostname=a..b'",)),
             ("/a:trust=", ("'trust='",)),
             ("/a:hosts=zk1\\:x", ("'hosts=zk1:x'",)),
             ("/a/../b", ("'/a/../b'",)),
@@ -127,6 +130,22 @@ print(first, loaded("twisted.web"), len(loaded("txmirror.endpoints")) > 1)
             for part in parts:
                 self.assertIn(part, message)
             self.assertNotIn("\n", message)
+
+    def test_long(self) -> None:
+        """A message does not grow with the string."""
+        long = "x" * 100000
+        for rest in (
+            f"/a:{long}=1",
+            f"/a:{long}",
+            f"/a:pick={long}",
+            f"/a:hosts={long}",
+            f"/a:wait={long}",
+            f"/../{long}",
+        ):
+            with self.assertRaises(ValueError) as raised:
+                self.parse(rest)
+            self.assertIn("mirror: ", str(raised.exception))
+            self.assertLess(len(str(raised.exception)), 1000)
 
 
 class ConnectingTests(StringCase):

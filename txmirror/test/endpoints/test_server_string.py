@@ -81,6 +81,7 @@ class ServerStringTests(StringCase):
         invalid: tuple[tuple[dict[str, str], str], ...] = (
             ({"listen": "tcp"}, "'listen=tcp'"),
             ({"listen": "tpc:80"}, "'listen=tpc:80'"),
+            ({"listen": "t\nc:80"}, "'listen=t\\nc:80'"),
             ({"listen": "unix:/run/x"}, "UNIX socket"),
             ({"port": "80"}, "'port=80'"),
             ({"port": "80"}, ALL_KEYS),

@@ -193,6 +193,8 @@ class NerveTests(Case):
         instance = read("i_1", '{"host":"a","port":"3000","name":"i","weight":"x"}')
         self.assertEqual((instance.port, instance.weight, instance.data), (3000, None, {"weight": "x"}))
         self.assertEqual(read("i_1", '{"host":"a","port":1,"weight":"7"}').weight, 7)
+        # A float has no such number, so that no strategy could calculate with it.
+        self.assertIsNone(read("i_1", f'{{"host":"a","port":1,"weight":{10**400}}}').weight)
 
     def test_unreadable(self) -> None:
         """A record without host and port is unreadable, such as synapse's own configuration, and so is no data."""
