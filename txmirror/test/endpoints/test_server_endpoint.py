@@ -24,7 +24,8 @@ from twisted.web.static import Data
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from txmirror.endpoints import RegisteringEndpoint, SharedSession, bind
+from txmirror.access import Access, read_access
+from txmirror.endpoints import RegisteringEndpoint, SharedSession, bind, sessions
 from txmirror.errors import NoNodeException
 from txmirror.test.endpoints.reactor import EventReactor
 from txmirror.test.endpoints.test_sessions import SessionCase
@@ -401,6 +402,18 @@ class FailureTests(ServerCase):
         (warning,) = self.warnings
         self.assertIn("'/nowhere/access' cannot be read", warning)
         self.stop(port)
+
+    def test_stopped_while_credentials_are_read(self) -> None:
+        """A port that is stopped while a thread reads the credentials is not registered later, with another port of the session."""
+        reading: Deferred[Access] = Deferred()
+        self.patch(sessions, "run_in_thread", lambda *_: reading)
+        port, other = self.listen(), self.listen()
+        stopped = self.begin_stop(port)
+        reading.callback(read_access({}))
+        self.world.pass_time(10)
+        self.successResultOf(stopped)
+        self.assertEqual(len(self.nodes()), 1)
+        self.stop(other)
 
     def test_no_address(self) -> None:
         """Without an address to register, the attempts go on."""
