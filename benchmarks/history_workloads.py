@@ -1,0 +1,426 @@
+"""The workloads whose histories are judged, the same for each client.
+
+An adapter makes the calls of one client, in the way that the client's own documentation shows. Each workload is a coroutine. An adapter
+that blocks runs each in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from random import Random
+from typing import Any, Protocol
+
+from recording import Log
+
+from txmirror.testing.history import (
+    Absent,
+    Add,
+    Answer,
+    Call,
+    Children,
+    Count,
+    Create,
+    Created,
+    Delete,
+    Exists,
+    Get,
+    Names,
+    Number,
+    Operation,
+    Outcome,
+    Put,
+    Refusal,
+    Refused,
+    Set,
+    Shown,
+    Take,
+    Taken,
+)
+
+ROOT = "/histories"
+REGISTERS = (f"{ROOT}/register-0", f"{ROOT}/register-1")
+NODES = (f"{ROOT}/node-0", f"{ROOT}/node-1")
+WATCHED = (f"{ROOT}/watched-0", f"{ROOT}/watched-1")
+SEQUENCE, COUNTER, LOCK, QUEUE = f"{ROOT}/sequence", f"{ROOT}/counter", f"{ROOT}/lock", f"{ROOT}/queue"
+BARRIER = f"{ROOT}/barrier"
+#: The processes that take part in a double barrier, and the seconds for one round.
+PARTIES, ROUND = 3, 8.0
+#: How often a lock is released, if that fails.
+RELEASES = 10
+
+
+class Lock(Protocol):
+    """A lock of a client."""
+
+    async def acquire(self) -> bool:
+        """Acquire it. Return False if that has failed."""
+
+    async def token(self) -> int | None:
+        """Return the czxid of the lock's node; None if it is not there."""
+
+    def held(self) -> bool:
+        """Return whether the program may rely on the lock, by the client's own documentation."""
+
+    async def release(self) -> None:
+        """Release it."""
+
+
+class Barrier(Protocol):
+    """A double barrier of a client."""
+
+    async def enter(self) -> bool:
+        """Enter it. Return False if that has failed."""
+
+    async def leave(self) -> bool:
+        """Leave it. Return False if that has failed."""
+
+
+# Each method of an adapter is one call of the client.
+class Adapter(Protocol):
+    """The calls of a client."""
+
+    def session(self) -> int:
+        """Return the number of the session."""
+
+    def outcome(self, error: Exception) -> tuple[Outcome, Refusal | None]:
+        """Return the outcome that an error reports, by the client's own documentation."""
+
+    async def pause(self, seconds: float) -> None:
+        """Wait."""
+
+    async def get(self, path: str, watch: Callable[[bool], None] | None = None) -> Shown:
+        """Read a node. ``watch`` is called with True when it has changed, and with False when the watch is lost."""
+
+    async def children(self, path: str) -> list[str]:
+        """Return the names of a node's children."""
+
+    async def set(self, path: str, data: str, version: int) -> Shown:
+        """Set a node's data."""
+
+    async def create(self, path: str, data: str, sequential: bool) -> tuple[str, int | None]:
+        """Create a node. Return its path, and the transaction if the client tells it."""
+
+    async def delete(self, path: str, version: int) -> None:
+        """Delete a node."""
+
+    async def add(self, path: str, amount: int) -> int | None:
+        """Add to a counter."""
+
+    async def count(self, path: str) -> int:
+        """Read a counter."""
+
+    def lock(self, path: str) -> Lock:
+        """Return a lock."""
+
+    def barrier(self, path: str, parties: int) -> Barrier:
+        """Return a double barrier. Only clients with ``barrier`` among their workloads have it."""
+
+    async def put(self, path: str, item: str) -> None:
+        """Put an item on a queue. Only clients with ``queue`` among their workloads have it."""
+
+    async def take(self, path: str) -> str | None:
+        """Take an item from a queue."""
+
+
+class Run:
+    """One process of a client: its adapter, its log and its random numbers.
+
+    :param until: the moment of ``time.monotonic`` after which no operation begins.
+    """
+
+    def __init__(self, adapter: Adapter, log: Log, seed: str, until: float) -> None:
+        self.adapter = adapter
+        self.log = log
+        self._seed = seed
+        self._until = until
+        self._writes = 0
+
+    @property
+    def goes_on(self) -> bool:
+        """True if operations may begin."""
+        return time.monotonic() < self._until
+
+    def random(self, workload: str) -> Random:
+        """Return a source of random numbers."""
+        return Random(f"{self._seed} {self.log.client} {workload}")
+
+    def data(self) -> str:
+        """Return data that nobody else writes."""
+        self._writes += 1
+        return f"{self.log.client}:{time.monotonic_ns()}:{self._writes}"
+
+    async def do(
+        self, call: Call, work: Callable[[], Awaitable[tuple[Answer | None, int | None]]]
+    ) -> tuple[Operation, Answer | None]:
+        """Do an operation, and record it. Return its answer; None if there is none, or it has failed."""
+        return await self.finish(self.log.begin(self.adapter.session(), call), work)
+
+    async def finish(
+        self, operation: Operation, work: Callable[[], Awaitable[tuple[Answer | None, int | None]]]
+    ) -> tuple[Operation, Answer | None]:
+        """Do an operation that has begun in the log."""
+        reads = isinstance(operation.call, Get | Exists | Children | Count)
+        zxid, answer = None, None
+        try:
+            answer, zxid = await work()
+            outcome = Outcome.APPLIED
+        except Exception as error:
+            outcome, refusal = self.adapter.outcome(error)
+            self.log.note("error", operation=operation.number, error=f"{type(error).__name__}: {error}")
+            if refusal is not None:
+                answer = Refused(refusal)
+            if reads:
+                missing = refusal is Refusal.NO_NODE
+                outcome, answer = (Outcome.APPLIED, Absent()) if missing else (Outcome.UNKNOWN, None)
+        if reads and self.adapter.session() != operation.session:
+            # Nobody can tell in which session it was done.
+            outcome, answer, zxid = Outcome.UNKNOWN, None, None
+        ended = self.log.end(operation, outcome, answer, zxid)
+        return ended, answer if outcome is Outcome.APPLIED else None
+
+    async def get(self, path: str) -> Shown | None:
+        """Read a node."""
+
+        async def work() -> tuple[Answer | None, int | None]:
+            return await self.adapter.get(path), None
+
+        _, answer = await self.do(Get(path), work)
+        return answer if isinstance(answer, Shown) else None
+
+    async def set(self, path: str, version: int = -1) -> None:
+        """Write a node."""
+        data = self.data()
+
+        async def work() -> tuple[Answer | None, int | None]:
+            shown = await self.adapter.set(path, data, version)
+            return shown, shown.mzxid
+
+        await self.do(Set(path, data, version), work)
+
+    async def create(self, path: str, *, sequential: bool = False) -> None:
+        """Create a node."""
+        data = self.data()
+
+        async def work() -> tuple[Answer | None, int | None]:
+            created, zxid = await self.adapter.create(path, data, sequential)
+            return Created(created), zxid
+
+        await self.do(Create(path, data, sequential=sequential), work)
+
+
+async def registers(run: Run) -> None:
+    """Read and write two nodes, with and without a version."""
+    random = run.random("registers")
+    versions = dict.fromkeys(REGISTERS, 0)
+    while run.goes_on:
+        path = random.choice(REGISTERS)
+        kind = random.random()
+        if kind < 0.5:
+            shown = await run.get(path)
+            if shown is not None and shown.version is not None:
+                versions[path] = shown.version
+        else:
+            await run.set(path, versions[path] if kind < 0.8 else -1)
+        await run.adapter.pause(random.uniform(0.05, 0.2))
+
+
+async def nodes(run: Run) -> None:
+    """Create, read and delete two nodes."""
+    random = run.random("nodes")
+    while run.goes_on:
+        path = random.choice(NODES)
+        kind = random.random()
+        if kind < 0.35:
+            await run.create(path)
+        elif kind < 0.65:
+
+            async def work(path: str = path) -> tuple[Answer | None, int | None]:
+                await run.adapter.delete(path, -1)
+                return None, None
+
+            await run.do(Delete(path), work)
+        else:
+            await run.get(path)
+        await run.adapter.pause(random.uniform(0.05, 0.2))
+
+
+async def sequence(run: Run) -> None:
+    """Create sequential nodes, and sometimes list them."""
+    random = run.random("sequence")
+
+    async def names() -> tuple[Answer | None, int | None]:
+        return Names(frozenset(await run.adapter.children(SEQUENCE))), None
+
+    while run.goes_on:
+        await run.create(f"{SEQUENCE}/n", sequential=True)
+        if random.random() < 0.1:
+            await run.do(Children(SEQUENCE), names)
+        await run.adapter.pause(random.uniform(0.1, 0.4))
+
+
+async def watches(run: Run) -> None:
+    """Set a watch on a node, and read it until the watch has fired. Others, and sometimes we, write it."""
+    random = run.random("watches")
+    while run.goes_on:
+        path = random.choice(WATCHED)
+        if random.random() < 0.4:
+            await run.set(path)
+        else:
+            await _watch(run, random, path)
+        await run.adapter.pause(random.uniform(0.05, 0.3))
+
+
+async def _watch(run: Run, random: Random, path: str) -> None:
+    states: list[bool] = []
+    set_watches: list[Operation] = []
+    operation = run.log.begin(run.adapter.session(), Get(path, watch=True))
+
+    def watch(fired: bool) -> None:
+        if states:
+            return
+        states.append(fired)
+        if fired:
+            run.log.fired(operation)
+        for each in set_watches:
+            lost(each)
+
+    def lost(ended: Operation) -> None:
+        if states == [False]:
+            run.log.watch_lost(ended)
+
+    async def work() -> tuple[Answer | None, int | None]:
+        return await run.adapter.get(path, watch), None
+
+    ended, answer = await run.finish(operation, work)
+    if answer is None:
+        run.log.watch_lost(ended)
+        return
+    # The watch may be lost at any time from now on, or is already.
+    set_watches.append(ended)
+    lost(ended)
+    deadline = time.monotonic() + 3
+    while run.goes_on and not states and time.monotonic() < deadline and run.adapter.session() == operation.session:
+        await run.get(path)
+        await run.adapter.pause(random.uniform(0.02, 0.1))
+
+
+async def counter(run: Run) -> None:
+    """Add to a counter, and read it."""
+    random = run.random("counter")
+
+    async def add() -> tuple[Answer | None, int | None]:
+        value = await run.adapter.add(COUNTER, 1)
+        return None if value is None else Number(value), None
+
+    async def count() -> tuple[Answer | None, int | None]:
+        return Number(await run.adapter.count(COUNTER)), None
+
+    while run.goes_on:
+        if random.random() < 0.7:
+            await run.do(Add(COUNTER), add)
+        else:
+            await run.do(Count(COUNTER), count)
+        await run.adapter.pause(random.uniform(0.05, 0.3))
+
+
+async def locks(run: Run) -> None:
+    """Hold a lock for a short time, again and again, and note the moments at which the program relies on it."""
+    random = run.random("locks")
+    while run.goes_on:
+        lock = run.adapter.lock(LOCK)
+        if await lock.acquire():
+            begin = time.monotonic_ns()
+            token = await _token(lock)
+            if token is not None and lock.held():
+                hold, last = run.log.acquired(LOCK, begin, token), begin
+                for _ in range(random.randrange(1, 10)):
+                    await run.adapter.pause(0.05)
+                    now = time.monotonic_ns()
+                    if not lock.held():
+                        break
+                    last = now
+                run.log.left(hold, last)
+            await _release(run, lock)
+        await run.adapter.pause(random.uniform(0.05, 0.3))
+
+
+async def _release(run: Run, lock: Lock) -> None:
+    for _ in range(RELEASES):
+        try:
+            await lock.release()
+        except Exception as error:
+            run.log.note("error", lock="release", error=f"{type(error).__name__}: {error}")
+            await run.adapter.pause(1)
+        else:
+            return
+
+
+async def _token(lock: Lock) -> int | None:
+    try:
+        return await lock.token()
+    except Exception:
+        return None
+
+
+async def queue(run: Run) -> None:
+    """Put items on a queue, and take them."""
+    random = run.random("queue")
+    while run.goes_on:
+        if random.random() < 0.5:
+            item = run.data()
+
+            async def put(item: str = item) -> tuple[Answer | None, int | None]:
+                await run.adapter.put(QUEUE, item)
+                return None, None
+
+            await run.do(Put(QUEUE, item), put)
+        else:
+
+            async def take() -> tuple[Answer | None, int | None]:
+                return Taken(await run.adapter.take(QUEUE)), None
+
+            await run.do(Take(QUEUE), take)
+        await run.adapter.pause(random.uniform(0.05, 0.3))
+
+
+async def barrier(run: Run) -> None:
+    """Enter and leave a double barrier, at the same times as the other processes, each time at a new path."""
+    while run.goes_on:
+        # All processes of a machine share this clock.
+        number = int(time.monotonic() // ROUND) + 1
+        await run.adapter.pause(number * ROUND - time.monotonic())
+        if not run.goes_on:
+            return
+
+        def note(event: str, number: int = number) -> None:
+            run.log.note("barrier", event=event, round=number, session=run.adapter.session())
+
+        double = run.adapter.barrier(f"{BARRIER}/{number}", PARTIES)
+        note("enter")
+        entered = await double.enter()
+        note("entered" if entered else "not entered")
+        if entered:
+            await run.adapter.pause(0.2)
+            note("leave")
+            left = await double.leave()
+            note("left" if left else "not left")
+
+
+WORKLOADS: dict[str, Callable[[Run], Coroutine[Any, Any, None]]] = {
+    "registers": registers,
+    "nodes": nodes,
+    "sequence": sequence,
+    "watches": watches,
+    "counter": counter,
+    "locks": locks,
+    "queue": queue,
+    "barrier": barrier,
+}
+
+
+def arguments(argv: list[str]) -> tuple[str, str, str, float, list[str], Path]:
+    """Return the connection string, client's name, seed, last moment, workloads and file of a command line."""
+    servers, name, seed, until, workloads, path = argv
+    return servers, name, seed, float(until), workloads.split(","), Path(path)

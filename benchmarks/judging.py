@@ -1,0 +1,140 @@
+"""Judges the files of one run: ``judging.py FOLDER`` prints counts, and a line for each finding.
+
+The checker of ``txmirror.testing.history`` judges operations and locks. This module judges the double barriers, and lists the
+operations that have not ended.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from history_workloads import PARTIES
+from recording import read_all
+
+from txmirror.testing.history import History, Hold
+from txmirror.testing.history.findings import Rule
+from txmirror.testing.history.judging import judge
+
+#: The most findings of a rule that are printed.
+PRINTED = 5
+#: Seconds in which somebody must acquire the lock: the session timeout, and twice the longest fault.
+IDLE = 36.0
+
+
+def main(folder: Path) -> int:
+    """Judge the files of a folder. Return the exit status: 1 if anything was found."""
+    history, notes = read_all(sorted(folder.glob("*.jsonl")))
+    outcomes = Counter(each.outcome.value if each.end else "not ended" for each in history.operations)
+    print(
+        f"  {len(history.operations)} operations ({', '.join(f'{n} {name}' for name, n in sorted(outcomes.items()))}),"
+    )
+    faults = Counter(note["kind"] for note in notes if note["note"] == "fault" and note.get("event") == "begin")
+    print(f"  {len(history.holds)} holds, {len(history.fired)} watches fired, {sum(faults.values())} faults")
+    found: dict[str, list[str]] = defaultdict(list)
+    pauses = list(_pauses(notes))
+    for each in judge(history):
+        rule = each.rule.name
+        if each.rule is Rule.EXCLUSION:
+            holds = [history.holds[number] for number in each.operations]
+            paused = any(_overlaps(hold, pause) for hold in holds for pause in pauses)
+            rule += " after a pause of the client" if paused else ""
+        found[rule].append(str(each))
+    found["LOCK IDLE"] += _idle(history)
+    found["BARRIER"] += _barriers(notes)
+    found["NOT ENDED"] += _not_ended(history)
+    for rule, lines in sorted(found.items()):
+        if lines:
+            print(f"  {rule}: {len(lines)}")
+            for line in lines[:PRINTED]:
+                print(f"    {line}")
+    if any(found.values()):
+        return 1
+    print("  nothing was found")
+    return 0
+
+
+def _pauses(notes: list[dict[str, Any]]) -> Iterator[tuple[str, int, int]]:
+    """Yield the pauses of clients: the number in its name, and both moments."""
+    begin: dict[str, Any] | None = None
+    for note in notes:
+        if note["note"] == "fault" and note["kind"] == "pause client":
+            if note["event"] == "begin":
+                begin = note
+            elif begin is not None:
+                yield f"-{begin['number'] + 1}.", begin["at"], note["at"]
+
+
+def _overlaps(hold: Hold, pause: tuple[str, int, int]) -> bool:
+    name, begin, end = pause
+    return name in hold.client and hold.begin < end and (hold.end is None or begin < hold.end)
+
+
+def _idle(history: History) -> Iterator[str]:
+    """Yield the times in which nobody has acquired the lock, although all processes wanted it again and again."""
+    if not history.holds:
+        return
+    begins = [each.begin for each in history.holds]
+    begins.append(max(each.begin for each in history.operations))
+    for before, after in itertools.pairwise(begins):
+        if after - before > IDLE * 1e9:
+            yield f"nobody has acquired it for {(after - before) / 1e9:.0f} s"
+
+
+def _not_ended(history: History) -> Iterator[str]:
+    """Yield the operations that have not ended, of processes that were not killed."""
+    survivors = _survivors({each.client for each in history.operations})
+    for each in history.operations:
+        if each.end is None and each.client in survivors:
+            yield f"#{each.number} ({each.client}: {type(each.call).__name__.lower()} {each.call.path})"
+
+
+def _survivors(clients: set[str]) -> set[str]:
+    """Return the clients that were not killed: the last of each process."""
+    last: dict[str, str] = {}
+    for each in sorted(clients):
+        last[each.partition(".")[0]] = each
+    return set(last.values())
+
+
+def _barriers(notes: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield the rules of double barriers that were broken: nobody is inside before all have come, or out before all leave."""
+    rounds: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for note in notes:
+        if note["note"] == "barrier":
+            rounds[note["round"]].append(note)
+    survivors = _survivors({note["client"] for note in notes})
+    for number, events in rounds.items():
+        moments = {(each["client"], each["event"]): each["at"] for each in events}
+        sessions = {(each["client"], each["event"]): each["session"] for each in events}
+        clients = sorted({each["client"] for each in events})
+        for client in clients:
+            entered, left = moments.get((client, "entered")), moments.get((client, "left"))
+            came = [each for each in clients if moments[each, "enter"] < (entered or 0)]
+            if entered is not None and len(came) < PARTIES:
+                yield f"round {number}: {client} has entered when only {len(came)} had come"
+            for other in clients if left is not None else []:
+                inside = (other, "entered") in moments and moments.get((other, "leave"), 0) > left
+                if inside and sessions[other, "entered"] == sessions[other, "leave"]:
+                    yield f"round {number}: {client} has left before {other}, which was inside, began to leave"
+        yield from _stuck(number, [each for each in clients if each in survivors], moments)
+
+
+def _stuck(number: int, clients: list[str], moments: dict[tuple[str, str], int]) -> Iterator[str]:
+    entering = [each for each in clients if (each, "entered") not in moments and (each, "not entered") not in moments]
+    inside = [each for each in clients if (each, "entered") in moments]
+    leaving = [each for each in inside if (each, "left") not in moments and (each, "not left") not in moments]
+    if entering and inside:
+        yield f"round {number}: {', '.join(entering)} never entered, and {', '.join(inside)} did"
+    elif len(entering) >= PARTIES:
+        yield f"round {number}: all have come, and nobody entered"
+    if leaving and all((each, "leave") in moments for each in inside):
+        yield f"round {number}: {', '.join(leaving)} never left, and all began to"
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,169 @@
+"""The workloads of histories as kazoo does them, each in a thread. ``histories.py`` starts it.
+
+Its documentation says that operations raise an exception when the connection is lost, and that whoever holds a lock should watch for
+the states SUSPENDED and LOST. Its recipes retry by themselves.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from history_workloads import WORKLOADS, Run, arguments
+from kazoo import exceptions
+from kazoo.client import KazooClient, KazooState
+from kazoo.protocol.states import EventType, WatchedEvent, ZnodeStat
+from kazoo.recipe.barrier import DoubleBarrier
+from recording import Log
+
+from txmirror.testing.history import Outcome, Refusal, Shown
+
+REFUSALS = {
+    exceptions.BadVersionError: Refusal.BAD_VERSION,
+    exceptions.NoNodeError: Refusal.NO_NODE,
+    exceptions.NodeExistsError: Refusal.NODE_EXISTS,
+    exceptions.NotEmptyError: Refusal.NOT_EMPTY,
+}
+
+
+def shown(stat: ZnodeStat, data: bytes | None = None) -> Shown:
+    return Shown(stat.mzxid, None if data is None else data.decode(), stat.czxid, stat.version, stat.ephemeralOwner)
+
+
+class Adapter:
+    """The calls. A server's refusal had no effect; any other error leaves it unknown."""
+
+    def __init__(self, client: KazooClient) -> None:
+        self.client = client
+        self.troubles = 0
+        self._sessions: dict[int, int] = {}
+        # It is set by the connection's thread, and nothing that is recorded waits for it.
+        client.add_listener(self._state_changed)
+
+    def _state_changed(self, state: str) -> None:
+        if state != KazooState.CONNECTED:
+            self.troubles += 1
+
+    def session(self) -> int:
+        client_id = self.client.client_id
+        return 0 if client_id is None else self._sessions.setdefault(client_id[0], len(self._sessions) + 1)
+
+    def outcome(self, error: Exception) -> tuple[Outcome, Refusal | None]:
+        refusal = REFUSALS.get(type(error))
+        return Outcome.UNKNOWN if refusal is None else Outcome.NOT_APPLIED, refusal
+
+    async def pause(self, seconds: float) -> None:
+        threading.Event().wait(max(0, seconds))
+
+    async def get(self, path: str, watch: Callable[[bool], None] | None = None) -> Shown:
+        def changed(event: WatchedEvent) -> None:
+            watch(event.type != EventType.NONE)
+
+        data, stat = self.client.get(path, watch=None if watch is None else changed)
+        return shown(stat, data)
+
+    async def children(self, path: str) -> list[str]:
+        return self.client.get_children(path)
+
+    async def set(self, path: str, data: str, version: int) -> Shown:
+        return shown(self.client.set(path, data.encode(), version))
+
+    async def create(self, path: str, data: str, sequential: bool) -> tuple[str, int | None]:
+        created, stat = self.client.create(path, data.encode(), sequence=sequential, include_data=True)
+        return created, stat.czxid
+
+    async def delete(self, path: str, version: int) -> None:
+        self.client.delete(path, version)
+
+    async def add(self, path: str, amount: int) -> int | None:
+        counter = self.client.Counter(path)
+        counter += amount
+        return counter.post_value
+
+    async def count(self, path: str) -> int:
+        return self.client.Counter(path).value
+
+    def lock(self, path: str) -> KazooLock:
+        return KazooLock(self, path)
+
+    def barrier(self, path: str, parties: int) -> KazooBarrier:
+        return KazooBarrier(self.client.DoubleBarrier(path, parties))
+
+    async def put(self, path: str, item: str) -> None:
+        self.client.Queue(path).put(item.encode())
+
+    async def take(self, path: str) -> str | None:
+        item = self.client.Queue(path).get()
+        return None if item is None else item.decode()
+
+
+class KazooLock:
+    """A lock, and the states SUSPENDED and LOST since it was acquired."""
+
+    def __init__(self, adapter: Adapter, path: str) -> None:
+        self._adapter = adapter
+        self._lock = adapter.client.Lock(path)
+        self._troubles = 0
+
+    async def acquire(self) -> bool:
+        self._troubles = self._adapter.troubles
+        try:
+            return self._lock.acquire()
+        except exceptions.KazooException:
+            return False
+
+    async def token(self) -> int | None:
+        stat = self._adapter.client.exists(f"{self._lock.path}/{self._lock.node}")
+        return None if stat is None else stat.czxid
+
+    def held(self) -> bool:
+        return self._adapter.troubles == self._troubles
+
+    async def release(self) -> None:
+        self._lock.release()
+
+
+class KazooBarrier:
+    """A double barrier. It has no timeout, and reports by ``participating`` whether it was entered."""
+
+    def __init__(self, barrier: DoubleBarrier) -> None:
+        self._barrier = barrier
+
+    async def enter(self) -> bool:
+        self._barrier.enter()
+        return bool(self._barrier.participating)
+
+    async def leave(self) -> bool:
+        self._barrier.leave()
+        return True
+
+
+def block(workload: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine that never waits for another."""
+    try:
+        workload.send(None)
+    except StopIteration:
+        return
+    raise AssertionError("it waits")
+
+
+def main(*argv: str) -> None:
+    """Run the workloads."""
+    servers, name, seed, until, workloads, path = arguments(list(argv))
+    logging.basicConfig(level=logging.ERROR)
+    client = KazooClient(servers, timeout=10)
+    client.start(60)
+    run = Run(Adapter(client), Log(name, path), seed, until)
+    threads = [threading.Thread(target=block, args=(WORKLOADS[each](run),), name=each) for each in workloads]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    client.stop()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,126 @@
+"""The workloads of histories as txmirror does them. ``histories.py`` starts it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from history_workloads import WORKLOADS, Run, arguments
+from recording import Log
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import deferLater, react
+
+from txmirror.client import ZooKeeperClient
+from txmirror.errors import (
+    BadVersionException,
+    NodeExistsException,
+    NoNodeException,
+    NotEmptyException,
+    ZooKeeperException,
+)
+from txmirror.recipes import Lock
+from txmirror.testing.history import Outcome, Refusal, Shown
+from txmirror.types import ZnodeStat
+
+REFUSALS = {
+    BadVersionException: Refusal.BAD_VERSION,
+    NoNodeException: Refusal.NO_NODE,
+    NodeExistsException: Refusal.NODE_EXISTS,
+    NotEmptyException: Refusal.NOT_EMPTY,
+}
+
+
+def shown(stat: ZnodeStat, data: bytes | None = None) -> Shown:
+    return Shown(stat.mzxid, None if data is None else data.decode(), stat.czxid, stat.version, stat.ephemeralOwner)
+
+
+class Adapter:
+    """The calls. An error has ``applied``, and that is the outcome."""
+
+    def __init__(self, reactor: Any, client: ZooKeeperClient) -> None:
+        self._reactor = reactor
+        self._client = client
+
+    def session(self) -> int:
+        return self._client.session.session_number
+
+    def outcome(self, error: Exception) -> tuple[Outcome, Refusal | None]:
+        applied = error.applied if isinstance(error, ZooKeeperException) else None
+        return Outcome.UNKNOWN if applied is None else Outcome.NOT_APPLIED, REFUSALS.get(type(error))
+
+    async def pause(self, seconds: float) -> None:
+        await deferLater(self._reactor, seconds)
+
+    async def get(self, path: str, watch: Callable[[bool], None] | None = None) -> Shown:
+        if watch is None:
+            data, stat = await self._client.get(path)
+            return shown(stat, data)
+        answer, changed = self._client.get_and_watch(path)
+        changed.addCallbacks(lambda _: watch(True), lambda _: watch(False))
+        data, stat = await answer
+        return shown(stat, data)
+
+    async def children(self, path: str) -> list[str]:
+        return await self._client.get_children(path)
+
+    async def set(self, path: str, data: str, version: int) -> Shown:
+        return shown(await self._client.set(path, data.encode(), version))
+
+    async def create(self, path: str, data: str, sequential: bool) -> tuple[str, int | None]:
+        created, stat = await self._client.create_and_stat(path, data.encode(), sequence=sequential)
+        return created, stat.czxid
+
+    async def delete(self, path: str, version: int) -> None:
+        await self._client.delete(path, version)
+
+    async def add(self, path: str, amount: int) -> int | None:
+        """Add as docs/examples/counter.py does."""
+        while True:
+            data, stat = await self._client.get(path)
+            total = int(data) + amount
+            try:
+                await self._client.set(path, str(total).encode(), stat.version)
+            except BadVersionException:
+                continue
+            return total
+
+    async def count(self, path: str) -> int:
+        data, _ = await self._client.get(path)
+        return int(data)
+
+    def lock(self, path: str) -> OurLock:
+        return OurLock(Lock(self._client, path))
+
+
+class OurLock:
+    """A lock, which itself says whether it is safe."""
+
+    def __init__(self, lock: Lock) -> None:
+        self._lock = lock
+
+    async def acquire(self) -> bool:
+        return await self._lock.acquire()
+
+    async def token(self) -> int | None:
+        return self._lock.token
+
+    def held(self) -> bool:
+        return self._lock.held
+
+    async def release(self) -> None:
+        await self._lock.release()
+
+
+async def main(reactor: Any, *argv: str) -> None:
+    """Run the workloads."""
+    servers, name, seed, until, workloads, path = arguments(list(argv))
+    client = ZooKeeperClient(servers, session_timeout=10)
+    await client.connect()
+    run = Run(Adapter(reactor, client), Log(name, path), seed, until)
+    await gatherResults([Deferred.fromCoroutine(WORKLOADS[each](run)) for each in workloads], consumeErrors=True)
+    await client.close()
+
+
+if __name__ == "__main__":
+    react(lambda reactor, *argv: Deferred.fromCoroutine(main(reactor, *argv)), sys.argv[1:])
