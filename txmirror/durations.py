@@ -1,4 +1,4 @@
-"""Numbers of seconds: check an argument, and read an option's text."""
+"""Numbers of seconds, and counts: check an argument, and read an option's text."""
 
 from __future__ import annotations
 
@@ -21,6 +21,16 @@ def check_seconds(name: str, value: object, *, positive: bool = False, optional:
         raise TypeError(f"{name} is {value!r:.60}: not {wanted}")
     if not 0 <= value < math.inf or (positive and not value):
         raise ValueError(f"{name} is {value!r}: not {wanted}")
+
+
+def check_count(name: str, value: object) -> None:
+    """Check that an argument is a whole number above 0.
+
+    :param name: the argument's name, for the message.
+    :raises ValueError: it is none; the message quotes it.
+    """
+    if type(value) is not int or value < 1:
+        raise ValueError(f"{name} is {value!r:.60}: not a whole number above 0")
 
 
 def parse_seconds(text: str, least: float, most: float) -> float:

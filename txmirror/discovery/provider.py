@@ -21,7 +21,7 @@ from txmirror.discovery.picking import make_strategy
 from txmirror.discovery.pool import Pool
 from txmirror.discovery.reasons import Reasons
 from txmirror.discovery.waiting import WaitingCalls
-from txmirror.durations import check_seconds
+from txmirror.durations import check_count, check_seconds
 from txmirror.errors import NoInstanceException
 from txmirror.interfaces import IPayloadCodec, IServiceProvider, IStrategy
 from txmirror.observers import Observers
@@ -86,8 +86,8 @@ class ServiceProvider:
         check_seconds("wait", wait)
         check_seconds("down_for", down_for)
         check_seconds("hold_for", hold_for, optional=True)
-        _check_count("down_after", down_after)
-        _check_count("least_in_zone", least_in_zone)
+        check_count("down_after", down_after)
+        check_count("least_in_zone", least_in_zone)
         self.path = path = paths.normalise(path)
         self._wait = wait
         self._closed = False
@@ -220,8 +220,3 @@ class ServiceProvider:
             return NoInstanceException(f"there is no instance of {self.path!r}: the provider is closed")
         reasons = self._reasons.explain(avoid)
         return NoInstanceException(f"there is no instance of {self.path!r} within {wait:g} s: {reasons}")
-
-
-def _check_count(name: str, value: int) -> None:
-    if type(value) is not int or value < 1:
-        raise ValueError(f"{name} is {value!r}: not a whole number above 0")

@@ -16,6 +16,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
+from txmirror.endpoints.instance_connection import InstanceConnectionFactory, Unreported
 from txmirror.endpoints.instance_pools import InstancePool
 from txmirror.endpoints.service_urls import ServiceURL
 from txmirror.network import make_endpoint
@@ -29,7 +30,7 @@ class AttemptSettings:
     """The settings of an agent's attempts."""
 
     connect_timeout: float
-    """The longest time for a new connection, in seconds."""
+    """The longest time for a new connection, with TLS including the handshake, in seconds."""
     authority: Literal["service", "instance"]
     """The host for the ``Host`` header and TLS."""
     tls_policy: IPolicyForHTTPS | None
@@ -51,9 +52,9 @@ class Attempt:
     def __init__(
         self, instance: Instance, pool: InstancePool, url: ServiceURL, settings: AttemptSettings, reactor: IReactorTime
     ) -> None:
-        tls = url.scheme == b"https"
+        self._tls = url.scheme == b"https"
         self.host = instance.address or ""
-        self.port = (tls and instance.tls_port) or instance.port or 0
+        self.port = (self._tls and instance.tls_port) or instance.port or 0
         self.instance = instance
         self.pool = pool
         self._url = url
@@ -94,7 +95,12 @@ class Attempt:
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         endpoint = self._endpoint()
         self.new, self._connected = True, False
-        connecting = endpoint.connect(protocolFactory)
+        if self._tls:
+            # No byte of the request is sent before the end of the handshake.
+            waiting = InstanceConnectionFactory(protocolFactory, Unreported(), tls=True)
+            connecting = endpoint.connect(waiting).addCallback(_until_ready)
+        else:
+            connecting = endpoint.connect(protocolFactory)
         connecting.addTimeout(self._settings.connect_timeout, self._reactor)
         return connecting.addCallback(self._note_connection)
 
@@ -105,7 +111,7 @@ class Attempt:
 
     def _endpoint(self) -> IStreamClientEndpoint:
         endpoint = make_endpoint(self._reactor, self.host, self.port)
-        if self._uri is not None and self._uri.scheme == b"https":
+        if self._tls and self._uri is not None:
             policy = self._settings.tls_policy or BrowserLikePolicyForHTTPS()
             # This takes time: it may read the certificates of the system's authorities.
             endpoint = wrapClientTLS(policy.creatorForNetloc(self._uri.host, self._uri.port), endpoint)
@@ -121,3 +127,8 @@ class Attempt:
         if not _HOST.fullmatch(name):
             raise UnicodeError(f"{host!r:.100} is no host")
         return b"%b:%d" % (name, self.port)
+
+
+def _until_ready(connection: Any) -> Deferred[IProtocol]:
+    ready: Deferred[IProtocol] = connection.ready
+    return ready

@@ -81,6 +81,22 @@ class InstanceUse:
         self._pending.close()
 
 
+class Unreported:
+    """The use of an instance by a caller that reports to the provider itself. Its methods do nothing."""
+
+    def connected(self) -> None:
+        """Do nothing. See :meth:`InstanceUse.connected`."""
+
+    def succeeded(self) -> None:
+        """Do nothing. See :meth:`InstanceUse.succeeded`."""
+
+    def failed(self) -> None:
+        """Do nothing. See :meth:`InstanceUse.failed`."""
+
+    def end(self) -> None:
+        """Do nothing. See :meth:`InstanceUse.end`."""
+
+
 class InstanceConnection(Protocol):
     """Wraps a program's protocol, which gets the transport itself: neither of the two depends on this object.
 
@@ -91,7 +107,7 @@ class InstanceConnection(Protocol):
         :exc:`ProgramError`. Cancelling it aborts the connection.
     """
 
-    def __init__(self, wrapped: IProtocol, use: InstanceUse, *, tls: bool) -> None:
+    def __init__(self, wrapped: IProtocol, use: InstanceUse | Unreported, *, tls: bool) -> None:
         self.ready: Deferred[IProtocol] = Deferred(lambda _: self._abort())
         self._wrapped: Any = wrapped
         self._use = use
@@ -171,7 +187,7 @@ class InstanceConnectionFactory:
     :param tls: as for :class:`InstanceConnection`.
     """
 
-    def __init__(self, wrapped: IProtocolFactory, use: InstanceUse, *, tls: bool) -> None:
+    def __init__(self, wrapped: IProtocolFactory, use: InstanceUse | Unreported, *, tls: bool) -> None:
         self._wrapped: Any = wrapped
         self._use = use
         self._tls = tls

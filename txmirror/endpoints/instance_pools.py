@@ -26,11 +26,13 @@ class InstancePool:
     It keeps some idle ones. After :meth:`retire`, it keeps none: those in use end with their response.
 
     :param connections: the connections of all pools, to which it adds its own.
+    :param idle: the most idle connections.
     """
 
-    def __init__(self, reactor: IReactorTime, connections: WeakSet[HTTP11ClientProtocol]) -> None:
+    def __init__(self, reactor: IReactorTime, connections: WeakSet[HTTP11ClientProtocol], idle: int) -> None:
         self.connections = connections
         self.http = HTTPConnectionPool(reactor)
+        self.http.maxPersistentPerHost = idle
         self.http.cachedConnectionTimeout = _IDLE_CONNECTION
         # The agent itself repeats requests, and counts the failures.
         self.http.retryAutomatically = False
@@ -55,11 +57,13 @@ class InstancePools:
     """The pools of the instances that an agent has used lately.
 
     :param most: the most pools. A further one takes the place of the one that was not used for the longest time.
+    :param idle: the most idle connections of each.
     """
 
-    def __init__(self, reactor: IReactorTime, most: int) -> None:
+    def __init__(self, reactor: IReactorTime, most: int, idle: int) -> None:
         self._reactor = reactor
         self._most = most
+        self._idle = idle
         self._pools: OrderedDict[Key, InstancePool] = OrderedDict()
         self._connections: WeakSet[HTTP11ClientProtocol] = WeakSet()
 
@@ -71,7 +75,7 @@ class InstancePools:
         key = _key(path, instance)
         pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[key] = InstancePool(self._reactor, self._connections)
+            pool = self._pools[key] = InstancePool(self._reactor, self._connections, self._idle)
             if len(self._pools) > self._most:
                 self._pools.popitem(last=False)[1].retire()
         else:

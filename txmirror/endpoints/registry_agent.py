@@ -14,7 +14,7 @@ from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
 from txmirror.discovery import ServiceProvider, check_pick
-from txmirror.durations import check_seconds
+from txmirror.durations import check_count, check_seconds
 from txmirror.endpoints.attempt import AttemptSettings
 from txmirror.endpoints.exchange import Exchange, ExchangeSettings, Request
 from txmirror.endpoints.instance_pools import InstancePools
@@ -38,7 +38,8 @@ class RegistryAgent:
 
     *Retries.* A request to which there was no response is sent to the next instance, within ``timeout`` seconds:
 
-    - if certainly nothing was sent, because the connection was refused or could not be made in time: whatever the method;
+    - if certainly nothing was sent, because the connection was refused, could not be made in time, or was lost in the handshake of
+      TLS: whatever the method;
     - if the connection was lost before the response, and the method is idempotent (GET, HEAD, OPTIONS, TRACE, PUT, DELETE): if it
       has no body, or one of a known length up to 1 MiB, which is then read into memory before the first attempt.
 
@@ -47,7 +48,7 @@ class RegistryAgent:
     *Feedback.* A lost or refused connection counts as a failure of the instance, but for an idle one, which the server may have
     closed. A response counts as a success. Those with status 502, 503 or 504 count as neither.
 
-    *Connections.* It keeps up to two idle connections to each instance, for at most 30 seconds. When an instance leaves, or is down,
+    *Connections.* It keeps idle connections to each instance, for at most 30 seconds. When an instance leaves, or is down,
     its idle connections are closed at once, and those in use after the response.
 
     :param registry: the registry, which the program stops; or a shared session, which is opened for the first request.
@@ -64,8 +65,9 @@ class RegistryAgent:
     :param others: the agent for URLs with other schemes, as in a redirect. If None, they fail with ``SchemeNotSupported``.
     :param timeout: the time in which an attempt may begin, in seconds, including the wait for an instance. It does not limit the
         time for a response.
-    :param connect_timeout: the longest time for a new connection, in seconds.
+    :param connect_timeout: the longest time for a new connection, with TLS including the handshake, in seconds.
     :param idle: the time in seconds after which a service that is not used is followed no longer.
+    :param idle_connections: the most idle connections to an instance, at least 1.
     :param most_pools: the most instances to which connections are kept.
     :param reactor: the reactor; the registry's if None.
     :raises ValueError, TypeError: an argument is invalid; the message quotes it.
@@ -89,13 +91,14 @@ class RegistryAgent:
         timeout: float = 10.0,
         connect_timeout: float = 3.0,
         idle: float = 300.0,
+        idle_connections: int = 2,
         most_pools: int = 100,
         reactor: IReactorTime | None = None,
     ) -> None:
         if authority not in ("service", "instance"):
             raise ValueError(f"authority is {authority!r}: not 'service' or 'instance'")
-        if most_pools < 1:
-            raise ValueError(f"most_pools is {most_pools!r}: not 1 or more")
+        check_count("idle_connections", idle_connections)
+        check_count("most_pools", most_pools)
         for name, value in (("timeout", timeout), ("connect_timeout", connect_timeout), ("idle", idle)):
             check_seconds(name, value, positive=True)
         check_pick(pick)
@@ -103,7 +106,7 @@ class RegistryAgent:
         self._urls = ServiceURLs(root, services or {})
         self._others = others
         self._settings = ExchangeSettings(timeout, AttemptSettings(connect_timeout, authority, tls_policy), key)
-        self._pools = InstancePools(reactor, most_pools)
+        self._pools = InstancePools(reactor, most_pools, idle_connections)
         self._lease = lease_registry(registry)
         make = provider or partial(ServiceProvider, pick=pick, where=where, reactor=reactor)
         self._providers = ProviderTable(make, self._pools.retain, idle, reactor)

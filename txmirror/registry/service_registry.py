@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from txmirror import paths
 from txmirror.client import Limits
-from txmirror.durations import check_seconds
+from txmirror.durations import check_count, check_seconds
 from txmirror.errors import PathError, ReadOnly, ZooKeeperException
 from txmirror.interfaces import IPayloadCodec, IRegistryLock, IServiceRegistry
 from txmirror.mirror import Mirror
@@ -318,8 +318,7 @@ class ServiceRegistry(Service, Generic[_LazyT_co]):
         return succeed(True) if self._connections.current is None else self._connections.current.release(path)
 
     def _to_lock(self, path: str, simultaneous: int, wait: float) -> str:
-        if type(simultaneous) is not int or simultaneous < 1:
-            raise ValueError(f"simultaneous is {simultaneous!r}: not a whole number above 0")
+        check_count("simultaneous", simultaneous)
         check_seconds("wait", wait)
         return self._to_write(path)
 

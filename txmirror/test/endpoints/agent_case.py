@@ -163,6 +163,8 @@ class AgentTestCase(SynchronousTestCase):
         self.reactor = MemoryReactor()
         self.providers: dict[str, FakeProvider] = {}
         self.servers: list[Server] = []
+        #: Further instances.
+        self.others: list[Instance] = []
         self.agents: list[RegistryAgent] = []
 
     def tearDown(self) -> None:
@@ -181,7 +183,7 @@ class AgentTestCase(SynchronousTestCase):
     def agent(self, **options: Any) -> RegistryAgent:
         def make(_: object, path: str) -> FakeProvider:
             provider = self.providers[path] = FakeProvider(path)
-            provider.list = [each.instance for each in self.servers]
+            provider.list = [*(each.instance for each in self.servers), *self.others]
             return provider
 
         agent = RegistryAgent(None, provider=make, reactor=self.reactor, **options)  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from service_identity import VerificationError
 from treq.client import HTTPClient
 from treq.content import text_content
 from twisted.internet.defer import Deferred, succeed
@@ -88,6 +89,8 @@ class UrlTests(AgentTestCase):
             {"connect_timeout": -1.0},
             {"idle": float("nan")},
             {"most_pools": 0},
+            {"idle_connections": 0},
+            {"idle_connections": 1.5},
         ):
             with self.assertRaises(ValueError, msg=str(options)):
                 self.agent(**options)
@@ -246,6 +249,23 @@ class ConnectionTests(AgentTestCase):
         self.assertEqual(len(self.reactor.links), 1)
         self.reactor.pass_time(2)
         self.assertEqual(self.reactor.links, [])
+
+    def test_idle_connections(self) -> None:
+        """Only some connections to each instance are kept."""
+        one, _ = self.serve("one", "two")
+        for options, kept in (({}, 2), ({"idle_connections": 1}, 1), ({"idle_connections": 4}, 4)):
+            agent = self.agent(**options)
+            one.held = True
+            held = [agent.request(b"GET", WEB) for _ in range(5)]
+            self.reactor.settle()
+            for each in one.requests:
+                each.finish()
+            one.requests.clear()
+            for requested in held:
+                self.answer(requested)
+            self.assertEqual(len(self.reactor.links), kept)
+            agent.close()
+            self.reactor.settle()
 
     def test_instance_leaves(self) -> None:
         """When an instance leaves, its idle connection is closed, and one in use after the response."""
@@ -520,7 +540,7 @@ class TlsTests(TestCase):
                     self.assertEqual(await readBody(await requested), host)
                     self.assertEqual(provider.feedback, ["+one"])
                 else:
-                    await self.assertFailure(requested, ResponseFailed)
+                    await self.assertFailure(requested, VerificationError)
                     self.assertEqual(set(provider.feedback), {"-one"})
                 await agent.close()
 
