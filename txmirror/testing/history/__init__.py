@@ -33,10 +33,16 @@ from txmirror.testing.history.calls import (
 from txmirror.testing.history.findings import Finding, Rule
 from txmirror.testing.history.judging import judge
 from txmirror.testing.history.lines import from_lines, to_lines
+from txmirror.testing.history.models import COUNTER, NODE, ORDERED_QUEUE, QUEUE, Model
 from txmirror.testing.history.operations import Fired, History, Hold, Operation, Outcome
 from txmirror.testing.history.recorder import Recorder
+from txmirror.testing.history.search import Searched, Verdict, search
 
 __all__ = [
+    "COUNTER",
+    "NODE",
+    "ORDERED_QUEUE",
+    "QUEUE",
     "Absent",
     "Add",
     "Answer",
@@ -53,6 +59,7 @@ __all__ = [
     "Get",
     "History",
     "Hold",
+    "Model",
     "Names",
     "Number",
     "Operation",
@@ -62,13 +69,16 @@ __all__ = [
     "Refusal",
     "Refused",
     "Rule",
+    "Searched",
     "Set",
     "Shown",
     "Sync",
     "Take",
     "Taken",
     "Transaction",
+    "Verdict",
     "from_lines",
     "judge",
+    "search",
     "to_lines",
 ]
