@@ -3,6 +3,6 @@
 from txmirror.discovery.judging import Where
 from txmirror.discovery.omissions import Omissions
 from txmirror.discovery.picking import STRATEGIES, check_pick
-from txmirror.discovery.provider import ServiceProvider
+from txmirror.discovery.provider import ServiceProvider, check_limits
 
-__all__ = ["STRATEGIES", "Omissions", "ServiceProvider", "Where", "check_pick"]
+__all__ = ["STRATEGIES", "Omissions", "ServiceProvider", "Where", "check_limits", "check_pick"]

@@ -84,10 +84,7 @@ class ServiceProvider:
         reactor: IReactorTime | None = None,
     ) -> None:
         check_seconds("wait", wait)
-        check_seconds("down_for", down_for)
-        check_seconds("hold_for", hold_for, optional=True)
-        check_count("down_after", down_after)
-        check_count("least_in_zone", least_in_zone)
+        check_limits(least_in_zone, hold_for, down_after, down_for)
         self.path = path = paths.normalise(path)
         self._wait = wait
         self._closed = False
@@ -220,3 +217,15 @@ class ServiceProvider:
             return NoInstanceException(f"there is no instance of {self.path!r}: the provider is closed")
         reasons = self._reasons.explain(avoid)
         return NoInstanceException(f"there is no instance of {self.path!r} within {wait:g} s: {reasons}")
+
+
+def check_limits(least_in_zone: int, hold_for: float | None, down_after: int, down_for: float) -> None:
+    """Check arguments of a provider.
+
+    :raises ValueError: one is invalid; the message quotes it.
+    :raises TypeError: likewise.
+    """
+    check_count("least_in_zone", least_in_zone)
+    check_seconds("hold_for", hold_for, optional=True)
+    check_count("down_after", down_after)
+    check_seconds("down_for", down_for)

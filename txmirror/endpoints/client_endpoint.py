@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from txmirror import paths
 from txmirror.client import TLS
-from txmirror.discovery import ServiceProvider, check_pick
+from txmirror.discovery import ServiceProvider, check_limits, check_pick
 from txmirror.endpoints.connecting import Connector
 from txmirror.endpoints.sessions import SharedSession, keep_registry
 from txmirror.interfaces import IPayloadCodec, IServiceProvider, IStrategy
@@ -36,7 +36,7 @@ class RegistryClientEndpoint:
     """A client endpoint that connects to an instance of a service.
 
     It waits for the list of the instances, picks one, and connects to it; if that fails, to another one, and so on. Instances that
-    fail twice in a row are left alone for 30 seconds. Besides a failed attempt, it is a failure if an instance ends a connection
+    fail ``down_after`` times in a row are left alone for ``down_for`` seconds. Besides a failed attempt, it is a failure if an instance ends a connection
     within two seconds and without having sent a byte. So a ``ClientService`` with this endpoint moves to another instance
     when its own one is gone.
 
@@ -47,8 +47,8 @@ class RegistryClientEndpoint:
 
     :param registry: the registry, or a shared session.
     :param path: the path of the service; its children are the instances.
-    :param pick: the strategy, or its name, as for :class:`~txmirror.discovery.ServiceProvider`; likewise ``where``, ``zone`` and
-        ``codec``.
+    :param pick: the strategy, or its name, as for :class:`~txmirror.discovery.ServiceProvider`; likewise ``where``, ``zone``,
+        ``codec``, ``least_in_zone``, ``hold_for``, ``down_after`` and ``down_for``.
     :param key: the key for the strategy ``sticky``.
     :param wait: the longest wait for an instance, in seconds.
     :param timeout: the time for all attempts together, in seconds. An instance that does not answer takes at most 5 seconds, and
@@ -73,6 +73,10 @@ class RegistryClientEndpoint:
         where: Mapping[str, object] | Callable[[Instance], object] | None = None,
         zone: str | None = None,
         codec: str | IPayloadCodec | None = None,
+        least_in_zone: int = 1,
+        hold_for: float | None = None,
+        down_after: int = 2,
+        down_for: float = 30.0,
         key: Hashable | None = None,
         wait: float = 5.0,
         timeout: float = 30.0,
@@ -81,12 +85,25 @@ class RegistryClientEndpoint:
         reactor: IReactorTime | None = None,
     ) -> None:
         check_pick(pick)
+        check_limits(least_in_zone, hold_for, down_after, down_for)
         if isinstance(codec, str):
             find_codec(codec)
         self._registry = registry
         self._path = paths.normalise(path)
-        self._make_provider = partial(ServiceProvider, path=self._path, pick=pick, where=where, zone=zone, codec=codec)
-        key_of_provider = _make_key(self._path, pick, where, zone, codec)
+        self._make_provider = partial(
+            ServiceProvider,
+            path=self._path,
+            pick=pick,
+            where=where,
+            zone=zone,
+            codec=codec,
+            least_in_zone=least_in_zone,
+            hold_for=hold_for,
+            down_after=down_after,
+            down_for=down_for,
+        )
+        limits = (least_in_zone, hold_for, down_after, down_for)
+        key_of_provider = _make_key(where, self._path, pick, zone, codec, *limits)
         self._shares = key_of_provider is not None
         self._key_of_provider = object() if key_of_provider is None else key_of_provider
         reactor = registry.reactor if reactor is None else reactor
@@ -119,12 +136,12 @@ class RegistryClientEndpoint:
         return provider
 
 
-def _make_key(path: str, pick: object, where: object, zone: str | None, codec: object) -> Hashable | None:
+def _make_key(where: object, *others: object) -> Hashable | None:
     """Return the key of a provider: equal for equal arguments. None if they cannot be compared by their contents."""
     wanted = tuple(sorted(where.items())) if isinstance(where, Mapping) else where
-    values = (path, pick, zone, codec, *(chain.from_iterable(wanted) if isinstance(wanted, tuple) else (wanted,)))
+    values = (*others, *(chain.from_iterable(wanted) if isinstance(wanted, tuple) else (wanted,)))
     if all(each is None or isinstance(each, (str, int, float)) for each in values):
-        return (path, pick, wanted, zone, codec)
+        return (wanted, *others)
     return None
 
 

@@ -11,10 +11,11 @@ from twisted.internet.interfaces import IReactorTime
 from txmirror.client import TLS
 from txmirror.discovery import check_pick
 from txmirror.endpoints.client_endpoint import RegistryClientEndpoint
-from txmirror.endpoints.keys import SESSION_KEYS, StringKeys, read_format
+from txmirror.endpoints.keys import SESSION_KEYS, StringKeys, read_count, read_format
 
 _FOR_TLS: Final = ("hostname", "trust", "certificate", "private_key")
-_KEYS: Final = ("pick", "key", "where.", "zone", "format", "wait", "timeout", "tls", *_FOR_TLS, *SESSION_KEYS)
+_LIMITS: Final = ("least_in_zone", "hold_for", "down_after", "down_for")
+KEYS: Final = ("pick", "key", "where.", "zone", *_LIMITS, "format", "wait", "timeout", "tls", *_FOR_TLS, *SESSION_KEYS)
 #: A name, or an address, which a certificate may have too.
 _HOSTNAME: Final = re.compile(r"[\w.:-]+")
 
@@ -27,13 +28,17 @@ def parse_client(reactor: IReactorTime, args: Sequence[str], kwargs: Mapping[str
     :param kwargs: the values by their keys.
     :raises ValueError: the string is invalid; the message quotes the part, and names the known keys.
     """
-    keys = StringKeys(args, kwargs, _KEYS)
+    keys = StringKeys(args, kwargs, KEYS)
     return RegistryClientEndpoint(
         keys.session(reactor),
         keys.path,
         pick=keys.get("pick", "round-robin", _read_pick),
         where=keys.table("where.") or None,
         zone=keys.get("zone", None, str),
+        least_in_zone=keys.get("least_in_zone", 1, read_count),
+        hold_for=keys.seconds("hold_for", None),
+        down_after=keys.get("down_after", 2, read_count),
+        down_for=keys.seconds("down_for", 30.0),
         codec=keys.get("format", None, read_format),
         key=keys.get("key", None, str),
         wait=keys.seconds("wait", 5.0),

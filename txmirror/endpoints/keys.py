@@ -20,6 +20,7 @@ _T = TypeVar("_T")
 #: The keys that all strings have: those of the session.
 SESSION_KEYS = ("hosts", "credentials", "session_timeout")
 _LONGEST = 86400.0
+_SecondsT = TypeVar("_SecondsT", float, None)
 
 
 class StringKeys:
@@ -64,7 +65,7 @@ class StringKeys:
             reason = on_one_line(str(error))
             raise ValueError(f"mirror: {f'{key}={text}'!r:.200} is invalid: {reason:.400}") from None
 
-    def seconds(self, key: str, default: float, *, least: float = 0.0) -> float:
+    def seconds(self, key: str, default: _SecondsT, *, least: float = 0.0) -> float | _SecondsT:
         """Return the number of seconds of a key.
 
         :param default: the number if the key is missing.
@@ -120,6 +121,16 @@ def read_format(text: str) -> str:
         return find_codec(text).name
     except LookupError:
         raise ValueError(f"there is no such format; there are {', '.join(CODECS)}") from None
+
+
+def read_count(text: str) -> int:
+    """Return a whole number above 0.
+
+    :raises ValueError: the text is none.
+    """
+    if not (text.isascii() and text.isdecimal() and len(text) <= 9 and int(text)):
+        raise ValueError("it is no whole number above 0")
+    return int(text)
 
 
 def _read_flag(text: str) -> bool | None:

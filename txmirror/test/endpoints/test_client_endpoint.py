@@ -62,6 +62,20 @@ class RegistryClientEndpointTests(RegistryCase):
         self.reactor.pass_time(5.0)
         self.assertEqual(self.successResultOf(connecting).tcp.getPeer().host, B)
 
+    def test_hold_for(self) -> None:
+        """Endpoints with other limits have lists of their own: one keeps the former instances for some time after an outage."""
+        instances = [self.serve(host) for host in (A, B)]
+        held, not_held = self.endpoint(hold_for=60.0), self.endpoint()
+        self.connected(held)
+        self.connected(not_held)
+        self.world.disconnect(self.registry)
+        for registry in instances:
+            self.world.result(registry.stop())
+        self.world.reconnect(self.registry)
+        self.reactor.pass_time(6.0)
+        self.assertIn(self.connected(held), (A, B))
+        self.failureResultOf(self.connect(self.endpoint(wait=0.0)), NoInstanceException)
+
     def test_unhashable(self) -> None:
         """Endpoints whose arguments cannot be compared do not share what they know, and work all the same."""
         self.serve(A, tags=["x"])
@@ -77,6 +91,10 @@ class RegistryClientEndpointTests(RegistryCase):
             ({"codec": "xml"}, LookupError, "xml"),
             ({"wait": "soon"}, TypeError, "'soon'"),
             ({"timeout": -1.0}, ValueError, "-1.0"),
+            ({"least_in_zone": 0}, ValueError, "least_in_zone is 0"),
+            ({"hold_for": "long"}, TypeError, "'long'"),
+            ({"down_after": 0}, ValueError, "down_after is 0"),
+            ({"down_for": -2}, ValueError, "-2"),
         )
         for options, kind, quoted in invalid:
             with self.subTest(options), self.assertRaises(kind) as raised:

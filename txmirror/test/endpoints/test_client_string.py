@@ -22,7 +22,7 @@ from txmirror.test.endpoints.case import noted_io
 from txmirror.test.endpoints.registry_case import PATH, A, B, RegistryCase
 
 KEYS = (
-    "pick, key, where.KEY, zone, format, wait, timeout, tls, hostname, trust, certificate, private_key, hosts, credentials,"
+    "pick, key, where.KEY, zone, least_in_zone, hold_for, down_after, down_for, format, wait, timeout, tls, hostname, trust, certificate, private_key, hosts, credentials,"
     " session_timeout"
 )
 
@@ -75,11 +75,15 @@ print(first, loaded("twisted.web"), len(loaded("txmirror.endpoints")) > 1)
         """A string may have all keys at once."""
         endpoint = self.parse(
             rf"services/web:{self.hosts}:credentials=/a\:b:session_timeout=4:pick=sticky:key=user 7:where.kind=small"
-            r":where.a.b=c=d:zone=b:format=curator:wait=0:timeout=2.5:tls=yes:hostname=web.example:trust=ca.pem"
+            r":where.a.b=c=d:zone=b:least_in_zone=2:hold_for=60:down_after=3:down_for=9.5:format=curator:wait=0:timeout=2.5:tls=yes:hostname=web.example:trust=ca.pem"
             r":certificate=own.pem:private_key=own.key"
         )
         self.assertIsInstance(endpoint, RegistryClientEndpoint)
         self.assertEqual(repr(endpoint), f"<RegistryClientEndpoint {PATH!r}>")
+        options = endpoint._make_provider.keywords
+        self.assertEqual(
+            [options[each] for each in ("least_in_zone", "hold_for", "down_after", "down_for")], [2, 60.0, 3, 9.5]
+        )
 
     def test_strategies(self) -> None:
         for pick in STRATEGIES:
@@ -115,6 +119,10 @@ print(first, loaded("twisted.web"), len(loaded("txmirror.endpoints")) > 1)
             ("/a:format=xml", ("'format=xml'", "merged")),
             ("/a:wait=-1", ("'wait=-1'",)),
             ("/a:timeout=0", ("'timeout=0'",)),
+            ("/a:least_in_zone=0", ("'least_in_zone=0'", "above 0")),
+            ("/a:hold_for=-1", ("'hold_for=-1'",)),
+            ("/a:down_after=1.5", ("'down_after=1.5'", "whole number")),
+            ("/a:down_for=soon", ("'down_for=soon'",)),
             ("/a:tls=on", ("'tls=on'", "neither yes nor no")),
             ("/a:tls=no:hostname=web", ("'hostname=web'", "'tls=no'")),
             ("/a:hostname=", ("'hostname='", "no name of a host")),
@@ -157,6 +165,26 @@ class ConnectingTests(StringCase):
             with self.subTest(keys):
                 hosts = {self.connected(self.parse(f"{PATH}:{self.hosts}:{keys}")) for _ in range(3)}
                 self.assertEqual(hosts, {host})
+
+    def test_limits(self) -> None:
+        """They say when an instance is left alone, and for how long, and how many instances of a zone are enough."""
+        self.kill(A, self.serve(A))
+        self.serve(B)
+        attempts = self.note_attempts()
+        for _ in range(4):
+            self.assertEqual(self.connected(self.parse(f"{PATH}:{self.hosts}:down_after=1:down_for=1")), B)
+        self.assertEqual(attempts.count(A), 1)
+        self.reactor.pass_time(2.0)
+        for _ in range(4):
+            self.assertEqual(self.connected(self.parse(f"{PATH}:{self.hosts}:down_after=1:down_for=1")), B)
+        self.assertEqual(attempts.count(A), 2)
+
+    def test_least_in_zone(self) -> None:
+        self.serve(A, zone="a")
+        self.serve(B, zone="b")
+        for least, hosts in ((1, {A}), (2, {A, B})):
+            endpoint = self.parse(f"{PATH}:{self.hosts}:zone=a:least_in_zone={least}")
+            self.assertEqual({self.connected(endpoint) for _ in range(4)}, hosts)
 
     def test_one_session(self) -> None:
         """Endpoints that are parsed for each connection leave no object, use one session, and know what others have learned."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from txmirror.endpoints import client_string, server_string
 from txmirror.endpoints.keys import SESSION_KEYS, StringKeys
 from txmirror.test.endpoints.reactor import EventReactor
+from txmirror.test.test_examples import find_examples
 
 KNOWN = ("pick", "data.", *SESSION_KEYS)
 NAMED = "pick, data.KEY, hosts, credentials, session_timeout"
@@ -68,3 +71,16 @@ class KeysTests(SynchronousTestCase):
         for seconds in ("soon", "-1", "nan", "0"):
             self.refused(f"'session_timeout={seconds}'", session_timeout=seconds)
         self.refused("'credentials='", credentials="")
+
+    def test_documentation(self) -> None:
+        """The page has a table with the keys of servers, and one with those of clients, in the order of the messages."""
+        text = (find_examples().parent / "endpoints.rst").read_text("utf-8")
+        tables = [
+            re.findall(r"^``([^`]+)``  ", table, re.MULTILINE)
+            for table in text.split("The string has the path of the service and these keys")[1:]
+        ]
+        known = [
+            [f"{key}KEY" if key.endswith(".") else key for key in keys]
+            for keys in (server_string.KEYS, client_string.KEYS)
+        ]
+        self.assertEqual(tables, known)
