@@ -209,8 +209,11 @@ class Node:
     def _created(self, created: Created, value: bytes) -> Node | Deferred[Node]:
         path, stat = (created.path, created.stat) if isinstance(created, CreateReply) else created
         node = self if path == self.path else self._family.get(path)
-        node._record.was_written(value, stat)
-        shown = self._family.parent_shows(path)
+        shown = node._record.was_created(value, stat)
+        if shown is None:
+            shown = self._family.parent_shows(path)
+        else:
+            shown.addCallback(lambda _: self._family.parent_shows(path))
         return node if shown is None else shown.addCallback(lambda _: node)
 
     def _written(self, reply: StatReply, value: bytes) -> ZnodeStat:

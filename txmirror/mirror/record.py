@@ -219,6 +219,20 @@ class Record:
             # The watch of a former session may not stand yet: later changes could go unseen.
             self.invalidate()
 
+    def was_created(self, data: bytes, stat: ZnodeStat) -> Deferred[None] | None:
+        """Show a node that was created here.
+
+        :param stat: its stat; all zeros if a server before 3.5 has not reported it.
+        :returns: fires when the node shows; None if it does already. What is not known is read.
+        """
+        if stat.czxid:
+            self.was_written(data, stat)
+        if stat.czxid or self.closed:
+            return None
+        self.cache.found(self.path)
+        self.invalidate()
+        return self.value.when_settled()
+
     def was_deleted(self, zxid: int) -> None:
         """Show that the node was deleted here. Another read leaves a watch for its creation."""
         self.absent(zxid)

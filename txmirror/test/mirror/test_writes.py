@@ -18,6 +18,7 @@ from txmirror.errors import (
     NotEmptyException,
     RequestTooLargeException,
     SessionExpiredException,
+    SystemErrorException,
     ZooKeeperException,
 )
 from txmirror.mirror import Existence, Node
@@ -781,3 +782,29 @@ class VanishingChildTests(ScriptedTestCase):
         self.assertEqual(peer.answer(DeleteRequest, zxid=102).path, "/t")
         self.successResultOf(deleted)
         self.assertIs(node.state.existence, Existence.ABSENT)
+
+
+class OldServerTests(MirrorTestCase):
+    """At a server that does not report the stat of a new node."""
+
+    version = "3.4"
+
+    def test_stat_unknown(self) -> None:
+        """A created node whose stat cannot be read at once shows when it was read, and only once."""
+        self.done(self.mirror.connect())
+        # The server closes the connection once, at a request that it does not know.
+        ignore(self.mirror.get("/first").create())
+        self.pass_time(3.0)
+        self.world.server.fail_next("get", SystemErrorException(), path="/a")
+        node = follow_children(self.mirror.get("/a"))
+        self.settle()
+        self.assertIs(node.state.existence, Existence.UNKNOWN)
+        values: list[tuple[bytes, ZnodeStat] | None] = []
+        node.addValueWatcher("value", values.append)
+        children = watch_children(node)
+        fault = self.world.server.fail_next("exists", NoAuthException(), path="/a")
+        self.done(node.create(b"x"))
+        self.assertTrue(fault.happened)
+        stat = self.done(self.other.exists("/a"))
+        self.assertEqual((values, node.state.stat), ([(b"x", stat)], stat))
+        self.assertEqual(children, [[]])

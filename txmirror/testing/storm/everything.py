@@ -17,7 +17,7 @@ from txmirror.testing.storm.registries import RegistryPart
 from txmirror.testing.storm.truth import Truth
 from txmirror.testing.world import World
 
-_VERSIONS = ("3.8", "3.8", "3.9")
+_VERSIONS = ("3.8", "3.9", "3.4", "keeper")
 _KINDS: dict[str, tuple[Callable[[Scene, str, Random], Part], int]] = {
     "client": (ClientPart, 2),
     "mirror": (MirrorPart, 2),

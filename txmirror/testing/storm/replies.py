@@ -73,13 +73,13 @@ class Replies:
         self,
         deferred: Deferred[Any],
         operation: Operation,
-        check: Callable[[Any], tuple[int, Answer | None]],
+        check: Callable[[Any], tuple[int | None, Answer | None]],
         data: list[bytes],
         missing: Callable[[], int] | None = None,
     ) -> None:
         """Note the result of an operation, and check it.
 
-        :param check: called with the result; returns the zxid of the reply, and the answer.
+        :param check: called with the result; returns the zxid of the reply, if it is known, and the answer.
         :param data: the data that the operation writes.
         :param missing: called if a read shows that there is no node; returns the zxid of the reply.
         """
