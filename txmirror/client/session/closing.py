@@ -106,6 +106,10 @@ class Closing:
     # whether the session is closed.
 
     def _send_close(self) -> None:
+        # Others may hold our locks before the answer comes, which may be late.
+        self._core.lease.revoke()
+        if self._core.machine.state is not State.CLOSING:
+            return
         call = Call(CLOSE_SESSION, CloseSessionRequest())
         call.result().addCallbacks(self._answered, lambda _: None)
         self._send(call)

@@ -57,6 +57,7 @@ class SessionLease:
         self._safe_until = safe_until
         self._holders: Waiters[None] = Waiters()
         self._timer = Timer(clock, self._check)
+        self._revoked = False
 
     def when_lease_expires(self) -> Deferred[None]:
         """Return a Deferred that fires when the lease expires; at once, if it has expired. Cancelling removes it."""
@@ -73,8 +74,13 @@ class SessionLease:
         self._timer.stop()
         self._holders.fire(None)
 
+    def revoke(self) -> None:
+        """Fire all Deferreds now, and each later one at once: the session is about to be closed at a server."""
+        self._revoked = True
+        self.end()
+
     def _left(self) -> float:
-        return self._safe_until() - self._clock.seconds()
+        return 0.0 if self._revoked else self._safe_until() - self._clock.seconds()
 
     def _check(self) -> None:
         left = self._left()

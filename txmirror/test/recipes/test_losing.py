@@ -60,6 +60,26 @@ class LostTests(RecipeCase):
             self.done(first.release())
             self.done(second.release())
 
+    def test_client_closed(self) -> None:
+        """A holder whose client is closed is notified before anybody else can hold it, also if the last answer is late."""
+        for kind in (Lock, Semaphore):
+            self.path = f"/{kind.__name__}"
+            client = self.client()
+            first, second = self.lock(client, kind), self.lock(kind=kind)
+            self.done(first.acquire())
+            held: list[bool] = []
+            acquired = self.begin(second)
+            first.lost.addCallback(lambda _, second=second, held=held: held.append(second.held))
+            self.world.server.connection_of(client.session_id).stall(incoming=False, outgoing=True)
+            closed = client.close()
+            self.world.settle()
+            self.assertNoResult(closed)
+            self.assertTrue(self.successResultOf(acquired))
+            self.assertEqual((first.held, held), (False, [False]))
+            self.pass_time(Limits().close_time)
+            self.successResultOf(closed)
+            self.done(second.release())
+
     def test_short_absence(self) -> None:
         """A connection that comes back in time costs nothing: it is held all the while, and is the same node."""
         client = self.client()

@@ -61,7 +61,7 @@ class Replies:
         """Note that an operation begins."""
         return self._scene.journal.begin(self._name, self._client.session.session_number, call)
 
-    def end(self, operation: Operation, zxid: int, answer: Answer | None) -> None:
+    def end(self, operation: Operation, zxid: int | None, answer: Answer | None) -> None:
         """Note that an operation has succeeded."""
         self._scene.journal.end(operation, Outcome.APPLIED, zxid, answer)
 
