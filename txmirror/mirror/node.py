@@ -209,7 +209,7 @@ class Node:
     def _created(self, created: Created, value: bytes) -> Node | Deferred[Node]:
         path, stat = (created.path, created.stat) if isinstance(created, CreateReply) else created
         node = self if path == self.path else self._family.get(path)
-        shown = node._record.was_created(value, stat)
+        shown = node._record.was_written(value, stat)
         if shown is None:
             shown = self._family.parent_shows(path)
         else:

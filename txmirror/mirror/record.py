@@ -209,29 +209,23 @@ class Record:
 
     # Writes.
 
-    def was_written(self, data: bytes, stat: ZnodeStat) -> None:
-        """Show data that was written here: its event came before the reply, but only the writer has the data."""
+    def was_written(self, data: bytes, stat: ZnodeStat) -> Deferred[None] | None:
+        """Show data that was written here: its event came before the reply, but only the writer has the data.
+
+        :param stat: its stat; all zeros if a server before 3.5 has not reported it. Then everything is read.
+        :returns: fires when it shows; None if it does already.
+        """
         self.cache.found(self.path)
+        if not stat.mzxid and not self.closed:
+            self.invalidate()
+            return self.value.when_settled()
         self.data_read((data, stat), stat.mzxid)
         if self.names is not None and stat.czxid == stat.mzxid == stat.pzxid:
             self.names.show((stat.czxid, ()), (), stat.czxid, self.update_state)
         if not self.cache.status.recovered and not self.closed:
             # The watch of a former session may not stand yet: later changes could go unseen.
             self.invalidate()
-
-    def was_created(self, data: bytes, stat: ZnodeStat) -> Deferred[None] | None:
-        """Show a node that was created here.
-
-        :param stat: its stat; all zeros if a server before 3.5 has not reported it.
-        :returns: fires when the node shows; None if it does already. What is not known is read.
-        """
-        if stat.czxid:
-            self.was_written(data, stat)
-        if stat.czxid or self.closed:
-            return None
-        self.cache.found(self.path)
-        self.invalidate()
-        return self.value.when_settled()
+        return None
 
     def was_deleted(self, zxid: int) -> None:
         """Show that the node was deleted here. Another read leaves a watch for its creation."""
