@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from txmirror import paths
+from txmirror.deferreds import Waiters
 from txmirror.discovery.down_marks import DownMarks
 from txmirror.discovery.judging import Judge, Where
 from txmirror.discovery.listing import InstanceList, ListUser, is_same
@@ -99,6 +100,7 @@ class ServiceProvider:
         self._omissions = Omissions(self._log, path, "the list")
         self._waiting = WaitingCalls(self._pick, self._none, self._set_watched)
         self._timer = Timer(reactor, self._notify)
+        self._known: Waiters[None] = Waiters()
         self._notified: tuple[Instance, ...] = ()
         self._observers: Observers[tuple[Instance, ...]] = Observers(
             lambda function, _: self._log.failure(
@@ -136,6 +138,21 @@ class ServiceProvider:
         """Return those that may be picked. See :meth:`~txmirror.interfaces.IServiceProvider.instances`."""
         self._marks.expire()
         return list(self._pool.pickable)
+
+    @property
+    def known(self) -> bool:
+        """True if there is a list: from the servers, or an earlier one.
+
+        :meta private:
+        """
+        return self._list.known
+
+    def when_known(self) -> Deferred[None]:
+        """Wait until there is a list, which may be empty, or until :meth:`close`. Cancelling ends the wait.
+
+        :meta private:
+        """
+        return succeed(None) if self.known or self._closed else self._known.wait()
 
     # Feedback.
 
@@ -180,6 +197,7 @@ class ServiceProvider:
         self._marks.stop()
         self._timer.stop()
         self._waiting.fail_all()
+        self._known.fire(None)
 
     def _set_watched(self) -> None:
         # A provider that nobody watches has no timer.
@@ -193,6 +211,8 @@ class ServiceProvider:
 
     def _notify(self) -> None:
         self._omissions.note(self.omitted)
+        if self.known:
+            self._known.fire(None)
         self._waiting.serve()
         instances = self._pool.pickable
         # A callback may have closed the provider.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
+from twisted.internet.defer import CancelledError
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
@@ -97,6 +98,31 @@ class StrategyTests(ProviderTestCase):
         self.failureResultOf(bad, TypeError)
         self.assertEqual(self.successResultOf(good).name, "a:1")
         self.failureResultOf(provider.instance(object()), TypeError)
+
+
+class KnownTests(ProviderTestCase):
+    def test_empty(self) -> None:
+        """A list that was read is known, also if it is empty."""
+        provider = self.provider(registry=self.world.registry(start=False))
+        waiting, cancelled = provider.when_known(), provider.when_known()
+        self.assertFalse(provider.known)
+        cancelled.cancel()
+        self.failureResultOf(cancelled, CancelledError)
+        self.world.pass_time(1)
+        self.assertIsNone(self.successResultOf(waiting))
+        self.assertTrue(provider.known)
+        self.successResultOf(provider.when_known())
+
+    def test_closed(self) -> None:
+        """The wait ends when the provider is closed."""
+        self.world.disconnect()
+        provider = self.provider()
+        waiting = provider.when_known()
+        self.assertNoResult(waiting)
+        provider.close()
+        self.successResultOf(waiting)
+        self.successResultOf(provider.when_known())
+        self.assertFalse(provider.known)
 
 
 class WaitingTests(ProviderTestCase):

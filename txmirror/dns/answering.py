@@ -1,0 +1,154 @@
+"""Answer the questions about the domain: its names, and the codes for those that it does not have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any
+
+from twisted.internet import defer
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.names import dns
+
+from txmirror.discovery import ServiceProvider
+from txmirror.dns.directory import Directory
+from txmirror.dns.records import (
+    address_record,
+    address_records,
+    has_tag,
+    parse_label,
+    prefer_zone,
+    service_records,
+    soa_record,
+    text_records,
+)
+from txmirror.dns.settings import DNSSettings
+from txmirror.dns.wire import BAD_VERSION, Query, Reply
+
+#: The longest wait for a list that is read for the first time, in seconds. Clients ask again after five, most of them.
+_WAIT = 2.0
+#: The class and the types that ask for any.
+_ANY = 255
+#: Transfers of whole domains.
+_TRANSFERS = (251, dns.AXFR)
+#: The labels of protocols in names of the form of RFC 2782; another one is a tag.
+_PROTOCOLS = ("tcp", "udp")
+
+
+class Answering:
+    """Answers questions from the lists of a directory.
+
+    :param settings: the settings.
+    :param directory: the services.
+    :param forward: asks other resolvers about names outside of the domain; None refuses them.
+    :param random: shuffles the instances.
+    """
+
+    def __init__(
+        self,
+        settings: DNSSettings,
+        directory: Directory,
+        forward: Callable[[Query], Deferred[Reply]] | None,
+        random: Random,
+    ) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._forward = forward
+        self._random = random
+        self._domain = tuple(settings.domain.split("."))
+
+    def answer(self, query: Query) -> Reply | Deferred[Reply]:
+        """Return the reply to a query. A Deferred never fails; cancelling it ends the wait."""
+        if query.edns is not None and query.edns.version:
+            return Reply(BAD_VERSION)
+        # Bytes that are not ASCII are in no name of ours.
+        labels = tuple(each.decode("latin-1").lower() for each in query.labels)
+        count = len(self._domain)
+        if labels[-count:] != self._domain:
+            if self._forward is not None and query.recurse and query.type not in _TRANSFERS:
+                return self._forward(query)
+            return Reply(dns.EREFUSED)
+        if query.cls not in (dns.IN, _ANY) or query.type in _TRANSFERS:
+            return Reply(dns.EREFUSED)
+        return self._answer_ours(query, labels[:-count])
+
+    def _answer_ours(self, query: Query, labels: Sequence[str]) -> Reply | Deferred[Reply]:
+        if not labels:
+            soa = [self._soa()] if query.type in (dns.SOA, _ANY) else []
+            return self._found(soa)
+        if any("." in each for each in labels):
+            return self._no_name()
+        *rest, area = labels
+        if area == "addr":
+            return self._answer_address(query, rest)
+        if area != "service":
+            return self._no_name()
+        if not self._directory.known or self._directory.age > self._settings.stale_for:
+            return Reply(dns.ESERVER)
+        return self._answer_service(query, rest) if rest else self._found([])
+
+    def _answer_address(self, query: Query, labels: Sequence[str]) -> Reply:
+        if not labels:
+            return self._found([])
+        address = parse_label(labels[0]) if len(labels) == 1 else None
+        if address is None:
+            return self._no_name()
+        wanted = query.type in (dns.A if address.version == 4 else dns.AAAA, _ANY)
+        return self._found([address_record(query.name, address, self._settings.ttl)] if wanted else [])
+
+    def _answer_service(self, query: Query, labels: Sequence[str]) -> Reply | Deferred[Reply]:
+        name, tag = ".".join(labels), None
+        if labels[-1].startswith("_"):
+            protocol = labels[-1][1:]
+            if len(labels) == 1:
+                return self._found([]) if protocol in _PROTOCOLS else self._no_name()
+            if not labels[0].startswith("_"):
+                return self._no_name()
+            name, tag = ".".join(labels[:-1])[1:], None if protocol in _PROTOCOLS else protocol
+        elif not self._directory.has(name) and len(labels) > 1:
+            name, tag = ".".join(labels[1:]), labels[0]
+        if not self._directory.has(name):
+            # There may be names below it, if the name of a service has a dot.
+            return self._found([]) if self._directory.has_below(".".join(labels)) else self._no_name()
+        provider = self._directory.provider(name)
+        if provider.known:
+            return self._answer_instances(query, provider, tag)
+        known = provider.when_known().addTimeout(_WAIT, self._directory.reactor)
+
+        def fail(failure: Any) -> Reply:
+            failure.trap(defer.TimeoutError, CancelledError)
+            return Reply(dns.ESERVER)
+
+        return known.addCallbacks(lambda _: self._answer_instances(query, provider, tag), fail)
+
+    def _answer_instances(self, query: Query, provider: ServiceProvider, tag: str | None) -> Reply:
+        if not provider.known:
+            # It was closed meanwhile.
+            return Reply(dns.ESERVER)
+        instances = [each for each in provider.instances() if tag is None or has_tag(each, tag)]
+        instances = list(prefer_zone(instances, self._settings.zone))
+        self._random.shuffle(instances)
+        name, ttl = query.name, self._settings.ttl
+        if query.type in (dns.A, dns.AAAA):
+            return self._found(address_records(name, query.type, instances, ttl))
+        if query.type == dns.SRV:
+            return self._found(*service_records(name, instances, self._settings.domain, ttl))
+        if query.type == dns.TXT and self._settings.data:
+            return self._found(text_records(name, instances, ttl))
+        if query.type == _ANY:
+            # A short answer, RFC 8482: all records of a service would be many times as long as the query.
+            payload = dns.Record_HINFO(b"RFC8482", b"", ttl=ttl)
+            return self._found([dns.RRHeader(name, dns.HINFO, dns.IN, ttl, payload, auth=True)])
+        return self._found([])
+
+    def _found(self, answers: Sequence[dns.RRHeader], additional: Sequence[dns.RRHeader] = ()) -> Reply:
+        """Return the reply for a name that exists. Without answers, the SOA record limits the caching of that."""
+        authority = () if answers else (self._soa(),)
+        return Reply(dns.OK, answers, authority, additional if answers else (), authoritative=True)
+
+    def _no_name(self) -> Reply:
+        return Reply(dns.ENAME, authority=(self._soa(),), authoritative=True)
+
+    def _soa(self) -> dns.RRHeader:
+        serial = int(self._directory.reactor.seconds()) & 0xFFFFFFFF
+        return soa_record(self._settings.domain, serial, self._settings.negative_ttl)

@@ -1,0 +1,137 @@
+"""Make the records of a service from its instances."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from twisted.names import dns
+
+from txmirror.types import Instance
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+#: A name that can be the target of an SRV record.
+_HOST = re.compile(r"(?=.{1,253}\.?$)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
+_HEX = re.compile(r"[0-9a-f]{8}|[0-9a-f]{32}")
+#: The priority of all SRV records, their weight without another one, and the highest weight.
+_PRIORITY, _WEIGHT, _MOST_WEIGHT = 1, 1, 65535
+#: The longest string in a TXT record, and the most of them in one record.
+_LONGEST_TEXT, _MOST_TEXTS = 255, 64
+
+
+def address_label(address: Address) -> str:
+    """Return the label of an address: its digits in hexadecimal, 8 or 32 of them."""
+    return address.packed.hex()
+
+
+def parse_label(label: str) -> Address | None:
+    """Return the address of a label; None if it is none."""
+    return ipaddress.ip_address(bytes.fromhex(label)) if _HEX.fullmatch(label) else None
+
+
+def address_of(instance: Instance) -> Address | None:
+    """Return the IP address of an instance, without a scope; None if it has a host name."""
+    try:
+        found = ipaddress.ip_address(instance.address or "")
+    except ValueError:
+        return None
+    return ipaddress.ip_address(found.packed)
+
+
+def address_record(name: bytes, address: Address, ttl: int) -> dns.RRHeader:
+    """Return the A or AAAA record of an address."""
+    payload = (dns.Record_A if address.version == 4 else dns.Record_AAAA)(str(address), ttl)
+    return dns.RRHeader(name, payload.TYPE, dns.IN, ttl, payload, auth=True)
+
+
+def address_records(name: bytes, kind: int, instances: Iterable[Instance], ttl: int) -> list[dns.RRHeader]:
+    """Return the A or AAAA records of instances: one for each address, in their order. Those with host names have none."""
+    version = 4 if kind == dns.A else 6
+    found = dict.fromkeys(map(address_of, instances))
+    return [address_record(name, each, ttl) for each in found if each is not None and each.version == version]
+
+
+def service_records(
+    name: bytes, instances: Iterable[Instance], domain: str, ttl: int
+) -> tuple[list[dns.RRHeader], list[dns.RRHeader]]:
+    """Return the SRV records of instances, and the address records of their targets.
+
+    The target of an instance with an IP address is ``HEX.addr.DOMAIN``, otherwise its host name.
+    """
+    records: list[dns.RRHeader] = []
+    targets: dict[bytes, dns.RRHeader] = {}
+    for instance in instances:
+        port = instance.tls_port if instance.port is None else instance.port
+        address = address_of(instance)
+        host = instance.address or ""
+        if address is not None:
+            host = f"{address_label(address)}.addr.{domain}"
+            targets[host.encode()] = address_record(host.encode(), address, ttl)
+        if port is None or not 0 < port < 65536 or not _HOST.fullmatch(host):
+            continue
+        weight = _WEIGHT if instance.weight is None else min(max(instance.weight, 0), _MOST_WEIGHT)
+        payload = dns.Record_SRV(_PRIORITY, weight, port, host.rstrip(".").encode(), ttl)
+        records.append(dns.RRHeader(name, dns.SRV, dns.IN, ttl, payload, auth=True))
+    return records, list(targets.values())
+
+
+def text_records(name: bytes, instances: Iterable[Instance], ttl: int) -> list[dns.RRHeader]:
+    """Return a TXT record for each instance: ``KEY=VALUE`` for its name, its address, its labels and the simple values of its data.
+
+    A text of more than 255 bytes is omitted.
+    """
+    records = []
+    for instance in instances:
+        texts = [each.encode("utf-8", "replace") for each in _texts(instance)]
+        payload = dns.Record_TXT(*[each for each in texts if len(each) <= _LONGEST_TEXT][:_MOST_TEXTS], ttl=ttl)
+        if payload.data:
+            records.append(dns.RRHeader(name, dns.TXT, dns.IN, ttl, payload, auth=True))
+    return records
+
+
+def _texts(instance: Instance) -> Iterator[str]:
+    yield f"node={instance.name}"
+    for key, value in sorted(instance.labels.items()):
+        yield f"{key}={value}"
+    if isinstance(instance.data, Mapping):
+        for key, fact in instance.data.items():
+            if isinstance(fact, bool):
+                yield f"{key}={str(fact).lower()}"
+            elif isinstance(fact, (str, int, float)):
+                yield f"{key}={fact}"
+    elif instance.data:
+        yield f"data={instance.data}"
+
+
+def has_tag(instance: Instance, tag: str) -> bool:
+    """Return whether an instance has a tag, whatever its case: the value of a label, or a label with the value ``true`` or none, or one
+    of ``tags`` in its data.
+    """
+    for key, value in instance.labels.items():
+        if value.lower() == tag or (key.lower() == tag and value.lower() in ("", "true")):
+            return True
+    tags = instance.data.get("tags") if isinstance(instance.data, Mapping) else None
+    return isinstance(tags, (list, tuple)) and any(isinstance(each, str) and each.lower() == tag for each in tags)
+
+
+def prefer_zone(instances: Sequence[Instance], zone: str | None) -> Sequence[Instance]:
+    """Return the instances of a zone; all if there are none in it."""
+    if zone is None:
+        return instances
+    return [each for each in instances if _zone_of(each) == zone] or instances
+
+
+def _zone_of(instance: Instance) -> object:
+    zone: object = instance.labels.get("zone")
+    if zone is None and isinstance(instance.data, Mapping):
+        zone = instance.data.get("zone")
+    return zone
+
+
+def soa_record(domain: str, serial: int, ttl: int) -> dns.RRHeader:
+    """Return the SOA record of the domain. A negative answer may be cached for ``ttl`` seconds (RFC 2308)."""
+    name = domain.encode()
+    payload = dns.Record_SOA(name, b"hostmaster." + name, serial, 3600, 600, 86400, ttl, ttl)
+    return dns.RRHeader(name, dns.SOA, dns.IN, ttl, payload, auth=True)
