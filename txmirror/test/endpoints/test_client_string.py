@@ -14,8 +14,9 @@ from twisted.internet.interfaces import IStreamClientEndpointStringParserWithRea
 from twisted.plugin import IPlugin, getPlugins
 from zope.interface.verify import verifyObject
 
+from txmirror.client import TLS
 from txmirror.discovery import STRATEGIES
-from txmirror.endpoints import RegistryClientEndpoint, close_sessions
+from txmirror.endpoints import RegistryClientEndpoint, client_string, close_sessions
 from txmirror.errors import ClosingException, NoInstanceException
 from txmirror.test.certificates import Authority
 from txmirror.test.endpoints.case import noted_io
@@ -80,10 +81,29 @@ print(first, loaded("twisted.web"), len(loaded("txmirror.endpoints")) > 1)
         )
         self.assertIsInstance(endpoint, RegistryClientEndpoint)
         self.assertEqual(repr(endpoint), f"<RegistryClientEndpoint {PATH!r}>")
-        options = endpoint._make_provider.keywords
-        self.assertEqual(
-            [options[each] for each in ("least_in_zone", "hold_for", "down_after", "down_for")], [2, 60.0, 3, 9.5]
-        )
+
+    def test_values(self) -> None:
+        """Each key is the argument of its name, and each has a default."""
+        made: list[dict[str, Any]] = []
+        self.patch(client_string, "RegistryClientEndpoint", lambda *_, **options: made.append(options))
+        limits = {"least_in_zone": 2, "hold_for": 60.0, "down_after": 3, "down_for": 9.5}
+        named = {
+            "pick": "sticky",
+            "key": "user 7",
+            "zone": "b",
+            "wait": 0.5,
+            "timeout": 2.0,
+            "hostname": "web",
+            **limits,
+        }
+        keys = {**named, "where.kind": "small", "format": "curator", "trust": "/ca"}
+        for each in (keys, {"tls": "yes"}, {"hold_for": "0", "wait": "0"}):
+            self.parser.parseStreamClient(self.reactor, PATH, **{key: str(value) for key, value in each.items()})
+        self.assertEqual(made[0], {**named, "where": {"kind": "small"}, "codec": "curator", "tls": TLS("/ca")})
+        missing = dict.fromkeys(("key", "where", "zone", "codec", "hostname", "hold_for"))
+        numbers = {"wait": 5.0, "timeout": 30.0, "least_in_zone": 1, "down_after": 2, "down_for": 30.0}
+        self.assertEqual(made[1], {**missing, **numbers, "pick": "round-robin", "tls": TLS()})
+        self.assertEqual([made[2][each] for each in ("hold_for", "wait", "tls")], [0.0, 0.0, None])
 
     def test_strategies(self) -> None:
         for pick in STRATEGIES:
