@@ -103,12 +103,14 @@ class StrategyTests(ProviderTestCase):
 class KnownTests(ProviderTestCase):
     def test_empty(self) -> None:
         """A list that was read is known, also if it is empty."""
-        provider = self.provider(registry=self.world.registry(start=False))
+        self.world.disconnect()
+        provider = self.provider()
         waiting, cancelled = provider.when_known(), provider.when_known()
         self.assertFalse(provider.known)
         cancelled.cancel()
         self.failureResultOf(cancelled, CancelledError)
-        self.world.pass_time(1)
+        self.world.reconnect()
+        self.world.pass_time(6)
         self.assertIsNone(self.successResultOf(waiting))
         self.assertTrue(provider.known)
         self.successResultOf(provider.when_known())
