@@ -44,6 +44,8 @@ class OutputState(enum.Enum):
     """The list was not read yet. The file is as the last process has left it."""
     CURRENT = "current"
     """The file is equal to the list."""
+    STALE = "stale"
+    """The file is equal to the list as it was when the connection was lost. The list has not been read again since."""
     KEPT = "kept"
     """The list has become much shorter, and the former one is kept for some time."""
     FAILED = "failed"
@@ -61,7 +63,6 @@ class OutputFile:
     :param clock: measures the times of the configuration.
     :param reactor: runs the command and the threads.
     :ivar watch: as the parameter.
-    :ivar state: the state.
     :ivar failure: the reason why the file could not be written; None if it could.
     :ivar instances: the number of instances in the file, as far as this process knows.
     :ivar writes: the number of times that the file was replaced.
@@ -75,7 +76,7 @@ class OutputFile:
         self, watch: Watch, mirror: Mirror, *, random: Callable[[], float], clock: IReactorTime, reactor: Any
     ) -> None:
         self.watch = watch
-        self.state = OutputState.UNKNOWN
+        self._state = OutputState.UNKNOWN
         self.failure: str | None = None
         self.instances = self.writes = self.failures = 0
         self._omissions = Omissions(self._log, watch.path, watch.output)
@@ -105,6 +106,11 @@ class OutputFile:
         self._list = FollowedList(watch, mirror, self._settling.note_change, clock)
 
     @property
+    def state(self) -> OutputState:
+        """The state."""
+        return OutputState.STALE if self._state is OutputState.CURRENT and self._list.stale else self._state
+
+    @property
     def omitted(self) -> Mapping[str, str]:
         """The nodes that are not in the file: the reason by name."""
         return self._omissions.noted
@@ -112,10 +118,13 @@ class OutputFile:
     @property
     def problem(self) -> str | None:
         """The reason why the file is not equal to the list, or its command has not succeeded; None if all is well."""
-        if self.state is OutputState.UNKNOWN:
+        state = self.state
+        if state is OutputState.UNKNOWN:
             return "the list was not read yet"
-        if self.state is OutputState.KEPT:
+        if state is OutputState.KEPT:
             return "the list is much shorter than before, and is not believed yet"
+        if state is OutputState.STALE:
+            return "the list was not read again since the connection to ZooKeeper was lost"
         if self.failure is not None:
             return self.failure
         command = self.command
@@ -267,7 +276,7 @@ class OutputFile:
         held_before = self._hold.since is not None
         if self._hold.permits(count):
             return True
-        self.state = OutputState.KEPT
+        self._state = OutputState.KEPT
         if not held_before:
             self._log.warn(
                 "The list of {name} has {count} instances, and had {former}: {file} stays as it is for up to {keep_for}.",
@@ -280,7 +289,7 @@ class OutputFile:
         return False
 
     def _written(self, instances: int, *, replaced: bool) -> None:
-        if replaced or self.state is not OutputState.CURRENT:
+        if replaced or self._state is not OutputState.CURRENT:
             self._log.info(
                 "{file} {verb} {instances} of {name}.",
                 file=on_one_line(self.watch.output),
@@ -289,7 +298,7 @@ class OutputFile:
                 name=on_one_line(self.watch.name),
             )
         self.instances = instances
-        self.state, self.failure = OutputState.CURRENT, None
+        self._state, self.failure = OutputState.CURRENT, None
         self._retry.reset()
         if replaced:
             self._replaced()
@@ -305,7 +314,7 @@ class OutputFile:
         self._fail(reason)
 
     def _fail(self, reason: str) -> None:
-        self.state, self.failure = OutputState.FAILED, reason
+        self._state, self.failure = OutputState.FAILED, reason
         self.failures += 1
         if not self._stopped:
             self._retry.start()

@@ -59,13 +59,18 @@ class FollowedList:
         """The reason why the list cannot be read; None if it can."""
         return self._tree.unreadable.get(self._watch.path)
 
+    @property
+    def stale(self) -> bool:
+        """True if the list was not read again since the connection was lost."""
+        return self._tree.stale_since is not None
+
     def _changed(self, change: Change | None) -> None:
         if change is None or change.kind is ChangeKind.SETTLED:
             self._complete = True
         elif change.kind is ChangeKind.STALE:
             self._complete = False
         # Without a connection the list may be incomplete. Another change comes when it has settled.
-        if self._tree.stale_since is None:
+        if not self.stale:
             self._notify()
 
     def close(self) -> None:
@@ -82,7 +87,7 @@ class FollowedList:
         # With many changes or a slow server there are always some nodes that are being read. The others are up to date.
         with contextlib.suppress(DeferredTimeout):
             await tree.caught_up().addTimeout(_LONGEST_WAIT, self._clock)
-        if tree.stale_since is not None or not (tree.settled or self._complete):
+        if self.stale or not (tree.settled or self._complete):
             return None
         unreadable = {paths.name_of(each): str(reason) for each, reason in tree.unreadable.items()}
         values = {name: tree.get(paths.join(path, name)) for name in (tree.children(path) if path in tree else ())}

@@ -34,8 +34,8 @@ OUTPUT_FILES: Final = (
     Metric(
         "txmirror_output_file_state",
         Kind.GAUGE,
-        "1 for the present state of an output file, 0 for the others: unknown (the list was not read yet), current, kept (the list has"
-        " become much shorter, and is not believed yet), or failed (the file could not be written).",
+        "1 for the present state of an output file, 0 for the others: unknown (the list was not read yet), current, stale (the list was"
+        " not read again since the connection was lost), kept (it has become much shorter, and is not believed yet), or failed (the file could not be written).",
         _states,
         (*_FILE, "state"),
     ),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,44 +13,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from txmirror.checks import FileAgeCheck, ICheck, ProcessCheck, Result, Status
-from txmirror.testing.reactor import MemoryReactor
-
-
-class ThreadedReactor(MemoryReactor):
-    """A reactor whose thread pool calls functions when the test lets it.
-
-    :ivar waiting: the functions to call.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waiting: list[Callable[[], object]] = []
-
-    def getThreadPool(self) -> Any:
-        return self
-
-    def callInThreadWithCallback(
-        self, onResult: Callable[[bool, object], object], function: Callable[..., object], *args: object, **kw: object
-    ) -> None:
-        def call() -> None:
-            try:
-                result = function(*args, **kw)
-            except Exception:
-                from twisted.python.failure import Failure
-
-                onResult(False, Failure())
-            else:
-                onResult(True, result)
-
-        self.waiting.append(call)
-
-    def callFromThread(self, function: Callable[..., object], *args: object, **kw: object) -> None:
-        function(*args, **kw)
+from txmirror.test.threaded import ThreadedClock
 
 
 class FilesTestCase(SynchronousTestCase):
     def setUp(self) -> None:
-        self.reactor = ThreadedReactor()
+        self.reactor = ThreadedClock()
         self.path = self.mktemp()
 
     def probe(self, check: Any) -> Result:

@@ -146,11 +146,30 @@ class OutageTests(OutputFileTestCase):
         self.world.disconnect(self.mirror)
         self.add("c:3", "d:4")
         self.world.pass_time(300)
-        self.assertEqual(self.lines(), ["a:1", "b:2"])
+        self.assertEqual((self.lines(), file.state), (["a:1", "b:2"], OutputState.STALE))
+        self.assertEqual(file.problem, "the list was not read again since the connection to ZooKeeper was lost")
         self.world.reconnect(self.mirror)
         self.world.pass_time(10)
         self.assertEqual(self.lines(), ["a:1", "b:2", "c:3", "d:4"])
-        self.assertEqual(file.writes, 2)
+        self.assertEqual((file.writes, file.state, file.problem), (2, OutputState.CURRENT, None))
+
+    def test_states_in_an_outage(self) -> None:
+        """A file that is not current when the connection is lost keeps its state, and one that could be written again is stale."""
+        self.add("a:1")
+        self.output.mkdir()
+        file = self.file(settle=0.0)
+        self.world.disconnect(self.mirror)
+        self.assertIs(file.state, OutputState.FAILED)
+        self.output.rmdir()
+        self.world.reconnect(self.mirror)
+        self.world.pass_time(70)
+        self.assertIs(file.state, OutputState.CURRENT)
+        self.world.disconnect(self.mirror)
+        self.assertIs(file.state, OutputState.STALE)
+        self.world.reconnect(self.mirror)
+        self.world.pass_time(10)
+        # The list is the same: nothing was to be written.
+        self.assertEqual((file.state, file.writes), (OutputState.CURRENT, 1))
 
     def test_readers_before_writers(self) -> None:
         """A list that is empty after an outage is kept back, and the file has the full one again without ever having been empty."""
