@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -106,18 +107,28 @@ class _Znodes:
 
 
 def check_outputs(watches: Sequence[tuple[Place, Watch]], others: Mapping[str, str | None], problems: Problems) -> None:
-    """Check that each output file is written by one table only.
+    """Check that each output file is written by one table only. Paths that lead to one file by symbolic links are the same.
+
+    It looks at the file system, and may block.
 
     :param others: other files of the daemon, by their keys.
     """
-    owners = {file: key for key, file in others.items() if file is not None}
+    #: The key and the path of each file, by its resolved path.
+    owners = {os.path.realpath(file): (key, file) for key, file in others.items() if file is not None}
+
+    def check(place: Place, file: str) -> None:
+        owner = owners.get(os.path.realpath(file))
+        if owner is not None:
+            key, other = owner
+            same = f"{key} too" if other == file else f"the same file as {quote(other)}, which is {key}"
+            problems.add(place, f"{quote(file)} is {same}")
+
     for place, watch in watches:
-        if watch.output in owners:
-            problems.add(place.below(".output"), f"{quote(watch.output)} is {owners[watch.output]} too")
-        owners.setdefault(watch.output, f"{place.path}.output")
+        check(place.below(".output"), watch.output)
+        owners.setdefault(os.path.realpath(watch.output), (f"{place.path}.output", watch.output))
     for place, watch in watches:
-        if watch.template in owners:
-            problems.add(place.below(".template"), f"{quote(watch.template)} is {owners[watch.template]} too")
+        if watch.template is not None:
+            check(place.below(".template"), watch.template)
 
 
 def check_daemon(daemon: Daemon, services: Sequence[Placed], problems: Problems) -> None:

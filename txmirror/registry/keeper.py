@@ -181,7 +181,7 @@ class Keeper:
     def _failed(self, error: ZooKeeperException) -> None:
         if isinstance(error, (ConnectionLossException, SessionExpiredException)):
             # A server has answered so, while the connection stands.
-            self.manners.warn_refused(error, wanted=self.wanted)
+            self.manners.warn_refused(error, wanted=self.wanted, reported=False)
         elif isinstance(error, (BadVersionException, TransactionFailedException)) or (
             isinstance(error, NoNodeException) and error.path != "/"
         ):
@@ -202,8 +202,7 @@ class Keeper:
         reported = self.outcomes.refuse(error)
         if not self.wanted:
             reported |= self.outcomes.refuse_withdrawal(error)
-        if not reported:
-            self.manners.warn_refused(error, wanted=self.wanted)
+        self.manners.warn_refused(error, wanted=self.wanted, reported=reported)
 
     def _ensure(self) -> Coroutine[Deferred[Any], Any, None]:
         """Look at the node if it may have changed; create it if there is none, correct it, or wait."""

@@ -91,17 +91,24 @@ class Manners:
                 data=_excerpt(data),
             )
 
-    def warn_refused(self, error: Exception, *, wanted: bool) -> None:
-        """Warn of a refusal; the step is retried."""
+    def warn_refused(self, error: Exception, *, wanted: bool, reported: bool) -> None:
+        """Warn of a refusal; the step is retried.
+
+        :param reported: whether a Deferred of the program's has failed with it: then the same refusal is not logged here either.
+        """
         what = "registered" if wanted else "withdrawn"
-        self.warn_once("{path} cannot be {what}: {reason}. Retrying.", what=what, reason=str(error))
+        self._warn("{path} cannot be {what}: {reason}. Retrying.", reported, what=what, reason=str(error))
 
     def warn_once(self, format: str, **fields: str) -> None:
         """Log a warning, once for each new reason; other data of the same node, or another pause, is not a new reason."""
+        self._warn(format, False, **fields)
+
+    def _warn(self, format: str, reported: bool, **fields: str) -> None:
         said = (format, {name: text for name, text in fields.items() if name not in ("data", "pause")})
         if said != self._last_warning:
             self._last_warning = said
-            self._log.warn(format, path=self._path, **fields)
+            if not reported:
+                self._log.warn(format, path=self._path, **fields)
 
     def warn_late(self, timeout: float, session_timeout: float, *, connected: bool) -> None:
         """Warn that the node could not be deleted in time."""

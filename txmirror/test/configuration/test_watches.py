@@ -93,6 +93,24 @@ class WatchTests(ConfigurationCase):
         source = _WATCH.replace("web.json", "main.toml")
         self.assertIn("is the configuration file", self.errors(source)[0])
 
+    def test_links(self) -> None:
+        """Paths that lead to one file by symbolic links, of a folder or of the file itself, are the same; the message quotes both."""
+        (self.folder / "real").mkdir()
+        (self.folder / "folder").symlink_to("real")
+        (self.folder / "file").symlink_to("folder/web.json")
+        both = '[[watch]]\npath = "/a"\noutput = "{}"\n[[watch]]\npath = "/b"\noutput = "{}"\n'
+        for one, other in (("real/web.json", "folder/web.json"), ("file", "real/web.json"), ("a", "real/../a")):
+            self.assertEqual(
+                self.errors(both.format(one, other)),
+                [f"watch[1].output: {other!r} is the same file as {one!r}, which is watch[0].output"],
+            )
+        state = '[zookeeper]\nstate_file = "file"\n' + both.format("b", "folder/web.json")
+        self.assertEqual(
+            self.errors(state),
+            ["watch[1].output: 'folder/web.json' is the same file as 'file', which is zookeeper.state_file"],
+        )
+        self.assertEqual(len(self.load(both.format("real/b", "folder/c")).watches), 2)
+
     def test_prometheus(self) -> None:
         """Prometheus reads only files with certain names."""
         self.assertEqual(self.watch('format = "prometheus-file-sd"').format, "prometheus-file-sd")

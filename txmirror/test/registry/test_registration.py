@@ -1041,6 +1041,19 @@ class RefusalTests(RegistrationTestCase):
         (warning,) = self.log.texts(LogLevel.warn, PATH)
         self.assertIn("not permitted by the ACL", warning)
 
+    def test_reported(self) -> None:
+        """A refusal that a Deferred has failed with is not logged as well; the next one, for another reason, is."""
+        self.forbid()
+        registration = Registration(self.mirror, PATH, DATA)
+        refused = registration.keep(DATA)
+        self.reactor.pass_time(60)
+        self.failureResultOf(refused, NoAuthException)
+        self.assertEqual(self.log.texts(LogLevel.warn, PATH), [])
+        self.allow()
+        self.ask(self.other.create(PATH))
+        self.reactor.pass_time(200)
+        self.assertEqual(len(self.log.texts(LogLevel.warn, f"{PATH} is a persistent node")), 1)
+
     def test_tried_again_soon(self) -> None:
         """A refusal that is soon over delays it by a moment (H4)."""
         self.forbid()

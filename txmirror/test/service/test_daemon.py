@@ -143,6 +143,9 @@ class ChecksTests(DaemonTestCase):
         web = daemon.supervisor.services["web"]
         self.assertIs(web.condition, Condition.REGISTERING)
         self.assertIn("ZooKeeper refuses /services/web:1: ", web.why())
+        self.reactor.pass_time(20)
+        # It is retried, and not logged again by the registration.
+        self.assertEqual(len(self.log.about("/services/web:1")), 1)
         client.set_acl("/services", OPEN_ACL)
         self.reactor.pass_time(120)
         self.assertIs(web.condition, Condition.REGISTERED)
