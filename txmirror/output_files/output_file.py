@@ -173,7 +173,9 @@ class OutputFile:
 
     def _raised(self, failure: Failure) -> None:
         self._log.failure("{file} was not written.", failure, file=self.watch.output)
-        self._fail(failure.getErrorMessage())
+        # It is logged.
+        self.failure = failure.getErrorMessage()
+        self._failed(self.failure)
 
     def _worked(self, result: None) -> None:
         self._working = False
@@ -201,7 +203,7 @@ class OutputFile:
             return
         refusal = self._list.refusal
         if refusal is not None:
-            self._failed(refusal)
+            self._failed(_reason_of(refusal))
             return
         try:
             live, omitted = await self._in_thread(self._list.decode, snapshot)
@@ -214,7 +216,7 @@ class OutputFile:
                 return
             replaced = await self._in_thread(self._target.put, rendering.content)
         except (OSError, ValueError) as error:
-            self._failed(error)
+            self._failed(_reason_of(error))
             return
         self._omissions.note({**omitted, **rendering.omitted})
         self._written(count, replaced=replaced)
@@ -230,7 +232,7 @@ class OutputFile:
         try:
             restored = await self._in_thread(self._target.restore)
         except OSError as error:
-            self._failed(error)
+            self._failed(_reason_of(error))
             return
         if restored:
             self._log.warn(
@@ -303,17 +305,13 @@ class OutputFile:
         if replaced:
             self._replaced()
 
-    def _failed(self, error: Exception) -> None:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    def _failed(self, reason: str) -> None:
         if reason != self.failure:
             self._log.error(
                 "{file} stays as it is, and is tried again: {reason}.",
                 file=on_one_line(self.watch.output),
                 reason=on_one_line(reason),
             )
-        self._fail(reason)
-
-    def _fail(self, reason: str) -> None:
         self._state, self.failure = OutputState.FAILED, reason
         self.failures += 1
         if not self._stopped:
@@ -321,3 +319,7 @@ class OutputFile:
 
     def _in_thread(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Deferred[_T]:
         return run_in_thread(self._reactor, function, *args, **kwargs)
+
+
+def _reason_of(error: Exception) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)

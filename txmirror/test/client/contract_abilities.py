@@ -139,7 +139,8 @@ class PersistentWatchContract(AbilityCase):
             await self.client.delete(f"{path}/b")
             await self.client.delete(path)
         expected = [WatchedEvent(kind, path) for kind in (CREATED, CHILD, CHANGED, CHILD, DELETED)] * 2
-        self.assertEqual(news.told, news.events)
+        # Since 3.9 the events have their zxids.
+        self.assertEqual(len(news.told), len(expected))
         self.assertEqual(news.events, expected)
         self.assertEqual(self.feed.events, expected)
 
@@ -377,7 +378,8 @@ class PersistentWatchContract(AbilityCase):
         await self.client.read_children(f"{self.root}/b")
         self.assertEqual(await check(f"{self.root}/b"), [False, True, True])
         await self.watch(f"{self.root}/c")
-        self.assertEqual(await check(f"{self.root}/c"), [True, True, True])
+        # Since 3.9 a persistent watch is no longer one of each other kind.
+        self.assertIn(await check(f"{self.root}/c"), ([True, True, True], [False, False, True]))
         await self.client.set(f"{self.root}/a", b"x")
         self.assertEqual(await check(f"{self.root}/a"), [False, False, False])
         await self.client.remove_watches(f"{self.root}/c", WatchKind.ANY)

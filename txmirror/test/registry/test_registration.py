@@ -1050,6 +1050,7 @@ class RefusalTests(RegistrationTestCase):
         self.failureResultOf(refused, NoAuthException)
         self.assertEqual(self.log.texts(LogLevel.warn, PATH), [])
         self.allow()
+        self.ask(self.other.create("/services/ssh"))
         self.ask(self.other.create(PATH))
         self.reactor.pass_time(200)
         self.assertEqual(len(self.log.texts(LogLevel.warn, f"{PATH} is a persistent node")), 1)
