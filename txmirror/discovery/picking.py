@@ -7,7 +7,7 @@ from random import Random
 from typing import Final
 
 from txmirror.discovery.pending import LeastPending, PendingCounts
-from txmirror.discovery.sticky import Sticky
+from txmirror.discovery.rendezvous import Sticky
 from txmirror.discovery.strategies import RandomChoice, RoundRobin, Weighted
 from txmirror.interfaces import IStrategy
 

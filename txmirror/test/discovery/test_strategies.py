@@ -16,8 +16,7 @@ from zope.interface.verify import verifyObject
 from txmirror.discovery import STRATEGIES, check_pick, rendezvous
 from txmirror.discovery.pending import LeastPending, PendingCounts
 from txmirror.discovery.picking import make_strategy
-from txmirror.discovery.rendezvous import Ranking, hash_key
-from txmirror.discovery.sticky import Sticky
+from txmirror.discovery.rendezvous import Ranking, Sticky, hash_key
 from txmirror.discovery.strategies import RandomChoice, RoundRobin, Weighted
 from txmirror.interfaces import IStrategy
 from txmirror.test.hypothesis_profiles import at_most
