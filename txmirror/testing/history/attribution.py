@@ -6,7 +6,8 @@ from collections import defaultdict
 
 import attrs
 
-from txmirror.testing.history.calls import Create, Created, Part, Set, Shown, Transaction
+from txmirror.paths import parent_of
+from txmirror.testing.history.calls import Check, Create, Created, Part, Set, Shown, Transaction
 from txmirror.testing.history.findings import Finding, Rule, find, name_of
 from txmirror.testing.history.operations import Operation, Outcome
 from txmirror.testing.history.segments import Segment
@@ -82,7 +83,8 @@ class Attribution:
     def _know(self, operation: Operation, zxid: int) -> None:
         self.zxids[operation.number] = zxid
         for part in parts_of(operation):
-            self._known[_path_of(operation, part), zxid] = operation, part
+            if not isinstance(part, Check):
+                self._known[_path_of(operation, part), zxid] = operation, part
 
     def _take_facts(self) -> None:
         for operation in self._segment.operations:
@@ -108,10 +110,11 @@ class Attribution:
         known = self._known.get((path, mzxid))
         if known is not None:
             writer, part = known
-            if facts.data is not None and isinstance(part, (Create, Set)) and part.data != facts.data:
+            written = part.data if isinstance(part, (Create, Set)) else None
+            if written is None or facts.data not in {None, written}:
+                done = "deleted it" if written is None else f"written {written!r}"
                 sentence = (
-                    f"{name_of(reader)} shows {facts.data!r} as of {mzxid:#x}, where {name_of(writer)} has written"
-                    f" {part.data!r}"
+                    f"{name_of(reader)} shows {facts.data!r} as of {mzxid:#x}, where {name_of(writer)} has {done}"
                 )
                 self._find(Rule.TRUE_READ, sentence, reader, writer)
             return
@@ -161,15 +164,28 @@ class Attribution:
                 self.timeline.add_known(operation, self.zxids[number], created)
             elif operation.outcome is not Outcome.NOT_APPLIED:
                 self.timeline.add_loose(operation)
-        creations = {
-            (path, facts.czxid): facts.owner != 0
-            for (path, mzxid), facts in self.facts.items()
-            if facts.czxid is not None and facts.czxid != mzxid
-        }
-        for (path, czxid), fleeting in creations.items():
-            if (path, czxid) not in self._known and (path, czxid) not in self.facts:
-                self.timeline.add(Effect(czxid, path, None, None, True, True, fleeting))
+        creations = {(path, facts.czxid): facts for (path, _), facts in self.facts.items() if facts.czxid is not None}
+        for (path, czxid), facts in creations.items():
+            self._take_creation(path, czxid, facts)
         self.timeline.close()
+
+    def _take_creation(self, path: str, czxid: int, facts: Facts) -> None:
+        """Find the creation of a node, or make an effect of its own."""
+        known = self._known.get((path, czxid))
+        if known is not None and not isinstance(known[1], Create):
+            sentence = f"{name_of(facts.seen_by)} shows that {path} was created at {czxid:#x}, by {name_of(known[0])}"
+            self._find(Rule.TRUE_READ, sentence, facts.seen_by, known[0])
+        elif known is None and (path, czxid) not in self.facts:
+            if not self._may_be_created(path) and czxid >= self._beginning and not self._segment.inherits:
+                sentence = (
+                    f"{name_of(facts.seen_by)} shows that {path} was created at {czxid:#x}, which nobody has done"
+                )
+                self._find(Rule.TRUE_READ, sentence, facts.seen_by)
+            self.timeline.add(Effect(czxid, path, None, None, True, True, facts.owner != 0))
+
+    def _may_be_created(self, path: str) -> bool:
+        """Return whether there is a creation of which no zxid is known."""
+        return len(self.timeline.paths[path].creates) > 0 or parent_of(path) in self.timeline.sequential
 
     def _find(self, rule: Rule, sentence: str, *operations: Operation) -> None:
         self.findings.append(find(rule, sentence, *operations))
