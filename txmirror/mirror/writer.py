@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from txmirror import paths
 from txmirror.creating_paths import create_path
-from txmirror.errors import NoNodeException, NotEmptyException, UnimplementedException
+from txmirror.errors import NoNodeException, NotEmptyException, UnimplementedException, ZooKeeperException
 from txmirror.interfaces import ICreateModes, IWatchFeed, IZooKeeperClient
 from txmirror.types import ACL, CreateReply, StatReply, ZnodeStat
 from txmirror.wire import CreateFlag
@@ -104,15 +104,39 @@ class Writer:
 
     def _delete_below(self, failure: Failure, path: str, version: int) -> Deferred[int]:
         failure.trap(NotEmptyException)
-        return Deferred.fromCoroutine(self._delete_all(path, version))
+        subtree = _Subtree(self._client)
+        deleted = Deferred.fromCoroutine(subtree.delete(path, partial(self._feed.write_delete, path, version)))
+        return deleted.addErrback(subtree.correct)
 
-    async def _delete_all(self, path: str, version: int) -> int:
+
+class _Subtree:
+    """The recursive deletion of a node.
+
+    :param client: deletes the nodes.
+    """
+
+    def __init__(self, client: IZooKeeperClient) -> None:
+        self._client = client
+        #: Whether a node below it was deleted, or may have been.
+        self._changed = False
+
+    async def delete(self, path: str, send: Callable[[], Deferred[int]]) -> int:
+        """Delete everything below a node, and then the node.
+
+        :param send: sends the request that deletes the node itself.
+        """
         while True:
             await self._empty(path)
             try:
-                return await self._feed.write_delete(path, version)
+                return await send()
             except NotEmptyException:
                 pass
+
+    def correct(self, failure: Failure) -> Failure:
+        """Note in an exception that the deletion was done in part: a refusal of the last request does not undo it."""
+        if self._changed and isinstance(failure.value, ZooKeeperException):
+            failure.value.applied = None
+        return failure
 
     async def _empty(self, path: str) -> None:
         """Delete everything below a node, even if others create or delete nodes there meanwhile."""
@@ -138,7 +162,9 @@ class Writer:
             deletions: list[Deferred[Any]] = [
                 self._client.delete(child).addErrback(lambda failure: failure.value) for child in children
             ]
-            for child, error in zip(children, await gatherResults(deletions), strict=True):
+            errors = await gatherResults(deletions)
+            self._changed |= any(getattr(error, "applied", None) is not False for error in errors)
+            for child, error in zip(children, errors, strict=True):
                 if isinstance(error, NotEmptyException):
                     full.append(child)
                 elif error is not None and not isinstance(error, NoNodeException):

@@ -3,6 +3,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.testing.history import (
+    Absent,
     Create,
     Created,
     Fired,
@@ -40,6 +41,14 @@ class RecorderTests(SynchronousTestCase):
             ),
         )
         self.assertEqual((history.fired, history.resets, history.pipelined), ((Fired(0, 4),), (5,), {"c1"}))
+
+    def test_session(self) -> None:
+        """An operation that waits for a session is one of the session in which it is answered."""
+        recorder = Recorder()
+        for session, expected in ((None, 1), (2, 2)):
+            number = recorder.begin("c1", 1, Get("/a"))
+            recorder.end(number, Outcome.APPLIED, Absent(), 5, session=session)
+            self.assertEqual(recorder.operation(number).session, expected)
 
     def test_holds(self) -> None:
         """A hold that was not left has no end."""

@@ -375,11 +375,13 @@ class OutcomeTests(RulesCase):
 
     def test_parents(self) -> None:
         """A node without data may have been created for one below it."""
-        script = Script()
-        script.do("c1", Create("/b", "x"), 5)
-        script.do("c1", Create("/a/x/y", "x", parents=True))
-        script.do("c2", Get("/a/x"), 9, Shown(7, ""))
-        self.assert_true(script)
+        for applied in (True, False):
+            script = Script()
+            script.do("c1", Create("/a", "x"), 5)
+            (script.do if applied else script.refuse)("c1", Create("/a/x/y", "x", parents=True))
+            script.do("c2", Get("/a/x"), 9, Shown(7, "", 7))
+            script.do("c2", Children("/a"), 9, Names(frozenset({"x"})))
+            self.assert_true(script)
 
 
 class WriteTests(RulesCase):

@@ -670,6 +670,18 @@ class DeleteTests(WriteTestCase):
         self.assert_fails(node.delete(7, recursive=True), BadVersionException)
         self.assertEqual(node.state.children, ("b",))
 
+    def test_recursive_in_part(self) -> None:
+        """M9: a recursive delete that is refused after it has deleted something had an effect; before that it had none."""
+        self.world.make("/a/b")
+        for others, applied in (((), False), (("/a/c",), None)):
+            for path in others:
+                self.world.make(path)
+            self.world.server.fail_next("delete", NoAuthException(), path="/a/b")
+            error = self.assert_fails(self.live("/a").delete(recursive=True), NoAuthException)
+            assert isinstance(error, ZooKeeperException)
+            self.assertIs(error.applied, applied)
+            self.assert_equal_to_server("/", "/a")
+
     def test_recursive_while_others_create(self) -> None:
         """M4: nodes that are created below while a recursive delete runs are deleted too."""
         self.world.make("/a/b")

@@ -7,7 +7,7 @@ from collections import defaultdict
 import attrs
 
 from txmirror.paths import parent_of
-from txmirror.testing.history.calls import Check, Create, Created, Part, Set, Shown, Transaction
+from txmirror.testing.history.calls import Check, Create, Created, Delete, Part, Set, Shown, Transaction
 from txmirror.testing.history.findings import Finding, Rule, find, name_of
 from txmirror.testing.history.operations import Operation, Outcome
 from txmirror.testing.history.segments import Segment
@@ -164,6 +164,9 @@ class Attribution:
                 self.timeline.add_known(operation, self.zxids[number], created)
             elif operation.outcome is not Outcome.NOT_APPLIED:
                 self.timeline.add_loose(operation)
+            elif not isinstance(operation.call, Delete):
+                # A recursive deletion that was done in part has an unknown outcome.
+                self.timeline.add_around(operation)
         creations = {(path, facts.czxid): facts for (path, _), facts in self.facts.items() if facts.czxid is not None}
         for (path, czxid), facts in creations.items():
             self._take_creation(path, czxid, facts)

@@ -56,7 +56,7 @@ class Create:
     ephemeral: bool = False
     sequential: bool = False
     parents: bool = False
-    """True if it first creates the missing nodes above it, without data."""
+    """True if it first creates the missing nodes above it, without data. They may be there also if it was not applied."""
 
 
 @attrs.frozen

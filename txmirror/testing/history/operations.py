@@ -33,7 +33,7 @@ class Operation:
     """Its position in the history."""
     client: str
     session: int
-    """The number of the client's session, which grows with each new session."""
+    """The number of the client's session in which it was answered, which grows with each new session."""
     call: Call
     begin: int
     end: int | None = None

@@ -40,11 +40,24 @@ class Recorder:
         """Return an operation, as it is recorded so far."""
         return self._operations[number]
 
-    def end(self, number: int, outcome: Outcome, answer: Answer | None = None, zxid: int | None = None) -> None:
-        """Note that an operation has ended."""
+    def end(
+        self,
+        number: int,
+        outcome: Outcome,
+        answer: Answer | None = None,
+        zxid: int | None = None,
+        *,
+        session: int | None = None,
+    ) -> None:
+        """Note that an operation has ended.
+
+        :param session: the number of the session in which it was answered, if that may be another one than at the begin.
+        """
         with self._lock:
+            begun = self._operations[number]
+            session = begun.session if session is None else session
             self._operations[number] = attrs.evolve(
-                self._operations[number], end=self._now(), outcome=outcome, answer=answer, zxid=zxid
+                begun, session=session, end=self._now(), outcome=outcome, answer=answer, zxid=zxid
             )
 
     def fired(self, number: int) -> None:

@@ -142,7 +142,7 @@ class Timeline:
                 path = created if creates and created is not None else part.path
                 fleeting = isinstance(part, Create) and part.ephemeral
                 self.add(Effect(zxid, path, operation, part, not isinstance(part, Delete), creates, fleeting))
-        self._add_around(operation)
+        self.add_around(operation)
 
     def add_loose(self, operation: Operation) -> None:
         """Add a write whose zxid is not known."""
@@ -150,9 +150,9 @@ class Timeline:
             self.paths[part.path].add_loose(part, operation)
             if isinstance(part, Create) and part.sequential:
                 self.sequential.add(parent_of(part.path))
-        self._add_around(operation)
+        self.add_around(operation)
 
-    def _add_around(self, operation: Operation) -> None:
+    def add_around(self, operation: Operation) -> None:
         """Add the creations of parents, and the deletions of all below: each is done or not."""
         for part in parts_of(operation):
             if isinstance(part, Create) and part.parents:

@@ -68,10 +68,12 @@ class Journal:
         zxid: int | None = None,
         answer: Answer | None = None,
         error: str | None = None,
+        session: int | None = None,
     ) -> None:
         """Note the end of an operation.
 
         :param error: the name of the exception with which it has failed.
+        :param session: the number of the client's session.
         """
-        self.recorder.end(operation.number, outcome, answer, zxid)
+        self.recorder.end(operation.number, outcome, answer, zxid, session=session)
         self.note(operation.client, f"#{operation.number} {outcome.value}, {error or answer}, zxid {zxid}")

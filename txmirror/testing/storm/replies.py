@@ -63,7 +63,8 @@ class Replies:
 
     def end(self, operation: Operation, zxid: int | None, answer: Answer | None) -> None:
         """Note that an operation has succeeded."""
-        self._scene.journal.end(operation, Outcome.APPLIED, zxid, answer)
+        session = self._client.session.session_number
+        self._scene.journal.end(operation, Outcome.APPLIED, zxid, answer, session=session)
 
     def fired(self, operation: Operation) -> None:
         """Note that the watch of a read has fired."""
