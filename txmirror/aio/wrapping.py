@@ -16,7 +16,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 from twisted.internet.defer import Deferred
 
 from txmirror.aio.calls import Call
-from txmirror.aio.running import current_loop
+from txmirror.aio.running import current_loop, current_reactor
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -43,8 +43,12 @@ class Wrapper(Generic[_WrappedT_co]):
     def wrap(cls: type[_WrapperT], wrapped: _WrappedT_co) -> _WrapperT:  # type: ignore[misc]  # it makes a wrapper of that type
         """Return a wrapper of an object that exists already, with the reactor of this loop.
 
-        :raises RuntimeError: as for the class.
+        :raises RuntimeError: as for the class; or a client, a mirror or a registry has another reactor, as one in memory.
         """
+        here = current_reactor()
+        reactor = getattr(wrapped, "reactor", here)
+        if reactor is not here:
+            raise RuntimeError(f"{wrapped!r:.100} has another reactor than this event loop: {type(reactor).__name__}")
         wrapper = cls.__new__(cls)
         Wrapper.__init__(wrapper, wrapped)
         return wrapper

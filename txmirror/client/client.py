@@ -212,6 +212,11 @@ class ZooKeeperClient:
     # The session.
 
     @property
+    def reactor(self) -> IReactorTime:
+        """The reactor."""
+        return self._session.reactor
+
+    @property
     def session_key(self) -> object:
         """An object that is equal for all clients on the same session. See :class:`~txmirror.interfaces.IChroot`."""
         return self._session

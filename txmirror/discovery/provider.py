@@ -36,7 +36,8 @@ class ServiceProvider:
     """The live instances of a service, and a strategy that picks one of them.
 
     It follows the service from the beginning until :meth:`close`, through outages of ZooKeeper and restarts of the registry. While
-    ZooKeeper is away it uses the last known list, or that of the registry's cache file. In a forked child, make a new one.
+    ZooKeeper is away it uses the last known list, or that of the registry's cache file. In a forked child, and after a
+    ``registry.rebuild(reactor)`` with another reactor, make a new one: it measures the times with the reactor that it began with.
 
     These are not picked: instances that are registered as down, that have the weight 0, that ``where`` leaves out, and those
     that are down after failures (:meth:`failed`). An instance without a weight has the weight 1.

@@ -61,6 +61,11 @@ class Session:
     # Called by the client.
 
     @property
+    def reactor(self) -> IReactorTime:
+        """The reactor."""
+        return self._core.reactor
+
+    @property
     def event(self) -> SessionEvent:
         """The latest session event, as listeners were notified of it."""
         return self._machine.event

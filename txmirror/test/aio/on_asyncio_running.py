@@ -14,8 +14,10 @@ from twisted.internet import threads
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.main import installReactor
 
-from txmirror import aio
+from txmirror import Mirror, ServiceRegistry, aio
+from txmirror.client import ZooKeeperClient
 from txmirror.test.aio.case import LoopCase, turns
+from txmirror.testing import MemoryReactor
 
 
 def installed() -> bool:
@@ -257,3 +259,45 @@ class RunningTests(LoopCase):
 
         self.assertRaises(KeyboardInterrupt, aio.run, main())
         self.assertEqual(ended, ["cleaned up", True])
+
+    def test_terminated(self) -> None:
+        """A program that cancels its main task at SIGTERM closes its objects on the running reactor, and ends without an exception."""
+        ended: list[object] = []
+
+        async def main() -> None:
+            loop, task = asyncio.get_running_loop(), asyncio.current_task()
+            assert task is not None
+            loop.add_signal_handler(signal.SIGTERM, task.cancel)
+            async with aio.Mirror("127.0.0.1:1") as mirror:
+                loop.call_later(0.01, os.kill, os.getpid(), signal.SIGTERM)
+                try:
+                    await asyncio.sleep(5)
+                finally:
+                    ended.append(mirror)
+
+        with contextlib.suppress(asyncio.CancelledError):
+            aio.run(main())
+        (mirror,) = ended
+        assert isinstance(mirror, aio.Mirror)
+        self.assertEqual(mirror.state.value, "closed")
+
+    def test_wrap(self) -> None:
+        """An object with another reactor is refused: in memory, or of another loop."""
+
+        async def main() -> None:
+            memory = MemoryReactor()
+            refused: tuple[tuple[Any, Any], ...] = (
+                (aio.ZooKeeperClient, ZooKeeperClient("127.0.0.1:1", reactor=memory)),
+                (aio.Mirror, Mirror("127.0.0.1:1", reactor=memory)),
+                (aio.ServiceRegistry, ServiceRegistry("127.0.0.1:1", reactor=memory)),
+            )
+            for wrapper, wrapped in refused:
+                with self.assertRaisesRegex(
+                    RuntimeError, r"^<.*> has another reactor than this event loop: MemoryReactor$"
+                ):
+                    wrapper.wrap(wrapped)
+            async with aio.running_reactor() as reactor:
+                mirror = Mirror("127.0.0.1:1", reactor=reactor)
+                self.assertIs(aio.Mirror.wrap(mirror).wrapped, mirror)
+
+        self.on_loop(main)
