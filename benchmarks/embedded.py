@@ -42,7 +42,7 @@ def embedded() -> Iterator[tuple[str, str, float]]:
     """Run the embedded server as a process: where it listens, its process' id, and how long it took to start."""
     start = time.perf_counter()
     with ServerProcess(tick_time=2.0) as server:
-        yield server.connection_string, str(server.pid), time.perf_counter() - start
+        yield server.connect_string, str(server.pid), time.perf_counter() - start
 
 
 @contextmanager

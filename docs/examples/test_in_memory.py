@@ -39,7 +39,7 @@ class CounterTests(unittest.TestCase):
         # A request now waits until a server is available.
         adding = Deferred.fromCoroutine(self.counter.add(1))
         self.world.pass_time(3.0)
-        _, port = self.world.connection_string.split(":")
+        _, port = self.world.connect_string.split(":")
         self.world.server.listen(int(port))
         self.world.pass_time(2.0)
         self.assertEqual(self.world.result(adding), 1)
@@ -52,7 +52,7 @@ class CounterTests(unittest.TestCase):
         self.assertEqual(self.world.result(self.counter.add(1)), 1)
 
     def test_an_hour_without_network(self) -> None:
-        host, port = self.world.connection_string.split(":")
+        host, port = self.world.connect_string.split(":")
         (link,) = self.world.reactor.links
         link.stall()
         self.world.reactor.black_hole(host, int(port))

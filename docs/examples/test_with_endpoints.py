@@ -18,7 +18,7 @@ class PairTests(unittest.TestCase):
         self.world = World()
         self.addCleanup(self.world.close)
         self.zookeeper_port = int(self.world.server.address.rpartition(":")[2])
-        hosts = quoteStringArgument(self.world.connection_string)
+        hosts = quoteStringArgument(self.world.connect_string)
         self.listen = rf"mirror:/services/math:listen=tcp\:0\:interface=127.0.0.1:drain=0:hosts={hosts}"
         to = clientFromString(self.world.reactor, f"mirror:/services/math:hosts={hosts}")
         self.client = ClientService(to, Factory.forProtocol(AMP), clock=self.world.reactor)

@@ -22,7 +22,7 @@ def zookeeper_settings() -> dict[str, Any]:
 
 
 def test_with_threads(zookeeper_server: ServerProcess) -> None:
-    client = KazooClient(zookeeper_server.connection_string)
+    client = KazooClient(zookeeper_server.connect_string)
     client.start()
     assert client.server_version()[:2] == (3, 9)
     client.create("/counter", b"0")

@@ -63,7 +63,7 @@ class EmbeddedEnsemble:
         return f"<{type(self).__name__} of {list(self.servers)}>"
 
     @property
-    def connection_string(self) -> str:
+    def connect_string(self) -> str:
         """The addresses at which the servers listen, or listened last: ``host:port,host:port``.
 
         :raises RuntimeError: one of them has never listened.

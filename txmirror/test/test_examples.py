@@ -321,7 +321,7 @@ class ExampleTests(TestCase):
         """Run a program on a server of its own, and return the lines that it prints."""
         server = ServerProcess()
         self.addCleanup(server.stop)
-        return self.run_python(*before, name, server.connection_string).splitlines()
+        return self.run_python(*before, name, server.connect_string).splitlines()
 
     def test_old_program(self) -> None:
         """A program for Python 2 and txzookeeper runs as it is."""

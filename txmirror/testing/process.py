@@ -60,7 +60,7 @@ class ServerProcess:
         self.port = int(port)
 
     def __repr__(self) -> str:
-        return f"<ServerProcess {self.connection_string}>"
+        return f"<ServerProcess {self.connect_string}>"
 
     def __enter__(self: _ProcessT) -> _ProcessT:
         return self
@@ -71,7 +71,7 @@ class ServerProcess:
         self.stop()
 
     @property
-    def connection_string(self) -> str:
+    def connect_string(self) -> str:
         """The server's address, ``host:port``, for clients."""
         return self._address
 

@@ -32,7 +32,7 @@ def zookeeper_world(zookeeper_settings: dict[str, Any]) -> Iterator[World]:
 
 @pytest.fixture
 def zookeeper_server(zookeeper_settings: dict[str, Any]) -> Iterator[ServerProcess]:
-    """A ZooKeeper in a process of its own, for any client (``txmirror.testing.ServerProcess``): see ``connection_string``."""
+    """A ZooKeeper in a process of its own, for any client (``txmirror.testing.ServerProcess``): see ``connect_string``."""
     from txmirror.testing import ServerProcess  # noqa: PLC0415 - see the module's docstring
 
     with ServerProcess(**zookeeper_settings) as server:

@@ -38,7 +38,7 @@ class World:
         with World() as world:
             client = world.client()
             world.result(client.create("/a", b"1"))
-            program = Program(world.connection_string, reactor=world.reactor)
+            program = Program(world.connect_string, reactor=world.reactor)
             world.pass_time(10.0)
 
     :meth:`client`, :meth:`mirror` and :meth:`registry` return objects of the real classes. :meth:`close` closes them, and fails if
@@ -70,7 +70,7 @@ class World:
         self.server = self.servers[0]
         for server in self.servers:
             server.listen()
-        self.connection_string = ",".join(server.address for server in self.servers)
+        self.connect_string = ",".join(server.address for server in self.servers)
         """The addresses of all servers, for clients."""
         self._clients: list[ZooKeeperClient] = []
         self._mirrors: list[Mirror] = []
@@ -106,9 +106,7 @@ class World:
         :raises txmirror.errors.ZooKeeperException: the servers refuse it.
         """
         options.setdefault("random", Random(len(self._clients)))
-        client = ZooKeeperClient(
-            self.connection_string if servers is None else servers, reactor=self.reactor, **options
-        )
+        client = ZooKeeperClient(self.connect_string if servers is None else servers, reactor=self.reactor, **options)
         self._clients.append(client)
         self._note_limits(options)
         if connect:

@@ -62,7 +62,7 @@ class Command:
         self.run: Run | None = None
         self.ended: Deferred[int] | None = None
         if arguments:
-            line = ["--servers", world.connection_string, *arguments]
+            line = ["--servers", world.connect_string, *arguments]
             main(line, launch=self.launch, stdin=Input(stdin, terminal=terminal))
         world.settle()
 
@@ -147,7 +147,7 @@ class CommandTestCase(SynchronousTestCase):
     def perform(self, program: Program) -> Command:
         """Run a program of the test's."""
         command = Command(self.world)
-        command.launch(Settings(servers=self.world.connection_string), program)
+        command.launch(Settings(servers=self.world.connect_string), program)
         self.world.settle()
         return command
 

@@ -28,7 +28,7 @@ class InterruptingTests(CommandTestCase):
     def begin(self, *arguments: str) -> Command:
         """Start a command line, before anything happens."""
         command = Command(self.world)
-        main(["--servers", self.world.connection_string, *arguments], launch=command.launch)
+        main(["--servers", self.world.connect_string, *arguments], launch=command.launch)
         return command
 
     def interrupt_everywhere(

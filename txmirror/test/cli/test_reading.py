@@ -475,7 +475,7 @@ class TooLargeTests(CommandTestCase):
 class ChrootTests(CommandTestCase):
     def test_missing(self) -> None:
         """If the chroot does not exist, each command names it in its error."""
-        servers = self.world.connection_string + "/missing"
+        servers = self.world.connect_string + "/missing"
         says = f"{servers!r} has a chroot that does not exist"
         for line in (
             ("get", "/"),
@@ -501,7 +501,7 @@ class ChrootTests(CommandTestCase):
     def test_there(self) -> None:
         """Below one that exists it is the node itself."""
         self.make("/app")
-        servers = self.world.connection_string + "/app"
+        servers = self.world.connect_string + "/app"
         self.assertEqual(self.refused(1, "-s", servers, "get", "/a"), "no such znode: '/a'")
         self.assertEqual(self.refused(1, "-s", servers, "services"), "no such znode: '/services'")
         self.done("-s", servers, "create", "--makepath", "/a/b")

@@ -64,7 +64,7 @@ class AloneTests(RegisterTestCase):
 
     def test_missing_chroot(self) -> None:
         """The command logs that the chroot is missing, and registers once another client has created it."""
-        servers = self.world.connection_string + "/missing"
+        servers = self.world.connect_string + "/missing"
         command = self.start("register", PATH, "-s", servers)
         self.assertIn(f"{servers!r} has a chroot that does not exist", command.err)
         self.make("/missing")
@@ -100,7 +100,7 @@ class AloneTests(RegisterTestCase):
         self.world.pass_time(12.0)
         self.assertIsNotNone(self.registered)
         last = command.err.splitlines()[-1]
-        self.assertEqual(last, f"txmirror: {self.world.connection_string} is in reach again")
+        self.assertEqual(last, f"txmirror: {self.world.connect_string} is in reach again")
         self.assertEqual(command.err.count("in reach again"), 1)
         for _ in range(20):
             self.stop_server()

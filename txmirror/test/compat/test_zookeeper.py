@@ -33,7 +33,7 @@ class ZooKeeperCase(SynchronousTestCase):
         zookeeper.use(self.world.reactor)
         self.addCleanup(zookeeper.use, None)
         self.told: list[Any] = []
-        self.handle = self.init(self.world.connection_string)
+        self.handle = self.init(self.world.connect_string)
         self.other = self.world.client()
         self.told.clear()
 
@@ -190,7 +190,7 @@ class CallTests(ZooKeeperCase):
 class SessionTests(ZooKeeperCase):
     def test_connected(self) -> None:
         """The connection's own watcher is called when the session is established, and not before."""
-        handle = zookeeper.init(self.world.connection_string, self.teller("own"), 4_000)
+        handle = zookeeper.init(self.world.connect_string, self.teller("own"), 4_000)
         self.assertEqual((zookeeper.state(handle), zookeeper.client_id(handle)), (CONNECTING, (0, "")))
         self.world.settle()
         self.assertEqual(self.take(), [("own", SESSION, CONNECTED, "")])
@@ -304,7 +304,7 @@ class SessionTests(ZooKeeperCase):
         self.world.settle()
         self.assertEqual(self.take(), [("asked", 0, ["zookeeper"])])
         self.assertEqual(self.world.server.sessions, {self.other.session_id})
-        self.assertNotEqual(self.init(self.world.connection_string), self.handle)
+        self.assertNotEqual(self.init(self.world.connect_string), self.handle)
 
     def test_close_without_a_connection(self) -> None:
         """Without a connection the session is left, and another handle may take it over."""
@@ -317,7 +317,7 @@ class SessionTests(ZooKeeperCase):
         self.world.server.listen(port)
         self.world.pass_time(1.0)
         self.assertIn(session[0], self.world.server.sessions)
-        handle = self.init(self.world.connection_string, 10_000, session)
+        handle = self.init(self.world.connect_string, 10_000, session)
         self.assertEqual((zookeeper.client_id(handle), zookeeper.state(handle)), (session, CONNECTED))
 
     def test_takes_over_an_ended_session(self) -> None:
@@ -325,7 +325,7 @@ class SessionTests(ZooKeeperCase):
         session = zookeeper.client_id(self.handle)
         zookeeper.close(self.handle)
         self.world.settle()
-        handle = self.init(self.world.connection_string, 10_000, session)
+        handle = self.init(self.world.connect_string, 10_000, session)
         self.assertEqual(self.take(), [("own", SESSION, EXPIRED, "")])
         self.assertTrue(zookeeper.is_unrecoverable(handle))
 
@@ -346,7 +346,7 @@ class OrderTests(ZooKeeperCase):
         zookeeper.deterministic_conn_order(True)
         self.addCleanup(zookeeper.deterministic_conn_order, False)
         for _ in range(5):
-            session = zookeeper.client_id(self.init(self.world.connection_string))[0]
+            session = zookeeper.client_id(self.init(self.world.connect_string))[0]
             self.assertIn(session, {each.session_id for each in self.world.server.connections})
 
 

@@ -152,16 +152,16 @@ class SharingTests(EnsembleTestCase):
         for host in HOSTS:
             self.assertFalse(self.peer(host=host).exists("/a"))
 
-    def test_connection_string(self) -> None:
+    def test_connect_string(self) -> None:
         """The addresses of all, as clients want them."""
-        self.assertEqual(self.ensemble.connection_string, "10.0.0.1:2181,10.0.0.2:2181,10.0.0.3:2181")
+        self.assertEqual(self.ensemble.connect_string, "10.0.0.1:2181,10.0.0.2:2181,10.0.0.3:2181")
 
     def test_listen(self) -> None:
         """All listen, at ports that are free; those that do already go on."""
         ensemble = EmbeddedEnsemble(self.reactor, 2)
         ensemble.servers[0].listen(2181, "10.0.0.9")
         ensemble.listen()
-        self.assertRegex(ensemble.connection_string, r"^10\.0\.0\.9:2181,127\.0\.0\.1:\d+$")
+        self.assertRegex(ensemble.connect_string, r"^10\.0\.0\.9:2181,127\.0\.0\.1:\d+$")
         self.settle(ensemble.stop())
 
     def test_sizes(self) -> None:

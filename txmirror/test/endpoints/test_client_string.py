@@ -31,7 +31,7 @@ KEYS = (
 class StringCase(RegistryCase):
     def setUp(self) -> None:
         super().setUp()
-        self.hosts = f"hosts={quoteStringArgument(self.world.connection_string)}"
+        self.hosts = f"hosts={quoteStringArgument(self.world.connect_string)}"
 
         parser: Any
         (parser,) = [
@@ -112,7 +112,7 @@ print(first, loaded("twisted.web"), len(loaded("txmirror.endpoints")) > 1)
     def test_no_io(self) -> None:
         """Neither a valid nor an invalid string reads a file or opens a connection."""
         keys = {
-            "hosts": self.world.connection_string,
+            "hosts": self.world.connect_string,
             "credentials": "none",
             "tls": "yes",
             "trust": "none",
@@ -231,7 +231,7 @@ class ConnectingTests(StringCase):
     def test_environment(self) -> None:
         """The servers of the environment count if there are no hosts."""
         self.serve(A)
-        os.environ["TXMIRROR_SERVERS"] = self.world.connection_string
+        os.environ["TXMIRROR_SERVERS"] = self.world.connect_string
         self.assertEqual(self.connected(self.parse(PATH)), A)
 
     def test_credentials(self) -> None:

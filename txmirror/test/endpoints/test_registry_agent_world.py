@@ -108,7 +108,7 @@ class WorldTests(SynchronousTestCase):
 
     def test_shared_session(self) -> None:
         """A shared session is opened for the first request, and closed with the agent."""
-        agent = RegistryAgent(SharedSession(self.world.connection_string, reactor=self.reactor))
+        agent = RegistryAgent(SharedSession(self.world.connect_string, reactor=self.reactor))
         before = len(self.world.server.sessions)
         self.assertEqual({self.get(agent) for _ in range(3)}, {"1", "2", "3"})
         self.assertEqual(len(self.world.server.sessions), before + 1)
@@ -117,7 +117,7 @@ class WorldTests(SynchronousTestCase):
 
     def test_unusable_credentials(self) -> None:
         """If its credentials cannot be read, the request fails."""
-        session = SharedSession(self.world.connection_string, "/no/such/file", reactor=self.reactor)
+        session = SharedSession(self.world.connect_string, "/no/such/file", reactor=self.reactor)
         agent = self.agent_of(session)
         for _ in range(2):
             requested = agent.request(b"GET", WEB)

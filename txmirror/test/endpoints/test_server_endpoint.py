@@ -344,7 +344,7 @@ class FailureTests(ServerCase):
         for turns in range(16):
             with self.subTest(turns=turns), World(reactor=EventReactor()) as world:
                 reactor: Any = world.reactor
-                session = SharedSession(world.connection_string, reactor=reactor)
+                session = SharedSession(world.connect_string, reactor=reactor)
                 endpoint = RegisteringEndpoint(session, PATH, TCP4ServerEndpoint(reactor, 0))
                 port = self.successResultOf(endpoint.listen(Factory.forProtocol(Echo)))
                 reactor.take_turns(turns)

@@ -32,7 +32,7 @@ class StringCase(ServerCase):
 class ServerStringTests(StringCase):
     def test_all_keys(self) -> None:
         """A string with all keys is what its keys say."""
-        hosts = quoteStringArgument(self.world.connection_string)
+        hosts = quoteStringArgument(self.world.connect_string)
         endpoint = serverFromString(
             self.reactor,
             rf"mirror:{PATH}:hosts={hosts}:listen=tcp\:0:advertise=web1\:443:data.zone=b:data.rack=7:format=ndsr"
@@ -48,7 +48,7 @@ class ServerStringTests(StringCase):
 
     def test_service(self) -> None:
         """The server of a program is a service by its string, as ``twistd web --listen`` makes it."""
-        self.patch(os, "environ", {**os.environ, "TXMIRROR_SERVERS": self.world.connection_string})
+        self.patch(os, "environ", {**os.environ, "TXMIRROR_SERVERS": self.world.connect_string})
         reactor: Any = self.reactor
         service = strports.service(rf"mirror:{PATH}:listen=tcp\:0", Factory(), reactor=reactor)
         service.startService()
@@ -64,7 +64,7 @@ class ServerStringTests(StringCase):
 
     def test_no_io(self) -> None:
         """Neither a valid nor an invalid string reads a file, opens a connection, or listens."""
-        keys = {"listen": "tcp:0", "credentials": "none", "data.zone": "b", "hosts": self.world.connection_string}
+        keys = {"listen": "tcp:0", "credentials": "none", "data.zone": "b", "hosts": self.world.connect_string}
         self.parse(PATH, **keys)
         before = self.reactor.getDelayedCalls()
         # Twisted looks for plugins in files.

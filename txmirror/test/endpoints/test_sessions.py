@@ -25,7 +25,7 @@ class SessionCase(SynchronousTestCase):
         self.addCleanup(self.world.close)
 
     def settings(self, chroot: str = "", **changed: Any) -> SharedSession:
-        return SharedSession(self.world.connection_string + chroot, reactor=self.reactor, **changed)
+        return SharedSession(self.world.connect_string + chroot, reactor=self.reactor, **changed)
 
     def registry(self, lease: Lease) -> ServiceRegistry[bool]:
         return self.world.result(lease.registry())

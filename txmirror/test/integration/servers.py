@@ -108,7 +108,7 @@ class OnEmbedded:
     """For test cases at the embedded server."""
 
     def server_address(self) -> str:
-        return embedded_server().connection_string
+        return embedded_server().connect_string
 
 
 class OnReal:

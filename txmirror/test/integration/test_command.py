@@ -37,7 +37,7 @@ class ProcessTestCase(SynchronousTestCase):
 
     @property
     def environment(self) -> dict[str, str]:
-        added = {"TXMIRROR_SERVERS": shared_server().connection_string, "PYTHONIOENCODING": "utf-8"}
+        added = {"TXMIRROR_SERVERS": shared_server().connect_string, "PYTHONIOENCODING": "utf-8"}
         return {**os.environ, **added, **self.environment_added}
 
     def begin(

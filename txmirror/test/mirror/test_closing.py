@@ -54,7 +54,7 @@ class _World(World):
             self.other.create(f"/wide/{number}")
         self.settle()
         self.given = None if own else self.client(session_timeout=S)
-        self.its_mirror = Mirror(self.connection_string, client=self.given, session_timeout=S, reactor=self.reactor)
+        self.its_mirror = Mirror(self.connect_string, client=self.given, session_timeout=S, reactor=self.reactor)
         self.result(self.its_mirror.connect())
         self.tree = self.its_mirror.tree("/wide")
         self.view_tree = self.its_mirror.chroot("/wide").tree("/")

@@ -19,7 +19,7 @@ class ManyTreesTests(SynchronousTestCase):
             world.result(client.create("/new"))
             for number in range(100):
                 world.result(client.create(f"/new/{number}"))
-            mirror = Mirror(world.connection_string, reactor=world.reactor)
+            mirror = Mirror(world.connect_string, reactor=world.reactor)
             connected = mirror.connect()
             for number in range(count):
                 mirror.tree(f"/{number}", depth=1)
@@ -52,7 +52,7 @@ class ManyTreesTests(SynchronousTestCase):
     def looks_for_trees(self, count: int) -> int:
         """Return the number of looks at roots while so many trees are made at once, until all are settled."""
         with World() as world:
-            mirror = Mirror(world.connection_string, reactor=world.reactor)
+            mirror = Mirror(world.connect_string, reactor=world.reactor)
             looks = 0
 
             def called(frame: FrameType, event: str, argument: object) -> None:
@@ -82,7 +82,7 @@ class ManyTreesTests(SynchronousTestCase):
             client = world.client()
             for number in range(count + 1):
                 world.result(client.create(f"/{number}"))
-            mirror = Mirror(world.connection_string, reactor=world.reactor)
+            mirror = Mirror(world.connect_string, reactor=world.reactor)
             trees = [mirror.tree(f"/{number}", depth=1) for number in range(count + 1)]
             world.settle()
             calls = 0

@@ -43,13 +43,13 @@ class AiohttpTests(SynchronousTestCase):
         need_aiohttp()
         self.zookeeper = ServerProcess()
         self.addCleanup(self.zookeeper.stop)
-        self.client = KazooClient(self.zookeeper.connection_string)
+        self.client = KazooClient(self.zookeeper.connect_string)
         self.client.start()
         self.addCleanup(self.client.close)
         self.addCleanup(self.client.stop)
         self.url = f"http://127.0.0.1:{free_port()}/"
         port = self.url.rpartition(":")[2].strip("/")
-        command = [sys.executable, "-B", "aiohttp_server.py", self.zookeeper.connection_string, port]
+        command = [sys.executable, "-B", "aiohttp_server.py", self.zookeeper.connect_string, port]
         self.server = subprocess.Popen(
             command, cwd=find_examples(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )

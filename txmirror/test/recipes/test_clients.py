@@ -68,11 +68,11 @@ class ClientsTests(RecipeCase):
     def test_mirror(self) -> None:
         """A mirror may be given in place of a client, connected or not; a chroot of one too."""
         self.done(self.observer.create("/locks"))
-        connected = self.mirror(servers=self.world.connection_string, session_timeout=S)
+        connected = self.mirror(servers=self.world.connect_string, session_timeout=S)
         self.done(connected.connect())
-        below = self.mirror(servers=self.world.connection_string, session_timeout=S).chroot("/locks")
+        below = self.mirror(servers=self.world.connect_string, session_timeout=S).chroot("/locks")
         others = self.mirror(client=self.unconnected())
-        fresh = self.mirror(servers=self.world.connection_string, session_timeout=S)
+        fresh = self.mirror(servers=self.world.connect_string, session_timeout=S)
         for mirror, path in ((connected, self.path), (fresh, self.path), (others, self.path), (below, "/one")):
             for kind in _KINDS:
                 claim = kind(mirror, path, name="mirror", reactor=self.world.reactor)
@@ -92,7 +92,7 @@ class ClientsTests(RecipeCase):
 
     def test_mirror_closed(self) -> None:
         """With a closed mirror's client, the acquisition fails at once."""
-        mirror = self.mirror(servers=self.world.connection_string, session_timeout=S)
+        mirror = self.mirror(servers=self.world.connect_string, session_timeout=S)
         mirror.close()
         self.settle()
         for kind in _KINDS:

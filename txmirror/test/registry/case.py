@@ -60,7 +60,7 @@ class RegistryTestCase(SynchronousTestCase):
         """Make a registry; it is not started."""
         options.setdefault("timeout", self.timeout)
         options.setdefault("reactor", self.reactor)
-        registry = ServiceRegistry(self.world.connection_string, **options)
+        registry = ServiceRegistry(self.world.connect_string, **options)
         self.registries.append(registry)
         return registry
 

@@ -371,7 +371,7 @@ class TooLargeTests(RegistryTestCase):
 
     def with_limit(self, **options: Any) -> ServiceRegistry:
         """Return a registry whose client takes replies of up to 2,000 bytes."""
-        mirror = Mirror(self.world.connection_string, limits=Limits(max_reply=2_000), reactor=self.reactor)
+        mirror = Mirror(self.world.connect_string, limits=Limits(max_reply=2_000), reactor=self.reactor)
         self.mirrors.append(mirror)
         return self.registry(mirror=mirror, **options)
 

@@ -25,7 +25,7 @@ class GivenMirrorCase(RegistryTestCase):
 
     def given(self, session_timeout: float = 30.0, **options: Any) -> tuple[Mirror, ServiceRegistry]:
         """Make a mirror that is connected, and a registry on it."""
-        mirror = Mirror(self.world.connection_string, session_timeout=session_timeout, reactor=self.reactor)
+        mirror = Mirror(self.world.connect_string, session_timeout=session_timeout, reactor=self.reactor)
         self.world.result(mirror.connect())
         registry = ServiceRegistry(mirror=mirror, timeout=self.timeout, **options)
         self.mirrors.append(mirror)
@@ -356,7 +356,7 @@ class ArgumentTests(RegistryTestCase):
     def wrong(self, **options: Any) -> str:
         """Return the message of a registry for wrong arguments."""
         with self.assertRaises((TypeError, ValueError)) as caught:
-            ServiceRegistry(self.world.connection_string, **{"reactor": self.reactor, **options})
+            ServiceRegistry(self.world.connect_string, **{"reactor": self.reactor, **options})
         return str(caught.exception)
 
     def test_credentials(self) -> None:
@@ -377,7 +377,7 @@ class ArgumentTests(RegistryTestCase):
 
     def test_reactor(self) -> None:
         """A mirror that is given has its reactor."""
-        mirror = Mirror(self.world.connection_string, reactor=self.reactor)
+        mirror = Mirror(self.world.connect_string, reactor=self.reactor)
         self.assertIn("Clock", self.wrong(mirror=mirror, reactor=Clock()))
 
     def test_wait(self) -> None:

@@ -67,7 +67,7 @@ class Scene:
         self._lazy = lazy
         # The pauses are the same in every run of an example.
         self.registry = ServiceRegistry(
-            world.connection_string, timeout=_TIMEOUT, lazy=lazy, random=Random(1), reactor=world.reactor
+            world.connect_string, timeout=_TIMEOUT, lazy=lazy, random=Random(1), reactor=world.reactor
         )
         #: What is wanted: what was accepted, and what is asked for and may be refused.
         self._wanted: dict[str, int] = {}

@@ -15,7 +15,7 @@ class ReachabilityTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.world = World()
         self.addCleanup(self.world.close)
-        self.mirror = Mirror(self.world.connection_string, session_timeout=4.0, reactor=self.world.reactor)
+        self.mirror = Mirror(self.world.connect_string, session_timeout=4.0, reactor=self.world.reactor)
         self.addCleanup(self.close_mirror)
 
     def close_mirror(self) -> None:
@@ -51,7 +51,7 @@ class ReachabilityTests(ReachabilityTestCase):
         self.assertFalse(self.reachability.unreachable)
         self.world.pass_time(0.2)
         error = self.failureResultOf(waiting, NoConnection)
-        self.assertIn(self.world.connection_string, error.getErrorMessage())
+        self.assertIn(self.world.connect_string, error.getErrorMessage())
         self.assertTrue(self.reachability.unreachable)
 
     def test_out_of_reach(self) -> None:

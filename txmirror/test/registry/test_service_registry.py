@@ -212,7 +212,7 @@ class RefusedTests(RegistryTestCase):
 
     def test_missing_chroot(self) -> None:
         """A chroot that does not exist is not ours to make."""
-        registry = ServiceRegistry(self.world.connection_string + "/missing", timeout=4.0, reactor=self.reactor)
+        registry = ServiceRegistry(self.world.connect_string + "/missing", timeout=4.0, reactor=self.reactor)
         self.registries.append(registry)
         self.assertIn("chroot", self.failure(registry.set_node(NODE), Exception))
 

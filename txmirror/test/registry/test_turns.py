@@ -72,7 +72,7 @@ class ManyWritesTests(SynchronousTestCase):
 
     def test_out_of_reach(self) -> None:
         """If ZooKeeper is out of reach, all of them fail, and later calls of the registry are completed."""
-        registry = ServiceRegistry(self.world.connection_string, timeout=2.0, reactor=self.world.reactor)
+        registry = ServiceRegistry(self.world.connect_string, timeout=2.0, reactor=self.world.reactor)
         self.world.result(registry.start())
         host, _, port = self.world.server.address.rpartition(":")
         self.world.reactor.black_hole(host, int(port))
@@ -90,7 +90,7 @@ class ManyWritesTests(SynchronousTestCase):
 
     def test_started(self) -> None:
         """Many calls that wait until the registry's last connection is closed are all done over the next one."""
-        registry = ServiceRegistry(self.world.connection_string, timeout=2.0, reactor=self.world.reactor)
+        registry = ServiceRegistry(self.world.connect_string, timeout=2.0, reactor=self.world.reactor)
         self.world.result(registry.start())
         stopped = registry.stop()
         started = registry.start()

@@ -32,7 +32,7 @@ class Program:
 
     def __init__(self, world: World) -> None:
         # On one line, so that all have one place.
-        self.mirror, self.place = Mirror(world.connection_string, reactor=world.reactor), here()
+        self.mirror, self.place = Mirror(world.connect_string, reactor=world.reactor), here()
         self.tree, self.tree_place = self.mirror.tree("/a"), here()
 
 
@@ -50,7 +50,7 @@ class OpenTests(SynchronousTestCase):
 
     def test_nothing(self) -> None:
         """A program that closes everything is not named, nor are the parts of the world."""
-        mirror = Mirror(self.world.connection_string, reactor=self.world.reactor)
+        mirror = Mirror(self.world.connect_string, reactor=self.world.reactor)
         tree = mirror.tree("/")
         client = self.world.client()
         self.world.result(Lock(client, "/lock", reactor=self.world.reactor).acquire())
@@ -63,7 +63,7 @@ class OpenTests(SynchronousTestCase):
     def test_client(self) -> None:
         """A client is named, and one that is closed or was never connected is not."""
         for number in range(3):
-            client = ZooKeeperClient(self.world.connection_string, reactor=self.world.reactor)
+            client = ZooKeeperClient(self.world.connect_string, reactor=self.world.reactor)
             self.kept.append(client)
             if number < 2:
                 self.world.result(client.connect())
@@ -97,24 +97,24 @@ class OpenTests(SynchronousTestCase):
         program = Program(self.world)
         self.world.settle()
         self.world.result(program.mirror.close())
-        client, place = ZooKeeperClient(self.world.connection_string, reactor=self.world.reactor), here()
+        client, place = ZooKeeperClient(self.world.connect_string, reactor=self.world.reactor), here()
         client.add_listener(lambda _: program.mirror)
         self.world.result(client.connect())
         self.assertEqual(self.complaint(), [f"{client!r}, made at {place}"])
 
     def test_registry(self) -> None:
         """A registry is named, without the parts that it has made; one that was stopped is not."""
-        stopped = ServiceRegistry(self.world.connection_string, reactor=self.world.reactor)
+        stopped = ServiceRegistry(self.world.connect_string, reactor=self.world.reactor)
         self.world.result(stopped.start())
         self.world.result(stopped.stop())
-        registry, place = ServiceRegistry(self.world.connection_string, reactor=self.world.reactor), here()
+        registry, place = ServiceRegistry(self.world.connect_string, reactor=self.world.reactor), here()
         self.world.result(registry.set_node("/services/web/host1:80"))
         self.world.result(registry.get("/services/web"))
         self.assertEqual(self.complaint(), [f"<ServiceRegistry>, made at {place}"])
 
     def test_registration(self) -> None:
         """A registration is named, unless it was withdrawn."""
-        mirror, place = Mirror(self.world.connection_string, reactor=self.world.reactor), here()
+        mirror, place = Mirror(self.world.connect_string, reactor=self.world.reactor), here()
         withdrawn = Registration(mirror, "/b", {})
         registration, registration_place = Registration(mirror, "/a", {}), here()
         for each in (withdrawn, registration):
@@ -127,7 +127,7 @@ class OpenTests(SynchronousTestCase):
     def test_recipes(self) -> None:
         """A lock, a semaphore and an election are named if they are held or waited for."""
         reactor = self.world.reactor
-        mirror = Mirror(self.world.connection_string, reactor=reactor)
+        mirror = Mirror(self.world.connect_string, reactor=reactor)
         made: list[Any] = [
             kind(mirror, f"/{kind.__name__}", reactor=reactor) for kind in (Lock, ReadLock, Semaphore) for _ in range(2)
         ]
@@ -150,19 +150,19 @@ class OpenTests(SynchronousTestCase):
 
     def test_never_used(self) -> None:
         """Objects that were made and never opened are not named, nor is a registry that was stopped and has no mirror."""
-        mirror, place = Mirror(self.world.connection_string, reactor=self.world.reactor), here()
+        mirror, place = Mirror(self.world.connect_string, reactor=self.world.reactor), here()
         self.kept += [
             Registration(mirror, "/a", {}),
             Lock(mirror, "/lock", reactor=self.world.reactor),
             Election(mirror, "/election", reactor=self.world.reactor),
-            ServiceRegistry(self.world.connection_string, reactor=self.world.reactor),
+            ServiceRegistry(self.world.connect_string, reactor=self.world.reactor),
         ]
         self.world.result(mirror.connect())
         self.assertEqual(self.complaint(), [f"{mirror!r}, made at {place}"])
 
     def test_opened_again(self) -> None:
         """A registry that was stopped and started again is named."""
-        registry, place = ServiceRegistry(self.world.connection_string, reactor=self.world.reactor), here()
+        registry, place = ServiceRegistry(self.world.connect_string, reactor=self.world.reactor), here()
         for _ in range(2):
             self.world.result(registry.start())
             self.world.result(registry.stop())
@@ -181,7 +181,7 @@ class OpenTests(SynchronousTestCase):
         class Ours(ZooKeeperClient):
             pass
 
-        client, place = Ours(self.world.connection_string, reactor=self.world.reactor), here()
+        client, place = Ours(self.world.connect_string, reactor=self.world.reactor), here()
         self.world.result(client.connect())
         (line,) = self.complaint()
         self.assertTrue(line.endswith(place), line)

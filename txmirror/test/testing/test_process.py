@@ -46,7 +46,7 @@ class ServerProcessTests(SynchronousTestCase):
     def test_life(self) -> None:
         """The server listens at its address, exits with status 0 when it is stopped, and may be stopped again."""
         with ServerProcess(tick_time=1.5, ttl_nodes=True) as server:
-            self.assertEqual(server.connection_string, f"{server.host}:{server.port}")
+            self.assertEqual(server.connect_string, f"{server.host}:{server.port}")
             with socket.create_connection((server.host, server.port), 5.0) as asker:
                 asker.sendall(b"conf")
                 self.assertIn("tickTime=1500\n", asker.makefile().read())

@@ -55,7 +55,7 @@ class MirrorTests(WorldTestCase):
     def test_servers(self) -> None:
         """It can have servers of its own, such as a chroot; then it has no address that can be cut off."""
         self.world.result(self.world.client().create("/app"))
-        mirror = self.world.mirror(f"{self.world.connection_string}/app")
+        mirror = self.world.mirror(f"{self.world.connect_string}/app")
         self.world.result(mirror.create("/a"))
         self.assertIn("app", self.world.result(self.world.client().get_children("/")))
         error = self.assertRaises(ValueError, self.world.disconnect, mirror)

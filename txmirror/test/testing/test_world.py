@@ -26,8 +26,8 @@ class MakingTests(WorldTestCase):
         """The server listens at the connection string, and any client can connect to it."""
         world = self.world()
         self.assertEqual(world.servers, (world.server,))
-        self.assertEqual(world.connection_string, world.server.address)
-        client = ZooKeeperClient(world.connection_string, reactor=world.reactor)
+        self.assertEqual(world.connect_string, world.server.address)
+        client = ZooKeeperClient(world.connect_string, reactor=world.reactor)
         self.assertIsNone(world.result(client.connect()))
         world.result(client.close())
 
@@ -55,7 +55,7 @@ class SeveralServersTests(WorldTestCase):
         self.assertIs(world.server, world.servers[0])
         addresses = [server.address for server in world.servers]
         self.assertEqual(len(set(addresses)), 3)
-        self.assertEqual(world.connection_string, ",".join(addresses))
+        self.assertEqual(world.connect_string, ",".join(addresses))
 
     def test_one_ensemble(self) -> None:
         """They have the same data and the same sessions, and a client is at one of them."""
@@ -125,7 +125,7 @@ class ClientTests(WorldTestCase):
         """A client may be given an address, or a chroot, of its own."""
         world = self.world()
         world.result(world.client().create("/app"))
-        client = world.client(f"{world.connection_string}/app")
+        client = world.client(f"{world.connect_string}/app")
         world.result(client.create("/a"))
         self.assertEqual(world.result(client.get_children("/")), ["a"])
 
@@ -195,7 +195,7 @@ class TimeTests(WorldTestCase):
         world.pass_time(60.0)
         self.assertEqual(world.server.sessions, {client.session_id})
         (link,) = world.reactor.links
-        world.reactor.black_hole("127.0.0.1", int(world.connection_string.split(":")[1]))
+        world.reactor.black_hole("127.0.0.1", int(world.connect_string.split(":")[1]))
         link.cut()
         world.pass_time(5.0)
         self.assertEqual(world.server.sessions, frozenset())
@@ -233,7 +233,7 @@ class ClosingTests(SynchronousTestCase):
         for _ in range(2):
             world.client(limits=Limits(close_time=20.0))
         world.reactor.links[0].stall()
-        world.reactor.black_hole("127.0.0.1", int(world.connection_string.split(":")[1]))
+        world.reactor.black_hole("127.0.0.1", int(world.connect_string.split(":")[1]))
         world.reactor.links[1].cut()
         world.client("10.0.0.1", connect=False).connect().addErrback(lambda _: None)
         world.settle()
@@ -263,7 +263,7 @@ class ClosingTests(SynchronousTestCase):
     def test_client_of_its_own(self) -> None:
         """A client that the program has made itself, and not closed, is found by its timers."""
         world = World()
-        client = ZooKeeperClient(world.connection_string, reactor=world.reactor)
+        client = ZooKeeperClient(world.connect_string, reactor=world.reactor)
         world.result(client.connect())
         error = self.assertRaises(AssertionError, world.close)
         self.assertIn("a delayed call of ", str(error))
