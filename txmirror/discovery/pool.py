@@ -12,6 +12,8 @@ from txmirror.types import Instance
 
 #: The label, or key of the data, with an instance's zone.
 _ZONE = "zone"
+#: Up to this number, the avoided instances are searched one by one.
+_FEW = 10
 
 
 class Pool:
@@ -75,6 +77,12 @@ class Pool:
 
 
 def _without(instances: tuple[Instance, ...], avoided: Collection[Instance]) -> list[Instance]:
+    if len(avoided) > _FEW:
+        # A search for each would take longer. Nearly always they are the same objects.
+        same = set(map(id, avoided))
+        others = [each for each in instances if id(each) not in same]
+        if len(others) + len(same) == len(instances):
+            return others
     left = list(instances)
     for each in avoided:
         at = bisect_left(left, each.name, key=lambda other: other.name)

@@ -71,8 +71,8 @@ class Attempt:
         """
         try:
             url = self._url.at(self._authority())
-        except UnicodeError:
-            # The instance has a wrong address.
+        except ValueError:
+            # The instance has a wrong address, or no port.
             self.new, self._connected = True, False
             return fail()
         agent = Agent.usingEndpointFactory(self._reactor, self, self.pool.http)
@@ -118,6 +118,8 @@ class Attempt:
         return endpoint
 
     def _authority(self) -> bytes:
+        if not self.port:
+            raise ValueError(f"{self.instance.name!r} has no port without TLS")
         if self._settings.authority == "service":
             return self._url.service
         host = self.host.partition("%")[0]

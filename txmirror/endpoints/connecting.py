@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import TimeoutError as ConnectionTimeoutError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -125,6 +126,7 @@ class Connector:
         use = InstanceUse(provider, instance, self._reactor)
         wrapped = InstanceConnectionFactory(factory, use, tls=self._tls is not None)
         attempt = _separate(Deferred.fromCoroutine(self._open(instance, wrapped)))
+        at_once = attempt.called
         try:
             return await self._limited(attempt, limit, "no connection")
         except (CancelledError, ProgramError):
@@ -132,6 +134,9 @@ class Connector:
             raise
         except Exception:
             use.failed()
+            if at_once:
+                # However many have no port, they do not keep the reactor from its work.
+                await deferLater(self._reactor, 0.0)
             raise
 
     async def _open(self, instance: Instance, factory: InstanceConnectionFactory) -> IProtocol:

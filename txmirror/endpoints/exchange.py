@@ -162,6 +162,8 @@ class Exchange:
                     raise lost or error from None
             if attempt.new:
                 await self._leave_out(provider, instance)
+                # Attempts that fail at once do not keep the reactor from its work, however many there are.
+                await self._wait(deferLater(self._reactor, 0.0))
 
     def _pick(self, provider: IServiceProvider) -> Deferred[Instance]:
         key, headers = self._settings.key, self._request.headers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
+import attrs
 from twisted.internet.defer import CancelledError
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -36,6 +37,16 @@ class PickingTests(ProviderTestCase):
         provider = self.provider()
         avoid = [each for each in provider.instances() if each.name != "b:1"]
         self.assertEqual(self.picks(provider, 3, avoid=avoid), "bbb")
+
+    def test_avoiding_many(self) -> None:
+        """Also of many, equal instances are avoided, and those that are at another address by now are not."""
+        self.make("abcdefghijklmnopq")
+        provider = self.provider()
+        avoid = [each for each in provider.instances() if each.name != "b:1"]
+        self.assertEqual(self.picks(provider, 3, avoid=avoid), "bbb")
+        avoid[0] = attrs.evolve(avoid[0], weight=7)
+        avoid[1] = attrs.evolve(avoid[1], port=7)
+        self.assertEqual(sorted(self.picks(provider, 4, avoid=avoid)), ["b", "b", "c", "c"])
 
     def test_avoiding_all(self) -> None:
         self.make("ab")

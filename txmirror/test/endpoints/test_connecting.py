@@ -247,6 +247,21 @@ class NextInstanceTests(ConnectCase):
         self.assertIn("(it has no port without TLS)", str(failed))
         self.assert_clean()
 
+    def test_many_unusable(self) -> None:
+        """The reactor goes on between attempts that fail at once, however many there are."""
+        for number in range(100):
+            self.register(f"10.0.1.{number}", port=None, tls_port=8443)
+        connecting = self.endpoint().connect(self.factory)
+        self.assertEqual(len(self.provider.notes), 1)
+        self.reactor.settle()
+        self.failureResultOf(connecting, NoInstanceException)
+        self.assertEqual(len(self.provider.notes), 100)
+        self.assert_clean()
+        connecting = self.endpoint().connect(self.factory)
+        connecting.cancel()
+        self.failureResultOf(connecting, CancelledError)
+        self.assert_clean()
+
     def test_no_instance(self) -> None:
         """Without an instance it fails after the wait as the provider does, at the deadline at the latest."""
         for options, seconds in (({"wait": 3.0}, 3.0), ({"wait": 9.0, "timeout": 2.0}, 2.0)):

@@ -46,6 +46,18 @@ class RetryTests(AgentTestCase):
         self.assertEqual(self.answer(requested), b"two")
         self.assertEqual(self.web.feedback, ["-one", "+two"])
 
+    def test_many_unusable(self) -> None:
+        """Instances without a port for the scheme are left out, and the reactor goes on between them."""
+        self.serve("one")
+        agent = self.agent()
+        self.get(agent)
+        self.web.feedback.clear()
+        self.web.list[:0] = [Instance(name=f"{n}", address="10.0.1.1", tls_port=443) for n in range(50)]
+        requested = agent.request(b"POST", WEB)
+        self.assertEqual(self.web.feedback, ["-0"])
+        self.assertEqual(self.answer(requested), b"one")
+        self.assertEqual(self.web.feedback, [*(f"-{n}" for n in range(50)), "+one"])
+
     def test_lost(self) -> None:
         """If the connection was lost before the response, only idempotent requests are repeated."""
         for method in METHODS:
