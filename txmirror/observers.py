@@ -70,4 +70,5 @@ class Observers(Generic[_T]):
         try:
             self._callbacks[key](event)
         except Exception:
+            # The callback may be the program's.
             self._failed(key, event)

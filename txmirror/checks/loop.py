@@ -126,6 +126,7 @@ class CheckLoop:
             except Exception:
                 if self._stopping:
                     raise
+                # The program's function that gets the results may raise any exception.
                 self._log.failure("The loop of check {name} failed; it goes on.", name=self._name)
                 pause = self._settings.interval
 

@@ -84,6 +84,7 @@ class Prober:
         except Exception:
             if self._stopped:
                 raise
+            # A check may be a plugin's.
             result = self._failed(Failure())
         else:
             self.raised = False

@@ -92,6 +92,7 @@ class SteadyClock:
             try:
                 call.func(*call.args, **call.kw)
             except Exception:
+                # As in the reactor: whatever one call raises, the others run.
                 self._log.failure("A delayed call raised an exception.")
         self._schedule()
 

@@ -334,6 +334,7 @@ class Handle:
         try:
             callback(self._number, *arguments)
         except Exception:
+            # It is txzookeeper's, or the program's.
             self._log.failure("A callback of a ZooKeeper connection failed.")
 
 

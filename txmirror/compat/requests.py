@@ -76,6 +76,7 @@ class RequestSender:
             try:
                 return request(self.session.client)
             except Exception:
+                # txzookeeper raises some of its exceptions, and others fail the Deferred.
                 return fail(Failure())
 
         waiting = self.session.when_established(path)

@@ -62,6 +62,7 @@ def translate(source: str, path: str) -> str:
     try:
         return str(_tool().refactor_string(source, path))
     except Exception as error:
+        # The parser, and each of its fixers, has exceptions of its own.
         raise ImportError(f"{path!r} cannot be translated to Python 3: {error}", path=path) from error
 
 

@@ -91,6 +91,7 @@ class Structurer:
         try:
             return self._converter.structure(value, kind)
         except Exception as error:
+            # A group of cattrs', or whatever a hook has raised.
             errors = tuple(_list_errors(error))
             raise InvalidValue(*errors) from None
 

@@ -52,6 +52,7 @@ class Selection:
         try:
             return bool(self._keep(path))
         except Exception:
+            # The function is the program's.
             self._log.failure("The function that selects nodes failed on {path}: the node is kept.", path=path)
             return True
 

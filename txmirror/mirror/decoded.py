@@ -205,6 +205,7 @@ class Decoded(LiveMapping[_T]):
             try:
                 value = self._decode(path, data)
             except Exception as problem:
+                # The function is the program's.
                 error = problem
                 self._log.warn(
                     "{path} cannot be decoded, and is left out: {reason}.",

@@ -51,6 +51,7 @@ class Entries(Generic[_T, _K]):
         try:
             keys = _distinct(self._key(path, value))
         except Exception as error:
+            # The function is the program's.
             self.discard(path)
             self.errors[path] = error
             self._log.warn(

@@ -93,6 +93,7 @@ class ChangeCommand:
         except TimeoutError:
             reason = f"it was killed, because it ran longer than {show_seconds(self._timeout)}"
         except Exception as error:
+            # A process that cannot be started: not only an OSError, and the next try may succeed.
             reason = f"{type(error).__name__}: {error}"
         else:
             if result.status is Status.OK:

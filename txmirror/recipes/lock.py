@@ -15,8 +15,8 @@ from txmirror.mirror import Mirror
 from txmirror.recipes.acquirable import Acquirable
 from txmirror.recipes.clients import connecting
 from txmirror.recipes.contender import Contender, Held, LockNodeGone
+from txmirror.recipes.lock_node import occupant
 from txmirror.recipes.lock_order import EXCLUSIVE, SHARED, in_order, leases_in, predecessor
-from txmirror.recipes.occupants import occupant
 from txmirror.recipes.retry_policy import discard
 from txmirror.types import ACL
 

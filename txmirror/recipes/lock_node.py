@@ -1,4 +1,4 @@
-"""An ephemeral node with a unique name: it is found again after a lost reply, and always deleted."""
+"""An ephemeral node with a unique name: it is found again after a lost reply, and always deleted. And the owners of others' nodes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from txmirror import paths
 from txmirror.creating_paths import create_path
-from txmirror.errors import NoNodeException, ZooServerProblem
+from txmirror.errors import NoAuthException, NoNodeException, ReplyTooLargeException, ZooServerProblem
 from txmirror.interfaces import IZooKeeperClient, urgent_client
+from txmirror.printable import session_name
 from txmirror.recipes.retry_policy import RetryPolicy
 from txmirror.types import ACL
 
@@ -99,3 +100,32 @@ class LockNode:
         except NoNodeException:
             return ""
         return next((paths.join(self._parent, name) for name in names if name.startswith(self._name)), "")
+
+
+async def occupant(client: IZooKeeperClient, policy: RetryPolicy, path: str, *, ephemeral: bool = True) -> str | None:
+    """Describe the owner of a node.
+
+    :param ephemeral: whether only an ephemeral node counts.
+    :returns: the name that is the node's data, and the session; None if there is no such node.
+    """
+    data = b""
+    try:
+        data, stat = await policy.send(lambda: client.get(path))
+    except NoNodeException:
+        return None
+    except (NoAuthException, ReplyTooLargeException):
+        # Most servers return its stat all the same.
+        try:
+            found = await policy.send(lambda: client.exists(path))
+        except NoAuthException:
+            return "somebody whose node cannot be read"
+        if found is None:
+            return None
+        stat = found
+    if stat.ephemeralOwner:
+        where = f"session {session_name(stat.ephemeralOwner)}"
+    elif ephemeral:
+        return None
+    else:
+        where = f"persistent node {path!r}"
+    return f"{data.decode(errors='replace')!r:.80} ({where})" if data else where

@@ -24,9 +24,8 @@ from txmirror.recipes.acquirable import Acquirable
 from txmirror.recipes.clients import connecting
 from txmirror.recipes.contender import Contender, Held, LockNodeGone
 from txmirror.recipes.lock import Lock, names_in
-from txmirror.recipes.lock_node import LockNode
+from txmirror.recipes.lock_node import LockNode, occupant
 from txmirror.recipes.lock_order import in_order
-from txmirror.recipes.occupants import occupant
 from txmirror.recipes.retry_policy import discard
 from txmirror.types import ACL
 

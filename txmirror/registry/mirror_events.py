@@ -12,7 +12,7 @@ from weakref import ReferenceType, WeakKeyDictionary, WeakValueDictionary, ref
 from txmirror.errors import NodeExistsException
 from txmirror.interfaces import IChroot, IZooKeeperClient
 from txmirror.mirror import Mirror, MirrorState
-from txmirror.mirror.admission import AdmissionQueue
+from txmirror.registry.admission import AdmissionQueue
 from txmirror.types import EventType, News, WatchedEvent
 
 #: How many registrations take a step at a time, at most.

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from txmirror.mirror.admission import AdmissionQueue
+from txmirror.registry.admission import AdmissionQueue
 from txmirror.retrying import Backoff
 from txmirror.timers import Timer
 

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from txmirror.deferreds import fire_all
 from txmirror.mirror import Mirror
-from txmirror.mirror.admission import AdmissionQueue
+from txmirror.registry.admission import AdmissionQueue
 from txmirror.registry.reachability import when_connected
 
 #: Starts a write.

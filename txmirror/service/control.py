@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IReactorUNIX
 from twisted.logger import Logger
 from twisted.web.server import Site
@@ -59,7 +60,7 @@ class ControlService(Service):
                 Path(self._path).chmod(0o660)
         except KeyError:
             self._log.error("There is no group {group}: only this user can use the control socket.", group=self._group)
-        except Exception as error:
+        except (OSError, CannotListenError) as error:
             if self._port is None:
                 self._site.doStop()
             self._log.error(

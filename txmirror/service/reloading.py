@@ -84,6 +84,7 @@ class Reloader:
                 log("Not reloaded: {line}", line=line)
             requests.fail(lambda: ConfigurationError(lines))
         except Exception as error:
+            # A plugin's, or a bug of ours: the daemon goes on as configured before.
             # Without a name of its own it would be gone at the end of this block.
             cause = error
             self._log.failure("The configuration could not be reloaded.")

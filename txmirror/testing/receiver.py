@@ -63,6 +63,7 @@ class Receiver:
             if self._protocol is not None:
                 self._protocol.connectionLost(failure)
         except Exception:
+            # The protocol is the program's.
             self._log.failure("The protocol of {host} raised in connectionLost", host=self._host)
         if self._when_lost is not None:
             self._when_lost(failure)
@@ -71,6 +72,7 @@ class Receiver:
         try:
             call(*args)
         except Exception as error:
+            # Likewise.
             self._log.failure("The protocol of {host} raised", host=self._host)
             self._failed(error)
 

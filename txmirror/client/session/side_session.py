@@ -123,6 +123,7 @@ class SideSession:
             except CancelledError:
                 raise
             except Exception as error:
+                # OpenSSL and the resolver have exceptions of their own.
                 problem = str(error)
             else:
                 return

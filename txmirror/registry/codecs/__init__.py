@@ -1,6 +1,5 @@
 """Codecs for the data of registered nodes: they write facts about a service, and read other programs' data."""
 
-from txmirror.registry.codecs.json_codec import JSONCodec
 from txmirror.registry.codecs.named import find_codec, with_instances
 from txmirror.registry.codecs.plain import PlainCodec
 from txmirror.registry.codecs.reading import decode, decode_instance, decode_payload
@@ -9,7 +8,6 @@ from txmirror.registry.codecs.values import copy_value, own_copy
 
 __all__ = [
     "CODECS",
-    "JSONCodec",
     "PlainCodec",
     "copy_value",
     "decode",

@@ -11,9 +11,10 @@ from zope.interface import implementer
 
 from txmirror.errors import UnsupportedInstanceError
 from txmirror.interfaces import IInstanceCodec
+from txmirror.printable import host_and_port
 from txmirror.registry.codecs.nerve import BASE64
 from txmirror.registry.codecs.parts import needed_endpoint
-from txmirror.registry.codecs.texts import join_address, parse_address, to_text
+from txmirror.registry.codecs.texts import parse_address, to_text
 from txmirror.types import Instance, Payload, Undecodable
 
 _WEIGHT = re.compile(r"(?P<address>.+:[0-9]{1,5}):(?P<weight>[0-9]{1,10})", re.DOTALL)
@@ -49,7 +50,7 @@ class PlainCodec:
             return instance.data
         if instance.data:
             raise UnsupportedInstanceError("it is a text, and no table", key="data")
-        text = join_address(*needed_endpoint(instance))
+        text = host_and_port(*needed_endpoint(instance))
         return text if instance.weight is None else f"{text}:{instance.weight}"
 
     def node_name(self, instance: Instance) -> str:

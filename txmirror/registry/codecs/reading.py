@@ -20,6 +20,7 @@ def decode(codec: IPayloadCodec, data: bytes) -> Payload | Undecodable:
     try:
         return codec.decode(data)
     except Exception as error:
+        # A plugin's.
         return _raised(codec, error)
 
 
@@ -44,6 +45,7 @@ def decode_instance(name: str, data: bytes, codec: str | IPayloadCodec | None = 
     try:
         return instances.read(name, data)
     except Exception as error:
+        # A plugin's.
         return _raised(found, error)
 
 

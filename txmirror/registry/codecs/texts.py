@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from txmirror.json_text import decode_text
-from txmirror.printable import host_and_port
 from txmirror.types import Endpoint, Undecodable
 
 #: The greatest port.
@@ -28,11 +27,6 @@ def parse_address(text: str) -> Endpoint | None:
     if match is None or not is_port(int(match["port"])):
         return None
     return Endpoint(match["ipv6"] or match["host"], int(match["port"]))
-
-
-def join_address(address: str, port: int) -> str:
-    """Return ``address:port``, with brackets around an IPv6 address."""
-    return host_and_port(address, port)
 
 
 def is_port(value: object) -> bool:
