@@ -25,6 +25,11 @@ class Intervals:
         self._added.append((begin, _NEVER if end is None else end))
         self._closed = False
 
+    @property
+    def first(self) -> float:
+        """The earliest begin."""
+        return min((begin for begin, _ in self._added), default=_NEVER)
+
     def any_between(self, since: int | None, until: int | None) -> bool:
         """Return whether an interval begins before ``until``, and ends at ``since`` or later. None is no limit."""
         if not self._closed:

@@ -55,14 +55,10 @@ def _check_absent(read: Operation, path: Path, floor: int) -> Iterator[Finding]:
     last = path.last(zxid)
     if last is None or not last.present or last.fleeting or path.may_vanish(last.since, read.end):
         return
-    if read.zxid is None and any(not each.present and _began_before(each, read.end) for each in path.following(zxid)):
+    if read.zxid is None and path.changes_after(zxid, read.end, deletions=True):
         return
     sentence = f"{name_of(read)} shows no node as of {zxid:#x}, and {_done(last)} at {last.zxid:#x}"
     yield find(Rule.TRUE_READ, sentence, read, last.operation)
-
-
-def _began_before(effect: Effect, moment: int | None) -> bool:
-    return moment is None or effect.since is None or effect.since < moment
 
 
 def _check_lists(parent: str, reads: list[Operation], timeline: Timeline) -> Iterator[Finding]:

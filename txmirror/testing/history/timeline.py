@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 import attrs
 
@@ -12,6 +13,8 @@ from txmirror.paths import parent_of
 from txmirror.testing.history.calls import Check, Create, Delete, Part, Set, Transaction
 from txmirror.testing.history.intervals import Intervals
 from txmirror.testing.history.operations import Operation, Outcome
+
+_NEVER = float("inf")
 
 
 # More than 7 parameters: it is a record of all that is known of an effect.
@@ -51,6 +54,9 @@ class Path:
         self._deletes = [Intervals()]
         self._may_be_ephemeral = False
         self._zxids: list[int] = []
+        #: The earliest begins of the effects from each on, and of the deletions among them.
+        self._begins: list[float] = []
+        self._begins_of_deletions: list[float] = []
 
     def add_loose(self, part: Part, operation: Operation) -> None:
         """Add a loose write."""
@@ -76,6 +82,8 @@ class Path:
                 fleeting = self._may_be_ephemeral or before is None or (before.present and before.fleeting)
                 self.effects[index] = attrs.evolve(effect, fleeting=fleeting)
             before = self.effects[index]
+        self._begins = _earliest(self.effects)
+        self._begins_of_deletions = _earliest([each if not each.present else None for each in self.effects])
 
     def last(self, zxid: int) -> Effect | None:
         """Return the last effect up to a zxid."""
@@ -86,6 +94,12 @@ class Path:
         """Yield the effects after a zxid."""
         for index in range(bisect_right(self._zxids, zxid), len(self.effects)):
             yield self.effects[index]
+
+    def changes_after(self, zxid: int, until: int | None, *, deletions: bool = False) -> bool:
+        """Return whether an effect after a zxid began before a moment, or only a deletion."""
+        begins = self._begins_of_deletions if deletions else self._begins
+        index = bisect_right(self._zxids, zxid)
+        return index < len(begins) and (until is None or begins[index] < until)
 
     def may_vanish(self, since: int | None, until: int | None) -> bool:
         """Return whether a loose deletion may have happened between two moments."""
@@ -98,6 +112,18 @@ class Path:
     def may_change(self, until: int | None) -> bool:
         """Return whether a loose write may have happened before a moment."""
         return self.may_vanish(None, until) or self.may_appear(None, until) or self.sets.any_between(None, until)
+
+    def hidden_since(self) -> float:
+        """Return the moment from which on there may be changes of which no zxid is known."""
+        if any(each.fleeting for each in self.effects):
+            return -_NEVER
+        return min(each.first for each in (*self._deletes, self.creates, self.sets))
+
+
+def _earliest(effects: Sequence[Effect | None]) -> list[float]:
+    """Return, for each effect, the earliest begin of it and all after it."""
+    begins = [_NEVER if each is None else -_NEVER if each.since is None else each.since for each in effects]
+    return list(accumulate(reversed(begins), min))[::-1]
 
 
 def _latest(operation: Operation) -> int | None:

@@ -59,6 +59,8 @@ class _Changes:
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
         self._of_children: dict[str, list[Effect]] = {}
+        #: By path, and whether its children count too.
+        self._hidden_since: dict[tuple[str, bool], float] = {}
 
     def next(self, read: Operation, zxid: int) -> Effect | None:
         """Return the first change after a zxid that fires the watch of a read."""
@@ -90,12 +92,12 @@ class _Changes:
 
     def may_be_hidden(self, read: Operation, moment: int) -> bool:
         """Return whether there may be changes before a moment of which no zxid is known."""
-        name = read.call.path  # type: ignore[union-attr]  # a read has a path
-        names = [name]
-        if isinstance(read.call, Children):
-            names += self._timeline.below[name]
-        paths = [self._timeline.paths[each] for each in names]
-        return any(each.may_change(moment) or any(effect.fleeting for effect in each.effects) for each in paths)
+        of_children = isinstance(read.call, Children)
+        key = read.call.path, of_children  # type: ignore[union-attr]  # a read has a path
+        if key not in self._hidden_since:
+            names = [key[0], *(self._timeline.below[key[0]] if of_children else ())]
+            self._hidden_since[key] = min(self._timeline.paths[each].hidden_since() for each in names)
+        return self._hidden_since[key] < moment
 
 
 def _check_reason(read: Operation, moment: int, changes: _Changes) -> Iterator[Finding]:

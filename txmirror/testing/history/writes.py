@@ -104,9 +104,7 @@ def check_refusals(
         effect = path.last(zxid)
         if effect is None or effect.fleeting or path.may_change(operation.end):
             continue
-        if any(
-            each.since is None or operation.end is None or each.since < operation.end for each in path.following(zxid)
-        ):
+        if path.changes_after(zxid, operation.end):
             continue
         if _is_false(answer.reason, call, effect, facts.get((call.path, effect.zxid))):
             sentence = (
