@@ -70,6 +70,7 @@ class MirrorPart:
         self._reactions: list[Callable[[], object]] = []
         self._writes = MirrorWrites(scene, name, self.mirror, self._pending, self._node, self._witnesses)
         self.mirror.addStateWatcher("storm", self._state_changed)
+        self._expect(self.mirror.connect().addErrback(_trap), "connect")
         for path in PATHS:
             if random.random() < 0.6:
                 self._node(path)
@@ -274,6 +275,10 @@ def _is_fresh(node: Node) -> bool:
         reading.addErrback(lambda _: None)
         reading.cancel()
     return fresh
+
+
+def _trap(failure: Failure) -> None:
+    failure.trap(ClosingException, CancelledError)
 
 
 def _is_end(result: object) -> bool:

@@ -72,7 +72,7 @@ class Result:
 
 @attrs.frozen
 class Plan:
-    """The parts of a storm that its seed does not decide. It has more than 7 parameters: all are optional but two."""
+    """The parts of a storm that its seed does not decide."""
 
     world: Callable[[], World]
     """Makes the world. It is called with the seed's entropy."""
