@@ -13,7 +13,7 @@ from pathlib import Path
 from twisted.logger import globalLogBeginner
 
 from txmirror.testing.history import to_lines
-from txmirror.testing.storm.everything import Everything, make_world
+from txmirror.testing.storm.everything import Everything, make_world, replaced_for
 from txmirror.testing.storm.shrinking import describe, shrink
 from txmirror.testing.storm.storms import Plan, Result, Storm
 
@@ -64,7 +64,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def plan_of(seed: int) -> Plan:
     """Return the plan of the command's storms."""
-    return Plan(partial(make_world, seed), Everything, spared=Everything.spared)
+    return Plan(partial(make_world, seed), Everything, spared=Everything.spared, replaced=replaced_for(seed))
 
 
 def _report(plan: Plan, result: Result) -> None:

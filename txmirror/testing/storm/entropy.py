@@ -7,23 +7,28 @@ import os
 import secrets
 import socket
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from random import Random
-from typing import Any
 
 _PID = 4321
 _HOST_NAME = "storm"
 
 
+#: An attribute of a module to replace, with its value.
+Replacement = tuple[object, str, object]
+
+
 @contextmanager
-def entropy_of(seed: object) -> Iterator[None]:
+def entropy_of(seed: object, others: Sequence[Replacement] = ()) -> Iterator[None]:
     """Derive all entropy from a seed, and collect no garbage but on request, until the end of the context.
 
     :param seed: its ``repr`` counts.
+    :param others: other attributes to replace until then.
     """
     random = Random(f"entropy {seed!r}")
-    replaced: list[tuple[Any, str, Callable[..., object]]] = [
+    replaced: list[Replacement] = [
+        *others,
         (os, "urandom", random.randbytes),
         (os, "getpid", lambda: _PID),
         (socket, "gethostname", lambda: _HOST_NAME),
@@ -38,13 +43,13 @@ def entropy_of(seed: object) -> Iterator[None]:
     gc.disable()
     # A collection within the context looks only at what was made in it.
     gc.freeze()
-    for module, name, function in replaced:
-        setattr(module, name, function)
+    for module, name, value in replaced:
+        setattr(module, name, value)
     try:
         yield
     finally:
-        for module, name, function in former:
-            setattr(module, name, function)
+        for module, name, value in former:
+            setattr(module, name, value)
         gc.unfreeze()
         if collecting:
             gc.enable()

@@ -7,9 +7,11 @@ from random import Random
 
 from twisted.internet.defer import Deferred
 
+from txmirror.mirror import recovery, watched_reads
 from txmirror.testing.history import judge
 from txmirror.testing.storm.clients import ClientPart
 from txmirror.testing.storm.contenders import CandidatePart, ContenderPart
+from txmirror.testing.storm.entropy import Replacement
 from txmirror.testing.storm.journal import Journal
 from txmirror.testing.storm.mirrors import MirrorPart
 from txmirror.testing.storm.parts import Part, Scene
@@ -30,6 +32,16 @@ _KINDS: dict[str, tuple[Callable[[Scene, str, Random], Part], int]] = {
 def make_world(seed: int) -> World:
     """Return an ensemble of three servers; the seed chooses its version."""
     return World(servers=3, version=Random(f"world {seed}").choice(_VERSIONS))
+
+
+def replaced_for(seed: int) -> list[Replacement]:
+    """Return limits to replace: with some seeds even a few nodes are recovered by side sessions, and read in batches."""
+    random, replaced = Random(f"limits {seed}"), list[Replacement]()
+    if random.random() < 0.3:
+        replaced.append((recovery, "SIDE_SESSION_FROM", 0))
+    if random.random() < 0.3:
+        replaced += [(watched_reads, "_SINGLES", 0), (watched_reads, "_FEWEST", 1)]
+    return replaced
 
 
 class Everything:

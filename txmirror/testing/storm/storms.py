@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from random import Random
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, global
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txmirror.testing.storm.entropy import entropy_of
+from txmirror.testing.storm.entropy import Replacement, entropy_of
 from txmirror.testing.storm.faults import FaultKind
 from txmirror.testing.storm.journal import Journal
 from txmirror.testing.storm.weather import Weather
@@ -82,6 +82,8 @@ class Plan:
     """The kinds of faults to choose from."""
     spared: Callable[[Any], Collection[int]] = lambda program: ()
     """Returns the sessions of a program that must not expire at a moment's notice."""
+    replaced: Sequence[Replacement] = ()
+    """Attributes of modules to replace during the storm, such as limits that it would not reach."""
 
 
 @implementer(ILogObserver)
@@ -115,7 +117,7 @@ class Storm:
 
     def run(self, steps: int) -> Result:
         """Take a number of steps, end all faults, and check that everything settles and that nothing is left."""
-        with entropy_of(self._seed):
+        with entropy_of(self._seed, self._plan.replaced):
             world = self._plan.world()
             world.reactor.patience = _PATIENCE
             journal = Journal(world.reactor, self._write)
