@@ -13,7 +13,7 @@ from txmirror import paths
 from txmirror.errors import ZooKeeperException
 from txmirror.mirror import Existence, Mirror, Node
 from txmirror.testing.history import Call, Create, Delete, Operation, Outcome, Set
-from txmirror.testing.storm.parts import PATHS, Pending, Scene
+from txmirror.testing.storm.parts import PATHS, Pending, Scene, session_to_come
 from txmirror.testing.storm.witnesses import NodeWitness
 from txmirror.types import ZnodeStat
 
@@ -74,7 +74,7 @@ class MirrorWrites:
         self._write(operation, path, self._node(path).delete(recursive=recursive), None)
 
     def _begin(self, call: Call) -> Operation:
-        return self._scene.journal.begin(self._name, self._mirror.feed.session.session_number, call)
+        return self._scene.journal.begin(self._name, session_to_come(self._mirror.feed.session), call)
 
     def _write(self, operation: Operation, path: str, write: Deferred[Any], data: bytes | None) -> None:
         """Check, when a write has fired, that the node shows it; and if it has failed, that its ``applied`` is true."""

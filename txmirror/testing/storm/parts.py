@@ -14,6 +14,8 @@ from txmirror.testing.storm.holders import Holders
 from txmirror.testing.storm.journal import Journal
 from txmirror.testing.storm.truth import Truth
 from txmirror.testing.world import World
+from txmirror.types import SessionEvent, SessionState
+from txmirror.wire import Operation
 
 #: The nodes that clients and mirrors write.
 PATHS = ("/a", "/a/x", "/a/x/y", "/b", "/b/z", "/c")
@@ -86,6 +88,11 @@ class Scene:
         host = f"127.2.{self._hosts // 250}.{self._hosts % 250 + 1}"
         return [(host, int(server.address.rpartition(":")[2])) for server in self.world.servers]
 
+    @property
+    def plain_creates(self) -> bool:
+        """True if the servers, which are older than 3.5, do not report the stat of a new node."""
+        return Operation.CREATE2 not in self.world.server._replica._version.operations
+
     def unique(self, name: str) -> bytes:
         """Return data that nobody has written."""
         self._serial += 1
@@ -126,3 +133,9 @@ class Pending:
         """Check that all have fired."""
         left = list(self._waiting.values())
         self._scene.check(not left, lambda: f"{self._name}: {when}, {len(left)} Deferreds wait: {left[:5]}")
+
+
+def session_to_come(session: SessionEvent) -> int:
+    """Return the number of the session that executes a request which is made now."""
+    # Between two sessions, a request waits for the next one.
+    return session.session_number + (session.state in (SessionState.CONNECTING, SessionState.EXPIRED))

@@ -17,7 +17,7 @@ from txmirror.errors import (
     ZooKeeperException,
 )
 from txmirror.testing.history import Absent, Answer, Call, Operation, Outcome, Refusal, Refused, Set
-from txmirror.testing.storm.parts import Pending, Scene
+from txmirror.testing.storm.parts import Pending, Scene, session_to_come
 
 _REFUSALS: dict[type[ZooKeeperException], Refusal] = {
     BadVersionException: Refusal.BAD_VERSION,
@@ -59,7 +59,7 @@ class Replies:
 
     def begin(self, call: Call) -> Operation:
         """Note that an operation begins."""
-        return self._scene.journal.begin(self._name, self._client.session.session_number, call)
+        return self._scene.journal.begin(self._name, session_to_come(self._client.session), call)
 
     def end(self, operation: Operation, zxid: int | None, answer: Answer | None) -> None:
         """Note that an operation has succeeded."""
@@ -74,13 +74,13 @@ class Replies:
         self,
         deferred: Deferred[Any],
         operation: Operation,
-        check: Callable[[Any], tuple[int | None, Answer | None]],
+        check: Callable[[Any], tuple[int, Answer | None]],
         data: list[bytes],
         missing: Callable[[], int] | None = None,
     ) -> None:
         """Note the result of an operation, and check it.
 
-        :param check: called with the result; returns the zxid of the reply, if it is known, and the answer.
+        :param check: called with the result; returns the zxid of the reply, and the answer.
         :param data: the data that the operation writes.
         :param missing: called if a read shows that there is no node; returns the zxid of the reply.
         """
