@@ -153,6 +153,7 @@ def reload(output: str, control: str) -> int:
             ("changed", [f"{name} ({', '.join(keys)})" for name, keys in found["changed"].items()]),
             ("unchanged", found["unchanged"]),
             ("file changed", found["output_files"]),
+            ("dns changed", found["dns"]),
             ("needs a restart", found["restart"]),
         )
         for name in names

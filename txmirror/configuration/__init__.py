@@ -3,6 +3,7 @@
 from txmirror.configuration.addresses import SocketAddress
 from txmirror.configuration.description import describe
 from txmirror.configuration.difference import Change, Difference, difference
+from txmirror.configuration.dns import DNS
 from txmirror.configuration.errors import ConfigurationError
 from txmirror.configuration.loading import load
 from txmirror.configuration.model import Configuration, Daemon, Host, Service, WriteRate, ZooKeeper
@@ -27,6 +28,7 @@ from txmirror.configuration.watches import AUTO, Watch
 
 __all__ = [
     "AUTO",
+    "DNS",
     "HTTP",
     "TCP",
     "TTL",

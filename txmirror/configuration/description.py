@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from txmirror.configuration.dns import DNS
 from txmirror.configuration.model import Configuration, Service, ZooKeeper
 from txmirror.configuration.probes import (
     HTTP,
@@ -43,6 +44,8 @@ def describe(configuration: Configuration) -> list[str]:
         lines.append(f"The control socket is {shown(daemon.control)}, for {group}.")
     if daemon.metrics is not None:
         lines.append(f"The metrics are at http://{daemon.metrics}/metrics.")
+    if configuration.dns is not None:
+        lines += _describe_dns(configuration.dns)
     if daemon.maintenance_file is not None:
         lines.append(f"Maintenance is kept in {shown(daemon.maintenance_file)}.")
     if daemon.heartbeat_file is not None:
@@ -56,7 +59,7 @@ def describe(configuration: Configuration) -> list[str]:
         lines += _describe_service(service)
     for watch in configuration.watches:
         lines += _describe_watch(watch)
-    if not configuration.services and not configuration.watches:
+    if not configuration.services and not configuration.watches and configuration.dns is None:
         lines.append("There is no service.")
     return [on_one_line(line) for line in lines]
 
@@ -74,6 +77,12 @@ def _describe_session(zookeeper: ZooKeeper) -> Iterator[str]:
     if zookeeper.write_rate is not None:
         rate = zookeeper.write_rate
         yield f"It writes at most {rate.per_second:g} times a second, and {rate.burst} times at once."
+
+
+def _describe_dns(dns: DNS) -> Iterator[str]:
+    yield f"DNS is at {dns.listen}, with the services below {shown(dns.root)} as NAME.service.{shown(dns.domain)}."
+    if dns.forward:
+        yield f"Questions about other names are sent to {' and '.join(map(str, dns.forward))}."
 
 
 def _describe_service(service: Service) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from txmirror.configuration.dns import DNS
 from txmirror.configuration.model import Configuration, Service
 from txmirror.configuration.structuring import key_of
 from txmirror.configuration.watches import Watch
@@ -37,6 +38,8 @@ class Difference:
     """The dotted keys of other tables that differ, and take effect only with a restart."""
     outputs: tuple[str, ...]
     """The files of ``[[watch]]`` that were added, removed or changed."""
+    dns: tuple[str, ...]
+    """The keys of ``[dns]`` that differ; all if only one of the configurations has it."""
 
 
 def difference(old: Configuration, new: Configuration) -> Difference:
@@ -54,12 +57,19 @@ def difference(old: Configuration, new: Configuration) -> Difference:
             *_restart_keys("daemon", old.daemon, new.daemon),
         ),
         outputs=_changed_outputs(old.watches, new.watches),
+        dns=_changed_dns(old.dns, new.dns),
     )
 
 
 def _changed_outputs(old: Sequence[Watch], new: Sequence[Watch]) -> tuple[str, ...]:
     before, after = ({watch.output: watch for watch in watches} for watches in (old, new))
     return tuple(name for name in {**after, **before} if before.get(name) != after.get(name))
+
+
+def _changed_dns(old: DNS | None, new: DNS | None) -> tuple[str, ...]:
+    if old is None or new is None:
+        return () if old is new else tuple(key_of(field) for field in attrs.fields(DNS))
+    return _changed_keys(old, new)
 
 
 def _restart_keys(name: str, old: Any, new: Any) -> list[str]:

@@ -17,6 +17,7 @@ from txmirror.configuration.consistency import (
     check_session,
 )
 from txmirror.configuration.defaults import Defaults
+from txmirror.configuration.dns import DNS
 from txmirror.configuration.errors import InvalidValue, Place, Problems, unknown_keys
 from txmirror.configuration.model import Configuration, Daemon, Host, Service, ZooKeeper
 from txmirror.configuration.sources import Source, SourceReader
@@ -29,7 +30,7 @@ from txmirror.printable import quote
 
 _SERVICE, _WATCH = "service", "watch"
 #: The tables that only one file has.
-_TABLES = ("zookeeper", "host", "daemon", "defaults")
+_TABLES = ("zookeeper", "host", "daemon", "dns", "defaults")
 #: The keys at the top of a file, and of an included one.
 _KEYS = ("version", "include", *_TABLES, _SERVICE, _WATCH)
 _INCLUDED_KEYS = ("version", _SERVICE, _WATCH)
@@ -56,6 +57,8 @@ class _Table:
     place: Place
     folder: Path
     table: dict[str, Any]
+    found: bool = True
+    """True if a file has it."""
 
 
 class _Loader:
@@ -85,6 +88,8 @@ class _Loader:
         values = attrs.evolve(values, host=host)
         zookeeper = self._build(tables["zookeeper"], ZooKeeper, values.outside_services())
         daemon = self._build(tables["daemon"], Daemon, values.outside_services())
+        # Without the table there is no server; an empty table has the defaults.
+        dns = self._build(tables["dns"], DNS, values.outside_services()) if tables["dns"].found else None
         values = attrs.evolve(values, zookeeper=zookeeper)
         outlines: list[Outline] = []
         services = list(self._load_services(tables["defaults"], values, outlines))
@@ -103,6 +108,7 @@ class _Loader:
             daemon=daemon,
             services=tuple(service for _, service in services),
             watches=tuple(watch for _, watch in watches),
+            dns=dns,
             sources=tuple(source.name for source in self._sources),
         )
 
@@ -125,7 +131,7 @@ class _Loader:
         for source in having[1:]:
             self._problems.add(source.place(name), f"{having[0].name} has this table too")
         if not having:
-            return _Table(Place("", name), Path(), {})
+            return _Table(Place("", name), Path(), {}, found=False)
         place, table = having[0].place(name), having[0].table[name]
         if not isinstance(table, dict):
             self._problems.add(place, f"{quote(table)} is no table")

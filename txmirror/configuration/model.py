@@ -10,6 +10,7 @@ import attrs
 from txmirror.access import Access
 from txmirror.client import parse_servers
 from txmirror.configuration.addresses import AddressAndPort, SocketAddress
+from txmirror.configuration.dns import DNS
 from txmirror.configuration.errors import InvalidValue
 from txmirror.configuration.probes import Check, FlapHold
 from txmirror.configuration.rules import (
@@ -284,6 +285,7 @@ class Configuration:
     daemon: Daemon
     services: tuple[Service, ...]
     watches: tuple[Watch, ...] = ()
+    dns: DNS | None = None
     sources: tuple[str, ...] = attrs.field(default=(), eq=False)
     """The names of the files that were read."""
 

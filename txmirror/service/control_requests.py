@@ -127,5 +127,6 @@ def describe_difference(difference: Difference) -> Any:
         "changed": {change.new.id: list(change.keys) for change in difference.changed},
         "unchanged": [service.id for service in difference.unchanged],
         "output_files": list(difference.outputs),
+        "dns": list(difference.dns),
         "restart": list(difference.restart),
     }

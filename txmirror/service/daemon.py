@@ -19,7 +19,9 @@ from zope.interface import implementer
 from txmirror.checks import ChecksService, CommandsFile, SteadyReactor
 from txmirror.configuration import Configuration, Difference, difference
 from txmirror.configuration import Service as ServiceSettings
+from txmirror.dns import DNSService
 from txmirror.machine import Machine
+from txmirror.mirror import Mirror
 from txmirror.observers import Observers
 from txmirror.output_files import OutputFilesService
 from txmirror.registry import TokenBucket
@@ -27,6 +29,7 @@ from txmirror.service.bounded_steps import BoundedSteps
 from txmirror.service.clients import client_maker
 from txmirror.service.counts import DaemonCounts, RequestCounts
 from txmirror.service.heartbeat import Heartbeat
+from txmirror.service.naming import apply_dns
 from txmirror.service.registrations import RegistrationsService
 from txmirror.service.reloading import Reloader
 from txmirror.service.session_settings import MakeClient, SessionSettings
@@ -65,6 +68,7 @@ class Daemon(Service):
     :ivar checks: the checks, a service.
     :ivar registrations: the registrations, a service.
     :ivar output_files: the files that are kept equal to lists, a service.
+    :ivar dns: the DNS server, a service.
     :ivar supervisor: the services, and what is in maintenance.
     :ivar counts: the counts of its work, for metrics.
     :ivar started_at: the time of the start in seconds since the Unix epoch.
@@ -121,6 +125,7 @@ class Daemon(Service):
         self.registrations = RegistrationsService(session, splay=settings.splay, random=random, reactor=reactor)
         self.supervisor = Supervisor(self.checks, self.registrations, settings.maintenance_file, reactor)
         self.output_files = OutputFilesService(random=random, clock=self.checks.clock, reactor=reactor)
+        self.dns = DNSService(reactor=reactor)
         self._heartbeat = (
             None if settings.heartbeat_file is None else Heartbeat(settings.heartbeat_file, self.checks.stuck, reactor)
         )
@@ -162,12 +167,18 @@ class Daemon(Service):
         self.supervisor.start(self.configuration.services)
         self.output_files.apply(self.configuration.watches)
         self.output_files.startService()
-        self.registrations.when_connecting().addCallback(self.output_files.use)
+        apply_dns(self.configuration.dns, self.dns)
+        self.dns.startService()
+        self.registrations.when_connecting().addCallback(self._use)
         self.registrations.startService()
         self.checks.startService()
         self.supervisor.update()
         if self._heartbeat is not None:
             self._heartbeat.start()
+
+    def _use(self, mirror: Mirror) -> None:
+        self.output_files.use(mirror)
+        self.dns.use(mirror)
 
     def stopService(self) -> Deferred[None]:
         """Stop. See the class.
@@ -204,6 +215,7 @@ class Daemon(Service):
             await steps.wait(deferLater(self._reactor, drain), "the drain")
         await steps.wait(self.output_files.finish_changes(), "the commands after the changes of files")
         await steps.wait(self.output_files.stopService(), "the output files")
+        await steps.wait(self.dns.stopService(), "the DNS server")
         await steps.wait(self.registrations.finish(leave=leave), "the session to be closed")
         await steps.wait(checks_ended, "the checks to end")
         # Those that have not ended are killed.
@@ -233,6 +245,7 @@ class Daemon(Service):
         self.registrations.splay = new.daemon.splay
         self.supervisor.apply(change, new.services)
         self.output_files.apply(new.watches)
+        apply_dns(new.dns, self.dns)
         self._log.info(
             "Reloaded the configuration: added {added}; removed {removed}; changed {changed}; {unchanged} unchanged.",
             added=_names(change.added),
@@ -242,6 +255,8 @@ class Daemon(Service):
         )
         if change.outputs:
             self._log.info("Files that were added, removed or changed: {files}.", files=", ".join(change.outputs))
+        if change.dns:
+            self._log.info("Keys of [dns] that differ: {keys}.", keys=", ".join(change.dns))
         if change.restart:
             self._log.warn("These changes need a restart: {keys}.", keys=", ".join(change.restart))
         return change

@@ -20,6 +20,7 @@ import txmirror
 from txmirror.access import Access
 from txmirror.configuration.access_keys import AccessKeys
 from txmirror.configuration.defaults import KEYS
+from txmirror.configuration.dns import DNS
 from txmirror.configuration.model import Daemon, Host, Service, ZooKeeper
 from txmirror.configuration.probes import PROBES, Check, CheckName, CheckSettings
 from txmirror.configuration.rules import ArrayOf, Choice, Duration, FileName, Flag, Number, Rule, show_seconds
@@ -66,6 +67,8 @@ _EXAMPLES = {
     "daemon.maintenance_file": '"/var/lib/txmirror/maintenance.json"',
     "daemon.heartbeat_file": '"/run/txmirror/heartbeat"',
     "daemon.metrics": '"127.0.0.1:9145"',
+    "dns.listen": '"127.0.0.1:8600"',
+    "dns.zone": '"eu-1"',
     "defaults.path": '"/services/{name}"',
     "defaults.node": '"{address}:{port}"',
     "defaults.weight": "100",
@@ -121,6 +124,7 @@ def make_sample() -> str:
     for cls in (ZooKeeper, Host, Daemon):
         name = cls.__name__.lower()
         parts += ["", *_comment(_first_paragraph(cls)), f"[{name}]", *_keys(cls, name)]
+    parts += ["", *_comment(_first_paragraph(DNS)), "#[dns]", *_keys(DNS, "dns")]
     parts += [*_defaults(), *_service(), "", *_comment(_first_paragraph(Watch)), "#[[watch]]", *_keys(Watch, "watch")]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(parts)).rstrip("\n") + "\n"
 

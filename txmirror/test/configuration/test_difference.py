@@ -68,6 +68,14 @@ class DifferenceTests(ConfigurationCase):
             ),
         )
 
+    def test_dns(self) -> None:
+        """The keys of [dns] that differ are named; all if the table comes or goes."""
+        table = "[dns]\ndomain = 'a'\n"
+        self.assertEqual(self.compare(table, table).dns, ())
+        self.assertEqual(self.compare(table, "[dns]\nttl = 5\n").dns, ("domain", "ttl"))
+        self.assertEqual(len(self.compare("", table).dns), 8)
+        self.assertEqual(len(self.compare(table, "").dns), 8)
+
     def test_password(self) -> None:
         """Another password in the same file is a difference."""
         text = '[zookeeper.access]\nusername = "a"\npassword_file = "p"'
@@ -96,6 +104,8 @@ class DescriptionTests(ConfigurationCase):
             metrics = "[::1]:9145"
             maintenance_file = "/m"
             heartbeat_file = "/h"
+            [dns]
+            forward = ["192.0.2.53:53"]
             [[service]]
             name = "web"
             port = 80
@@ -133,6 +143,8 @@ class DescriptionTests(ConfigurationCase):
                 "It writes at most 5 times a second, and 50 times at once.",
                 "The control socket is /c, for this user and the group adm.",
                 "The metrics are at http://[::1]:9145/metrics.",
+                "DNS is at 127.0.0.1:8600, with the services below /services as NAME.service.mirror.",
+                "Questions about other names are sent to 192.0.2.53:53.",
                 "Maintenance is kept in /m.",
                 "The heartbeat file is /h.",
                 "Each service waits at random, up to 1.5 s, before it is first registered.",

@@ -10,8 +10,9 @@ from typing import Any
 import attrs
 
 from txmirror.access import Access
-from txmirror.configuration import Configuration, Service, SocketAddress, access_keys, model, probes
+from txmirror.configuration import Configuration, Service, SocketAddress, access_keys, dns, model, probes
 from txmirror.configuration.access_keys import AccessKeys
+from txmirror.configuration.dns import DNS
 from txmirror.configuration.model import Also, Daemon, Host, WriteRate, ZooKeeper
 from txmirror.configuration.probes import PROBES, CheckName, CheckSettings, FlapHold
 from txmirror.configuration.structuring import key_of
@@ -277,6 +278,35 @@ KEYS: dict[type[Any], dict[str, tuple[_Good, _Bad]]] = {
             [("5", "5 is neither a table nor a string"), ("{ a = nan }", "data.a: the number nan")],
         ),
     },
+    DNS: {
+        "listen": (
+            [('"0.0.0.0:53"', SocketAddress("0.0.0.0", 53)), ('"[::1]:53"', SocketAddress("::1", 53))],  # noqa: S104
+            [("53", "53 is no string"), ('"localhost:53"', "'localhost:53' is no")],
+        ),
+        "domain": (
+            [('"mirror"', "mirror"), ('"a_b.example-1.com"', "a_b.example-1.com")],
+            [
+                *_TEXT_BAD,
+                ('"Mirror"', "'Mirror' is not a domain in lower case"),
+                ('"mirror."', "'mirror.' is not a domain"),
+                ('"a..b"', "'a..b' is not a domain"),
+                (f'"{"a" * 64}"', "is not a domain"),
+                (f'"{"abcd." * 36}a"', "is not a domain"),
+            ],
+        ),
+        "root": (
+            [('"/"', "/"), ('"/services/web"', "/services/web")],
+            [('"services"', "'services'"), ("5", "5 is no string")],
+        ),
+        "ttl": duration("0", "3600"),
+        "zone": ([('"eu-1"', "eu-1")], _TEXT_BAD),
+        "stale_for": duration("0", "86400"),
+        "data": _FLAG,
+        "forward": (
+            [("[]", ()), ('["192.0.2.53:53"]', (SocketAddress("192.0.2.53", 53),))],
+            [('"192.0.2.53:53"', "it is no array"), ('["192.0.2.53"]', "forward[0]: '192.0.2.53' is no IP address")],
+        ),
+    },
     WriteRate: {
         "per_second": (
             [("0.001", 0.001), ("100000", 100000.0)],
@@ -378,7 +408,7 @@ _OTHER = '\n[[service]]\nname = "other"\npath = "/services/other"\nnode = "a"\n'
 def make_text(cls: type[Any], key: str, value: str) -> str:
     """Return a configuration in which a key of a class has a value of TOML."""
     line = f"{key} = {value}\n"
-    if cls in (ZooKeeper, Host, Daemon):
+    if cls in (ZooKeeper, Host, Daemon, DNS):
         control = 'control = "/c"\n' if key == "control_group" else ""
         return f"[{cls.__name__.lower()}]\n{control}{line}{WEB}"
     if cls is WriteRate:
@@ -411,6 +441,7 @@ def find(configuration: Configuration, cls: type[Any]) -> Any:
         ZooKeeper: lambda: configuration.zookeeper,
         Host: lambda: configuration.host,
         Daemon: lambda: configuration.daemon,
+        DNS: lambda: configuration.dns,
         WriteRate: lambda: configuration.zookeeper.write_rate,
         Service: lambda: service,
         FlapHold: lambda: service.flap_hold,
@@ -467,7 +498,7 @@ class KeyTests(ConfigurationCase):
     def test_documented(self) -> None:
         """Every key has a docstring, of which the documentation is made, and a type in words."""
         documented = set()
-        for module in (model, probes, access_keys):
+        for module in (model, probes, access_keys, dns):
             for cls in ast.parse(inspect.getsource(module)).body:
                 if isinstance(cls, ast.ClassDef):
                     documented |= {(cls.name, name) for name in names_with_docstrings(cls)}

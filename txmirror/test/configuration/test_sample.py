@@ -7,6 +7,7 @@ import re
 import attrs
 
 from txmirror.cli.installed import read_installed
+from txmirror.configuration.dns import DNS
 from txmirror.configuration.loading import _KEYS
 from txmirror.configuration.model import Daemon, Host, ZooKeeper
 from txmirror.configuration.probes import PROBES, CheckSettings, FlapHold
@@ -73,6 +74,7 @@ class SampleTests(ConfigurationCase):
             self.assertLessEqual(set(differing), set(_EXAMPLES[cls]), cls)
         example = Watch(path="/services/db", output="/run/txmirror/db.json")
         self.assertEqual(configuration.watches, (example,))
+        self.assertEqual(configuration.dns, DNS(zone="eu-1"))
         service = configuration.services[0]
         self.assertEqual([check.type for check in service.checks], list(PROBES))
         self.assertEqual(service.flap_hold, FlapHold())

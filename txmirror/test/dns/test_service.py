@@ -231,7 +231,7 @@ class _Port:
         self.open.remove(self.name)
 
 
-class _Reactor(MemoryReactor):
+class PortsReactor(MemoryReactor):
     """A reactor whose ports are only noted."""
 
     def __init__(self) -> None:
@@ -253,7 +253,7 @@ class _Reactor(MemoryReactor):
 class ServiceTests(DNSTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.ports = _Reactor()
+        self.ports = PortsReactor()
         self.service = DNSService(reactor=self.ports)
 
     def code(self, name: str) -> int:

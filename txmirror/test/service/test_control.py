@@ -184,6 +184,7 @@ class ChangeTests(ControlTestCase):
             "changed": {"a": ["drain"]},
             "unchanged": [],
             "output_files": [],
+            "dns": [],
             "restart": [],
         }
         self.assertEqual((status, answer), (200, expected))
