@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import (
     IAddress,
     IHalfCloseableProtocol,
     IHandshakeListener,
     IProtocolFactory,
     IProtocolNegotiationFactory,
+    IReactorTime,
 )
+from twisted.internet.protocol import connectionDone
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.python.failure import Failure
 from zope.interface import alsoProvides, directlyProvides, providedBy
 
 from txmirror.deferreds import Waiters
+from txmirror.interfaces import IDraining
 
 #: The interfaces of a protocol that its transport looks for.
 _OF_PROTOCOLS = (IHalfCloseableProtocol, IHandshakeListener)
@@ -24,7 +30,9 @@ _OF_PROTOCOLS = (IHalfCloseableProtocol, IHandshakeListener)
 class Connection(ProtocolWrapper):
     """A connection: it passes on everything, and is counted while it is open."""
 
+    _log = Logger()
     wrappedProtocol: Any
+    _draining: Deferred[None] | None = None
 
     def makeConnection(self, transport: Any) -> None:
         """Connect the protocol."""
@@ -51,6 +59,31 @@ class Connection(ProtocolWrapper):
 
         directlyProvides(make_last, providedBy(request_factory))
         self.wrappedProtocol.requestFactory = make_last
+
+    def drain(self, reactor: IReactorTime) -> None:
+        """Close the connection when its protocol permits, if that provides :class:`~txmirror.interfaces.IDraining`. A second call
+        does nothing.
+        """
+        if self._draining is None and IDraining.providedBy(self.wrappedProtocol):
+            self._draining = Deferred.fromCoroutine(self._drain(reactor))
+
+    async def _drain(self, reactor: IReactorTime) -> None:
+        try:
+            await maybeDeferred(self.wrappedProtocol.drain)
+            # The answer for which it has waited may be written after this.
+            await deferLater(reactor, 0.0)
+        except CancelledError:
+            return
+        except Exception:
+            self._log.failure("{protocol} could not be drained.", protocol=self.wrappedProtocol)
+        else:
+            self.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Note that the connection is lost."""
+        super().connectionLost(reason)
+        if self._draining is not None:
+            self._draining.cancel()
 
     def logPrefix(self) -> str:
         """Return the protocol's own prefix."""
@@ -109,6 +142,11 @@ class ConnectionsFactory(WrappingFactory):
         self._finishing = True
         for connection in list(self.protocols):
             connection.finish()
+
+    def drain(self, reactor: IReactorTime) -> None:
+        """Let the protocols of the open connections close them, where they can. See :meth:`Connection.drain`."""
+        for connection in list(self.protocols):
+            connection.drain(reactor)
 
     def unregisterProtocol(self, p: Connection) -> None:
         """Note that a connection is closed."""

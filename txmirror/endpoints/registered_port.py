@@ -66,10 +66,13 @@ class Retirement:
         spread = min(_SPREAD, longest) if self._publication.placed else 0.0
         if spread:
             await deferLater(self._reactor, spread)
+        self._connections.drain(self._reactor)
         await self._wait(longest - spread)
 
     async def finish(self) -> None:
         """Wait for the connections that are left when the port does not listen any more. It never fails."""
+        if self._drain:
+            self._connections.drain(self._reactor)
         await self._wait(self._drain * (1 - _LISTENING))
         if self._connections.protocols:
             self._log.info(

@@ -44,7 +44,8 @@ class RegisteringEndpoint:
     :param name: the name of the node, with the placeholders of the daemon's configuration; the codec's if None.
     :param weight: the share of the traffic; None for none.
     :param drain: the longest time that a stop waits after the withdrawal, in seconds: until all connections are closed, and for a
-        second at least, while other programs learn of it. In the last third the port accepts no connections. 0 stops at once.
+        second at least, while other programs learn of it. In the last third the port accepts no connections. Protocols that provide
+        :class:`~txmirror.interfaces.IDraining` end theirs. 0 stops at once.
     :raises ValueError: an argument is invalid; the message quotes it.
     :raises LookupError: there is no codec of this name.
     """

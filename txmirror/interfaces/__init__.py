@@ -23,6 +23,7 @@ from txmirror.interfaces.abilities import (
 )
 from txmirror.interfaces.client import IChroot, ISessionHolder, IWatchFeed, IZooKeeperClient
 from txmirror.interfaces.discovery import IServiceProvider, IStrategy
+from txmirror.interfaces.draining import IDraining
 from txmirror.interfaces.registry import IInstanceCodec, IPayloadCodec, IRegistryLock, IServiceRegistry
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "IBatchedReads",
     "IChroot",
     "ICreateModes",
+    "IDraining",
     "IEnsemble",
     "IInstanceCodec",
     "IMetrics",
