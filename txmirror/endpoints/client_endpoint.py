@@ -36,9 +36,9 @@ class RegistryClientEndpoint:
     """A client endpoint that connects to an instance of a service.
 
     It waits for the list of the instances, picks one, and connects to it; if that fails, to another one, and so on. Instances that
-    fail ``down_after`` times in a row are left alone for ``down_for`` seconds. Besides a failed attempt, it is a failure if an instance ends a connection
-    within two seconds and without having sent a byte. So a ``ClientService`` with this endpoint moves to another instance
-    when its own one is gone.
+    fail ``down_after`` times in a row are left alone for ``down_for`` seconds. An attempt that fails is a failure of the instance.
+    So is a connection that the instance ends within two seconds and without having sent a byte. Therefore a ``ClientService`` with this
+    endpoint moves to another instance when its own one is gone.
 
     The service is followed from the first :meth:`connect` until the registry stops. Endpoints with equal arguments share the list of
     instances, the strategy's state and the failures, so that a program may make a new one for each connection. But an endpoint with

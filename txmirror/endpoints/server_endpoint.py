@@ -78,10 +78,10 @@ class RegisteringEndpoint:
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         """Listen, and then register the port, once the reactor runs.
 
-        :returns: fires with the port when it listens, and does not wait until it is registered. Its ``stopListening()`` withdraws the
-            instance, waits as ``drain`` says, and then stops; it takes a bounded time, and may be called again. Fails as the other endpoint does,
-            and with ``ValueError`` if that does not listen at a port. Cancelling cancels the other endpoint's attempt; nothing is
-            registered.
+        :returns: fires with the port when it listens, and does not wait until it is registered. Its ``stopListening()`` withdraws
+            the instance, waits as ``drain`` says, and then stops; it takes a bounded time, and may be called again. Fails as the
+            other endpoint does, and with ``ValueError`` if that does not listen at a port. Cancelling cancels the other endpoint's
+            attempt; nothing is registered.
         """
         connections = ConnectionsFactory(protocolFactory)
         return self._endpoint.listen(connections).addCallback(self._listening, connections)
