@@ -36,8 +36,10 @@ __all__ = ["JVM_OPTIONS", "ServerFailed", "ZooKeeperProcess", "check_available",
 
 _POLICY = "TXMIRROR_ZOOKEEPER"
 _JAR = Path("/usr/share/java/zookeeper.jar")
+#: The Java archives of another ZooKeeper than Debian's, as for ``java -cp``: ``/opt/zookeeper/lib/*``.
+_JARS = os.environ.get("TXMIRROR_ZOOKEEPER_JARS")
 # slf4j-simple first, or the server logs nothing.
-_CLASS_PATH = f"/usr/share/java/slf4j-simple.jar:{_JAR}:/usr/share/java/*"
+_CLASS_PATH = _JARS or f"/usr/share/java/slf4j-simple.jar:{_JAR}:/usr/share/java/*"
 #: Java's options for a quick start.
 JVM_OPTIONS = (
     "-Xmx512m",
@@ -82,7 +84,7 @@ def check_available() -> None:
         raise ValueError(f"{_POLICY} is {policy!r}: not one of auto, require, off")
     if policy == "off":
         raise SkipTest(f"no real ZooKeeper server: {_POLICY} is off")
-    if shutil.which("java") is None or not _JAR.exists():
+    if shutil.which("java") is None or not (_JARS or _JAR.exists()):
         missing = "no real ZooKeeper server: install one with `apt-get install zookeeper`"
         raise ServerFailed(missing) if policy == "require" else SkipTest(missing)
 
@@ -109,7 +111,6 @@ class ZooKeeperProcess:
 
     :param jvm_options: Java's options; ``(*JVM_OPTIONS, "-Dmore=of them")`` adds to those for a quick start.
     :param configuration: lines for ``zoo.cfg``, after those that every server here has.
-    :param class_path: the Java archives of another ZooKeeper than Debian's, as for ``java -cp``.
     :ivar port: where it listens for clients, without TLS.
     :ivar home: the server's folder, where files that ``configuration`` and ``jvm_options`` name may be put before
         :meth:`start`; :meth:`cleanup` removes it.
@@ -121,14 +122,8 @@ class ZooKeeperProcess:
 
     _serving_modes: ClassVar[frozenset[str]] = frozenset({"standalone"})
 
-    def __init__(
-        self,
-        jvm_options: Sequence[str] = JVM_OPTIONS,
-        configuration: Sequence[str] = (),
-        class_path: str = _CLASS_PATH,
-    ) -> None:
+    def __init__(self, jvm_options: Sequence[str] = JVM_OPTIONS, configuration: Sequence[str] = ()) -> None:
         check_available()
-        self._class_path = class_path
         self.jvm_options = list(jvm_options)
         self.configuration = list(configuration)
         (self.port,) = free_ports(1)
@@ -171,7 +166,7 @@ class ZooKeeperProcess:
             common = _CONFIGURATION.format(data=self._data, port=self.port)
             configuration.write_text(common + "".join(f"{line}\n" for line in self.configuration))
         main_class = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-        command = ["java", *self.jvm_options, "-cp", self._class_path, main_class, str(configuration)]
+        command = ["java", *self.jvm_options, "-cp", _CLASS_PATH, main_class, str(configuration)]
         self._paused = False
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(

@@ -11,7 +11,6 @@ import atexit
 import base64
 import functools
 import hashlib
-import os
 import socket
 import struct
 from typing import NamedTuple, Protocol
@@ -39,8 +38,6 @@ from txmirror.wire import (
     encode_frame,
 )
 
-#: The Java archives of the ZooKeeper to compare with in place of Debian's, as for ``java -cp``: ``/opt/zookeeper/lib/*``.
-JARS = "TXMIRROR_ZOOKEEPER_JARS"
 _TIMEOUT = 10_000
 _SUPER = b"super:secret"
 _SUPER_DIGEST = "super:" + base64.b64encode(hashlib.sha1(_SUPER, usedforsecurity=False).digest()).decode()
@@ -201,8 +198,7 @@ def real_side() -> RealSide:
     :raises SkipTest: there is none (see :func:`txmirror.test.zookeeper.check_available`).
     :raises ServerFailed: it is required and missing, or did not start.
     """
-    jars = os.environ.get(JARS)
-    process = ZooKeeperProcess(_JVM_OPTIONS, class_path=jars) if jars else ZooKeeperProcess(_JVM_OPTIONS)
+    process = ZooKeeperProcess(_JVM_OPTIONS)
     atexit.register(process.cleanup)
     process.start()
     return RealSide(process)
