@@ -38,18 +38,22 @@ class Discovery:
     :param path: the path.
     :param options: how it is followed.
     :param changed: called with this object when the answer has changed, before the observers.
+    :param always: whether answers are made also if nobody has asked for them: followers read the nodes themselves.
     :ivar answer: the latest answer; None if there is none yet. Not to be changed.
     :ivar kept: whether a program has asked for the answer: then it is kept up to date from then on.
     """
 
     _log = Logger()
 
-    def __init__(self, path: str, options: FollowingOptions, changed: Callable[[Discovery], object]) -> None:
+    def __init__(
+        self, path: str, options: FollowingOptions, changed: Callable[[Discovery], object], *, always: bool
+    ) -> None:
         self.path = path
         self.answer: Answer | None = None
         self.kept = False
         self._followers: list[Follower] = []
         self._options = options
+        self._always = always
         self._answer_changed = changed
         self._following: Following | None = None
         self._ready: Waiters[None] = Waiters()
@@ -70,6 +74,11 @@ class Discovery:
     def stale(self) -> bool:
         """True if the answer may be old or incomplete."""
         return self._following is None or self._following.stale
+
+    @property
+    def wanted(self) -> bool:
+        """True if somebody uses the answers."""
+        return bool(self._always or self.kept or self._observers or self._ready)
 
     @property
     def unreadable(self) -> dict[str, ZooKeeperException]:
@@ -163,6 +172,9 @@ class Discovery:
     def leave(self) -> None:
         """Stop following. The answer stays."""
         if self._following is not None:
+            if self._followers and not self.wanted:
+                # Later followers get it.
+                self._following.publish_now()
             self._leave_followers()
             self._following.stop()
             self._following = None

@@ -127,7 +127,9 @@ class Finder:
     def _discover(self, path: str) -> Discovery:
         discovery = self._discoveries.get(path)
         if discovery is None:
-            discovery = self._discoveries[path] = Discovery(path, self.options, self._answer_changed)
+            discovery = self._discoveries[path] = Discovery(
+                path, self.options, self._answer_changed, always=self._cachefile is not None
+            )
             if self._connections.current is not None:
                 discovery.follow(self._connections.current.mirror)
         return discovery
@@ -154,8 +156,10 @@ class Finder:
         # After a stop there is no connection until the next start.
         with contextlib.suppress(NoConnection):
             await self._connections.established()
+        if self._cache is None:
+            return
         await discovery.ready().addTimeout(_UNTIL_CACHE, self._connections.reactor, lambda _result, _timeout: None)
-        if self._cache is not None and not discovery.live:
+        if not discovery.live:
             cached = await self._cache.get(discovery.path)
             if cached is not None:
                 follower.remember(cached)

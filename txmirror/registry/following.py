@@ -49,6 +49,10 @@ class Reader(Protocol):
     answer: Answer | None
     """The latest answer."""
 
+    @property
+    def wanted(self) -> bool:
+        """True if somebody uses the answers. Otherwise none are made until :meth:`Following.publish_now`."""
+
     def publish(self, answer: Answer) -> None:
         """Take an answer, which may equal the latest."""
 
@@ -70,6 +74,8 @@ class Following:
 
     def __init__(self, mirror: Mirror, path: str, options: FollowingOptions, reader: Reader) -> None:
         self.live = self.held = False
+        #: Whether there are changes for which no answer was made, because nobody wanted it.
+        self._unpublished = False
         self._path = path
         self._options = options
         self._reader = reader
@@ -88,12 +94,14 @@ class Following:
 
     def caught_up(self) -> Deferred[None]:
         """Wait until known changes are published; without a connection do not wait. Cancelling ends the wait."""
-        return self.tree.caught_up().addCallback(lambda _: self.publish_now())
+        return self.tree.caught_up().addCallback(lambda _: self._publish_scheduled())
 
     def publish_now(self) -> None:
-        """Publish what is known, if that is scheduled."""
-        if self._publish_timer.running:
+        """Publish the changes that were not published yet, also if the answer was not wanted until now."""
+        if self._unpublished:
             self._publish()
+        else:
+            self._publish_scheduled()
 
     def stop(self) -> None:
         """Stop following."""
@@ -102,6 +110,10 @@ class Following:
         self.live = self.held = False
         self.tree.unwatch(self._changed)
         self.tree.close()
+
+    def _publish_scheduled(self) -> None:
+        if self._publish_timer.running:
+            self._publish()
 
     def _begin(self) -> None:
         """Publish the first answer, and follow later changes."""
@@ -122,6 +134,9 @@ class Following:
     def _recovered(self) -> None:
         """Publish an answer after a connection or reconnection: everything was read."""
         self.live = True
+        if not self._reader.wanted:
+            self._unpublished = True
+            return
         if self._reader.answer is not None:
             self._hold.start(len(self._reader.answer["children"]))
         self._publish()
@@ -168,7 +183,7 @@ class Following:
         if path in tree.unreadable:
             self._publish_soon()
         elif not self._publish_timer.running:
-            self._publish_timer.start(_STAT_TIMEOUT)
+            self._schedule(_STAT_TIMEOUT)
 
     def _stat_changed(self, path: str) -> None:
         if path == self._path and self.live:
@@ -176,7 +191,13 @@ class Following:
 
     def _publish_soon(self) -> None:
         # Other changes of this reactor turn are published together with this one.
-        self._publish_timer.start(0)
+        self._schedule(0)
+
+    def _schedule(self, delay: float) -> None:
+        if self._reader.wanted:
+            self._publish_timer.start(delay)
+        else:
+            self._unpublished = True
 
     def _decode(self, path: str, data: bytes) -> Payload:
         payload = decode(self._options.codec, data)
@@ -186,6 +207,7 @@ class Following:
 
     def _publish(self) -> None:
         self._publish_timer.stop()
+        self._unpublished = False
         answer = self._make_answer()
         self.held = self._hold.holds_back(len(answer["children"]))
         if not self.held:

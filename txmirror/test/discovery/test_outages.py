@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from txmirror.errors import NoConnection, NoInstanceException
 from txmirror.test.discovery.case import PATH, ProviderTestCase, names
+from txmirror.types import Answer
 
 
 class RegistryTests(ProviderTestCase):
@@ -56,6 +58,16 @@ class RegistryTests(ProviderTestCase):
         self.assertEqual(self.picks(provider, 1), "a")
         self.world.result(self.registry.start())
         self.assertEqual(names(provider.instances()), "ab")
+
+    def test_made_after_another(self) -> None:
+        """A registry that was stopped knows the last list of another provider, though nobody has asked it."""
+        self.make("a", b"first:80")
+        earlier = self.provider()
+        self.make("b", b"second:80")
+        self.world.result(self.registry.stop())
+        provider = self.provider()
+        self.assertEqual([each.address for each in provider.instances()], ["first", "second"])
+        self.assertEqual(names(earlier.instances()), "ab")
 
     def test_made_while_stopped(self) -> None:
         """A provider of a stopped registry waits for its start."""
@@ -124,6 +136,61 @@ class RegistryTests(ProviderTestCase):
         provider = self.provider()
         (instance,) = provider.instances()
         self.assertEqual((instance.address, instance.port), ("host", 80))
+
+
+class AnswerTests(ProviderTestCase):
+    """The registry's answers beside a provider, which reads the nodes itself."""
+
+    def answer(self) -> Answer | None:
+        """Return the answer that the registry has."""
+        discovery = self.registry._finder.get(PATH)
+        assert discovery is not None
+        return discovery.answer
+
+    def test_not_wanted(self) -> None:
+        """No answer is made, until a program asks for it; then it is up to date, and stays so."""
+        self.make("ab")
+        self.provider()
+        self.make("c")
+        self.world.pass_time(5)
+        self.assertIsNone(self.answer())
+        found: Any = self.successResultOf(self.registry.get(PATH))
+        self.assertEqual((list(found["children"]), found["stat"].numChildren), (["a:1", "b:1", "c:1"], 3))
+        self.remove("a")
+        self.world.pass_time(5)
+        answer = self.answer()
+        assert answer is not None
+        self.assertEqual(list(answer["children"]), ["b:1", "c:1"])
+
+    def test_callback(self) -> None:
+        """A callback beside a provider gets the present answer, and each later one."""
+        self.make("a")
+        self.provider()
+        seen: list[list[str]] = []
+        self.successResultOf(self.registry.get(PATH, lambda answer: seen.append(list(answer["children"]))))
+        self.make("b")
+        self.world.settle()
+        self.assertEqual(seen, [["a:1"], ["a:1", "b:1"]])
+
+    def test_after_an_outage(self) -> None:
+        """What has changed in an outage is in the first answer."""
+        self.make("a")
+        self.provider()
+        self.world.disconnect(self.registry)
+        self.make("b")
+        self.world.reconnect(self.registry)
+        self.world.pass_time(6)
+        self.assertIsNone(self.answer())
+        found: Any = self.successResultOf(self.registry.get(PATH))
+        self.assertEqual(list(found["children"]), ["a:1", "b:1"])
+
+    def test_cache_file(self) -> None:
+        """With a cache file the answers are made, for that file."""
+        self.make("a")
+        file = self.mktemp()
+        self.registry = self.world.registry(cachefile=file)
+        self.provider()
+        self.assertIsNotNone(self.answer())
 
 
 class HoldTests(ProviderTestCase):
