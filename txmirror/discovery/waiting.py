@@ -65,7 +65,7 @@ class WaitingCalls:
             avoid,
             seconds,
             Deferred(lambda _: self._end(waiter)),
-            Timer(reactor, lambda: self._fail(waiter, self._make_error(waiter.avoid, waiter.seconds))),
+            Timer(reactor, lambda: self._expire(waiter)),
         )
         self._waiting[waiter] = None
         waiter.timer.start(seconds)
@@ -77,20 +77,29 @@ class WaitingCalls:
         for waiter in list(self._waiting):
             # A callback of an earlier one may have cancelled it.
             if waiter in self._waiting:
-                try:
-                    instance = self._pick(waiter.key, waiter.avoid)
-                except Exception as error:
-                    self._fail(waiter, error)
-                else:
-                    if instance is not None:
-                        self._end(waiter)
-                        waiter.deferred.callback(instance)
+                self._serve_one(waiter)
 
     def fail_all(self) -> None:
         """Let all calls fail."""
         for waiter in list(self._waiting):
             if waiter in self._waiting:
                 self._fail(waiter, self._make_error(waiter.avoid, waiter.seconds))
+
+    def _serve_one(self, waiter: Waiter) -> None:
+        try:
+            instance = self._pick(waiter.key, waiter.avoid)
+        except Exception as error:
+            self._fail(waiter, error)
+        else:
+            if instance is not None:
+                self._end(waiter)
+                waiter.deferred.callback(instance)
+
+    def _expire(self, waiter: Waiter) -> None:
+        # If the reactor was late, there may be an instance already.
+        self._serve_one(waiter)
+        if waiter in self._waiting:
+            self._fail(waiter, self._make_error(waiter.avoid, waiter.seconds))
 
     def _fail(self, waiter: Waiter, error: Exception) -> None:
         self._end(waiter)

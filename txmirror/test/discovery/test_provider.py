@@ -6,9 +6,13 @@ from collections.abc import Hashable, Sequence
 
 import attrs
 from twisted.internet.defer import CancelledError
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from txmirror.discovery.waiting import WaitingCalls
+from txmirror.errors import NoInstanceException
 from txmirror.interfaces import IServiceProvider, IStrategy
 from txmirror.test.discovery.case import PATH, ProviderTestCase, names
 from txmirror.types import Instance
@@ -136,6 +140,27 @@ class KnownTests(ProviderTestCase):
         self.successResultOf(waiting)
         self.successResultOf(provider.when_known())
         self.assertFalse(provider.known)
+
+
+def _nothing() -> None:
+    pass
+
+
+class LateTests(SynchronousTestCase):
+    def test_late(self) -> None:
+        """If the reactor is late, so that an instance has come and the wait is over in the same turn, the call gets the instance."""
+        clock, found = Clock(), [Instance(name="a")]
+        calls = WaitingCalls(
+            lambda key, avoid: found[0] if found else None, lambda *_: NoInstanceException("none"), _nothing
+        )
+        waiting = calls.add(None, (), 5.0, clock)
+        clock.advance(5.0)
+        self.assertEqual(self.successResultOf(waiting), found.pop())
+        waiting = calls.add(None, (), 5.0, clock)
+        clock.advance(5.0)
+        self.failureResultOf(waiting, NoInstanceException)
+        self.assertFalse(calls)
+        self.assertEqual(clock.getDelayedCalls(), [])
 
 
 class WaitingTests(ProviderTestCase):
