@@ -58,6 +58,8 @@ def parse_advertised(text: str) -> Advertised:
     if len(parsed.servers) != 1 or "/" in text:
         raise ValueError(f"{quote(text)} is no address: expected auto, interface:NAME, a host or host:port")
     server = parsed.servers[0]
+    if server.host in _EVERY_ADDRESS:
+        raise ValueError(f"{quote(text)} is every address, and none to connect to: expected auto, or one of them")
     return Advertised(server.host, server.port if ":" in text.rpartition("]")[2] else None)
 
 

@@ -64,6 +64,8 @@ def _read_tls(keys: StringKeys, kwargs: Mapping[str, str]) -> TLS | None:
     wanted = keys.flag("tls")
     needing = [f"{key}={kwargs[key]}" for key in _FOR_TLS if key in kwargs]
     if wanted is False and needing:
-        raise ValueError(f"mirror: {needing[0]!r} is of no use with 'tls=no'")
+        raise ValueError(f"mirror: {needing[0]!r:.200} is of no use with 'tls=no'")
+    if "private_key" in kwargs and "certificate" not in kwargs:
+        raise ValueError(f"mirror: {'private_key=' + kwargs['private_key']!r:.200} is of no use without 'certificate'")
     tls = TLS(keys.file("trust"), keys.file("certificate"), keys.file("private_key"))
     return tls if wanted or needing else None

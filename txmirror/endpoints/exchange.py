@@ -176,7 +176,9 @@ class Exchange:
     async def _leave_out(self, provider: IServiceProvider, instance: Instance) -> None:
         """Try the other instances first. If all have failed, try all again after a pause."""
         self._tried.append(instance)
-        if all(each in self._tried for each in provider.instances()):
+        instances = provider.instances()
+        # Thousands are not compared with each other until all can have been tried.
+        if len(instances) <= len(self._tried) and all(each in self._tried for each in instances):
             self._tried.clear()
             await self._wait(deferLater(self._reactor, self._backoff.next_pause()))
 

@@ -149,6 +149,7 @@ print(first, loaded("twisted.web"), len(loaded("txmirror.endpoints")) > 1)
             ("/a:hostname=a b", ("'hostname=a b'",)),
             ("/a:hostname=a..b", ("'hostname=a..b'",)),
             ("/a:trust=", ("'trust='",)),
+            ("/a:private_key=key.pem", ("'private_key=key.pem'", "'certificate'")),
             ("/a:hosts=zk1\\:x", ("'hosts=zk1:x'",)),
             ("/a/../b", ("'/a/../b'",)),
         ):

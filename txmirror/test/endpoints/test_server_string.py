@@ -86,6 +86,8 @@ class ServerStringTests(StringCase):
             ({"port": "80"}, "'port=80'"),
             ({"port": "80"}, ALL_KEYS),
             ({"advertise": "a:b:c"}, "'advertise=a:b:c'"),
+            ({"advertise": "0.0.0.0:80"}, "'advertise=0.0.0.0:80'"),
+            ({"advertise": "[::]"}, "'[::]' is every address"),
             ({"format": "yaml"}, "'format=yaml'"),
             ({"format": "yaml"}, "merged"),
             ({"weight": "heavy"}, "'weight=heavy'"),
