@@ -267,6 +267,10 @@ class ExampleTests(TestCase):
         """The tests in storms are run, and pass."""
         self.run_tests("test_storm.py", "StormTests", 2)
 
+    def test_history(self) -> None:
+        """The test that judges a history is run, and passes."""
+        self.run_tests("test_history.py", "HistoryTests", 1)
+
     def test_with_registry(self) -> None:
         """The tests with registries in memory are run, and pass."""
         self.run_tests("test_with_registry.py", "FrontendTests", 9)

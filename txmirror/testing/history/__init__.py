@@ -1,6 +1,7 @@
 """Histories of clients: the operations of a test, recorded and judged.
 
-Record a test with a :class:`Recorder`, and write its :class:`History` with :func:`to_lines`.
+Record a test with a ``Recorder``, judge its ``History`` with ``judge``, and write it with ``to_lines``. The names of all modules below
+can be imported from here.
 """
 
 from __future__ import annotations

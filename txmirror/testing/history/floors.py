@@ -50,7 +50,7 @@ def floors_of_clients(
 ) -> dict[int, Floor]:
     """Return, for each operation, the highest zxid that its client had to have seen before the reply.
 
-    :param pipelined: see :class:`~txmirror.testing.history.History`.
+    :param pipelined: see :class:`~txmirror.testing.history.operations.History`.
     """
     floors: dict[int, Floor] = {}
     highest: dict[str, Floor] = {}

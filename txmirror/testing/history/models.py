@@ -1,4 +1,4 @@
-"""Sequential models of a node, a counter and a queue, for :func:`~txmirror.testing.history.search`."""
+"""Sequential models of a node, a counter and a queue, for :func:`~txmirror.testing.history.search.search`."""
 
 from __future__ import annotations
 

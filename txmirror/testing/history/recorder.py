@@ -87,7 +87,7 @@ class Recorder:
     def history(self, pipelined: Iterable[str] = ()) -> History:
         """Return all so far.
 
-        :param pipelined: see :class:`History`.
+        :param pipelined: see :class:`~txmirror.testing.history.operations.History`.
         """
         with self._lock:
             return History(

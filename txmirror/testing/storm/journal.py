@@ -21,7 +21,7 @@ class Journal:
     :param write: called with each line; None writes none.
     :ivar step: the number of the current step, for the lines.
     :ivar recorder: records the history.
-    :ivar pipelined: see :class:`~txmirror.testing.history.History`.
+    :ivar pipelined: see :class:`~txmirror.testing.history.operations.History`.
     :ivar last: the last lines.
     :ivar count: the number of lines.
     """
