@@ -122,6 +122,7 @@ class TLSTests(AccessCase):
         self.assertEqual(self.read(tls_cert=certificate, tls_key=certificate).tls, TLS(None, certificate, certificate))
         self.refused("--tls-ca: '/missing' cannot be read: No such file or directory", tls_ca="/missing")
         self.refused(f"--tls-ca: {self.file!r} has no certificate in PEM", tls_ca=self.file)
+        self.refused("--tls-ca: '/dev/zero' cannot be read: it has more than", tls_ca="/dev/zero")
         self.refused("--tls-cert: '/missing' cannot be read", tls_ca=str(authority.file), tls_cert="/missing")
         self.refused(f"--tls-key: there is a key, {certificate!r}, and no certificate", tls_key=certificate)
         self.environment.update(TXMIRROR_TLS_CA=str(authority.file), TXMIRROR_TLS="no")

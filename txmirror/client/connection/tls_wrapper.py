@@ -17,6 +17,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+#: The longest file, in bytes: all authorities of a platform have a quarter of a million.
+_LONGEST = 2**24
 
 
 class OpenSSLWrapper:
@@ -106,12 +108,17 @@ class _NameChecker:
 
 def _read(path: str | Path) -> str:
     try:
-        return Path(path).read_text(encoding="ascii")
+        # A device may have no end.
+        with Path(path).open(encoding="ascii") as file:
+            text = file.read(_LONGEST + 1)
     except OSError as error:
         raise ValueError(f"{str(path)!r} cannot be read: {error.strerror or error}") from None
     except ValueError as error:
         # It is not ASCII, or its name holds a null character.
         raise ValueError(f"{str(path)!r} cannot be read: {error}") from None
+    if len(text) > _LONGEST:
+        raise ValueError(f"{str(path)!r} cannot be read: it has more than {_LONGEST} bytes")
+    return text
 
 
 def _certificates(path: str | Path) -> Sequence[Any]:
