@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from random import Random
 from typing import Any
 
@@ -20,6 +21,7 @@ from txmirror.dns.records import (
     prefer_zone,
     service_records,
     soa_record,
+    target_records,
     text_records,
 )
 from txmirror.dns.settings import DNSSettings
@@ -132,7 +134,9 @@ class Answering:
         if query.type in (dns.A, dns.AAAA):
             return self._found(address_records(name, query.type, instances, ttl))
         if query.type == dns.SRV:
-            return self._found(*service_records(name, instances, self._settings.domain, ttl))
+            domain = self._settings.domain
+            targets = target_records(instances, domain, ttl)
+            return self._found(service_records(name, instances, domain, ttl), targets)
         if query.type == dns.TXT and self._settings.data:
             return self._found(text_records(name, instances, ttl))
         if query.type == _ANY:
@@ -141,10 +145,13 @@ class Answering:
             return self._found([dns.RRHeader(name, dns.HINFO, dns.IN, ttl, payload, auth=True)])
         return self._found([])
 
-    def _found(self, answers: Sequence[dns.RRHeader], additional: Sequence[dns.RRHeader] = ()) -> Reply:
+    def _found(self, answers: Iterable[dns.RRHeader], additional: Iterable[dns.RRHeader] = ()) -> Reply:
         """Return the reply for a name that exists. Without answers, the SOA record limits the caching of that."""
-        authority = () if answers else (self._soa(),)
-        return Reply(dns.OK, answers, authority, additional if answers else (), authoritative=True)
+        answers = iter(answers)
+        first = next(answers, None)
+        if first is None:
+            return Reply(dns.OK, authority=(self._soa(),), authoritative=True)
+        return Reply(dns.OK, chain([first], answers), (), additional, authoritative=True)
 
     def _no_name(self) -> Reply:
         return Reply(dns.ENAME, authority=(self._soa(),), authoritative=True)

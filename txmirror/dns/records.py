@@ -1,10 +1,11 @@
-"""Make the records of a service from its instances."""
+"""Make the records of a service from its instances: one after another, as far as the reply has room for them."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 
 from twisted.names import dns
 
@@ -31,10 +32,11 @@ def parse_label(label: str) -> Address | None:
     return ipaddress.ip_address(bytes.fromhex(label)) if _HEX.fullmatch(label) else None
 
 
-def address_of(instance: Instance) -> Address | None:
-    """Return the IP address of an instance, without a scope; None if it has a host name."""
+@lru_cache(maxsize=10_000)
+def parse_address(text: str | None) -> Address | None:
+    """Return an IP address, without a scope; None if it is a host name."""
     try:
-        found = ipaddress.ip_address(instance.address or "")
+        found = ipaddress.ip_address(text or "")
     except ValueError:
         return None
     return ipaddress.ip_address(found.packed)
@@ -46,49 +48,59 @@ def address_record(name: bytes, address: Address, ttl: int) -> dns.RRHeader:
     return dns.RRHeader(name, payload.TYPE, dns.IN, ttl, payload, auth=True)
 
 
-def address_records(name: bytes, kind: int, instances: Iterable[Instance], ttl: int) -> list[dns.RRHeader]:
-    """Return the A or AAAA records of instances: one for each address, in their order. Those with host names have none."""
+def address_records(name: bytes, kind: int, instances: Iterable[Instance], ttl: int) -> Iterator[dns.RRHeader]:
+    """Yield the A or AAAA records of instances: one for each address, in their order. Those with host names have none."""
     version = 4 if kind == dns.A else 6
-    found = dict.fromkeys(map(address_of, instances))
-    return [address_record(name, each, ttl) for each in found if each is not None and each.version == version]
+    for address in _addresses(instances):
+        if address.version == version:
+            yield address_record(name, address, ttl)
 
 
-def service_records(
-    name: bytes, instances: Iterable[Instance], domain: str, ttl: int
-) -> tuple[list[dns.RRHeader], list[dns.RRHeader]]:
-    """Return the SRV records of instances, and the address records of their targets.
+def target_records(instances: Iterable[Instance], domain: str, ttl: int) -> Iterator[dns.RRHeader]:
+    """Yield the address records of the targets of SRV records."""
+    for address in _addresses(instances):
+        yield address_record(_target(address, domain).encode(), address, ttl)
+
+
+def _addresses(instances: Iterable[Instance]) -> Iterator[Address]:
+    seen: set[Address] = set()
+    for instance in instances:
+        address = parse_address(instance.address)
+        if address is not None and address not in seen:
+            seen.add(address)
+            yield address
+
+
+def _target(address: Address, domain: str) -> str:
+    return f"{address_label(address)}.addr.{domain}"
+
+
+def service_records(name: bytes, instances: Iterable[Instance], domain: str, ttl: int) -> Iterator[dns.RRHeader]:
+    """Yield the SRV records of instances.
 
     The target of an instance with an IP address is ``HEX.addr.DOMAIN``, otherwise its host name.
     """
-    records: list[dns.RRHeader] = []
-    targets: dict[bytes, dns.RRHeader] = {}
     for instance in instances:
         port = instance.tls_port if instance.port is None else instance.port
-        address = address_of(instance)
-        host = instance.address or ""
-        if address is not None:
-            host = f"{address_label(address)}.addr.{domain}"
-            targets[host.encode()] = address_record(host.encode(), address, ttl)
+        address = parse_address(instance.address)
+        host = instance.address or "" if address is None else _target(address, domain)
         if port is None or not 0 < port < 65536 or not _HOST.fullmatch(host):
             continue
         weight = _WEIGHT if instance.weight is None else min(max(instance.weight, 0), _MOST_WEIGHT)
         payload = dns.Record_SRV(_PRIORITY, weight, port, host.rstrip(".").encode(), ttl)
-        records.append(dns.RRHeader(name, dns.SRV, dns.IN, ttl, payload, auth=True))
-    return records, list(targets.values())
+        yield dns.RRHeader(name, dns.SRV, dns.IN, ttl, payload, auth=True)
 
 
-def text_records(name: bytes, instances: Iterable[Instance], ttl: int) -> list[dns.RRHeader]:
-    """Return a TXT record for each instance: ``KEY=VALUE`` for its name, its address, its labels and the simple values of its data.
+def text_records(name: bytes, instances: Iterable[Instance], ttl: int) -> Iterator[dns.RRHeader]:
+    """Yield a TXT record for each instance: ``KEY=VALUE`` for its name, its address, its labels and the simple values of its data.
 
     A text of more than 255 bytes is omitted.
     """
-    records = []
     for instance in instances:
         texts = [each.encode("utf-8", "replace") for each in _texts(instance)]
         payload = dns.Record_TXT(*[each for each in texts if len(each) <= _LONGEST_TEXT][:_MOST_TEXTS], ttl=ttl)
         if payload.data:
-            records.append(dns.RRHeader(name, dns.TXT, dns.IN, ttl, payload, auth=True))
-    return records
+            yield dns.RRHeader(name, dns.TXT, dns.IN, ttl, payload, auth=True)
 
 
 def _texts(instance: Instance) -> Iterator[str]:

@@ -7,7 +7,7 @@ versions, takes long for hostile packets. Here a query is its header, one questi
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 
 import attrs
@@ -94,11 +94,11 @@ class Reply:
 
     code: int = dns.OK
     """The response code."""
-    answers: Sequence[dns.RRHeader] = ()
-    """The answers."""
+    answers: Iterable[dns.RRHeader] = ()
+    """The answers. They are made while the reply is encoded, and no more of them than fit."""
     authority: Sequence[dns.RRHeader] = ()
     """The authority section: the SOA record in a negative answer."""
-    additional: Sequence[dns.RRHeader] = ()
+    additional: Iterable[dns.RRHeader] = ()
     """Records that the client would ask for next."""
     authoritative: bool = False
     """True if the server has the authority over the name."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.names import dns
 from twisted.trial.unittest import SynchronousTestCase
 
-from txmirror.dns.records import service_records, text_records
+from txmirror.dns.records import service_records, target_records, text_records
 from txmirror.dns.wire import MOST_TCP, BadQuery, Reply, decode_query, encode_reply
 from txmirror.test.dns.case import ask, decode
 from txmirror.test.hypothesis_profiles import at_most
@@ -98,7 +98,10 @@ class ReplyTests(SynchronousTestCase):
     def reply(self, count: int, size: int, name: str = _NAME, edns: int | None = None) -> dns.Message:
         """Return the reply with the SRV records of so many instances."""
         instances = [Instance(name=f"{n}", address=f"10.0.{n >> 8}.{n & 255}", port=80) for n in range(count)]
-        answers, additional = service_records(name.encode(), instances, "mirror", 5)
+        answers, additional = (
+            service_records(name.encode(), instances, "mirror", 5),
+            target_records(instances, "mirror", 5),
+        )
         data = encode_reply(decode_query(ask(name, dns.SRV, size=edns)), Reply(0, answers, (), additional), size)
         self.assertLessEqual(len(data), size)
         return decode(data)
@@ -109,6 +112,14 @@ class ReplyTests(SynchronousTestCase):
         self.assertTrue(reply.trunc)
         self.assertGreater(len(reply.answers), 5)
         self.assertEqual(reply.additional, [])
+
+    def test_lazy(self) -> None:
+        """No more records are made than fit: a short question about a long list must not take long."""
+        instances = [Instance(name=f"{n}", address=f"10.0.0.{n}", port=80) for n in range(200)]
+        answers, additional = service_records(b"web", instances, "mirror", 5), target_records(instances, "mirror", 5)
+        encode_reply(decode_query(ask(_NAME)), Reply(0, answers, (), additional), 512)
+        self.assertGreater(len(list(answers)), 180)
+        self.assertEqual(len(list(additional)), 200)
 
     def test_without_additional(self) -> None:
         """Additional records that do not fit are omitted; then the reply is not marked."""
@@ -173,8 +184,11 @@ class ReplyTests(SynchronousTestCase):
         """Whatever the instances are, each reply fits, is whole, and is marked if an answer is missing."""
         name = ".".join(labels)
         for answers, additional in (
-            service_records(name.encode(), instances, "mirror", 5),
-            (text_records(name.encode(), instances, 5), []),
+            (
+                list(service_records(name.encode(), instances, "mirror", 5)),
+                list(target_records(instances, "mirror", 5)),
+            ),
+            (list(text_records(name.encode(), instances, 5)), []),
         ):
             query = decode_query(ask(name, dns.SRV, size=size if edns else None))
             data = encode_reply(query, Reply(0, answers, (), additional), size)
