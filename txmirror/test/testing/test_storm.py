@@ -27,7 +27,7 @@ from txmirror.testing.storm.storms import Storm
 
 #: How many storms to run with new seeds, in place of :data:`_STORMS` with fixed ones. Then all bugs are planted, too.
 STORMS = "TXMIRROR_STORMS"
-_STORMS = 15
+_STORMS = 8
 #: True where another Python runs the same tests with more examples.
 _FEW = settings().max_examples < 10
 _STEPS = 100
@@ -48,11 +48,11 @@ class StormTests(SynchronousTestCase):
         asked = os.environ.get(STORMS)
         first = Random().randrange(10**9) if asked else 1
         faults = 0
-        for seed in range(first, first + int(asked or (3 if _FEW else _STORMS))):
+        for seed in range(first, first + int(asked or (1 if _FEW else _STORMS))):
             result = Storm(plan_of(seed), seed).run(_STEPS)
             self.assertIsNone(result.failed, f"seed {seed}")
             faults += result.faults
-        self.assertGreater(faults, 20)
+        self.assertGreater(faults, 3)
 
     def test_same_bytes(self) -> None:
         """The same seed gives the same log, to the byte, in another process whose strings have other hashes; and the same
