@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from txmirror.testing.history import (
     Answer,
     Call,
+    Finding,
     Fired,
     History,
     Hold,
@@ -90,9 +91,12 @@ class RulesCase(SynchronousTestCase):
     def assert_true(self, script: Script) -> None:
         self.assertEqual([str(each) for each in judge(script.history)], [])
 
+    def found(self, script: Script) -> list[Finding]:
+        return judge(script.history)
+
     def rules(self, script: Script) -> list[Rule]:
         """Return the rules that a history breaks."""
-        return [each.rule for each in judge(script.history)]
+        return [each.rule for each in self.found(script)]
 
     def assert_found(self, script: Script, rule: Rule, sentence: str, *operations: int) -> None:
         """The one finding has this rule and this sentence, and these operations, first those that the sentence names."""

@@ -56,8 +56,10 @@ class Attribution:
         self._writers: dict[str, list[tuple[Operation, Part]]] = defaultdict(list)
         #: The known effects.
         self._known: dict[tuple[str, int], tuple[Operation, Part]] = {}
-        #: Anything before this is older than the history.
-        self._beginning = min((each.zxid for each in segment.operations if each.zxid), default=0)
+        #: Anything before this is older than the history, and so may be that which the first read has seen.
+        self._beginning = min(
+            (each.zxid + (not parts_of(each)) for each in segment.operations if each.zxid is not None), default=0
+        )
         self._take_writes()
         self._take_facts()
         for key in sorted(self.facts, key=lambda key: key[1]):

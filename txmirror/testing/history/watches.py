@@ -69,8 +69,7 @@ class _Changes:
             changes = self._children(path)
             index = bisect_right(changes, zxid, key=lambda each: each.zxid)
             return changes[index] if index < len(changes) else None
-        missing = isinstance(read.answer, Absent)
-        return next((each for each in self._timeline.paths[path].following(zxid) if each.present or not missing), None)
+        return next(self._timeline.paths[path].following(zxid), None)
 
     def _children(self, parent: str) -> list[Effect]:
         if parent not in self._of_children:
