@@ -163,6 +163,22 @@ class SearchTests(SynchronousTestCase):
         self.assertEqual(searched.verdict, Verdict.UNDECIDED)
         self.assertEqual(searched.reason, "51 operations are open at once, and 50 are the most")
 
+    def test_unknown_with_end(self) -> None:
+        """An operation of which the client knows nothing may be done after its end."""
+        script = Script()
+        script.lose("c1", Add("/n"), at=(1, 2))
+        script.do("c1", Count("/n"), None, Number(0), at=(3, 4))
+        script.do("c1", Count("/n"), None, Number(1), at=(5, 6))
+        self.assertEqual(search(script.history.operations, COUNTER).verdict, TRUE)
+
+    def test_each_place_once(self) -> None:
+        """A set of operations with the same state after them is tried once: all orders of twelve would be 479,001,600."""
+        steps = itertools.count()
+        lines: list[Line] = [(Add("/n", 1 << each), None, 1, 9) for each in range(12)]
+        operations = operations_of([*lines, (Count("/n"), Number(-1), 10, 11)])
+        searched = search(operations, COUNTER, seconds=20_000.0, clock=lambda: float(next(steps)))
+        self.assertEqual(searched.verdict, FALSE)
+
     def test_time_limit(self) -> None:
         """After the time limit it is undecided. No order leads to the result: there are too many to try all."""
         lines: list[Line] = [(Put("/q", f"{each}"), None, 1, 9) for each in range(20)]

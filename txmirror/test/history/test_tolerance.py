@@ -16,6 +16,7 @@ from txmirror.testing.history import (
     Get,
     Names,
     Number,
+    Outcome,
     Refusal,
     Refused,
     Rule,
@@ -96,6 +97,88 @@ class SeenTests(RulesCase):
         script.do("c1", Get("/b"), 3, Absent())
         script.do("c2", Get("/a"), 9, Shown(7, "x", 6))
         self.assert_true(script)
+
+    def test_older_creation(self) -> None:
+        script = Script()
+        script.do("c1", Set("/a", "y"), 6)
+        script.do("c2", Get("/a"), 7, Shown(6, "y", 4))
+        self.assert_true(script)
+
+    def test_sequential(self) -> None:
+        script = Script()
+        script.do("c1", Create("/b", "w"), 3)
+        script.lose("c1", Create("/q/n-", "x", sequential=True))
+        script.do("c2", Get("/q/n-0000000004"), 9, Shown(7, "x"))
+        self.assert_true(script)
+
+    def test_checked_afterwards(self) -> None:
+        """A check is no write."""
+        script = Script()
+        script.do("c1", Create("/a", "x"), 5)
+        script.do("c1", Transaction((Set("/a", "y"), Check("/a", 1))), 7)
+        script.do("c2", Get("/a"), 7, Shown(7, "y"))
+        self.assert_true(script)
+
+    def test_older_owner(self) -> None:
+        """Only an ephemeral node, or one of which the owner is not known, goes by itself."""
+        for owner, true in ((0, False), (7, True), (None, True)):
+            script = Script()
+            script.do("c1", Get("/a"), 5, Shown(5, "older", 5, 0, owner))
+            script.do("c1", Get("/a"), 6, Absent())
+            self.assertEqual(self.rules(script), [] if true else [Rule.TRUE_READ])
+
+    def test_owner_of_a_creation(self) -> None:
+        for owner, true in ((0, False), (7, True)):
+            script = Script()
+            script.do("c1", Set("/a", "y"), 6)
+            script.do("c2", Get("/a"), 6, Shown(6, "y", 4, 1, owner))
+            script.do("c2", Get("/a"), 7, Absent())
+            self.assertEqual(self.rules(script), [] if true else [Rule.TRUE_READ])
+
+    def test_perhaps_ephemeral(self) -> None:
+        script = Script()
+        script.do("c1", Delete("/a"), 3)
+        script.lose("c1", Create("/a", "x", ephemeral=True))
+        script.do("c2", Set("/a", "y"), 6)
+        script.do("c2", Get("/a"), 7, Absent())
+        self.assert_true(script)
+
+    def test_late_effect(self) -> None:
+        """A request of which the outcome is unknown may be done after the client has given up waiting."""
+        script = Script()
+        script.lose("c1", Delete("/a"), at=(3, 9))
+        script.do("c2", Create("/a", "x"), 5, at=(20, 25))
+        script.do("c2", Get("/a"), 7, Absent(), at=(40, 45))
+        self.assert_true(script)
+
+    def test_same_moment(self) -> None:
+        """Of two operations, one of which ends at the moment in which the other begins, none is first."""
+        for end, true in ((5, True), (4, False)):
+            script = Script()
+            script.do("c1", Delete("/a"), at=(3, end))
+            script.do("c2", Create("/a", "x"), 5, at=(5, 8))
+            script.do("c2", Get("/a"), 7, Absent(), at=(40, 45))
+            self.assertEqual(self.rules(script), [] if true else [Rule.TRUE_READ])
+
+
+class ResetTests(RulesCase):
+    def test_deletion(self) -> None:
+        """A deletion from before a loss of data explains something after it, if it may have been done then."""
+        for unknown, at, true in ((True, (1, 2), True), (False, (1, 100), True), (False, (1, 2), False)):
+            script = Script()
+            script.do("c1", Delete("/a"), at=at, outcome=Outcome.UNKNOWN if unknown else Outcome.APPLIED)
+            script.reset()
+            script.do("c2", Create("/a", "x"), 5, at=(200, 205))
+            script.do("c2", Get("/a"), 7, Absent(), at=(210, 215))
+            self.assertEqual(self.rules(script), [] if true else [Rule.TRUE_READ])
+
+    def test_refused(self) -> None:
+        script = Script()
+        script.refuse("c1", Delete("/a"), at=(1, 300))
+        script.reset()
+        script.do("c2", Create("/a", "x"), 5, at=(200, 205))
+        script.do("c2", Get("/a"), 7, Absent(), at=(210, 215))
+        self.assertEqual(self.rules(script), [Rule.TRUE_READ])
 
 
 class ListTests(RulesCase):
