@@ -86,11 +86,6 @@ class Adapter:
         await counter.incr(amount)
         return int(counter.value)
 
-    async def count(self, path: str) -> int:
-        counter = self._client.recipes.Counter(path)
-        await counter.start()
-        return int(await counter.get_value())
-
     def lock(self, path: str) -> AiozkLock:
         return AiozkLock(self._client, path)
 

@@ -18,6 +18,7 @@ from random import randrange
 from typing import Any
 
 from history_workloads import BARRIER, COUNTER, LOCK, QUEUE, REGISTERS, ROOT, SEQUENCE, WATCHED, WORKLOADS, Run
+from lagging import LaggingEnsemble
 from nemesis import Nemesis, plan
 from recording import Log
 from twisted.internet.defer import Deferred, gatherResults
@@ -26,7 +27,6 @@ from twisted.internet.threads import deferToThread
 from txmirror_histories import Adapter
 
 from txmirror.client import ZooKeeperClient
-from txmirror.test.ensemble import ZooKeeperEnsemble
 from txmirror.testing import FaultProxy
 
 HERE = Path(__file__).parent
@@ -108,7 +108,7 @@ def folder_of(peer: str, options: argparse.Namespace) -> Path:
     return folder
 
 
-async def record(reactor: Any, peer: str, options: argparse.Namespace, ensemble: ZooKeeperEnsemble) -> Path:
+async def record(reactor: Any, peer: str, options: argparse.Namespace, ensemble: LaggingEnsemble) -> Path:
     """Record one run, and return its folder."""
     folder = folder_of(peer, options)
     folder.mkdir(parents=True)
@@ -138,7 +138,7 @@ async def main(reactor: Any, options: argparse.Namespace) -> None:
     """Record a run of each client, on an ensemble of its own, and judge it. Exit with status 1 if ours has broken a rule."""
     status = 0
     for peer in options.clients:
-        ensemble = ZooKeeperEnsemble()
+        ensemble = LaggingEnsemble()
         # A signal ends the process without the end of this coroutine.
         atexit.register(ensemble.cleanup)
         try:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 from history_workloads import PARTIES
 from recording import read_all
 
@@ -29,12 +30,14 @@ IDLE = 36.0
 def main(folder: Path) -> int:
     """Judge the files of a folder. Return the exit status: 1 if anything was found."""
     history, notes = read_all(sorted(folder.glob("*.jsonl")))
+    history = _without_the_dead(history)
     outcomes = Counter(each.outcome.value if each.end else "not ended" for each in history.operations)
     print(
         f"  {len(history.operations)} operations ({', '.join(f'{n} {name}' for name, n in sorted(outcomes.items()))}),"
     )
     faults = Counter(note["kind"] for note in notes if note["note"] == "fault" and note.get("event") == "begin")
-    print(f"  {len(history.holds)} holds, {len(history.fired)} watches fired, {sum(faults.values())} faults")
+    print(f"  {len(history.holds)} holds, at most {_gap(history):.0f} s apart, {len(history.fired)} watches fired,")
+    print(f"  {sum(faults.values())} faults")
     found: dict[str, list[str]] = defaultdict(list)
     pauses = list(_pauses(notes))
     for each in judge(history):
@@ -44,7 +47,8 @@ def main(folder: Path) -> int:
             paused = any(_overlaps(hold, pause) for hold in holds for pause in pauses)
             rule += " after a pause of the client" if paused else ""
         found[rule].append(str(each))
-    found["LOCK IDLE"] += _idle(history)
+    if _gap(history) > IDLE:
+        found["LOCK IDLE"].append(f"nobody has acquired it for {_gap(history):.0f} s")
     found["BARRIER"] += _barriers(notes)
     found["NOT ENDED"] += _not_ended(history)
     for rule, lines in sorted(found.items()):
@@ -56,6 +60,19 @@ def main(folder: Path) -> int:
         return 1
     print("  nothing was found")
     return 0
+
+
+def _without_the_dead(history: History) -> History:
+    """Return the history with an end for each hold of a process that was killed: its last sign of life."""
+    survivors = _survivors({each.client for each in history.operations})
+    alive: dict[str, int] = defaultdict(int)
+    for each in history.operations:
+        alive[each.client] = max(alive[each.client], each.end or each.begin)
+    holds = [
+        each if each.end or each.client in survivors else attrs.evolve(each, end=max(each.begin, alive[each.client]))
+        for each in history.holds
+    ]
+    return attrs.evolve(history, holds=tuple(holds))
 
 
 def _pauses(notes: list[dict[str, Any]]) -> Iterator[tuple[str, int, int]]:
@@ -74,15 +91,11 @@ def _overlaps(hold: Hold, pause: tuple[str, int, int]) -> bool:
     return name in hold.client and hold.begin < end and (hold.end is None or begin < hold.end)
 
 
-def _idle(history: History) -> Iterator[str]:
-    """Yield the times in which nobody has acquired the lock, although all processes wanted it again and again."""
-    if not history.holds:
-        return
-    begins = [each.begin for each in history.holds]
-    begins.append(max(each.begin for each in history.operations))
-    for before, after in itertools.pairwise(begins):
-        if after - before > IDLE * 1e9:
-            yield f"nobody has acquired it for {(after - before) / 1e9:.0f} s"
+def _gap(history: History) -> float:
+    """Return the longest time in which nobody has acquired the lock, in seconds, although all processes wanted it again and again."""
+    moments = [each.begin for each in history.holds]
+    moments.append(max(each.begin for each in history.operations))
+    return max((after - before for before, after in itertools.pairwise(moments)), default=0) / 1e9
 
 
 def _not_ended(history: History) -> Iterator[str]:

@@ -83,9 +83,6 @@ class Adapter:
         counter += amount
         return counter.post_value
 
-    async def count(self, path: str) -> int:
-        return self.client.Counter(path).value
-
     def lock(self, path: str) -> KazooLock:
         return KazooLock(self, path)
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from random import Random
 from typing import Any
 
 import attrs
+from lagging import LaggingEnsemble
 from recording import Log
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
-from txmirror.test.ensemble import ZooKeeperEnsemble, ZooKeeperMember
+from txmirror.test.ensemble import ZooKeeperMember
+from txmirror.test.zookeeper import ServerFailed
 from txmirror.testing import FaultProxy
 from txmirror.wire import Operation
 
@@ -39,6 +42,7 @@ PROCESSES: dict[str, Sequence[tuple[float, float]]] = {
     "pause leader": [SHORT, LONG],
     "pause follower": [SHORT, LONG],
     "wipe follower": [SHORT],
+    "lag follower": [SHORT],
     "pause client": [SHORT, LONG, EXPIRING],
     "kill client": [SHORT],
 }
@@ -96,7 +100,7 @@ class Nemesis:
     """
 
     def __init__(
-        self, reactor: Any, log: Log, ensemble: ZooKeeperEnsemble, proxies: list[list[FaultProxy]], clients: Clients
+        self, reactor: Any, log: Log, ensemble: LaggingEnsemble, proxies: list[list[FaultProxy]], clients: Clients
     ) -> None:
         self._reactor = reactor
         self._log = log
@@ -120,9 +124,13 @@ class Nemesis:
                 return
             target = {"number": fault.client, "server": fault.server, "seconds": fault.seconds}
             self._log.note("fault", event="begin", kind=fault.kind, **target)
-            heal = await (self._links(fault) if fault.kind in LINKS else self._process(fault))
-            await self._sleep(min(fault.seconds, until - time.monotonic()))
-            await heal()
+            try:
+                heal = await (self._links(fault) if fault.kind in LINKS else self._process(fault))
+                await self._sleep(min(fault.seconds, until - time.monotonic()))
+                await heal()
+            except ServerFailed as error:
+                # It was too slow. The end of the run heals it.
+                self._log.note("error", error=str(error).partition(";")[0])
             self._log.note("fault", event="end", kind=fault.kind, number=fault.client)
 
     async def _sleep(self, seconds: float) -> None:
@@ -185,12 +193,15 @@ class Nemesis:
         member = self._find(fault)
         if fault.kind.startswith("pause"):
             member.pause()
-            action: Callable[[], None] = member.resume
+            action = member.resume
+        elif fault.kind.startswith("lag"):
+            self._ensemble.lag(member)
+            action = partial(self._ensemble.catch_up, member)
         else:
-            member.kill()
-            if fault.kind.startswith("wipe"):
+            self._ensemble.crash(member)
+            if fault.kind.startswith("wipe") and self._ensemble.agrees():
                 member.wipe()
-            action = member.start
+            action = partial(self._ensemble.recover, member)
 
         async def heal() -> None:
             await deferToThread(action)

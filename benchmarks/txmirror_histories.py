@@ -85,10 +85,6 @@ class Adapter:
                 continue
             return total
 
-    async def count(self, path: str) -> int:
-        data, _ = await self._client.get(path)
-        return int(data)
-
     def lock(self, path: str) -> OurLock:
         return OurLock(Lock(self._client, path))
 

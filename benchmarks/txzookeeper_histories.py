@@ -110,10 +110,6 @@ class Adapter:
                 continue
             return total
 
-    async def count(self, path: str) -> int:
-        data, _ = await self.client.get(path)
-        return int(data)
-
     def lock(self, path: str) -> OldLock:
         return OldLock(self.client, path)
 
