@@ -55,10 +55,10 @@ class Script:
         """Add an operation that was not done."""
         return self.do(client, call, None, answer, outcome=Outcome.NOT_APPLIED, at=at)
 
-    def fire(self, operation: int) -> None:
-        """The watch of an operation fires now."""
+    def fire(self, operation: int, *, event: bool = True) -> None:
+        """The watch of an operation fires now, or ends without an event."""
         self._now += 10
-        self._fired.append(Fired(operation, self._now))
+        self._fired.append(Fired(operation, self._now, event))
 
     def hold(
         self,

@@ -110,6 +110,15 @@ class WatchFirstTests(RulesCase):
             else:
                 self.assert_true(script)
 
+    def test_ended(self) -> None:
+        """A watch that has ended without an event, because a server refuses to set it again, is not owed any more."""
+        script = Script()
+        read = script.do("c1", Get("/a", watch=True), 6, Shown(5, "x"))
+        script.fire(read, event=False)
+        script.do("c2", Set("/a", "y"), 7)
+        script.do("c1", Get("/b"), 7, Absent())
+        self.assert_true(script)
+
 
 class TrueWatchTests(RulesCase):
     def test_reason(self) -> None:

@@ -52,6 +52,8 @@ class Fired:
     operation: int
     """The number of the read that has set it."""
     at: int
+    event: bool = True
+    """False if it has ended without an event: the client reports that it cannot be kept."""
 
 
 # More than 7 parameters: see Operation.

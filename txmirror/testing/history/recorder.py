@@ -60,10 +60,13 @@ class Recorder:
                 begun, session=session, end=self._now(), outcome=outcome, answer=answer, zxid=zxid
             )
 
-    def fired(self, number: int) -> None:
-        """Note that the watch of an operation has fired. Call it before the next reply of the client is recorded."""
+    def fired(self, number: int, *, event: bool = True) -> None:
+        """Note that the watch of an operation has fired. Call it before the next reply of the client is recorded.
+
+        :param event: False if it has ended without an event.
+        """
         with self._lock:
-            self._fired.append(Fired(number, self._now()))
+            self._fired.append(Fired(number, self._now(), event))
 
     def acquired(
         self, client: str, path: str, token: int | None = None, *, capacity: int = 1, shared: bool = False

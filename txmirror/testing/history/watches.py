@@ -17,6 +17,7 @@ from txmirror.testing.history.timeline import Effect, Timeline
 def check_watches(segment: Segment, timeline: Timeline, zxids: Mapping[int, int]) -> Iterator[Finding]:
     """Check the watches of all reads."""
     fired: dict[int, int] = {}
+    ended = {each.operation for each in segment.fired if not each.event}
     for each in segment.fired:
         if each.operation in fired:
             sentence = f"the watch of #{each.operation} has fired twice"
@@ -27,7 +28,7 @@ def check_watches(segment: Segment, timeline: Timeline, zxids: Mapping[int, int]
     for read in segment.operations:
         if _sets_watch(read):
             watches.setdefault((read.client, read.session), []).append(read)
-            if read.number in fired:
+            if read.number in fired and read.number not in ended:
                 yield from _check_reason(read, fired[read.number], changes)
     replies: dict[tuple[str, int], list[Operation]] = {}
     for operation in segment.operations:

@@ -66,9 +66,9 @@ class Replies:
         session = self._client.session.session_number
         self._scene.journal.end(operation, Outcome.APPLIED, zxid, answer, session=session)
 
-    def fired(self, operation: Operation) -> None:
-        """Note that the watch of a read has fired."""
-        self._scene.journal.recorder.fired(operation.number)
+    def fired(self, operation: Operation, *, event: bool = True) -> None:
+        """Note that the watch of a read has fired, or has ended without an event."""
+        self._scene.journal.recorder.fired(operation.number, event=event)
 
     def wait(
         self,

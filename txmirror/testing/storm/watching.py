@@ -103,6 +103,8 @@ class WatchChecks:
     def _fired(self, result: WatchedEvent | Failure, deferred: Deferred[WatchedEvent]) -> None:
         watch = self._watches.pop(deferred, None)
         if isinstance(result, Failure):
+            if watch is not None:
+                self._replies.fired(watch.operation, event=False)
             # The read of a watch that was not set yet fails in another way. A server may refuse to set watches again.
             if watch is not None and not result.check(
                 SessionExpiredException, ClosingException, CancelledError, SystemErrorException
