@@ -210,7 +210,7 @@ class VersionTests(RulesCase):
         """Return a history of a node that may have been created anew."""
         script = Script()
         script.do("c1", Create("/a", "x"), 5)
-        script.do("c1", Set("/a", "y"), 6)
+        script.do("c1", Set("/a", "y", 0), 6)
         script.lose("c1", Delete("/a"))
         script.lose("c1", Create("/a", "z"))
         return script
@@ -249,6 +249,7 @@ class VersionTests(RulesCase):
         script = Script()
         script.do("c1", Create("/a", "x"), 5)
         script.do("c1", Transaction((Check("/a", 0), Set("/a", "y"))), 7)
+        script.do("c2", Get("/a"), 7, Shown(7, "y", 5, 1))
         self.assert_true(script)
 
     def test_checked_after_a_loose_write(self) -> None:
