@@ -123,20 +123,24 @@ class Watching:
         kind = WatchKind(kind)
         full = self._chroot.full(path)
         watches = self._session.watches
-        if full in watches.persistent and kind is not WatchKind.ANY:
+        if kind is not WatchKind.ANY and watches.persistent.stands(full):
             # The server has only the persistent watch, and would remove half of it.
             removed = watches.established.remove(full, kind)
             return succeed(None) if removed else fail(NoWatcherException(path=path))
 
         def answered(err: int, zxid: int) -> None:
+            watches = self._session.watches
+            watches.persistent.removal_answered(full, call)
             if err in (0, NoWatcherException.code):
-                self._session.watches.established.remove(full, kind)
+                watches.established.remove(full, kind)
                 if kind is WatchKind.ANY:
-                    watch = self._session.watches.persistent.remove(full)
+                    watch = watches.persistent.remove(full)
                     if watch is not None:
                         watch.forget_observers()
 
         call = self._requests.call(REMOVE_WATCHES, REMOVE_WATCHES.record(full, kind), path, answered)
+        if kind is WatchKind.ANY:
+            watches.persistent.removing(full, call)
         answer = call.result()
         self._requests.submit(call)
         return answer
@@ -194,7 +198,7 @@ class Watching:
         and which takes its place.
         """
         present, missing = _LEFT_BY[kind]
-        covered = full in self._session.watches.persistent
+        covered = self._session.watches.persistent.stands(full)
 
         def answered(err: int, zxid: int) -> None:
             table = present if not err else missing if err == NoNodeException.code else None

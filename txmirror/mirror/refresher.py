@@ -215,6 +215,8 @@ class Refresher:
     def _run_turn(self) -> None:
         self._turn = None
         self._pump()
+        if self._running:
+            self._sink.read_finished()
 
     def _send_all(self) -> None:
         watched = self._watched.queue
@@ -265,8 +267,13 @@ class Refresher:
             # A watch would be left behind.
             self._store.discard(part, path)
             return
-        # The names are not read before the node is known to exist.
-        if (part == NAMES and absent) or not self._store.begin_read(part, path):
+        if part == NAMES and absent:
+            # The names are not read before the node is known to exist. If a watch reports its creation, there are none to read.
+            if self._store.state(DATA, path) is PartState.CURRENT:
+                self._sink.missing(NAMES, path, self._store.zxid)
+                self._start_turn()
+            return
+        if not self._store.begin_read(part, path):
             return
         if part == NAMES:
             self._send(

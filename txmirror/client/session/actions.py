@@ -102,6 +102,7 @@ class SessionActions:
         )
         self._attempts.lost(connection, stable)
         core.outbox.disconnected()
+        core.watches.connection_lost()
         core.notify(SessionState.SUSPENDED, read_only=self._machine.event.read_only)
         core.abilities.disconnected(connection.oldest, connection.loss, connection.protocol.unimplemented)
         connection.fail_pending()

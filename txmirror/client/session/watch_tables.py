@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from txmirror import paths
-from txmirror.client.connection.calls import RequestKind, decode_nothing
+from txmirror.client.connection.calls import Call, RequestKind, decode_nothing
 from txmirror.observers import Observers
 from txmirror.types import EventType, News, SessionEvent, WatchedEvent, WatchKind
 from txmirror.wire import SetWatches2Request, SetWatchesRequest
@@ -27,6 +27,7 @@ class PersistentWatch:
     :ivar expected: the number of those with a listener.
     :ivar abandoned: the number of those that were cancelled after they were sent.
     :ivar established: whether the server has it, or had it when the connection was lost.
+    :ivar removal: the unanswered request that removes it, if it is the latest one for it.
     :ivar observers: the callbacks.
     """
 
@@ -39,6 +40,7 @@ class PersistentWatch:
         self.expected = 0
         self.abandoned = 0
         self.established = False
+        self.removal: Call[None] | None = None
         self.forget_observers()
 
     def forget_observers(self) -> None:
@@ -62,6 +64,14 @@ class PersistentWatches:
     def __contains__(self, path: object) -> bool:
         return path in self._watches
 
+    def stands(self, path: str) -> bool:
+        """Return whether the server has a watch on a path when it processes the next request, as far as that is known.
+
+        While its removal is on the way, it has none: it processes the requests in their order.
+        """
+        watch = self._watches.get(path)
+        return watch is not None and not (watch.removal is not None and watch.removal.xid)
+
     def __iter__(self) -> Iterator[PersistentWatch]:
         return iter([watch for watch in self._watches.values() if watch.established])
 
@@ -75,7 +85,20 @@ class PersistentWatches:
             kinds = ("for the node alone", "for the whole subtree")
             raise ValueError(f"{path!r} has a persistent watch {kinds[watch.recursive]}, and servers keep only one")
         watch.pending += 1
+        watch.removal = None
         return watch
+
+    def removing(self, path: str, call: Call[None]) -> None:
+        """Note a request that removes the watch on a path, if there is one."""
+        watch = self._watches.get(path)
+        if watch is not None:
+            watch.removal = call
+
+    def removal_answered(self, path: str, call: Call[None]) -> None:
+        """Note that such a request was answered."""
+        watch = self._watches.get(path)
+        if watch is not None and watch.removal is call:
+            watch.removal = None
 
     def answered(self, watch: PersistentWatch) -> None:
         """Note that a request for a watch was answered or has failed."""
@@ -97,15 +120,22 @@ class PersistentWatches:
             self._drop_if_over(watch)
         return watch
 
+    def forget_removals(self) -> None:
+        """Note that the connection was lost: the watches that were being removed are set again on the next one."""
+        for watch in self._watches.values():
+            watch.removal = None
+
     def _drop_if_over(self, watch: PersistentWatch) -> None:
         if not watch.established and not watch.pending and self._watches.get(watch.path) is watch:
             del self._watches[watch.path]
 
     def subset(self, *tables: Mapping[str, object]) -> PersistentWatches:
-        """Return the watches on some paths only, pending or established, for setting them again."""
+        """Return the watches on some paths only, pending or established, for setting them again; not those that are being removed."""
         some = PersistentWatches()
         # There may be very many of either kind. The intersection takes the time of the smaller one.
-        for path in sorted({path for each in tables for path in self._watches.keys() & each.keys()}):
+        for path in sorted(
+            {path for each in tables for path in self._watches.keys() & each.keys() if self.stands(path)}
+        ):
             some.request(path, self._watches[path].recursive).established = True
         return some
 

@@ -103,6 +103,10 @@ class SessionWatches:
         for watches in (self.established, *self._arming.values()):
             watches.forget(path, waiter)
 
+    def connection_lost(self) -> None:
+        """Note that the connection was lost, before anybody is notified of it."""
+        self.persistent.forget_removals()
+
     def rearm(self, send: Callable[[Call[None]], None], zxid: int, persistent_too: bool) -> list[PersistentWatch]:
         """Set all watches again on a new connection.
 

@@ -148,6 +148,40 @@ class RemovedTests(PersistentWatchTestCase):
         again = self.reconnect(peer)
         self.assertEqual(again.take(SetWatches2Request)[1].persistentWatches, ("/a",))
 
+    def test_read_behind_the_removal(self) -> None:
+        """A read that is sent behind the removal sets its own watch: the server has removed the persistent one by then."""
+        client, peer = self.make_connected()
+        self.add(client, peer, "/a")
+        removed = client.remove_watches("/a", WatchKind.ANY)
+        watch = client.get_and_watch("/a")[1]
+        peer.answer(RemoveWatchesRequest)
+        self.successResultOf(removed)
+        self.assertIs(peer.answer(GetDataRequest, DATA).watch, True)
+        self.assertEqual(peer.packets, [])
+        peer.event(CHANGED, "/a")
+        self.assertEqual(self.successResultOf(watch), WatchedEvent(CHANGED, "/a"))
+
+    def test_read_behind_the_next(self) -> None:
+        """A read behind one that is added again sets no watch, which would destroy that one."""
+        client, peer = self.make_connected()
+        self.add(client, peer, "/a")
+        ignore(client.remove_watches("/a", WatchKind.ANY))
+        ignore(client.add_watch("/a"))
+        ignore(client.get_and_watch("/a")[1])
+        peer.answer(RemoveWatchesRequest)
+        peer.answer(AddWatchRequest, AddWatchResponse())
+        self.assertIs(peer.answer(GetDataRequest, DATA).watch, False)
+
+    def test_read_after_the_loss(self) -> None:
+        """A read that the loss of the connection causes sets no watch: the persistent one is set again before it."""
+        client, peer = self.make_connected()
+        self.add(client, peer, "/a")
+        ignore(client.get("/b").addErrback(lambda _: ignore(client.get_and_watch("/a")[1])))
+        ignore(client.remove_watches("/a", WatchKind.ANY))
+        again = self.reconnect(peer)
+        self.assertEqual(again.answer(SetWatches2Request).persistentWatches, ("/a",))
+        self.assertIs(again.answer(GetDataRequest, DATA).watch, False)
+
 
 class EndedTests(PersistentWatchTestCase):
     """Servers that do not set them again."""

@@ -619,6 +619,39 @@ class OldKeeperTests(MirrorTestCase):
             self.assert_equal_to_server("/b", "/missing")
 
 
+class NoBatchesTests(MirrorTestCase):
+    """At a server with persistent watches that cannot read many nodes in one request."""
+
+    version = "keeper"
+
+    def setUp(self) -> None:
+        super().setUp()
+        state = self.world.server._own_state
+        operations = state.version.operations - {Operation.MULTI_READ}
+        state.version = attrs.evolve(state.version, operations=operations)
+
+    def test_absent_before_its_children_are_read(self) -> None:
+        """A connection that breaks between the answer that a node is gone and that about its children leaves nothing unsettled."""
+        self.world.make("/a")
+        node = self.mirror.get("/a")
+        node.addValueWatcher(self, lambda value: None)
+        node.addChildWatcher(self, lambda names: None)
+        tree = self.mirror.tree("/")
+        self.pass_time(5)
+        self.assertIs(self.mirror.state, MirrorState.SETTLED)
+        fault = self.world.server.lose_reply("get_children", path="/a")
+        self.world.wipe()
+        self.pass_time(5)
+        self.assertTrue(fault.happened)
+        self.assertTrue(tree.settled)
+        self.assertIs(self.mirror.state, MirrorState.SETTLED)
+        self.assert_equal_to_server("/a")
+        self.world.make("/a")
+        self.world.make("/a/b")
+        self.settle()
+        self.assert_equal_to_server("/a")
+
+
 class KeeperHistoryTests(MirrorTestCase):
     """At a server that accepts clients with a later last zxid than its own."""
 
