@@ -129,7 +129,10 @@ class InstanceConnection(Protocol):
             self._begin()
 
     def handshakeCompleted(self) -> None:
-        """Connect the program's protocol. See ``IHandshakeListener``."""
+        """Connect the program's protocol, unless the certificate was refused. See ``IHandshakeListener``."""
+        if getattr(self.transport, "disconnecting", False):
+            # Twisted 24.7 calls this although it has refused the certificate. The loss of the connection follows.
+            return
         if self._waiting:
             self._begin()
         if IHandshakeListener.providedBy(self._wrapped):

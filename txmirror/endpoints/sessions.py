@@ -198,10 +198,9 @@ class _Table:
         self._sessions: dict[SharedSession, _Session] = {}
         self._closing: set[Deferred[None]] = set()
         self._stopping = False
-        core: Any = IReactorCore(reactor, None)
-        if core is not None:
-            # Triggers of one phase run side by side. So this one does both, in order.
-            core.addSystemEventTrigger("before", "shutdown", self._stop)
+        self._core: Any = IReactorCore(reactor, None)
+        if self._core is not None:
+            self._wait_for_stop()
 
     def lease(self, settings: SharedSession, withdraw: Withdraw | None) -> Lease:
         session = self._session(settings)
@@ -239,9 +238,19 @@ class _Table:
         closed.addCallback(lambda _: self._closing.discard(closed))
         return follow(closed)
 
+    def _wait_for_stop(self) -> None:
+        # Triggers of one phase run side by side. So this one does both, in order.
+        self._core.addSystemEventTrigger("before", "shutdown", self._stop)
+
     def _stop(self) -> Deferred[None]:
         self._stopping = True
+        self._core.addSystemEventTrigger("after", "shutdown", self._stopped)
         return self.close()
+
+    def _stopped(self) -> None:
+        # The worker processes of trial fire the event after each test, and use the reactor again.
+        self._stopping = False
+        self._wait_for_stop()
 
     async def _withdraw_and_close(self) -> None:
         leases = [lease for session in self._sessions.values() for lease in session.leases]

@@ -24,7 +24,7 @@ class EventReactor(MemoryReactor):
         alsoProvides(self, IReactorCore)
         self.running = True
         self._when_running: list[Callable[[], object]] = []
-        self._before_shutdown: list[Callable[[], object]] = []
+        self._at_shutdown: dict[str, list[Callable[[], object]]] = {"before": [], "after": []}
 
     def callWhenRunning(self, function: Callable[..., object], *args: Any, **kwargs: Any) -> None:
         """Call a function at once if the reactor runs, or when it begins to."""
@@ -36,9 +36,9 @@ class EventReactor(MemoryReactor):
     def addSystemEventTrigger(
         self, phase: str, event: str, function: Callable[..., object], *args: Any, **kwargs: Any
     ) -> None:
-        """Call a function when the reactor stops."""
-        assert (phase, event) == ("before", "shutdown")
-        self._before_shutdown.append(lambda: function(*args, **kwargs))
+        """Call a function once, when the reactor stops."""
+        assert event == "shutdown"
+        self._at_shutdown[phase].append(lambda: function(*args, **kwargs))
 
     def begin(self) -> None:
         """Begin to run."""
@@ -48,7 +48,15 @@ class EventReactor(MemoryReactor):
         self.settle()
 
     def shut_down(self) -> Deferred[Any]:
-        """Call all triggers before the shutdown, and return a Deferred that fires when all of theirs have fired."""
-        results = [function() for function in self._before_shutdown]
+        """Call the triggers before the shutdown, and those after it when the Deferreds of the first have fired.
+
+        :returns: fires then.
+        """
+        results = [function() for function in self._take("before")]
         self.settle()
-        return DeferredList([each for each in results if isinstance(each, Deferred)], fireOnOneErrback=True)
+        before = DeferredList([each for each in results if isinstance(each, Deferred)], fireOnOneErrback=True)
+        return before.addCallback(lambda _: [function() for function in self._take("after")])
+
+    def _take(self, phase: str) -> list[Callable[[], object]]:
+        triggers, self._at_shutdown[phase] = self._at_shutdown[phase], []
+        return triggers

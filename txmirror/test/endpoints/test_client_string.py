@@ -9,6 +9,7 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import clientFromString, quoteStringArgument
 from twisted.internet.interfaces import IStreamClientEndpointStringParserWithReactor
 from twisted.plugin import IPlugin, getPlugins
@@ -16,7 +17,8 @@ from zope.interface.verify import verifyObject
 
 from txmirror.client import TLS
 from txmirror.discovery import STRATEGIES
-from txmirror.endpoints import RegistryClientEndpoint, client_string, close_sessions
+from txmirror.endpoints import RegistryClientEndpoint, SharedSession, client_string, close_sessions
+from txmirror.endpoints.sessions import lease_registry
 from txmirror.errors import ClosingException, NoInstanceException
 from txmirror.test.certificates import Authority
 from txmirror.test.endpoints.case import noted_io
@@ -259,14 +261,20 @@ class ConnectingTests(StringCase):
         self.assertIn(repr(str(trust.absolute())), str(self.failureResultOf(connecting, ValueError).value))
 
     def test_shutdown(self) -> None:
-        """When the reactor stops, the session is closed, and connections fail from then on."""
+        """When the reactor stops, the session is closed, and connections fail from then on until it runs again."""
         self.serve(A)
         before = self.sessions()
         endpoint = self.parse(f"{PATH}:{self.hosts}")
         self.connected(endpoint)
         waiting = self.connect(self.parse(f"/none:{self.hosts}"))
-        self.world.result(self.reactor.shut_down())
+        withdrawing: Deferred[None] = Deferred()
+        other = lease_registry(SharedSession(self.world.connect_string, reactor=self.reactor), lambda: withdrawing)
+        stopped = self.reactor.shut_down()
+        late = self.parse(f"{PATH}:{self.hosts}:session_timeout=9")
+        self.failureResultOf(self.connect(late), ClosingException)
+        withdrawing.callback(None)
+        self.world.result(stopped)
+        self.world.result(other.release())
         self.assertEqual(self.sessions(), before)
-        self.failureResultOf(self.connect(endpoint), ClosingException)
         self.reactor.pass_time(5.0)
         self.failureResultOf(waiting, NoInstanceException)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.endpoints import SharedSession, close_sessions
@@ -197,15 +197,27 @@ class ShutdownTests(SessionCase):
         self.successResultOf(stopped)
 
     def test_after_stop(self) -> None:
-        """No session is opened once the reactor stops."""
-        first = lease_registry(self.settings(), lambda: succeed(None))
+        """No session is opened once the reactor stops. One that runs again afterwards opens and closes them as before."""
+        for _ in range(2):
+            self.stop_once()
+
+    def stop_once(self) -> None:
+        withdrawing: Deferred[None] = Deferred()
+        first, second = (
+            lease_registry(self.settings(), lambda: withdrawing),
+            lease_registry(self.settings(session_timeout=5)),
+        )
         self.world.result(self.registry(first).start())
-        self.successResultOf(self.reactor.shut_down())
-        lease = lease_registry(self.settings())
+        stopped = self.reactor.shut_down()
+        self.assertNoResult(stopped)
+        lease = lease_registry(self.settings(session_timeout=6))
         self.failureResultOf(lease.registry(), ClosingException)
-        self.failureResultOf(first.registry(), ClosingException)
-        self.world.result(lease.release())
-        self.world.result(first.release())
+        withdrawing.callback(None)
+        self.world.settle()
+        self.successResultOf(stopped)
+        for each in (first, second, lease):
+            self.failureResultOf(each.registry(), ClosingException)
+            self.world.result(each.release())
         self.assertEqual(self.sessions(), 0)
 
     def test_without_session(self) -> None:
