@@ -17,8 +17,8 @@ from txmirror.client.session.connection_log import ConnectionLog
 from txmirror.client.session.credentials import Identities, SessionCredentials
 from txmirror.client.session.machine import SessionMachine
 from txmirror.client.session.pending import Outbox
+from txmirror.client.session.persistent_watches import PersistentWatch
 from txmirror.client.session.waiting import Pauses, SessionLease
-from txmirror.client.session.watch_tables import PersistentWatch
 from txmirror.client.session.watches import EventDispatcher, SessionWatches
 from txmirror.deferreds import Waiters, fail_all
 from txmirror.errors import ConnectionLossException, ZooKeeperException

@@ -13,8 +13,9 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from txmirror.client.connection.settings import Server
 from txmirror.client.session.core import SessionCore, SessionSettings
+from txmirror.client.session.persistent_watches import PersistentWatches
 from txmirror.client.session.side_session import SideSession
-from txmirror.client.session.watch_tables import PersistentWatches, WatchSet, packets
+from txmirror.client.session.watch_tables import WatchSet, packets
 from txmirror.errors import ClosingException, ConnectionLossException, UnimplementedException
 from txmirror.timers import Timer
 from txmirror.types import WatchedEvent

@@ -19,16 +19,8 @@ from twisted.python.failure import Failure
 
 from txmirror import paths
 from txmirror.client.connection.calls import Call
-from txmirror.client.session.watch_tables import (
-    LONGEST_PACKET,
-    PersistentWatch,
-    PersistentWatches,
-    SetWatchesPacket,
-    Waiters,
-    WatchSet,
-    kind_of,
-    packets,
-)
+from txmirror.client.session.persistent_watches import PersistentWatch, PersistentWatches
+from txmirror.client.session.watch_tables import LONGEST_PACKET, SetWatchesPacket, Waiters, WatchSet, kind_of, packets
 from txmirror.deferreds import fail_all, fire_all
 from txmirror.errors import ClosingException, ConnectionLossException, exception_for
 from txmirror.interfaces import IMetrics

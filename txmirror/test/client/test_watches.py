@@ -10,7 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.client import Limits
 from txmirror.client.connection.calls import Call
-from txmirror.client.session.watch_tables import PersistentWatches, SetWatchesPacket, WatchSet, packets
+from txmirror.client.session.persistent_watches import PersistentWatches
+from txmirror.client.session.watch_tables import SetWatchesPacket, WatchSet, packets
 from txmirror.client.session.watches import SessionWatches
 from txmirror.errors import (
     ConnectionLossException,
