@@ -74,7 +74,8 @@ class StandstillTests(DaemonTestCase):
             self.assertEqual(find_standstill(daemon), [])
             self.reactor.pass_time(S / 2)
         self.server.listen(2181)
-        self.reactor.pass_time(S)
+        # A pause between two attempts takes up to 5 s.
+        self.reactor.pass_time(2 * S)
         self.push(daemon, "web")
         self.assertEqual(list(self.registered()), ["web"])
         self.assertEqual(find_standstill(daemon), [])
