@@ -545,9 +545,19 @@ class SignalTests(TwistdTestCase):
         for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             twistd.process.send_signal(number)
             twistd.wait_for(f"Received {number.name}")
-        for number in (signal.SIGQUIT, signal.SIGQUIT, signal.SIGQUIT):
-            twistd.process.send_signal(number)
+        twistd.process.send_signal(signal.SIGQUIT)
         self.assertEqual(twistd.process.wait(_PATIENCE), 0)
         twistd.wait_for("Withdrew")
+        self.assertIn("Stopped.", twistd.log)
+        self.assert_quiet(twistd)
+
+    def test_repeated(self) -> None:
+        """Signals that ask for the stop again end the wait; the session is closed in any case, and its nodes go with it."""
+        twistd = self.twistd("--embedded")
+        twistd.wait_for("Registered")
+        for _ in range(3):
+            twistd.process.send_signal(signal.SIGQUIT)
+        self.assertEqual(twistd.process.wait(_PATIENCE), 0)
+        twistd.wait_for("ended, its client closed it")
         self.assertIn("Stopped.", twistd.log)
         self.assert_quiet(twistd)
