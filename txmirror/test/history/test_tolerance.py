@@ -104,6 +104,37 @@ class SeenTests(RulesCase):
         script.do("c2", Get("/a"), 7, Shown(6, "y", 4))
         self.assert_true(script)
 
+    def test_older_writes(self) -> None:
+        """Between the creation of a node and the first write of the history there may be any number of older writes."""
+        for reset in (False, True):
+            script = Script()
+            if reset:
+                script.do("c1", Create("/a", "x"), 4)
+                script.reset()
+            script.do("c1", Set("/a", "y"), 7, Shown(7, None, 4, 18))
+            script.do("c1", Set("/a", "z"), 8, Shown(8, None, 4, 19))
+            self.assert_true(script)
+            script.do("c1", Set("/a", "z"), 9, Shown(9, None, 4, 21))
+            self.assertEqual(self.rules(script), [Rule.TRUE_WRITE])
+
+    def test_older_writes_after_reset(self) -> None:
+        """A server may lag behind the snapshot, and so show an older state than that which the next write finds."""
+        for call, zxid, answer in (
+            (Get("/a"), 9, Absent()),
+            (Create("/a", "z"), 9, None),
+            (Set("/a", "z"), 9, Shown(9, None, 2, 3)),
+            (Transaction((Check("/a", 3), Set("/b", "z"))), 9, None),
+            (Children("/"), 9, Names(frozenset())),
+        ):
+            for reset in (False, True):
+                script = Script()
+                script.do("c1", Create("/b", "x"), 1)
+                if reset:
+                    script.reset()
+                script.do("c1", Get("/a"), 3, Shown(2, "", 2, 0, 0))
+                script.do("c2", call, zxid, answer)
+                self.assertEqual(bool(self.rules(script)), not reset, f"{call}")
+
     def test_sequential(self) -> None:
         script = Script()
         script.do("c1", Create("/b", "w"), 3)

@@ -131,7 +131,7 @@ class Attribution:
         elif not writers and facts.data and mzxid >= self._beginning and not self._segment.inherits:
             sentence = f"{name_of(reader)} shows {path} with {facts.data!r} as of {mzxid:#x}, which nobody has written"
             self._find(Rule.TRUE_READ, sentence, reader)
-        self.timeline.add(Effect(mzxid, path, None, None, True, facts.czxid == mzxid, facts.owner != 0))
+        self._add_effect(path, mzxid, facts, creates=facts.czxid == mzxid)
 
     def _is_loose(self, writer: Operation) -> bool:
         return writer.outcome is not Outcome.NOT_APPLIED and writer.number not in self.zxids
@@ -186,7 +186,12 @@ class Attribution:
                     f"{name_of(facts.seen_by)} shows that {path} was created at {czxid:#x}, which nobody has done"
                 )
                 self._find(Rule.TRUE_READ, sentence, facts.seen_by)
-            self.timeline.add(Effect(czxid, path, None, None, True, True, facts.owner != 0))
+            self._add_effect(path, czxid, facts, creates=True)
+
+    def _add_effect(self, path: str, zxid: int, facts: Facts, *, creates: bool) -> None:
+        """Add an effect of a write that nobody knows."""
+        fleeting = facts.owner != 0 or self._segment.inherits
+        self.timeline.add(Effect(zxid, path, None, None, True, creates, fleeting))
 
     def _may_be_created(self, path: str) -> bool:
         """Return whether there is a creation of which no zxid is known."""

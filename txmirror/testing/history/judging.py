@@ -40,7 +40,7 @@ def _judge(segment: Segment) -> Iterator[Finding]:
     yield from check_time(segment, zxids, of_time)
     yield from check_sessions(segment, zxids, of_clients)
     yield from check_reads(segment, timeline, of_clients)
-    yield from check_writes(timeline, facts)
+    yield from check_writes(timeline, facts, inherits=segment.inherits)
     yield from check_refusals(segment, timeline, facts, of_time)
     yield from check_checks(segment, timeline, zxids, facts)
     yield from check_watches(segment, timeline, zxids)

@@ -31,7 +31,7 @@ class Effect:
     """False if there is no node afterwards."""
     creates: bool = False
     fleeting: bool = False
-    """True if the node may go with a session, at any time."""
+    """True if the node may go at any time: with a session, or by a write before the loss of data that a lagging server shows later."""
 
     @property
     def since(self) -> int | None:

@@ -13,10 +13,11 @@ from txmirror.testing.history.segments import Segment
 from txmirror.testing.history.timeline import Effect, Path, Timeline, parts_of
 
 
-def check_writes(timeline: Timeline, facts: Mapping[tuple[str, int], Facts]) -> Iterator[Finding]:
+def check_writes(timeline: Timeline, facts: Mapping[tuple[str, int], Facts], *, inherits: bool) -> Iterator[Finding]:
     """Check that each write found its node as it had to be, and that the versions count the writes.
 
     :param facts: the versions that replies have shown.
+    :param inherits: see :class:`~txmirror.testing.history.segments.Segment`.
     """
     for name, path in sorted(timeline.paths.items()):
         before: Effect | None = None
@@ -24,7 +25,7 @@ def check_writes(timeline: Timeline, facts: Mapping[tuple[str, int], Facts]) -> 
             if before is not None:
                 yield from _check_presence(path, before, effect)
             before = effect
-        yield from _check_versions(name, path, facts)
+        yield from _check_versions(name, path, facts, inherits=inherits)
 
 
 def _check_presence(path: Path, before: Effect, effect: Effect) -> Iterator[Finding]:
@@ -46,7 +47,9 @@ def _end(effect: Effect) -> int | None:
     return None if effect.operation is None else _end_of(effect.operation)
 
 
-def _check_versions(name: str, path: Path, facts: Mapping[tuple[str, int], Facts]) -> Iterator[Finding]:
+def _check_versions(
+    name: str, path: Path, facts: Mapping[tuple[str, int], Facts], *, inherits: bool
+) -> Iterator[Finding]:
     """Check that each write has raised the version by one, and has found the version that it required.
 
     Between two known writes there may be loose ones: each raises the version, too, or creates the node anew.
@@ -73,6 +76,9 @@ def _check_versions(name: str, path: Path, facts: Mapping[tuple[str, int], Facts
             if low is not None and not low <= version <= high:
                 yield _wrong_version(effect, f"has led to the version {version}", low, high, before)
             low = version
+        if effect.operation is None and (inherits or shown is None or shown.version is None):
+            # It is older than the history, or of an earlier part: nobody has seen how many writes followed it there.
+            low = None
         before = effect
 
 
@@ -140,6 +146,8 @@ def check_checks(
             path = timeline.paths[part.path]
             effect = path.last(zxid or 0)
             if effect is None or path.may_change(_end_of(operation)):
+                continue
+            if effect.operation is None and segment.inherits:
                 continue
             shown = facts.get((part.path, effect.zxid))
             version = 0 if effect.creates and shown is None else None if shown is None else shown.version
