@@ -25,9 +25,10 @@ from txmirror.client.operations import (
     REMOVE_WATCHES,
 )
 from txmirror.client.requests import Requests
+from txmirror.client.session.pending import Priority
 from txmirror.client.session.watch_tables import Table, WatchSet, enter
 from txmirror.errors import ConnectionLossException, NoNodeException, NoWatcherException
-from txmirror.types import Listener, SessionState, WatchedEvent, WatchKind
+from txmirror.types import EventType, Listener, SessionState, WatchedEvent, WatchKind, ZnodeStat
 
 _T = TypeVar("_T")
 _ResultT = TypeVar("_ResultT")
@@ -216,21 +217,57 @@ class Watching:
 
     def _set_later(self, path: str, waiter: _Waiter, table: _Choice, zxid: int) -> None:
         """Set a watch as of an earlier reply; a change since then fires it at once."""
+        if table is _child and self._session.abilities.keeper:
+            self._read_children_again(path, waiter, zxid)
+            return
         watches = WatchSet()
         enter(table(watches), path, _waiting(waiter))
 
         def failed(failure: Failure) -> None:
-            error = failure.value
-            connected = self._session.event.state is SessionState.CONNECTED
-            if isinstance(error, ConnectionLossException) and error.applied is None and not connected:
-                # In the same session the watch must still be set as of that reply.
-                self._set_later(path, waiter, table, zxid)
-            elif waiter is None and error is not None:
-                self._session.watches.refuse(error)
-            elif waiter is not None and not waiter.called:
-                waiter.errback(failure)
+            self._not_set(failure, path, waiter, table, zxid)
 
         self._session.set_watches(zxid, watches).addErrback(failed)
+
+    def _read_children_again(self, path: str, waiter: _Waiter, zxid: int) -> None:
+        """Set a watch on a node's children as of an earlier reply, at ClickHouse Keeper.
+
+        For ``setWatches`` it reports changed children as changed data. So another read sets the watch, and the zxid of the node's
+        children shows whether they have changed.
+        """
+        persistent = self._session.watches.persistent
+        covered = persistent.stands(path)
+
+        def answered(value: tuple[list[str], ZnodeStat]) -> None:
+            if covered and path not in persistent:
+                self._read_children_again(path, waiter, zxid)
+                return
+            enter(self._session.watches.established.child, path, _waiting(waiter))
+            if value[1].pzxid > zxid:
+                self._session.fired(WatchedEvent(EventType.CHILD, path))
+
+        def failed(failure: Failure) -> None:
+            if isinstance(failure.value, NoNodeException):
+                enter(self._session.watches.established.child, path, _waiting(waiter))
+                self._session.fired(WatchedEvent(EventType.DELETED, path))
+            else:
+                self._not_set(failure, path, waiter, _child, zxid)
+
+        # Behind the requests of persistent watches that wait to be sent.
+        call = self._requests.call(GET_CHILDREN, GET_CHILDREN.record(path, not covered), self._chroot.strip(path))
+        call.result().addCallbacks(answered, failed)
+        self._session.outbox.submit(call, Priority.WAITING)
+
+    def _not_set(self, failure: Failure, path: str, waiter: _Waiter, table: _Choice, zxid: int) -> None:
+        """Set a watch on the next connection, or notify those who rely on it that it could not be set."""
+        error = failure.value
+        connected = self._session.event.state is SessionState.CONNECTED
+        if isinstance(error, ConnectionLossException) and error.applied is None and not connected:
+            # In the same session the watch must still be set as of that reply.
+            self._set_later(path, waiter, table, zxid)
+        elif waiter is None and error is not None:
+            self._session.watches.refuse(error)
+        elif waiter is not None and not waiter.called:
+            waiter.errback(failure)
 
 
 def _waiting(waiter: _Waiter) -> list[Deferred[WatchedEvent]]:

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 from typing import Any, TypeVar, cast
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.client import ZooKeeperClient
 from txmirror.embedded import EmbeddedEnsemble, EmbeddedServer
-from txmirror.errors import ConnectionLossException, UnimplementedException
+from txmirror.errors import (
+    ConnectionLossException,
+    SessionExpiredException,
+    SystemErrorException,
+    UnimplementedException,
+)
 from txmirror.mirror import Mirror
 from txmirror.test.client.contract import Recorder
 from txmirror.test.client.peer import LongestPauses
@@ -24,7 +29,8 @@ _T = TypeVar("_T")
 PORT = 2181
 S = 6.0
 
-CREATED, CHANGED, REMOVED = EventType.CREATED, EventType.CHANGED, EventType.PERSISTENT_WATCH_REMOVED
+CREATED, CHANGED, DELETED, CHILD = EventType.CREATED, EventType.CHANGED, EventType.DELETED, EventType.CHILD
+REMOVED = EventType.PERSISTENT_WATCH_REMOVED
 
 
 class VersionTestCase(SynchronousTestCase):
@@ -298,6 +304,75 @@ class NewServerTests(VersionTestCase):
 
 class KeeperTests(VersionTestCase):
     """ClickHouse Keeper. The rest is in the contract, which is tried on it too."""
+
+    def read_behind_a_refused_watch(self) -> tuple[ZooKeeperClient, ZooKeeperClient, Deferred[WatchedEvent]]:
+        """Read the children of /a with a watch, while the server refuses a persistent watch on /a.
+
+        :returns: the client, another client, and the watch, which the server does not have yet.
+        """
+        server = self.start("keeper")
+        client, _ = self.connect()
+        other, _ = self.connect()
+        self.done(other.create("/a"))
+        server.fail_next("add_watch", SystemErrorException())
+        for kind in ("get_children", "get_children", "set_watches"):
+            server.delay_next(kind, 1.0, session_id=client.session_id)
+        added = client.add_watch("/a")
+        names, watch = client.get_children_and_watch("/a")
+        self.fails(SystemErrorException, added)
+        self.reactor.pass_time(1.5)
+        self.assertEqual(self.done(names), [])
+        self.assertNoResult(watch)
+        return client, other, watch
+
+    def test_children_behind_a_refused_watch(self) -> None:
+        """A change between a read behind a refused persistent watch and its own watch is reported, as one of the children."""
+        _, other, watch = self.read_behind_a_refused_watch()
+        self.done(other.create("/a/b"))
+        self.reactor.pass_time(1.0)
+        self.assertEqual(self.done(watch), WatchedEvent(CHILD, "/a"))
+
+    def test_data_behind_a_refused_watch(self) -> None:
+        """Changed data is not reported as changed children."""
+        _, other, watch = self.read_behind_a_refused_watch()
+        self.done(other.set("/a", b"x"))
+        self.reactor.pass_time(1.0)
+        self.done(other.set("/a", b"y"))
+        self.assertNoResult(watch)
+        self.done(other.create("/a/b"))
+        self.assertEqual(self.done(watch), WatchedEvent(CHILD, "/a"))
+
+    def test_deleted_behind_a_refused_watch(self) -> None:
+        """So is the end of the node."""
+        _, other, watch = self.read_behind_a_refused_watch()
+        self.done(other.delete("/a"))
+        self.reactor.pass_time(1.0)
+        self.assertEqual(self.done(watch), WatchedEvent(DELETED, "/a"))
+
+    def test_feed_behind_a_refused_watch(self) -> None:
+        """The feed has the event too, before any reply that shows the change."""
+        client, other, _ = self.read_behind_a_refused_watch()
+        feed = Recorder()
+        client.add_listener(feed)
+        self.done(other.create("/a/b"))
+        self.reactor.pass_time(1.0)
+        self.assertEqual(feed.events, [WatchedEvent(CHILD, "/a")])
+
+    def test_expired_behind_a_refused_watch(self) -> None:
+        """If the session expires before the watch is set, it fails."""
+        client, _, watch = self.read_behind_a_refused_watch()
+        self.reactor.links[0].cut()
+        self.fails(SessionExpiredException, watch, 3 * S)
+        self.assertEqual(client.session.session_number, 2)
+
+    def test_cancelled_behind_a_refused_watch(self) -> None:
+        """A watch that is cancelled before it is set does no harm."""
+        client, other, watch = self.read_behind_a_refused_watch()
+        watch.cancel()
+        self.fails(CancelledError, watch)
+        self.done(other.create("/a/b"))
+        self.reactor.pass_time(1.0)
+        self.assertEqual(self.done(client.get_children("/a")), ["b"])
 
     def test_without_a_leader(self) -> None:
         """Rule 8: where it has no leader it refuses, and the client is at the next server at once; where none has, it waits."""
