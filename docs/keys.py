@@ -15,8 +15,9 @@ from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
 from txmirror.access import Access
-from txmirror.configuration.rules import ArrayOf, Duration, Rule, show_seconds
+from txmirror.configuration.rules import ArrayOf, Duration, Rule
 from txmirror.configuration.structuring import key_of, rule_of
+from txmirror.durations import show_seconds
 
 #: Sentences for the metadata of a field.
 _MARKS = {"defaultable": "``[defaults]`` may have it.", "restart": "A change needs a restart."}

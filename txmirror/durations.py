@@ -1,8 +1,13 @@
-"""Numbers of seconds, and counts: check an argument, and read an option's text."""
+"""Numbers of seconds, and counts: check an argument, read a text, and show them to a reader."""
 
 from __future__ import annotations
 
 import math
+import re
+from typing import Final
+
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(?P<number>[0-9]{1,12}(?:\.[0-9]{1,9})?) ?(?P<unit>ms|s|m|h|d)")
 
 
 def check_seconds(name: str, value: object, *, positive: bool = False, optional: bool = False) -> None:
@@ -47,3 +52,17 @@ def parse_seconds(text: str, least: float, most: float) -> float:
     if not least <= seconds <= most:
         raise ValueError(f"{text!r} is not between {least:g} and {most:g} seconds")
     return seconds
+
+
+def read_duration(text: str) -> float | None:
+    """Return the seconds of a number with a unit, as in ``500ms``, ``1.5m`` or ``2h``; None if the text is something else."""
+    match = _DURATION.fullmatch(text)
+    return None if match is None else round(float(match["number"]) * _UNITS[match["unit"]], 9)
+
+
+def show_seconds(seconds: float) -> str:
+    """Return a duration for a reader, in the largest unit in which it is whole, as in ``90 s`` or ``2 h``."""
+    for unit, factor in reversed(_UNITS.items()):
+        if seconds and seconds % factor == 0:
+            return f"{seconds / factor:g} {unit}"
+    return f"{seconds:g} s" if not 0 < seconds < 1 else f"{seconds * 1000:g} ms"

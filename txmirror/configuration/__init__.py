@@ -23,7 +23,6 @@ from txmirror.configuration.probes import (
     Probe,
     Process,
 )
-from txmirror.configuration.rules import show_seconds
 from txmirror.configuration.watches import AUTO, Watch
 
 __all__ = [
@@ -57,5 +56,4 @@ __all__ = [
     "difference",
     "from_options",
     "load",
-    "show_seconds",
 ]

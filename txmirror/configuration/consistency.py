@@ -11,8 +11,8 @@ import attrs
 from txmirror.configuration.errors import Place, Problems
 from txmirror.configuration.model import KEEP_SESSION, Daemon, Service, ZooKeeper
 from txmirror.configuration.probes import Alias
-from txmirror.configuration.rules import show_seconds
 from txmirror.configuration.watches import Watch
+from txmirror.durations import show_seconds
 from txmirror.placeholders import Placeholders, shown
 from txmirror.printable import quote, suggest
 from txmirror.registry import ServiceNode

@@ -19,8 +19,8 @@ from txmirror.configuration.probes import (
     Noop,
     Process,
 )
-from txmirror.configuration.rules import show_seconds
 from txmirror.configuration.watches import Watch
+from txmirror.durations import show_seconds
 from txmirror.json_text import JSONWriter
 from txmirror.placeholders import hide, shown
 from txmirror.printable import on_one_line

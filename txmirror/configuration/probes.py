@@ -25,8 +25,8 @@ from txmirror.configuration.rules import (
     Number,
     TableOf,
     Text,
-    show_seconds,
 )
+from txmirror.durations import show_seconds
 from txmirror.printable import quote
 
 #: The shortest pause between two runs of a check, in seconds.

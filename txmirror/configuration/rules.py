@@ -16,6 +16,7 @@ import attrs
 
 from txmirror import paths
 from txmirror.configuration.errors import InvalidValue, plain_key
+from txmirror.durations import read_duration, show_seconds
 from txmirror.placeholders import parse, transform
 from txmirror.printable import quote, suggest
 from txmirror.registry import CODECS, find_codec
@@ -24,8 +25,6 @@ from txmirror.registry import CODECS, find_codec
 YEAR = 365 * 86400.0
 
 _HOST_NAME = re.compile(r"[^\s:/\[\]\x00-\x1f\x7f-\x9f]{1,253}")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(?P<number>[0-9]{1,12}(?:\.[0-9]{1,9})?) ?(?P<unit>ms|s|m|h|d)")
 
 
 class Rule(Protocol):
@@ -130,8 +129,7 @@ class Duration:
         """Return the number of seconds. See :class:`Rule`."""
         seconds = value
         if isinstance(value, str):
-            match = _DURATION.fullmatch(value)
-            seconds = None if match is None else round(float(match["number"]) * _UNITS[match["unit"]], 9)
+            seconds = read_duration(value)
         # NaN differs from itself.
         if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or seconds != seconds:  # noqa: PLR0124
             raise ValueError(
@@ -300,14 +298,6 @@ class TableOf:
             self.key.read(key, folder)
         pairs = ((f".{plain_key(key)}", each) for key, each in value.items())
         return dict(zip(value, _read_each(pairs, self.item, folder), strict=True))
-
-
-def show_seconds(seconds: float) -> str:
-    """Return a duration for a reader, in the largest unit in which it is whole, as in ``90 s`` or ``2 h``."""
-    for unit, factor in reversed(_UNITS.items()):
-        if seconds and seconds % factor == 0:
-            return f"{seconds / factor:g} {unit}"
-    return f"{seconds:g} s" if not 0 < seconds < 1 else f"{seconds * 1000:g} ms"
 
 
 def _text(value: object) -> str:

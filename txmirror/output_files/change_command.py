@@ -9,8 +9,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from txmirror.checks import ICheck, Result, Status
-from txmirror.configuration import show_seconds
 from txmirror.deferreds import Waiters
+from txmirror.durations import show_seconds
 from txmirror.printable import on_one_line
 from txmirror.retrying import RetryTimer
 

@@ -13,9 +13,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txmirror.checks import CommandCheck
-from txmirror.configuration import Watch, show_seconds
+from txmirror.configuration import Watch
 from txmirror.deferreds import Waiters
 from txmirror.discovery import Omissions
+from txmirror.durations import show_seconds
 from txmirror.mirror import Mirror
 from txmirror.output_files.change_command import ChangeCommand
 from txmirror.output_files.holding import Hold

@@ -12,9 +12,9 @@ from twisted.internet.interfaces import IReactorTime
 
 from txmirror import paths
 from txmirror.configuration import AUTO, Watch
+from txmirror.formats import LiveList, reason_against
 from txmirror.interfaces import IPayloadCodec
 from txmirror.mirror import Change, ChangeKind, Mirror
-from txmirror.output_files.formats import LiveList, reason_against
 from txmirror.registry import decode_instance, find_codec
 from txmirror.types import Instance, Undecodable
 

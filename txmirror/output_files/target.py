@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from txmirror.configuration import Watch
-from txmirror.output_files.formats import FORMATS, LiveList, Rendering
+from txmirror.formats import FORMATS, LiveList, Rendering
 from txmirror.output_files.former import count_instances
 from txmirror.output_files.writing import read_identity, update_file
 

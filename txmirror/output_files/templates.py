@@ -13,8 +13,9 @@ from jinja2 import StrictUndefined, TemplateError, TemplateRuntimeError, Templat
 from jinja2.sandbox import SandboxedEnvironment
 
 from txmirror.files import LARGEST
+from txmirror.formats import LiveList, Rendering, reason_against_text
 from txmirror.json_text import JSONWriter
-from txmirror.output_files.formats import LiveList, Rendering, host_port, reason_against_text
+from txmirror.printable import host_and_port
 
 #: The time limit for one rendering, in seconds.
 _LONGEST_TIME: Final = 10.0
@@ -37,7 +38,7 @@ def render_template(path: Path, live: LiveList) -> Rendering:
     environment = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True)
     environment.filters["json"] = _WRITER.write
     environment.filters["word"] = _to_word
-    environment.globals["host_port"] = host_port
+    environment.globals["host_port"] = host_and_port
     with path.open("rb") as file:
         source = file.read(LARGEST + 1)
     if len(source) > LARGEST:

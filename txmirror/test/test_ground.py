@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.deferreds import Pump, Waiters, follow
-from txmirror.durations import check_seconds, parse_seconds
+from txmirror.durations import check_seconds, parse_seconds, read_duration, show_seconds
 from txmirror.errors import (
     AuthFailedException,
     ClosingException,
@@ -229,6 +229,12 @@ class DurationTests(SynchronousTestCase):
             self.assertEqual(str(error), f"wait is {kind!r}: not a number of seconds from 0")
         error = self.assertRaises(TypeError, check_seconds, "wait", "1" * 1000)
         self.assertLess(len(str(error)), 120)
+
+    def test_durations(self) -> None:
+        """A duration has a unit, and a reader gets the largest one in which it is whole."""
+        self.assertEqual([read_duration(each) for each in ("500ms", "1.5m", "2 h")], [0.5, 90.0, 7200.0])
+        self.assertEqual([read_duration(each) for each in ("", "5", "-1s", "1e3s", "1s ", "1w")], [None] * 6)
+        self.assertEqual([show_seconds(each) for each in (0.5, 90.0, 7200.0)], ["500 ms", "90 s", "2 h"])
 
     def test_texts(self) -> None:
         """An option's text is read; one that is no number, or out of bounds, is refused, with a message that quotes it."""

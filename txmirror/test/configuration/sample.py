@@ -23,9 +23,10 @@ from txmirror.configuration.defaults import KEYS
 from txmirror.configuration.dns import DNS
 from txmirror.configuration.model import Daemon, Host, Service, ZooKeeper
 from txmirror.configuration.probes import PROBES, Check, CheckName, CheckSettings
-from txmirror.configuration.rules import ArrayOf, Choice, Duration, FileName, Flag, Number, Rule, show_seconds
+from txmirror.configuration.rules import ArrayOf, Choice, Duration, FileName, Flag, Number, Rule
 from txmirror.configuration.structuring import key_of, rule_of
 from txmirror.configuration.watches import Watch
+from txmirror.durations import show_seconds
 from txmirror.json_text import JSONWriter
 
 #: The file.

@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from txmirror.output_files.formats import LiveList, render_haproxy_map
+from txmirror.formats import LiveList, render_haproxy_map
 from txmirror.output_files.templates import render_template
 from txmirror.test.neighbours.case import NeighboursTestCase, need
 from txmirror.test.zookeeper import free_ports

@@ -8,7 +8,7 @@ from pathlib import Path
 from twisted.internet.defer import Deferred
 
 from txmirror.errors import UnknownServerException
-from txmirror.output_files import FORMATS
+from txmirror.formats import FORMATS
 from txmirror.output_files.output_file import OutputState
 from txmirror.output_files.writing import is_marked, remove_mark, update_file
 from txmirror.test.output_files.case import PATH, HeldThreads, OutputFileTestCase

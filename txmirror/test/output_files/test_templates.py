@@ -7,8 +7,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from txmirror.formats import LiveList
 from txmirror.output_files import templates
-from txmirror.output_files.formats import LiveList
 from txmirror.output_files.templates import render_template
 from txmirror.types import Instance, InstanceStatus
 

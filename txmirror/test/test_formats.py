@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txmirror.configuration import watches as configuration
 from txmirror.configuration.watches import TEMPLATE
-from txmirror.output_files.formats import (
+from txmirror.formats import (
     FORMATS,
     LiveList,
     reason_against,
@@ -251,6 +251,15 @@ class EnvoyTests(SynchronousTestCase):
                 ],
             },
         )
+
+    def test_several(self) -> None:
+        """Several clusters are in one file, and so are the targets of several services."""
+        both = json.loads(render_envoy(live(FIRST), LiveList("db", "/services/db", [SECOND, NAMED])).content)
+        self.assertEqual([each["cluster_name"] for each in both["resources"]], ["web", "db"])
+        self.assertEqual(both["resources"][0], json.loads(render_envoy(live(FIRST)).content)["resources"][0])
+        rendering = render_prometheus(live(FIRST, NO_PORT), LiveList("db", "/services/db", [SECOND]))
+        services = [each["labels"]["__meta_txmirror_service"] for each in json.loads(rendering.content)]
+        self.assertEqual((services, rendering.omitted), (["web", "db"], {"x": "it has no port"}))
 
     def test_version(self) -> None:
         """The version changes with the endpoints, and only with them."""

@@ -1,4 +1,4 @@
-"""The formats of output files: the content of a file for a list of instances."""
+"""The formats of lists of instances, for programs that read files or ask by HTTP."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from typing import Any, Final
 import attrs
 
 from txmirror.json_text import JSONWriter
+from txmirror.printable import host_and_port
 from txmirror.types import Instance, InstanceStatus
 
 #: The greatest sum of the weights in a locality for Envoy: a ``uint32``.
 _ENVOY_MOST_WEIGHT: Final = 2**32 - 1
-_ENVOY_ENDPOINTS: Final = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+#: The type of what Envoy asks for.
+ENVOY_ENDPOINTS: Final = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 #: A part of an instance's place for Envoy, and the label that has it.
 _LOCALITY: Final = {"region": "region", "zone": "zone", "sub_zone": "sub_zone"}
 
@@ -36,7 +38,7 @@ _FACTS: Final = tuple(field.name for field in attrs.fields(Instance))
 
 @attrs.frozen
 class Rendering:
-    """The content of a file."""
+    """The content of a file or an answer."""
 
     content: bytes
     omitted: Mapping[str, str] = attrs.field(factory=dict)
@@ -53,11 +55,6 @@ class LiveList:
     """The znode whose children the instances are."""
     instances: Sequence[Instance]
     """The instances, sorted by the names of their znodes."""
-
-
-def host_port(host: str, port: int) -> str:
-    """Return an address and a port as in a URL: an IPv6 address is in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def render_json(live: LiveList) -> Rendering:
@@ -80,33 +77,48 @@ def render_haproxy_map(live: LiveList) -> Rendering:
     return _text("".join(f"{each.name} {endpoint(each)}\n" for each in found), omitted)
 
 
-def render_prometheus(live: LiveList) -> Rendering:
-    """Return the targets for Prometheus's ``file_sd_configs``, each with its labels.
+def render_prometheus(*lists: LiveList) -> Rendering:
+    """Return the targets for Prometheus's ``file_sd_configs`` and ``http_sd_configs``, each with its labels.
 
     Prometheus gives a meaning to labels that begin with two underscores. So an instance's own labels that do are left out: its
     owner could otherwise redirect the scrape.
     """
-    found, omitted = _split(live, _without_endpoint)
-    groups = ({"targets": [endpoint(each)], "labels": _prometheus_labels(live, each)} for each in found)
+    groups: list[dict[str, Any]] = []
+    omitted: dict[str, str] = {}
+    for live in lists:
+        found, reasons = _split(live, _without_endpoint)
+        groups += ({"targets": [endpoint(each)], "labels": _prometheus_labels(live, each)} for each in found)
+        omitted |= reasons
     return _text(_array(groups) + "\n", omitted)
 
 
-def render_envoy(live: LiveList) -> Rendering:
-    """Return a cluster's endpoints for Envoy's EDS, as its ``path_config_source`` reads them.
+def render_envoy(*lists: LiveList) -> Rendering:
+    """Return the endpoints of clusters for Envoy's EDS, as its ``path_config_source`` reads them.
 
     Envoy resolves no names there, and refuses the whole file for one: instances without an IP address are omitted. The labels
     ``region``, ``zone`` and ``sub_zone`` are an endpoint's locality.
     """
+    assignments = [render_assignment(live) for live in lists]
+    version, resources = join_assignments(assignments)
+    omitted = {name: reason for each in assignments for name, reason in each.omitted.items()}
+    return _text(f'{{"version_info": "{version}", "resources": {resources}}}\n', omitted)
+
+
+def render_assignment(live: LiveList) -> Rendering:
+    """Return one cluster's endpoints as Envoy's ClusterLoadAssignment. See :func:`render_envoy`."""
     found, omitted = _split(live, lambda each: _unusable(each) or _no_address(each))
     places: dict[tuple[str, ...], list[Instance]] = defaultdict(list)
     for each in found:
         places[tuple(each.labels.get(label, "") for label in _LOCALITY.values())].append(each)
     endpoints = ",\n".join(_envoy_locality(place, members) for place, members in sorted(places.items()))
-    name, kind = _WRITER.write(live.name), _WRITER.write(_ENVOY_ENDPOINTS)
-    resource = f'{{"@type": {kind}, "cluster_name": {name}, "endpoints": [{endpoints}]}}'
-    # The version differs if and only if the content does.
-    version = hashlib.sha256(resource.encode()).hexdigest()[:16]
-    return _text(f'{{"version_info": "{version}", "resources": [{resource}]}}\n', omitted)
+    name, kind = _WRITER.write(live.name), _WRITER.write(ENVOY_ENDPOINTS)
+    return _text(f'{{"@type": {kind}, "cluster_name": {name}, "endpoints": [{endpoints}]}}', omitted)
+
+
+def join_assignments(assignments: Iterable[Rendering]) -> tuple[str, str]:
+    """Return the version of several clusters, which differs if and only if their endpoints do, and an array of JSON with them."""
+    joined = ",\n".join(each.content.decode() for each in assignments)
+    return hashlib.sha256(joined.encode()).hexdigest()[:16], f"[{joined}]"
 
 
 #: The formats that need no template, by their names in a configuration.
@@ -123,7 +135,7 @@ def endpoint(instance: Instance) -> str:
     """Return the address and port of an instance that has both."""
     assert instance.address is not None
     assert instance.port is not None
-    return host_port(instance.address, instance.port)
+    return host_and_port(instance.address, instance.port)
 
 
 def reason_against(instance: Instance) -> str | None:
