@@ -51,6 +51,8 @@ setup(
         "attrs>=22.2",
         "cattrs>=23.1.1",
         "click>=8.1",
+        "klein>=23.12",
+        "werkzeug>=3.0",
         "prometheus-client>=0.16",
         "pyyaml>=6.0",
         "tomli>=2.0; python_version<'3.11'",
