@@ -39,7 +39,7 @@ nitpick_ignore_regex = [
     # The classes of the daemon's file: its keys are on a page of their own.
     (
         "py:class",
-        r"(txmirror\.(machine|configuration\.(model|difference|watches|dns))\.)?(Configuration|ZooKeeper|Host|Daemon|Service|Change|Machine|MakeClient|Watch|DNS)|txmirror\.service\.counts\.SessionCounts",
+        r"(txmirror\.(machine|configuration\.(model|difference|watches|dns|http))\.)?(Configuration|ZooKeeper|Host|Daemon|Service|Change|Machine|MakeClient|Watch|DNS|HTTPServer)|txmirror\.service\.counts\.SessionCounts",
     ),
     ("py:class", r"txmirror\.embedded\.faults\.Effect|txmirror\.wire\.operations\.Operation"),
 ]

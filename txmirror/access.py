@@ -97,6 +97,16 @@ class Access:
         return f"{self.username}:{self.password}".encode()
 
     @property
+    def identifies(self) -> bool:
+        """True if the servers learn the identity of the client, and may let it do more than others."""
+        return self.username is not None or (self.tls is not None and self.tls.certificate is not None)
+
+    def without_credentials(self) -> Access:
+        """Return the same settings without the credentials: the trust in the servers stays."""
+        tls = None if self.tls is None else attrs.evolve(self.tls, certificate=None, key=None)
+        return Access(tls=tls)
+
+    @property
     def acl(self) -> tuple[ACL, ...] | None:
         """The ACL of new nodes, as a service registry chooses it; None for one that is open to everybody."""
         if self.given_acl is not None:

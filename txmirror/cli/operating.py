@@ -154,6 +154,7 @@ def reload(output: str, control: str) -> int:
             ("unchanged", found["unchanged"]),
             ("file changed", found["output_files"]),
             ("dns changed", found["dns"]),
+            ("http changed", found["http"]),
             ("needs a restart", found["restart"]),
         )
         for name in names

@@ -1,13 +1,14 @@
 """The configuration of the registration daemon: the classes, and the files and options that they are made from."""
 
-from txmirror.configuration.addresses import SocketAddress
+from txmirror.configuration.addresses import SocketAddress, UNIXAddress
 from txmirror.configuration.description import describe
 from txmirror.configuration.difference import Change, Difference, difference
 from txmirror.configuration.dns import DNS
 from txmirror.configuration.errors import ConfigurationError
+from txmirror.configuration.http import HTTPServer
 from txmirror.configuration.loading import load
 from txmirror.configuration.model import Configuration, Daemon, Host, Service, WriteRate, ZooKeeper
-from txmirror.configuration.options import from_options
+from txmirror.configuration.options import from_options, readers_from_options
 from txmirror.configuration.probes import (
     HTTP,
     TCP,
@@ -43,12 +44,14 @@ __all__ = [
     "Difference",
     "File",
     "FlapHold",
+    "HTTPServer",
     "Host",
     "Noop",
     "Probe",
     "Process",
     "Service",
     "SocketAddress",
+    "UNIXAddress",
     "Watch",
     "WriteRate",
     "ZooKeeper",
@@ -56,4 +59,5 @@ __all__ = [
     "difference",
     "from_options",
     "load",
+    "readers_from_options",
 ]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from txmirror.configuration.addresses import UNIXAddress
 from txmirror.configuration.dns import DNS
+from txmirror.configuration.http import HTTPServer
 from txmirror.configuration.model import Configuration, Service, ZooKeeper
 from txmirror.configuration.probes import (
     HTTP,
@@ -46,6 +48,10 @@ def describe(configuration: Configuration) -> list[str]:
         lines.append(f"The metrics are at http://{daemon.metrics}/metrics.")
     if configuration.dns is not None:
         lines += _describe_dns(configuration.dns)
+        lines += _describe_readers("DNS", configuration, credentials=configuration.dns.credentials)
+    if configuration.http is not None:
+        lines += _describe_http(configuration.http)
+        lines += _describe_readers("HTTP", configuration, credentials=configuration.http.credentials)
     if daemon.maintenance_file is not None:
         lines.append(f"Maintenance is kept in {shown(daemon.maintenance_file)}.")
     if daemon.heartbeat_file is not None:
@@ -59,7 +65,8 @@ def describe(configuration: Configuration) -> list[str]:
         lines += _describe_service(service)
     for watch in configuration.watches:
         lines += _describe_watch(watch)
-    if not configuration.services and not configuration.watches and configuration.dns is None:
+    readers = (configuration.dns, configuration.http)
+    if not configuration.services and not configuration.watches and readers == (None, None):
         lines.append("There is no service.")
     return [on_one_line(line) for line in lines]
 
@@ -83,6 +90,29 @@ def _describe_dns(dns: DNS) -> Iterator[str]:
     yield f"DNS is at {dns.listen}, with the services below {shown(dns.root)} as NAME.service.{shown(dns.domain)}."
     if dns.forward:
         yield f"Questions about other names are sent to {' and '.join(map(str, dns.forward))}."
+
+
+def _describe_http(http: HTTPServer) -> Iterator[str]:
+    listen = http.listen
+    if isinstance(listen, UNIXAddress):
+        group = "this user" if http.group is None else f"this user and the group {shown(http.group)}"
+        place = f"the UNIX socket {shown(listen.path)}, for {group}"
+    else:
+        place = f"http{'' if http.certificate is None else 's'}://{listen}/"
+    yield f"The HTTP API and the page are at {place}, with the services below {shown(http.root)}."
+    needed = [
+        text
+        for text, key in (("a token", http.token_file), ("a client certificate", http.client_ca))
+        if key is not None
+    ]
+    if needed:
+        yield f"HTTP needs {' or '.join(needed)}."
+
+
+def _describe_readers(name: str, configuration: Configuration, *, credentials: bool) -> Iterator[str]:
+    if configuration.zookeeper.access.identifies:
+        seen = "the daemon may" if credentials else "everybody may"
+        yield f"{name} shows the znodes that {seen} read."
 
 
 def _describe_service(service: Service) -> Iterator[str]:

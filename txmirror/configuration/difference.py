@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from txmirror.configuration.dns import DNS
+from txmirror.configuration.http import HTTPServer
 from txmirror.configuration.model import Configuration, Service
 from txmirror.configuration.structuring import key_of
 from txmirror.configuration.watches import Watch
@@ -40,6 +41,8 @@ class Difference:
     """The files of ``[[watch]]`` that were added, removed or changed."""
     dns: tuple[str, ...]
     """The keys of ``[dns]`` that differ; all if only one of the configurations has it."""
+    http: tuple[str, ...]
+    """The keys of ``[http]`` that differ, likewise."""
 
 
 def difference(old: Configuration, new: Configuration) -> Difference:
@@ -57,7 +60,8 @@ def difference(old: Configuration, new: Configuration) -> Difference:
             *_restart_keys("daemon", old.daemon, new.daemon),
         ),
         outputs=_changed_outputs(old.watches, new.watches),
-        dns=_changed_dns(old.dns, new.dns),
+        dns=_changed_table(DNS, old.dns, new.dns),
+        http=_changed_table(HTTPServer, old.http, new.http),
     )
 
 
@@ -66,9 +70,10 @@ def _changed_outputs(old: Sequence[Watch], new: Sequence[Watch]) -> tuple[str, .
     return tuple(name for name in {**after, **before} if before.get(name) != after.get(name))
 
 
-def _changed_dns(old: DNS | None, new: DNS | None) -> tuple[str, ...]:
+def _changed_table(kind: Any, old: Any, new: Any) -> tuple[str, ...]:
+    """Return the keys of an optional table that differ."""
     if old is None or new is None:
-        return () if old is new else tuple(key_of(field) for field in attrs.fields(DNS))
+        return () if old is new else tuple(key_of(field) for field in attrs.fields(kind))
     return _changed_keys(old, new)
 
 

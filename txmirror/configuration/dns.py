@@ -39,8 +39,11 @@ class DNS:
     Default: none."""
     stale_for: Annotated[float, Duration(0.0, 86400.0)] = 600.0
     """The time after the loss of the connection to ZooKeeper for which the last known answers are given."""
+    credentials: Annotated[bool, Flag()] = False
+    """If true, the answers have all instances that the daemon may read. Otherwise, if ``[zookeeper.access]`` has a user or a certificate,
+    they have those that everybody may read, by a session of their own without these."""
     data: Annotated[bool, Flag()] = False
-    """If true, TXT records have the labels and the data of the instances, also of those that others may not read in ZooKeeper."""
+    """If true, TXT records have the labels and the data of the instances."""
     forward: Annotated[tuple[SocketAddress, ...], ArrayOf(AddressAndPort())] = ()
     """The resolvers to ask about names outside of the domain, for example ``["192.0.2.53:53"]``. Default: none, such questions are
     refused."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from txmirror.configuration.addresses import UNIXAddress
 from txmirror.configuration.consistency import (
     Outline,
     Placed,
@@ -19,6 +20,7 @@ from txmirror.configuration.consistency import (
 from txmirror.configuration.defaults import Defaults
 from txmirror.configuration.dns import DNS
 from txmirror.configuration.errors import InvalidValue, Place, Problems, unknown_keys
+from txmirror.configuration.http import HTTPServer
 from txmirror.configuration.model import Configuration, Daemon, Host, Service, ZooKeeper
 from txmirror.configuration.sources import Source, SourceReader
 from txmirror.configuration.structuring import Structurer
@@ -30,7 +32,7 @@ from txmirror.printable import quote
 
 _SERVICE, _WATCH = "service", "watch"
 #: The tables that only one file has.
-_TABLES = ("zookeeper", "host", "daemon", "dns", "defaults")
+_TABLES = ("zookeeper", "host", "daemon", "dns", "http", "defaults")
 #: The keys at the top of a file, and of an included one.
 _KEYS = ("version", "include", *_TABLES, _SERVICE, _WATCH)
 _INCLUDED_KEYS = ("version", _SERVICE, _WATCH)
@@ -88,8 +90,9 @@ class _Loader:
         values = attrs.evolve(values, host=host)
         zookeeper = self._build(tables["zookeeper"], ZooKeeper, values.outside_services())
         daemon = self._build(tables["daemon"], Daemon, values.outside_services())
-        # Without the table there is no server; an empty table has the defaults.
+        # Without the tables there are no servers; an empty table has the defaults.
         dns = self._build(tables["dns"], DNS, values.outside_services()) if tables["dns"].found else None
+        http = self._build(tables["http"], HTTPServer, values.outside_services()) if tables["http"].found else None
         values = attrs.evolve(values, zookeeper=zookeeper)
         outlines: list[Outline] = []
         services = list(self._load_services(tables["defaults"], values, outlines))
@@ -100,7 +103,7 @@ class _Loader:
             check_session(zookeeper, services, self._problems)
         watches = list(self._load_watches(values))
         sources = {f"the configuration file {source.name}": source.name for source in self._sources}
-        check_outputs(watches, {**sources, **_own_files(zookeeper, daemon)}, self._problems)
+        check_outputs(watches, {**sources, **_own_files(zookeeper, daemon, http)}, self._problems)
         self._problems.raise_any()
         return Configuration(
             zookeeper=zookeeper,
@@ -109,6 +112,7 @@ class _Loader:
             services=tuple(service for _, service in services),
             watches=tuple(watch for _, watch in watches),
             dns=dns,
+            http=http,
             sources=tuple(source.name for source in self._sources),
         )
 
@@ -187,8 +191,10 @@ class _Loader:
                     yield place, service
 
 
-def _own_files(zookeeper: ZooKeeper | None, daemon: Daemon | None) -> dict[str, str | None]:
+def _own_files(zookeeper: ZooKeeper | None, daemon: Daemon | None, http: HTTPServer | None) -> dict[str, str | None]:
     """Return the files that the daemon itself writes, by their keys."""
     keys = ("control", "maintenance_file", "heartbeat_file")
     files = {} if daemon is None else {f"daemon.{key}": getattr(daemon, key) for key in keys}
+    if http is not None and isinstance(http.listen, UNIXAddress):
+        files["http.listen"] = http.listen.path
     return files if zookeeper is None else {**files, "zookeeper.state_file": zookeeper.state_file}

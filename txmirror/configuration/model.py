@@ -12,6 +12,7 @@ from txmirror.client import parse_servers
 from txmirror.configuration.addresses import AddressAndPort, SocketAddress
 from txmirror.configuration.dns import DNS
 from txmirror.configuration.errors import InvalidValue
+from txmirror.configuration.http import HTTPServer
 from txmirror.configuration.probes import Check, FlapHold
 from txmirror.configuration.rules import (
     LONGEST_SOCKET,
@@ -286,6 +287,7 @@ class Configuration:
     services: tuple[Service, ...]
     watches: tuple[Watch, ...] = ()
     dns: DNS | None = None
+    http: HTTPServer | None = None
     sources: tuple[str, ...] = attrs.field(default=(), eq=False)
     """The names of the files that were read."""
 

@@ -7,13 +7,15 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, time
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
 from txmirror.access import Access
 from txmirror.configuration.defaults import Defaults
+from txmirror.configuration.dns import DNS
 from txmirror.configuration.errors import InvalidValue, Place, Problems
+from txmirror.configuration.http import NEEDS_ACCESS, HTTPServer
 from txmirror.configuration.model import Configuration, Daemon, Host, Service, ZooKeeper
 from txmirror.configuration.sources import TOMLError, parse_toml
 from txmirror.configuration.structuring import Structurer
@@ -24,6 +26,8 @@ from txmirror.printable import quote
 _REGISTER, _DATA, _CHECK = "register", "data", "check-"
 #: The first characters of values that must be TOML; an IPv6 address with a port is none of these.
 _QUOTED = ('"', "'", "{", "[")
+_T = TypeVar("_T")
+
 _IPV6 = re.compile(r"\[[0-9A-Fa-f:.]+\](:[0-9]*)?")
 
 
@@ -53,6 +57,8 @@ def from_options(
     session_timeout: float,
     access: Access | None = None,
     state_file: str | None = None,
+    http: HTTPServer | None = None,
+    dns: DNS | None = None,
     machine: Machine | None = None,
 ) -> Configuration:
     """Return the configuration for options of a command line.
@@ -66,6 +72,8 @@ def from_options(
     :param servers: a connection string that was checked before.
     :param session_timeout: in seconds, checked before.
     :param state_file: an absolute path.
+    :param http: the HTTP server; None for none.
+    :param dns: the DNS server; None for none.
     :raises ConfigurationError: an option is invalid; the exception has all errors.
     :raises KeyError: an item has another name.
     """
@@ -91,7 +99,73 @@ def from_options(
         host=Host(name=machine.host_name),
         daemon=Daemon(),
         services=tuple(services),
+        http=http,
+        dns=dns,
     )
+
+
+def readers_from_options(
+    http: str | None,
+    dns: str | None,
+    *,
+    root: str | None = None,
+    domain: str | None = None,
+    token_file: str | None = None,
+    credentials: bool = False,
+) -> tuple[HTTPServer | None, DNS | None]:
+    """Return the HTTP server and the DNS server for options of a command line.
+
+    :param http: the address of the HTTP server: an IP address and a port, a port of the loopback interface, or ``unix:FILE``; None for
+        none.
+    :param dns: that of the DNS server, which is no UNIX socket; None for none.
+    :param root: the znode whose children are the services; None for the default.
+    :param domain: the domain of DNS; None for the default.
+    :param token_file: the file with the token of the HTTP server; None for none.
+    :param credentials: whether they show what the credentials may read.
+    :raises ConfigurationError: an option is invalid, or needs another one; the exception has all errors.
+    """
+    problems = Problems()
+    for option, value, needed in (
+        ("root", root, http or dns),
+        ("domain", domain, dns),
+        ("token-file", token_file, http),
+    ):
+        if value is not None and needed is None:
+            names = "--http or --dns" if option == "root" else "--dns" if option == "domain" else "--http"
+            problems.add(_place(option), f"{quote(value)} is not used without {names}")
+    server: HTTPServer | None = None
+    resolver: DNS | None = None
+    if http is not None:
+        options = {
+            "listen": ("http", _with_host(http)),
+            "root": ("root", root),
+            "token_file": ("token-file", token_file),
+        }
+        server = _build_table(HTTPServer, options, credentials, problems)
+    if dns is not None:
+        options = {"listen": ("dns", _with_host(dns)), "root": ("root", root), "domain": ("domain", domain)}
+        resolver = _build_table(DNS, options, credentials, problems)
+    problems.raise_any()
+    return server, resolver
+
+
+def _with_host(address: str) -> str:
+    return f"127.0.0.1:{address}" if address.isascii() and address.isdigit() else address
+
+
+def _build_table(
+    kind: type[_T], options: Mapping[str, tuple[str, str | None]], credentials: bool, problems: Problems
+) -> _T | None:
+    """Return an instance of a class for options, by the keys that they stand for; None if they have errors."""
+    table = {key: value for key, (_, value) in options.items() if value is not None}
+    try:
+        return Structurer().structure({**table, "credentials": credentials}, kind, Path.cwd())
+    except InvalidValue as error:
+        for place, reason in error.errors:
+            # The other keys of the message have no options.
+            text = reason.replace(NEEDS_ACCESS, "that needs --token-file")
+            problems.add(_place(options[place.removeprefix(".")][0]), text)
+        return None
 
 
 def _place(option: str) -> Place:

@@ -128,5 +128,6 @@ def describe_difference(difference: Difference) -> Any:
         "unchanged": [service.id for service in difference.unchanged],
         "output_files": list(difference.outputs),
         "dns": list(difference.dns),
+        "http": list(difference.http),
         "restart": list(difference.restart),
     }

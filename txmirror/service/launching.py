@@ -19,10 +19,11 @@ from txmirror.service.clients import make_txzookeeper_client
 from txmirror.service.control import ControlService
 from txmirror.service.daemon import Daemon
 from txmirror.service.display import Display
+from txmirror.service.exiting import EX_CONFIG, exit_with
 from txmirror.service.loading import load_usable
 from txmirror.service.metrics import MetricsService
 from txmirror.service.notifications import Notifications
-from txmirror.service.options import EX_CONFIG, Options, exit_with
+from txmirror.service.options import Options
 from txmirror.service.session_settings import MakeClient
 from txmirror.service.signals import SignalService
 from txmirror.service.state_file import StateFileHeldError

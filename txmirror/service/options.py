@@ -4,30 +4,41 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
-from typing import NoReturn
+from collections.abc import Sequence
 
 from twisted.python import usage
 
 from txmirror.access import OPTIONS as ACCESS_OPTIONS
-from txmirror.access import REFUSAL, Access, read_access
-from txmirror.client import parse_servers
+from txmirror.access import Access
 from txmirror.compat import install
-from txmirror.configuration import Configuration, ConfigurationError, describe, from_options
-from txmirror.durations import parse_seconds
+from txmirror.configuration import (
+    Configuration,
+    ConfigurationError,
+    HTTPServer,
+    describe,
+    from_options,
+    readers_from_options,
+)
 from txmirror.embedded import EmbeddedOptions
-from txmirror.printable import on_one_line
+from txmirror.service.connecting_options import (
+    ACCESS_FLAGS,
+    ACCESS_PARAMETERS,
+    CONNECTION,
+    SERVERS,
+    read_credentials,
+    read_servers,
+    read_timeout,
+    refuse_password,
+)
+from txmirror.service.exiting import EX_CONFIG, EX_USAGE, exit_with
 from txmirror.service.loading import check_usable, load_usable
-
-#: The exit statuses for an invalid command line and for an invalid configuration, as in BSD's sysexits.
-EX_USAGE, EX_CONFIG = 64, 78
-
-_SESSION_TIMEOUT = "10"
+from txmirror.service.serving_options import READERS, ServeOptions
 
 #: The path that is registered as an example where none is named.
 SAMPLE = "/services/sample/localhost:8080"
 
 _ACCESS = tuple(each.name for each in ACCESS_OPTIONS)
+_READERS = tuple(str(name) for name, *_ in READERS)
 
 #: The names of the clients to choose from.
 CLIENTS = ("native", "txzookeeper")
@@ -51,13 +62,7 @@ class Options(usage.Options):
     )
     optParameters = [  # noqa: RUF012 - usage.Options wants it so
         ["config", "c", None, "The configuration: a TOML file, or a folder of them"],
-        ["servers", "s", None, "ZooKeeper's servers, as host:port,host:port/chroot [default: localhost:2181]"],
-        [
-            "session-timeout",
-            "t",
-            None,
-            f"Seconds without contact after which ZooKeeper may drop the registrations [default: {_SESSION_TIMEOUT}]",
-        ],
+        *CONNECTION,
         [
             "state-file",
             None,
@@ -65,7 +70,8 @@ class Options(usage.Options):
             "The file that keeps the session, so that a restarted daemon takes it over with its registrations",
         ],
         ["client", None, None, f"The client to use, {' or '.join(CLIENTS)} [default: {CLIENTS[0]}]"],
-        *([each.name, each.short, None, each.help] for each in ACCESS_OPTIONS if each.metavar is not None),
+        *READERS,
+        *ACCESS_PARAMETERS,
     ]
     optFlags = [  # noqa: RUF012 - usage.Options wants it so
         [
@@ -76,12 +82,13 @@ class Options(usage.Options):
         [
             "embedded",
             "e",
-            "Start an in-memory ZooKeeper in this process, to try things out; it registers a sample service too",
+            "Start an in-memory ZooKeeper in this process, to try things out; it registers a sample service, and serves the page",
         ],
-        *([each.name, each.short, each.help] for each in ACCESS_OPTIONS if each.metavar is None),
+        *ACCESS_FLAGS,
     ]
     subCommands = [  # noqa: RUF012 - usage.Options wants it so
         ["embedded", None, EmbeddedOptions, "Run an in-memory ZooKeeper by itself, and register nothing"],
+        ["serve", None, ServeOptions, "Serve the services to readers by HTTP and DNS, and register nothing"],
     ]
 
     def __init__(self) -> None:
@@ -92,7 +99,7 @@ class Options(usage.Options):
 
     def opt_password(self, _: str) -> None:
         """Refused, because other users of the machine could read it: use --password-file."""
-        raise usage.UsageError(REFUSAL)
+        refuse_password()
 
     opt_p = opt_password
 
@@ -134,9 +141,10 @@ class Options(usage.Options):
         """Check the combination of all options, and read the configuration."""
         if self.subCommand is not None:
             self._refuse_beside_command()
+            self.configuration = getattr(self.subOptions, "configuration", None)
             return
         if self["config"] is not None:
-            self._refuse_beside("config", ("servers", "session-timeout", "state-file", "embedded", *_ACCESS))
+            self._refuse_beside("config", ("servers", "session-timeout", "state-file", "embedded", *_READERS, *_ACCESS))
             # twistd changes the folder before it starts the service.
             self["config"] = os.path.abspath(self["config"])  # noqa: PTH100 - it may be "~"
             self._check_client()
@@ -161,12 +169,17 @@ class Options(usage.Options):
             items = [*items, ("register", SAMPLE)]
         state_file = self["state-file"]
         try:
+            http, dns = readers_from_options(
+                self["http"], self["dns"], root=self["root"], domain=self["domain"], token_file=self["token-file"]
+            )
             configuration = from_options(
                 items,
-                servers="localhost:2181" if self["servers"] is None else self["servers"],
+                servers=self["servers"],
                 session_timeout=self["session-timeout"],
                 access=self.access,
                 state_file=None if state_file is None else os.path.abspath(state_file),  # noqa: PTH100 - see above
+                http=HTTPServer() if self["embedded"] and http is None else http,
+                dns=dns,
             )
             check_usable(configuration)
         except ConfigurationError as error:
@@ -174,17 +187,11 @@ class Options(usage.Options):
         return configuration
 
     def _check_connection(self) -> None:
-        text = _SESSION_TIMEOUT if self["session-timeout"] is None else self["session-timeout"]
-        try:
-            self["session-timeout"] = parse_seconds(text, 0.001, 86400)
-        except ValueError as error:
-            raise usage.UsageError(f"--session-timeout: {error}") from None
+        self["session-timeout"] = read_timeout(self)
         if self["embedded"] and self["servers"] is not None:
             raise usage.UsageError(f"--embedded and --servers {self['servers']!r} exclude each other")
-        if not self["embedded"] and self["servers"] is None:
-            # As for the command, an empty variable counts as unset.
-            self["servers"] = os.environ.get("TXMIRROR_SERVERS") or None
-        if not self["embedded"] and not any(option == "register" for option, _ in self.given):
+        wanted = self["http"] is not None or self["dns"] is not None
+        if not (self["embedded"] or wanted or any(option == "register" for option, _ in self.given)):
             raise usage.UsageError(
                 "nothing to do: give --config PATH, --register PATH, or --embedded for a demonstration"
             )
@@ -192,25 +199,11 @@ class Options(usage.Options):
             raise usage.UsageError("--embedded and --state-file exclude each other: that server keeps nothing")
         if self["state-file"] == "":
             raise usage.UsageError("--state-file: '' is no file")
-        try:
-            parse_servers("localhost:2181" if self["servers"] is None else self["servers"])
-        except ValueError as error:
-            raise usage.UsageError(f"--servers: {error}") from None
-        self._read_access()
-        self._check_client()
-
-    def _read_access(self) -> None:
-        # A flag that was not given is 0 here.
-        given = {
-            each.name: self[each.name] if each.metavar is not None else bool(self[each.name]) or None
-            for each in ACCESS_OPTIONS
-        }
-        try:
-            self.access = read_access(given)
-        except ValueError as error:
-            raise usage.UsageError(str(error)) from None
+        self["servers"] = SERVERS if self["embedded"] else read_servers(self)
+        self.access = read_credentials(self)
         if self["embedded"] and (self.access.tls is not None or self.access.sasl is not None):
             raise usage.UsageError("--embedded speaks neither TLS nor SASL")
+        self._check_client()
 
     def _check_client(self) -> None:
         if self["client"] is None:
@@ -235,7 +228,10 @@ class Options(usage.Options):
 
     def _refuse_beside_command(self) -> None:
         # An empty text counts as an option that was given.
-        options = ("config", "check", "servers", "session-timeout", "state-file", "client", "embedded", *_ACCESS)
+        options = (
+            *("config", "check", "servers", "session-timeout", "state-file", "client", "embedded"),
+            *(*_READERS, *_ACCESS),
+        )
         given = [
             *(option for option in options if self[option] not in (None, 0)),
             *(option for option, _ in self.given),
@@ -243,34 +239,6 @@ class Options(usage.Options):
         if given:
             raise usage.UsageError(
                 f"--{given[0]} is for registering, and {self.subCommand!r} registers nothing: give one or the other"
+                if given[0] not in (*ServeOptions.names, *_ACCESS) or self.subCommand != "serve"
+                else f"--{given[0]} belongs behind {self.subCommand!r}"
             )
-
-
-class Refused(SystemExit, Exception):
-    """The program does not start; the reasons were printed.
-
-    It is an ``Exception`` because twistd, when it goes to the background, reports only those to its parent process, which would
-    wait for ever otherwise; and it removes its pid file. As a ``SystemExit`` it ends the program without a traceback.
-
-    :param status: the exit status.
-    :param lines: the reasons.
-    """
-
-    def __init__(self, status: int, lines: Iterable[str]) -> None:
-        super().__init__(status)
-        self._lines = tuple(lines)
-
-    def __str__(self) -> str:
-        return "; ".join(self._lines)
-
-
-def exit_with(status: int, lines: Iterable[str]) -> NoReturn:
-    """Print errors, one line each, and end the program.
-
-    Some versions of twistd would exit with 0 after a ``UsageError``.
-
-    :raises Refused: always.
-    """
-    lines = [on_one_line(line) for line in lines]
-    sys.stderr.write("".join(f"txmirror: {line}\n" for line in lines))
-    raise Refused(status, lines) from None

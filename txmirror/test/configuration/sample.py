@@ -21,6 +21,7 @@ from txmirror.access import Access
 from txmirror.configuration.access_keys import AccessKeys
 from txmirror.configuration.defaults import KEYS
 from txmirror.configuration.dns import DNS
+from txmirror.configuration.http import HTTPServer
 from txmirror.configuration.model import Daemon, Host, Service, ZooKeeper
 from txmirror.configuration.probes import PROBES, Check, CheckName, CheckSettings
 from txmirror.configuration.rules import ArrayOf, Choice, Duration, FileName, Flag, Number, Rule
@@ -70,6 +71,12 @@ _EXAMPLES = {
     "daemon.metrics": '"127.0.0.1:9145"',
     "dns.listen": '"127.0.0.1:8600"',
     "dns.zone": '"eu-1"',
+    "http.listen": '"127.0.0.1:8580"',
+    "http.group": '"www-data"',
+    "http.token_file": '"/etc/txmirror/http-token"',
+    "http.certificate": '"/etc/txmirror/http.pem"',
+    "http.key": '"/etc/txmirror/http.key"',
+    "http.client_ca": '"/etc/txmirror/readers.pem"',
     "defaults.path": '"/services/{name}"',
     "defaults.node": '"{address}:{port}"',
     "defaults.weight": "100",
@@ -125,7 +132,8 @@ def make_sample() -> str:
     for cls in (ZooKeeper, Host, Daemon):
         name = cls.__name__.lower()
         parts += ["", *_comment(_first_paragraph(cls)), f"[{name}]", *_keys(cls, name)]
-    parts += ["", *_comment(_first_paragraph(DNS)), "#[dns]", *_keys(DNS, "dns")]
+    for name, table in (("dns", DNS), ("http", HTTPServer)):
+        parts += ["", *_comment(_first_paragraph(table)), f"#[{name}]", *_keys(table, name)]
     parts += [*_defaults(), *_service(), "", *_comment(_first_paragraph(Watch)), "#[[watch]]", *_keys(Watch, "watch")]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(parts)).rstrip("\n") + "\n"
 

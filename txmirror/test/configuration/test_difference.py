@@ -73,8 +73,16 @@ class DifferenceTests(ConfigurationCase):
         table = "[dns]\ndomain = 'a'\n"
         self.assertEqual(self.compare(table, table).dns, ())
         self.assertEqual(self.compare(table, "[dns]\nttl = 5\n").dns, ("domain", "ttl"))
-        self.assertEqual(len(self.compare("", table).dns), 8)
-        self.assertEqual(len(self.compare(table, "").dns), 8)
+        self.assertEqual(len(self.compare("", table).dns), 9)
+        self.assertEqual(len(self.compare(table, "").dns), 9)
+
+    def test_http(self) -> None:
+        """The keys of [http] that differ are named; all if the table comes or goes."""
+        table = "[http]\nroot = '/a'\n"
+        self.assertEqual(self.compare(table, table).http, ())
+        self.assertEqual(self.compare(table, "[http]\nstreams = 5\n").http, ("root", "streams"))
+        self.assertEqual(len(self.compare("", table).http), 10)
+        self.assertEqual(self.compare(table, table).restart, ())
 
     def test_password(self) -> None:
         """Another password in the same file is a difference."""
@@ -106,6 +114,11 @@ class DescriptionTests(ConfigurationCase):
             heartbeat_file = "/h"
             [dns]
             forward = ["192.0.2.53:53"]
+            [http]
+            listen = "[::1]:443"
+            certificate = "/c"
+            token_file = "/t"
+            credentials = true
             [[service]]
             name = "web"
             port = 80
@@ -145,6 +158,10 @@ class DescriptionTests(ConfigurationCase):
                 "The metrics are at http://[::1]:9145/metrics.",
                 "DNS is at 127.0.0.1:8600, with the services below /services as NAME.service.mirror.",
                 "Questions about other names are sent to 192.0.2.53:53.",
+                "DNS shows the znodes that everybody may read.",
+                "The HTTP API and the page are at https://[::1]:443/, with the services below /services.",
+                "HTTP needs a token.",
+                "HTTP shows the znodes that the daemon may read.",
                 "Maintenance is kept in /m.",
                 "The heartbeat file is /h.",
                 "Each service waits at random, up to 1.5 s, before it is first registered.",

@@ -10,9 +10,20 @@ from typing import Any
 import attrs
 
 from txmirror.access import Access
-from txmirror.configuration import Configuration, Service, SocketAddress, access_keys, dns, model, probes
+from txmirror.configuration import (
+    Configuration,
+    Service,
+    SocketAddress,
+    UNIXAddress,
+    access_keys,
+    dns,
+    http,
+    model,
+    probes,
+)
 from txmirror.configuration.access_keys import AccessKeys
 from txmirror.configuration.dns import DNS
+from txmirror.configuration.http import HTTPServer
 from txmirror.configuration.model import Also, Daemon, Host, WriteRate, ZooKeeper
 from txmirror.configuration.probes import PROBES, CheckName, CheckSettings, FlapHold
 from txmirror.configuration.structuring import key_of
@@ -301,11 +312,46 @@ KEYS: dict[type[Any], dict[str, tuple[_Good, _Bad]]] = {
         "ttl": duration("0", "3600"),
         "zone": ([('"eu-1"', "eu-1")], _TEXT_BAD),
         "stale_for": duration("0", "86400"),
+        "credentials": _FLAG,
         "data": _FLAG,
         "forward": (
             [("[]", ()), ('["192.0.2.53:53"]', (SocketAddress("192.0.2.53", 53),))],
             [('"192.0.2.53:53"', "it is no array"), ('["192.0.2.53"]', "forward[0]: '192.0.2.53' is no IP address")],
         ),
+    },
+    HTTPServer: {
+        "listen": (
+            [
+                ('"127.0.0.9:80"', SocketAddress("127.0.0.9", 80)),
+                ('"unix:/a/b"', UNIXAddress("/a/b")),
+            ],
+            [
+                ("80", "80 is no string"),
+                ('"localhost:80"', "'localhost:80' is no"),
+                ('"unix:"', "it is empty"),
+                (f'"unix:/{"a" * 107}"', "is too long"),
+                (
+                    '"0.0.0.0:80"',
+                    'other machines reach "0.0.0.0:80": that needs token_file, or certificate and client_ca',
+                ),
+                ('"[::]:80"', "other machines reach"),
+            ],
+        ),
+        "group": ([('"adm"', "adm")], _TEXT_BAD),
+        "root": (
+            [('"/"', "/"), ('"/services/web"', "/services/web")],
+            [('"services"', "'services'"), ("5", "5 is no string")],
+        ),
+        "hosts": (
+            [("[]", ()), ('["a.example", "10.0.0.1"]', ("a.example", "10.0.0.1"))],
+            [('"a"', "it is no array"), ('["a b"]', "hosts[0]: 'a b' is no host name")],
+        ),
+        "token_file": file_name(),
+        "certificate": file_name(),
+        "key": file_name(),
+        "client_ca": file_name(),
+        "credentials": _FLAG,
+        "streams": number(1, 100_000),
     },
     WriteRate: {
         "per_second": (
@@ -411,6 +457,9 @@ def make_text(cls: type[Any], key: str, value: str) -> str:
     if cls in (ZooKeeper, Host, Daemon, DNS):
         control = 'control = "/c"\n' if key == "control_group" else ""
         return f"[{cls.__name__.lower()}]\n{control}{line}{WEB}"
+    if cls is HTTPServer:
+        others = {"group": 'listen = "unix:/a"\n', "key": 'certificate = "/c"\n', "client_ca": 'certificate = "/c"\n'}
+        return f"[http]\n{others.get(key, '')}{line}{WEB}"
     if cls is WriteRate:
         other = {"per_second": "burst = 1", "burst": "per_second = 1"}[key]
         return f"[zookeeper.write_rate]\n{other}\n{line}{WEB}"
@@ -442,6 +491,7 @@ def find(configuration: Configuration, cls: type[Any]) -> Any:
         Host: lambda: configuration.host,
         Daemon: lambda: configuration.daemon,
         DNS: lambda: configuration.dns,
+        HTTPServer: lambda: configuration.http,
         WriteRate: lambda: configuration.zookeeper.write_rate,
         Service: lambda: service,
         FlapHold: lambda: service.flap_hold,
@@ -495,10 +545,28 @@ class KeyTests(ConfigurationCase):
             self.assertIn(f"{key}: it is missing", " ".join(self.errors(text)), (cls, key))
         self.assertEqual(self.errors('[[service]]\npath = "/a"\nnode = "a"'), ["service[0].name: it is missing"])
 
+    def test_http(self) -> None:
+        """Keys of [http] that another one leaves without use, or makes necessary, are errors."""
+        unused = "it is not used, because listen is a UNIX socket"
+        for text, errors in (
+            ('listen = "unix:/a"\ncertificate = "/c"', [f"http.certificate: {unused}"]),
+            ('listen = "unix:/a"\nkey = "/k"\nclient_ca = "/c"', [f"http.key: {unused}", f"http.client_ca: {unused}"]),
+            ('group = "adm"', ["http.group: it is not used, because listen is no UNIX socket"]),
+            ('key = "/k"', ["http.key: it is not used without certificate"]),
+            ('listen = "0.0.0.0:1"\nclient_ca = "/c"', ["http.client_ca: it is not used without certificate"]),
+            ('listen = "0.0.0.0:1"\ntoken_file = "/t"', []),
+            ('listen = "0.0.0.0:1"\ncertificate = "/c"\nclient_ca = "/c"', []),
+        ):
+            table = f"[http]\n{text}\n"
+            if errors:
+                self.assertEqual(self.errors(table), errors)
+            else:
+                self.load(table)
+
     def test_documented(self) -> None:
         """Every key has a docstring, of which the documentation is made, and a type in words."""
         documented = set()
-        for module in (model, probes, access_keys, dns):
+        for module in (model, probes, access_keys, dns, http):
             for cls in ast.parse(inspect.getsource(module)).body:
                 if isinstance(cls, ast.ClassDef):
                     documented |= {(cls.name, name) for name in names_with_docstrings(cls)}

@@ -8,6 +8,7 @@ import attrs
 
 from txmirror.cli.installed import read_installed
 from txmirror.configuration.dns import DNS
+from txmirror.configuration.http import HTTPServer
 from txmirror.configuration.loading import _KEYS
 from txmirror.configuration.model import Daemon, Host, ZooKeeper
 from txmirror.configuration.probes import PROBES, CheckSettings, FlapHold
@@ -61,6 +62,7 @@ class SampleTests(ConfigurationCase):
         text = re.sub(r"(?s)\n\[zookeeper\.access\].*?(?=\n\[)", "\n", text).replace('include = ["conf.d/*.toml"]', "")
         # It does not go with the format's default.
         text = re.sub(r"\ntemplate = .*", "", text)
+        text = re.sub(r"\ngroup = .*", "", text)
         other = '[[service]]\nname = "db"\nport = 1\n'
         configuration, default = self.load(text + other), self.load("")
         for cls, mine, theirs in (
@@ -75,6 +77,14 @@ class SampleTests(ConfigurationCase):
         example = Watch(path="/services/db", output="/run/txmirror/db.json")
         self.assertEqual(configuration.watches, (example,))
         self.assertEqual(configuration.dns, DNS(zone="eu-1"))
+        folder = "/etc/txmirror"
+        http = HTTPServer(
+            token_file=f"{folder}/http-token",
+            certificate=f"{folder}/http.pem",
+            key=f"{folder}/http.key",
+            client_ca=f"{folder}/readers.pem",
+        )
+        self.assertEqual(configuration.http, http)
         service = configuration.services[0]
         self.assertEqual([check.type for check in service.checks], list(PROBES))
         self.assertEqual(service.flap_hold, FlapHold())

@@ -185,6 +185,7 @@ class ChangeTests(ControlTestCase):
             "unchanged": [],
             "output_files": [],
             "dns": [],
+            "http": [],
             "restart": [],
         }
         self.assertEqual((status, answer), (200, expected))

@@ -19,7 +19,16 @@ from zope.interface.verify import verifyObject
 from txmirror.access import OPTIONS, Access
 from txmirror.cli.command import txmirror as txmirror_command
 from txmirror.client import TLS, DigestMD5
-from txmirror.configuration import HTTP, TCP, Command, Configuration
+from txmirror.configuration import (
+    DNS,
+    HTTP,
+    TCP,
+    Command,
+    Configuration,
+    HTTPServer,
+    SocketAddress,
+    UNIXAddress,
+)
 from txmirror.embedded import EmbeddedService
 from txmirror.service import Options, makeService
 from txmirror.test.compat.available import install_or_skip
@@ -172,7 +181,9 @@ class GoodTests(OptionsTestCase):
             "--check-http",
             "--check-command",
             "--state-file",
+            *("--http", "--dns", "--root", "--domain", "--token-file"),
             "Commands:\n    embedded ",
+            "\n    serve ",
         ):
             self.assertIn(text, stdout.getvalue())
 
@@ -182,8 +193,83 @@ class GoodTests(OptionsTestCase):
         self.assertEqual(options.subCommand, "embedded")
         self.assertEqual(options.subOptions["listen"], ("::1", 0))
 
+    def test_readers(self) -> None:
+        """Readers are served beside the services, and without any; a port alone is one of the loopback interface."""
+        configuration = self.configuration(*REGISTER, "--http", "[::1]:80", "--root", "/a", "--token-file", "t")
+        self.assertEqual(
+            configuration.http,
+            HTTPServer(listen=SocketAddress("::1", 80), root="/a", token_file=str(Path("t").absolute())),
+        )
+        self.assertIsNone(configuration.dns)
+        configuration = self.configuration("--dns", "53", "--domain", "x", "--http", "unix:/s")
+        self.assertEqual(configuration.dns, DNS(listen=SocketAddress("127.0.0.1", 53), domain="x"))
+        self.assertEqual(configuration.http, HTTPServer(listen=UNIXAddress("/s")))
+        self.assertEqual(configuration.services, ())
+
+    def test_embedded_page(self) -> None:
+        """The demonstration has the page, at another address if that is named."""
+        self.assertEqual(self.configuration("--embedded").http, HTTPServer())
+        self.assertEqual(
+            self.configuration("--embedded", "--http", "81").http, HTTPServer(listen=SocketAddress("127.0.0.1", 81))
+        )
+        self.assertIsNone(self.configuration(*REGISTER).http)
+
+    def test_serve(self) -> None:
+        """The command that only serves has no services, and no credentials unless readers may see what they show."""
+        options = self.parse("serve", "--http", "80", "--servers", "zk1/a", "-t", "5")
+        configuration = options.configuration
+        assert configuration is not None
+        self.assertEqual(
+            (configuration.services, configuration.http), ((), HTTPServer(listen=SocketAddress("127.0.0.1", 80)))
+        )
+        self.assertEqual((configuration.zookeeper.servers, configuration.zookeeper.session_timeout), ("zk1/a", 5.0))
+        access = ("-u", "app", "--password-file", self.password_file)
+        configuration = self.configuration("serve", "--dns", "53", "--protected", *access)
+        assert configuration.dns is not None
+        self.assertEqual((configuration.zookeeper.access.username, configuration.dns.credentials), ("app", True))
+        self.assertEqual(self.configuration("serve", "--dns", "53", "--tls").zookeeper.access, Access(tls=TLS()))
+
 
 class BadTests(OptionsTestCase):
+    def test_readers(self) -> None:
+        """Options for readers that are invalid, or without use, are named in one line."""
+        for arguments, part in (
+            (("--http", ""), "--http: ''"),
+            (("--http", "localhost:80"), "--http: 'localhost:80'"),
+            (("--http", "0.0.0.0:80"), '--http: other machines reach "0.0.0.0:80": that needs --token-file'),
+            (("--http", "99999"), "--http: '127.0.0.1:99999'"),
+            (("--dns", "unix:/a"), "--dns: 'unix:/a'"),
+            (("--dns", "53", "--domain", "A"), "--domain: 'A'"),
+            (("--dns", "53", "--root", "a"), "--root: 'a'"),
+            (("--dns", "53", "--token-file", "t"), "--token-file: 't' is not used without --http"),
+            (("--http", "80", "--domain", "a"), "--domain: 'a' is not used without --dns"),
+            ((*REGISTER, "--root", "/a"), "--root: '/a' is not used without --http or --dns"),
+        ):
+            self.assertIn(part, self.refuse(*arguments))
+            if "--register" not in arguments:
+                self.assertIn(part, self.refuse("serve", *arguments))
+        self.assertIn("--http and --config exclude", self.refuse("--config", "/c", "--http", "80"))
+
+    def test_serve(self) -> None:
+        """Options of the command that only serves: something is served, with credentials only if they have a use."""
+        access = ("-u", "app", "--password-file", self.password_file)
+        for arguments, part in (
+            ((), "nothing to serve: give --http"),
+            (("stray",), "'stray'"),
+            (("--http", "80", "-t", "x"), "--session-timeout: 'x'"),
+            (("--http", "80", "-s", "a b"), "--servers"),
+            (("--http", "80", *access), "not used without --protected"),
+            (("--http", "80", "--protected"), "--protected needs credentials"),
+            (("--http", "80", "-p", "hush-hush"), "give --password-file"),
+            (("--http", "80", *REGISTER), "--register"),
+            (("--http", "80", "--protected", "-u", "app", "--password-file", "/missing"), "'/missing'"),
+        ):
+            line = self.refuse("serve", *arguments)
+            self.assertIn(part, line)
+            self.assertNotIn("hush", line)
+        self.assertIn("--http belongs behind 'serve'", self.refuse("--http", "80", "serve", "--dns", "53"))
+        self.assertIn("--register is for registering", self.refuse(*REGISTER, "serve", "--http", "80"))
+
     def assert_refused(self, option: str, *values: str) -> None:
         """Assert that each value is quoted, with the name of its option."""
         for value in values:
