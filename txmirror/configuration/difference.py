@@ -27,6 +27,7 @@ class Change:
         return _changed_keys(self.old, self.new)
 
 
+# More than 7 parameters: one for each part that may differ.
 @attrs.frozen
 class Difference:
     """The difference between two configurations. Services are the same if they have the same id."""

@@ -277,6 +277,7 @@ class Service:
             raise InvalidValue(*errors)
 
 
+# More than 7 parameters: one for each part of the files.
 @attrs.frozen(kw_only=True)
 class Configuration:
     """A configuration that is complete and consistent."""
