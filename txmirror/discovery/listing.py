@@ -3,15 +3,48 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol
 
 import attrs
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from txmirror import paths
-from txmirror.mirror import Change, ChangeKind, Tree
+from txmirror.errors import ZooKeeperException
+from txmirror.mirror import Change, ChangeKind
 from txmirror.registry import OutageHold
-from txmirror.types import Answer, Instance, Payload
+from txmirror.types import Answer, Instance, Payload, ZnodeStat
+
+
+class ServiceTree(Protocol):
+    """The nodes of a service: a :class:`~txmirror.mirror.Tree` of depth one, or the part of a deeper one."""
+
+    @property
+    def unreadable(self) -> Mapping[str, ZooKeeperException]:
+        """The nodes that cannot be read, by path, with the reason."""
+
+    @property
+    def stale_since(self) -> float | None:
+        """When the connection was lost (in the reactor's seconds); None if there is one."""
+
+    def __contains__(self, path: object, /) -> bool: ...
+
+    def __iter__(self) -> Iterator[str]: ...
+
+    def __getitem__(self, path: str, /) -> tuple[bytes, ZnodeStat]: ...
+
+    def ready(self) -> Deferred[None]:
+        """Wait until all were read for the first time."""
+
+    def caught_up(self) -> Deferred[None]:
+        """Wait until all were read that are known to have changed."""
+
+    def watch(self, function: Callable[[Change], object]) -> None:
+        """Call a function with each change from now on."""
+
+    def unwatch(self, function: Callable[[Change], object]) -> None:
+        """Call a function no longer."""
 
 
 class Verdict(enum.Enum):
@@ -81,7 +114,7 @@ class InstanceList:
     """
 
     def __init__(self, path: str, hold_for: float, user: ListUser, reactor: IReactorTime) -> None:
-        self.tree: Tree | None = None
+        self.tree: ServiceTree | None = None
         self.known = self._outage = self._complete = False
         self.omitted: dict[str, str] = {}
         self._path = path
@@ -98,9 +131,13 @@ class InstanceList:
         """The nodes by name, in no particular order; not to be changed."""
         return self._current if self._kept is None else self._kept
 
+    def is_held(self, name: str) -> bool:
+        """Return whether a node is shown although the servers do not have it any more."""
+        return self._kept is not None and name in self._kept and name not in self._current
+
     # For the registry.
 
-    def follow(self, tree: Tree) -> None:
+    def follow(self, tree: ServiceTree) -> None:
         """Read the nodes from a tree from now on."""
         self.tree = tree
         self._complete = False
@@ -127,12 +164,12 @@ class InstanceList:
 
     # Changes.
 
-    def _begin(self, tree: Tree) -> None:
+    def _begin(self, tree: ServiceTree) -> None:
         if self.tree is tree:
             tree.watch(self._tree_changed)
             self._recovered(tree)
 
-    def _read_all(self, tree: Tree) -> None:
+    def _read_all(self, tree: ServiceTree) -> None:
         """Compare all nodes with those of a tree, once; but not while they cannot be listed."""
         if self._complete or self._path in tree.unreadable:
             return
@@ -217,7 +254,7 @@ class InstanceList:
         if self._kept is None and self._hold_for:
             self._kept = dict(self._current)
 
-    def _recovered(self, tree: Tree) -> None:
+    def _recovered(self, tree: ServiceTree) -> None:
         """Note that the tree shows all nodes: for the first time, or again."""
         if self.tree is not tree or tree.stale_since is not None:
             return

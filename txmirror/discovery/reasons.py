@@ -6,9 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 
 from txmirror.discovery.down_marks import DownMarks
 from txmirror.discovery.judging import Where
-from txmirror.discovery.listing import InstanceList, Verdict
+from txmirror.discovery.listing import InstanceList, ServiceTree, Verdict
 from txmirror.discovery.pool import Pool
-from txmirror.mirror import Tree
 from txmirror.printable import on_one_line
 from txmirror.types import Instance
 
@@ -64,7 +63,7 @@ class Reasons:
             reasons.append("the path does not exist" if missing else "no instance is registered")
         return reasons
 
-    def _is_missing(self, tree: Tree) -> bool:
+    def _is_missing(self, tree: ServiceTree) -> bool:
         return tree.stale_since is None and self._path not in tree
 
     def _of_nodes(self, avoided: int) -> list[str]:
